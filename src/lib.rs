@@ -1,0 +1,1 @@
+//! Sluice delivers what a GitLab pipeline built into AWS.

@@ -1,0 +1,2 @@
+//! `sluice-lab`: starts the lab and tells the demo's story.
+fn main() {}
