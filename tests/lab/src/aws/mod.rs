@@ -1,0 +1,1 @@
+//! The AWS emulator behind a strict proxy.
