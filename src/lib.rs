@@ -1,1 +1,5 @@
-//! Sluice delivers what a GitLab pipeline built into AWS.
+//! Sluice delivers what a GitLab pipeline built into AWS: a Kubernetes controller.
+//!
+//! Dependencies point one way: [`api`] ← `domain` ← `ports` ← {`adapters`, `controllers`} ← `app`.
+
+pub mod api;

@@ -1,0 +1,88 @@
+//! Shapes that several resources share.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One value of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A Secret by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// One certain Release: the uid tells it from a later one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseRef {
+    /// Name of the Release in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Its revision.
+    #[schemars(range(min = 1))]
+    pub revision: i64,
+}
+
+/// What happens to what Sluice made in AWS when it is no longer wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// It stays as it is.
+    #[default]
+    Retain,
+    /// What Sluice created is deleted; what it only updated stays.
+    Delete,
+}
+
+/// The condition types that the resources use, after the conventions of kstatus.
+pub mod condition {
+    /// Whether the object is as its spec says.
+    pub const READY: &str = "Ready";
+    /// The controller is at work on the object.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Nothing moves until somebody changes something; the message says what.
+    pub const STALLED: &str = "Stalled";
+    /// A good release serves, whatever else is going on.
+    pub const AVAILABLE: &str = "Available";
+}
+
+/// One-time commands: annotations with a token as value, each token handled once.
+pub mod annotation {
+    /// Look at GitLab and AWS now.
+    pub const RECONCILE: &str = "sluice.dev/reconcile";
+    /// Try a failed release again.
+    pub const RETRY: &str = "sluice.dev/retry";
+    /// Let go of what can't be undone, on an object that is being deleted.
+    pub const ABANDON: &str = "sluice.dev/abandon";
+}
+
+/// Finalizers, one per resource that has something to undo.
+pub mod finalizer {
+    /// Held by a Deployment until its Targets are gone.
+    pub const DEPLOYMENT: &str = "sluice.dev/deployment";
+    /// Held by a Target until AWS is as the deletion policy says.
+    pub const TARGET: &str = "sluice.dev/target";
+}
+
+/// Labels on the objects that the controller makes.
+pub mod label {
+    /// Name of the Deployment.
+    pub const DEPLOYMENT: &str = "sluice.dev/deployment";
+    /// Name of the stage.
+    pub const STAGE: &str = "sluice.dev/stage";
+}

@@ -1,0 +1,499 @@
+//! What a team wants delivered where: source, artifacts, components, stages.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DeletionPolicy;
+
+/// What a team wants delivered where.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "sluice.dev",
+    version = "v1alpha1",
+    kind = "Deployment",
+    plural = "deployments",
+    shortname = "sdep",
+    category = "sluice",
+    namespaced,
+    status = "DeploymentStatus",
+    doc = "Delivers what a GitLab pipeline built into AWS, stage by stage.",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name may have at most 63 characters"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
+    printcolumn(name = "Newest", type_ = "integer", json_path = ".status.newestRevision"),
+    printcolumn(name = "Live", type_ = "string", json_path = ".status.live"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.conditions[?(@.type=='Ready')].lastTransitionTime"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.summary"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = "1")
+)]
+#[x_kube(
+    validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == c.lambda.artifact))")
+        .message("components[].lambda.artifact must be the name of one of artifacts[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, self.components.exists(c, c.name == k.invoke.component)))")
+        .message("stages[].checks[].invoke.component must be the name of one of components[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component)))")
+        .message("stages[].overrides[].component must be the name of one of components[]")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentSpec {
+    /// Which pipelines count.
+    pub source: Source,
+    /// What is taken from the pipeline.
+    #[schemars(length(min = 1, max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub artifacts: Vec<Artifact>,
+    /// What is deployed.
+    #[schemars(length(min = 1, max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub components: Vec<Component>,
+    /// Where, in this order: a stage starts once the one before it succeeded with the same Release.
+    #[schemars(length(min = 1, max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub stages: Vec<Stage>,
+    /// What a failure leads to.
+    #[serde(default)]
+    pub rollback: Rollback,
+    /// What happens in AWS when this Deployment is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// How many ended Releases are kept, besides those that are live.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 1, max = 100))]
+    pub history_limit: i32,
+    /// How long a stage may go without progress before it has failed: `10m`. AWS at work does not
+    /// count.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')")
+        .message("must be a duration from 10s to 24h, such as 10m"))]
+    pub progress_deadline: String,
+    /// Starts nothing new; what is moving comes to its end.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn default_history_limit() -> i32 {
+    10
+}
+
+fn default_progress_deadline() -> String {
+    "10m".to_owned()
+}
+
+/// Which pipelines count.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Name of the GitLabConnection in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub connection: String,
+    /// Path (`shop/checkout`) or numeric id of the project.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]+$') || self.contains('/')").message("must be a numeric id or a path with its namespace, such as shop/checkout"))]
+    pub project: String,
+    /// Branch, tag, or a tag pattern such as `v*`.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 1, max = 255))]
+    pub git_ref: String,
+    /// How often GitLab is asked: `1m`.
+    #[serde(default = "default_interval")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')")
+        .message("must be a duration from 1s to 24h, such as 1m"))]
+    pub interval: String,
+    /// What a pipeline must have, besides the artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineRequirements>,
+    /// Only a protected branch or tag counts.
+    #[serde(default)]
+    pub require_protected_ref: bool,
+}
+
+fn default_interval() -> String {
+    "1m".to_owned()
+}
+
+/// What a pipeline must have, besides the artifacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineRequirements {
+    /// Jobs that must be there and have succeeded, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
+    pub required_jobs: Vec<String>,
+    /// How many tests the pipeline's test report must have at least, none of them failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub minimum_tests: Option<i64>,
+}
+
+/// Bytes to take from the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// How components refer to it.
+    #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
+    pub name: String,
+    /// From a job's artifacts.
+    pub job: JobArtifact,
+}
+
+/// A job's artifacts: one file of them, or the whole archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobArtifact {
+    /// Name of the job.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// One file of the archive, such as `dist/api.zip`; the whole archive where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: Option<String>,
+}
+
+/// One thing to deploy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// How checks and overrides refer to it.
+    #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
+    pub name: String,
+    /// A Lambda function.
+    pub lambda: Lambda,
+}
+
+/// A Lambda function with an alias that serves.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lambda {
+    /// Name of the function. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 140))]
+    pub function_name: String,
+    /// Name of the artifact: a zip as Lambda takes it.
+    #[schemars(length(min = 1, max = 63))]
+    pub artifact: String,
+    /// Lambda's identifier of the runtime, such as `python3.13` or `provided.al2023`.
+    #[schemars(length(min = 1, max = 64))]
+    pub runtime: String,
+    /// Such as `app.handler`.
+    #[schemars(length(min = 1, max = 128))]
+    pub handler: String,
+    /// Name (with path) or ARN of the execution role. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub role: String,
+    /// The alias that serves: what callers should invoke.
+    #[serde(default = "default_alias")]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9_-]*[a-zA-Z_-][a-zA-Z0-9_-]*$"), length(min = 1, max = 128))]
+    pub alias: String,
+    /// Memory in MiB.
+    #[serde(default = "default_memory_size")]
+    #[schemars(range(min = 128, max = 10240))]
+    pub memory_size: i32,
+    /// How long an invocation may take, in seconds.
+    #[serde(default = "default_timeout")]
+    #[schemars(range(min = 1, max = 900))]
+    pub timeout: i32,
+    /// The instruction set.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// Environment variables. Values take `$(…)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 256))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))").message("names must be letters, digits and _, at least two, beginning with a letter"))]
+    pub environment: BTreeMap<String, String>,
+    /// What the function is for. Takes `$(…)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub description: Option<String>,
+    /// Tags of the function, besides those that Sluice sets. Values take `$(…)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 40))]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))").message("the prefixes sluice.dev/ and aws: are taken"))]
+    pub tags: BTreeMap<String, String>,
+}
+
+fn default_alias() -> String {
+    "live".to_owned()
+}
+
+fn default_memory_size() -> i32 {
+    128
+}
+
+fn default_timeout() -> i32 {
+    3
+}
+
+/// Lambda's instruction sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// 64-bit x86.
+    #[default]
+    X86_64,
+    /// 64-bit ARM (Graviton).
+    Arm64,
+}
+
+impl Architecture {
+    /// Lambda's own word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+/// An ordered step: all of its targets get the Release, or none keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// Such as `dev`.
+    #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
+    pub name: String,
+    /// The accounts and regions.
+    #[schemars(length(min = 1, max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["account", "region"]))]
+    pub targets: Vec<StageTarget>,
+    /// What must be true before traffic moves and after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub checks: Vec<Check>,
+    /// What is different in this stage: never the artifact or the function's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
+    pub overrides: Vec<Override>,
+}
+
+/// One account and region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageTarget {
+    /// Name of the Account.
+    #[schemars(length(min = 1, max = 253))]
+    pub account: String,
+    /// One of the Account's regions.
+    #[schemars(length(min = 1, max = 32))]
+    pub region: String,
+}
+
+/// What must be true: on the new version before traffic moves, and through the alias after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// How messages call it.
+    #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
+    pub name: String,
+    /// Invokes a function and looks at its answer.
+    pub invoke: InvokeCheck,
+}
+
+/// Invokes a function and looks at its answer.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvokeCheck {
+    /// Name of the component.
+    #[schemars(length(min = 1, max = 63))]
+    pub component: String,
+    /// The event that the function gets. Strings in it take `$(…)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_json")]
+    pub payload: Option<serde_json::Value>,
+    /// What the answer must be. Without it, any answer that is not an error will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+    /// How long the answer may take.
+    #[serde(default = "default_check_timeout")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('15m')")
+        .message("must be a duration from 1s to 15m, such as 10s"))]
+    pub timeout: String,
+}
+
+fn default_check_timeout() -> String {
+    "10s".to_owned()
+}
+
+/// What a place in the answer must hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Expectation {
+    /// JSON pointer (RFC 6901) into the answer, such as `/statusCode`; empty for the whole answer.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^(/.*)?$"), length(max = 512))]
+    pub path: String,
+    /// The value that must be there.
+    #[schemars(schema_with = "any_json")]
+    pub equals: serde_json::Value,
+}
+
+fn any_json(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// What is different for one component in one stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Override {
+    /// Name of the component.
+    #[schemars(length(min = 1, max = 63))]
+    pub component: String,
+    /// For a Lambda function.
+    pub lambda: LambdaOverride,
+}
+
+/// Settings of a function that may differ from stage to stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LambdaOverride {
+    /// In place of the component's role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub role: Option<String>,
+    /// In place of the component's memory, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 128, max = 10240))]
+    pub memory_size: Option<i32>,
+    /// In place of the component's timeout, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 900))]
+    pub timeout: Option<i32>,
+    /// Added to the component's variables, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 256))]
+    pub environment: BTreeMap<String, String>,
+    /// In place of the component's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub description: Option<String>,
+    /// Added to the component's tags, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 40))]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What a failure leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// What a failure leads to.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What a failure leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFailure {
+    /// All targets of the stage are put back.
+    #[default]
+    Automatic,
+}
+
+/// The part of a Deployment that a Release copies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Template {
+    /// What is taken from the pipeline.
+    #[schemars(length(max = 32))]
+    pub artifacts: Vec<Artifact>,
+    /// What is deployed.
+    #[schemars(length(max = 50))]
+    pub components: Vec<Component>,
+    /// Where.
+    #[schemars(length(max = 16))]
+    pub stages: Vec<Stage>,
+    /// What a failure leads to.
+    pub rollback: Rollback,
+    /// How long a stage may go without progress.
+    #[schemars(length(max = 32))]
+    pub progress_deadline: String,
+}
+
+/// Where the delivery stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One line: what is going on, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub summary: Option<String>,
+    /// What runs where, in one line: `dev=r3 prod=r2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub live: Option<String>,
+    /// The source as last resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
+    /// The highest revision that was reserved for a Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_revision: Option<i64>,
+    /// The reservation of that revision: what the Release of it is, or will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub newest_key: Option<String>,
+    /// Each stage's state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub stages: Vec<StageStatus>,
+    /// The value of `sluice.dev/reconcile` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_reconcile: Option<String>,
+    /// The value of `sluice.dev/retry` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_retry: Option<String>,
+    /// `Ready`, `Reconciling`, `Stalled`, `Available`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The source as last resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// GitLab's numeric id of the project.
+    pub project_id: i64,
+    /// The ref this was resolved for: another ref starts anew.
+    #[serde(rename = "ref")]
+    #[schemars(length(max = 255))]
+    pub git_ref: String,
+    /// The highest pipeline that became a Release; never an older one.
+    pub pipeline_id: i64,
+}
+
+/// A stage's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// The stage.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The revision that serves on all of its targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_revision: Option<i64>,
+    /// The revision it was last given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// `Pending`, `Progressing`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`, `RollbackFailed`.
+    #[schemars(length(max = 63))]
+    pub state: String,
+    /// Why, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
+    /// When that state began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}

@@ -1,0 +1,82 @@
+//! A GitLab instance and the token to read from it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretKeyRef;
+
+/// A GitLab instance (gitlab.com, Self-Managed or Dedicated) and the token to read from it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "sluice.dev",
+    version = "v1alpha1",
+    kind = "GitLabConnection",
+    plural = "gitlabconnections",
+    shortname = "glc",
+    category = "sluice",
+    namespaced,
+    status = "GitLabConnectionStatus",
+    doc = "A GitLab instance and the token to read from it.",
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "User", type_ = "string", json_path = ".status.user"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.tokenExpiresAt"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GitLabConnectionSpec {
+    /// Where GitLab is, under any relative root: `https://gitlab.com`,
+    /// `https://git.example.com/gitlab`.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getQuery().size() == 0")
+        .message("must be an http or https URL without a query"))]
+    pub url: String,
+    /// The access token: personal, project, group or service account, with the scope `read_api`
+    /// and at least the role Reporter.
+    pub token_secret_ref: SecretKeyRef,
+    /// PEM certificates that vouch for the server, in place of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<SecretKeyRef>,
+    /// How many requests a minute Sluice may send with this token.
+    #[serde(default = "default_requests_per_minute")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub requests_per_minute: i32,
+}
+
+/// A third of what gitlab.com allows a user.
+fn default_requests_per_minute() -> i32 {
+    600
+}
+
+/// What the instance and the token turned out to be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitLabConnectionStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// GitLab's version, such as `19.1.2-ee`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub version: Option<String>,
+    /// The token's user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub user: Option<String>,
+    /// The token's scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub scopes: Vec<String>,
+    /// The day at whose start (UTC) the token stops working, as `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub token_expires_at: Option<String>,
+    /// `Ready`, `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,30 @@
+//! `sluice.dev/v1alpha1`.
+//!
+//! Conventions: unions are a struct with one optional member per variant and a CEL rule that
+//! exactly one is set; every string and list is bounded; there is no enum and no CEL in a status,
+//! so that an older controller can read what a newer one wrote.
+
+mod account;
+mod common;
+mod deployment;
+mod gitlab_connection;
+mod release;
+mod target;
+
+pub use account::*;
+pub use common::*;
+pub use deployment::*;
+pub use gitlab_connection::*;
+pub use release::*;
+pub use target::*;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group of every resource.
+pub const GROUP: &str = "sluice.dev";
+
+/// The definitions of all resources, in the order in which they are documented.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![GitLabConnection::crd(), Account::crd(), Deployment::crd(), Release::crd(), Target::crd()]
+}

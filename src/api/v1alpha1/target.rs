@@ -1,0 +1,239 @@
+//! One account and region inside a stage.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DeletionPolicy, ReleaseRef};
+
+/// One account and region inside a stage: what is live there and what is being done. Written by the
+/// controller.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "sluice.dev",
+    version = "v1alpha1",
+    kind = "Target",
+    plural = "targets",
+    shortname = "stgt",
+    category = "sluice",
+    namespaced,
+    status = "TargetStatus",
+    doc = "One account and region inside a stage: what is live there and what is being done.",
+    printcolumn(name = "Deployment", type_ = "string", json_path = ".spec.deployment"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".spec.account"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
+    printcolumn(name = "Live", type_ = "integer", json_path = ".status.live.release.revision"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.live.since"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.summary")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetSpec {
+    /// Name of the Deployment in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub deployment: String,
+    /// Name of the stage.
+    #[schemars(length(min = 1, max = 63))]
+    pub stage: String,
+    /// Name of the Account.
+    #[schemars(length(min = 1, max = 253))]
+    pub account: String,
+    /// The Account's id when this Target was made: nothing is written anywhere else.
+    #[schemars(regex(pattern = r"^[0-9]{12}$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable"))]
+    pub account_id: String,
+    /// The region.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable"))]
+    pub region: String,
+    /// What happens in AWS when this Target is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// What is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+}
+
+/// An order to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// What to deliver.
+    pub release: ReleaseRef,
+    /// Which try it is, from 1.
+    #[schemars(range(min = 1))]
+    pub attempt: i64,
+    /// Where it should end.
+    pub goal: Goal,
+}
+
+/// Where a run should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Goal {
+    /// The Release serves.
+    Deliver,
+    /// What stood before this run serves again.
+    Restore,
+}
+
+/// What is live on a Target and what is being done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One line: what is going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub summary: Option<String>,
+    /// The Release that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveRelease>,
+    /// The order being carried out, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+    /// What this Target made or owns in AWS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub inventory: Vec<InventoryItem>,
+    /// `Ready`, `Reconciling`, `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The Release that serves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveRelease {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Since when.
+    pub since: Time,
+}
+
+/// How far an order is carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// What is delivered.
+    pub release: ReleaseRef,
+    /// Which try it is.
+    pub attempt: i64,
+    /// Version of the journal: how `step`, `snapshot` and `intents` are to be read.
+    pub journal_version: i64,
+    /// `Prepare`, `Promote`, `Confirm`, `Restore`, and at the end `Succeeded`, `Failed` (nothing was
+    /// changed), `RolledBack` or `RollbackFailed`.
+    #[schemars(length(max = 63))]
+    pub step: String,
+    /// Why, for a person: the failure that led to a rollback stays here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
+    /// When it began.
+    pub started_at: Time,
+    /// When something last moved: `progressDeadline` counts from here.
+    pub progressed_at: Time,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What stood before: written before the first change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotRef>,
+    /// The changes of the current step, written before any of them is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub intents: Vec<Intent>,
+    /// What each component has come to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub components: Vec<ComponentStatus>,
+}
+
+/// Where the snapshot's values are kept, and what it speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotRef {
+    /// Key in the Account's artifact bucket.
+    #[schemars(length(max = 1024))]
+    pub key: String,
+    /// Version of that object.
+    #[schemars(length(max = 1024))]
+    pub version_id: String,
+    /// SHA-256 of the object, lower-case hex.
+    #[schemars(length(max = 64))]
+    pub sha256: String,
+    /// The Release that was live, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRef>,
+}
+
+/// A change about to be made, by what identifies its effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// The component.
+    #[schemars(length(max = 63))]
+    pub component: String,
+    /// AWS's name of the call, such as `UpdateFunctionCode`.
+    #[schemars(length(max = 63))]
+    pub operation: String,
+    /// What it is made on, such as the function's name or `function:alias`.
+    #[schemars(length(max = 512))]
+    pub resource: String,
+    /// What will be there afterwards: a digest of code or configuration, or a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub result: Option<String>,
+}
+
+/// What a component has come to in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentStatus {
+    /// The component.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The function.
+    #[schemars(length(max = 140))]
+    pub function_name: String,
+    /// The version that was published for this Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub version: Option<String>,
+    /// SHA-256 of the code, lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub code_sha256: Option<String>,
+    /// Digest of the effective configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub configuration_digest: Option<String>,
+    /// RevisionId of the alias before it was moved: the move is refused if it changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub alias_revision_id: Option<String>,
+}
+
+/// Something that Sluice made or owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryItem {
+    /// The component.
+    #[schemars(length(max = 63))]
+    pub component: String,
+    /// `LambdaFunction`.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// The function's name.
+    #[schemars(length(max = 512))]
+    pub name: String,
+    /// The alias that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub alias: Option<String>,
+    /// Whether Sluice created it: only then may it delete it.
+    pub created: bool,
+}
