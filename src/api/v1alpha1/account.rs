@@ -20,10 +20,22 @@ use super::SecretRef;
     status = "AccountStatus",
     doc = "An AWS account: how to get into it, and which namespaces may touch what there.",
     printcolumn(name = "Account-Id", type_ = "string", json_path = ".spec.accountId"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Identity", type_ = "string", json_path = ".status.callerArn"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AccountSpec {
@@ -57,7 +69,10 @@ pub struct AccountRegion {
     pub name: String,
     /// The bucket in this account and region for packages and snapshots: versioning on, and a
     /// lifecycle rule that aborts incomplete multipart uploads. Never a deployment's target.
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"), length(min = 3, max = 63))]
+    #[schemars(
+        regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"),
+        length(min = 3, max = 63)
+    )]
     pub artifact_bucket: String,
 }
 
@@ -100,7 +115,10 @@ pub struct AccessKey {
 #[serde(rename_all = "camelCase")]
 pub struct WebIdentity {
     /// ARN of the role.
-    #[schemars(regex(pattern = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"), length(max = 2048))]
+    #[schemars(
+        regex(pattern = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"),
+        length(max = 2048)
+    )]
     pub role_arn: String,
     /// The audience that the role's trust policy expects.
     #[serde(default = "default_audience")]
@@ -117,7 +135,10 @@ fn default_audience() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct AssumeRole {
     /// ARN of the role.
-    #[schemars(regex(pattern = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"), length(max = 2048))]
+    #[schemars(
+        regex(pattern = r"^arn:[a-z-]+:iam::[0-9]{12}:role/.+$"),
+        length(max = 2048)
+    )]
     pub role_arn: String,
     /// The external id that the role's trust policy expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]

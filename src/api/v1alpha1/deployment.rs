@@ -187,7 +187,10 @@ pub struct Lambda {
     pub role: String,
     /// The alias that serves: what callers should invoke.
     #[serde(default = "default_alias")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9_-]*[a-zA-Z_-][a-zA-Z0-9_-]*$"), length(min = 1, max = 128))]
+    #[schemars(
+        regex(pattern = r"^[a-zA-Z0-9_-]*[a-zA-Z_-][a-zA-Z0-9_-]*$"),
+        length(min = 1, max = 128)
+    )]
     pub alias: String,
     /// Memory in MiB.
     #[serde(default = "default_memory_size")]

@@ -26,5 +26,11 @@ pub const GROUP: &str = "sluice.dev";
 
 /// The definitions of all resources, in the order in which they are documented.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![GitLabConnection::crd(), Account::crd(), Deployment::crd(), Release::crd(), Target::crd()]
+    vec![
+        GitLabConnection::crd(),
+        Account::crd(),
+        Deployment::crd(),
+        Release::crd(),
+        Target::crd(),
+    ]
 }

@@ -21,11 +21,28 @@ use super::Template;
     status = "ReleaseStatus",
     doc = "One immutable revision: a pipeline's artifacts pinned by digest plus a copy of the template.",
     printcolumn(name = "Revision", type_ = "integer", json_path = ".spec.revision"),
-    printcolumn(name = "Commit", type_ = "string", json_path = ".spec.source.shortCommit"),
-    printcolumn(name = "Pipeline", type_ = "integer", json_path = ".spec.source.pipelineId"),
+    printcolumn(
+        name = "Commit",
+        type_ = "string",
+        json_path = ".spec.source.shortCommit"
+    ),
+    printcolumn(
+        name = "Pipeline",
+        type_ = "integer",
+        json_path = ".spec.source.pipelineId"
+    ),
     printcolumn(name = "Outcome", type_ = "string", json_path = ".status.summary"),
-    printcolumn(name = "Title", type_ = "string", json_path = ".spec.source.title", priority = "1"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Title",
+        type_ = "string",
+        json_path = ".spec.source.title",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a Release is immutable"))]
 #[serde(rename_all = "camelCase")]

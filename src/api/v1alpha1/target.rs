@@ -24,9 +24,17 @@ use super::{DeletionPolicy, ReleaseRef};
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Account", type_ = "string", json_path = ".spec.account"),
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
-    printcolumn(name = "Live", type_ = "integer", json_path = ".status.live.release.revision"),
+    printcolumn(
+        name = "Live",
+        type_ = "integer",
+        json_path = ".status.live.release.revision"
+    ),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.live.since"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.summary")
 )]
 #[serde(rename_all = "camelCase")]

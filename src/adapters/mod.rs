@@ -1,0 +1,1 @@
+//! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube.

@@ -1,0 +1,1 @@
+//! The shells: one controller per resource. Each observes, asks the domain, acts and reports.

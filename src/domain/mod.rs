@@ -1,0 +1,7 @@
+//! What Sluice decides, as pure functions: no client, no clock, no async.
+
+pub mod digest;
+pub mod failure;
+pub mod function;
+pub mod grants;
+pub mod pipeline;

@@ -1,0 +1,88 @@
+//! GitLab's projects, pipelines and jobs as data.
+
+/// The server and the token's standing on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Such as `19.1.2-ee`.
+    pub version: String,
+    /// Name of the token's user.
+    pub user: String,
+    /// The token's scopes, such as `read_api`.
+    pub scopes: Vec<String>,
+    /// The day at whose start (UTC) the token ends.
+    pub expires_at: Option<jiff::civil::Date>,
+}
+
+/// A project by its lasting id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Survives renames and transfers.
+    pub id: i64,
+    /// Its path now.
+    pub path: String,
+}
+
+/// A branch or tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefState {
+    /// Whether only some may push to it.
+    pub protected: bool,
+}
+
+/// A pipeline as lists show it. `status` is not judged by: see `super::eligibility`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    /// Grows with every pipeline of the instance.
+    pub id: i64,
+    /// The commit.
+    pub sha: String,
+    /// Branch or tag; `None` where GitLab says null.
+    pub git_ref: Option<String>,
+    /// GitLab's word, an open set.
+    pub status: String,
+    /// GitLab's word, an open set: `push`, `web`, `external`…
+    pub source: String,
+    /// Its page.
+    pub web_url: Option<String>,
+}
+
+/// A job that was not retried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// A retry makes a new one.
+    pub id: i64,
+    /// As in `.gitlab-ci.yml`.
+    pub name: String,
+    /// The job's stage.
+    pub stage: String,
+    /// GitLab's word, an open set.
+    pub status: String,
+    /// Its failure, or not being played, does not count against the pipeline.
+    pub allow_failure: bool,
+    /// Size of the artifacts archive in bytes, where one is listed.
+    pub archive_size: Option<u64>,
+    /// Whether GitLab lists the archive as still kept (`artifacts_file`).
+    pub archive_kept: bool,
+    /// When the archive expires or expired.
+    pub archive_expires_at: Option<jiff::Timestamp>,
+    /// Title of the commit.
+    pub commit_title: Option<String>,
+}
+
+/// A pipeline's test report in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TestSummary {
+    /// All of them.
+    pub total: i64,
+    /// Failed or in error.
+    pub failed: i64,
+}
+
+/// Which pipelines to list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PipelineQuery {
+    /// Those of exactly this branch or tag.
+    Ref(String),
+    /// The newest of every tag.
+    Tags,
+}

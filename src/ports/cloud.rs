@@ -1,0 +1,41 @@
+//! The way into AWS accounts: who we are there, and clients that are shared and kept fresh.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{CallError, functions::Functions, store::Store};
+use crate::{api::v1alpha1::Account, domain::grants::Permissions};
+
+/// Who `GetCallerIdentity` says we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Twelve digits.
+    pub account_id: String,
+    /// ARN of the user or role session.
+    pub arn: String,
+}
+
+/// The way into AWS accounts, by the name of an [`Account`].
+///
+/// Clients and sessions are made once per account, region and grant, shared, and made anew when the
+/// Account (or one that it goes through) changes. A client is handed out only after
+/// `GetCallerIdentity` has answered with the Account's own `accountId`
+/// ([`super::CallErrorKind::WrongAccount`] otherwise).
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Asks AWS who we are with this account's credentials; never answered from a cache.
+    async fn identity(&self, account: &Account) -> Result<Identity, CallError>;
+
+    /// Lambda in a region of the account, limited by a session policy to what `permissions` allow
+    /// where the credentials come from a role.
+    async fn functions(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Functions>, CallError>;
+
+    /// The artifact bucket of a region of the account.
+    async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError>;
+}

@@ -1,0 +1,76 @@
+//! What is read from GitLab, with one token, from one instance.
+//!
+//! Reads are conditional (ETag) where GitLab supports it: a repeated read of something unchanged
+//! costs a 304.
+
+use async_trait::async_trait;
+
+use super::{CallError, store::ByteStream};
+use crate::domain::pipeline::{
+    Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary,
+};
+
+/// A download under way.
+pub struct Download {
+    /// What the server said it would send.
+    pub declared_size: Option<u64>,
+    /// The bytes. Cut off or too long ends in [`super::CallErrorKind::Corrupt`].
+    pub body: ByteStream,
+}
+
+/// GitLab, read with one token. Errors name the project, ref or job and the scope or role that is
+/// missing.
+#[async_trait]
+pub trait GitLab: Send + Sync {
+    /// `GET /version` (or `/metadata`), `GET /personal_access_tokens/self`, `GET /user`.
+    async fn standing(&self) -> Result<Standing, CallError>;
+
+    /// `GET /projects/:id`; a renamed project is followed.
+    async fn project(&self, project: &str) -> Result<Project, CallError>;
+
+    /// The branch, else the tag, of that name; `None` where there is neither.
+    async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError>;
+
+    /// `GET /projects/:id/pipelines`, the newest 20 by id.
+    async fn pipelines(
+        &self,
+        project_id: i64,
+        query: &PipelineQuery,
+    ) -> Result<Vec<Pipeline>, CallError>;
+
+    /// `GET /projects/:id/pipelines/:id`: the name of its user.
+    async fn pipeline_user(
+        &self,
+        project_id: i64,
+        pipeline_id: i64,
+    ) -> Result<Option<String>, CallError>;
+
+    /// `GET /projects/:id/pipelines/:id/jobs`, all pages, without retried jobs.
+    async fn jobs(&self, project_id: i64, pipeline_id: i64) -> Result<Vec<Job>, CallError>;
+
+    /// `GET /projects/:id/pipelines/:id/test_report_summary`.
+    async fn test_summary(
+        &self,
+        project_id: i64,
+        pipeline_id: i64,
+    ) -> Result<TestSummary, CallError>;
+
+    /// `GET /projects/:id/jobs/:id/artifacts[/path]`. Redirects are followed by hand, without the
+    /// token.
+    async fn artifact(
+        &self,
+        project_id: i64,
+        job_id: i64,
+        path: Option<&str>,
+    ) -> Result<Download, CallError>;
+}
+
+/// Makes clients, one per connection, shared.
+#[async_trait]
+pub trait GitLabs: Send + Sync {
+    /// A client for this connection with the token that its Secret holds now.
+    async fn client(
+        &self,
+        connection: &crate::api::v1alpha1::GitLabConnection,
+    ) -> Result<std::sync::Arc<dyn GitLab>, CallError>;
+}

@@ -1,0 +1,12 @@
+//! What the program needs from the outside, in its own words: one narrow trait per need.
+//!
+//! No type of an SDK appears here. Every call answers with a [`CallError`] that says which operation
+//! on which thing failed and of what kind the failure is, because that decides what happens next.
+
+pub mod cloud;
+pub mod functions;
+pub mod gitlab;
+pub mod secrets;
+pub mod store;
+
+pub use crate::domain::failure::{CallError, CallErrorKind};
