@@ -4,4 +4,5 @@ pub mod digest;
 pub mod failure;
 pub mod function;
 pub mod grants;
+pub mod outcome;
 pub mod pipeline;

@@ -1,0 +1,259 @@
+//! How a reconcile ends, and the one place that turns it into conditions.
+//!
+//! | ending | Ready | Reconciling | Stalled |
+//! |---|---|---|---|
+//! | [`Outcome::Done`] | True | – | – |
+//! | [`Outcome::Paused`] | True, with its reason | – | – |
+//! | [`Outcome::Waiting`], [`Outcome::Transient`] | Unknown | True | – |
+//! | [`Outcome::Stalled`] | False | – | True |
+//!
+//! (so that `kubectl wait`, Flux and Argo CD neither hang on something that waits for a person nor
+//! call something healthy that was put back)
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::failure::{CallError, CallErrorKind};
+use crate::api::v1alpha1::condition::{READY, RECONCILING, STALLED};
+
+/// How a reconcile ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is as the spec says.
+    Done {
+        /// CamelCase, for programs.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// All is well, and goes on when a person or a window says so.
+    Paused {
+        /// CamelCase, for programs.
+        reason: &'static str,
+        /// For people: what it waits for.
+        message: String,
+    },
+    /// Something has to happen first, and will.
+    Waiting {
+        /// CamelCase, for programs.
+        reason: &'static str,
+        /// For people: what it waits for.
+        message: String,
+        /// When to look again, where nothing else wakes us.
+        after: Duration,
+    },
+    /// It failed, and the same may succeed later: retried with backoff.
+    Transient {
+        /// CamelCase, for programs.
+        reason: &'static str,
+        /// For people: what failed.
+        message: String,
+        /// When to try again at the earliest, where the other side said so.
+        after: Option<Duration>,
+    },
+    /// Only a person can help.
+    Stalled {
+        /// CamelCase, for programs.
+        reason: &'static str,
+        /// For people: what is wrong and the way out.
+        message: String,
+    },
+}
+
+impl Outcome {
+    /// The reason, for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Done { reason, .. }
+            | Self::Paused { reason, .. }
+            | Self::Waiting { reason, .. }
+            | Self::Transient { reason, .. }
+            | Self::Stalled { reason, .. } => reason,
+        }
+    }
+
+    /// The message, for people.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Done { message, .. }
+            | Self::Paused { message, .. }
+            | Self::Waiting { message, .. }
+            | Self::Transient { message, .. }
+            | Self::Stalled { message, .. } => message,
+        }
+    }
+
+    /// Something only a person can help with.
+    pub fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Stalled {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// Writes Ready, Reconciling and Stalled. A condition that stays as it was keeps its time.
+    pub fn write_conditions(
+        &self,
+        conditions: &mut Vec<Condition>,
+        generation: Option<i64>,
+        now: Timestamp,
+    ) {
+        let (ready, other) = match self {
+            Self::Done { .. } | Self::Paused { .. } => ("True", None),
+            Self::Waiting { .. } | Self::Transient { .. } => ("Unknown", Some(RECONCILING)),
+            Self::Stalled { .. } => ("False", Some(STALLED)),
+        };
+        let stamp = Stamp {
+            reason: self.reason(),
+            message: self.message(),
+            generation,
+            now,
+        };
+        set(conditions, READY, ready, &stamp);
+        for kind in [RECONCILING, STALLED] {
+            if other == Some(kind) {
+                set(conditions, kind, "True", &stamp);
+            } else {
+                conditions.retain(|condition| condition.type_ != kind);
+            }
+        }
+    }
+}
+
+/// A failed call, as the ending it leads to when nothing more is known.
+impl From<CallError> for Outcome {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        let reason = match &error.kind {
+            CallErrorKind::NotFound => "NotFound",
+            CallErrorKind::AlreadyExists => "AlreadyExists",
+            CallErrorKind::Busy => "Busy",
+            CallErrorKind::Stale => "ChangedElsewhere",
+            CallErrorKind::Denied => "AccessDenied",
+            CallErrorKind::Unauthenticated => "InvalidCredentials",
+            CallErrorKind::Throttled { .. } => "Throttled",
+            CallErrorKind::Unavailable => "Unavailable",
+            CallErrorKind::Unknown => "NoAnswer",
+            CallErrorKind::RoleNotAssumable => "RoleNotAssumable",
+            CallErrorKind::Invalid => "Refused",
+            CallErrorKind::Corrupt => "CorruptDownload",
+            CallErrorKind::TooLarge => "TooLarge",
+            CallErrorKind::WrongAccount => "WrongAccount",
+        };
+        if !error.is_transient() {
+            return Self::Stalled { reason, message };
+        }
+        let after = match error.kind {
+            CallErrorKind::Throttled { retry_after } => retry_after,
+            _ => None,
+        };
+        Self::Transient {
+            reason,
+            message,
+            after,
+        }
+    }
+}
+
+/// What a condition says besides its type and status.
+pub struct Stamp<'a> {
+    /// CamelCase, for programs.
+    pub reason: &'a str,
+    /// For people.
+    pub message: &'a str,
+    /// The generation it speaks of.
+    pub generation: Option<i64>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Sets one condition. Its `lastTransitionTime` moves only when its status does.
+pub fn set(conditions: &mut Vec<Condition>, kind: &str, status: &str, stamp: &Stamp<'_>) {
+    let before = conditions
+        .iter()
+        .position(|condition| condition.type_ == kind);
+    let since = before
+        .map(|at| &conditions[at])
+        .filter(|condition| condition.status == status)
+        .map_or(Time(stamp.now), |condition| {
+            condition.last_transition_time.clone()
+        });
+    let condition = Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: stamp.reason.to_owned(),
+        message: shorten(stamp.message, 4096),
+        observed_generation: stamp.generation,
+        last_transition_time: since,
+    };
+    match before {
+        Some(at) => conditions[at] = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// The condition of that type.
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether the condition of that type is True.
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// At most `limit` characters, with an ellipsis where something is missing.
+pub fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_its_status_changes() {
+        let mut conditions = Vec::new();
+        Outcome::stalled("A", "a").write_conditions(&mut conditions, Some(1), at(1));
+        Outcome::stalled("B", "b").write_conditions(&mut conditions, Some(2), at(2));
+        let ready = find(&conditions, READY)
+            .map(|ready| (ready.reason.as_str(), ready.last_transition_time.0));
+        assert_eq!(ready, Some(("B", at(1))));
+        Outcome::Done {
+            reason: "C",
+            message: String::new(),
+        }
+        .write_conditions(&mut conditions, Some(2), at(3));
+        let ready = find(&conditions, READY).map(|ready| ready.last_transition_time.0);
+        assert_eq!(ready, Some(at(3)));
+        assert_eq!(conditions.len(), 1, "Stalled is gone");
+    }
+
+    #[test]
+    fn moving_is_neither_ready_nor_stalled() {
+        let mut conditions = Vec::new();
+        let waiting = Outcome::Waiting {
+            reason: "A",
+            message: String::new(),
+            after: Duration::ZERO,
+        };
+        waiting.write_conditions(&mut conditions, None, at(1));
+        assert_eq!(
+            find(&conditions, READY).map(|ready| ready.status.as_str()),
+            Some("Unknown")
+        );
+        assert!(is_true(&conditions, RECONCILING));
+        assert!(!is_true(&conditions, STALLED));
+    }
+}
