@@ -1,6 +1,7 @@
 //! What Sluice decides, as pure functions: no client, no clock, no async.
 
 pub mod archive;
+pub mod check;
 pub mod desired;
 pub mod digest;
 pub mod failure;

@@ -37,7 +37,7 @@ pub use run::{Step, ended, outcome, poll_delay, summary};
 pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
-use crate::api::v1alpha1::{Run, RunStatus, TargetStatus};
+use crate::api::v1alpha1::{Goal, Run, RunStatus, TargetStatus};
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
@@ -110,10 +110,35 @@ pub fn decide(
                 scene.turn_back(journal, why)
             }
             Some(Step::Restore) => scene.restore(journal),
+            Some(_) if scene.run.attempt > journal.attempt => scene.follow_attempt(journal),
             Some(_) => Decision::Rest(outcome(status)),
             None => unknown_step(journal),
         },
         (Order::Restore(why), None) => scene.never_began(why),
+    }
+}
+
+/// The order to work on: a run that was left unfinished is put back before another begins.
+pub fn effective(run: &Run, status: &TargetStatus) -> Run {
+    match &status.run {
+        Some(journal) if !ended(journal) && !same_run(run, journal) => {
+            Run { release: journal.release.clone(), attempt: journal.attempt, goal: Goal::Restore }
+        }
+        _ => run.clone(),
+    }
+}
+
+fn same_run(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid && journal.attempt == run.attempt
+}
+
+/// Whether the order is carried out, as far as it can be: nothing has to be looked at.
+pub fn settled(run: &Run, status: &TargetStatus) -> bool {
+    let Some(journal) = &status.run else { return false };
+    same_run(run, journal) && match Step::of(journal) {
+        Some(Step::Succeeded) => run.goal == Goal::Deliver,
+        Some(step) => step.is_end(),
+        None => false,
     }
 }
 
