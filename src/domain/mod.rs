@@ -11,5 +11,6 @@ pub mod machine;
 pub mod outcome;
 pub mod ownership;
 pub mod pipeline;
+pub mod release;
 pub mod rollout;
 pub mod substitution;

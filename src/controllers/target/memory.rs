@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,31 +24,11 @@ pub struct Memory(Mutex<HashMap<String, Entry>>);
 
 #[derive(Default)]
 struct Entry {
-    /// The Target as this process last wrote it: the cache may lag behind.
-    written: Option<Arc<Target>>,
     run: Option<(String, i64)>,
     known: Known,
 }
 
 impl Memory {
-    /// The cached Target, or what this process wrote if that is newer.
-    pub fn newest(&self, cached: &Arc<Target>) -> Arc<Target> {
-        let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&key(cached)) else { return Arc::clone(cached) };
-        match &entry.written {
-            Some(written) if version(written) > version(cached) => Arc::clone(written),
-            _ => {
-                entry.written = None;
-                Arc::clone(cached)
-            }
-        }
-    }
-
-    /// Remembers the Target as the API server has it now.
-    pub fn wrote(&self, target: &Target) {
-        self.entries().entry(key(target)).or_default().written = Some(Arc::new(target.clone()));
-    }
-
     /// What is known of the Target's run. A run that somebody else began is taken over with care.
     pub fn known(&self, target: &Target) -> Known {
         let mut entries = self.entries();
@@ -69,15 +49,7 @@ impl Memory {
         entry.known = known;
     }
 
-    /// The run is over.
-    pub fn forget_run(&self, target: &Target) {
-        let mut entries = self.entries();
-        if entries.get(&key(target)).is_some_and(|entry| entry.written.is_none()) {
-            entries.remove(&key(target));
-        }
-    }
-
-    /// The Target is gone.
+    /// The run is over, or the Target gone.
     pub fn forget(&self, target: &Target) {
         self.entries().remove(&key(target));
     }
@@ -93,9 +65,4 @@ fn key(target: &Target) -> String {
 
 fn run(target: &Target) -> Option<(String, i64)> {
     target.spec.run.as_ref().map(|run| (run.release.uid.clone(), run.attempt))
-}
-
-/// Resource versions of one kind can be compared as numbers (KEP-5504); an unreadable one is oldest.
-fn version(target: &Target) -> u128 {
-    target.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }

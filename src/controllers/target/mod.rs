@@ -23,10 +23,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
+pub use self::site::account;
 use self::{memory::Memory, site::Site};
 use crate::{
     api::v1alpha1::{Target, TargetStatus},
-    controllers::context::Context,
+    controllers::{context::Context, written::Written},
     domain::{
         machine::{self, Decision, Observation, Order, Step},
         outcome::Outcome,
@@ -48,17 +49,18 @@ const SHORT_WAIT: Duration = Duration::from_secs(5);
 pub struct TargetController {
     context: Arc<Context>,
     memory: Memory,
+    written: Written<Target>,
 }
 
 impl TargetController {
     /// With nothing remembered.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, memory: Memory::default() }
+        Self { context, memory: Memory::default(), written: Written::default() }
     }
 
     /// Brings one Target a step further.
     pub async fn reconcile(&self, target: Arc<Target>) -> Outcome {
-        let target = self.memory.newest(&target);
+        let target = self.written.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
             return self.remove(&target).await;
         }
@@ -67,7 +69,7 @@ impl TargetController {
             return Outcome::Done { reason: "Idle", message: machine::summary(&status) };
         };
         if machine::settled(run, &status) {
-            self.memory.forget_run(&target);
+            self.memory.forget(&target);
             let outcome = machine::outcome(&status);
             return self.publish(&target, status, outcome).await;
         }
@@ -207,7 +209,7 @@ impl TargetController {
         let written = crate::controllers::runtime::publish_status(&api, target, version, &before, status).await;
         match written {
             Ok(written) => {
-                self.memory.wrote(&written);
+                self.written.note(written.clone());
                 Ok(written)
             }
             Err(kube::Error::Api(error)) if error.is_conflict() => Err(Outcome::Waiting {

@@ -54,6 +54,7 @@ impl TargetController {
         match api.patch(&target.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => {
                 self.memory.forget(target);
+                self.written.forget(target);
                 gone()
             }
             Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => gone(),
