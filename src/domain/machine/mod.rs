@@ -27,6 +27,9 @@ mod removal;
 mod run;
 mod snapshot;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 
 pub use observation::{
