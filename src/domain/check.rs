@@ -13,7 +13,12 @@ use super::{
 const EXCERPT: usize = 300;
 
 /// Looks at an answer. `version` is the version that had to give it.
-pub fn evaluate(check: &DesiredCheck, phase: CheckPhase, version: &str, answer: &Invocation) -> CheckResult {
+pub fn evaluate(
+    check: &DesiredCheck,
+    phase: CheckPhase,
+    version: &str,
+    answer: &Invocation,
+) -> CheckResult {
     let failed = |why: String| CheckResult::Failed(describe(check, phase, version, &why));
     let said = || shorten(&String::from_utf8_lossy(&answer.payload), EXCERPT);
     if let Some(executed) = &answer.executed_version
@@ -24,14 +29,24 @@ pub fn evaluate(check: &DesiredCheck, phase: CheckPhase, version: &str, answer: 
     if let Some(kind) = &answer.function_error {
         return failed(format!("the function failed ({kind}): {}", said()));
     }
-    let Some(expect) = &check.expect else { return CheckResult::Passed };
+    let Some(expect) = &check.expect else {
+        return CheckResult::Passed;
+    };
     let Ok(body) = serde_json::from_slice::<Value>(&answer.payload) else {
         return failed(format!("the answer is not JSON: {}", said()));
     };
-    let place = if expect.path.is_empty() { "the answer".to_owned() } else { expect.path.clone() };
+    let place = if expect.path.is_empty() {
+        "the answer".to_owned()
+    } else {
+        expect.path.clone()
+    };
     match body.pointer(&expect.path) {
         Some(value) if equal(value, &expect.equals) => CheckResult::Passed,
-        Some(value) => failed(format!("{place} is {}, not {}", shorten(&value.to_string(), EXCERPT), expect.equals)),
+        Some(value) => failed(format!(
+            "{place} is {}, not {}",
+            shorten(&value.to_string(), EXCERPT),
+            expect.equals
+        )),
         None => failed(format!("the answer has no {place}: {}", said())),
     }
 }
@@ -47,13 +62,18 @@ fn describe(check: &DesiredCheck, phase: CheckPhase, version: &str, why: &str) -
         CheckPhase::BeforeTraffic => "before traffic",
         CheckPhase::AfterTraffic => "through the alias",
     };
-    format!("check {} failed {when} on version {version}: {why}", check.name)
+    format!(
+        "check {} failed {when} on version {version}: {why}",
+        check.name
+    )
 }
 
 /// Equal as JSON, where 200 and 200.0 are the same number.
 fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
         _ => one == other,
     }
 }
@@ -72,7 +92,10 @@ mod tests {
         DesiredCheck {
             name: "smoke".into(),
             payload: "{}".into(),
-            expect: expect.map(|(path, equals)| Expectation { path: path.into(), equals }),
+            expect: expect.map(|(path, equals)| Expectation {
+                path: path.into(),
+                equals,
+            }),
             timeout: Duration::from_secs(10),
         }
     }
@@ -97,8 +120,16 @@ mod tests {
         let before = CheckPhase::BeforeTraffic;
         let wants_200 = check(Some(("/statusCode", json!(200))));
         for (check, answer, expected) in [
-            (&wants_200, answer("3", None, r#"{"statusCode":200}"#), "passed"),
-            (&wants_200, answer("3", None, r#"{"statusCode":200.0}"#), "passed"),
+            (
+                &wants_200,
+                answer("3", None, r#"{"statusCode":200}"#),
+                "passed",
+            ),
+            (
+                &wants_200,
+                answer("3", None, r#"{"statusCode":200.0}"#),
+                "passed",
+            ),
             (
                 &wants_200,
                 answer("3", None, r#"{"statusCode":500}"#),
@@ -119,7 +150,11 @@ mod tests {
                 answer("3", Some("Unhandled"), r#"{"errorMessage":"no module"}"#),
                 "check smoke failed before traffic on version 3: the function failed (Unhandled): {\"errorMessage\":\"no module\"}",
             ),
-            (&check(None), answer("2", None, "null"), "check smoke failed before traffic on version 3: version 2 answered"),
+            (
+                &check(None),
+                answer("2", None, "null"),
+                "check smoke failed before traffic on version 3: version 2 answered",
+            ),
             (&check(None), answer("3", None, "null"), "passed"),
         ] {
             assert_eq!(why(evaluate(check, before, "3", &answer)), expected);

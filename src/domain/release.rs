@@ -25,7 +25,10 @@ pub fn template(spec: &DeploymentSpec) -> Template {
 
 /// What tells one delivery from another: pipeline, artifact digests, template.
 pub fn key(pipeline_id: i64, artifacts: &[PinnedArtifact], template: &Template) -> Sha256 {
-    let digests: Vec<_> = artifacts.iter().map(|artifact| (&artifact.name, &artifact.sha256)).collect();
+    let digests: Vec<_> = artifacts
+        .iter()
+        .map(|artifact| (&artifact.name, &artifact.sha256))
+        .collect();
     Sha256::of_json(&(pipeline_id, digests, template))
 }
 
@@ -42,27 +45,40 @@ pub fn next(
     let template = template(spec);
     let (source, artifacts) = match (fetched, newest) {
         (Some(fetched), _) => fetched,
-        (None, Some(newest)) if reusable(spec, newest) => (newest.spec.source.clone(), newest.spec.artifacts.clone()),
+        (None, Some(newest)) if reusable(spec, newest) => {
+            (newest.spec.source.clone(), newest.spec.artifacts.clone())
+        }
         _ => return None,
     };
     let key = key(source.pipeline_id, &artifacts, &template).to_string();
     let tried = former.iter().any(|former| {
         former.spec.key == key
-            && (former.failed || newest.is_some_and(|newest| newest.spec.revision == former.spec.revision))
+            && (former.failed
+                || newest.is_some_and(|newest| newest.spec.revision == former.spec.revision))
     });
-    (!tried).then(|| ReleaseSpec { revision: 0, key, source, artifacts, template })
+    (!tried).then(|| ReleaseSpec {
+        revision: 0,
+        key,
+        source,
+        artifacts,
+        template,
+    })
 }
 
 /// Whether the artifacts of a Release are those that the Deployment asks for now.
 fn reusable(spec: &DeploymentSpec, newest: &Former) -> bool {
     let source = &newest.spec.source;
-    let same_project = spec.source.project == source.project || spec.source.project == source.project_id.to_string();
+    let same_project = spec.source.project == source.project
+        || spec.source.project == source.project_id.to_string();
     let same_ref = spec.source.git_ref == source.git_ref || spec.source.git_ref.contains('*');
     same_project && same_ref && newest.spec.template.artifacts == spec.artifacts
 }
 
 /// The source of a Release, with what is only shown cut to what fits.
-#[allow(clippy::too_many_arguments, reason = "each is a plain fact of the source")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a plain fact of the source"
+)]
 pub fn source(
     project_id: i64,
     project: &str,
@@ -93,7 +109,10 @@ pub fn name(deployment: &str, revision: i64) -> String {
 
 /// The name of a Target: readable, and different for different places even where they read alike.
 pub fn target_name(deployment: &str, stage: &str, account: &str, region: &str) -> String {
-    let readable: String = format!("{deployment}-{stage}-{account}-{region}").chars().take(200).collect();
+    let readable: String = format!("{deployment}-{stage}-{account}-{region}")
+        .chars()
+        .take(200)
+        .collect();
     let digest = Sha256::of_json(&(deployment, stage, account, region)).short();
     format!("{readable}-{digest}")
 }
@@ -103,7 +122,11 @@ pub fn superfluous(revisions: &[i64], named: &[i64], limit: usize) -> Vec<i64> {
     let mut sorted: Vec<i64> = revisions.to_vec();
     sorted.sort_unstable_by(|one, other| other.cmp(one));
     // One more than the limit: the newest is the present, the others are history.
-    sorted.into_iter().skip(limit + 1).filter(|revision| !named.contains(revision)).collect()
+    sorted
+        .into_iter()
+        .skip(limit + 1)
+        .filter(|revision| !named.contains(revision))
+        .collect()
 }
 
 #[cfg(test)]

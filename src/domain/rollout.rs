@@ -14,6 +14,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     machine::Step,
     outcome::{Outcome, shorten},
@@ -364,7 +367,8 @@ impl<'a> StageView<'a> {
             State::Failed | State::RolledBack | State::RollbackFailed
         );
         let candidate = self.candidate(overview, fresh);
-        if overview.retry && failed && candidate.is_none() {
+        if overview.retry && failed && (candidate.is_none() || self.state == State::RollbackFailed)
+        {
             if let Some(current) = &mut self.current {
                 current.attempt += 1;
                 self.state = if self.state == State::RollbackFailed {
@@ -382,7 +386,9 @@ impl<'a> StageView<'a> {
                 .iter()
                 .any(|place| self.step(current, place).is_some())
         });
-        if self.state == State::RollingBack || (self.state == State::Progressing && begun) {
+        // What could not be put back is no ground to build on: that waits for a retry.
+        let blocked = matches!(self.state, State::RollingBack | State::RollbackFailed);
+        if blocked || (self.state == State::Progressing && begun) {
             return;
         }
         if let Some(release) = candidate

@@ -124,9 +124,11 @@ pub fn decide(
 /// The order to work on: a run that was left unfinished is put back before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
-        Some(journal) if !ended(journal) && !same_run(run, journal) => {
-            Run { release: journal.release.clone(), attempt: journal.attempt, goal: Goal::Restore }
-        }
+        Some(journal) if !ended(journal) && !same_run(run, journal) => Run {
+            release: journal.release.clone(),
+            attempt: journal.attempt,
+            goal: Goal::Restore,
+        },
         _ => run.clone(),
     }
 }
@@ -137,12 +139,15 @@ fn same_run(run: &Run, journal: &RunStatus) -> bool {
 
 /// Whether the order is carried out, as far as it can be: nothing has to be looked at.
 pub fn settled(run: &Run, status: &TargetStatus) -> bool {
-    let Some(journal) = &status.run else { return false };
-    same_run(run, journal) && match Step::of(journal) {
-        Some(Step::Succeeded) => run.goal == Goal::Deliver,
-        Some(step) => step.is_end(),
-        None => false,
-    }
+    let Some(journal) = &status.run else {
+        return false;
+    };
+    same_run(run, journal)
+        && match Step::of(journal) {
+            Some(Step::Succeeded) => run.goal == Goal::Deliver,
+            Some(step) => step.is_end(),
+            None => false,
+        }
 }
 
 fn unknown_step(journal: &RunStatus) -> Decision {

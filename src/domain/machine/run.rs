@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Goal, Intent, InventoryItem, LiveRelease, Run, RunStatus, SnapshotRef, TargetStatus,
+        ComponentStatus, Goal, Intent, InventoryItem, LiveRelease, Run, RunStatus, SnapshotRef,
+        TargetStatus,
     },
     domain::{
         desired::{Desired, DesiredFunction},
@@ -172,8 +173,7 @@ impl Scene<'_> {
         let journal = self.status.run.as_ref()?;
         let same_release = journal.release.uid == self.run.release.uid;
         let same_attempt = journal.attempt == self.run.attempt;
-        let resumed = self.run.goal == Goal::Restore
-            && self.run.attempt > journal.attempt;
+        let resumed = self.run.goal == Goal::Restore && self.run.attempt > journal.attempt;
         (same_release && (same_attempt || resumed)).then_some(journal)
     }
 
@@ -225,7 +225,10 @@ impl Scene<'_> {
         let mut run = self.new_run(desired, intents);
         Step::Prepare.as_str().clone_into(&mut run.step);
         let before = self.status.live.as_ref().map(|live| live.release.clone());
-        run.snapshot = Some(SnapshotRef { release: before, ..reference.clone() });
+        run.snapshot = Some(SnapshotRef {
+            release: before,
+            ..reference.clone()
+        });
         let mut status = self.status.clone();
         for want in &desired.functions {
             self.note_in_inventory(&mut status.inventory, want);
@@ -373,7 +376,10 @@ impl Scene<'_> {
     /// Another attempt to put things back finds them put back.
     pub fn follow_attempt(&self, journal: &RunStatus) -> Decision {
         let mut status = self.status.clone();
-        status.run = Some(RunStatus { attempt: self.run.attempt, ..journal.clone() });
+        status.run = Some(RunStatus {
+            attempt: self.run.attempt,
+            ..journal.clone()
+        });
         Decision::Record(Box::new(status))
     }
 
@@ -607,7 +613,10 @@ impl Scene<'_> {
                     .is_some_and(|then| then.function.is_none())
             };
             status.inventory.retain(|item| !gone(item));
-            let before = journal.snapshot.as_ref().and_then(|snapshot| snapshot.release.clone());
+            let before = journal
+                .snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.release.clone());
             let since = status
                 .live
                 .as_ref()

@@ -13,7 +13,10 @@ use crate::{
         desired::{DesiredCheck, DesiredFunction},
         digest::Sha256,
         failure::{CallError, CallErrorKind},
-        function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState, LastUpdate},
+        function::{
+            Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
+            LastUpdate,
+        },
     },
 };
 
@@ -58,7 +61,11 @@ struct World {
 }
 
 fn owner() -> Owner {
-    Owner { cluster: "c1".into(), namespace: "shop".into(), name: "checkout".into() }
+    Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
 }
 
 fn configuration(memory_size: i32) -> FunctionConfiguration {
@@ -103,11 +110,19 @@ fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFunction {
 }
 
 fn reference(revision: i64) -> ReleaseRef {
-    ReleaseRef { name: format!("checkout-{revision}"), uid: format!("uid-{revision}"), revision }
+    ReleaseRef {
+        name: format!("checkout-{revision}"),
+        uid: format!("uid-{revision}"),
+        revision,
+    }
 }
 
 fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
-    Desired { release: reference(revision), functions, progress_deadline: Duration::from_secs(600) }
+    Desired {
+        release: reference(revision),
+        functions,
+        progress_deadline: Duration::from_secs(600),
+    }
 }
 
 impl World {
@@ -140,15 +155,26 @@ impl World {
     /// Delivers, as the shell does, until the run is over.
     fn deliver(&mut self, revision: i64, functions: &[DesiredFunction]) -> Step {
         let order = Order::Deliver(desired(revision, functions.to_vec()));
-        let run = Run { release: reference(revision), attempt: 1, goal: Goal::Deliver };
+        let run = Run {
+            release: reference(revision),
+            attempt: 1,
+            goal: Goal::Deliver,
+        };
         self.known = Known::default();
         self.finish(&order, &run)
     }
 
     fn restore(&mut self, revision: i64) -> Step {
-        let run = Run { release: reference(revision), attempt: 1, goal: Goal::Restore };
+        let run = Run {
+            release: reference(revision),
+            attempt: 1,
+            goal: Goal::Restore,
+        };
         self.known = Known::default();
-        self.finish(&Order::Restore("another target of the stage failed".into()), &run)
+        self.finish(
+            &Order::Restore("another target of the stage failed".into()),
+            &run,
+        )
     }
 
     fn finish(&mut self, order: &Order, run: &Run) -> Step {
@@ -158,15 +184,26 @@ impl World {
             };
             self.pass(&decide);
             if settled(run, &self.status) {
-                return self.status.run.as_ref().and_then(Step::of).expect("a run has a step");
+                return self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(Step::of)
+                    .expect("a run has a step");
             }
         }
         panic!("the run does not end:\n{}", self.log);
     }
 
     /// One reconcile.
-    fn pass(&mut self, decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision) -> Option<Outcome> {
-        let mut seen = Observation { known: std::mem::take(&mut self.known), ..Observation::default() };
+    fn pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
+        let mut seen = Observation {
+            known: std::mem::take(&mut self.known),
+            ..Observation::default()
+        };
         for _ in 0..200 {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
@@ -229,7 +266,9 @@ impl World {
         let settling: Vec<String> = self.functions.keys().cloned().collect();
         for name in settling {
             let revision = self.revision();
-            let Some(deployed) = self.functions.get_mut(&name) else { continue };
+            let Some(deployed) = self.functions.get_mut(&name) else {
+                continue;
+            };
             if deployed.settles_in > 0 {
                 deployed.settles_in -= 1;
                 if deployed.settles_in == 0 {
@@ -248,13 +287,18 @@ impl World {
     /// Snapshot first, intents before effects, and no step out of order.
     fn check_transition(&self, next: &TargetStatus) {
         let before = run_step(&self.status);
-        let same_run = self.status.run.as_ref().map(|run| &run.release.uid) == next.run.as_ref().map(|run| &run.release.uid);
+        let same_run = self.status.run.as_ref().map(|run| &run.release.uid)
+            == next.run.as_ref().map(|run| &run.release.uid);
         let after = run_step(next).expect("a known step");
         let before = if same_run { before } else { None };
         let allowed: &[Step] = match before {
-            None | Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => {
-                &[Step::Prepare, Step::Failed, Step::Succeeded, Step::Restore, Step::RolledBack]
-            }
+            None | Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => &[
+                Step::Prepare,
+                Step::Failed,
+                Step::Succeeded,
+                Step::Restore,
+                Step::RolledBack,
+            ],
             Some(Step::Prepare) => &[Step::Promote, Step::Restore],
             Some(Step::Promote) => &[Step::Succeeded, Step::Restore],
             Some(Step::Restore) => &[Step::RolledBack, Step::RollbackFailed],
@@ -270,19 +314,36 @@ impl World {
     fn read(&mut self, read: &Read, seen: &mut Observation) {
         match read {
             Read::Function { name } => {
-                let function = self.functions.get(name).map(|deployed| deployed.latest.clone());
+                let function = self
+                    .functions
+                    .get(name)
+                    .map(|deployed| deployed.latest.clone());
                 seen.functions.insert(name.clone(), function);
             }
             Read::Version { name, version } => {
                 let number: u32 = version.parse().expect("a number");
-                let function = self.functions.get(name).and_then(|deployed| deployed.versions.get(&number).cloned());
-                seen.versions.insert((name.clone(), version.clone()), function);
+                let function = self
+                    .functions
+                    .get(name)
+                    .and_then(|deployed| deployed.versions.get(&number).cloned());
+                seen.versions
+                    .insert((name.clone(), version.clone()), function);
             }
             Read::Alias { name, .. } => {
-                seen.aliases.insert(name.clone(), self.functions.get(name).and_then(|deployed| deployed.alias.clone()));
+                seen.aliases.insert(
+                    name.clone(),
+                    self.functions
+                        .get(name)
+                        .and_then(|deployed| deployed.alias.clone()),
+                );
             }
             Read::Snapshot => {
-                let reference = self.status.run.as_ref().and_then(|run| run.snapshot.clone()).expect("a snapshot");
+                let reference = self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.snapshot.clone())
+                    .expect("a snapshot");
                 let index: usize = reference.key.parse().expect("an index");
                 seen.known.snapshot = Some((reference, self.snapshots[index].clone()));
             }
@@ -293,12 +354,22 @@ impl World {
     fn execute(&mut self, effect: &Effect, seen: &mut Observation) -> bool {
         assert!(
             matches!(effect.action, Action::StoreSnapshot(_))
-                || self.status.run.as_ref().is_some_and(|run| !run.intents.is_empty()),
+                || self
+                    .status
+                    .run
+                    .as_ref()
+                    .is_some_and(|run| !run.intents.is_empty()),
             "{} without an intent on record",
             effect.operation()
         );
-        let fault = if self.faults.is_empty() { Fault::None } else { self.faults.remove(0) };
-        let error = |kind, message: &str| CallError::new(effect.operation(), &effect.function, kind, message);
+        let fault = if self.faults.is_empty() {
+            Fault::None
+        } else {
+            self.faults.remove(0)
+        };
+        let error = |kind, message: &str| {
+            CallError::new(effect.operation(), &effect.function, kind, message)
+        };
         let throttled = || error(CallErrorKind::Throttled { retry_after: None }, "slow down");
         let result = match fault {
             Fault::CrashBefore => return false,
@@ -341,10 +412,17 @@ impl World {
     /// Every version that an alias gives weight to exists and is published code.
     fn check_traffic(&self) {
         for deployed in self.functions.values() {
-            let Some(alias) = &deployed.alias else { continue };
+            let Some(alias) = &deployed.alias else {
+                continue;
+            };
             for version in std::iter::once(&alias.version).chain(alias.weights.keys()) {
-                let number: u32 = version.parse().expect("aliases point at published versions");
-                assert!(deployed.versions.contains_key(&number), "alias points at nothing");
+                let number: u32 = version
+                    .parse()
+                    .expect("aliases point at published versions");
+                assert!(
+                    deployed.versions.contains_key(&number),
+                    "alias points at nothing"
+                );
             }
         }
     }
@@ -352,16 +430,36 @@ impl World {
     #[allow(clippy::too_many_lines, reason = "one arm per action of the small AWS")]
     fn perform(&mut self, effect: &Effect) -> Result<Reply, CallError> {
         let name = effect.function.clone();
-        let fail = |kind, message: &str| Err(CallError::new(effect.operation(), &effect.function, kind, message));
+        let fail = |kind, message: &str| {
+            Err(CallError::new(
+                effect.operation(),
+                &effect.function,
+                kind,
+                message,
+            ))
+        };
         let revision = self.revision();
         if let Action::StoreSnapshot(snapshot) = &effect.action {
-            let functions = snapshot.components.iter().filter_map(|component| component.function.as_ref());
-            self.packages.extend(functions.filter_map(FunctionSnapshot::digest));
+            let functions = snapshot
+                .components
+                .iter()
+                .filter_map(|component| component.function.as_ref());
+            self.packages
+                .extend(functions.filter_map(FunctionSnapshot::digest));
             self.snapshots.push((**snapshot).clone());
             let key = (self.snapshots.len() - 1).to_string();
-            return Ok(Reply::Stored(SnapshotRef { key, version_id: "1".into(), sha256: "0".into(), release: None }));
+            return Ok(Reply::Stored(SnapshotRef {
+                key,
+                version_id: "1".into(),
+                sha256: "0".into(),
+                release: None,
+            }));
         }
-        let location = |digest: Sha256| CodeLocation { bucket: "b".into(), key: digest.to_string(), version_id: "1".into() };
+        let location = |digest: Sha256| CodeLocation {
+            bucket: "b".into(),
+            key: digest.to_string(),
+            version_id: "1".into(),
+        };
         match &effect.action {
             Action::CopyPackage(want) => {
                 self.packages.push(want.code_sha256);
@@ -393,7 +491,12 @@ impl World {
                     last_update: LastUpdate::Successful,
                     tags: want.tags.clone(),
                 };
-                let deployed = Deployed { latest: latest.clone(), versions: BTreeMap::new(), alias: None, settles_in: 2 };
+                let deployed = Deployed {
+                    latest: latest.clone(),
+                    versions: BTreeMap::new(),
+                    alias: None,
+                    settles_in: 2,
+                };
                 self.functions.insert(name, deployed);
                 return Ok(Reply::Function(Box::new(latest)));
             }
@@ -404,11 +507,17 @@ impl World {
             _ => {}
         }
         let bad = self.bad.clone();
-        let Some(deployed) = self.functions.get_mut(&name) else { return fail(CallErrorKind::NotFound, "gone") };
+        let Some(deployed) = self.functions.get_mut(&name) else {
+            return fail(CallErrorKind::NotFound, "gone");
+        };
         let busy = deployed.settles_in > 0;
         let current = deployed.latest.revision_id.clone();
         match &effect.action {
-            Action::UpdateCode { revision_id, code, architecture } => {
+            Action::UpdateCode {
+                revision_id,
+                code,
+                architecture,
+            } => {
                 if busy {
                     return fail(CallErrorKind::Busy, "an update is in progress");
                 }
@@ -422,7 +531,10 @@ impl World {
                 deployed.settles_in = 2;
                 Ok(Reply::Function(Box::new(deployed.latest.clone())))
             }
-            Action::UpdateConfiguration { configuration, revision_id } => {
+            Action::UpdateConfiguration {
+                configuration,
+                revision_id,
+            } => {
                 if busy {
                     return fail(CallErrorKind::Busy, "an update is in progress");
                 }
@@ -439,14 +551,21 @@ impl World {
                 deployed.latest.tags.clone_from(wanted);
                 Ok(Reply::Done)
             }
-            Action::Publish { code_sha256, revision_id, .. } => {
+            Action::Publish {
+                code_sha256,
+                revision_id,
+                ..
+            } => {
                 if busy {
                     return fail(CallErrorKind::Busy, "an update is in progress");
                 }
                 if *revision_id != current || *code_sha256 != deployed.latest.code_sha256 {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
-                let last = deployed.versions.last_key_value().map(|(_, version)| version.clone());
+                let last = deployed
+                    .versions
+                    .last_key_value()
+                    .map(|(_, version)| version.clone());
                 let version = match last {
                     Some(last)
                         if last.code_sha256 == deployed.latest.code_sha256
@@ -455,7 +574,10 @@ impl World {
                         last
                     }
                     _ => {
-                        let number = deployed.versions.last_key_value().map_or(1, |(number, _)| number + 1);
+                        let number = deployed
+                            .versions
+                            .last_key_value()
+                            .map_or(1, |(number, _)| number + 1);
                         let mut version = deployed.latest.clone();
                         version.version = number.to_string();
                         version.state = FunctionState::Pending;
@@ -470,7 +592,9 @@ impl World {
                 Ok(Reply::Alias(alias(to, current_alias(deployed))))
             }
             Action::CreateAlias { .. } => fail(CallErrorKind::AlreadyExists, "exists"),
-            Action::UpdateAlias { to, revision_id, .. } => {
+            Action::UpdateAlias {
+                to, revision_id, ..
+            } => {
                 if current_alias(deployed) != *revision_id {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
@@ -505,7 +629,11 @@ fn alias(to: &AliasTarget, revision_id: String) -> Alias {
 }
 
 fn current_alias(deployed: &Deployed) -> String {
-    deployed.alias.as_ref().map(|alias| alias.revision_id.clone()).unwrap_or_default()
+    deployed
+        .alias
+        .as_ref()
+        .map(|alias| alias.revision_id.clone())
+        .unwrap_or_default()
 }
 
 fn run_step(status: &TargetStatus) -> Option<Step> {
@@ -513,7 +641,17 @@ fn run_step(status: &TargetStatus) -> Option<Step> {
 }
 
 /// What users and unqualified callers get, without revisions and old versions.
-fn visible(world: &World) -> BTreeMap<String, (Sha256, FunctionConfiguration, BTreeMap<String, String>, Option<AliasSnapshot>)> {
+fn visible(
+    world: &World,
+) -> BTreeMap<
+    String,
+    (
+        Sha256,
+        FunctionConfiguration,
+        BTreeMap<String, String>,
+        Option<AliasSnapshot>,
+    ),
+> {
     let look = |deployed: &Deployed| {
         let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
             version: alias.version.clone(),
@@ -521,9 +659,18 @@ fn visible(world: &World) -> BTreeMap<String, (Sha256, FunctionConfiguration, BT
             description: alias.description.clone(),
         });
         let latest = &deployed.latest;
-        (latest.code_sha256, latest.configuration.clone(), latest.tags.clone(), alias)
+        (
+            latest.code_sha256,
+            latest.configuration.clone(),
+            latest.tags.clone(),
+            alias,
+        )
     };
-    world.functions.iter().map(|(name, deployed)| (name.clone(), look(deployed))).collect()
+    world
+        .functions
+        .iter()
+        .map(|(name, deployed)| (name.clone(), look(deployed)))
+        .collect()
 }
 
 #[test]
@@ -549,9 +696,15 @@ fn a_failed_check_reads_like_this() {
     let before = visible(&world);
     world.log.clear();
     world.bad.push(code("v2"));
-    assert_eq!(world.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]), Step::RolledBack);
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]),
+        Step::RolledBack
+    );
     assert_eq!(visible(&world), before);
-    assert_eq!(world.status.live.as_ref().map(|live| live.release.revision), Some(1));
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
     insta::assert_snapshot!(world.log);
 }
 
@@ -559,7 +712,10 @@ fn a_failed_check_reads_like_this() {
 fn a_failed_first_delivery_leaves_nothing() {
     let mut world = World::new();
     world.bad.push(code("v1"));
-    assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::RolledBack);
+    assert_eq!(
+        world.deliver(1, &[want("api", "v1", 128)]),
+        Step::RolledBack
+    );
     assert!(world.functions.is_empty());
     assert!(world.status.inventory.is_empty());
     assert_eq!(world.status.live, None);
@@ -571,7 +727,10 @@ fn one_refused_function_leaves_the_other_as_it_was() {
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.refused.push("checkout-worker".into());
-    assert_eq!(world.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]), Step::RolledBack);
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]),
+        Step::RolledBack
+    );
     assert_eq!(visible(&world), before);
 }
 
@@ -582,7 +741,10 @@ fn nothing_to_change_means_no_write() {
     world.log.clear();
     assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
     assert_eq!(world.log, "status: Succeeded\n");
-    assert_eq!(world.status.live.as_ref().map(|live| live.release.revision), Some(2));
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(2)
+    );
 }
 
 #[test]
@@ -595,8 +757,16 @@ fn somebody_elses_function_is_not_touched() {
     world.status = TargetStatus::default();
     assert_eq!(world.deliver(2, &[want("api", "v2", 128)]), Step::Failed);
     assert_eq!(visible(&world), before);
-    let message = world.status.run.as_ref().and_then(|run| run.message.clone()).unwrap_or_default();
-    assert!(message.contains("checkout-api") && message.contains("not created by Sluice"), "{message}");
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("checkout-api") && message.contains("not created by Sluice"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -605,7 +775,11 @@ fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
     let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
-    let run = Run { release: reference(3), attempt: 1, goal: Goal::Deliver };
+    let run = Run {
+        release: reference(3),
+        attempt: 1,
+        goal: Goal::Deliver,
+    };
     world.known = Known::default();
     while run_step(&world.status) != Some(Step::Prepare) {
         world.pass(&|status, seen, now| super::decide(&order, &run, status, &owner(), seen, now));
@@ -619,9 +793,20 @@ fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
     };
     deployed.alias = Some(moved);
     assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    let message = world.status.run.as_ref().and_then(|run| run.message.clone()).unwrap_or_default();
-    assert!(message.contains("moved to version 1 by someone else"), "{message}");
-    let alias = world.functions["checkout-api"].alias.clone().expect("an alias");
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("moved to version 1 by someone else"),
+        "{message}"
+    );
+    let alias = world.functions["checkout-api"]
+        .alias
+        .clone()
+        .expect("an alias");
     assert_eq!(alias.version, "2", "what stood before the run");
 }
 
@@ -633,7 +818,10 @@ fn a_target_that_succeeded_goes_back_when_its_stage_does() {
     world.deliver(2, &[want("api", "v2", 256)]);
     assert_eq!(world.restore(2), Step::RolledBack);
     assert_eq!(visible(&world), before);
-    assert_eq!(world.status.live.as_ref().map(|live| live.release.revision), Some(1));
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
 }
 
 #[test]
@@ -644,9 +832,26 @@ fn an_unknown_journal_is_never_guessed_at() {
     run.journal_version = 2;
     run.step = "Prepare".into();
     let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
-    let run = Run { release: reference(1), attempt: 1, goal: Goal::Deliver };
-    let decision = super::decide(&order, &run, &world.status, &owner(), &Observation::default(), world.now);
-    assert!(matches!(decision, Decision::Wait(Outcome::Stalled { reason: "UnknownJournal", .. })));
+    let run = Run {
+        release: reference(1),
+        attempt: 1,
+        goal: Goal::Deliver,
+    };
+    let decision = super::decide(
+        &order,
+        &run,
+        &world.status,
+        &owner(),
+        &Observation::default(),
+        world.now,
+    );
+    assert!(matches!(
+        decision,
+        Decision::Wait(Outcome::Stalled {
+            reason: "UnknownJournal",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -670,11 +875,16 @@ fn removal_deletes_what_was_created_and_nothing_else() {
 
 impl World {
     /// As [`World::pass`], where an intent is not needed: a removal is one by itself.
-    fn removal_pass(&mut self, decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision) -> Option<Outcome> {
+    fn removal_pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
         let mut seen = Observation::default();
         loop {
             match decide(&self.status, &seen, self.now) {
-                Decision::Observe(reads) => reads.iter().for_each(|read| self.read(read, &mut seen)),
+                Decision::Observe(reads) => {
+                    reads.iter().for_each(|read| self.read(read, &mut seen))
+                }
                 Decision::Execute(effects) => {
                     for effect in effects {
                         let reply = self.perform(&effect).expect("no faults here");
