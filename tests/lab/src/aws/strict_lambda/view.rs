@@ -1,0 +1,138 @@
+//! How a function's configuration looks from outside.
+//!
+//! - An update leaves an Active function Active; the emulator makes it Pending.
+//! - A new version is Pending for a while of its own.
+//! - `RevisionId` changes once more when an update settles. The emulator's stays, so another one
+//!   stands in for it until then, made from it: a caller that kept the stand-in fails with 412
+//!   afterwards, as on AWS, and no request needs to be translated.
+//! - What is empty is left out.
+
+use serde_json::{Value, json};
+
+use super::{Exchange, text};
+use crate::aws::reply::Reply;
+
+const OMITTED_WHEN_EMPTY: [&str; 7] = [
+    "StateReason",
+    "StateReasonCode",
+    "LastUpdateStatusReason",
+    "LastUpdateStatusReasonCode",
+    "KMSKeyArn",
+    "Layers",
+    "CodeSha256",
+];
+
+/// Whether a creation or an update of `$LATEST` has not settled.
+pub(super) fn is_in_progress(config: &Value) -> bool {
+    config["State"] == "Pending" || config["LastUpdateStatus"] == "InProgress"
+}
+
+/// Whether it is being created; an update is Pending in the emulator too, for another reason.
+pub(super) fn is_creating(config: &Value) -> bool {
+    config["State"] == "Pending" && config["StateReasonCode"] != "Updating"
+}
+
+/// Turns the emulator's configuration into AWS's.
+pub(super) fn show(exchange: &Exchange, config: &mut Value) {
+    let Some(version) = text(config, "Version").map(str::to_owned) else {
+        return;
+    };
+    let unsettled = if version == "$LATEST" {
+        show_latest(config)
+    } else {
+        show_version(exchange, config, &version)
+    };
+    if unsettled && let Some(revision) = text(config, "RevisionId").map(stand_in) {
+        config["RevisionId"] = revision.into();
+    }
+    if let Some(fields) = config.as_object_mut() {
+        fields.retain(|name, value| {
+            let empty = value == "" || value.as_array().is_some_and(Vec::is_empty);
+            !(empty && OMITTED_WHEN_EMPTY.contains(&name.as_str()))
+        });
+    }
+}
+
+fn show_latest(config: &mut Value) -> bool {
+    let unsettled = is_in_progress(config);
+    if unsettled && !is_creating(config) {
+        set_state(config, "Active", "", "");
+    }
+    unsettled
+}
+
+fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool {
+    let name = text(config, "FunctionName").unwrap_or_default().to_owned();
+    let pending =
+        name == exchange.function.name && exchange.book.is_pending(&exchange.function, version);
+    if pending {
+        set_state(
+            config,
+            "Pending",
+            "The function is being created.",
+            "Creating",
+        );
+    } else if is_in_progress(config) {
+        set_state(config, "Active", "", "");
+    }
+    config["LastUpdateStatus"] = json!("Successful");
+    // What was published along with an update has the function's own ARN in the emulator.
+    if config["FunctionArn"] == exchange.arn() {
+        config["FunctionArn"] = format!("{}:{version}", exchange.arn()).into();
+    }
+    pending
+}
+
+fn set_state(config: &mut Value, state: &str, reason: &str, code: &str) {
+    config["State"] = state.into();
+    config["StateReason"] = reason.into();
+    config["StateReasonCode"] = code.into();
+}
+
+/// Another revision id, the same each time, never the one it is made from.
+fn stand_in(revision: &str) -> String {
+    let turned = |c: char| {
+        c.to_digit(16)
+            .and_then(|digit| char::from_digit(15 - digit, 16))
+            .unwrap_or(c)
+    };
+    revision
+        .chars()
+        .enumerate()
+        .map(|(i, c)| if i < 8 { turned(c) } else { c })
+        .collect()
+}
+
+/// An answer that is a configuration.
+pub(super) fn show_configuration(exchange: &mut Exchange, reply: &mut Reply) {
+    if let Some(mut config) = reply.value() {
+        show(exchange, &mut config);
+        reply.set_value(&config);
+    }
+}
+
+/// `GetFunction`: the package is fetched through the proxy too.
+pub(super) fn show_function(exchange: &mut Exchange, reply: &mut Reply) {
+    let Some(mut function) = reply.value() else {
+        return;
+    };
+    show(exchange, &mut function["Configuration"]);
+    if let Some(location) = text(&function["Code"], "Location") {
+        let location = location.replacen(exchange.backend.endpoint(), &exchange.endpoint, 1);
+        function["Code"]["Location"] = location.into();
+    }
+    reply.set_value(&function);
+}
+
+/// A page of configurations.
+pub(super) fn show_list(exchange: &mut Exchange, reply: &mut Reply) {
+    let Some(mut page) = reply.value() else {
+        return;
+    };
+    for field in ["Versions", "Functions"] {
+        for config in page[field].as_array_mut().into_iter().flatten() {
+            show(exchange, config);
+        }
+    }
+    reply.set_value(&page);
+}
