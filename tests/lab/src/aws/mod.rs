@@ -78,6 +78,7 @@ pub struct Cloud {
     proxy: Arc<Proxy>,
     server: JoinHandle<()>,
     emulator: Emulator,
+    base: SdkConfig,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -151,7 +152,7 @@ impl Cloud {
     /// there. S3's buckets are addressed by path of the SDK's own accord.
     pub fn sdk_config(&self, account: &str, region: &str) -> SdkConfig {
         let root = Credentials::new(account, "root", None, None, "lab");
-        config(
+        self.config(
             self.emulator.endpoint(),
             region,
             SharedCredentialsProvider::new(root),
@@ -160,7 +161,21 @@ impl Cloud {
 
     /// The SDK through the proxy, as the controller sees AWS.
     pub fn caller_config(&self, credentials: SharedCredentialsProvider, region: &str) -> SdkConfig {
-        config(self.endpoint(), region, credentials)
+        self.config(self.endpoint(), region, credentials)
+    }
+
+    fn config(
+        &self,
+        endpoint: &str,
+        region: &str,
+        credentials: SharedCredentialsProvider,
+    ) -> SdkConfig {
+        let builder = self.base.clone().into_builder();
+        builder
+            .endpoint_url(endpoint)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(credentials)
+            .build()
     }
 
     /// All calls so far.
@@ -189,13 +204,17 @@ impl Cloud {
     }
 }
 
-fn config(endpoint: &str, region: &str, credentials: SharedCredentialsProvider) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .region(Region::new(region.to_owned()))
-        .credentials_provider(credentials)
-        .build()
+/// What every SDK configuration of the lab shares: clock and timers, but neither a pool of
+/// connections nor a cache of identities, which belong to one test's runtime.
+async fn base_config() -> SdkConfig {
+    let loaded = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(REGIONS[0]))
+        .no_credentials()
+        .load()
+        .await;
+    let mut builder = loaded.into_builder();
+    builder.set_http_client(None).set_identity_cache(None);
+    builder.build()
 }
 
 async fn start_here(
@@ -218,5 +237,6 @@ async fn start_here(
         proxy,
         server,
         emulator,
+        base: base_config().await,
     })
 }
