@@ -81,10 +81,9 @@ impl Backend {
         &self,
         method: Method,
         path_and_query: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Reply, LabError> {
-        headers.remove("content-length");
         let body = (!body.is_empty() || method != Method::GET).then(|| body.into());
         read(self.send(method, path_and_query, headers, body).await?).await
     }

@@ -123,8 +123,10 @@ def make_web_identity_role(iam, account):
         "Effect": "Allow",
         "Principal": {"Federated": arn(account, f"oidc-provider/{provider}")},
         "Action": "sts:AssumeRoleWithWebIdentity",
+        # Kubernetes writes the audience as a list, which the emulator matches by this operator only.
         "Condition": {
-            "StringEquals": {f"{provider}:aud": ASK["audience"], f"{provider}:sub": ASK["subject"]}
+            "ForAnyValue:StringEquals": {f"{provider}:aud": ASK["audience"]},
+            "StringEquals": {f"{provider}:sub": ASK["subject"]},
         },
     }
     return make_role(iam, account, "sluice-web-identity", trust, deployer_policy(account))

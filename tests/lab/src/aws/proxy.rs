@@ -335,6 +335,7 @@ impl Proxy {
         }
         let mut headers = parts.headers.clone();
         if exchange.changed {
+            headers.remove("content-length");
             let (path, query) = exchange
                 .path_and_query
                 .split_once('?')

@@ -93,9 +93,10 @@ async fn a_wrong_secret_is_refused() {
     assert_eq!(code, "SignatureDoesNotMatch");
 }
 
-fn token(subject: &str) -> String {
+/// As Kubernetes makes it; the emulator does not check signatures.
+fn token(audience: &str, subject: &str) -> String {
     let claims = serde_json::json!({
-        "iss": "https://kubernetes.default.svc", "aud": [AUDIENCE], "sub": subject,
+        "iss": "https://kubernetes.default.svc", "aud": [audience], "sub": subject,
         "iat": 1_700_000_000, "exp": 4_000_000_000_u64,
     });
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -116,16 +117,17 @@ async fn a_web_identity_is_taken_for_the_controllers_service_account_only() {
         .web_identity_role_arn
         .clone()
         .expect("dev has such a role");
-    let assume = |subject: &str| {
+    let assume = |audience: &str, subject: &str| {
         sts.assume_role_with_web_identity()
             .role_arn(&role)
             .role_session_name("access")
-            .web_identity_token(token(subject))
+            .web_identity_token(token(audience, subject))
             .send()
     };
-    let other = assume("system:serviceaccount:shop:sluice").await;
-    assert_eq!(refusal_code(other), "AccessDenied");
-    assume(SUBJECT)
+    let other_subject = assume(AUDIENCE, "system:serviceaccount:shop:sluice").await;
+    assert_eq!(refusal_code(other_subject), "AccessDenied");
+    assert_eq!(refusal_code(assume("other", SUBJECT).await), "AccessDenied");
+    assume(AUDIENCE, SUBJECT)
         .await
         .expect("the controller's token is taken");
 
