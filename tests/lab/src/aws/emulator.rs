@@ -1,6 +1,6 @@
 //! The AWS emulator as a child process.
 //!
-//! Relies on MiniStack being installed beside the given Python. It checks signatures and IAM policies
+//! Relies on `MiniStack` being installed beside the given Python. It checks signatures and IAM policies
 //! (`AUTH=true`), except those of an account's root, whose access key is the account's own id.
 
 use std::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From start to the first answer it takes about a second; a busy machine may need many.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running emulator; it ends when this is dropped.

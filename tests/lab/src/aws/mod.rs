@@ -37,7 +37,6 @@ mod strict_lambda;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -50,6 +49,7 @@ pub use self::{
     call::Call,
     calls::Calls,
     rules::{Action, Fault, Faults, Pattern, Rule},
+    strict_lambda::Settle,
 };
 use crate::{error::LabError, runtime};
 
@@ -58,15 +58,12 @@ use crate::{error::LabError, runtime};
 pub struct CloudOptions {
     /// Issuer of the tokens that dev's web-identity role accepts.
     pub issuer: String,
-    /// How long a newly published version is Pending.
-    pub version_settle: Duration,
 }
 
 impl Default for CloudOptions {
     fn default() -> Self {
         Self {
             issuer: "https://kubernetes.default.svc".to_owned(),
-            version_settle: Duration::from_millis(300),
         }
     }
 }
@@ -198,9 +195,19 @@ impl Cloud {
         &self.proxy.faults
     }
 
-    /// How long newly published versions are Pending, from now on.
-    pub fn set_version_settle(&self, settle: Duration) {
+    /// How long changes that begin from now on take to settle.
+    pub fn set_settle(&self, settle: Settle) {
         self.proxy.book.set_settle(settle);
+    }
+
+    /// The same for the functions of this name only, in all accounts and regions.
+    pub fn set_settle_of(&self, function: &str, settle: Settle) {
+        self.proxy.book.set_settle_of(function, settle);
+    }
+
+    /// Settles what functions of this name have under way, down to the emulator's half a second.
+    pub fn settle_now(&self, function: &str) {
+        self.proxy.book.settle_now(function);
     }
 }
 
@@ -224,7 +231,7 @@ async fn start_here(
 ) -> Result<Cloud, LabError> {
     let emulator = Emulator::start(&python, &dir).await?;
     let accounts = accounts::create(&python, emulator.endpoint(), &options.issuer).await?;
-    let (proxy, server) = proxy::start(emulator.endpoint(), options.version_settle).await?;
+    let (proxy, server) = proxy::start(emulator.endpoint()).await?;
     let key = &accounts.access_key;
     proxy.keys.learn(Key {
         id: key.id.clone(),

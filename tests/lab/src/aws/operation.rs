@@ -204,8 +204,8 @@ pub(super) fn function_and_qualifier(reference: &str) -> (String, Option<String>
     let fields: Vec<&str> = reference.split(':').collect();
     let (name, qualifier) = match fields.as_slice() {
         ["arn", _, "lambda", _, _, "function", name, rest @ ..]
-        | [_, "function", name, rest @ ..] => (*name, rest.first()),
-        [name, rest @ ..] => (*name, rest.first()),
+        | [_, "function", name, rest @ ..]
+        | [name, rest @ ..] => (*name, rest.first()),
         [] => ("", None),
     };
     (

@@ -61,15 +61,12 @@ enum Answer {
 }
 
 /// Starts a proxy in front of `emulator`; it runs until the task is aborted.
-pub(super) async fn start(
-    emulator: &str,
-    settle: Duration,
-) -> Result<(Arc<Proxy>, JoinHandle<()>), LabError> {
+pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>), LabError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let proxy = Arc::new(Proxy {
         endpoint: format!("http://{}", listener.local_addr()?),
         backend: Arc::new(Backend::new(emulator)?),
-        book: Arc::new(Book::new(settle)),
+        book: Arc::new(Book::default()),
         keys: Keys::default(),
         journal: Journal::default(),
         faults: Faults::default(),
@@ -148,9 +145,15 @@ async fn handle(
         return finish(&entry, Answer::Whole(refusal)).await;
     }
 
-    let answer = proxy
-        .pass(&parts, payload, &asked, &operation, caller.as_ref())
-        .await;
+    // A caller that goes away does not undo what it asked for.
+    let passing = tokio::spawn(async move {
+        proxy
+            .pass(parts, payload, &asked, &operation, caller.as_ref())
+            .await
+    });
+    let answer = passing
+        .await
+        .unwrap_or_else(|error| Err(LabError::new(error.to_string())));
     let answer = answer.unwrap_or_else(|error| {
         tracing::error!(%error, call = call.name(), "a call could not be passed on");
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
@@ -252,7 +255,7 @@ impl Answer {
 impl Proxy {
     async fn pass(
         &self,
-        parts: &Parts,
+        parts: Parts,
         payload: Payload,
         asked: &Asked,
         operation: &Operation,
@@ -279,7 +282,7 @@ impl Proxy {
             Payload::Whole(body) => {
                 let reply = match caller {
                     Some(key) if asked.service == "lambda" => {
-                        self.pass_to_lambda(parts, target, body, asked, operation, key)
+                        self.pass_to_lambda(&parts, target, body, asked, operation, key)
                             .await?
                     }
                     _ => {

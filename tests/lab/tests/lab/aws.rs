@@ -66,17 +66,29 @@ fn hub_user(cloud: &Cloud) -> SdkConfig {
 
 /// The deployer role of `account`, assumed by the hub's user, through the proxy, without retries.
 async fn deployer(cloud: &Cloud, account: &AccountInfo) -> SdkConfig {
-    let provider = AssumeRoleProvider::builder(&account.role_arn)
+    assumed(cloud, account, None).await
+}
+
+/// Dev's deployer with a session policy that leaves it `action`.
+async fn limited(cloud: &Cloud, action: &str) -> SdkConfig {
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": action, "Resource": "*" }],
+    });
+    assumed(cloud, cloud.dev(), Some(policy.to_string())).await
+}
+
+async fn assumed(cloud: &Cloud, account: &AccountInfo, policy: Option<String>) -> SdkConfig {
+    let mut builder = AssumeRoleProvider::builder(&account.role_arn)
         .configure(&hub_user(cloud))
         .external_id(&account.external_id)
-        .session_name("test")
-        .build()
-        .await;
-    cloud
-        .caller_config(SharedCredentialsProvider::new(provider), REGION)
-        .into_builder()
-        .retry_config(RetryConfig::disabled())
-        .build()
+        .session_name("test");
+    if let Some(policy) = policy {
+        builder = builder.policy(policy);
+    }
+    let provider = SharedCredentialsProvider::new(builder.build().await);
+    let config = cloud.caller_config(provider, REGION).into_builder();
+    config.retry_config(RetryConfig::disabled()).build()
 }
 
 /// A Lambda client that delivers into dev.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
-use super::{Exchange, Step, refuse, text, view};
+use super::{Exchange, Step, book::Change, refuse, text, view};
 use crate::error::LabError;
 
 /// Finds the version that an invocation runs, chosen by weight where an alias has two.
@@ -12,10 +12,12 @@ use crate::error::LabError;
 /// permission is then checked for the version instead of the alias.
 pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
     let pending = match exchange.qualifier.clone().as_deref() {
-        None | Some("$LATEST") => exchange
-            .latest()
-            .await?
-            .is_some_and(|latest| view::is_creating(&latest)),
+        None | Some("$LATEST") => {
+            let Some(latest) = exchange.latest().await? else {
+                return Ok(Step::Pass);
+            };
+            view::in_progress(exchange, &latest) == Some(Change::Creation)
+        }
         Some(version) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
             exchange.book.is_pending(&exchange.function, version)
         }

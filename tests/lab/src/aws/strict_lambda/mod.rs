@@ -22,6 +22,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
+pub use self::book::Settle;
 pub(super) use self::book::{Book, FunctionKey};
 use super::{backend::Backend, reply::Reply};
 use crate::error::LabError;
@@ -102,6 +103,14 @@ const AFTER: &[(&[&str], After)] = &[
         &["CreateFunction", "UpdateFunctionCode", "PublishVersion"],
         publish::note_published,
     ),
+    (
+        &[
+            "CreateFunction",
+            "UpdateFunctionCode",
+            "UpdateFunctionConfiguration",
+        ],
+        view::note_change,
+    ),
     (&["DeleteFunction"], |x, _| {
         if x.qualifier.is_none() {
             x.book.forget(&x.function);
@@ -173,6 +182,7 @@ impl Exchange {
             && reply.status == StatusCode::PRECONDITION_FAILED
         {
             *reply = Reply::json(StatusCode::OK, &answer);
+            return view::show_configuration(self, reply);
         }
         if !reply.status.is_success() {
             return;

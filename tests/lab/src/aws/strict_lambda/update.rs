@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Exchange, Step, invalid, package, refuse, text, view};
+use super::{Exchange, Step, book::Change, invalid, package, refuse, text, view};
 use crate::error::LabError;
 
 /// No function has it, so a request with it is checked in every other way and then refused.
@@ -15,19 +15,18 @@ pub(super) async fn refuse_while_in_progress(exchange: &mut Exchange) -> Result<
     let Some(latest) = exchange.latest().await? else {
         return Ok(Step::Pass);
     };
-    if !view::is_in_progress(&latest) {
-        return Ok(Step::Pass);
-    }
-    let message = if view::is_creating(&latest) {
-        "The operation cannot be performed at this time. The function is currently in the \
-         following state: Pending"
-            .to_owned()
-    } else {
-        format!(
+    let message = match view::in_progress(exchange, &latest) {
+        None => return Ok(Step::Pass),
+        Some(Change::Creation) => {
+            "The operation cannot be performed at this time. The function is \
+                                   currently in the following state: Pending"
+                .to_owned()
+        }
+        Some(Change::Update) => format!(
             "The operation cannot be performed at this time. An update is in progress for \
              resource: {}",
             exchange.arn()
-        )
+        ),
     };
     Ok(refuse(409, "ResourceConflictException", &message))
 }

@@ -9,7 +9,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Exchange, text};
+use super::{Exchange, book::Change, text};
 use crate::aws::reply::Reply;
 
 const OMITTED_WHEN_EMPTY: [&str; 7] = [
@@ -22,14 +22,30 @@ const OMITTED_WHEN_EMPTY: [&str; 7] = [
     "CodeSha256",
 ];
 
-/// Whether a creation or an update of `$LATEST` has not settled.
-pub(super) fn is_in_progress(config: &Value) -> bool {
-    config["State"] == "Pending" || config["LastUpdateStatus"] == "InProgress"
+/// What has not settled of `$LATEST`: either the emulator says so or the book does.
+pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change> {
+    let in_emulator = if latest["State"] == "Pending" {
+        let updating = latest["StateReasonCode"] == "Updating";
+        Some(if updating {
+            Change::Update
+        } else {
+            Change::Creation
+        })
+    } else {
+        (latest["LastUpdateStatus"] == "InProgress").then_some(Change::Update)
+    };
+    in_emulator.or_else(|| exchange.book.in_progress(&exchange.function))
 }
 
-/// Whether it is being created; an update is Pending in the emulator too, for another reason.
-pub(super) fn is_creating(config: &Value) -> bool {
-    config["State"] == "Pending" && config["StateReasonCode"] != "Updating"
+/// A creation or an update has begun.
+pub(super) fn note_change(exchange: &mut Exchange, _: &mut Reply) {
+    let creates = exchange.operation == "CreateFunction";
+    let change = if creates {
+        Change::Creation
+    } else {
+        Change::Update
+    };
+    exchange.book.change(&exchange.function, change);
 }
 
 /// Turns the emulator's configuration into AWS's.
@@ -38,7 +54,7 @@ pub(super) fn show(exchange: &Exchange, config: &mut Value) {
         return;
     };
     let unsettled = if version == "$LATEST" {
-        show_latest(config)
+        show_latest(exchange, config)
     } else {
         show_version(exchange, config, &version)
     };
@@ -53,12 +69,30 @@ pub(super) fn show(exchange: &Exchange, config: &mut Value) {
     }
 }
 
-fn show_latest(config: &mut Value) -> bool {
-    let unsettled = is_in_progress(config);
-    if unsettled && !is_creating(config) {
-        set_state(config, "Active", "", "");
+fn show_latest(exchange: &Exchange, config: &mut Value) -> bool {
+    // A list holds other functions too, of which the emulator's word is all there is.
+    let own = text(config, "FunctionName") == Some(exchange.function.name.as_str());
+    let change = if own {
+        in_progress(exchange, config)
+    } else {
+        None
+    };
+    match change {
+        Some(Change::Creation) => {
+            set_state(
+                config,
+                "Pending",
+                "The function is being created.",
+                "Creating",
+            );
+        }
+        Some(Change::Update) => set_state(config, "Active", "", ""),
+        None => {}
     }
-    unsettled
+    if change.is_some() {
+        config["LastUpdateStatus"] = json!("InProgress");
+    }
+    change.is_some()
 }
 
 fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool {
@@ -72,7 +106,7 @@ fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool 
             "The function is being created.",
             "Creating",
         );
-    } else if is_in_progress(config) {
+    } else if config["State"] == "Pending" {
         set_state(config, "Active", "", "");
     }
     config["LastUpdateStatus"] = json!("Successful");

@@ -1,6 +1,7 @@
 //! Versions.
 
 use aws_sdk_lambda::types::{Environment, State};
+use sluice_lab::aws::Settle;
 
 use super::{
     active, cloud, configuration, create, dev_lambda, refusal, refusal_code, release, settled,
@@ -74,11 +75,12 @@ async fn publishing_what_is_published_answers_the_version_that_there_is() {
 }
 
 #[tokio::test]
-async fn a_new_version_is_pending_for_a_time_of_its_own() {
+async fn a_new_version_is_pending_and_cannot_be_invoked_for_a_time_of_its_own() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "publish-pending";
     create(cloud, &lambda, name).await;
+    cloud.set_settle_of(name, Settle::NEVER);
     let version = lambda
         .publish_version()
         .function_name(name)
@@ -93,6 +95,21 @@ async fn a_new_version_is_pending_for_a_time_of_its_own() {
             .as_deref(),
         Some("Creating")
     );
+    let (error, message) = refusal(
+        lambda
+            .invoke()
+            .function_name(name)
+            .qualifier("1")
+            .send()
+            .await,
+    );
+    assert_eq!(error, "ResourceConflictException");
+    assert!(
+        message.contains("currently in the following state: Pending"),
+        "{message}"
+    );
+
+    cloud.settle_now(name);
     let settled = active(&lambda, name, "1").await;
     assert_ne!(settled.revision_id, version.revision_id);
     assert_eq!(settled.code_sha256, version.code_sha256);
@@ -104,30 +121,6 @@ async fn a_new_version_is_pending_for_a_time_of_its_own() {
         .await
         .expect("invoked");
     assert_eq!(answer.executed_version.as_deref(), Some("1"));
-}
-
-#[tokio::test]
-async fn a_pending_version_cannot_be_invoked() {
-    let cloud = cloud().await;
-    let lambda = dev_lambda(cloud).await;
-    let name = "publish-pending-invoke";
-    create(cloud, &lambda, name).await;
-    lambda
-        .publish_version()
-        .function_name(name)
-        .send()
-        .await
-        .expect("published");
-    let (error, message) = refusal(
-        lambda
-            .invoke()
-            .function_name(name)
-            .qualifier("1")
-            .send()
-            .await,
-    );
-    assert_eq!(error, "ResourceConflictException");
-    assert!(message.contains("Pending"), "{message}");
 }
 
 #[tokio::test]
