@@ -10,7 +10,8 @@ use std::{
 pub(super) struct Key {
     pub(super) id: String,
     pub(super) account: String,
-    pub(super) secret: String,
+    /// Unknown of a key that was handed out past the proxy.
+    pub(super) secret: Option<String>,
     pub(super) token: Option<String>,
 }
 
@@ -33,7 +34,7 @@ impl Keys {
             return Some(Key {
                 id: id.to_owned(),
                 account: id.to_owned(),
-                secret: "root".to_owned(),
+                secret: Some("root".to_owned()),
                 token: None,
             });
         }
@@ -52,7 +53,7 @@ impl Keys {
             self.learn(Key {
                 id: id.to_owned(),
                 account: account.to_owned(),
-                secret: secret.to_owned(),
+                secret: Some(secret.to_owned()),
                 token: element(xml, "SessionToken").map(str::to_owned),
             });
         }

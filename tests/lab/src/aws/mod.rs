@@ -236,7 +236,7 @@ async fn start_here(
     proxy.keys.learn(Key {
         id: key.id.clone(),
         account: accounts.accounts[0].id.clone(),
-        secret: key.secret.clone(),
+        secret: Some(key.secret.clone()),
         token: None,
     });
     Ok(Cloud {

@@ -26,7 +26,7 @@ use super::{
     call::{Asked, Call},
     connection::{Connection, CuttableListener},
     journal::{Entry, Journal},
-    keys::{Key, Keys},
+    keys::{Key, Keys, element},
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
     rules::{Action, Faults},
@@ -37,6 +37,9 @@ use crate::{error::LabError, runtime};
 
 /// Lambda's own limit for a request with a package is 70 MB.
 const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
+
+/// Who asks does not matter where any account may.
+const ANY_ACCOUNT: &str = "111111111111";
 
 /// What the proxy's handlers share.
 pub(super) struct Proxy {
@@ -107,10 +110,10 @@ async fn handle(
         }
     };
     let operation = asked.operation(&parts, payload.seen());
-    let caller = asked
-        .access_key
-        .as_deref()
-        .and_then(|id| proxy.keys.find(id));
+    let caller = match &asked.access_key {
+        Some(id) => proxy.identify(id).await,
+        None => None,
+    };
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
@@ -253,6 +256,32 @@ impl Answer {
 }
 
 impl Proxy {
+    /// Whose key this is; the emulator is asked once about one that was handed out past the proxy.
+    async fn identify(&self, id: &str) -> Option<Key> {
+        if let Some(key) = self.keys.find(id) {
+            return Some(key);
+        }
+        let form = [
+            ("Action", "GetAccessKeyInfo"),
+            ("Version", "2011-06-15"),
+            ("AccessKeyId", id),
+        ];
+        let reply = self
+            .backend
+            .ask_form(ANY_ACCOUNT, "sts", &form)
+            .await
+            .ok()?;
+        let xml = String::from_utf8_lossy(&reply.body);
+        let account = element(&xml, "Account")?.to_owned();
+        let key = Key {
+            id: id.to_owned(),
+            account,
+            secret: None,
+            token: None,
+        };
+        self.keys.learn(key.clone());
+        Some(key)
+    }
     async fn pass(
         &self,
         parts: Parts,

@@ -38,6 +38,13 @@ pub(super) fn sign(
     key: &Key,
     now: Timestamp,
 ) -> Result<(), LabError> {
+    let secret = key.secret.as_ref().ok_or_else(|| {
+        LabError::new(format!(
+            "a changed request cannot be signed again for {}: its secret was handed out past the \
+             proxy",
+            key.id
+        ))
+    })?;
     let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
     let day = &stamp[..8];
     headers.remove("x-amz-content-sha256");
@@ -75,7 +82,7 @@ pub(super) fn sign(
         sha256(canonical.as_bytes())
     );
 
-    let mut signing = format!("AWS4{}", key.secret).into_bytes();
+    let mut signing = format!("AWS4{secret}").into_bytes();
     for part in [day, request.region, request.service, "aws4_request"] {
         signing = mac(&signing, part);
     }

@@ -167,13 +167,24 @@ async fn configuration(
         .expect("a configuration")
 }
 
-/// Waits until no creation or update is in progress.
+/// Waits until no creation or update is in progress, and it was successful.
 async fn settled(lambda: &Client, name: &str) -> FunctionConfiguration {
+    let config = ended(lambda, name).await;
+    assert_eq!(
+        config.last_update_status,
+        Some(LastUpdateStatus::Successful),
+        "{name}"
+    );
+    assert_eq!(config.state, Some(State::Active), "{name}");
+    config
+}
+
+/// Waits until no creation or update is in progress.
+async fn ended(lambda: &Client, name: &str) -> FunctionConfiguration {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let config = configuration(lambda, name, None).await;
-        let done = config.last_update_status == Some(LastUpdateStatus::Successful);
-        if done && config.state == Some(State::Active) {
+        if config.last_update_status != Some(LastUpdateStatus::InProgress) {
             return config;
         }
         assert!(

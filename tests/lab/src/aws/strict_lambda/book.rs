@@ -7,17 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
 /// How long a function's changes take to settle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settle {
     /// A creation or an update is in progress for this long, and never for less than the emulator's
     /// half a second.
     pub update: Duration,
     /// A newly published version is Pending for this long.
     pub version: Duration,
+    /// Both end in Failed with this reason code, such as `InvalidRuntime`.
+    pub failure: Option<&'static str>,
 }
 
 impl Settle {
@@ -25,6 +26,7 @@ impl Settle {
     pub const NEVER: Self = Self {
         update: Duration::MAX,
         version: Duration::MAX,
+        failure: None,
     };
 }
 
@@ -33,6 +35,7 @@ impl Default for Settle {
         Self {
             update: Duration::ZERO,
             version: Duration::from_millis(300),
+            failure: None,
         }
     }
 }
@@ -45,17 +48,35 @@ pub(in crate::aws) struct FunctionKey {
     pub(in crate::aws) name: String,
 }
 
-/// When something settles; never, if there is no such moment.
+/// Where something that was begun stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::aws) enum Standing {
+    Unsettled,
+    /// With the reason code.
+    Failed(&'static str),
+    Settled,
+}
+
+/// When and how something settles; never, if there is no such moment.
 #[derive(Clone, Copy, Debug)]
-struct Due(Option<Instant>);
+struct Due {
+    at: Option<Instant>,
+    failure: Option<&'static str>,
+}
 
 impl Due {
-    fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
+    fn after(duration: Duration, failure: Option<&'static str>) -> Self {
+        Self {
+            at: Instant::now().checked_add(duration),
+            failure,
+        }
     }
 
-    fn is_ahead(self) -> bool {
-        self.0.is_none_or(|due| Instant::now() < due)
+    fn standing(self) -> Standing {
+        if self.at.is_none_or(|at| Instant::now() < at) {
+            return Standing::Unsettled;
+        }
+        self.failure.map_or(Standing::Settled, Standing::Failed)
     }
 }
 
@@ -75,8 +96,13 @@ struct Page {
 
 impl Page {
     fn settle(&mut self) {
-        self.change = None;
-        self.published.clear();
+        let now = Some(Instant::now());
+        if let Some((_, due)) = &mut self.change {
+            due.at = now;
+        }
+        for due in self.published.values_mut() {
+            due.at = now;
+        }
     }
 }
 
@@ -130,35 +156,41 @@ impl Book {
 
     pub(in crate::aws) fn change(&self, function: &FunctionKey, change: Change) {
         let mut pages = self.lock();
-        let due = Due::after(pages.settle_of(function).update);
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.update, settle.failure);
         pages.page(function).change = Some((change, due));
     }
 
     pub(in crate::aws) fn publish(&self, function: &FunctionKey, version: &str) {
         let mut pages = self.lock();
-        let due = Due::after(pages.settle_of(function).version);
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.version, settle.failure);
         pages
             .page(function)
             .published
             .insert(version.to_owned(), due);
     }
 
-    /// The change that is to be shown as in progress, whatever the emulator says.
-    pub(in crate::aws) fn in_progress(&self, function: &FunctionKey) -> Option<Change> {
+    /// The last change and where it stands, whatever the emulator says.
+    pub(in crate::aws) fn last_change(&self, function: &FunctionKey) -> Option<(Change, Standing)> {
         let pages = self.lock();
         let (change, due) = pages.functions.get(function)?.change?;
-        due.is_ahead().then_some(change)
+        Some((change, due.standing()))
     }
 
-    pub(in crate::aws) fn is_pending(&self, function: &FunctionKey, version: &str) -> bool {
+    /// Where a version stands; one that the book does not know has settled.
+    pub(in crate::aws) fn version(&self, function: &FunctionKey, version: &str) -> Standing {
         let pages = self.lock();
         let page = pages.functions.get(function);
         let due = page.and_then(|page| page.published.get(version));
-        due.is_some_and(|due| due.is_ahead())
+        due.map_or(Standing::Settled, |due| due.standing())
     }
 
     pub(in crate::aws) fn forget(&self, function: &FunctionKey) {
-        self.lock().page(function).settle();
+        let mut pages = self.lock();
+        let page = pages.page(function);
+        page.change = None;
+        page.published.clear();
     }
 
     /// Held from a write's checks to its answer: otherwise two writes at once pass the same checks.

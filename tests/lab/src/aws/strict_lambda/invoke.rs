@@ -3,7 +3,11 @@
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
-use super::{Exchange, Step, book::Change, refuse, text, view};
+use super::{
+    Exchange, Step,
+    book::{Change, Standing},
+    refuse, text, view,
+};
 use crate::error::LabError;
 
 /// Finds the version that an invocation runs, chosen by weight where an alias has two.
@@ -19,7 +23,7 @@ pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
             view::in_progress(exchange, &latest) == Some(Change::Creation)
         }
         Some(version) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
-            exchange.book.is_pending(&exchange.function, version)
+            exchange.book.version(&exchange.function, version) == Standing::Unsettled
         }
         Some(name) => {
             let Some(alias) = exchange.alias(name).await? else {
@@ -31,7 +35,7 @@ pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
             if Some(version) != text(&alias, "FunctionVersion") {
                 redirect(exchange, version);
             }
-            exchange.book.is_pending(&exchange.function, version)
+            exchange.book.version(&exchange.function, version) == Standing::Unsettled
         }
     };
     if pending {

@@ -9,7 +9,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Exchange, book::Change, text};
+use super::{
+    Exchange,
+    book::{Change, Standing},
+    text,
+};
 use crate::aws::reply::Reply;
 
 const OMITTED_WHEN_EMPTY: [&str; 7] = [
@@ -21,6 +25,9 @@ const OMITTED_WHEN_EMPTY: [&str; 7] = [
     "Layers",
     "CodeSha256",
 ];
+
+const BEING_CREATED: &str = "The function is being created.";
+const FAILED: &str = "The lab was told that this fails.";
 
 /// What has not settled of `$LATEST`: either the emulator says so or the book does.
 pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change> {
@@ -34,7 +41,10 @@ pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change>
     } else {
         (latest["LastUpdateStatus"] == "InProgress").then_some(Change::Update)
     };
-    in_emulator.or_else(|| exchange.book.in_progress(&exchange.function))
+    in_emulator.or_else(|| {
+        let (change, standing) = exchange.book.last_change(&exchange.function)?;
+        (standing == Standing::Unsettled).then_some(change)
+    })
 }
 
 /// A creation or an update has begun.
@@ -71,50 +81,46 @@ pub(super) fn show(exchange: &Exchange, config: &mut Value) {
 
 fn show_latest(exchange: &Exchange, config: &mut Value) -> bool {
     // A list holds other functions too, of which the emulator's word is all there is.
-    let own = text(config, "FunctionName") == Some(exchange.function.name.as_str());
-    let change = if own {
-        in_progress(exchange, config)
-    } else {
-        None
-    };
-    match change {
-        Some(Change::Creation) => {
-            set_state(
-                config,
-                "Pending",
-                "The function is being created.",
-                "Creating",
-            );
+    if text(config, "FunctionName") != Some(exchange.function.name.as_str()) {
+        return false;
+    }
+    if let Some(change) = in_progress(exchange, config) {
+        match change {
+            Change::Creation => set_state(config, "Pending", BEING_CREATED, "Creating"),
+            Change::Update => set_state(config, "Active", "", ""),
         }
-        Some(Change::Update) => set_state(config, "Active", "", ""),
-        None => {}
-    }
-    if change.is_some() {
         config["LastUpdateStatus"] = json!("InProgress");
+        return true;
     }
-    change.is_some()
+    match exchange.book.last_change(&exchange.function) {
+        Some((Change::Creation, Standing::Failed(code))) => {
+            set_state(config, "Failed", FAILED, code);
+        }
+        Some((Change::Update, Standing::Failed(code))) => {
+            config["LastUpdateStatus"] = json!("Failed");
+            config["LastUpdateStatusReason"] = json!(FAILED);
+            config["LastUpdateStatusReasonCode"] = json!(code);
+        }
+        _ => {}
+    }
+    false
 }
 
 fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool {
-    let name = text(config, "FunctionName").unwrap_or_default().to_owned();
-    let pending =
-        name == exchange.function.name && exchange.book.is_pending(&exchange.function, version);
-    if pending {
-        set_state(
-            config,
-            "Pending",
-            "The function is being created.",
-            "Creating",
-        );
-    } else if config["State"] == "Pending" {
-        set_state(config, "Active", "", "");
+    let standing = exchange.book.version(&exchange.function, version);
+    match standing {
+        Standing::Unsettled => set_state(config, "Pending", BEING_CREATED, "Creating"),
+        Standing::Failed(code) => set_state(config, "Failed", FAILED, code),
+        // Published along with an update, it is Pending in the emulator as long as that.
+        Standing::Settled if config["State"] == "Pending" => set_state(config, "Active", "", ""),
+        Standing::Settled => {}
     }
     config["LastUpdateStatus"] = json!("Successful");
     // What was published along with an update has the function's own ARN in the emulator.
     if config["FunctionArn"] == exchange.arn() {
         config["FunctionArn"] = format!("{}:{version}", exchange.arn()).into();
     }
-    pending
+    standing == Standing::Unsettled
 }
 
 fn set_state(config: &mut Value, state: &str, reason: &str, code: &str) {

@@ -1,5 +1,6 @@
 //! Who may do what, and what is written down of it.
 
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_lambda::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -80,17 +81,58 @@ async fn the_hubs_user_alone_may_not_touch_functions() {
 #[tokio::test]
 async fn a_wrong_secret_is_refused() {
     let cloud = cloud().await;
-    let key = aws_credential_types::Credentials::new(
+    let key = Credentials::new(
         &cloud.hub_access_key().id,
         "not the secret",
         None,
         None,
         "test",
     );
-    let provider = aws_credential_types::provider::SharedCredentialsProvider::new(key);
+    let provider = SharedCredentialsProvider::new(key);
     let sts = aws_sdk_sts::Client::new(&cloud.caller_config(provider, REGION));
     let code = refusal_code(sts.get_caller_identity().send().await);
     assert_eq!(code, "SignatureDoesNotMatch");
+}
+
+#[tokio::test]
+async fn a_key_that_was_handed_out_past_the_proxy_is_known_by_its_account() {
+    let cloud = cloud().await;
+    let key = cloud.hub_access_key();
+    let key = Credentials::new(&key.id, &key.secret, None, None, "hub");
+    let root = cloud.sdk_config(&cloud.hub().id, REGION).into_builder();
+    let direct = root
+        .credentials_provider(SharedCredentialsProvider::new(key))
+        .build();
+    let role = &cloud.prod().role_arn;
+    let assume = aws_sdk_sts::Client::new(&direct)
+        .assume_role()
+        .role_arn(role);
+    let assume = assume
+        .role_session_name("access")
+        .external_id(&cloud.prod().external_id);
+    let session = assume
+        .send()
+        .await
+        .expect("assumed")
+        .credentials
+        .expect("credentials");
+    let session = Credentials::new(
+        session.access_key_id,
+        session.secret_access_key,
+        Some(session.session_token),
+        None,
+        "test",
+    );
+    let lambda = cloud.caller_config(SharedCredentialsProvider::new(session), REGION);
+    let request = Client::new(&lambda)
+        .get_function()
+        .function_name("access-past");
+    assert_eq!(
+        refusal_code(request.send().await),
+        "ResourceNotFoundException"
+    );
+    let calls = cloud.calls().only(|call| call.resource == "access-past");
+    assert_eq!(calls[0].account.as_deref(), Some(cloud.prod().id.as_str()));
 }
 
 /// As Kubernetes makes it; the emulator does not check signatures.

@@ -7,8 +7,8 @@ use aws_sdk_lambda::{
 use sluice_lab::aws::Settle;
 
 use super::{
-    cloud, code, configuration, create, dev_lambda, get, limited, package, refusal, refusal_code,
-    settled, update,
+    cloud, code, configuration, create, dev_lambda, ended, get, limited, package, refusal,
+    refusal_code, settled, update,
 };
 
 #[tokio::test]
@@ -201,6 +201,40 @@ async fn a_dry_run_answers_what_an_update_would_give_and_changes_nothing() {
     assert_eq!(
         refusal_code(dry_run(&reader).await),
         "AccessDeniedException"
+    );
+}
+
+#[tokio::test]
+async fn an_update_can_be_made_to_fail_and_the_next_to_succeed() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-fails";
+    create(cloud, &lambda, name).await;
+    let failure = Some("InvalidRuntime");
+    cloud.set_settle_of(
+        name,
+        Settle {
+            failure,
+            ..Settle::default()
+        },
+    );
+    update(&lambda, name, "two").await;
+    let config = ended(&lambda, name).await;
+    assert_eq!(config.last_update_status, Some(LastUpdateStatus::Failed));
+    assert_eq!(
+        config
+            .last_update_status_reason_code
+            .map(|code| code.to_string())
+            .as_deref(),
+        failure
+    );
+    assert_eq!(config.state, Some(State::Active));
+
+    cloud.set_settle_of(name, Settle::default());
+    update(&lambda, name, "three").await;
+    assert_eq!(
+        ended(&lambda, name).await.last_update_status,
+        Some(LastUpdateStatus::Successful)
     );
 }
 
