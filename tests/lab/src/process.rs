@@ -61,11 +61,7 @@ impl Process {
             };
         }
         let keeper = keeper.spawn()?;
-        Ok(Self {
-            name: name.to_owned(),
-            log: log.to_owned(),
-            keeper,
-        })
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), keeper })
     }
 
     /// What the program is called in messages.

@@ -292,7 +292,7 @@ fn over_zeros(table: &[u32; 256], length: usize) -> [u32; 32] {
 fn map(matrix: &[u32; 32], register: u32) -> u32 {
     (0..32)
         .filter(|bit| register >> bit & 1 == 1)
-        .fold(0, |sum, bit| sum ^ matrix[bit as usize])
+        .fold(0, |sum, bit| sum ^ matrix[bit])
 }
 
 #[cfg(test)]

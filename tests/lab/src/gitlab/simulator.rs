@@ -82,7 +82,7 @@ pub(super) struct Shared {
 
 /// The state of the HTTP throttle.
 pub(super) struct Limit {
-    pub(super) limit: u64,
+    pub(super) per_minute: u64,
     pub(super) observed: u64,
     /// When the minute ends, in seconds since 1970.
     pub(super) reset: i64,
@@ -90,7 +90,7 @@ pub(super) struct Limit {
 
 impl Limit {
     pub(super) fn remaining(&self) -> u64 {
-        self.limit.saturating_sub(self.observed)
+        self.per_minute.saturating_sub(self.observed)
     }
 }
 
@@ -114,7 +114,7 @@ impl Shared {
         }
         counted.1 += 1;
         Limit {
-            limit: self.limit,
+            per_minute: self.limit,
             observed: counted.1,
             reset: (minute + 1) * 60,
         }
@@ -262,7 +262,11 @@ impl Simulator {
     /// Opens or closes a project.
     #[track_caller]
     pub fn set_visibility(&self, project: ProjectId, visibility: Visibility) {
-        self.change(|world, _| Ok(world.project_mut(project)?.visibility = visibility));
+        self.change(|world, _| {
+            world
+                .project_mut(project)
+                .map(|project| project.visibility = visibility)
+        });
     }
 
     /// Gives a project another path; the old one redirects.
@@ -275,7 +279,11 @@ impl Simulator {
     /// On at first, as in GitLab.
     #[track_caller]
     pub fn set_keep_latest_artifacts(&self, project: ProjectId, keep: bool) {
-        self.change(|world, _| Ok(world.project_mut(project)?.keep_latest_artifacts = keep));
+        self.change(|world, _| {
+            world
+                .project_mut(project)
+                .map(|project| project.keep_latest_artifacts = keep)
+        });
     }
 
     /// Creates a user.
@@ -294,13 +302,13 @@ impl Simulator {
     /// Changes what a token's user may do.
     #[track_caller]
     pub fn set_role(&self, token: &str, role: Role) {
-        self.change(|world, _| Ok(world.token_mut(token)?.role = role));
+        self.change(|world, _| world.token_mut(token).map(|token| token.role = role));
     }
 
     /// Revokes a token.
     #[track_caller]
     pub fn revoke_token(&self, token: &str) {
-        self.change(|world, _| Ok(world.token_mut(token)?.revoked = true));
+        self.change(|world, _| world.token_mut(token).map(|token| token.revoked = true));
     }
 
     /// Ends a token today.
@@ -308,7 +316,9 @@ impl Simulator {
     pub fn expire_token(&self, token: &str) {
         self.change(|world, now| {
             let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-            Ok(world.token_mut(token)?.expires_at = Some(today))
+            world
+                .token_mut(token)
+                .map(|token| token.expires_at = Some(today))
         });
     }
 
@@ -440,7 +450,11 @@ impl Simulator {
     /// Sets what the pipeline's tests reported.
     #[track_caller]
     pub fn set_test_report(&self, pipeline: PipelineId, suites: Vec<TestSuite>) {
-        self.change(|world, _| Ok(world.pipeline_mut(pipeline)?.tests = suites));
+        self.change(|world, _| {
+            world
+                .pipeline_mut(pipeline)
+                .map(|pipeline| pipeline.tests = suites)
+        });
     }
 
     /// The archive's expiry date passes; nothing has cleaned up yet, so that the whole archive is

@@ -10,7 +10,7 @@ use super::{
     artifacts, jobs, pipelines, projects,
     query::Query,
     route::{Endpoint, Inside},
-    show::Show,
+    show::{self, Show},
 };
 use crate::gitlab::{
     Transport,
@@ -95,7 +95,7 @@ impl Call<'_> {
                     .world
                     .token(&identity.secret)
                     .map_err(|_| Answer::unauthorized())?;
-                Ok(Answer::json(self.show().token(token, self.now)))
+                Ok(Answer::json(show::token(token, self.now)))
             }
             Endpoint::In(project, inside) => self.inside(&project, inside),
         }

@@ -83,7 +83,8 @@ fn is_ref_name(name: &str) -> bool {
     let has_bad = name
         .chars()
         .any(|c| c.is_control() || " ~^:?*[\\".contains(c));
-    let bad_edge =
-        name.starts_with(['-', '/']) || name.ends_with(['/', '.']) || name.ends_with(".lock");
+    let bad_edge = name.starts_with(['-', '/'])
+        || name.ends_with(['/', '.'])
+        || name.strip_suffix(".lock").is_some();
     !name.is_empty() && !has_bad && !bad_edge && !name.contains("..") && !name.contains("@{")
 }

@@ -60,13 +60,13 @@ pub fn spawn(
         stopped: stopped.clone(),
     };
     let app = Router::new().fallback(serve).with_state(served);
-    let server = axum::serve(
+    let serving = axum::serve(
         CuttableListener(listener),
         app.into_make_service_with_connect_info::<Cut>(),
     );
-    let server = server.with_graceful_shutdown(stopped.cancelled_owned());
+    let serving = serving.with_graceful_shutdown(stopped.cancelled_owned());
     runtime::handle().spawn(async move {
-        if let Err(error) = server.await {
+        if let Err(error) = serving.await {
             tracing::error!(%error, "the GitLab simulator stopped serving");
         }
     });
@@ -253,7 +253,7 @@ fn finished(served: &Served, answer: Answer, parts: &Parts) -> Answer {
     answer
         .with(
             HeaderName::from_static("ratelimit-limit"),
-            limit.limit.to_string(),
+            limit.per_minute.to_string(),
         )
         .with(
             HeaderName::from_static("ratelimit-name"),

@@ -88,21 +88,6 @@ impl Show<'_> {
         merged(self.user_profile(user), own)
     }
 
-    pub fn token(&self, token: &Token, now: Timestamp) -> Value {
-        json!({
-            "id": token.id,
-            "name": token.name,
-            "revoked": token.revoked,
-            "created_at": time(token.created_at),
-            "description": null,
-            "scopes": token.scopes,
-            "user_id": token.user,
-            "last_used_at": token.last_used_at.map(time),
-            "active": !token.revoked && !token.is_expired(now),
-            "expires_at": token.expires_at.map(|day| day.to_string()),
-        })
-    }
-
     pub fn project(&self, project: &Project, identity: Option<&Identity>) -> Value {
         let role = identity.map_or(Role::None, |identity| identity.role);
         let (namespace, name) = project.path.rsplit_once('/').unwrap_or(("", &project.path));
@@ -402,6 +387,22 @@ impl Show<'_> {
         }
         shown
     }
+}
+
+/// What a token is told of itself.
+pub fn token(token: &Token, now: Timestamp) -> Value {
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "revoked": token.revoked,
+        "created_at": time(token.created_at),
+        "description": null,
+        "scopes": token.scopes,
+        "user_id": token.user,
+        "last_used_at": token.last_used_at.map(time),
+        "active": !token.revoked && !token.is_expired(now),
+        "expires_at": token.expires_at.map(|day| day.to_string()),
+    })
 }
 
 /// The summary of a pipeline's test report.

@@ -85,7 +85,7 @@ impl World {
     pub fn user(&self, id: UserId) -> Result<&User, Refusal> {
         self.users
             .get(&id)
-            .ok_or_else(|| Refusal::missing("user", id))
+            .ok_or_else(|| Refusal::missing("user", &id))
     }
 
     /// Creates a token with the role Developer and returns its secret.

@@ -45,7 +45,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn missing(kind: &'static str, name: impl ToString) -> Self {
+    fn missing(kind: &'static str, name: &(impl ToString + ?Sized)) -> Self {
         Self::Missing {
             kind,
             name: name.to_string(),

@@ -415,7 +415,7 @@ impl World {
     pub fn delete_pipeline(&mut self, id: PipelineId) -> Result<(), Refusal> {
         self.pipelines
             .remove(&id)
-            .ok_or_else(|| Refusal::missing("pipeline", id))?;
+            .ok_or_else(|| Refusal::missing("pipeline", &id))?;
         self.jobs.retain(|_, job| job.pipeline != id);
         Ok(())
     }

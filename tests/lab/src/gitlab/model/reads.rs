@@ -9,14 +9,14 @@ impl World {
     pub fn pipeline(&self, id: PipelineId) -> Result<&Pipeline, Refusal> {
         self.pipelines
             .get(&id)
-            .ok_or_else(|| Refusal::missing("pipeline", id))
+            .ok_or_else(|| Refusal::missing("pipeline", &id))
     }
 
     /// The pipeline with that id, to be changed.
     pub fn pipeline_mut(&mut self, id: PipelineId) -> Result<&mut Pipeline, Refusal> {
         self.pipelines
             .get_mut(&id)
-            .ok_or_else(|| Refusal::missing("pipeline", id))
+            .ok_or_else(|| Refusal::missing("pipeline", &id))
     }
 
     /// A project's pipelines, oldest first.
@@ -34,14 +34,14 @@ impl World {
     pub fn job(&self, id: JobId) -> Result<&Job, Refusal> {
         self.jobs
             .get(&id)
-            .ok_or_else(|| Refusal::missing("job", id))
+            .ok_or_else(|| Refusal::missing("job", &id))
     }
 
     /// The job or trigger job with that id, to be changed.
     pub fn job_mut(&mut self, id: JobId) -> Result<&mut Job, Refusal> {
         self.jobs
             .get_mut(&id)
-            .ok_or_else(|| Refusal::missing("job", id))
+            .ok_or_else(|| Refusal::missing("job", &id))
     }
 
     /// A pipeline's jobs and trigger jobs, oldest first.

@@ -123,14 +123,14 @@ impl World {
     pub fn project(&self, id: ProjectId) -> Result<&Project, Refusal> {
         self.projects
             .get(&id)
-            .ok_or_else(|| Refusal::missing("project", id))
+            .ok_or_else(|| Refusal::missing("project", &id))
     }
 
     /// The project with that id, to be changed.
     pub fn project_mut(&mut self, id: ProjectId) -> Result<&mut Project, Refusal> {
         self.projects
             .get_mut(&id)
-            .ok_or_else(|| Refusal::missing("project", id))
+            .ok_or_else(|| Refusal::missing("project", &id))
     }
 
     /// The project that has this path now.
