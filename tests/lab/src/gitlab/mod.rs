@@ -39,6 +39,7 @@ mod faults;
 mod http;
 pub mod model;
 mod requests;
+mod scenario;
 mod simulator;
 
 pub use archive::{ArtifactSource, zip};

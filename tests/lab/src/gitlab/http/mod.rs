@@ -22,6 +22,7 @@ mod query;
 mod route;
 pub(super) mod server;
 mod show;
+mod show_ci;
 mod storage;
 mod wire;
 

@@ -6,7 +6,7 @@ use super::{
     answer::Answer,
     call::{Call, number},
     paging::{self, Totals},
-    show,
+    show_ci,
 };
 use crate::gitlab::model::{Pipeline, PipelineId, Project, ProjectId, Status, World};
 
@@ -161,7 +161,7 @@ pub fn test_report_summary(
     id: &str,
 ) -> Result<Answer, Answer> {
     let found = pipeline(call, project, id)?;
-    Ok(Answer::json(show::test_report_summary(
+    Ok(Answer::json(show_ci::test_report_summary(
         &found.tests,
         &call.world.jobs_of(found.id, false),
     )))

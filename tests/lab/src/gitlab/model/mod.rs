@@ -8,6 +8,7 @@ mod ids;
 mod pipelines;
 mod reads;
 mod repository;
+mod running;
 mod spec;
 mod status;
 

@@ -7,7 +7,7 @@ use sluice_lab::gitlab::{ArtifactSource, JobEnd, JobId, JobSpec, Origin, Transpo
 
 use super::{Lab, archive, builds, reply};
 
-async fn built(lab: &Lab) -> JobId {
+fn built(lab: &Lab) -> JobId {
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     lab.gitlab.job(pipeline, "package")
 }
@@ -21,7 +21,7 @@ async fn bytes(request: reqwest::RequestBuilder) -> (u16, Option<u64>, Bytes) {
 #[tokio::test]
 async fn an_archive_is_the_same_in_every_transport() {
     let lab = Lab::start().await;
-    let path = format!("/jobs/{}/artifacts", built(&lab).await);
+    let path = format!("/jobs/{}/artifacts", built(&lab));
     let whole = (200, Some(archive().len() as u64), Bytes::from(archive()));
     for transport in [Transport::Disk, Transport::Proxied] {
         lab.gitlab.set_transport(transport);
@@ -47,7 +47,7 @@ async fn an_archive_is_the_same_in_every_transport() {
 #[tokio::test]
 async fn the_storage_rejects_whoever_shows_a_credential() {
     let lab = Lab::start().await;
-    let path = format!("/jobs/{}/artifacts", built(&lab).await);
+    let path = format!("/jobs/{}/artifacts", built(&lab));
     lab.gitlab.set_transport(Transport::Redirect);
     let redirect = lab.get(&path).await;
     let to = redirect.header("location").unwrap();
@@ -73,7 +73,7 @@ async fn the_storage_rejects_whoever_shows_a_credential() {
 #[tokio::test]
 async fn a_single_file_comes_without_a_length() {
     let lab = Lab::start().await;
-    let path = format!("/jobs/{}/artifacts", built(&lab).await);
+    let path = format!("/jobs/{}/artifacts", built(&lab));
     let file = bytes(lab.ask(Method::GET, &format!("{path}/dist/api.zip"))).await;
     assert_eq!(file, (200, None, Bytes::from_static(b"the function")));
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_single_file_comes_without_a_length() {
 #[tokio::test]
 async fn expired_archives_go_in_gitlabs_order() {
     let lab = Lab::start().await;
-    let job = built(&lab).await;
+    let job = built(&lab);
     let path = format!("/jobs/{job}");
     let archive = format!("{path}/artifacts");
     let file = format!("{archive}/dist/api.zip");
@@ -132,7 +132,7 @@ async fn expired_archives_go_in_gitlabs_order() {
 #[tokio::test]
 async fn an_erased_job_has_nothing_left() {
     let lab = Lab::start().await;
-    let job = built(&lab).await;
+    let job = built(&lab);
     lab.gitlab.erase_artifacts(job);
     let shown = lab.get(&format!("/jobs/{job}")).await.json();
     assert!(shown["erased_at"].is_string());
@@ -169,7 +169,7 @@ async fn a_large_archive_is_made_while_it_is_sent() {
 #[tokio::test]
 async fn a_job_can_declare_another_size_than_it_has() {
     let lab = Lab::start().await;
-    let job = built(&lab).await;
+    let job = built(&lab);
     lab.gitlab.declare_artifact_size(job, Some(10));
     let shown = lab.get(&format!("/jobs/{job}")).await.json();
     assert_eq!(

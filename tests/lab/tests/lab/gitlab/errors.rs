@@ -6,153 +6,131 @@ use sluice_lab::gitlab::{Role, SimulatorOptions, Visibility};
 
 use super::{Lab, builds, reply};
 
-#[tokio::test]
-async fn refusals_have_gitlabs_own_bodies() {
-    let lab = Lab::start().await;
+/// Asks for each path of the table and compares status and body.
+async fn assert_refusals(lab: &Lab, table: &[(&str, u16, Value)]) {
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let job = lab.gitlab.job(pipeline, "package");
-    let own = format!("projects/{}", lab.project);
-    let message = |text: &str| json!({"message": text});
-    let error = |text: &str| json!({"error": text});
-    let table: Vec<(Method, String, u16, Value)> = vec![
-        (
-            Method::GET,
-            "projects/999".into(),
-            404,
-            message("404 Project Not Found"),
-        ),
-        (
-            Method::GET,
-            "projects/checkout".into(),
-            404,
-            message("404 Project Not Found"),
-        ),
-        (
-            Method::GET,
-            "projects/shop%2Fnone".into(),
-            404,
-            message("404 Project Not Found"),
-        ),
-        (
-            Method::GET,
-            "projects/shop/checkout".into(),
-            404,
-            error("404 Not Found"),
-        ),
-        (
-            Method::GET,
-            "projects/shop/checkout/pipelines".into(),
-            404,
-            error("404 Not Found"),
-        ),
-        (Method::GET, "nothing".into(), 404, error("404 Not Found")),
-        (
-            Method::DELETE,
-            format!("{own}/pipelines"),
-            405,
-            error("405 Not Allowed"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines/1"),
-            404,
-            message("404 Not found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines/x"),
-            400,
-            error("pipeline_id is invalid"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/jobs/1"),
-            404,
-            message("404 Not found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/repository/branches/none"),
-            404,
-            message("404 Branch Not Found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/repository/branches/a..b"),
-            400,
-            message("The branch refname is invalid"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/repository/branches/feature/x"),
-            404,
-            error("404 Not Found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/repository/tags/none"),
-            404,
-            message("404 Tag Not Found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/repository/commits/none"),
-            404,
-            message("404 Commit Not Found"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines?status=odd"),
-            400,
-            error("status does not have a valid value"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines?sort=up"),
-            400,
-            error("sort does not have a valid value"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines?updated_after=x"),
-            400,
-            error("updated_after is invalid"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/pipelines/{pipeline}/jobs?scope[]=odd"),
-            400,
-            error("scope does not have a valid value"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/jobs/{job}/artifacts/dist//api.zip"),
-            400,
-            message("400 Bad request"),
-        ),
-        (
-            Method::GET,
-            format!("{own}/jobs/{job}/artifacts/..%2Fapi.zip"),
-            400,
-            message("400 Bad request"),
-        ),
-    ];
-    for (method, path, status, body) in table {
+    for (path, status, body) in table {
+        let path = path.replace("{own}", &format!("projects/{}", lab.project));
+        let path = path
+            .replace("{pipeline}", &pipeline.to_string())
+            .replace("{job}", &job.to_string());
         let reply = reply(
-            lab.bare(method.clone(), &path)
+            lab.bare(Method::GET, &path)
                 .header("PRIVATE-TOKEN", &lab.token),
         )
         .await;
         assert_eq!(
-            (reply.status.as_u16(), reply.json()),
-            (status, body),
-            "{method} {path}"
+            (reply.status.as_u16(), &reply.json()),
+            (*status, body),
+            "{path}"
         );
     }
+}
+
+fn message(text: &str) -> Value {
+    json!({"message": text})
+}
+
+fn error(text: &str) -> Value {
+    json!({"error": text})
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused_in_gitlabs_words() {
+    let lab = Lab::start().await;
+    let table = [
+        ("projects/999", 404, message("404 Project Not Found")),
+        ("projects/checkout", 404, message("404 Project Not Found")),
+        (
+            "projects/shop%2Fnone",
+            404,
+            message("404 Project Not Found"),
+        ),
+        ("projects/shop/checkout", 404, error("404 Not Found")),
+        (
+            "projects/shop/checkout/pipelines",
+            404,
+            error("404 Not Found"),
+        ),
+        ("nothing", 404, error("404 Not Found")),
+        ("{own}/pipelines/1", 404, message("404 Not found")),
+        ("{own}/jobs/1", 404, message("404 Not found")),
+        (
+            "{own}/repository/branches/none",
+            404,
+            message("404 Branch Not Found"),
+        ),
+        (
+            "{own}/repository/branches/feature/x",
+            404,
+            error("404 Not Found"),
+        ),
+        (
+            "{own}/repository/tags/none",
+            404,
+            message("404 Tag Not Found"),
+        ),
+        (
+            "{own}/repository/commits/none",
+            404,
+            message("404 Commit Not Found"),
+        ),
+    ];
+    assert_refusals(&lab, &table).await;
     let old = lab
         .client
         .get(format!("{}/api/v3/projects", lab.gitlab.url()));
     assert_eq!(reply(old).await.status, 410);
+    let wrong = reply(lab.ask(Method::DELETE, "/pipelines")).await;
+    assert_eq!(
+        (wrong.status.as_u16(), wrong.json()),
+        (405, error("405 Not Allowed"))
+    );
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_in_gitlabs_words() {
+    let lab = Lab::start().await;
+    let table = [
+        ("{own}/pipelines/x", 400, error("pipeline_id is invalid")),
+        (
+            "{own}/repository/branches/a..b",
+            400,
+            message("The branch refname is invalid"),
+        ),
+        (
+            "{own}/pipelines?status=odd",
+            400,
+            error("status does not have a valid value"),
+        ),
+        (
+            "{own}/pipelines?sort=up",
+            400,
+            error("sort does not have a valid value"),
+        ),
+        (
+            "{own}/pipelines?updated_after=x",
+            400,
+            error("updated_after is invalid"),
+        ),
+        (
+            "{own}/pipelines/{pipeline}/jobs?scope[]=odd",
+            400,
+            error("scope does not have a valid value"),
+        ),
+        (
+            "{own}/jobs/{job}/artifacts/dist//api.zip",
+            400,
+            message("400 Bad request"),
+        ),
+        (
+            "{own}/jobs/{job}/artifacts/..%2Fapi.zip",
+            400,
+            message("400 Bad request"),
+        ),
+    ];
+    assert_refusals(&lab, &table).await;
 }
 
 #[tokio::test]
