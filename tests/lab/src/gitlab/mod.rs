@@ -27,7 +27,7 @@
 //! | `POST /_lab/tags` | `{project, tag, sha}` | `{tag}` |
 //! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed}]}` | `{id, jobs}` |
 //! | `POST /_lab/jobs/:id/start` | | `{id}` |
-//! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes; `?failed=script_failure` | `{id}` |
+//! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes (or `&generatedBytes=<n>` made up); `?failed=script_failure` | `{id}` |
 //! | `POST /_lab/jobs/:id/play`, `…/retry` | `{username}` | `{id}` |
 //! | `GET /_lab/requests` | | the record |
 //! | `GET /_lab/faults` | | the rules by id |

@@ -78,7 +78,9 @@ async fn serve(
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
+    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+        return Ok(Answer::error(413, "Request Entity Too Large").into_response());
+    };
     let path = parts.uri.path().to_owned();
     if let Some(rest) = path
         .strip_prefix("/_lab/")

@@ -35,7 +35,10 @@ impl World {
             .min();
         let of = self.pipeline_mut(pipeline)?;
         of.status = status.unwrap_or(Status::Skipped);
-        of.updated_at = Some(now);
+        // A pipeline of commit statuses from outside was recorded without a time while it ran.
+        if of.source != "external" || of.status.is_complete() {
+            of.updated_at = Some(now);
+        }
         of.started_at = of.started_at.or(running);
         if of.status.is_complete() && of.status != Status::Skipped {
             of.finished_at = Some(now);

@@ -243,6 +243,20 @@ async fn trigger_jobs_are_listed_apart() {
     );
 }
 
+#[tokio::test]
+async fn a_running_pipeline_from_outside_was_never_updated() {
+    let lab = Lab::start().await;
+    let status = vec![JobSpec::new("deploy", "external")];
+    let pipeline = lab
+        .gitlab
+        .run_pipeline_as(lab.project, "main", "external", None, status);
+    let path = format!("/pipelines/{pipeline}");
+    assert!(lab.get(&path).await.json()["updated_at"].is_null());
+    lab.gitlab
+        .finish_job(lab.gitlab.job(pipeline, "deploy"), JobEnd::failed());
+    assert!(lab.get(&path).await.json()["updated_at"].is_string());
+}
+
 fn keys(value: &Value) -> BTreeSet<&str> {
     value
         .as_object()
