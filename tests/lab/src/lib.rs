@@ -7,7 +7,10 @@
 //! - [`gitlab`]: a GitLab that real clients accept.
 //!
 //! [`toolchain`] installs the programs that these need.
-#![allow(clippy::missing_panics_doc, reason = "a lab that cannot start has nothing else to do")]
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a lab that cannot start has nothing else to do"
+)]
 
 pub mod aws;
 pub mod error;
