@@ -1,1 +1,4 @@
 //! The shells: one controller per resource. Each observes, asks the domain, acts and reports.
+
+pub mod context;
+pub mod events;
