@@ -165,7 +165,7 @@ impl DeploymentController {
         let before = deployment.status.clone().unwrap_or_default();
         let version = deployment.resource_version();
         let written =
-            crate::controllers::runtime::publish_status(&api, deployment, version, &before, &status).await?;
+            crate::controllers::status::publish_status(&api, deployment, version, &before, &status).await?;
         self.deployments.note(written.clone());
         Ok(written)
     }

@@ -139,7 +139,7 @@ impl DeploymentController {
         let api = self.api::<Release>(deployment);
         let version = release.resource_version();
         let written =
-            crate::controllers::runtime::publish_status(&api, release.as_ref(), version, &before, &status).await?;
+            crate::controllers::status::publish_status(&api, release.as_ref(), version, &before, &status).await?;
         self.releases.note(written);
         Ok(())
     }

@@ -10,11 +10,11 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
     connection_ref, released,
-    transfer::{TransferJob, TransferKey, TransferState, Transferred, Transfers},
+    transfer::{TransferJob, TransferKey, TransferState, Transferred, Transfers, instance_name},
 };
 use crate::{
     api::v1alpha1::{
-        Artifact, Deployment, GitLabConnection, PinnedArtifact, Release, ReleaseSource, StoreLocation, annotation,
+        Artifact, Deployment, GitLabConnection, PinnedArtifact, Release, ReleaseSource, annotation,
     },
     controllers::{context::Context, target},
     domain::{
@@ -28,7 +28,7 @@ use crate::{
         pipeline::{Job, Pipeline, PipelineQuery, Project},
         release,
     },
-    ports::{CallError, gitlab::GitLab},
+    ports::{CallError, gitlab::GitLab, store::Store},
 };
 
 /// How often a message says how far a transfer is.
@@ -67,6 +67,16 @@ struct State {
     next_poll: Option<Instant>,
     project: Option<Project>,
     answer: Option<Result<Arc<Answer>, Outcome>>,
+    /// What the answer's artifacts turned out to be.
+    fetched: Option<Arc<Fetched>>,
+}
+
+/// The artifacts of a pipeline, with the jobs that they came from.
+struct Fetched {
+    pipeline_id: i64,
+    jobs: Vec<i64>,
+    source: ReleaseSource,
+    artifacts: Vec<PinnedArtifact>,
 }
 
 /// The newest eligible pipeline.
@@ -83,7 +93,7 @@ impl Sources {
     pub async fn look(
         &self,
         context: &Context,
-        transfers: &Transfers,
+        transfers: &Arc<Transfers>,
         deployment: &Deployment,
         releases: &[Arc<Release>],
     ) -> Source {
@@ -99,16 +109,16 @@ impl Sources {
                 state.next_poll = Some(Instant::now() + *after);
             }
         }
-        let answer = state.answer.clone();
-        self.keep(deployment, state);
-        match answer {
+        let source = match state.answer.clone() {
             None => Source::Idle,
             Some(Err(outcome)) => Source::Blocked(outcome),
-            Some(Ok(answer)) => match fetch(context, transfers, deployment, &answer) {
-                Ok((source, artifacts)) => Source::Fetched(Box::new(source), artifacts),
+            Some(Ok(answer)) => match fetched(context, transfers, deployment, &answer, &mut state).await {
+                Ok(fetched) => Source::Fetched(Box::new(fetched.source.clone()), fetched.artifacts.clone()),
                 Err(outcome) => Source::Blocked(outcome),
             },
-        }
+        };
+        self.keep(deployment, state);
+        source
     }
 
     /// How long until GitLab is asked again.
@@ -151,8 +161,7 @@ impl Sources {
                 question: Some(question),
                 command,
                 project: state.project.filter(|_| state.question == Some(question)),
-                next_poll: None,
-                answer: None,
+                ..State::default()
             },
             // After a restart, what was released already is asked about in its own time: a thousand
             // Deployments must not ask at once.
@@ -262,17 +271,16 @@ async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result
 
 async fn client(context: &Context, deployment: &Deployment) -> Result<Arc<dyn GitLab>, Outcome> {
     let name = &deployment.spec.source.connection;
-    let connection = connection(context, deployment).ok_or_else(|| {
-        Outcome::stalled(
-            "ConnectionNotFound",
-            format!("spec.source.connection: there is no GitLabConnection {name} in this namespace"),
-        )
-    })?;
+    let connection = connection(context, deployment)?;
     context.gitlabs.client(&connection).await.map_err(|error| about(&format!("GitLabConnection {name}"), error))
 }
 
-fn connection(context: &Context, deployment: &Deployment) -> Option<Arc<GitLabConnection>> {
-    context.stores.connections.get(&connection_ref(deployment))
+fn connection(context: &Context, deployment: &Deployment) -> Result<Arc<GitLabConnection>, Outcome> {
+    let name = &deployment.spec.source.connection;
+    context.stores.connections.get(&connection_ref(deployment)).ok_or_else(|| {
+        let message = format!("spec.source.connection: there is no GitLabConnection {name} in this namespace");
+        Outcome::stalled("ConnectionNotFound", message)
+    })
 }
 
 fn about(field: &str, error: CallError) -> Outcome {
@@ -287,30 +295,36 @@ fn about(field: &str, error: CallError) -> Outcome {
     }
 }
 
-/// Has every artifact fetched; the ending says what is still on its way or can't be had.
-fn fetch(
+/// The artifacts, once all of them are fetched; what was fetched is not asked for again.
+async fn fetched(
     context: &Context,
-    transfers: &Transfers,
+    transfers: &Arc<Transfers>,
     deployment: &Deployment,
-    answer: &Arc<Answer>,
-) -> Result<(ReleaseSource, Vec<PinnedArtifact>), Outcome> {
-    let (account, region) = hub(context, deployment)?;
-    let mut pinned = Vec::new();
+    answer: &Answer,
+    state: &mut State,
+) -> Result<Arc<Fetched>, Outcome> {
+    let jobs = deployment.spec.artifacts.iter().map(|artifact| job(answer, artifact)).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+    if let Some(fetched) = &state.fetched
+        && fetched.pipeline_id == answer.pipeline.id
+        && fetched.jobs == ids
+    {
+        return Ok(Arc::clone(fetched));
+    }
+    let fetch = Fetch::prepare(context, transfers, deployment, answer).await?;
+    let mut artifacts = Vec::new();
     let mut moving: Option<String> = None;
-    for artifact in &deployment.spec.artifacts {
-        match transfer(context, transfers, deployment, answer, artifact, &account, &region)? {
+    for (artifact, job) in deployment.spec.artifacts.iter().zip(jobs) {
+        match fetch.transfer(artifact, job)? {
             TransferState::Done(done) => {
                 check(deployment, artifact, &done)?;
-                pinned.push(pin(artifact, &done, &account, &region));
+                artifacts.push(done.pinned(&artifact.name));
             }
             TransferState::Running { bytes, total } => {
                 let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
                 moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
             }
-            TransferState::Failed(error) => {
-                let field = format!("artifact {} (job {})", artifact.name, artifact.job.name);
-                return Err(about(&field, error));
-            }
+            TransferState::Failed { error, again_in } => return Err(fetch.failed(artifact, job, error, again_in)),
         }
     }
     if let Some(what) = moving {
@@ -328,7 +342,9 @@ fn fetch(
         pipeline.web_url.as_deref(),
         answer.user.as_deref(),
     );
-    Ok((source, pinned))
+    let fetched = Arc::new(Fetched { pipeline_id: pipeline.id, jobs: ids, source, artifacts });
+    state.fetched = Some(Arc::clone(&fetched));
+    Ok(fetched)
 }
 
 /// The account and region that keep the artifacts.
@@ -342,60 +358,80 @@ fn hub(context: &Context, deployment: &Deployment) -> Result<(String, String), O
     })
 }
 
-fn transfer(
-    context: &Context,
-    transfers: &Transfers,
-    deployment: &Deployment,
-    answer: &Arc<Answer>,
-    artifact: &Artifact,
-    account: &str,
-    region: &str,
-) -> Result<TransferState, Outcome> {
-    let pipeline = &answer.pipeline;
-    let job = newest_job(&answer.jobs, &artifact.job.name).ok_or_else(|| {
-        let message = format!("pipeline {} has no job {}", pipeline.id, artifact.job.name);
+fn job<'a>(answer: &'a Answer, artifact: &Artifact) -> Result<&'a Job, Outcome> {
+    newest_job(&answer.jobs, &artifact.job.name).ok_or_else(|| {
+        let message = format!("pipeline {} has no job {}", answer.pipeline.id, artifact.job.name);
         Outcome::stalled("ArtifactMissing", format!("spec.artifacts[{}].job.name: {message}", artifact.name))
-    })?;
-    let variables = source_variables(
-        &answer.project.path,
-        pipeline.git_ref.as_deref().unwrap_or_default(),
-        &pipeline.sha,
-        pipeline.id,
-    );
-    let expand = |path: &String| {
-        variables.expand(path).map_err(|error| {
-            Outcome::stalled("InvalidSpec", format!("spec.artifacts[{}].job.path: {error}", artifact.name))
-        })
-    };
-    let path = artifact.job.path.as_ref().map(expand).transpose()?;
-    let hub = target::account(context, account)?;
-    let connection = connection(context, deployment);
-    let key = TransferKey {
-        connection: connection.map(|connection| connection.spec.url.clone()).unwrap_or_default(),
-        project_id: answer.project.id,
-        job_id: job.id,
-        path,
-        hub: format!("{account}/{region}"),
-    };
-    let missing = missing_archive(pipeline.id, job);
-    let start = || TransferJob {
-        gitlab: Arc::clone(&answer.gitlab),
-        cloud: Arc::clone(&context.cloud),
-        account: hub,
-        region: region.to_owned(),
-        declared_size: job.archive_size,
-        limit: context.settings.max_artifact_size,
-        metrics: Arc::clone(&context.metrics),
-    };
-    let state = transfers.ensure(key, &ObjectRef::from_obj(deployment), start);
-    // GitLab's own "404 Not Found" says less than what the job's listing tells.
-    if let TransferState::Failed(error) = &state
-        && error.kind == CallErrorKind::NotFound
-        && let Some(why) = missing
-    {
-        return Err(Outcome::stalled("ArtifactMissing", why));
+    })
+}
+
+/// Everything that the transfers of one pipeline have in common.
+struct Fetch<'a> {
+    context: &'a Context,
+    transfers: &'a Arc<Transfers>,
+    deployment: &'a Deployment,
+    answer: &'a Answer,
+    connection: Arc<GitLabConnection>,
+    store: Arc<dyn Store>,
+    account: String,
+    region: String,
+}
+
+impl<'a> Fetch<'a> {
+    async fn prepare(
+        context: &'a Context,
+        transfers: &'a Arc<Transfers>,
+        deployment: &'a Deployment,
+        answer: &'a Answer,
+    ) -> Result<Self, Outcome> {
+        let (account, region) = hub(context, deployment)?;
+        let connection = connection(context, deployment)?;
+        let keeper = target::account(context, &account)?;
+        let store = context.cloud.store(&keeper, &region).await.map_err(|error| about(&format!("Account {account}"), error))?;
+        Ok(Self { context, transfers, deployment, answer, connection, store, account, region })
     }
-    Ok(state)
+
+    /// Has one artifact fetched.
+    fn transfer(&self, artifact: &Artifact, job: &Job) -> Result<TransferState, Outcome> {
+        let pipeline = &self.answer.pipeline;
+        let git_ref = pipeline.git_ref.as_deref().unwrap_or_default();
+        let variables = source_variables(&self.answer.project.path, git_ref, &pipeline.sha, pipeline.id);
+        let expand = |path: &String| {
+            variables.expand(path).map_err(|error| {
+                Outcome::stalled("InvalidSpec", format!("spec.artifacts[{}].job.path: {error}", artifact.name))
+            })
+        };
+        let key = TransferKey {
+            connection: self.connection.uid().unwrap_or_default(),
+            instance: instance_name(&self.connection.spec.url),
+            project_id: self.answer.project.id,
+            job_id: job.id,
+            path: artifact.job.path.as_ref().map(expand).transpose()?,
+            account: self.account.clone(),
+            region: self.region.clone(),
+        };
+        let start = || TransferJob {
+            gitlab: Arc::clone(&self.answer.gitlab),
+            store: Arc::clone(&self.store),
+            archive_size: job.archive_size,
+            limit: self.context.settings.max_artifact_size,
+        };
+        Ok(self.transfers.ensure(&key, ObjectRef::from_obj(self.deployment), start))
+    }
+
+    /// GitLab's own "404 Not Found" says less than what the job's listing tells.
+    fn failed(&self, artifact: &Artifact, job: &Job, error: CallError, again_in: Option<Duration>) -> Outcome {
+        let missing = missing_archive(self.answer.pipeline.id, job);
+        if error.kind == CallErrorKind::NotFound
+            && let Some(why) = missing
+        {
+            return Outcome::stalled("ArtifactMissing", why);
+        }
+        match about(&format!("artifact {} (job {})", artifact.name, artifact.job.name), error) {
+            Outcome::Transient { reason, message, .. } => Outcome::Transient { reason, message, after: again_in },
+            other => other,
+        }
+    }
 }
 
 /// What is known to be unfit never becomes a Release.
@@ -404,25 +440,9 @@ fn check(deployment: &Deployment, artifact: &Artifact, done: &Transferred) -> Re
     let Some(consumer) = consumer else { return Ok(()) };
     match archive::lambda_problem(done.archive.as_ref(), done.archive_problem.as_deref()) {
         None => Ok(()),
-        Some(why) => Err(Outcome::stalled(
-            "InvalidArtifact",
-            format!("artifact {} can't be the package of component {}: {why}", artifact.name, consumer.name),
-        )),
-    }
-}
-
-fn pin(artifact: &Artifact, done: &Transferred, account: &str, region: &str) -> PinnedArtifact {
-    PinnedArtifact {
-        name: artifact.name.clone(),
-        sha256: done.sha256.to_string(),
-        size: i64::try_from(done.size).unwrap_or(i64::MAX),
-        location: StoreLocation {
-            account: account.to_owned(),
-            region: region.to_owned(),
-            bucket: done.bucket.clone(),
-            key: done.key.clone(),
-            version_id: done.version_id.clone(),
-        },
-        archive: done.archive.clone(),
+        Some(why) => {
+            let message = format!("artifact {} of component {}: {why}", artifact.name, consumer.name);
+            Err(Outcome::stalled("InvalidArtifact", message))
+        }
     }
 }

@@ -206,7 +206,7 @@ impl TargetController {
         let api: Api<Target> = Api::namespaced(self.context.client.clone(), &target.namespace().unwrap_or_default());
         let version = target.resource_version();
         let before = target.status.clone().unwrap_or_default();
-        let written = crate::controllers::runtime::publish_status(&api, target, version, &before, status).await;
+        let written = crate::controllers::status::publish_status(&api, target, version, &before, status).await;
         match written {
             Ok(written) => {
                 self.written.note(written.clone());
