@@ -291,10 +291,9 @@ fn stand(job: &Job, needed: bool, jobs: &[Job]) -> Stand {
         "skipped" if needed => Stand::Bad("was skipped"),
         "failed" if needed || !job.allow_failure => Stand::Bad("failed"),
         "canceled" if needed || !job.allow_failure => Stand::Bad("was canceled"),
-        "success" | "skipped" | "failed" | "canceled" => Stand::Fine,
         "manual" if needed => Stand::Waits(": somebody has to start it in GitLab".to_owned()),
-        // Optional, or a gate: what comes after it is not ours to wait for.
-        "manual" => Stand::Fine,
+        // A manual job is optional, or a gate: what comes after it is not ours to wait for.
+        "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
         "created" => match gate_before(job, jobs) {
             Some(gate) if needed => Stand::Waits(format!(
                 ", which comes after the manual job {gate}: somebody has to start that in GitLab"
