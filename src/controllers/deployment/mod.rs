@@ -1,0 +1,3 @@
+//! Deployments: what is delivered, from which pipeline, where.
+
+pub mod transfer;
