@@ -11,6 +11,8 @@
 )]
 
 pub mod aws;
+pub mod error;
 pub mod gitlab;
 pub mod kube;
 pub mod process;
+pub mod runtime;

@@ -1,0 +1,2 @@
+//! Tests of the lab itself.
+mod gitlab;
