@@ -1,1 +1,3 @@
 //! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube.
+
+pub mod gitlab;

@@ -1,4 +1,7 @@
 //! The shells: one controller per resource. Each observes, asks the domain, acts and reports.
 
 pub mod context;
+pub mod deployment;
 pub mod events;
+pub mod target;
+pub mod written;
