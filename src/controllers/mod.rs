@@ -3,5 +3,6 @@
 pub mod context;
 pub mod deployment;
 pub mod events;
+pub mod status;
 pub mod target;
 pub mod written;
