@@ -3,6 +3,11 @@
 pub mod context;
 pub mod deployment;
 pub mod events;
+pub mod feed;
+pub mod guard;
+pub mod malformed;
+pub mod retry;
+pub mod runtime;
 pub mod status;
 pub mod target;
 pub mod written;

@@ -16,7 +16,7 @@ use crate::{
     api::v1alpha1::{
         Artifact, Deployment, GitLabConnection, PinnedArtifact, Release, ReleaseSource, annotation,
     },
-    controllers::{context::Context, target},
+    controllers::{context::Context, runtime::Ended, target},
     domain::{
         archive,
         desired::{duration, source_variables},
@@ -129,7 +129,7 @@ impl Sources {
     }
 
     /// How long until GitLab is asked again.
-    pub fn next_poll(&self, deployment: &Deployment) -> Duration {
+    fn next_poll(&self, deployment: &Deployment) -> Duration {
         let entries = self.entries();
         let at = entries
             .get(&key(deployment))
@@ -140,10 +140,10 @@ impl Sources {
         .max(Duration::from_millis(50))
     }
 
-    /// The same ending, but never later than the next poll.
-    pub fn at_latest(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
+    /// The ending, to be followed by the next poll at the latest.
+    pub fn until_next_poll(&self, deployment: &Deployment, outcome: Outcome) -> Ended {
         if deployment.spec.suspend {
-            return outcome;
+            return outcome.into();
         }
         let poll = self.next_poll(deployment);
         match outcome {
@@ -155,17 +155,9 @@ impl Sources {
                 reason,
                 message,
                 after: after.min(poll),
-            },
-            Outcome::Done { reason, message }
-            | Outcome::Paused { reason, message }
-            | Outcome::Stalled { reason, message }
-            | Outcome::Transient {
-                reason, message, ..
-            } => Outcome::Waiting {
-                reason,
-                message,
-                after: poll,
-            },
+            }
+            .into(),
+            other => Ended::recheck(other, poll),
         }
     }
 
