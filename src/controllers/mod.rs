@@ -2,3 +2,9 @@
 
 pub mod context;
 pub mod events;
+pub mod feed;
+pub mod guard;
+pub mod malformed;
+mod retry;
+pub mod runtime;
+mod status;
