@@ -25,9 +25,10 @@ use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use self::{source::Sources, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Deployment, DeploymentStatus, Release, SourceStatus, Target, annotation, condition, finalizer,
+        Deployment, DeploymentStatus, Release, SourceStatus, Target, annotation, condition,
+        finalizer,
     },
-    controllers::{context::Context, written::Written},
+    controllers::{context::Context, events::EventType, written::Written},
     domain::{
         machine,
         outcome::{self, Outcome, Stamp, shorten},
@@ -82,10 +83,19 @@ impl DeploymentController {
         let source = if deployment.spec.suspend {
             source::Source::Idle
         } else {
-            self.sources.look(&self.context, &self.transfers, &deployment, &family.releases).await
+            self.sources
+                .look(
+                    &self.context,
+                    &self.transfers,
+                    &deployment,
+                    &family.releases,
+                )
+                .await
         };
         let fetched = match &source {
-            source::Source::Fetched(source, artifacts) => Some(((**source).clone(), artifacts.clone())),
+            source::Source::Fetched(source, artifacts) => {
+                Some(((**source).clone(), artifacts.clone()))
+            }
             _ => None,
         };
         let mut family = family;
@@ -98,14 +108,19 @@ impl DeploymentController {
         }
         let plan = rollout::plan(&overview(&deployment, &family), Timestamp::now());
         for (reference, outcome) in &plan.outcomes {
-            self.record_outcome(&deployment, &family, reference, outcome).await?;
+            self.record_outcome(&deployment, &family, reference, outcome)
+                .await?;
         }
         for (stage, place, run) in &plan.orders {
             self.order(&deployment, &family, stage, place, run).await?;
         }
         self.follow_policy(&deployment, &family).await?;
         self.tidy(&deployment, &family).await?;
-        let outcome = combine(plan.outcome.clone(), source.problem(), family.releases.is_empty());
+        let outcome = combine(
+            plan.outcome.clone(),
+            source.problem(),
+            family.releases.is_empty(),
+        );
         let mut status = self.status(&deployment, &plan, &outcome);
         let seen = |name: &str| deployment.annotations().get(name).cloned();
         status.last_handled_retry = seen(annotation::RETRY);
@@ -113,9 +128,11 @@ impl DeploymentController {
         self.publish(&deployment, status, &outcome).await?;
         Ok(match outcome {
             // GitLab is asked again even where nothing in the cluster changes.
-            Outcome::Done { reason, message } if !deployment.spec.suspend => {
-                Outcome::Waiting { reason, message, after: self.sources.next_poll(&deployment) }
-            }
+            Outcome::Done { reason, message } if !deployment.spec.suspend => Outcome::Waiting {
+                reason,
+                message,
+                after: self.sources.next_poll(&deployment),
+            },
             other => self.sources.at_latest(&deployment, other),
         })
     }
@@ -133,60 +150,103 @@ impl DeploymentController {
         let (available, reason, message) = if plan.available {
             ("True", "Serving", plan.live.as_str())
         } else {
-            ("False", "NothingServes", "No good release serves in any stage")
+            (
+                "False",
+                "NothingServes",
+                "No good release serves in any stage",
+            )
         };
-        let stamp = Stamp { reason, message, generation, now };
-        outcome::set(&mut status.conditions, condition::AVAILABLE, available, &stamp);
+        let stamp = Stamp {
+            reason,
+            message,
+            generation,
+            now,
+        };
+        outcome::set(
+            &mut status.conditions,
+            condition::AVAILABLE,
+            available,
+            &stamp,
+        );
         status
     }
 
-    async fn publish(&self, deployment: &Deployment, status: DeploymentStatus, outcome: &Outcome) -> Result<(), Failure> {
+    async fn publish(
+        &self,
+        deployment: &Deployment,
+        status: DeploymentStatus,
+        outcome: &Outcome,
+    ) -> Result<(), Failure> {
         let before = deployment.status.clone().unwrap_or_default();
         if before == status {
             return Ok(());
         }
         let told = |status: &DeploymentStatus| {
-            outcome::find(&status.conditions, condition::READY).map(|ready| (ready.status.clone(), ready.reason.clone()))
+            outcome::find(&status.conditions, condition::READY)
+                .map(|ready| (ready.status.clone(), ready.reason.clone()))
         };
         let news = told(&before) != told(&status);
         self.write_status(deployment, status).await?;
         if news {
-            match outcome {
-                Outcome::Stalled { reason, message } => self.context.events.warning(deployment, reason, message).await,
-                Outcome::Done { reason, message } => self.context.events.normal(deployment, reason, message).await,
-                _ => {}
-            }
+            let kind = match outcome {
+                Outcome::Stalled { .. } => EventType::Warning,
+                Outcome::Done { .. } => EventType::Normal,
+                _ => return Ok(()),
+            };
+            let about = deployment.object_ref(&());
+            self.context
+                .events
+                .publish(about, kind, outcome.reason(), outcome.message());
         }
         Ok(())
     }
 
-    async fn write_status(&self, deployment: &Deployment, status: DeploymentStatus) -> Result<Deployment, Failure> {
+    async fn write_status(
+        &self,
+        deployment: &Deployment,
+        status: DeploymentStatus,
+    ) -> Result<Deployment, Failure> {
         let api = self.api::<Deployment>(deployment);
         let before = deployment.status.clone().unwrap_or_default();
         let version = deployment.resource_version();
         let written =
-            crate::controllers::runtime::publish_status(&api, deployment, version, &before, &status).await?;
+            crate::controllers::status::publish_status(&api, deployment, version, &before, &status)
+                .await?;
         self.deployments.note(written.clone());
         Ok(written)
     }
 
     /// Puts our finalizer on, before anything is made that it has to answer for.
     async fn hold(&self, deployment: &Deployment) -> Result<Deployment, Failure> {
-        if deployment.finalizers().iter().any(|name| name == finalizer::DEPLOYMENT) {
+        if deployment
+            .finalizers()
+            .iter()
+            .any(|name| name == finalizer::DEPLOYMENT)
+        {
             return Ok(deployment.clone());
         }
         let mut finalizers = deployment.finalizers().to_vec();
         finalizers.push(finalizer::DEPLOYMENT.to_owned());
-        let held = self.patch_metadata(deployment, serde_json::json!({"finalizers": finalizers})).await?;
+        let held = self
+            .patch_metadata(deployment, serde_json::json!({"finalizers": finalizers}))
+            .await?;
         Ok(held)
     }
 
-    async fn patch_metadata(&self, deployment: &Deployment, mut metadata: serde_json::Value) -> Result<Deployment, Failure> {
+    async fn patch_metadata(
+        &self,
+        deployment: &Deployment,
+        mut metadata: serde_json::Value,
+    ) -> Result<Deployment, Failure> {
         metadata["resourceVersion"] = deployment.resource_version().into();
         let patch = kube::api::Patch::Merge(serde_json::json!({"metadata": metadata}));
         let patched = self
             .api::<Deployment>(deployment)
-            .patch(&deployment.name_any(), &kube::api::PatchParams::default(), &patch)
+            .patch(
+                &deployment.name_any(),
+                &kube::api::PatchParams::default(),
+                &patch,
+            )
             .await?;
         self.deployments.note(patched.clone());
         Ok(patched)
@@ -198,14 +258,26 @@ impl DeploymentController {
         let uid = deployment.uid();
         let owned = move |meta: &kube::api::ObjectMeta| {
             meta.namespace == namespace
-                && meta.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == uid.as_ref())
+                && meta
+                    .owner_references
+                    .iter()
+                    .flatten()
+                    .any(|owner| Some(&owner.uid) == uid.as_ref())
         };
         let stores = &self.context.stores;
-        let releases = stores.releases.state_filter(|release: &Release| owned(&release.metadata));
-        let targets = stores.targets.state_filter(|target: &Target| owned(&target.metadata));
+        let releases = stores
+            .releases
+            .state_filter(|release: &Release| owned(&release.metadata));
+        let targets = stores
+            .targets
+            .state_filter(|target: &Target| owned(&target.metadata));
         Family {
-            releases: self.releases.overlay(releases, |release| owned(&release.metadata)),
-            targets: self.targets.overlay(targets, |target| owned(&target.metadata)),
+            releases: self
+                .releases
+                .overlay(releases, |release| owned(&release.metadata)),
+            targets: self
+                .targets
+                .overlay(targets, |target| owned(&target.metadata)),
         }
     }
 
@@ -214,7 +286,10 @@ impl DeploymentController {
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        Api::namespaced(self.context.client.clone(), &deployment.namespace().unwrap_or_default())
+        Api::namespaced(
+            self.context.client.clone(),
+            &deployment.namespace().unwrap_or_default(),
+        )
     }
 }
 
@@ -225,7 +300,9 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
     let target = |target: &Arc<Target>| {
         let status = target.status.clone().unwrap_or_default();
         let stalled = outcome::find(&status.conditions, condition::STALLED)
-            .filter(|stalled| stalled.status == "True" && status.observed_generation == target.metadata.generation)
+            .filter(|stalled| {
+                stalled.status == "True" && status.observed_generation == target.metadata.generation
+            })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
         TargetView {
             stage: target.spec.stage.clone(),
@@ -241,9 +318,23 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
         }
     };
     Overview {
-        stages: deployment.spec.stages.iter().map(|stage| stage.name.clone()).collect(),
-        releases: family.releases.iter().map(|release| release_view(release)).collect(),
-        targets: family.targets.iter().filter(|target| target.metadata.deletion_timestamp.is_none()).map(target).collect(),
+        stages: deployment
+            .spec
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect(),
+        releases: family
+            .releases
+            .iter()
+            .map(|release| release_view(release))
+            .collect(),
+        targets: family
+            .targets
+            .iter()
+            .filter(|target| target.metadata.deletion_timestamp.is_none())
+            .map(target)
+            .collect(),
         reported: status.stages,
         suspended: deployment.spec.suspend,
         retry: retry.is_some() && retry != status.last_handled_retry.as_ref(),
@@ -254,18 +345,25 @@ fn release_view(release: &Release) -> ReleaseView {
     ReleaseView {
         reference: release::reference(release),
         stages: release.spec.template.stages.clone(),
-        outcomes: release.status.iter().flat_map(|status| status.stages.clone()).collect(),
+        outcomes: release
+            .status
+            .iter()
+            .flat_map(|status| status.stages.clone())
+            .collect(),
     }
 }
 
 /// How the reconcile ends, from how the delivery stands and what the source says.
 fn combine(delivery: Outcome, source: Option<&Outcome>, nothing_yet: bool) -> Outcome {
-    let Outcome::Done { reason, message } = delivery else { return delivery };
+    let Outcome::Done { reason, message } = delivery else {
+        return delivery;
+    };
     match source {
         // What serves goes on serving while GitLab can't be asked for a moment.
-        Some(Outcome::Transient { message: why, .. }) if !nothing_yet => {
-            Outcome::Done { reason, message: format!("{message}; GitLab can't be asked: {why}") }
-        }
+        Some(Outcome::Transient { message: why, .. }) if !nothing_yet => Outcome::Done {
+            reason,
+            message: format!("{message}; GitLab can't be asked: {why}"),
+        },
         Some(Outcome::Waiting { .. }) if !nothing_yet => Outcome::Done { reason, message },
         Some(problem) => problem.clone(),
         None => Outcome::Done { reason, message },
@@ -320,5 +418,6 @@ fn released(status: &DeploymentStatus, project_id: i64, git_ref: &str) -> Option
 
 /// A reference to the connection of a Deployment.
 fn connection_ref(deployment: &Deployment) -> ObjectRef<crate::api::v1alpha1::GitLabConnection> {
-    ObjectRef::new(&deployment.spec.source.connection).within(&deployment.namespace().unwrap_or_default())
+    ObjectRef::new(&deployment.spec.source.connection)
+        .within(&deployment.namespace().unwrap_or_default())
 }
