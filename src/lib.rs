@@ -7,5 +7,6 @@ pub mod adapters;
 pub mod api;
 pub mod controllers;
 pub mod domain;
+pub mod leader;
 pub mod metrics;
 pub mod ports;

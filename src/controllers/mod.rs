@@ -6,7 +6,7 @@ pub mod events;
 pub mod feed;
 pub mod guard;
 pub mod malformed;
-pub mod retry;
+mod retry;
 pub mod runtime;
 pub mod status;
 pub mod target;
