@@ -4,6 +4,7 @@
 //!   chart says.
 //! - [`aws`]: the AWS emulator behind a proxy that adds the strictness it lacks, counts calls and
 //!   injects faults.
+//! - [`toolchain`]: the programs of others that the lab runs, installed under `target/lab`.
 //! - [`gitlab`]: a GitLab that real clients accept.
 #![allow(
     clippy::missing_panics_doc,
@@ -11,6 +12,8 @@
 )]
 
 pub mod aws;
+pub mod error;
 pub mod gitlab;
 pub mod kube;
 pub mod process;
+pub mod toolchain;
