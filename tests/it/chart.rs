@@ -76,6 +76,7 @@ fn is_accepted(control_plane: &ControlPlane, values: &str) {
                 "apply",
                 "--server-side",
                 "--force-conflicts",
+                "--field-manager=helm",
                 "--dry-run=server",
                 "--validate=strict",
                 "--filename=-",
@@ -121,7 +122,7 @@ fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
         &chart(),
         "--namespace",
         NAMESPACE,
-        "--set=replicaCount=0",
+        "--set=replicaCount=0,leaderElection=false",
     ];
     oldest.helm_text(&upgrade).unwrap();
     let uninstall = ["uninstall", "sluice", "--namespace", NAMESPACE];
