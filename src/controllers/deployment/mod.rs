@@ -9,6 +9,7 @@
 //! - What was released goes on without GitLab.
 //! - An outcome is on record in its Release before the next order is given.
 
+mod fetch;
 mod history;
 mod release;
 mod remove;
@@ -202,46 +203,12 @@ impl DeploymentController {
             source.problem(),
             family.releases.is_empty(),
         );
-        let mut status = self.status(&deployment, &plan, &outcome);
+        let mut status = status(&deployment, &plan, &outcome);
         let seen = |name: &str| deployment.annotations().get(name).cloned();
         status.last_handled_retry = seen(annotation::RETRY);
         status.last_handled_reconcile = seen(annotation::RECONCILE);
         self.publish(&deployment, status, &outcome).await?;
         Ok(self.sources.until_next_poll(&deployment, outcome))
-    }
-
-    /// The status that says what the plan is.
-    fn status(&self, deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
-        let now = Timestamp::now();
-        let generation = deployment.metadata.generation;
-        let mut status = deployment.status.clone().unwrap_or_default();
-        status.observed_generation = generation;
-        status.stages.clone_from(&plan.stages);
-        status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
-        status.summary = Some(shorten(outcome.message(), 1024));
-        outcome.write_conditions(&mut status.conditions, generation, now);
-        let (available, reason, message) = if plan.available {
-            ("True", "Serving", plan.live.as_str())
-        } else {
-            (
-                "False",
-                "NothingServes",
-                "No good release serves in any stage",
-            )
-        };
-        let stamp = Stamp {
-            reason,
-            message,
-            generation,
-            now,
-        };
-        outcome::set(
-            &mut status.conditions,
-            condition::AVAILABLE,
-            available,
-            &stamp,
-        );
-        status
     }
 
     async fn publish(
@@ -347,10 +314,10 @@ impl DeploymentController {
         Family {
             releases: self
                 .releases
-                .overlay(releases, |release| owned(&release.metadata)),
+                .overlay(&releases, |release| owned(&release.metadata)),
             targets: self
                 .targets
-                .overlay(targets, |target| owned(&target.metadata)),
+                .overlay(&targets, |target| owned(&target.metadata)),
         }
     }
 
@@ -364,6 +331,40 @@ impl DeploymentController {
             &deployment.namespace().unwrap_or_default(),
         )
     }
+}
+
+/// The status that says what the plan is.
+fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
+    let now = Timestamp::now();
+    let generation = deployment.metadata.generation;
+    let mut status = deployment.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    status.stages.clone_from(&plan.stages);
+    status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
+    status.summary = Some(shorten(outcome.message(), 1024));
+    outcome.write_conditions(&mut status.conditions, generation, now);
+    let (available, reason, message) = if plan.available {
+        ("True", "Serving", plan.live.as_str())
+    } else {
+        (
+            "False",
+            "NothingServes",
+            "No good release serves in any stage",
+        )
+    };
+    let stamp = Stamp {
+        reason,
+        message,
+        generation,
+        now,
+    };
+    outcome::set(
+        &mut status.conditions,
+        condition::AVAILABLE,
+        available,
+        &stamp,
+    );
+    status
 }
 
 /// What is on record, as the rollout wants it.

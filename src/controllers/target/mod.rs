@@ -228,7 +228,7 @@ impl TargetController {
     async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
         let before = step(target);
         let outcome = machine::outcome(&status);
-        self.dress(target, &mut status, &outcome);
+        dress(target, &mut status, &outcome);
         let recorded = self.write(target, &status).await?;
         let after = step(&recorded);
         if after != before || after.is_some_and(Step::is_end) {
@@ -248,7 +248,7 @@ impl TargetController {
         if passes_soon && status.observed_generation.is_some() {
             return outcome;
         }
-        self.dress(target, &mut status, &outcome);
+        dress(target, &mut status, &outcome);
         if target.status.as_ref() == Some(&status) {
             return outcome;
         }
@@ -260,7 +260,7 @@ impl TargetController {
                     self.context.events.publish(
                         written.object_ref(&()),
                         EventType::Warning,
-                        *reason,
+                        reason,
                         message,
                     );
                 }
@@ -268,21 +268,6 @@ impl TargetController {
             }
             Err(end) => end,
         }
-    }
-
-    fn dress(&self, target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
-        status.observed_generation = target.metadata.generation;
-        outcome.write_conditions(
-            &mut status.conditions,
-            target.metadata.generation,
-            Timestamp::now(),
-        );
-        let plain = machine::summary(status);
-        status.summary = Some(match outcome {
-            Outcome::Done { .. } => plain,
-            other if other.message() == plain => plain,
-            other => crate::domain::outcome::shorten(other.message(), 1024),
-        });
     }
 
     async fn write(&self, target: &Target, status: &TargetStatus) -> Result<Target, Outcome> {
@@ -360,6 +345,22 @@ impl TargetController {
             self.context.metrics.delivery_ended(&run.step, run);
         }
     }
+}
+
+/// Adds what an ending means for people.
+fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
+    status.observed_generation = target.metadata.generation;
+    outcome.write_conditions(
+        &mut status.conditions,
+        target.metadata.generation,
+        Timestamp::now(),
+    );
+    let plain = machine::summary(status);
+    status.summary = Some(match outcome {
+        Outcome::Done { .. } => plain,
+        other if other.message() == plain => plain,
+        other => crate::domain::outcome::shorten(other.message(), 1024),
+    });
 }
 
 fn step(target: &Target) -> Option<Step> {

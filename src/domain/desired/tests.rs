@@ -122,7 +122,7 @@ fn a_check_gets_its_names_filled_in() {
     let check = function(json!({}), stage).checks.remove(0);
     assert_eq!(check.payload, r#"{"release":"checkout-3"}"#);
     assert_eq!(check.expect.map(|expect| expect.equals), Some(json!("dev")));
-    assert_eq!(check.timeout, Duration::from_secs(60));
+    assert_eq!(check.timeout, Duration::from_mins(1));
 }
 
 #[test]
