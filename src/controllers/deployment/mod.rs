@@ -470,16 +470,7 @@ impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Outcome(outcome) => outcome,
-            Failure::Api(kube::Error::Api(status)) if status.is_conflict() => Self::Waiting {
-                reason: "Stale",
-                message: "The object changed meanwhile".to_owned(),
-                after: std::time::Duration::from_millis(200),
-            },
-            Failure::Api(error) => Self::Transient {
-                reason: "ApiServer",
-                message: format!("the API server refused or failed: {error}"),
-                after: None,
-            },
+            Failure::Api(error) => runtime::api_failure(error),
         }
     }
 }

@@ -285,23 +285,7 @@ impl TargetController {
                 self.written.note(written.clone());
                 Ok(written)
             }
-            Err(kube::Error::Api(error)) if error.is_conflict() => Err(Outcome::Waiting {
-                reason: "Stale",
-                message: "The Target changed meanwhile".to_owned(),
-                after: STALE,
-            }),
-            Err(kube::Error::Api(error)) if error.is_not_found() => Err(Outcome::Done {
-                reason: "Gone",
-                message: "The Target is gone".to_owned(),
-            }),
-            Err(error) => Err(Outcome::Transient {
-                reason: "ApiServer",
-                message: format!(
-                    "writing the status of Target {}: {error}",
-                    target.name_any()
-                ),
-                after: None,
-            }),
+            Err(error) => Err(runtime::api_failure(error)),
         }
     }
 
