@@ -7,4 +7,5 @@ pub mod adapters;
 pub mod api;
 pub mod controllers;
 pub mod domain;
+pub mod generate;
 pub mod ports;
