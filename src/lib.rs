@@ -8,4 +8,5 @@ pub mod api;
 pub mod controllers;
 pub mod domain;
 pub mod generate;
+pub mod metrics;
 pub mod ports;

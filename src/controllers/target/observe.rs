@@ -46,7 +46,9 @@ pub async fn read(site: &Site, status: &TargetStatus, reads: Vec<Read>, seen: &m
 async fn one(site: &Site, status: &TargetStatus, read: &Read) -> Result<Seen, CallError> {
     Ok(match read {
         Read::Function { name } => Seen::Function(site.functions.get(name, None).await?),
-        Read::Version { name, version } => Seen::Function(site.functions.get(name, Some(version)).await?),
+        Read::Version { name, version } => {
+            Seen::Function(site.functions.get(name, Some(version)).await?)
+        }
         Read::Alias { name, alias } => Seen::Alias(site.functions.alias(name, alias).await?),
         Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(site, status).await?)),
     })
@@ -54,10 +56,13 @@ async fn one(site: &Site, status: &TargetStatus, read: &Read) -> Result<Seen, Ca
 
 /// The component that a read is for, as far as that can be told.
 fn component(status: &TargetStatus, read: &Read) -> String {
-    let (Read::Function { name } | Read::Version { name, .. } | Read::Alias { name, .. }) = read else {
+    let (Read::Function { name } | Read::Version { name, .. } | Read::Alias { name, .. }) = read
+    else {
         return "snapshot".to_owned();
     };
     let components = status.run.iter().flat_map(|run| &run.components);
     let mut named = components.filter(|component| &component.function_name == name);
-    named.next().map_or_else(|| name.clone(), |component| component.name.clone())
+    named
+        .next()
+        .map_or_else(|| name.clone(), |component| component.name.clone())
 }

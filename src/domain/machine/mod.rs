@@ -30,13 +30,15 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 pub use observation::{
     Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Observation, Read, Reply,
 };
 pub use removal::decide_removal;
-pub use run::{Step, ended, outcome, poll_delay, summary};
+pub use run::{DEFAULT_DEADLINE, Step, ended, outcome, poll_delay, summary};
 pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
@@ -135,6 +137,37 @@ pub fn effective(run: &Run, status: &TargetStatus) -> Run {
 
 fn same_run(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid && journal.attempt == run.attempt
+}
+
+/// Ends an order that could not even begin for as long as `deadline`: the status to record then.
+///
+/// Until then whatever is in the way (an Account, a grant, a Secret) can be mended, and the order
+/// begins by itself.
+pub fn give_up(
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    why: &str,
+    deadline: Duration,
+    now: Timestamp,
+) -> Option<Box<TargetStatus>> {
+    let seen = Observation::default();
+    let scene = run::Scene {
+        run,
+        status,
+        owner,
+        seen: &seen,
+        now,
+    };
+    if status.run.as_ref().is_some_and(|journal| !ended(journal))
+        || !scene.stalled_longer_than(deadline)
+    {
+        return None;
+    }
+    match scene.never_began(why) {
+        Decision::Record(status) => Some(status),
+        _ => None,
+    }
 }
 
 /// Whether the order is carried out, as far as it can be: nothing has to be looked at.

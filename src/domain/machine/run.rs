@@ -14,12 +14,12 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ComponentStatus, Goal, Intent, InventoryItem, LiveRelease, Run, RunStatus, SnapshotRef,
-        TargetStatus,
+        TargetStatus, condition::STALLED,
     },
     domain::{
         desired::{Desired, DesiredFunction},
         failure::{CallError, CallErrorKind},
-        outcome::{Outcome, shorten},
+        outcome::{Outcome, find, shorten},
         ownership::Owner,
     },
 };
@@ -503,14 +503,16 @@ impl Scene<'_> {
     /// deadline allows.
     fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
         let (component, error) = self.seen.errors.first()?;
-        let stalled = crate::domain::outcome::find(
-            &self.status.conditions,
-            crate::api::v1alpha1::condition::STALLED,
-        );
-        if stalled.is_some_and(|stalled| self.since(stalled.last_transition_time.0) > deadline) {
+        if self.stalled_longer_than(deadline) {
             return Some(self.fail_untouched(format!("component {component}: {error}")));
         }
         Some(Decision::Wait(Outcome::from(error.clone())))
+    }
+
+    /// Whether the Target has said for this long that only a person can help.
+    pub fn stalled_longer_than(&self, deadline: Duration) -> bool {
+        let stalled = find(&self.status.conditions, STALLED);
+        stalled.is_some_and(|stalled| self.since(stalled.last_transition_time.0) > deadline)
     }
 
     fn load_snapshot(&self, deadline: Duration, journal: &RunStatus) -> Decision {
@@ -661,7 +663,7 @@ impl Scene<'_> {
 }
 
 /// How long a Restore may go without progress: it must not depend on the Release being there.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(600);
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Whether waiting may help. Credentials that ran out in the middle do come back.
 fn may_pass(error: &CallError) -> bool {

@@ -52,16 +52,17 @@ impl Reply {
     /// An error as `service` words it. No request id: none of the real service's was spent.
     pub(super) fn error(service: &str, status: u16, code: &str, message: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
         match service {
             "s3" => Self::xml(
                 status,
-                format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),
+                format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>"),
             ),
             "sts" | "iam" | "cloudformation" | "monitoring" => Self::xml(
                 status,
                 format!(
                     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>\
-                     <Message>{message}</Message></Error></ErrorResponse>"
+                     <Message>{escaped}</Message></Error></ErrorResponse>"
                 ),
             ),
             _ => {

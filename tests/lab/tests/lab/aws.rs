@@ -35,8 +35,7 @@ async fn cloud() -> &'static Cloud {
     static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
     CLOUD
         .get_or_init(|| async {
-            let dir =
-                Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("aws-{}", std::process::id()));
+            let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws");
             Cloud::start(&python(), &dir)
                 .await
                 .expect("the AWS emulator starts")
