@@ -5,8 +5,14 @@
 
 pub mod adapters;
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod controllers;
 pub mod domain;
+pub mod fence;
+pub mod generate;
+pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod ports;
+pub mod telemetry;
