@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::record::{Move, Sighting, claimed, created, next, released};
-use crate::ports::fence::Fence;
+use crate::fence::Fence;
 
 /// How the Lease is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
