@@ -6,4 +6,5 @@ mod architecture;
 mod chart;
 mod cluster;
 mod crds;
+mod e2e;
 mod generated;
