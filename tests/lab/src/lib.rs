@@ -5,12 +5,17 @@
 //! - [`aws`]: the AWS emulator behind a proxy that adds the strictness it lacks, counts calls and
 //!   injects faults.
 //! - [`gitlab`]: a GitLab that real clients accept.
+//!
+//! [`toolchain`] installs the programs that these need.
 #![allow(
     clippy::missing_panics_doc,
     reason = "a lab that cannot start has nothing else to do"
 )]
 
 pub mod aws;
+pub mod error;
 pub mod gitlab;
 pub mod kube;
 pub mod process;
+pub mod runtime;
+pub mod toolchain;

@@ -7,19 +7,26 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, BufRead, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
-/// Ends the command when standard input closes; passes the command's own exit status on.
+/// Says the command's process id on standard output, ends the command when standard input closes,
+/// and passes the command's own exit status on. The command's output goes to standard error.
+///
+/// A paused program acts on a signal only once it goes on, hence the CONT.
 const KEEPER: &str = r#"
-"$@" </dev/null &
+exec 3<&0
+signal=$1; shift
+"$@" </dev/null >&2 3<&- &
 child=$!
-( cat >/dev/null; kill -"$KEEPER_SIGNAL" $child 2>/dev/null ) <&3 &
+( read -r _; kill -"$signal" $child; kill -CONT $child ) <&3 >/dev/null 2>&1 &
 waiter=$!
-exec 3<&-
+echo $child
+exec 3<&- >/dev/null
 wait $child; status=$?
 kill $waiter 2>/dev/null
 exit $status
@@ -30,26 +37,62 @@ exit $status
 pub struct Process {
     name: String,
     log: PathBuf,
+    pid: u32,
     keeper: Child,
 }
 
+/// What [`Process::signal`] sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks the program to end.
+    Term,
+    /// Ends it without asking.
+    Kill,
+    /// Freezes it, as a node that hangs does.
+    Stop,
+    /// Lets a frozen program go on.
+    Cont,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Term => "TERM",
+            Self::Kill => "KILL",
+            Self::Stop => "STOP",
+            Self::Cont => "CONT",
+        }
+    }
+}
+
 impl Process {
-    /// Starts `command` with its output appended to `log`.
+    /// Starts `command` with its output appended to `log`. It gets SIGTERM when the lab ends.
     ///
     /// Only program, arguments, environment and working directory of `command` are used.
     pub fn start(name: &str, command: &Command, log: &Path) -> io::Result<Self> {
+        Self::start_ending_with(Signal::Term, name, command, log)
+    }
+
+    /// [`Process::start`] for a program that is ended by `end`.
+    ///
+    /// [`Signal::Kill`] is for programs that take long to end and have nothing worth saving.
+    pub fn start_ending_with(
+        end: Signal,
+        name: &str,
+        command: &Command,
+        log: &Path,
+    ) -> io::Result<Self> {
         if let Some(dir) = log.parent() {
             std::fs::create_dir_all(dir)?;
         }
         let out = File::options().create(true).append(true).open(log)?;
         let mut keeper = Command::new("/bin/sh");
         keeper
-            .args(["-c", &format!("exec 3<&0; {KEEPER}"), "keeper"])
+            .args(["-c", KEEPER, "keeper", end.name()])
             .arg(command.get_program())
             .args(command.get_args())
-            .env("KEEPER_SIGNAL", "TERM")
             .stdin(Stdio::piped())
-            .stdout(out.try_clone()?)
+            .stdout(Stdio::piped())
             .stderr(out);
         if let Some(dir) = command.get_current_dir() {
             keeper.current_dir(dir);
@@ -60,12 +103,71 @@ impl Process {
                 None => keeper.env_remove(key),
             };
         }
-        let keeper = keeper.spawn()?;
+        let mut keeper = keeper.spawn()?;
+        let mut pid = String::new();
+        if let Some(stdout) = keeper.stdout.take() {
+            BufReader::new(stdout).read_line(&mut pid)?;
+        }
+        let pid = pid.trim().parse().map_err(|_| {
+            io::Error::other(format!(
+                "{name} did not start: its shell gave no process id; see {}",
+                log.display()
+            ))
+        })?;
         Ok(Self {
             name: name.to_owned(),
             log: log.to_owned(),
+            pid,
             keeper,
         })
+    }
+
+    /// The process id of the program itself.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends `signal` to the program. An error if it has ended.
+    pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        // Its id may belong to another program once it has ended.
+        if !self.is_running() {
+            return Err(io::Error::other(format!(
+                "{} has ended; see {}",
+                self.name,
+                self.log.display()
+            )));
+        }
+        let sent = Command::new("kill")
+            .arg(format!("-{}", signal.name()))
+            .arg(self.pid.to_string())
+            .output()?;
+        if sent.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "SIG{} to {} (process {}): {}",
+            signal.name(),
+            self.name,
+            self.pid,
+            String::from_utf8_lossy(&sent.stderr).trim()
+        )))
+    }
+
+    /// Waits until the program ends by itself, at most `limit`; `None` if it still runs then.
+    ///
+    /// A program ended by signal N has exit code 128 + N, as in a shell.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let end = Instant::now() + limit;
+        loop {
+            // `try_wait` and not `wait`: that one closes standard input, which ends the program.
+            if let Some(status) = self.keeper.try_wait()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What the program is called in messages.

@@ -1,1 +1,25 @@
-//! A real Kubernetes control plane.
+//! A real Kubernetes control plane, and the controller as its chart says.
+//!
+//! - [`control_plane`]: etcd, API server and controller manager as processes, or an existing cluster.
+//! - [`access`]: who talks to it, through kubectl and helm.
+//! - [`workload`]: an installed Deployment, read back and started as a process of the host.
+//! - [`audit`]: what was asked of the API server, by whom.
+//!
+//! There is no kubelet: nothing the cluster holds runs by itself, and `helm install --wait` never
+//! ends.
+
+pub mod access;
+pub mod audit;
+pub mod control_plane;
+mod env;
+mod keys;
+mod pod;
+mod probe;
+mod programs;
+mod volumes;
+pub mod workload;
+
+pub use access::User;
+pub use audit::{Audit, Request};
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use workload::{Controller, Overrides};

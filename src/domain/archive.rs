@@ -1,0 +1,6 @@
+//! stub
+use crate::api::v1alpha1::PinnedArtifact;
+/// stub
+pub fn lambda_problem(_: &PinnedArtifact) -> Option<String> {
+    None
+}

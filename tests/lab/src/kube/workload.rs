@@ -1,0 +1,375 @@
+//! The controller, started as what helm installed says.
+//!
+//! The Deployment is read back from the API and its container's command runs as a process of the
+//! host with exactly its arguments, environment and mounted files, under its own service
+//! account.
+//! Only this differs from a pod:
+//! - the API server is found by `KUBECONFIG`, which holds the service account's token, and
+//!   not by the in-cluster variables;
+//! - mounted files lie below a directory of the host: a value that begins with a mount path begins
+//!   with that directory's instead;
+//! - a value that is an address to listen on (`0.0.0.0:8080`, `[::]:8080`, `:8080`) becomes
+//!   127.0.0.1 and a free port, the same one as long as this `Controller` lives.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::{Command, ExitStatus},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Probe},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{
+    ControlPlane, User, env,
+    pod::{HostView, Pod, expand},
+    probe, volumes,
+};
+use crate::{
+    error::LabError,
+    process::{Process, Signal},
+};
+
+/// What a pod gets unless its image says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// `USER_HZ`, in which Linux reports processor time to programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What the lab gives in place of an image and a node.
+#[derive(Debug, Clone)]
+pub struct Overrides {
+    /// Runs in place of the image's entrypoint.
+    pub binary: PathBuf,
+    /// Set besides what the Deployment says, and over it: only for what the lab itself needs, such
+    /// as `SSL_CERT_FILE`.
+    pub extra_env: Vec<(String, String)>,
+}
+
+/// One pod's worth of the controller. Its process ends when it is dropped.
+#[derive(Debug)]
+pub struct Controller {
+    pod: Pod,
+    command: Command,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    ports: BTreeMap<u16, u16>,
+    log: PathBuf,
+    root: PathBuf,
+    process: Option<Process>,
+}
+
+impl Controller {
+    /// Reads the Deployment back and starts one pod of it. Called twice, there are two.
+    pub fn from_chart(
+        control_plane: &ControlPlane,
+        namespace: &str,
+        deployment: &str,
+        overrides: &Overrides,
+    ) -> Result<Self, LabError> {
+        let binary = std::path::absolute(&overrides.binary)?;
+        if !binary.is_file() {
+            let message = format!(
+                "{}: there is no such program; build it first",
+                binary.display()
+            );
+            return Err(LabError::new(message));
+        }
+        let args = [
+            "get",
+            "deployments.apps",
+            deployment,
+            "--namespace",
+            namespace,
+        ];
+        let read: Deployment =
+            serde_json::from_value(control_plane.kubectl_json(User::Admin, &args)?)
+                .map_err(|e| LabError::new(format!("deployment {namespace}/{deployment}: {e}")))?;
+        let suffix: String = std::iter::repeat_with(fastrand::lowercase)
+            .take(5)
+            .collect();
+        let pod = Pod::of(read, format!("{deployment}-{suffix}"))?;
+
+        let dir = control_plane.dir.join("pods").join(&pod.name);
+        let root = dir.join("root");
+        fs::create_dir_all(&root)?;
+        volumes::materialise(control_plane, &pod, &root)?;
+        let token = control_plane.token_for(namespace, pod.service_account(), None)?;
+        let kubeconfig = control_plane.kubeconfig_with_token(&pod.name, &token)?;
+
+        let mut view = HostView::of(pod.container(), &root);
+        let declared = env::declared(control_plane, &pod)?;
+        let mut env = BTreeMap::from([
+            ("PATH".to_owned(), PATH.to_owned()),
+            ("HOSTNAME".to_owned(), pod.name.clone()),
+            ("KUBECONFIG".to_owned(), kubeconfig.display().to_string()),
+        ]);
+        for (name, value) in &declared {
+            env.insert(name.clone(), view.value(value)?);
+        }
+        env.extend(overrides.extra_env.iter().cloned());
+
+        // The first word of `command` is the program, which here is the binary.
+        let container = pod.container();
+        let words = container
+            .command
+            .iter()
+            .flatten()
+            .skip(1)
+            .chain(container.args.iter().flatten());
+        let args = words
+            .map(|word| view.argument(&expand(word, &declared)))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let mut command = Command::new(&binary);
+        for (inherited, _) in std::env::vars_os() {
+            command.env_remove(inherited);
+        }
+        command.args(&args).envs(&env).current_dir(&root);
+        let ports = view.ports().clone();
+        let mut controller = Self {
+            pod,
+            command,
+            args,
+            env,
+            ports,
+            log: dir.join("log"),
+            root,
+            process: None,
+        };
+        controller.start()?;
+        Ok(controller)
+    }
+
+    /// Starts it again after [`Controller::kill`] or [`Controller::terminate`]: the same pod with a
+    /// restarted container.
+    pub fn start(&mut self) -> Result<(), LabError> {
+        if self.is_running() {
+            return Err(LabError::new(format!("{} runs already", self.pod.name)));
+        }
+        self.process = Some(Process::start(&self.pod.name, &self.command, &self.log)?);
+        Ok(())
+    }
+
+    /// Writes the mounted files anew, as a kubelet does some time after a Secret or `ConfigMap`
+    /// changed. The environment stays as it was.
+    pub fn refresh_mounts(&self, control_plane: &ControlPlane) -> Result<(), LabError> {
+        volumes::materialise(control_plane, &self.pod, &self.root)
+    }
+
+    /// Ends it without asking (SIGKILL), as a lost node does.
+    pub fn kill(&mut self) -> Result<(), LabError> {
+        let process = self.running()?;
+        process.signal(Signal::Kill)?;
+        match process.wait(Duration::from_secs(30))? {
+            Some(_) => Ok(()),
+            None => Err(LabError::new(format!(
+                "process {} did not end by SIGKILL",
+                process.pid()
+            ))),
+        }
+    }
+
+    /// Asks it to end (SIGTERM), waits for the pod's grace period and then kills it, as a kubelet
+    /// does. Its exit code is 137 if it had to be killed.
+    pub fn terminate(&mut self) -> Result<ExitStatus, LabError> {
+        let grace = self.pod.spec.termination_grace_period_seconds.unwrap_or(30);
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+        let process = self.running()?;
+        process.signal(Signal::Term)?;
+        if let Some(status) = process.wait(grace)? {
+            return Ok(status);
+        }
+        process.signal(Signal::Kill)?;
+        let status = process.wait(Duration::from_secs(30))?;
+        status.ok_or_else(|| {
+            LabError::new(format!("process {} did not end by SIGKILL", process.pid()))
+        })
+    }
+
+    /// Freezes it (SIGSTOP).
+    pub fn pause(&mut self) -> Result<(), LabError> {
+        Ok(self.running()?.signal(Signal::Stop)?)
+    }
+
+    /// Lets it go on after [`Controller::pause`].
+    pub fn resume(&mut self) -> Result<(), LabError> {
+        Ok(self.running()?.signal(Signal::Cont)?)
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Waits until the readiness probe of the Deployment succeeds; an error with the end of the log
+    /// if that takes longer than `limit` or it ends before.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<(), LabError> {
+        let end = Instant::now() + limit;
+        while !self.is_ready()? {
+            let state = if !self.is_running() {
+                "ended before it was ready".to_owned()
+            } else if Instant::now() >= end {
+                format!("was not ready within {} s", limit.as_secs())
+            } else {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            };
+            return Err(self.failed(&state));
+        }
+        Ok(())
+    }
+
+    /// Whether the Deployment's readiness probe succeeds now.
+    pub fn is_ready(&self) -> Result<bool, LabError> {
+        let probe = self.pod.container().readiness_probe.as_ref();
+        self.answers(probe.ok_or_else(|| self.pod.cannot("readiness: there is no readinessProbe"))?)
+    }
+
+    /// Whether the Deployment's liveness probe succeeds now.
+    pub fn is_live(&self) -> Result<bool, LabError> {
+        let probe = self.pod.container().liveness_probe.as_ref();
+        self.answers(probe.ok_or_else(|| self.pod.cannot("liveness: there is no livenessProbe"))?)
+    }
+
+    /// The port on 127.0.0.1 in place of the container's. An error if no argument and no variable
+    /// told the controller to listen on that one.
+    pub fn port(&self, container_port: u16) -> Result<u16, LabError> {
+        self.ports.get(&container_port).copied().ok_or_else(|| {
+            LabError::new(format!(
+                "pod {}: no argument or variable is an address with port {container_port}; known: {:?}",
+                self.pod.name,
+                self.ports.keys().collect::<Vec<_>>()
+            ))
+        })
+    }
+
+    /// [`Controller::port`] by the name that the container gives it.
+    pub fn port_named(&self, name: &str) -> Result<u16, LabError> {
+        let ports = self.pod.container().ports.iter().flatten();
+        let port = ports
+            .filter(|port| port.name.as_deref() == Some(name))
+            .find_map(|port| port.container_port.try_into().ok());
+        self.port(port.ok_or_else(|| {
+            self.pod.cannot(&format!(
+                "the port {name}: the container has none of that name"
+            ))
+        })?)
+    }
+
+    /// The process id; of the last one if it has ended.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::pid)
+    }
+
+    /// Resident memory now.
+    pub fn rss_bytes(&self) -> Result<u64, LabError> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory this process has had.
+    pub fn peak_rss_bytes(&self) -> Result<u64, LabError> {
+        self.memory("VmHWM:")
+    }
+
+    /// Processor time this process has used, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64, LabError> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // The program's name, in parentheses, may hold anything; what follows has no spaces in it.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |at: usize| {
+            fields
+                .get(at)
+                .and_then(|text| text.parse::<u32>().ok())
+                .map(f64::from)
+        };
+        match (ticks(11), ticks(12)) {
+            (Some(user), Some(system)) => Ok((user + system) / TICKS_PER_SECOND),
+            _ => Err(LabError::new(format!(
+                "process {}: its processor time cannot be read",
+                self.pid()
+            ))),
+        }
+    }
+
+    /// Its output, of all its starts.
+    pub fn logs(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The pod's name, as `metadata.name` gives it to the container.
+    pub fn pod_name(&self) -> &str {
+        &self.pod.name
+    }
+
+    /// Who it is for the API server.
+    pub fn username(&self) -> String {
+        format!(
+            "system:serviceaccount:{}:{}",
+            self.pod.namespace,
+            self.pod.service_account()
+        )
+    }
+
+    /// The arguments it was started with.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// The environment it was started with.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    fn running(&mut self) -> Result<&mut Process, LabError> {
+        if !self.is_running() {
+            return Err(self.failed("has ended"));
+        }
+        self.process
+            .as_mut()
+            .ok_or_else(|| LabError::new("never started"))
+    }
+
+    fn failed(&self, state: &str) -> LabError {
+        let tail = self
+            .process
+            .as_ref()
+            .map(|process| process.tail(25))
+            .unwrap_or_default();
+        LabError::new(format!(
+            "{} {state}; see {}:\n{tail}",
+            self.pod.name,
+            self.log.display()
+        ))
+    }
+
+    fn memory(&self, field: &str) -> Result<u64, LabError> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib: Option<u64> = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| {
+            LabError::new(format!(
+                "process {}: no {field} in its status; has it ended?",
+                self.pid()
+            ))
+        })
+    }
+
+    fn answers(&self, probe: &Probe) -> Result<bool, LabError> {
+        let (port, path) = probe::http_get(&self.pod, probe)?;
+        let port = match port {
+            IntOrString::Int(port) => self.port(u16::try_from(*port).unwrap_or_default())?,
+            IntOrString::String(name) => self.port_named(name)?,
+        };
+        Ok(probe::succeeds(port, path))
+    }
+}
