@@ -7,4 +7,7 @@ pub mod adapters;
 pub mod api;
 pub mod controllers;
 pub mod domain;
+pub mod generate;
+pub mod leader;
+pub mod metrics;
 pub mod ports;

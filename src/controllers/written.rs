@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt};
 
 /// After this long the cache is right even where it disagrees: the object was changed or deleted by
 /// somebody else since.
@@ -28,7 +28,8 @@ impl<K: Resource + Clone> Written<K> {
     /// Remembers an object as the API server answered.
     pub fn note(&self, object: K) {
         let uid = object.uid().unwrap_or_default();
-        self.entries().insert(uid, (Instant::now(), Arc::new(object)));
+        self.entries()
+            .insert(uid, (Instant::now(), Arc::new(object)));
     }
 
     /// The object is gone, or its cache is enough.
@@ -41,7 +42,9 @@ impl<K: Resource + Clone> Written<K> {
         let mut entries = self.entries();
         let uid = cached.uid().unwrap_or_default();
         match entries.get(&uid) {
-            Some((at, written)) if at.elapsed() < TRUSTED && version(&**written) > version(&**cached) => {
+            Some((at, written))
+                if at.elapsed() < TRUSTED && version(&**written) > version(&**cached) =>
+            {
                 Arc::clone(written)
             }
             Some(_) => {
@@ -53,7 +56,7 @@ impl<K: Resource + Clone> Written<K> {
     }
 
     /// The cached objects, each in its newest state, and those that the cache does not have yet.
-    pub fn overlay(&self, cached: Vec<Arc<K>>, belongs: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+    pub fn overlay(&self, cached: &[Arc<K>], belongs: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let mut objects: Vec<Arc<K>> = cached.iter().map(|object| self.newest(object)).collect();
         let mut entries = self.entries();
         entries.retain(|_, (at, _)| at.elapsed() < TRUSTED);
@@ -72,5 +75,8 @@ impl<K: Resource + Clone> Written<K> {
 
 /// Resource versions of one kind can be compared as numbers (KEP-5504); an unreadable one is oldest.
 fn version(object: &impl ResourceExt) -> u128 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
+    object
+        .resource_version()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
 }

@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     digest::Sha256,
     function::FunctionConfiguration,
@@ -239,7 +242,7 @@ impl Scope<'_> {
                     format!("there is no artifact {}", lambda.artifact),
                 )
             })?;
-        if let Some(problem) = super::archive::lambda_problem(artifact) {
+        if let Some(problem) = super::archive::lambda_problem(artifact.archive.as_ref(), None) {
             return Err(self.invalid("artifact", problem));
         }
         let code_sha256 = Sha256::from_hex(&artifact.sha256).ok_or_else(|| {

@@ -338,7 +338,8 @@ pub struct Expectation {
 }
 
 fn any_json(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+    // Without `nullable` the API server takes a null away as if it were not written.
+    schemars::json_schema!({ "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
 }
 
 /// What is different for one component in one stage.

@@ -3,6 +3,10 @@
 //! Conventions: unions are a struct with one optional member per variant and a CEL rule that
 //! exactly one is set; every string and list is bounded; there is no enum and no CEL in a status,
 //! so that an older controller can read what a newer one wrote.
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats the names of its settings"
+)]
 
 mod account;
 mod common;

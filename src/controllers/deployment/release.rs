@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{
-    ResourceExt as _,
+    Resource as _, ResourceExt as _,
     api::{ObjectMeta, PostParams},
 };
 
-use super::{DeploymentController, Failure, Family, overview, owner_reference};
+use super::{DeploymentController, Failure, Family, overview, owner_reference, status};
 use crate::{
     api::v1alpha1::{
-        Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus, SourceStatus,
-        StageOutcome, label,
+        Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
+        SourceStatus, StageOutcome, label,
     },
+    controllers::events::EventType,
     domain::{
         outcome::{self, Outcome, Stamp},
         release::{self, Former},
@@ -29,16 +30,28 @@ pub fn wanted(
 ) -> Option<ReleaseSpec> {
     let former = |release: &Arc<Release>| Former {
         spec: release.spec.clone(),
-        failed: release.status.iter().flat_map(|status| &status.stages).any(|stage| stage.outcome != "Succeeded"),
+        failed: release
+            .status
+            .iter()
+            .flat_map(|status| &status.stages)
+            .any(|stage| stage.outcome != "Succeeded"),
     };
     let former: Vec<Former> = releases.iter().map(former).collect();
     let mut spec = release::next(&deployment.spec, &former, fetched)?;
     let status = deployment.status.clone().unwrap_or_default();
-    let highest = former.iter().map(|former| former.spec.revision).max().unwrap_or_default();
+    let highest = former
+        .iter()
+        .map(|former| former.spec.revision)
+        .max()
+        .unwrap_or_default();
     let reserved = status.newest_revision.unwrap_or_default();
     // A reservation that never became a Release is used, if it was for this one.
     let unused = reserved > highest && status.newest_key.as_ref() == Some(&spec.key);
-    spec.revision = if unused { reserved } else { reserved.max(highest) + 1 };
+    spec.revision = if unused {
+        reserved
+    } else {
+        reserved.max(highest) + 1
+    };
     Some(spec)
 }
 
@@ -71,19 +84,23 @@ impl DeploymentController {
             outcomes: Vec::new(),
         });
         let plan = rollout::plan(&overview, Timestamp::now());
-        let mut status = self.status(deployment, &plan, &plan.outcome);
-        status.newest_revision = Some(spec.revision);
-        status.newest_key = Some(spec.key.clone());
-        status.source = Some(SourceStatus {
+        let mut reserved = status(deployment, &plan, &plan.outcome);
+        reserved.newest_revision = Some(spec.revision);
+        reserved.newest_key = Some(spec.key.clone());
+        reserved.source = Some(SourceStatus {
             project_id: spec.source.project_id,
             git_ref: deployment.spec.source.git_ref.clone(),
             pipeline_id: spec.source.pipeline_id,
         });
-        self.write_status(deployment, status).await
+        self.write_status(deployment, reserved).await
     }
 
     /// Creates the Release, or finds the one that an earlier try created.
-    pub(super) async fn create_release(&self, deployment: &Deployment, spec: ReleaseSpec) -> Result<Arc<Release>, Failure> {
+    pub(super) async fn create_release(
+        &self,
+        deployment: &Deployment,
+        spec: ReleaseSpec,
+    ) -> Result<Arc<Release>, Failure> {
         let name = release::name(&deployment.name_any(), spec.revision);
         let api = self.api::<Release>(deployment);
         let mut release = Release::new(&name, spec);
@@ -101,7 +118,12 @@ impl DeploymentController {
                     "Release {name} from pipeline {} of {} at {}",
                     source.pipeline_id, source.project, source.short_commit
                 );
-                self.context.events.normal(deployment, "Released", &message).await;
+                self.context.events.publish(
+                    deployment.object_ref(&()),
+                    EventType::Normal,
+                    "Released",
+                    &message,
+                );
                 created
             }
             Err(kube::Error::Api(error)) if error.is_already_exists() => {
@@ -132,14 +154,25 @@ impl DeploymentController {
         reference: &ReleaseRef,
         outcome: &StageOutcome,
     ) -> Result<(), Failure> {
-        let release = family.releases.iter().find(|release| release.uid().as_ref() == Some(&reference.uid));
-        let Some(release) = release else { return Ok(()) };
+        let release = family
+            .releases
+            .iter()
+            .find(|release| release.uid().as_ref() == Some(&reference.uid));
+        let Some(release) = release else {
+            return Ok(());
+        };
         let before = release.status.clone().unwrap_or_default();
         let status = with_outcome(release, outcome);
         let api = self.api::<Release>(deployment);
         let version = release.resource_version();
-        let written =
-            crate::controllers::runtime::publish_status(&api, release.as_ref(), version, &before, &status).await?;
+        let written = crate::controllers::status::publish_status(
+            &api,
+            release.as_ref(),
+            version,
+            &before,
+            &status,
+        )
+        .await?;
         self.releases.note(written);
         Ok(())
     }
@@ -150,18 +183,31 @@ fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
     status.stages.retain(|stage| stage.stage != outcome.stage);
     status.stages.push(outcome.clone());
     let stages = &release.spec.template.stages;
-    status.stages.sort_by_key(|one| stages.iter().position(|stage| stage.name == one.stage));
-    let words: Vec<String> = status.stages.iter().map(|stage| format!("{} {}", stage.stage, stage.outcome)).collect();
+    status
+        .stages
+        .sort_by_key(|one| stages.iter().position(|stage| stage.name == one.stage));
+    let words: Vec<String> = status
+        .stages
+        .iter()
+        .map(|stage| format!("{} {}", stage.stage, stage.outcome))
+        .collect();
     let summary = words.join(", ");
-    let failed = status.stages.iter().find(|stage| stage.outcome != "Succeeded");
-    let message = failed.and_then(|stage| stage.message.clone()).unwrap_or_else(|| summary.clone());
+    let failed = status
+        .stages
+        .iter()
+        .find(|stage| stage.outcome != "Succeeded");
+    let message = failed
+        .and_then(|stage| stage.message.clone())
+        .unwrap_or_else(|| summary.clone());
     let stamp = Stamp {
         reason: failed.map_or("Delivered", |stage| stage.outcome.as_str()),
         message: &message,
         generation: release.metadata.generation,
         now: Timestamp::now(),
     };
-    let complete = stages.iter().all(|stage| status.stages.iter().any(|one| one.stage == stage.name));
+    let complete = stages
+        .iter()
+        .all(|stage| status.stages.iter().any(|one| one.stage == stage.name));
     let succeeded = match (failed.is_some(), complete) {
         (true, _) => "False",
         (false, true) => "True",

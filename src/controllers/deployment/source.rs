@@ -6,33 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::ResourceExt as _;
 
 use super::{
-    connection_ref, released,
-    transfer::{TransferJob, TransferKey, TransferState, Transferred, Transfers},
+    connection_ref,
+    fetch::{Fetched, fetched},
+    released,
+    transfer::Transfers,
 };
 use crate::{
     api::v1alpha1::{
-        Artifact, Deployment, GitLabConnection, PinnedArtifact, Release, ReleaseSource, StoreLocation, annotation,
+        Deployment, GitLabConnection, PinnedArtifact, Release, ReleaseSource, annotation,
     },
-    controllers::{context::Context, target},
+    controllers::{context::Context, runtime::Ended},
     domain::{
-        archive,
-        desired::{duration, source_variables},
+        desired::duration,
         digest::Sha256,
-        eligibility::{Known, Requirements, Verdict, missing_archive, newest_job},
-        failure::CallErrorKind,
+        eligibility::{Known, Requirements, Verdict},
         grants,
         outcome::Outcome,
         pipeline::{Job, Pipeline, PipelineQuery, Project},
-        release,
     },
     ports::{CallError, gitlab::GitLab},
 };
-
-/// How often a message says how far a transfer is.
-const TRANSFER_WATCH: Duration = Duration::from_secs(15);
 
 /// What the source has to say.
 pub enum Source {
@@ -58,8 +54,9 @@ impl Source {
 #[derive(Default)]
 pub struct Sources(Mutex<HashMap<String, State>>);
 
+/// What is known of one source.
 #[derive(Clone, Default)]
-struct State {
+pub struct State {
     /// What was asked for: another spec asks anew.
     question: Option<Sha256>,
     /// The value of the reconcile annotation that was answered.
@@ -67,15 +64,17 @@ struct State {
     next_poll: Option<Instant>,
     project: Option<Project>,
     answer: Option<Result<Arc<Answer>, Outcome>>,
+    /// What the answer's artifacts turned out to be.
+    pub fetched: Option<Arc<Fetched>>,
 }
 
 /// The newest eligible pipeline.
-struct Answer {
-    gitlab: Arc<dyn GitLab>,
-    project: Project,
-    pipeline: Pipeline,
-    user: Option<String>,
-    jobs: Vec<Job>,
+pub struct Answer {
+    pub gitlab: Arc<dyn GitLab>,
+    pub project: Project,
+    pub pipeline: Pipeline,
+    pub user: Option<String>,
+    pub jobs: Vec<Job>,
 }
 
 impl Sources {
@@ -83,7 +82,7 @@ impl Sources {
     pub async fn look(
         &self,
         context: &Context,
-        transfers: &Transfers,
+        transfers: &Arc<Transfers>,
         deployment: &Deployment,
         releases: &[Arc<Release>],
     ) -> Source {
@@ -95,42 +94,59 @@ impl Sources {
                 Err(outcome) => Some(Err(outcome)),
             };
             state.next_poll = Some(Instant::now() + jittered(interval(deployment)));
-            if let Some(Err(Outcome::Transient { after: Some(after), .. })) = &state.answer {
+            if let Some(Err(Outcome::Transient {
+                after: Some(after), ..
+            })) = &state.answer
+            {
                 state.next_poll = Some(Instant::now() + *after);
             }
         }
-        let answer = state.answer.clone();
-        self.keep(deployment, state);
-        match answer {
+        let source = match state.answer.clone() {
             None => Source::Idle,
             Some(Err(outcome)) => Source::Blocked(outcome),
-            Some(Ok(answer)) => match fetch(context, transfers, deployment, &answer) {
-                Ok((source, artifacts)) => Source::Fetched(Box::new(source), artifacts),
-                Err(outcome) => Source::Blocked(outcome),
-            },
-        }
+            Some(Ok(answer)) => {
+                match fetched(context, transfers, deployment, &answer, &mut state).await {
+                    Ok(fetched) => {
+                        Source::Fetched(Box::new(fetched.source.clone()), fetched.artifacts.clone())
+                    }
+                    Err(outcome) => Source::Blocked(outcome),
+                }
+            }
+        };
+        self.keep(deployment, state);
+        source
     }
 
     /// How long until GitLab is asked again.
-    pub fn next_poll(&self, deployment: &Deployment) -> Duration {
+    fn next_poll(&self, deployment: &Deployment) -> Duration {
         let entries = self.entries();
-        let at = entries.get(&key(deployment)).and_then(|state| state.next_poll);
-        at.map_or(Duration::from_secs(1), |at| at.saturating_duration_since(Instant::now()))
-            .max(Duration::from_millis(50))
+        let at = entries
+            .get(&key(deployment))
+            .and_then(|state| state.next_poll);
+        at.map_or(Duration::from_secs(1), |at| {
+            at.saturating_duration_since(Instant::now())
+        })
+        .max(Duration::from_millis(50))
     }
 
-    /// The same ending, but never later than the next poll.
-    pub fn at_latest(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
+    /// The ending, to be followed by the next poll at the latest.
+    pub fn until_next_poll(&self, deployment: &Deployment, outcome: Outcome) -> Ended {
         if deployment.spec.suspend {
-            return outcome;
+            return outcome.into();
         }
         let poll = self.next_poll(deployment);
         match outcome {
-            Outcome::Waiting { reason, message, after } => Outcome::Waiting { reason, message, after: after.min(poll) },
-            Outcome::Done { reason, message }
-            | Outcome::Paused { reason, message }
-            | Outcome::Stalled { reason, message }
-            | Outcome::Transient { reason, message, .. } => Outcome::Waiting { reason, message, after: poll },
+            Outcome::Waiting {
+                reason,
+                message,
+                after,
+            } => Outcome::Waiting {
+                reason,
+                message,
+                after: after.min(poll),
+            }
+            .into(),
+            other => Ended::recheck(other, poll),
         }
     }
 
@@ -151,8 +167,7 @@ impl Sources {
                 question: Some(question),
                 command,
                 project: state.project.filter(|_| state.question == Some(question)),
-                next_poll: None,
-                answer: None,
+                ..State::default()
             },
             // After a restart, what was released already is asked about in its own time: a thousand
             // Deployments must not ask at once.
@@ -162,7 +177,12 @@ impl Sources {
                     && status.last_handled_reconcile == command
                     && !releases.is_empty();
                 let later = Instant::now() + interval(deployment).mul_f64(fastrand::f64());
-                State { question: Some(question), command, next_poll: unchanged.then_some(later), ..State::default() }
+                State {
+                    question: Some(question),
+                    command,
+                    next_poll: unchanged.then_some(later),
+                    ..State::default()
+                }
             }
         }
     }
@@ -181,7 +201,7 @@ fn key(deployment: &Deployment) -> String {
 }
 
 fn interval(deployment: &Deployment) -> Duration {
-    duration(&deployment.spec.source.interval).unwrap_or(Duration::from_secs(60))
+    duration(&deployment.spec.source.interval).unwrap_or(Duration::from_mins(1))
 }
 
 /// A tenth more or less, so that Deployments made together don't ask together for ever.
@@ -190,12 +210,19 @@ fn jittered(interval: Duration) -> Duration {
 }
 
 /// Finds the newest eligible pipeline; `None` where nothing is newer than what was released.
-async fn poll(context: &Context, deployment: &Deployment, state: &mut State) -> Result<Option<Answer>, Outcome> {
+async fn poll(
+    context: &Context,
+    deployment: &Deployment,
+    state: &mut State,
+) -> Result<Option<Answer>, Outcome> {
     let spec = &deployment.spec.source;
     let gitlab = client(context, deployment).await?;
     let project = match &state.project {
         Some(project) => project.clone(),
-        None => gitlab.project(&spec.project).await.map_err(|error| about("spec.source.project", error))?,
+        None => gitlab
+            .project(&spec.project)
+            .await
+            .map_err(|error| about("spec.source.project", error))?,
     };
     state.project = Some(project.clone());
     let pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
@@ -208,221 +235,163 @@ async fn poll(context: &Context, deployment: &Deployment, state: &mut State) -> 
     let (mut jobs, mut tests) = (BTreeMap::new(), BTreeMap::new());
     let requirements = Requirements::of(&deployment.spec);
     let chosen = loop {
-        let known = Known { pipelines: &pipelines, jobs: &jobs, tests: &tests };
+        let known = Known {
+            pipelines: &pipelines,
+            jobs: &jobs,
+            tests: &tests,
+        };
         match requirements.next(known, below) {
             Verdict::NeedJobs(id) => {
-                jobs.insert(id, gitlab.jobs(project.id, id).await.map_err(Outcome::from)?);
+                jobs.insert(
+                    id,
+                    gitlab.jobs(project.id, id).await.map_err(Outcome::from)?,
+                );
             }
             Verdict::NeedTests(id) => {
-                tests.insert(id, gitlab.test_summary(project.id, id).await.map_err(Outcome::from)?);
+                tests.insert(
+                    id,
+                    gitlab
+                        .test_summary(project.id, id)
+                        .await
+                        .map_err(Outcome::from)?,
+                );
             }
             Verdict::Eligible { pipeline, .. } => break pipeline,
-            Verdict::Waiting { message, .. } => {
-                return Err(Outcome::Waiting { reason: "WaitingForPipeline", message, after: interval(deployment) });
+            Verdict::Waiting { message, .. } | Verdict::Nothing { message } => {
+                return Err(Outcome::Waiting {
+                    reason: "WaitingForPipeline",
+                    message,
+                    after: interval(deployment),
+                });
             }
-            Verdict::Problem { message, .. } => return Err(Outcome::stalled("ArtifactMissing", message)),
-            Verdict::Nothing { message } => {
-                return Err(Outcome::Waiting { reason: "WaitingForPipeline", message, after: interval(deployment) });
+            Verdict::Problem { message, .. } => {
+                return Err(Outcome::stalled("ArtifactMissing", message));
             }
         }
     };
-    let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else { return Ok(None) };
+    let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
+        return Ok(None);
+    };
     if spec.require_protected_ref {
-        let name = pipeline.git_ref.clone().unwrap_or_else(|| spec.git_ref.clone());
-        let state = gitlab.git_ref(project.id, &name).await.map_err(Outcome::from)?;
+        let name = pipeline
+            .git_ref
+            .clone()
+            .unwrap_or_else(|| spec.git_ref.clone());
+        let state = gitlab
+            .git_ref(project.id, &name)
+            .await
+            .map_err(Outcome::from)?;
         if !state.is_some_and(|state| state.protected) {
-            let message = format!("spec.source.requireProtectedRef: {name} of {} is not protected", project.path);
+            let message = format!(
+                "spec.source.requireProtectedRef: {name} of {} is not protected",
+                project.path
+            );
             return Err(Outcome::stalled("RefNotProtected", message));
         }
     }
-    let user = gitlab.pipeline_user(project.id, chosen).await.map_err(Outcome::from)?;
+    let user = gitlab
+        .pipeline_user(project.id, chosen)
+        .await
+        .map_err(Outcome::from)?;
     let jobs = jobs.remove(&chosen).unwrap_or_default();
-    Ok(Some(Answer { gitlab, project, pipeline, user, jobs }))
+    Ok(Some(Answer {
+        gitlab,
+        project,
+        pipeline,
+        user,
+        jobs,
+    }))
 }
 
 /// The pipelines of a branch or tag, or of the tags that a pattern matches.
-async fn pipelines(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result<Vec<Pipeline>, Outcome> {
+async fn pipelines(
+    gitlab: &dyn GitLab,
+    project: &Project,
+    git_ref: &str,
+) -> Result<Vec<Pipeline>, Outcome> {
     let pattern = git_ref.contains('*');
-    let query = if pattern { PipelineQuery::Tags } else { PipelineQuery::Ref(git_ref.to_owned()) };
-    let mut pipelines = gitlab.pipelines(project.id, &query).await.map_err(Outcome::from)?;
+    let query = if pattern {
+        PipelineQuery::Tags
+    } else {
+        PipelineQuery::Ref(git_ref.to_owned())
+    };
+    let mut pipelines = gitlab
+        .pipelines(project.id, &query)
+        .await
+        .map_err(Outcome::from)?;
     if pattern {
-        pipelines.retain(|pipeline| pipeline.git_ref.as_deref().is_some_and(|name| grants::matches(git_ref, name)));
+        pipelines.retain(|pipeline| {
+            pipeline
+                .git_ref
+                .as_deref()
+                .is_some_and(|name| grants::matches(git_ref, name))
+        });
     }
     Ok(pipelines)
 }
 
 /// Tells a ref without pipelines from a ref that is not there.
 async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result<(), Outcome> {
-    if git_ref.contains('*') || gitlab.git_ref(project.id, git_ref).await.map_err(Outcome::from)?.is_some() {
+    if git_ref.contains('*')
+        || gitlab
+            .git_ref(project.id, git_ref)
+            .await
+            .map_err(Outcome::from)?
+            .is_some()
+    {
         return Ok(());
     }
-    let message = format!("spec.source.ref: project {} has no branch or tag {git_ref}", project.path);
+    let message = format!(
+        "spec.source.ref: project {} has no branch or tag {git_ref}",
+        project.path
+    );
     Err(Outcome::stalled("RefNotFound", message))
 }
 
 async fn client(context: &Context, deployment: &Deployment) -> Result<Arc<dyn GitLab>, Outcome> {
     let name = &deployment.spec.source.connection;
-    let connection = connection(context, deployment).ok_or_else(|| {
-        Outcome::stalled(
-            "ConnectionNotFound",
-            format!("spec.source.connection: there is no GitLabConnection {name} in this namespace"),
-        )
-    })?;
-    context.gitlabs.client(&connection).await.map_err(|error| about(&format!("GitLabConnection {name}"), error))
+    let connection = connection(context, deployment)?;
+    context
+        .gitlabs
+        .client(&connection)
+        .await
+        .map_err(|error| about(&format!("GitLabConnection {name}"), error))
 }
 
-fn connection(context: &Context, deployment: &Deployment) -> Option<Arc<GitLabConnection>> {
-    context.stores.connections.get(&connection_ref(deployment))
+/// The GitLabConnection that a Deployment names.
+pub fn connection(
+    context: &Context,
+    deployment: &Deployment,
+) -> Result<Arc<GitLabConnection>, Outcome> {
+    let name = &deployment.spec.source.connection;
+    context
+        .stores
+        .connections
+        .get(&connection_ref(deployment))
+        .ok_or_else(|| {
+            let message = format!(
+                "spec.source.connection: there is no GitLabConnection {name} in this namespace"
+            );
+            Outcome::stalled("ConnectionNotFound", message)
+        })
 }
 
-fn about(field: &str, error: CallError) -> Outcome {
+/// A failed call, with the field or object that it is about.
+pub fn about(field: &str, error: CallError) -> Outcome {
     let message = format!("{field}: {error}");
     match Outcome::from(error) {
-        Outcome::Stalled { reason: "NotFound", .. } if field.ends_with("project") => {
-            Outcome::Stalled { reason: "ProjectNotFound", message }
-        }
-        Outcome::Stalled { reason, .. } => Outcome::Stalled { reason, message },
-        Outcome::Transient { reason, after, .. } => Outcome::Transient { reason, message, after },
-        other => other,
-    }
-}
-
-/// Has every artifact fetched; the ending says what is still on its way or can't be had.
-fn fetch(
-    context: &Context,
-    transfers: &Transfers,
-    deployment: &Deployment,
-    answer: &Arc<Answer>,
-) -> Result<(ReleaseSource, Vec<PinnedArtifact>), Outcome> {
-    let (account, region) = hub(context, deployment)?;
-    let mut pinned = Vec::new();
-    let mut moving: Option<String> = None;
-    for artifact in &deployment.spec.artifacts {
-        match transfer(context, transfers, deployment, answer, artifact, &account, &region)? {
-            TransferState::Done(done) => {
-                check(deployment, artifact, &done)?;
-                pinned.push(pin(artifact, &done, &account, &region));
-            }
-            TransferState::Running { bytes, total } => {
-                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
-                moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
-            }
-            TransferState::Failed(error) => {
-                let field = format!("artifact {} (job {})", artifact.name, artifact.job.name);
-                return Err(about(&field, error));
-            }
-        }
-    }
-    if let Some(what) = moving {
-        let message = format!("Fetching from pipeline {}: {what}", answer.pipeline.id);
-        return Err(Outcome::Waiting { reason: "Fetching", message, after: TRANSFER_WATCH });
-    }
-    let pipeline = &answer.pipeline;
-    let source = release::source(
-        answer.project.id,
-        &answer.project.path,
-        pipeline.git_ref.as_deref().unwrap_or(&deployment.spec.source.git_ref),
-        &pipeline.sha,
-        answer.jobs.iter().find_map(|job| job.commit_title.as_deref()),
-        pipeline.id,
-        pipeline.web_url.as_deref(),
-        answer.user.as_deref(),
-    );
-    Ok((source, pinned))
-}
-
-/// The account and region that keep the artifacts.
-fn hub(context: &Context, deployment: &Deployment) -> Result<(String, String), Outcome> {
-    if let Some(hub) = &context.settings.hub {
-        return Ok((hub.account.clone(), hub.region.clone()));
-    }
-    let first = deployment.spec.stages.first().and_then(|stage| stage.targets.first());
-    first.map(|target| (target.account.clone(), target.region.clone())).ok_or_else(|| {
-        Outcome::stalled("NoHub", "spec.stages: there is no target to keep the artifacts")
-    })
-}
-
-fn transfer(
-    context: &Context,
-    transfers: &Transfers,
-    deployment: &Deployment,
-    answer: &Arc<Answer>,
-    artifact: &Artifact,
-    account: &str,
-    region: &str,
-) -> Result<TransferState, Outcome> {
-    let pipeline = &answer.pipeline;
-    let job = newest_job(&answer.jobs, &artifact.job.name).ok_or_else(|| {
-        let message = format!("pipeline {} has no job {}", pipeline.id, artifact.job.name);
-        Outcome::stalled("ArtifactMissing", format!("spec.artifacts[{}].job.name: {message}", artifact.name))
-    })?;
-    let variables = source_variables(
-        &answer.project.path,
-        pipeline.git_ref.as_deref().unwrap_or_default(),
-        &pipeline.sha,
-        pipeline.id,
-    );
-    let expand = |path: &String| {
-        variables.expand(path).map_err(|error| {
-            Outcome::stalled("InvalidSpec", format!("spec.artifacts[{}].job.path: {error}", artifact.name))
-        })
-    };
-    let path = artifact.job.path.as_ref().map(expand).transpose()?;
-    let hub = target::account(context, account)?;
-    let connection = connection(context, deployment);
-    let key = TransferKey {
-        connection: connection.map(|connection| connection.spec.url.clone()).unwrap_or_default(),
-        project_id: answer.project.id,
-        job_id: job.id,
-        path,
-        hub: format!("{account}/{region}"),
-    };
-    let missing = missing_archive(pipeline.id, job);
-    let start = || TransferJob {
-        gitlab: Arc::clone(&answer.gitlab),
-        cloud: Arc::clone(&context.cloud),
-        account: hub,
-        region: region.to_owned(),
-        declared_size: job.archive_size,
-        limit: context.settings.max_artifact_size,
-        metrics: Arc::clone(&context.metrics),
-    };
-    let state = transfers.ensure(key, &ObjectRef::from_obj(deployment), start);
-    // GitLab's own "404 Not Found" says less than what the job's listing tells.
-    if let TransferState::Failed(error) = &state
-        && error.kind == CallErrorKind::NotFound
-        && let Some(why) = missing
-    {
-        return Err(Outcome::stalled("ArtifactMissing", why));
-    }
-    Ok(state)
-}
-
-/// What is known to be unfit never becomes a Release.
-fn check(deployment: &Deployment, artifact: &Artifact, done: &Transferred) -> Result<(), Outcome> {
-    let consumer = deployment.spec.components.iter().find(|component| component.lambda.artifact == artifact.name);
-    let Some(consumer) = consumer else { return Ok(()) };
-    match archive::lambda_problem(done.archive.as_ref(), done.archive_problem.as_deref()) {
-        None => Ok(()),
-        Some(why) => Err(Outcome::stalled(
-            "InvalidArtifact",
-            format!("artifact {} can't be the package of component {}: {why}", artifact.name, consumer.name),
-        )),
-    }
-}
-
-fn pin(artifact: &Artifact, done: &Transferred, account: &str, region: &str) -> PinnedArtifact {
-    PinnedArtifact {
-        name: artifact.name.clone(),
-        sha256: done.sha256.to_string(),
-        size: i64::try_from(done.size).unwrap_or(i64::MAX),
-        location: StoreLocation {
-            account: account.to_owned(),
-            region: region.to_owned(),
-            bucket: done.bucket.clone(),
-            key: done.key.clone(),
-            version_id: done.version_id.clone(),
+        Outcome::Stalled {
+            reason: "NotFound", ..
+        } if field.ends_with("project") => Outcome::Stalled {
+            reason: "ProjectNotFound",
+            message,
         },
-        archive: done.archive.clone(),
+        Outcome::Stalled { reason, .. } => Outcome::Stalled { reason, message },
+        Outcome::Transient { reason, after, .. } => Outcome::Transient {
+            reason,
+            message,
+            after,
+        },
+        other => other,
     }
 }

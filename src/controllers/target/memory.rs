@@ -36,9 +36,15 @@ impl Memory {
         if entry.run == run(target) && entry.run.is_some() {
             return std::mem::take(&mut entry.known);
         }
-        let begun = target.status.as_ref().and_then(|status| status.run.as_ref());
+        let begun = target
+            .status
+            .as_ref()
+            .and_then(|status| status.run.as_ref());
         let taken_over = begun.is_some_and(|run| !machine::ended(run));
-        Known { hold_until: taken_over.then(|| Timestamp::now() + SETTLE), ..Known::default() }
+        Known {
+            hold_until: taken_over.then(|| Timestamp::now() + SETTLE),
+            ..Known::default()
+        }
     }
 
     /// Keeps it for the next pass.
@@ -64,5 +70,9 @@ fn key(target: &Target) -> String {
 }
 
 fn run(target: &Target) -> Option<(String, i64)> {
-    target.spec.run.as_ref().map(|run| (run.release.uid.clone(), run.attempt))
+    target
+        .spec
+        .run
+        .as_ref()
+        .map(|run| (run.release.uid.clone(), run.attempt))
 }

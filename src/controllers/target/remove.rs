@@ -18,7 +18,11 @@ use crate::{
 impl TargetController {
     /// Undoes what is to be undone, then lets the Target go.
     pub(super) async fn remove(&self, target: &Target) -> Outcome {
-        if !target.finalizers().iter().any(|name| name == finalizer::TARGET) {
+        if !target
+            .finalizers()
+            .iter()
+            .any(|name| name == finalizer::TARGET)
+        {
             self.memory.forget(target);
             return gone();
         }
@@ -41,17 +45,33 @@ impl TargetController {
         let outcome = self.drive(target, &site, &mut known, true, decide).await;
         self.memory.keep(target, known);
         match outcome {
-            Outcome::Done { reason: "Removed", .. } => self.release(target).await,
+            Outcome::Done {
+                reason: "Removed", ..
+            } => self.release(target).await,
             other => other,
         }
     }
 
     /// Takes our finalizer off.
     async fn release(&self, target: &Target) -> Outcome {
-        let others: Vec<_> = target.finalizers().iter().filter(|name| *name != finalizer::TARGET).collect();
+        let others: Vec<_> = target
+            .finalizers()
+            .iter()
+            .filter(|name| *name != finalizer::TARGET)
+            .collect();
         let patch = json!({"metadata": {"finalizers": others, "uid": target.uid()}});
-        let api: Api<Target> = Api::namespaced(self.context.client.clone(), &target.namespace().unwrap_or_default());
-        match api.patch(&target.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+        let api: Api<Target> = Api::namespaced(
+            self.context.client.clone(),
+            &target.namespace().unwrap_or_default(),
+        );
+        match api
+            .patch(
+                &target.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
+            .await
+        {
             Ok(_) => {
                 self.memory.forget(target);
                 self.written.forget(target);
@@ -68,7 +88,10 @@ impl TargetController {
 }
 
 fn gone() -> Outcome {
-    Outcome::Done { reason: "Removed", message: "The Target is gone".to_owned() }
+    Outcome::Done {
+        reason: "Removed",
+        message: "The Target is gone".to_owned(),
+    }
 }
 
 fn with_way_out(outcome: Outcome) -> Outcome {

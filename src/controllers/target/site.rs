@@ -58,8 +58,16 @@ impl Site {
             ));
         }
         let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
-        let functions = context.cloud.functions(&account, &spec.region, &permissions).await.map_err(into)?;
-        let store = context.cloud.store(&account, &spec.region).await.map_err(into)?;
+        let functions = context
+            .cloud
+            .functions(&account, &spec.region, &permissions)
+            .await
+            .map_err(into)?;
+        let store = context
+            .cloud
+            .store(&account, &spec.region)
+            .await
+            .map_err(into)?;
         Ok(Self {
             owner: super::owner(context, target),
             permissions,
@@ -72,9 +80,16 @@ impl Site {
 
 /// The Account of that name.
 pub fn account(context: &Context, name: &str) -> Result<Arc<Account>, Outcome> {
-    context.stores.accounts.get(&ObjectRef::new(name)).ok_or_else(|| {
-        Outcome::stalled("AccountNotFound", format!("There is no Account {name}; ask the platform team to create it"))
-    })
+    context
+        .stores
+        .accounts
+        .get(&ObjectRef::new(name))
+        .ok_or_else(|| {
+            Outcome::stalled(
+                "AccountNotFound",
+                format!("There is no Account {name}; ask the platform team to create it"),
+            )
+        })
 }
 
 fn unreachable_account(account: &str, error: crate::ports::CallError) -> Outcome {
@@ -84,7 +99,11 @@ fn unreachable_account(account: &str, error: crate::ports::CallError) -> Outcome
     match Outcome::from(error) {
         Outcome::Stalled { .. } if missing => Outcome::stalled("CredentialsNotFound", text),
         Outcome::Stalled { reason, .. } => Outcome::stalled(reason, text),
-        Outcome::Transient { reason, after, .. } => Outcome::Transient { reason, message: text, after },
+        Outcome::Transient { reason, after, .. } => Outcome::Transient {
+            reason,
+            message: text,
+            after,
+        },
         other => other,
     }
 }

@@ -1,0 +1,348 @@
+//! The shape of the program: which part may know which, how long a file gets, what it opens with.
+//!
+//! Read from the sources' text, because the compiler has no word for layers within a crate. What a
+//! file keeps under `#[cfg(test)]` is not part of the program and not looked at.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What each part of the program may use of the others. Those that start everything may use all.
+const LAYERS: [(&str, &[&str]); 10] = [
+    ("api", &["api"]),
+    ("domain", &["api", "domain"]),
+    ("ports", &["api", "domain", "ports"]),
+    (
+        "adapters",
+        &["api", "domain", "ports", "adapters", "metrics"],
+    ),
+    (
+        "controllers",
+        &["api", "domain", "ports", "controllers", "metrics"],
+    ),
+    ("generate", &["api", "generate"]),
+    ("metrics", AROUND),
+    ("telemetry", AROUND),
+    ("http", AROUND),
+    ("leader", AROUND),
+];
+const AROUND: &[&str] = &[
+    "api",
+    "domain",
+    "ports",
+    "metrics",
+    "telemetry",
+    "http",
+    "leader",
+];
+/// The parts that put the others together.
+const WIRING: [&str; 4] = ["app", "cli", "lib", "main"];
+
+/// Words that only some parts may use, and why.
+struct Reserved {
+    words: &'static [&'static str],
+    is_allowed_in: fn(&str) -> bool,
+    reason: &'static str,
+}
+
+const RESERVED: [Reserved; 3] = [
+    Reserved {
+        words: &[
+            "aws_config",
+            "aws_credential_types",
+            "aws_sdk_lambda",
+            "aws_sdk_s3",
+            "aws_sdk_sts",
+            "aws_smithy_runtime_api",
+            "aws_smithy_types",
+            "reqwest",
+        ],
+        is_allowed_in: |layer| matches!(layer, "adapters" | "app" | "main"),
+        reason: "types of an SDK stay behind the ports: say what is needed in src/ports and do it in src/adapters",
+    },
+    Reserved {
+        words: &[
+            "async",
+            "await",
+            "tokio",
+            "kube::Api",
+            "kube::api",
+            "kube::Client",
+            "kube::client",
+            "kube::runtime",
+        ],
+        is_allowed_in: |layer| !matches!(layer, "api" | "domain"),
+        reason: "decisions are pure: pass in what was observed, return what is to be done",
+    },
+    Reserved {
+        words: &["SystemTime::now", "Timestamp::now", "Instant::now"],
+        is_allowed_in: |layer| !matches!(layer, "api" | "domain" | "ports"),
+        reason: "there is no hidden clock in a decision: take `now` as an argument",
+    },
+];
+
+/// A file is one idea; house rules say about 400 lines.
+const LONGEST: usize = 500;
+/// A resource is one file, and half of it is documentation.
+const LONGEST_RESOURCE: usize = 600;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust source below `dir`, as its path from the root and its text.
+fn sources(dir: &str) -> Vec<(String, String)> {
+    fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = root();
+    let mut found = Vec::new();
+    collect(&root.join(dir), &mut found);
+    found.sort();
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            (name, text)
+        })
+        .collect()
+}
+
+/// `src/domain/plan/step.rs` is the module `[domain, plan, step]`.
+fn module(path: &str) -> Vec<String> {
+    let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
+    let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
+    if parts.len() > 1 && parts.last().is_some_and(|last| last == "mod") {
+        parts.pop();
+    }
+    parts
+}
+
+/// The program's own text: without comments and without tests.
+fn program(text: &str) -> String {
+    let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());
+    let lines = text[..end].lines();
+    lines
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// Where `word` stands in `text` as a word of its own.
+fn occurrences(text: &str, word: &str) -> Vec<usize> {
+    text.match_indices(word)
+        .filter(|(at, _)| {
+            let before = text[..*at].chars().next_back();
+            let after = text[at + word.len()..].chars().next();
+            !before.is_some_and(is_word) && !after.is_some_and(is_word)
+        })
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// The first names of a path's rest: `a::b` is `[a]`, `{a::{b, c}, d}` is `[a, d]`.
+fn first_names(rest: &str) -> Vec<String> {
+    let name = |text: &str| {
+        text.trim_start()
+            .chars()
+            .take_while(|c| is_word(*c))
+            .collect()
+    };
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![name(rest)];
+    };
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut start = 0;
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name: &String| !name.is_empty());
+    names
+}
+
+/// The parts of the program that the text names, by `crate::` or by enough of `super::`.
+fn used(module: &[String], text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for at in occurrences(text, "crate") {
+        if let Some(rest) = text[at..].strip_prefix("crate::") {
+            names.extend(first_names(rest));
+        }
+    }
+    let to_root = "super::".repeat(module.len());
+    for (at, _) in text.match_indices(&to_root) {
+        if !text[..at].ends_with("super::") {
+            names.extend(first_names(&text[at + to_root.len()..]));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What in a source breaks the rules of its layer.
+fn violations(path: &str, text: &str) -> Vec<String> {
+    let module = module(path);
+    let layer = module[0].as_str();
+    let text = program(text);
+    let mut found = Vec::new();
+    let rule = LAYERS.iter().find(|(name, _)| *name == layer);
+    match rule {
+        Some((_, allowed)) => {
+            for name in used(&module, &text) {
+                if !allowed.contains(&name.as_str()) {
+                    found.push(format!(
+                        "{path} uses crate::{name}: {layer} may use {} only",
+                        allowed.join(", ")
+                    ));
+                }
+            }
+        }
+        None if WIRING.contains(&layer) => {}
+        None => found.push(format!(
+            "{path}: the part {layer} has no place among the layers: add it to LAYERS"
+        )),
+    }
+    for reserved in &RESERVED {
+        for word in reserved.words {
+            if !(reserved.is_allowed_in)(layer) && !occurrences(&text, word).is_empty() {
+                found.push(format!("{path} uses {word}: {}", reserved.reason));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let sources = sources("src");
+    assert!(sources.len() > 10, "the sources were not found");
+    let found: Vec<String> = sources
+        .iter()
+        .flat_map(|(path, text)| violations(path, text))
+        .collect();
+    assert_none(&found);
+}
+
+#[test]
+fn a_file_is_one_idea() {
+    let found: Vec<String> = sources("src")
+        .iter()
+        .filter_map(|(path, text)| {
+            let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+            let limit = if path.starts_with("src/api/") {
+                LONGEST_RESOURCE
+            } else {
+                LONGEST
+            };
+            (lines > limit).then(|| {
+                format!("{path} has {lines} lines without its tests, the limit is {limit}: split it by idea")
+            })
+        })
+        .collect();
+    assert_none(&found);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let found: Vec<String> = ["src", "tests/it", "tests/lab"]
+        .iter()
+        .flat_map(|dir| sources(dir))
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(path, _)| {
+            format!("{path} must begin with //!: what it is for and what it relies on")
+        })
+        .collect();
+    assert_none(&found);
+}
+
+#[test]
+fn what_breaks_a_rule_is_found() {
+    let broken = [
+        ("src/api/v1alpha1/x.rs", "use crate::domain::plan;"),
+        (
+            "src/domain/plan/x.rs",
+            "use crate::{api::v1alpha1::{A, B}, ports::store};",
+        ),
+        (
+            "src/domain/x.rs",
+            "fn f(x: &super::super::ports::store::Store) {}",
+        ),
+        ("src/domain/mod.rs", "use super::{api, adapters::aws};"),
+        ("src/domain/x.rs", "pub async fn f() {}"),
+        ("src/domain/x.rs", "let now = jiff::Timestamp::now();"),
+        ("src/domain/x.rs", "fn f(client: &kube::Client) {}"),
+        ("src/ports/x.rs", "use crate::controllers::context;"),
+        ("src/adapters/x.rs", "let x = crate::controllers::x();"),
+        (
+            "src/controllers/x.rs",
+            "use crate::{\n    adapters::aws,\n    api,\n};",
+        ),
+        ("src/controllers/x.rs", "use aws_sdk_lambda::Client;"),
+        ("src/leader.rs", "use crate::controllers::Context;"),
+        ("src/http.rs", "use reqwest::Client;"),
+        ("src/elsewhere.rs", ""),
+    ];
+    for (path, text) in broken {
+        assert_eq!(violations(path, text).len(), 1, "{path}: {text}");
+    }
+    let sound = [
+        (
+            "src/domain/x.rs",
+            "use crate::{api::v1alpha1::{A, B}, domain::c};",
+        ),
+        ("src/domain/x.rs", "use super::failure::CallError;"),
+        (
+            "src/domain/x.rs",
+            "//! As [`crate::adapters`] does.\nuse crate::api;",
+        ),
+        (
+            "src/domain/x.rs",
+            "\n#[cfg(test)]\nmod tests { use crate::adapters; }",
+        ),
+        (
+            "src/domain/x.rs",
+            "// async would be wrong\nlet asynchronous = 1;",
+        ),
+        ("src/ports/x.rs", "async fn f() {}"),
+        (
+            "src/adapters/aws/x.rs",
+            "use crate::{metrics, ports}; use aws_sdk_lambda::Client;",
+        ),
+        (
+            "src/app.rs",
+            "use crate::{adapters, controllers}; use reqwest::Client;",
+        ),
+    ];
+    for (path, text) in sound {
+        assert_none(&violations(path, text));
+    }
+}

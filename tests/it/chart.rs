@@ -1,0 +1,257 @@
+//! The chart, by real helm on a real API server.
+
+mod policy;
+mod rights;
+
+use serde_json::{Value, json};
+use sluice_lab::kube::{ControlPlane, User};
+
+use crate::cluster::{
+    NAMESPACE, accepted, chart, cluster, create, install, namespace, oldest, refused, stderr,
+};
+
+/// Every template, and every value that changes one.
+const EVERYTHING: &str = r#"{
+    "hub": {"account": "hub", "region": "eu-west-1"},
+    "secretNamespaces": ["team-a", "sluice-system"],
+    "replicaCount": 2,
+    "logFormat": "text",
+    "image": {"digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111111111111:role/sluice"}},
+    "extraArgs": ["--lease-duration=15s"],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "certificates", "configMap": {"name": "certificates"}}],
+    "extraVolumeMounts": [{"name": "certificates", "mountPath": "/certificates", "readOnly": true}],
+    "podAnnotations": {"a": "b"},
+    "podLabels": {"team": "platform"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+         "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "sluice"}}}
+    ],
+    "priorityClassName": "system-cluster-critical"
+}"#;
+
+/// `helm template` with the values, given as JSON.
+fn render(control_plane: &ControlPlane, values: &str) -> Result<String, String> {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    std::fs::write(&file, values).unwrap();
+    let path = file.path().display().to_string();
+    let output = control_plane
+        .helm(&[
+            "template",
+            "sluice",
+            &chart(),
+            "--namespace",
+            NAMESPACE,
+            "--values",
+            &path,
+        ])
+        .unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap())
+    } else {
+        Err(stderr(&output))
+    }
+}
+
+fn documents(rendered: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+/// What the API server says to everything that the chart makes of the values.
+fn is_accepted(control_plane: &ControlPlane, values: &str) {
+    let rendered = render(control_plane, values).unwrap();
+    let output = control_plane
+        .kubectl_with_input(
+            User::Admin,
+            &[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--field-manager=helm",
+                "--dry-run=server",
+                "--validate=strict",
+                "--filename=-",
+            ],
+            &rendered,
+        )
+        .unwrap();
+    accepted(&output);
+    assert!(!stderr(&output).contains("Warning"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_newest_kubernetes_accepts_it() {
+    namespace("team-a");
+    is_accepted(cluster(), "{}");
+    is_accepted(cluster(), EVERYTHING);
+    is_accepted(
+        cluster(),
+        r#"{"secretsInAllNamespaces": true, "leaderElection": false}"#,
+    );
+}
+
+#[test]
+fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let oldest = oldest(dir.path());
+    for name in [NAMESPACE, "team-a"] {
+        let manifest = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+        oldest.apply(User::Admin, &manifest).unwrap();
+    }
+    is_accepted(&oldest, "{}");
+    is_accepted(&oldest, EVERYTHING);
+
+    install(&oldest);
+    accepted(&create(
+        &oldest,
+        &[],
+        include_str!("manifests/account.yaml"),
+    ));
+    let upgrade = [
+        "upgrade",
+        "sluice",
+        &chart(),
+        "--namespace",
+        NAMESPACE,
+        "--set=replicaCount=0,leaderElection=false",
+    ];
+    oldest.helm_text(&upgrade).unwrap();
+    let uninstall = ["uninstall", "sluice", "--namespace", NAMESPACE];
+    oldest.helm_text(&uninstall).unwrap();
+    let account = ["get", "accounts.sluice.dev", "dev"];
+    oldest.kubectl_text(User::Admin, &account).unwrap();
+    let policies = ["get", "validatingadmissionpolicies"];
+    let policies = oldest.kubectl_json(User::Admin, &policies).unwrap();
+    assert_eq!(policies["items"], json!([]), "only the definitions stay");
+    install(&oldest);
+    oldest.kubectl_text(User::Admin, &account).unwrap();
+}
+
+#[test]
+fn an_older_kubernetes_is_refused() {
+    let arguments =
+        |version| ["template", "sluice", &chart(), "--kube-version", version].map(str::to_owned);
+    let helm = |version| {
+        let arguments = arguments(version);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        cluster().helm(&arguments).unwrap()
+    };
+    refused(&helm("1.33.9"), "kubeVersion");
+    accepted(&helm("1.34.0"));
+    // As EKS writes it.
+    accepted(&helm("v1.34.1-eks-0123456"));
+}
+
+#[test]
+fn helm_finds_nothing_to_complain_about() {
+    accepted(&cluster().helm(&["lint", "--strict", &chart()]).unwrap());
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let wrong = [
+        (r#"{"replicaCount": "2"}"#, "/replicaCount"),
+        (
+            r#"{"replicaCount": 2, "leaderElection": false}"#,
+            "/replicaCount",
+        ),
+        (r#"{"replicas": 2}"#, "replicas"),
+        (r#"{"hub": {"account": "hub"}}"#, "/hub"),
+        (r#"{"hub": {"region": "eu-west-1"}}"#, "/hub"),
+        (
+            r#"{"hub": {"account": "hub", "region": "Ireland"}}"#,
+            "/hub/region",
+        ),
+        (r#"{"secretNamespaces": "team-a"}"#, "/secretNamespaces"),
+        (r#"{"secretNamespaces": ["Team A"]}"#, "/secretNamespaces/0"),
+        (
+            r#"{"secretsInAllNamespaces": "yes"}"#,
+            "/secretsInAllNamespaces",
+        ),
+        (r#"{"leaderElection": "false"}"#, "/leaderElection"),
+        (r#"{"logFormat": "xml"}"#, "/logFormat"),
+        (r#"{"image": {"digest": "latest"}}"#, "/image/digest"),
+        (r#"{"image": {"name": "sluice"}}"#, "/image"),
+        (r#"{"extraEnv": {"A": "b"}}"#, "/extraEnv"),
+        (
+            r#"{"metrics": {"serviceMonitor": {"interval": "half a minute"}}}"#,
+            "/metrics/serviceMonitor/interval",
+        ),
+    ];
+    for (values, place) in wrong {
+        let message = render(cluster(), values).expect_err(values);
+        assert!(message.contains(place), "{values}: {message}");
+    }
+}
+
+#[test]
+fn a_service_monitor_comes_when_asked_for() {
+    let monitors = |values| {
+        let rendered = render(cluster(), values).unwrap();
+        documents(&rendered)
+            .into_iter()
+            .filter(|document| document["kind"] == "ServiceMonitor")
+            .collect::<Vec<_>>()
+    };
+    assert!(monitors("{}").is_empty());
+    let asked = monitors(
+        r#"{"metrics": {"serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}}}}"#,
+    );
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0]["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(asked[0]["spec"]["endpoints"][0]["interval"], "30s");
+}
+
+#[test]
+fn its_pods_are_allowed_where_pods_are_restricted() {
+    let restricted = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": "restricted",
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    });
+    cluster()
+        .apply(User::Admin, &restricted.to_string())
+        .unwrap();
+    let workload = [
+        "get",
+        "deployments.apps",
+        "sluice",
+        "--namespace",
+        NAMESPACE,
+    ];
+    let workload = cluster().kubectl_json(User::Admin, &workload).unwrap();
+    let mut spec = workload["spec"]["template"]["spec"].clone();
+    spec["serviceAccountName"] = json!("default");
+    let pod = |spec: &Value| {
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "sluice", "namespace": "restricted"},
+            "spec": spec,
+        });
+        create(cluster(), &["--dry-run=server"], &pod.to_string())
+    };
+    crate::cluster::eventually("the namespace has its default ServiceAccount", || {
+        let account = ["get", "serviceaccount", "default", "--namespace=restricted"];
+        cluster()
+            .kubectl(User::Admin, &account)
+            .unwrap()
+            .status
+            .success()
+    });
+    accepted(&pod(&spec));
+    spec["containers"][0]["securityContext"]["capabilities"] = json!({});
+    refused(&pod(&spec), "PodSecurity");
+}

@@ -1,0 +1,212 @@
+//! Only the controller writes the record of what was delivered, and Kubernetes' own controllers
+//! still do their work on it.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use sluice_lab::kube::User;
+
+use crate::cluster::{
+    accepted, as_controller, cluster, create, eventually, namespace, refused, stderr,
+};
+
+const DEPLOYMENT: &str = include_str!("../manifests/deployment.yaml");
+const RELEASE: &str = include_str!("../manifests/release.yaml");
+const TARGET: &str = include_str!("../manifests/target.yaml");
+
+fn create_in(namespace: &str, manifest: &str) -> Output {
+    create(cluster(), &["--namespace", namespace], manifest)
+}
+
+fn create_as_controller(namespace: &str, manifest: &str) {
+    let [user, group] = as_controller();
+    accepted(&create(
+        cluster(),
+        &["--namespace", namespace, &user, &group],
+        manifest,
+    ));
+}
+
+fn patch(namespace: &str, what: &str, options: &[&str], patch: &Value) -> Output {
+    let patch = patch.to_string();
+    let arguments = [
+        "patch",
+        what,
+        "--namespace",
+        namespace,
+        "--type=merge",
+        "--patch",
+        &patch,
+    ];
+    cluster()
+        .kubectl(User::Admin, &[&arguments[..], options].concat())
+        .unwrap()
+}
+
+fn get(namespace: &str, what: &str) -> Option<Value> {
+    let output = cluster()
+        .kubectl(
+            User::Admin,
+            &["get", what, "--namespace", namespace, "--output=json"],
+        )
+        .unwrap();
+    if output.status.success() {
+        return Some(serde_json::from_slice(&output.stdout).unwrap());
+    }
+    assert!(stderr(&output).contains("NotFound"), "{}", stderr(&output));
+    None
+}
+
+/// A Deployment with a Release and a Target that it owns.
+fn family(namespace: &str) {
+    accepted(&create_in(namespace, DEPLOYMENT));
+    let owner = get(namespace, "deployments.sluice.dev/checkout").unwrap();
+    for manifest in [RELEASE, TARGET] {
+        let mut object: Value = serde_saphyr::from_str(manifest).unwrap();
+        object["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "Deployment",
+            "name": "checkout",
+            "uid": owner["metadata"]["uid"],
+            "controller": true,
+            "blockOwnerDeletion": true,
+        }]);
+        create_as_controller(namespace, &object.to_string());
+    }
+}
+
+fn delete_deployment(namespace: &str, cascade: &str) {
+    let arguments = [
+        "delete",
+        "deployments.sluice.dev/checkout",
+        "--namespace",
+        namespace,
+        "--wait=false",
+        cascade,
+    ];
+    cluster().kubectl_text(User::Admin, &arguments).unwrap();
+}
+
+fn is_gone(namespace: &str) {
+    eventually("the Deployment and all it owned are gone", || {
+        [
+            "deployments.sluice.dev/checkout",
+            "releases.sluice.dev/checkout-1",
+            "targets.sluice.dev/checkout-dev",
+        ]
+        .iter()
+        .all(|what| get(namespace, what).is_none())
+    });
+}
+
+#[test]
+fn nobody_else_makes_releases_or_targets() {
+    namespace("policy-create");
+    let only = "made by the Sluice controller only";
+    refused(&create_in("policy-create", RELEASE), only);
+    refused(&create_in("policy-create", TARGET), only);
+    create_as_controller("policy-create", RELEASE);
+    create_as_controller("policy-create", TARGET);
+}
+
+#[test]
+fn nobody_else_changes_a_spec_or_a_status() {
+    let here = "policy-change";
+    namespace(here);
+    family(here);
+    let order = json!({"spec": {"run": {
+        "release": {"name": "checkout-1", "uid": "u", "revision": 1}, "attempt": 1, "goal": "Deliver",
+    }}});
+    let status = json!({"status": {"summary": "all is well"}});
+    let (user, status_of) = (as_controller(), "--subresource=status");
+    let controller = [user[0].as_str(), user[1].as_str()];
+
+    let target = "targets.sluice.dev/checkout-dev";
+    refused(
+        &patch(here, target, &[], &order),
+        "changed by the Sluice controller only",
+    );
+    accepted(&patch(here, target, &controller, &order));
+    for what in [
+        target,
+        "releases.sluice.dev/checkout-1",
+        "deployments.sluice.dev/checkout",
+    ] {
+        let only = "written by the Sluice controller only";
+        refused(&patch(here, what, &[status_of], &status), only);
+        accepted(&patch(
+            here,
+            what,
+            &[&controller[..], &[status_of]].concat(),
+            &status,
+        ));
+        // A second change meets a status that is there already.
+        let other = json!({"status": {"summary": "or is it"}});
+        refused(&patch(here, what, &[status_of], &other), only);
+        assert_eq!(get(here, what).unwrap()["status"], status["status"]);
+    }
+}
+
+#[test]
+fn metadata_and_the_users_own_spec_stay_free() {
+    let here = "policy-metadata";
+    namespace(here);
+    family(here);
+    let label = json!({"metadata": {"labels": {"seen": "yes"}}});
+    for what in [
+        "targets.sluice.dev/checkout-dev",
+        "releases.sluice.dev/checkout-1",
+        "deployments.sluice.dev/checkout",
+    ] {
+        accepted(&patch(here, what, &[], &label));
+    }
+    let suspend = json!({"spec": {"suspend": true}});
+    accepted(&patch(
+        here,
+        "deployments.sluice.dev/checkout",
+        &[],
+        &suspend,
+    ));
+}
+
+#[test]
+fn a_foreground_deletion_takes_what_is_owned() {
+    let here = "policy-foreground";
+    namespace(here);
+    family(here);
+    delete_deployment(here, "--cascade=foreground");
+    is_gone(here);
+}
+
+#[test]
+fn an_orphaning_deletion_leaves_what_was_owned() {
+    let (here, later) = ("policy-orphan", "policy-orphan-later");
+    namespace(here);
+    namespace(later);
+    family(here);
+    family(later);
+    // The collector learns of a new kind up to half a minute late, and takes what it does not know
+    // of for nobody's. Once it has collected the later family it knows of the earlier one.
+    delete_deployment(later, "--cascade=background");
+    is_gone(later);
+    delete_deployment(here, "--cascade=orphan");
+    eventually("the Deployment is gone", || {
+        get(here, "deployments.sluice.dev/checkout").is_none()
+    });
+    for what in [
+        "releases.sluice.dev/checkout-1",
+        "targets.sluice.dev/checkout-dev",
+    ] {
+        let orphan = get(here, what).unwrap();
+        assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{what}");
+    }
+}
+
+#[test]
+fn a_namespace_goes_with_its_releases_and_targets() {
+    let here = "policy-namespace";
+    namespace(here);
+    family(here);
+    let arguments = ["delete", "namespace", here, "--timeout=90s"];
+    cluster().kubectl_text(User::Admin, &arguments).unwrap();
+}

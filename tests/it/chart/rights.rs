@@ -1,0 +1,120 @@
+//! Who may do what, as the API server's own authorizer says.
+
+use serde_json::json;
+use sluice_lab::kube::User;
+
+use crate::cluster::{CONTROLLER, NAMESPACE, cluster, namespace};
+
+/// `kubectl auth can-i` in the namespace.
+fn can(user: User, namespace: &str, options: &[&str], verb: &str, resource: &str) -> bool {
+    let (resource, status) = match resource.strip_suffix("/status") {
+        Some(resource) => (resource, "--subresource=status"),
+        None => (resource, "--subresource="),
+    };
+    let arguments = [
+        "auth",
+        "can-i",
+        verb,
+        resource,
+        status,
+        "--namespace",
+        namespace,
+    ];
+    let output = cluster()
+        .kubectl(user, &[&arguments[..], options].concat())
+        .unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(matches!(answer.as_str(), "yes" | "no"), "{output:?}");
+    answer == "yes"
+}
+
+#[test]
+fn the_controller_may_do_its_work_and_nothing_else() {
+    namespace("rights-team");
+    let controller = format!("--as={CONTROLLER}");
+    let can =
+        |namespace, verb, resource| can(User::Admin, namespace, &[&controller], verb, resource);
+    for (namespace, verb, resource) in [
+        ("rights-team", "watch", "deployments.sluice.dev"),
+        ("rights-team", "patch", "deployments.sluice.dev/status"),
+        ("rights-team", "create", "releases.sluice.dev"),
+        ("rights-team", "patch", "targets.sluice.dev"),
+        ("rights-team", "create", "events.events.k8s.io"),
+        (NAMESPACE, "get", "secrets"),
+        (NAMESPACE, "update", "leases.coordination.k8s.io/sluice"),
+    ] {
+        assert!(
+            can(namespace, verb, resource),
+            "{verb} {resource} in {namespace}"
+        );
+    }
+    for (namespace, verb, resource) in [
+        ("rights-team", "get", "secrets"),
+        (NAMESPACE, "list", "secrets"),
+        (NAMESPACE, "watch", "secrets"),
+        (NAMESPACE, "update", "leases.coordination.k8s.io/another"),
+        (NAMESPACE, "get", "configmaps"),
+        ("rights-team", "delete", "deployments.sluice.dev"),
+        ("rights-team", "patch", "releases.sluice.dev"),
+        ("rights-team", "create", "accounts.sluice.dev"),
+        ("rights-team", "get", "namespaces/rights-team"),
+        ("rights-team", "create", "pods"),
+        ("rights-team", "*", "*"),
+    ] {
+        assert!(
+            !can(namespace, verb, resource),
+            "{verb} {resource} in {namespace}"
+        );
+    }
+    let token = |account: &str| {
+        let arguments = [
+            "create",
+            "token",
+            account,
+            "--namespace",
+            NAMESPACE,
+            &controller,
+        ];
+        cluster()
+            .kubectl(User::Admin, &arguments)
+            .unwrap()
+            .status
+            .success()
+    };
+    assert!(token("sluice"), "its own token, for AWS");
+    assert!(!token("default"), "the token of another");
+}
+
+#[test]
+fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
+    namespace("rights-tenant");
+    namespace("rights-other");
+    // Kubernetes' own role, which the chart's is added to.
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "tenants", "namespace": "rights-tenant"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:tenants"}],
+    });
+    cluster().apply(User::Admin, &binding.to_string()).unwrap();
+    let can = |namespace, verb, resource| can(User::Tenant, namespace, &[], verb, resource);
+    crate::cluster::eventually("the chart's role is part of edit", || {
+        can("rights-tenant", "create", "deployments.sluice.dev")
+    });
+    assert!(can(
+        "rights-tenant",
+        "delete",
+        "gitlabconnections.sluice.dev"
+    ));
+    assert!(can("rights-tenant", "watch", "targets.sluice.dev"));
+    assert!(!can("rights-tenant", "create", "targets.sluice.dev"));
+    assert!(!can("rights-tenant", "delete", "releases.sluice.dev"));
+    assert!(!can(
+        "rights-tenant",
+        "patch",
+        "deployments.sluice.dev/status"
+    ));
+    assert!(!can("rights-tenant", "create", "accounts.sluice.dev"));
+    assert!(!can("rights-other", "get", "deployments.sluice.dev"));
+}

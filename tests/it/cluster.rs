@@ -1,0 +1,167 @@
+//! A real control plane with the chart installed, shared by the tests that need no more than that.
+//!
+//! Relies on the lab's toolchain. Tests share it, so each works in a namespace of its own.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Output,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use sluice_lab::{
+    kube::{ControlPlane, ControlPlaneOptions, User},
+    toolchain::Toolchain,
+};
+
+/// Where the tests install the chart.
+pub const NAMESPACE: &str = "sluice-system";
+/// What the API server calls the controller then.
+pub const CONTROLLER: &str = "system:serviceaccount:sluice-system:sluice";
+
+struct Shared {
+    control_plane: ControlPlane,
+    /// Held until the tests end: another run waits for the directory.
+    _lock: File,
+}
+
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    // A static is never dropped: a directory of its own would be left behind by each run.
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-cluster");
+    fs::create_dir_all(&dir).unwrap();
+    let lock = File::create(dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let options = ControlPlaneOptions {
+        dir,
+        ..Default::default()
+    };
+    let control_plane = ControlPlane::start(Toolchain::shared().unwrap(), &options).unwrap();
+    install(&control_plane);
+    Shared {
+        control_plane,
+        _lock: lock,
+    }
+});
+
+/// The newest Kubernetes, with the chart installed and in force.
+pub fn cluster() -> &'static ControlPlane {
+    &SHARED.control_plane
+}
+
+/// A control plane that behaves as the oldest supported Kubernetes and holds nothing. Ends when
+/// dropped.
+pub fn oldest(dir: &Path) -> ControlPlane {
+    let options = ControlPlaneOptions {
+        emulated_version: Some("1.34".into()),
+        dir: dir.to_owned(),
+        ..Default::default()
+    };
+    ControlPlane::start(Toolchain::shared().unwrap(), &options).unwrap()
+}
+
+/// The chart's folder.
+pub fn chart() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("charts/sluice");
+    path.display().to_string()
+}
+
+/// Installs the chart and waits until its definitions and its policy are in force.
+pub fn install(control_plane: &ControlPlane) {
+    let arguments = [
+        "install",
+        "sluice",
+        &chart(),
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+    ];
+    control_plane.helm_text(&arguments).unwrap();
+    control_plane
+        .kubectl_text(
+            User::Admin,
+            &[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "customresourcedefinitions/accounts.sluice.dev",
+                "customresourcedefinitions/deployments.sluice.dev",
+                "customresourcedefinitions/gitlabconnections.sluice.dev",
+                "customresourcedefinitions/releases.sluice.dev",
+                "customresourcedefinitions/targets.sluice.dev",
+            ],
+        )
+        .unwrap();
+    eventually("the admission policy refuses a Target", || {
+        let target = include_str!("manifests/target.yaml");
+        let output = create(
+            control_plane,
+            &["--namespace=default", "--dry-run=server"],
+            target,
+        );
+        !output.status.success() && stderr(&output).contains("sluice-records")
+    });
+}
+
+/// Makes a namespace for one test.
+pub fn namespace(name: &str) {
+    cluster()
+        .apply(
+            User::Admin,
+            &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"),
+        )
+        .unwrap();
+}
+
+/// `kubectl create` as the cluster's administrator.
+pub fn create(control_plane: &ControlPlane, options: &[&str], manifest: &str) -> Output {
+    let arguments = [&["create", "--validate=strict", "--filename=-"], options].concat();
+    control_plane
+        .kubectl_with_input(User::Admin, &arguments, manifest)
+        .unwrap()
+}
+
+/// Options that make kubectl speak in the controller's name. The group lets it read back what it
+/// changes, as kubectl does; policies look at the name.
+pub fn as_controller() -> [String; 2] {
+    [
+        format!("--as={CONTROLLER}"),
+        "--as-group=system:masters".to_owned(),
+    ]
+}
+
+/// What kubectl said that it could not do.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Succeeded; otherwise the panic says what kubectl said.
+#[track_caller]
+pub fn accepted(output: &Output) {
+    assert!(output.status.success(), "{}", stderr(output));
+}
+
+/// Failed, and said why.
+#[track_caller]
+pub fn refused(output: &Output, why: &str) {
+    assert!(!output.status.success(), "accepted, in place of: {why}");
+    assert!(
+        stderr(output).contains(why),
+        "refused, but not with {why:?}: {}",
+        stderr(output)
+    );
+}
+
+/// Looks until the condition holds.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "kubectl is asked again and again; nothing else waits on this thread"
+)]
+#[track_caller]
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(90);
+    while !condition() {
+        assert!(Instant::now() < end, "not within 90 s: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,75 @@
+//! The repository's generated files are what the types say.
+//!
+//! With `UPDATE_GENERATED` set the files are written in place of compared: that is `make generate`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sluice::generate;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares `files` with all that is in `dir`, or writes them there.
+fn is_current(dir: &Path, files: &[(String, String)]) {
+    let path = root().join(dir);
+    let update = std::env::var_os("UPDATE_GENERATED").is_some();
+    if update {
+        fs::create_dir_all(&path).unwrap();
+    }
+    let expected: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    for entry in fs::read_dir(&path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if expected.contains(&name) {
+            continue;
+        }
+        assert!(
+            update,
+            "{}/{name} is of no resource: run make generate",
+            dir.display()
+        );
+        fs::remove_file(path.join(name)).unwrap();
+    }
+    for (name, text) in files {
+        if update {
+            fs::write(path.join(name), text).unwrap();
+        }
+        let found = fs::read_to_string(path.join(name)).unwrap_or_default();
+        assert!(
+            found == *text,
+            "{}/{name} is not what the types say: run make generate",
+            dir.display()
+        );
+    }
+}
+
+#[test]
+fn definitions_are_current() {
+    is_current(Path::new("crds"), &generate::definitions_yaml().unwrap());
+}
+
+#[test]
+fn the_chart_definitions_are_current() {
+    is_current(
+        Path::new("charts/sluice/files/crds"),
+        &generate::chart_definitions_yaml().unwrap(),
+    );
+}
+
+#[test]
+fn the_reference_is_current() {
+    let path = root().join("docs/reference.md");
+    let text = generate::reference_markdown();
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/reference.md is not what the types say: run make generate"
+    );
+}
