@@ -7,9 +7,11 @@
 //! Guarantees:
 //! - No request leaves with credentials of another account than the Account's `accountId`: every
 //!   access key is shown to `GetCallerIdentity` before its first use.
-//! - A write is sent once. Whatever is not known to have failed before it was sent ends in
-//!   [`crate::ports::CallErrorKind::Unknown`].
-//! - A write has ended, one way or the other, [`LONGEST_WRITE`] after it was asked for.
+//! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
+//!   [`crate::ports::CallErrorKind::Unknown`]. [`LONGEST_WRITE`] after it was asked for it has ended,
+//!   one way or the other.
+//! - Writes to a bucket may be repeated and arrive late: each makes a version of its own, and nothing
+//!   is read but versions that were pinned after their write was answered.
 
 mod body;
 mod budget;
@@ -36,6 +38,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long opening a connection takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After this long no write that was asked for is still to be sent, or waited for. A Lease has to
-/// outlast it, because some writes have no precondition that would stop a former leader's.
+/// After this long no write to Lambda that was asked for is still to be sent, or waited for. A Lease
+/// has to outlast it, because some writes have no precondition that would stop a former leader's.
 pub const LONGEST_WRITE: Duration = BUDGET_WAIT.saturating_add(CALL_TIMEOUT);
