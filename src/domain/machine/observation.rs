@@ -266,8 +266,17 @@ impl Observation {
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
             }
-            (_, Reply::Function(function)) if !verify => {
+            (Action::Create(..), Reply::Function(function)) if !verify => {
                 self.functions.insert(name, Some(*function));
+            }
+            // An update's answer does not tell the tags: they are as they were read before it.
+            (_, Reply::Function(function)) if !verify => {
+                let before = self.functions.remove(&name).flatten();
+                if let Some(before) = before {
+                    let tags = before.tags;
+                    let function = Function { tags, ..*function };
+                    self.functions.insert(name, Some(function));
+                }
             }
             (_, Reply::Alias(alias)) if !verify => {
                 self.aliases.insert(name, Some(alias));
