@@ -8,4 +8,6 @@ pub mod api;
 pub mod controllers;
 pub mod domain;
 pub mod generate;
+pub mod leader;
+pub mod metrics;
 pub mod ports;

@@ -1,1 +1,5 @@
 //! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube.
+
+pub mod aws;
+pub mod gitlab;
+pub mod kubernetes;

@@ -1,8 +1,17 @@
 //! What Sluice decides, as pure functions: no client, no clock, no async.
 
+pub mod archive;
+pub mod check;
+pub mod desired;
 pub mod digest;
+pub mod eligibility;
 pub mod failure;
 pub mod function;
 pub mod grants;
+pub mod machine;
 pub mod outcome;
+pub mod ownership;
 pub mod pipeline;
+pub mod release;
+pub mod rollout;
+pub mod substitution;

@@ -16,19 +16,28 @@ pub struct Identity {
     pub arn: String,
 }
 
+/// The Accounts of the cluster, as last seen.
+pub trait AccountDirectory: Send + Sync {
+    /// The Account of that name.
+    fn account(&self, name: &str) -> Option<Arc<Account>>;
+}
+
 /// The way into AWS accounts, by the name of an [`Account`].
 ///
 /// Clients and sessions are made once per account, region and grant, shared, and made anew when the
-/// Account (or one that it goes through) changes. A client is handed out only after
-/// `GetCallerIdentity` has answered with the Account's own `accountId`
-/// ([`super::CallErrorKind::WrongAccount`] otherwise).
+/// Account (or one that it goes through) changes. No access key is used for anything else before
+/// `GetCallerIdentity` has answered for it with the Account's own `accountId`
+/// ([`super::CallErrorKind::WrongAccount`] otherwise): when a client is first handed out, and again
+/// whenever its credentials are renewed.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// Asks AWS who we are with this account's credentials; never answered from a cache.
+    /// Asks AWS who we are with this account's credentials, got anew; never answered from a cache.
+    /// Whether that is the Account's `accountId` is for the caller to compare.
     async fn identity(&self, account: &Account) -> Result<Identity, CallError>;
 
     /// Lambda in a region of the account, limited by a session policy to what `permissions` allow
-    /// where the credentials come from a role.
+    /// where the credentials come from a role. [`super::CallErrorKind::Invalid`] for a region that the
+    /// Account does not list.
     async fn functions(
         &self,
         account: &Account,

@@ -4,8 +4,9 @@
 //!   chart says.
 //! - [`aws`]: the AWS emulator behind a proxy that adds the strictness it lacks, counts calls and
 //!   injects faults.
-//! - [`toolchain`]: the programs of others that the lab runs, installed under `target/lab`.
 //! - [`gitlab`]: a GitLab that real clients accept.
+//!
+//! [`toolchain`] installs the programs that these need.
 #![allow(
     clippy::missing_panics_doc,
     reason = "a lab that cannot start has nothing else to do"
@@ -16,4 +17,5 @@ pub mod error;
 pub mod gitlab;
 pub mod kube;
 pub mod process;
+pub mod runtime;
 pub mod toolchain;

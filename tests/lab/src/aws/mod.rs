@@ -1,1 +1,249 @@
 //! The AWS emulator behind a strict proxy.
+//!
+//! [`Cloud::start`] gives three accounts (hub, dev and prod) that a platform team prepared, and an
+//! endpoint that behaves as AWS does where the emulator is too kind, writes down every call and
+//! fails on demand. Callers under test use [`Cloud::endpoint`]; a test that only looks at what
+//! stands there uses [`Cloud::sdk_config`], which is neither counted nor hit by faults.
+//!
+//! ```no_run
+//! # async fn example(python: &std::path::Path, dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//! use sluice_lab::aws::{Action, Cloud, Pattern, Rule};
+//! let cloud = Cloud::start(python, dir).await?;
+//! let lost = Rule::once(Pattern::operation("lambda", "UpdateAlias"), Action::LoseReply);
+//! let fault = cloud.faults().add(lost);
+//! let mark = cloud.mark();
+//! // … deliver …
+//! assert_eq!(fault.hits(), 1);
+//! assert_eq!(cloud.calls_since(mark).named("lambda", "UpdateAlias").count(), 1);
+//! # Ok(()) }
+//! ```
+
+mod accounts;
+mod admin;
+mod backend;
+mod call;
+mod calls;
+mod connection;
+mod emulator;
+mod journal;
+mod keys;
+mod operation;
+mod proxy;
+mod reply;
+mod rules;
+mod sigv4;
+mod strict_lambda;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use tokio::task::JoinHandle;
+
+use self::{accounts::Accounts, emulator::Emulator, keys::Key, proxy::Proxy};
+pub use self::{
+    accounts::{AUDIENCE, AccessKey, AccountInfo, EXTERNAL_ID, REGIONS, SUBJECT},
+    call::Call,
+    calls::Calls,
+    rules::{Action, Fault, Faults, Pattern, Rule},
+    strict_lambda::Settle,
+};
+use crate::{error::LabError, runtime};
+
+/// How a cloud is started.
+#[derive(Clone, Debug)]
+pub struct CloudOptions {
+    /// Issuer of the tokens that dev's web-identity role accepts.
+    pub issuer: String,
+}
+
+impl Default for CloudOptions {
+    fn default() -> Self {
+        Self {
+            issuer: "https://kubernetes.default.svc".to_owned(),
+        }
+    }
+}
+
+/// A running AWS; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Cloud {
+    accounts: Accounts,
+    proxy: Arc<Proxy>,
+    server: JoinHandle<()>,
+    emulator: Emulator,
+    base: SdkConfig,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Cloud {
+    /// Starts with the emulator installed beside `python` and with logs and temporary files in `dir`.
+    pub async fn start(python: &Path, dir: &Path) -> Result<Self, LabError> {
+        Self::start_with(python, dir, CloudOptions::default()).await
+    }
+
+    /// Starts with other than the default options.
+    pub async fn start_with(
+        python: &Path,
+        dir: &Path,
+        options: CloudOptions,
+    ) -> Result<Self, LabError> {
+        let (python, dir) = (python.to_owned(), dir.to_owned());
+        // Connections belong to the runtime they were made on, which a test's does not outlive.
+        let started = runtime::handle().spawn(start_here(python, dir, options));
+        started
+            .await
+            .map_err(|e| LabError::new(format!("starting the AWS emulator panicked: {e}")))?
+    }
+
+    /// What callers use as AWS's endpoint for every service, such as `http://127.0.0.1:41234`.
+    ///
+    /// SDKs address S3's buckets by path here of their own accord, the host being an IP address.
+    pub fn endpoint(&self) -> &str {
+        &self.proxy.endpoint
+    }
+
+    /// Hub, dev and prod.
+    pub fn accounts(&self) -> &[AccountInfo] {
+        &self.accounts.accounts
+    }
+
+    /// The account that holds the keys and the artifacts.
+    pub fn hub(&self) -> &AccountInfo {
+        &self.accounts.accounts[0]
+    }
+
+    /// The first account that is delivered to.
+    pub fn dev(&self) -> &AccountInfo {
+        &self.accounts.accounts[1]
+    }
+
+    /// The second account that is delivered to.
+    pub fn prod(&self) -> &AccountInfo {
+        &self.accounts.accounts[2]
+    }
+
+    /// The hub's user's key, with which every account's `role_arn` can be assumed.
+    pub fn hub_access_key(&self) -> &AccessKey {
+        &self.accounts.access_key
+    }
+
+    /// The SDK as the root of `account` (its id), straight to the emulator: neither counted nor
+    /// held to the proxy's rules, nor hit by faults. For looking at, and preparing, what stands
+    /// there. S3's buckets are addressed by path of the SDK's own accord.
+    pub fn sdk_config(&self, account: &str, region: &str) -> SdkConfig {
+        let root = Credentials::new(account, "root", None, None, "lab");
+        self.config(
+            self.emulator.endpoint(),
+            region,
+            SharedCredentialsProvider::new(root),
+        )
+    }
+
+    /// The SDK through the proxy, as the controller sees AWS.
+    pub fn caller_config(&self, credentials: SharedCredentialsProvider, region: &str) -> SdkConfig {
+        self.config(self.endpoint(), region, credentials)
+    }
+
+    fn config(
+        &self,
+        endpoint: &str,
+        region: &str,
+        credentials: SharedCredentialsProvider,
+    ) -> SdkConfig {
+        let builder = self.base.clone().into_builder();
+        builder
+            .endpoint_url(endpoint)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(credentials)
+            .build()
+    }
+
+    /// All calls so far.
+    pub fn calls(&self) -> Calls {
+        self.calls_since(0)
+    }
+
+    /// The calls that arrived after [`Cloud::mark`] gave `mark`.
+    pub fn calls_since(&self, mark: usize) -> Calls {
+        Calls::new(self.proxy.journal.since(mark))
+    }
+
+    /// Where the record of calls ends now.
+    pub fn mark(&self) -> usize {
+        self.proxy.journal.len()
+    }
+
+    /// Faults for calls to come.
+    pub fn faults(&self) -> &Faults {
+        &self.proxy.faults
+    }
+
+    /// How long changes that begin from now on take to settle.
+    pub fn set_settle(&self, settle: Settle) {
+        self.proxy.book.set_settle(settle);
+    }
+
+    /// The same for the functions of this name only, in all accounts and regions.
+    pub fn set_settle_of(&self, function: &str, settle: Settle) {
+        self.proxy.book.set_settle_of(function, settle);
+    }
+
+    /// Settles what functions of this name have under way, down to the emulator's half a second.
+    pub fn settle_now(&self, function: &str) {
+        self.proxy.book.settle_now(function);
+    }
+}
+
+/// What every SDK configuration of the lab shares: clock and timers, but neither a pool of
+/// connections nor a cache of identities, which belong to one test's runtime.
+async fn base_config() -> SdkConfig {
+    let loaded = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(REGIONS[0]))
+        .no_credentials()
+        .load()
+        .await;
+    let mut builder = loaded.into_builder();
+    builder.set_http_client(None).set_identity_cache(None);
+    builder.build()
+}
+
+async fn start_here(
+    python: PathBuf,
+    dir: PathBuf,
+    options: CloudOptions,
+) -> Result<Cloud, LabError> {
+    let emulator = Emulator::start(&python, &dir).await?;
+    let accounts = accounts::create(&python, emulator.endpoint(), &options.issuer).await?;
+    let (proxy, server) = proxy::start(emulator.endpoint()).await?;
+    let key = &accounts.access_key;
+    proxy.keys.learn(Key {
+        id: key.id.clone(),
+        account: accounts.accounts[0].id.clone(),
+        secret: Some(key.secret.clone()),
+        token: None,
+    });
+    Ok(Cloud {
+        accounts,
+        proxy,
+        server,
+        emulator,
+        base: base_config().await,
+    })
+}

@@ -1,1 +1,52 @@
-//! A simulator of GitLab.
+//! A GitLab that real clients accept.
+//!
+//! A [`Simulator`] serves GitLab's REST API (projects, refs, pipelines, jobs, artifacts, tokens)
+//! from a [`model`] that follows GitLab's own rules: how a pipeline's status follows from its
+//! jobs, what play and retry do, who may see what. A second origin plays the object storage.
+//! Every request is [recorded](Simulator::requests), and [`faults`](Simulator::faults) make
+//! chosen ones go wrong.
+//!
+//! # Guarantees
+//! - Ids exceed 32 bits; times have milliseconds; keys that GitLab leaves out are left out.
+//! - An unencoded slash in a project path or a ref leads to no route.
+//! - Archives are streamed; a [generated](ArtifactSource::generated) one takes no memory.
+//!
+//! # Not here
+//! Writes other than the buttons of jobs and pipelines; commit statuses, deployments,
+//! environments, packages, releases, webhooks, rotation of tokens. A token's role holds in every
+//! project, and Developers may run jobs on protected refs (as with "allowed to merge").
+//!
+//! # Control over HTTP
+//! Bodies and answers are JSON; a `project` is an id or a path; users are made when first named.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `POST /_lab/projects` | `{path}` | `{id}` |
+//! | `POST /_lab/tokens` | `{username, scopes, expiresAt?}` | `{token}` |
+//! | `POST /_lab/push` | `{project, branch, message}` | `{sha}` |
+//! | `POST /_lab/tags` | `{project, tag, sha}` | `{tag}` |
+//! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed}]}` | `{id, jobs}` |
+//! | `POST /_lab/jobs/:id/start` | | `{id}` |
+//! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes (or `&generatedBytes=<n>` made up); `?failed=script_failure` | `{id}` |
+//! | `POST /_lab/jobs/:id/play`, `…/retry` | `{username}` | `{id}` |
+//! | `GET /_lab/requests` | | the record |
+//! | `GET /_lab/faults` | | the rules by id |
+//! | `POST /_lab/faults` | `{method?, path?, times?, action}`, an action such as `"drop"` or `{"truncate": {"after": 10}}` | `{id}` |
+//! | `DELETE /_lab/faults/:id` | | |
+
+mod archive;
+mod faults;
+mod http;
+pub mod model;
+mod requests;
+mod scenario;
+mod simulator;
+
+pub use archive::{ArtifactSource, zip};
+pub use faults::{FaultAction, FaultHandle, FaultRule, Faults};
+pub use model::{
+    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Role, Status, TestSuite, UserId,
+    Visibility,
+};
+pub use requests::{Mark, Origin, RequestRecord};
+pub use simulator::{Simulator, SimulatorOptions, Transport};

@@ -197,3 +197,42 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+mod tests {
+    use super::*;
+
+    const LOG: &str = r#"
+{"auditID":"1","stage":"ResponseStarted","verb":"watch","user":{"username":"sa"},"objectRef":{"resource":"leases","apiGroup":"coordination.k8s.io","apiVersion":"v1"},"responseStatus":{"code":200}}
+{"auditID":"2","stage":"ResponseComplete","verb":"get","requestURI":"/version","user":{"username":"sa"},"responseStatus":{"code":200}}
+{"auditID":"3","stage":"ResponseComplete","verb":"patch","user":{"username":"admin"},"impersonatedUser":{"username":"sa"},"objectRef":{"resource":"pods","subresource":"status","namespace":"n","name":"p"},"responseStatus":{"code":200}}
+{"auditID":"4","stage":"ResponseComplete","verb":"delete","user":{"username":"sa"},"objectRef":{"resource":"pods","namespace":"n","name":"p"},"responseStatus":{"code":403}}
+{"auditID":"1","stage":"ResponseComplete","verb":"watch","user":{"username":"sa"},"objectRef":{"resource":"leases","apiGroup":"coordination.k8s.io","apiVersion":"v1"},"responseStatus":{"code":200}}
+{"auditID":"5","stage":"Respo"#;
+
+    #[test]
+    fn each_request_counts_once_and_for_whom_it_was_made() {
+        let audit = Audit::parse(LOG.trim_start()).unwrap();
+        assert_eq!(audit.requests().len(), 3, "{audit:?}");
+        let right = |group: &str, resource: &str, verb: &str| {
+            (group.to_owned(), resource.to_owned(), verb.to_owned())
+        };
+        let used = [
+            right("", "pods/status", "patch"),
+            right("coordination.k8s.io", "leases", "watch"),
+        ];
+        assert_eq!(audit.used_by("sa"), BTreeSet::from(used));
+        assert_eq!(
+            audit.refused("sa"),
+            BTreeSet::from([right("", "pods", "delete")])
+        );
+        assert_eq!(audit.writes("sa").len(), 2);
+        assert!(audit.by("admin").next().is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_no_event_is_an_error() {
+        assert!(Audit::parse("{}\n").is_err());
+    }
+}

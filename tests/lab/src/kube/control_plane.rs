@@ -80,6 +80,12 @@ impl From<std::io::Error> for StartError {
 impl ControlPlane {
     /// Starts one and waits until its API and its controllers work.
     pub fn start(tools: &Toolchain, options: &ControlPlaneOptions) -> Result<Self, LabError> {
+        // The programs run elsewhere than the lab does.
+        let dir = std::path::absolute(&options.dir)?;
+        let options = &ControlPlaneOptions {
+            dir,
+            ..options.clone()
+        };
         let mut taken = String::new();
         for _ in 0..3 {
             match Self::try_start(tools, options) {
@@ -97,6 +103,7 @@ impl ControlPlane {
     ///
     /// The tests' other users are impersonated. Files go to `dir`.
     pub fn existing(tools: &Toolchain, kubeconfig: &Path, dir: &Path) -> Result<Self, LabError> {
+        let dir = &std::path::absolute(dir)?;
         fs::create_dir_all(dir)?;
         let mut view = Command::new(tools.kubectl());
         view.args([

@@ -71,6 +71,14 @@ impl Controller {
         deployment: &str,
         overrides: &Overrides,
     ) -> Result<Self, LabError> {
+        let binary = std::path::absolute(&overrides.binary)?;
+        if !binary.is_file() {
+            let message = format!(
+                "{}: there is no such program; build it first",
+                binary.display()
+            );
+            return Err(LabError::new(message));
+        }
         let args = [
             "get",
             "deployments.apps",
@@ -117,7 +125,7 @@ impl Controller {
             .map(|word| view.argument(&expand(word, &declared)))
             .collect::<Result<Vec<_>, _>>()?;
 
-        let mut command = Command::new(&overrides.binary);
+        let mut command = Command::new(&binary);
         for (inherited, _) in std::env::vars_os() {
             command.env_remove(inherited);
         }

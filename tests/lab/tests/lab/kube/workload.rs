@@ -238,3 +238,14 @@ fn a_pod_that_could_not_start_is_an_error_that_says_why() {
         "{error}"
     );
 }
+
+#[test]
+fn a_binary_that_is_not_there_is_an_error_that_says_so() {
+    install("unbuilt");
+    let missing = Overrides {
+        binary: "target/none/sluice".into(),
+        extra_env: vec![],
+    };
+    let error = Controller::from_chart(control_plane(), "unbuilt", "sluice", &missing).unwrap_err();
+    assert!(error.to_string().contains("no such program"), "{error}");
+}

@@ -1,0 +1,404 @@
+//! [`Cloud`] over the SDK: which session a client gets, and what clients share.
+//!
+//! One HTTP client, and so one pool of connections, serves all of them. Sessions and clients are
+//! kept until the Account they belong to, or one it goes through, changes.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_sts::config::IdentityCache;
+use aws_smithy_http_client::tls;
+use kube::ResourceExt as _;
+
+use super::{
+    CALL_TIMEOUT, CONNECT_TIMEOUT,
+    budget::Budget,
+    credentials::{self, Session, Source, Verified},
+    functions::LambdaFunctions,
+    policy::{Place, session_policy},
+    store::S3Store,
+};
+use crate::{
+    api::v1alpha1::{Account, AccountRegion},
+    domain::grants::Permissions,
+    ports::{
+        CallError, CallErrorKind,
+        cloud::{AccountDirectory, Cloud, Identity},
+        functions::Functions,
+        secrets::Secrets,
+        store::Store,
+    },
+};
+
+/// The SDK's attempts at a read.
+const READ_ATTEMPTS: u32 = 3;
+
+/// AWS accounts through the SDK.
+pub struct AwsCloud {
+    base: SdkConfig,
+    ambient: Option<SharedCredentialsProvider>,
+    downloads: reqwest::Client,
+    secrets: Arc<dyn Secrets>,
+    directory: Arc<dyn AccountDirectory>,
+    namespace: String,
+    sessions: Shared<Arc<Session>>,
+    functions: Shared<Arc<LambdaFunctions>>,
+    stores: Shared<Arc<S3Store>>,
+    budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
+}
+
+impl fmt::Debug for AwsCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsCloud").finish_non_exhaustive()
+    }
+}
+
+/// What a session or client is for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    account: String,
+    /// Empty for a session that serves all regions.
+    region: String,
+    permissions: Option<Permissions>,
+}
+
+/// The state of the Accounts that a session was made from, the Account itself first.
+#[derive(Clone, PartialEq, Eq)]
+struct Origin(Vec<(Option<String>, Option<i64>)>);
+
+impl AwsCloud {
+    /// `namespace` is the controller's own, where the Secrets of Accounts are.
+    ///
+    /// Looks for the pod's own credentials in the environment and in files; nothing is sent yet.
+    pub async fn new(
+        secrets: Arc<dyn Secrets>,
+        directory: Arc<dyn AccountDirectory>,
+        namespace: impl Into<String>,
+    ) -> Result<Self, CallError> {
+        let downloads = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(CALL_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| {
+                let message = super::errors::causes(&error);
+                CallError::new(
+                    "set up HTTPS",
+                    "this process",
+                    CallErrorKind::Unavailable,
+                    message,
+                )
+            })?;
+        let loaded = load().await;
+        let ambient = loaded.credentials_provider();
+        let mut base = loaded.into_builder();
+        base.set_credentials_provider(None);
+        Ok(Self {
+            base: base.build(),
+            ambient,
+            downloads,
+            secrets,
+            directory,
+            namespace: namespace.into(),
+            sessions: Shared::default(),
+            functions: Shared::default(),
+            stores: Shared::default(),
+            budgets: Mutex::default(),
+        })
+    }
+
+    /// The SDK's settings for an account and region, without credentials.
+    fn sdk(&self, account: &Account, region: &str) -> SdkConfig {
+        let mut builder = self
+            .base
+            .to_builder()
+            .region(Region::new(region.to_owned()));
+        if account.spec.endpoint_url.is_some() {
+            builder.set_endpoint_url(account.spec.endpoint_url.clone());
+        }
+        builder.build()
+    }
+
+    /// The session of an account: limited to `restriction` where that is given and where the
+    /// credentials come from a role.
+    fn session(
+        &self,
+        account: &Account,
+        restriction: Option<(&AccountRegion, &Permissions)>,
+    ) -> Result<Arc<Session>, CallError> {
+        let key = Key {
+            account: account.name_any(),
+            region: restriction.map_or_else(String::new, |(region, _)| region.name.clone()),
+            permissions: restriction.map(|(_, permissions)| permissions.clone()),
+        };
+        self.sessions
+            .get(&*self.directory, key, self.origin(account)?, || {
+                Ok(Arc::new(Session::new(self.source(account, restriction)?)))
+            })
+    }
+
+    fn source(
+        &self,
+        account: &Account,
+        restriction: Option<(&AccountRegion, &Permissions)>,
+    ) -> Result<Source, CallError> {
+        let name = account.name_any();
+        let region = match restriction {
+            Some((region, _)) => region,
+            None => first_region(account)?,
+        };
+        let sdk = self.sdk(account, &region.name);
+        let policy = |role_arn: &str| {
+            let (region, permissions) = restriction?;
+            let place = Place {
+                partition: role_arn.split(':').nth(1).unwrap_or("aws"),
+                account_id: &account.spec.account_id,
+                region: &region.name,
+                artifact_bucket: &region.artifact_bucket,
+            };
+            Some(session_policy(place, permissions))
+        };
+        let credentials = &account.spec.credentials;
+        if let Some(key) = &credentials.access_key {
+            return Ok(Source::AccessKey {
+                account: name,
+                secrets: Arc::clone(&self.secrets),
+                namespace: self.namespace.clone(),
+                name: key.secret_ref.name.clone(),
+            });
+        }
+        if let Some(role) = &credentials.web_identity {
+            return Ok(Source::WebIdentity {
+                account: name,
+                policy: policy(&role.role_arn),
+                role: role.clone(),
+                secrets: Arc::clone(&self.secrets),
+                sts: credentials::sts_client(&sdk, None),
+            });
+        }
+        if let Some(role) = &credentials.assume_role {
+            let from = match &role.via {
+                Some(via) => self.session(&*self.account(via)?, None)?,
+                None => Arc::new(Session::new(self.ambient(&name))),
+            };
+            let signer: Arc<dyn ProvideCredentials> = from.clone();
+            return Ok(Source::AssumeRole {
+                account: name,
+                policy: policy(&role.role_arn),
+                role: role.clone(),
+                sts: credentials::sts_client(&sdk, Some(SharedCredentialsProvider::new(signer))),
+                from,
+            });
+        }
+        Ok(self.ambient(&name))
+    }
+
+    fn ambient(&self, account: &str) -> Source {
+        Source::Ambient {
+            account: account.to_owned(),
+            provider: self.ambient.clone(),
+        }
+    }
+
+    fn account(&self, name: &str) -> Result<Arc<Account>, CallError> {
+        self.directory.account(name).ok_or_else(|| {
+            let message = "it does not exist any more";
+            let resource = format!("Account {name}");
+            CallError::new(
+                "resolve assumeRole.via",
+                resource,
+                CallErrorKind::Invalid,
+                message,
+            )
+        })
+    }
+
+    /// Checks the Accounts that this one goes through, and takes down their state.
+    fn origin(&self, account: &Account) -> Result<Origin, CallError> {
+        let behind = credentials::via(account, &*self.directory)?;
+        let state = |account: &Account| (account.metadata.uid.clone(), account.metadata.generation);
+        let behind = behind.iter().map(|account| state(account));
+        Ok(Origin(
+            std::iter::once(state(account)).chain(behind).collect(),
+        ))
+    }
+
+    fn verified(&self, account: &Account, region: &str, session: Arc<Session>) -> Arc<Verified> {
+        Arc::new(Verified::new(
+            session,
+            &account.name_any(),
+            &account.spec.account_id,
+            self.sdk(account, region),
+        ))
+    }
+
+    fn budget(&self, account: &Account, region: &str) -> Arc<Budget> {
+        let key = (account.spec.account_id.clone(), region.to_owned());
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(budgets.entry(key).or_default())
+    }
+}
+
+#[async_trait]
+impl Cloud for AwsCloud {
+    async fn identity(&self, account: &Account) -> Result<Identity, CallError> {
+        let session = self.session(account, None)?;
+        let credentials = session.renewed().await?;
+        let sdk = self.sdk(account, &first_region(account)?.name);
+        credentials::identity(&account.name_any(), &sdk, &credentials)
+            .await
+            .inspect_err(|error| session.note(error))
+    }
+
+    async fn functions(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Functions>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: Some(permissions.clone()),
+        };
+        let client = self
+            .functions
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let session = self.session(account, Some((listed, permissions)))?;
+                Ok(Arc::new(LambdaFunctions::new(
+                    &account.name_any(),
+                    &self.sdk(account, region),
+                    self.verified(account, region, session),
+                    self.budget(account, region),
+                    self.downloads.clone(),
+                )))
+            })?;
+        client.verified().credentials().await?;
+        Ok(client)
+    }
+
+    async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: None,
+        };
+        let client = self
+            .stores
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let session = self.session(account, None)?;
+                Ok(Arc::new(S3Store::new(
+                    &self.sdk(account, region),
+                    self.verified(account, region, session),
+                    &listed.artifact_bucket,
+                    &account.spec.account_id,
+                    account.spec.endpoint_url.is_some(),
+                )))
+            })?;
+        client.verified().credentials().await?;
+        Ok(client)
+    }
+}
+
+fn first_region(account: &Account) -> Result<&AccountRegion, CallError> {
+    account
+        .spec
+        .regions
+        .first()
+        .ok_or_else(|| no_region(account, "any"))
+}
+
+fn listed_region<'a>(account: &'a Account, name: &str) -> Result<&'a AccountRegion, CallError> {
+    let mut regions = account.spec.regions.iter();
+    regions
+        .find(|region| region.name == name)
+        .ok_or_else(|| no_region(account, name))
+}
+
+fn no_region(account: &Account, name: &str) -> CallError {
+    CallError::new(
+        "use region",
+        format!("{name} of Account {}", account.name_any()),
+        CallErrorKind::Invalid,
+        "the Account does not list it: add it with its artifact bucket to spec.regions",
+    )
+}
+
+/// The SDK's defaults, with our HTTP client, timeouts and attempts. Sessions are kept by us.
+async fn load() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(
+            tls::rustls_provider::CryptoMode::AwsLc,
+        ))
+        .build_https();
+    // Without this, the region is looked for at the instance's metadata service, where there may be
+    // none. It serves the pod's own credentials only: where they need one, it is in the environment.
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(Region::from_static("us-east-1"));
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .region(region)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
+        .identity_cache(IdentityCache::no_cache())
+        .load()
+        .await
+}
+
+/// Things that are made once and kept until the Accounts they come from change.
+struct Shared<T>(Mutex<HashMap<Key, (Origin, T)>>);
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    fn get(
+        &self,
+        directory: &dyn AccountDirectory,
+        key: Key,
+        origin: Origin,
+        make: impl FnOnce() -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = |kept: Option<&(Origin, T)>| match kept {
+            Some((of, thing)) if *of == origin => Some(thing.clone()),
+            _ => None,
+        };
+        if let Some(thing) = kept(lock().get(&key)) {
+            return Ok(thing);
+        }
+        // Not under the lock: a session may need another one.
+        let fresh = make()?;
+        let mut all = lock();
+        if let Some(thing) = kept(all.get(&key)) {
+            return Ok(thing);
+        }
+        all.retain(|other, (of, _)| {
+            if other.account == key.account {
+                *of == origin
+            } else {
+                directory.account(&other.account).is_some()
+            }
+        });
+        all.insert(key, (origin, fresh.clone()));
+        Ok(fresh)
+    }
+}

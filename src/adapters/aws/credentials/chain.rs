@@ -1,0 +1,147 @@
+//! The Accounts that one goes through to get into another.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+
+use crate::{
+    api::v1alpha1::Account,
+    ports::{CallError, CallErrorKind, cloud::AccountDirectory},
+};
+
+/// Roles assumed one after the other.
+const MOST_ROLES: usize = 4;
+
+/// The Accounts behind `assumeRole.via`, the nearest first; empty where there is none.
+pub(in super::super) fn via(
+    account: &Account,
+    directory: &dyn AccountDirectory,
+) -> Result<Vec<Arc<Account>>, CallError> {
+    let first = account.name_any();
+    let mut path = vec![first.clone()];
+    let mut behind: Vec<Arc<Account>> = Vec::new();
+    let refused = |message: String| {
+        let resource = format!("Account {first}");
+        Err(CallError::new(
+            "resolve assumeRole.via",
+            resource,
+            CallErrorKind::Invalid,
+            message,
+        ))
+    };
+    loop {
+        let from = behind.last().map_or(account, AsRef::as_ref);
+        let assumed = from.spec.credentials.assume_role.as_ref();
+        if assumed.is_some() && path.len() > MOST_ROLES {
+            let path = path.join(" → ");
+            return refused(format!(
+                "more than {MOST_ROLES} roles one after the other ({path}): shorten spec.credentials.assumeRole.via"
+            ));
+        }
+        let Some(name) = assumed.and_then(|role| role.via.clone()) else {
+            return Ok(behind);
+        };
+        let seen = path.contains(&name);
+        path.push(name.clone());
+        if seen {
+            let path = path.join(" → ");
+            return refused(format!(
+                "spec.credentials.assumeRole.via goes in a circle: {path}"
+            ));
+        }
+        let Some(next) = directory.account(&name) else {
+            let from = &path[path.len() - 2];
+            return refused(format!(
+                "Account {from} goes via Account {name}, which does not exist: create it or correct \
+                 spec.credentials.assumeRole.via"
+            ));
+        };
+        behind.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::v1alpha1::{AccountSpec, AssumeRole, Credentials};
+
+    struct Accounts(BTreeMap<String, Arc<Account>>);
+
+    impl AccountDirectory for Accounts {
+        fn account(&self, name: &str) -> Option<Arc<Account>> {
+            self.0.get(name).cloned()
+        }
+    }
+
+    /// Accounts with a role each, by name and the one they go via.
+    fn accounts(links: &[(&str, Option<&str>)]) -> Accounts {
+        let account = |name: &str, via: Option<&str>| {
+            let role = AssumeRole {
+                role_arn: "arn:aws:iam::222222222222:role/sluice".into(),
+                external_id: None,
+                via: via.map(str::to_owned),
+                session_tags: BTreeMap::new(),
+            };
+            let spec = AccountSpec {
+                account_id: "222222222222".into(),
+                regions: Vec::new(),
+                endpoint_url: None,
+                credentials: Credentials {
+                    assume_role: Some(role),
+                    ..Credentials::default()
+                },
+                grants: Vec::new(),
+            };
+            Arc::new(Account::new(name, spec))
+        };
+        let entries = links
+            .iter()
+            .map(|(name, via)| (name.to_string(), account(name, *via)));
+        Accounts(entries.collect())
+    }
+
+    fn chain(links: &[(&str, Option<&str>)], of: &str) -> Result<Vec<String>, String> {
+        let directory = accounts(links);
+        let account = directory.account(of).expect("listed");
+        via(&account, &directory)
+            .map(|behind| behind.iter().map(|account| account.name_any()).collect())
+            .map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_chain_ends_at_the_account_with_credentials_of_its_own() {
+        let links = [("prod", Some("dev")), ("dev", Some("hub")), ("hub", None)];
+        assert_eq!(chain(&links, "prod"), Ok(vec!["dev".into(), "hub".into()]));
+        assert_eq!(chain(&links, "hub"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_circle_is_shown() {
+        let links = [("a", Some("b")), ("b", Some("c")), ("c", Some("b"))];
+        let error = chain(&links, "a").expect_err("a circle");
+        assert!(error.ends_with("a → b → c → b"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_account_is_named_with_who_wants_it() {
+        let error = chain(&[("a", Some("b")), ("b", Some("c"))], "a").expect_err("no c");
+        assert!(error.starts_with("Account b goes via Account c"), "{error}");
+    }
+
+    #[test]
+    fn four_roles_are_the_most() {
+        let mut links = vec![
+            ("a", Some("b")),
+            ("b", Some("c")),
+            ("c", Some("d")),
+            ("d", None),
+        ];
+        assert_eq!(chain(&links, "a").map(|chain| chain.len()), Ok(3));
+        links[3] = ("d", Some("e"));
+        links.push(("e", None));
+        let error = chain(&links, "a").expect_err("five roles");
+        assert!(error.contains("a → b → c → d → e"), "{error}");
+    }
+}

@@ -1,0 +1,284 @@
+//! Where the credentials of an Account come from.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use aws_config::SdkConfig;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use aws_sdk_sts::types::Tag;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    super::errors::{Call, causes},
+    Session,
+};
+use crate::{
+    api::v1alpha1::{AssumeRole, WebIdentity},
+    ports::{CallError, CallErrorKind, secrets::Secrets},
+};
+
+/// What `CloudTrail` shows as the session's name.
+const SESSION_NAME: &str = "sluice";
+
+/// Keys of an access key's Secret.
+const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
+/// Where the credentials of an Account come from.
+///
+/// Roles are assumed for one hour, which is what AWS allows at most where one role assumes another.
+pub(in super::super) enum Source {
+    /// What the pod has.
+    Ambient {
+        account: String,
+        provider: Option<SharedCredentialsProvider>,
+    },
+    /// A Secret.
+    AccessKey {
+        account: String,
+        secrets: Arc<dyn Secrets>,
+        namespace: String,
+        name: String,
+    },
+    /// A role that trusts the cluster's tokens.
+    WebIdentity {
+        account: String,
+        role: WebIdentity,
+        policy: Option<String>,
+        secrets: Arc<dyn Secrets>,
+        sts: aws_sdk_sts::Client,
+    },
+    /// A role that trusts another session.
+    AssumeRole {
+        account: String,
+        role: AssumeRole,
+        policy: Option<String>,
+        /// Signed by `from`.
+        sts: aws_sdk_sts::Client,
+        from: Arc<Session>,
+    },
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, account) = match self {
+            Self::Ambient { account, .. } => ("Ambient", account),
+            Self::AccessKey { account, .. } => ("AccessKey", account),
+            Self::WebIdentity { account, .. } => ("WebIdentity", account),
+            Self::AssumeRole { account, .. } => ("AssumeRole", account),
+        };
+        f.debug_tuple(kind).field(account).finish()
+    }
+}
+
+impl Source {
+    /// Gets new credentials.
+    pub(super) async fn load(&self) -> Result<Credentials, CallError> {
+        match self {
+            Self::Ambient { account, provider } => ambient(account, provider.as_ref()).await,
+            Self::AccessKey {
+                account,
+                secrets,
+                namespace,
+                name,
+            } => access_key(account, secrets.as_ref(), namespace, name).await,
+            Self::WebIdentity {
+                account,
+                role,
+                policy,
+                secrets,
+                sts,
+            } => {
+                let token = secrets.identity_token(&role.audience).await?;
+                web_identity(account, role, policy.clone(), &token, sts).await
+            }
+            Self::AssumeRole {
+                account,
+                role,
+                policy,
+                sts,
+                from,
+            } => {
+                let assumed = assume_role(account, role, policy.clone(), sts).await;
+                assumed.inspect_err(|error| from.note(error))
+            }
+        }
+    }
+}
+
+/// STS, asked as `credentials`, or as nobody.
+pub(in super::super) fn sts_client(
+    sts: &SdkConfig,
+    credentials: Option<SharedCredentialsProvider>,
+) -> aws_sdk_sts::Client {
+    let mut builder = sts.to_builder();
+    builder.set_credentials_provider(credentials);
+    aws_sdk_sts::Client::new(&builder.build())
+}
+
+async fn ambient(
+    account: &str,
+    provider: Option<&SharedCredentialsProvider>,
+) -> Result<Credentials, CallError> {
+    let refused = |why: String| {
+        CallError::new(
+            "find the pod's credentials",
+            format!("Account {account}"),
+            CallErrorKind::Unauthenticated,
+            format!(
+                "{why}: give the controller's ServiceAccount a role (IRSA or EKS Pod Identity), or \
+                 choose other credentials in the Account"
+            ),
+        )
+    };
+    let Some(provider) = provider else {
+        return Err(refused("the pod has none".to_owned()));
+    };
+    provider
+        .provide_credentials()
+        .await
+        .map_err(|error| refused(causes(&error)))
+}
+
+async fn access_key(
+    account: &str,
+    secrets: &dyn Secrets,
+    namespace: &str,
+    name: &str,
+) -> Result<Credentials, CallError> {
+    let values = secrets.get(namespace, name).await.map_err(|error| match error.kind {
+        CallErrorKind::NotFound => CallError {
+            message: format!(
+                "the Secret does not exist: create it with the keys {KEY_ID} and {SECRET_KEY}, or \
+                 choose other credentials in Account {account}"
+            ),
+            ..error
+        },
+        _ => error,
+    })?;
+    let value = |key: &str| {
+        let value = values.get(key).map(|value| value.expose_secret().trim());
+        value.filter(|value| !value.is_empty()).ok_or_else(|| {
+            CallError::new(
+                "get Secret",
+                format!("{namespace}/{name}"),
+                CallErrorKind::Unauthenticated,
+                format!("it has no key {key}, which Account {account} needs: add it"),
+            )
+        })
+    };
+    Ok(Credentials::new(
+        value(KEY_ID)?,
+        value(SECRET_KEY)?,
+        None,
+        None,
+        SESSION_NAME,
+    ))
+}
+
+async fn web_identity(
+    account: &str,
+    role: &WebIdentity,
+    policy: Option<String>,
+    token: &SecretString,
+    sts: &aws_sdk_sts::Client,
+) -> Result<Credentials, CallError> {
+    let call = role_call("sts:AssumeRoleWithWebIdentity", account, &role.role_arn);
+    let answer = sts
+        .assume_role_with_web_identity()
+        .role_arn(&role.role_arn)
+        .role_session_name(SESSION_NAME)
+        .web_identity_token(token.expose_secret())
+        .set_policy(policy)
+        .send()
+        .await
+        .map_err(|error| {
+            let hint = format!(
+                "the role's trust policy has to name the cluster's OIDC issuer, the audience {} and \
+                 the controller's ServiceAccount",
+                role.audience
+            );
+            let kinds = [CallErrorKind::Denied, CallErrorKind::Unauthenticated];
+            hinted(call.failed(&error), &kinds, &hint)
+        })?;
+    credentials(&call, answer.credentials)
+}
+
+async fn assume_role(
+    account: &str,
+    role: &AssumeRole,
+    policy: Option<String>,
+    sts: &aws_sdk_sts::Client,
+) -> Result<Credentials, CallError> {
+    let call = role_call("sts:AssumeRole", account, &role.role_arn);
+    let tags = role
+        .session_tags
+        .iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| call.error(CallErrorKind::Invalid, causes(&error)))?;
+    let answer = sts
+        .assume_role()
+        .role_arn(&role.role_arn)
+        .role_session_name(SESSION_NAME)
+        .set_external_id(role.external_id.clone())
+        .set_policy(policy)
+        .set_tags((!tags.is_empty()).then_some(tags))
+        .send()
+        .await
+        .map_err(|error| {
+            hinted(
+                call.failed(&error),
+                &[CallErrorKind::Denied],
+                &trust_hint(role),
+            )
+        })?;
+    credentials(&call, answer.credentials)
+}
+
+fn role_call(operation: &'static str, account: &str, role_arn: &str) -> Call {
+    Call::read(operation, format!("{role_arn} (Account {account})"))
+}
+
+/// What to look at where a role may not be assumed. The external id itself is not repeated: it is
+/// in the Account, which fewer people may read than messages.
+fn trust_hint(role: &AssumeRole) -> String {
+    let external_id = match role.external_id {
+        Some(_) => "expect the external id that the Account states",
+        None => "expect no external id, the Account stating none",
+    };
+    let tags = if role.session_tags.is_empty() {
+        ""
+    } else {
+        ", and sts:TagSession has to be allowed beside sts:AssumeRole"
+    };
+    format!("the role's trust policy has to name that user or role and {external_id}{tags}")
+}
+
+fn hinted(error: CallError, on: &[CallErrorKind], hint: &str) -> CallError {
+    if !on.contains(&error.kind) {
+        return error;
+    }
+    CallError {
+        message: format!("{}: {hint}", error.message),
+        ..error
+    }
+}
+
+fn credentials(
+    call: &Call,
+    answer: Option<aws_sdk_sts::types::Credentials>,
+) -> Result<Credentials, CallError> {
+    let answer = answer.ok_or_else(|| call.unusable("the answer carries no credentials"))?;
+    let expiry =
+        SystemTime::try_from(answer.expiration).map_err(|error| call.unusable(causes(&error)))?;
+    Ok(Credentials::new(
+        answer.access_key_id,
+        answer.secret_access_key,
+        Some(answer.session_token),
+        Some(expiry),
+        SESSION_NAME,
+    ))
+}

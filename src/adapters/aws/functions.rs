@@ -1,0 +1,478 @@
+//! [`Functions`] over the SDK.
+//!
+//! Reads are repeated by the SDK; writes and invocations are sent once. `GetFunction` is the one
+//! read for functions and versions, because AWS allows far more of it than of its siblings.
+
+mod convert;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_lambda::{
+    Client,
+    config::{Builder, StalledStreamProtectionConfig},
+    error::SdkError,
+    operation::get_function::GetFunctionOutput,
+    primitives::Blob,
+    types::{FunctionCode, PackageType, Runtime},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use futures::TryStreamExt as _;
+
+use super::{
+    CONNECT_TIMEOUT,
+    body::exactly,
+    budget::Budget,
+    credentials::Verified,
+    errors::{Call, causes},
+};
+use crate::{
+    domain::{
+        digest::Sha256,
+        function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation},
+    },
+    ports::{CallError, CallErrorKind, functions::Functions, store::ByteStream},
+};
+
+/// Lambda in one account and region.
+pub(super) struct LambdaFunctions {
+    /// For messages: the Account and the region.
+    place: String,
+    reads: Client,
+    writes: Client,
+    invocations: Client,
+    verified: Arc<Verified>,
+    budget: Arc<Budget>,
+    downloads: reqwest::Client,
+}
+
+impl LambdaFunctions {
+    pub(super) fn new(
+        account: &str,
+        sdk: &SdkConfig,
+        verified: Arc<Verified>,
+        budget: Arc<Budget>,
+        downloads: reqwest::Client,
+    ) -> Self {
+        let region = sdk.region().map(ToString::to_string).unwrap_or_default();
+        let provider: Arc<dyn ProvideCredentials> = verified.clone();
+        let provider = SharedCredentialsProvider::new(provider);
+        let builder = || Builder::from(sdk).credentials_provider(provider.clone());
+        let once = || builder().retry_config(RetryConfig::disabled());
+        // A function may think for a quarter of an hour before its first byte.
+        let patient = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .disable_operation_timeout()
+            .build();
+        let invocations = once()
+            .timeout_config(patient)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        Self {
+            place: format!("Account {account}, {region}"),
+            reads: Client::from_conf(builder().build()),
+            writes: Client::from_conf(once().build()),
+            invocations: Client::from_conf(invocations.build()),
+            verified,
+            budget,
+            downloads,
+        }
+    }
+
+    pub(super) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    fn read(&self, operation: &'static str, thing: &str) -> Call {
+        Call::read(operation, format!("{thing} ({})", self.place))
+    }
+
+    fn write(&self, operation: &'static str, thing: &str) -> Call {
+        Call::write(operation, format!("{thing} ({})", self.place))
+    }
+
+    fn failed<E>(&self, call: &Call, error: &SdkError<E, HttpResponse>) -> CallError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.verified.noted(call.failed(error))
+    }
+
+    /// `GetFunction`; `None` where there is no such function or version.
+    async fn fetch(
+        &self,
+        call: &Call,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<GetFunctionOutput>, CallError> {
+        self.budget.get_function(call).await?;
+        let answer = self
+            .reads
+            .get_function()
+            .function_name(name)
+            .set_qualifier(version.map(str::to_owned))
+            .send()
+            .await;
+        none_if_missing(answer.map_err(|error| self.failed(call, &error)))
+    }
+}
+
+/// A missing thing is an answer, not a failure.
+fn none_if_missing<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Ok(thing) => Ok(Some(thing)),
+        Err(error) if error.kind == CallErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[async_trait]
+impl Functions for LambdaFunctions {
+    async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<Function>, CallError> {
+        let call = self.read("lambda:GetFunction", &qualified(name, version));
+        let Some(answer) = self.fetch(&call, name, version).await? else {
+            return Ok(None);
+        };
+        let tags = answer.tags.unwrap_or_default().into_iter().collect();
+        let configuration = convert::present(&call, answer.configuration)?;
+        convert::function(&call, configuration, tags).map(Some)
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        architecture: &str,
+        code: &CodeLocation,
+        configuration: &FunctionConfiguration,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Function, CallError> {
+        let call = self.write("lambda:CreateFunction", name);
+        let package = FunctionCode::builder()
+            .s3_bucket(&code.bucket)
+            .s3_key(&code.key)
+            .s3_object_version(&code.version_id)
+            .build();
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .create_function()
+            .function_name(name)
+            .package_type(PackageType::Zip)
+            .code(package)
+            .architectures(architecture.into())
+            .runtime(Runtime::from(configuration.runtime.as_str()))
+            .handler(&configuration.handler)
+            .role(&configuration.role)
+            .memory_size(configuration.memory_size)
+            .timeout(configuration.timeout)
+            .environment(convert::environment(&configuration.environment))
+            .description(&configuration.description)
+            .set_tags(Some(tags.clone().into_iter().collect()))
+            .publish(false)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::function(&call, convert::from_create(answer), tags.clone())
+    }
+
+    async fn update_code(
+        &self,
+        name: &str,
+        architecture: &str,
+        code: &CodeLocation,
+        revision_id: &str,
+    ) -> Result<Function, CallError> {
+        let call = self.write("lambda:UpdateFunctionCode", name);
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .update_function_code()
+            .function_name(name)
+            .s3_bucket(&code.bucket)
+            .s3_key(&code.key)
+            .s3_object_version(&code.version_id)
+            .architectures(architecture.into())
+            .revision_id(revision_id)
+            .publish(false)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::function(&call, convert::from_update_code(answer), BTreeMap::new())
+    }
+
+    async fn update_configuration(
+        &self,
+        name: &str,
+        configuration: &FunctionConfiguration,
+        revision_id: &str,
+    ) -> Result<Function, CallError> {
+        let call = self.write("lambda:UpdateFunctionConfiguration", name);
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .update_function_configuration()
+            .function_name(name)
+            .runtime(Runtime::from(configuration.runtime.as_str()))
+            .handler(&configuration.handler)
+            .role(&configuration.role)
+            .memory_size(configuration.memory_size)
+            .timeout(configuration.timeout)
+            .environment(convert::environment(&configuration.environment))
+            .description(&configuration.description)
+            .revision_id(revision_id)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::function(
+            &call,
+            convert::from_update_configuration(answer),
+            BTreeMap::new(),
+        )
+    }
+
+    async fn set_tags(
+        &self,
+        arn: &str,
+        current: &BTreeMap<String, String>,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<(), CallError> {
+        let set: Vec<_> = wanted
+            .iter()
+            .filter(|(key, value)| current.get(*key) != Some(*value))
+            .collect();
+        if !set.is_empty() {
+            let call = self.write("lambda:TagResource", arn);
+            self.budget.control(&call).await?;
+            let tags = set
+                .into_iter()
+                .map(|(key, value)| (key.clone(), value.clone()));
+            self.writes
+                .tag_resource()
+                .resource(arn)
+                .set_tags(Some(tags.collect()))
+                .send()
+                .await
+                .map_err(|error| self.failed(&call, &error))?;
+        }
+        let removed: Vec<_> = current
+            .keys()
+            .filter(|key| !wanted.contains_key(*key))
+            .cloned()
+            .collect();
+        if !removed.is_empty() {
+            let call = self.write("lambda:UntagResource", arn);
+            self.budget.control(&call).await?;
+            self.writes
+                .untag_resource()
+                .resource(arn)
+                .set_tag_keys(Some(removed))
+                .send()
+                .await
+                .map_err(|error| self.failed(&call, &error))?;
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        name: &str,
+        code_sha256: &Sha256,
+        revision_id: &str,
+        description: &str,
+    ) -> Result<Function, CallError> {
+        let call = self.write("lambda:PublishVersion", name);
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .publish_version()
+            .function_name(name)
+            .code_sha256(code_sha256.to_base64())
+            .revision_id(revision_id)
+            .description(description)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::function(&call, convert::from_publish(answer), BTreeMap::new())
+    }
+
+    async fn package(&self, name: &str) -> Result<(u64, ByteStream), CallError> {
+        let call = self.read("lambda:GetFunction", name);
+        let Some(answer) = self.fetch(&call, name, None).await? else {
+            return Err(call.error(CallErrorKind::NotFound, "there is no such function"));
+        };
+        let location = answer.code.and_then(|code| code.location).ok_or_else(|| {
+            let message = "its package can't be downloaded: the answer has no Code.Location";
+            call.error(CallErrorKind::Invalid, message)
+        })?;
+        self.download(name, &location).await
+    }
+
+    async fn delete(&self, name: &str, version: Option<&str>) -> Result<(), CallError> {
+        let call = self.write("lambda:DeleteFunction", &qualified(name, version));
+        if version == Some(convert::LATEST) {
+            let message = "$LATEST can't be deleted by itself; name a version or none";
+            return Err(call.error(CallErrorKind::Invalid, message));
+        }
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .delete_function()
+            .function_name(name)
+            .set_qualifier(version.map(str::to_owned))
+            .send()
+            .await;
+        none_if_missing(answer.map_err(|error| self.failed(&call, &error))).map(drop)
+    }
+
+    async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError> {
+        let call = self.read("lambda:GetAlias", &qualified(name, Some(alias)));
+        self.budget.control(&call).await?;
+        let answer = self
+            .reads
+            .get_alias()
+            .function_name(name)
+            .name(alias)
+            .send()
+            .await;
+        let answer = none_if_missing(answer.map_err(|error| self.failed(&call, &error)))?;
+        answer
+            .map(|answer| convert::alias(&call, convert::from_get_alias(answer)))
+            .transpose()
+    }
+
+    async fn create_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        to: &AliasTarget,
+    ) -> Result<Alias, CallError> {
+        let call = self.write("lambda:CreateAlias", &qualified(name, Some(alias)));
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .create_alias()
+            .function_name(name)
+            .name(alias)
+            .function_version(&to.version)
+            .description(&to.description)
+            .routing_config(convert::routing(&to.weights))
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::alias(&call, convert::from_create_alias(answer))
+    }
+
+    async fn update_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        to: &AliasTarget,
+        revision_id: &str,
+    ) -> Result<Alias, CallError> {
+        let call = self.write("lambda:UpdateAlias", &qualified(name, Some(alias)));
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .update_alias()
+            .function_name(name)
+            .name(alias)
+            .function_version(&to.version)
+            .description(&to.description)
+            .routing_config(convert::routing(&to.weights))
+            .revision_id(revision_id)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        convert::alias(&call, convert::from_update_alias(answer))
+    }
+
+    async fn delete_alias(&self, name: &str, alias: &str) -> Result<(), CallError> {
+        let call = self.write("lambda:DeleteAlias", &qualified(name, Some(alias)));
+        self.budget.control(&call).await?;
+        let answer = self
+            .writes
+            .delete_alias()
+            .function_name(name)
+            .name(alias)
+            .send()
+            .await;
+        none_if_missing(answer.map_err(|error| self.failed(&call, &error))).map(drop)
+    }
+
+    async fn invoke(
+        &self,
+        name: &str,
+        qualifier: &str,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Invocation, CallError> {
+        let call = self.write("lambda:Invoke", &qualified(name, Some(qualifier)));
+        let sent = self
+            .invocations
+            .invoke()
+            .function_name(name)
+            .qualifier(qualifier)
+            .payload(Blob::new(payload))
+            .send();
+        let answer = tokio::time::timeout(timeout, sent)
+            .await
+            .map_err(|_| {
+                let message = format!("no answer within {} s", timeout.as_secs_f32());
+                call.error(CallErrorKind::Unknown, message)
+            })?
+            .map_err(|error| self.failed(&call, &error))?;
+        Ok(Invocation {
+            executed_version: answer.executed_version,
+            function_error: answer.function_error,
+            payload: answer
+                .payload
+                .map(Blob::into_inner)
+                .unwrap_or_default()
+                .into(),
+        })
+    }
+}
+
+impl LambdaFunctions {
+    /// The address is a secret for as long as it is valid: it reaches no message.
+    async fn download(&self, name: &str, location: &str) -> Result<(u64, ByteStream), CallError> {
+        let call = self.read("download the package of", name);
+        let unavailable = |error: reqwest::Error| {
+            call.error(CallErrorKind::Unavailable, causes(&error.without_url()))
+        };
+        let answer = self
+            .downloads
+            .get(location)
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let kind = if status.is_server_error() {
+                CallErrorKind::Unavailable
+            } else {
+                CallErrorKind::Denied
+            };
+            return Err(call.error(kind, format!("status {}", status.as_u16())));
+        }
+        let size = answer.content_length().ok_or_else(|| {
+            call.error(
+                CallErrorKind::Corrupt,
+                "the answer does not say how long it is",
+            )
+        })?;
+        let pieces = answer
+            .bytes_stream()
+            .map_err(|error| causes(&error.without_url()));
+        Ok((size, exactly(call, size, pieces)))
+    }
+}
+
+fn qualified(name: &str, qualifier: Option<&str>) -> String {
+    qualifier.map_or_else(
+        || name.to_owned(),
+        |qualifier| format!("{name}:{qualifier}"),
+    )
+}

@@ -1,0 +1,253 @@
+//! The session policy: what a session in an account may do at most, from a namespace's grants.
+//!
+//! It is a second fence behind the check of the plan, and coarser: a policy can't tie a role to a
+//! function, so it allows the roles of all grants for the functions of all grants. AWS takes at most
+//! 2,048 characters; where the patterns need more, those with the longest common beginning are
+//! joined into one that covers both (`shop-api-*` and `shop-web` into `shop-*`) until it fits. Such
+//! a policy still holds the session to this account, this region and these kinds of calls; the exact
+//! patterns remain with the check of the plan.
+
+use serde_json::{Value, json};
+
+use crate::domain::grants::{Permissions, matches};
+
+/// What AWS takes as a session policy.
+const MOST_CHARACTERS: usize = 2048;
+
+/// What the control plane of a function takes.
+const FUNCTION_ACTIONS: [&str; 14] = [
+    "lambda:CreateAlias",
+    "lambda:CreateFunction",
+    "lambda:DeleteAlias",
+    "lambda:DeleteFunction",
+    "lambda:GetAlias",
+    "lambda:GetFunction",
+    "lambda:InvokeFunction",
+    "lambda:ListTags",
+    "lambda:PublishVersion",
+    "lambda:TagResource",
+    "lambda:UntagResource",
+    "lambda:UpdateAlias",
+    "lambda:UpdateFunctionCode",
+    "lambda:UpdateFunctionConfiguration",
+];
+
+/// Where a session is to act.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub(super) partition: &'a str,
+    pub(super) account_id: &'a str,
+    pub(super) region: &'a str,
+    pub(super) artifact_bucket: &'a str,
+}
+
+/// The policy as JSON, at most [`MOST_CHARACTERS`] long.
+pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> String {
+    let all = |patterns: fn(&crate::domain::grants::Allowed) -> &Vec<String>| {
+        permissions.grants.iter().flat_map(patterns).cloned()
+    };
+    let mut functions = Patterns::new(all(|grant| &grant.functions), "_-");
+    let mut roles = Patterns::new(all(|grant| &grant.roles), "_+=,.@-/");
+    loop {
+        let policy = document(place, &functions.0, &roles.0).to_string();
+        let longer = if functions.size() >= roles.size() {
+            &mut functions
+        } else {
+            &mut roles
+        };
+        if policy.len() <= MOST_CHARACTERS || !longer.join() {
+            return policy;
+        }
+    }
+}
+
+fn document(place: Place<'_>, functions: &[String], roles: &[String]) -> Value {
+    let Place {
+        partition,
+        account_id,
+        region,
+        artifact_bucket,
+    } = place;
+    let mut statements = vec![
+        // Lambda fetches a package with the rights of whoever names it.
+        json!({
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": format!("arn:{partition}:s3:::{artifact_bucket}/*"),
+        }),
+        // Buckets and functions may be encrypted with keys of the account's own.
+        json!({
+            "Effect": "Allow",
+            "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt"],
+            "Resource": "*",
+            "Condition": { "StringLike": {
+                "kms:ViaService": [format!("lambda.{region}.*"), format!("s3.{region}.*")],
+            } },
+        }),
+    ];
+    if !functions.is_empty() {
+        let arn =
+            |name: &String| format!("arn:{partition}:lambda:{region}:{account_id}:function:{name}");
+        let qualified = functions
+            .iter()
+            .filter(|pattern| !pattern.ends_with('*'))
+            .map(|pattern| format!("{}:*", arn(pattern)));
+        let resources: Vec<String> = functions.iter().map(arn).chain(qualified).collect();
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": FUNCTION_ACTIONS,
+            "Resource": resources,
+        }));
+    }
+    if !roles.is_empty() {
+        let arn = |name: &String| format!("arn:{partition}:iam::{account_id}:role/{name}");
+        let resources: Vec<String> = roles.iter().map(arn).collect();
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": resources,
+            "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
+        }));
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Patterns in order, none of which another one covers.
+struct Patterns(Vec<String>);
+
+impl Patterns {
+    /// A pattern with a character that no such name has matches nothing, but `?` and `$` would mean
+    /// something to IAM: it is left out.
+    fn new(patterns: impl Iterator<Item = String>, punctuation: &str) -> Self {
+        let possible = |pattern: &String| {
+            let fits = |c: char| c == '*' || c.is_ascii_alphanumeric() || punctuation.contains(c);
+            !pattern.is_empty() && pattern.chars().all(fits)
+        };
+        let mut patterns = Self(patterns.filter(possible).collect());
+        patterns.reduce();
+        patterns
+    }
+
+    fn size(&self) -> usize {
+        self.0.iter().map(String::len).sum()
+    }
+
+    fn reduce(&mut self) {
+        self.0.sort();
+        self.0.dedup();
+        let all = self.0.clone();
+        // A `*` in the text is matched by a `*` in the pattern only, so that "matches" is "covers".
+        self.0.retain(|one| {
+            !all.iter().any(|other| {
+                other != one && matches(other, one) && !(matches(one, other) && one < other)
+            })
+        });
+    }
+
+    /// Joins the two neighbours that begin alike for longest; false where there is only one left.
+    fn join(&mut self) -> bool {
+        let common = |a: &str, b: &str| {
+            a.bytes()
+                .zip(b.bytes())
+                .take_while(|(a, b)| a == b && *a != b'*')
+                .count()
+        };
+        let best = self
+            .0
+            .windows(2)
+            .map(|pair| pair[0][..common(&pair[0], &pair[1])].to_owned())
+            .enumerate()
+            .max_by_key(|(_, beginning)| beginning.len());
+        let Some((at, beginning)) = best else {
+            return false;
+        };
+        self.0.splice(at..at + 2, [format!("{beginning}*")]);
+        self.reduce();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::grants::Allowed;
+
+    const PLACE: Place<'static> = Place {
+        partition: "aws",
+        account_id: "222222222222",
+        region: "eu-west-1",
+        artifact_bucket: "artifacts-dev",
+    };
+
+    fn permissions(functions: &[&str], roles: &[&str]) -> Permissions {
+        let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
+        Permissions {
+            grants: vec![Allowed {
+                functions: owned(functions),
+                roles: owned(roles),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_policy_names_functions_with_their_versions_and_aliases_roles_and_the_bucket() {
+        let text = session_policy(
+            PLACE,
+            &permissions(&["checkout-*", "pay"], &["team/lambda-*"]),
+        );
+        let policy: Value = serde_json::from_str(&text).expect("JSON");
+        insta::assert_json_snapshot!(policy, @"");
+    }
+
+    #[test]
+    fn without_grants_no_function_and_no_role_is_allowed() {
+        let text = session_policy(PLACE, &Permissions::default());
+        assert!(
+            !text.contains("lambda:") && !text.contains("iam:"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn covered_and_impossible_patterns_are_left_out() {
+        let patterns = [
+            "shop-*", "shop-api", "shop-a*", "shop-*", "shop-?", "${aws:x}", "pay",
+        ];
+        let patterns = Patterns::new(patterns.into_iter().map(str::to_owned), "_-");
+        assert_eq!(patterns.0, ["pay", "shop-*"]);
+        let equal = ["a**", "a*", "a***"].into_iter().map(str::to_owned);
+        assert_eq!(Patterns::new(equal, "_-").0.len(), 1);
+    }
+
+    #[test]
+    fn too_many_patterns_are_joined_until_the_policy_fits() {
+        let names: Vec<String> = (0..60)
+            .map(|n| format!("shop-{}-function-{n}", n % 3))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let text = session_policy(PLACE, &permissions(&names, &["lambda-exec"]));
+        assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
+        assert!(text.contains("function:shop-"), "{text}");
+        assert!(text.contains("role/lambda-exec"), "{text}");
+    }
+
+    proptest! {
+        /// Whatever is joined, nothing that the grants allow is refused.
+        #[test]
+        fn joining_only_widens(
+            names in proptest::collection::vec("[a-c]{1,4}[*]?[a-c]{0,3}", 1..12),
+            times in 0..12_usize,
+        ) {
+            let mut patterns = Patterns::new(names.iter().cloned(), "_-");
+            for _ in 0..times {
+                patterns.join();
+            }
+            for name in &names {
+                prop_assert!(patterns.0.iter().any(|pattern| matches(pattern, name)), "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! [`Store`] over the SDK.
+//!
+//! Every call states the bucket's owner, so that a bucket that somebody else made under the name is
+//! never read or written. All calls are repeated by the SDK: a repeated write makes at most one more
+//! version, and nobody looks at one that is not pinned.
+
+mod checks;
+mod upload;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::{
+    Client, config::Builder, error::SdkError, operation::get_object::GetObjectOutput,
+    types::ChecksumAlgorithm,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use super::{
+    CONNECT_TIMEOUT,
+    body::{exactly, pieces},
+    credentials::Verified,
+    errors::Call,
+};
+use crate::ports::{
+    CallError, CallErrorKind,
+    store::{ByteStream, Store, StoredObject},
+};
+
+/// How long one attempt takes at most: 8 MiB at 140 kB a second.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Computed by the SDK while sending, checked by S3.
+const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc32;
+
+/// The artifact bucket of one account and region.
+#[derive(Clone)]
+pub(super) struct S3Store {
+    client: Client,
+    bucket: String,
+    owner: String,
+    verified: Arc<Verified>,
+}
+
+impl S3Store {
+    /// `own_endpoint`: S3 answers elsewhere than at `<bucket>.s3.<region>`, where the bucket can't be
+    /// part of the host's name.
+    pub(super) fn new(
+        sdk: &SdkConfig,
+        verified: Arc<Verified>,
+        bucket: &str,
+        owner: &str,
+        own_endpoint: bool,
+    ) -> Self {
+        let provider: Arc<dyn ProvideCredentials> = verified.clone();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .disable_operation_timeout()
+            .build();
+        let config = Builder::from(sdk)
+            .credentials_provider(SharedCredentialsProvider::new(provider))
+            .timeout_config(timeouts)
+            .force_path_style(own_endpoint)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            bucket: bucket.to_owned(),
+            owner: owner.to_owned(),
+            verified,
+        }
+    }
+
+    pub(super) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    fn read(&self, operation: &'static str, key: &str) -> Call {
+        Call::read(operation, format!("s3://{}/{key}", self.bucket))
+    }
+
+    fn write(&self, operation: &'static str, key: &str) -> Call {
+        Call::write(operation, format!("s3://{}/{key}", self.bucket))
+    }
+
+    fn failed<E>(&self, call: &Call, error: &SdkError<E, HttpResponse>) -> CallError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.verified.noted(call.failed(error))
+    }
+
+    async fn fetch(
+        &self,
+        call: &Call,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<GetObjectOutput, CallError> {
+        self.client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_version_id(version_id.map(str::to_owned))
+            .expected_bucket_owner(&self.owner)
+            .send()
+            .await
+            .map_err(|error| self.failed(call, &error))
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<StoredObject>, CallError> {
+        let call = self.read("s3:HeadObject", key);
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.kind == CallErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(StoredObject {
+            version_id: version_id(&call, answer.version_id)?,
+            size: size(&call, answer.content_length)?,
+            metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
+        }))
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+        limit: u64,
+    ) -> Result<Option<Bytes>, CallError> {
+        let call = self.read("s3:GetObject", key);
+        let answer = match self.fetch(&call, key, version_id).await {
+            Ok(answer) => answer,
+            Err(error) if is_missing_object(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size = size(&call, answer.content_length)?;
+        if size > limit {
+            let message =
+                format!("it has {size} bytes, more than the {limit} that are read at most");
+            return Err(call.error(CallErrorKind::TooLarge, message));
+        }
+        let mut body = exactly(call, size, pieces(answer.body));
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        while let Some(piece) = body.next().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    async fn open(&self, key: &str, version_id: &str) -> Result<(u64, ByteStream), CallError> {
+        let call = self.read("s3:GetObject", key);
+        let answer = self.fetch(&call, key, Some(version_id)).await?;
+        let size = size(&call, answer.content_length)?;
+        Ok((size, exactly(call, size, pieces(answer.body))))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<String, CallError> {
+        let call = self.write("s3:PutObject", key);
+        let answer = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .set_metadata(Some(metadata.clone().into_iter().collect()))
+            .checksum_algorithm(CHECKSUM)
+            .body(bytes.into())
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error))?;
+        version_id(&call, answer.version_id)
+    }
+
+    async fn upload(
+        &self,
+        key: &str,
+        body: ByteStream,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<String, CallError> {
+        upload::upload(self, key, body, metadata).await
+    }
+
+    async fn delete(&self, key: &str, version_id: &str) -> Result<(), CallError> {
+        let call = self.write("s3:DeleteObject", key);
+        let answer = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .version_id(version_id)
+            .expected_bucket_owner(&self.owner)
+            .send()
+            .await
+            .map_err(|error| self.failed(&call, &error));
+        match answer {
+            Err(error) if !is_missing_object(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn problems(&self, account_id: &str, region: &str) -> Result<Vec<String>, CallError> {
+        checks::problems(self, account_id, region).await
+    }
+}
+
+/// A missing bucket is a failure; a missing object is an answer.
+fn is_missing_object(error: &CallError) -> bool {
+    error.kind == CallErrorKind::NotFound && !error.message.contains("NoSuchBucket")
+}
+
+/// What pins the bytes.
+fn version_id(call: &Call, version_id: Option<String>) -> Result<String, CallError> {
+    // Suspended versioning says "null", which the next write replaces.
+    version_id.filter(|id| id != "null").ok_or_else(|| {
+        call.error(
+            CallErrorKind::Invalid,
+            "the object has no version id, so nothing pins its bytes: turn the bucket's versioning on",
+        )
+    })
+}
+
+fn size(call: &Call, length: Option<i64>) -> Result<u64, CallError> {
+    length
+        .and_then(|length| u64::try_from(length).ok())
+        .ok_or_else(|| call.unusable("the answer does not say how long the object is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspended_buckets_version_pins_nothing() {
+        let call = Call::write("s3:PutObject", "s3://b/k");
+        for id in [None, Some("null".to_owned())] {
+            let error = version_id(&call, id).expect_err("no pin");
+            assert!(error.message.contains("versioning"), "{error}");
+        }
+        assert_eq!(version_id(&call, Some("v1".into())), Ok("v1".to_owned()));
+    }
+}

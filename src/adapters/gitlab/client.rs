@@ -1,0 +1,254 @@
+//! GitLab's REST API as the port that the controllers know.
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    address::{file_path, segment},
+    download::download,
+    errors::Call,
+    http::{Http, Refused, SharedHttp},
+    wire,
+};
+use crate::{
+    domain::pipeline::{Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary},
+    ports::{
+        CallError, CallErrorKind,
+        gitlab::{Download, GitLab},
+    },
+};
+
+/// A pipeline of more pages of a hundred jobs than this is not read.
+const PAGES: usize = 50;
+
+/// One GitLab, with one token.
+pub struct Client {
+    http: SharedHttp,
+}
+
+impl Client {
+    pub(super) fn new(http: Http) -> Self {
+        Self {
+            http: SharedHttp::new(http),
+        }
+    }
+
+    /// Whether GitLab refused the token.
+    pub(super) fn token_refused(&self) -> bool {
+        self.http.token_refused()
+    }
+
+    async fn one<T>(&self, call: &Call, path: &str) -> Result<T, CallError>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        let page = self.http.get(call, path).await;
+        page.map(|page| page.content)
+            .map_err(|refused| refused.error)
+    }
+
+    /// `None` where it is not there, but the project is.
+    async fn optional<T>(&self, call: &Call, path: &str) -> Result<Option<T>, CallError>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        match self.http.get(call, path).await {
+            Ok(page) => Ok(Some(page.content)),
+            Err(Refused { absent: true, .. }) => Ok(None),
+            Err(refused) => Err(refused.error),
+        }
+    }
+
+    async fn all<T>(&self, call: &Call, path: String) -> Result<Vec<T>, CallError>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        let mut all = Vec::new();
+        let mut next = Some(path);
+        for _ in 0..PAGES {
+            let Some(path) = next else {
+                return Ok(all);
+            };
+            let page: super::http::Page<Vec<T>> =
+                (self.http.get(call, &path).await).map_err(|refused| refused.error)?;
+            all.extend(page.content);
+            next = page.next;
+        }
+        if next.is_none() {
+            return Ok(all);
+        }
+        Err(call.error(
+            CallErrorKind::TooLarge,
+            format!("more than the limit of {PAGES} pages of 100"),
+        ))
+    }
+}
+
+#[async_trait]
+impl GitLab for Client {
+    async fn standing(&self) -> Result<Standing, CallError> {
+        let call = self.http.call("GET /version", "the API");
+        let version: wire::Version = self.one(&call, "/version").await?;
+        let call = self.http.call("GET /user", "the token's user");
+        let user: wire::User = self.one(&call, "/user").await?;
+        let call = self
+            .http
+            .call("GET /personal_access_tokens/self", "the token");
+        // Tokens that are not access tokens have none of this, and fine-grained ones need a
+        // permission of its own for it: neither keeps anybody from reading.
+        let token: wire::Token = match self.one(&call, "/personal_access_tokens/self").await {
+            Ok(token) => token,
+            Err(error)
+                if matches!(
+                    error.kind,
+                    CallErrorKind::NotFound | CallErrorKind::Denied | CallErrorKind::Invalid
+                ) =>
+            {
+                wire::Token::default()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Standing {
+            version: version.version,
+            user: user.username,
+            scopes: token.scopes,
+            expires_at: token.expires_at,
+        })
+    }
+
+    async fn project(&self, project: &str) -> Result<Project, CallError> {
+        let call = self
+            .http
+            .call("GET /projects/:id", &format!("project {project}"));
+        let path = format!("/projects/{}", segment(project));
+        let wire: wire::Project = self.one(&call, &path).await?;
+        Ok(Project {
+            id: wire.id,
+            path: wire.path_with_namespace,
+        })
+    }
+
+    async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError> {
+        let thing = format!("ref {name} of project {project_id}");
+        let name = segment(name);
+        let call = self
+            .http
+            .call("GET /projects/:id/repository/branches/:branch", &thing);
+        let path = format!("/projects/{project_id}/repository/branches/{name}");
+        let mut found: Option<wire::GitRef> = self.optional(&call, &path).await?;
+        if found.is_none() {
+            let call = self
+                .http
+                .call("GET /projects/:id/repository/tags/:tag", &thing);
+            let path = format!("/projects/{project_id}/repository/tags/{name}");
+            found = self.optional(&call, &path).await?;
+        }
+        Ok(found.map(|found| RefState {
+            protected: found.protected.unwrap_or_default(),
+        }))
+    }
+
+    async fn pipelines(
+        &self,
+        project_id: i64,
+        query: &PipelineQuery,
+    ) -> Result<Vec<Pipeline>, CallError> {
+        let filter = match query {
+            PipelineQuery::Ref(name) => format!("ref={}", segment(name)),
+            PipelineQuery::Tags => "scope=tags".to_owned(),
+        };
+        let call = self.http.call(
+            "GET /projects/:id/pipelines",
+            &format!("project {project_id}"),
+        );
+        let path =
+            format!("/projects/{project_id}/pipelines?{filter}&order_by=id&sort=desc&per_page=20");
+        let wire: Vec<wire::Pipeline> = self.one(&call, &path).await?;
+        let mut pipelines: Vec<Pipeline> = wire.into_iter().map(Pipeline::from).collect();
+        pipelines.sort_by_key(|pipeline| std::cmp::Reverse(pipeline.id));
+        Ok(pipelines)
+    }
+
+    async fn pipeline_user(
+        &self,
+        project_id: i64,
+        pipeline_id: i64,
+    ) -> Result<Option<String>, CallError> {
+        let call = self.http.call(
+            "GET /projects/:id/pipelines/:id",
+            &format!("pipeline {pipeline_id} of project {project_id}"),
+        );
+        let path = format!("/projects/{project_id}/pipelines/{pipeline_id}");
+        let wire: wire::PipelineDetails = self.one(&call, &path).await?;
+        Ok(wire.user.map(|user| user.username))
+    }
+
+    async fn jobs(&self, project_id: i64, pipeline_id: i64) -> Result<Vec<Job>, CallError> {
+        let call = self.http.call(
+            "GET /projects/:id/pipelines/:id/jobs",
+            &format!("pipeline {pipeline_id} of project {project_id}"),
+        );
+        let path = format!("/projects/{project_id}/pipelines/{pipeline_id}/jobs?per_page=100");
+        let wire: Vec<wire::Job> = self.all(&call, path).await?;
+        let mut jobs: Vec<Job> = wire.into_iter().map(Job::from).collect();
+        // Lists shift while rows arrive: what moved to the next page is there twice.
+        jobs.sort_by_key(|job| job.id);
+        jobs.dedup_by_key(|job| job.id);
+        Ok(jobs)
+    }
+
+    async fn test_summary(
+        &self,
+        project_id: i64,
+        pipeline_id: i64,
+    ) -> Result<TestSummary, CallError> {
+        let call = self.http.call(
+            "GET /projects/:id/pipelines/:id/test_report_summary",
+            &format!("pipeline {pipeline_id} of project {project_id}"),
+        );
+        let path = format!("/projects/{project_id}/pipelines/{pipeline_id}/test_report_summary");
+        let wire: wire::TestReportSummary = self.one(&call, &path).await?;
+        Ok(wire.total.into())
+    }
+
+    async fn artifact(
+        &self,
+        project_id: i64,
+        job_id: i64,
+        path: Option<&str>,
+    ) -> Result<Download, CallError> {
+        let job = format!("job {job_id} of project {project_id}");
+        let (call, below) = match path {
+            None => (
+                self.http.call("GET /projects/:id/jobs/:id/artifacts", &job),
+                String::new(),
+            ),
+            Some(path) => {
+                let thing = format!("file {path} of {job}");
+                let call = self
+                    .http
+                    .call("GET /projects/:id/jobs/:id/artifacts/*path", &thing);
+                let encoded = file_path(path)
+                    .map_err(|problem| call.error(CallErrorKind::Invalid, problem))?;
+                (call, format!("/{encoded}"))
+            }
+        };
+        let address = format!("/projects/{project_id}/jobs/{job_id}/artifacts{below}");
+        let found = download(&self.http, &call, &address).await;
+        found.map_err(|mut error| {
+            if error.kind == CallErrorKind::NotFound {
+                error.message.push_str(match path {
+                    None => {
+                        ". The job has no artifacts archive: it expired, was erased, or the job \
+                         uploads none. Run the job again"
+                    }
+                    Some(_) => {
+                        ". The job's artifacts hold no such file, or they expired or were erased. \
+                         Look at artifacts:paths in .gitlab-ci.yml, or run the job again"
+                    }
+                });
+            }
+            error
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Downloads: bytes of unknown amount, from GitLab or from the storage it sends us to.
+//!
+//! Whether an instance serves artifacts itself or redirects to storage is its configuration. The
+//! address of the redirect is signed: a token beside it would be refused by S3, and would be given
+//! away to whoever serves there. So nothing of ours goes along.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use reqwest::{Response, StatusCode, header::LOCATION};
+use url::Url;
+
+use super::{
+    address::origin,
+    errors::{Call, causes},
+    http::{Http, text},
+};
+use crate::ports::{CallError, CallErrorKind, gitlab::Download, store::ByteStream};
+
+/// How long the first byte may take. GitLab may have to look for it in a large archive.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// How long a download may stand still.
+const STANDSTILL: Duration = Duration::from_mins(1);
+/// How many redirects are followed.
+const HOPS: usize = 3;
+
+/// Begins a download from a path of the API.
+pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Download, CallError> {
+    let mut at = http.address.of(path);
+    let mut response = in_time(call, http.send(call, path, None, None)).await?;
+    for _ in 0..HOPS {
+        if !response.status().is_redirection() {
+            break;
+        }
+        at = target(
+            call,
+            &at,
+            text(response.headers(), &LOCATION).unwrap_or_default(),
+        )?;
+        let request = http.client.get(at.clone()).send();
+        let sent = async { request.await.map_err(|error| call.no_answer(error)) };
+        response = in_time(call, sent).await?;
+        if !response.status().is_redirection() && response.status() != StatusCode::OK {
+            return Err(call.error(
+                CallErrorKind::Unavailable,
+                format!(
+                    "the storage at {} answered with status {}",
+                    origin(&at),
+                    response.status().as_u16()
+                ),
+            ));
+        }
+    }
+    if response.status().is_redirection() {
+        return Err(call.error(CallErrorKind::Unavailable, "redirected too often"));
+    }
+    if response.status() != StatusCode::OK {
+        return Err(http.refused(call, response).await.error);
+    }
+    let declared_size = response.content_length();
+    Ok(Download {
+        declared_size,
+        body: body(call.clone(), response, declared_size),
+    })
+}
+
+/// Where a download goes on.
+fn target(call: &Call, from: &Url, location: &str) -> Result<Url, CallError> {
+    let refuse = |message: String| call.error(CallErrorKind::Invalid, message);
+    let target = (from.join(location).ok())
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| refuse("redirected to an address that can't be read".to_owned()))?;
+    if from.scheme() == "https" && target.scheme() == "http" {
+        return Err(refuse(format!(
+            "redirected from https to http at {}, where anybody on the way could change the bytes: \
+             give GitLab's object storage an https endpoint, or turn on proxy_download",
+            origin(&target)
+        )));
+    }
+    Ok(target)
+}
+
+async fn in_time(
+    call: &Call,
+    request: impl Future<Output = Result<Response, CallError>>,
+) -> Result<Response, CallError> {
+    tokio::time::timeout(FIRST_BYTE, request)
+        .await
+        .unwrap_or_else(|_| {
+            let seconds = FIRST_BYTE.as_secs();
+            Err(call.error(
+                CallErrorKind::Unavailable,
+                format!("no first byte within {seconds} s"),
+            ))
+        })
+}
+
+fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
+    let of = declared.map_or_else(String::new, |declared| format!(" of {declared}"));
+    let state = Some((call, response, 0_u64));
+    stream::unfold(state, move |state| {
+        let of = of.clone();
+        async move {
+            let (call, mut response, received) = state?;
+            let error = match tokio::time::timeout(STANDSTILL, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => {
+                    let received = received + chunk.len() as u64;
+                    return Some((Ok(chunk), Some((call, response, received))));
+                }
+                Ok(Ok(None)) => return None,
+                Ok(Err(error)) => call.error(
+                    CallErrorKind::Corrupt,
+                    format!(
+                        "cut off after {received}{of} bytes: {}",
+                        causes(&error.without_url())
+                    ),
+                ),
+                Err(_) => call.error(
+                    CallErrorKind::Unavailable,
+                    format!(
+                        "stood still for {} s after {received}{of} bytes",
+                        STANDSTILL.as_secs()
+                    ),
+                ),
+            };
+            Some((Err(error), None))
+        }
+    })
+    .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+    use super::*;
+
+    #[test]
+    fn redirects_lead_to_the_web_and_never_from_https_to_http() {
+        let call = Call {
+            operation: "GET",
+            resource: String::new(),
+            token: String::new(),
+        };
+        let from = Url::parse("https://git.example.com/api/v4/x").unwrap();
+        let follow = |location| target(&call, &from, location).map(|url| url.to_string());
+        assert_eq!(
+            follow("https://s3.example.com/a?X-Amz-Signature=1").as_deref(),
+            Ok("https://s3.example.com/a?X-Amz-Signature=1")
+        );
+        assert_eq!(
+            follow("/storage/a").as_deref(),
+            Ok("https://git.example.com/storage/a")
+        );
+        for location in ["http://s3.example.com/a", "file:///etc/passwd", "http://"] {
+            assert!(follow(location).is_err(), "{location}");
+        }
+    }
+}

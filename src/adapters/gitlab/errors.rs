@@ -1,0 +1,370 @@
+//! What GitLab's refusals mean.
+//!
+//! GitLab answers errors in many shapes: `message` as text or as an object, `error` alone or with
+//! `error_description`, plain text, and web pages of whatever stands in front of it. All are read
+//! here, in one pure function. A token never appears in a request's address, and so in no error.
+
+use std::{error::Error, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    domain::outcome::shorten,
+    ports::{CallError, CallErrorKind},
+};
+
+/// The longest that a server may make us wait.
+const LONGEST_WAIT: Duration = Duration::from_mins(15);
+
+/// The call an error belongs to.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `GET /projects/:id`.
+    pub operation: &'static str,
+    /// `project shop/checkout on git.example.com`.
+    pub resource: String,
+    /// Where the token is kept: `key token of Secret shop/gitlab-token`.
+    pub token: String,
+}
+
+impl Call {
+    /// An error of this call.
+    pub fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
+        CallError::new(self.operation, self.resource.as_str(), kind, message)
+    }
+
+    /// A request that got no answer. Reads have no effect, so that it can't matter whether it
+    /// arrived.
+    pub fn no_answer(&self, error: reqwest::Error) -> CallError {
+        let message = if error.is_timeout() {
+            "no answer in time".to_owned()
+        } else {
+            // What a redirect to storage is signed with must not be shown.
+            causes(&error.without_url())
+        };
+        let hint = if message.contains("certificate") {
+            ": if the server's certificate is from an authority of your own, name it in \
+             spec.caBundleRef of the GitLabConnection"
+        } else {
+            ""
+        };
+        self.error(CallErrorKind::Unavailable, format!("{message}{hint}"))
+    }
+}
+
+/// An answer other than 200.
+pub struct Refusal<'a> {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its `Retry-After`.
+    pub retry_after: Option<&'a str>,
+    /// Its body, or the beginning of it.
+    pub body: &'a str,
+}
+
+impl Refusal<'_> {
+    /// What GitLab says, in one line.
+    pub fn words(&self) -> String {
+        let words = match serde_json::from_str::<Value>(self.body) {
+            Ok(json) => flatten(&json),
+            Err(_) if self.is_page() => "a web page instead of an answer of the API".to_owned(),
+            Err(_) => self.body.trim().to_owned(),
+        };
+        let words = if words.is_empty() {
+            format!("status {} without a word", self.status)
+        } else {
+            words
+        };
+        shorten(&words, 300)
+    }
+
+    /// Whether it comes from something in front of GitLab, or from its website.
+    fn is_page(&self) -> bool {
+        self.body.trim_start().starts_with('<')
+    }
+
+    /// Whether the project, and not something in it, is not there.
+    pub fn is_about_project(&self) -> bool {
+        self.words().contains("Project Not Found")
+    }
+
+    /// What it means for the call.
+    pub fn classify(&self, call: &Call, now: Timestamp) -> CallError {
+        let words = self.words();
+        let status = self.status;
+        match status {
+            401 => call.error(
+                CallErrorKind::Unauthenticated,
+                format!(
+                    "GitLab says {words:?}. Put a valid access token with the scope read_api into \
+                     {}",
+                    call.token
+                ),
+            ),
+            403 if words.contains("insufficient_scope") => call.error(
+                CallErrorKind::Denied,
+                format!(
+                    "the token lacks a scope: GitLab says {words:?}. Put a token with the scope \
+                     read_api into {}",
+                    call.token
+                ),
+            ),
+            403 if words.contains("insufficient_granular_scope") => call.error(
+                CallErrorKind::Denied,
+                format!(
+                    "the fine-grained token lacks a permission: GitLab says {words:?}. Put a token \
+                     that has it, or one with the scope read_api, into {}",
+                    call.token
+                ),
+            ),
+            403 if self.is_page() => call.error(
+                CallErrorKind::Unavailable,
+                "403 with a web page: something in front of GitLab refuses us. gitlab.com blocks \
+                 an address for 15 minutes after many failed logins",
+            ),
+            403 => call.error(
+                CallErrorKind::Denied,
+                format!(
+                    "GitLab says {words:?}. The token's user needs at least the role Reporter, \
+                     and the project its CI/CD and artifacts open to that role"
+                ),
+            ),
+            404 if self.is_page() => call.error(
+                CallErrorKind::NotFound,
+                "404 with a web page: spec.url of the GitLabConnection has to be the address of \
+                 GitLab with its relative root, if it has one",
+            ),
+            404 if self.is_about_project() => call.error(
+                CallErrorKind::NotFound,
+                "there is no such project, or the token's user can't see it (it needs at least \
+                 the role Reporter)",
+            ),
+            404 => call.error(CallErrorKind::NotFound, format!("GitLab says {words:?}")),
+            429 => call.error(
+                CallErrorKind::Throttled {
+                    retry_after: self.retry_after(now),
+                },
+                format!(
+                    "GitLab says {words:?}. If that goes on, lower spec.requestsPerMinute of the \
+                     GitLabConnection"
+                ),
+            ),
+            409 => call.error(CallErrorKind::Busy, format!("GitLab says {words:?}")),
+            408 | 500.. => call.error(
+                CallErrorKind::Unavailable,
+                format!("status {status}: {words}"),
+            ),
+            _ if self.is_page() => call.error(
+                CallErrorKind::Unavailable,
+                format!("status {status}: {words}"),
+            ),
+            _ => call.error(
+                CallErrorKind::Invalid,
+                format!("status {status}: GitLab says {words:?}"),
+            ),
+        }
+    }
+
+    /// Seconds or a date.
+    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = self.retry_after?.trim();
+        let wait = if let Ok(seconds) = text.parse() {
+            Duration::from_secs(seconds)
+        } else {
+            let when = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            when.duration_since(now).try_into().unwrap_or_default()
+        };
+        Some(wait.min(LONGEST_WAIT))
+    }
+}
+
+/// `{"message":"…"}`, `{"message":{"base":["…"]}}`, `{"error":"…","error_description":"…"}`.
+fn flatten(json: &Value) -> String {
+    match json {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(list) => join(list.iter().map(flatten), ", "),
+        Value::Object(map) => {
+            let known = ["message", "error", "error_description"];
+            if known.iter().any(|key| map.contains_key(*key)) {
+                join(
+                    known.iter().filter_map(|key| map.get(*key)).map(flatten),
+                    ": ",
+                )
+            } else {
+                join(
+                    map.iter()
+                        .map(|(key, value)| format!("{key}: {}", flatten(value))),
+                    ", ",
+                )
+            }
+        }
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join(separator)
+}
+
+/// An error with all that led to it: reqwest says what happened only at the end of the chain.
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    shorten(&text, 500)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+    use super::*;
+
+    fn classify(status: u16, retry_after: Option<&str>, body: &str) -> CallError {
+        let call = Call {
+            operation: "GET /projects/:id",
+            resource: "project shop/checkout on git.example.com".to_owned(),
+            token: "key token of Secret shop/gitlab".to_owned(),
+        };
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        Refusal {
+            status,
+            retry_after,
+            body,
+        }
+        .classify(&call, now)
+    }
+
+    #[test]
+    fn every_shape_of_refusal_is_understood() {
+        use CallErrorKind::{Busy, Denied, Invalid, NotFound, Unauthenticated, Unavailable};
+        let table = [
+            (
+                401,
+                r#"{"message":"401 Unauthorized"}"#,
+                Unauthenticated,
+                "Secret shop/gitlab",
+            ),
+            (
+                401,
+                r#"{"error":"invalid_token","error_description":"Token is expired. You can"}"#,
+                Unauthenticated,
+                "Token is expired",
+            ),
+            (
+                401,
+                r#"{"error":"invalid_token","error_description":"Token was revoked."}"#,
+                Unauthenticated,
+                "revoked",
+            ),
+            (
+                403,
+                r#"{"error":"insufficient_scope","error_description":"x","scope":"api read_api"}"#,
+                Denied,
+                "scope read_api into key token of Secret shop/gitlab",
+            ),
+            (
+                403,
+                r#"{"error":"insufficient_granular_scope","error_description":"read_pipeline"}"#,
+                Denied,
+                "read_pipeline",
+            ),
+            (
+                403,
+                r#"{"message":"403 Forbidden - no"}"#,
+                Denied,
+                "Reporter",
+            ),
+            (403, "<html>", Unavailable, "15 minutes"),
+            (
+                404,
+                r#"{"message":"404 Project Not Found"}"#,
+                NotFound,
+                "can't see it",
+            ),
+            (
+                404,
+                r#"{"message":"404 Not found"}"#,
+                NotFound,
+                "404 Not found",
+            ),
+            (
+                404,
+                r#"{"error":"404 Not Found"}"#,
+                NotFound,
+                "404 Not Found",
+            ),
+            (404, "<html>", NotFound, "relative root"),
+            (
+                400,
+                r#"{"message":{"base":["one","two"]}}"#,
+                Invalid,
+                "base: one, two",
+            ),
+            (
+                400,
+                r#"{"error":"ref is missing"}"#,
+                Invalid,
+                "ref is missing",
+            ),
+            (
+                409,
+                r#"{"message":"409 Conflict: Resource lock"}"#,
+                Busy,
+                "Resource lock",
+            ),
+            (414, "", Invalid, "status 414 without a word"),
+            (
+                500,
+                r#"{"message":"500 Internal Server Error"}"#,
+                Unavailable,
+                "500",
+            ),
+            (
+                502,
+                "<html>GitLab is not responding",
+                Unavailable,
+                "a web page",
+            ),
+            (503, "", Unavailable, "503"),
+        ];
+        for (status, body, kind, words) in table {
+            let error = classify(status, None, body);
+            assert_eq!(error.kind, kind, "{status} {body}");
+            assert!(error.message.contains(words), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn throttling_says_when_to_come_back() {
+        let json = r#"{"message":{"error":"This endpoint has been requested too many times."}}"#;
+        let table = [
+            (Some("7"), "Retry later", Some(7)),
+            (Some("Fri, 02 Jan 2026 03:05:05 GMT"), json, Some(60)),
+            (Some("Fri, 02 Jan 2026 03:00:00 GMT"), json, Some(0)),
+            (Some("86400"), json, Some(900)),
+            (Some("soon"), json, None),
+            (None, json, None),
+        ];
+        for (header, body, seconds) in table {
+            let retry_after = seconds.map(Duration::from_secs);
+            let error = classify(429, header, body);
+            assert_eq!(error.kind, CallErrorKind::Throttled { retry_after });
+        }
+        assert!(
+            classify(429, None, json)
+                .message
+                .contains("requested too many times")
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! [`Secrets`] over the Kubernetes API: asked each time, so that nothing here outlives a deletion and
+//! no Secret is listed, watched or kept.
+
+use std::{collections::BTreeMap, fmt};
+
+use async_trait::async_trait;
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Secret, ServiceAccount},
+};
+use kube::{Api, Client, api::PostParams};
+use secrecy::SecretString;
+
+use crate::ports::{CallError, CallErrorKind, secrets::Secrets};
+
+/// Seconds; the shortest that Kubernetes grants. A token is used at once.
+const TOKEN_LIFETIME: i64 = 600;
+
+/// Secrets and tokens through the controller's own client.
+#[derive(Clone)]
+pub struct KubeSecrets {
+    client: Client,
+    namespace: String,
+    service_account: String,
+}
+
+impl fmt::Debug for KubeSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeSecrets")
+            .field("namespace", &self.namespace)
+            .field("service_account", &self.service_account)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KubeSecrets {
+    /// `service_account` is the controller's own.
+    pub fn new(
+        client: Client,
+        namespace: impl Into<String>,
+        service_account: impl Into<String>,
+    ) -> Self {
+        Self {
+            client,
+            namespace: namespace.into(),
+            service_account: service_account.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Secrets for KubeSecrets {
+    async fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, SecretString>, CallError> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = secrets.get(name).await.map_err(|error| {
+            let hint =
+                "the controller may not read it: grant its ServiceAccount get on this Secret";
+            failed("get Secret", &format!("{namespace}/{name}"), hint, &error)
+        })?;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(SecretString::from);
+        let values = secret.data.unwrap_or_default();
+        Ok(values
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, text(value.0)?)))
+            .collect())
+    }
+
+    async fn identity_token(&self, audience: &str) -> Result<SecretString, CallError> {
+        let resource = format!("ServiceAccount {}/{}", self.namespace, self.service_account);
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![audience.to_owned()],
+                expiration_seconds: Some(TOKEN_LIFETIME),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request(&self.service_account, &PostParams::default(), &request)
+            .await
+            .map_err(|error| {
+                let hint = "the controller may not ask for it: grant its ServiceAccount create on \
+                    serviceaccounts/token for itself";
+                failed("create TokenRequest", &resource, hint, &error)
+            })?;
+        let status = answer.status.ok_or_else(|| {
+            let message = "the answer carries no token";
+            CallError::new(
+                "create TokenRequest",
+                &resource,
+                CallErrorKind::Unavailable,
+                message,
+            )
+        })?;
+        Ok(status.token.into())
+    }
+}
+
+/// `denied` is what to do where the controller lacks the right.
+fn failed(operation: &str, resource: &str, denied: &str, error: &kube::Error) -> CallError {
+    let (kind, message) = match error {
+        kube::Error::Api(status) => match status.code {
+            404 => (
+                CallErrorKind::NotFound,
+                "it does not exist: create it".to_owned(),
+            ),
+            403 => (
+                CallErrorKind::Denied,
+                format!("{}: {denied}", status.message),
+            ),
+            401 => (CallErrorKind::Unauthenticated, status.message.clone()),
+            429 => (
+                CallErrorKind::Throttled { retry_after: None },
+                status.message.clone(),
+            ),
+            400..500 => (CallErrorKind::Invalid, status.message.clone()),
+            _ => (CallErrorKind::Unavailable, status.message.clone()),
+        },
+        error => (CallErrorKind::Unavailable, error.to_string()),
+    };
+    CallError::new(operation, resource, kind, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn answers_of_the_api_server_have_their_kinds() {
+        for (code, expected) in [
+            (404, CallErrorKind::NotFound),
+            (403, CallErrorKind::Denied),
+            (401, CallErrorKind::Unauthenticated),
+            (422, CallErrorKind::Invalid),
+            (503, CallErrorKind::Unavailable),
+        ] {
+            let status = Status::failure("it said", "Reason").with_code(code);
+            let error = kube::Error::Api(status.boxed());
+            let error = failed("get Secret", "sluice/hub", "grant it", &error);
+            assert_eq!(error.kind, expected, "{code}");
+            assert_eq!(error.message.contains("grant it"), code == 403, "{error}");
+        }
+    }
+}

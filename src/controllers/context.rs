@@ -1,0 +1,72 @@
+//! What every controller is given: the ways out, what is cached, and how the process was started.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
+
+use super::events::Events;
+use crate::{
+    api::v1alpha1::{Account, Deployment, GitLabConnection, Release, Target},
+    metrics::Metrics,
+    ports::{cloud::Cloud, fence::Fence, gitlab::GitLabs},
+};
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// For the cluster's API: no retries of its own, and every call ends before the Lease does.
+    pub client: Client,
+    /// The way into AWS accounts.
+    pub cloud: Arc<dyn Cloud>,
+    /// The way to GitLab.
+    pub gitlabs: Arc<dyn GitLabs>,
+    /// Where news goes.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is cached.
+    pub stores: Stores,
+    /// How the process was started.
+    pub settings: Settings,
+    /// Whether a write may begin.
+    pub fence: Fence,
+}
+
+/// What is cached of the cluster, without managedFields. May lag behind.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Every Account.
+    pub accounts: Store<Account>,
+    /// Every namespace's metadata: grants select by its labels.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// Every GitLabConnection.
+    pub connections: Store<GitLabConnection>,
+    /// Every Deployment.
+    pub deployments: Store<Deployment>,
+    /// Every Release.
+    pub releases: Store<Release>,
+    /// Every Target.
+    pub targets: Store<Target>,
+}
+
+/// How the process was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where artifacts are kept; without one, in the first Target of the first stage.
+    pub hub: Option<Hub>,
+    /// The controller's own namespace: Accounts' Secrets are there.
+    pub namespace: String,
+    /// The uid of the namespace kube-system: tells this cluster from every other one.
+    pub cluster_id: String,
+    /// Larger artifacts are refused, in bytes.
+    pub max_artifact_size: u64,
+}
+
+/// The account and region that keep the artifacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hub {
+    /// Name of the Account.
+    pub account: String,
+    /// One of its regions.
+    pub region: String,
+}

@@ -1,0 +1,496 @@
+//! Deployments: which Release there should be, and which Target gets it next.
+//!
+//! # Expected flow
+//! *source → Release → order of stages → outcomes and orders written → published*. Transfers from
+//! GitLab run beside this and wake it when they end; Targets wake it when they change.
+//!
+//! # Guarantees
+//! - A revision is reserved in the status before its Release is created.
+//! - What was released goes on without GitLab.
+//! - An outcome is on record in its Release before the next order is given.
+
+mod history;
+mod release;
+mod remove;
+mod source;
+mod targets;
+pub mod transfer;
+
+use std::sync::Arc;
+
+use futures::Stream;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
+use tokio_util::sync::CancellationToken;
+
+use self::{source::Sources, transfer::Transfers};
+use crate::{
+    api::v1alpha1::{
+        Account, Deployment, DeploymentStatus, GitLabConnection, Release, SourceStatus, Target,
+        annotation, condition, finalizer,
+    },
+    controllers::{
+        context::Context,
+        events::EventType,
+        feed::Feed,
+        runtime::{self, Ended},
+        written::Written,
+    },
+    domain::{
+        machine,
+        outcome::{self, Outcome, Stamp, shorten},
+        rollout::{self, Overview, Plan, ReleaseView, TargetView},
+    },
+};
+
+/// What a Deployment is looked at again for.
+pub struct Feeds {
+    /// Deployments themselves.
+    pub deployments: Feed<Deployment>,
+    /// Their Targets: every step is news.
+    pub targets: Feed<Target>,
+    /// Their GitLabConnections.
+    pub connections: Feed<GitLabConnection>,
+    /// The Accounts of their stages.
+    pub accounts: Feed<Account>,
+}
+
+/// Runs the controller of Deployments until `stop`, and then until its transfers have stopped.
+/// `fetched` gives the Deployments whose transfers ended.
+pub async fn run(
+    context: Arc<Context>,
+    feeds: Feeds,
+    transfers: Arc<Transfers>,
+    fetched: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
+    stop: CancellationToken,
+) {
+    let concerned = |concerns: fn(&Deployment, &str, Option<&str>) -> bool| {
+        let store = feeds.deployments.store();
+        move |name: String, namespace: Option<String>| {
+            let found =
+                store.state_filter(|one: &Deployment| concerns(one, &name, namespace.as_deref()));
+            found
+                .into_iter()
+                .map(|deployment| ObjectRef::from_obj(&*deployment))
+                .collect::<Vec<_>>()
+        }
+    };
+    let of_account = concerned(|deployment, name, _| {
+        deployment
+            .spec
+            .stages
+            .iter()
+            .flat_map(|stage| &stage.targets)
+            .any(|target| target.account == name)
+    });
+    let of_connection = concerned(|deployment, name, namespace| {
+        deployment.metadata.namespace.as_deref() == namespace
+            && deployment.spec.source.connection == name
+    });
+    let controller = feeds
+        .deployments
+        .controller()
+        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
+            let namespace = target.namespace().unwrap_or_default();
+            [ObjectRef::new(&target.spec.deployment).within(&namespace)]
+        })
+        .watches_shared_stream(
+            feeds.connections.changed(),
+            move |connection: Arc<GitLabConnection>| {
+                of_connection(connection.name_any(), connection.namespace())
+            },
+        )
+        .watches_shared_stream(feeds.accounts.changed(), move |account: Arc<Account>| {
+            of_account(account.name_any(), None)
+        })
+        .reconcile_on(fetched);
+    let this = Arc::new(DeploymentController::new(
+        Arc::clone(&context),
+        Arc::clone(&transfers),
+    ));
+    let reconcile = move |deployment| {
+        let this = Arc::clone(&this);
+        async move { this.reconcile(deployment).await }
+    };
+    runtime::run("deployment", controller, context, stop, reconcile).await;
+    transfers.shutdown().await;
+}
+
+/// The controller of Deployments.
+pub struct DeploymentController {
+    context: Arc<Context>,
+    sources: Sources,
+    transfers: Arc<Transfers>,
+    deployments: Written<Deployment>,
+    releases: Written<Release>,
+    targets: Written<Target>,
+}
+
+/// Everything that belongs to one Deployment.
+struct Family {
+    releases: Vec<Arc<Release>>,
+    targets: Vec<Arc<Target>>,
+}
+
+impl DeploymentController {
+    /// With nothing remembered.
+    pub fn new(context: Arc<Context>, transfers: Arc<Transfers>) -> Self {
+        Self {
+            sources: Sources::default(),
+            context,
+            transfers,
+            deployments: Written::default(),
+            releases: Written::default(),
+            targets: Written::default(),
+        }
+    }
+
+    /// Brings one Deployment a step further.
+    pub async fn reconcile(&self, deployment: Arc<Deployment>) -> Ended {
+        let deployment = self.deployments.newest(&deployment);
+        if deployment.metadata.deletion_timestamp.is_some() {
+            return self.remove(&deployment).await.into();
+        }
+        match self.advance(&deployment).await {
+            Ok(ended) => ended,
+            Err(failure) => Outcome::from(failure).into(),
+        }
+    }
+
+    async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
+        let mut deployment = self.hold(deployment).await?;
+        let family = self.family(&deployment);
+        let source = if deployment.spec.suspend {
+            source::Source::Idle
+        } else {
+            self.sources
+                .look(
+                    &self.context,
+                    &self.transfers,
+                    &deployment,
+                    &family.releases,
+                )
+                .await
+        };
+        let fetched = match &source {
+            source::Source::Fetched(source, artifacts) => {
+                Some(((**source).clone(), artifacts.clone()))
+            }
+            _ => None,
+        };
+        let mut family = family;
+        if !deployment.spec.suspend
+            && let Some(spec) = release::wanted(&deployment, &family.releases, fetched)
+        {
+            deployment = self.reserve(&deployment, &family, &spec).await?;
+            let release = self.create_release(&deployment, spec).await?;
+            family.releases.push(release);
+        }
+        let plan = rollout::plan(&overview(&deployment, &family), Timestamp::now());
+        for (reference, outcome) in &plan.outcomes {
+            self.record_outcome(&deployment, &family, reference, outcome)
+                .await?;
+        }
+        for (stage, place, run) in &plan.orders {
+            self.order(&deployment, &family, stage, place, run).await?;
+        }
+        self.follow_policy(&deployment, &family).await?;
+        self.tidy(&deployment, &family).await?;
+        let outcome = combine(
+            plan.outcome.clone(),
+            source.problem(),
+            family.releases.is_empty(),
+        );
+        let mut status = self.status(&deployment, &plan, &outcome);
+        let seen = |name: &str| deployment.annotations().get(name).cloned();
+        status.last_handled_retry = seen(annotation::RETRY);
+        status.last_handled_reconcile = seen(annotation::RECONCILE);
+        self.publish(&deployment, status, &outcome).await?;
+        Ok(self.sources.until_next_poll(&deployment, outcome))
+    }
+
+    /// The status that says what the plan is.
+    fn status(&self, deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
+        let now = Timestamp::now();
+        let generation = deployment.metadata.generation;
+        let mut status = deployment.status.clone().unwrap_or_default();
+        status.observed_generation = generation;
+        status.stages.clone_from(&plan.stages);
+        status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
+        status.summary = Some(shorten(outcome.message(), 1024));
+        outcome.write_conditions(&mut status.conditions, generation, now);
+        let (available, reason, message) = if plan.available {
+            ("True", "Serving", plan.live.as_str())
+        } else {
+            (
+                "False",
+                "NothingServes",
+                "No good release serves in any stage",
+            )
+        };
+        let stamp = Stamp {
+            reason,
+            message,
+            generation,
+            now,
+        };
+        outcome::set(
+            &mut status.conditions,
+            condition::AVAILABLE,
+            available,
+            &stamp,
+        );
+        status
+    }
+
+    async fn publish(
+        &self,
+        deployment: &Deployment,
+        status: DeploymentStatus,
+        outcome: &Outcome,
+    ) -> Result<(), Failure> {
+        let before = deployment.status.clone().unwrap_or_default();
+        if before == status {
+            return Ok(());
+        }
+        let told = |status: &DeploymentStatus| {
+            outcome::find(&status.conditions, condition::READY)
+                .map(|ready| (ready.status.clone(), ready.reason.clone()))
+        };
+        let news = told(&before) != told(&status);
+        self.write_status(deployment, status).await?;
+        if news {
+            let kind = match outcome {
+                Outcome::Stalled { .. } => EventType::Warning,
+                Outcome::Done { .. } => EventType::Normal,
+                _ => return Ok(()),
+            };
+            let about = deployment.object_ref(&());
+            self.context
+                .events
+                .publish(about, kind, outcome.reason(), outcome.message());
+        }
+        Ok(())
+    }
+
+    async fn write_status(
+        &self,
+        deployment: &Deployment,
+        status: DeploymentStatus,
+    ) -> Result<Deployment, Failure> {
+        let api = self.api::<Deployment>(deployment);
+        let before = deployment.status.clone().unwrap_or_default();
+        let version = deployment.resource_version();
+        let written =
+            crate::controllers::status::publish_status(&api, deployment, version, &before, &status)
+                .await?;
+        self.deployments.note(written.clone());
+        Ok(written)
+    }
+
+    /// Puts our finalizer on, before anything is made that it has to answer for.
+    async fn hold(&self, deployment: &Deployment) -> Result<Deployment, Failure> {
+        if deployment
+            .finalizers()
+            .iter()
+            .any(|name| name == finalizer::DEPLOYMENT)
+        {
+            return Ok(deployment.clone());
+        }
+        let mut finalizers = deployment.finalizers().to_vec();
+        finalizers.push(finalizer::DEPLOYMENT.to_owned());
+        let held = self
+            .patch_metadata(deployment, serde_json::json!({"finalizers": finalizers}))
+            .await?;
+        Ok(held)
+    }
+
+    async fn patch_metadata(
+        &self,
+        deployment: &Deployment,
+        mut metadata: serde_json::Value,
+    ) -> Result<Deployment, Failure> {
+        metadata["resourceVersion"] = deployment.resource_version().into();
+        let patch = kube::api::Patch::Merge(serde_json::json!({"metadata": metadata}));
+        let patched = self
+            .api::<Deployment>(deployment)
+            .patch(
+                &deployment.name_any(),
+                &kube::api::PatchParams::default(),
+                &patch,
+            )
+            .await?;
+        self.deployments.note(patched.clone());
+        Ok(patched)
+    }
+
+    /// The Releases and Targets of a Deployment: by owner, and Targets that were orphaned by name.
+    fn family(&self, deployment: &Deployment) -> Family {
+        let namespace = deployment.namespace();
+        let uid = deployment.uid();
+        let owned = move |meta: &kube::api::ObjectMeta| {
+            meta.namespace == namespace
+                && meta
+                    .owner_references
+                    .iter()
+                    .flatten()
+                    .any(|owner| Some(&owner.uid) == uid.as_ref())
+        };
+        let stores = &self.context.stores;
+        let releases = stores
+            .releases
+            .state_filter(|release: &Release| owned(&release.metadata));
+        let targets = stores
+            .targets
+            .state_filter(|target: &Target| owned(&target.metadata));
+        Family {
+            releases: self
+                .releases
+                .overlay(releases, |release| owned(&release.metadata)),
+            targets: self
+                .targets
+                .overlay(targets, |target| owned(&target.metadata)),
+        }
+    }
+
+    fn api<K>(&self, deployment: &Deployment) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(
+            self.context.client.clone(),
+            &deployment.namespace().unwrap_or_default(),
+        )
+    }
+}
+
+/// What is on record, as the rollout wants it.
+fn overview(deployment: &Deployment, family: &Family) -> Overview {
+    let status = deployment.status.clone().unwrap_or_default();
+    let retry = deployment.annotations().get(annotation::RETRY);
+    let target = |target: &Arc<Target>| {
+        let status = target.status.clone().unwrap_or_default();
+        let stalled = outcome::find(&status.conditions, condition::STALLED)
+            .filter(|stalled| {
+                stalled.status == "True" && status.observed_generation == target.metadata.generation
+            })
+            .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
+        TargetView {
+            stage: target.spec.stage.clone(),
+            place: crate::api::v1alpha1::StageTarget {
+                account: target.spec.account.clone(),
+                region: target.spec.region.clone(),
+            },
+            order: target.spec.run.clone(),
+            stalled: stalled.filter(|_| !status.run.as_ref().is_some_and(machine::ended)),
+            live: status.live.as_ref().map(|live| live.release.clone()),
+            run: status.run,
+            summary: status.summary,
+        }
+    };
+    Overview {
+        stages: deployment
+            .spec
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect(),
+        releases: family
+            .releases
+            .iter()
+            .map(|release| release_view(release))
+            .collect(),
+        targets: family
+            .targets
+            .iter()
+            .filter(|target| target.metadata.deletion_timestamp.is_none())
+            .map(target)
+            .collect(),
+        reported: status.stages,
+        suspended: deployment.spec.suspend,
+        retry: retry.is_some() && retry != status.last_handled_retry.as_ref(),
+    }
+}
+
+fn release_view(release: &Release) -> ReleaseView {
+    ReleaseView {
+        reference: release::reference(release),
+        stages: release.spec.template.stages.clone(),
+        outcomes: release
+            .status
+            .iter()
+            .flat_map(|status| status.stages.clone())
+            .collect(),
+    }
+}
+
+/// How the reconcile ends, from how the delivery stands and what the source says.
+fn combine(delivery: Outcome, source: Option<&Outcome>, nothing_yet: bool) -> Outcome {
+    let Outcome::Done { reason, message } = delivery else {
+        return delivery;
+    };
+    match source {
+        // What serves goes on serving while GitLab can't be asked for a moment.
+        Some(Outcome::Transient { message: why, .. }) if !nothing_yet => Outcome::Done {
+            reason,
+            message: format!("{message}; GitLab can't be asked: {why}"),
+        },
+        Some(Outcome::Waiting { .. }) if !nothing_yet => Outcome::Done { reason, message },
+        Some(problem) => problem.clone(),
+        None => Outcome::Done { reason, message },
+    }
+}
+
+fn owner_reference(deployment: &Deployment) -> Option<OwnerReference> {
+    deployment.controller_owner_ref(&())
+}
+
+/// What went wrong on the way.
+enum Failure {
+    Api(kube::Error),
+    Outcome(Outcome),
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Outcome(outcome) => outcome,
+            Failure::Api(kube::Error::Api(status)) if status.is_conflict() => Self::Waiting {
+                reason: "Stale",
+                message: "The object changed meanwhile".to_owned(),
+                after: std::time::Duration::from_millis(200),
+            },
+            Failure::Api(error) => Self::Transient {
+                reason: "ApiServer",
+                message: format!("the API server refused or failed: {error}"),
+                after: None,
+            },
+        }
+    }
+}
+
+/// The pipeline that a Deployment's status says was released last, if it is for this source.
+fn released(status: &DeploymentStatus, project_id: i64, git_ref: &str) -> Option<i64> {
+    let source: &SourceStatus = status.source.as_ref()?;
+    (source.project_id == project_id && source.git_ref == git_ref).then_some(source.pipeline_id)
+}
+
+/// A reference to the connection of a Deployment.
+fn connection_ref(deployment: &Deployment) -> ObjectRef<crate::api::v1alpha1::GitLabConnection> {
+    ObjectRef::new(&deployment.spec.source.connection)
+        .within(&deployment.namespace().unwrap_or_default())
+}

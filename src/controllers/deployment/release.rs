@@ -1,0 +1,219 @@
+//! Reserving a revision, creating its Release, and recording what becomes of it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::{
+    Resource as _, ResourceExt as _,
+    api::{ObjectMeta, PostParams},
+};
+
+use super::{DeploymentController, Failure, Family, overview, owner_reference};
+use crate::{
+    api::v1alpha1::{
+        Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
+        SourceStatus, StageOutcome, label,
+    },
+    controllers::events::EventType,
+    domain::{
+        outcome::{self, Outcome, Stamp},
+        release::{self, Former},
+        rollout::{self, ReleaseView},
+    },
+};
+
+/// The Release there should be, if there should be another.
+pub fn wanted(
+    deployment: &Deployment,
+    releases: &[Arc<Release>],
+    fetched: Option<(ReleaseSource, Vec<PinnedArtifact>)>,
+) -> Option<ReleaseSpec> {
+    let former = |release: &Arc<Release>| Former {
+        spec: release.spec.clone(),
+        failed: release
+            .status
+            .iter()
+            .flat_map(|status| &status.stages)
+            .any(|stage| stage.outcome != "Succeeded"),
+    };
+    let former: Vec<Former> = releases.iter().map(former).collect();
+    let mut spec = release::next(&deployment.spec, &former, fetched)?;
+    let status = deployment.status.clone().unwrap_or_default();
+    let highest = former
+        .iter()
+        .map(|former| former.spec.revision)
+        .max()
+        .unwrap_or_default();
+    let reserved = status.newest_revision.unwrap_or_default();
+    // A reservation that never became a Release is used, if it was for this one.
+    let unused = reserved > highest && status.newest_key.as_ref() == Some(&spec.key);
+    spec.revision = if unused {
+        reserved
+    } else {
+        reserved.max(highest) + 1
+    };
+    Some(spec)
+}
+
+/// How a Release is referred to.
+pub fn reference(release: &Release) -> ReleaseRef {
+    ReleaseRef {
+        name: release.name_any(),
+        uid: release.uid().unwrap_or_default(),
+        revision: release.spec.revision,
+    }
+}
+
+impl DeploymentController {
+    /// Writes the reservation, together with what the delivery will look like once the Release is
+    /// there, which saves a write.
+    pub(super) async fn reserve(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        spec: &ReleaseSpec,
+    ) -> Result<Deployment, Failure> {
+        let mut overview = overview(deployment, family);
+        overview.releases.push(ReleaseView {
+            reference: ReleaseRef {
+                name: release::name(&deployment.name_any(), spec.revision),
+                uid: String::new(),
+                revision: spec.revision,
+            },
+            stages: spec.template.stages.clone(),
+            outcomes: Vec::new(),
+        });
+        let plan = rollout::plan(&overview, Timestamp::now());
+        let mut status = self.status(deployment, &plan, &plan.outcome);
+        status.newest_revision = Some(spec.revision);
+        status.newest_key = Some(spec.key.clone());
+        status.source = Some(SourceStatus {
+            project_id: spec.source.project_id,
+            git_ref: deployment.spec.source.git_ref.clone(),
+            pipeline_id: spec.source.pipeline_id,
+        });
+        self.write_status(deployment, status).await
+    }
+
+    /// Creates the Release, or finds the one that an earlier try created.
+    pub(super) async fn create_release(
+        &self,
+        deployment: &Deployment,
+        spec: ReleaseSpec,
+    ) -> Result<Arc<Release>, Failure> {
+        let name = release::name(&deployment.name_any(), spec.revision);
+        let api = self.api::<Release>(deployment);
+        let mut release = Release::new(&name, spec);
+        release.metadata = ObjectMeta {
+            name: Some(name.clone()),
+            namespace: deployment.namespace(),
+            labels: Some([(label::DEPLOYMENT.to_owned(), deployment.name_any())].into()),
+            owner_references: owner_reference(deployment).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        };
+        let created = match api.create(&PostParams::default(), &release).await {
+            Ok(created) => {
+                let source = &created.spec.source;
+                let message = format!(
+                    "Release {name} from pipeline {} of {} at {}",
+                    source.pipeline_id, source.project, source.short_commit
+                );
+                self.context.events.publish(
+                    deployment.object_ref(&()),
+                    EventType::Normal,
+                    "Released",
+                    &message,
+                );
+                created
+            }
+            Err(kube::Error::Api(error)) if error.is_already_exists() => {
+                let there = api.get(&name).await?;
+                if there.spec.key != release.spec.key {
+                    return Err(Outcome::stalled(
+                        "ReleaseExists",
+                        format!(
+                            "Release {name} exists and is another delivery. It belongs to a former Deployment of this \
+                             name; delete it to go on"
+                        ),
+                    )
+                    .into());
+                }
+                there
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.releases.note(created.clone());
+        Ok(Arc::new(created))
+    }
+
+    /// Adds what became of a Release in a stage to its status.
+    pub(super) async fn record_outcome(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        reference: &ReleaseRef,
+        outcome: &StageOutcome,
+    ) -> Result<(), Failure> {
+        let release = family
+            .releases
+            .iter()
+            .find(|release| release.uid().as_ref() == Some(&reference.uid));
+        let Some(release) = release else {
+            return Ok(());
+        };
+        let before = release.status.clone().unwrap_or_default();
+        let status = with_outcome(release, outcome);
+        let api = self.api::<Release>(deployment);
+        let version = release.resource_version();
+        let written = crate::controllers::status::publish_status(
+            &api,
+            release.as_ref(),
+            version,
+            &before,
+            &status,
+        )
+        .await?;
+        self.releases.note(written);
+        Ok(())
+    }
+}
+
+fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
+    let mut status = release.status.clone().unwrap_or_default();
+    status.stages.retain(|stage| stage.stage != outcome.stage);
+    status.stages.push(outcome.clone());
+    let stages = &release.spec.template.stages;
+    status
+        .stages
+        .sort_by_key(|one| stages.iter().position(|stage| stage.name == one.stage));
+    let words: Vec<String> = status
+        .stages
+        .iter()
+        .map(|stage| format!("{} {}", stage.stage, stage.outcome))
+        .collect();
+    let summary = words.join(", ");
+    let failed = status
+        .stages
+        .iter()
+        .find(|stage| stage.outcome != "Succeeded");
+    let message = failed
+        .and_then(|stage| stage.message.clone())
+        .unwrap_or_else(|| summary.clone());
+    let stamp = Stamp {
+        reason: failed.map_or("Delivered", |stage| stage.outcome.as_str()),
+        message: &message,
+        generation: release.metadata.generation,
+        now: Timestamp::now(),
+    };
+    let complete = stages
+        .iter()
+        .all(|stage| status.stages.iter().any(|one| one.stage == stage.name));
+    let succeeded = match (failed.is_some(), complete) {
+        (true, _) => "False",
+        (false, true) => "True",
+        (false, false) => "Unknown",
+    };
+    outcome::set(&mut status.conditions, "Succeeded", succeeded, &stamp);
+    status.summary = Some(summary);
+    status
+}

@@ -1,0 +1,137 @@
+//! The end of a Deployment: its Targets first, then itself.
+
+use std::time::Duration;
+
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::{DeploymentController, Failure, Family};
+use crate::{
+    api::v1alpha1::{Deployment, Target, annotation, condition, finalizer},
+    domain::outcome::{self, Outcome},
+};
+
+/// The finalizer that `kubectl delete --cascade=orphan` sets.
+const ORPHAN: &str = "orphan";
+
+impl DeploymentController {
+    /// Deletes the Targets, waits for them to end, then lets the Deployment go.
+    pub(super) async fn remove(&self, deployment: &Deployment) -> Outcome {
+        if !deployment
+            .finalizers()
+            .iter()
+            .any(|name| name == finalizer::DEPLOYMENT)
+        {
+            self.sources.forget(deployment);
+            self.deployments.forget(deployment);
+            return gone();
+        }
+        match self.remove_targets(deployment).await {
+            Ok(outcome) => outcome,
+            Err(Failure::Api(kube::Error::Api(error))) if error.is_not_found() => gone(),
+            Err(failure) => failure.into(),
+        }
+    }
+
+    async fn remove_targets(&self, deployment: &Deployment) -> Result<Outcome, Failure> {
+        let family = self.family(deployment);
+        // Whoever orphans the Targets wants them, and AWS, to stay as they are.
+        let orphaned = deployment.finalizers().iter().any(|name| name == ORPHAN);
+        if orphaned || family.targets.is_empty() {
+            let others: Vec<_> = deployment
+                .finalizers()
+                .iter()
+                .filter(|name| *name != finalizer::DEPLOYMENT)
+                .collect();
+            self.patch_metadata(deployment, json!({"finalizers": others}))
+                .await?;
+            self.sources.forget(deployment);
+            self.deployments.forget(deployment);
+            return Ok(gone());
+        }
+        self.follow_policy(deployment, &family).await?;
+        self.pass_on_abandon(deployment, &family).await?;
+        let api = self.api::<Target>(deployment);
+        for target in family
+            .targets
+            .iter()
+            .filter(|target| target.metadata.deletion_timestamp.is_none())
+        {
+            match api
+                .delete(&target.name_any(), &DeleteParams::default())
+                .await
+            {
+                Ok(_) => self.targets.forget(target),
+                Err(kube::Error::Api(error)) if error.is_not_found() => self.targets.forget(target),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let outcome = waiting(&family);
+        let mut status = deployment.status.clone().unwrap_or_default();
+        status.observed_generation = deployment.metadata.generation;
+        status.summary = Some(outcome.message().to_owned());
+        outcome.write_conditions(
+            &mut status.conditions,
+            deployment.metadata.generation,
+            jiff::Timestamp::now(),
+        );
+        self.publish(deployment, status, &outcome).await?;
+        Ok(outcome)
+    }
+
+    async fn pass_on_abandon(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+    ) -> Result<(), Failure> {
+        let Some(value) = deployment.annotations().get(annotation::ABANDON) else {
+            return Ok(());
+        };
+        let api = self.api::<Target>(deployment);
+        let patch =
+            Patch::Merge(json!({"metadata": {"annotations": {(annotation::ABANDON): value}}}));
+        for target in family
+            .targets
+            .iter()
+            .filter(|one| !one.annotations().contains_key(annotation::ABANDON))
+        {
+            let patched = api
+                .patch(&target.name_any(), &PatchParams::default(), &patch)
+                .await?;
+            self.targets.note(patched);
+        }
+        Ok(())
+    }
+}
+
+fn gone() -> Outcome {
+    Outcome::Done {
+        reason: "Removed",
+        message: "The Deployment is gone".to_owned(),
+    }
+}
+
+/// What the deletion waits for.
+fn waiting(family: &Family) -> Outcome {
+    let stalled = family.targets.iter().find_map(|target| {
+        let conditions = &target.status.as_ref()?.conditions;
+        let stalled = outcome::find(conditions, condition::STALLED)
+            .filter(|stalled| stalled.status == "True")?;
+        target.metadata.deletion_timestamp.as_ref()?;
+        (stalled.observed_generation == target.metadata.generation)
+            .then(|| (target.name_any(), stalled.message.clone()))
+    });
+    match stalled {
+        Some((name, message)) => {
+            Outcome::stalled("DeletionStalled", format!("Target {name}: {message}"))
+        }
+        None => Outcome::Waiting {
+            reason: "Deleting",
+            message: format!("Waiting for {} Targets to end", family.targets.len()),
+            after: Duration::from_secs(30),
+        },
+    }
+}

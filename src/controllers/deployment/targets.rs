@@ -1,0 +1,177 @@
+//! Orders to Targets, which are made when they are first needed.
+
+use kube::{
+    ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use super::{DeploymentController, Failure, Family, owner_reference};
+use crate::{
+    api::v1alpha1::{Deployment, Run, StageTarget, Target, TargetSpec, finalizer, label},
+    controllers::target,
+    domain::{outcome::Outcome, release},
+};
+
+impl DeploymentController {
+    /// Gives a Target its order.
+    pub(super) async fn order(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        stage: &str,
+        place: &StageTarget,
+        run: &Run,
+    ) -> Result<(), Failure> {
+        let at = |target: &&std::sync::Arc<Target>| {
+            target.spec.stage == stage
+                && target.spec.account == place.account
+                && target.spec.region == place.region
+        };
+        match family.targets.iter().find(at) {
+            Some(target) => {
+                self.patch_target(deployment, target, json!({"spec": {"run": run}}))
+                    .await
+            }
+            None => self.create_target(deployment, stage, place, run).await,
+        }
+    }
+
+    /// Has every Target know what its end should be.
+    pub(super) async fn follow_policy(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+    ) -> Result<(), Failure> {
+        let policy = deployment.spec.deletion_policy;
+        for target in family
+            .targets
+            .iter()
+            .filter(|target| target.spec.deletion_policy != policy)
+        {
+            self.patch_target(
+                deployment,
+                target,
+                json!({"spec": {"deletionPolicy": policy}}),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn create_target(
+        &self,
+        deployment: &Deployment,
+        stage: &str,
+        place: &StageTarget,
+        run: &Run,
+    ) -> Result<(), Failure> {
+        let account = target::account(&self.context, &place.account)?;
+        if !account
+            .spec
+            .regions
+            .iter()
+            .any(|region| region.name == place.region)
+        {
+            let message = format!(
+                "spec.stages[{stage}].targets: Account {} has no region {}; ask the platform team to add it, with its \
+                 artifact bucket",
+                place.account, place.region
+            );
+            return Err(Outcome::stalled("RegionNotFound", message).into());
+        }
+        let name =
+            release::target_name(&deployment.name_any(), stage, &place.account, &place.region);
+        let labels = [
+            (label::DEPLOYMENT, deployment.name_any()),
+            (label::STAGE, stage.to_owned()),
+        ];
+        let metadata = ObjectMeta {
+            name: Some(name.clone()),
+            namespace: deployment.namespace(),
+            labels: Some(
+                labels
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect(),
+            ),
+            finalizers: Some(vec![finalizer::TARGET.to_owned()]),
+            owner_references: owner_reference(deployment).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        };
+        let spec = TargetSpec {
+            deployment: deployment.name_any(),
+            stage: stage.to_owned(),
+            account: place.account.clone(),
+            account_id: account.spec.account_id.clone(),
+            region: place.region.clone(),
+            deletion_policy: deployment.spec.deletion_policy,
+            run: Some(run.clone()),
+        };
+        let target = Target {
+            metadata,
+            spec,
+            status: None,
+        };
+        match self
+            .api::<Target>(deployment)
+            .create(&PostParams::default(), &target)
+            .await
+        {
+            Ok(created) => {
+                self.targets.note(created);
+                Ok(())
+            }
+            Err(kube::Error::Api(error)) if error.is_already_exists() => {
+                self.adopt(deployment, &name, run).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes over the Target that a former Deployment of this name left when it was orphaned.
+    async fn adopt(&self, deployment: &Deployment, name: &str, run: &Run) -> Result<(), Failure> {
+        let orphan = self.api::<Target>(deployment).get(name).await?;
+        if orphan
+            .metadata
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.controller == Some(true))
+        {
+            let message = format!(
+                "Target {name} belongs to another Deployment of this name, which is being deleted"
+            );
+            return Err(Outcome::Waiting {
+                reason: "TargetTaken",
+                message,
+                after: std::time::Duration::from_secs(5),
+            }
+            .into());
+        }
+        let patch = json!({
+            "metadata": {"ownerReferences": owner_reference(deployment).map(|owner| vec![owner])},
+            "spec": {"run": run, "deletionPolicy": deployment.spec.deletion_policy},
+        });
+        self.patch_target(deployment, &orphan, patch).await
+    }
+
+    async fn patch_target(
+        &self,
+        deployment: &Deployment,
+        target: &Target,
+        mut patch: serde_json::Value,
+    ) -> Result<(), Failure> {
+        patch["metadata"]["resourceVersion"] = target.resource_version().into();
+        let api = self.api::<Target>(deployment);
+        let patched = api
+            .patch(
+                &target.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
+            .await?;
+        self.targets.note(patched);
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! Artifacts on their way from GitLab into the artifact bucket, beside reconciling.
+//!
+//! Expected flow: a reconcile asks for each artifact it needs ([`Transfers::ensure`]), is told
+//! [`TransferState::Running`], and ends. The transfer runs as a task of its own. When it ends, every
+//! Deployment that asked for it is woken through the stream that [`Transfers::new`] gave out, asks
+//! again, and is told [`TransferState::Done`].
+//!
+//! Guarantees
+//! - At most one transfer of the same bytes to the same place runs at a time, whoever asks, and at
+//!   most so many in all. Memory does not depend on the size of the artifact.
+//! - What is Done is complete, no longer and no shorter than GitLab said, and pinned by its SHA-256
+//!   and the version of the object.
+//! - A restart does not download again what was complete: a marker beside the object remembers.
+//! - A failure that may pass is tried again, with backoff, when somebody asks; any other stays until
+//!   [`Transfers::forget`].
+//!
+//! Relies on: the artifacts of a job don't change (a retry is another job); an object's version pins
+//! its bytes.
+
+mod fetch;
+mod key;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{
+    FutureExt as _, Stream,
+    channel::mpsc::{UnboundedSender, unbounded},
+};
+use kube::runtime::reflector::ObjectRef;
+use tokio::{sync::Semaphore, task::AbortHandle, time::Instant};
+use tokio_util::task::TaskTracker;
+
+pub use fetch::Transferred;
+pub use key::{TransferKey, instance_name};
+
+use crate::{
+    api::v1alpha1::Deployment,
+    ports::{CallError, CallErrorKind, gitlab::GitLab, store::Store},
+};
+
+/// The largest artifact that is taken: what one `PutObject` or one copy in S3 may have.
+pub const DEFAULT_LIMIT: u64 = 5 << 30;
+
+/// The waits between tries grow from here, doubling, up to [`LONGEST_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+
+/// What ended and was not asked for this long is forgotten; the marker in the bucket remembers.
+const DONE_UNUSED: Duration = Duration::from_hours(1);
+/// Longer, so that a poll that comes once a day does not try what can't succeed.
+const FAILED_UNUSED: Duration = Duration::from_hours(25);
+
+/// What a transfer needs, beyond its key.
+pub struct TransferJob {
+    /// The side it comes from.
+    pub gitlab: Arc<dyn GitLab>,
+    /// The bucket of the key's account and region.
+    pub store: Arc<dyn Store>,
+    /// What GitLab lists as the size of the whole archive; not looked at for a single file.
+    pub archive_size: Option<u64>,
+    /// The most bytes that are taken: [`DEFAULT_LIMIT`].
+    pub limit: u64,
+}
+
+/// How far a transfer is.
+#[derive(Clone, Debug)]
+pub enum TransferState {
+    /// Under way, or waiting for its turn.
+    Running {
+        /// Bytes that have arrived.
+        bytes: u64,
+        /// Bytes there will be, where that is known.
+        total: Option<u64>,
+    },
+    /// Complete.
+    Done(Arc<Transferred>),
+    /// It failed.
+    Failed {
+        /// Why.
+        error: CallError,
+        /// When asking again starts it anew; `None` where that takes [`Transfers::forget`].
+        again_in: Option<Duration>,
+    },
+}
+
+/// Artifacts on their way.
+pub struct Transfers {
+    entries: Mutex<Entries>,
+    turns: Arc<Semaphore>,
+    tasks: TaskTracker,
+    wake: UnboundedSender<ObjectRef<Deployment>>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: HashMap<TransferKey, Entry>,
+    /// Tells a task from an earlier one with the same key.
+    last_id: u64,
+    closed: bool,
+}
+
+struct Entry {
+    id: u64,
+    attempts: u32,
+    asked_at: Instant,
+    state: EntryState,
+}
+
+enum EntryState {
+    Running {
+        progress: Arc<Progress>,
+        task: AbortHandle,
+        waiting: Vec<ObjectRef<Deployment>>,
+    },
+    Done(Arc<Transferred>),
+    Failed {
+        error: CallError,
+        again_at: Option<Instant>,
+    },
+}
+
+/// How far a running transfer is.
+#[derive(Default)]
+struct Progress {
+    bytes: AtomicU64,
+    /// 0 where it is not known.
+    total: AtomicU64,
+}
+
+impl Transfers {
+    /// At most `max_parallel` at a time. The stream gives the Deployments to wake.
+    pub fn new(
+        max_parallel: usize,
+    ) -> (
+        Arc<Self>,
+        impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
+    ) {
+        let (wake, woken) = unbounded();
+        let transfers = Arc::new(Self {
+            entries: Mutex::default(),
+            turns: Arc::new(Semaphore::new(max_parallel)),
+            tasks: TaskTracker::new(),
+            wake,
+        });
+        (transfers, woken)
+    }
+
+    /// Sees to it that the transfer runs, ran, or is tried again, and says how far it is. `asking` is
+    /// woken when it ends. `start` is called only where a task is started. Call it within a tokio
+    /// runtime.
+    pub fn ensure(
+        self: &Arc<Self>,
+        key: &TransferKey,
+        asking: ObjectRef<Deployment>,
+        start: impl FnOnce() -> TransferJob,
+    ) -> TransferState {
+        let now = Instant::now();
+        let mut entries = self.entries();
+        entries.collect(now);
+        let mut attempts = 1;
+        if let Some(entry) = entries.by_key.get_mut(key) {
+            entry.asked_at = now;
+            if let Some(state) = entry.answer(asking.clone(), now) {
+                return state;
+            }
+            attempts = entry.attempts + 1;
+        }
+        if entries.closed {
+            return TransferState::Failed {
+                error: key.error(CallErrorKind::Unavailable, "the controller is stopping"),
+                again_in: Some(FIRST_BACKOFF),
+            };
+        }
+        entries.last_id += 1;
+        let id = entries.last_id;
+        let progress = Arc::<Progress>::default();
+        let task = self.spawn(key.clone(), id, start(), Arc::clone(&progress));
+        let total = progress.total();
+        let entry = Entry {
+            id,
+            attempts,
+            asked_at: now,
+            state: EntryState::Running {
+                progress,
+                task,
+                waiting: vec![asking],
+            },
+        };
+        entries.by_key.insert(key.clone(), entry);
+        TransferState::Running { bytes: 0, total }
+    }
+
+    /// Forgets how the transfer ended, or stops it: the next one to ask starts it anew.
+    pub fn forget(&self, key: &TransferKey) {
+        let entry = self.entries().by_key.remove(key);
+        if let Some(EntryState::Running { task, waiting, .. }) = entry.map(|entry| entry.state) {
+            task.abort();
+            self.wake(waiting);
+        }
+    }
+
+    /// Stops all transfers and starts no more. Returns when every task has ended.
+    pub async fn shutdown(&self) {
+        {
+            let mut entries = self.entries();
+            entries.closed = true;
+            for (_, entry) in entries.by_key.drain() {
+                if let EntryState::Running { task, .. } = entry.state {
+                    task.abort();
+                }
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        key: TransferKey,
+        id: u64,
+        job: TransferJob,
+        progress: Arc<Progress>,
+    ) -> AbortHandle {
+        let transfers = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let transfer = async {
+                let _turn = transfers.turns.acquire().await.map_err(|_| {
+                    key.error(CallErrorKind::Unavailable, "the controller is stopping")
+                })?;
+                fetch::fetch(&key, &job, &progress).await
+            };
+            // An entry whose task is gone would say Running for good.
+            let result = AssertUnwindSafe(transfer)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    let message = "the transfer broke off by a defect in Sluice; the log has more";
+                    Err(key.error(CallErrorKind::Unknown, message))
+                });
+            transfers.end(&key, id, result);
+        });
+        task.abort_handle()
+    }
+
+    fn end(&self, key: &TransferKey, id: u64, result: Result<Transferred, CallError>) {
+        let waiting = {
+            let mut entries = self.entries();
+            let Some(entry) = entries.by_key.get_mut(key).filter(|entry| entry.id == id) else {
+                return;
+            };
+            let state = match result {
+                Ok(transferred) => EntryState::Done(Arc::new(transferred)),
+                Err(error) => {
+                    tracing::warn!(%error, attempt = entry.attempts, "transfer failed");
+                    let again_at =
+                        backoff(&error, entry.attempts).map(|wait| Instant::now() + wait);
+                    EntryState::Failed { error, again_at }
+                }
+            };
+            match std::mem::replace(&mut entry.state, state) {
+                EntryState::Running { waiting, .. } => waiting,
+                _ => Vec::new(),
+            }
+        };
+        self.wake(waiting);
+    }
+
+    fn wake(&self, waiting: Vec<ObjectRef<Deployment>>) {
+        for deployment in waiting {
+            // Nobody listens any more when the controller stops.
+            let _ = self.wake.unbounded_send(deployment);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn collect(&mut self, now: Instant) {
+        self.by_key.retain(|_, entry| {
+            let unused = now.duration_since(entry.asked_at);
+            match entry.state {
+                EntryState::Running { .. } => true,
+                EntryState::Done(_) => unused < DONE_UNUSED,
+                EntryState::Failed { .. } => unused < FAILED_UNUSED,
+            }
+        });
+    }
+}
+
+impl Entry {
+    /// `None` where it is time to try again.
+    fn answer(&mut self, asking: ObjectRef<Deployment>, now: Instant) -> Option<TransferState> {
+        Some(match &mut self.state {
+            EntryState::Running {
+                progress, waiting, ..
+            } => {
+                if !waiting.contains(&asking) {
+                    waiting.push(asking);
+                }
+                TransferState::Running {
+                    bytes: progress.bytes.load(Ordering::Relaxed),
+                    total: progress.total(),
+                }
+            }
+            EntryState::Done(transferred) => TransferState::Done(Arc::clone(transferred)),
+            EntryState::Failed {
+                again_at: Some(again_at),
+                ..
+            } if *again_at <= now => return None,
+            EntryState::Failed { error, again_at } => TransferState::Failed {
+                error: error.clone(),
+                again_in: again_at.map(|again_at| again_at - now),
+            },
+        })
+    }
+}
+
+impl Progress {
+    fn total(&self) -> Option<u64> {
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+    }
+}
+
+/// When to try again after so many tries; `None` where that is of no use.
+fn backoff(error: &CallError, attempts: u32) -> Option<Duration> {
+    if !error.is_transient() {
+        return None;
+    }
+    let doubled = FIRST_BACKOFF.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    let backoff = doubled.min(LONGEST_BACKOFF);
+    Some(match error.kind {
+        CallErrorKind::Throttled {
+            retry_after: Some(wait),
+        } => backoff.max(wait),
+        _ => backoff,
+    })
+}

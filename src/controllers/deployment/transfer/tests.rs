@@ -1,0 +1,424 @@
+#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+use std::{collections::BTreeMap, io::Write as _};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::*;
+use crate::{
+    domain::{
+        digest::Sha256,
+        pipeline::{Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary},
+    },
+    ports::{
+        gitlab::Download,
+        store::{ByteStream, StoredObject},
+    },
+};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Serves one artifact, piece by piece, each after a permit.
+struct Source {
+    pieces: Vec<Bytes>,
+    declared: Option<u64>,
+    failure: Mutex<Option<CallError>>,
+    permits: Arc<Semaphore>,
+    asked: AtomicU64,
+}
+
+impl Source {
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            pieces: bytes.chunks(7).map(Bytes::copy_from_slice).collect(),
+            declared: Some(bytes.len() as u64),
+            failure: Mutex::default(),
+            permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            asked: AtomicU64::default(),
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl GitLab for Source {
+    async fn standing(&self) -> Result<Standing, CallError> {
+        unimplemented!()
+    }
+    async fn project(&self, _: &str) -> Result<Project, CallError> {
+        unimplemented!()
+    }
+    async fn git_ref(&self, _: i64, _: &str) -> Result<Option<RefState>, CallError> {
+        unimplemented!()
+    }
+    async fn pipelines(&self, _: i64, _: &PipelineQuery) -> Result<Vec<Pipeline>, CallError> {
+        unimplemented!()
+    }
+    async fn pipeline_user(&self, _: i64, _: i64) -> Result<Option<String>, CallError> {
+        unimplemented!()
+    }
+    async fn jobs(&self, _: i64, _: i64) -> Result<Vec<Job>, CallError> {
+        unimplemented!()
+    }
+    async fn test_summary(&self, _: i64, _: i64) -> Result<TestSummary, CallError> {
+        unimplemented!()
+    }
+
+    async fn artifact(&self, _: i64, _: i64, _: Option<&str>) -> Result<Download, CallError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some(error) = self.failure.lock().unwrap().take() {
+            return Err(error);
+        }
+        let permits = Arc::clone(&self.permits);
+        let body = stream::iter(self.pieces.clone()).then(move |piece| {
+            let permits = Arc::clone(&permits);
+            async move {
+                permits.acquire().await.unwrap().forget();
+                Ok(piece)
+            }
+        });
+        Ok(Download {
+            declared_size: self.declared,
+            body: body.boxed(),
+        })
+    }
+}
+
+/// A bucket in memory. Versions count up.
+#[derive(Default)]
+struct Bucket {
+    objects: Mutex<BTreeMap<String, (String, Bytes)>>,
+    versions: AtomicU64,
+}
+
+impl Bucket {
+    fn keep(&self, key: &str, bytes: Bytes) -> String {
+        let version = format!("v{}", self.versions.fetch_add(1, Ordering::SeqCst) + 1);
+        let object = (version.clone(), bytes);
+        self.objects.lock().unwrap().insert(key.to_owned(), object);
+        version
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.objects.lock().unwrap().keys().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Store for Bucket {
+    fn bucket(&self) -> &'static str {
+        "bucket"
+    }
+    async fn head(&self, key: &str) -> Result<Option<StoredObject>, CallError> {
+        let objects = self.objects.lock().unwrap();
+        Ok(objects.get(key).map(|(version_id, bytes)| StoredObject {
+            version_id: version_id.clone(),
+            size: bytes.len() as u64,
+            metadata: BTreeMap::new(),
+        }))
+    }
+    async fn get(&self, key: &str, _: Option<&str>, _: u64) -> Result<Option<Bytes>, CallError> {
+        let objects = self.objects.lock().unwrap();
+        Ok(objects.get(key).map(|(_, bytes)| bytes.clone()))
+    }
+    async fn open(&self, _: &str, _: &str) -> Result<(u64, ByteStream), CallError> {
+        unimplemented!()
+    }
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        _: &BTreeMap<String, String>,
+    ) -> Result<String, CallError> {
+        Ok(self.keep(key, bytes))
+    }
+    async fn upload(
+        &self,
+        key: &str,
+        body: ByteStream,
+        _: &BTreeMap<String, String>,
+    ) -> Result<String, CallError> {
+        let pieces: Vec<Bytes> = body.try_collect().await?;
+        Ok(self.keep(key, pieces.concat().into()))
+    }
+    async fn delete(&self, _: &str, _: &str) -> Result<(), CallError> {
+        unimplemented!()
+    }
+    async fn problems(&self, _: &str, _: &str) -> Result<Vec<String>, CallError> {
+        unimplemented!()
+    }
+}
+
+/// Transfers with what they need, for one artifact.
+struct Scene {
+    transfers: Arc<Transfers>,
+    woken: futures::stream::BoxStream<'static, ObjectRef<Deployment>>,
+    source: Arc<Source>,
+    bucket: Arc<Bucket>,
+    archive_size: Option<u64>,
+    limit: u64,
+}
+
+fn scene(source: Source) -> Scene {
+    let (transfers, woken) = Transfers::new(2);
+    Scene {
+        transfers,
+        woken: woken.boxed(),
+        source: Arc::new(source),
+        bucket: Arc::default(),
+        archive_size: None,
+        limit: DEFAULT_LIMIT,
+    }
+}
+
+impl Scene {
+    fn ask(&self, who: &str, job_id: i64) -> TransferState {
+        let start = || TransferJob {
+            gitlab: Arc::clone(&self.source) as Arc<dyn GitLab>,
+            store: Arc::clone(&self.bucket) as Arc<dyn Store>,
+            archive_size: self.archive_size,
+            limit: self.limit,
+        };
+        let who = ObjectRef::new(who).within("shop");
+        self.transfers.ensure(&key(job_id), who, start)
+    }
+
+    async fn wake(&mut self) -> String {
+        let woken = tokio::time::timeout(LONG, self.woken.next()).await;
+        woken.unwrap().unwrap().name
+    }
+
+    /// Asks, waits for the end, asks again.
+    async fn through(&mut self) -> Result<Arc<Transferred>, CallError> {
+        assert!(matches!(self.ask("a", 1), TransferState::Running { .. }));
+        self.wake().await;
+        match self.ask("a", 1) {
+            TransferState::Done(transferred) => Ok(transferred),
+            TransferState::Failed { error, .. } => Err(error),
+            TransferState::Running { .. } => panic!("it was said to have ended"),
+        }
+    }
+
+    async fn failure(&mut self) -> (CallErrorKind, String) {
+        let error = self.through().await.unwrap_err();
+        assert!(self.bucket.keys().is_empty(), "nothing becomes visible");
+        (error.kind, error.message)
+    }
+}
+
+fn key(job_id: i64) -> TransferKey {
+    TransferKey {
+        connection: "uid".to_owned(),
+        instance: "gitlab.com".to_owned(),
+        project_id: 7,
+        job_id,
+        path: None,
+        account: "hub".to_owned(),
+        region: "eu-west-1".to_owned(),
+    }
+}
+
+fn zip() -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    writer.start_file("app.py", options).unwrap();
+    writer.write_all(b"print()").unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn an_artifact_is_kept_pinned_and_summarised() {
+    let bytes = zip();
+    let mut scene = scene(Source::of(&bytes));
+    let done = scene.through().await.unwrap();
+    assert_eq!(done.sha256, Sha256::of(&bytes));
+    assert_eq!(done.size, bytes.len() as u64);
+    assert_eq!(done.location.version_id, "v1");
+    assert_eq!(
+        done.archive.as_ref().map(|archive| archive.entries),
+        Some(1)
+    );
+    assert_eq!(done.archive_problem, None);
+    assert_eq!(
+        scene.bucket.keys(),
+        [key(1).object_key(), key(1).marker_key()]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_archive_is_kept_with_the_reason() {
+    let mut scene = scene(Source::of(b"hello"));
+    let done = scene.through().await.unwrap();
+    assert_eq!(done.archive, None);
+    let problem = done.archive_problem.as_deref();
+    assert!(problem.is_some_and(|problem| problem.contains("not a zip")));
+}
+
+#[tokio::test]
+async fn all_that_ask_share_one_transfer_and_are_woken() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let mut scene = scene(source);
+    for who in ["a", "b", "a"] {
+        assert!(matches!(scene.ask(who, 1), TransferState::Running { .. }));
+    }
+    scene.source.permits.add_permits(1000);
+    assert_eq!(scene.wake().await, "a");
+    assert_eq!(scene.wake().await, "b");
+    assert!(matches!(scene.ask("b", 1), TransferState::Done(_)));
+    assert_eq!(scene.source.asked(), 1);
+}
+
+#[tokio::test]
+async fn no_more_than_allowed_run_side_by_side() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let mut scene = scene(source);
+    for job_id in 1..=5 {
+        scene.ask("a", job_id);
+    }
+    while scene.source.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Whoever could run has run until it had to wait.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.source.asked(), 2);
+    scene.source.permits.add_permits(10_000);
+    for _ in 1..=5 {
+        scene.wake().await;
+    }
+    assert_eq!(scene.source.asked(), 5);
+}
+
+#[tokio::test]
+async fn a_restart_does_not_download_again() {
+    let mut first = scene(Source::of(&zip()));
+    let done = first.through().await.unwrap();
+    let mut second = scene(Source::of(b""));
+    second.bucket = Arc::clone(&first.bucket);
+    assert_eq!(second.through().await.unwrap(), done);
+    assert_eq!(second.source.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_marker_without_its_object_is_not_believed() {
+    let mut first = scene(Source::of(&zip()));
+    first.through().await.unwrap();
+    // Somebody wrote another version.
+    first.bucket.keep(&key(1).object_key(), Bytes::from(zip()));
+    let mut second = scene(Source::of(&zip()));
+    second.bucket = Arc::clone(&first.bucket);
+    let done = second.through().await.unwrap();
+    assert_eq!(second.source.asked(), 1);
+    let current = second.bucket.head(&key(1).object_key()).await.unwrap();
+    assert_eq!(
+        current.map(|object| object.version_id),
+        Some(done.location.version_id.clone())
+    );
+}
+
+#[tokio::test]
+async fn what_is_cut_off_or_too_long_is_corrupt() {
+    let mut cut = Source::of(b"0123456789");
+    cut.declared = Some(20);
+    assert_eq!(
+        scene(cut).failure().await,
+        (
+            CallErrorKind::Corrupt,
+            "cut off after 10 of 20 bytes".to_owned()
+        )
+    );
+    let mut long = Source::of(b"0123456789");
+    long.declared = Some(8);
+    assert_eq!(
+        scene(long).failure().await,
+        (
+            CallErrorKind::Corrupt,
+            "longer than declared: 10 bytes and more instead of 8".to_owned()
+        )
+    );
+    let mut scene = scene(Source::of(b"0123456789"));
+    scene.archive_size = Some(9);
+    assert_eq!(
+        scene.failure().await,
+        (
+            CallErrorKind::Corrupt,
+            "longer than declared: GitLab lists 9 bytes and sends 10".to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_limit_holds_with_and_without_a_declared_size() {
+    for declared in [Some(10), None] {
+        let mut source = Source::of(b"0123456789");
+        source.declared = declared;
+        let mut scene = scene(source);
+        scene.limit = 9;
+        let (kind, message) = scene.failure().await;
+        assert_eq!(kind, CallErrorKind::TooLarge);
+        assert!(
+            message.contains("more than the limit of 9 bytes"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failure_stays_until_it_is_forgotten() {
+    let source = Source::of(&zip());
+    let denied = key(1).error(CallErrorKind::Denied, "no");
+    *source.failure.lock().unwrap() = Some(denied);
+    let mut scene = scene(source);
+    assert_eq!(scene.failure().await.0, CallErrorKind::Denied);
+    assert!(matches!(
+        scene.ask("a", 1),
+        TransferState::Failed { again_in: None, .. }
+    ));
+    scene.transfers.forget(&key(1));
+    assert!(scene.through().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_and_wakes() {
+    let mut source = Source::of(&zip());
+    source.permits.close();
+    source.declared = None;
+    let mut scene = scene(source);
+    assert_eq!(scene.failure().await.0, CallErrorKind::Unknown);
+}
+
+#[tokio::test]
+async fn shutdown_ends_every_task_and_starts_none() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let scene = scene(source);
+    scene.ask("a", 1);
+    tokio::time::timeout(LONG, scene.transfers.shutdown())
+        .await
+        .unwrap();
+    assert!(matches!(scene.ask("a", 1), TransferState::Failed { .. }));
+}
+
+#[test]
+fn waits_grow_and_only_where_waiting_helps() {
+    let error = |kind| key(1).error(kind, "");
+    let seconds = |kind, attempts| backoff(&error(kind), attempts).map(|wait| wait.as_secs());
+    assert_eq!(seconds(CallErrorKind::Denied, 1), None);
+    assert_eq!(seconds(CallErrorKind::TooLarge, 1), None);
+    let waits: Vec<_> = [1, 2, 3, 7, 1000]
+        .map(|attempts| seconds(CallErrorKind::Corrupt, attempts))
+        .into();
+    assert_eq!(waits, [Some(5), Some(10), Some(20), Some(300), Some(300)]);
+    let throttled = CallErrorKind::Throttled {
+        retry_after: Some(Duration::from_mins(1)),
+    };
+    assert_eq!(seconds(throttled, 1), Some(60));
+}

@@ -1,0 +1,396 @@
+//! One watch per kind, shared: a cache that everybody reads and changes that everybody can follow.
+//!
+//! The watch runs from the start of the process, leader or not, so that a standby takes over with
+//! its caches filled. Listeners come later, when controllers start: each first hears of everything
+//! that is cached. They are never waited for.
+//!
+//! Deleted objects are told of as well, because what depends on them has to react.
+
+use std::{
+    collections::{HashMap, hash_map::DefaultHasher},
+    fmt::Debug,
+    hash::{Hash, Hasher as _},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{Stream, StreamExt as _, stream};
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        Controller,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::{self, Event},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::warn;
+
+use super::guard::{Guarded, Malformed};
+
+/// A kind of object that is watched.
+pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
+
+impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Watched for K {}
+
+/// What happened to an object.
+#[derive(Clone, Debug)]
+enum Change<K> {
+    Applied(Arc<K>),
+    Deleted(Arc<K>),
+}
+
+/// The shared watch of a kind. Clones share it.
+pub struct Feed<K: Watched> {
+    store: Store<K>,
+    listeners: Arc<Mutex<Vec<UnboundedSender<Change<K>>>>>,
+}
+
+impl<K: Watched> Clone for Feed<K> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            listeners: Arc::clone(&self.listeners),
+        }
+    }
+}
+
+/// The end of a [`Feed`] that the watch fills.
+pub struct Source<K: Watched> {
+    feed: Feed<K>,
+    writer: Writer<K>,
+    /// What a list brought so far: listeners hear of it once it is complete.
+    listed: bool,
+}
+
+/// A feed, and the end that has to be filled.
+pub fn feed<K: Watched>() -> (Feed<K>, Source<K>) {
+    let writer = Writer::new(());
+    let feed = Feed {
+        store: writer.as_reader(),
+        listeners: Arc::default(),
+    };
+    let source = Source {
+        feed: feed.clone(),
+        writer,
+        listed: false,
+    };
+    (feed, source)
+}
+
+impl<K: Watched> Feed<K> {
+    /// The cache.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// Everything cached, then every object that changes in any way or is deleted: for controllers
+    /// of other kinds that depend on this one.
+    pub fn touched(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        self.listen().map(|change| match change {
+            Change::Applied(object) | Change::Deleted(object) => object,
+        })
+    }
+
+    /// As [`Feed::touched`], without changes that only a controller makes (status): for what
+    /// depends on the spec, the labels, the annotations or the end of an object.
+    pub fn changed(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        let mut known: HashMap<ObjectRef<K>, u64> = HashMap::new();
+        self.listen().filter_map(move |change| {
+            let object = match change {
+                Change::Applied(object) => {
+                    let mark = mark(&*object);
+                    let before = known.insert(ObjectRef::from_obj(&*object), mark);
+                    (before != Some(mark)).then_some(object)
+                }
+                Change::Deleted(object) => {
+                    known.remove(&ObjectRef::from_obj(&*object));
+                    Some(object)
+                }
+            };
+            futures::future::ready(object)
+        })
+    }
+
+    /// A controller of this kind, woken by [`Feed::changed`].
+    pub fn controller(&self) -> Controller<K>
+    where
+        K: DeserializeOwned,
+    {
+        Controller::for_shared_stream(self.changed(), self.store())
+    }
+
+    fn listen(&self) -> impl Stream<Item = Change<K>> + Send + 'static {
+        let (sender, receiver) = unbounded_channel();
+        // Under the lock, so that no change can be told between the snapshot and the rest.
+        let mut listeners = self.listeners();
+        for object in self.store.state() {
+            // The receiver is in our hands.
+            let _ = sender.send(Change::Applied(object));
+        }
+        listeners.push(sender);
+        stream::unfold(receiver, |mut receiver: UnboundedReceiver<_>| async move {
+            receiver.recv().await.map(|change| (change, receiver))
+        })
+    }
+
+    fn tell(&self, change: &Change<K>) {
+        self.listeners()
+            .retain(|listener| listener.send(change.clone()).is_ok());
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<UnboundedSender<Change<K>>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Watched> Source<K> {
+    /// Fills the feed from a watch until that ends. `watch` backs off by itself.
+    pub async fn fill(mut self, watch: impl Stream<Item = watcher::Result<Event<K>>>) {
+        let mut watch = pin!(watch);
+        while let Some(event) = watch.next().await {
+            match event {
+                Ok(event) => self.take(&event),
+                Err(error) => {
+                    let kind = K::kind(&());
+                    warn!(%kind, %error, "watching failed; the cache may be old until it works again");
+                }
+            }
+        }
+    }
+
+    /// As [`Source::fill`], with objects that can't be read handed to `isolate`. What was cached of
+    /// such an object before is dropped: it is no longer what the cluster has.
+    pub async fn fill_guarded(
+        self,
+        watch: impl Stream<Item = watcher::Result<Event<Guarded<K>>>>,
+        isolate: impl Fn(Malformed),
+    ) {
+        let store = self.feed.store();
+        let cached = move |malformed: &Malformed| {
+            let mut reference = ObjectRef::new(malformed.metadata.name.as_deref().unwrap_or(""));
+            reference
+                .namespace
+                .clone_from(&malformed.metadata.namespace);
+            store.get(&reference)
+        };
+        let readable = watch.filter_map(|event| {
+            let event = match event {
+                Err(error) => Some(Err(error)),
+                Ok(Event::Init) => Some(Ok(Event::Init)),
+                Ok(Event::InitDone) => Some(Ok(Event::InitDone)),
+                Ok(Event::InitApply(Guarded(Ok(object)))) => Some(Ok(Event::InitApply(object))),
+                Ok(Event::Apply(Guarded(Ok(object)))) => Some(Ok(Event::Apply(object))),
+                Ok(Event::Delete(Guarded(Ok(object)))) => Some(Ok(Event::Delete(object))),
+                Ok(Event::InitApply(Guarded(Err(malformed)))) => {
+                    isolate(*malformed);
+                    None
+                }
+                Ok(Event::Apply(Guarded(Err(malformed)))) => {
+                    let before = cached(&malformed);
+                    isolate(*malformed);
+                    before.map(|before| Ok(Event::Delete(K::clone(&before))))
+                }
+                Ok(Event::Delete(Guarded(Err(malformed)))) => {
+                    cached(&malformed).map(|before| Ok(Event::Delete(K::clone(&before))))
+                }
+            };
+            futures::future::ready(event)
+        });
+        self.fill(readable).await;
+    }
+
+    fn take(&mut self, event: &Event<K>) {
+        match event {
+            Event::Init | Event::InitApply(_) => self.writer.apply_watcher_event(event),
+            Event::InitDone => {
+                let before = if self.listed {
+                    self.feed.store.state()
+                } else {
+                    Vec::new()
+                };
+                self.listed = true;
+                self.writer.apply_watcher_event(event);
+                for object in self.feed.store.state() {
+                    self.feed.tell(&Change::Applied(object));
+                }
+                for object in before {
+                    if self
+                        .feed
+                        .store
+                        .get(&ObjectRef::from_obj(&*object))
+                        .is_none()
+                    {
+                        self.feed.tell(&Change::Deleted(object));
+                    }
+                }
+            }
+            Event::Apply(object) => {
+                let reference = ObjectRef::from_obj(object);
+                self.writer.apply_watcher_event(event);
+                if let Some(object) = self.feed.store.get(&reference) {
+                    self.feed.tell(&Change::Applied(object));
+                }
+            }
+            Event::Delete(object) => {
+                self.writer.apply_watcher_event(event);
+                self.feed.tell(&Change::Deleted(Arc::new(object.clone())));
+            }
+        }
+    }
+}
+
+/// What of an object wakes its own controller: everything but status and managedFields.
+fn mark<K: Resource>(object: &K) -> u64 {
+    let meta = object.meta();
+    let mut hasher = DefaultHasher::new();
+    meta.uid.hash(&mut hasher);
+    meta.generation.hash(&mut hasher);
+    object.labels().hash(&mut hasher);
+    object.annotations().hash(&mut hasher);
+    object.finalizers().hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use kube::api::ObjectMeta;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::v1alpha1::Account;
+
+    fn account(name: &str, generation: i64) -> Account {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": name, "generation": generation},
+            "spec": {"accountId": "111111111111", "regions": [], "credentials": {}},
+        }))
+        .unwrap()
+    }
+
+    async fn fill(source: Source<Account>, events: Vec<Event<Account>>) {
+        source.fill(stream::iter(events.into_iter().map(Ok))).await;
+    }
+
+    /// What a listener has heard so far, as name and generation.
+    fn heard(listener: &mut (impl Stream<Item = Arc<Account>> + Unpin)) -> Vec<(String, i64)> {
+        let mut heard = Vec::new();
+        while let Some(Some(account)) = listener.next().now_or_never() {
+            heard.push((
+                account.name_any(),
+                account.metadata.generation.unwrap_or_default(),
+            ));
+        }
+        heard.sort();
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_late_listener_hears_of_what_is_cached() {
+        let (feed, source) = feed();
+        fill(
+            source,
+            vec![
+                Event::Init,
+                Event::InitApply(account("a", 1)),
+                Event::InitDone,
+            ],
+        )
+        .await;
+        let mut listener = Box::pin(feed.touched());
+        assert_eq!(heard(&mut listener), [("a".to_owned(), 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_status_change_touches_but_does_not_change() {
+        let (feed, source) = feed();
+        let mut touched = Box::pin(feed.touched());
+        let mut changed = Box::pin(feed.changed());
+        let mut with_status = account("a", 1);
+        with_status.status = Some(crate::api::v1alpha1::AccountStatus::default());
+        fill(
+            source,
+            vec![
+                Event::Apply(account("a", 1)),
+                Event::Apply(with_status),
+                Event::Apply(account("a", 2)),
+            ],
+        )
+        .await;
+        let a = |generation| ("a".to_owned(), generation);
+        assert_eq!(heard(&mut touched), [a(1), a(1), a(2)]);
+        assert_eq!(heard(&mut changed), [a(1), a(2)]);
+    }
+
+    #[tokio::test]
+    async fn what_vanished_while_nobody_watched_was_deleted() {
+        let (feed, source) = feed();
+        let mut listener = Box::pin(feed.touched());
+        fill(
+            source,
+            vec![
+                Event::Init,
+                Event::InitApply(account("a", 1)),
+                Event::InitApply(account("b", 1)),
+                Event::InitDone,
+                Event::Init,
+                Event::InitApply(account("a", 2)),
+                Event::InitDone,
+            ],
+        )
+        .await;
+        let expected = [("a", 1), ("a", 2), ("b", 1), ("b", 1)];
+        assert_eq!(
+            heard(&mut listener),
+            expected.map(|(name, generation)| (name.to_owned(), generation))
+        );
+        assert_eq!(feed.store().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_object_leaves_the_others_and_the_cache() {
+        let (feed, source) = feed::<Account>();
+        let isolated = Mutex::new(Vec::new());
+        let unreadable = |name: &str| {
+            let metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            };
+            Guarded(Err(Box::new(Malformed {
+                metadata,
+                conditions: Vec::new(),
+                field: "spec".into(),
+                problem: "is odd".into(),
+            })))
+        };
+        let events = [
+            Event::Init,
+            Event::InitApply(Guarded(Ok(account("a", 1)))),
+            Event::InitApply(unreadable("b")),
+            Event::InitApply(Guarded(Ok(account("c", 1)))),
+            Event::InitDone,
+            Event::Apply(unreadable("a")),
+        ];
+        source
+            .fill_guarded(stream::iter(events.map(Ok)), |malformed| {
+                isolated
+                    .lock()
+                    .unwrap()
+                    .push(malformed.metadata.name.unwrap_or_default());
+            })
+            .await;
+        let cached: Vec<String> = feed
+            .store()
+            .state()
+            .iter()
+            .map(|one| one.name_any())
+            .collect();
+        assert_eq!(cached, ["c"]);
+        assert_eq!(*isolated.lock().unwrap(), ["b", "a"]);
+    }
+}

@@ -1,0 +1,190 @@
+//! Tells the owners of unreadable objects: a condition that names the field, and an Event.
+//!
+//! The status is written as loose JSON, because the type is what the object does not fit. It is
+//! written at the resourceVersion that was unreadable: once somebody has mended the object, the
+//! write is refused, and that is right.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, Patch},
+};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::{debug, error};
+
+use super::{
+    events::{EventType, Events},
+    guard::Malformed,
+    status::strictly,
+};
+use crate::{domain::outcome::Outcome, metrics::Metrics, ports::fence::Fence};
+
+/// How often a standby looks whether it leads by now.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// An unreadable object with its kind.
+pub struct Found {
+    resource: ApiResource,
+    malformed: Malformed,
+}
+
+/// Where unreadable objects are handed in.
+#[derive(Clone)]
+pub struct Isolation {
+    found: UnboundedSender<Found>,
+    metrics: Arc<Metrics>,
+}
+
+impl Isolation {
+    /// A way for unreadable objects and its far end; [`report`] is what listens there.
+    pub fn channel(metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Found>) {
+        let (found, receiver) = unbounded_channel();
+        (Self { found, metrics }, receiver)
+    }
+
+    /// What a feed of this kind does with unreadable objects. `kind` is its label in the metrics.
+    pub fn of<K>(&self, kind: &'static str) -> impl Fn(Malformed) + Send + Sync + 'static
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let this = self.clone();
+        move |malformed| {
+            this.metrics.malformed(kind);
+            error!(
+                kind,
+                namespace = malformed.metadata.namespace,
+                name = malformed.metadata.name,
+                field = malformed.field,
+                problem = malformed.problem,
+                "an object can't be read by this version and is left alone"
+            );
+            let resource = ApiResource::erase::<K>(&());
+            // Nobody listens any more once the process stops.
+            let _ = this.found.send(Found {
+                resource,
+                malformed,
+            });
+        }
+    }
+}
+
+/// Writes a condition and an Event for each unreadable object, while this process leads.
+pub async fn report(
+    client: Client,
+    events: Events,
+    fence: Fence,
+    mut found: UnboundedReceiver<Found>,
+) {
+    while let Some(found) = found.recv().await {
+        while !fence.may_write() {
+            tokio::time::sleep(STANDBY).await;
+        }
+        let Some(patch) = patch(&found.malformed, Timestamp::now()) else {
+            continue;
+        };
+        let metadata = &found.malformed.metadata;
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let resource = &found.resource;
+        let api: Api<DynamicObject> = match metadata.namespace.as_deref() {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+            None => Api::all_with(client.clone(), resource),
+        };
+        if let Err(error) = api
+            .patch_status(name, &strictly(), &Patch::Merge(patch))
+            .await
+        {
+            debug!(name, %error, "the status of a malformed object was not written");
+        }
+        let regarding = ObjectReference {
+            api_version: Some(resource.api_version.clone()),
+            kind: Some(resource.kind.clone()),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            uid: metadata.uid.clone(),
+            ..ObjectReference::default()
+        };
+        let outcome = outcome(&found.malformed);
+        events.publish(
+            regarding,
+            EventType::Warning,
+            outcome.reason(),
+            outcome.message(),
+        );
+    }
+}
+
+fn outcome(malformed: &Malformed) -> Outcome {
+    let field = match malformed.field.as_str() {
+        "" => "the object",
+        field => field,
+    };
+    Outcome::stalled(
+        "Malformed",
+        format!(
+            "this version of Sluice can't read {field}: {}; correct it, or run the version that \
+             wrote it",
+            malformed.problem
+        ),
+    )
+}
+
+/// The patch that says so, or nothing where the object says so already.
+fn patch(malformed: &Malformed, now: Timestamp) -> Option<serde_json::Value> {
+    let mut conditions = malformed.conditions.clone();
+    let generation = malformed.metadata.generation;
+    outcome(malformed).write_conditions(&mut conditions, generation, now);
+    if conditions == malformed.conditions {
+        return None;
+    }
+    Some(json!({
+        "metadata": {"resourceVersion": malformed.metadata.resource_version},
+        "status": {"conditions": conditions},
+    }))
+}
+
+impl Debug for Isolation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Isolation")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    #[test]
+    fn says_it_once() {
+        let mut malformed = Malformed {
+            metadata: ObjectMeta {
+                name: Some("shop".into()),
+                generation: Some(3),
+                resource_version: Some("17".into()),
+                ..ObjectMeta::default()
+            },
+            conditions: Vec::new(),
+            field: "spec.stages[0]".into(),
+            problem: "missing field `name`".into(),
+        };
+        let patch = patch(&malformed, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], "17");
+        let stalled = &patch["status"]["conditions"][1];
+        assert_eq!(stalled["type"], "Stalled");
+        assert_eq!(stalled["reason"], "Malformed");
+        let message = stalled["message"].as_str().unwrap();
+        assert!(
+            message.contains("spec.stages[0]: missing field `name`"),
+            "{message}"
+        );
+
+        malformed.conditions =
+            serde_json::from_value(patch["status"]["conditions"].clone()).unwrap();
+        let later = Timestamp::from_second(60).unwrap();
+        assert_eq!(super::patch(&malformed, later), None);
+    }
+}

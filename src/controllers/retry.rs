@@ -1,0 +1,203 @@
+//! When to come back to an object: backoff for what failed, and a bound on all waiting.
+//!
+//! Delays carry jitter, so that a thousand objects that failed together do not return together.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::domain::outcome::Outcome;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_mins(5);
+/// Only a person can help, but what they did may lie where nothing tells us: in AWS, in GitLab or
+/// in a Secret.
+const STALLED: Duration = Duration::from_mins(10);
+
+/// How a reconcile ended, and when to look again where that is known better than by the ending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When to look again, for endings that don't say so.
+    pub recheck: Option<Duration>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            recheck: None,
+        }
+    }
+}
+
+impl Ended {
+    /// To be looked at again after this time, where the ending doesn't say so.
+    pub fn recheck(outcome: Outcome, after: Duration) -> Self {
+        Self {
+            outcome,
+            recheck: Some(after),
+        }
+    }
+}
+
+/// An object of one kind: namespace and name.
+pub type Key = (Option<String>, String);
+
+/// What is remembered of each object between its reconciles.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<Key, Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    failures: u32,
+    last: Option<(&'static str, &'static str)>,
+}
+
+/// What follows from an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// When to look again; not before something changes where it is `None`.
+    pub after: Option<Duration>,
+    /// Whether the object's last reconcile ended otherwise: worth a line in the log.
+    pub is_news: bool,
+}
+
+impl Memory {
+    /// What follows from this ending of an object's reconcile.
+    pub fn next(&self, key: Key, ended: &Ended) -> Next {
+        let word = (word(&ended.outcome), ended.outcome.reason());
+        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let object = objects.entry(key).or_default();
+        let is_news = object.last.replace(word) != Some(word);
+        if !matches!(ended.outcome, Outcome::Transient { .. }) {
+            object.failures = 0;
+        }
+        let after = match &ended.outcome {
+            Outcome::Done { .. } | Outcome::Paused { .. } => ended.recheck,
+            Outcome::Waiting { after, .. } => Some(*after),
+            Outcome::Transient { after, .. } => {
+                let failures = object.failures;
+                object.failures = failures.saturating_add(1);
+                Some(after.map_or_else(|| jittered(backoff(failures)), spread))
+            }
+            Outcome::Stalled { .. } => Some(ended.recheck.unwrap_or_else(|| spread(STALLED))),
+        };
+        Next { after, is_news }
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, key: &Key) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+    }
+}
+
+/// The ending as a word, for labels and logs.
+pub fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done { .. } => "done",
+        Outcome::Paused { .. } => "paused",
+        Outcome::Waiting { .. } => "waiting",
+        Outcome::Transient { .. } => "transient",
+        Outcome::Stalled { .. } => "stalled",
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST.saturating_mul(1 << failures.min(16)).min(LAST)
+}
+
+/// Between half of it and all of it.
+fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// At least that long, and up to a fifth longer.
+pub fn spread(delay: Duration) -> Duration {
+    delay.mul_f64(1.0 + fastrand::f64() / 5.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        (None, "dev".into())
+    }
+
+    fn transient(after: Option<Duration>) -> Ended {
+        Outcome::Transient {
+            reason: "Unavailable",
+            message: String::new(),
+            after,
+        }
+        .into()
+    }
+
+    fn done(recheck: Option<Duration>) -> Ended {
+        Ended {
+            outcome: Outcome::Done {
+                reason: "Ready",
+                message: String::new(),
+            },
+            recheck,
+        }
+    }
+
+    #[test]
+    fn failures_back_off_to_five_minutes_and_success_starts_anew() {
+        let memory = Memory::default();
+        let mut longest = Duration::ZERO;
+        for failure in 0..40 {
+            let after = memory.next(key(), &transient(None)).after.unwrap();
+            let full = backoff(failure);
+            assert!(after >= full / 2 && after <= full, "{failure}: {after:?}");
+            longest = longest.max(after);
+        }
+        assert!(
+            longest > Duration::from_secs(150) && longest <= LAST,
+            "{longest:?}"
+        );
+        memory.next(key(), &done(None));
+        assert!(memory.next(key(), &transient(None)).after.unwrap() <= FIRST);
+    }
+
+    #[test]
+    fn the_other_side_may_say_when() {
+        let memory = Memory::default();
+        let minute = Duration::from_mins(1);
+        let after = memory.next(key(), &transient(Some(minute))).after.unwrap();
+        assert!(after >= minute && after <= minute * 6 / 5, "{after:?}");
+    }
+
+    #[test]
+    fn done_waits_for_a_change_unless_a_recheck_is_wanted() {
+        let memory = Memory::default();
+        assert_eq!(memory.next(key(), &done(None)).after, None);
+        assert_eq!(memory.next(key(), &done(Some(LAST))).after, Some(LAST));
+    }
+
+    #[test]
+    fn stalled_is_looked_at_again_in_the_end() {
+        let memory = Memory::default();
+        let stalled = Outcome::stalled("Denied", "m").into();
+        let after = memory.next(key(), &stalled).after.unwrap();
+        assert!(after >= STALLED && after <= STALLED * 6 / 5, "{after:?}");
+    }
+
+    #[test]
+    fn only_another_ending_is_news() {
+        let memory = Memory::default();
+        assert!(memory.next(key(), &done(None)).is_news);
+        assert!(!memory.next(key(), &done(None)).is_news);
+        assert!(memory.next(key(), &transient(None)).is_news);
+        memory.forget(&key());
+        assert!(memory.next(key(), &transient(None)).is_news);
+    }
+}

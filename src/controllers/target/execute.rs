@@ -1,0 +1,132 @@
+//! Carries out a wave of effects, side by side, and takes in what they answer.
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use super::{packages, site::Site};
+use crate::{
+    controllers::context::Context,
+    domain::{
+        check,
+        machine::{Action, Effect, Observation, Reply},
+    },
+    ports::{CallError, CallErrorKind},
+};
+
+/// Carries out every effect; failures become part of the observation.
+pub async fn all(
+    context: &Context,
+    site: &Site,
+    effects: Vec<Effect>,
+    verify: bool,
+    seen: &mut Observation,
+) {
+    let replies = join_all(effects.iter().map(|effect| one(context, site, effect))).await;
+    for (effect, reply) in effects.into_iter().zip(replies) {
+        match reply {
+            Ok(reply) => seen.note(&effect, reply, verify, Timestamp::now()),
+            Err(error) => {
+                // Whatever was known of it may be stale now.
+                seen.functions.remove(&effect.function);
+                seen.aliases.remove(&effect.function);
+                seen.known.recorded_here = false;
+                seen.errors.push((effect.component, error));
+            }
+        }
+    }
+}
+
+async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, CallError> {
+    let functions = &site.functions;
+    let name = &effect.function;
+    tracing::debug!(
+        operation = effect.operation(),
+        function = name,
+        "carrying out"
+    );
+    Ok(match &effect.action {
+        Action::StoreSnapshot(snapshot) => {
+            Reply::Stored(packages::store_snapshot(site, snapshot).await?)
+        }
+        Action::CopyPackage(want) => Reply::Package(packages::copy(context, site, want).await?),
+        Action::FindPackage(digest) => Reply::Package(packages::find(site, *digest).await?),
+        Action::Create(want, code) => Reply::Function(Box::new(
+            functions
+                .create(
+                    name,
+                    &want.architecture,
+                    code,
+                    &want.configuration,
+                    &want.tags,
+                )
+                .await?,
+        )),
+        Action::UpdateCode {
+            architecture,
+            code,
+            revision_id,
+        } => Reply::Function(Box::new(
+            functions
+                .update_code(name, architecture, code, revision_id)
+                .await?,
+        )),
+        Action::UpdateConfiguration {
+            configuration,
+            revision_id,
+        } => Reply::Function(Box::new(
+            functions
+                .update_configuration(name, configuration, revision_id)
+                .await?,
+        )),
+        Action::SetTags {
+            arn,
+            current,
+            wanted,
+        } => {
+            functions.set_tags(arn, current, wanted).await?;
+            Reply::Done
+        }
+        Action::Publish {
+            code_sha256,
+            revision_id,
+            description,
+        } => Reply::Function(Box::new(
+            functions
+                .publish(name, code_sha256, revision_id, description)
+                .await?,
+        )),
+        Action::CreateAlias { alias, to } => {
+            Reply::Alias(functions.create_alias(name, alias, to).await?)
+        }
+        Action::UpdateAlias {
+            alias,
+            to,
+            revision_id,
+        } => Reply::Alias(functions.update_alias(name, alias, to, revision_id).await?),
+        Action::DeleteAlias { alias } => {
+            functions.delete_alias(name, alias).await?;
+            Reply::Done
+        }
+        Action::DeleteFunction => {
+            functions.delete(name, None).await?;
+            Reply::Done
+        }
+        Action::Check {
+            check,
+            phase,
+            qualifier,
+            version,
+        } => {
+            let answer = functions
+                .invoke(name, qualifier, check.payload.as_bytes(), check.timeout)
+                .await;
+            Reply::Checked(match answer {
+                Ok(answer) => check::evaluate(check, *phase, version, &answer),
+                Err(error) if error.kind == CallErrorKind::Unknown => {
+                    check::timed_out(check, *phase, version)
+                }
+                Err(error) => return Err(error),
+            })
+        }
+    })
+}

@@ -1,0 +1,78 @@
+//! What this process remembers of Targets between passes. Losing it costs reads, nothing else.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::{
+    api::v1alpha1::Target,
+    domain::machine::{self, Known},
+};
+
+/// How long a predecessor's last call may still be on its way: what it left is looked at twice, this
+/// far apart, before anything is changed.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// One entry per Target that is being worked on.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<String, Entry>>);
+
+#[derive(Default)]
+struct Entry {
+    run: Option<(String, i64)>,
+    known: Known,
+}
+
+impl Memory {
+    /// What is known of the Target's run. A run that somebody else began is taken over with care.
+    pub fn known(&self, target: &Target) -> Known {
+        let mut entries = self.entries();
+        let entry = entries.entry(key(target)).or_default();
+        if entry.run == run(target) && entry.run.is_some() {
+            return std::mem::take(&mut entry.known);
+        }
+        let begun = target
+            .status
+            .as_ref()
+            .and_then(|status| status.run.as_ref());
+        let taken_over = begun.is_some_and(|run| !machine::ended(run));
+        Known {
+            hold_until: taken_over.then(|| Timestamp::now() + SETTLE),
+            ..Known::default()
+        }
+    }
+
+    /// Keeps it for the next pass.
+    pub fn keep(&self, target: &Target, known: Known) {
+        let mut entries = self.entries();
+        let entry = entries.entry(key(target)).or_default();
+        entry.run = run(target);
+        entry.known = known;
+    }
+
+    /// The run is over, or the Target gone.
+    pub fn forget(&self, target: &Target) {
+        self.entries().remove(&key(target));
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(target: &Target) -> String {
+    target.uid().unwrap_or_default()
+}
+
+fn run(target: &Target) -> Option<(String, i64)> {
+    target
+        .spec
+        .run
+        .as_ref()
+        .map(|run| (run.release.uid.clone(), run.attempt))
+}

@@ -1,0 +1,376 @@
+//! The engine's shell: carries out on one Target what [`machine::decide`] says.
+//!
+//! # Expected flow
+//! *observe → validate → decide → execute → publish*, as often as there is something to do, then
+//! come back when AWS has settled or the Target changes.
+//!
+//! # Guarantees
+//! - Intents are in the API server, at the resourceVersion they were decided from, before anything
+//!   is carried out.
+//! - The status is published on every way out, and only when it says something new.
+//! - A Target whose order is carried out costs no AWS call.
+
+mod execute;
+mod memory;
+mod observe;
+mod packages;
+mod remove;
+mod site;
+mod validate;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Resource as _, ResourceExt as _, core::PartialObjectMeta, runtime::reflector::ObjectRef,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::site::account;
+use self::{memory::Memory, site::Site};
+use crate::{
+    api::v1alpha1::{Account, Release, Target, TargetStatus},
+    controllers::{context::Context, events::EventType, feed::Feed, runtime, written::Written},
+    domain::{
+        machine::{self, Decision, Observation, Order, Step},
+        outcome::Outcome,
+        ownership::Owner,
+    },
+};
+
+/// How often a decision may be asked for in one pass: far more than any run needs, so that a mistake
+/// ends in a wait and not in a loop.
+const MAX_DECISIONS: usize = 1_000;
+
+/// How soon to look again when the API server says that the decision was stale.
+const STALE: Duration = Duration::from_millis(100);
+
+/// What is not worth a status write because it passes so soon.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs the controller of Targets until `stop`. A Target is also looked at when its Account, its
+/// Release or its namespace changes.
+pub async fn run(
+    context: Arc<Context>,
+    targets: Feed<Target>,
+    accounts: Feed<Account>,
+    releases: Feed<Release>,
+    namespaces: Feed<PartialObjectMeta<Namespace>>,
+    stop: CancellationToken,
+) {
+    let concerned = |concerns: fn(&Target, &str, Option<&str>) -> bool| {
+        let store = targets.store();
+        move |name: String, namespace: Option<String>| {
+            let found =
+                store.state_filter(|target: &Target| concerns(target, &name, namespace.as_deref()));
+            found
+                .into_iter()
+                .map(|target| ObjectRef::from_obj(&*target))
+                .collect::<Vec<_>>()
+        }
+    };
+    let of_account = concerned(|target, name, _| target.spec.account == name);
+    let of_namespace =
+        concerned(|target, name, _| target.metadata.namespace.as_deref() == Some(name));
+    let of_release = concerned(|target, name, namespace| {
+        target.metadata.namespace.as_deref() == namespace
+            && target
+                .spec
+                .run
+                .as_ref()
+                .is_some_and(|run| run.release.name == name)
+    });
+    let controller = targets
+        .controller()
+        .watches_shared_stream(accounts.changed(), move |account: Arc<Account>| {
+            of_account(account.name_any(), None)
+        })
+        .watches_shared_stream(releases.changed(), move |release: Arc<Release>| {
+            of_release(release.name_any(), release.namespace())
+        })
+        .watches_shared_stream(
+            namespaces.changed(),
+            move |namespace: Arc<PartialObjectMeta<Namespace>>| {
+                of_namespace(namespace.name_any(), None)
+            },
+        );
+    let this = Arc::new(TargetController::new(Arc::clone(&context)));
+    let reconcile = move |target| {
+        let this = Arc::clone(&this);
+        async move { this.reconcile(target).await }
+    };
+    runtime::run("target", controller, context, stop, reconcile).await;
+}
+
+/// The controller of Targets.
+pub struct TargetController {
+    context: Arc<Context>,
+    memory: Memory,
+    written: Written<Target>,
+}
+
+impl TargetController {
+    /// With nothing remembered.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            memory: Memory::default(),
+            written: Written::default(),
+        }
+    }
+
+    /// Brings one Target a step further.
+    pub async fn reconcile(&self, target: Arc<Target>) -> Outcome {
+        let target = self.written.newest(&target);
+        if target.metadata.deletion_timestamp.is_some() {
+            return self.remove(&target).await;
+        }
+        let status = target.status.clone().unwrap_or_default();
+        let Some(run) = &target.spec.run else {
+            return Outcome::Done {
+                reason: "Idle",
+                message: machine::summary(&status),
+            };
+        };
+        if machine::settled(run, &status) {
+            self.memory.forget(&target);
+            let outcome = machine::outcome(&status);
+            return self.publish(&target, status, outcome).await;
+        }
+        let site = match Site::enter(&self.context, &target).await {
+            Ok(site) => site,
+            Err(outcome) => return self.not_begun(&target, outcome).await,
+        };
+        let run = machine::effective(run, &status);
+        let order = match validate::order(&self.context, &target, &run, &site) {
+            Ok(order) => order,
+            Err(outcome) => return self.not_begun(&target, outcome).await,
+        };
+        let mut known = self.memory.known(&target);
+        let owner = site.owner.clone();
+        let decide = |status: &TargetStatus, seen: &Observation, now| {
+            machine::decide(&order, &run, status, &owner, seen, now)
+        };
+        let verify = matches!(order, Order::Restore(_));
+        let outcome = self.drive(&target, &site, &mut known, verify, decide).await;
+        self.memory.keep(&target, known);
+        outcome
+    }
+
+    /// Decides and does, until there is nothing to do now.
+    async fn drive(
+        &self,
+        target: &Target,
+        site: &Site,
+        known: &mut machine::Known,
+        verify: bool,
+        decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Outcome {
+        let mut target = target.clone();
+        let mut seen = Observation {
+            known: std::mem::take(known),
+            ..Observation::default()
+        };
+        let mut outcome = Outcome::Waiting {
+            reason: "Busy",
+            message: "Going on with the next step".to_owned(),
+            after: STALE,
+        };
+        for _ in 0..MAX_DECISIONS {
+            let status = target.status.clone().unwrap_or_default();
+            match decide(&status, &seen, Timestamp::now()) {
+                Decision::Observe(reads) => observe::read(site, &status, reads, &mut seen).await,
+                Decision::Record(next) => match self.record(&target, *next).await {
+                    Ok(recorded) => {
+                        seen.known.recorded_here = true;
+                        seen.known.hold_until = None;
+                        if step(&recorded) == Some(Step::Restore) {
+                            // What was seen on the way forward is no base for going back.
+                            seen.functions.clear();
+                            seen.aliases.clear();
+                            seen.errors.clear();
+                        }
+                        target = recorded;
+                    }
+                    Err(end) => {
+                        outcome = end;
+                        break;
+                    }
+                },
+                Decision::Execute(effects) => {
+                    if !self.context.fence.may_write() {
+                        outcome = Outcome::Waiting {
+                            reason: "NotLeading",
+                            message: "This process no longer holds the Lease".to_owned(),
+                            after: Duration::from_secs(1),
+                        };
+                        break;
+                    }
+                    let restoring = verify || step(&target) == Some(Step::Restore);
+                    execute::all(&self.context, site, effects, restoring, &mut seen).await;
+                }
+                Decision::Wait(end) => {
+                    outcome = self.publish(&target, status, end).await;
+                    break;
+                }
+                Decision::Rest(end) => {
+                    outcome = end;
+                    break;
+                }
+            }
+        }
+        *known = seen.known;
+        outcome
+    }
+
+    /// Writes what the machine wants on record, with what it means for people.
+    async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
+        let before = step(target);
+        let outcome = machine::outcome(&status);
+        self.dress(target, &mut status, &outcome);
+        let recorded = self.write(target, &status).await?;
+        let after = step(&recorded);
+        if after != before || after.is_some_and(Step::is_end) {
+            self.announce(&recorded);
+        }
+        Ok(recorded)
+    }
+
+    /// Writes the conditions that an ending means, where they say something new.
+    async fn publish(
+        &self,
+        target: &Target,
+        mut status: TargetStatus,
+        outcome: Outcome,
+    ) -> Outcome {
+        let passes_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
+        if passes_soon && status.observed_generation.is_some() {
+            return outcome;
+        }
+        self.dress(target, &mut status, &outcome);
+        if target.status.as_ref() == Some(&status) {
+            return outcome;
+        }
+        match self.write(target, &status).await {
+            Ok(written) => {
+                if let Outcome::Stalled { reason, message } = &outcome
+                    && !step(&written).is_some_and(Step::is_end)
+                {
+                    self.context.events.publish(
+                        written.object_ref(&()),
+                        EventType::Warning,
+                        *reason,
+                        message,
+                    );
+                }
+                outcome
+            }
+            Err(end) => end,
+        }
+    }
+
+    fn dress(&self, target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
+        status.observed_generation = target.metadata.generation;
+        outcome.write_conditions(
+            &mut status.conditions,
+            target.metadata.generation,
+            Timestamp::now(),
+        );
+        let plain = machine::summary(status);
+        status.summary = Some(match outcome {
+            Outcome::Done { .. } => plain,
+            other if other.message() == plain => plain,
+            other => crate::domain::outcome::shorten(other.message(), 1024),
+        });
+    }
+
+    async fn write(&self, target: &Target, status: &TargetStatus) -> Result<Target, Outcome> {
+        let api: Api<Target> = Api::namespaced(
+            self.context.client.clone(),
+            &target.namespace().unwrap_or_default(),
+        );
+        let version = target.resource_version();
+        let before = target.status.clone().unwrap_or_default();
+        let written =
+            crate::controllers::status::publish_status(&api, target, version, &before, status)
+                .await;
+        match written {
+            Ok(written) => {
+                self.written.note(written.clone());
+                Ok(written)
+            }
+            Err(kube::Error::Api(error)) if error.is_conflict() => Err(Outcome::Waiting {
+                reason: "Stale",
+                message: "The Target changed meanwhile".to_owned(),
+                after: STALE,
+            }),
+            Err(kube::Error::Api(error)) if error.is_not_found() => Err(Outcome::Done {
+                reason: "Gone",
+                message: "The Target is gone".to_owned(),
+            }),
+            Err(error) => Err(Outcome::Transient {
+                reason: "ApiServer",
+                message: format!(
+                    "writing the status of Target {}: {error}",
+                    target.name_any()
+                ),
+                after: None,
+            }),
+        }
+    }
+
+    /// The Target can't be worked on: that is waited out for as long as the deadline allows.
+    async fn not_begun(&self, target: &Target, outcome: Outcome) -> Outcome {
+        let status = target.status.clone().unwrap_or_default();
+        let (Some(run), Outcome::Stalled { message, .. }) = (&target.spec.run, &outcome) else {
+            return self.publish(target, status, outcome).await;
+        };
+        let deadline = validate::progress_deadline(&self.context, target);
+        let owner = owner(&self.context, target);
+        match machine::give_up(run, &status, &owner, message, deadline, Timestamp::now()) {
+            Some(given_up) => match self.record(target, *given_up).await {
+                Ok(recorded) => machine::outcome(&recorded.status.unwrap_or_default()),
+                Err(end) => end,
+            },
+            None => self.publish(target, status, outcome).await,
+        }
+    }
+
+    /// An Event for each end of a run, and for the start of a rollback.
+    fn announce(&self, target: &Target) {
+        let status = target.status.clone().unwrap_or_default();
+        let message = machine::summary(&status);
+        let news = match step(target) {
+            Some(Step::Succeeded) => Some((EventType::Normal, "Delivered")),
+            Some(Step::Restore) => Some((EventType::Warning, "RollingBack")),
+            Some(Step::RolledBack) => Some((EventType::Warning, "RolledBack")),
+            Some(Step::Failed) => Some((EventType::Warning, "DeliveryFailed")),
+            Some(Step::RollbackFailed) => Some((EventType::Warning, "RollbackFailed")),
+            Some(Step::Prepare | Step::Promote) | None => None,
+        };
+        if let Some((kind, reason)) = news {
+            self.context
+                .events
+                .publish(target.object_ref(&()), kind, reason, &message);
+        }
+        if let Some(run) = &status.run
+            && machine::ended(run)
+        {
+            self.context.metrics.delivery_ended(&run.step, run);
+        }
+    }
+}
+
+fn step(target: &Target) -> Option<Step> {
+    target.status.as_ref()?.run.as_ref().and_then(Step::of)
+}
+
+/// Whose functions these are.
+fn owner(context: &Context, target: &Target) -> Owner {
+    Owner {
+        cluster: context.settings.cluster_id.clone(),
+        namespace: target.namespace().unwrap_or_default(),
+        name: target.spec.deployment.clone(),
+    }
+}

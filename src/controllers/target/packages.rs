@@ -1,0 +1,200 @@
+//! Packages and snapshots in the Target's artifact bucket.
+//!
+//! A package is kept under its digest, so that every Release and every snapshot that needs the same
+//! bytes shares one object: `packages/<sha256>.zip`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::site::Site;
+use crate::{
+    api::v1alpha1::{SnapshotRef, StoreLocation, TargetStatus},
+    controllers::context::Context,
+    domain::{
+        desired::DesiredFunction,
+        digest::{Hasher, Sha256},
+        function::CodeLocation,
+        machine::Snapshot,
+    },
+    ports::{
+        CallError, CallErrorKind,
+        store::{ByteStream, StoredObject},
+    },
+};
+
+/// The metadata that names an object's digest.
+const SHA256: &str = "sha256";
+
+/// More than any snapshot: 50 functions with 4 KiB of environment each.
+const MAX_SNAPSHOT: u64 = 4 * 1024 * 1024;
+
+/// Has the package of a Release in the Target's bucket.
+pub async fn copy(
+    context: &Context,
+    site: &Site,
+    want: &DesiredFunction,
+) -> Result<CodeLocation, CallError> {
+    if let Some(there) = existing(site, want.code_sha256).await? {
+        return Ok(there);
+    }
+    let (_, bytes) = open_in_hub(context, &want.package).await?;
+    keep(site, want.code_sha256, bytes).await
+}
+
+/// Finds the package of a snapshot, which was kept when the snapshot was taken.
+pub async fn find(site: &Site, digest: Sha256) -> Result<CodeLocation, CallError> {
+    existing(site, digest).await?.ok_or_else(|| {
+        CallError::new(
+            "s3:GetObject",
+            format!("{}/{}", site.store.bucket(), key(digest)),
+            CallErrorKind::NotFound,
+            "the package that stood before was removed from the artifact bucket",
+        )
+    })
+}
+
+/// Stores a snapshot with every package that it names.
+pub async fn store_snapshot(site: &Site, snapshot: &Snapshot) -> Result<SnapshotRef, CallError> {
+    for component in &snapshot.components {
+        let Some(function) = &component.function else {
+            continue;
+        };
+        let Some(digest) = function.digest() else {
+            continue;
+        };
+        if existing(site, digest).await?.is_none() {
+            let (_, bytes) = site.functions.package(&component.function_name).await?;
+            keep(site, digest, bytes).await?;
+        }
+    }
+    let text = serde_json::to_vec(snapshot).map_err(|error| {
+        CallError::new(
+            "snapshot",
+            &site.snapshots,
+            CallErrorKind::Invalid,
+            error.to_string(),
+        )
+    })?;
+    let digest = Sha256::of(&text);
+    let key = format!("{}/{digest}.json", site.snapshots);
+    let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
+    let version_id = site.store.put(&key, Bytes::from(text), &metadata).await?;
+    Ok(SnapshotRef {
+        key,
+        version_id,
+        sha256: digest.to_string(),
+        release: None,
+    })
+}
+
+/// Loads the snapshot that the run refers to, and makes sure that it is the one that was stored.
+pub async fn load_snapshot(site: &Site, status: &TargetStatus) -> Result<Snapshot, CallError> {
+    let failed = |key: &str, kind, why: String| {
+        CallError::new(
+            "s3:GetObject",
+            format!("{}/{key}", site.store.bucket()),
+            kind,
+            why,
+        )
+    };
+    let Some(reference) = status.run.as_ref().and_then(|run| run.snapshot.as_ref()) else {
+        return Err(failed(
+            "",
+            CallErrorKind::NotFound,
+            "the run has no snapshot on record".to_owned(),
+        ));
+    };
+    let text = site
+        .store
+        .get(&reference.key, Some(&reference.version_id), MAX_SNAPSHOT)
+        .await?;
+    let Some(text) = text else {
+        let why = "the snapshot was removed from the artifact bucket".to_owned();
+        return Err(failed(&reference.key, CallErrorKind::NotFound, why));
+    };
+    if Sha256::of(&text).to_string() != reference.sha256 {
+        let why = "the snapshot is not the one that was stored: its digest differs".to_owned();
+        return Err(failed(&reference.key, CallErrorKind::Invalid, why));
+    }
+    serde_json::from_slice(&text)
+        .map_err(|error| failed(&reference.key, CallErrorKind::Invalid, error.to_string()))
+}
+
+fn key(digest: Sha256) -> String {
+    format!("packages/{digest}.zip")
+}
+
+fn location(site: &Site, digest: Sha256, version_id: String) -> CodeLocation {
+    CodeLocation {
+        bucket: site.store.bucket().to_owned(),
+        key: key(digest),
+        version_id,
+    }
+}
+
+async fn existing(site: &Site, digest: Sha256) -> Result<Option<CodeLocation>, CallError> {
+    let found = site.store.head(&key(digest)).await?;
+    let same = |object: &StoredObject| object.metadata.get(SHA256) == Some(&digest.to_string());
+    Ok(found
+        .filter(same)
+        .map(|object| location(site, digest, object.version_id)))
+}
+
+/// Keeps a package, refusing bytes that are not what the digest says.
+async fn keep(site: &Site, digest: Sha256, bytes: ByteStream) -> Result<CodeLocation, CallError> {
+    let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
+    let version_id = site
+        .store
+        .upload(&key(digest), verified(bytes, digest), &metadata)
+        .await?;
+    Ok(location(site, digest, version_id))
+}
+
+async fn open_in_hub(
+    context: &Context,
+    at: &StoreLocation,
+) -> Result<(u64, ByteStream), CallError> {
+    let account = context
+        .stores
+        .accounts
+        .get(&ObjectRef::new(&at.account))
+        .ok_or_else(|| {
+            CallError::new(
+                "s3:GetObject",
+                format!("{}/{}", at.bucket, at.key),
+                CallErrorKind::NotFound,
+                format!("Account {}, which keeps the artifact, is gone", at.account),
+            )
+        })?;
+    let store = context.cloud.store(&account, &at.region).await?;
+    store.open(&at.key, &at.version_id).await
+}
+
+/// Passes bytes on, and ends in an error if they turn out not to have the digest.
+fn verified(bytes: ByteStream, digest: Sha256) -> ByteStream {
+    let state = (bytes, Some(Hasher::default()));
+    futures::stream::unfold(state, move |(mut bytes, hasher)| async move {
+        let mut hasher = hasher?;
+        match bytes.next().await {
+            Some(Ok(piece)) => {
+                hasher.update(&piece);
+                Some((Ok(piece), (bytes, Some(hasher))))
+            }
+            Some(Err(error)) => Some((Err(error), (bytes, None))),
+            None if hasher.finish() == digest => None,
+            None => {
+                let error = CallError::new(
+                    "s3:PutObject",
+                    key(digest),
+                    CallErrorKind::Corrupt,
+                    "the bytes are not those that the Release pinned: their digest differs",
+                );
+                Some((Err(error), (bytes, None)))
+            }
+        }
+    })
+    .boxed()
+}

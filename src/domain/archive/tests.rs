@@ -1,0 +1,215 @@
+#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+use std::io::{Cursor, Write as _};
+
+use proptest::prelude::*;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::*;
+
+fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    zip_with(files, SimpleFileOptions::default())
+}
+
+fn zip_with(files: &[(&str, &[u8])], options: SimpleFileOptions) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn read(bytes: &[u8]) -> Result<(i64, i64), String> {
+    summarise(bytes, bytes.len() as u64)
+        .map(|summary| (summary.entries, summary.uncompressed_size))
+        .map_err(|problem| problem.to_string())
+}
+
+/// Overwrites a field of the first directory entry.
+fn patch(archive: &mut [u8], at: usize, bytes: &[u8]) {
+    let start = (archive.windows(4))
+        .position(|window| window == ENTRY.to_le_bytes())
+        .unwrap();
+    archive[start + at..start + at + bytes.len()].copy_from_slice(bytes);
+}
+
+#[test]
+fn entries_and_sizes_come_from_the_directory() {
+    assert_eq!(read(&zip(&[])), Ok((0, 0)));
+    let archive = zip(&[("app.py", b"print()"), ("lib/x.py", &[b'x'; 5000])]);
+    assert_eq!(read(&archive), Ok((2, 5007)));
+}
+
+#[test]
+fn a_comment_at_the_end_is_skipped() {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.set_comment("what the build wrote here").unwrap();
+    writer
+        .start_file("a", SimpleFileOptions::default())
+        .unwrap();
+    let archive = writer.finish().unwrap().into_inner();
+    assert_eq!(read(&archive), Ok((1, 0)));
+}
+
+#[test]
+fn zip64_sizes_are_read() {
+    let options = SimpleFileOptions::default().large_file(true);
+    assert_eq!(read(&zip_with(&[("a", b"abc")], options)), Ok((1, 3)));
+
+    // The plain record defers to the Zip64 one.
+    let plain = zip(&[("a", b"abc"), ("b", b"")]);
+    let (body, end) = plain.split_at(plain.len() - END_LENGTH);
+    let mut archive = body.to_vec();
+    let size = u64::from(u32_at(end, 12).unwrap());
+    archive.extend(END64.to_le_bytes());
+    archive.extend([0; 28]);
+    for value in [2, size, body.len() as u64 - size] {
+        archive.extend(value.to_le_bytes());
+    }
+    archive.extend(LOCATOR.to_le_bytes());
+    archive.extend([0; 16]);
+    archive.extend(&end[..10]);
+    archive.extend([0xff; 10]);
+    archive.extend([0; 2]);
+    assert_eq!(read(&archive), Ok((2, 3)));
+}
+
+#[test]
+fn what_is_no_zip_or_cut_off_is_named() {
+    let archive = zip(&[("a", b"abc")]);
+    let not_a_zip = Err("it is not a zip archive, or its end is missing".to_owned());
+    assert_eq!(read(b""), not_a_zip);
+    assert_eq!(read(b"hello"), not_a_zip);
+    assert_eq!(read(&archive[..archive.len() - 1]), not_a_zip);
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    for name in [
+        "../x",
+        "a/../../x",
+        "/etc/x",
+        "\\x",
+        "C:x",
+        "a\\..\\x",
+        "a\0x",
+    ] {
+        // Written under a harmless name of the same length: writers clean names.
+        let harmless = "n".repeat(name.len());
+        let mut archive = zip(&[(harmless.as_str(), b"x")]);
+        patch(&mut archive, ENTRY_LENGTH, name.as_bytes());
+        assert_eq!(
+            summarise(&archive, archive.len() as u64),
+            Err(ArchiveProblem::UnsafeName(name.to_owned()))
+        );
+    }
+    for name in ["a..b", "..a/b", "a/b/", "ä"] {
+        assert!(read(&zip(&[(name, b"")])).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn archives_made_to_do_harm_are_refused() {
+    let mut encrypted = zip(&[("a", b"x")]);
+    patch(&mut encrypted, 8, &[1]);
+    assert_eq!(
+        summarise(&encrypted, encrypted.len() as u64),
+        Err(ArchiveProblem::Encrypted("a".to_owned()))
+    );
+
+    let mut bomb = zip(&[("a", b"x")]);
+    patch(&mut bomb, 24, &2_000_000_000_u32.to_le_bytes());
+    assert_eq!(
+        summarise(&bomb, bomb.len() as u64),
+        Err(ArchiveProblem::Bomb {
+            unpacked: 2_000_000_000,
+            size: bomb.len() as u64
+        })
+    );
+
+    let mut overlapping = zip(&[("a", b"x")]);
+    patch(&mut overlapping, 20, &1_000_000_u32.to_le_bytes());
+    assert_eq!(
+        summarise(&overlapping, overlapping.len() as u64),
+        Err(ArchiveProblem::Damaged("its entries overlap"))
+    );
+}
+
+#[test]
+fn a_directory_that_is_not_in_the_tail_is_named() {
+    let archive = zip(&[("a", b"abc"), ("b", b"abc")]);
+    let tail = &archive[archive.len() - 30..];
+    assert_eq!(
+        summarise(tail, archive.len() as u64),
+        Err(ArchiveProblem::DirectoryTooLarge(94))
+    );
+}
+
+#[test]
+fn lambda_takes_zips_up_to_its_limit() {
+    let summary = |entries, uncompressed_size| ArchiveSummary {
+        entries,
+        uncompressed_size,
+    };
+    assert_eq!(
+        lambda_problem(Some(&summary(1, LAMBDA_UNPACKED)), None),
+        None
+    );
+    let too_large = lambda_problem(Some(&summary(1, LAMBDA_UNPACKED + 1)), None);
+    assert!(too_large.is_some_and(|problem| problem.contains("at most 262144000")));
+    let empty = lambda_problem(Some(&summary(0, 0)), None);
+    assert!(empty.is_some_and(|problem| problem.contains("is empty")));
+    let no_zip = lambda_problem(None, Some("it is not a zip archive, or its end is missing"));
+    assert_eq!(
+        no_zip.as_deref(),
+        Some("it can't be a function's package: it is not a zip archive, or its end is missing")
+    );
+}
+
+#[test]
+fn the_tail_survives_going_round() {
+    let archive = zip(&[("a", b"abc")]);
+    let mut tail = Tail::default();
+    for _ in 0..7 {
+        tail.push(&vec![b'-'; TAIL / 3]);
+    }
+    for piece in archive.chunks(7) {
+        tail.push(piece);
+    }
+    assert_eq!(tail.total(), (7 * (TAIL / 3) + archive.len()) as u64);
+    let read = tail.summarise().map(|summary| summary.entries);
+    assert_eq!(read, Ok(1));
+
+    let mut tail = Tail::default();
+    tail.push(&vec![b'-'; 3 * TAIL + 5]);
+    tail.push(&archive);
+    assert_eq!(tail.summarise().map(|summary| summary.entries), Ok(1));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in any::<u64>()) {
+        let _ = summarise(&bytes, size);
+        let mut end = bytes;
+        end.extend(zip(&[]));
+        let _ = summarise(&end, size);
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic_or_lie(
+        at in 0..400_usize,
+        byte in any::<u8>(),
+        cut in 0..400_usize,
+        large in any::<bool>(),
+    ) {
+        let options = SimpleFileOptions::default().large_file(large);
+        let mut archive = zip_with(&[("a/b", b"abc"), ("c", b"defg")], options);
+        let length = archive.len();
+        archive[at % length] = byte;
+        archive.drain(..cut % length);
+        if let Ok(summary) = summarise(&archive, length as u64) {
+            prop_assert!(summary.entries <= 2);
+        }
+    }
+}

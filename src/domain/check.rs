@@ -1,0 +1,163 @@
+//! Whether an invocation answered as a check wants.
+
+use serde_json::Value;
+
+use super::{
+    desired::DesiredCheck,
+    function::Invocation,
+    machine::{CheckPhase, CheckResult},
+    outcome::shorten,
+};
+
+/// What a function may say in a message: enough to recognise an error, not a whole page.
+const EXCERPT: usize = 300;
+
+/// Looks at an answer. `version` is the version that had to give it.
+pub fn evaluate(
+    check: &DesiredCheck,
+    phase: CheckPhase,
+    version: &str,
+    answer: &Invocation,
+) -> CheckResult {
+    let failed = |why: String| CheckResult::Failed(describe(check, phase, version, &why));
+    let said = || shorten(&String::from_utf8_lossy(&answer.payload), EXCERPT);
+    if let Some(executed) = &answer.executed_version
+        && executed != version
+    {
+        return failed(format!("version {executed} answered"));
+    }
+    if let Some(kind) = &answer.function_error {
+        return failed(format!("the function failed ({kind}): {}", said()));
+    }
+    let Some(expect) = &check.expect else {
+        return CheckResult::Passed;
+    };
+    let Ok(body) = serde_json::from_slice::<Value>(&answer.payload) else {
+        return failed(format!("the answer is not JSON: {}", said()));
+    };
+    let place = if expect.path.is_empty() {
+        "the answer".to_owned()
+    } else {
+        expect.path.clone()
+    };
+    match body.pointer(&expect.path) {
+        Some(value) if equal(value, &expect.equals) => CheckResult::Passed,
+        Some(value) => failed(format!(
+            "{place} is {}, not {}",
+            shorten(&value.to_string(), EXCERPT),
+            expect.equals
+        )),
+        None => failed(format!("the answer has no {place}: {}", said())),
+    }
+}
+
+/// No answer came in time.
+pub fn timed_out(check: &DesiredCheck, phase: CheckPhase, version: &str) -> CheckResult {
+    let why = format!("no answer within {}s", check.timeout.as_secs());
+    CheckResult::Failed(describe(check, phase, version, &why))
+}
+
+fn describe(check: &DesiredCheck, phase: CheckPhase, version: &str, why: &str) -> String {
+    let when = match phase {
+        CheckPhase::BeforeTraffic => "before traffic",
+        CheckPhase::AfterTraffic => "through the alias",
+    };
+    format!(
+        "check {} failed {when} on version {version}: {why}",
+        check.name
+    )
+}
+
+/// Equal as JSON, where 200 and 200.0 are the same number.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::v1alpha1::Expectation;
+
+    fn check(expect: Option<(&str, Value)>) -> DesiredCheck {
+        DesiredCheck {
+            name: "smoke".into(),
+            payload: "{}".into(),
+            expect: expect.map(|(path, equals)| Expectation {
+                path: path.into(),
+                equals,
+            }),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    fn answer(version: &str, error: Option<&str>, payload: &str) -> Invocation {
+        Invocation {
+            executed_version: Some(version.into()),
+            function_error: error.map(Into::into),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        }
+    }
+
+    fn why(result: CheckResult) -> String {
+        match result {
+            CheckResult::Passed => "passed".into(),
+            CheckResult::Failed(why) => why,
+        }
+    }
+
+    #[test]
+    fn answers_are_judged() {
+        let before = CheckPhase::BeforeTraffic;
+        let wants_200 = check(Some(("/statusCode", json!(200))));
+        for (check, answer, expected) in [
+            (
+                &wants_200,
+                answer("3", None, r#"{"statusCode":200}"#),
+                "passed",
+            ),
+            (
+                &wants_200,
+                answer("3", None, r#"{"statusCode":200.0}"#),
+                "passed",
+            ),
+            (
+                &wants_200,
+                answer("3", None, r#"{"statusCode":500}"#),
+                "check smoke failed before traffic on version 3: /statusCode is 500, not 200",
+            ),
+            (
+                &wants_200,
+                answer("3", None, "{}"),
+                "check smoke failed before traffic on version 3: the answer has no /statusCode: {}",
+            ),
+            (
+                &wants_200,
+                answer("3", None, "oops"),
+                "check smoke failed before traffic on version 3: the answer is not JSON: oops",
+            ),
+            (
+                &check(None),
+                answer("3", Some("Unhandled"), r#"{"errorMessage":"no module"}"#),
+                "check smoke failed before traffic on version 3: the function failed (Unhandled): {\"errorMessage\":\"no module\"}",
+            ),
+            (
+                &check(None),
+                answer("2", None, "null"),
+                "check smoke failed before traffic on version 3: version 2 answered",
+            ),
+            (&check(None), answer("3", None, "null"), "passed"),
+        ] {
+            assert_eq!(why(evaluate(check, before, "3", &answer)), expected);
+        }
+    }
+}

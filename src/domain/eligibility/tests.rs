@@ -1,0 +1,433 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const ARCHIVE: u64 = 10;
+
+fn job(id: i64, stage: &str, name: &str, status: &str) -> Job {
+    Job {
+        id,
+        name: name.to_owned(),
+        stage: stage.to_owned(),
+        status: status.to_owned(),
+        allow_failure: false,
+        archive_size: Some(ARCHIVE),
+        archive_kept: true,
+        archive_expires_at: None,
+        commit_title: None,
+    }
+}
+
+fn optional(mut job: Job) -> Job {
+    job.allow_failure = true;
+    job
+}
+
+fn pipeline(id: i64, status: &str) -> Pipeline {
+    Pipeline {
+        id,
+        sha: "0".repeat(40),
+        git_ref: Some("main".to_owned()),
+        status: status.to_owned(),
+        source: "push".to_owned(),
+        web_url: None,
+    }
+}
+
+fn requirements() -> Requirements {
+    Requirements {
+        git_ref: "main".to_owned(),
+        artifact_jobs: ["package".to_owned()].into(),
+        required_jobs: ["test".to_owned()].into(),
+        minimum_tests: None,
+    }
+}
+
+fn ask(
+    requirements: &Requirements,
+    pipelines: &[Pipeline],
+    jobs: &BTreeMap<i64, Vec<Job>>,
+    released: Option<i64>,
+) -> Verdict {
+    let known = Known {
+        pipelines,
+        jobs,
+        tests: &BTreeMap::new(),
+    };
+    requirements.next(known, released)
+}
+
+/// In one line, for tables.
+fn say(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::NeedJobs(id) => format!("jobs {id}"),
+        Verdict::NeedTests(id) => format!("tests {id}"),
+        Verdict::Eligible { pipeline, note } => match note {
+            Some(note) => format!("take {pipeline}; {note}"),
+            None => format!("take {pipeline}"),
+        },
+        Verdict::Waiting { message, .. } => format!("wait: {message}"),
+        Verdict::Problem { message, .. } => format!("problem: {message}"),
+        Verdict::Nothing { message } => format!("nothing: {message}"),
+    }
+}
+
+fn judge_one(status: &str, jobs: Vec<Job>) -> String {
+    let jobs = [(7, jobs)].into();
+    say(ask(&requirements(), &[pipeline(7, status)], &jobs, None))
+}
+
+fn good() -> Vec<Job> {
+    vec![
+        job(1, "build", "package", "success"),
+        job(2, "test", "test", "success"),
+    ]
+}
+
+fn and(more: impl IntoIterator<Item = Job>) -> Vec<Job> {
+    let mut jobs = good();
+    jobs.extend(more);
+    jobs
+}
+
+#[test]
+fn a_pipeline_is_judged_by_its_jobs() {
+    let table = [
+        ("success", good(), "take 7"),
+        // The status says failed because of a status reported from outside.
+        ("failed", good(), "take 7"),
+        (
+            "running",
+            vec![
+                job(1, "build", "package", "running"),
+                job(2, "test", "test", "created"),
+            ],
+            "wait: pipeline 7 waits for job package (running)",
+        ),
+        (
+            "failed",
+            vec![
+                job(1, "build", "package", "success"),
+                job(2, "test", "test", "failed"),
+            ],
+            "nothing: no new pipeline of main can be released: pipeline 7: job test failed",
+        ),
+        (
+            "success",
+            vec![
+                job(1, "build", "package", "success"),
+                optional(job(2, "test", "test", "failed")),
+            ],
+            "nothing: no new pipeline of main can be released: pipeline 7: job test failed",
+        ),
+        (
+            "canceled",
+            vec![
+                job(1, "build", "package", "success"),
+                job(2, "test", "test", "canceled"),
+            ],
+            "nothing: no new pipeline of main can be released: pipeline 7: job test was canceled",
+        ),
+        (
+            "success",
+            vec![
+                job(1, "build", "package", "skipped"),
+                job(2, "test", "test", "success"),
+            ],
+            "nothing: no new pipeline of main can be released: pipeline 7: job package was skipped",
+        ),
+        (
+            "success",
+            vec![job(2, "test", "test", "success")],
+            "nothing: no new pipeline of main can be released: pipeline 7 has no job package",
+        ),
+        (
+            "success",
+            vec![job(1, "build", "package", "success")],
+            "nothing: no new pipeline of main can be released: pipeline 7 has no job test",
+        ),
+        ("created", vec![], "wait: pipeline 7 is being created"),
+        (
+            "failed",
+            vec![],
+            "nothing: no new pipeline of main can be released: pipeline 7 has no jobs",
+        ),
+    ];
+    for (status, jobs, expected) in table {
+        assert_eq!(judge_one(status, jobs), expected);
+    }
+}
+
+#[test]
+fn jobs_nobody_asked_for_count_as_gitlab_counts_them() {
+    let lint = |status: &str| job(3, "test", "lint", status);
+    let waits = |status: &str| format!("wait: pipeline 7 waits for job lint ({status})");
+    let table = [
+        (lint("success"), "take 7".to_owned()),
+        (lint("skipped"), "take 7".to_owned()),
+        (optional(lint("failed")), "take 7".to_owned()),
+        (optional(lint("canceled")), "take 7".to_owned()),
+        (optional(lint("manual")), "take 7".to_owned()),
+        (lint("manual"), "take 7".to_owned()),
+        (
+            lint("failed"),
+            "nothing: no new pipeline of main can be released: pipeline 7: job lint failed"
+                .to_owned(),
+        ),
+        (lint("created"), waits("created")),
+        (lint("waiting_for_resource"), waits("waiting_for_resource")),
+        (lint("preparing"), waits("preparing")),
+        (lint("waiting_for_callback"), waits("waiting_for_callback")),
+        (lint("pending"), waits("pending")),
+        (lint("running"), waits("running")),
+        (lint("canceling"), waits("canceling")),
+        (lint("scheduled"), waits("scheduled")),
+        (optional(lint("running")), waits("running")),
+        (lint("a_word_of_the_future"), waits("a_word_of_the_future")),
+    ];
+    for (lint, expected) in table {
+        assert_eq!(judge_one("running", and([lint])), expected);
+    }
+}
+
+#[test]
+fn what_comes_after_a_gate_is_not_waited_for() {
+    let gate = job(10, "approve", "approve-prod", "manual");
+    let after = job(11, "deploy", "deploy-prod", "created");
+    assert_eq!(judge_one("manual", and([gate.clone(), after])), "take 7");
+    let skipped = job(11, "deploy", "deploy-prod", "skipped");
+    assert_eq!(judge_one("manual", and([gate.clone(), skipped])), "take 7");
+    // In its own stage `needs` may put a job behind it.
+    let beside = job(12, "approve", "tell", "created");
+    assert_eq!(judge_one("manual", and([gate.clone(), beside])), "take 7");
+    // A gate that needs nothing is open at once: what stands before it still has to run.
+    let before = job(3, "test", "lint", "created");
+    assert_eq!(
+        judge_one("manual", and([gate.clone(), before])),
+        "wait: pipeline 7 waits for job lint (created)"
+    );
+    let running = job(11, "deploy", "deploy-dev", "running");
+    assert_eq!(
+        judge_one("manual", and([gate, running])),
+        "wait: pipeline 7 waits for job deploy-dev (running)"
+    );
+    // Without a gate that blocks, nothing is behind one.
+    let button = optional(job(10, "approve", "approve-prod", "manual"));
+    let after = job(11, "deploy", "deploy-prod", "created");
+    assert_eq!(
+        judge_one("running", and([button, after])),
+        "wait: pipeline 7 waits for job deploy-prod (created)"
+    );
+}
+
+#[test]
+fn a_job_that_is_asked_for_has_to_run_even_behind_a_gate() {
+    let jobs = vec![
+        job(1, "test", "test", "success"),
+        job(2, "approve", "approve", "manual"),
+        job(3, "build", "package", "created"),
+    ];
+    assert_eq!(
+        judge_one("manual", jobs),
+        "wait: pipeline 7 waits for job package (created), which comes after the manual job \
+         approve: somebody has to start that in GitLab"
+    );
+    let jobs = vec![
+        job(1, "test", "test", "success"),
+        optional(job(3, "build", "package", "manual")),
+    ];
+    assert_eq!(
+        judge_one("success", jobs),
+        "wait: pipeline 7 waits for job package (manual): somebody has to start it in GitLab"
+    );
+}
+
+#[test]
+fn the_newest_eligible_is_taken_and_the_others_are_named() {
+    let failed = vec![
+        job(1, "build", "package", "failed"),
+        job(2, "test", "test", "skipped"),
+    ];
+    let running = vec![
+        job(1, "build", "package", "running"),
+        job(2, "test", "test", "created"),
+    ];
+    let pipelines = [
+        pipeline(9, "running"),
+        pipeline(7, "failed"),
+        pipeline(5, "success"),
+        pipeline(3, "success"),
+    ];
+    let mut jobs = BTreeMap::new();
+    let table = [
+        (9, running, None, "jobs 9"),
+        (7, failed, None, "jobs 7"),
+        (5, good(), None, "jobs 5"),
+    ];
+    for (id, of_it, released, expected) in table {
+        assert_eq!(
+            say(ask(&requirements(), &pipelines, &jobs, released)),
+            expected
+        );
+        jobs.insert(id, of_it);
+    }
+    let table = [
+        (
+            None,
+            "take 5; pipeline 9 waits for job package (running); pipeline 7: job package failed",
+        ),
+        (
+            Some(5),
+            "wait: pipeline 9 waits for job package (running); pipeline 7: job package failed",
+        ),
+        (Some(8), "wait: pipeline 9 waits for job package (running)"),
+        (
+            Some(9),
+            "nothing: pipeline 9 is the newest of main; up to 9 all was released",
+        ),
+        // It was deleted: going back is not an option.
+        (
+            Some(12),
+            "nothing: pipeline 9 is the newest of main; up to 12 all was released",
+        ),
+    ];
+    for (released, expected) in table {
+        assert_eq!(
+            say(ask(&requirements(), &pipelines, &jobs, released)),
+            expected
+        );
+    }
+}
+
+#[test]
+fn pipelines_made_by_outside_statuses_do_not_count() {
+    let mut outside = pipeline(9, "success");
+    outside.source = "external".to_owned();
+    let none = BTreeMap::new();
+    assert_eq!(
+        say(ask(&requirements(), &[outside], &none, None)),
+        "nothing: there is no pipeline of main yet"
+    );
+}
+
+#[test]
+fn artifacts_that_are_gone_are_named_with_the_way_out() {
+    let mut package = job(1, "build", "package", "success");
+    package.archive_size = None;
+    package.archive_kept = false;
+    package.archive_expires_at = "2026-01-02T03:04:05Z".parse().ok();
+    let jobs = vec![package.clone(), job(2, "test", "test", "success")];
+    assert_eq!(
+        judge_one("success", jobs.clone()),
+        "problem: pipeline 7: the artifacts of job package expired on 2026-01-02T03:04:05Z or were \
+         erased. Run the job again (Retry on its page, or a new pipeline); if it never had any, \
+         give it artifacts:paths in .gitlab-ci.yml"
+    );
+    // A newer one under way makes that moot.
+    let running = vec![
+        job(1, "build", "package", "running"),
+        job(2, "test", "test", "created"),
+    ];
+    let pipelines = [pipeline(9, "running"), pipeline(7, "success")];
+    let verdict = ask(
+        &requirements(),
+        &pipelines,
+        &[(7, jobs), (9, running)].into(),
+        None,
+    );
+    assert!(matches!(verdict, Verdict::Waiting { pipeline: 9, .. }));
+    // Expired, but still listed: GitLab serves it.
+    package.archive_size = Some(ARCHIVE);
+    assert_eq!(
+        judge_one("success", vec![package, job(2, "test", "test", "success")]),
+        "take 7"
+    );
+}
+
+#[test]
+fn the_test_report_must_have_enough_tests_and_no_failure() {
+    let mut requirements = requirements();
+    requirements.minimum_tests = Some(2);
+    let jobs = [(7, good())].into();
+    let table = [
+        (None, "tests 7"),
+        (Some((2, 0)), "take 7"),
+        (
+            Some((1, 0)),
+            "nothing: no new pipeline of main can be released: pipeline 7: its report has 1 tests, \
+             at least 2 are required",
+        ),
+        (
+            Some((5, 1)),
+            "nothing: no new pipeline of main can be released: pipeline 7: 1 of 5 tests failed",
+        ),
+    ];
+    for (report, expected) in table {
+        let tests: BTreeMap<_, _> = report
+            .map(|(total, failed)| (7, TestSummary { total, failed }))
+            .into_iter()
+            .collect();
+        let known = Known {
+            pipelines: &[pipeline(7, "success")],
+            jobs: &jobs,
+            tests: &tests,
+        };
+        assert_eq!(say(requirements.next(known, None)), expected);
+    }
+}
+
+fn any_job() -> impl Strategy<Value = Job> {
+    let status = prop::sample::select(vec![
+        "success",
+        "failed",
+        "canceled",
+        "skipped",
+        "manual",
+        "created",
+        "running",
+        "scheduled",
+        "new_word",
+    ]);
+    let name = prop::sample::select(vec!["package", "test", "lint", "gate"]);
+    (1..50_i64, name, status, any::<bool>(), any::<bool>()).prop_map(
+        |(id, name, status, allow_failure, kept)| Job {
+            allow_failure,
+            archive_kept: kept,
+            archive_size: kept.then_some(ARCHIVE),
+            ..job(id, name, name, status)
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn nothing_at_or_below_the_released_one_is_ever_taken(
+        ids in prop::collection::vec((1..30_i64, prop::collection::vec(any_job(), 0..6)), 0..8),
+        released in prop::option::of(1..30_i64),
+    ) {
+        let pipelines: Vec<_> = ids.iter().map(|(id, _)| pipeline(*id, "success")).collect();
+        let mut jobs = BTreeMap::new();
+        // Every answer either ends it or asks for one more pipeline above the released one.
+        for _ in 0..=ids.len() {
+            match ask(&requirements(), &pipelines, &jobs, released) {
+                Verdict::NeedJobs(id) => {
+                    prop_assert!(released.is_none_or(|released| id > released));
+                    let of_it = ids.iter().find(|(other, _)| *other == id);
+                    prop_assert!(of_it.is_some());
+                    let asked_before = jobs.insert(id, of_it.map(|(_, jobs)| jobs.clone()).unwrap_or_default());
+                    prop_assert!(asked_before.is_none());
+                }
+                Verdict::Eligible { pipeline, .. } => {
+                    prop_assert!(released.is_none_or(|released| pipeline > released));
+                    for name in ["package", "test"] {
+                        let newest = newest_job(&jobs[&pipeline], name);
+                        prop_assert!(newest.is_some_and(|job| job.status == "success"));
+                    }
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            }
+        }
+        prop_assert!(false, "it asks on and on");
+    }
+}

@@ -1,0 +1,194 @@
+//! The engine's decisions: what to do next on one Target.
+//!
+//! # Expected flow
+//! The shell asks [`decide`] again and again, and does what it says: read something, record
+//! something, carry something out, wait. A delivery goes
+//! *snapshot → Prepare → Promote → Succeeded*, and from any failure after Prepare began
+//! *→ Restore → RolledBack*. Each step is over all components: none is promoted before every one
+//! is prepared.
+//!
+//! # Guarantees
+//! - Nothing is changed before a snapshot is stored and the changes stand in the Target's status.
+//! - No change is made blindly: each follows from a read of the same pass or from the reply to our own
+//!   last write, and carries the RevisionId it was decided from.
+//! - A step is decided from what is there, not from what was done: after a crash the same function
+//!   finds out how far things got.
+//!
+//! # Assumptions
+//! Only one process carries out decisions for a Target (a Lease, and the RevisionIds at the far end).
+//!
+//! # Errors
+//! Failures of calls come in as observations. Those that may pass are waited out until
+//! `progressDeadline`; all others end the step and start Restore.
+
+mod lambda;
+mod observation;
+mod removal;
+mod run;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use observation::{
+    Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Observation, Read, Reply,
+};
+pub use removal::decide_removal;
+pub use run::{DEFAULT_DEADLINE, Step, ended, outcome, poll_delay, summary};
+pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
+
+use super::{desired::Desired, outcome::Outcome, ownership::Owner};
+use crate::api::v1alpha1::{Goal, Run, RunStatus, TargetStatus};
+
+/// The version of the journal that this program writes and reads.
+pub const JOURNAL_VERSION: i64 = 1;
+
+/// What the shell has to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Read these, add them to the observation, and ask again.
+    Observe(Vec<Read>),
+    /// Write this status, and ask again once the API server has it.
+    Record(Box<TargetStatus>),
+    /// Carry these out side by side, add what they say to the observation, and ask again.
+    Execute(Vec<Effect>),
+    /// Come back later.
+    Wait(Outcome),
+    /// Nothing more to do for this order.
+    Rest(Outcome),
+}
+
+/// What is wanted of the Target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// That the Release serves.
+    Deliver(Desired),
+    /// That what stood before the run serves again; why.
+    Restore(String),
+}
+
+/// What to do next for `order`, which is the run `run` of the Target.
+pub fn decide(
+    order: &Order,
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    seen: &Observation,
+    now: Timestamp,
+) -> Decision {
+    if let Some(journal) = &status.run
+        && journal.journal_version != JOURNAL_VERSION
+        && !Step::of(journal).is_some_and(Step::is_end)
+    {
+        return Decision::Wait(Outcome::stalled(
+            "UnknownJournal",
+            format!(
+                "the run was begun by another version of Sluice (journal {}, this one reads {JOURNAL_VERSION}); \
+                 let that version finish it",
+                journal.journal_version
+            ),
+        ));
+    }
+    let scene = run::Scene {
+        run,
+        status,
+        owner,
+        seen,
+        now,
+    };
+    match (order, scene.journal()) {
+        (Order::Deliver(desired), Some(journal)) => match Step::of(journal) {
+            Some(Step::Prepare) => scene.prepare(desired, journal),
+            Some(Step::Promote) => scene.promote(desired, journal),
+            Some(Step::Restore) => scene.restore(journal),
+            Some(_) => Decision::Rest(outcome(status)),
+            None => unknown_step(journal),
+        },
+        (Order::Deliver(desired), None) => scene.begin(desired),
+        (Order::Restore(why), Some(journal)) => match Step::of(journal) {
+            Some(Step::Prepare | Step::Promote | Step::Succeeded) => scene.turn_back(journal, why),
+            Some(Step::RollbackFailed) if scene.run.attempt > journal.attempt => {
+                scene.turn_back(journal, why)
+            }
+            Some(Step::Restore) => scene.restore(journal),
+            Some(_) if scene.run.attempt > journal.attempt => scene.follow_attempt(journal),
+            Some(_) => Decision::Rest(outcome(status)),
+            None => unknown_step(journal),
+        },
+        (Order::Restore(why), None) => scene.never_began(why),
+    }
+}
+
+/// The order to work on: a run that was left unfinished is put back before another begins.
+pub fn effective(run: &Run, status: &TargetStatus) -> Run {
+    match &status.run {
+        Some(journal) if !ended(journal) && !same_run(run, journal) => Run {
+            release: journal.release.clone(),
+            attempt: journal.attempt,
+            goal: Goal::Restore,
+        },
+        _ => run.clone(),
+    }
+}
+
+fn same_run(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid && journal.attempt == run.attempt
+}
+
+/// Ends an order that could not even begin for as long as `deadline`: the status to record then.
+///
+/// Until then whatever is in the way (an Account, a grant, a Secret) can be mended, and the order
+/// begins by itself.
+pub fn give_up(
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    why: &str,
+    deadline: Duration,
+    now: Timestamp,
+) -> Option<Box<TargetStatus>> {
+    let seen = Observation::default();
+    let scene = run::Scene {
+        run,
+        status,
+        owner,
+        seen: &seen,
+        now,
+    };
+    if status.run.as_ref().is_some_and(|journal| !ended(journal))
+        || !scene.stalled_longer_than(deadline)
+    {
+        return None;
+    }
+    match scene.never_began(why) {
+        Decision::Record(status) => Some(status),
+        _ => None,
+    }
+}
+
+/// Whether the order is carried out, as far as it can be: nothing has to be looked at.
+pub fn settled(run: &Run, status: &TargetStatus) -> bool {
+    let Some(journal) = &status.run else {
+        return false;
+    };
+    same_run(run, journal)
+        && match Step::of(journal) {
+            Some(Step::Succeeded) => run.goal == Goal::Deliver,
+            Some(step) => step.is_end(),
+            None => false,
+        }
+}
+
+fn unknown_step(journal: &RunStatus) -> Decision {
+    Decision::Wait(Outcome::stalled(
+        "UnknownJournal",
+        format!(
+            "the run is at step {:?}, which this version of Sluice does not know",
+            journal.step
+        ),
+    ))
+}

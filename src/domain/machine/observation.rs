@@ -1,0 +1,282 @@
+//! What the engine asks for and what it is told.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::snapshot::Snapshot;
+use crate::{
+    api::v1alpha1::SnapshotRef,
+    domain::{
+        desired::{DesiredCheck, DesiredFunction},
+        digest::Sha256,
+        failure::CallError,
+        function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration},
+    },
+};
+
+/// Something to look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Read {
+    /// A function's `$LATEST`.
+    Function {
+        /// Its name.
+        name: String,
+    },
+    /// A version.
+    Version {
+        /// The function.
+        name: String,
+        /// The number.
+        version: String,
+    },
+    /// An alias.
+    Alias {
+        /// The function.
+        name: String,
+        /// The alias.
+        alias: String,
+    },
+    /// The snapshot that the run's status refers to.
+    Snapshot,
+}
+
+/// A change, or an invocation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// The component it is for.
+    pub component: String,
+    /// The function it is made on.
+    pub function: String,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What is done to a function.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Store this snapshot, with the packages it names, in the Target's bucket.
+    StoreSnapshot(Box<Snapshot>),
+    /// Have the Release's package in the Target's bucket.
+    CopyPackage(Box<DesiredFunction>),
+    /// Find a snapshot's package in the Target's bucket.
+    FindPackage(Sha256),
+    /// `CreateFunction`.
+    Create(Box<DesiredFunction>, CodeLocation),
+    /// `UpdateFunctionCode`.
+    UpdateCode {
+        /// `x86_64` or `arm64`.
+        architecture: String,
+        /// The new code.
+        code: CodeLocation,
+        /// The function as it was looked at.
+        revision_id: String,
+    },
+    /// `UpdateFunctionConfiguration`.
+    UpdateConfiguration {
+        /// The new settings.
+        configuration: Box<FunctionConfiguration>,
+        /// The function as it was looked at.
+        revision_id: String,
+    },
+    /// `TagResource` and `UntagResource`.
+    SetTags {
+        /// The function.
+        arn: String,
+        /// What it has.
+        current: BTreeMap<String, String>,
+        /// What it should have.
+        wanted: BTreeMap<String, String>,
+    },
+    /// `PublishVersion`.
+    Publish {
+        /// What `$LATEST` must be.
+        code_sha256: Sha256,
+        /// The function as it was looked at.
+        revision_id: String,
+        /// The version's description.
+        description: String,
+    },
+    /// `CreateAlias`.
+    CreateAlias {
+        /// The alias.
+        alias: String,
+        /// Where to.
+        to: AliasTarget,
+    },
+    /// `UpdateAlias`.
+    UpdateAlias {
+        /// The alias.
+        alias: String,
+        /// Where to.
+        to: AliasTarget,
+        /// The alias as it was looked at.
+        revision_id: String,
+    },
+    /// `DeleteAlias`.
+    DeleteAlias {
+        /// The alias.
+        alias: String,
+    },
+    /// `DeleteFunction`.
+    DeleteFunction,
+    /// `Invoke`, and a look at the answer.
+    Check {
+        /// What must hold.
+        check: Box<DesiredCheck>,
+        /// Before traffic or after.
+        phase: CheckPhase,
+        /// Version or alias to invoke.
+        qualifier: String,
+        /// The version that must answer.
+        version: String,
+    },
+}
+
+/// When a check is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckPhase {
+    /// On the version number, before it gets traffic.
+    BeforeTraffic,
+    /// Through the alias, once it has all traffic.
+    AfterTraffic,
+}
+
+/// A check of a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckKey {
+    /// The component.
+    pub component: String,
+    /// The check's name.
+    pub check: String,
+    /// Before traffic or after.
+    pub phase: CheckPhase,
+}
+
+/// What a check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// It holds.
+    Passed,
+    /// It does not; why.
+    Failed(String),
+}
+
+/// What was read in this pass, and what this process remembers of the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// Functions by name: `$LATEST`, or that there is none.
+    pub functions: BTreeMap<String, Option<Function>>,
+    /// Versions by function and number.
+    pub versions: BTreeMap<(String, String), Option<Function>>,
+    /// Aliases by function (a Target has one alias a function).
+    pub aliases: BTreeMap<String, Option<Alias>>,
+    /// Calls of this pass that failed, with the component they were made for.
+    pub errors: Vec<(String, CallError)>,
+    /// What this process remembers of the run.
+    pub known: Known,
+}
+
+/// What this process remembers of a run between passes. Losing it costs reads, nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// The snapshot, once taken or loaded, and where it is stored.
+    pub snapshot: Option<(SnapshotRef, Snapshot)>,
+    /// Packages that are in the Target's bucket, by digest.
+    pub packages: BTreeMap<Sha256, CodeLocation>,
+    /// Versions that were published for the run, by component.
+    pub published: BTreeMap<String, String>,
+    /// Checks that were made.
+    pub checks: BTreeMap<CheckKey, CheckResult>,
+    /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
+    pub recorded_here: bool,
+    /// When something last moved, if that is later than what the status says.
+    pub progressed_at: Option<Timestamp>,
+    /// After taking over a run: no change before this, and only after another look, because a
+    /// predecessor's last call may still be on its way.
+    pub hold_until: Option<Timestamp>,
+}
+
+impl Effect {
+    /// AWS's name of the call, for journal, metrics and messages.
+    pub fn operation(&self) -> &'static str {
+        match self.action {
+            Action::StoreSnapshot(_) => "StoreSnapshot",
+            Action::CopyPackage(_) => "CopyPackage",
+            Action::FindPackage(_) => "FindPackage",
+            Action::Create(..) => "CreateFunction",
+            Action::UpdateCode { .. } => "UpdateFunctionCode",
+            Action::UpdateConfiguration { .. } => "UpdateFunctionConfiguration",
+            Action::SetTags { .. } => "TagResource",
+            Action::Publish { .. } => "PublishVersion",
+            Action::CreateAlias { .. } => "CreateAlias",
+            Action::UpdateAlias { .. } => "UpdateAlias",
+            Action::DeleteAlias { .. } => "DeleteAlias",
+            Action::DeleteFunction => "DeleteFunction",
+            Action::Check { .. } => "Invoke",
+        }
+    }
+}
+
+/// What a carried-out effect answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The snapshot is stored here.
+    Stored(SnapshotRef),
+    /// The package is there.
+    Package(CodeLocation),
+    /// The function, or the version, as it is now.
+    Function(Box<Function>),
+    /// The alias as it is now.
+    Alias(Alias),
+    /// Done, with nothing to say.
+    Done,
+    /// What the check came to.
+    Checked(CheckResult),
+}
+
+impl Observation {
+    /// Takes in what an effect answered.
+    ///
+    /// While putting things back (`verify`), no reply is taken for the state: it is read again.
+    pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
+        let name = effect.function.clone();
+        match (&effect.action, reply) {
+            (Action::StoreSnapshot(snapshot), Reply::Stored(reference)) => {
+                self.known.snapshot = Some((reference, (**snapshot).clone()));
+            }
+            (Action::CopyPackage(want), Reply::Package(code)) => {
+                self.known.packages.insert(want.code_sha256, code);
+            }
+            (Action::FindPackage(digest), Reply::Package(code)) => {
+                self.known.packages.insert(*digest, code);
+            }
+            (Action::Check { check, phase, .. }, Reply::Checked(result)) => {
+                let key = CheckKey {
+                    component: effect.component.clone(),
+                    check: check.name.clone(),
+                    phase: *phase,
+                };
+                self.known.checks.insert(key, result);
+            }
+            (Action::Publish { .. }, Reply::Function(version)) => {
+                self.known
+                    .published
+                    .insert(effect.component.clone(), version.version.clone());
+                self.versions
+                    .insert((name, version.version.clone()), Some(*version));
+            }
+            (_, Reply::Function(function)) if !verify => {
+                self.functions.insert(name, Some(*function));
+            }
+            (_, Reply::Alias(alias)) if !verify => {
+                self.aliases.insert(name, Some(alias));
+            }
+            _ => {
+                self.functions.remove(&name);
+                self.aliases.remove(&name);
+            }
+        }
+        self.known.progressed_at = Some(now);
+    }
+}

@@ -1,0 +1,149 @@
+//! When there is a new Release, and what it is.
+
+use super::{digest::Sha256, outcome::shorten};
+use crate::api::v1alpha1::{DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Template};
+
+/// A Release as far as it matters for whether there should be another.
+#[derive(Clone, Debug)]
+pub struct Former {
+    /// Its spec.
+    pub spec: ReleaseSpec,
+    /// Whether it failed in some stage.
+    pub failed: bool,
+}
+
+/// The part of a Deployment that a Release copies.
+pub fn template(spec: &DeploymentSpec) -> Template {
+    Template {
+        artifacts: spec.artifacts.clone(),
+        components: spec.components.clone(),
+        stages: spec.stages.clone(),
+        rollback: spec.rollback.clone(),
+        progress_deadline: spec.progress_deadline.clone(),
+    }
+}
+
+/// What tells one delivery from another: pipeline, artifact digests, template.
+pub fn key(pipeline_id: i64, artifacts: &[PinnedArtifact], template: &Template) -> Sha256 {
+    let digests: Vec<_> = artifacts
+        .iter()
+        .map(|artifact| (&artifact.name, &artifact.sha256))
+        .collect();
+    Sha256::of_json(&(pipeline_id, digests, template))
+}
+
+/// The Release there should be, without its revision; `None` where there is nothing new.
+///
+/// `fetched` is what the newest eligible pipeline gave. Without it, what the newest Release has is
+/// used again, so that an edit of the template needs no GitLab.
+pub fn next(
+    spec: &DeploymentSpec,
+    former: &[Former],
+    fetched: Option<(ReleaseSource, Vec<PinnedArtifact>)>,
+) -> Option<ReleaseSpec> {
+    let newest = former.iter().max_by_key(|former| former.spec.revision);
+    let template = template(spec);
+    let (source, artifacts) = match (fetched, newest) {
+        (Some(fetched), _) => fetched,
+        (None, Some(newest)) if reusable(spec, newest) => {
+            (newest.spec.source.clone(), newest.spec.artifacts.clone())
+        }
+        _ => return None,
+    };
+    let key = key(source.pipeline_id, &artifacts, &template).to_string();
+    let tried = former.iter().any(|former| {
+        former.spec.key == key
+            && (former.failed
+                || newest.is_some_and(|newest| newest.spec.revision == former.spec.revision))
+    });
+    (!tried).then(|| ReleaseSpec {
+        revision: 0,
+        key,
+        source,
+        artifacts,
+        template,
+    })
+}
+
+/// Whether the artifacts of a Release are those that the Deployment asks for now.
+fn reusable(spec: &DeploymentSpec, newest: &Former) -> bool {
+    let source = &newest.spec.source;
+    let same_project = spec.source.project == source.project
+        || spec.source.project == source.project_id.to_string();
+    let same_ref = spec.source.git_ref == source.git_ref || spec.source.git_ref.contains('*');
+    same_project && same_ref && newest.spec.template.artifacts == spec.artifacts
+}
+
+/// The source of a Release, with what is only shown cut to what fits.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a plain fact of the source"
+)]
+pub fn source(
+    project_id: i64,
+    project: &str,
+    git_ref: &str,
+    commit: &str,
+    title: Option<&str>,
+    pipeline_id: i64,
+    pipeline_url: Option<&str>,
+    user: Option<&str>,
+) -> ReleaseSource {
+    ReleaseSource {
+        project_id,
+        project: project.to_owned(),
+        git_ref: git_ref.to_owned(),
+        commit: commit.to_owned(),
+        short_commit: commit.chars().take(8).collect(),
+        title: title.map(|title| shorten(title, 255)),
+        pipeline_id,
+        pipeline_url: pipeline_url.map(|url| shorten(url, 2048)),
+        user: user.map(|user| shorten(user, 255)),
+    }
+}
+
+/// The name of a Release.
+pub fn name(deployment: &str, revision: i64) -> String {
+    format!("{deployment}-{revision}")
+}
+
+/// The name of a Target: readable, and different for different places even where they read alike.
+pub fn target_name(deployment: &str, stage: &str, account: &str, region: &str) -> String {
+    let readable: String = format!("{deployment}-{stage}-{account}-{region}")
+        .chars()
+        .take(200)
+        .collect();
+    let digest = Sha256::of_json(&(deployment, stage, account, region)).short();
+    format!("{readable}-{digest}")
+}
+
+/// The Releases that may go: all but the newest `limit` and those that are still named somewhere.
+pub fn superfluous(revisions: &[i64], named: &[i64], limit: usize) -> Vec<i64> {
+    let mut sorted: Vec<i64> = revisions.to_vec();
+    sorted.sort_unstable_by(|one, other| other.cmp(one));
+    // One more than the limit: the newest is the present, the others are history.
+    sorted
+        .into_iter()
+        .skip(limit + 1)
+        .filter(|revision| !named.contains(revision))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_targets_do_not_collide() {
+        let one = target_name("a-b", "c", "d", "eu-west-1");
+        let other = target_name("a", "b-c", "d", "eu-west-1");
+        assert_ne!(one, other);
+        assert!(one.starts_with("a-b-c-d-eu-west-1-"));
+    }
+
+    #[test]
+    fn history_keeps_the_newest_and_what_is_still_named() {
+        assert_eq!(superfluous(&[1, 2, 3, 4, 5], &[1], 2), vec![2]);
+        assert_eq!(superfluous(&[1, 2], &[], 2), Vec::<i64>::new());
+    }
+}

@@ -1,0 +1,333 @@
+//! The order of stages, played through with Targets that carry out their orders.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::domain::machine::JOURNAL_VERSION;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// A Deployment with its Releases and Targets, on which plans are carried out.
+struct Play {
+    overview: Overview,
+}
+
+fn place(account: &str) -> StageTarget {
+    StageTarget {
+        account: account.into(),
+        region: "eu-west-1".into(),
+    }
+}
+
+fn stage(name: &str, accounts: &[&str]) -> Stage {
+    Stage {
+        name: name.into(),
+        targets: accounts.iter().map(|account| place(account)).collect(),
+        checks: Vec::new(),
+        overrides: Vec::new(),
+    }
+}
+
+impl Play {
+    fn new() -> Self {
+        let overview = Overview {
+            stages: vec!["dev".into(), "prod".into()],
+            releases: Vec::new(),
+            targets: Vec::new(),
+            reported: Vec::new(),
+            suspended: false,
+            retry: false,
+        };
+        Self { overview }
+    }
+
+    fn release(&mut self, revision: i64) {
+        self.overview.releases.push(ReleaseView {
+            reference: ReleaseRef {
+                name: format!("r{revision}"),
+                uid: format!("uid-{revision}"),
+                revision,
+            },
+            stages: vec![stage("dev", &["dev"]), stage("prod", &["prod-a", "prod-b"])],
+            outcomes: Vec::new(),
+        });
+    }
+
+    /// Plans until nothing is left to write, and gives back the last plan.
+    fn plan(&mut self) -> Plan {
+        for _ in 0..10 {
+            let plan = super::plan(&self.overview, NOW);
+            self.overview.reported.clone_from(&plan.stages);
+            self.overview.retry = false;
+            if plan.outcomes.is_empty() && plan.orders.is_empty() {
+                return plan;
+            }
+            for (reference, outcome) in plan.outcomes {
+                let release = self
+                    .overview
+                    .releases
+                    .iter_mut()
+                    .find(|one| one.reference.uid == reference.uid);
+                let outcomes = &mut release.expect("a known Release").outcomes;
+                outcomes.retain(|one| one.stage != outcome.stage);
+                outcomes.push(outcome);
+            }
+            for (stage, place, run) in plan.orders {
+                self.target(&stage, &place).order = Some(run);
+            }
+        }
+        panic!("the plan never settles");
+    }
+
+    fn target(&mut self, stage: &str, place: &StageTarget) -> &mut TargetView {
+        let targets = &mut self.overview.targets;
+        let at = targets
+            .iter()
+            .position(|target| target.stage == stage && &target.place == place);
+        let at = at.unwrap_or_else(|| {
+            targets.push(TargetView {
+                stage: stage.into(),
+                place: place.clone(),
+                order: None,
+                run: None,
+                live: None,
+                stalled: None,
+                summary: None,
+            });
+            targets.len() - 1
+        });
+        &mut targets[at]
+    }
+
+    /// The Target reports this step of its order.
+    fn report(&mut self, stage: &str, account: &str, step: Step, message: Option<&str>) {
+        let target = self.target(stage, &place(account));
+        let order = target.order.clone().expect("an order");
+        target.run = Some(RunStatus {
+            release: order.release.clone(),
+            attempt: order.attempt,
+            journal_version: JOURNAL_VERSION,
+            step: step.as_str().into(),
+            message: message.map(Into::into),
+            started_at: Time(NOW),
+            progressed_at: Time(NOW),
+            finished_at: Some(Time(NOW)),
+            snapshot: None,
+            intents: Vec::new(),
+            components: Vec::new(),
+        });
+        if step == Step::Succeeded {
+            target.live = Some(order.release);
+        }
+    }
+
+    fn orders(&self) -> BTreeMap<String, String> {
+        let order = |target: &TargetView| {
+            let order = target.order.as_ref()?;
+            let text = format!(
+                "r{} {:?} {}",
+                order.release.revision, order.goal, order.attempt
+            );
+            Some((format!("{}/{}", target.stage, target.place.account), text))
+        };
+        self.overview.targets.iter().filter_map(order).collect()
+    }
+}
+
+fn orders(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
+    expected
+        .iter()
+        .map(|(at, what)| ((*at).to_owned(), (*what).to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_release_goes_from_stage_to_stage() {
+    let mut play = Play::new();
+    assert_eq!(play.plan().outcome.reason(), "Idle");
+    play.release(1);
+    let plan = play.plan();
+    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(
+        (plan.outcome.reason(), plan.available),
+        ("Progressing", false)
+    );
+    play.report("dev", "dev", Step::Succeeded, None);
+    let plan = play.plan();
+    assert_eq!(plan.live, "dev=r1");
+    assert!(plan.available);
+    assert_eq!(play.orders().len(), 3, "both prod targets at once");
+    play.report("prod", "prod-a", Step::Succeeded, None);
+    assert_eq!(play.plan().outcome.reason(), "Progressing");
+    play.report("prod", "prod-b", Step::Succeeded, None);
+    let plan = play.plan();
+    assert_eq!(plan.live, "dev=r1 prod=r1");
+    assert_eq!(plan.outcome.reason(), "Delivered");
+}
+
+#[test]
+fn a_failure_in_dev_never_reaches_prod() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
+    let plan = play.plan();
+    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(
+        plan.outcome.message(),
+        "dev: r1 was taken back, nothing serves: check smoke failed"
+    );
+    play.release(2);
+    play.plan();
+    assert_eq!(
+        play.orders(),
+        orders(&[("dev/dev", "r2 Deliver 1")]),
+        "a newer one may try"
+    );
+}
+
+#[test]
+fn one_failing_target_takes_its_stage_back() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.report("dev", "dev", Step::Succeeded, None);
+    play.plan();
+    play.report("prod", "prod-a", Step::Succeeded, None);
+    play.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    let plan = play.plan();
+    assert_eq!(play.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(
+        play.orders()["prod/prod-b"],
+        "r1 Deliver 1",
+        "it went back by itself"
+    );
+    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert!(
+        play.overview.releases[0]
+            .outcomes
+            .iter()
+            .all(|outcome| outcome.stage == "dev"),
+        "not over yet"
+    );
+    play.report("prod", "prod-a", Step::RolledBack, Some(FOLLOWED));
+    let plan = play.plan();
+    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert!(
+        plan.outcome.message().contains("prod-b/eu-west-1: alarm"),
+        "{}",
+        plan.outcome.message()
+    );
+    let outcome = play.overview.releases[0]
+        .outcomes
+        .iter()
+        .find(|outcome| outcome.stage == "prod");
+    assert_eq!(
+        outcome.map(|outcome| outcome.outcome.as_str()),
+        Some("RolledBack")
+    );
+}
+
+#[test]
+fn a_stage_that_moves_is_not_given_another_release() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.report("dev", "dev", Step::Prepare, None);
+    play.release(2);
+    play.release(3);
+    play.plan();
+    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    play.report("dev", "dev", Step::Succeeded, None);
+    play.plan();
+    assert_eq!(
+        play.orders()["dev/dev"],
+        "r3 Deliver 1",
+        "the newest, not the next"
+    );
+    assert_eq!(
+        play.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "stages may carry different Releases"
+    );
+}
+
+#[test]
+fn an_order_that_nobody_began_gives_way_to_a_newer_release() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    let stuck = play.target("dev", &place("dev"));
+    stuck.stalled = Some(("AccountNotFound".into(), "There is no Account dev".into()));
+    let plan = play.plan();
+    assert_eq!(
+        (plan.outcome.reason(), plan.outcome.message()),
+        ("TargetStalled", "dev: There is no Account dev")
+    );
+    play.release(2);
+    play.plan();
+    assert_eq!(play.orders()["dev/dev"], "r2 Deliver 1");
+}
+
+#[test]
+fn a_retry_is_another_attempt_of_what_failed() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
+    play.plan();
+    play.overview.retry = true;
+    play.plan();
+    assert_eq!(play.orders()["dev/dev"], "r1 Deliver 2");
+    play.report("dev", "dev", Step::Succeeded, None);
+    let plan = play.plan();
+    assert_eq!(plan.live, "dev=r1");
+    assert_eq!(
+        play.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "the second attempt's success counts"
+    );
+}
+
+#[test]
+fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.report("dev", "dev", Step::RollbackFailed, Some("denied"));
+    let plan = play.plan();
+    assert_eq!(
+        (plan.outcome.reason(), plan.available),
+        ("RollbackFailed", false)
+    );
+    play.release(2);
+    play.plan();
+    assert_eq!(
+        play.orders()["dev/dev"],
+        "r1 Deliver 1",
+        "nothing is built on what could not be put back"
+    );
+    play.overview.retry = true;
+    play.plan();
+    assert_eq!(play.orders()["dev/dev"], "r1 Restore 2");
+}
+
+#[test]
+fn nothing_new_starts_while_suspended_but_what_moves_ends() {
+    let mut play = Play::new();
+    play.release(1);
+    play.plan();
+    play.overview.suspended = true;
+    play.release(2);
+    play.report("dev", "dev", Step::Succeeded, None);
+    let plan = play.plan();
+    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(plan.outcome.reason(), "Suspended");
+    play.overview.suspended = false;
+    play.plan();
+    assert_eq!(play.orders()["dev/dev"], "r2 Deliver 1");
+    assert_eq!(play.orders()["prod/prod-a"], "r1 Deliver 1");
+}

@@ -1,0 +1,448 @@
+//! What the program counts and measures, in Prometheus' words.
+//!
+//! Every label has a small, closed set of values: no names of objects, projects, accounts or
+//! functions. Durations are in seconds, sizes in bytes; counters end in `_total`.
+
+use std::{
+    fmt::{self, Debug},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::api::v1alpha1::RunStatus;
+
+/// From a cached answer to a long wait.
+const RECONCILE_BUCKETS: [f64; 9] = [0.005, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+/// One call over the network.
+const CALL_BUCKETS: [f64; 8] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+/// From the order to the end, bake times included.
+const DELIVERY_BUCKETS: [f64; 10] = [
+    1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0,
+];
+
+/// All metrics of the process. Shared; every method is cheap.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    objects: std::sync::Arc<Objects>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Family<ControllerLabels, Histogram, Buckets>,
+    malformed: Family<KindLabels, Counter>,
+    deliveries: Family<OutcomeLabels, Counter>,
+    delivery_duration: Family<OutcomeLabels, Histogram, Buckets>,
+    gitlab_requests: Family<OperationLabels, Counter>,
+    gitlab_duration: Histogram,
+    aws_calls: Family<AwsLabels, Counter>,
+    aws_duration: Family<ServiceLabels, Histogram, Buckets>,
+    transferred: Family<DirectionLabels, Counter>,
+    events: Family<OutcomeLabels, Counter>,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    controller: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindStateLabels {
+    kind: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabels {
+    service: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsLabels {
+    service: &'static str,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabels {
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// A histogram with these upper bounds.
+#[derive(Clone, Debug)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers everything under the prefix `sluice`.
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("sluice"),
+            objects: std::sync::Arc::default(),
+            reconciles: Family::default(),
+            reconcile_duration: Family::new_with_constructor(Buckets(&RECONCILE_BUCKETS)),
+            malformed: Family::default(),
+            deliveries: Family::default(),
+            delivery_duration: Family::new_with_constructor(Buckets(&DELIVERY_BUCKETS)),
+            gitlab_requests: Family::default(),
+            gitlab_duration: Histogram::new(CALL_BUCKETS),
+            aws_calls: Family::default(),
+            aws_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS)),
+            transferred: Family::default(),
+            events: Family::default(),
+            leader: Gauge::default(),
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "reconciles",
+            "Reconciles by how they ended",
+            self.reconciles.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long a reconcile took",
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        registry.register(
+            "malformed_objects",
+            "Times an object was seen that this version cannot read",
+            self.malformed.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Runs of a Release on a Target by how they ended",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "delivery_duration",
+            "From a Target's order to its end",
+            Unit::Seconds,
+            self.delivery_duration.clone(),
+        );
+        registry.register(
+            "gitlab_requests",
+            "Requests to GitLab by operation and outcome",
+            self.gitlab_requests.clone(),
+        );
+        registry.register_with_unit(
+            "gitlab_request_duration",
+            "From a request to GitLab to the head of its answer",
+            Unit::Seconds,
+            self.gitlab_duration.clone(),
+        );
+        registry.register(
+            "aws_calls",
+            "Calls to AWS by service, operation and outcome",
+            self.aws_calls.clone(),
+        );
+        registry.register_with_unit(
+            "aws_call_duration",
+            "How long a call to AWS took, retries included",
+            Unit::Seconds,
+            self.aws_duration.clone(),
+        );
+        registry.register_with_unit(
+            "transferred",
+            "Bytes of artifacts read from GitLab (in) and written to a store (out)",
+            Unit::Bytes,
+            self.transferred.clone(),
+        );
+        registry.register(
+            "events",
+            "Kubernetes Events by what became of them",
+            self.events.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 while this process holds the Lease",
+            self.leader.clone(),
+        );
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new(BuildLabels {
+                version: env!("CARGO_PKG_VERSION"),
+            }),
+        );
+        registry.register_collector(Box::new(std::sync::Arc::clone(&self.objects)));
+        self
+    }
+
+    /// The text that `/metrics` answers with, as OpenMetrics.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// A reconcile ended. `outcome` and `reason` are from closed sets.
+    pub fn reconciled(
+        &self,
+        controller: &'static str,
+        outcome: &'static str,
+        reason: &'static str,
+        took: Duration,
+    ) {
+        self.reconciles
+            .get_or_create(&ReconcileLabels {
+                controller,
+                outcome,
+                reason,
+            })
+            .inc();
+        self.reconcile_duration
+            .get_or_create(&ControllerLabels { controller })
+            .observe(took.as_secs_f64());
+    }
+
+    /// An object was seen that this version cannot read.
+    pub fn malformed(&self, kind: &'static str) {
+        self.malformed.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    /// A run on a Target ended in this step: `Succeeded`, `Failed`, `RolledBack`, `RollbackFailed`.
+    pub fn delivery_ended(&self, step: &str, run: &RunStatus) {
+        let known = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
+        let outcome = known
+            .into_iter()
+            .find(|known| *known == step)
+            .unwrap_or("Other");
+        let labels = OutcomeLabels { outcome };
+        self.deliveries.get_or_create(&labels).inc();
+        if let Some(finished) = &run.finished_at {
+            let took = finished.0.duration_since(run.started_at.0);
+            self.delivery_duration
+                .get_or_create(&labels)
+                .observe(took.as_secs_f64().max(0.0));
+        }
+    }
+
+    /// A request to GitLab was answered, or was not. `operation` is the name of the port's method,
+    /// `outcome` a class such as `ok`, `not_modified` or `denied`.
+    pub fn gitlab_request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.gitlab_requests
+            .get_or_create(&OperationLabels { operation, outcome })
+            .inc();
+        self.gitlab_duration.observe(took.as_secs_f64());
+    }
+
+    /// A call to AWS was answered, or was not: `lambda`, `UpdateAlias`, `ok`.
+    pub fn aws_call(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        self.aws_calls
+            .get_or_create(&AwsLabels {
+                service,
+                operation,
+                outcome,
+            })
+            .inc();
+        self.aws_duration
+            .get_or_create(&ServiceLabels { service })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Bytes of an artifact were read from GitLab.
+    pub fn transferred_in(&self, bytes: u64) {
+        self.transferred("in", bytes);
+    }
+
+    /// Bytes of an artifact were written to a store.
+    pub fn transferred_out(&self, bytes: u64) {
+        self.transferred("out", bytes);
+    }
+
+    fn transferred(&self, direction: &'static str, bytes: u64) {
+        self.transferred
+            .get_or_create(&DirectionLabels { direction })
+            .inc_by(bytes);
+    }
+
+    /// An Event was `published`, `repeated`, `dropped` or has `failed`.
+    pub fn event(&self, outcome: &'static str) {
+        self.events.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Whether this process holds the Lease.
+    pub fn leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+
+    /// Counts the objects of a kind whenever somebody asks for the metrics.
+    pub fn count_objects(
+        &self,
+        kind: &'static str,
+        count: impl Fn() -> ObjectCounts + Send + Sync + 'static,
+    ) {
+        self.objects
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((kind, Box::new(count)));
+    }
+}
+
+/// How many objects of a kind are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectCounts {
+    /// Ready is True.
+    pub ready: u32,
+    /// Stalled is True: somebody has to do something.
+    pub stalled: u32,
+    /// Neither: moving, or not looked at yet.
+    pub moving: u32,
+}
+
+type Count = Box<dyn Fn() -> ObjectCounts + Send + Sync>;
+
+#[derive(Default)]
+struct Objects(Mutex<Vec<(&'static str, Count)>>);
+
+impl Debug for Objects {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Objects")
+    }
+}
+
+impl Collector for Objects {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut descriptor = encoder.encode_descriptor(
+            "objects",
+            "Objects by kind and state",
+            None,
+            MetricType::Gauge,
+        )?;
+        let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, count) in kinds.iter() {
+            let counts = count();
+            for (state, number) in [
+                ("ready", counts.ready),
+                ("stalled", counts.stalled),
+                ("moving", counts.moving),
+            ] {
+                let labels = KindStateLabels { kind, state };
+                ConstGauge::new(i64::from(number)).encode(descriptor.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seconds: i64) -> RunStatus {
+        serde_json::from_value(serde_json::json!({
+            "release": {"name": "shop-1", "uid": "1", "revision": 1},
+            "attempt": 1,
+            "journalVersion": 1,
+            "step": "Succeeded",
+            "startedAt": jiff::Timestamp::UNIX_EPOCH,
+            "progressedAt": jiff::Timestamp::UNIX_EPOCH,
+            "finishedAt": jiff::Timestamp::from_second(seconds).unwrap(),
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn names_carry_prefix_and_unit() {
+        let metrics = Metrics::new();
+        metrics.reconciled("account", "done", "Ready", Duration::from_millis(30));
+        metrics.delivery_ended("Succeeded", &run(7));
+        metrics.aws_call("lambda", "UpdateAlias", "ok", Duration::from_millis(80));
+        metrics.gitlab_request("pipelines", "not_modified", Duration::from_millis(80));
+        metrics.transferred_in(5);
+        metrics.transferred_in(7);
+        metrics.leading(true);
+        metrics.count_objects("Account", || ObjectCounts {
+            ready: 2,
+            stalled: 1,
+            moving: 0,
+        });
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"sluice_reconciles_total{controller="account",outcome="done",reason="Ready"} 1"#,
+            r#"sluice_reconcile_duration_seconds_bucket{le="0.05",controller="account"} 1"#,
+            r#"sluice_deliveries_total{outcome="Succeeded"} 1"#,
+            r#"sluice_delivery_duration_seconds_sum{outcome="Succeeded"} 7.0"#,
+            r#"sluice_aws_calls_total{service="lambda",operation="UpdateAlias",outcome="ok"} 1"#,
+            r#"sluice_gitlab_requests_total{operation="pipelines",outcome="not_modified"} 1"#,
+            r#"sluice_transferred_bytes_total{direction="in"} 12"#,
+            "sluice_leader 1",
+            r#"sluice_objects{kind="Account",state="ready"} 2"#,
+            r#"sluice_objects{kind="Account",state="stalled"} 1"#,
+            concat!(
+                r#"sluice_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
+        ] {
+            assert!(
+                text.lines().any(|one| one == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
+}

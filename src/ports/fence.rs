@@ -1,0 +1,91 @@
+//! Whether this process may begin a write.
+//!
+//! A leader that was paused, or cut off from the API server, must stop writing before another one
+//! starts. The [`Fence`] closes by itself when the time runs out for which the Lease was last
+//! renewed; nobody has to notice first. It relies on the monotonic clock only.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Open until a moment that whoever holds the Lease keeps moving ahead. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Fence(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    origin: Instant,
+    /// Milliseconds after `origin`.
+    until: AtomicU64,
+}
+
+impl Fence {
+    /// A fence that lets nothing through until it is opened.
+    pub fn closed() -> Self {
+        Self(Arc::new(Inner {
+            origin: Instant::now(),
+            until: AtomicU64::new(0),
+        }))
+    }
+
+    /// A fence that is always open: for a process that shares its work with no other.
+    pub fn open() -> Self {
+        let fence = Self::closed();
+        fence.0.until.store(u64::MAX, Ordering::Release);
+        fence
+    }
+
+    /// Whether a write may begin now.
+    pub fn may_write(&self) -> bool {
+        self.may_write_at(Instant::now())
+    }
+
+    fn may_write_at(&self, now: Instant) -> bool {
+        self.elapsed(now) < self.0.until.load(Ordering::Acquire)
+    }
+
+    /// Lets writes begin until then.
+    pub fn open_until(&self, until: Instant) {
+        self.0.until.store(self.elapsed(until), Ordering::Release);
+    }
+
+    /// Lets nothing through any more.
+    pub fn close(&self) {
+        self.0.until.store(0, Ordering::Release);
+    }
+
+    fn elapsed(&self, at: Instant) -> u64 {
+        let since: Duration = at.saturating_duration_since(self.0.origin);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_by_itself() {
+        let fence = Fence::closed();
+        let now = Instant::now();
+        assert!(!fence.may_write_at(now));
+        fence.open_until(now + Duration::from_secs(10));
+        assert!(fence.may_write_at(now + Duration::from_secs(9)));
+        assert!(!fence.may_write_at(now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn closing_holds_for_every_clone() {
+        let fence = Fence::open();
+        let other = fence.clone();
+        assert!(other.may_write());
+        fence.close();
+        assert!(!other.may_write());
+    }
+}

@@ -1,0 +1,129 @@
+//! The accounts of the lab: a hub that holds the keys and two that are delivered to.
+//!
+//! Made once after the emulator's start, by a script with boto3, whose installation is the
+//! emulator's own.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio};
+
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::error::LabError;
+
+/// Regions that every account has an artifact bucket in.
+pub const REGIONS: [&str; 2] = ["eu-west-1", "us-east-1"];
+/// What the deployer roles demand of whoever assumes them.
+pub const EXTERNAL_ID: &str = "sluice-lab";
+/// Audience of the tokens that the web-identity role accepts.
+pub const AUDIENCE: &str = "sts.amazonaws.com";
+/// Subject of the tokens that the web-identity role accepts.
+pub const SUBJECT: &str = "system:serviceaccount:sluice-system:sluice";
+
+const ACCOUNTS: [(&str, &str); 3] = [
+    ("hub", "111111111111"),
+    ("dev", "222222222222"),
+    ("prod", "333333333333"),
+];
+const SCRIPT: &str = include_str!("bootstrap.py");
+
+/// One account and what a platform team prepared in it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountInfo {
+    /// `hub`, `dev` or `prod`.
+    pub name: String,
+    /// Twelve digits; also the access key of the account's root.
+    pub id: String,
+    /// The role that the hub's user may assume to deliver into this account.
+    pub role_arn: String,
+    /// A role that functions of this account can run as.
+    pub execution_role_arn: String,
+    /// What assuming `role_arn` must state.
+    pub external_id: String,
+    /// The role for a token of the controller's `ServiceAccount`; only dev has one.
+    pub web_identity_role_arn: Option<String>,
+    /// Artifact bucket by region, with versioning on and a rule that aborts incomplete uploads.
+    pub buckets: BTreeMap<String, String>,
+}
+
+/// The long-lived key of the hub's user, which may assume every account's deployer role.
+#[derive(Clone, Deserialize)]
+pub struct AccessKey {
+    /// `AWS_ACCESS_KEY_ID`
+    pub id: String,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret: String,
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the script made.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Accounts {
+    pub(super) access_key: AccessKey,
+    /// Hub, dev and prod, in this order.
+    pub(super) accounts: Vec<AccountInfo>,
+}
+
+/// Makes the accounts in the emulator at `endpoint`, with `issuer` as dev's OIDC provider.
+pub(super) async fn create(
+    python: &Path,
+    endpoint: &str,
+    issuer: &str,
+) -> Result<Accounts, LabError> {
+    let accounts: Vec<_> = ACCOUNTS
+        .iter()
+        .map(|(name, id)| serde_json::json!({ "name": name, "id": id }))
+        .collect();
+    let question = serde_json::json!({
+        "endpoint": endpoint,
+        "regions": REGIONS,
+        "accounts": accounts,
+        "externalId": EXTERNAL_ID,
+        "issuer": issuer,
+        "audience": AUDIENCE,
+        "subject": SUBJECT,
+    });
+    let answer = run(python, question.to_string().as_bytes()).await?;
+    let made: Accounts = serde_json::from_slice(&answer).map_err(|e| {
+        LabError::new(format!(
+            "the accounts' bootstrap script answered no JSON: {e}"
+        ))
+    })?;
+    if made.accounts.len() != ACCOUNTS.len() {
+        return Err(LabError::new(
+            "the accounts' bootstrap script left an account out",
+        ));
+    }
+    Ok(made)
+}
+
+async fn run(python: &Path, input: &[u8]) -> Result<Vec<u8>, LabError> {
+    let mut child = Command::new(python)
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| LabError::new(format!("cannot run {}: {e}", python.display())))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input).await?;
+    }
+    let output = child.wait_with_output().await?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(LabError::new(format!(
+        "creating the accounts in the AWS emulator failed ({}):\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    )))
+}

@@ -1,0 +1,182 @@
+//! The emulator as the proxy talks to it: callers' requests passed on, and its own as an account's
+//! root to learn what stands there.
+
+use std::time::Duration;
+
+use axum::http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, RANGE},
+};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::reply::{Reply, strip_hop_by_hop};
+use crate::error::LabError;
+
+/// Shorter than the emulator keeps idle connections, so that none is reused as it closes.
+const IDLE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A client of the emulator.
+#[derive(Debug)]
+pub(super) struct Backend {
+    endpoint: String,
+    http: reqwest::Client,
+}
+
+fn unreachable(error: &reqwest::Error) -> LabError {
+    LabError::new(format!(
+        "the AWS emulator gave no answer: {error:?}; see its log, ministack.log"
+    ))
+}
+
+impl Backend {
+    pub(super) fn new(endpoint: &str) -> Result<Self, LabError> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .no_proxy()
+            .build()
+            .map_err(|e| LabError::new(format!("cannot make a client of the emulator: {e}")))?;
+        Ok(Self {
+            endpoint: endpoint.to_owned(),
+            http,
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Passes a request on as it is, Host header included.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        mut headers: HeaderMap,
+        body: Option<reqwest::Body>,
+    ) -> Result<reqwest::Response, LabError> {
+        strip_hop_by_hop(&mut headers);
+        let url = format!("{}{path_and_query}", self.endpoint);
+        let mut request = self.http.request(method, &url).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let request = request
+            .build()
+            .map_err(|e| LabError::new(format!("{url}: {e}")))?;
+        // Signatures cover the path as it was sent, so one that a URL cannot carry is no use.
+        if !url.ends_with(&path_of(request.url())) {
+            return Err(LabError::new(format!(
+                "{path_and_query} would not arrive as it was sent"
+            )));
+        }
+        self.http
+            .execute(request)
+            .await
+            .map_err(|e| unreachable(&e))
+    }
+
+    /// Passes a request on and reads the whole answer.
+    pub(super) async fn exchange(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, LabError> {
+        let body = (!body.is_empty() || method != Method::GET).then(|| body.into());
+        read(self.send(method, path_and_query, headers, body).await?).await
+    }
+
+    /// Asks as the root of `account`.
+    pub(super) async fn ask(
+        &self,
+        account: &str,
+        region: &str,
+        service: &str,
+        path_and_query: &str,
+    ) -> Result<Reply, LabError> {
+        let headers = root(account, region, service)?;
+        self.exchange(Method::GET, path_and_query, headers, Bytes::new())
+            .await
+    }
+
+    /// Asks as the root of `account` for an object without reading more than one byte of it.
+    pub(super) async fn peek(
+        &self,
+        account: &str,
+        region: &str,
+        path_and_query: &str,
+    ) -> Result<Reply, LabError> {
+        let mut headers = root(account, region, "s3")?;
+        headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        self.exchange(Method::GET, path_and_query, headers, Bytes::new())
+            .await
+    }
+
+    /// Asks for JSON as the root of `account`; none if there is no such thing.
+    pub(super) async fn ask_json(
+        &self,
+        account: &str,
+        region: &str,
+        service: &str,
+        path_and_query: &str,
+    ) -> Result<Option<Value>, LabError> {
+        let reply = self.ask(account, region, service, path_and_query).await?;
+        match reply.status {
+            StatusCode::OK => Ok(reply.value()),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(LabError::new(format!(
+                "the AWS emulator answered {status} to {path_and_query}: {}",
+                String::from_utf8_lossy(&reply.body)
+            ))),
+        }
+    }
+
+    /// Asks a service of the query protocol as the root of `account`.
+    pub(super) async fn ask_form(
+        &self,
+        account: &str,
+        service: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Reply, LabError> {
+        let mut headers = root(account, "us-east-1", service)?;
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        self.exchange(Method::POST, "/", headers, body.into()).await
+    }
+}
+
+fn path_of(url: &url::Url) -> String {
+    url.query().map_or_else(
+        || url.path().to_owned(),
+        |query| format!("{}?{query}", url.path()),
+    )
+}
+
+/// Root's signature is not checked, its key names the account.
+fn root(account: &str, region: &str, service: &str) -> Result<HeaderMap, LabError> {
+    let value = HeaderValue::from_str(&format!(
+        "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request, \
+         SignedHeaders=host, Signature=0"
+    ))
+    .map_err(|_| LabError::new("an account id or region holds no header text"))?;
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+}
+
+/// Reads an answer to its end.
+pub(super) async fn read(response: reqwest::Response) -> Result<Reply, LabError> {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let body = response.bytes().await.map_err(|e| unreachable(&e))?;
+    Ok(Reply {
+        status,
+        headers,
+        body,
+    })
+}

@@ -1,0 +1,185 @@
+"""Gives the emulated accounts what an organisation's platform team would have made by hand.
+
+Reads {"endpoint", "regions", "accounts": [{"name", "id"}], "externalId", "issuer", "audience",
+"subject"} from standard input, writes what it made as JSON to standard output. The first account is
+the hub. Every client is the root of its account: its access key is the account's id.
+"""
+
+import json
+import sys
+
+import boto3
+from botocore.config import Config
+
+ASK = json.load(sys.stdin)
+HUB = ASK["accounts"][0]["id"]
+DEPLOYER = "sluice-deployer"
+EXECUTION = "lambda-exec"
+USER = "sluice"
+
+
+def client(service, account, region="us-east-1"):
+    return boto3.client(
+        service,
+        endpoint_url=ASK["endpoint"],
+        region_name=region,
+        aws_access_key_id=account,
+        aws_secret_access_key="root",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(actions, resources):
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def arn(account, name):
+    return f"arn:aws:iam::{account}:{name}"
+
+
+def bucket_name(account, region):
+    return f"sluice-artifacts-{account}-{region}"
+
+
+def bucket_rights(account):
+    names = [f"arn:aws:s3:::{bucket_name(account, region)}" for region in ASK["regions"]]
+    return [
+        allow(
+            [
+                "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
+                "s3:GetBucketLocation",
+                "s3:GetBucketVersioning",
+                "s3:GetLifecycleConfiguration",
+            ],
+            names,
+        ),
+        allow(
+            [
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:GetObjectTagging",
+                "s3:PutObject",
+                "s3:PutObjectTagging",
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+            ],
+            [f"{name}/*" for name in names],
+        ),
+    ]
+
+
+def make_bucket(account, region):
+    s3 = client("s3", account, region)
+    name = bucket_name(account, region)
+    if region == "us-east-1":
+        s3.create_bucket(Bucket=name)
+    else:
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=name,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "abort-incomplete-uploads",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": ""},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                }
+            ]
+        },
+    )
+    return name
+
+
+def deployer_policy(account):
+    return policy(
+        allow(["lambda:*"], "*"),
+        allow(["iam:PassRole"], arn(account, f"role/{EXECUTION}")),
+        *bucket_rights(account),
+    )
+
+
+def make_role(iam, account, name, trust, rights=None):
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    if rights:
+        iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=rights)
+    return arn(account, f"role/{name}")
+
+
+def make_web_identity_role(iam, account):
+    provider = ASK["issuer"].removeprefix("https://")
+    iam.create_open_id_connect_provider(
+        Url=ASK["issuer"], ClientIDList=[ASK["audience"]], ThumbprintList=["0" * 40]
+    )
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Federated": arn(account, f"oidc-provider/{provider}")},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        # Kubernetes writes the audience as a list, which the emulator matches by this operator only.
+        "Condition": {
+            "ForAnyValue:StringEquals": {f"{provider}:aud": ASK["audience"]},
+            "StringEquals": {f"{provider}:sub": ASK["subject"]},
+        },
+    }
+    return make_role(iam, account, "sluice-web-identity", trust, deployer_policy(account))
+
+
+def make_hub_user():
+    iam = client("iam", HUB)
+    iam.create_user(UserName=USER)
+    roles = [arn(account["id"], f"role/{DEPLOYER}") for account in ASK["accounts"]]
+    iam.put_user_policy(
+        UserName=USER,
+        PolicyName=USER,
+        PolicyDocument=policy(allow(["sts:AssumeRole", "sts:TagSession"], roles), *bucket_rights(HUB)),
+    )
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
+    return {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+
+
+def make_account(name, account):
+    iam = client("iam", account)
+    deployer = make_role(
+        iam,
+        account,
+        DEPLOYER,
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": arn(HUB, f"user/{USER}")},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Condition": {"StringEquals": {"sts:ExternalId": ASK["externalId"]}},
+        },
+        deployer_policy(account),
+    )
+    execution = make_role(
+        iam,
+        account,
+        EXECUTION,
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+    )
+    return {
+        "name": name,
+        "id": account,
+        "roleArn": deployer,
+        "executionRoleArn": execution,
+        "externalId": ASK["externalId"],
+        "webIdentityRoleArn": make_web_identity_role(iam, account) if name == "dev" else None,
+        "buckets": {region: make_bucket(account, region) for region in ASK["regions"]},
+    }
+
+
+key = make_hub_user()
+accounts = [make_account(account["name"], account["id"]) for account in ASK["accounts"]]
+json.dump({"accessKey": key, "accounts": accounts}, sys.stdout)

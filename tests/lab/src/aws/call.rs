@@ -1,0 +1,150 @@
+//! What was asked of AWS: who called which operation on what, and how it ended.
+
+use axum::http::{HeaderMap, Method, request::Parts};
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::operation::{self, Operation};
+
+/// One request that reached the proxy.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// When its head had arrived.
+    pub at: Timestamp,
+    /// The account of the caller's credentials; for a web identity that of the role asked for.
+    pub account: Option<String>,
+    /// Region it was signed for.
+    pub region: Option<String>,
+    /// Signing name: `lambda`, `s3`, `sts`…
+    pub service: String,
+    /// The operation's API name, such as `GetFunction`; method and path where it has none we know.
+    pub operation: String,
+    /// Function name, `bucket/key` or role ARN.
+    pub resource: String,
+    /// Version or alias of a function, version id of an object.
+    pub qualifier: Option<String>,
+    /// The HTTP status of the answer; none while it is under way or if there was no answer.
+    pub status: Option<u16>,
+    /// The error code of the answer.
+    pub error: Option<String>,
+    /// Whether it carried a signature, right or wrong.
+    pub signed: bool,
+    /// Whether a fault rule made or withheld the answer.
+    pub injected: bool,
+}
+
+impl Call {
+    /// `service:operation`, such as `lambda:GetFunction`.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.service, self.operation)
+    }
+
+    /// Whether this is `service:operation`.
+    pub fn is(&self, service: &str, operation: &str) -> bool {
+        self.service == service && self.operation == operation
+    }
+
+    /// Whether it could change something: for Lambda and S3, neither a read nor an invocation.
+    pub fn is_write(&self) -> bool {
+        ![
+            "Get",
+            "List",
+            "Head",
+            "Invoke",
+            "Describe",
+            "DownloadCode",
+            "Assume",
+        ]
+        .iter()
+        .any(|read| self.operation.starts_with(read))
+    }
+}
+
+/// What a request's own bytes say about it.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) access_key: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) service: String,
+}
+
+impl Asked {
+    /// Reads the credential scope; an unsigned request is judged by its shape.
+    pub(super) fn of(parts: &Parts) -> Self {
+        if let Some(scope) = header_scope(&parts.headers).or_else(|| query_scope(parts)) {
+            let mut fields = scope.split('/');
+            let access_key = fields.next().map(str::to_owned);
+            let region = fields.nth(1).map(str::to_owned);
+            let service = fields.next().unwrap_or_default().to_owned();
+            return Self {
+                access_key,
+                region,
+                service,
+            };
+        }
+        Self {
+            access_key: None,
+            region: None,
+            service: unsigned_service(parts).to_owned(),
+        }
+    }
+
+    /// Whether its body may be large and says nothing that the proxy needs.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.service == "s3"
+    }
+
+    pub(super) fn operation(&self, parts: &Parts, body: &[u8]) -> Operation {
+        match self.service.as_str() {
+            "s3" => operation::s3(parts),
+            "lambda" => operation::lambda(parts, body),
+            _ => operation::other(parts, body),
+        }
+    }
+}
+
+fn header_scope(headers: &HeaderMap) -> Option<String> {
+    let authorization = headers.get("authorization")?.to_str().ok()?;
+    let (_, rest) = authorization.split_once("Credential=")?;
+    rest.split(',').next().map(str::to_owned)
+}
+
+fn query_scope(parts: &Parts) -> Option<String> {
+    query(parts)
+        .into_iter()
+        .find(|(name, _)| name == "X-Amz-Credential")
+        .map(|(_, value)| value)
+}
+
+fn unsigned_service(parts: &Parts) -> &'static str {
+    let path = parts.uri.path();
+    let is_form = parts.headers.get("content-type").is_some_and(|value| {
+        value
+            .as_bytes()
+            .starts_with(b"application/x-www-form-urlencoded")
+    });
+    if path.starts_with("/_ministack/lambda-code/") || path.starts_with("/2015-03-31/") {
+        "lambda"
+    } else if path.starts_with("/_ministack/") {
+        "emulator"
+    } else if parts.method == Method::POST && path == "/" && is_form {
+        "sts"
+    } else {
+        "s3"
+    }
+}
+
+/// The query's decoded pairs.
+pub(super) fn query(parts: &Parts) -> Vec<(String, String)> {
+    form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect()
+}
+
+/// A path segment or key without its percent-encoding.
+pub(super) fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,100 @@
+//! The AWS emulator as a child process.
+//!
+//! Relies on `MiniStack` being installed beside the given Python. It checks signatures and IAM policies
+//! (`AUTH=true`), except those of an account's root, whose access key is the account's own id.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::LabError,
+    process::{Process, free_port},
+};
+
+/// From start to the first answer it takes about a second; a busy machine may need many.
+const START_LIMIT: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A running emulator; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Emulator {
+    endpoint: String,
+    _process: Process,
+}
+
+impl Emulator {
+    /// Starts it with its log and temporary files in `dir` and waits until it answers.
+    pub(super) async fn start(python: &Path, dir: &Path) -> Result<Self, LabError> {
+        let port = free_port()?;
+        let scratch = dir.join("tmp");
+        std::fs::create_dir_all(&scratch)?;
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "ministack"])
+            .current_dir(dir)
+            .env("AUTH", "true")
+            .env("BIND_HOST", "127.0.0.1")
+            .env("MINISTACK_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("LOG_LEVEL", "WARNING")
+            .env("TMPDIR", &scratch);
+        // It would take these for another root's credentials.
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        ] {
+            command.env_remove(name);
+        }
+        let mut process = Process::start("the AWS emulator", &command, &dir.join("ministack.log"))?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        wait_until_healthy(&mut process, &endpoint).await?;
+        Ok(Self {
+            endpoint,
+            _process: process,
+        })
+    }
+
+    /// Where it answers, without the proxy.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+}
+
+async fn wait_until_healthy(process: &mut Process, endpoint: &str) -> Result<(), LabError> {
+    let health = format!("{endpoint}/_ministack/health");
+    let client = reqwest::Client::new();
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        if client
+            .get(&health)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            return Ok(());
+        }
+        if !process.is_running() {
+            return Err(failure(process, "ended before it answered"));
+        }
+        if Instant::now() > deadline {
+            return Err(failure(
+                process,
+                &format!("gave no answer within {START_LIMIT:?}"),
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn failure(process: &Process, what: &str) -> LabError {
+    LabError::new(format!(
+        "{} {what}; the end of {}:\n{}",
+        process.name(),
+        process.log().display(),
+        process.tail(20)
+    ))
+}

@@ -1,0 +1,394 @@
+//! The reverse proxy in front of the emulator.
+//!
+//! Every request passes here, is written to the journal, may be hit by a fault, and is forwarded
+//! with its Host header (signatures cover it). S3's bodies stream both ways and are never held;
+//! other services' are small and are read whole, so that operations can be named and Lambda's rules
+//! applied. A request that a rule changed is signed again with its caller's own key, so that what
+//! the emulator checks is still the caller.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, State},
+    http::{HeaderMap, Method, Request, StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{
+    admin,
+    backend::{Backend, read},
+    call::{Asked, Call},
+    connection::{Connection, CuttableListener},
+    journal::{Entry, Journal},
+    keys::{Key, Keys, element},
+    operation::Operation,
+    reply::{Reply, strip_hop_by_hop},
+    rules::{Action, Faults},
+    sigv4::{self, Unsigned},
+    strict_lambda::{Book, Exchange, FunctionKey, Step},
+};
+use crate::{error::LabError, runtime};
+
+/// Lambda's own limit for a request with a package is 70 MB.
+const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
+
+/// Who asks does not matter where any account may.
+const ANY_ACCOUNT: &str = "111111111111";
+
+/// What the proxy's handlers share.
+pub(super) struct Proxy {
+    pub(super) endpoint: String,
+    pub(super) backend: Arc<Backend>,
+    pub(super) book: Arc<Book>,
+    pub(super) keys: Keys,
+    pub(super) journal: Journal,
+    pub(super) faults: Faults,
+}
+
+/// A request's body: whole where the proxy must see it.
+enum Payload {
+    Whole(Bytes),
+    Stream(Body),
+}
+
+/// An answer: whole where the proxy must see it.
+enum Answer {
+    Whole(Reply),
+    Stream(reqwest::Response),
+}
+
+/// Starts a proxy in front of `emulator`; it runs until the task is aborted.
+pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>), LabError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let proxy = Arc::new(Proxy {
+        endpoint: format!("http://{}", listener.local_addr()?),
+        backend: Arc::new(Backend::new(emulator)?),
+        book: Arc::new(Book::default()),
+        keys: Keys::default(),
+        journal: Journal::default(),
+        faults: Faults::default(),
+    });
+    let service = Router::new()
+        .fallback(handle)
+        .with_state(Arc::clone(&proxy))
+        .into_make_service_with_connect_info::<Connection>();
+    let task = runtime::handle().spawn(async move {
+        if let Err(error) = axum::serve(CuttableListener(listener), service).await {
+            tracing::error!(%error, "the proxy in front of the AWS emulator ended");
+        }
+    });
+    Ok((proxy, task))
+}
+
+async fn handle(
+    State(proxy): State<Arc<Proxy>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    request: Request<Body>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with(admin::PREFIX) {
+        return match to_bytes(body, WHOLE_BODY_LIMIT).await {
+            Ok(body) => admin::answer(&proxy, &parts, &body),
+            Err(error) => Reply::failure("lab", &error.to_string()).into_response(),
+        };
+    }
+    let asked = Asked::of(&parts);
+    let payload = if asked.is_bulk() {
+        Payload::Stream(body)
+    } else {
+        match to_bytes(body, WHOLE_BODY_LIMIT).await {
+            Ok(body) => Payload::Whole(body),
+            Err(error) => {
+                return Reply::failure(&asked.service, &error.to_string()).into_response();
+            }
+        }
+    };
+    let operation = asked.operation(&parts, payload.seen());
+    let caller = match &asked.access_key {
+        Some(id) => proxy.identify(id).await,
+        None => None,
+    };
+    let call = record(&asked, &operation, caller.as_ref());
+    let entry = proxy.journal.begin(call.clone());
+
+    let fault = proxy.faults.strike(&call);
+    if fault.is_some() {
+        entry.injected();
+    }
+    let refusal = match &fault {
+        Some(Action::Respond {
+            status,
+            code,
+            message,
+        }) => Some(Reply::error(&call.service, *status, code, message)),
+        Some(Action::Throttle) => Some(Reply::throttled(&call.service)),
+        Some(Action::DropRequest) => {
+            connection.cut();
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
+        Some(Action::Hang) => {
+            payload.drain().await;
+            return std::future::pending().await;
+        }
+        Some(Action::Delay { millis }) => {
+            tokio::time::sleep(Duration::from_millis(*millis)).await;
+            None
+        }
+        Some(Action::LoseReply) | None => None,
+    };
+    if let Some(refusal) = refusal {
+        // A caller that is still sending would see a broken pipe instead of the answer.
+        payload.drain().await;
+        return finish(&entry, Answer::Whole(refusal)).await;
+    }
+
+    // A caller that goes away does not undo what it asked for.
+    let passing = tokio::spawn(async move {
+        proxy
+            .pass(parts, payload, &asked, &operation, caller.as_ref())
+            .await
+    });
+    let answer = passing
+        .await
+        .unwrap_or_else(|error| Err(LabError::new(error.to_string())));
+    let answer = answer.unwrap_or_else(|error| {
+        tracing::error!(%error, call = call.name(), "a call could not be passed on");
+        Answer::Whole(Reply::failure(&call.service, &error.to_string()))
+    });
+    if matches!(fault, Some(Action::LoseReply)) {
+        answer.drain().await;
+        connection.cut();
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    finish(&entry, answer).await
+}
+
+fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {
+    // A web identity has no key yet: it acts for the account of the role it asks for.
+    let of_role = || {
+        let unsigned = asked.access_key.is_none();
+        let account = operation
+            .resource
+            .strip_prefix("arn:aws:iam::")?
+            .split(':')
+            .next()?;
+        unsigned.then(|| account.to_owned())
+    };
+    Call {
+        at: Timestamp::now(),
+        account: caller.map(|key| key.account.clone()).or_else(of_role),
+        region: asked.region.clone(),
+        service: asked.service.clone(),
+        operation: operation.name.clone(),
+        resource: operation.resource.clone(),
+        qualifier: operation.qualifier.clone(),
+        status: None,
+        error: None,
+        signed: asked.access_key.is_some(),
+        injected: false,
+    }
+}
+
+/// Writes the outcome down and answers.
+async fn finish(entry: &Entry, answer: Answer) -> Response {
+    match answer {
+        Answer::Whole(reply) => {
+            entry.answered(reply.status.as_u16(), reply.error_code());
+            reply.into_response()
+        }
+        Answer::Stream(response) if response.status().as_u16() < 400 => {
+            entry.answered(response.status().as_u16(), None);
+            stream(response)
+        }
+        // Errors are short, and their code is worth knowing. The answer to HEAD has no body, but a
+        // length, which is lost here: nobody asks the length of an error.
+        Answer::Stream(response) => {
+            let status = response.status();
+            let reply = read(response).await.unwrap_or_else(|error| Reply {
+                status,
+                headers: HeaderMap::new(),
+                body: error.to_string().into(),
+            });
+            entry.answered(status.as_u16(), reply.error_code());
+            reply.into_response()
+        }
+    }
+}
+
+fn stream(response: reqwest::Response) -> Response {
+    let mut streamed = Response::new(Body::empty());
+    *streamed.status_mut() = response.status();
+    streamed.headers_mut().extend(response.headers().clone());
+    strip_hop_by_hop(streamed.headers_mut());
+    *streamed.body_mut() = Body::from_stream(response.bytes_stream());
+    streamed
+}
+
+impl Payload {
+    fn seen(&self) -> &[u8] {
+        match self {
+            Self::Whole(body) => body,
+            Self::Stream(_) => &[],
+        }
+    }
+
+    async fn drain(self) {
+        if let Self::Stream(body) = self {
+            let mut chunks = body.into_data_stream();
+            while let Some(Ok(_)) = chunks.next().await {}
+        }
+    }
+}
+
+impl Answer {
+    async fn drain(self) {
+        if let Self::Stream(response) = self {
+            let mut chunks = response.bytes_stream();
+            while let Some(Ok(_)) = chunks.next().await {}
+        }
+    }
+}
+
+impl Proxy {
+    /// Whose key this is; the emulator is asked once about one that was handed out past the proxy.
+    async fn identify(&self, id: &str) -> Option<Key> {
+        if let Some(key) = self.keys.find(id) {
+            return Some(key);
+        }
+        let form = [
+            ("Action", "GetAccessKeyInfo"),
+            ("Version", "2011-06-15"),
+            ("AccessKeyId", id),
+        ];
+        let reply = self
+            .backend
+            .ask_form(ANY_ACCOUNT, "sts", &form)
+            .await
+            .ok()?;
+        let xml = String::from_utf8_lossy(&reply.body);
+        let account = element(&xml, "Account")?.to_owned();
+        let key = Key {
+            id: id.to_owned(),
+            account,
+            secret: None,
+            token: None,
+        };
+        self.keys.learn(key.clone());
+        Some(key)
+    }
+    async fn pass(
+        &self,
+        parts: Parts,
+        payload: Payload,
+        asked: &Asked,
+        operation: &Operation,
+        caller: Option<&Key>,
+    ) -> Result<Answer, LabError> {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned();
+        let headers = parts.headers.clone();
+        let method = parts.method.clone();
+        match payload {
+            Payload::Stream(body) => {
+                let sends = headers.contains_key("transfer-encoding")
+                    || headers
+                        .get("content-length")
+                        .is_some_and(|length| length != "0");
+                let body = sends.then(|| reqwest::Body::wrap_stream(body.into_data_stream()));
+                Ok(Answer::Stream(
+                    self.backend.send(method, &target, headers, body).await?,
+                ))
+            }
+            Payload::Whole(body) => {
+                let reply = match caller {
+                    Some(key) if asked.service == "lambda" => {
+                        self.pass_to_lambda(&parts, target, body, asked, operation, key)
+                            .await?
+                    }
+                    _ => {
+                        self.backend
+                            .exchange(method, &target, headers, body)
+                            .await?
+                    }
+                };
+                if ["sts", "iam"].contains(&asked.service.as_str()) && reply.status.is_success() {
+                    let account = caller.map(|key| key.account.as_str());
+                    self.keys
+                        .learn_from(&String::from_utf8_lossy(&reply.body), account);
+                }
+                Ok(Answer::Whole(reply))
+            }
+        }
+    }
+
+    async fn pass_to_lambda(
+        &self,
+        parts: &Parts,
+        target: String,
+        body: Bytes,
+        asked: &Asked,
+        operation: &Operation,
+        caller: &Key,
+    ) -> Result<Reply, LabError> {
+        let region = asked.region.clone().unwrap_or_default();
+        let function = FunctionKey {
+            account: caller.account.clone(),
+            region: region.clone(),
+            name: operation.resource.clone(),
+        };
+        let mut exchange = Exchange {
+            operation: operation.name.clone(),
+            qualifier: operation.qualifier.clone(),
+            path_and_query: target,
+            body,
+            ..Exchange::new(
+                Arc::clone(&self.backend),
+                Arc::clone(&self.book),
+                self.endpoint.clone(),
+                function,
+            )
+        };
+        let _writing = if exchange.is_write() {
+            Some(self.book.writing(&exchange.function).await)
+        } else {
+            None
+        };
+        if let Step::Answer(reply) = exchange.before().await? {
+            return Ok(reply);
+        }
+        let mut headers = parts.headers.clone();
+        if exchange.changed {
+            headers.remove("content-length");
+            let (path, query) = exchange
+                .path_and_query
+                .split_once('?')
+                .unwrap_or((&exchange.path_and_query, ""));
+            let request = Unsigned {
+                method: parts.method.as_str(),
+                path,
+                query,
+                body: &exchange.body,
+                region: &region,
+                service: "lambda",
+            };
+            sigv4::sign(&request, &mut headers, caller, Timestamp::now())?;
+        }
+        let method: Method = parts.method.clone();
+        let (target, body) = (exchange.path_and_query.clone(), exchange.body.clone());
+        let mut reply = self
+            .backend
+            .exchange(method, &target, headers, body)
+            .await?;
+        exchange.after(&mut reply);
+        Ok(reply)
+    }
+}

@@ -1,0 +1,254 @@
+//! Faults on demand: which calls they hit, how often, and what happens to them.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+
+/// Which calls a rule is for; what is left out matches everything.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Pattern {
+    /// Signing name, such as `lambda`.
+    pub service: Option<String>,
+    /// API name, such as `UpdateFunctionCode`.
+    pub operation: Option<String>,
+    /// A part of the function's name, of `bucket/key` or of the role's ARN.
+    pub resource_contains: Option<String>,
+    /// Account id of the caller.
+    pub account: Option<String>,
+    /// Region it was signed for.
+    pub region: Option<String>,
+}
+
+impl Pattern {
+    /// Calls of one operation.
+    pub fn operation(service: &str, operation: &str) -> Self {
+        Self {
+            service: Some(service.to_owned()),
+            operation: Some(operation.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Of these only the ones whose resource contains `part`.
+    #[must_use]
+    pub fn about(mut self, part: &str) -> Self {
+        self.resource_contains = Some(part.to_owned());
+        self
+    }
+
+    /// Whether `call` is one of them.
+    pub fn matches(&self, call: &Call) -> bool {
+        let equal = |wanted: &Option<String>, actual: Option<&str>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| Some(wanted) == actual)
+        };
+        equal(&self.service, Some(&call.service))
+            && equal(&self.operation, Some(&call.operation))
+            && equal(&self.account, call.account.as_deref())
+            && equal(&self.region, call.region.as_deref())
+            && self
+                .resource_contains
+                .as_ref()
+                .is_none_or(|part| call.resource.contains(part))
+    }
+}
+
+/// What happens to a call instead of, before or after its being forwarded.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Action {
+    /// An error in the service's own format; nothing reaches AWS.
+    Respond {
+        /// HTTP status.
+        status: u16,
+        /// Error code, such as `ServiceException`.
+        code: String,
+        /// Error message.
+        message: String,
+    },
+    /// The service's own throttling error; nothing reaches AWS.
+    Throttle,
+    /// Waits, then goes on as usual.
+    Delay {
+        /// How long, in milliseconds.
+        millis: u64,
+    },
+    /// Closes the connection; nothing reaches AWS.
+    DropRequest,
+    /// AWS does what was asked, then the connection is closed without an answer.
+    LoseReply,
+    /// No answer, ever; nothing reaches AWS. Ends when the caller gives up.
+    Hang,
+}
+
+impl Action {
+    /// An error answer.
+    pub fn respond(status: u16, code: &str, message: &str) -> Self {
+        Self::Respond {
+            status,
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    /// A wait before forwarding.
+    pub fn delay(duration: Duration) -> Self {
+        Self::Delay {
+            millis: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// A fault: of the calls that match, the first `skip` pass, then `times` (or all) are hit.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Which calls.
+    #[serde(default)]
+    pub on: Pattern,
+    /// How many of them pass first.
+    #[serde(default)]
+    pub skip: u32,
+    /// How many are hit after that; all if none.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What happens to them.
+    pub action: Action,
+}
+
+impl Rule {
+    /// Hits every call that matches.
+    pub fn always(on: Pattern, action: Action) -> Self {
+        Self {
+            on,
+            skip: 0,
+            times: None,
+            action,
+        }
+    }
+
+    /// Hits the first call that matches.
+    pub fn once(on: Pattern, action: Action) -> Self {
+        Self {
+            on,
+            skip: 0,
+            times: Some(1),
+            action,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Active {
+    id: u64,
+    rule: Rule,
+    seen: u32,
+    hits: u32,
+}
+
+impl Active {
+    fn hit(&mut self) -> bool {
+        self.seen += 1;
+        let due =
+            self.seen > self.rule.skip && self.rule.times.is_none_or(|times| self.hits < times);
+        if due {
+            self.hits += 1;
+        }
+        due
+    }
+}
+
+/// The rules in force. The first that matches and is due decides.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    active: Arc<Mutex<Vec<Active>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl Faults {
+    fn lock(&self) -> MutexGuard<'_, Vec<Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a rule in force until the handle is dropped.
+    pub fn add(&self, rule: Rule) -> Fault {
+        Fault {
+            faults: self.clone(),
+            id: self.insert(rule),
+        }
+    }
+
+    /// Puts a rule in force until it is removed by its id.
+    pub(super) fn insert(&self, rule: Rule) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().push(Active {
+            id,
+            rule,
+            seen: 0,
+            hits: 0,
+        });
+        id
+    }
+
+    pub(super) fn remove(&self, id: u64) -> bool {
+        let mut active = self.lock();
+        let before = active.len();
+        active.retain(|fault| fault.id != id);
+        active.len() < before
+    }
+
+    pub(super) fn list(&self) -> Vec<(u64, Rule, u32)> {
+        self.lock()
+            .iter()
+            .map(|fault| (fault.id, fault.rule.clone(), fault.hits))
+            .collect()
+    }
+
+    /// What is to happen to `call`, if anything; counts as a hit.
+    pub(super) fn strike(&self, call: &Call) -> Option<Action> {
+        self.lock()
+            .iter_mut()
+            .filter(|fault| fault.rule.on.matches(call))
+            .find_map(|fault| fault.hit().then(|| fault.rule.action.clone()))
+    }
+}
+
+/// A rule in force; dropping this removes it.
+#[must_use = "the rule is removed as soon as this is dropped"]
+#[derive(Debug)]
+pub struct Fault {
+    faults: Faults,
+    id: u64,
+}
+
+impl Fault {
+    /// How many calls it has hit.
+    pub fn hits(&self) -> u32 {
+        self.faults
+            .lock()
+            .iter()
+            .find(|fault| fault.id == self.id)
+            .map_or(0, |fault| fault.hits)
+    }
+
+    /// Removes the rule.
+    pub fn remove(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        self.faults.remove(self.id);
+    }
+}

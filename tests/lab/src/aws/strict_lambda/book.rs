@@ -1,0 +1,201 @@
+//! What the proxy remembers of functions because the emulator does not: what was changed or
+//! published when, and who is writing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+/// How long a function's changes take to settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// A creation or an update is in progress for this long, and never for less than the emulator's
+    /// half a second.
+    pub update: Duration,
+    /// A newly published version is Pending for this long.
+    pub version: Duration,
+    /// Both end in Failed with this reason code, such as `InvalidRuntime`.
+    pub failure: Option<&'static str>,
+}
+
+impl Settle {
+    /// Nothing settles until [`Cloud::settle_now`](crate::aws::Cloud::settle_now) says so.
+    pub const NEVER: Self = Self {
+        update: Duration::MAX,
+        version: Duration::MAX,
+        failure: None,
+    };
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self {
+            update: Duration::ZERO,
+            version: Duration::from_millis(300),
+            failure: None,
+        }
+    }
+}
+
+/// A function's place and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::aws) struct FunctionKey {
+    pub(in crate::aws) account: String,
+    pub(in crate::aws) region: String,
+    pub(in crate::aws) name: String,
+}
+
+/// Where something that was begun stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::aws) enum Standing {
+    Unsettled,
+    /// With the reason code.
+    Failed(&'static str),
+    Settled,
+}
+
+/// When and how something settles; never, if there is no such moment.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Option<Instant>,
+    failure: Option<&'static str>,
+}
+
+impl Due {
+    fn after(duration: Duration, failure: Option<&'static str>) -> Self {
+        Self {
+            at: Instant::now().checked_add(duration),
+            failure,
+        }
+    }
+
+    fn standing(self) -> Standing {
+        if self.at.is_none_or(|at| Instant::now() < at) {
+            return Standing::Unsettled;
+        }
+        self.failure.map_or(Standing::Settled, Standing::Failed)
+    }
+}
+
+/// A change that may not have settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::aws) enum Change {
+    Creation,
+    Update,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    change: Option<(Change, Due)>,
+    published: HashMap<String, Due>,
+    writer: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Page {
+    fn settle(&mut self) {
+        let now = Some(Instant::now());
+        if let Some((_, due)) = &mut self.change {
+            due.at = now;
+        }
+        for due in self.published.values_mut() {
+            due.at = now;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    settle: Settle,
+    settle_of: HashMap<String, Settle>,
+    functions: HashMap<FunctionKey, Page>,
+}
+
+impl Pages {
+    fn settle_of(&self, function: &FunctionKey) -> Settle {
+        self.settle_of
+            .get(&function.name)
+            .copied()
+            .unwrap_or(self.settle)
+    }
+
+    fn page(&mut self, function: &FunctionKey) -> &mut Page {
+        self.functions.entry(function.clone()).or_default()
+    }
+}
+
+/// The memory of one cloud.
+#[derive(Debug, Default)]
+pub(in crate::aws) struct Book(Mutex<Pages>);
+
+impl Book {
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For all functions that have no time of their own.
+    pub(in crate::aws) fn set_settle(&self, settle: Settle) {
+        self.lock().settle = settle;
+    }
+
+    /// For functions of this name, whatever their account and region.
+    pub(in crate::aws) fn set_settle_of(&self, name: &str, settle: Settle) {
+        self.lock().settle_of.insert(name.to_owned(), settle);
+    }
+
+    /// Settles whatever functions of this name have under way.
+    pub(in crate::aws) fn settle_now(&self, name: &str) {
+        for (key, page) in &mut self.lock().functions {
+            if key.name == name {
+                page.settle();
+            }
+        }
+    }
+
+    pub(in crate::aws) fn change(&self, function: &FunctionKey, change: Change) {
+        let mut pages = self.lock();
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.update, settle.failure);
+        pages.page(function).change = Some((change, due));
+    }
+
+    pub(in crate::aws) fn publish(&self, function: &FunctionKey, version: &str) {
+        let mut pages = self.lock();
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.version, settle.failure);
+        pages
+            .page(function)
+            .published
+            .insert(version.to_owned(), due);
+    }
+
+    /// The last change and where it stands, whatever the emulator says.
+    pub(in crate::aws) fn last_change(&self, function: &FunctionKey) -> Option<(Change, Standing)> {
+        let pages = self.lock();
+        let (change, due) = pages.functions.get(function)?.change?;
+        Some((change, due.standing()))
+    }
+
+    /// Where a version stands; one that the book does not know has settled.
+    pub(in crate::aws) fn version(&self, function: &FunctionKey, version: &str) -> Standing {
+        let pages = self.lock();
+        let page = pages.functions.get(function);
+        let due = page.and_then(|page| page.published.get(version));
+        due.map_or(Standing::Settled, |due| due.standing())
+    }
+
+    pub(in crate::aws) fn forget(&self, function: &FunctionKey) {
+        let mut pages = self.lock();
+        let page = pages.page(function);
+        page.change = None;
+        page.published.clear();
+    }
+
+    /// Held from a write's checks to its answer: otherwise two writes at once pass the same checks.
+    pub(in crate::aws) async fn writing(&self, function: &FunctionKey) -> OwnedMutexGuard<()> {
+        let writer = Arc::clone(&self.lock().page(function).writer);
+        writer.lock_owned().await
+    }
+}

@@ -1,0 +1,228 @@
+//! One request to the API: found its way, knows who asks, and is answered from the world.
+
+use axum::http::{HeaderMap, header};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    access::{self, Identity},
+    answer::Answer,
+    artifacts, jobs, pipelines, projects,
+    query::Query,
+    route::{Endpoint, Inside},
+    show::{self, Show},
+};
+use crate::gitlab::{
+    Transport,
+    model::{Project, ProjectId, World},
+};
+
+/// What an instance says of itself.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// External address with the relative root and without a slash at the end.
+    pub base: String,
+    /// Address of the object storage.
+    pub storage: String,
+    /// Version, such as `19.1.2-ee`.
+    pub version: String,
+}
+
+/// A request to the API.
+pub struct Call<'a> {
+    pub world: &'a mut World,
+    pub site: &'a Site,
+    pub transport: Transport,
+    pub method: &'a str,
+    /// Below `/api/v4/`, as sent.
+    pub path: &'a str,
+    pub raw_query: &'a str,
+    pub query: Query,
+    pub headers: &'a HeaderMap,
+    pub identity: Option<Identity>,
+    pub now: Timestamp,
+}
+
+/// What suffices to read.
+const READ: [&str; 2] = ["api", "read_api"];
+/// What suffices to change something.
+const WRITE: [&str; 1] = ["api"];
+/// What suffices to ask who or what is there.
+const LOOK: [&str; 3] = ["api", "read_api", "read_user"];
+
+impl Call<'_> {
+    /// The answer, error or not.
+    pub fn answer(&mut self) -> Answer {
+        self.handle().unwrap_or_else(|refused| refused)
+    }
+
+    fn handle(&mut self) -> Result<Answer, Answer> {
+        let endpoint = Endpoint::of(self.path).ok_or_else(Answer::no_route)?;
+        let wanted = endpoint.method();
+        let moved = self.moved(&endpoint);
+        if let Some(answer) = moved {
+            return Ok(answer);
+        }
+        let is_read = matches!(self.method, "GET" | "HEAD");
+        if (wanted == "GET") != is_read || (!is_read && wanted != self.method) {
+            return Err(Answer::error(405, "405 Not Allowed")
+                .with(header::ALLOW, format!("OPTIONS, {wanted}")));
+        }
+        match endpoint {
+            Endpoint::Version => {
+                self.require(&LOOK)?;
+                Ok(Answer::json(
+                    json!({"version": self.site.version, "revision": "1a2b3c4d5e6"}),
+                ))
+            }
+            Endpoint::Metadata => {
+                self.require(&LOOK)?;
+                Ok(Answer::json(json!({
+                    "version": self.site.version,
+                    "revision": "1a2b3c4d5e6",
+                    "kas": {"enabled": false, "externalUrl": null, "externalK8sProxyUrl": null, "version": null},
+                    "enterprise": self.site.version.ends_with("-ee"),
+                })))
+            }
+            Endpoint::CurrentUser => {
+                let user = self.require(&LOOK)?.user;
+                let user = self.world.user(user).map_err(|_| Answer::unauthorized())?;
+                Ok(Answer::json(self.show().user_own(user)))
+            }
+            Endpoint::OwnToken => {
+                let identity = self.identity.as_ref().ok_or_else(Answer::unauthorized)?;
+                let token = self
+                    .world
+                    .token(&identity.secret)
+                    .map_err(|_| Answer::unauthorized())?;
+                Ok(Answer::json(show::token(token, self.now)))
+            }
+            Endpoint::In(project, inside) => self.inside(&project, inside),
+        }
+    }
+
+    fn inside(&mut self, project: &str, inside: Inside) -> Result<Answer, Answer> {
+        let is_write = !matches!(self.method, "GET" | "HEAD");
+        if is_write || asks_for_credential(&inside) {
+            self.require(if is_write { &WRITE } else { &READ })?;
+        } else if let Some(identity) = &self.identity {
+            identity.require_scope(&READ)?;
+        }
+        let id = self.project_id(project)?;
+        if inside != Inside::Project {
+            access::require_read(self.identity.as_ref(), self.project(id)?)?;
+        }
+        if is_write {
+            access::require_write(self.require(&WRITE)?)?;
+        }
+        match inside {
+            Inside::Project => projects::one(self, id),
+            Inside::Branches => projects::branches(self, id),
+            Inside::Branch(name) => projects::branch(self, id, &name),
+            Inside::Tag(name) => projects::tag(self, id, &name),
+            Inside::Commit(name) => projects::commit(self, id, &name),
+            Inside::FreezePeriods => Ok(Answer::json(json!([]))),
+            Inside::Pipelines => pipelines::list(self, id),
+            Inside::LatestPipeline => pipelines::latest(self, id),
+            Inside::Pipeline(pipeline) => pipelines::one(self, id, &pipeline),
+            Inside::CancelPipeline(pipeline) => pipelines::cancel(self, id, &pipeline),
+            Inside::PipelineJobs(pipeline) => pipelines::jobs(self, id, &pipeline),
+            Inside::PipelineBridges(pipeline) => pipelines::bridges(self, id, &pipeline),
+            Inside::TestReportSummary(pipeline) => {
+                pipelines::test_report_summary(self, id, &pipeline)
+            }
+            Inside::Jobs => jobs::list(self, id),
+            Inside::Job(job) => jobs::one(self, id, &job),
+            Inside::PlayJob(job) => jobs::play(self, id, &job),
+            Inside::RetryJob(job) => jobs::retry(self, id, &job),
+            Inside::CancelJob(job) => jobs::cancel(self, id, &job),
+            Inside::EraseJob(job) => jobs::erase(self, id, &job),
+            Inside::Artifacts(job) => artifacts::archive(self, id, &job),
+            Inside::ArtifactFile(job, file) => artifacts::file(self, id, &job, &file),
+        }
+    }
+
+    /// How this instance shows its world.
+    pub fn show(&self) -> Show<'_> {
+        Show {
+            world: self.world,
+            base: &self.site.base,
+        }
+    }
+
+    /// The address of the list that is asked for, without parameters.
+    pub fn url(&self) -> String {
+        format!("{}/api/v4/{}", self.site.base, self.path)
+    }
+
+    pub fn project(&self, id: ProjectId) -> Result<&Project, Answer> {
+        self.world.project(id).map_err(|_| Answer::no_project())
+    }
+
+    /// The asker, who must be known and whose token must suffice.
+    pub fn require(&self, sufficient: &[&str]) -> Result<&Identity, Answer> {
+        let identity = self.identity.as_ref().ok_or_else(Answer::unauthorized)?;
+        identity.require_scope(sufficient)?;
+        Ok(identity)
+    }
+
+    fn project_id(&self, name: &str) -> Result<ProjectId, Answer> {
+        let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        let found = if is_number {
+            name.parse()
+                .ok()
+                .and_then(|id| self.world.project(ProjectId(id)).ok())
+        } else {
+            self.world.project_at(name)
+        };
+        let found = found.filter(|project| access::sees(self.identity.as_ref(), project));
+        found
+            .map(|project| project.id)
+            .ok_or_else(Answer::no_project)
+    }
+
+    /// The redirect from a project's former path, for those who may see the project.
+    fn moved(&self, endpoint: &Endpoint) -> Option<Answer> {
+        let Endpoint::In(name, _) = endpoint else {
+            return None;
+        };
+        let project = self.world.project_moved_from(name)?;
+        access::sees(self.identity.as_ref(), project).then_some(())?;
+        if self.method != "GET" {
+            return Some(Answer::message(
+                405,
+                "Non GET methods are not allowed for moved projects",
+            ));
+        }
+        let rest = self
+            .path
+            .splitn(3, '/')
+            .nth(2)
+            .map_or_else(String::new, |rest| format!("/{rest}"));
+        let query = if self.raw_query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", self.raw_query)
+        };
+        let to = format!(
+            "{}/api/v4/projects/{}{rest}{query}",
+            self.site.base, project.id
+        );
+        let text = format!("This resource has been moved permanently to {to}");
+        Some(Answer::text(301, "text/plain", text).with(header::LOCATION, to))
+    }
+}
+
+/// Reads that are refused to the anonymous before anything is looked up.
+fn asks_for_credential(inside: &Inside) -> bool {
+    matches!(
+        inside,
+        Inside::Jobs | Inside::Job(_) | Inside::FreezePeriods
+    )
+}
+
+/// An id in a path, which must be a number.
+pub fn number(text: &str, name: &str) -> Result<u64, Answer> {
+    text.parse()
+        .map_err(|_| Answer::error(400, &format!("{name} is invalid")))
+}

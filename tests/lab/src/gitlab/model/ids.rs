@@ -1,0 +1,51 @@
+//! Identifiers as GitLab.com hands them out today: beyond 32 bits, so that a client that narrows
+//! them is found out.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $first:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The first one a new simulator gives.
+            pub const FIRST: Self = Self($first);
+
+            /// The one after this.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A project's numeric id.
+    ProjectId,
+    2_200_000_001
+);
+id!(
+    /// A user's numeric id.
+    UserId,
+    2_300_000_001
+);
+id!(
+    /// A pipeline's id, unique over the instance.
+    PipelineId,
+    4_400_000_001
+);
+id!(
+    /// A job's id, unique over the instance and shared with trigger jobs.
+    JobId,
+    13_000_000_001
+);

@@ -1,0 +1,223 @@
+//! Pipelines and jobs, and how a pipeline is made.
+
+use jiff::Timestamp;
+
+use super::{
+    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Refusal, Status, TestSuite, UserId,
+    World,
+};
+use crate::gitlab::archive::ArtifactSource;
+
+/// A job's uploaded archive.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// Its bytes.
+    pub source: ArtifactSource,
+    /// The size the API tells, where it differs from the real one.
+    pub declared_size: Option<u64>,
+}
+
+impl Archive {
+    /// The size the API tells.
+    pub fn shown_size(&self) -> u64 {
+        self.declared_size.unwrap_or_else(|| self.source.size())
+    }
+}
+
+/// A job, or a trigger job if it has a `downstream`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "GitLab's own words")]
+pub struct Job {
+    pub id: JobId,
+    pub project: ProjectId,
+    pub pipeline: PipelineId,
+    pub name: String,
+    pub stage: String,
+    pub stage_index: usize,
+    pub kind: JobKind,
+    pub allow_failure: bool,
+    pub status: Status,
+    pub user: UserId,
+    pub created_at: Timestamp,
+    pub queued_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub erased_at: Option<Timestamp>,
+    pub failure_reason: Option<String>,
+    pub archive: Option<Archive>,
+    pub artifacts_expire_at: Option<Timestamp>,
+    /// Replaced by a newer job with the same name.
+    pub retried: bool,
+    /// Set on trigger jobs only.
+    pub downstream: Option<PipelineId>,
+    pub(super) outcome: Option<JobEnd>,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "GitLab's own words")]
+pub struct Pipeline {
+    pub id: PipelineId,
+    pub iid: u64,
+    pub project: ProjectId,
+    pub sha: String,
+    pub ref_name: String,
+    pub tag: bool,
+    pub status: Status,
+    pub source: String,
+    pub user: UserId,
+    pub name: Option<String>,
+    /// A string, as the API has it on pipelines.
+    pub coverage: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub tests: Vec<TestSuite>,
+}
+
+/// What a new pipeline is made of.
+#[derive(Clone, Debug)]
+pub struct NewPipeline {
+    /// The project.
+    pub project: ProjectId,
+    /// Branch or tag; a `refs/merge-requests/N/head` runs the default branch's head.
+    pub ref_name: String,
+    /// GitLab's word for why it was made, such as `push`.
+    pub source: String,
+    /// Who made it; the project's creator if not said.
+    pub user: Option<UserId>,
+    /// Its jobs.
+    pub jobs: Vec<JobSpec>,
+}
+
+impl World {
+    /// Creates a pipeline on the head of its ref and starts what can start.
+    pub fn run_pipeline(
+        &mut self,
+        now: Timestamp,
+        new: NewPipeline,
+    ) -> Result<PipelineId, Refusal> {
+        let project = self.project_mut(new.project)?;
+        let tag = !project.branches.contains_key(&new.ref_name)
+            && project.tags.contains_key(&new.ref_name);
+        let head = if new.ref_name.starts_with("refs/merge-requests/") {
+            "HEAD"
+        } else {
+            new.ref_name.as_str()
+        };
+        let head = if head == "HEAD" {
+            project.default_branch.as_deref().unwrap_or(head)
+        } else {
+            head
+        };
+        let commit = project
+            .resolve(head)
+            .ok_or_else(|| Refusal::missing("branch or tag", &new.ref_name))?;
+        let sha = commit.sha.clone();
+        project.pipelines_made += 1;
+        let iid = project.pipelines_made;
+        let user = new.user.unwrap_or(project.creator);
+        let id = self
+            .last_pipeline
+            .map_or(PipelineId::FIRST, PipelineId::next);
+        self.last_pipeline = Some(id);
+        let pipeline = Pipeline {
+            id,
+            iid,
+            project: new.project,
+            sha,
+            ref_name: new.ref_name,
+            tag,
+            status: Status::Created,
+            source: new.source,
+            user,
+            name: None,
+            coverage: None,
+            created_at: now,
+            updated_at: None,
+            started_at: None,
+            finished_at: None,
+            tests: Vec::new(),
+        };
+        self.pipelines.insert(id, pipeline);
+        for spec in new.jobs {
+            self.add_job(now, id, spec, None)?;
+        }
+        self.advance(now, id)?;
+        Ok(id)
+    }
+
+    /// Adds a trigger job that has succeeded in starting `downstream`.
+    pub fn add_bridge(
+        &mut self,
+        now: Timestamp,
+        pipeline: PipelineId,
+        name: &str,
+        stage: &str,
+        downstream: PipelineId,
+    ) -> Result<JobId, Refusal> {
+        self.pipeline(downstream)?;
+        let spec = JobSpec::new(name, stage).ends(JobEnd::success());
+        let id = self.add_job(now, pipeline, spec, Some(downstream))?;
+        self.advance(now, pipeline)?;
+        Ok(id)
+    }
+
+    fn add_job(
+        &mut self,
+        now: Timestamp,
+        pipeline: PipelineId,
+        spec: JobSpec,
+        downstream: Option<PipelineId>,
+    ) -> Result<JobId, Refusal> {
+        let of = self.pipeline(pipeline)?;
+        let (project, user) = (of.project, of.user);
+        let known = self.jobs_of(pipeline, true);
+        let stage_index = known
+            .iter()
+            .find(|job| job.stage == spec.stage)
+            .map_or_else(
+                || {
+                    known
+                        .iter()
+                        .map(|job| job.stage_index + 1)
+                        .max()
+                        .unwrap_or(0)
+                },
+                |job| job.stage_index,
+            );
+        let id = self.new_job_id();
+        let job = Job {
+            id,
+            project,
+            pipeline,
+            name: spec.name,
+            stage: spec.stage,
+            stage_index,
+            kind: spec.kind,
+            allow_failure: spec.allow_failure || spec.kind == JobKind::ManualOptional,
+            status: Status::Created,
+            user,
+            created_at: now,
+            queued_at: None,
+            started_at: None,
+            finished_at: None,
+            erased_at: None,
+            failure_reason: None,
+            archive: None,
+            artifacts_expire_at: None,
+            retried: false,
+            downstream,
+            outcome: spec.outcome,
+        };
+        self.jobs.insert(id, job);
+        Ok(id)
+    }
+
+    pub(super) fn new_job_id(&mut self) -> JobId {
+        let id = self.last_job.map_or(JobId::FIRST, JobId::next);
+        self.last_job = Some(id);
+        id
+    }
+}

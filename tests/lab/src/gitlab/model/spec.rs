@@ -1,0 +1,144 @@
+//! How a pipeline to be run is described.
+
+use serde::Deserialize;
+
+use crate::gitlab::archive::ArtifactSource;
+
+/// When a job starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JobKind {
+    /// When the stages before it succeeded.
+    #[default]
+    Automatic,
+    /// By hand, and the pipeline waits for it: `rules: when: manual`.
+    ManualBlocking,
+    /// By hand, and the pipeline does not wait: plain `when: manual`.
+    ManualOptional,
+}
+
+/// How a job ends.
+#[derive(Clone, Debug)]
+pub enum JobEnd {
+    /// `success`, with what it uploaded.
+    Success {
+        /// The archive, if the job declared `artifacts:`.
+        artifacts: Option<ArtifactSource>,
+    },
+    /// `failed`.
+    Failed {
+        /// GitLab's `failure_reason`, such as `script_failure`.
+        reason: String,
+    },
+}
+
+impl JobEnd {
+    /// Success without artifacts.
+    pub fn success() -> Self {
+        Self::Success { artifacts: None }
+    }
+
+    /// Success with an archive.
+    pub fn uploads(archive: impl Into<ArtifactSource>) -> Self {
+        Self::Success {
+            artifacts: Some(archive.into()),
+        }
+    }
+
+    /// Failure of the job's own script.
+    pub fn failed() -> Self {
+        Self::Failed {
+            reason: "script_failure".to_owned(),
+        }
+    }
+}
+
+/// One job of a pipeline to be run. Stages come in the order in which they first occur.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// The job's name.
+    pub name: String,
+    /// The stage it belongs to.
+    pub stage: String,
+    /// When it starts.
+    pub kind: JobKind,
+    /// Whether the pipeline goes on when it fails. An optional manual job always has this.
+    pub allow_failure: bool,
+    /// How it ends as soon as it starts, each time; without one it waits for
+    /// [`Simulator::finish_job`](crate::gitlab::Simulator::finish_job).
+    pub outcome: Option<JobEnd>,
+}
+
+impl JobSpec {
+    /// An automatic job that waits to be finished.
+    pub fn new(name: &str, stage: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            stage: stage.to_owned(),
+            kind: JobKind::Automatic,
+            allow_failure: false,
+            outcome: None,
+        }
+    }
+
+    /// Started by hand; the pipeline waits for it.
+    #[must_use]
+    pub fn manual_blocking(self) -> Self {
+        Self {
+            kind: JobKind::ManualBlocking,
+            allow_failure: false,
+            ..self
+        }
+    }
+
+    /// Started by hand; the pipeline does not wait.
+    #[must_use]
+    pub fn manual_optional(self) -> Self {
+        Self {
+            kind: JobKind::ManualOptional,
+            allow_failure: true,
+            ..self
+        }
+    }
+
+    /// May fail.
+    #[must_use]
+    pub fn allow_failure(self) -> Self {
+        Self {
+            allow_failure: true,
+            ..self
+        }
+    }
+
+    /// Ends so as soon as it starts.
+    #[must_use]
+    pub fn ends(self, outcome: JobEnd) -> Self {
+        Self {
+            outcome: Some(outcome),
+            ..self
+        }
+    }
+}
+
+/// One suite of a pipeline's test report.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "GitLab's own words")]
+pub struct TestSuite {
+    pub name: String,
+    /// Seconds.
+    pub time: f64,
+    pub success: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    pub error: u64,
+    /// What was wrong with the report itself, such as malformed XML.
+    pub suite_error: Option<String>,
+}
+
+impl TestSuite {
+    /// How many tests there are.
+    pub fn count(&self) -> u64 {
+        self.success + self.failed + self.skipped + self.error
+    }
+}

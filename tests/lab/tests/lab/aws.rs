@@ -1,0 +1,230 @@
+//! The emulator behind its proxy: as strict as AWS, counted, and failing on demand.
+//!
+//! All tests share one cloud; each keeps to functions, keys and rules of its own name.
+
+mod access;
+mod alias;
+mod faults;
+mod lambda;
+mod publish;
+mod transfer;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use aws_config::{SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_lambda::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_function::GetFunctionOutput,
+    primitives::Blob,
+    types::{FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State},
+};
+use sluice_lab::aws::{AccountInfo, Cloud};
+use tokio::sync::OnceCell;
+
+const REGION: &str = "eu-west-1";
+/// A bound for what takes half a second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn cloud() -> &'static Cloud {
+    static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
+    CLOUD
+        .get_or_init(|| async {
+            let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws");
+            Cloud::start(&python(), &dir)
+                .await
+                .expect("the AWS emulator starts")
+        })
+        .await
+}
+
+fn python() -> PathBuf {
+    if let Some(path) = std::env::var_os("SLUICE_LAB_PYTHON") {
+        return path.into();
+    }
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab");
+    let venv = std::fs::read_dir(&lab)
+        .expect("target/lab exists")
+        .filter_map(Result::ok)
+        .map(|entry| entry.path().join("bin/python"))
+        .find(|path| path.exists());
+    venv.expect("target/lab holds a virtual environment with the emulator")
+}
+
+/// The hub's user, through the proxy.
+fn hub_user(cloud: &Cloud) -> SdkConfig {
+    let key = cloud.hub_access_key();
+    let key = Credentials::new(&key.id, &key.secret, None, None, "hub");
+    cloud.caller_config(SharedCredentialsProvider::new(key), REGION)
+}
+
+/// The deployer role of `account`, assumed by the hub's user, through the proxy, without retries.
+async fn deployer(cloud: &Cloud, account: &AccountInfo) -> SdkConfig {
+    assumed(cloud, account, None).await
+}
+
+/// Dev's deployer with a session policy that leaves it `action`.
+async fn limited(cloud: &Cloud, action: &str) -> SdkConfig {
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": action, "Resource": "*" }],
+    });
+    assumed(cloud, cloud.dev(), Some(policy.to_string())).await
+}
+
+async fn assumed(cloud: &Cloud, account: &AccountInfo, policy: Option<String>) -> SdkConfig {
+    let mut builder = AssumeRoleProvider::builder(&account.role_arn)
+        .configure(&hub_user(cloud))
+        .external_id(&account.external_id)
+        .session_name("test");
+    if let Some(policy) = policy {
+        builder = builder.policy(policy);
+    }
+    let provider = SharedCredentialsProvider::new(builder.build().await);
+    let config = cloud.caller_config(provider, REGION).into_builder();
+    config.retry_config(RetryConfig::disabled()).build()
+}
+
+/// A Lambda client that delivers into dev.
+async fn dev_lambda(cloud: &Cloud) -> Client {
+    Client::new(&deployer(cloud, cloud.dev()).await)
+}
+
+/// A package whose handler answers `answer`.
+fn package(answer: &str) -> Blob {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stamp = zip::write::SimpleFileOptions::default();
+    zip.start_file("app.py", stamp)
+        .expect("a file in the package");
+    write!(zip, "def handler(event, context):\n    return {answer:?}\n").expect("the handler");
+    Blob::new(zip.finish().expect("the package").into_inner())
+}
+
+fn code(answer: &str) -> FunctionCode {
+    FunctionCode::builder().zip_file(package(answer)).build()
+}
+
+/// Creates a function in dev and waits until it is Active.
+async fn create(cloud: &Cloud, lambda: &Client, name: &str) {
+    lambda
+        .create_function()
+        .function_name(name)
+        .runtime(Runtime::Python313)
+        .handler("app.handler")
+        .role(&cloud.dev().execution_role_arn)
+        .code(code("one"))
+        .send()
+        .await
+        .expect("the function is created");
+    settled(lambda, name).await;
+}
+
+async fn update(lambda: &Client, name: &str, answer: &str) {
+    let request = lambda
+        .update_function_code()
+        .function_name(name)
+        .zip_file(package(answer));
+    request.send().await.expect("the code is updated");
+}
+
+/// Updates the code and publishes a version that is Active.
+async fn release(lambda: &Client, name: &str, answer: &str) -> String {
+    update(lambda, name, answer).await;
+    settled(lambda, name).await;
+    let version = lambda
+        .publish_version()
+        .function_name(name)
+        .send()
+        .await
+        .expect("published");
+    let version = version.version.expect("a version");
+    active(lambda, name, &version).await;
+    version
+}
+
+async fn get(lambda: &Client, name: &str, qualifier: Option<&str>) -> GetFunctionOutput {
+    let request = lambda
+        .get_function()
+        .function_name(name)
+        .set_qualifier(qualifier.map(Into::into));
+    request.send().await.expect("the function is there")
+}
+
+async fn configuration(
+    lambda: &Client,
+    name: &str,
+    qualifier: Option<&str>,
+) -> FunctionConfiguration {
+    get(lambda, name, qualifier)
+        .await
+        .configuration
+        .expect("a configuration")
+}
+
+/// Waits until no creation or update is in progress, and it was successful.
+async fn settled(lambda: &Client, name: &str) -> FunctionConfiguration {
+    let config = ended(lambda, name).await;
+    assert_eq!(
+        config.last_update_status,
+        Some(LastUpdateStatus::Successful),
+        "{name}"
+    );
+    assert_eq!(config.state, Some(State::Active), "{name}");
+    config
+}
+
+/// Waits until no creation or update is in progress.
+async fn ended(lambda: &Client, name: &str) -> FunctionConfiguration {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let config = configuration(lambda, name, None).await;
+        if config.last_update_status != Some(LastUpdateStatus::InProgress) {
+            return config;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{name} does not settle: {config:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until a version is Active.
+async fn active(lambda: &Client, name: &str, version: &str) -> FunctionConfiguration {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let config = configuration(lambda, name, Some(version)).await;
+        if config.state == Some(State::Active) {
+            return config;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{name}:{version} stays {:?}",
+            config.state
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Code and message of an error answer.
+fn refusal<T: std::fmt::Debug, E>(result: Result<T, SdkError<E>>) -> (String, String)
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let error = result.expect_err("it is refused");
+    let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    (part(error.code()), part(error.message()))
+}
+
+/// Only the code of an error answer.
+fn refusal_code<T: std::fmt::Debug, E>(result: Result<T, SdkError<E>>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    refusal(result).0
+}

@@ -1,0 +1,279 @@
+//! Creating, updating and invoking functions.
+
+use aws_sdk_lambda::{
+    Client,
+    types::{FunctionCode, LastUpdateStatus, Runtime, State},
+};
+use sluice_lab::aws::Settle;
+
+use super::{
+    cloud, code, configuration, create, dev_lambda, ended, get, limited, package, refusal,
+    refusal_code, settled, update,
+};
+
+#[tokio::test]
+async fn a_function_cannot_be_made_from_an_object_that_is_not_there() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let code = FunctionCode::builder()
+        .s3_bucket(&cloud.dev().buckets["eu-west-1"])
+        .s3_key("no/such.zip");
+    let request = lambda
+        .create_function()
+        .function_name("lambda-no-object")
+        .runtime(Runtime::Python313)
+        .handler("app.handler")
+        .role(&cloud.dev().execution_role_arn)
+        .code(code.build());
+    let (error, message) = refusal(request.send().await);
+    assert_eq!(error, "InvalidParameterValueException");
+    assert!(message.contains("S3 Error Code: NoSuchKey"), "{message}");
+}
+
+#[tokio::test]
+async fn a_function_needs_a_role_that_lambda_can_assume() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let not_there = "arn:aws:iam::222222222222:role/not-there";
+    for role in [
+        not_there,
+        &cloud.dev().role_arn,
+        &cloud.prod().execution_role_arn,
+    ] {
+        let request = lambda
+            .create_function()
+            .function_name("lambda-no-role")
+            .runtime(Runtime::Python313)
+            .handler("app.handler")
+            .role(role)
+            .code(code("one"));
+        let (error, message) = refusal(request.send().await);
+        assert_eq!(error, "InvalidParameterValueException");
+        assert!(message.contains("cannot be assumed by Lambda"), "{message}");
+    }
+
+    create(cloud, &lambda, "lambda-role").await;
+    let request = lambda
+        .update_function_configuration()
+        .function_name("lambda-role")
+        .role(not_there);
+    assert_eq!(
+        refusal_code(request.send().await),
+        "InvalidParameterValueException"
+    );
+}
+
+#[tokio::test]
+async fn writes_are_refused_while_an_update_settles_and_the_function_stays_active() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-in-progress";
+    create(cloud, &lambda, name).await;
+    cloud.set_settle_of(name, Settle::NEVER);
+    update(&lambda, name, "two").await;
+
+    let config = configuration(&lambda, name, None).await;
+    assert_eq!(
+        config.last_update_status,
+        Some(LastUpdateStatus::InProgress)
+    );
+    assert_eq!(config.state, Some(State::Active));
+    let configure = lambda
+        .update_function_configuration()
+        .function_name(name)
+        .memory_size(256);
+    let (error, message) = refusal(configure.send().await);
+    assert_eq!(error, "ResourceConflictException");
+    assert!(
+        message.contains("An update is in progress for resource: arn:aws:lambda:"),
+        "{message}"
+    );
+    let publish = lambda.publish_version().function_name(name);
+    assert_eq!(
+        refusal_code(publish.send().await),
+        "ResourceConflictException"
+    );
+    let delete = lambda.delete_function().function_name(name);
+    assert_eq!(
+        refusal_code(delete.send().await),
+        "ResourceConflictException"
+    );
+
+    cloud.settle_now(name);
+    assert_eq!(settled(&lambda, name).await.memory_size, Some(128));
+}
+
+#[tokio::test]
+async fn a_new_function_is_pending_and_cannot_be_invoked_until_it_is_active() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-pending";
+    cloud.set_settle_of(name, Settle::NEVER);
+    let created = lambda
+        .create_function()
+        .function_name(name)
+        .runtime(Runtime::Python313)
+        .handler("app.handler")
+        .role(&cloud.dev().execution_role_arn)
+        .code(code("one"))
+        .send()
+        .await
+        .expect("created");
+    assert_eq!(created.state, Some(State::Pending));
+    let (error, message) = refusal(lambda.invoke().function_name(name).send().await);
+    assert_eq!(error, "ResourceConflictException");
+    assert!(
+        message.contains("currently in the following state: Pending"),
+        "{message}"
+    );
+
+    cloud.settle_now(name);
+
+    settled(&lambda, name).await;
+    let answer = lambda
+        .invoke()
+        .function_name(name)
+        .send()
+        .await
+        .expect("invoked");
+    assert_eq!(answer.executed_version.as_deref(), Some("$LATEST"));
+    assert_eq!(answer.payload.expect("an answer").into_inner(), br#""one""#);
+}
+
+#[tokio::test]
+async fn the_revision_changes_once_more_when_an_update_settles() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-revision";
+    create(cloud, &lambda, name).await;
+    let request = lambda
+        .update_function_code()
+        .function_name(name)
+        .zip_file(package("two"));
+    let during = request
+        .send()
+        .await
+        .expect("updated")
+        .revision_id
+        .expect("a revision");
+    let after = settled(&lambda, name)
+        .await
+        .revision_id
+        .expect("a revision");
+    assert_ne!(during, after);
+
+    let configure = |revision: &str| {
+        let request = lambda
+            .update_function_configuration()
+            .function_name(name)
+            .memory_size(256);
+        request.revision_id(revision).send()
+    };
+    assert_eq!(
+        refusal_code(configure(&during).await),
+        "PreconditionFailedException"
+    );
+    configure(&after).await.expect("the settled revision holds");
+}
+
+#[tokio::test]
+async fn a_dry_run_answers_what_an_update_would_give_and_changes_nothing() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-dry-run";
+    create(cloud, &lambda, name).await;
+    let before = configuration(&lambda, name, None).await;
+    let dry_run = |client: &Client| {
+        client
+            .update_function_code()
+            .function_name(name)
+            .zip_file(package("two"))
+            .dry_run(true)
+            .send()
+    };
+    let answer = dry_run(&lambda).await.expect("a dry run");
+    assert_ne!(answer.code_sha256, before.code_sha256);
+    let after = configuration(&lambda, name, None).await;
+    assert_eq!(after, before);
+
+    let reader = Client::new(&limited(cloud, "lambda:Get*").await);
+    configuration(&reader, name, None).await;
+    assert_eq!(
+        refusal_code(dry_run(&reader).await),
+        "AccessDeniedException"
+    );
+}
+
+#[tokio::test]
+async fn an_update_can_be_made_to_fail_and_the_next_to_succeed() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-fails";
+    create(cloud, &lambda, name).await;
+    let failure = Some("InvalidRuntime");
+    cloud.set_settle_of(
+        name,
+        Settle {
+            failure,
+            ..Settle::default()
+        },
+    );
+    update(&lambda, name, "two").await;
+    let config = ended(&lambda, name).await;
+    assert_eq!(config.last_update_status, Some(LastUpdateStatus::Failed));
+    assert_eq!(
+        config
+            .last_update_status_reason_code
+            .map(|code| code.to_string())
+            .as_deref(),
+        failure
+    );
+    assert_eq!(config.state, Some(State::Active));
+
+    cloud.set_settle_of(name, Settle::default());
+    update(&lambda, name, "three").await;
+    assert_eq!(
+        ended(&lambda, name).await.last_update_status,
+        Some(LastUpdateStatus::Successful)
+    );
+}
+
+#[tokio::test]
+async fn latest_cannot_be_deleted_alone() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    create(cloud, &lambda, "lambda-latest").await;
+    let request = lambda
+        .delete_function()
+        .function_name("lambda-latest")
+        .qualifier("$LATEST");
+    assert_eq!(
+        refusal_code(request.send().await),
+        "InvalidParameterValueException"
+    );
+    get(&lambda, "lambda-latest", None).await;
+}
+
+#[tokio::test]
+async fn a_functions_package_is_fetched_through_the_proxy() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    create(cloud, &lambda, "lambda-location").await;
+    let code = get(&lambda, "lambda-location", None)
+        .await
+        .code
+        .expect("code");
+    let location = code.location.expect("a location");
+    assert!(location.starts_with(cloud.endpoint()), "{location}");
+    let bytes = reqwest::get(&location)
+        .await
+        .expect("an answer")
+        .bytes()
+        .await
+        .expect("a package");
+    assert_eq!(bytes, package("one").into_inner());
+    let calls = cloud
+        .calls()
+        .only(|call| call.resource == "lambda-location");
+    assert_eq!(calls.named("lambda", "DownloadCode").count(), 1);
+}

@@ -1,0 +1,89 @@
+//! python-gitlab, a client that is not ours, walks every endpoint.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+use sluice_lab::gitlab::{JobEnd, JobSpec, SimulatorOptions, TestSuite};
+
+use super::{Lab, builds};
+
+fn python() -> PathBuf {
+    if let Some(path) = std::env::var_os("SLUICE_LAB_PYTHON") {
+        return path.into();
+    }
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab");
+    let venvs = std::fs::read_dir(&lab)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut venvs = venvs.filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("venv-"))
+    });
+    let venv = venvs
+        .next()
+        .expect("set SLUICE_LAB_PYTHON to a python that has python-gitlab");
+    venv.join("bin/python")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_gitlab_reads_and_presses_everything() {
+    let options = SimulatorOptions {
+        relative_root: "/gitlab".to_owned(),
+        ..SimulatorOptions::default()
+    };
+    let lab = Lab::with(options).await;
+    let sha = lab.gitlab.push(lab.project, "feature/x", "A feature");
+    lab.gitlab.tag(lab.project, "release/1.0", &sha);
+    for _ in 0..24 {
+        lab.gitlab
+            .run_pipeline(lab.project, "feature/x", vec![builds()]);
+    }
+    let jobs = vec![
+        JobSpec::new("test", "test").ends(JobEnd::success()),
+        builds(),
+        JobSpec::new("approve", "gate").manual_blocking(),
+        JobSpec::new("after", "after"),
+    ];
+    let pipeline = lab.gitlab.run_pipeline(lab.project, "main", jobs);
+    let suite = TestSuite {
+        name: "test".to_owned(),
+        time: 2.5,
+        success: 12,
+        skipped: 1,
+        ..TestSuite::default()
+    };
+    lab.gitlab.set_test_report(pipeline, vec![suite]);
+    let child =
+        lab.gitlab
+            .run_pipeline_as(lab.project, "main", "parent_pipeline", None, vec![builds()]);
+    lab.gitlab.add_bridge(pipeline, "child", "test", child);
+    let token = lab.gitlab.create_token(
+        lab.ana,
+        &["api", "read_user"],
+        Some(jiff::civil::date(2199, 1, 2)),
+    );
+
+    let about = json!({
+        "url": lab.gitlab.url(), "token": token, "project": lab.project, "pipeline": pipeline, "child": child,
+        "sha": sha, "test": lab.gitlab.job(pipeline, "test"), "package": lab.gitlab.job(pipeline, "package"),
+        "approve": lab.gitlab.job(pipeline, "approve"),
+    });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/python_gitlab.py");
+    let mut command = Command::new(python());
+    command.arg(script).arg(about.to_string());
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "done");
+}
