@@ -119,7 +119,7 @@ fn sources(dir: &str) -> Vec<(String, String)> {
 }
 
 /// The sources of the program: without the files of tests beside them.
-fn programs() -> Vec<(String, String)> {
+pub fn programs() -> Vec<(String, String)> {
     let mut all = sources("src");
     all.retain(|(path, _)| !path.ends_with("/tests.rs") && !path.contains("/tests/"));
     assert!(all.len() > 10, "the sources were not found");
@@ -137,7 +137,7 @@ fn module(path: &str) -> Vec<String> {
 }
 
 /// The program's own text: without comments and without tests.
-fn program(text: &str) -> String {
+pub fn program(text: &str) -> String {
     let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());
     let lines = text[..end].lines();
     lines
@@ -280,7 +280,9 @@ fn a_file_is_one_idea() {
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    let tests = ["tests/it", "tests/lab"].iter().flat_map(|dir| sources(dir));
+    let tests = ["tests/it", "tests/lab"]
+        .iter()
+        .flat_map(|dir| sources(dir));
     let found: Vec<String> = programs()
         .into_iter()
         .chain(tests)
