@@ -9,4 +9,5 @@ mod chart;
 mod cluster;
 mod crds;
 mod e2e;
+mod docs;
 mod generated;
