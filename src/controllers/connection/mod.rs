@@ -18,19 +18,43 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::judge::judge;
 use super::{
     context::Context,
+    feed::Feed,
     recheck::Rechecks,
     report::{Found, publish},
     retry::Ended,
+    runtime,
     written::Written,
 };
 use crate::{
     api::v1alpha1::{GitLabConnection, GitLabConnectionStatus, annotation, condition},
     domain::outcome::{Outcome, is_true},
 };
+
+/// Runs the controller of GitLabConnections until `stop`.
+pub async fn run(
+    context: Arc<Context>,
+    connections: Feed<GitLabConnection>,
+    stop: CancellationToken,
+) {
+    let this = Arc::new(ConnectionController::new(Arc::clone(&context)));
+    let reconcile = move |connection| {
+        let this = Arc::clone(&this);
+        async move { this.reconcile(connection).await }
+    };
+    runtime::run(
+        "connection",
+        connections.controller(),
+        context,
+        stop,
+        reconcile,
+    )
+    .await;
+}
 
 /// The controller of GitLabConnections.
 pub struct ConnectionController {

@@ -4,7 +4,7 @@
 //! The shell asks [`decide`] again and again, and does what it says: read something, record
 //! something, carry something out, wait. A delivery goes
 //! *snapshot → Prepare → Promote → Succeeded*, and from any failure after Prepare began
-//! *→ Restore → RolledBack*. Each step is over all components: none is promoted before every one
+//! *→ Restore → `RolledBack`*. Each step is over all components: none is promoted before every one
 //! is prepared.
 //!
 //! # Guarantees
@@ -23,12 +23,16 @@
 
 mod lambda;
 mod observation;
+mod record;
 mod removal;
 mod run;
 mod snapshot;
+mod step;
 
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -36,8 +40,9 @@ pub use observation::{
     Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Observation, Read, Reply,
 };
 pub use removal::decide_removal;
-pub use run::{Step, ended, outcome, poll_delay, summary};
+pub use run::DEFAULT_DEADLINE;
 pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
+pub use step::{Step, ended, outcome, poll_delay, summary};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{Goal, Run, RunStatus, TargetStatus};
@@ -135,6 +140,37 @@ pub fn effective(run: &Run, status: &TargetStatus) -> Run {
 
 fn same_run(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid && journal.attempt == run.attempt
+}
+
+/// Ends an order that could not even begin for as long as `deadline`: the status to record then.
+///
+/// Until then whatever is in the way (an Account, a grant, a Secret) can be mended, and the order
+/// begins by itself.
+pub fn give_up(
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    why: &str,
+    deadline: Duration,
+    now: Timestamp,
+) -> Option<Box<TargetStatus>> {
+    let seen = Observation::default();
+    let scene = run::Scene {
+        run,
+        status,
+        owner,
+        seen: &seen,
+        now,
+    };
+    if status.run.as_ref().is_some_and(|journal| !ended(journal))
+        || !scene.stalled_longer_than(deadline)
+    {
+        return None;
+    }
+    match scene.never_began(why) {
+        Decision::Record(status) => Some(status),
+        _ => None,
+    }
 }
 
 /// Whether the order is carried out, as far as it can be: nothing has to be looked at.
