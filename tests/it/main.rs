@@ -7,3 +7,4 @@ mod chart;
 mod cluster;
 mod crds;
 mod generated;
+mod process;
