@@ -1,7 +1,7 @@
 //! Sluice delivers what a GitLab pipeline built into AWS: a Kubernetes controller.
 //!
 //! Dependencies point one way: [`api`] ← [`domain`] ← [`ports`] ← {[`adapters`], [`controllers`]} ←
-//! `app`.
+//! [`app`].
 
 pub mod adapters;
 pub mod api;

@@ -19,22 +19,19 @@ pub mod transfer;
 
 use std::sync::Arc;
 
-use futures::Stream;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
-use tokio_util::sync::CancellationToken;
 
 use self::{source::Sources, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Account, Deployment, DeploymentStatus, GitLabConnection, Release, SourceStatus, Target,
-        annotation, condition, finalizer,
+        Deployment, DeploymentStatus, Release, SourceStatus, Target, annotation, condition,
+        finalizer,
     },
     controllers::{
         context::Context,
         events::EventType,
-        feed::Feed,
         runtime::{self, Ended},
         written::Written,
     },
@@ -44,79 +41,6 @@ use crate::{
         rollout::{self, Overview, Plan, ReleaseView, TargetView},
     },
 };
-
-/// What a Deployment is looked at again for.
-pub struct Feeds {
-    /// Deployments themselves.
-    pub deployments: Feed<Deployment>,
-    /// Their Targets: every step is news.
-    pub targets: Feed<Target>,
-    /// Their GitLabConnections.
-    pub connections: Feed<GitLabConnection>,
-    /// The Accounts of their stages.
-    pub accounts: Feed<Account>,
-}
-
-/// Runs the controller of Deployments until `stop`, and then until its transfers have stopped.
-/// `fetched` gives the Deployments whose transfers ended.
-pub async fn run(
-    context: Arc<Context>,
-    feeds: Feeds,
-    transfers: Arc<Transfers>,
-    fetched: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
-    stop: CancellationToken,
-) {
-    let concerned = |concerns: fn(&Deployment, &str, Option<&str>) -> bool| {
-        let store = feeds.deployments.store();
-        move |name: String, namespace: Option<String>| {
-            let found =
-                store.state_filter(|one: &Deployment| concerns(one, &name, namespace.as_deref()));
-            found
-                .into_iter()
-                .map(|deployment| ObjectRef::from_obj(&*deployment))
-                .collect::<Vec<_>>()
-        }
-    };
-    let of_account = concerned(|deployment, name, _| {
-        deployment
-            .spec
-            .stages
-            .iter()
-            .flat_map(|stage| &stage.targets)
-            .any(|target| target.account == name)
-    });
-    let of_connection = concerned(|deployment, name, namespace| {
-        deployment.metadata.namespace.as_deref() == namespace
-            && deployment.spec.source.connection == name
-    });
-    let controller = feeds
-        .deployments
-        .controller()
-        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
-            let namespace = target.namespace().unwrap_or_default();
-            [ObjectRef::new(&target.spec.deployment).within(&namespace)]
-        })
-        .watches_shared_stream(
-            feeds.connections.changed(),
-            move |connection: Arc<GitLabConnection>| {
-                of_connection(connection.name_any(), connection.namespace())
-            },
-        )
-        .watches_shared_stream(feeds.accounts.changed(), move |account: Arc<Account>| {
-            of_account(account.name_any(), None)
-        })
-        .reconcile_on(fetched);
-    let this = Arc::new(DeploymentController::new(
-        Arc::clone(&context),
-        Arc::clone(&transfers),
-    ));
-    let reconcile = move |deployment| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(deployment).await }
-    };
-    runtime::run("deployment", controller, context, stop, reconcile).await;
-    transfers.shutdown().await;
-}
 
 /// The controller of Deployments.
 pub struct DeploymentController {

@@ -21,17 +21,13 @@ mod validate;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Resource as _, ResourceExt as _, core::PartialObjectMeta, runtime::reflector::ObjectRef,
-};
-use tokio_util::sync::CancellationToken;
+use kube::{Api, Resource as _, ResourceExt as _};
 
 pub use self::site::account;
 use self::{memory::Memory, site::Site};
 use crate::{
-    api::v1alpha1::{Account, Release, Target, TargetStatus},
-    controllers::{context::Context, events::EventType, feed::Feed, runtime, written::Written},
+    api::v1alpha1::{Target, TargetStatus},
+    controllers::{context::Context, events::EventType, runtime, written::Written},
     domain::{
         machine::{self, Decision, Observation, Order, Step},
         outcome::Outcome,
@@ -48,60 +44,6 @@ const STALE: Duration = Duration::from_millis(100);
 
 /// What is not worth a status write because it passes so soon.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
-
-/// Runs the controller of Targets until `stop`. A Target is also looked at when its Account, its
-/// Release or its namespace changes.
-pub async fn run(
-    context: Arc<Context>,
-    targets: Feed<Target>,
-    accounts: Feed<Account>,
-    releases: Feed<Release>,
-    namespaces: Feed<PartialObjectMeta<Namespace>>,
-    stop: CancellationToken,
-) {
-    let concerned = |concerns: fn(&Target, &str, Option<&str>) -> bool| {
-        let store = targets.store();
-        move |name: String, namespace: Option<String>| {
-            let found =
-                store.state_filter(|target: &Target| concerns(target, &name, namespace.as_deref()));
-            found
-                .into_iter()
-                .map(|target| ObjectRef::from_obj(&*target))
-                .collect::<Vec<_>>()
-        }
-    };
-    let of_account = concerned(|target, name, _| target.spec.account == name);
-    let of_namespace =
-        concerned(|target, name, _| target.metadata.namespace.as_deref() == Some(name));
-    let of_release = concerned(|target, name, namespace| {
-        target.metadata.namespace.as_deref() == namespace
-            && target
-                .spec
-                .run
-                .as_ref()
-                .is_some_and(|run| run.release.name == name)
-    });
-    let controller = targets
-        .controller()
-        .watches_shared_stream(accounts.changed(), move |account: Arc<Account>| {
-            of_account(account.name_any(), None)
-        })
-        .watches_shared_stream(releases.changed(), move |release: Arc<Release>| {
-            of_release(release.name_any(), release.namespace())
-        })
-        .watches_shared_stream(
-            namespaces.changed(),
-            move |namespace: Arc<PartialObjectMeta<Namespace>>| {
-                of_namespace(namespace.name_any(), None)
-            },
-        );
-    let this = Arc::new(TargetController::new(Arc::clone(&context)));
-    let reconcile = move |target| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(target).await }
-    };
-    runtime::run("target", controller, context, stop, reconcile).await;
-}
 
 /// The controller of Targets.
 pub struct TargetController {

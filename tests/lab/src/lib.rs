@@ -6,6 +6,7 @@
 //!   injects faults.
 //! - [`gitlab`]: a GitLab that real clients accept.
 //!
+//! [`lab`] starts all of them at once.
 //! [`toolchain`] installs the programs that these need.
 #![allow(
     clippy::missing_panics_doc,
@@ -16,6 +17,7 @@ pub mod aws;
 pub mod error;
 pub mod gitlab;
 pub mod kube;
+pub mod lab;
 pub mod process;
 pub mod runtime;
 pub mod toolchain;

@@ -1,0 +1,263 @@
+//! Everything at once: control plane, AWS, GitLab and the controller, as one organisation has them.
+//!
+//! [`Lab::start`] gives a cluster with the chart installed, three Accounts that are Ready, and the
+//! controller running as the chart says. [`Lab::create_namespace`] adds a team that can deliver.
+//!
+//! # Style
+//! Every method blocks, and what is asynchronous below runs on the lab's own runtime. Called from
+//! asynchronous code they belong into `spawn_blocking`; tests with plain `#[test]` just call them.
+//!
+//! # Relies on
+//! The controller's binary and the folder `charts/sluice`, both of the same state of the sources.
+//!
+//! ```no_run
+//! # fn example(dir: std::path::PathBuf) -> Result<(), sluice_lab::error::LabError> {
+//! use sluice_lab::lab::{self, Lab, LabOptions};
+//! let lab = Lab::start(&LabOptions { dir, ..Default::default() })?;
+//! let team = lab.create_namespace("shop")?;
+//! lab.deliverable_pipeline(team.project, "main", &lab::package("v1"));
+//! lab.apply("…")?;
+//! # Ok(()) }
+//! ```
+
+mod install;
+mod look;
+mod package;
+mod tenant;
+mod wait;
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+pub use self::{
+    install::{HUB_REGION, NAMESPACE},
+    look::condition_of,
+    package::{archive, package, package_answering, package_of},
+    tenant::Tenant,
+    wait::{Known, wait_for},
+};
+use crate::{
+    aws::Cloud,
+    error::LabError,
+    gitlab::{Simulator, SimulatorOptions},
+    kube::{ControlPlane, ControlPlaneOptions, Controller, Overrides, User},
+    runtime,
+    toolchain::Toolchain,
+};
+
+/// Until the controller is ready and the Accounts are: seconds, but for a machine that builds at
+/// the same time.
+const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// How a lab is started.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// Where data and logs go. Held by one lab at a time; another one waits for it.
+    pub dir: PathBuf,
+    /// Whether the API server writes down every request.
+    pub audit: bool,
+    /// Behave as an older Kubernetes, such as `1.34`.
+    pub emulated_version: Option<String>,
+    /// The controller; by default `sluice` of the profile that this program was built in.
+    pub binary: Option<PathBuf>,
+    /// Added to the controller's arguments, such as `--lease-duration=15s`.
+    pub controller_args: Vec<String>,
+    /// Values of the chart over the lab's own, each as `helm --set` takes it.
+    pub values: Vec<(String, String)>,
+    /// Namespaces to make before the chart is installed: only these, and its own, are those whose
+    /// Secrets the controller may read. With none it may read them everywhere, which namespaces
+    /// made later need.
+    pub namespaces: Vec<String>,
+    /// Told what is going on, a line at a time.
+    pub progress: fn(&str),
+}
+
+impl Default for LabOptions {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::new(),
+            audit: false,
+            emulated_version: None,
+            binary: None,
+            controller_args: Vec::new(),
+            values: Vec::new(),
+            namespaces: Vec::new(),
+            progress: |_| (),
+        }
+    }
+}
+
+/// A running lab; everything in it ends when this is dropped, the controller first.
+#[derive(Debug)]
+pub struct Lab {
+    /// The controller as the chart says, under its own ServiceAccount.
+    pub controller: Mutex<Controller>,
+    /// The cluster.
+    pub kube: ControlPlane,
+    /// The accounts hub, dev and prod.
+    pub aws: Cloud,
+    /// GitLab.
+    pub gitlab: Simulator,
+    /// Where data and logs are.
+    pub dir: PathBuf,
+    overrides: Overrides,
+    _lock: File,
+}
+
+impl Lab {
+    /// Starts everything and waits until the controller is ready and every Account is.
+    ///
+    /// Fails with the reason, and where the logs are, when a part does not start within minutes.
+    pub fn start(options: &LabOptions) -> Result<Self, LabError> {
+        let dir = std::path::absolute(&options.dir)?;
+        let binary = match &options.binary {
+            Some(binary) => binary.clone(),
+            None => default_binary()?,
+        };
+        let lock = take(&dir, options.progress)?;
+        let tools = Toolchain::ensure(&options.progress)?;
+        let gitlab = runtime::handle().block_on(Simulator::start(SimulatorOptions::default()))?;
+        let (kube, aws) = thread::scope(|scope| {
+            let aws = scope.spawn(|| start_cloud(&tools, &dir.join("aws"), options.progress));
+            let kube = start_cluster(&tools, &dir.join("kube"), options);
+            let aws = aws
+                .join()
+                .unwrap_or_else(|_| Err(LabError::new("starting the AWS emulator panicked")));
+            (kube, aws)
+        });
+        let (kube, aws) = (kube?, aws?);
+        kube.apply(
+            User::Admin,
+            &install::accounts(aws.accounts(), aws.endpoint(), aws.hub_access_key()),
+        )?;
+        let overrides = Overrides {
+            binary,
+            extra_env: Vec::new(),
+        };
+        let mut controller =
+            Controller::from_chart(&kube, NAMESPACE, install::RELEASE, &overrides)?;
+        controller.wait_ready(START_LIMIT)?;
+        (options.progress)("the controller is ready");
+        let lab = Self {
+            controller: Mutex::new(controller),
+            kube,
+            aws,
+            gitlab,
+            dir,
+            overrides,
+            _lock: lock,
+        };
+        for account in ["hub", "dev", "prod"] {
+            lab.wait_for_condition("account", None, account, ("Ready", "True"), START_LIMIT)?;
+        }
+        Ok(lab)
+    }
+
+    /// The controller; a test that panicked while it held it spoils nothing.
+    pub fn controller(&self) -> MutexGuard<'_, Controller> {
+        self.controller
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A second pod of the controller's Deployment, running beside the first.
+    pub fn another_controller(&self) -> Result<Controller, LabError> {
+        Controller::from_chart(&self.kube, NAMESPACE, install::RELEASE, &self.overrides)
+    }
+
+    /// The controller's last lines of log, for messages about what did not happen.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let log = self.controller().logs();
+        let all: Vec<&str> = log.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+/// The directory for this lab alone, without what an earlier one left there.
+fn take(dir: &Path, progress: fn(&str)) -> Result<File, LabError> {
+    fs::create_dir_all(dir)?;
+    let lock = File::create(dir.join("lock"))?;
+    if lock.try_lock().is_err() {
+        progress(&format!("waiting for another lab in {}", dir.display()));
+        lock.lock()?;
+    }
+    for old in ["aws", "kube"] {
+        if dir.join(old).exists() {
+            fs::remove_dir_all(dir.join(old))?;
+        }
+        fs::create_dir_all(dir.join(old))?;
+    }
+    Ok(lock)
+}
+
+/// `sluice` beside this program, which cargo puts into the profile's directory or its `deps`.
+fn default_binary() -> Result<PathBuf, LabError> {
+    let program = std::env::current_exe()?;
+    let beside = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("sluice"));
+    beside
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            LabError::new(format!(
+                "no program `sluice` beside {}: run `cargo build --workspace` first",
+                program.display()
+            ))
+        })
+}
+
+fn start_cloud(tools: &Toolchain, dir: &Path, progress: fn(&str)) -> Result<Cloud, LabError> {
+    let begun = Instant::now();
+    let cloud = runtime::handle().block_on(Cloud::start(&tools.python(), dir))?;
+    progress(&format!(
+        "AWS answers with three accounts ({:.1} s)",
+        begun.elapsed().as_secs_f32()
+    ));
+    Ok(cloud)
+}
+
+fn start_cluster(
+    tools: &Toolchain,
+    dir: &Path,
+    options: &LabOptions,
+) -> Result<ControlPlane, LabError> {
+    let begun = Instant::now();
+    let kube = ControlPlane::start(
+        tools,
+        &ControlPlaneOptions {
+            emulated_version: options.emulated_version.clone(),
+            audit: options.audit,
+            dir: dir.to_owned(),
+        },
+    )?;
+    (options.progress)(&format!(
+        "Kubernetes answers ({:.1} s)",
+        begun.elapsed().as_secs_f32()
+    ));
+    let begun = Instant::now();
+    install::install(&kube, options)?;
+    (options.progress)(&format!(
+        "helm installed the chart ({:.1} s)",
+        begun.elapsed().as_secs_f32()
+    ));
+    Ok(kube)
+}
+
+/// A namespace as a manifest.
+fn namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"sluice-lab": "tenant"}},
+    })
+}

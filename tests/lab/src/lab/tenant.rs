@@ -1,0 +1,97 @@
+//! A team that delivers: a namespace, a project in GitLab, and a token that connects them.
+
+use serde_json::json;
+
+use super::{Lab, archive, install::documents, namespace};
+use crate::{
+    error::LabError,
+    gitlab::{JobEnd, JobSpec, PipelineId, ProjectId},
+    kube::User,
+};
+
+/// Name of the GitLabConnection in a tenant's namespace.
+const CONNECTION: &str = "gitlab";
+/// The Secret with its token, and the key in it.
+const TOKEN_SECRET: (&str, &str) = ("gitlab-token", "token");
+
+/// A team that delivers.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The namespace, with the GitLabConnection `gitlab` and its Secret `gitlab-token` (key `token`).
+    pub namespace: String,
+    /// The project's id.
+    pub project: ProjectId,
+    /// The project's path, such as `shop/checkout`.
+    pub path: String,
+    /// The token in the Secret: scope `read_api`.
+    pub token: String,
+}
+
+impl Lab {
+    /// A namespace with a GitLabConnection `gitlab`, and the project `<name>/checkout`.
+    pub fn create_namespace(&self, name: &str) -> Result<Tenant, LabError> {
+        self.create_tenant(name, &format!("{name}/checkout"))
+    }
+
+    /// A namespace with a GitLabConnection `gitlab`, and the project of that path with one commit on
+    /// `main`, protected. The namespace may be there already.
+    pub fn create_tenant(&self, name: &str, path: &str) -> Result<Tenant, LabError> {
+        let project = self.gitlab.create_project(path);
+        self.gitlab.push(project, "main", "Begin");
+        let user = self.gitlab.create_user(&format!("sluice-{name}"));
+        let token = self.gitlab.create_token(user, &["read_api"], None);
+        let metadata = |of: &str| json!({"name": of, "namespace": name});
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata(TOKEN_SECRET.0),
+            "stringData": {TOKEN_SECRET.1: token},
+        });
+        let connection = json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "GitLabConnection",
+            "metadata": metadata(CONNECTION),
+            "spec": {
+                "url": self.gitlab.url(),
+                "tokenSecretRef": {"name": TOKEN_SECRET.0, "key": TOKEN_SECRET.1},
+            },
+        });
+        self.kube.apply(
+            User::Admin,
+            &documents(&[namespace(name), secret, connection]),
+        )?;
+        Ok(Tenant {
+            namespace: name.to_owned(),
+            project,
+            path: path.to_owned(),
+            token,
+        })
+    }
+
+    /// A commit, and a pipeline on it with the jobs `test` and `package` that succeeded; `package`
+    /// has `zip` as its artifact `dist/api.zip`.
+    pub fn deliverable_pipeline(
+        &self,
+        project: ProjectId,
+        git_ref: &str,
+        zip: &[u8],
+    ) -> PipelineId {
+        self.pipeline(project, git_ref, "Change the answer", zip)
+    }
+
+    /// [`Lab::deliverable_pipeline`] with a commit of that title.
+    pub fn pipeline(
+        &self,
+        project: ProjectId,
+        git_ref: &str,
+        title: &str,
+        zip: &[u8],
+    ) -> PipelineId {
+        self.gitlab.push(project, git_ref, title);
+        let jobs = vec![
+            JobSpec::new("test", "test").ends(JobEnd::success()),
+            JobSpec::new("package", "package").ends(JobEnd::uploads(archive(zip))),
+        ];
+        self.gitlab.run_pipeline(project, git_ref, jobs)
+    }
+}
