@@ -1,20 +1,29 @@
-//! Which controllers run.
+//! Which controllers run, and what wakes each besides its own objects.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use futures::Stream;
-use kube::runtime::reflector::ObjectRef;
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        Controller,
+        reflector::{ObjectRef, Store},
+    },
+};
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::watches::Feeds;
 use crate::{
-    api::v1alpha1::Deployment,
+    api::v1alpha1::{Account, Deployment, Release, Target},
     controllers::{
-        account, connection,
-        context::Context,
-        deployment::{self, transfer::Transfers},
-        target,
+        account::{self, AccountController},
+        connection::ConnectionController,
+        context::{Context, Hub},
+        deployment::{DeploymentController, transfer::Transfers},
+        runtime::{Ended, run},
+        target::TargetController,
     },
 };
 
@@ -23,59 +32,139 @@ pub fn start(
     context: &Arc<Context>,
     feeds: &Feeds,
     transfers: &Arc<Transfers>,
-    fetched: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
+    woken: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
     stop: &CancellationToken,
 ) -> JoinSet<&'static str> {
-    let mut tasks = JoinSet::new();
-    let mut start = |name: &'static str, controller: futures::future::BoxFuture<'static, ()>| {
-        tasks.spawn(async move {
+    let mut tasks = Tasks {
+        context,
+        stop,
+        running: JoinSet::new(),
+    };
+    let connections = Arc::new(ConnectionController::new(Arc::clone(context)));
+    tasks.start("connection", feeds.connections.controller(), move |one| {
+        let this = Arc::clone(&connections);
+        async move { this.reconcile(one).await }
+    });
+    let accounts = Arc::new(AccountController::new(Arc::clone(context)));
+    tasks.start("account", account_wakes(feeds), move |one| {
+        let this = Arc::clone(&accounts);
+        async move { this.reconcile(one).await }
+    });
+    let deployments = DeploymentController::new(Arc::clone(context), Arc::clone(transfers));
+    let deployments = Arc::new(deployments);
+    let woken = deployment_wakes(feeds, context.settings.hub.as_ref()).reconcile_on(woken);
+    tasks.start("deployment", woken, move |one| {
+        let this = Arc::clone(&deployments);
+        async move { this.reconcile(one).await }
+    });
+    let targets = Arc::new(TargetController::new(Arc::clone(context)));
+    tasks.start("target", target_wakes(feeds), move |one| {
+        let this = Arc::clone(&targets);
+        async move { this.reconcile(one).await }
+    });
+    tasks.running
+}
+
+struct Tasks<'a> {
+    context: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+    running: JoinSet<&'static str>,
+}
+
+impl Tasks<'_> {
+    fn start<K, F, R, E>(&mut self, name: &'static str, controller: Controller<K>, reconcile: F)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        F: Fn(Arc<K>) -> R + Send + Sync + 'static,
+        R: Future<Output = E> + Send + 'static,
+        E: Into<Ended> + 'static,
+    {
+        let controller = run(
+            name,
+            controller,
+            Arc::clone(self.context),
+            self.stop.clone(),
+            reconcile,
+        );
+        self.running.spawn(async move {
             controller.await;
             name
         });
-    };
-    let context = || Arc::clone(context);
-    start(
-        "the controller of connections",
-        Box::pin(connection::run(
-            context(),
-            feeds.connections.clone(),
-            stop.clone(),
-        )),
-    );
-    start(
-        "the controller of accounts",
-        Box::pin(account::run(
-            context(),
-            feeds.accounts.clone(),
-            stop.clone(),
-        )),
-    );
-    let of_deployments = deployment::Feeds {
-        deployments: feeds.deployments.clone(),
-        targets: feeds.targets.clone(),
-        connections: feeds.connections.clone(),
-        accounts: feeds.accounts.clone(),
-    };
-    start(
-        "the controller of deployments",
-        Box::pin(deployment::run(
-            context(),
-            of_deployments,
-            Arc::clone(transfers),
-            fetched,
-            stop.clone(),
-        )),
-    );
-    start(
-        "the controller of targets",
-        Box::pin(target::run(
-            context(),
-            feeds.targets.clone(),
-            feeds.accounts.clone(),
-            feeds.releases.clone(),
-            feeds.namespaces.clone(),
-            stop.clone(),
-        )),
-    );
-    tasks
+    }
+}
+
+/// An Account is looked at again when one changes that its credentials go through.
+fn account_wakes(feeds: &Feeds) -> Controller<Account> {
+    let accounts = feeds.accounts.store();
+    feeds.accounts.controller().watches_shared_stream(
+        feeds.accounts.changed(),
+        move |changed: Arc<Account>| {
+            let via = changed.name_any();
+            such(&accounts, |one| account::goes_through(one) == Some(&via))
+        },
+    )
+}
+
+/// A Deployment follows its Releases and Targets, its connection, and the Accounts that its targets
+/// and its artifacts are in.
+fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> {
+    let deployments = feeds.deployments.store();
+    let of_account = feeds.deployments.store();
+    let hub = hub.map(|hub| hub.account.clone());
+    feeds
+        .deployments
+        .controller()
+        .owns_shared_stream(feeds.releases.touched())
+        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
+            let deployment = ObjectRef::new(&target.spec.deployment);
+            [deployment.within(&target.namespace().unwrap_or_default())]
+        })
+        .watches_shared_stream(feeds.connections.touched(), move |connection| {
+            such(&deployments, |one| {
+                one.namespace() == connection.namespace()
+                    && one.spec.source.connection == connection.name_any()
+            })
+        })
+        .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
+            let name = account.name_any();
+            such(&of_account, |one| {
+                let mut targets = one.spec.stages.iter().flat_map(|stage| &stage.targets);
+                hub.as_ref() == Some(&name) || targets.any(|target| target.account == name)
+            })
+        })
+}
+
+/// A Target follows the Release it is to carry out, its Account and its namespace's labels.
+fn target_wakes(feeds: &Feeds) -> Controller<Target> {
+    let targets = || feeds.targets.store();
+    let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
+    feeds
+        .targets
+        .controller()
+        .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
+            such(&of_release, |one| {
+                one.namespace() == release.namespace()
+                    && one.spec.run.as_ref().map(|run| &run.release.name)
+                        == release.metadata.name.as_ref()
+            })
+        })
+        .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
+            such(&of_account, |one| one.spec.account == account.name_any())
+        })
+        .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
+            such(&of_namespace, |one| {
+                one.metadata.namespace == namespace.metadata.name
+            })
+        })
+}
+
+fn such<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let objects = store.state_filter(wanted);
+    objects
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
 }

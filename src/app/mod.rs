@@ -231,7 +231,8 @@ impl Process {
             readiness.stopping();
             info!("stopping: no new reconciles; those that run come to their end");
             working.cancel();
-            drained = ended.is_ok() && drain(controllers, options.shutdown_timeout).await;
+            drained =
+                ended.is_ok() && drain(controllers, &transfers, options.shutdown_timeout).await;
         }
         if drained && ended.is_ok() {
             finish.cancel();
@@ -291,9 +292,16 @@ async fn adapters(
 }
 
 /// Waits for what runs to end. Whether it did.
-async fn drain(mut controllers: JoinSet<&'static str>, limit: Duration) -> bool {
-    let all = async { while controllers.join_next().await.is_some() {} };
-    let drained = timeout(limit, all).await.is_ok();
+async fn drain(
+    mut controllers: JoinSet<&'static str>,
+    transfers: &Transfers,
+    limit: Duration,
+) -> bool {
+    let end = async {
+        while controllers.join_next().await.is_some() {}
+        transfers.shutdown().await;
+    };
+    let drained = timeout(limit, end).await.is_ok();
     if !drained {
         warn!(?limit, "some reconciles did not end in time");
     }

@@ -105,6 +105,21 @@ fn one_leads_and_another_takes_over() {
 }
 
 #[test]
+fn a_container_that_was_killed_goes_on_with_its_pods_lease() {
+    let (control_plane, _dir) = control_plane();
+    let mut controller = controller(&control_plane);
+    eventually("it leads", || leads(&control_plane, &controller));
+    controller.kill().unwrap();
+    controller.start().unwrap();
+    eventually("it leads again", || {
+        controller.logs().matches("\"message\":\"leading\"").count() == 2
+    });
+    let arguments = ["get", "lease", "sluice", "--namespace", NAMESPACE];
+    let lease = control_plane.kubectl_json(User::Admin, &arguments).unwrap();
+    assert_eq!(lease["spec"]["leaseTransitions"], 0, "{lease}");
+}
+
+#[test]
 fn what_is_missing_or_unreachable_is_named() {
     let (control_plane, _dir) = control_plane();
     let mut controller = controller(&control_plane);

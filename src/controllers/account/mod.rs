@@ -18,16 +18,13 @@ use std::{
 use futures::{StreamExt as _, stream};
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::judge::{BucketReport, judge};
 use super::{
     context::Context,
-    feed::Feed,
     recheck::Rechecks,
     report::{Found, publish},
     retry::Ended,
-    runtime,
     written::Written,
 };
 use crate::{
@@ -39,35 +36,6 @@ use crate::{
 const SIDE_BY_SIDE: usize = 8;
 /// Credentials go through no more Accounts than this.
 const LONGEST_CHAIN: usize = 8;
-
-/// Runs the controller of Accounts until `stop`. An Account is looked at again when one changes that
-/// its credentials go through.
-pub async fn run(context: Arc<Context>, accounts: Feed<Account>, stop: CancellationToken) {
-    let store = accounts.store();
-    let controller = accounts.controller().watches_shared_stream(
-        accounts.changed(),
-        move |changed: Arc<Account>| {
-            let via = changed.name_any();
-            let dependents = store.state_filter(|one: &Account| goes_through(one) == Some(&via));
-            dependents
-                .into_iter()
-                .map(|account| ObjectRef::from_obj(&*account))
-                .collect::<Vec<_>>()
-        },
-    );
-    let this = Arc::new(AccountController::new(Arc::clone(&context)));
-    let reconcile = move |account| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(account).await }
-    };
-    runtime::run("account", controller, context, stop, reconcile).await;
-}
-
-/// The Account whose credentials assume this one's role.
-fn goes_through(account: &Account) -> Option<&String> {
-    let role = account.spec.credentials.assume_role.as_ref()?;
-    role.via.as_ref()
-}
 
 /// The controller of Accounts.
 pub struct AccountController {
@@ -180,4 +148,10 @@ fn done(reason: &'static str, message: &str) -> Outcome {
         reason,
         message: message.to_owned(),
     }
+}
+
+/// The Account whose credentials assume this one's role.
+pub fn goes_through(account: &Account) -> Option<&String> {
+    let role = account.spec.credentials.assume_role.as_ref()?;
+    role.via.as_ref()
 }

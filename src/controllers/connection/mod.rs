@@ -18,43 +18,19 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use self::judge::judge;
+use self::judge::{Answer, judge};
 use super::{
     context::Context,
-    feed::Feed,
     recheck::Rechecks,
     report::{Found, publish},
     retry::Ended,
-    runtime,
     written::Written,
 };
 use crate::{
     api::v1alpha1::{GitLabConnection, GitLabConnectionStatus, annotation, condition},
     domain::outcome::{Outcome, is_true},
 };
-
-/// Runs the controller of GitLabConnections until `stop`.
-pub async fn run(
-    context: Arc<Context>,
-    connections: Feed<GitLabConnection>,
-    stop: CancellationToken,
-) {
-    let this = Arc::new(ConnectionController::new(Arc::clone(&context)));
-    let reconcile = move |connection| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(connection).await }
-    };
-    runtime::run(
-        "connection",
-        connections.controller(),
-        context,
-        stop,
-        reconcile,
-    )
-    .await;
-}
 
 /// The controller of GitLabConnections.
 pub struct ConnectionController {
@@ -109,13 +85,13 @@ impl ConnectionController {
     }
 
     async fn look(&self, connection: &GitLabConnection) -> Found<GitLabConnectionStatus> {
-        let standing = match self.context.gitlabs.client(connection).await {
-            Ok(client) => client.standing().await,
-            Err(error) => Err(error),
+        let answer = match self.context.gitlabs.client(connection).await {
+            Ok(client) => Answer::OfGitLab(client.standing().await),
+            Err(error) => Answer::NotAsked(error),
         };
         // GitLab's tokens end at the start of a day in UTC.
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        judge(connection, standing, today)
+        judge(connection, answer, today)
     }
 }
 
