@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::cluster::{NAMESPACE, accepted, create, eventually, install};
 
 /// Long enough for a loaded machine, short enough to wait for.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 fn control_plane() -> (ControlPlane, TempDir) {
     let dir = TempDir::new().unwrap();
