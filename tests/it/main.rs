@@ -6,5 +6,6 @@ mod architecture;
 mod chart;
 mod cluster;
 mod crds;
+mod docs;
 mod generated;
 mod process;
