@@ -11,3 +11,4 @@ mod crds;
 mod e2e;
 mod docs;
 mod generated;
+mod process;

@@ -266,17 +266,14 @@ impl Observation {
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
             }
-            (Action::Create(..), Reply::Function(function)) if !verify => {
+            (action, Reply::Function(mut function)) if !verify => {
+                // Only GetFunction tells the tags; no other call changes them, but for the creation.
+                function.tags = match (action, self.functions.get(&name)) {
+                    (Action::Create(want, _), _) => want.tags.clone(),
+                    (_, Some(Some(before))) => before.tags.clone(),
+                    _ => function.tags,
+                };
                 self.functions.insert(name, Some(*function));
-            }
-            // An update's answer does not tell the tags: they are as they were read before it.
-            (_, Reply::Function(function)) if !verify => {
-                let before = self.functions.remove(&name).flatten();
-                if let Some(before) = before {
-                    let tags = before.tags;
-                    let function = Function { tags, ..*function };
-                    self.functions.insert(name, Some(function));
-                }
             }
             (_, Reply::Alias(alias)) if !verify => {
                 self.aliases.insert(name, Some(alias));
