@@ -1,2 +1,53 @@
-//! `sluice-lab`: starts the lab and tells the demo's story.
-fn main() {}
+//! `sluice-lab`: starts the lab, and tells the demo's story on it.
+
+mod up;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use sluice_lab::{
+    error::LabError,
+    toolchain::{Toolchain, workspace},
+};
+
+/// Real parts for trying and testing Sluice.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts the lab with one delivered release, says how to use it, and runs until Ctrl-C.
+    Up,
+    /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
+    Tools,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Up => up::up(&directory("up")),
+        Command::Tools => tools(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sluice-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where a lab keeps data and logs.
+fn directory(name: &str) -> PathBuf {
+    workspace().join("target/lab").join(name)
+}
+
+fn tools() -> Result<(), LabError> {
+    let tools = Toolchain::ensure(&|line| eprintln!("lab: {line}"))?;
+    for program in [tools.kubectl(), tools.helm(), tools.python()] {
+        println!("{}", program.display());
+    }
+    Ok(())
+}
