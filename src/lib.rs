@@ -1,12 +1,18 @@
 //! Sluice delivers what a GitLab pipeline built into AWS: a Kubernetes controller.
 //!
 //! Dependencies point one way: [`api`] ← [`domain`] ← [`ports`] ← {[`adapters`], [`controllers`]} ←
-//! `app`.
+//! [`app`].
 
 pub mod adapters;
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod controllers;
 pub mod domain;
+pub mod fence;
 pub mod generate;
+pub mod http;
+pub mod leader;
 pub mod metrics;
 pub mod ports;
+pub mod telemetry;

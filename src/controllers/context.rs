@@ -8,8 +8,9 @@ use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 use super::events::Events;
 use crate::{
     api::v1alpha1::{Account, Deployment, GitLabConnection, Release, Target},
+    fence::Fence,
     metrics::Metrics,
-    ports::{cloud::Cloud, fence::Fence, gitlab::GitLabs},
+    ports::{cloud::Cloud, gitlab::GitLabs},
 };
 
 /// Shared by all reconciles.

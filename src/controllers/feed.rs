@@ -324,7 +324,6 @@ mod tests {
         .await;
         let a = |generation| ("a".to_owned(), generation);
         assert_eq!(heard(&mut touched), [a(1), a(1), a(2)]);
-        // The newest state is what counts, so the first may already be the last.
         assert_eq!(heard(&mut changed), [a(1), a(2)]);
     }
 

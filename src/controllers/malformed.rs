@@ -21,7 +21,7 @@ use super::{
     guard::Malformed,
     status::strictly,
 };
-use crate::{domain::outcome::Outcome, metrics::Metrics, ports::fence::Fence};
+use crate::{domain::outcome::Outcome, fence::Fence, metrics::Metrics};
 
 /// How often a standby looks whether it leads by now.
 const STANDBY: Duration = Duration::from_secs(1);

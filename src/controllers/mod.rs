@@ -1,12 +1,16 @@
 //! The shells: one controller per resource. Each observes, asks the domain, acts and reports.
 
+pub mod account;
+pub mod connection;
 pub mod context;
 pub mod deployment;
 pub mod events;
 pub mod feed;
 pub mod guard;
 pub mod malformed;
-pub mod retry;
+mod recheck;
+mod report;
+mod retry;
 pub mod runtime;
 pub mod status;
 pub mod target;

@@ -38,6 +38,9 @@ pub use super::{
 };
 use crate::domain::outcome::Outcome;
 
+/// How soon to look again when the API server says that a write was decided from an old state.
+const STALE: Duration = Duration::from_millis(100);
+
 /// How soon to look again while another process may hold the Lease.
 const FENCED: Duration = Duration::from_secs(1);
 
@@ -146,6 +149,26 @@ fn conclude(
     }
     next.after
         .map_or_else(Action::await_change, Action::requeue)
+}
+
+/// A write to the API server that failed, as the ending it leads to.
+pub fn api_failure(error: kube::Error) -> Outcome {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => Outcome::Waiting {
+            reason: "Stale",
+            message: "The object changed meanwhile".to_owned(),
+            after: STALE,
+        },
+        kube::Error::Api(status) if status.is_not_found() => Outcome::Done {
+            reason: "Gone",
+            message: "The object is gone".to_owned(),
+        },
+        error => Outcome::Transient {
+            reason: "ApiServer",
+            message: format!("the API server refused or failed: {error}"),
+            after: None,
+        },
+    }
 }
 
 /// A defect of ours: tried again with backoff, because others of its kind passed by themselves.

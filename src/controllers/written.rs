@@ -56,7 +56,7 @@ impl<K: Resource + Clone> Written<K> {
     }
 
     /// The cached objects, each in its newest state, and those that the cache does not have yet.
-    pub fn overlay(&self, cached: Vec<Arc<K>>, belongs: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+    pub fn overlay(&self, cached: &[Arc<K>], belongs: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let mut objects: Vec<Arc<K>> = cached.iter().map(|object| self.newest(object)).collect();
         let mut entries = self.entries();
         entries.retain(|_, (at, _)| at.elapsed() < TRUSTED);

@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     digest::Sha256,
     function::FunctionConfiguration,

@@ -56,7 +56,7 @@ pub fn next(
             && (former.failed
                 || newest.is_some_and(|newest| newest.spec.revision == former.spec.revision))
     });
-    (!tried).then(|| ReleaseSpec {
+    (!tried).then_some(ReleaseSpec {
         revision: 0,
         key,
         source,

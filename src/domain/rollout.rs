@@ -628,4 +628,4 @@ fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]
 }
 
 /// Targets wake their Deployment; this is only for what is missed.
-const WATCHED: std::time::Duration = std::time::Duration::from_secs(60);
+const WATCHED: std::time::Duration = std::time::Duration::from_mins(1);

@@ -4,7 +4,6 @@
 //! on which thing failed and of what kind the failure is, because that decides what happens next.
 
 pub mod cloud;
-pub mod fence;
 pub mod functions;
 pub mod gitlab;
 pub mod secrets;

@@ -9,18 +9,19 @@ use std::{
 };
 
 /// What each part of the program may use of the others. Those that start everything may use all.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("api", &["api"]),
     ("domain", &["api", "domain"]),
     ("ports", &["api", "domain", "ports"]),
     (
         "adapters",
-        &["api", "domain", "ports", "adapters", "metrics"],
+        &["api", "domain", "ports", "adapters", "fence", "metrics"],
     ),
     (
         "controllers",
-        &["api", "domain", "ports", "controllers", "metrics"],
+        &["api", "domain", "ports", "controllers", "fence", "metrics"],
     ),
+    ("fence", &["fence"]),
     ("generate", &["api", "generate"]),
     ("metrics", AROUND),
     ("telemetry", AROUND),
@@ -30,6 +31,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
 const AROUND: &[&str] = &[
     "api",
     "domain",
+    "fence",
     "ports",
     "metrics",
     "telemetry",

@@ -1,6 +1,7 @@
 //! The one integration-test binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adapters_gitlab;
 mod architecture;
 mod chart;
 mod cluster;

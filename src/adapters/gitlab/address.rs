@@ -116,6 +116,8 @@ pub fn file_path(path: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
 
     fn address(text: &str) -> Address {

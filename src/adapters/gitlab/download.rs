@@ -131,6 +131,8 @@ fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
 
     #[test]

@@ -226,6 +226,8 @@ pub fn causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
 
     fn classify(status: u16, retry_after: Option<&str>, body: &str) -> CallError {

@@ -327,6 +327,8 @@ pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
 
     fn next(path: &str, headers: &[(&'static str, &'static str)]) -> Option<String> {

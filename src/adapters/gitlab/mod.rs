@@ -52,7 +52,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Connections that were not used for this long are forgotten.
 const UNUSED: Duration = Duration::from_hours(1);
 
-/// Clients for GitLabConnections, one each, shared.
+/// One client for each [`GitLabConnection`], shared.
 pub struct GitLabClients {
     secrets: Arc<dyn Secrets>,
     /// By namespace and name.

@@ -170,6 +170,8 @@ impl From<TestTotals> for pipeline::TestSummary {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
 
     fn job(json: &str) -> pipeline::Job {

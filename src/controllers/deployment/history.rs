@@ -53,7 +53,7 @@ impl DeploymentController {
             {
                 Ok(_) => self.releases.forget(release),
                 Err(kube::Error::Api(error)) if error.is_not_found() => {
-                    self.releases.forget(release)
+                    self.releases.forget(release);
                 }
                 Err(error) => return Err(error.into()),
             }

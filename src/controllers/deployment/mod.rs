@@ -9,6 +9,7 @@
 //! - What was released goes on without GitLab.
 //! - An outcome is on record in its Release before the next order is given.
 
+mod fetch;
 mod history;
 mod release;
 mod remove;
@@ -18,22 +19,19 @@ pub mod transfer;
 
 use std::sync::Arc;
 
-use futures::Stream;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
-use tokio_util::sync::CancellationToken;
 
 use self::{source::Sources, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Account, Deployment, DeploymentStatus, GitLabConnection, Release, SourceStatus, Target,
-        annotation, condition, finalizer,
+        Deployment, DeploymentStatus, Release, SourceStatus, Target, annotation, condition,
+        finalizer,
     },
     controllers::{
         context::Context,
         events::EventType,
-        feed::Feed,
         runtime::{self, Ended},
         written::Written,
     },
@@ -43,79 +41,6 @@ use crate::{
         rollout::{self, Overview, Plan, ReleaseView, TargetView},
     },
 };
-
-/// What a Deployment is looked at again for.
-pub struct Feeds {
-    /// Deployments themselves.
-    pub deployments: Feed<Deployment>,
-    /// Their Targets: every step is news.
-    pub targets: Feed<Target>,
-    /// Their GitLabConnections.
-    pub connections: Feed<GitLabConnection>,
-    /// The Accounts of their stages.
-    pub accounts: Feed<Account>,
-}
-
-/// Runs the controller of Deployments until `stop`, and then until its transfers have stopped.
-/// `fetched` gives the Deployments whose transfers ended.
-pub async fn run(
-    context: Arc<Context>,
-    feeds: Feeds,
-    transfers: Arc<Transfers>,
-    fetched: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
-    stop: CancellationToken,
-) {
-    let concerned = |concerns: fn(&Deployment, &str, Option<&str>) -> bool| {
-        let store = feeds.deployments.store();
-        move |name: String, namespace: Option<String>| {
-            let found =
-                store.state_filter(|one: &Deployment| concerns(one, &name, namespace.as_deref()));
-            found
-                .into_iter()
-                .map(|deployment| ObjectRef::from_obj(&*deployment))
-                .collect::<Vec<_>>()
-        }
-    };
-    let of_account = concerned(|deployment, name, _| {
-        deployment
-            .spec
-            .stages
-            .iter()
-            .flat_map(|stage| &stage.targets)
-            .any(|target| target.account == name)
-    });
-    let of_connection = concerned(|deployment, name, namespace| {
-        deployment.metadata.namespace.as_deref() == namespace
-            && deployment.spec.source.connection == name
-    });
-    let controller = feeds
-        .deployments
-        .controller()
-        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
-            let namespace = target.namespace().unwrap_or_default();
-            [ObjectRef::new(&target.spec.deployment).within(&namespace)]
-        })
-        .watches_shared_stream(
-            feeds.connections.changed(),
-            move |connection: Arc<GitLabConnection>| {
-                of_connection(connection.name_any(), connection.namespace())
-            },
-        )
-        .watches_shared_stream(feeds.accounts.changed(), move |account: Arc<Account>| {
-            of_account(account.name_any(), None)
-        })
-        .reconcile_on(fetched);
-    let this = Arc::new(DeploymentController::new(
-        Arc::clone(&context),
-        Arc::clone(&transfers),
-    ));
-    let reconcile = move |deployment| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(deployment).await }
-    };
-    runtime::run("deployment", controller, context, stop, reconcile).await;
-    transfers.shutdown().await;
-}
 
 /// The controller of Deployments.
 pub struct DeploymentController {
@@ -202,46 +127,12 @@ impl DeploymentController {
             source.problem(),
             family.releases.is_empty(),
         );
-        let mut status = self.status(&deployment, &plan, &outcome);
+        let mut status = status(&deployment, &plan, &outcome);
         let seen = |name: &str| deployment.annotations().get(name).cloned();
         status.last_handled_retry = seen(annotation::RETRY);
         status.last_handled_reconcile = seen(annotation::RECONCILE);
         self.publish(&deployment, status, &outcome).await?;
         Ok(self.sources.until_next_poll(&deployment, outcome))
-    }
-
-    /// The status that says what the plan is.
-    fn status(&self, deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
-        let now = Timestamp::now();
-        let generation = deployment.metadata.generation;
-        let mut status = deployment.status.clone().unwrap_or_default();
-        status.observed_generation = generation;
-        status.stages.clone_from(&plan.stages);
-        status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
-        status.summary = Some(shorten(outcome.message(), 1024));
-        outcome.write_conditions(&mut status.conditions, generation, now);
-        let (available, reason, message) = if plan.available {
-            ("True", "Serving", plan.live.as_str())
-        } else {
-            (
-                "False",
-                "NothingServes",
-                "No good release serves in any stage",
-            )
-        };
-        let stamp = Stamp {
-            reason,
-            message,
-            generation,
-            now,
-        };
-        outcome::set(
-            &mut status.conditions,
-            condition::AVAILABLE,
-            available,
-            &stamp,
-        );
-        status
     }
 
     async fn publish(
@@ -347,10 +238,10 @@ impl DeploymentController {
         Family {
             releases: self
                 .releases
-                .overlay(releases, |release| owned(&release.metadata)),
+                .overlay(&releases, |release| owned(&release.metadata)),
             targets: self
                 .targets
-                .overlay(targets, |target| owned(&target.metadata)),
+                .overlay(&targets, |target| owned(&target.metadata)),
         }
     }
 
@@ -364,6 +255,40 @@ impl DeploymentController {
             &deployment.namespace().unwrap_or_default(),
         )
     }
+}
+
+/// The status that says what the plan is.
+fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
+    let now = Timestamp::now();
+    let generation = deployment.metadata.generation;
+    let mut status = deployment.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    status.stages.clone_from(&plan.stages);
+    status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
+    status.summary = Some(shorten(outcome.message(), 1024));
+    outcome.write_conditions(&mut status.conditions, generation, now);
+    let (available, reason, message) = if plan.available {
+        ("True", "Serving", plan.live.as_str())
+    } else {
+        (
+            "False",
+            "NothingServes",
+            "No good release serves in any stage",
+        )
+    };
+    let stamp = Stamp {
+        reason,
+        message,
+        generation,
+        now,
+    };
+    outcome::set(
+        &mut status.conditions,
+        condition::AVAILABLE,
+        available,
+        &stamp,
+    );
+    status
 }
 
 /// What is on record, as the rollout wants it.
@@ -469,16 +394,7 @@ impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Outcome(outcome) => outcome,
-            Failure::Api(kube::Error::Api(status)) if status.is_conflict() => Self::Waiting {
-                reason: "Stale",
-                message: "The object changed meanwhile".to_owned(),
-                after: std::time::Duration::from_millis(200),
-            },
-            Failure::Api(error) => Self::Transient {
-                reason: "ApiServer",
-                message: format!("the API server refused or failed: {error}"),
-                after: None,
-            },
+            Failure::Api(error) => runtime::api_failure(error),
         }
     }
 }

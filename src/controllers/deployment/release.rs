@@ -8,7 +8,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
-use super::{DeploymentController, Failure, Family, overview, owner_reference};
+use super::{DeploymentController, Failure, Family, overview, owner_reference, status};
 use crate::{
     api::v1alpha1::{
         Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
@@ -84,15 +84,15 @@ impl DeploymentController {
             outcomes: Vec::new(),
         });
         let plan = rollout::plan(&overview, Timestamp::now());
-        let mut status = self.status(deployment, &plan, &plan.outcome);
-        status.newest_revision = Some(spec.revision);
-        status.newest_key = Some(spec.key.clone());
-        status.source = Some(SourceStatus {
+        let mut reserved = status(deployment, &plan, &plan.outcome);
+        reserved.newest_revision = Some(spec.revision);
+        reserved.newest_key = Some(spec.key.clone());
+        reserved.source = Some(SourceStatus {
             project_id: spec.source.project_id,
             git_ref: deployment.spec.source.git_ref.clone(),
             pipeline_id: spec.source.pipeline_id,
         });
-        self.write_status(deployment, status).await
+        self.write_status(deployment, reserved).await
     }
 
     /// Creates the Release, or finds the one that an earlier try created.

@@ -49,7 +49,7 @@ use crate::{
     ports::{CallError, CallErrorKind, gitlab::GitLab, store::Store},
 };
 
-/// The largest artifact that is taken: what one PutObject or one copy in S3 may have.
+/// The largest artifact that is taken: what one `PutObject` or one copy in S3 may have.
 pub const DEFAULT_LIMIT: u64 = 5 << 30;
 
 /// The waits between tries grow from here, doubling, up to [`LONGEST_BACKOFF`].

@@ -21,17 +21,13 @@ mod validate;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Resource as _, ResourceExt as _, core::PartialObjectMeta, runtime::reflector::ObjectRef,
-};
-use tokio_util::sync::CancellationToken;
+use kube::{Api, Resource as _, ResourceExt as _};
 
 pub use self::site::account;
 use self::{memory::Memory, site::Site};
 use crate::{
-    api::v1alpha1::{Account, Release, Target, TargetStatus},
-    controllers::{context::Context, events::EventType, feed::Feed, runtime, written::Written},
+    api::v1alpha1::{Target, TargetStatus},
+    controllers::{context::Context, events::EventType, runtime, written::Written},
     domain::{
         machine::{self, Decision, Observation, Order, Step},
         outcome::Outcome,
@@ -48,60 +44,6 @@ const STALE: Duration = Duration::from_millis(100);
 
 /// What is not worth a status write because it passes so soon.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
-
-/// Runs the controller of Targets until `stop`. A Target is also looked at when its Account, its
-/// Release or its namespace changes.
-pub async fn run(
-    context: Arc<Context>,
-    targets: Feed<Target>,
-    accounts: Feed<Account>,
-    releases: Feed<Release>,
-    namespaces: Feed<PartialObjectMeta<Namespace>>,
-    stop: CancellationToken,
-) {
-    let concerned = |concerns: fn(&Target, &str, Option<&str>) -> bool| {
-        let store = targets.store();
-        move |name: String, namespace: Option<String>| {
-            let found =
-                store.state_filter(|target: &Target| concerns(target, &name, namespace.as_deref()));
-            found
-                .into_iter()
-                .map(|target| ObjectRef::from_obj(&*target))
-                .collect::<Vec<_>>()
-        }
-    };
-    let of_account = concerned(|target, name, _| target.spec.account == name);
-    let of_namespace =
-        concerned(|target, name, _| target.metadata.namespace.as_deref() == Some(name));
-    let of_release = concerned(|target, name, namespace| {
-        target.metadata.namespace.as_deref() == namespace
-            && target
-                .spec
-                .run
-                .as_ref()
-                .is_some_and(|run| run.release.name == name)
-    });
-    let controller = targets
-        .controller()
-        .watches_shared_stream(accounts.changed(), move |account: Arc<Account>| {
-            of_account(account.name_any(), None)
-        })
-        .watches_shared_stream(releases.changed(), move |release: Arc<Release>| {
-            of_release(release.name_any(), release.namespace())
-        })
-        .watches_shared_stream(
-            namespaces.changed(),
-            move |namespace: Arc<PartialObjectMeta<Namespace>>| {
-                of_namespace(namespace.name_any(), None)
-            },
-        );
-    let this = Arc::new(TargetController::new(Arc::clone(&context)));
-    let reconcile = move |target| {
-        let this = Arc::clone(&this);
-        async move { this.reconcile(target).await }
-    };
-    runtime::run("target", controller, context, stop, reconcile).await;
-}
 
 /// The controller of Targets.
 pub struct TargetController {
@@ -228,7 +170,7 @@ impl TargetController {
     async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
         let before = step(target);
         let outcome = machine::outcome(&status);
-        self.dress(target, &mut status, &outcome);
+        dress(target, &mut status, &outcome);
         let recorded = self.write(target, &status).await?;
         let after = step(&recorded);
         if after != before || after.is_some_and(Step::is_end) {
@@ -248,7 +190,7 @@ impl TargetController {
         if passes_soon && status.observed_generation.is_some() {
             return outcome;
         }
-        self.dress(target, &mut status, &outcome);
+        dress(target, &mut status, &outcome);
         if target.status.as_ref() == Some(&status) {
             return outcome;
         }
@@ -260,7 +202,7 @@ impl TargetController {
                     self.context.events.publish(
                         written.object_ref(&()),
                         EventType::Warning,
-                        *reason,
+                        reason,
                         message,
                     );
                 }
@@ -268,21 +210,6 @@ impl TargetController {
             }
             Err(end) => end,
         }
-    }
-
-    fn dress(&self, target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
-        status.observed_generation = target.metadata.generation;
-        outcome.write_conditions(
-            &mut status.conditions,
-            target.metadata.generation,
-            Timestamp::now(),
-        );
-        let plain = machine::summary(status);
-        status.summary = Some(match outcome {
-            Outcome::Done { .. } => plain,
-            other if other.message() == plain => plain,
-            other => crate::domain::outcome::shorten(other.message(), 1024),
-        });
     }
 
     async fn write(&self, target: &Target, status: &TargetStatus) -> Result<Target, Outcome> {
@@ -300,23 +227,7 @@ impl TargetController {
                 self.written.note(written.clone());
                 Ok(written)
             }
-            Err(kube::Error::Api(error)) if error.is_conflict() => Err(Outcome::Waiting {
-                reason: "Stale",
-                message: "The Target changed meanwhile".to_owned(),
-                after: STALE,
-            }),
-            Err(kube::Error::Api(error)) if error.is_not_found() => Err(Outcome::Done {
-                reason: "Gone",
-                message: "The Target is gone".to_owned(),
-            }),
-            Err(error) => Err(Outcome::Transient {
-                reason: "ApiServer",
-                message: format!(
-                    "writing the status of Target {}: {error}",
-                    target.name_any()
-                ),
-                after: None,
-            }),
+            Err(error) => Err(runtime::api_failure(error)),
         }
     }
 
@@ -360,6 +271,22 @@ impl TargetController {
             self.context.metrics.delivery_ended(&run.step, run);
         }
     }
+}
+
+/// Adds what an ending means for people.
+fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
+    status.observed_generation = target.metadata.generation;
+    outcome.write_conditions(
+        &mut status.conditions,
+        target.metadata.generation,
+        Timestamp::now(),
+    );
+    let plain = machine::summary(status);
+    status.summary = Some(match outcome {
+        Outcome::Done { .. } => plain,
+        other if other.message() == plain => plain,
+        other => crate::domain::outcome::shorten(other.message(), 1024),
+    });
 }
 
 fn step(target: &Target) -> Option<Step> {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 enum Seen {
-    Function(Option<Function>),
+    Function(Option<Box<Function>>),
     Alias(Option<Alias>),
     Snapshot(Box<Snapshot>),
 }
@@ -24,10 +24,12 @@ pub async fn read(site: &Site, status: &TargetStatus, reads: Vec<Read>, seen: &m
     for (read, found) in reads.into_iter().zip(found) {
         match (read, found) {
             (Read::Function { name }, Ok(Seen::Function(function))) => {
-                seen.functions.insert(name, function);
+                seen.functions
+                    .insert(name, function.map(|function| *function));
             }
             (Read::Version { name, version }, Ok(Seen::Function(function))) => {
-                seen.versions.insert((name, version), function);
+                seen.versions
+                    .insert((name, version), function.map(|function| *function));
             }
             (Read::Alias { name, .. }, Ok(Seen::Alias(alias))) => {
                 seen.aliases.insert(name, alias);
@@ -45,9 +47,11 @@ pub async fn read(site: &Site, status: &TargetStatus, reads: Vec<Read>, seen: &m
 
 async fn one(site: &Site, status: &TargetStatus, read: &Read) -> Result<Seen, CallError> {
     Ok(match read {
-        Read::Function { name } => Seen::Function(site.functions.get(name, None).await?),
+        Read::Function { name } => {
+            Seen::Function(site.functions.get(name, None).await?.map(Box::new))
+        }
         Read::Version { name, version } => {
-            Seen::Function(site.functions.get(name, Some(version)).await?)
+            Seen::Function(site.functions.get(name, Some(version)).await?.map(Box::new))
         }
         Read::Alias { name, alias } => Seen::Alias(site.functions.alias(name, alias).await?),
         Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(site, status).await?)),

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
 use std::io::{Cursor, Write as _};
 
 use proptest::prelude::*;

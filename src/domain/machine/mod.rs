@@ -4,7 +4,7 @@
 //! The shell asks [`decide`] again and again, and does what it says: read something, record
 //! something, carry something out, wait. A delivery goes
 //! *snapshot → Prepare → Promote → Succeeded*, and from any failure after Prepare began
-//! *→ Restore → RolledBack*. Each step is over all components: none is promoted before every one
+//! *→ Restore → `RolledBack`*. Each step is over all components: none is promoted before every one
 //! is prepared.
 //!
 //! # Guarantees
@@ -23,9 +23,11 @@
 
 mod lambda;
 mod observation;
+mod record;
 mod removal;
 mod run;
 mod snapshot;
+mod step;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +40,9 @@ pub use observation::{
     Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Observation, Read, Reply,
 };
 pub use removal::decide_removal;
-pub use run::{DEFAULT_DEADLINE, Step, ended, outcome, poll_delay, summary};
+pub use run::DEFAULT_DEADLINE;
 pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
+pub use step::{Step, ended, outcome, poll_delay, summary};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{Goal, Run, RunStatus, TargetStatus};

@@ -58,7 +58,7 @@ pub fn decide_removal(
             Some(None) => {}
             Some(Some(function)) if owner.refusal(&function.tags).is_some() => {}
             Some(Some(function)) if function.state == FunctionState::Pending => {
-                waits.push(item.name.clone())
+                waits.push(item.name.clone());
             }
             Some(Some(_)) => acts.push(Effect {
                 component: item.component.clone(),

@@ -6,15 +6,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Decision, JOURNAL_VERSION,
+    Decision,
     lambda::{self, Next},
     observation::{Action, Effect, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
+    step::{Step, poll_delay},
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Goal, Intent, InventoryItem, LiveRelease, Run, RunStatus, SnapshotRef,
-        TargetStatus, condition::STALLED,
+        ComponentStatus, Goal, Intent, Run, RunStatus, SnapshotRef, TargetStatus,
+        condition::STALLED,
     },
     domain::{
         desired::{Desired, DesiredFunction},
@@ -23,133 +24,6 @@ use crate::{
         ownership::Owner,
     },
 };
-
-/// What the inventory calls a function.
-const FUNCTION: &str = "LambdaFunction";
-
-/// The steps as the status names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// What users can't see is being made.
-    Prepare,
-    /// What users see is being moved, and checked.
-    Promote,
-    /// What stood before is being put back.
-    Restore,
-    /// The Release serves.
-    Succeeded,
-    /// Nothing was changed.
-    Failed,
-    /// What stood before serves again.
-    RolledBack,
-    /// Neither serves as it should.
-    RollbackFailed,
-}
-
-impl Step {
-    /// The step a run is at; `None` for one this version does not know.
-    pub fn of(run: &RunStatus) -> Option<Self> {
-        use Step::{Failed, Prepare, Promote, Restore, RollbackFailed, RolledBack, Succeeded};
-        [
-            Prepare,
-            Promote,
-            Restore,
-            Succeeded,
-            Failed,
-            RolledBack,
-            RollbackFailed,
-        ]
-        .into_iter()
-        .find(|step| step.as_str() == run.step)
-    }
-
-    /// As the status writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prepare => "Prepare",
-            Self::Promote => "Promote",
-            Self::Restore => "Restore",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::RolledBack => "RolledBack",
-            Self::RollbackFailed => "RollbackFailed",
-        }
-    }
-
-    /// Whether the run is over.
-    pub fn is_end(self) -> bool {
-        !matches!(self, Self::Prepare | Self::Promote | Self::Restore)
-    }
-}
-
-/// Whether the run is over.
-pub fn ended(run: &RunStatus) -> bool {
-    Step::of(run).is_some_and(Step::is_end)
-}
-
-/// One line for people.
-pub fn summary(status: &TargetStatus) -> String {
-    let Some(run) = &status.run else {
-        return "Nothing was delivered yet".to_owned();
-    };
-    let revision = run.release.revision;
-    let because = run.message.as_deref().unwrap_or("no reason is on record");
-    let serving = match &status.live {
-        Some(live) => format!("r{} serves", live.release.revision),
-        None => "nothing serves".to_owned(),
-    };
-    let text = match Step::of(run) {
-        Some(Step::Prepare) => format!("Preparing r{revision}"),
-        Some(Step::Promote) => format!("Moving traffic to r{revision}"),
-        Some(Step::Restore) => format!("Putting back what stood before r{revision}: {because}"),
-        Some(Step::Succeeded) => format!("r{revision} serves"),
-        Some(Step::Failed) => format!("r{revision} was not delivered, {serving}: {because}"),
-        Some(Step::RolledBack) => format!("r{revision} was taken back, {serving}: {because}"),
-        Some(Step::RollbackFailed) => format!("r{revision} could not be taken back: {because}"),
-        None => format!("r{revision} is at step {}", run.step),
-    };
-    shorten(&text, 1024)
-}
-
-/// How the Target's reconcile ends when nothing else is to be said than what the status says.
-pub fn outcome(status: &TargetStatus) -> Outcome {
-    let message = summary(status);
-    let moving = |reason| Outcome::Waiting {
-        reason,
-        message: summary(status),
-        after: Duration::from_secs(1),
-    };
-    match status.run.as_ref().and_then(Step::of) {
-        Some(Step::Prepare) => moving("Preparing"),
-        Some(Step::Promote) => moving("Promoting"),
-        Some(Step::Restore) => moving("RollingBack"),
-        Some(Step::Succeeded) => Outcome::Done {
-            reason: "Delivered",
-            message,
-        },
-        Some(Step::Failed) => Outcome::Stalled {
-            reason: "DeliveryFailed",
-            message,
-        },
-        Some(Step::RolledBack) => Outcome::Stalled {
-            reason: "RolledBack",
-            message,
-        },
-        Some(Step::RollbackFailed) => Outcome::Stalled {
-            reason: "RollbackFailed",
-            message,
-        },
-        None => Outcome::Done {
-            reason: "Idle",
-            message,
-        },
-    }
-}
-
-/// How long to leave AWS alone before looking again: soon at first, every second after a while.
-pub fn poll_delay(waited: Duration) -> Duration {
-    (waited / 2).clamp(Duration::from_millis(250), Duration::from_secs(1))
-}
 
 /// Everything a decision is made from.
 pub(super) struct Scene<'a> {
@@ -197,7 +71,7 @@ impl Scene<'_> {
                 .get(&want.function_name)
                 .and_then(Option::as_ref);
             if let Some(why) = function.and_then(|function| self.owner.refusal(&function.tags)) {
-                return self.fail_untouched(format!(
+                return self.fail_untouched(&format!(
                     "function {} can't be taken: {why}",
                     want.function_name
                 ));
@@ -209,7 +83,7 @@ impl Scene<'_> {
         let Some((reference, _)) = &self.seen.known.snapshot else {
             let snapshot = Snapshot::take(&desired.functions, self.seen);
             let Some(first) = desired.functions.first() else {
-                return self.fail_untouched("the Release has no components".to_owned());
+                return self.fail_untouched("the Release has no components");
             };
             return Decision::Execute(vec![Effect {
                 component: first.component.clone(),
@@ -385,7 +259,7 @@ impl Scene<'_> {
 
     /// The stage was given up before this Target began.
     pub fn never_began(&self, why: &str) -> Decision {
-        self.fail_untouched(why.to_owned())
+        self.fail_untouched(why)
     }
 
     fn first_reads(&self, want: &DesiredFunction) -> Vec<Read> {
@@ -504,7 +378,7 @@ impl Scene<'_> {
     fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
         let (component, error) = self.seen.errors.first()?;
         if self.stalled_longer_than(deadline) {
-            return Some(self.fail_untouched(format!("component {component}: {error}")));
+            return Some(self.fail_untouched(&format!("component {component}: {error}")));
         }
         Some(Decision::Wait(Outcome::from(error.clone())))
     }
@@ -527,135 +401,6 @@ impl Scene<'_> {
         }
     }
 
-    fn new_run(&self, desired: &Desired, intents: Vec<Intent>) -> RunStatus {
-        let mut run = self.empty_run();
-        run.intents = intents;
-        run.components = desired
-            .functions
-            .iter()
-            .map(|want| lambda::component_status(want, self.seen))
-            .collect();
-        run
-    }
-
-    fn empty_run(&self) -> RunStatus {
-        RunStatus {
-            release: self.run.release.clone(),
-            attempt: self.run.attempt,
-            journal_version: JOURNAL_VERSION,
-            step: Step::Failed.as_str().to_owned(),
-            message: None,
-            started_at: Time(self.now),
-            progressed_at: Time(self.now),
-            finished_at: None,
-            snapshot: None,
-            intents: Vec::new(),
-            components: Vec::new(),
-        }
-    }
-
-    fn record_success(
-        &self,
-        desired: &Desired,
-        run: &RunStatus,
-        versions: Vec<Option<String>>,
-    ) -> Decision {
-        let mut status = self.status.clone();
-        let mut run = run.clone();
-        Step::Succeeded.as_str().clone_into(&mut run.step);
-        run.message = None;
-        run.progressed_at = Time(self.now);
-        run.finished_at = Some(Time(self.now));
-        run.intents.clear();
-        for (component, version) in run.components.iter_mut().zip(versions) {
-            component.version = version;
-            component.alias_revision_id = None;
-        }
-        for want in &desired.functions {
-            self.note_in_inventory(&mut status.inventory, want);
-        }
-        status.run = Some(run);
-        status.live = Some(LiveRelease {
-            release: desired.release.clone(),
-            since: Time(self.now),
-        });
-        Decision::Record(Box::new(status))
-    }
-
-    fn fail_untouched(&self, why: String) -> Decision {
-        let mut run = self.empty_run();
-        run.message = Some(shorten(&why, 4096));
-        run.finished_at = Some(Time(self.now));
-        let mut status = self.status.clone();
-        status.run = Some(run);
-        Decision::Record(Box::new(status))
-    }
-
-    fn end(&self, journal: &RunStatus, step: Step, why: Option<&str>) -> Decision {
-        let mut status = self.status.clone();
-        let mut run = journal.clone();
-        step.as_str().clone_into(&mut run.step);
-        run.progressed_at = Time(self.now);
-        run.finished_at = Some(Time(self.now));
-        run.intents.clear();
-        if let Some(why) = why {
-            let message = match &run.message {
-                Some(first) if first != why => format!("{first}; putting it back failed: {why}"),
-                _ => why.to_owned(),
-            };
-            run.message = Some(shorten(&message, 4096));
-        }
-        if step == Step::RolledBack
-            && let Some(snapshot) = &self.seen.known.snapshot
-        {
-            let gone = |item: &InventoryItem| {
-                snapshot
-                    .1
-                    .component(&item.component)
-                    .is_some_and(|then| then.function.is_none())
-            };
-            status.inventory.retain(|item| !gone(item));
-            let before = journal
-                .snapshot
-                .as_ref()
-                .and_then(|snapshot| snapshot.release.clone());
-            let since = status
-                .live
-                .as_ref()
-                .map_or(Time(self.now), |live| live.since.clone());
-            let kept = status.live.as_ref().map(|live| &live.release) == before.as_ref();
-            status.live = before.map(|release| LiveRelease {
-                release,
-                since: if kept { since } else { Time(self.now) },
-            });
-        }
-        status.run = Some(run);
-        Decision::Record(Box::new(status))
-    }
-
-    fn note_in_inventory(&self, inventory: &mut Vec<InventoryItem>, want: &DesiredFunction) {
-        let known = inventory
-            .iter_mut()
-            .find(|item| item.kind == FUNCTION && item.name == want.function_name);
-        if let Some(item) = known {
-            item.component.clone_from(&want.component);
-            item.alias = Some(want.alias.clone());
-            return;
-        }
-        let existed = self
-            .seen
-            .functions
-            .get(&want.function_name)
-            .is_some_and(Option::is_some);
-        inventory.push(InventoryItem {
-            component: want.component.clone(),
-            kind: FUNCTION.to_owned(),
-            name: want.function_name.clone(),
-            alias: Some(want.alias.clone()),
-            created: !existed,
-        });
-    }
-
     fn since(&self, then: Timestamp) -> Duration {
         let passed: SignedDuration = self.now.duration_since(then);
         passed.try_into().unwrap_or_default()
@@ -663,7 +408,7 @@ impl Scene<'_> {
 }
 
 /// How long a Restore may go without progress: it must not depend on the Release being there.
-pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(600);
+pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);
 
 /// Whether waiting may help. Credentials that ran out in the middle do come back.
 fn may_pass(error: &CallError) -> bool {

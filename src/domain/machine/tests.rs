@@ -121,7 +121,7 @@ fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
     Desired {
         release: reference(revision),
         functions,
-        progress_deadline: Duration::from_secs(600),
+        progress_deadline: Duration::from_mins(10),
     }
 }
 
@@ -640,18 +640,15 @@ fn run_step(status: &TargetStatus) -> Option<Step> {
     status.run.as_ref().and_then(Step::of)
 }
 
+type Visible = (
+    Sha256,
+    FunctionConfiguration,
+    BTreeMap<String, String>,
+    Option<AliasSnapshot>,
+);
+
 /// What users and unqualified callers get, without revisions and old versions.
-fn visible(
-    world: &World,
-) -> BTreeMap<
-    String,
-    (
-        Sha256,
-        FunctionConfiguration,
-        BTreeMap<String, String>,
-        Option<AliasSnapshot>,
-    ),
-> {
+fn visible(world: &World) -> BTreeMap<String, Visible> {
     let look = |deployed: &Deployed| {
         let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
             version: alias.version.clone(),
@@ -883,7 +880,9 @@ impl World {
         loop {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
-                    reads.iter().for_each(|read| self.read(read, &mut seen))
+                    for read in &reads {
+                        self.read(read, &mut seen);
+                    }
                 }
                 Decision::Execute(effects) => {
                     for effect in effects {

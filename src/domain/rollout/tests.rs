@@ -145,45 +145,45 @@ fn orders(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_release_goes_from_stage_to_stage() {
-    let mut play = Play::new();
-    assert_eq!(play.plan().outcome.reason(), "Idle");
-    play.release(1);
-    let plan = play.plan();
-    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    let mut story = Play::new();
+    assert_eq!(story.plan().outcome.reason(), "Idle");
+    story.release(1);
+    let plan = story.plan();
+    assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(
         (plan.outcome.reason(), plan.available),
         ("Progressing", false)
     );
-    play.report("dev", "dev", Step::Succeeded, None);
-    let plan = play.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    let plan = story.plan();
     assert_eq!(plan.live, "dev=r1");
     assert!(plan.available);
-    assert_eq!(play.orders().len(), 3, "both prod targets at once");
-    play.report("prod", "prod-a", Step::Succeeded, None);
-    assert_eq!(play.plan().outcome.reason(), "Progressing");
-    play.report("prod", "prod-b", Step::Succeeded, None);
-    let plan = play.plan();
+    assert_eq!(story.orders().len(), 3, "both prod targets at once");
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    assert_eq!(story.plan().outcome.reason(), "Progressing");
+    story.report("prod", "prod-b", Step::Succeeded, None);
+    let plan = story.plan();
     assert_eq!(plan.live, "dev=r1 prod=r1");
     assert_eq!(plan.outcome.reason(), "Delivered");
 }
 
 #[test]
 fn a_failure_in_dev_never_reaches_prod() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
-    let plan = play.plan();
-    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
+    let plan = story.plan();
+    assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), "RolledBack");
     assert_eq!(
         plan.outcome.message(),
         "dev: r1 was taken back, nothing serves: check smoke failed"
     );
-    play.release(2);
-    play.plan();
+    story.release(2);
+    story.plan();
     assert_eq!(
-        play.orders(),
+        story.orders(),
         orders(&[("dev/dev", "r2 Deliver 1")]),
         "a newer one may try"
     );
@@ -191,37 +191,37 @@ fn a_failure_in_dev_never_reaches_prod() {
 
 #[test]
 fn one_failing_target_takes_its_stage_back() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.report("dev", "dev", Step::Succeeded, None);
-    play.plan();
-    play.report("prod", "prod-a", Step::Succeeded, None);
-    play.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
-    let plan = play.plan();
-    assert_eq!(play.orders()["prod/prod-a"], "r1 Restore 1");
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    story.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    let plan = story.plan();
+    assert_eq!(story.orders()["prod/prod-a"], "r1 Restore 1");
     assert_eq!(
-        play.orders()["prod/prod-b"],
+        story.orders()["prod/prod-b"],
         "r1 Deliver 1",
         "it went back by itself"
     );
     assert_eq!(plan.outcome.reason(), "RollingBack");
     assert!(
-        play.overview.releases[0]
+        story.overview.releases[0]
             .outcomes
             .iter()
             .all(|outcome| outcome.stage == "dev"),
         "not over yet"
     );
-    play.report("prod", "prod-a", Step::RolledBack, Some(FOLLOWED));
-    let plan = play.plan();
+    story.report("prod", "prod-a", Step::RolledBack, Some(FOLLOWED));
+    let plan = story.plan();
     assert_eq!(plan.outcome.reason(), "RolledBack");
     assert!(
         plan.outcome.message().contains("prod-b/eu-west-1: alarm"),
         "{}",
         plan.outcome.message()
     );
-    let outcome = play.overview.releases[0]
+    let outcome = story.overview.releases[0]
         .outcomes
         .iter()
         .find(|outcome| outcome.stage == "prod");
@@ -233,23 +233,23 @@ fn one_failing_target_takes_its_stage_back() {
 
 #[test]
 fn a_stage_that_moves_is_not_given_another_release() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.report("dev", "dev", Step::Prepare, None);
-    play.release(2);
-    play.release(3);
-    play.plan();
-    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
-    play.report("dev", "dev", Step::Succeeded, None);
-    play.plan();
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Prepare, None);
+    story.release(2);
+    story.release(3);
+    story.plan();
+    assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
     assert_eq!(
-        play.orders()["dev/dev"],
+        story.orders()["dev/dev"],
         "r3 Deliver 1",
         "the newest, not the next"
     );
     assert_eq!(
-        play.orders()["prod/prod-a"],
+        story.orders()["prod/prod-a"],
         "r1 Deliver 1",
         "stages may carry different Releases"
     );
@@ -257,36 +257,36 @@ fn a_stage_that_moves_is_not_given_another_release() {
 
 #[test]
 fn an_order_that_nobody_began_gives_way_to_a_newer_release() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    let stuck = play.target("dev", &place("dev"));
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    let stuck = story.target("dev", &place("dev"));
     stuck.stalled = Some(("AccountNotFound".into(), "There is no Account dev".into()));
-    let plan = play.plan();
+    let plan = story.plan();
     assert_eq!(
         (plan.outcome.reason(), plan.outcome.message()),
         ("TargetStalled", "dev: There is no Account dev")
     );
-    play.release(2);
-    play.plan();
-    assert_eq!(play.orders()["dev/dev"], "r2 Deliver 1");
+    story.release(2);
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 1");
 }
 
 #[test]
 fn a_retry_is_another_attempt_of_what_failed() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
-    play.plan();
-    play.overview.retry = true;
-    play.plan();
-    assert_eq!(play.orders()["dev/dev"], "r1 Deliver 2");
-    play.report("dev", "dev", Step::Succeeded, None);
-    let plan = play.plan();
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
+    story.plan();
+    story.overview.retry = true;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r1 Deliver 2");
+    story.report("dev", "dev", Step::Succeeded, None);
+    let plan = story.plan();
     assert_eq!(plan.live, "dev=r1");
     assert_eq!(
-        play.orders()["prod/prod-a"],
+        story.orders()["prod/prod-a"],
         "r1 Deliver 1",
         "the second attempt's success counts"
     );
@@ -294,40 +294,40 @@ fn a_retry_is_another_attempt_of_what_failed() {
 
 #[test]
 fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.report("dev", "dev", Step::RollbackFailed, Some("denied"));
-    let plan = play.plan();
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::RollbackFailed, Some("denied"));
+    let plan = story.plan();
     assert_eq!(
         (plan.outcome.reason(), plan.available),
         ("RollbackFailed", false)
     );
-    play.release(2);
-    play.plan();
+    story.release(2);
+    story.plan();
     assert_eq!(
-        play.orders()["dev/dev"],
+        story.orders()["dev/dev"],
         "r1 Deliver 1",
         "nothing is built on what could not be put back"
     );
-    play.overview.retry = true;
-    play.plan();
-    assert_eq!(play.orders()["dev/dev"], "r1 Restore 2");
+    story.overview.retry = true;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r1 Restore 2");
 }
 
 #[test]
 fn nothing_new_starts_while_suspended_but_what_moves_ends() {
-    let mut play = Play::new();
-    play.release(1);
-    play.plan();
-    play.overview.suspended = true;
-    play.release(2);
-    play.report("dev", "dev", Step::Succeeded, None);
-    let plan = play.plan();
-    assert_eq!(play.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.overview.suspended = true;
+    story.release(2);
+    story.report("dev", "dev", Step::Succeeded, None);
+    let plan = story.plan();
+    assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), "Suspended");
-    play.overview.suspended = false;
-    play.plan();
-    assert_eq!(play.orders()["dev/dev"], "r2 Deliver 1");
-    assert_eq!(play.orders()["prod/prod-a"], "r1 Deliver 1");
+    story.overview.suspended = false;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 1");
+    assert_eq!(story.orders()["prod/prod-a"], "r1 Deliver 1");
 }

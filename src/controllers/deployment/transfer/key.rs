@@ -16,7 +16,7 @@ const LONGEST_NAME: usize = 128;
 /// The connection is a part of it, so that nobody is handed what only somebody else's token may read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TransferKey {
-    /// The uid of the GitLabConnection.
+    /// The uid of the `GitLabConnection`.
     pub connection: String,
     /// The GitLab, by [`instance_name`].
     pub instance: String,

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
 use std::{collections::BTreeMap, io::Write as _};
 
 use async_trait::async_trait;

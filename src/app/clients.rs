@@ -1,0 +1,45 @@
+//! Three ways to the API server, because three things are expected of it.
+
+use std::time::Duration;
+
+use kube::{Client, Config};
+
+use super::AppError;
+
+/// Longer than any answer takes; shorter than what the leader election counts on for any call.
+const CALL: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Clients of the cluster's API server, none of which retries by itself: whoever calls knows best
+/// whether and when.
+pub struct Clients {
+    /// For reads and writes.
+    pub calls: Client,
+    /// For watches, which are silent for minutes.
+    pub watches: Client,
+    /// For the Lease: a connection of its own, so that nothing else is in the way.
+    pub leases: Client,
+}
+
+impl Clients {
+    /// From `KUBECONFIG` or from the pod.
+    pub async fn infer() -> Result<Self, AppError> {
+        let mut patient = Config::infer()
+            .await
+            .map_err(|error| AppError::Cluster(Box::new(error)))?;
+        patient.default_retry = false;
+        patient.connect_timeout = Some(CONNECT);
+        let mut brisk = patient.clone();
+        brisk.read_timeout = Some(CALL);
+        brisk.write_timeout = Some(CALL);
+        // Else it would count from when a pooled connection fell idle.
+        brisk.reset_reader_on_write = true;
+        let client =
+            |config| Client::try_from(config).map_err(|error| AppError::Cluster(Box::new(error)));
+        Ok(Self {
+            watches: client(patient)?,
+            calls: client(brisk.clone())?,
+            leases: client(brisk)?,
+        })
+    }
+}

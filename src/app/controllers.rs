@@ -1,0 +1,163 @@
+//! Which controllers run, and what wakes each besides its own objects.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::Stream;
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        Controller,
+        reflector::{ObjectRef, Store},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::watches::Feeds;
+use crate::{
+    api::v1alpha1::{Account, Deployment, Release, Target},
+    controllers::{
+        account::AccountController,
+        connection::ConnectionController,
+        context::Context,
+        deployment::{DeploymentController, transfer::Transfers},
+        runtime::{Ended, run},
+        target::TargetController,
+    },
+};
+
+/// Starts every controller as a task that ends after `stop`, once its reconciles have ended.
+pub fn start(
+    context: &Arc<Context>,
+    feeds: &Feeds,
+    transfers: &Arc<Transfers>,
+    woken: impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
+    stop: &CancellationToken,
+) -> JoinSet<&'static str> {
+    let mut tasks = Tasks {
+        context,
+        stop,
+        running: JoinSet::new(),
+    };
+    let connections = Arc::new(ConnectionController::new(Arc::clone(context)));
+    tasks.start("connection", feeds.connections.controller(), move |one| {
+        let this = Arc::clone(&connections);
+        async move { this.reconcile(one).await }
+    });
+    let accounts = Arc::new(AccountController::new(Arc::clone(context)));
+    tasks.start("account", account_wakes(feeds), move |one| {
+        let this = Arc::clone(&accounts);
+        async move { this.reconcile(one).await }
+    });
+    let deployments = DeploymentController::new(Arc::clone(context), Arc::clone(transfers));
+    let deployments = Arc::new(deployments);
+    let woken = deployment_wakes(feeds).reconcile_on(woken);
+    tasks.start("deployment", woken, move |one| {
+        let this = Arc::clone(&deployments);
+        async move { this.reconcile(one).await }
+    });
+    let targets = Arc::new(TargetController::new(Arc::clone(context)));
+    tasks.start("target", target_wakes(feeds), move |one| {
+        let this = Arc::clone(&targets);
+        async move { this.reconcile(one).await }
+    });
+    tasks.running
+}
+
+struct Tasks<'a> {
+    context: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+    running: JoinSet<&'static str>,
+}
+
+impl Tasks<'_> {
+    fn start<K, F, R, E>(&mut self, name: &'static str, controller: Controller<K>, reconcile: F)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        F: Fn(Arc<K>) -> R + Send + Sync + 'static,
+        R: Future<Output = E> + Send + 'static,
+        E: Into<Ended> + 'static,
+    {
+        let controller = run(
+            name,
+            controller,
+            Arc::clone(self.context),
+            self.stop.clone(),
+            reconcile,
+        );
+        self.running.spawn(async move {
+            controller.await;
+            name
+        });
+    }
+}
+
+/// An Account is looked at again when one changes that its credentials go through.
+fn account_wakes(feeds: &Feeds) -> Controller<Account> {
+    let accounts = feeds.accounts.store();
+    feeds.accounts.controller().watches_shared_stream(
+        feeds.accounts.changed(),
+        move |changed: Arc<Account>| {
+            let via = changed.name_any();
+            such(&accounts, |one| {
+                let role = one.spec.credentials.assume_role.as_ref();
+                role.and_then(|role| role.via.as_ref()) == Some(&via)
+            })
+        },
+    )
+}
+
+/// A Deployment follows its Releases and Targets, and its connection.
+fn deployment_wakes(feeds: &Feeds) -> Controller<Deployment> {
+    let deployments = feeds.deployments.store();
+    feeds
+        .deployments
+        .controller()
+        .owns_shared_stream(feeds.releases.touched())
+        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
+            let deployment = ObjectRef::new(&target.spec.deployment);
+            [deployment.within(&target.namespace().unwrap_or_default())]
+        })
+        .watches_shared_stream(feeds.connections.touched(), move |connection| {
+            such(&deployments, |one| {
+                one.namespace() == connection.namespace()
+                    && one.spec.source.connection == connection.name_any()
+            })
+        })
+}
+
+/// A Target follows the Release it is to carry out, its Account and its namespace's labels.
+fn target_wakes(feeds: &Feeds) -> Controller<Target> {
+    let targets = || feeds.targets.store();
+    let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
+    feeds
+        .targets
+        .controller()
+        .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
+            such(&of_release, |one| {
+                one.namespace() == release.namespace()
+                    && one.spec.run.as_ref().map(|run| &run.release.name)
+                        == release.metadata.name.as_ref()
+            })
+        })
+        .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
+            such(&of_account, |one| one.spec.account == account.name_any())
+        })
+        .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
+            such(&of_namespace, |one| {
+                one.metadata.namespace == namespace.metadata.name
+            })
+        })
+}
+
+fn such<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let objects = store.state_filter(wanted);
+    objects
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}

@@ -1,0 +1,349 @@
+//! Puts everything together, runs it, and takes it down in order.
+//!
+//! # Expected flow
+//! *serve HTTP → watch → caches filled → elected → controllers → told to stop → drained → Lease
+//! released*. A standby stays before "elected" with its caches filled.
+//!
+//! # Guarantees
+//! - The Lease is released only once no reconcile runs any more; if one does not end in time, the
+//!   Lease is left to run out.
+//! - Losing the Lease ends the process with an error; the fence is closed before anything else
+//!   happens.
+
+mod clients;
+mod controllers;
+mod watches;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::{clients::Clients, watches::Feeds};
+use crate::{
+    adapters::{aws::AwsCloud, gitlab::GitLabClients, kubernetes::KubeSecrets},
+    cli::Run,
+    controllers::{
+        context::{Context, Settings},
+        deployment::transfer::Transfers,
+        events::{self, Events},
+        malformed::{self, Isolation},
+    },
+    fence::Fence,
+    http::{self, Readiness},
+    leader::{Elector, Lost, Phase},
+    metrics::Metrics,
+    ports::{CallError, cloud::Cloud, gitlab::GitLabs, secrets::Secrets},
+};
+
+/// How long the last Events may take to be written.
+const LAST_NEWS: Duration = Duration::from_secs(2);
+/// How soon to ask the API server again at start.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Why the process can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The port is taken or not allowed.
+    #[error("can't listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No way to the cluster.
+    #[error(
+        "no way to a cluster's API server: {0}; run in a pod with a ServiceAccount, or set KUBECONFIG"
+    )]
+    Cluster(Box<dyn std::error::Error + Send + Sync>),
+    /// The client for AWS can't be made.
+    #[error(transparent)]
+    Adapters(#[from] CallError),
+    /// Signals can't be heard.
+    #[error("can't listen for signals: {0}")]
+    Signals(io::Error),
+    /// The Lease is no longer ours.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// A part of the process ended that never should.
+    #[error("{0} ended without being told to: please report this")]
+    Ended(&'static str),
+}
+
+/// Runs the controller until it is told to stop or loses the Lease.
+pub async fn run(options: Run) -> Result<(), AppError> {
+    let stop = told_to_stop()?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|source| AppError::Listen {
+            address: options.listen,
+            source,
+        })?;
+    let metrics = Arc::new(Metrics::new());
+    let readiness = Readiness::default();
+    let serving = CancellationToken::new();
+    let answering = http::serve(
+        listener,
+        Arc::clone(&metrics),
+        readiness.clone(),
+        serving.clone(),
+    );
+    let server = tokio::spawn(answering);
+    info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, "started");
+
+    let ended = Process::start(&options, &metrics, &stop).await;
+    let ended = match ended {
+        Ok(Some(process)) => process.live(&options, &readiness, stop).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    readiness.stopping();
+    serving.cancel();
+    if let Ok(Err(error)) = server.await {
+        warn!(%error, "the HTTP server failed");
+    }
+    if let Err(error) = &ended {
+        error!(%error, "ends");
+    } else {
+        info!("ends");
+    }
+    ended
+}
+
+/// Everything that runs, before there is a leader.
+struct Process {
+    clients: Clients,
+    context: Arc<Context>,
+    feeds: Feeds,
+    /// Watches, and what tells of unreadable objects: they end with the process.
+    background: JoinSet<&'static str>,
+    events: JoinHandle<()>,
+}
+
+impl Process {
+    /// `None` if the process was told to stop meanwhile.
+    async fn start(
+        options: &Run,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, AppError> {
+        let clients = Clients::infer().await?;
+        let cluster_id = tokio::select! {
+            cluster_id = cluster_id(&clients.calls) => cluster_id,
+            () = stop.cancelled() => return Ok(None),
+        };
+        let fence = if options.election.leader_elect {
+            Fence::closed()
+        } else {
+            Fence::open()
+        };
+        let mut background = JoinSet::new();
+        let (events, news) = Events::channel(Arc::clone(metrics));
+        let (isolation, unreadable) = Isolation::channel(Arc::clone(metrics));
+        let feeds = Feeds::start(&clients.watches, &isolation, metrics, &mut background);
+        let report = malformed::report(
+            clients.calls.clone(),
+            events.clone(),
+            fence.clone(),
+            unreadable,
+        );
+        background.spawn(async move {
+            report.await;
+            "the report of malformed objects"
+        });
+        let (cloud, gitlabs) = adapters(options, &clients, &feeds).await?;
+        let writing = events::write(
+            clients.calls.clone(),
+            options.pod_name.clone(),
+            Arc::clone(metrics),
+            news,
+        );
+        let context = Arc::new(Context {
+            client: clients.calls.clone(),
+            cloud,
+            gitlabs,
+            events,
+            metrics: Arc::clone(metrics),
+            stores: feeds.stores(),
+            settings: Settings {
+                hub: options.hub(),
+                namespace: options.namespace.clone(),
+                cluster_id,
+                max_artifact_size: options.max_artifact_size,
+            },
+            fence,
+        });
+        Ok(Some(Self {
+            clients,
+            context,
+            feeds,
+            background,
+            events: tokio::spawn(writing),
+        }))
+    }
+
+    /// Stands by, leads, and ends in order.
+    async fn live(
+        mut self,
+        options: &Run,
+        readiness: &Readiness,
+        stop: CancellationToken,
+    ) -> Result<(), AppError> {
+        tokio::select! {
+            () = self.feeds.filled() => info!("caches filled"),
+            Some(part) = self.background.join_next() => return Err(ended_early(part)),
+            () = stop.cancelled() => return Ok(()),
+        }
+        readiness.ready();
+        let finish = CancellationToken::new();
+        let (mut election, mut phase) = self.stand(options, &finish);
+        let led = tokio::select! {
+            _ = phase.wait_for(|phase| *phase == Phase::Leading) => true,
+            lost = &mut election => return lost.unwrap_or(Err(AppError::Ended("the election"))),
+            Some(part) = self.background.join_next() => return Err(ended_early(part)),
+            () = stop.cancelled() => false,
+        };
+        let mut drained = true;
+        let mut ended = Ok(());
+        if led {
+            self.context.metrics.leading(true);
+            let (transfers, woken) = Transfers::new(options.max_transfers.into());
+            let working = CancellationToken::new();
+            let mut controllers =
+                controllers::start(&self.context, &self.feeds, &transfers, woken, &working);
+            ended = tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                lost = &mut election => lost.unwrap_or(Err(AppError::Ended("the election"))),
+                Some(part) = self.background.join_next() => Err(ended_early(part)),
+                Some(part) = controllers.join_next() => Err(ended_early(part)),
+            };
+            self.context.metrics.leading(false);
+            readiness.stopping();
+            info!("stopping: no new reconciles; those that run come to their end");
+            working.cancel();
+            drained =
+                ended.is_ok() && drain(controllers, &transfers, options.shutdown_timeout).await;
+        }
+        if drained && ended.is_ok() {
+            finish.cancel();
+            ended = election
+                .await
+                .unwrap_or(Err(AppError::Ended("the election")));
+        } else {
+            warn!("the Lease is left to run out, because not everything has ended");
+            election.abort();
+        }
+        self.background.shutdown().await;
+        drop((self.context, self.feeds));
+        if timeout(LAST_NEWS, self.events).await.is_err() {
+            warn!("some Events were not written");
+        }
+        ended
+    }
+
+    /// Takes part in the election, where there is one. The task ends when `finish` is cancelled, or
+    /// the Lease is lost.
+    fn stand(
+        &self,
+        options: &Run,
+        finish: &CancellationToken,
+    ) -> (JoinHandle<Result<(), AppError>>, watch::Receiver<Phase>) {
+        let finish = finish.clone();
+        let Some(lease) = options.lease() else {
+            let (phase, phases) = watch::channel(Phase::Leading);
+            let task = tokio::spawn(async move {
+                finish.cancelled().await;
+                drop(phase);
+                Ok(())
+            });
+            return (task, phases);
+        };
+        let api = Api::namespaced(self.clients.leases.clone(), &options.namespace);
+        let (elector, phases) = Elector::new(api, lease, self.context.fence.clone());
+        let task = tokio::spawn(async move { elector.run(finish).await.map_err(AppError::from) });
+        (task, phases)
+    }
+}
+
+/// The ways to the outside.
+async fn adapters(
+    options: &Run,
+    clients: &Clients,
+    feeds: &Feeds,
+) -> Result<(Arc<dyn Cloud>, Arc<dyn GitLabs>), AppError> {
+    let secrets: Arc<dyn Secrets> = Arc::new(KubeSecrets::new(
+        clients.calls.clone(),
+        &options.namespace,
+        &options.service_account,
+    ));
+    let directory = Arc::new(watches::Directory(feeds.accounts.store()));
+    let cloud = AwsCloud::new(Arc::clone(&secrets), directory, &options.namespace).await?;
+    Ok((Arc::new(cloud), Arc::new(GitLabClients::new(secrets))))
+}
+
+/// Waits for what runs to end. Whether it did.
+async fn drain(
+    mut controllers: JoinSet<&'static str>,
+    transfers: &Transfers,
+    limit: Duration,
+) -> bool {
+    let end = async {
+        while controllers.join_next().await.is_some() {}
+        transfers.shutdown().await;
+    };
+    let drained = timeout(limit, end).await.is_ok();
+    if !drained {
+        warn!(?limit, "some reconciles did not end in time");
+    }
+    drained
+}
+
+fn ended_early(part: Result<&'static str, JoinError>) -> AppError {
+    AppError::Ended(part.unwrap_or("a part of the process that panicked"))
+}
+
+/// The uid of kube-system, asked for until the API server answers.
+async fn cluster_id(client: &Client) -> String {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    loop {
+        match namespaces.get("kube-system").await {
+            Ok(namespace) => {
+                if let Some(uid) = namespace.metadata.uid {
+                    return uid;
+                }
+                warn!("the namespace kube-system has no uid");
+            }
+            Err(error) => {
+                warn!(%error, "the namespace kube-system, whose uid names this cluster, can't be read");
+            }
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+fn told_to_stop() -> Result<CancellationToken, AppError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("told to stop");
+        told.cancel();
+    });
+    Ok(stop)
+}

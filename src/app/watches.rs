@@ -1,0 +1,207 @@
+//! What is watched: one watch per kind, for the caches and for whoever follows the changes.
+
+use std::{fmt::Debug, future::ready, sync::Arc};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{ObjectRef, Store},
+        watcher::{self, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::{
+    api::v1alpha1::{
+        Account, Deployment, GitLabConnection, Release, Target,
+        condition::{READY, STALLED},
+    },
+    controllers::{
+        context::Stores,
+        feed::{Feed, feed},
+        malformed::Isolation,
+    },
+    domain::outcome::is_true,
+    metrics::{Metrics, ObjectCounts},
+    ports::cloud::AccountDirectory,
+};
+
+/// Every kind that is watched.
+pub struct Feeds {
+    pub accounts: Feed<Account>,
+    pub namespaces: Feed<PartialObjectMeta<Namespace>>,
+    pub connections: Feed<GitLabConnection>,
+    pub deployments: Feed<Deployment>,
+    pub releases: Feed<Release>,
+    pub targets: Feed<Target>,
+}
+
+impl Feeds {
+    /// Starts the watches as tasks that end with `tasks`.
+    pub fn start(
+        client: &Client,
+        isolation: &Isolation,
+        metrics: &Metrics,
+        tasks: &mut JoinSet<&'static str>,
+    ) -> Self {
+        let mut watches = Watches {
+            client,
+            isolation,
+            metrics,
+            tasks,
+        };
+        Self {
+            accounts: watches.start("Account", |one: &Account| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
+            connections: watches.start("GitLabConnection", |one: &GitLabConnection| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
+            deployments: watches.start("Deployment", |one: &Deployment| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
+            releases: watches.start("Release", |one: &Release| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
+            targets: watches.start("Target", |one: &Target| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
+            namespaces: namespaces(client, tasks),
+        }
+    }
+
+    /// Waits until every cache has been filled once.
+    pub async fn filled(&self) {
+        let stores = self.stores();
+        // A store whose watch ended is never filled; but that ends the process anyway.
+        let _ = tokio::join!(
+            stores.accounts.wait_until_ready(),
+            stores.namespaces.wait_until_ready(),
+            stores.connections.wait_until_ready(),
+            stores.deployments.wait_until_ready(),
+            stores.releases.wait_until_ready(),
+            stores.targets.wait_until_ready(),
+        );
+    }
+
+    /// The caches.
+    pub fn stores(&self) -> Stores {
+        Stores {
+            accounts: self.accounts.store(),
+            namespaces: self.namespaces.store(),
+            connections: self.connections.store(),
+            deployments: self.deployments.store(),
+            releases: self.releases.store(),
+            targets: self.targets.store(),
+        }
+    }
+}
+
+struct Watches<'a> {
+    client: &'a Client,
+    isolation: &'a Isolation,
+    metrics: &'a Metrics,
+    tasks: &'a mut JoinSet<&'static str>,
+}
+
+impl Watches<'_> {
+    fn start<K>(
+        &mut self,
+        kind: &'static str,
+        conditions: impl Fn(&K) -> Option<&[Condition]> + Send + Sync + 'static,
+    ) -> Feed<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let (feed, source) = feed::<K>();
+        let store = feed.store();
+        self.metrics.count_objects(kind, move || {
+            count(&store, |one| conditions(one).unwrap_or_default())
+        });
+        let isolate = self.isolation.of::<K>(kind);
+        let stream = watch(Api::all(self.client.clone()));
+        self.tasks.spawn(async move {
+            source.fill_guarded(stream, isolate).await;
+            "a watch"
+        });
+        feed
+    }
+}
+
+/// Namespaces by their labels only.
+fn namespaces(
+    client: &Client,
+    tasks: &mut JoinSet<&'static str>,
+) -> Feed<PartialObjectMeta<Namespace>> {
+    let (feed, source) = feed();
+    let stream =
+        watch(Api::<PartialObjectMeta<Namespace>>::all(client.clone())).modify(|namespace| {
+            namespace.managed_fields_mut().clear();
+            namespace.annotations_mut().clear();
+        });
+    tasks.spawn(async move {
+        source.fill(stream).await;
+        "the watch of namespaces"
+    });
+    feed
+}
+
+/// A watch that goes on through every failure. It begins as one stream, which spares the server and
+/// us a list in memory, and falls back to a list where the server does not offer that.
+fn watch<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let listed = watcher(api.clone(), watcher::Config::default());
+    watcher(api, watcher::Config::default().streaming_lists())
+        .take_while(|event| ready(!event.as_ref().is_err_and(refuses_to_stream)))
+        .chain(listed)
+        .default_backoff()
+}
+
+fn refuses_to_stream(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return false;
+    };
+    let refused = status.code == 422 || status.code == 400;
+    if refused {
+        warn!(reason = %status.message, "the API server does not stream lists; listing instead");
+    }
+    refused
+}
+
+fn count<K: Resource<DynamicType = ()> + Clone + 'static>(
+    store: &Store<K>,
+    conditions: impl Fn(&K) -> &[Condition],
+) -> ObjectCounts {
+    let mut counts = ObjectCounts::default();
+    for object in store.state() {
+        let conditions = conditions(&object);
+        if is_true(conditions, STALLED) {
+            counts.stalled += 1;
+        } else if is_true(conditions, READY) {
+            counts.ready += 1;
+        } else {
+            counts.moving += 1;
+        }
+    }
+    counts
+}
+
+/// The cached Accounts, for credentials that go through another Account.
+pub struct Directory(pub Store<Account>);
+
+impl AccountDirectory for Directory {
+    fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.0.get(&ObjectRef::new(name))
+    }
+}

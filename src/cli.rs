@@ -1,0 +1,212 @@
+//! The command line. Every flag has an environment variable, for charts and for people.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::SignedDuration;
+
+use crate::{
+    controllers::{context::Hub, deployment::transfer},
+    leader,
+    telemetry::LogFormat,
+};
+
+/// Delivers what a GitLab pipeline built into AWS.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller.
+    Run(Box<Run>),
+    /// Write the resource definitions as YAML.
+    Crds {
+        /// One file each into this directory, which must exist; else all to standard output.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// How the controller is run.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Name of the Account that keeps the artifacts; without one, the first target of each
+    /// Deployment's first stage does.
+    #[arg(long, env = "SLUICE_HUB_ACCOUNT", requires = "hub_region", value_parser = not_empty)]
+    pub hub_account: Option<String>,
+    /// The hub's region, one of its Account's.
+    #[arg(long, env = "SLUICE_HUB_REGION", requires = "hub_account", value_parser = not_empty)]
+    pub hub_region: Option<String>,
+    /// Refuse artifacts that are larger, in bytes.
+    #[arg(long, env = "SLUICE_MAX_ARTIFACT_SIZE", default_value_t = transfer::DEFAULT_LIMIT)]
+    pub max_artifact_size: u64,
+    /// How many artifacts are fetched at a time.
+    #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub max_transfers: u16,
+
+    /// Where /healthz, /readyz and /metrics answer.
+    #[arg(long, env = "SLUICE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// What log lines look like.
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// A level, or directives such as info,sluice=debug.
+    #[arg(long, env = "SLUICE_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How many threads do the work.
+    #[arg(long, env = "SLUICE_WORKER_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub worker_threads: u16,
+    /// How long running reconciles may take to end when the process is told to stop.
+    #[arg(long, env = "SLUICE_SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+
+    /// The controller's namespace.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "sluice-system")]
+    pub namespace: String,
+    /// Name of the pod.
+    #[arg(long, env = "POD_NAME", default_value = "sluice")]
+    pub pod_name: String,
+    /// Uid of the pod: a container that is restarted in the same pod takes its Lease up again.
+    #[arg(long, env = "POD_UID")]
+    pub pod_uid: Option<String>,
+    /// The controller's ServiceAccount.
+    #[arg(long, env = "SERVICE_ACCOUNT", default_value = "sluice")]
+    pub service_account: String,
+
+    /// How one of several processes leads.
+    #[command(flatten)]
+    pub election: Election,
+}
+
+/// How one of several processes leads.
+#[derive(Clone, Debug, Args)]
+pub struct Election {
+    /// Whether only the holder of a Lease works. Without it, run no second process.
+    #[arg(long, env = "SLUICE_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
+    pub leader_elect: bool,
+    /// Name of the Lease.
+    #[arg(long, env = "SLUICE_LEASE_NAME", default_value = "sluice")]
+    pub lease_name: String,
+    /// How long the Lease holds without being renewed, from 3s, in whole seconds.
+    #[arg(long, env = "SLUICE_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub lease_duration: Duration,
+    /// How often it is renewed; a third of its duration where this is left out.
+    #[arg(long, env = "SLUICE_LEASE_RENEW_INTERVAL", value_parser = duration)]
+    pub lease_renew_interval: Option<Duration>,
+    /// How soon to try again for it; an eighth of its duration where this is left out.
+    #[arg(long, env = "SLUICE_LEASE_RETRY_INTERVAL", value_parser = duration)]
+    pub lease_retry_interval: Option<Duration>,
+    /// How long to hold still after taking a Lease that ran out: until the calls of the one that
+    /// held it have timed out.
+    #[arg(long, env = "SLUICE_TAKEOVER_DELAY", default_value = "16s", value_parser = duration)]
+    pub takeover_delay: Duration,
+}
+
+impl Run {
+    /// Where artifacts are kept.
+    pub fn hub(&self) -> Option<Hub> {
+        Some(Hub {
+            account: self.hub_account.clone()?,
+            region: self.hub_region.clone()?,
+        })
+    }
+
+    /// How the Lease is held; `None` where there is no election.
+    pub fn lease(&self) -> Option<leader::Settings> {
+        let election = &self.election;
+        let duration = election.lease_duration;
+        let unique = self
+            .pod_uid
+            .clone()
+            .unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
+        election.leader_elect.then(|| leader::Settings {
+            name: election.lease_name.clone(),
+            identity: format!("{}_{unique}", self.pod_name),
+            duration,
+            renew: election.lease_renew_interval.unwrap_or(duration / 3),
+            retry: election.lease_retry_interval.unwrap_or(duration / 8),
+            takeover_delay: election.takeover_delay,
+        })
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must not be empty: leave it out instead".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A duration such as `15s` or `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: SignedDuration = text
+        .parse()
+        .map_err(|error| format!("{error}: write it as 15s or 1m30s"))?;
+    Duration::try_from(signed).map_err(|_| "must not be negative".to_owned())
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration < Duration::from_secs(3) || duration.subsec_nanos() != 0 {
+        return Err("must be whole seconds, at least 3s".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+        let arguments = ["sluice", "run"].iter().chain(arguments);
+        Cli::try_parse_from(arguments).map(|cli| match cli.command {
+            Command::Run(run) => *run,
+            Command::Crds { .. } => unreachable!("asked for run"),
+        })
+    }
+
+    #[test]
+    fn the_commands_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hub_needs_both_parts() {
+        assert!(run(&["--hub-account=hub"]).is_err());
+        let run = run(&["--hub-account=hub", "--hub-region=eu-west-1"]).unwrap();
+        assert_eq!(run.hub().unwrap().region, "eu-west-1");
+    }
+
+    #[test]
+    fn the_intervals_follow_the_lease() {
+        let lease = run(&["--lease-duration=3s"]).unwrap().lease().unwrap();
+        assert_eq!(lease.renew, Duration::from_secs(1));
+        assert!(lease.retry < lease.renew);
+        assert!(run(&["--leader-elect=false"]).unwrap().lease().is_none());
+    }
+
+    #[test]
+    fn a_lease_that_kubernetes_cannot_say_is_refused() {
+        for wrong in ["1500ms", "1s", "soon", "-15s"] {
+            assert!(
+                run(&[&format!("--lease-duration={wrong}")]).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_keeps_its_identity_and_a_process_without_one_gets_its_own() {
+        let identity = |arguments: &[&str]| run(arguments).unwrap().lease().unwrap().identity;
+        let pod = ["--pod-name=sluice-0", "--pod-uid=7"];
+        assert_eq!(identity(&pod), "sluice-0_7");
+        assert_ne!(identity(&["--pod-name=a"]), identity(&["--pod-name=a"]));
+    }
+}

@@ -1,0 +1,206 @@
+//! What GitLab's answers mean for a connection: pure.
+
+use jiff::{ToSpan as _, civil::Date};
+use kube::ResourceExt as _;
+
+use crate::{
+    api::v1alpha1::{GitLabConnection, GitLabConnectionStatus},
+    controllers::report::{Found, TOKEN_EXPIRES},
+    domain::{
+        outcome::{Outcome, shorten},
+        pipeline::Standing,
+    },
+    ports::{CallError, CallErrorKind},
+};
+
+/// Either is enough to read; `granular` says that the token has permissions of its own, of which
+/// only a read can tell whether they suffice.
+const ENOUGH: [&str; 3] = ["read_api", "api", "granular"];
+/// How long before its end a token is warned of.
+const WARN_DAYS: i32 = 14;
+
+/// The status and the ending.
+pub fn judge(
+    connection: &GitLabConnection,
+    standing: Result<Standing, CallError>,
+    today: Date,
+) -> Found<GitLabConnectionStatus> {
+    let mut status = connection.status.clone().unwrap_or_default();
+    let outcome = match standing {
+        Err(error) => failed(connection, error),
+        Ok(standing) => {
+            let outcome = good_for(connection, &standing, today);
+            status.version = Some(shorten(&standing.version, 64));
+            status.user = Some(shorten(&standing.user, 255));
+            status.token_expires_at = standing.expires_at.map(|date| date.to_string());
+            status.scopes = standing.scopes;
+            outcome
+        }
+    };
+    Found { status, outcome }
+}
+
+fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> Outcome {
+    let Standing {
+        version,
+        user,
+        scopes,
+        expires_at,
+    } = standing;
+    if !scopes.iter().any(|scope| ENOUGH.contains(&scope.as_str())) {
+        let has = if scopes.is_empty() {
+            "no scopes".to_owned()
+        } else {
+            format!("only {}", scopes.join(", "))
+        };
+        return Outcome::stalled(
+            "ScopeMissing",
+            format!(
+                "the token of {user} has {has} but needs read_api; {}",
+                way_out(connection)
+            ),
+        );
+    }
+    let Some(end) = expires_at else {
+        return Outcome::Done {
+            reason: "Verified",
+            message: format!("GitLab {version} as {user}; the token does not expire"),
+        };
+    };
+    if *end <= today {
+        return Outcome::stalled(
+            "TokenExpired",
+            format!(
+                "the token of {user} expired on {end}; {}",
+                way_out(connection)
+            ),
+        );
+    }
+    if today.saturating_add(WARN_DAYS.days()) >= *end {
+        let days = today.until(*end).map_or(0, |span| span.get_days());
+        let left = match days {
+            1 => "tomorrow".to_owned(),
+            days => format!("in {days} days"),
+        };
+        return Outcome::Done {
+            reason: TOKEN_EXPIRES,
+            message: format!(
+                "GitLab {version} as {user}; the token expires {left}, on {end}: {}",
+                way_out(connection)
+            ),
+        };
+    }
+    Outcome::Done {
+        reason: "Verified",
+        message: format!("GitLab {version} as {user}; the token expires on {end}"),
+    }
+}
+
+/// A failure, with the way out where a new token is one.
+fn failed(connection: &GitLabConnection, error: CallError) -> Outcome {
+    let token = matches!(
+        error.kind,
+        CallErrorKind::Unauthenticated | CallErrorKind::Denied
+    );
+    match Outcome::from(error) {
+        Outcome::Stalled { reason, message } if token => {
+            Outcome::stalled(reason, format!("{message}; {}", way_out(connection)))
+        }
+        other => other,
+    }
+}
+
+fn way_out(connection: &GitLabConnection) -> String {
+    let secret = &connection.spec.token_secret_ref;
+    format!(
+        "put a new token with the scope read_api into Secret {}/{}, key {}",
+        connection.namespace().unwrap_or_default(),
+        secret.name,
+        secret.key
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn connection() -> GitLabConnection {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "gitlab", "namespace": "shop"},
+            "spec": {
+                "url": "https://gitlab.example.com",
+                "tokenSecretRef": {"name": "gitlab-token", "key": "token"},
+            },
+            "status": {"user": "before"},
+        }))
+        .unwrap()
+    }
+
+    fn judged(scopes: &[&str], expires_at: Option<Date>) -> Found<GitLabConnectionStatus> {
+        let standing = Standing {
+            version: "19.1.2-ee".into(),
+            user: "deployer".into(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            expires_at,
+        };
+        judge(&connection(), Ok(standing), date(2026, 11, 20))
+    }
+
+    #[test]
+    fn a_token_that_can_read_is_verified() {
+        for scope in ENOUGH {
+            let found = judged(&["read_user", scope], Some(date(2027, 5, 1)));
+            assert_eq!(found.outcome.reason(), "Verified", "{scope}");
+            assert_eq!(found.status.token_expires_at.as_deref(), Some("2027-05-01"));
+            assert_eq!(found.status.user.as_deref(), Some("deployer"));
+        }
+    }
+
+    #[test]
+    fn a_token_that_cannot_read_names_the_scope_and_the_secret() {
+        let found = judged(&["read_repository"], None);
+        assert_eq!(found.outcome.reason(), "ScopeMissing");
+        let message = found.outcome.message();
+        for part in [
+            "only read_repository",
+            "needs read_api",
+            "shop/gitlab-token, key token",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_token_is_told_fourteen_days_ahead() {
+        let reason = |end| judged(&["api"], Some(end)).outcome.reason();
+        assert_eq!(reason(date(2026, 12, 5)), "Verified");
+        assert_eq!(reason(date(2026, 12, 4)), TOKEN_EXPIRES);
+        assert_eq!(reason(date(2026, 11, 21)), TOKEN_EXPIRES);
+        assert_eq!(reason(date(2026, 11, 20)), "TokenExpired");
+        let found = judged(&["api"], Some(date(2026, 11, 29)));
+        assert!(matches!(found.outcome, Outcome::Done { .. }), "still Ready");
+        assert!(found.outcome.message().contains("in 9 days, on 2026-11-29"));
+    }
+
+    #[test]
+    fn a_refused_token_says_the_way_out_and_an_outage_does_not() {
+        let failed = |kind| {
+            let error = CallError::new("GET /user", "gitlab.example.com", kind, "401");
+            judge(&connection(), Err(error), date(2026, 11, 20))
+        };
+        let refused = failed(CallErrorKind::Unauthenticated);
+        assert!(matches!(refused.outcome, Outcome::Stalled { .. }));
+        assert!(
+            refused
+                .outcome
+                .message()
+                .contains("Secret shop/gitlab-token")
+        );
+        let away = failed(CallErrorKind::Unavailable);
+        assert!(matches!(away.outcome, Outcome::Transient { .. }));
+        assert!(!away.outcome.message().contains("Secret"));
+        assert_eq!(away.status.user.as_deref(), Some("before"));
+    }
+}

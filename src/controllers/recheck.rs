@@ -1,0 +1,166 @@
+//! When something outside, that tells nobody when it changes, is looked at again.
+//!
+//! After a restart an object whose status speaks for its spec is not looked at at once: a thousand
+//! of them would be, together. They are spread over the interval.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::retry::spread;
+use crate::domain::outcome::Outcome;
+
+/// How often a good state is confirmed.
+const GOOD: Duration = Duration::from_mins(10);
+/// How often it is looked whether somebody has mended what was wrong.
+const BAD: Duration = Duration::from_mins(1);
+/// How many failures in a row that may pass by themselves leave a good state standing.
+const TOLERATED: u32 = 4;
+
+/// When each object of a kind is looked at again, by uid.
+#[derive(Debug, Default)]
+pub struct Rechecks(Mutex<HashMap<String, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    mark: u64,
+    due: Instant,
+    failures: u32,
+}
+
+impl Rechecks {
+    /// How long to leave the object alone; `None` if it is to be looked at now.
+    ///
+    /// `mark` stands for all that would make the last look worthless if it changed. `settled` says
+    /// that the object's status is good and speaks for its spec.
+    pub fn rest(&self, uid: &str, mark: u64, settled: bool, now: Instant) -> Option<Duration> {
+        let mut entries = self.entries();
+        let entry = match entries.get(uid) {
+            Some(entry) => entry,
+            None if settled => {
+                let due = now + GOOD.mul_f64(fastrand::f64());
+                let entry = Entry {
+                    mark,
+                    due,
+                    failures: 0,
+                };
+                entries.entry(uid.to_owned()).or_insert(entry)
+            }
+            None => return None,
+        };
+        let rest = entry.due.saturating_duration_since(now);
+        (entry.mark == mark && !rest.is_zero()).then_some(rest)
+    }
+
+    /// The object was looked at: how that ended decides when it is again. Answers with that time,
+    /// where the ending itself does not say so.
+    pub fn looked(
+        &self,
+        uid: &str,
+        mark: u64,
+        outcome: &Outcome,
+        now: Instant,
+    ) -> Option<Duration> {
+        let after = match outcome {
+            Outcome::Done { .. } | Outcome::Paused { .. } => Some(spread(GOOD)),
+            Outcome::Stalled { .. } => Some(spread(BAD)),
+            Outcome::Waiting { .. } | Outcome::Transient { .. } => None,
+        };
+        let mut entries = self.entries();
+        let failures = match (after, entries.get(uid)) {
+            (None, Some(entry)) => entry.failures + 1,
+            (None, None) => 1,
+            (Some(_), _) => 0,
+        };
+        let entry = Entry {
+            mark,
+            due: now + after.unwrap_or_default(),
+            failures,
+        };
+        entries.insert(uid.to_owned(), entry);
+        after
+    }
+
+    /// Whether failures that may pass have gone on for so long that a good state no longer stands.
+    pub fn in_doubt(&self, uid: &str) -> bool {
+        self.entries()
+            .get(uid)
+            .is_some_and(|entry| entry.failures > TOLERATED)
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.entries().remove(uid);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done() -> Outcome {
+        Outcome::Done {
+            reason: "Ready",
+            message: String::new(),
+        }
+    }
+
+    fn transient() -> Outcome {
+        Outcome::Transient {
+            reason: "Throttled",
+            message: String::new(),
+            after: None,
+        }
+    }
+
+    #[test]
+    fn after_a_restart_good_objects_are_spread_over_the_interval() {
+        let (rechecks, now) = (Rechecks::default(), Instant::now());
+        let rests: Vec<_> = (0..100)
+            .filter_map(|uid| rechecks.rest(&uid.to_string(), 1, true, now))
+            .collect();
+        assert!(rests.len() >= 99, "{}", rests.len());
+        assert!(rests.iter().all(|rest| *rest <= GOOD));
+        assert!(rests.iter().any(|rest| *rest < GOOD / 3));
+        assert!(rests.iter().any(|rest| *rest > GOOD / 3 * 2));
+    }
+
+    #[test]
+    fn what_is_not_settled_or_has_changed_is_looked_at_now() {
+        let (rechecks, now) = (Rechecks::default(), Instant::now());
+        assert_eq!(rechecks.rest("a", 1, false, now), None);
+        let after = rechecks.looked("a", 1, &done(), now).unwrap();
+        assert_eq!(rechecks.rest("a", 1, true, now), Some(after));
+        assert_eq!(rechecks.rest("a", 2, true, now), None);
+        assert_eq!(rechecks.rest("a", 1, true, now + after), None);
+    }
+
+    #[test]
+    fn what_was_wrong_is_looked_at_sooner() {
+        let (rechecks, now) = (Rechecks::default(), Instant::now());
+        let after = rechecks.looked("a", 1, &Outcome::stalled("A", "a"), now);
+        assert!(after.unwrap() < GOOD / 5);
+    }
+
+    #[test]
+    fn a_good_state_stands_for_a_few_failures_in_a_row() {
+        let (rechecks, now) = (Rechecks::default(), Instant::now());
+        for _ in 0..TOLERATED {
+            assert_eq!(rechecks.looked("a", 1, &transient(), now), None);
+            assert!(!rechecks.in_doubt("a"));
+        }
+        rechecks.looked("a", 1, &transient(), now);
+        assert!(rechecks.in_doubt("a"));
+        rechecks.looked("a", 1, &done(), now);
+        rechecks.looked("a", 1, &transient(), now);
+        assert!(!rechecks.in_doubt("a"));
+    }
+}

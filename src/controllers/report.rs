@@ -1,0 +1,171 @@
+//! Publishes what was found about an object: its status, and an Event where that is news.
+
+use std::{fmt::Debug, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{context::Context, events::EventType, status::publish_status};
+use crate::{
+    api::v1alpha1::{AccountStatus, GitLabConnectionStatus, condition::READY},
+    domain::outcome::{Outcome, find},
+};
+
+/// How soon to decide again from a newer state.
+const STALE: Duration = Duration::from_millis(200);
+
+/// A status that says which generation it speaks of, and has conditions.
+pub trait Reported: Serialize + PartialEq + Clone + Sync {
+    /// The generation it speaks of.
+    fn observed_generation(&mut self) -> &mut Option<i64>;
+    /// Its conditions.
+    fn conditions(&mut self) -> &mut Vec<Condition>;
+    /// Its conditions, to read.
+    fn stated(&self) -> &[Condition];
+}
+
+macro_rules! reported {
+    ($($status:ty),*) => {$(
+        impl Reported for $status {
+            fn observed_generation(&mut self) -> &mut Option<i64> {
+                &mut self.observed_generation
+            }
+            fn conditions(&mut self) -> &mut Vec<Condition> {
+                &mut self.conditions
+            }
+            fn stated(&self) -> &[Condition] {
+                &self.conditions
+            }
+        }
+    )*};
+}
+reported!(AccountStatus, GitLabConnectionStatus);
+
+/// What was found about an object.
+pub struct Found<S> {
+    /// What the status says from now on, conditions apart.
+    pub status: S,
+    /// How it is.
+    pub outcome: Outcome,
+}
+
+/// Publishes it, if it is new. Answers with the object as it is then; or with how the reconcile
+/// ends because it could not be published.
+pub async fn publish<K, S>(
+    context: &Context,
+    api: &Api<K>,
+    object: &K,
+    before: &S,
+    found: &Found<S>,
+) -> Result<K, Outcome>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    S: Reported,
+{
+    let mut after = found.status.clone();
+    let generation = object.meta().generation;
+    *after.observed_generation() = generation;
+    found
+        .outcome
+        .write_conditions(after.conditions(), generation, Timestamp::now());
+    let version = object.resource_version();
+    let written = publish_status(api, object, version, before, &after)
+        .await
+        .map_err(not_published)?;
+    if let Some(kind) = news(before.stated(), after.stated(), &found.outcome) {
+        let outcome = &found.outcome;
+        let about = object.object_ref(&());
+        context
+            .events
+            .publish(about, kind, outcome.reason(), outcome.message());
+    }
+    Ok(written)
+}
+
+/// Whether people are told: when the state or its reason changes; of what they have to see to, also
+/// when the message does.
+fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<EventType> {
+    let kind = match outcome {
+        Outcome::Done { reason, .. } if *reason == TOKEN_EXPIRES => EventType::Warning,
+        Outcome::Done { .. } | Outcome::Paused { .. } => EventType::Normal,
+        Outcome::Stalled { .. } | Outcome::Transient { .. } => EventType::Warning,
+        Outcome::Waiting { .. } => return None,
+    };
+    let passes = matches!(outcome, Outcome::Transient { .. });
+    let by_message = kind == EventType::Warning && !passes;
+    let (before, after) = (find(before, READY), find(after, READY));
+    let same = before.zip(after).is_some_and(|(before, after)| {
+        before.status == after.status
+            && before.reason == after.reason
+            && (!by_message || before.message == after.message)
+    });
+    (!same).then_some(kind)
+}
+
+/// The reason of a state that is good, but not for long.
+pub const TOKEN_EXPIRES: &str = "TokenExpires";
+
+fn not_published(error: kube::Error) -> Outcome {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => Outcome::Waiting {
+            reason: "Stale",
+            message: "the object changed meanwhile".to_owned(),
+            after: STALE,
+        },
+        kube::Error::Api(status) if status.is_not_found() => Outcome::Done {
+            reason: "Gone",
+            message: "the object is gone".to_owned(),
+        },
+        error => Outcome::Transient {
+            reason: "ApiServer",
+            message: format!("the status was not written: {error}"),
+            after: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(outcome: &Outcome) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        outcome.write_conditions(&mut conditions, Some(1), Timestamp::UNIX_EPOCH);
+        conditions
+    }
+
+    fn done(reason: &'static str, message: &str) -> Outcome {
+        Outcome::Done {
+            reason,
+            message: message.to_owned(),
+        }
+    }
+
+    fn told(before: &Outcome, after: &Outcome) -> Option<EventType> {
+        news(&conditions(before), &conditions(after), after)
+    }
+
+    #[test]
+    fn the_first_state_and_every_other_state_is_news() {
+        let good = done("Verified", "a");
+        assert_eq!(
+            news(&[], &conditions(&good), &good),
+            Some(EventType::Normal)
+        );
+        let bad = Outcome::stalled("AccessDenied", "a");
+        assert_eq!(told(&good, &bad), Some(EventType::Warning));
+        assert_eq!(told(&bad, &good), Some(EventType::Normal));
+    }
+
+    #[test]
+    fn a_new_message_is_news_only_where_somebody_has_to_act() {
+        assert_eq!(told(&done("Verified", "a"), &done("Verified", "b")), None);
+        let stalled = |message| Outcome::stalled("AccessDenied", message);
+        assert_eq!(told(&stalled("a"), &stalled("b")), Some(EventType::Warning));
+        assert_eq!(told(&stalled("a"), &stalled("a")), None);
+        let expires = |message| done(TOKEN_EXPIRES, message);
+        assert_eq!(told(&expires("a"), &expires("b")), Some(EventType::Warning));
+    }
+}

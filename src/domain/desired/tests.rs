@@ -1,0 +1,198 @@
+use serde_json::json;
+
+use super::*;
+use crate::domain::grants::Allowed;
+
+fn release(component: serde_json::Value, stage: serde_json::Value) -> ReleaseSpec {
+    let mut component_of = json!({
+        "name": "api",
+        "lambda": {"functionName": "checkout-$(stage.name)", "artifact": "api", "runtime": "python3.13",
+                   "handler": "app.handler", "role": "lambda-exec"},
+    });
+    merge(&mut component_of, component);
+    let mut stage_of =
+        json!({"name": "dev", "targets": [{"account": "dev", "region": "eu-west-1"}]});
+    merge(&mut stage_of, stage);
+    let digest = "ab".repeat(32);
+    serde_json::from_value(json!({
+        "revision": 3,
+        "key": digest,
+        "source": {"projectId": 1, "project": "shop/checkout", "ref": "main", "commit": "c0ffee", "shortCommit": "c0ffee",
+                   "pipelineId": 77},
+        "artifacts": [{"name": "api", "sha256": digest, "size": 10,
+                       "location": {"account": "hub", "region": "eu-west-1", "bucket": "b", "key": "k", "versionId": "v"},
+                       "archive": {"entries": 1, "uncompressedSize": 10}}],
+        "template": {"artifacts": [], "components": [component_of], "stages": [stage_of], "rollback": {},
+                     "progressDeadline": "10m"},
+    }))
+    .expect("a Release")
+}
+
+fn merge(into: &mut serde_json::Value, from: serde_json::Value) {
+    match (into, from) {
+        (serde_json::Value::Object(into), serde_json::Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+fn target() -> TargetSpec {
+    serde_json::from_value(json!({
+        "deployment": "checkout", "stage": "dev", "account": "dev", "accountId": "222222222222", "region": "eu-west-1",
+        "deletionPolicy": "Retain",
+    }))
+    .expect("a Target")
+}
+
+fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
+    let reference = ReleaseRef {
+        name: "checkout-3".into(),
+        uid: "u".into(),
+        revision: 3,
+    };
+    let owner = Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    };
+    let permissions = Permissions {
+        grants: vec![Allowed {
+            functions: vec!["checkout-*".into()],
+            roles: vec!["lambda-*".into()],
+        }],
+    };
+    desired(&reference, release, &target(), &owner, &permissions)
+}
+
+fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
+    work_out(&release(component, stage))
+        .expect("it can be worked out")
+        .functions
+        .remove(0)
+}
+
+fn refusal(component: serde_json::Value) -> String {
+    work_out(&release(component, json!({})))
+        .expect_err("it is refused")
+        .to_string()
+}
+
+#[test]
+fn names_and_roles_become_those_of_the_target() {
+    let function = function(json!({}), json!({}));
+    assert_eq!(function.function_name, "checkout-dev");
+    assert_eq!(
+        function.configuration.role,
+        "arn:aws:iam::222222222222:role/lambda-exec"
+    );
+    assert_eq!(function.tags["sluice.dev/name"], "checkout");
+    assert_eq!(
+        (
+            function.configuration.memory_size,
+            function.configuration.timeout
+        ),
+        (128, 3)
+    );
+}
+
+#[test]
+fn an_override_wins_and_adds_variables() {
+    let component = json!({"lambda": {"environment": {"LEVEL": "info", "STAGE": "$(stage.name)"}, "memorySize": 512}});
+    let stage = json!({"overrides": [{"component": "api", "lambda": {"memorySize": 1024, "environment": {"LEVEL": "debug"}}}]});
+    let function = function(component, stage);
+    assert_eq!(function.configuration.memory_size, 1024);
+    let environment = [("LEVEL", "debug"), ("STAGE", "dev")];
+    assert_eq!(
+        function.configuration.environment,
+        environment
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    );
+}
+
+#[test]
+fn a_check_gets_its_names_filled_in() {
+    let stage = json!({"checks": [{"name": "smoke", "invoke": {
+        "component": "api", "payload": {"release": "$(release.name)"}, "expect": {"path": "/stage", "equals": "$(stage.name)"},
+        "timeout": "1m"}}]});
+    let check = function(json!({}), stage).checks.remove(0);
+    assert_eq!(check.payload, r#"{"release":"checkout-3"}"#);
+    assert_eq!(check.expect.map(|expect| expect.equals), Some(json!("dev")));
+    assert_eq!(check.timeout, Duration::from_mins(1));
+}
+
+#[test]
+fn what_can_not_be_carried_out_names_its_field() {
+    for (component, expected) in [
+        (
+            json!({"lambda": {"functionName": "checkout-$(stage.nmae)"}}),
+            "spec.components[api].lambda.functionName: $(stage.nmae) is not known here",
+        ),
+        (
+            json!({"lambda": {"functionName": "checkout api"}}),
+            "spec.components[api].lambda.functionName: \"checkout api\" is not a function's name",
+        ),
+        (
+            json!({"lambda": {"functionName": "payment-api"}}),
+            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop deploy function \
+             payment-api with role lambda-exec",
+        ),
+        (
+            json!({"lambda": {"role": "admin"}}),
+            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop deploy function \
+             checkout-dev with role admin",
+        ),
+        (
+            json!({"lambda": {"role": "arn:aws:iam::999999999999:role/lambda-exec"}}),
+            "spec.components[api].lambda.role: arn:aws:iam::999999999999:role/lambda-exec is not a role of account \
+             222222222222",
+        ),
+        (
+            json!({"lambda": {"environment": {"URL": "$(secret)"}}}),
+            "spec.components[api].lambda.environment.URL: $(secret) is not known here",
+        ),
+        (
+            json!({"lambda": {"artifact": "site"}}),
+            "spec.components[api].lambda.artifact: there is no artifact site",
+        ),
+    ] {
+        let refusal = refusal(component);
+        assert!(refusal.starts_with(expected), "{refusal}");
+    }
+}
+
+#[test]
+fn two_components_can_not_be_one_function() {
+    let mut release = release(
+        json!({"lambda": {"functionName": "checkout-api"}}),
+        json!({}),
+    );
+    let mut twin = release.template.components[0].clone();
+    twin.name = "worker".into();
+    release.template.components.push(twin);
+    let refusal = work_out(&release).expect_err("refused").to_string();
+    assert_eq!(
+        refusal,
+        "spec.components[worker].lambda.functionName: checkout-api is also the function of component api"
+    );
+}
+
+#[test]
+fn the_digest_of_a_configuration_sees_every_setting() {
+    let digest = |component| function(component, json!({})).configuration_digest();
+    let plain = digest(json!({}));
+    for change in [
+        json!({"lambda": {"memorySize": 256}}),
+        json!({"lambda": {"timeout": 4}}),
+        json!({"lambda": {"handler": "app.other"}}),
+        json!({"lambda": {"environment": {"LEVEL": "info"}}}),
+        json!({"lambda": {"architecture": "arm64"}}),
+        json!({"lambda": {"description": "x"}}),
+    ] {
+        assert_ne!(digest(change.clone()), plain, "{change}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Logs, as JSON for machines or as text for people, on standard error.
+//!
+//! Nothing secret is ever logged: Secrets are wrapped in types that print nothing.
+
+use std::{io, panic};
+
+use clap::ValueEnum;
+use tracing::error;
+use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
+
+/// What the lines look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For reading.
+    Text,
+}
+
+/// Logs can't be written as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error(
+        "the log level {filter:?} is not understood ({source}): use a level such as info, or \
+         directives such as info,sluice=debug"
+    )]
+    Filter {
+        /// What was asked for.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// There are logs already.
+    #[error("logging was set up twice: {0}")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up logs for the whole process, panics included. `filter` is a level, or directives as in
+/// `RUST_LOG`.
+pub fn start(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    let filter = EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false);
+    match format {
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .finish()
+            .try_init()?,
+        LogFormat::Text => lines.finish().try_init()?,
+    }
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        error!(place, panic = panic.payload_as_str(), "panicked");
+    }));
+    Ok(())
+}

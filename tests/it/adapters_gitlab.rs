@@ -1,0 +1,378 @@
+//! The GitLab client on the lab's GitLab.
+
+mod downloads;
+mod refusals;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use sluice::{
+    adapters::gitlab::GitLabClients,
+    api::v1alpha1::GitLabConnection,
+    domain::{
+        eligibility::{Known, Requirements, Verdict},
+        pipeline::{PipelineQuery, RefState},
+    },
+    ports::{
+        CallError, CallErrorKind,
+        gitlab::{GitLab, GitLabs as _},
+        secrets::Secrets,
+    },
+};
+use sluice_lab::gitlab::{
+    JobEnd, JobSpec, PipelineId, ProjectId, RequestRecord, Simulator, SimulatorOptions, TestSuite,
+    UserId, zip,
+};
+
+/// Secrets of one namespace, all with the one key `token`.
+#[derive(Default)]
+struct Kept {
+    values: Mutex<BTreeMap<String, String>>,
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl Secrets for Kept {
+    async fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, SecretString>, CallError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let values = self.values.lock().unwrap();
+        let value = values.get(name).ok_or_else(|| {
+            let secret = format!("Secret {namespace}/{name}");
+            CallError::new("read a Secret", secret, CallErrorKind::NotFound, "none")
+        })?;
+        Ok([("token".to_owned(), value.clone().into())].into())
+    }
+
+    async fn identity_token(&self, _: &str) -> Result<SecretString, CallError> {
+        unimplemented!("GitLab is not asked with it")
+    }
+}
+
+/// A GitLab with a project, and a connection to it.
+struct Lab {
+    gitlab: Simulator,
+    ana: UserId,
+    project: ProjectId,
+    secrets: Arc<Kept>,
+    clients: GitLabClients,
+    connection: GitLabConnection,
+}
+
+impl Lab {
+    async fn start() -> Self {
+        Self::with(SimulatorOptions::default()).await
+    }
+
+    async fn with(options: SimulatorOptions) -> Self {
+        let gitlab = Simulator::start(options).await.unwrap();
+        let ana = gitlab.create_user("ana");
+        let project = gitlab.create_project("shop/checkout");
+        gitlab.push(project, "main", "First");
+        let secrets = Arc::<Kept>::default();
+        let connection = serde_json::from_value(serde_json::json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "GitLabConnection",
+            "metadata": {"name": "gitlab", "namespace": "shop", "uid": "u", "generation": 1},
+            "spec": {
+                "url": gitlab.url(),
+                "tokenSecretRef": {"name": "gitlab", "key": "token"},
+                "requestsPerMinute": 100_000,
+            },
+        }));
+        let lab = Self {
+            ana,
+            project,
+            clients: GitLabClients::new(Arc::clone(&secrets) as Arc<dyn Secrets>),
+            secrets,
+            connection: connection.unwrap(),
+            gitlab,
+        };
+        let token = lab.gitlab.create_token(lab.ana, &["read_api"], None);
+        // As `kubectl create secret --from-file` would leave it.
+        lab.keep_token(&format!("{token}\n"));
+        lab
+    }
+
+    fn keep_token(&self, token: &str) {
+        let mut values = self.secrets.values.lock().unwrap();
+        values.insert("gitlab".to_owned(), token.to_owned());
+    }
+
+    async fn client(&self) -> Arc<dyn GitLab> {
+        self.clients.client(&self.connection).await.unwrap()
+    }
+
+    fn project_id(&self) -> i64 {
+        i64::try_from(self.project.0).unwrap()
+    }
+
+    fn job_id(&self, pipeline: i64, name: &str) -> i64 {
+        let pipeline = PipelineId(pipeline.try_into().unwrap());
+        i64::try_from(self.gitlab.job(pipeline, name).0).unwrap()
+    }
+
+    fn run(&self, jobs: Vec<JobSpec>) -> i64 {
+        let pipeline = self.gitlab.run_pipeline(self.project, "main", jobs);
+        i64::try_from(pipeline.0).unwrap()
+    }
+
+    /// What was asked of GitLab meanwhile.
+    async fn requests<T>(&self, during: impl Future<Output = T>) -> (T, Vec<RequestRecord>) {
+        let mark = self.gitlab.mark();
+        let result = during.await;
+        (result, self.gitlab.requests_since(mark))
+    }
+}
+
+fn archive() -> Vec<u8> {
+    zip(&[("dist/api.zip", b"the function"), ("a b/ä", b"odd")])
+}
+
+fn package() -> JobSpec {
+    JobSpec::new("package", "build").ends(JobEnd::uploads(archive()))
+}
+
+fn main_branch() -> PipelineQuery {
+    PipelineQuery::Ref("main".to_owned())
+}
+
+#[tokio::test]
+async fn everything_a_delivery_needs_is_read() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    let id = lab.project_id();
+    let test = JobSpec::new("test", "test").ends(JobEnd::success());
+    let pipeline = lab.run(vec![package(), test]);
+
+    let standing = client.standing().await.unwrap();
+    assert_eq!(standing.version, "19.1.2-ee");
+    assert_eq!(standing.user, "ana");
+    assert_eq!(standing.scopes, ["read_api"]);
+
+    for name in ["shop/checkout", &id.to_string()] {
+        let project = client.project(name).await.unwrap();
+        assert_eq!((project.id, project.path.as_str()), (id, "shop/checkout"));
+    }
+    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+    assert_eq!(pipelines.len(), 1);
+    assert_eq!(pipelines[0].id, pipeline);
+    assert_eq!(pipelines[0].source, "push");
+    assert_eq!(pipelines[0].git_ref.as_deref(), Some("main"));
+    assert_eq!(pipelines[0].sha.len(), 40);
+
+    let jobs = client.jobs(id, pipeline).await.unwrap();
+    let of = |name: &str| jobs.iter().find(|job| job.name == name).unwrap();
+    assert_eq!(of("package").archive_size, Some(archive().len() as u64));
+    assert!(of("package").archive_kept);
+    assert_eq!(of("package").commit_title.as_deref(), Some("First"));
+    assert_eq!(of("test").archive_size, None);
+    assert_eq!(of("test").status, "success");
+
+    assert!(client.pipeline_user(id, pipeline).await.unwrap().is_some());
+    let suite = TestSuite {
+        name: "test".to_owned(),
+        success: 3,
+        failed: 1,
+        error: 1,
+        ..TestSuite::default()
+    };
+    let lab_pipeline = PipelineId(pipeline.try_into().unwrap());
+    lab.gitlab.set_test_report(lab_pipeline, vec![suite]);
+    let tests = client.test_summary(id, pipeline).await.unwrap();
+    assert_eq!((tests.total, tests.failed), (5, 2));
+}
+
+#[tokio::test]
+async fn branches_and_tags_are_told_from_what_is_not_there() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    let id = lab.project_id();
+    let sha = lab.gitlab.push(lab.project, "feature/x#y%20z", "Second");
+    lab.gitlab.tag(lab.project, "v1.0", &sha);
+    lab.gitlab.protect(lab.project, "main", true);
+    lab.gitlab.protect(lab.project, "v1.0", false);
+    lab.gitlab.protect(lab.project, "feature/x#y%20z", false);
+    let state = |protected| Some(RefState { protected });
+    let table = [
+        ("main", state(true)),
+        ("feature/x#y%20z", state(false)),
+        ("v1.0", state(false)),
+        ("no-such", None),
+        ("no such..name", None),
+    ];
+    for (name, expected) in table {
+        assert_eq!(client.git_ref(id, name).await.unwrap(), expected, "{name}");
+    }
+    let error = client.git_ref(1, "main").await.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::NotFound);
+    assert!(error.message.contains("no such project"), "{error}");
+}
+
+#[tokio::test]
+async fn unchanged_answers_cost_a_304() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    let id = lab.project_id();
+    let pipeline = lab.run(vec![package()]);
+    let read = async || {
+        let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+        let jobs = client.jobs(id, pipeline).await.unwrap();
+        (pipelines, jobs)
+    };
+    let first = read().await;
+    let (second, requests) = lab.requests(read()).await;
+    assert_eq!(first, second);
+    let answers: Vec<_> = requests.iter().map(|r| (r.conditional, r.status)).collect();
+    assert_eq!(answers, [(true, Some(304)), (true, Some(304))]);
+
+    let newer = lab.run(vec![package()]);
+    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+    let ids: Vec<_> = pipelines.iter().map(|pipeline| pipeline.id).collect();
+    assert_eq!(ids, [newer, pipeline]);
+}
+
+#[tokio::test]
+async fn long_lists_are_read_to_their_end() {
+    let lab = Lab::with(SimulatorOptions {
+        // Links name another address than the one by which we come.
+        external_url: Some("https://git.example.com".to_owned()),
+        ..SimulatorOptions::default()
+    })
+    .await;
+    let client = lab.client().await;
+    let jobs = (0..230).map(|index| JobSpec::new(&format!("job-{index}"), "test"));
+    let pipeline = lab.run(jobs.collect());
+    for status in [200, 304] {
+        let read = client.jobs(lab.project_id(), pipeline);
+        let (jobs, requests) = lab.requests(read).await;
+        let names: BTreeSet<_> = jobs.unwrap().into_iter().map(|job| job.name).collect();
+        assert_eq!(names.len(), 230);
+        assert_eq!(requests.len(), 3);
+        assert!(
+            requests
+                .iter()
+                .all(|request| request.status == Some(status))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_moved_is_followed_to_its_id() {
+    let lab = Lab::with(SimulatorOptions {
+        external_url: Some("https://git.example.com".to_owned()),
+        ..SimulatorOptions::default()
+    })
+    .await;
+    let client = lab.client().await;
+    lab.gitlab.move_project(lab.project, "shop/till");
+    let (project, requests) = lab.requests(client.project("shop/checkout")).await;
+    let project = project.unwrap();
+    assert_eq!(project.id, lab.project_id());
+    assert_eq!(project.path, "shop/till");
+    let statuses: Vec<_> = requests.iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [Some(301), Some(200)]);
+}
+
+#[tokio::test]
+async fn a_relative_root_is_kept() {
+    let lab = Lab::with(SimulatorOptions {
+        relative_root: "/gitlab".to_owned(),
+        ..SimulatorOptions::default()
+    })
+    .await;
+    let client = lab.client().await;
+    lab.gitlab.move_project(lab.project, "shop/till");
+    let project = client.project("shop/checkout").await.unwrap();
+    assert_eq!(project.path, "shop/till");
+}
+
+#[tokio::test]
+async fn one_client_is_shared_until_the_connection_changes() {
+    let mut lab = Lab::start().await;
+    let first = lab.client().await;
+    assert!(Arc::ptr_eq(&first, &lab.client().await));
+    assert_eq!(lab.secrets.reads.load(Ordering::SeqCst), 1);
+    lab.connection.metadata.generation = Some(2);
+    assert!(!Arc::ptr_eq(&first, &lab.client().await));
+}
+
+/// Asks GitLab until the rules have decided.
+async fn decide(lab: &Lab, released: Option<i64>) -> Verdict {
+    let requirements = Requirements {
+        git_ref: "main".to_owned(),
+        artifact_jobs: ["package".to_owned()].into(),
+        required_jobs: ["test".to_owned()].into(),
+        minimum_tests: None,
+    };
+    let (client, id) = (lab.client().await, lab.project_id());
+    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+    let mut jobs = BTreeMap::new();
+    loop {
+        let known = Known {
+            pipelines: &pipelines,
+            jobs: &jobs,
+            tests: &BTreeMap::new(),
+        };
+        match requirements.next(known, released) {
+            Verdict::NeedJobs(pipeline) => {
+                let of_it = client.jobs(id, pipeline).await.unwrap();
+                assert!(jobs.insert(pipeline, of_it).is_none());
+            }
+            verdict => return verdict,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_held_open_by_a_gate_is_eligible() {
+    let lab = Lab::start().await;
+    let held = lab.run(vec![
+        package(),
+        JobSpec::new("test", "test").ends(JobEnd::success()),
+        JobSpec::new("approve-prod", "approve").manual_blocking(),
+        JobSpec::new("deploy-prod", "deploy"),
+    ]);
+    let client = lab.client().await;
+    let pipelines = client.pipelines(lab.project_id(), &main_branch()).await;
+    assert_eq!(pipelines.unwrap()[0].status, "manual");
+    let taken = Verdict::Eligible {
+        pipeline: held,
+        note: None,
+    };
+    assert_eq!(decide(&lab, None).await, taken);
+
+    // A newer one runs: the older one is still to be had, but only once.
+    let newer = lab.run(vec![package(), JobSpec::new("test", "test")]);
+    let test = lab
+        .gitlab
+        .job(PipelineId(newer.try_into().unwrap()), "test");
+    lab.gitlab.start_job(test);
+    let message = format!("pipeline {newer} waits for job test (running)");
+    let taken = Verdict::Eligible {
+        pipeline: held,
+        note: Some(message.clone()),
+    };
+    assert_eq!(decide(&lab, None).await, taken);
+    let waiting = Verdict::Waiting {
+        pipeline: newer,
+        message,
+    };
+    assert_eq!(decide(&lab, Some(held)).await, waiting);
+
+    // It fails: nothing, and never the older one again.
+    lab.gitlab.finish_job(test, JobEnd::failed());
+    let failed = format!("pipeline {newer}: job test failed");
+    let message = format!("no new pipeline of main can be released: {failed}");
+    assert_eq!(decide(&lab, Some(held)).await, Verdict::Nothing { message });
+}
