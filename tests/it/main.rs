@@ -6,4 +6,5 @@ mod architecture;
 mod chart;
 mod cluster;
 mod crds;
+mod docs;
 mod generated;

@@ -73,6 +73,8 @@ impl Pod {
         };
         match path {
             "metadata.name" => Ok(self.name.clone()),
+            // No API server gave one; the name is as unique.
+            "metadata.uid" => Ok(format!("uid-of-{}", self.name)),
             "metadata.namespace" => Ok(self.namespace.clone()),
             "spec.serviceAccountName" => Ok(self.service_account().to_owned()),
             "spec.nodeName" => Ok("lab".to_owned()),

@@ -1,0 +1,93 @@
+# What a person or CI does with this repository. Needed on the machine: Rust 1.95, Go 1.26,
+# Python 3.11 (with venv), a C compiler, git, make. All else is installed below target/.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LAB := $(TARGET)/debug/sluice-lab
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := target/tools/bin/cargo-deny
+CARGO_DENY_INSTALLED := target/tools/.cargo-deny-$(CARGO_DENY_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test check bench generate fmt needs build fmt-check clippy doc deny checked
+
+help:
+	@echo "make demo      the whole story on a lab of its own: GitLab, AWS and Kubernetes, from nothing"
+	@echo "make lab       starts that lab, leaves it running and says how to use it"
+	@echo "make test      every test, against real parts"
+	@echo "make check     formatting, lints, dependencies, generated files, chart, architecture"
+	@echo "make bench     counts and times deliveries on the lab"
+	@echo "make generate  writes crds/, the chart's definitions and docs/reference.md from the types"
+	@echo "make fmt       formats the sources"
+
+demo:
+	@echo "demo: builds Sluice and its lab, then delivers a function through it; about 15 minutes the first time, 3 after that"
+	@$(MAKE) --no-print-directory build
+	@$(LAB) demo
+
+lab:
+	@echo "lab: builds Sluice and its lab and leaves it running; about 13 minutes the first time, 1 after that"
+	@$(MAKE) --no-print-directory build
+	@$(LAB) up
+
+test:
+	@echo "test: builds everything and runs every test; about 18 minutes the first time, 5 after that"
+	@$(MAKE) --no-print-directory build
+	@$(LAB) tools
+	$(CARGO) test --workspace --locked
+
+check:
+	@echo "check: formatting, lints, documentation, dependencies, generated files, chart, architecture; about 18 minutes the first time, 1 after that"
+	@$(MAKE) --no-print-directory needs
+	@$(MAKE) --no-print-directory fmt-check
+	@$(MAKE) --no-print-directory clippy
+	@$(MAKE) --no-print-directory doc
+	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory checked
+
+bench:
+	@echo "bench: counts and times deliveries on the lab; about 15 minutes the first time"
+	@$(MAKE) --no-print-directory build
+	@$(LAB) bench
+
+generate:
+	UPDATE_GENERATED=1 $(CARGO) test --workspace --locked --test it -- generated::
+	@git --no-pager diff --stat -- crds charts/sluice/files docs/reference.md
+
+fmt:
+	$(CARGO) fmt --all
+
+# The whole workspace at once, always in the dev profile: a part built alone would choose other
+# features for its dependencies and compile them again.
+build: needs
+	$(CARGO) build --workspace --locked
+
+needs:
+	@for program in $(CARGO) go python3 git cc; do \
+		command -v $$program >/dev/null || { echo "$$program is missing: see the first lines of the Makefile" >&2; exit 1; }; \
+	done
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# Advisories need a database from the network: cargo deny check advisories, where there is one.
+deny: $(CARGO_DENY_INSTALLED)
+	$(CARGO_DENY) --locked check bans licenses sources
+
+# Not optimised: it is built in a minute and runs for four seconds.
+$(CARGO_DENY_INSTALLED):
+	@echo "installing cargo-deny $(CARGO_DENY_VERSION): about 2 minutes"
+	$(CARGO) install --quiet --locked --debug --root target/tools cargo-deny@$(CARGO_DENY_VERSION)
+	@touch $@
+
+# Generated files, chart and architecture are checked by tests that need no cluster.
+checked: build
+	@$(LAB) tools
+	$(CARGO) test --workspace --locked --test it -- generated:: architecture:: chart::lint::

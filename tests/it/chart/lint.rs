@@ -1,0 +1,93 @@
+//! What helm alone says of the chart: no cluster is needed.
+
+use serde_json::Value;
+
+use super::{helm, render};
+use crate::cluster::{accepted, chart, refused};
+
+fn documents(rendered: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn an_older_kubernetes_is_refused() {
+    let on = |version| helm(&["template", "sluice", &chart(), "--kube-version", version]);
+    refused(&on("1.33.9"), "kubeVersion");
+    accepted(&on("1.34.0"));
+    // As EKS writes it.
+    accepted(&on("v1.34.1-eks-0123456"));
+}
+
+#[test]
+fn its_versions_are_the_programs_own() {
+    let rendered = render("{}").unwrap();
+    let image = format!("image: sluice:{}", env!("CARGO_PKG_VERSION"));
+    assert!(
+        rendered.contains(&image),
+        "appVersion in Chart.yaml is not that of Cargo.toml"
+    );
+}
+
+#[test]
+fn helm_finds_nothing_to_complain_about() {
+    accepted(&helm(&["lint", "--strict", &chart()]));
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let wrong = [
+        (r#"{"replicaCount": "2"}"#, "/replicaCount"),
+        (
+            r#"{"replicaCount": 2, "leaderElection": false}"#,
+            "/replicaCount",
+        ),
+        (r#"{"replicas": 2}"#, "replicas"),
+        (r#"{"hub": {"account": "hub"}}"#, "/hub"),
+        (r#"{"hub": {"region": "eu-west-1"}}"#, "/hub"),
+        (
+            r#"{"hub": {"account": "hub", "region": "Ireland"}}"#,
+            "/hub/region",
+        ),
+        (r#"{"secretNamespaces": "team-a"}"#, "/secretNamespaces"),
+        (r#"{"secretNamespaces": ["Team A"]}"#, "/secretNamespaces/0"),
+        (
+            r#"{"secretsInAllNamespaces": "yes"}"#,
+            "/secretsInAllNamespaces",
+        ),
+        (r#"{"leaderElection": "false"}"#, "/leaderElection"),
+        (r#"{"logFormat": "xml"}"#, "/logFormat"),
+        (r#"{"image": {"digest": "latest"}}"#, "/image/digest"),
+        (r#"{"image": {"name": "sluice"}}"#, "/image"),
+        (r#"{"extraEnv": {"A": "b"}}"#, "/extraEnv"),
+        (
+            r#"{"metrics": {"serviceMonitor": {"interval": "half a minute"}}}"#,
+            "/metrics/serviceMonitor/interval",
+        ),
+    ];
+    for (values, place) in wrong {
+        let message = render(values).expect_err(values);
+        assert!(message.contains(place), "{values}: {message}");
+    }
+}
+
+#[test]
+fn a_service_monitor_comes_when_asked_for() {
+    let monitors = |values| {
+        let rendered = render(values).unwrap();
+        documents(&rendered)
+            .into_iter()
+            .filter(|document| document["kind"] == "ServiceMonitor")
+            .collect::<Vec<_>>()
+    };
+    assert!(monitors("{}").is_empty());
+    let asked = monitors(
+        r#"{"metrics": {"serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}}}}"#,
+    );
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0]["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(asked[0]["spec"]["endpoints"][0]["interval"], "30s");
+}

@@ -1,0 +1,137 @@
+//! The documentation speaks of this program: its examples are accepted, its links lead somewhere,
+//! and every reason that a condition can have is explained.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    architecture::{program, programs},
+    cluster::{accepted, cluster, create, namespace},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page, as its path from the root and its text.
+fn pages() -> Vec<(String, String)> {
+    let mut paths = vec![
+        "README.md".to_owned(),
+        "CHANGELOG.md".to_owned(),
+        "charts/sluice/README.md".to_owned(),
+    ];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let path = path.strip_prefix(root()).unwrap();
+            paths.push(path.display().to_string());
+        }
+    }
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(root().join(&path)).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// What stands between ```` ```<language> ```` and ```` ``` ````.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let open = format!("```{language}\n");
+    page.split(open.as_str())
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect()
+}
+
+#[test]
+fn examples_are_accepted() {
+    namespace("shop");
+    let mut tried = 0;
+    for (path, page) in pages() {
+        for example in blocks(&page, "yaml") {
+            // The others are parts of an object.
+            if example.starts_with("apiVersion:") {
+                println!("{path}:\n{example}");
+                accepted(&create(cluster(), &["--dry-run=server"], example));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 3, "only {tried} examples were found");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    let mut tried = 0;
+    for (path, page) in pages() {
+        // Generated, without links but with patterns that look like some.
+        if path == "docs/reference.md" {
+            continue;
+        }
+        let folder = Path::new(&path).parent().unwrap();
+        for rest in page.split("](").skip(1) {
+            let target = rest.split(')').next().unwrap();
+            let file = target.split('#').next().unwrap();
+            if target.contains("://") || file.is_empty() {
+                continue;
+            }
+            tried += 1;
+            if !root().join(folder).join(file).exists() {
+                broken.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    assert!(tried >= 5, "only {tried} links were found");
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+/// The reasons that a source gives to endings and conditions.
+fn reasons(source: &str) -> BTreeSet<String> {
+    let word = |rest: &str| {
+        let rest = rest.trim_start().strip_prefix('"')?;
+        let end = rest.find('"')?;
+        let is_reason =
+            rest.starts_with(char::is_uppercase) && rest[..end].chars().all(char::is_alphanumeric);
+        is_reason.then(|| rest[..end].to_owned())
+    };
+    let mut found = BTreeSet::new();
+    for marker in ["stalled(", "reason:", "moving("] {
+        found.extend(source.split(marker).skip(1).filter_map(word));
+    }
+    for line in source.lines() {
+        if let Some((_, rest)) = line
+            .trim_start()
+            .strip_prefix("CallErrorKind::")
+            .and_then(|rest| rest.split_once("=>"))
+        {
+            found.extend(word(rest));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let mut missing = BTreeSet::new();
+    let mut known = 0;
+    for (path, text) in programs() {
+        for reason in reasons(&program(&text)) {
+            known += 1;
+            if !page.contains(&format!("`{reason}`")) {
+                missing.insert(format!("{reason} ({path})"));
+            }
+        }
+    }
+    assert!(known >= 10, "only {known} reasons were found");
+    assert!(
+        missing.is_empty(),
+        "docs/troubleshooting.md does not explain: {missing:#?}"
+    );
+}
