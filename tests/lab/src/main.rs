@@ -1,5 +1,6 @@
 //! `sluice-lab`: starts the lab, and tells the demo's story on it.
 
+mod demo;
 mod up;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Tells the whole story on a lab of its own, from nothing, and checks it.
+    Demo,
     /// Starts the lab with one delivered release, says how to use it, and runs until Ctrl-C.
     Up,
     /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
@@ -27,6 +30,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Demo => demo::demo(&directory("demo")),
         Command::Up => up::up(&directory("up")),
         Command::Tools => tools(),
     };
