@@ -18,9 +18,9 @@ use super::watches::Feeds;
 use crate::{
     api::v1alpha1::{Account, Deployment, Release, Target},
     controllers::{
-        account::AccountController,
+        account::{self, AccountController},
         connection::ConnectionController,
-        context::Context,
+        context::{Context, Hub},
         deployment::{DeploymentController, transfer::Transfers},
         runtime::{Ended, run},
         target::TargetController,
@@ -52,7 +52,7 @@ pub fn start(
     });
     let deployments = DeploymentController::new(Arc::clone(context), Arc::clone(transfers));
     let deployments = Arc::new(deployments);
-    let woken = deployment_wakes(feeds).reconcile_on(woken);
+    let woken = deployment_wakes(feeds, context.settings.hub.as_ref()).reconcile_on(woken);
     tasks.start("deployment", woken, move |one| {
         let this = Arc::clone(&deployments);
         async move { this.reconcile(one).await }
@@ -100,17 +100,17 @@ fn account_wakes(feeds: &Feeds) -> Controller<Account> {
         feeds.accounts.changed(),
         move |changed: Arc<Account>| {
             let via = changed.name_any();
-            such(&accounts, |one| {
-                let role = one.spec.credentials.assume_role.as_ref();
-                role.and_then(|role| role.via.as_ref()) == Some(&via)
-            })
+            such(&accounts, |one| account::goes_through(one) == Some(&via))
         },
     )
 }
 
-/// A Deployment follows its Releases and Targets, and its connection.
-fn deployment_wakes(feeds: &Feeds) -> Controller<Deployment> {
+/// A Deployment follows its Releases and Targets, its connection, and the Accounts that its targets
+/// and its artifacts are in.
+fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> {
     let deployments = feeds.deployments.store();
+    let of_account = feeds.deployments.store();
+    let hub = hub.map(|hub| hub.account.clone());
     feeds
         .deployments
         .controller()
@@ -123,6 +123,13 @@ fn deployment_wakes(feeds: &Feeds) -> Controller<Deployment> {
             such(&deployments, |one| {
                 one.namespace() == connection.namespace()
                     && one.spec.source.connection == connection.name_any()
+            })
+        })
+        .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
+            let name = account.name_any();
+            such(&of_account, |one| {
+                let mut targets = one.spec.stages.iter().flat_map(|stage| &stage.targets);
+                hub.as_ref() == Some(&name) || targets.any(|target| target.account == name)
             })
         })
 }

@@ -1,20 +1,17 @@
 //! Publishes what was found about an object: its status, and an Event where that is news.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{context::Context, events::EventType, status::publish_status};
+use super::{context::Context, events::EventType, runtime::api_failure, status::publish_status};
 use crate::{
     api::v1alpha1::{AccountStatus, GitLabConnectionStatus, condition::READY},
     domain::outcome::{Outcome, find},
 };
-
-/// How soon to decide again from a newer state.
-const STALE: Duration = Duration::from_millis(200);
 
 /// A status that says which generation it speaks of, and has conditions.
 pub trait Reported: Serialize + PartialEq + Clone + Sync {
@@ -73,7 +70,7 @@ where
     let version = object.resource_version();
     let written = publish_status(api, object, version, before, &after)
         .await
-        .map_err(not_published)?;
+        .map_err(api_failure)?;
     if let Some(kind) = news(before.stated(), after.stated(), &found.outcome) {
         let outcome = &found.outcome;
         let about = object.object_ref(&());
@@ -106,25 +103,6 @@ fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<
 
 /// The reason of a state that is good, but not for long.
 pub const TOKEN_EXPIRES: &str = "TokenExpires";
-
-fn not_published(error: kube::Error) -> Outcome {
-    match error {
-        kube::Error::Api(status) if status.is_conflict() => Outcome::Waiting {
-            reason: "Stale",
-            message: "the object changed meanwhile".to_owned(),
-            after: STALE,
-        },
-        kube::Error::Api(status) if status.is_not_found() => Outcome::Done {
-            reason: "Gone",
-            message: "the object is gone".to_owned(),
-        },
-        error => Outcome::Transient {
-            reason: "ApiServer",
-            message: format!("the status was not written: {error}"),
-            after: None,
-        },
-    }
-}
 
 #[cfg(test)]
 mod tests {

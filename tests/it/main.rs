@@ -8,3 +8,4 @@ mod cluster;
 mod crds;
 mod docs;
 mod generated;
+mod process;

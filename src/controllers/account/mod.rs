@@ -124,10 +124,7 @@ impl AccountController {
             .hash(&mut hasher);
         account.metadata.generation.hash(&mut hasher);
         let accounts = &self.context.stores.accounts;
-        let via = |account: &Account| {
-            let role = account.spec.credentials.assume_role.as_ref()?;
-            accounts.get(&ObjectRef::new(role.via.as_ref()?))
-        };
+        let via = |account: &Account| accounts.get(&ObjectRef::new(goes_through(account)?));
         let mut next = via(account);
         for _ in 0..LONGEST_CHAIN {
             let Some(account) = next else { break };
@@ -151,4 +148,10 @@ fn done(reason: &'static str, message: &str) -> Outcome {
         reason,
         message: message.to_owned(),
     }
+}
+
+/// The Account whose credentials assume this one's role.
+pub fn goes_through(account: &Account) -> Option<&String> {
+    let role = account.spec.credentials.assume_role.as_ref()?;
+    role.via.as_ref()
 }

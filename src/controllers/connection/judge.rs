@@ -19,16 +19,25 @@ const ENOUGH: [&str; 3] = ["read_api", "api", "granular"];
 /// How long before its end a token is warned of.
 const WARN_DAYS: i32 = 14;
 
+/// What came of asking.
+pub enum Answer {
+    /// There was nothing to ask with: the Secret, its key or the CA bundle is amiss.
+    NotAsked(CallError),
+    /// What GitLab said.
+    OfGitLab(Result<Standing, CallError>),
+}
+
 /// The status and the ending.
 pub fn judge(
     connection: &GitLabConnection,
-    standing: Result<Standing, CallError>,
+    answer: Answer,
     today: Date,
 ) -> Found<GitLabConnectionStatus> {
     let mut status = connection.status.clone().unwrap_or_default();
-    let outcome = match standing {
-        Err(error) => failed(connection, error),
-        Ok(standing) => {
+    let outcome = match answer {
+        Answer::NotAsked(error) => error.into(),
+        Answer::OfGitLab(Err(error)) => refused(connection, error),
+        Answer::OfGitLab(Ok(standing)) => {
             let outcome = good_for(connection, &standing, today);
             status.version = Some(shorten(&standing.version, 64));
             status.user = Some(shorten(&standing.user, 255));
@@ -96,8 +105,8 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
     }
 }
 
-/// A failure, with the way out where a new token is one.
-fn failed(connection: &GitLabConnection, error: CallError) -> Outcome {
+/// GitLab's refusal, with the way out where a new token is one.
+fn refused(connection: &GitLabConnection, error: CallError) -> Outcome {
     let token = matches!(
         error.kind,
         CallErrorKind::Unauthenticated | CallErrorKind::Denied
@@ -145,7 +154,11 @@ mod tests {
             scopes: scopes.iter().map(ToString::to_string).collect(),
             expires_at,
         };
-        judge(&connection(), Ok(standing), date(2026, 11, 20))
+        judge(
+            &connection(),
+            Answer::OfGitLab(Ok(standing)),
+            date(2026, 11, 20),
+        )
     }
 
     #[test]
@@ -184,11 +197,15 @@ mod tests {
         assert!(found.outcome.message().contains("in 9 days, on 2026-11-29"));
     }
 
+    fn error(kind: CallErrorKind) -> CallError {
+        CallError::new("GET /user", "gitlab.example.com", kind, "said so")
+    }
+
     #[test]
     fn a_refused_token_says_the_way_out_and_an_outage_does_not() {
         let failed = |kind| {
-            let error = CallError::new("GET /user", "gitlab.example.com", kind, "401");
-            judge(&connection(), Err(error), date(2026, 11, 20))
+            let answer = Answer::OfGitLab(Err(error(kind)));
+            judge(&connection(), answer, date(2026, 11, 20))
         };
         let refused = failed(CallErrorKind::Unauthenticated);
         assert!(matches!(refused.outcome, Outcome::Stalled { .. }));
@@ -202,5 +219,13 @@ mod tests {
         assert!(matches!(away.outcome, Outcome::Transient { .. }));
         assert!(!away.outcome.message().contains("Secret"));
         assert_eq!(away.status.user.as_deref(), Some("before"));
+    }
+
+    #[test]
+    fn a_secret_that_may_not_be_read_asks_for_no_new_token() {
+        let answer = Answer::NotAsked(error(CallErrorKind::Denied));
+        let found = judge(&connection(), answer, date(2026, 11, 20));
+        assert!(matches!(found.outcome, Outcome::Stalled { .. }));
+        assert!(!found.outcome.message().contains("new token"));
     }
 }

@@ -19,7 +19,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
-use self::judge::judge;
+use self::judge::{Answer, judge};
 use super::{
     context::Context,
     recheck::Rechecks,
@@ -85,13 +85,13 @@ impl ConnectionController {
     }
 
     async fn look(&self, connection: &GitLabConnection) -> Found<GitLabConnectionStatus> {
-        let standing = match self.context.gitlabs.client(connection).await {
-            Ok(client) => client.standing().await,
-            Err(error) => Err(error),
+        let answer = match self.context.gitlabs.client(connection).await {
+            Ok(client) => Answer::OfGitLab(client.standing().await),
+            Err(error) => Answer::NotAsked(error),
         };
         // GitLab's tokens end at the start of a day in UTC.
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        judge(connection, standing, today)
+        judge(connection, answer, today)
     }
 }
 

@@ -266,7 +266,13 @@ impl Observation {
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
             }
-            (_, Reply::Function(function)) if !verify => {
+            (action, Reply::Function(mut function)) if !verify => {
+                // Only GetFunction tells the tags; no other call changes them, but for the creation.
+                function.tags = match (action, self.functions.get(&name)) {
+                    (Action::Create(want, _), _) => want.tags.clone(),
+                    (_, Some(Some(before))) => before.tags.clone(),
+                    _ => function.tags,
+                };
                 self.functions.insert(name, Some(*function));
             }
             (_, Reply::Alias(alias)) if !verify => {
