@@ -1,6 +1,9 @@
 //! Who we are, and what is refused before anything is done.
 
+use std::sync::Arc;
+
 use sluice::ports::{CallErrorKind, cloud::Cloud as _};
+use sluice_lab::aws::REGIONS;
 
 use super::{Fixture, HUB_KEY, REGION, allowed, by_key, by_role, by_token};
 
@@ -27,24 +30,22 @@ async fn each_kind_of_credentials_leads_into_its_account() {
 async fn a_client_and_its_session_are_made_once() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
-    // Nobody else signs for this region's STS as prod.
-    let prod = fixture.add("prod", lab.prod(), by_role(lab.prod(), "hub"));
-    let first = fixture
-        .cloud
-        .functions(&prod, "us-east-1", &allowed("once-*"))
-        .await;
-    let first = first.expect("a client");
+    // No other test assumes the hub's role from this region.
+    let (region, permissions) = (REGIONS[1], allowed("once-*"));
+    let account = fixture.add("once", lab.hub(), by_role(lab.hub(), "hub"));
     let mark = lab.mark();
-    let again = fixture
-        .cloud
-        .functions(&prod, "us-east-1", &allowed("once-*"))
-        .await;
-    assert!(std::sync::Arc::ptr_eq(&first, &again.expect("the client")));
+    let first = fixture.cloud.functions(&account, region, &permissions);
+    let first = first.await.expect("a client");
+    let again = fixture.cloud.functions(&account, region, &permissions);
+    assert!(Arc::ptr_eq(&first, &again.await.expect("the client")));
     assert_eq!(first.get("once-missing", None).await, Ok(None));
     assert_eq!(first.alias("once-missing", "live").await, Ok(None));
-    let calls = lab.calls_since(mark);
-    let calls = calls.only(|call| call.resource.starts_with("once-"));
-    assert_eq!(calls.names(), ["lambda:GetFunction", "lambda:GetAlias"]);
+    let calls = lab.calls_since(mark).only(|call| {
+        let of_role = call.resource == lab.hub().role_arn;
+        call.region.as_deref() == Some(region) && (of_role || call.resource == "once-missing")
+    });
+    let expected = ["sts:AssumeRole", "lambda:GetFunction", "lambda:GetAlias"];
+    assert_eq!(calls.names(), expected);
 }
 
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn a_changed_account_gets_a_new_client() {
     // The hub is what dev goes through.
     fixture.add("hub", fixture.lab.hub(), by_key());
     let second = client().await.expect("a client");
-    assert!(!std::sync::Arc::ptr_eq(&first, &second));
+    assert!(!Arc::ptr_eq(&first, &second));
 }
 
 #[tokio::test]

@@ -79,12 +79,11 @@ async fn an_invocation_is_sent_once_and_given_up_in_time() {
 async fn a_session_that_aws_no_longer_takes_is_made_anew() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
-    let dev = fixture.add("dev", lab.dev(), by_role(lab.dev(), "hub"));
-    let functions = fixture
-        .cloud
-        .functions(&dev, REGION, &allowed("expired-*"))
-        .await;
-    let functions = functions.expect("Lambda");
+    // No other test assumes the hub's role from this region.
+    let account = fixture.add("expired", lab.hub(), by_role(lab.hub(), "hub"));
+    let permissions = allowed("expired-*");
+    let functions = fixture.cloud.functions(&account, REGION, &permissions);
+    let functions = functions.await.expect("Lambda");
     let on = Pattern::operation("lambda", "GetAlias").about("expired-api");
     let action = Action::respond(
         403,
@@ -99,6 +98,9 @@ async fn a_session_that_aws_no_longer_takes_is_made_anew() {
     assert_eq!(error.kind, CallErrorKind::Unauthenticated, "{error}");
     let mark = lab.mark();
     assert_eq!(functions.alias("expired-api", "live").await, Ok(None));
-    assert!(lab.calls_since(mark).named("sts", "AssumeRole").count() >= 1);
+    let assumed = lab
+        .calls_since(mark)
+        .only(|call| call.resource == lab.hub().role_arn && call.region.as_deref() == Some(REGION));
+    assert_eq!(assumed.names(), ["sts:AssumeRole"]);
     assert_eq!(fault.hits(), 1);
 }

@@ -1,9 +1,15 @@
-//! `sluice-lab`: starts the lab and tells the demo's story.
+//! `sluice-lab`: starts the lab, and tells the demo's story on it.
 
-use std::process::ExitCode;
+mod demo;
+mod up;
+
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use sluice_lab::{error::LabError, toolchain::Toolchain};
+use sluice_lab::{
+    error::LabError,
+    toolchain::{Toolchain, workspace},
+};
 
 /// Real parts for trying and testing Sluice.
 #[derive(Parser)]
@@ -14,12 +20,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Installs the programs that the lab runs, and prints where kubectl and helm are.
+    /// Tells the whole story on a lab of its own, from nothing, and checks it.
+    Demo,
+    /// Starts the lab with one delivered release, says how to use it, and runs until Ctrl-C.
+    Up,
+    /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
     Tools,
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Demo => demo::demo(&directory("demo")),
+        Command::Up => up::up(&directory("up")),
         Command::Tools => tools(),
     };
     match outcome {
@@ -31,9 +43,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Where a lab keeps data and logs.
+fn directory(name: &str) -> PathBuf {
+    workspace().join("target/lab").join(name)
+}
+
 fn tools() -> Result<(), LabError> {
     let tools = Toolchain::ensure(&|line| eprintln!("lab: {line}"))?;
-    for program in [tools.kubectl(), tools.helm()] {
+    for program in [tools.kubectl(), tools.helm(), tools.python()] {
         println!("{}", program.display());
     }
     Ok(())

@@ -1,0 +1,58 @@
+//! The figures, as they were counted on the way.
+
+use std::fmt::Write as _;
+
+use sluice_lab::error::LabError;
+
+use super::{
+    story::{STAGES, Story},
+    tell::{block, say},
+};
+
+/// Calls, times and memory.
+pub fn figures(story: &Story) -> Result<(), LabError> {
+    say("from the pipeline's success to the alias serving, and all AWS calls on the way:");
+    let mut table = format!(
+        "{:<8} {:>9} {:>9}   {}\n",
+        "", "dev", "prod", "AWS calls: Lambda in dev, Lambda in prod, others (S3, STS)"
+    );
+    for delivery in &story.deliveries {
+        let _ = write!(table, "{:<8}", delivery.version);
+        for stage in STAGES {
+            let _ = write!(table, " {:>7.1} s", delivery.served_after[stage]);
+        }
+        let lambda = delivery.calls.of_service("lambda");
+        let mut counts = Vec::new();
+        for stage in STAGES {
+            let account = story.lab.account_id(stage)?;
+            let of_stage = lambda.only(|call| call.account.as_deref() == Some(account));
+            counts.push(of_stage.len());
+        }
+        let others = delivery.calls.len() - lambda.len();
+        let _ = writeln!(
+            table,
+            "   {:>2} + {:>2} + {:>2}",
+            counts[0], counts[1], others
+        );
+    }
+    block(&table);
+    if let Some(last) = story.deliveries.iter().find(|it| it.version == "v2") {
+        let counts = last.calls.counts();
+        let counts: Vec<String> = counts
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        say(&format!("the calls of v2: {}", counts.join(", ")));
+    }
+    let controller = story.lab.controller();
+    say(&format!(
+        "the controller's memory: {:.1} MiB resident, {:.1} MiB at most",
+        mebibytes(controller.rss_bytes()?),
+        mebibytes(controller.peak_rss_bytes()?)
+    ));
+    Ok(())
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
+}

@@ -1,0 +1,90 @@
+//! A release that is no good, and the peace after it.
+
+use serde_json::json;
+use sluice_lab::{
+    error::LabError,
+    lab::{condition_of, package_answering},
+};
+
+use super::{
+    story::{DEPLOYMENT, FUNCTION, LIMIT, NAMESPACE, Story, ensure, writes},
+    tell::{say, seen},
+};
+
+/// How often GitLab must have been asked before the rest counts.
+const POLLS: usize = 3;
+
+/// v3 answers with an error: dev goes back to v2, prod never hears of it.
+pub fn put_back(story: &mut Story) -> Result<(), LabError> {
+    let package = package_answering(&json!({"statusCode": 500, "version": "v3"}));
+    let v3 = story.push("v3", "Answer v3 (and 500)", package)?;
+    let object = story.follow("v3 is refused and dev is put back", |object| {
+        let status = &object["status"];
+        match condition_of(object, "Ready") {
+            Some(ready) if ready["status"] == "False" && status["newestRevision"] == 3 => Ok(()),
+            other => Err(format!(
+                "newestRevision is {} and Ready is {other:?}",
+                status["newestRevision"]
+            )),
+        }
+    })?;
+    let live = &object["status"]["live"];
+    ensure(live == "dev=r2 prod=r2", || {
+        format!("live should be dev=r2 prod=r2, but is {live}")
+    })?;
+    let condition = |type_| condition_of(&object, type_).cloned().unwrap_or_default();
+    let message = condition("Ready")["message"].to_string();
+    ensure(message.contains("smoke") && message.contains("500"), || {
+        format!("the Deployment should name the check and the answer, but says {message}")
+    })?;
+    let available = condition("Available");
+    ensure(available["status"] == "True", || {
+        format!("Available should be True, because v2 serves, but is {available}")
+    })?;
+
+    story.answers("dev", Some("live"), "v2")?;
+    story.answers("dev", None, "v2")?;
+    story.answers("prod", Some("live"), "v2")?;
+    let calls = story.lab.aws.calls_since(v3.mark);
+    let in_dev = writes(&calls, story.lab.account_id("dev")?);
+    seen(format!("written in dev: {}", in_dev.names().join(", ")));
+    let in_prod = writes(&calls, story.lab.account_id("prod")?);
+    ensure(in_prod.is_empty(), || {
+        format!("prod should not be touched, but was: {:?}", in_prod.names())
+    })?;
+    seen(format!("calls that write to {FUNCTION} in prod: none"));
+    story.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
+    story.describe("sdep", DEPLOYMENT)
+}
+
+/// While there is nothing new, AWS is left alone and GitLab answers 304.
+pub fn rest(story: &Story) -> Result<(), LabError> {
+    say(&format!(
+        "waits until GitLab was asked {POLLS} times for news"
+    ));
+    let (aws, gitlab) = (story.lab.aws.mark(), story.lab.gitlab.mark());
+    let asked = story.lab.wait_for("GitLab is asked for news", LIMIT, || {
+        let asked = story.lab.gitlab.requests_since(gitlab);
+        let answered = asked.iter().filter(|it| it.status.is_some()).count();
+        (answered >= POLLS).then_some(asked)
+    })?;
+    let unconditional: Vec<_> = asked
+        .iter()
+        .filter(|request| request.status.is_some() && request.status != Some(304))
+        .collect();
+    ensure(unconditional.is_empty(), || {
+        format!("GitLab should answer 304 to everything, but: {unconditional:?}")
+    })?;
+    let calls = story.lab.aws.calls_since(aws);
+    ensure(calls.is_empty(), || {
+        format!(
+            "AWS should be left alone, but was asked {:?}",
+            calls.names()
+        )
+    })?;
+    seen(format!(
+        "{} requests to GitLab, each answered 304; no call to AWS, and v3 is not tried again",
+        asked.len()
+    ));
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The story of Sluice, told on a lab of its own, each sentence of it checked.
+//!
+//! Ends without an error only if everything was seen to happen. An error says what was expected
+//! and what is there in its place, with the controller's last words.
+
+mod close;
+mod fail;
+mod kill;
+mod start;
+mod story;
+mod tell;
+
+use std::path::Path;
+
+use sluice_lab::{error::LabError, lab::package};
+
+use self::story::{DEPLOYMENT, NAMESPACE, Story};
+
+/// What the story delivers.
+pub const CHECKOUT: &str = include_str!("checkout.yaml");
+
+const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
+function through dev to prod, sees a bad v3 put back, and kills the controller in the middle of v4; \
+about a minute";
+
+/// Tells it, with data and logs in `dir`.
+pub fn demo(dir: &Path) -> Result<(), LabError> {
+    tell::begin(TITLE);
+    let mut story = start::lab(dir)?;
+    tell_on(&mut story).map_err(|e| failed(&story, &e))?;
+    tell::say("the end: everything above was seen to happen");
+    Ok(())
+}
+
+fn tell_on(story: &mut Story) -> Result<(), LabError> {
+    start::wish(story)?;
+
+    tell::step("1  v1: the first delivery");
+    let v1 = story.push("v1", "Answer v1", package("v1"))?;
+    story.served(v1, 1)?;
+
+    tell::step("2  v2: a new pipeline is all it takes");
+    let v2 = story.push("v2", "Answer v2", package("v2"))?;
+    story.served(v2, 2)?;
+
+    tell::step("3  v3 passes the pipeline, but not the smoke check in dev");
+    fail::put_back(story)?;
+
+    tell::step("4  Nothing new: what that costs");
+    fail::rest(story)?;
+
+    tell::step("5  v4: the controller is killed while it delivers");
+    kill::killed_and_started_again(story)?;
+
+    tell::step("6  What it took");
+    close::figures(story)
+}
+
+fn failed(story: &Story, error: &LabError) -> LabError {
+    let status = story
+        .lab
+        .get_json("deployment", Some(NAMESPACE), DEPLOYMENT)
+        .map_or_else(|e| e.to_string(), |it| format!("{:#}", it["status"]));
+    LabError::new(format!(
+        "the demo failed after {:.1} s: {error}\n\nstatus of {DEPLOYMENT}: {status}\n\n\
+         the controller's last lines:\n{}\n\nall logs are below {}",
+        tell::elapsed().as_secs_f32(),
+        story.lab.log_tail(25),
+        story.lab.dir.display()
+    ))
+}

@@ -1,0 +1,272 @@
+//! What every step needs: the lab with its team, the Deployment, and what was counted.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde_json::Value;
+use sluice_lab::{
+    aws::{Call, Calls},
+    error::LabError,
+    gitlab::Status,
+    kube::User,
+    lab::{HUB_REGION, Lab, Tenant, condition_of},
+    runtime,
+};
+
+use super::tell::{block, say, seen, shown};
+
+/// The namespace of the story.
+pub const NAMESPACE: &str = "shop";
+/// Its Deployment and function, as in `checkout.yaml`.
+pub const DEPLOYMENT: &str = "checkout";
+/// The function, of the same name in both accounts.
+pub const FUNCTION: &str = "checkout-api";
+/// The accounts in the order of the stages, which have the same names.
+pub const STAGES: [&str; 2] = ["dev", "prod"];
+/// A delivery takes seconds; this is for a machine that is busy with something else.
+pub const LIMIT: Duration = Duration::from_mins(1);
+
+/// The lab, and what the steps told each other.
+pub struct Story {
+    /// Everything that runs.
+    pub lab: Lab,
+    /// Who delivers.
+    pub team: Tenant,
+    /// One for each release that went all the way.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// What a release cost.
+pub struct Delivery {
+    /// What the function answers.
+    pub version: String,
+    /// From the pipeline's success to the call that made the alias serve it, by stage, in seconds.
+    pub served_after: BTreeMap<&'static str, f64>,
+    /// AWS calls.
+    pub calls: Calls,
+}
+
+/// A pipeline that has just succeeded, and where the records were then.
+pub struct Pushed {
+    /// What the function answers.
+    pub version: String,
+    /// The package.
+    pub package: Vec<u8>,
+    /// When the pipeline succeeded.
+    pub at: Timestamp,
+    /// Where the record of AWS calls was.
+    pub mark: usize,
+}
+
+impl Story {
+    /// A commit, and a pipeline that passes and has built `package`.
+    pub fn push(&self, version: &str, title: &str, package: Vec<u8>) -> Result<Pushed, LabError> {
+        let mark = self.lab.aws.mark();
+        let pipeline = self
+            .lab
+            .pipeline(self.team.project, "main", title, &package);
+        let at = Timestamp::now();
+        let status = self.lab.gitlab.status(pipeline);
+        ensure(status == Status::Success, || {
+            format!("pipeline {pipeline} should have passed, but is {status:?}")
+        })?;
+        say(&format!(
+            "push to {}: \"{title}\"; pipeline {pipeline} passes and has built {version}",
+            self.team.path
+        ));
+        Ok(Pushed {
+            version: version.to_owned(),
+            package,
+            at,
+            mark,
+        })
+    }
+
+    /// Follows the Deployment until `done`, telling each new line of its status; gives it.
+    pub fn follow(
+        &self,
+        what: &str,
+        done: impl Fn(&Value) -> Result<(), String>,
+    ) -> Result<Value, LabError> {
+        say(&format!("waits until {what}"));
+        let mut told = String::new();
+        self.lab.wait_for(what, LIMIT, || {
+            let object = self
+                .lab
+                .get_json("deployment", Some(NAMESPACE), DEPLOYMENT)
+                .map_err(|e| e.to_string())?;
+            let status = &object["status"];
+            let summary = status["summary"].as_str().unwrap_or_default();
+            if !summary.is_empty() && summary != told {
+                summary.clone_into(&mut told);
+                say(&format!("  {DEPLOYMENT}: {summary}"));
+            }
+            done(&object).map(|()| object)
+        })
+    }
+
+    /// Waits until the revision serves in every stage, and sees that it really does.
+    pub fn served(&mut self, pushed: Pushed, revision: u64) -> Result<(), LabError> {
+        let live = format!("dev=r{revision} prod=r{revision}");
+        let version = &pushed.version;
+        self.follow(
+            &format!("{version} is live in dev, then in prod ({live})"),
+            |object| {
+                let status = &object["status"];
+                if status["live"] != live.as_str() {
+                    return Err(format!("live is {}, not {live}", status["live"]));
+                }
+                match condition_of(object, "Ready") {
+                    Some(ready) if ready["status"] == "True" => Ok(()),
+                    other => Err(format!("Ready is {other:?}")),
+                }
+            },
+        )?;
+        for stage in STAGES {
+            self.answers(stage, Some("live"), version)?;
+            self.has_bytes(stage, &pushed.package)?;
+        }
+        let calls = self.lab.aws.calls_since(pushed.mark);
+        let mut served_after = BTreeMap::new();
+        for stage in STAGES {
+            let at = moved_at(&calls, self.lab.account_id(stage)?).ok_or_else(|| {
+                LabError::new(format!(
+                    "no call made {stage}'s alias serve {version}: {:?}",
+                    calls.names()
+                ))
+            })?;
+            served_after.insert(stage, at.duration_since(pushed.at).as_secs_f64());
+        }
+        self.prod_began_after_dev(&calls)?;
+        self.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
+        self.deliveries.push(Delivery {
+            version: pushed.version,
+            served_after,
+            calls,
+        });
+        Ok(())
+    }
+
+    /// Prod's Lambda is not written to before dev's alias serves.
+    fn prod_began_after_dev(&self, calls: &Calls) -> Result<(), LabError> {
+        let (dev, prod) = (self.lab.account_id("dev")?, self.lab.account_id("prod")?);
+        let dev_served = moved_at(calls, dev);
+        let prod_began = writes(calls, prod).first().map(|call| call.at);
+        ensure(prod_began > dev_served, || {
+            format!(
+                "prod should begin after dev serves, but dev served at {dev_served:?} and prod began at {prod_began:?}"
+            )
+        })?;
+        seen("prod was first written to after dev served");
+        Ok(())
+    }
+
+    /// Invokes the function and compares the version in its answer.
+    pub fn answers(
+        &self,
+        account: &str,
+        qualifier: Option<&str>,
+        version: &str,
+    ) -> Result<(), LabError> {
+        let answer = self.lab.invoke(account, FUNCTION, qualifier)?;
+        let place = format!("{FUNCTION}:{} in {account}", qualifier.unwrap_or("$LATEST"));
+        ensure(answer["version"] == version, || {
+            format!("{place} should answer {version}, but answers {answer}")
+        })?;
+        seen(format!("{place} answers {answer}"));
+        Ok(())
+    }
+
+    /// The alias's version has the bytes of the pipeline's artifact.
+    fn has_bytes(&self, account: &str, package: &[u8]) -> Result<(), LabError> {
+        let expected = code_sha256(package);
+        let lambda = self.lab.lambda(account, HUB_REGION)?;
+        let call = lambda
+            .get_function_configuration()
+            .function_name(FUNCTION)
+            .qualifier("live");
+        let found = runtime::handle()
+            .block_on(call.send())
+            .map_err(|e| LabError::new(format!("{FUNCTION}:live in {account}: {e:?}")))?;
+        let actual = found.code_sha256.unwrap_or_default();
+        ensure(actual == expected, || {
+            format!("{account} should run the pipeline's bytes ({expected}), but runs {actual}")
+        })?;
+        seen(format!(
+            "{account} runs the pipeline's very bytes (SHA-256 {}…), as version {}",
+            &actual[..12],
+            found.version.unwrap_or_default()
+        ));
+        Ok(())
+    }
+
+    /// How many versions of the function in an account have that code.
+    pub fn versions_with(&self, account: &str, package: &[u8]) -> Result<usize, LabError> {
+        let expected = code_sha256(package);
+        let lambda = self.lab.lambda(account, HUB_REGION)?;
+        let call = lambda.list_versions_by_function().function_name(FUNCTION);
+        let found = runtime::handle()
+            .block_on(call.send())
+            .map_err(|e| LabError::new(format!("versions of {FUNCTION} in {account}: {e:?}")))?;
+        let versions = found.versions.unwrap_or_default();
+        let published = versions
+            .iter()
+            .filter(|version| version.version.as_deref() != Some("$LATEST"));
+        Ok(published
+            .filter(|version| version.code_sha256.as_ref() == Some(&expected))
+            .count())
+    }
+
+    /// Shows what kubectl prints.
+    pub fn show(&self, args: &[&str]) -> Result<(), LabError> {
+        let text = self.lab.kube.kubectl_text(User::Admin, args)?;
+        shown(&format!("kubectl {}", args.join(" ")), &text);
+        Ok(())
+    }
+
+    /// Shows the part of `kubectl describe` that says how it stands.
+    pub fn describe(&self, kind: &str, name: &str) -> Result<(), LabError> {
+        let args = ["describe", kind, name, "--namespace", NAMESPACE];
+        let text = self.lab.kube.kubectl_text(User::Admin, &args)?;
+        let status = text
+            .split_once("\nStatus:")
+            .map_or("", |(_, status)| status);
+        shown(&format!("kubectl {}", args.join(" ")), "…");
+        block(&format!("Status:{status}"));
+        Ok(())
+    }
+}
+
+/// An error unless `holds`.
+pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), LabError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(LabError::new(otherwise()))
+    }
+}
+
+/// What could change something in an account's Lambda.
+pub fn writes(calls: &Calls, account: &str) -> Calls {
+    let lambda = calls.of_service("lambda").writes();
+    lambda.only(|call| call.account.as_deref() == Some(account))
+}
+
+/// When an account's alias was last moved.
+fn moved_at(calls: &Calls, account: &str) -> Option<Timestamp> {
+    let is_move = |call: &&Call| {
+        call.status.is_some_and(|status| status < 300)
+            && (call.operation == "CreateAlias" || call.operation == "UpdateAlias")
+    };
+    writes(calls, account)
+        .iter()
+        .rfind(is_move)
+        .map(|call| call.at)
+}
+
+/// The package's digest as Lambda tells it.
+fn code_sha256(package: &[u8]) -> String {
+    STANDARD.encode(digest::digest(&digest::SHA256, package))
+}
