@@ -8,7 +8,7 @@ mod architecture;
 mod chart;
 mod cluster;
 mod crds;
-mod e2e;
 mod docs;
+mod e2e;
 mod generated;
 mod process;

@@ -8,9 +8,15 @@
 //! Relies on the lab's toolchain and on a controller built from the same sources: cargo builds the
 //! package's program before its tests.
 
+mod artifacts;
+mod checks;
 mod delivery;
+mod functions;
+mod pipelines;
 mod scene;
 mod source;
+mod stages;
+mod token;
 
 use std::{
     path::{Path, PathBuf},
