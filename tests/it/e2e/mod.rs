@@ -9,14 +9,25 @@
 //! package's program before its tests.
 
 mod artifacts;
+mod aws;
+mod changes;
 mod checks;
+mod counts;
+mod crash;
 mod delivery;
 mod functions;
+mod leader;
+mod malformed;
+mod ownership;
 mod pipelines;
+mod removal;
+mod removal_stuck;
+mod rights;
 mod scene;
 mod source;
 mod stages;
 mod token;
+mod transcript;
 
 use std::{
     path::{Path, PathBuf},
