@@ -6,10 +6,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
 use serde_json::json;
 use sluice::api::v1alpha1::Deployment;
-use sluice_lab::{
-    kube::Right,
-    lab::{NAMESPACE, wait_for},
-};
+use sluice_lab::lab::{NAMESPACE, wait_for};
 
 use super::{
     LIMIT, World,
@@ -19,7 +16,10 @@ use super::{
     solo,
 };
 
-/// As group, resource and verb.
+/// API group, resource and verb.
+type Right = (String, String, String);
+
+/// What rules grant.
 fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for rule in rules {
