@@ -25,6 +25,9 @@ use crate::{
 
 /// How often a message says how far a transfer is.
 const TRANSFER_WATCH: Duration = Duration::from_secs(15);
+/// From here on it says how many bytes have come: what is smaller is there before anybody reads it,
+/// and each change of the message is a write to the API server.
+const WORTH_TELLING: u64 = 16 << 20;
 
 /// The artifacts of a pipeline, with the jobs that they came from.
 pub struct Fetched {
@@ -70,7 +73,12 @@ pub async fn fetched(
                 let of = total
                     .map(|total| format!(" of {total}"))
                     .unwrap_or_default();
-                moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
+                let how_far = if total.unwrap_or(bytes) >= WORTH_TELLING {
+                    format!(": {bytes}{of} bytes")
+                } else {
+                    String::new()
+                };
+                moving.get_or_insert(format!("artifact {}{how_far}", artifact.name));
             }
             TransferState::Failed { error, again_in } => {
                 return Err(fetch.failed(artifact, job, error, again_in));
