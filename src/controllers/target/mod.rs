@@ -196,8 +196,10 @@ impl TargetController {
         }
         match self.write(target, &status).await {
             Ok(written) => {
+                // The end of a run was announced when it was recorded.
+                let ending = machine::outcome(written.status.as_ref().unwrap_or(&status));
                 if let Outcome::Stalled { reason, message } = &outcome
-                    && !step(&written).is_some_and(Step::is_end)
+                    && outcome != ending
                 {
                     self.context.events.publish(
                         written.object_ref(&()),
