@@ -53,7 +53,7 @@ impl DeploymentController {
             return Ok(gone());
         }
         self.follow_policy(deployment, &family).await?;
-        self.pass_on_abandon(deployment, &family).await?;
+        self.pass_on_commands(deployment, &family).await?;
         let api = self.api::<Target>(deployment);
         for target in family
             .targets
@@ -82,26 +82,27 @@ impl DeploymentController {
         Ok(outcome)
     }
 
-    async fn pass_on_abandon(
+    /// Commands that are given to the Deployment are meant for its Targets.
+    async fn pass_on_commands(
         &self,
         deployment: &Deployment,
         family: &Family,
     ) -> Result<(), Failure> {
-        let Some(value) = deployment.annotations().get(annotation::ABANDON) else {
-            return Ok(());
-        };
         let api = self.api::<Target>(deployment);
-        let patch =
-            Patch::Merge(json!({"metadata": {"annotations": {(annotation::ABANDON): value}}}));
-        for target in family
-            .targets
-            .iter()
-            .filter(|one| !one.annotations().contains_key(annotation::ABANDON))
-        {
-            let patched = api
-                .patch(&target.name_any(), &PatchParams::default(), &patch)
-                .await?;
-            self.targets.note(patched);
+        for command in [annotation::ABANDON, annotation::RECONCILE] {
+            let Some(value) = deployment.annotations().get(command) else {
+                continue;
+            };
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {(command): value}}}));
+            for target in &family.targets {
+                if target.annotations().get(command) == Some(value) {
+                    continue;
+                }
+                let patched = api
+                    .patch(&target.name_any(), &PatchParams::default(), &patch)
+                    .await?;
+                self.targets.note(patched);
+            }
         }
         Ok(())
     }
