@@ -11,6 +11,7 @@
 
 mod fetch;
 mod history;
+mod orphans;
 mod release;
 mod remove;
 mod source;
@@ -79,12 +80,29 @@ impl DeploymentController {
         }
         match self.advance(&deployment).await {
             Ok(ended) => ended,
+            Err(Failure::Outcome(outcome)) => self.interrupted(&deployment, outcome).await.into(),
             Err(failure) => Outcome::from(failure).into(),
+        }
+    }
+
+    /// Says what keeps the Deployment from going on; all else that its status says stays.
+    async fn interrupted(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
+        // Something may have been written on the way here.
+        let deployment = self.deployments.newest(&Arc::new(deployment.clone()));
+        let generation = deployment.metadata.generation;
+        let mut status = deployment.status.clone().unwrap_or_default();
+        status.observed_generation = generation;
+        status.summary = Some(shorten(outcome.message(), 1024));
+        outcome.write_conditions(&mut status.conditions, generation, Timestamp::now());
+        match self.publish(&deployment, status, &outcome).await {
+            Ok(()) => outcome,
+            Err(failure) => failure.into(),
         }
     }
 
     async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
         let mut deployment = self.hold(deployment).await?;
+        self.take_up_orphans(&deployment).await?;
         let family = self.family(&deployment);
         let source = if deployment.spec.suspend {
             source::Source::Idle
@@ -216,7 +234,7 @@ impl DeploymentController {
         Ok(patched)
     }
 
-    /// The Releases and Targets of a Deployment: by owner, and Targets that were orphaned by name.
+    /// The Releases and Targets of a Deployment, by owner.
     fn family(&self, deployment: &Deployment) -> Family {
         let namespace = deployment.namespace();
         let uid = deployment.uid();
@@ -302,6 +320,7 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 stalled.status == "True" && status.observed_generation == target.metadata.generation
             })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
+        let settled = (target.spec.run.as_ref()).is_some_and(|run| machine::settled(run, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: crate::api::v1alpha1::StageTarget {
@@ -309,7 +328,8 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 region: target.spec.region.clone(),
             },
             order: target.spec.run.clone(),
-            stalled: stalled.filter(|_| !status.run.as_ref().is_some_and(machine::ended)),
+            // An order that was carried out says so by its end, not by what it left in conditions.
+            stalled: stalled.filter(|_| !settled),
             live: status.live.as_ref().map(|live| live.release.clone()),
             run: status.run,
             summary: status.summary,

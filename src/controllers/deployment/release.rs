@@ -1,11 +1,12 @@
 //! Reserving a revision, creating its Release, and recording what becomes of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
     Resource as _, ResourceExt as _,
     api::{ObjectMeta, PostParams},
+    runtime::reflector::ObjectRef,
 };
 
 use super::{DeploymentController, Failure, Family, overview, owner_reference, status};
@@ -127,7 +128,7 @@ impl DeploymentController {
                 created
             }
             Err(kube::Error::Api(error)) if error.is_already_exists() => {
-                let there = api.get(&name).await?;
+                let there = self.existing_release(deployment, &name)?;
                 if there.spec.key != release.spec.key {
                     return Err(Outcome::stalled(
                         "ReleaseExists",
@@ -144,6 +145,23 @@ impl DeploymentController {
         };
         self.releases.note(created.clone());
         Ok(Arc::new(created))
+    }
+
+    fn existing_release(&self, deployment: &Deployment, name: &str) -> Result<Release, Failure> {
+        let namespace = deployment.namespace().unwrap_or_default();
+        let cached = self
+            .context
+            .stores
+            .releases
+            .get(&ObjectRef::new(name).within(&namespace));
+        cached.map(Arc::unwrap_or_clone).ok_or_else(|| {
+            Outcome::Waiting {
+                reason: "WaitingForRelease",
+                message: format!("Waiting for the Release {name} that is there already to be seen"),
+                after: Duration::from_secs(1),
+            }
+            .into()
+        })
     }
 
     /// Adds what became of a Release in a stage to its status.

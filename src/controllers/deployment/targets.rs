@@ -122,38 +122,15 @@ impl DeploymentController {
                 self.targets.note(created);
                 Ok(())
             }
-            Err(kube::Error::Api(error)) if error.is_already_exists() => {
-                self.adopt(deployment, &name, run).await
+            // One that was made a moment ago, or one of a Deployment that is just being deleted.
+            Err(kube::Error::Api(error)) if error.is_already_exists() => Err(Outcome::Waiting {
+                reason: "TargetTaken",
+                message: format!("Waiting for the Target {name} that is there already to be seen"),
+                after: std::time::Duration::from_secs(1),
             }
+            .into()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Takes over the Target that a former Deployment of this name left when it was orphaned.
-    async fn adopt(&self, deployment: &Deployment, name: &str, run: &Run) -> Result<(), Failure> {
-        let orphan = self.api::<Target>(deployment).get(name).await?;
-        if orphan
-            .metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .any(|owner| owner.controller == Some(true))
-        {
-            let message = format!(
-                "Target {name} belongs to another Deployment of this name, which is being deleted"
-            );
-            return Err(Outcome::Waiting {
-                reason: "TargetTaken",
-                message,
-                after: std::time::Duration::from_secs(5),
-            }
-            .into());
-        }
-        let patch = json!({
-            "metadata": {"ownerReferences": owner_reference(deployment).map(|owner| vec![owner])},
-            "spec": {"run": run, "deletionPolicy": deployment.spec.deletion_policy},
-        });
-        self.patch_target(deployment, &orphan, patch).await
     }
 
     async fn patch_target(
