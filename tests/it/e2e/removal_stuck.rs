@@ -75,7 +75,7 @@ fn a_deletion_that_aws_denies_goes_on_when_it_no_longer_does() {
     scene.event("Deployment", "Warning", "DeletionStalled", &parts);
     scene.serves("dev", "v1");
     fault.remove();
-    // Somebody who mended it says so, or it is tried again by itself some minutes later.
+    // Who has mended it says so; else it is tried again some minutes later.
     scene.annotate("sluice.dev/reconcile", "mended");
     gone(&scene.api::<Deployment>(), NAME);
 }

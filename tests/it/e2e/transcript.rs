@@ -29,7 +29,9 @@ fn transcript(scene: &Scene<'_>) -> String {
     line(&mut text, "Summary", status.summary.as_deref());
     line(&mut text, "Live", status.live.as_deref());
     text.push_str("Conditions:\n");
-    for it in &status.conditions {
+    let mut conditions = status.conditions.clone();
+    conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
+    for it in &conditions {
         let _ = writeln!(
             text,
             "  {}={} {}: {}",
@@ -60,7 +62,12 @@ fn transcript(scene: &Scene<'_>) -> String {
         );
     }
     text.push_str("Events:\n");
-    let mut events: Vec<String> = scene.list::<Event>().iter().map(told).collect();
+    let ours = |event: &&Event| {
+        let kind = event.regarding.as_ref().and_then(|it| it.kind.as_deref());
+        ["Deployment", "Target"].map(Some).contains(&kind)
+    };
+    let events = scene.list::<Event>();
+    let mut events: Vec<String> = events.iter().filter(ours).map(told).collect();
     events.sort();
     events.dedup();
     text.extend(events);
