@@ -302,6 +302,11 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 stalled.status == "True" && status.observed_generation == target.metadata.generation
             })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
+        let settled = target
+            .spec
+            .run
+            .as_ref()
+            .is_some_and(|run| machine::settled(run, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: crate::api::v1alpha1::StageTarget {
@@ -309,7 +314,8 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 region: target.spec.region.clone(),
             },
             order: target.spec.run.clone(),
-            stalled: stalled.filter(|_| !status.run.as_ref().is_some_and(machine::ended)),
+            // The end of a run is told by the run itself.
+            stalled: stalled.filter(|_| !settled),
             live: status.live.as_ref().map(|live| live.release.clone()),
             run: status.run,
             summary: status.summary,
