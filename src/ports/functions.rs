@@ -1,6 +1,8 @@
 //! Lambda functions, versions and aliases in one account and region.
 //!
-//! Writes are never retried by the adapter: the engine reads back and decides.
+//! Writes are never retried by the adapter: the engine reads back and decides. The function that a
+//! write answers with is as it was at that moment, often still being made or changed; its tags are
+//! those given to [`Functions::create`] and none for other writes: only [`Functions::get`] reads them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -47,7 +49,7 @@ pub trait Functions: Send + Sync {
     ) -> Result<Function, CallError>;
 
     /// `TagResource` and `UntagResource`: makes the function's tags those given. `current` is what
-    /// it has; no call is made where nothing differs.
+    /// it has; no call is made where nothing differs. Two writes, of which the second may fail alone.
     async fn set_tags(
         &self,
         arn: &str,
@@ -69,7 +71,8 @@ pub trait Functions: Send + Sync {
     /// in our store.
     async fn package(&self, name: &str) -> Result<(u64, ByteStream), CallError>;
 
-    /// `DeleteFunction`, with all versions and aliases, or of one version. Fine where there is none.
+    /// `DeleteFunction`, with all versions and aliases, or of one version (never `$LATEST`). Fine
+    /// where there is none.
     async fn delete(&self, name: &str, version: Option<&str>) -> Result<(), CallError>;
 
     /// `GetAlias`; `None` where there is no such alias or function.

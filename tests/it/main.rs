@@ -1,7 +1,9 @@
 //! The one integration-test binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adapters_aws;
 mod adapters_gitlab;
+mod adapters_kubernetes;
 mod architecture;
 mod chart;
 mod cluster;

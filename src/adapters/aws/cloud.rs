@@ -20,11 +20,12 @@ use aws_smithy_http_client::tls;
 use kube::ResourceExt as _;
 
 use super::{
-    CALL_TIMEOUT, CONNECT_TIMEOUT,
+    CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
     credentials::{self, Session, Source, Verified},
     functions::LambdaFunctions,
     policy::{Place, session_policy},
+    shared::{Key, Origin, Shared},
     store::S3Store,
 };
 use crate::{
@@ -62,19 +63,6 @@ impl fmt::Debug for AwsCloud {
     }
 }
 
-/// What a session or client is for.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    account: String,
-    /// Empty for a session that serves all regions.
-    region: String,
-    permissions: Option<Permissions>,
-}
-
-/// The state of the Accounts that a session was made from, the Account itself first.
-#[derive(Clone, PartialEq, Eq)]
-struct Origin(Vec<(Option<String>, Option<i64>)>);
-
 impl AwsCloud {
     /// `namespace` is the controller's own, where the Secrets of Accounts are.
     ///
@@ -86,7 +74,7 @@ impl AwsCloud {
     ) -> Result<Self, CallError> {
         let downloads = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(CALL_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| {
@@ -348,7 +336,7 @@ async fn load() -> SdkConfig {
         .or_else(Region::from_static("us-east-1"));
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .operation_timeout(CALL_TIMEOUT)
+        .operation_timeout(READ_TIMEOUT)
         .build();
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
@@ -358,47 +346,4 @@ async fn load() -> SdkConfig {
         .identity_cache(IdentityCache::no_cache())
         .load()
         .await
-}
-
-/// Things that are made once and kept until the Accounts they come from change.
-struct Shared<T>(Mutex<HashMap<Key, (Origin, T)>>);
-
-impl<T> Default for Shared<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Clone> Shared<T> {
-    fn get(
-        &self,
-        directory: &dyn AccountDirectory,
-        key: Key,
-        origin: Origin,
-        make: impl FnOnce() -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = |kept: Option<&(Origin, T)>| match kept {
-            Some((of, thing)) if *of == origin => Some(thing.clone()),
-            _ => None,
-        };
-        if let Some(thing) = kept(lock().get(&key)) {
-            return Ok(thing);
-        }
-        // Not under the lock: a session may need another one.
-        let fresh = make()?;
-        let mut all = lock();
-        if let Some(thing) = kept(all.get(&key)) {
-            return Ok(thing);
-        }
-        all.retain(|other, (of, _)| {
-            if other.account == key.account {
-                *of == origin
-            } else {
-                directory.account(&other.account).is_some()
-            }
-        });
-        all.insert(key, (origin, fresh.clone()));
-        Ok(fresh)
-    }
 }

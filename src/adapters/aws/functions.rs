@@ -4,6 +4,8 @@
 //! read for functions and versions, because AWS allows far more of it than of its siblings.
 
 mod convert;
+mod package;
+mod tags;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,14 +22,10 @@ use aws_sdk_lambda::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use futures::TryStreamExt as _;
 
 use super::{
-    CONNECT_TIMEOUT,
-    body::exactly,
-    budget::Budget,
-    credentials::Verified,
-    errors::{Call, causes},
+    CONNECT_TIMEOUT, LONGEST_WRITE, WRITE_TIMEOUT, budget::Budget, credentials::Verified,
+    errors::Call,
 };
 use crate::{
     domain::{
@@ -62,6 +60,10 @@ impl LambdaFunctions {
         let provider = SharedCredentialsProvider::new(provider);
         let builder = || Builder::from(sdk).credentials_provider(provider.clone());
         let once = || builder().retry_config(RetryConfig::disabled());
+        let timely = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_timeout(WRITE_TIMEOUT)
+            .build();
         // A function may think for a quarter of an hour before its first byte.
         let patient = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -73,7 +75,7 @@ impl LambdaFunctions {
         Self {
             place: format!("Account {account}, {region}"),
             reads: Client::from_conf(builder().build()),
-            writes: Client::from_conf(once().build()),
+            writes: Client::from_conf(once().timeout_config(timely).build()),
             invocations: Client::from_conf(invocations.build()),
             verified,
             budget,
@@ -238,41 +240,10 @@ impl Functions for LambdaFunctions {
         current: &BTreeMap<String, String>,
         wanted: &BTreeMap<String, String>,
     ) -> Result<(), CallError> {
-        let set: Vec<_> = wanted
-            .iter()
-            .filter(|(key, value)| current.get(*key) != Some(*value))
-            .collect();
-        if !set.is_empty() {
-            let call = self.write("lambda:TagResource", arn);
-            self.budget.control(&call).await?;
-            let tags = set
-                .into_iter()
-                .map(|(key, value)| (key.clone(), value.clone()));
-            self.writes
-                .tag_resource()
-                .resource(arn)
-                .set_tags(Some(tags.collect()))
-                .send()
-                .await
-                .map_err(|error| self.failed(&call, &error))?;
-        }
-        let removed: Vec<_> = current
-            .keys()
-            .filter(|key| !wanted.contains_key(*key))
-            .cloned()
-            .collect();
-        if !removed.is_empty() {
-            let call = self.write("lambda:UntagResource", arn);
-            self.budget.control(&call).await?;
-            self.writes
-                .untag_resource()
-                .resource(arn)
-                .set_tag_keys(Some(removed))
-                .send()
-                .await
-                .map_err(|error| self.failed(&call, &error))?;
-        }
-        Ok(())
+        let call = self.write("lambda:TagResource", arn);
+        tokio::time::timeout(LONGEST_WRITE, self.tag(arn, current, wanted))
+            .await
+            .unwrap_or_else(|_| Err(call.unusable("no answer in time")))
     }
 
     async fn publish(
@@ -432,41 +403,6 @@ impl Functions for LambdaFunctions {
                 .unwrap_or_default()
                 .into(),
         })
-    }
-}
-
-impl LambdaFunctions {
-    /// The address is a secret for as long as it is valid: it reaches no message.
-    async fn download(&self, name: &str, location: &str) -> Result<(u64, ByteStream), CallError> {
-        let call = self.read("download the package of", name);
-        let unavailable = |error: reqwest::Error| {
-            call.error(CallErrorKind::Unavailable, causes(&error.without_url()))
-        };
-        let answer = self
-            .downloads
-            .get(location)
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let status = answer.status();
-        if !status.is_success() {
-            let kind = if status.is_server_error() {
-                CallErrorKind::Unavailable
-            } else {
-                CallErrorKind::Denied
-            };
-            return Err(call.error(kind, format!("status {}", status.as_u16())));
-        }
-        let size = answer.content_length().ok_or_else(|| {
-            call.error(
-                CallErrorKind::Corrupt,
-                "the answer does not say how long it is",
-            )
-        })?;
-        let pieces = answer
-            .bytes_stream()
-            .map_err(|error| causes(&error.without_url()));
-        Ok((size, exactly(call, size, pieces)))
     }
 }
 

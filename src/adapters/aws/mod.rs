@@ -7,9 +7,11 @@
 //! Guarantees:
 //! - No request leaves with credentials of another account than the Account's `accountId`: every
 //!   access key is shown to `GetCallerIdentity` before its first use.
-//! - A write is sent once. Whatever is not known to have failed before it was sent ends in
-//!   [`crate::ports::CallErrorKind::Unknown`].
-//! - A write has ended, one way or the other, [`LONGEST_WRITE`] after it was asked for.
+//! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
+//!   [`crate::ports::CallErrorKind::Unknown`]. [`LONGEST_WRITE`] after it was asked for it has ended,
+//!   one way or the other.
+//! - Writes to a bucket may be repeated and arrive late: each makes a version of its own, and nothing
+//!   is read but versions that were pinned after their write was answered.
 
 mod body;
 mod budget;
@@ -18,6 +20,7 @@ mod credentials;
 mod errors;
 mod functions;
 mod policy;
+mod shared;
 mod store;
 
 use std::time::Duration;
@@ -26,16 +29,19 @@ pub use cloud::AwsCloud;
 
 /// How long a call waits for the account's rate budget before it answers with
 /// [`crate::ports::CallErrorKind::Throttled`].
-const BUDGET_WAIT: Duration = Duration::from_secs(5);
+const BUDGET_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a control-plane call takes at most, with the SDK's retries where it has any.
-///
-/// Lambda answers within a few seconds even where it copies a large package.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a read takes at most, with the SDK's retries.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long sending a write to Lambda and waiting for the answer takes at most. Lambda answers within
+/// a few seconds even where it copies a large package.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How long opening a connection takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After this long no write that was asked for is still to be sent, or waited for. A Lease has to
-/// outlast it, because some writes have no precondition that would stop a former leader's.
-pub const LONGEST_WRITE: Duration = BUDGET_WAIT.saturating_add(CALL_TIMEOUT);
+/// After this long no write to Lambda that was asked for is still to be sent, or waited for (15 s). A
+/// new leader has to wait longer than that, because some writes have no precondition that would stop
+/// a former leader's.
+pub const LONGEST_WRITE: Duration = BUDGET_WAIT.saturating_add(WRITE_TIMEOUT);

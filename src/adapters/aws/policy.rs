@@ -199,7 +199,74 @@ mod tests {
             &permissions(&["checkout-*", "pay"], &["team/lambda-*"]),
         );
         let policy: Value = serde_json::from_str(&text).expect("JSON");
-        insta::assert_json_snapshot!(policy, @"");
+        insta::assert_json_snapshot!(policy, @r#"
+        {
+          "Statement": [
+            {
+              "Action": [
+                "s3:GetObject",
+                "s3:GetObjectVersion"
+              ],
+              "Effect": "Allow",
+              "Resource": "arn:aws:s3:::artifacts-dev/*"
+            },
+            {
+              "Action": [
+                "kms:CreateGrant",
+                "kms:Decrypt",
+                "kms:Encrypt"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "kms:ViaService": [
+                    "lambda.eu-west-1.*",
+                    "s3.eu-west-1.*"
+                  ]
+                }
+              },
+              "Effect": "Allow",
+              "Resource": "*"
+            },
+            {
+              "Action": [
+                "lambda:CreateAlias",
+                "lambda:CreateFunction",
+                "lambda:DeleteAlias",
+                "lambda:DeleteFunction",
+                "lambda:GetAlias",
+                "lambda:GetFunction",
+                "lambda:InvokeFunction",
+                "lambda:ListTags",
+                "lambda:PublishVersion",
+                "lambda:TagResource",
+                "lambda:UntagResource",
+                "lambda:UpdateAlias",
+                "lambda:UpdateFunctionCode",
+                "lambda:UpdateFunctionConfiguration"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:lambda:eu-west-1:222222222222:function:checkout-*",
+                "arn:aws:lambda:eu-west-1:222222222222:function:pay",
+                "arn:aws:lambda:eu-west-1:222222222222:function:pay:*"
+              ]
+            },
+            {
+              "Action": "iam:PassRole",
+              "Condition": {
+                "StringEquals": {
+                  "iam:PassedToService": "lambda.amazonaws.com"
+                }
+              },
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:iam::222222222222:role/team/lambda-*"
+              ]
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+        "#);
     }
 
     #[test]

@@ -1,32 +1,42 @@
-"""Starts MiniStack, with two things put right that a proxy in front can't: which action and resource
-a policy is held against. AWS authorises CreateFunction on the function's ARN, which MiniStack would
-have to take from the body; it uses "*" and so denies everybody whose policy names functions. And
-it takes every call on one alias for ListAliases."""
+"""Runs MiniStack with Lambda's operations judged by IAM as AWS judges them.
+
+It takes every operation on one alias for ListAliases or CreateAlias, and CreateFunction for one on
+all functions, so that no policy that names functions could allow them.
+"""
 
 import json
 
 from ministack.app import main
 from ministack.core import iam_actions
 
-extract_resource_arn = iam_actions.extract_resource_arn
-lambda_action = iam_actions._lambda_action
+ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+action_of = iam_actions._lambda_action
+resource_of = iam_actions.extract_resource_arn
 
 
-def resource_arn(service, method, path, headers, body, query_params, region, account_id):
-    arn = extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)
-    if service == "lambda" and method == "POST" and arn == "*" and path.rstrip("/").endswith("/functions"):
-        name = json.loads(body or b"{}").get("FunctionName", "")
-        return f"arn:aws:lambda:{region}:{account_id}:function:{name}"
-    return arn
-
-
-def action(method, path):
+def steps(path):
+    """What follows `functions` in the path; nothing where that is not in it."""
     parts = [part for part in path.split("/") if part]
-    if len(parts) >= 2 and parts[-2] == "aliases" and "functions" in parts:
-        return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
-    return lambda_action(method, path)
+    return parts[parts.index("functions") + 1 :] if "functions" in parts else []
 
 
-iam_actions.extract_resource_arn = resource_arn
-iam_actions._lambda_action = action
+def lambda_action(method, path):
+    one_alias = len(steps(path)) == 3 and steps(path)[1] == "aliases"
+    return ON_ONE_ALIAS[method] if one_alias and method in ON_ONE_ALIAS else action_of(method, path)
+
+
+def resource(service, method, path, headers, body, query_params, region, account_id):
+    if service == "lambda" and method == "POST" and path.rstrip("/").endswith("/functions"):
+        try:
+            name = json.loads(body)["FunctionName"]
+        except (ValueError, KeyError, TypeError):
+            return "*"
+        return name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account_id}:function:{name}"
+    return resource_of(service, method, path, headers, body, query_params, region, account_id)
+
+
+iam_actions._lambda_action = lambda_action
+iam_actions.extract_resource_arn = resource
+
 main()

@@ -14,11 +14,9 @@ use crate::{
     process::{Process, free_port},
 };
 
-/// Starts it with one mistake mended.
-const LAUNCHER: &str = include_str!("emulator.py");
-
 /// From start to the first answer it takes about a second; a busy machine may need many.
 const START_LIMIT: Duration = Duration::from_mins(1);
+const PROGRAM: &str = include_str!("emulator.py");
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running emulator; it ends when this is dropped.
@@ -36,7 +34,7 @@ impl Emulator {
         std::fs::create_dir_all(&scratch)?;
         let mut command = Command::new(python);
         command
-            .args(["-c", LAUNCHER])
+            .args(["-c", PROGRAM])
             .current_dir(dir)
             .env("AUTH", "true")
             .env("BIND_HOST", "127.0.0.1")

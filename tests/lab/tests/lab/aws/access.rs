@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sluice_lab::aws::{AUDIENCE, REGIONS, SUBJECT};
 
-use super::{REGION, cloud, deployer, dev_lambda, hub_user, refusal_code};
+use super::{REGION, assumed, cloud, create, deployer, dev_lambda, hub_user, refusal_code};
 
 #[tokio::test]
 async fn a_call_is_recorded_with_account_region_operation_and_outcome() {
@@ -205,4 +205,37 @@ async fn artifact_buckets_keep_versions_and_abort_incomplete_uploads() {
             assert!(aborts, "{bucket}: {rules:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_policy_can_name_the_function_that_is_made_and_whose_alias_is_touched() {
+    let cloud = cloud().await;
+    let arn = |name: &str| {
+        let account = &cloud.dev().id;
+        format!("arn:aws:lambda:{REGION}:{account}:function:{name}")
+    };
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": ["lambda:CreateFunction", "lambda:GetFunction", "lambda:GetAlias"],
+            "Resource": [arn("access-named"), arn("access-named:*")],
+        }],
+    });
+    let lambda = Client::new(&assumed(cloud, cloud.dev(), Some(policy.to_string())).await);
+    create(cloud, &lambda, "access-named").await;
+    let alias = |name: &str| lambda.get_alias().function_name(name).name("live").send();
+    assert_eq!(
+        refusal_code(alias("access-named").await),
+        "ResourceNotFoundException"
+    );
+    assert_eq!(
+        refusal_code(alias("access-other").await),
+        "AccessDeniedException"
+    );
+    let delete = lambda
+        .delete_alias()
+        .function_name("access-named")
+        .name("live");
+    assert_eq!(refusal_code(delete.send().await), "AccessDeniedException");
 }

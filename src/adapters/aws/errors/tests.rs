@@ -1,0 +1,200 @@
+//! Errors as the SDK makes them: by hand, and over real connections.
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_lambda::operation::get_function::GetFunctionError;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+use super::*;
+
+type Failure = SdkError<GetFunctionError, HttpResponse>;
+
+fn service_error(status: u16, code: &str, message: &str) -> Failure {
+    let error = ErrorMetadata::builder().code(code).message(message).build();
+    let status = status.try_into().expect("a status");
+    let mut response = HttpResponse::new(status, SdkBody::empty());
+    response.headers_mut().insert("retry-after", "7");
+    SdkError::service_error(GetFunctionError::generic(error), response)
+}
+
+fn read() -> Call {
+    Call::read("lambda:GetFunction", "checkout-api")
+}
+
+fn write() -> Call {
+    Call::write("lambda:UpdateFunctionCode", "checkout-api")
+}
+
+#[test]
+fn lambda_codes_have_their_kinds() {
+    use CallErrorKind as Kind;
+    let conflict = "The operation cannot be performed at this time. An update is in progress";
+    let assume = "The role defined for the function cannot be assumed by Lambda.";
+    let missing = "Error occurred while GetObject. S3 Error Code: NoSuchKey.";
+    let large = "Unzipped size must be smaller than 262144000 bytes";
+    let sha = "CodeSHA256 (a) is different from current CodeSHA256 in $LATEST (b).";
+    for (status, code, message, expected) in [
+        (404, "ResourceNotFoundException", "", Kind::NotFound),
+        (
+            409,
+            "ResourceConflictException",
+            "Function already exist: a",
+            Kind::AlreadyExists,
+        ),
+        (
+            409,
+            "ResourceConflictException",
+            "Alias already exists: a",
+            Kind::AlreadyExists,
+        ),
+        (409, "ResourceConflictException", conflict, Kind::Busy),
+        (
+            412,
+            "PreconditionFailedException",
+            "RevisionId",
+            Kind::Stale,
+        ),
+        (
+            400,
+            "InvalidParameterValueException",
+            assume,
+            Kind::RoleNotAssumable,
+        ),
+        (400, "InvalidParameterValueException", sha, Kind::Stale),
+        (
+            400,
+            "InvalidParameterValueException",
+            missing,
+            Kind::NotFound,
+        ),
+        (400, "InvalidParameterValueException", large, Kind::TooLarge),
+        (
+            400,
+            "InvalidParameterValueException",
+            "Memory",
+            Kind::Invalid,
+        ),
+        (400, "CodeStorageExceededException", "", Kind::TooLarge),
+        (403, "AccessDeniedException", "no", Kind::Denied),
+        (403, "KMSAccessDeniedException", "no", Kind::Denied),
+        (403, "ExpiredTokenException", "", Kind::Unauthenticated),
+        (
+            403,
+            "UnrecognizedClientException",
+            "",
+            Kind::Unauthenticated,
+        ),
+        (403, "SignatureDoesNotMatch", "", Kind::Unauthenticated),
+        (502, "InvalidZipFileException", "", Kind::Invalid),
+    ] {
+        let error = write().failed(&service_error(status, code, message));
+        assert_eq!(error.kind, expected, "{code} {message}");
+    }
+}
+
+#[test]
+fn throttling_says_when_to_come_back() {
+    for code in [
+        "TooManyRequestsException",
+        "ThrottlingException",
+        "Throttling",
+        "SlowDown",
+    ] {
+        let error = read().failed(&service_error(429, code, "Rate exceeded"));
+        let retry_after = Some(Duration::from_secs(7));
+        assert_eq!(
+            error.kind,
+            CallErrorKind::Throttled { retry_after },
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_service_leaves_a_write_in_doubt_but_not_a_read() {
+    let error = service_error(500, "ServiceException", "An error occurred");
+    assert_eq!(write().failed(&error).kind, CallErrorKind::Unknown);
+    assert_eq!(read().failed(&error).kind, CallErrorKind::Unavailable);
+}
+
+#[test]
+fn a_lost_answer_leaves_a_write_in_doubt_but_not_a_read() {
+    let lost = || Failure::dispatch_failure(ConnectorError::io("connection reset".into()));
+    assert_eq!(write().failed(&lost()).kind, CallErrorKind::Unknown);
+    assert_eq!(read().failed(&lost()).kind, CallErrorKind::Unavailable);
+    let late = Failure::timeout_error("operation timeout");
+    assert_eq!(write().failed(&late).kind, CallErrorKind::Unknown);
+}
+
+#[test]
+fn a_missing_page_is_not_a_missing_function() {
+    let error = write().failed(&service_error(404, "", ""));
+    assert_eq!(error.kind, CallErrorKind::Invalid);
+    assert!(error.message.contains("spec.endpointUrl"), "{error}");
+}
+
+#[test]
+fn a_denial_keeps_who_and_what_and_says_which_grant() {
+    let message = "User: arn:aws:sts::1:assumed-role/r/sluice is not authorized to perform: \
+        lambda:UpdateFunctionCode on resource: arn:aws:lambda:eu-west-1:1:function:pay \
+        because no session policy allows the lambda:UpdateFunctionCode action";
+    let error = write().failed(&service_error(403, "AccessDeniedException", message));
+    assert!(error.message.starts_with(message), "{error}");
+    assert!(error.message.contains("grants"), "{error}");
+}
+
+#[test]
+fn missing_credentials_never_look_like_a_missing_function() {
+    let missing = CallError::new("get Secret", "sluice/hub", CallErrorKind::NotFound, "gone");
+    let provider = CredentialsError::provider_error(missing);
+    let error = Failure::dispatch_failure(ConnectorError::other(provider.into(), None));
+    let error = write().failed(&error);
+    assert_eq!(error.kind, CallErrorKind::Unauthenticated);
+    assert_eq!(error.resource, "sluice/hub");
+}
+
+/// What comes of a write sent to this address with good credentials.
+async fn write_to(address: std::net::SocketAddr) -> CallErrorKind {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+        .build_https();
+    let config = aws_sdk_lambda::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http)
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(format!("http://{address}"))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let client = aws_sdk_lambda::Client::from_conf(config);
+    let sent = client
+        .delete_function()
+        .function_name("checkout-api")
+        .send()
+        .await;
+    write().failed(&sent.expect_err("nobody answers")).kind
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_had_no_effect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    drop(listener);
+    assert_eq!(write_to(address).await, CallErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_request_leaves_doubt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = [0; 16];
+        stream.read_exact(&mut request).await.expect("a request");
+    });
+    assert_eq!(write_to(address).await, CallErrorKind::Unknown);
+    server.await.expect("it was asked");
+}

@@ -1,0 +1,52 @@
+//! A function's tags: set and taken away by two operations.
+
+use std::collections::BTreeMap;
+
+use super::LambdaFunctions;
+use crate::ports::CallError;
+
+impl LambdaFunctions {
+    /// Calls nothing for what is as wanted already.
+    pub(super) async fn tag(
+        &self,
+        arn: &str,
+        current: &BTreeMap<String, String>,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<(), CallError> {
+        let set: Vec<_> = wanted
+            .iter()
+            .filter(|(key, value)| current.get(*key) != Some(*value))
+            .collect();
+        if !set.is_empty() {
+            let call = self.write("lambda:TagResource", arn);
+            self.budget.control(&call).await?;
+            let tags = set
+                .into_iter()
+                .map(|(key, value)| (key.clone(), value.clone()));
+            self.writes
+                .tag_resource()
+                .resource(arn)
+                .set_tags(Some(tags.collect()))
+                .send()
+                .await
+                .map_err(|error| self.failed(&call, &error))?;
+        }
+        let removed: Vec<_> = current
+            .keys()
+            .filter(|key| !wanted.contains_key(*key))
+            .cloned()
+            .collect();
+        if !removed.is_empty() {
+            let call = self.write("lambda:UntagResource", arn);
+            self.budget.control(&call).await?;
+            self.writes
+                .untag_resource()
+                .resource(arn)
+                .set_tag_keys(Some(removed))
+                .send()
+                .await
+                .map_err(|error| self.failed(&call, &error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Who we are, and what is refused before anything is done.
+
+use std::sync::Arc;
+
+use sluice::ports::{CallErrorKind, cloud::Cloud as _};
+use sluice_lab::aws::REGIONS;
+
+use super::{Fixture, HUB_KEY, REGION, allowed, by_key, by_role, by_token};
+
+#[tokio::test]
+async fn each_kind_of_credentials_leads_into_its_account() {
+    let fixture = Fixture::new().await;
+    let dev = fixture.lab.dev();
+    let token = fixture.add("dev-by-token", dev, by_token(dev));
+    for (account, arn) in [
+        (fixture.account("hub"), "user/sluice"),
+        (
+            fixture.account("dev"),
+            "assumed-role/sluice-deployer/sluice",
+        ),
+        (token, "assumed-role/sluice-web-identity/sluice"),
+    ] {
+        let identity = fixture.cloud.identity(&account).await.expect("an identity");
+        assert_eq!(identity.account_id, account.spec.account_id);
+        assert!(identity.arn.ends_with(arn), "{}", identity.arn);
+    }
+}
+
+#[tokio::test]
+async fn a_client_and_its_session_are_made_once() {
+    let fixture = Fixture::new().await;
+    let lab = fixture.lab;
+    // No other test assumes the hub's role from this region.
+    let (region, permissions) = (REGIONS[1], allowed("once-*"));
+    let account = fixture.add("once", lab.hub(), by_role(lab.hub(), "hub"));
+    let mark = lab.mark();
+    let first = fixture.cloud.functions(&account, region, &permissions);
+    let first = first.await.expect("a client");
+    let again = fixture.cloud.functions(&account, region, &permissions);
+    assert!(Arc::ptr_eq(&first, &again.await.expect("the client")));
+    assert_eq!(first.get("once-missing", None).await, Ok(None));
+    assert_eq!(first.alias("once-missing", "live").await, Ok(None));
+    let calls = lab.calls_since(mark).only(|call| {
+        let of_role = call.resource == lab.hub().role_arn;
+        call.region.as_deref() == Some(region) && (of_role || call.resource == "once-missing")
+    });
+    let expected = ["sts:AssumeRole", "lambda:GetFunction", "lambda:GetAlias"];
+    assert_eq!(calls.names(), expected);
+}
+
+#[tokio::test]
+async fn a_changed_account_gets_a_new_client() {
+    let fixture = Fixture::new().await;
+    let permissions = allowed("changed-*");
+    let client = || async {
+        let dev = fixture.account("dev");
+        fixture.cloud.functions(&dev, REGION, &permissions).await
+    };
+    let first = client().await.expect("a client");
+    // The hub is what dev goes through.
+    fixture.add("hub", fixture.lab.hub(), by_key());
+    let second = client().await.expect("a client");
+    assert!(!Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test]
+async fn a_wrong_external_id_names_the_role_and_what_to_look_at() {
+    let fixture = Fixture::new().await;
+    let mut credentials = by_role(fixture.lab.dev(), "hub");
+    if let Some(role) = &mut credentials.assume_role {
+        role.external_id = Some("guessed".into());
+    }
+    let account = fixture.add("stranger", fixture.lab.dev(), credentials);
+    let error = fixture.cloud.identity(&account).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    assert!(
+        error.resource.contains(&fixture.lab.dev().role_arn),
+        "{error}"
+    );
+    assert!(error.message.contains("external id"), "{error}");
+    assert!(!error.to_string().contains("guessed"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_service_with_credentials_of_another_account() {
+    let fixture = Fixture::new().await;
+    let prod = fixture.lab.prod();
+    let confused = fixture.add("confused", prod, by_role(fixture.lab.dev(), "hub"));
+    let result = fixture
+        .cloud
+        .functions(&confused, REGION, &allowed("confused-*"))
+        .await;
+    let error = result.err().expect("refused");
+    assert_eq!(error.kind, CallErrorKind::WrongAccount, "{error}");
+    for id in [&prod.id, &fixture.lab.dev().id] {
+        assert!(error.message.contains(id), "{error}");
+    }
+    let error = fixture.cloud.store(&confused, REGION).await.err();
+    assert_eq!(
+        error.map(|error| error.kind),
+        Some(CallErrorKind::WrongAccount)
+    );
+    // Who it is can still be asked, and shown.
+    let identity = fixture
+        .cloud
+        .identity(&confused)
+        .await
+        .expect("an identity");
+    assert_eq!(identity.account_id, fixture.lab.dev().id);
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named_and_not_taken_for_a_missing_function() {
+    let fixture = Fixture::new().await;
+    fixture.vault.remove(HUB_KEY);
+    let result = fixture
+        .cloud
+        .functions(&fixture.account("dev"), REGION, &allowed("*"))
+        .await;
+    let error = result.err().expect("no credentials");
+    assert_eq!(error.kind, CallErrorKind::Unauthenticated, "{error}");
+    assert!(error.resource.contains("sluice-system/hub-key"), "{error}");
+    assert!(error.message.contains("create it"), "{error}");
+}
+
+#[tokio::test]
+async fn a_corrected_secret_is_read_at_the_next_call() {
+    let fixture = Fixture::new().await;
+    let key = fixture.lab.hub_access_key();
+    fixture.vault.put_key(HUB_KEY, &key.id, "wrong");
+    let dev = fixture.account("dev");
+    let error = fixture.cloud.identity(&dev).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Unauthenticated, "{error}");
+    fixture.vault.put_key(HUB_KEY, &key.id, &key.secret);
+    fixture.cloud.identity(&dev).await.expect("an identity");
+}
+
+#[tokio::test]
+async fn a_session_can_do_no_more_than_the_grants_say() {
+    let fixture = Fixture::new().await;
+    let ours = fixture.functions("shop-").await;
+    fixture.function(&*ours, "shop-fenced").await;
+    let theirs = fixture.functions("pay-").await;
+    let error = theirs.get("shop-fenced", None).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    assert!(error.message.contains("lambda:GetFunction"), "{error}");
+    let error = theirs
+        .delete("shop-fenced", None)
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    assert!(
+        ours.get("shop-fenced", None)
+            .await
+            .expect("an answer")
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_listed_is_refused() {
+    let fixture = Fixture::new().await;
+    let result = fixture
+        .cloud
+        .functions(&fixture.account("dev"), "eu-south-2", &allowed("*"))
+        .await;
+    let error = result.err().expect("refused");
+    assert_eq!(error.kind, CallErrorKind::Invalid, "{error}");
+    assert!(error.message.contains("spec.regions"), "{error}");
+}

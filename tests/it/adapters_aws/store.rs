@@ -1,0 +1,258 @@
+//! The artifact bucket.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use sluice::{
+    domain::digest::Sha256,
+    ports::{
+        CallError, CallErrorKind,
+        cloud::Cloud as _,
+        store::{ByteStream, Store},
+    },
+};
+use sluice_lab::aws::{Action, Pattern, Rule};
+
+use super::{Fixture, PATIENCE, REGION};
+
+const MIB: usize = 1024 * 1024;
+
+fn metadata() -> BTreeMap<String, String> {
+    BTreeMap::from([("sha256".to_owned(), "abc".to_owned())])
+}
+
+/// `size` bytes in pieces as a network would give them, no two parts alike.
+fn body(size: usize) -> (Bytes, ByteStream) {
+    let bytes: Bytes = (0..=250_u8)
+        .flat_map(|byte| [byte; 1009])
+        .cycle()
+        .take(size)
+        .collect();
+    let pieces = bytes.chunks(700_001).map(Bytes::copy_from_slice).map(Ok);
+    let pieces: Vec<_> = pieces.collect();
+    (bytes, stream::iter(pieces).boxed())
+}
+
+async fn read(store: &dyn Store, key: &str, version: &str) -> Bytes {
+    let (size, body) = store.open(key, version).await.expect("opened");
+    let pieces: Vec<Bytes> = body.try_collect().await.expect("whole");
+    let bytes = Bytes::from(pieces.concat());
+    assert_eq!(bytes.len() as u64, size);
+    bytes
+}
+
+async fn uploads_under_way(fixture: &Fixture, key: &str) -> usize {
+    let dev = fixture.lab.dev();
+    let s3 = aws_sdk_s3::Client::new(&fixture.lab.sdk_config(&dev.id, REGION));
+    let uploads = s3.list_multipart_uploads().bucket(&dev.buckets[REGION]);
+    let answer = uploads.send().await.expect("a list");
+    answer
+        .uploads()
+        .iter()
+        .filter(|upload| upload.key() == Some(key))
+        .count()
+}
+
+async fn no_upload_is_left(fixture: &Fixture, key: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while uploads_under_way(fixture, key).await > 0 {
+        assert!(Instant::now() < deadline, "{key}: not aborted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn objects_of_any_size_come_back_as_they_went() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    for size in [0, 5, 8 * MIB - 1, 8 * MIB, 20 * MIB + 3] {
+        let key = format!("sizes/{size}");
+        let (bytes, body) = body(size);
+        let version = store
+            .upload(&key, body, &metadata())
+            .await
+            .expect("uploaded");
+        let object = store
+            .head(&key)
+            .await
+            .expect("an answer")
+            .expect("an object");
+        assert_eq!(object.version_id, version);
+        assert_eq!(object.size, size as u64);
+        assert_eq!(object.metadata, metadata());
+        let back = read(&*store, &key, &version).await;
+        assert_eq!(Sha256::of(&back), Sha256::of(&bytes), "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_pins_its_bytes() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "pins/object";
+    assert_eq!(store.head(key).await, Ok(None));
+    assert_eq!(store.get(key, None, 10).await, Ok(None));
+    let none = BTreeMap::new();
+    let one = store.put(key, "one".into(), &none).await.expect("stored");
+    let two = store.put(key, "two!".into(), &none).await.expect("stored");
+    assert_ne!(one, two);
+    assert_eq!(
+        store.get(key, Some(&one), 10).await,
+        Ok(Some(Bytes::from_static(b"one")))
+    );
+    assert_eq!(
+        store.get(key, None, 10).await,
+        Ok(Some(Bytes::from_static(b"two!")))
+    );
+    let large = store.get(key, None, 3).await.map_err(|error| error.kind);
+    assert_eq!(large, Err(CallErrorKind::TooLarge));
+    store.delete(key, &one).await.expect("deleted");
+    assert_eq!(store.get(key, Some(&one), 10).await, Ok(None));
+    assert_eq!(store.delete(key, &one).await, Ok(()));
+    assert_eq!(read(&*store, key, &two).await, Bytes::from_static(b"two!"));
+}
+
+#[tokio::test]
+async fn an_upload_whose_source_fails_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "broken/source";
+    let cut = CallError::new("GET", "artifact", CallErrorKind::Corrupt, "cut off");
+    let (_, good) = body(20 * MIB);
+    let broken = good.chain(stream::iter([Err(cut.clone())])).boxed();
+    let result = store.upload(key, broken, &metadata()).await;
+    assert_eq!(result, Err(cut));
+    assert_eq!(store.head(key).await, Ok(None));
+    no_upload_is_left(&fixture, key).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "broken/dropped";
+    let (_, good) = body(20 * MIB);
+    let endless = good.chain(stream::pending()).boxed();
+    let task = {
+        let store = store.clone();
+        tokio::spawn(async move { store.upload(key, endless, &metadata()).await })
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while uploads_under_way(&fixture, key).await == 0 {
+        assert!(Instant::now() < deadline, "the upload does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    task.abort();
+    no_upload_is_left(&fixture, key).await;
+    assert_eq!(store.head(key).await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_upload_that_s3_refuses_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "broken/refused";
+    let on = Pattern::operation("s3", "UploadPart").about(key);
+    let action = Action::respond(403, "AccessDenied", "Access Denied");
+    let _fault = fixture.lab.faults().add(Rule::always(on, action));
+    let (_, body) = body(20 * MIB);
+    let error = store
+        .upload(key, body, &metadata())
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    no_upload_is_left(&fixture, key).await;
+}
+
+#[tokio::test]
+async fn a_part_that_fails_for_a_moment_is_sent_again() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "again/part";
+    let on = Pattern::operation("s3", "UploadPart").about(key);
+    let fault = fixture.lab.faults().add(Rule::once(on, Action::LoseReply));
+    let (bytes, body) = body(17 * MIB);
+    let version = store
+        .upload(key, body, &metadata())
+        .await
+        .expect("uploaded");
+    assert_eq!(fault.hits(), 1);
+    let back = read(&*store, key, &version).await;
+    assert_eq!(Sha256::of(&back), Sha256::of(&bytes));
+}
+
+#[tokio::test]
+async fn a_fit_bucket_has_no_problems_and_an_unfit_one_is_told_how_to_become_fit() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let dev = fixture.lab.dev();
+    assert_eq!(store.problems(&dev.id, REGION).await, Ok(Vec::new()));
+
+    let found = store
+        .problems(&dev.id, "us-east-1")
+        .await
+        .expect("an answer");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("is in eu-west-1, not in us-east-1"),
+        "{found:?}"
+    );
+
+    let bucket = "sluice-unfit-222222222222";
+    let mut account = (*fixture.account("dev")).clone();
+    account.metadata.name = Some("unfit".into());
+    for region in &mut account.spec.regions {
+        region.artifact_bucket = bucket.to_owned();
+    }
+    // The deployer role may touch the artifact buckets only: the account's root looks here.
+    fixture.vault.put_key("root", &dev.id, "root");
+    account.spec.credentials = super::by_key();
+    if let Some(key) = &mut account.spec.credentials.access_key {
+        key.secret_ref.name = "root".into();
+    }
+    let store = fixture
+        .cloud
+        .store(&account, REGION)
+        .await
+        .expect("a bucket by name");
+    let found = store.problems(&dev.id, REGION).await.expect("an answer");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("does not exist"), "{found:?}");
+
+    let s3 = aws_sdk_s3::Client::new(&fixture.lab.sdk_config(&dev.id, REGION));
+    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+        .location_constraint(REGION.into())
+        .build();
+    let create = s3
+        .create_bucket()
+        .bucket(bucket)
+        .create_bucket_configuration(place);
+    create.send().await.expect("created");
+    let found = store.problems(&dev.id, REGION).await.expect("an answer");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("versioning") && found[1].contains("multipart"),
+        "{found:?}"
+    );
+
+    let unpinned = store.put("key", "bytes".into(), &metadata()).await;
+    let error = unpinned.expect_err("no version id");
+    assert!(error.message.contains("versioning"), "{error}");
+    let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
+    let on = s3
+        .put_bucket_versioning()
+        .bucket(bucket)
+        .versioning_configuration(on.build());
+    on.send().await.expect("turned on");
+    let found = store.problems(&dev.id, REGION).await.expect("an answer");
+    assert_eq!(found.len(), 1, "{found:?}");
+    store
+        .put("key", "bytes".into(), &metadata())
+        .await
+        .expect("stored");
+}

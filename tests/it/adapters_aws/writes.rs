@@ -1,0 +1,106 @@
+//! What happens to a call when AWS or the network fails.
+
+use std::time::Duration;
+
+use sluice::ports::{CallErrorKind, cloud::Cloud as _};
+use sluice_lab::aws::{Action, Pattern, Rule};
+
+use super::{Fixture, REGION, allowed, by_role, settled};
+
+#[tokio::test]
+async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
+    let fixture = Fixture::new().await;
+    let functions = fixture.functions("lost-").await;
+    let name = "lost-api";
+    let function = fixture.function(&*functions, name).await;
+    let on = Pattern::operation("lambda", "PublishVersion").about(name);
+    for (action, expected) in [
+        (Action::LoseReply, CallErrorKind::Unknown),
+        (Action::DropRequest, CallErrorKind::Unknown),
+        (
+            Action::respond(500, "ServiceException", "no"),
+            CallErrorKind::Unknown,
+        ),
+        (
+            Action::Throttle,
+            CallErrorKind::Throttled { retry_after: None },
+        ),
+    ] {
+        let shown = format!("{action:?}");
+        let _fault = fixture.lab.faults().add(Rule::always(on.clone(), action));
+        let mark = fixture.lab.mark();
+        let result = functions
+            .publish(name, &function.code_sha256, &function.revision_id, "")
+            .await;
+        let kind = match result.expect_err("a fault").kind {
+            CallErrorKind::Throttled { .. } => CallErrorKind::Throttled { retry_after: None },
+            kind => kind,
+        };
+        assert_eq!(kind, expected, "{shown}");
+        let calls = fixture.lab.calls_since(mark);
+        let sent = calls.only(|call| call.resource == name && call.operation == "PublishVersion");
+        assert_eq!(sent.len(), 1, "{shown}");
+    }
+    // It had happened.
+    assert_eq!(settled(&*functions, name, Some("1")).await.version, "1");
+}
+
+#[tokio::test]
+async fn a_read_survives_two_failures() {
+    let fixture = Fixture::new().await;
+    let functions = fixture.functions("retried-").await;
+    let on = Pattern::operation("lambda", "GetFunction").about("retried-api");
+    let action = Action::respond(500, "ServiceException", "no");
+    let rule = Rule {
+        times: Some(2),
+        ..Rule::always(on, action)
+    };
+    let fault = fixture.lab.faults().add(rule);
+    assert_eq!(functions.get("retried-api", None).await, Ok(None));
+    assert_eq!(fault.hits(), 2);
+}
+
+#[tokio::test]
+async fn an_invocation_is_sent_once_and_given_up_in_time() {
+    let fixture = Fixture::new().await;
+    let functions = fixture.functions("slow-").await;
+    let on = Pattern::operation("lambda", "Invoke").about("slow-api");
+    let fault = fixture.lab.faults().add(Rule::always(on, Action::Hang));
+    let patience = Duration::from_millis(300);
+    let error = functions
+        .invoke("slow-api", "1", b"{}", patience)
+        .await
+        .expect_err("no answer");
+    assert_eq!(error.kind, CallErrorKind::Unknown, "{error}");
+    assert_eq!(fault.hits(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_aws_no_longer_takes_is_made_anew() {
+    let fixture = Fixture::new().await;
+    let lab = fixture.lab;
+    // No other test assumes the hub's role from this region.
+    let account = fixture.add("expired", lab.hub(), by_role(lab.hub(), "hub"));
+    let permissions = allowed("expired-*");
+    let functions = fixture.cloud.functions(&account, REGION, &permissions);
+    let functions = functions.await.expect("Lambda");
+    let on = Pattern::operation("lambda", "GetAlias").about("expired-api");
+    let action = Action::respond(
+        403,
+        "ExpiredTokenException",
+        "The security token is expired",
+    );
+    let fault = lab.faults().add(Rule::once(on, action));
+    let error = functions
+        .alias("expired-api", "live")
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Unauthenticated, "{error}");
+    let mark = lab.mark();
+    assert_eq!(functions.alias("expired-api", "live").await, Ok(None));
+    let assumed = lab
+        .calls_since(mark)
+        .only(|call| call.resource == lab.hub().role_arn && call.region.as_deref() == Some(REGION));
+    assert_eq!(assumed.names(), ["sts:AssumeRole"]);
+    assert_eq!(fault.hits(), 1);
+}
