@@ -50,9 +50,10 @@ pub fn figures(story: &Story) -> Result<(), LabError> {
     }
     let controller = story.lab.controller();
     say(&format!(
-        "the controller's memory: {:.1} MiB resident, {:.1} MiB at most (a build without optimisation)",
+        "the controller's memory: {:.1} MiB resident, of which {:.1} MiB are its data and the rest its \
+         program, built without optimisation",
         mebibytes(controller.rss_bytes()?),
-        mebibytes(controller.peak_rss_bytes()?)
+        mebibytes(controller.anonymous_bytes()?)
     ));
     Ok(())
 }
