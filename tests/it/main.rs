@@ -9,5 +9,6 @@ mod chart;
 mod cluster;
 mod crds;
 mod docs;
+mod e2e;
 mod generated;
 mod process;

@@ -27,6 +27,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use kube::ResourceExt as _;
 use reqwest::{Certificate, header::HeaderValue, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 pub use client::Client;
 
 use crate::{
-    api::v1alpha1::{GitLabConnection, SecretKeyRef},
+    api::v1alpha1::{GitLabConnection, SecretKeyRef, annotation},
     domain::digest::Sha256,
     ports::{
         CallError, CallErrorKind,
@@ -46,7 +47,7 @@ use crate::{
 use self::{address::Address, http::Http};
 
 /// How long a token is used before its Secret is read again. One that GitLab refuses is read again at
-/// once.
+/// once, and every one when the connection's annotation `sluice.dev/reconcile` changes.
 const TOKEN_AGE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Connections that were not used for this long are forgotten.
@@ -63,6 +64,8 @@ pub struct GitLabClients {
 
 struct Entry {
     made_from: MadeFrom,
+    /// The command to look again that was there when the Secret was read.
+    command: Option<String>,
     read_at: Instant,
     client: Arc<Client>,
 }
@@ -96,6 +99,7 @@ impl GitLabClients {
         let entry = clients.get(key)?;
         let same = entry.made_from.uid == connection.metadata.uid
             && entry.made_from.generation == connection.metadata.generation
+            && entry.command.as_ref() == connection.annotations().get(annotation::RECONCILE)
             && entry.read_at.elapsed() < TOKEN_AGE
             && !entry.client.token_refused();
         same.then(|| Arc::clone(&entry.client))
@@ -180,6 +184,7 @@ impl GitLabs for GitLabClients {
             )
             .map_err(|error| invalid(format!("spec.caBundleRef: {}", errors::causes(&error))))?;
         let now = Instant::now();
+        let command = connection.annotations().get(annotation::RECONCILE).cloned();
         let mut clients = lock(&self.clients);
         clients.retain(|_, entry| entry.read_at.elapsed() < UNUSED);
         // Another caller may have been here meanwhile, and the Secret may hold what it held before:
@@ -188,12 +193,14 @@ impl GitLabs for GitLabClients {
             && entry.made_from == made_from
         {
             entry.read_at = now;
+            entry.command = command;
             return Ok(Arc::clone(&entry.client) as Arc<dyn GitLab>);
         }
         let http = Http::new(address, pool, header, token_place, spec.requests_per_minute);
         let client = Arc::new(Client::new(http));
         let entry = Entry {
             made_from,
+            command,
             read_at: now,
             client: Arc::clone(&client),
         };

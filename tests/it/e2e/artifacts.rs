@@ -1,0 +1,178 @@
+//! What the pipeline built can't be fetched, or can't be a function.
+
+use std::io::{Cursor, Write as _};
+
+use serde_json::json;
+use sluice_lab::{
+    gitlab::{FaultAction, FaultRule, JobEnd, JobSpec, PipelineId, zip},
+    lab::{archive, package},
+};
+use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use super::scene::{NAME, Scene, condition_in, conditions, says};
+
+/// A newer pipeline with something wrong in it: no Release, and what runs goes on; the pipeline
+/// after it is delivered.
+fn refused(namespace: &str, bad: impl Fn(&Scene<'_>), reason: &str, parts: &[&str]) {
+    let scene = Scene::running(namespace);
+    let mark = scene.world.lab.aws.mark();
+    bad(&scene);
+    scene.stalled(reason, parts);
+    scene.event("Deployment", "Warning", reason, parts);
+    assert_eq!(scene.releases().len(), 1, "no Release");
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    scene.still_serves("dev", "v1");
+    scene.push("v3");
+    scene.delivered(2);
+    scene.serves("dev", "v3");
+}
+
+/// A pipeline whose job package ends so.
+fn pipeline(scene: &Scene<'_>, end: JobEnd) -> PipelineId {
+    let gitlab = &scene.world.lab.gitlab;
+    let project = scene.team.project;
+    gitlab.push(project, "main", "Change the pipeline");
+    gitlab.run_pipeline(
+        project,
+        "main",
+        vec![JobSpec::new("package", "package").ends(end)],
+    )
+}
+
+#[test]
+fn a_job_without_artifacts_is_named_with_what_to_write() {
+    refused(
+        "no-artifacts",
+        |scene| drop(pipeline(scene, JobEnd::success())),
+        "ArtifactMissing",
+        &["job package has no artifacts", "artifacts:paths"],
+    );
+}
+
+#[test]
+fn artifacts_that_expired_say_to_run_the_job_again() {
+    let expired = |scene: &Scene<'_>| {
+        let gitlab = &scene.world.lab.gitlab;
+        let project = scene.team.project;
+        gitlab.set_keep_latest_artifacts(project, false);
+        gitlab.push(project, "main", "Too late");
+        let pipeline =
+            gitlab.run_pipeline(project, "main", vec![JobSpec::new("package", "package")]);
+        let job = gitlab.job(pipeline, "package");
+        gitlab.start_job(job);
+        // In one step, so that the job is never seen with its archive.
+        gitlab.change(|world, now| {
+            world.finish_job(now, job, JobEnd::uploads(archive(&package("v2"))))?;
+            world.expire_artifacts(now, job)?;
+            world.clean_artifacts(job)
+        });
+    };
+    refused(
+        "expired-artifacts",
+        expired,
+        "ArtifactMissing",
+        &["job package expired on", "Run the job again"],
+    );
+}
+
+#[test]
+fn a_path_that_is_not_in_the_archive_is_named() {
+    let elsewhere = zip(&[("dist/elsewhere.zip", &package("v2"))]);
+    refused(
+        "no-path",
+        |scene| drop(pipeline(scene, JobEnd::uploads(elsewhere.clone()))),
+        "NotFound",
+        &["artifact api (job package)", "dist/api.zip"],
+    );
+}
+
+#[test]
+fn what_is_no_zip_is_not_released() {
+    refused(
+        "no-zip",
+        |scene| drop(scene.push_package(b"#!/bin/sh\necho no archive\n")),
+        "InvalidArtifact",
+        &["artifact api of component api", "not a zip archive"],
+    );
+}
+
+#[test]
+fn a_zip_that_leads_out_of_itself_is_not_released() {
+    refused(
+        "hostile-zip",
+        |scene| drop(scene.push_package(&zip(&[("../../etc/passwd", b"root")]))),
+        "InvalidArtifact",
+        &["artifact api of component api", "../../etc/passwd"],
+    );
+}
+
+#[test]
+fn a_package_over_lambdas_limit_names_the_limit() {
+    let large = large_package();
+    refused(
+        "large-zip",
+        |scene| drop(scene.push_package(&large)),
+        "InvalidArtifact",
+        &["artifact api of component api", "262144000", "250 MiB"],
+    );
+}
+
+/// A small zip that unpacks to more than Lambda takes: the same compressed entry again and again.
+fn large_package() -> Vec<u8> {
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    let mut one = ZipWriter::new(Cursor::new(Vec::new()));
+    one.start_file("zeros", options).unwrap();
+    one.write_all(&vec![0; 10 << 20]).unwrap();
+    let mut one = ZipArchive::new(one.finish().unwrap()).unwrap();
+    let mut all = ZipWriter::new(Cursor::new(Vec::new()));
+    for number in 0..26 {
+        let entry = one.by_index_raw(0).unwrap();
+        all.raw_copy_file_rename(entry, format!("zeros-{number}"))
+            .unwrap();
+    }
+    all.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_download_that_is_cut_off_is_tried_again_and_nothing_is_released_before() {
+    let scene = Scene::new("cut-off");
+    let project = format!("/projects/{}/jobs/", scene.team.project.0);
+    let cut = FaultRule::on(&project, FaultAction::Truncate { after: 40 });
+    let fault = scene.world.lab.gitlab.faults().add(cut);
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    let message = still_fetching(&scene);
+    says(&message, &["artifact api (job package)"]);
+    assert!(scene.releases().is_empty());
+    fault.remove();
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn a_download_longer_than_declared_is_not_taken() {
+    let scene = Scene::new("too-long");
+    let gitlab = &scene.world.lab.gitlab;
+    // The archive as a whole is the package: only for that GitLab declares a size.
+    let pipeline = pipeline(&scene, JobEnd::uploads(package("v1")));
+    let job = gitlab.job(pipeline, "package");
+    gitlab.declare_artifact_size(job, Some(100));
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["artifacts"] = json!([{"name": "api", "job": {"name": "package"}}]);
+    scene.apply(&wanted);
+    let message = still_fetching(&scene);
+    says(&message, &["artifact api (job package)", "100"]);
+    assert!(scene.releases().is_empty());
+    gitlab.declare_artifact_size(job, None);
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+/// Waits until the status says that fetching failed and is tried again; what it says.
+fn still_fetching(scene: &Scene<'_>) -> String {
+    scene.wait(NAME, "fetching has failed once", |deployment| {
+        let ready = condition_in(conditions(deployment), "Ready")?;
+        let waits = ready.status == "Unknown" && ready.reason != "Fetching";
+        (waits && ready.message.contains("artifact api (job")).then(|| ready.message.clone())
+    })
+}

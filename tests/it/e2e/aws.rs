@@ -1,0 +1,204 @@
+//! AWS says no, or nothing.
+
+use aws_sdk_lambda::types::FunctionConfiguration;
+use serde_json::{Value, json};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    kube::User,
+    lab::{condition_of, wait_for},
+};
+
+use super::{
+    LIMIT, run,
+    scene::{Scene, says},
+};
+
+/// An Account beside dev's, with something different about it.
+pub fn another_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> String {
+    let lab = &scene.world.lab;
+    let mut account = lab.get_json("account", None, "dev").unwrap();
+    let name = scene.team.namespace.clone();
+    account["metadata"] = json!({"name": name});
+    account.as_object_mut().unwrap().remove("status");
+    edit(&mut account["spec"]);
+    lab.kube.apply(User::Admin, &account.to_string()).unwrap();
+    name
+}
+
+/// A Deployment to that Account.
+pub fn into_account(scene: &Scene<'_>, account: &str) -> Value {
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["targets"][0]["account"] = json!(account);
+    wanted
+}
+
+/// Waits until the Account says that it is not Ready, for that reason.
+#[track_caller]
+fn not_ready(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
+    let what = format!("Account {account} is not Ready because of {reason}");
+    let message = wait_for(&what, LIMIT, || {
+        let object = scene.world.lab.get_json("account", None, account)?;
+        let ready = condition_of(&object, "Ready").cloned().unwrap_or_default();
+        if ready["status"] == "False" && ready["reason"] == reason {
+            Ok(ready["message"].to_string())
+        } else {
+            Err(sluice_lab::error::LabError::new(ready.to_string()))
+        }
+    });
+    says(&message.unwrap_or_else(|e| panic!("{e}")), parts);
+}
+
+#[test]
+fn nothing_is_written_with_credentials_of_another_account() {
+    let scene = Scene::new("wrong-account");
+    let prod = scene.world.lab.account_id("prod").unwrap();
+    let account = another_account(&scene, |spec| spec["accountId"] = json!(prod));
+    let parts = ["222222222222", "333333333333"];
+    not_ready(&scene, &account, "WrongAccount", &parts);
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v1");
+    scene.apply(&into_account(&scene, &account));
+    scene.stalled("TargetStalled", &parts);
+    scene.event("Target", "Warning", "WrongAccount", &parts);
+    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+    let calls = scene.lambda_calls(mark);
+    assert!(calls.is_empty(), "{calls:?}");
+}
+
+#[test]
+fn a_role_that_can_not_be_assumed_is_named_and_works_once_it_can() {
+    let scene = Scene::new("no-role");
+    let nobody = "arn:aws:iam::222222222222:role/nobody";
+    let mut role_arn = Value::Null;
+    let account = another_account(&scene, |spec| {
+        let role = &mut spec["credentials"]["assumeRole"]["roleArn"];
+        role_arn = role.clone();
+        *role = json!(nobody);
+    });
+    let parts = ["sts:AssumeRole", nobody];
+    not_ready(&scene, &account, "AccessDenied", &parts);
+    scene.push("v1");
+    scene.apply(&into_account(&scene, &account));
+    scene.stalled("TargetStalled", &parts);
+    scene.event("Target", "Warning", "AccessDenied", &parts);
+    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+
+    another_account(&scene, |spec| {
+        spec["credentials"]["assumeRole"]["roleArn"] = role_arn;
+    });
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn a_namespace_without_a_grant_is_told_whom_to_ask() {
+    let scene = Scene::new("no-grant");
+    let account = another_account(&scene, |spec| {
+        spec["grants"] =
+            json!([{"namespaceSelector": {}, "functions": ["other-*"], "roles": ["*"]}]);
+    });
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v1");
+    scene.apply(&into_account(&scene, &account));
+    let parts = ["no grant", "no-grant-api", "ask the platform team"];
+    scene.stalled("TargetStalled", &parts);
+    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+    assert!(scene.lambda_calls(mark).is_empty());
+}
+
+#[test]
+fn an_account_that_is_not_there_is_named() {
+    let scene = Scene::new("no-account");
+    scene.push("v1");
+    scene.apply(&into_account(&scene, "nowhere"));
+    let parts = ["nowhere", "ask the platform team"];
+    scene.stalled("AccountNotFound", &parts);
+    scene.event("Deployment", "Warning", "AccountNotFound", &parts);
+    another_account(&scene, |_| ());
+    scene.apply(&into_account(&scene, "no-account"));
+    scene.delivered(1);
+}
+
+#[test]
+fn an_execution_role_that_lambda_can_not_assume_is_waited_for_and_then_taken_back() {
+    let scene = Scene::running("no-exec-role");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["progressDeadline"] = json!("10s");
+    wanted["spec"]["components"][0]["lambda"]["role"] = json!("nobody-made-it");
+    scene.apply(&wanted);
+    let parts = [
+        "no progress for 10s",
+        "cannot be assumed by Lambda",
+        "lambda.amazonaws.com",
+    ];
+    scene.stalled("RolledBack", &parts);
+    scene.event("Deployment", "Warning", "RolledBack", &parts);
+    scene.still_serves("dev", "v1");
+}
+
+/// The function's configuration, and how many versions it has.
+fn stands(scene: &Scene<'_>) -> Vec<FunctionConfiguration> {
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let listed = run(lambda
+        .list_versions_by_function()
+        .function_name(scene.function())
+        .send());
+    listed.unwrap().versions.unwrap_or_default()
+}
+
+/// Delivers v1 and v2 while one call goes wrong once; both must be there once, as if nothing had been.
+fn survives(namespace: &str, operation: &str, action: &Action) {
+    let scene = Scene::new(namespace);
+    let rule = |about: &str| {
+        Rule::once(
+            Pattern::operation("lambda", operation).about(about),
+            action.clone(),
+        )
+    };
+    let fault = scene.world.lab.aws.faults().add(rule(&scene.function()));
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+    scene.push("v2");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    assert_eq!(fault.hits(), 1, "{operation}");
+    let versions: Vec<_> = stands(&scene)
+        .into_iter()
+        .filter_map(|it| it.version)
+        .collect();
+    assert_eq!(versions, ["$LATEST", "1", "2"], "each was published once");
+}
+
+#[test]
+fn a_reply_to_create_function_that_is_lost_is_read_back() {
+    survives("lost-create", "CreateFunction", &Action::LoseReply);
+}
+
+#[test]
+fn a_reply_to_update_function_code_that_is_lost_is_read_back() {
+    survives("lost-code", "UpdateFunctionCode", &Action::LoseReply);
+}
+
+#[test]
+fn a_reply_to_publish_version_that_is_lost_is_read_back() {
+    survives("lost-publish", "PublishVersion", &Action::LoseReply);
+}
+
+#[test]
+fn a_reply_to_create_alias_that_is_lost_is_read_back() {
+    survives("lost-alias", "CreateAlias", &Action::LoseReply);
+}
+
+#[test]
+fn a_reply_to_update_alias_that_is_lost_is_read_back() {
+    survives("lost-move", "UpdateAlias", &Action::LoseReply);
+}
+
+#[test]
+fn throttling_and_failures_of_the_service_pass() {
+    survives("throttled", "UpdateFunctionCode", &Action::Throttle);
+    let failure = Action::respond(500, "ServiceException", "An error occurred");
+    survives("failing", "PublishVersion", &failure);
+}

@@ -1,0 +1,101 @@
+//! Commands and limits: a retry, and how many Releases are kept.
+
+use serde_json::json;
+use sluice_lab::aws::{Action, Pattern, Rule};
+
+use super::scene::{NAME, Scene, says};
+
+#[test]
+fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
+    let scene = Scene::running("retry");
+    let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
+    let refusal = Action::respond(
+        400,
+        "CodeStorageExceededException",
+        "Code storage limit exceeded.",
+    );
+    let fault = scene
+        .world
+        .lab
+        .aws
+        .faults()
+        .add(Rule::always(publish, refusal));
+    scene.push("v2");
+    let parts = [
+        "lambda:PublishVersion",
+        "Code storage limit exceeded",
+        "quota",
+    ];
+    scene.stalled("RolledBack", &parts);
+    scene.still_serves("dev", "v1");
+    fault.remove();
+
+    // It is not tried again by itself, however often GitLab is asked.
+    let mark = scene.world.lab.aws.mark();
+    scene.annotate("sluice.dev/reconcile", "once");
+    scene.wait(NAME, "GitLab was asked", |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.last_handled_reconcile.as_deref() == Some("once")).then_some(())
+    });
+    scene.stalled("RolledBack", &parts);
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+
+    scene.annotate("sluice.dev/retry", "first");
+    let deployment = scene.delivered(2);
+    let handled = deployment.status.unwrap().last_handled_retry;
+    assert_eq!(handled.as_deref(), Some("first"));
+    scene.serves("dev", "v2");
+    let run = scene.target("dev").status.unwrap().run.unwrap();
+    assert_eq!((run.release.revision, run.attempt), (2, 2));
+    assert_eq!(scene.releases().len(), 2, "a retry is no new Release");
+}
+
+#[test]
+fn a_change_of_the_spec_that_can_not_be_carried_out_names_the_field() {
+    let scene = Scene::running("bad-variable");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["components"][0]["lambda"]["environment"] = json!({"WHERE": "$(target.planet)"});
+    scene.apply(&wanted);
+    let parts = [
+        "spec.components[api].lambda.environment.WHERE",
+        "target.planet",
+    ];
+    let message = scene.stalled("TargetStalled", &parts);
+    says(&message, &["dev: "]);
+    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+    scene.still_serves("dev", "v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.wait(NAME, "it is Ready again", |deployment| {
+        let status = deployment.status.as_ref()?;
+        let ready = status.conditions.iter().find(|it| it.type_ == "Ready")?;
+        let now = ready.observed_generation == deployment.metadata.generation;
+        (now && ready.status == "True").then_some(())
+    });
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn old_releases_go_and_the_live_one_stays() {
+    let scene = Scene::new("history");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["historyLimit"] = json!(1);
+    for revision in 1..=4 {
+        scene.push(&format!("v{revision}"));
+        scene.apply(&wanted);
+        scene.delivered(revision);
+    }
+    let kept = sluice_lab::lab::wait_for("two Releases are left", super::LIMIT, || {
+        let kept: Vec<i64> = scene
+            .releases()
+            .iter()
+            .map(|release| release.spec.revision)
+            .collect();
+        if kept.len() == 2 {
+            Ok(kept)
+        } else {
+            Err(format!("{kept:?}"))
+        }
+    });
+    assert_eq!(kept.unwrap(), [3, 4]);
+    scene.serves("dev", "v4");
+}

@@ -1,0 +1,113 @@
+//! A new version that does not do what the checks want is taken back.
+
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::condition;
+use sluice_lab::lab::{package, package_answering, package_of};
+
+use super::scene::{NAME, Scene, smoke};
+
+/// Version v1 passes the check; the one after it does not and is taken back, code and alias; the one
+/// after that is delivered.
+fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
+    let scene = Scene::new(namespace);
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev", "prod"]);
+    wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    scene.apply(&wanted);
+    scene.delivered(1);
+
+    let mark = scene.world.lab.aws.mark();
+    scene.push_package(bad);
+    let mut parts = parts.to_vec();
+    parts.push("check smoke failed before traffic on version 2");
+    let message = scene.stalled("RolledBack", &parts);
+    assert!(
+        message.starts_with("dev: r2 was taken back, r1 serves: "),
+        "{message}"
+    );
+    scene.event("Deployment", "Warning", "RolledBack", &parts);
+    scene.event("Target", "Warning", "RollingBack", &parts);
+    scene.event("Target", "Warning", "RolledBack", &parts);
+    scene.still_serves("dev", "v1");
+    scene.serves("prod", "v1");
+    let prod = scene.world.lab.account_id("prod").unwrap();
+    let there = scene
+        .lambda_calls(mark)
+        .only(|call| call.account.as_deref() == Some(prod));
+    assert!(there.is_empty(), "prod was never touched: {there:?}");
+
+    let release = scene.releases().pop().unwrap().status.unwrap();
+    assert_eq!(release.summary.as_deref(), Some("dev RolledBack"));
+    let status = scene.wait(NAME, "a status", |deployment| deployment.status.clone());
+    assert_eq!(status.live.as_deref(), Some("dev=r1 prod=r1"));
+
+    scene.push("v3");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+    scene.serves("prod", "v3");
+}
+
+#[test]
+fn a_function_that_fails_the_check_by_an_error_is_taken_back() {
+    let bad = package_of("def handler(event, context):\n    raise ValueError('no such cart')\n");
+    taken_back(
+        "check-error",
+        &smoke(),
+        &bad,
+        &["the function failed", "no such cart"],
+    );
+}
+
+#[test]
+fn a_function_that_answers_wrongly_is_taken_back() {
+    let bad = package_answering(&json!({"statusCode": 500}));
+    taken_back(
+        "check-wrong",
+        &smoke(),
+        &bad,
+        &["/statusCode is 500, not 200"],
+    );
+}
+
+#[test]
+fn a_function_that_does_not_answer_in_time_is_taken_back() {
+    let bad = package_of(
+        "import time\n\n\ndef handler(event, context):\n    time.sleep(2.5)\n    return {'statusCode': 200}\n",
+    );
+    let mut check = smoke();
+    check["invoke"]["timeout"] = json!("1s");
+    taken_back("check-late", &check, &bad, &["no answer within 1s"]);
+}
+
+#[test]
+fn code_that_fails_to_start_is_taken_back() {
+    let bad = package_of("raise RuntimeError('no way up')\n");
+    taken_back(
+        "check-start",
+        &smoke(),
+        &bad,
+        &["the function failed", "no way up"],
+    );
+}
+
+#[test]
+fn a_first_release_that_fails_leaves_nothing_behind() {
+    let scene = Scene::new("check-first");
+    scene.push_package(&package_answering(&json!({"statusCode": 500})));
+    let mut wanted = scene.deployment(&["dev", "prod"]);
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
+    scene.apply(&wanted);
+    scene.stalled("RolledBack", &["nothing serves", "/statusCode is 500"]);
+    scene.condition(condition::AVAILABLE, "False", "NothingServes");
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let found = super::run(lambda.get_function().function_name(scene.function()).send());
+    assert!(
+        found
+            .unwrap_err()
+            .into_service_error()
+            .is_resource_not_found_exception(),
+        "what was made is gone again"
+    );
+    scene.push_package(&package("v2"));
+    scene.delivered(2);
+}

@@ -1,0 +1,149 @@
+//! What a delivery costs, and that nothing to do costs nothing.
+
+use std::collections::BTreeMap;
+
+use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
+
+use super::{
+    LIMIT, World,
+    scene::{Scene, smoke},
+    shared,
+};
+
+/// The controller's writes to the API server in a namespace, Events and Leases apart.
+fn writes(world: &World, namespace: &str) -> Vec<Request> {
+    let user = world.lab.controller().username();
+    let audit = world.lab.kube.audit().unwrap();
+    let of_team = |request: &&Request| {
+        request.is_write()
+            && request.namespace == namespace
+            && !["events", "leases"].contains(&request.resource.as_str())
+    };
+    audit.by(&user).filter(of_team).cloned().collect()
+}
+
+/// As `kubectl`'s audit would list them.
+fn described(writes: &[Request]) -> Vec<String> {
+    let one = |it: &Request| format!("{} {} {} {}", it.verb, it.rbac_resource(), it.name, it.code);
+    writes.iter().map(one).collect()
+}
+
+/// How many calls count: checks don't, nor the polls of one thing beyond the first.
+fn counted(calls: &Calls) -> usize {
+    let mut polled = BTreeMap::new();
+    calls
+        .iter()
+        .filter(|call| call.operation != "Invoke")
+        .filter(|call| {
+            let waits = call.operation == "GetFunction";
+            let what = (
+                call.operation.clone(),
+                call.resource.clone(),
+                call.qualifier.clone(),
+            );
+            !waits || polled.insert(what, ()).is_none()
+        })
+        .count()
+}
+
+#[test]
+fn a_delivery_of_one_function_keeps_to_its_budget() {
+    let world = shared();
+    let scene = Scene::new("budget");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["checks"] = serde_json::json!([smoke()]);
+    let mark = world.lab.aws.mark();
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let calls = scene.lambda_calls(mark);
+    assert!(counted(&calls) <= 9, "a new function: {:?}", calls.names());
+    // The first delivery also puts the finalizer on and makes the Target.
+    let first = settled_writes(&scene, 0);
+    let before = first.len();
+    let connection = |it: &Request| it.resource == "gitlabconnections";
+    let first: Vec<_> = first.into_iter().filter(|it| !connection(it)).collect();
+    assert!(first.len() <= 8, "{:#?}", described(&first));
+
+    let mark = world.lab.aws.mark();
+    scene.push("v2");
+    scene.delivered(2);
+    let calls = scene.lambda_calls(mark);
+    assert!(
+        counted(&calls) <= 7,
+        "a change of code: {:?}",
+        calls.names()
+    );
+    let second = settled_writes(&scene, before);
+    assert!(second.len() <= 8, "{:#?}", described(&second));
+}
+
+/// The writes after the first `skip`, once they are all in the log: the last one is the Deployment's
+/// status.
+fn settled_writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
+    let found = wait_for("the last write is in the audit log", LIMIT, || {
+        let writes = writes(scene.world, &scene.team.namespace);
+        let new = writes.get(skip..).unwrap_or_default().to_vec();
+        let last = new.last().map(Request::rbac_resource);
+        if last.as_deref() == Some("deployments/status") {
+            Ok(new)
+        } else {
+            Err(format!("{last:?}"))
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
+    let scene = Scene::running("at-rest");
+    let lab = &scene.world.lab;
+    let project = format!("/projects/{}/", scene.team.project.0);
+    let since = |mark| {
+        let requests = lab.gitlab.requests_since(mark);
+        requests
+            .into_iter()
+            .filter(|request| request.path.contains(&project))
+            .collect::<Vec<_>>()
+    };
+    // The first poll after a delivery may still learn something.
+    let polled = |mark, times: usize| {
+        let found = wait_for("GitLab is asked again and again", LIMIT, || {
+            let requests = since(mark);
+            let polls = requests
+                .iter()
+                .filter(|it| it.path.ends_with("/pipelines"))
+                .count();
+            if polls >= times {
+                Ok(())
+            } else {
+                Err(format!("{polls} times"))
+            }
+        });
+        found.unwrap_or_else(|e| panic!("{e}"));
+    };
+    polled(lab.gitlab.mark(), 2);
+    let writes_before = writes(scene.world, &scene.team.namespace).len();
+    let (gitlab, aws) = (lab.gitlab.mark(), lab.aws.mark());
+    polled(gitlab, 4);
+    let requests = since(gitlab);
+    let unconditional: Vec<_> = requests
+        .iter()
+        // The last one may still be without its answer.
+        .filter(|it| !it.conditional || it.status.is_some_and(|status| status != 304))
+        .collect();
+    assert!(unconditional.is_empty(), "{unconditional:#?}");
+    let calls = scene.lambda_calls(aws);
+    assert!(calls.is_empty(), "{calls:?}");
+    let stored = lab.aws.calls_since(aws).of_service("s3");
+    let id = scene.team.project.0.to_string();
+    let stored = stored.only(|call| call.resource.contains(&id));
+    assert!(stored.is_empty(), "{stored:?}");
+    let after = writes(scene.world, &scene.team.namespace);
+    assert_eq!(
+        after.len(),
+        writes_before,
+        "{:#?}",
+        described(&after[writes_before..])
+    );
+}

@@ -1,0 +1,152 @@
+//! The controller is killed in the middle of a delivery, and the next one finishes it: nothing is
+//! done twice.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    lab::{package, package_answering, wait_for},
+};
+
+use super::{
+    LIMIT, World, run,
+    scene::{Scene, smoke},
+    solo,
+};
+
+/// Kills the controller as soon as AWS has been asked for that, and starts it again.
+///
+/// The call takes a while to be answered, so that the killed process never knows how it ended.
+fn kill_at(world: &World, scene: &Scene<'_>, mark: usize, service: &str, operation: &str) {
+    let seen = wait_for(&format!("{operation} is asked for"), LIMIT, || {
+        let calls = world.lab.aws.calls_since(mark).of_service(service);
+        let about = scene.team.namespace.as_str();
+        let found = calls
+            .named(service, operation)
+            .any(|call| call.resource.contains(about));
+        if found { Ok(()) } else { Err(scene.log()) }
+    });
+    seen.unwrap_or_else(|e| panic!("{e}"));
+    let mut controller = world.lab.controller();
+    controller.kill().unwrap();
+    controller.start().unwrap();
+    controller.wait_ready(LIMIT).unwrap();
+}
+
+/// Slows one operation on the team's objects down.
+fn slow(scene: &Scene<'_>, service: &str, operation: &str) -> sluice_lab::aws::Fault {
+    let on = Pattern::operation(service, operation).about(&scene.team.namespace);
+    let late = Action::delay(std::time::Duration::from_millis(500));
+    scene.world.lab.aws.faults().add(Rule::once(on, late))
+}
+
+/// How many versions have that package's code.
+fn published(scene: &Scene<'_>, package: &[u8]) -> usize {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, package);
+    let wanted = STANDARD.encode(digest.as_ref());
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let listed = run(lambda
+        .list_versions_by_function()
+        .function_name(scene.function())
+        .send());
+    let versions = listed.unwrap().versions.unwrap_or_default();
+    versions
+        .iter()
+        .filter(|it| it.version.as_deref() != Some("$LATEST"))
+        .filter(|it| it.code_sha256.as_ref() == Some(&wanted))
+        .count()
+}
+
+/// Kills at that operation of the delivery of v2, or of the first one.
+fn survives_a_kill_at(namespace: &str, first: bool, service: &str, operation: &str) {
+    let world = solo();
+    let scene = Scene::within(&world, namespace);
+    let wanted = scene.deployment(&["dev"]);
+    let mut revision = 1;
+    if !first {
+        scene.push("v1");
+        scene.apply(&wanted);
+        scene.delivered(1);
+        revision = 2;
+    }
+    let _late = slow(&scene, service, operation);
+    let mark = world.lab.aws.mark();
+    let code = package("after");
+    scene.push_package(&code);
+    scene.apply(&wanted);
+    kill_at(&world, &scene, mark, service, operation);
+    scene.delivered(revision);
+    scene.serves("dev", "after");
+    scene.serves_unqualified("dev", "after");
+    assert_eq!(published(&scene, &code), 1, "published once");
+    let releases = i64::try_from(scene.releases().len()).unwrap();
+    assert_eq!(releases, revision, "released once");
+}
+
+#[test]
+fn killed_while_the_artifact_is_stored() {
+    survives_a_kill_at("kill-store", true, "s3", "PutObject");
+}
+
+#[test]
+fn killed_while_a_function_is_created() {
+    survives_a_kill_at("kill-create", true, "lambda", "CreateFunction");
+}
+
+#[test]
+fn killed_while_an_alias_is_created() {
+    survives_a_kill_at("kill-alias", true, "lambda", "CreateAlias");
+}
+
+#[test]
+fn killed_while_code_is_updated() {
+    survives_a_kill_at("kill-code", false, "lambda", "UpdateFunctionCode");
+}
+
+#[test]
+fn killed_while_a_version_is_published() {
+    survives_a_kill_at("kill-publish", false, "lambda", "PublishVersion");
+}
+
+#[test]
+fn killed_while_traffic_moves() {
+    survives_a_kill_at("kill-move", false, "lambda", "UpdateAlias");
+}
+
+#[test]
+fn killed_while_things_are_put_back() {
+    let world = solo();
+    let scene = Scene::within(&world, "kill-restore");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["checks"] = serde_json::json!([smoke()]);
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+
+    let bad = package_answering(&serde_json::json!({"statusCode": 500}));
+    let update = Pattern::operation("lambda", "UpdateFunctionCode").about("kill-restore");
+    let late = Action::delay(std::time::Duration::from_millis(500));
+    // The first update is the delivery's; the second puts the former code back.
+    let second = Rule {
+        skip: 1,
+        ..Rule::once(update, late)
+    };
+    let fault = world.lab.aws.faults().add(second);
+    scene.push_package(&bad);
+    let hit = wait_for("the former code is put back", LIMIT, || {
+        if fault.hits() == 1 {
+            Ok(())
+        } else {
+            Err(scene.log())
+        }
+    });
+    hit.unwrap_or_else(|e| panic!("{e}"));
+    {
+        let mut controller = world.lab.controller();
+        controller.kill().unwrap();
+        controller.start().unwrap();
+        controller.wait_ready(LIMIT).unwrap();
+    }
+    scene.stalled("RolledBack", &["/statusCode is 500", "r1 serves"]);
+    scene.still_serves("dev", "v1");
+    assert_eq!(published(&scene, &bad), 1);
+}

@@ -1,0 +1,89 @@
+//! Several functions in one Deployment: all of them move, or none.
+
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::condition;
+use sluice_lab::{
+    gitlab::{JobEnd, JobSpec, zip},
+    lab::{package, package_answering},
+};
+
+use super::{
+    run,
+    scene::{Scene, lambda, smoke},
+};
+
+/// Two components with an artifact each, and a check of the second.
+fn two(scene: &Scene<'_>) -> Value {
+    let mut wanted = scene.deployment(&["dev"]);
+    let artifact = |name: &str| json!({"name": name, "job": {"name": "package", "path": format!("dist/{name}.zip")}});
+    wanted["spec"]["artifacts"] = json!([artifact("api"), artifact("worker")]);
+    let mut worker = lambda(&worker(scene));
+    worker["artifact"] = json!("worker");
+    wanted["spec"]["components"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "worker", "lambda": worker}));
+    let mut check = smoke();
+    check["invoke"]["component"] = json!("worker");
+    wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    wanted
+}
+
+fn worker(scene: &Scene<'_>) -> String {
+    format!("{}-worker", scene.team.namespace)
+}
+
+fn push(scene: &Scene<'_>, api: &[u8], worker: &[u8]) {
+    let gitlab = &scene.world.lab.gitlab;
+    gitlab.push(scene.team.project, "main", "Change both");
+    let archive = zip(&[("dist/api.zip", api), ("dist/worker.zip", worker)]);
+    let job = JobSpec::new("package", "package").ends(JobEnd::uploads(archive));
+    gitlab.run_pipeline(scene.team.project, "main", vec![job]);
+}
+
+#[test]
+fn when_the_second_function_fails_both_are_as_before() {
+    let scene = Scene::new("two-functions");
+    push(&scene, &package("v1"), &package("v1"));
+    scene.apply(&two(&scene));
+    scene.delivered(1);
+    push(
+        &scene,
+        &package("v2"),
+        &package_answering(&json!({"statusCode": 500})),
+    );
+    let parts = ["check smoke failed before traffic", "/statusCode is 500"];
+    scene.stalled("RolledBack", &parts);
+    scene.event("Deployment", "Warning", "RolledBack", &parts);
+    scene.condition(condition::AVAILABLE, "True", "Serving");
+    for function in [scene.function(), worker(&scene)] {
+        scene.answers("dev", &function, Some("live"), "v1");
+        scene.answers("dev", &function, None, "v1");
+    }
+    push(&scene, &package("v3"), &package("v3"));
+    scene.delivered(3);
+    for function in [scene.function(), worker(&scene)] {
+        scene.answers("dev", &function, Some("live"), "v3");
+    }
+}
+
+#[test]
+fn when_the_second_of_two_new_functions_fails_neither_is_left() {
+    let scene = Scene::new("two-new-functions");
+    push(
+        &scene,
+        &package("v1"),
+        &package_answering(&json!({"statusCode": 500})),
+    );
+    scene.apply(&two(&scene));
+    scene.stalled("RolledBack", &["nothing serves", "/statusCode is 500"]);
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    for function in [scene.function(), worker(&scene)] {
+        let found = run(lambda.get_function().function_name(&function).send());
+        let error = found.unwrap_err().into_service_error();
+        assert!(
+            error.is_resource_not_found_exception(),
+            "{function}: {error}"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! Two controllers and one Lease: one works, the other takes over.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use sluice_lab::{
+    kube::Controller,
+    lab::{NAMESPACE, wait_for},
+};
+
+use super::{LIMIT, World, run, scene::Scene, solo};
+
+fn holder(world: &World) -> String {
+    let leases = Api::<Lease>::namespaced(world.client.clone(), NAMESPACE);
+    let lease = run(leases.get("sluice")).unwrap();
+    lease.spec.unwrap().holder_identity.unwrap_or_default()
+}
+
+#[track_caller]
+fn leads(world: &World, pod: &str) {
+    let found = wait_for(&format!("{pod} holds the Lease"), LIMIT, || {
+        let holder = holder(world);
+        if holder.starts_with(&format!("{pod}_")) {
+            Ok(())
+        } else {
+            Err(holder)
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn delivers(scene: &Scene<'_>, revision: i64) {
+    let version = format!("v{revision}");
+    scene.push(&version);
+    scene.delivered(revision);
+    scene.serves("dev", &version);
+}
+
+/// Whether a controller has reconciled anything of the team's.
+fn worked(controller: &Controller, scene: &Scene<'_>) -> bool {
+    let wanted = format!("namespace=\"{}\"", scene.team.namespace);
+    controller.logs().contains(&wanted)
+}
+
+#[test]
+fn a_standby_does_nothing_until_the_leader_is_gone_and_then_takes_over() {
+    let world = solo();
+    let scene = Scene::within(&world, "two-leaders");
+    let first = world.lab.controller().pod_name().to_owned();
+    leads(&world, &first);
+    let mut standby = world.lab.another_controller().unwrap();
+    standby.wait_ready(LIMIT).unwrap();
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+    delivers(&scene, 2);
+    assert!(!worked(&standby, &scene), "the standby has worked");
+
+    world.lab.controller().kill().unwrap();
+    let second = standby.pod_name().to_owned();
+    leads(&world, &second);
+    delivers(&scene, 3);
+
+    // An orderly end hands the Lease over without waiting for it to run out.
+    world.lab.controller().start().unwrap();
+    world.lab.controller().wait_ready(LIMIT).unwrap();
+    let status = standby.terminate().unwrap();
+    assert!(status.success(), "{status}");
+    leads(&world, &first);
+    delivers(&scene, 4);
+}
+
+#[test]
+fn a_leader_that_hangs_writes_nothing_when_it_wakes() {
+    let world = solo();
+    let scene = Scene::within(&world, "paused-leader");
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+    let mut standby = world.lab.another_controller().unwrap();
+    standby.wait_ready(LIMIT).unwrap();
+    let second = standby.pod_name().to_owned();
+    world.lab.controller().pause().unwrap();
+    leads(&world, &second);
+    delivers(&scene, 2);
+    world.lab.controller().resume().unwrap();
+    let ended = wait_for("the former leader ends", LIMIT, || {
+        if world.lab.controller().is_running() {
+            Err("it runs")
+        } else {
+            Ok(())
+        }
+    });
+    ended.unwrap_or_else(|e| panic!("{e}\n{}", world.lab.log_tail(20)));
+    assert!(world.lab.log_tail(20).contains("Lease"), "it says why");
+    delivers(&scene, 3);
+
+    world.lab.controller().start().unwrap();
+    world.lab.controller().wait_ready(LIMIT).unwrap();
+    let status = standby.terminate().unwrap();
+    assert!(status.success(), "{status}");
+    let first = world.lab.controller().pod_name().to_owned();
+    leads(&world, &first);
+    delivers(&scene, 4);
+}

@@ -1,0 +1,111 @@
+//! An object that the controller can't read: it is told apart, and all others go on.
+//!
+//! The schema lets none in, so for a moment the definition has a laxer one, as a former or later
+//! version of it might have had.
+
+use k8s_openapi::{
+    api::events::v1::Event,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::Deployment;
+use sluice_lab::lab::wait_for;
+
+use super::{
+    LIMIT, World, run,
+    scene::{Scene, says},
+    solo,
+};
+
+const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+
+#[test]
+fn a_malformed_object_is_isolated_and_the_others_are_delivered() {
+    let world = solo();
+    let scene = Scene::within(&world, "malformed");
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+
+    store_unreadable(&world, &scene);
+    let message = told(&scene);
+    says(&message, &["spec.source", "can't read", "correct it"]);
+    scene.event("Deployment", "Warning", "Malformed", &["spec.source"]);
+    scene.push("v2");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+
+    // A controller that finds it when it starts does as well.
+    {
+        let mut controller = world.lab.controller();
+        controller.kill().unwrap();
+        controller.start().unwrap();
+        controller.wait_ready(LIMIT).unwrap();
+    }
+    scene.push("v3");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+
+    let api = dynamic(&scene);
+    let mut good = scene.deployment(&["prod"]);
+    good["metadata"]["name"] = json!("broken");
+    let patch = json!([{"op": "replace", "path": "/spec", "value": good["spec"]}]);
+    let patch = Patch::Json::<()>(serde_json::from_value(patch).unwrap());
+    run(api.patch("broken", &PatchParams::default(), &patch)).unwrap();
+    scene.delivered_of("broken", 1);
+    scene.serves("prod", "v3");
+}
+
+fn dynamic(scene: &Scene<'_>) -> Api<DynamicObject> {
+    let resource = ApiResource::erase::<Deployment>(&());
+    Api::namespaced_with(scene.world.client.clone(), &scene.team.namespace, &resource)
+}
+
+/// What the object's Stalled condition says.
+fn told(scene: &Scene<'_>) -> String {
+    let api = dynamic(scene);
+    let found = wait_for("the malformed object says so", LIMIT, || {
+        let object = run(api.get("broken")).map_err(|e| e.to_string())?;
+        let object = serde_json::to_value(&object).map_err(|e| e.to_string())?;
+        let stalled = sluice_lab::lab::condition_of(&object, "Stalled").cloned();
+        let stalled = stalled.filter(|it| it["reason"] == "Malformed" && it["status"] == "True");
+        let events = scene.list::<Event>().len();
+        stalled
+            .and_then(|it| it["message"].as_str().map(str::to_owned))
+            .ok_or_else(|| format!("{} with {events} Events", object["status"]))
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.world.lab.log_tail(20)))
+}
+
+/// Stores a Deployment whose source is a text, under a schema that allows it; the schema is then as
+/// it was.
+fn store_unreadable(world: &World, scene: &Scene<'_>) {
+    let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
+    let name = "deployments.sluice.dev";
+    let definition = serde_json::to_value(run(definitions.get(name)).unwrap()).unwrap();
+    let strict = definition.pointer(SPEC).unwrap().clone();
+    let put = |schema: &Value| {
+        let patch = json!([{"op": "replace", "path": SPEC, "value": schema}]);
+        let patch = Patch::Json::<()>(serde_json::from_value(patch).unwrap());
+        run(definitions.patch(name, &PatchParams::default(), &patch)).unwrap();
+    };
+    put(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    let object: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Deployment",
+        "metadata": {"name": "broken", "namespace": scene.team.namespace},
+        "spec": {"source": "the main branch"},
+    }))
+    .unwrap();
+    let api = dynamic(scene);
+    // The API server takes a new schema up a moment after it is written.
+    let stored = wait_for("the laxer schema is in force", LIMIT, || {
+        run(api.create(&PostParams::default(), &object))
+    });
+    put(&strict);
+    stored.unwrap_or_else(|e| panic!("{e}"));
+}

@@ -1,0 +1,159 @@
+//! A Deployment is deleted: AWS ends as the deletion policy says, and nothing hangs.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PropagationPolicy},
+};
+use serde_json::json;
+use sluice::api::v1alpha1::{Deployment, Release, Target};
+use sluice_lab::{aws::Settle, lab::wait_for};
+
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene, gone},
+};
+
+/// A team with v1 in dev and prod, and that deletion policy.
+fn running(namespace: &str, policy: &str) -> Scene<'static> {
+    let scene = Scene::new(namespace);
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev", "prod"]);
+    wanted["spec"]["deletionPolicy"] = json!(policy);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene
+}
+
+fn delete(scene: &Scene<'_>, propagation: &DeleteParams) {
+    run(scene.api::<Deployment>().delete(NAME, propagation)).unwrap();
+}
+
+/// The Deployment and all it owned are gone from the cluster.
+#[track_caller]
+fn all_gone(scene: &Scene<'_>) {
+    gone(&scene.api::<Deployment>(), NAME);
+    let left = wait_for("Targets and Releases are gone", LIMIT, || {
+        let names: Vec<String> = scene
+            .list::<Target>()
+            .iter()
+            .map(ResourceExt::name_any)
+            .chain(scene.list::<Release>().iter().map(ResourceExt::name_any))
+            .collect();
+        if names.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
+        }
+    });
+    left.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+#[track_caller]
+fn function_is_gone(scene: &Scene<'_>, account: &str) {
+    let lambda = scene.world.lab.lambda(account, "eu-west-1").unwrap();
+    let found = run(lambda.get_function().function_name(scene.function()).send());
+    let error = found.unwrap_err().into_service_error();
+    assert!(
+        error.is_resource_not_found_exception(),
+        "{account}: {error}"
+    );
+}
+
+#[test]
+fn retain_leaves_everything_in_aws() {
+    let scene = running("retain", "Retain");
+    let mark = scene.world.lab.aws.mark();
+    delete(&scene, &DeleteParams::background());
+    all_gone(&scene);
+    scene.serves("dev", "v1");
+    scene.serves("prod", "v1");
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+}
+
+#[test]
+fn delete_removes_what_was_made_also_in_the_foreground() {
+    for (namespace, how) in [
+        ("delete-back", DeleteParams::background()),
+        ("delete-fore", DeleteParams::foreground()),
+    ] {
+        let scene = running(namespace, "Delete");
+        delete(&scene, &how);
+        all_gone(&scene);
+        function_is_gone(&scene, "dev");
+        function_is_gone(&scene, "prod");
+    }
+}
+
+#[test]
+fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
+    let scene = running("orphan", "Delete");
+    delete(
+        &scene,
+        &DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Orphan),
+            ..DeleteParams::default()
+        },
+    );
+    gone(&scene.api::<Deployment>(), NAME);
+    let orphans = scene.list::<Target>();
+    assert_eq!(orphans.len(), 2);
+    assert!(orphans.iter().all(|it| it.owner_references().is_empty()));
+    scene.serves("dev", "v1");
+    scene.serves("prod", "v1");
+
+    let mut wanted = scene.deployment(&["dev", "prod"]);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.push("v2");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    let taken = scene.list::<Target>();
+    assert_eq!(taken.len(), 2);
+    assert!(taken.iter().all(|it| it.owner_references().len() == 1));
+}
+
+#[test]
+fn deleting_the_namespace_ends_well() {
+    let scene = running("whole-namespace", "Delete");
+    let namespaces = Api::<Namespace>::all(scene.world.client.clone());
+    run(namespaces.delete(&scene.team.namespace, &DeleteParams::default())).unwrap();
+    gone(&namespaces, &scene.team.namespace);
+    function_is_gone(&scene, "dev");
+    function_is_gone(&scene, "prod");
+}
+
+#[test]
+fn a_rollout_under_way_is_put_back_before_its_target_goes() {
+    let scene = running("mid-rollout", "Retain");
+    let lab = &scene.world.lab;
+    let slowly = Settle {
+        update: Duration::from_mins(10),
+        ..Settle::default()
+    };
+    lab.aws.set_settle_of(&scene.function(), slowly);
+    let mark = lab.aws.mark();
+    scene.push("v2");
+    let begun = wait_for("the new code is on its way", LIMIT, || {
+        scene
+            .lambda_calls(mark)
+            .named("lambda", "UpdateFunctionCode")
+            .next()
+            .map(drop)
+    });
+    begun.unwrap();
+    delete(&scene, &DeleteParams::background());
+    scene.wait(NAME, "the Deployment is being deleted", |deployment| {
+        deployment.metadata.deletion_timestamp.as_ref().map(drop)
+    });
+    lab.aws.set_settle_of(&scene.function(), Settle::default());
+    lab.aws.settle_now(&scene.function());
+    all_gone(&scene);
+    for account in ["dev", "prod"] {
+        scene.serves(account, "v1");
+        scene.serves_unqualified(account, "v1");
+    }
+}

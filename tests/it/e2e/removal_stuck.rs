@@ -1,0 +1,81 @@
+//! A deletion that can't go on says why, and how to let go.
+
+use kube::api::DeleteParams;
+use serde_json::json;
+use sluice::api::v1alpha1::{Account, Deployment};
+use sluice_lab::aws::{Action, Pattern, Rule};
+
+use super::{
+    aws::{another_account, into_account},
+    run,
+    scene::{NAME, Scene, gone, says},
+};
+
+#[test]
+fn without_its_account_a_deletion_stalls_until_it_is_abandoned() {
+    let scene = Scene::new("lost-account");
+    let account = another_account(&scene, |_| ());
+    scene.push("v1");
+    let mut wanted = into_account(&scene, &account);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+
+    let accounts = kube::Api::<Account>::all(scene.world.client.clone());
+    run(accounts.delete(&account, &DeleteParams::default())).unwrap();
+    gone(&accounts, &account);
+    run(scene
+        .api::<Deployment>()
+        .delete(NAME, &DeleteParams::default()))
+    .unwrap();
+    let message = scene.stalled("DeletionStalled", &["lost-account", "sluice.dev/abandon"]);
+    says(&message, &["There is no Account"]);
+    scene.event(
+        "Target",
+        "Warning",
+        "AccountNotFound",
+        &["sluice.dev/abandon"],
+    );
+
+    scene.annotate("sluice.dev/abandon", "true");
+    gone(&scene.api::<Deployment>(), NAME);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn a_deletion_that_aws_denies_goes_on_when_it_no_longer_does() {
+    let scene = Scene::new("denied-delete");
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let delete = Pattern::operation("lambda", "DeleteFunction").about(&scene.function());
+    let denial = Action::respond(
+        403,
+        "AccessDeniedException",
+        "User is not authorized to perform: lambda:DeleteFunction",
+    );
+    let fault = scene
+        .world
+        .lab
+        .aws
+        .faults()
+        .add(Rule::always(delete, denial));
+    run(scene
+        .api::<Deployment>()
+        .delete(NAME, &DeleteParams::default()))
+    .unwrap();
+    let parts = [
+        "lambda:DeleteFunction",
+        "denied-delete-api",
+        "sluice.dev/abandon",
+    ];
+    scene.stalled("DeletionStalled", &parts);
+    scene.event("Deployment", "Warning", "DeletionStalled", &parts);
+    scene.serves("dev", "v1");
+    fault.remove();
+    // Somebody who mended it says so, or it is tried again by itself some minutes later.
+    scene.annotate("sluice.dev/reconcile", "mended");
+    gone(&scene.api::<Deployment>(), NAME);
+}

@@ -1,0 +1,126 @@
+//! The controller uses every right that the chart gives it, and needs no other.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::Api;
+use serde_json::json;
+use sluice::api::v1alpha1::Deployment;
+use sluice_lab::lab::{NAMESPACE, wait_for};
+
+use super::{
+    LIMIT, World,
+    aws::{another_account, into_account},
+    run,
+    scene::{NAME, Scene, gone},
+    solo,
+};
+
+/// API group, resource and verb.
+type Right = (String, String, String);
+
+/// What rules grant.
+fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    rights.insert((group.clone(), resource.clone(), verb.clone()));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn granted(world: &World) -> BTreeSet<Right> {
+    let cluster = Api::<ClusterRole>::all(world.client.clone());
+    let own = Api::<Role>::namespaced(world.client.clone(), NAMESPACE);
+    let mut granted = rights(
+        run(cluster.get("sluice"))
+            .unwrap()
+            .rules
+            .unwrap_or_default(),
+    );
+    granted.extend(rights(
+        run(own.get("sluice")).unwrap().rules.unwrap_or_default(),
+    ));
+    granted
+}
+
+#[test]
+fn what_the_chart_grants_is_what_the_controller_uses() {
+    let world = solo();
+    let scene = Scene::within(&world, "rights");
+    // With a token of its own ServiceAccount, in an Account that trusts the cluster.
+    let role = world.lab.aws.dev().web_identity_role_arn.clone().unwrap();
+    let account = another_account(&scene, |spec| {
+        spec["credentials"] = json!({"webIdentity": {"roleArn": role}});
+    });
+    let mut wanted = into_account(&scene, &account);
+    wanted["spec"]["historyLimit"] = json!(1);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    for revision in 1..=4 {
+        scene.push(&format!("v{revision}"));
+        scene.apply(&wanted);
+        scene.delivered(revision);
+    }
+    say_the_same_again(&world, &scene, &wanted);
+    let api = scene.api::<Deployment>();
+    run(api.delete(NAME, &kube::api::DeleteParams::default())).unwrap();
+    gone(&api, NAME);
+
+    let user = world.lab.controller().username();
+    let granted = granted(&world);
+    let same = wait_for("all that is granted was used", LIMIT, || {
+        let used = world.lab.kube.audit()?.used_by(&user);
+        let unused: Vec<_> = granted.difference(&used).collect();
+        if unused.is_empty() {
+            Ok(used)
+        } else {
+            Err(sluice_lab::error::LabError::new(format!(
+                "never used: {unused:?}"
+            )))
+        }
+    });
+    let used = same.unwrap_or_else(|e| panic!("{e}"));
+    let more: Vec<_> = used.difference(&granted).collect();
+    assert!(
+        more.is_empty(),
+        "used and not granted by the chart: {more:?}"
+    );
+    let refused = world.lab.kube.audit().unwrap().refused(&user);
+    assert!(refused.is_empty(), "asked for and refused: {refused:?}");
+}
+
+/// Makes the same news again and again until its Event is counted up, which happens at most once a
+/// minute.
+fn say_the_same_again(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
+    let user = world.lab.controller().username();
+    let mut bad = good.clone();
+    bad["spec"]["source"]["connection"] = json!("nowhere");
+    let counted = wait_for("an Event is counted up", LIMIT * 2, || {
+        scene.apply(&bad);
+        scene.stalled("ConnectionNotFound", &["nowhere"]);
+        scene.apply(good);
+        scene.delivered(4);
+        let used = world
+            .lab
+            .kube
+            .audit()
+            .map_err(|e| e.to_string())?
+            .used_by(&user);
+        let patch = (
+            "events.k8s.io".to_owned(),
+            "events".to_owned(),
+            "patch".to_owned(),
+        );
+        if used.contains(&patch) {
+            Ok(())
+        } else {
+            Err("no Event was patched".to_owned())
+        }
+    });
+    counted.unwrap_or_else(|e| panic!("{e}"));
+}

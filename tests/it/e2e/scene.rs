@@ -1,0 +1,385 @@
+//! One team in a lab: what it wants, what it does, and what it gets to see.
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{core::v1::Secret, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Deployment, GitLabConnection, Release, Target, condition};
+use sluice_lab::{
+    aws::Calls,
+    gitlab::PipelineId,
+    lab::{self, Tenant},
+};
+
+use super::{LIMIT, World, run, shared};
+
+/// The Deployment that most scenes are about.
+pub const NAME: &str = "checkout";
+
+/// One team in a lab.
+pub struct Scene<'a> {
+    pub world: &'a World,
+    pub team: Tenant,
+}
+
+impl Scene<'static> {
+    /// A team in the lab that tests share.
+    pub fn new(namespace: &str) -> Self {
+        Self::within(shared(), namespace)
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// A team in that lab.
+    pub fn within(world: &'a World, namespace: &str) -> Self {
+        let team = world.lab.create_namespace(namespace).unwrap();
+        Self { world, team }
+    }
+
+    /// A team that has version v1 serving in dev.
+    pub fn running(namespace: &str) -> Scene<'static> {
+        let scene = Scene::new(namespace);
+        scene.push("v1");
+        scene.apply(&scene.deployment(&["dev"]));
+        scene.delivered(1);
+        scene
+    }
+
+    /// The function that the team's component is.
+    pub fn function(&self) -> String {
+        format!("{}-api", self.team.namespace)
+    }
+
+    /// A Deployment of one function, from the branch main, to these accounts one after the other.
+    pub fn deployment(&self, accounts: &[&str]) -> Value {
+        let stage = |account: &&str| {
+            json!({
+                "name": account,
+                "targets": [{"account": account, "region": lab::HUB_REGION}],
+            })
+        };
+        json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "Deployment",
+            "metadata": {"name": NAME, "namespace": self.team.namespace},
+            "spec": {
+                "source": {
+                    "connection": "gitlab",
+                    "project": self.team.path,
+                    "ref": "main",
+                    "interval": "1s",
+                },
+                "artifacts": [{"name": "api", "job": {"name": "package", "path": "dist/api.zip"}}],
+                "components": [{"name": "api", "lambda": lambda(&self.function())}],
+                "stages": accounts.iter().map(stage).collect::<Vec<_>>(),
+            },
+        })
+    }
+
+    /// A commit and a pipeline that builds a function answering with that version.
+    pub fn push(&self, version: &str) -> PipelineId {
+        self.push_package(&lab::package(version))
+    }
+
+    /// A commit and a pipeline that builds that package.
+    pub fn push_package(&self, package: &[u8]) -> PipelineId {
+        let lab = &self.world.lab;
+        lab.deliverable_pipeline(self.team.project, "main", package)
+    }
+
+    /// `kubectl apply --server-side` of one object.
+    pub fn apply(&self, manifest: &Value) {
+        let (kind, name) = (&manifest["kind"], &manifest["metadata"]["name"]);
+        let params = PatchParams::apply("team").force();
+        let name_of = name.as_str().unwrap();
+        let applied = match kind.as_str().unwrap() {
+            "Deployment" => {
+                run(self
+                    .api::<Deployment>()
+                    .patch(name_of, &params, &Patch::Apply(manifest)))
+                .map(drop)
+            }
+            "GitLabConnection" => {
+                run(self
+                    .api::<GitLabConnection>()
+                    .patch(name_of, &params, &Patch::Apply(manifest)))
+                .map(drop)
+            }
+            "Secret" => run(self
+                .api::<Secret>()
+                .patch(name_of, &params, &Patch::Apply(manifest)))
+            .map(drop),
+            other => panic!("no way to apply a {other}"),
+        };
+        applied.unwrap_or_else(|e| panic!("applying {kind} {name}: {e}"));
+    }
+
+    /// Sets an annotation on the Deployment.
+    pub fn annotate(&self, key: &str, value: &str) {
+        self.merge(&json!({"metadata": {"annotations": {key: value}}}));
+    }
+
+    /// `kubectl patch --type=merge` of the Deployment.
+    pub fn merge(&self, patch: &Value) {
+        let api = self.api::<Deployment>();
+        run(api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch))).unwrap();
+    }
+
+    /// A client of one kind in the team's namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.world.client.clone(), &self.team.namespace)
+    }
+
+    /// All objects of one kind in the team's namespace.
+    pub fn list<K>(&self) -> Vec<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        run(self.api::<K>().list(&ListParams::default()))
+            .unwrap()
+            .items
+    }
+
+    /// The Target in an account.
+    pub fn target(&self, account: &str) -> Target {
+        let targets = self.list::<Target>();
+        let found = targets
+            .into_iter()
+            .find(|target| target.spec.account == account);
+        found.unwrap_or_else(|| panic!("no Target in {account}"))
+    }
+
+    /// The Releases, by revision.
+    pub fn releases(&self) -> Vec<Release> {
+        let mut releases = self.list::<Release>();
+        releases.sort_by_key(|release| release.spec.revision);
+        releases
+    }
+
+    /// Looks at a Deployment until `look` is content; otherwise says what there is, and what the
+    /// controller said of it.
+    #[track_caller]
+    pub fn wait<T>(
+        &self,
+        name: &str,
+        what: &str,
+        mut look: impl FnMut(&Deployment) -> Option<T>,
+    ) -> T {
+        let api = self.api::<Deployment>();
+        let found = lab::wait_for(what, LIMIT, || {
+            let deployment = run(api.get(name)).map_err(|e| e.to_string())?;
+            look(&deployment).ok_or_else(|| {
+                serde_json::to_string(&deployment.status).unwrap_or_else(|e| e.to_string())
+            })
+        });
+        found.unwrap_or_else(|e| panic!("{}: {e}\n{}", self.team.namespace, self.log()))
+    }
+
+    /// Waits for a condition of the Deployment with that status and reason, for its present
+    /// generation; gives the condition's message.
+    #[track_caller]
+    pub fn condition(&self, kind: &str, status: &str, reason: &str) -> String {
+        self.condition_of(NAME, kind, status, reason)
+    }
+
+    /// [`Scene::condition`] of another Deployment.
+    #[track_caller]
+    pub fn condition_of(&self, name: &str, kind: &str, status: &str, reason: &str) -> String {
+        let what = format!("{name} has {kind}={status} because of {reason}");
+        self.wait(name, &what, |deployment| {
+            let found = condition_in(conditions(deployment), kind)?;
+            (found.status == status
+                && found.reason == reason
+                && found.observed_generation == deployment.metadata.generation)
+                .then(|| found.message.clone())
+        })
+    }
+
+    /// Waits until only a person can help, for that reason; the message must hold these parts, and
+    /// Ready must say the same.
+    #[track_caller]
+    pub fn stalled(&self, reason: &str, parts: &[&str]) -> String {
+        self.stalled_of(NAME, reason, parts)
+    }
+
+    /// [`Scene::stalled`] of another Deployment.
+    #[track_caller]
+    pub fn stalled_of(&self, name: &str, reason: &str, parts: &[&str]) -> String {
+        let message = self.condition_of(name, condition::STALLED, "True", reason);
+        says(&message, parts);
+        let ready = self.condition_of(name, condition::READY, "False", reason);
+        says(&ready, parts);
+        message
+    }
+
+    /// Waits until that revision serves in every stage.
+    #[track_caller]
+    pub fn delivered(&self, revision: i64) -> Deployment {
+        self.delivered_of(NAME, revision)
+    }
+
+    /// [`Scene::delivered`] of another Deployment.
+    #[track_caller]
+    pub fn delivered_of(&self, name: &str, revision: i64) -> Deployment {
+        let what = format!("{name} is Ready with revision {revision} everywhere");
+        self.wait(name, &what, |deployment| {
+            let status = deployment.status.as_ref()?;
+            let ready = condition_in(conditions(deployment), condition::READY)?;
+            let everywhere = status.stages.len() == deployment.spec.stages.len()
+                && status
+                    .stages
+                    .iter()
+                    .all(|stage| stage.live_revision == Some(revision));
+            let now = ready.observed_generation == deployment.metadata.generation;
+            (everywhere && now && ready.status == "True").then(|| deployment.clone())
+        })
+    }
+
+    /// The alias answers with that version, through AWS's own door.
+    #[track_caller]
+    pub fn serves(&self, account: &str, version: &str) {
+        self.answers(account, &self.function(), Some("live"), version);
+    }
+
+    /// `$LATEST`, too.
+    #[track_caller]
+    pub fn serves_unqualified(&self, account: &str, version: &str) {
+        self.answers(account, &self.function(), None, version);
+    }
+
+    /// A function answers with that version.
+    #[track_caller]
+    pub fn answers(&self, account: &str, function: &str, qualifier: Option<&str>, version: &str) {
+        let answer = self
+            .world
+            .lab
+            .invoke(account, function, qualifier)
+            .unwrap_or_else(|e| panic!("{e}\n{}", self.log()));
+        assert_eq!(answer["version"], version, "{function} in {account}");
+    }
+
+    /// What had version v1 running goes on with it, and a good release is still said to be there.
+    #[track_caller]
+    pub fn still_serves(&self, account: &str, version: &str) {
+        self.condition(condition::AVAILABLE, "True", "Serving");
+        self.serves(account, version);
+        self.serves_unqualified(account, version);
+    }
+
+    /// Waits for an Event of the team's namespace; gives it.
+    #[track_caller]
+    pub fn event(&self, kind: &str, type_: &str, reason: &str, parts: &[&str]) -> Event {
+        let what = format!("an Event {reason} about a {kind} that says {parts:?}");
+        let found = lab::wait_for(&what, LIMIT, || {
+            let events = self.list::<Event>();
+            let such = |event: &&Event| {
+                let note = event.note.as_deref().unwrap_or_default();
+                event.reason.as_deref() == Some(reason)
+                    && event.type_.as_deref() == Some(type_)
+                    && event.regarding.as_ref().and_then(|it| it.kind.as_deref()) == Some(kind)
+                    && parts.iter().all(|part| note.contains(part))
+            };
+            let found = events.iter().find(such).cloned();
+            found.ok_or_else(|| {
+                let all: Vec<_> = events
+                    .iter()
+                    .map(|event| (&event.reason, &event.note))
+                    .collect();
+                format!("{all:?}")
+            })
+        });
+        found.unwrap_or_else(|e| panic!("{}: {e}\n{}", self.team.namespace, self.log()))
+    }
+
+    /// The calls to Lambda about the team's functions since a mark.
+    pub fn lambda_calls(&self, mark: usize) -> Calls {
+        let prefix = self.team.namespace.clone();
+        let calls = self.world.lab.aws.calls_since(mark).of_service("lambda");
+        calls.only(|call| call.resource.contains(&prefix))
+    }
+
+    /// What the controller logged about the team, for messages about what did not happen.
+    pub fn log(&self) -> String {
+        let log = self.world.lab.controller().logs();
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(&self.team.namespace))
+            .collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+/// A function of the lab's packages.
+pub fn lambda(function: &str) -> Value {
+    json!({
+        "functionName": function,
+        "artifact": "api",
+        "runtime": "python3.13",
+        "handler": "app.handler",
+        "role": "lambda-exec",
+    })
+}
+
+/// A check that the function answers with status 200.
+pub fn smoke() -> Value {
+    json!({
+        "name": "smoke",
+        "invoke": {"component": "api", "expect": {"path": "/statusCode", "equals": 200}},
+    })
+}
+
+/// All the conditions of a Deployment.
+pub fn conditions(deployment: &Deployment) -> &[Condition] {
+    deployment
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default()
+}
+
+/// A condition by its type.
+pub fn condition_in<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// A message holds all these parts.
+#[track_caller]
+pub fn says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+}
+
+/// Waits until an object of that name is gone.
+#[track_caller]
+pub fn gone<K>(api: &Api<K>, name: &str)
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + serde::Serialize,
+{
+    let found = lab::wait_for(&format!("{name} is gone"), LIMIT, || {
+        match run(api.get_opt(name)) {
+            Ok(None) => Ok(()),
+            Ok(Some(object)) => Err(format!(
+                "{} with finalizers {:?}: {}",
+                object.name_any(),
+                object.finalizers(),
+                serde_json::to_value(&object).unwrap()["status"]["summary"]
+            )),
+            Err(e) => Err(e.to_string()),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+}
