@@ -78,7 +78,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// A way for news and its far end; [`write`] is what listens there.
+    /// A way for news and its far end; [`write()`] is what listens there.
     pub fn channel(metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<News>) {
         let (queue, news) = mpsc::channel(QUEUE);
         (Self { queue, metrics }, news)

@@ -66,6 +66,16 @@ fn examples_are_accepted() {
 }
 
 #[test]
+fn the_readme_shows_what_the_demo_applies() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let applied = fs::read_to_string(root().join("tests/lab/src/demo/checkout.yaml")).unwrap();
+    assert!(
+        blocks(&readme, "yaml").contains(&applied.trim_end()),
+        "README.md should show tests/lab/src/demo/checkout.yaml as it is"
+    );
+}
+
+#[test]
 fn links_lead_somewhere() {
     let mut broken = Vec::new();
     let mut tried = 0;

@@ -320,7 +320,11 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 stalled.status == "True" && status.observed_generation == target.metadata.generation
             })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
-        let settled = (target.spec.run.as_ref()).is_some_and(|run| machine::settled(run, &status));
+        let settled = target
+            .spec
+            .run
+            .as_ref()
+            .is_some_and(|run| machine::settled(run, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: crate::api::v1alpha1::StageTarget {
@@ -328,7 +332,7 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
                 region: target.spec.region.clone(),
             },
             order: target.spec.run.clone(),
-            // An order that was carried out says so by its end, not by what it left in conditions.
+            // The end of a run is told by the run itself.
             stalled: stalled.filter(|_| !settled),
             live: status.live.as_ref().map(|live| live.release.clone()),
             run: status.run,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
 use crate::{
     api::v1alpha1::SnapshotRef,
     domain::{
@@ -236,6 +236,30 @@ pub enum Reply {
 }
 
 impl Observation {
+    /// Of what was seen of these functions; those that were not looked at yet are left out.
+    pub fn snapshot<'a>(
+        &self,
+        functions: impl IntoIterator<Item = &'a DesiredFunction>,
+    ) -> Snapshot {
+        let component = |want: &DesiredFunction| {
+            let function = self.functions.get(&want.function_name)?.as_ref();
+            let alias = self
+                .aliases
+                .get(&want.function_name)
+                .and_then(Option::as_ref);
+            Some(ComponentSnapshot {
+                component: want.component.clone(),
+                function_name: want.function_name.clone(),
+                alias_name: want.alias.clone(),
+                function: function.map(FunctionSnapshot::of),
+                alias: alias.map(AliasSnapshot::of),
+            })
+        };
+        Snapshot {
+            components: functions.into_iter().filter_map(component).collect(),
+        }
+    }
+
     /// Takes in what an effect answered.
     ///
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.

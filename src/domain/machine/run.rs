@@ -9,7 +9,7 @@ use super::{
     Decision,
     lambda::{self, Next},
     observation::{Action, Effect, Observation, Read},
-    snapshot::{ComponentSnapshot, Snapshot},
+    snapshot::ComponentSnapshot,
     step::{Step, poll_delay},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Scene<'_> {
             return self.record_success(desired, &self.new_run(desired, Vec::new()), versions);
         }
         let Some((reference, _)) = &self.seen.known.snapshot else {
-            let snapshot = Snapshot::take(&desired.functions, self.seen);
+            let snapshot = self.seen.snapshot(&desired.functions);
             let Some(first) = desired.functions.first() else {
                 return self.fail_untouched("the Release has no components");
             };

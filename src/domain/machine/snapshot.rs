@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::Observation;
 use crate::domain::{
-    desired::DesiredFunction,
     digest::Sha256,
     function::{Alias, AliasTarget, Function, FunctionConfiguration},
 };
@@ -65,30 +63,6 @@ pub struct AliasSnapshot {
 }
 
 impl Snapshot {
-    /// Of what was seen of these functions; those that were not looked at yet are left out.
-    pub fn take<'a>(
-        functions: impl IntoIterator<Item = &'a DesiredFunction>,
-        seen: &Observation,
-    ) -> Self {
-        let component = |want: &DesiredFunction| {
-            let function = seen.functions.get(&want.function_name)?.as_ref();
-            let alias = seen
-                .aliases
-                .get(&want.function_name)
-                .and_then(Option::as_ref);
-            Some(ComponentSnapshot {
-                component: want.component.clone(),
-                function_name: want.function_name.clone(),
-                alias_name: want.alias.clone(),
-                function: function.map(FunctionSnapshot::of),
-                alias: alias.map(AliasSnapshot::of),
-            })
-        };
-        Self {
-            components: functions.into_iter().filter_map(component).collect(),
-        }
-    }
-
     /// What stood there for this component.
     pub fn component(&self, name: &str) -> Option<&ComponentSnapshot> {
         self.components
@@ -98,7 +72,8 @@ impl Snapshot {
 }
 
 impl FunctionSnapshot {
-    fn of(function: &Function) -> Self {
+    /// Of a function as it is.
+    pub fn of(function: &Function) -> Self {
         Self {
             code_sha256: function.code_sha256.to_string(),
             architecture: function.architecture.clone(),
@@ -114,7 +89,8 @@ impl FunctionSnapshot {
 }
 
 impl AliasSnapshot {
-    fn of(alias: &Alias) -> Self {
+    /// Of an alias as it is.
+    pub fn of(alias: &Alias) -> Self {
         Self {
             version: alias.version.clone(),
             weights: alias.weights.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::domain::machine::JOURNAL_VERSION;
+use crate::domain::machine::{JOURNAL_VERSION, Step};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

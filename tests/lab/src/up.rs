@@ -85,7 +85,7 @@ Behind the scenes:
   curl $AWS/_lab/calls                 what AWS was asked
   curl --data '{{"on": {{"service": "lambda", "operation": "UpdateAlias"}}, "times": 1, "action": "loseReply"}}' \
     $AWS/_lab/faults                   a fault for calls to come
-  curl --header 'PRIVATE-TOKEN: {token}' $GITLAB/api/v4/projects
+  curl --header 'PRIVATE-TOKEN: {token}' $GITLAB/api/v4/projects/shop%2Fcheckout/pipelines
   curl http://127.0.0.1:{metrics}/metrics
 
 Logs are below {dir}. Ctrl-C ends it all.

@@ -5,19 +5,25 @@ use std::fmt::Write as _;
 use sluice_lab::error::LabError;
 
 use super::{
-    story::{STAGES, Story},
+    story::{STAGES, Story, in_words},
     tell::{block, say},
 };
 
 /// Calls, times and memory.
 pub fn figures(story: &Story) -> Result<(), LabError> {
-    say("from the pipeline's success to the alias serving, and all AWS calls on the way:");
+    say(
+        "from the pipeline's success to the poll that found it, to the alias serving in dev and in prod:",
+    );
     let mut table = format!(
-        "{:<8} {:>9} {:>9}   {}\n",
-        "", "dev", "prod", "AWS calls: Lambda in dev, Lambda in prod, others (S3, STS)"
+        "{:<8} {:>9} {:>9} {:>9}   {}\n",
+        "", "polled", "dev", "prod", "AWS calls: Lambda in dev, Lambda in prod, others (S3, STS)"
     );
     for delivery in &story.deliveries {
-        let _ = write!(table, "{:<8}", delivery.version);
+        let _ = write!(
+            table,
+            "{:<8} {:>7.1} s",
+            delivery.version, delivery.noticed_after
+        );
         for stage in STAGES {
             let _ = write!(table, " {:>7.1} s", delivery.served_after[stage]);
         }
@@ -36,19 +42,18 @@ pub fn figures(story: &Story) -> Result<(), LabError> {
         );
     }
     block(&table);
-    if let Some(last) = story.deliveries.iter().find(|it| it.version == "v2") {
-        let counts = last.calls.counts();
-        let counts: Vec<String> = counts
-            .iter()
-            .map(|(name, count)| format!("{name} {count}"))
-            .collect();
-        say(&format!("the calls of v2: {}", counts.join(", ")));
+    if let Some(v2) = story.deliveries.iter().find(|it| it.version == "v2") {
+        say(&format!(
+            "the calls of v2: {}",
+            in_words(&v2.calls.counts())
+        ));
     }
     let controller = story.lab.controller();
     say(&format!(
-        "the controller's memory: {:.1} MiB resident, {:.1} MiB at most",
+        "the controller's memory: {:.1} MiB resident, of which {:.1} MiB are its data and the rest its \
+         program, built without optimisation",
         mebibytes(controller.rss_bytes()?),
-        mebibytes(controller.peak_rss_bytes()?)
+        mebibytes(controller.anonymous_bytes()?)
     ));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use sluice_lab::{error::LabError, lab::package};
 
 use super::{
-    story::{DEPLOYMENT, FUNCTION, LIMIT, STAGES, Story, ensure},
+    story::{FUNCTION, LIMIT, STAGES, Story, ensure, in_words},
     tell::{say, seen},
 };
 
@@ -28,11 +28,11 @@ pub fn killed_and_started_again(story: &mut Story) -> Result<(), LabError> {
     controller.kill()?;
     say(&format!("SIGKILL to the controller (process {pid})"));
     let done = story.lab.aws.calls_since(mark);
-    let published = done
+    let moved = done
         .only(|call| call.status.is_some_and(|status| status < 300))
         .named("lambda", "UpdateAlias")
         .count();
-    ensure(published == 0, || {
+    ensure(moved == 0, || {
         format!(
             "the controller should die in the middle of v4, but had moved the alias: {:?}",
             done.names()
@@ -75,5 +75,11 @@ pub fn killed_and_started_again(story: &mut Story) -> Result<(), LabError> {
             "{FUNCTION} in {stage} has one version with v4's code"
         ));
     }
-    story.describe("sdep", DEPLOYMENT)
+    let calls = story.lab.aws.calls_since(mark).of_service("lambda");
+    let of_dev = calls.only(|call| call.account.as_ref() == Some(&dev));
+    say(&format!(
+        "calls in dev, before and after the kill: {}",
+        in_words(&of_dev.writes().counts())
+    ));
+    Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sluice_lab::{
     aws::{Call, Calls},
     error::LabError,
-    gitlab::Status,
+    gitlab::{Mark, Status},
     kube::User,
     lab::{HUB_REGION, Lab, Tenant, condition_of},
     runtime,
@@ -42,6 +42,8 @@ pub struct Story {
 pub struct Delivery {
     /// What the function answers.
     pub version: String,
+    /// From the pipeline's success to the first request that told of it, in seconds.
+    pub noticed_after: f64,
     /// From the pipeline's success to the call that made the alias serve it, by stage, in seconds.
     pub served_after: BTreeMap<&'static str, f64>,
     /// AWS calls.
@@ -58,12 +60,14 @@ pub struct Pushed {
     pub at: Timestamp,
     /// Where the record of AWS calls was.
     pub mark: usize,
+    /// Where the record of GitLab's requests was.
+    gitlab: Mark,
 }
 
 impl Story {
     /// A commit, and a pipeline that passes and has built `package`.
     pub fn push(&self, version: &str, title: &str, package: Vec<u8>) -> Result<Pushed, LabError> {
-        let mark = self.lab.aws.mark();
+        let (mark, gitlab) = (self.lab.aws.mark(), self.lab.gitlab.mark());
         let pipeline = self
             .lab
             .pipeline(self.team.project, "main", title, &package);
@@ -81,6 +85,7 @@ impl Story {
             package,
             at,
             mark,
+            gitlab,
         })
     }
 
@@ -139,10 +144,14 @@ impl Story {
             })?;
             served_after.insert(stage, at.duration_since(pushed.at).as_secs_f64());
         }
+        let requests = self.lab.gitlab.requests_since(pushed.gitlab);
+        let news = requests.iter().find(|it| it.status == Some(200));
+        let noticed_after = news.map_or(0.0, |it| it.at.duration_since(pushed.at).as_secs_f64());
         self.prod_began_after_dev(&calls)?;
         self.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
         self.deliveries.push(Delivery {
             version: pushed.version,
+            noticed_after,
             served_after,
             calls,
         });
@@ -264,6 +273,15 @@ fn moved_at(calls: &Calls, account: &str) -> Option<Timestamp> {
         .iter()
         .rfind(is_move)
         .map(|call| call.at)
+}
+
+/// Counts as a list.
+pub fn in_words(counts: &BTreeMap<String, usize>) -> String {
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    words.join(", ")
 }
 
 /// The package's digest as Lambda tells it.

@@ -271,6 +271,12 @@ impl Controller {
         self.memory("VmRSS:")
     }
 
+    /// The part of [`Controller::rss_bytes`] that is no file's: without the program's own text, which
+    /// is large in a build without optimisation.
+    pub fn anonymous_bytes(&self) -> Result<u64, LabError> {
+        self.memory("RssAnon:")
+    }
+
     /// The most resident memory this process has had.
     pub fn peak_rss_bytes(&self) -> Result<u64, LabError> {
         self.memory("VmHWM:")

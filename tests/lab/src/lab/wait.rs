@@ -58,3 +58,28 @@ pub fn wait_for<K: Known>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_until_there_is_a_value() {
+        let mut looks = 0;
+        let value = wait_for("three looks", Duration::from_mins(1), || {
+            looks += 1;
+            (looks == 3).then_some("done")
+        });
+        assert_eq!(value.expect("a value"), "done");
+    }
+
+    #[test]
+    fn what_never_comes_is_named_with_the_last_state() {
+        let never = wait_for("the tide", Duration::ZERO, || Err::<(), _>("low water"));
+        let message = never.expect_err("there is no tide").to_string();
+        assert_eq!(
+            message,
+            "not within 0 s: the tide; the last state was: low water"
+        );
+    }
+}
