@@ -13,7 +13,12 @@ use super::scene::{NAME, Scene, condition_in, conditions, says};
 
 /// A newer pipeline with something wrong in it: no Release, and what runs goes on; the pipeline
 /// after it is delivered.
-fn refused(namespace: &str, bad: impl Fn(&Scene<'_>), reason: &str, parts: &[&str]) {
+fn refused(
+    namespace: &str,
+    bad: impl FnOnce(&Scene<'_>) -> PipelineId,
+    reason: &str,
+    parts: &[&str],
+) {
     let scene = Scene::running(namespace);
     let mark = scene.world.lab.aws.mark();
     bad(&scene);
@@ -43,7 +48,7 @@ fn pipeline(scene: &Scene<'_>, end: JobEnd) -> PipelineId {
 fn a_job_without_artifacts_is_named_with_what_to_write() {
     refused(
         "no-artifacts",
-        |scene| drop(pipeline(scene, JobEnd::success())),
+        |scene| pipeline(scene, JobEnd::success()),
         "ArtifactMissing",
         &["job package has no artifacts", "artifacts:paths"],
     );
@@ -66,6 +71,7 @@ fn artifacts_that_expired_say_to_run_the_job_again() {
             world.expire_artifacts(now, job)?;
             world.clean_artifacts(job)
         });
+        pipeline
     };
     refused(
         "expired-artifacts",
@@ -80,7 +86,7 @@ fn a_path_that_is_not_in_the_archive_is_named() {
     let elsewhere = zip(&[("dist/elsewhere.zip", &package("v2"))]);
     refused(
         "no-path",
-        |scene| drop(pipeline(scene, JobEnd::uploads(elsewhere.clone()))),
+        |scene| pipeline(scene, JobEnd::uploads(elsewhere.clone())),
         "NotFound",
         &["artifact api (job package)", "dist/api.zip"],
     );
@@ -90,7 +96,7 @@ fn a_path_that_is_not_in_the_archive_is_named() {
 fn what_is_no_zip_is_not_released() {
     refused(
         "no-zip",
-        |scene| drop(scene.push_package(b"#!/bin/sh\necho no archive\n")),
+        |scene| scene.push_package(b"#!/bin/sh\necho no archive\n"),
         "InvalidArtifact",
         &["artifact api of component api", "not a zip archive"],
     );
@@ -100,7 +106,7 @@ fn what_is_no_zip_is_not_released() {
 fn a_zip_that_leads_out_of_itself_is_not_released() {
     refused(
         "hostile-zip",
-        |scene| drop(scene.push_package(&zip(&[("../../etc/passwd", b"root")]))),
+        |scene| scene.push_package(&zip(&[("../../etc/passwd", b"root")])),
         "InvalidArtifact",
         &["artifact api of component api", "../../etc/passwd"],
     );
@@ -111,7 +117,7 @@ fn a_package_over_lambdas_limit_names_the_limit() {
     let large = large_package();
     refused(
         "large-zip",
-        |scene| drop(scene.push_package(&large)),
+        |scene| scene.push_package(&large),
         "InvalidArtifact",
         &["artifact api of component api", "262144000", "250 MiB"],
     );

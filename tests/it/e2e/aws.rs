@@ -116,7 +116,8 @@ fn an_account_that_is_not_there_is_named() {
     scene.event("Deployment", "Warning", "AccountNotFound", &parts);
     another_account(&scene, |_| ());
     scene.apply(&into_account(&scene, "no-account"));
-    scene.delivered(1);
+    scene.delivered(2);
+    scene.serves("dev", "v1");
 }
 
 #[test]

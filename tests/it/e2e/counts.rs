@@ -1,6 +1,6 @@
 //! What a delivery costs, and that nothing to do costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
 
@@ -30,7 +30,7 @@ fn described(writes: &[Request]) -> Vec<String> {
 
 /// How many calls count: checks don't, nor the polls of one thing beyond the first.
 fn counted(calls: &Calls) -> usize {
-    let mut polled = BTreeMap::new();
+    let mut polled = BTreeSet::new();
     calls
         .iter()
         .filter(|call| call.operation != "Invoke")
@@ -41,7 +41,7 @@ fn counted(calls: &Calls) -> usize {
                 call.resource.clone(),
                 call.qualifier.clone(),
             );
-            !waits || polled.insert(what, ()).is_none()
+            !waits || polled.insert(what)
         })
         .count()
 }

@@ -43,7 +43,7 @@ use sluice_lab::{
 };
 
 /// Far longer than anything takes, because builds may run beside the tests.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A lab, and a client that looks at its cluster without starting kubectl each time.
 pub struct World {

@@ -40,14 +40,14 @@ fn transcript(scene: &Scene<'_>) -> String {
     }
     text.push_str("Stages:\n");
     for it in &status.stages {
-        let live = it
+        let serves = it
             .live_revision
             .map_or("-".to_owned(), |it| format!("r{it}"));
         let given = it.revision.map_or("-".to_owned(), |it| format!("r{it}"));
         let message = it.message.as_deref().unwrap_or("-");
         let _ = writeln!(
             text,
-            "  {} {}, given {given}, live {live}: {message}",
+            "  {} {}, given {given}, live {serves}: {message}",
             it.name, it.state
         );
     }
