@@ -271,6 +271,11 @@ impl Controller {
         self.memory("VmRSS:")
     }
 
+    /// The part of the resident memory that is no file's: what it allocated.
+    pub fn anonymous_rss_bytes(&self) -> Result<u64, LabError> {
+        self.memory("RssAnon:")
+    }
+
     /// The most resident memory this process has had.
     pub fn peak_rss_bytes(&self) -> Result<u64, LabError> {
         self.memory("VmHWM:")
