@@ -82,10 +82,10 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
     run(api.delete(NAME, &DeleteParams::default())).unwrap();
     gone(&api, NAME);
 
-    let controller = world.lab.controller().username();
+    let subject = world.lab.controller().username();
     let granted = granted(&world);
     let same = wait_for("all that is granted was used", LIMIT, || {
-        let mut used = world.lab.kube.audit()?.used_by(&controller);
+        let mut used = world.lab.kube.audit()?.used_by(&subject);
         // Watches begin with a list only where the server does not stream them from the start.
         let listed = |(group, resource, verb): &Right| {
             (verb == "watch").then(|| (group.clone(), resource.clone(), "list".to_owned()))
@@ -107,14 +107,14 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
         more.is_empty(),
         "used and not granted by the chart: {more:?}"
     );
-    let refused = world.lab.kube.audit().unwrap().refused(&controller);
+    let refused = world.lab.kube.audit().unwrap().refused(&subject);
     assert!(refused.is_empty(), "asked for and refused: {refused:?}");
 }
 
 /// Makes the same news again and again until its Event is counted up, which happens at most once a
 /// minute.
 fn say_the_same_again(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
-    let controller = world.lab.controller().username();
+    let subject = world.lab.controller().username();
     let mut bad = good.clone();
     bad["spec"]["source"]["connection"] = json!("nowhere");
     let counted = wait_for("an Event is counted up", LIMIT * 2, || {
@@ -127,7 +127,7 @@ fn say_the_same_again(world: &World, scene: &Scene<'_>, good: &serde_json::Value
             .kube
             .audit()
             .map_err(|e| e.to_string())?
-            .used_by(&controller);
+            .used_by(&subject);
         let patch = (
             "events.k8s.io".to_owned(),
             "events".to_owned(),

@@ -1,5 +1,6 @@
 //! `sluice-lab`: starts the lab, and tells the demo's story on it.
 
+mod bench;
 mod demo;
 mod up;
 
@@ -24,6 +25,8 @@ enum Command {
     Demo,
     /// Starts the lab with one delivered release, says how to use it, and runs until Ctrl-C.
     Up,
+    /// Counts and times deliveries, and says how far they are from the goals.
+    Bench(bench::Options),
     /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
     Tools,
 }
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo => demo::demo(&directory("demo")),
         Command::Up => up::up(&directory("up")),
+        Command::Bench(options) => bench::bench(&directory("bench"), &options),
         Command::Tools => tools(),
     };
     match outcome {

@@ -14,6 +14,8 @@ use super::operation::{self, Operation};
 pub struct Call {
     /// When its head had arrived.
     pub at: Timestamp,
+    /// When the answer's head was there; none as long as there is no status.
+    pub answered_at: Option<Timestamp>,
     /// The account of the caller's credentials; for a web identity that of the role asked for.
     pub account: Option<String>,
     /// Region it was signed for.

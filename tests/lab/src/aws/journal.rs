@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::call::Call;
 
 /// Shared by the proxy, which writes, and the tests, which read.
@@ -53,7 +55,9 @@ impl Entry {
     }
 
     pub(super) fn answered(&self, status: u16, error: Option<String>) {
+        let now = Timestamp::now();
         self.change(|call| {
+            call.answered_at = Some(now);
             call.status = Some(status);
             call.error = error;
         });

@@ -182,6 +182,7 @@ fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {
     };
     Call {
         at: Timestamp::now(),
+        answered_at: None,
         account: caller.map(|key| key.account.clone()).or_else(of_role),
         region: asked.region.clone(),
         service: asked.service.clone(),

@@ -8,7 +8,7 @@ mod fail;
 mod kill;
 mod start;
 mod story;
-mod tell;
+pub mod tell;
 
 use std::path::Path;
 

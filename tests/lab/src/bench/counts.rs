@@ -1,0 +1,211 @@
+//! What deliveries cost in calls and writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use sluice_lab::{
+    aws::Calls,
+    gitlab::{Origin, RequestRecord},
+    kube::Request,
+};
+
+use super::{
+    delivery::Delivery,
+    ground::Record,
+    latency::{Latencies, Spread},
+};
+use crate::demo::tell::{block, say};
+
+/// Writes to the API server, and Lambda calls, that a delivery should need at most.
+struct Goal {
+    writes: usize,
+    lambda: usize,
+}
+
+/// The calls of one record, as the goals count them.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Writes to the API server, but for Events and the Lease.
+    pub writes: usize,
+    /// Events and renewals of the Lease.
+    pub aside: usize,
+    /// Lambda calls but for repeated looks and invocations.
+    pub lambda: usize,
+    /// Looks at what had not settled, beyond the first.
+    pub polls: usize,
+    /// Invocations.
+    pub invocations: usize,
+    /// S3 calls.
+    pub s3: usize,
+    /// STS calls.
+    pub sts: usize,
+    /// GitLab's answers but for "not modified".
+    pub gitlab: usize,
+    /// GitLab's answers "not modified".
+    pub not_modified: usize,
+}
+
+impl Counts {
+    /// Of one record.
+    pub fn of(record: &Record) -> Self {
+        let lambda = record.calls.of_service("lambda");
+        let invocations = lambda.named("lambda", "Invoke").count();
+        let polls = polls(&lambda);
+        let is_new = |request: &&RequestRecord| request.status != Some(304);
+        let gitlab = record.gitlab.iter().filter(is_new).count();
+        let (aside, writes): (Vec<&Request>, _) = record
+            .api
+            .iter()
+            .filter(|request| request.is_write())
+            .partition(|request| is_aside(request));
+        Self {
+            writes: writes.len(),
+            aside: aside.len(),
+            lambda: lambda.len() - invocations - polls,
+            polls,
+            invocations,
+            s3: record.calls.of_service("s3").len(),
+            sts: record.calls.of_service("sts").len(),
+            gitlab,
+            not_modified: record.gitlab.len() - gitlab,
+        }
+    }
+}
+
+/// Prints the tables.
+pub fn report(latencies: &Latencies) {
+    say("Counts per delivery to one target (GitLab's 304 answers to idle polls apart):");
+    let mut table = format!(
+        "{:<14} {:>10} {:>7} {:>6} {:>6} {:>5} {:>5} {:>7} {:>9}\n",
+        "", "API writes", "Lambda", "polls", "Invoke", "S3", "STS", "GitLab", "CPU (ms)"
+    );
+    let kinds = [
+        ("new function", &latencies.fresh, goal(8, 9)),
+        ("code change", &latencies.change, goal(8, 7)),
+        ("same again", &latencies.unchanged, goal(8, 2)),
+    ];
+    for (name, deliveries, goal) in &kinds {
+        table += &row(name, deliveries, goal);
+    }
+    block(&table);
+    for (name, deliveries, _) in &kinds {
+        if let Some(last) = deliveries.last() {
+            say(&format!("{name}, the last one in full:"));
+            block(&in_full(&last.record));
+        }
+    }
+}
+
+/// Every call and write by name.
+pub fn in_full(record: &Record) -> String {
+    let mut text = String::new();
+    let writes = record.api.iter().filter(|request| request.is_write());
+    let _ = writeln!(text, "API server: {}", listed(writes.map(write_name)));
+    let _ = writeln!(text, "AWS:        {}", listed(record.calls.names()));
+    let asked = record.gitlab.iter();
+    let asked = asked.filter(|request| request.status != Some(304));
+    let _ = writeln!(text, "GitLab:     {}", listed(asked.map(gitlab_name)));
+    text
+}
+
+fn goal(writes: usize, lambda: usize) -> Goal {
+    Goal { writes, lambda }
+}
+
+fn row(name: &str, deliveries: &[Delivery], goal: &Goal) -> String {
+    let counts: Vec<Counts> = deliveries.iter().map(|it| Counts::of(&it.record)).collect();
+    let span = |of: fn(&Counts) -> usize| {
+        let all: BTreeSet<usize> = counts.iter().map(of).collect();
+        match (all.first(), all.last()) {
+            (Some(least), Some(most)) if least < most => format!("{least}–{most}"),
+            (Some(only), _) => only.to_string(),
+            _ => "?".to_owned(),
+        }
+    };
+    let most = |of: fn(&Counts) -> usize| counts.iter().map(of).max().unwrap_or(usize::MAX);
+    let met = most(|it| it.writes) <= goal.writes && most(|it| it.lambda) <= goal.lambda;
+    let cpu: Vec<f64> = deliveries.iter().map(|it| it.record.cpu * 1000.0).collect();
+    format!(
+        "{name:<14} {:>10} {:>7} {:>6} {:>6} {:>5} {:>5} {:>7} {:>9.0}   goal ≤ {} and ≤ {}: {}\n",
+        span(|it| it.writes),
+        span(|it| it.lambda),
+        span(|it| it.polls),
+        span(|it| it.invocations),
+        span(|it| it.s3),
+        span(|it| it.sts),
+        span(|it| it.gitlab),
+        Spread::of(&cpu).median,
+        goal.writes,
+        goal.lambda,
+        if met { "met" } else { "not met" }
+    )
+}
+
+/// Looks at one thing beyond the first since anything was changed.
+fn polls(lambda: &Calls) -> usize {
+    let mut looked = BTreeSet::new();
+    let mut polls = 0;
+    for call in lambda.iter() {
+        if call.is_write() {
+            looked.clear();
+        } else if call.operation == "GetFunction" {
+            let thing = (&call.account, &call.region, &call.resource, &call.qualifier);
+            polls += usize::from(!looked.insert(thing));
+        }
+    }
+    polls
+}
+
+fn is_aside(request: &Request) -> bool {
+    request.resource == "events" || request.resource == "leases"
+}
+
+fn write_name(request: &Request) -> String {
+    format!("{} {}", request.verb, request.rbac_resource())
+}
+
+/// With ids left out.
+fn gitlab_name(request: &RequestRecord) -> String {
+    let origin = match request.origin {
+        Origin::GitLab => "",
+        Origin::Storage => "storage:",
+    };
+    let path = request
+        .path
+        .rsplit_once("/api/v4")
+        .map_or(request.path.as_str(), |it| it.1);
+    let words: Vec<&str> = path
+        .split('/')
+        .map(|word| {
+            if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) {
+                ":id"
+            } else {
+                word
+            }
+        })
+        .collect();
+    format!("{origin}{} {}", request.method, words.join("/"))
+}
+
+/// Names with how often they occur, in the order of their first.
+fn listed(names: impl IntoIterator<Item = String>) -> String {
+    let mut order = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        if !counts.contains_key(&name) {
+            order.push(name.clone());
+        }
+        *counts.entry(name).or_default() += 1;
+    }
+    if order.is_empty() {
+        return "none".to_owned();
+    }
+    let with_count = |name: String| match counts.get(&name) {
+        Some(1) | None => name,
+        Some(count) => format!("{name} ×{count}"),
+    };
+    let all: Vec<String> = order.into_iter().map(with_count).collect();
+    all.join(", ")
+}

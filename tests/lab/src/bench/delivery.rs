@@ -1,0 +1,108 @@
+//! One delivery, measured.
+
+use jiff::Timestamp;
+use sluice_lab::{
+    aws::{Call, Calls},
+    error::LabError,
+    gitlab::RequestRecord,
+    lab::package,
+};
+
+use super::ground::{Ground, LIMIT, Record, is_poll, manifest};
+
+/// A Deployment with a branch and a function of its own, all of one name.
+pub struct Subject<'a> {
+    ground: &'a Ground,
+    name: String,
+    revision: u32,
+}
+
+/// What a delivery took.
+pub struct Delivery {
+    /// When GitLab was asked what it answered with the new pipeline.
+    pub listed_at: Timestamp,
+    /// From then until the call that made the alias serve was answered, in seconds; none where
+    /// nothing had to be moved.
+    pub seconds: Option<f64>,
+    /// All calls and writes, from before the pipeline until GitLab was asked again afterwards.
+    pub record: Record,
+}
+
+impl<'a> Subject<'a> {
+    /// Applies the Deployment and waits until all that is missing is a pipeline.
+    pub fn create(ground: &'a Ground, name: &str) -> Result<Self, LabError> {
+        ground.lab.gitlab.push(ground.team.project, name, "Begin");
+        let manifest = manifest(&ground.team, name, "package", &[]);
+        ground.lab.apply(&manifest.to_string())?;
+        ground.wait_for_wish(name)?;
+        Ok(Self {
+            ground,
+            name: name.to_owned(),
+            revision: 0,
+        })
+    }
+
+    /// A pipeline with a package that answers `version`, delivered until the alias serves it.
+    pub fn moved(&mut self, version: &str) -> Result<Delivery, LabError> {
+        self.deliver(version, true)
+    }
+
+    /// A pipeline whose package is the one that serves.
+    pub fn unchanged(&mut self, version: &str) -> Result<Delivery, LabError> {
+        self.deliver(version, false)
+    }
+
+    /// Lets the Deployment go.
+    pub fn remove(self) -> Result<(), LabError> {
+        self.ground.remove(&self.name)
+    }
+
+    fn deliver(&mut self, version: &str, moves: bool) -> Result<Delivery, LabError> {
+        let (ground, name) = (self.ground, &self.name);
+        self.revision += 1;
+        let before = ground.moment()?;
+        let package = package(version);
+        ground
+            .lab
+            .pipeline(ground.team.project, name, version, &package);
+        let mut moved_at = None;
+        if moves {
+            // Looked for in our own records: kubectl would take the processor from what is measured.
+            let what = format!("the alias of {name} serves {version}");
+            let moved = ground.lab.wait_for(&what, LIMIT, || {
+                moved_at_last(&ground.calls_since(&before), name)
+            })?;
+            moved_at = Some(moved);
+        }
+        ground.wait_live(name, &format!("dev=r{}", self.revision))?;
+        // What follows a delivery is over when the next poll is.
+        ground.wait_for_polls(2)?;
+        let record = ground.since(&before)?;
+        let listed_at = listed_at(&record.gitlab)
+            .ok_or_else(|| LabError::new(format!("GitLab never listed {name}'s pipeline")))?;
+        Ok(Delivery {
+            listed_at,
+            seconds: moved_at.map(|at| at.duration_since(listed_at).as_secs_f64()),
+            record,
+        })
+    }
+}
+
+/// When the function's alias was moved, as the caller was told.
+fn moved_at_last(calls: &Calls, function: &str) -> Option<Timestamp> {
+    let is_move = |call: &&Call| {
+        let moves = call.operation == "CreateAlias" || call.operation == "UpdateAlias";
+        moves && call.resource == function && call.status.is_some_and(|status| status < 300)
+    };
+    calls
+        .of_service("lambda")
+        .iter()
+        .rfind(is_move)
+        .and_then(|call| call.answered_at)
+}
+
+/// The first list that is not the one before: an unchanged one is answered with 304.
+fn listed_at(requests: &[RequestRecord]) -> Option<Timestamp> {
+    let listed = |request: &&RequestRecord| is_poll(request) && request.status == Some(200);
+    requests.iter().find(listed).map(|request| request.at)
+}

@@ -1,0 +1,109 @@
+//! `make bench`: what a delivery costs and how long it takes, measured on a lab of its own.
+//!
+//! Counts decide and times are reported: nothing here fails because something was slow. It fails
+//! when something could not be measured. Times are compared with a plain program that makes the
+//! same AWS calls one after the other ([`plain`]) in the same run, because the machine and the
+//! emulator are slower or faster from one run to the next.
+
+mod big;
+mod counts;
+mod delivery;
+mod ground;
+mod latency;
+mod plain;
+mod rest;
+mod timeline;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sluice_lab::{error::LabError, toolchain::workspace};
+
+use self::{ground::Ground, latency::Latencies, plain::Plain};
+use crate::demo::tell;
+
+/// Which build of the controller is measured: `release`, or the one beside this program.
+const PROFILE: &str = "SLUICE_BENCH_PROFILE";
+
+const TITLE: &str = "bench: starts Kubernetes, AWS and GitLab on this machine and delivers again and again; about 4 minutes";
+
+/// What is measured.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// How often each delivery is timed.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Size of the large artifact in MiB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=4000))]
+    artifact: u32,
+    /// Shows every call of the last delivery of each kind, with its times.
+    #[arg(long)]
+    timeline: bool,
+    /// Leaves out what is not about single deliveries: rest, start and the large artifact.
+    #[arg(long)]
+    deliveries_only: bool,
+}
+
+/// Measures with data and logs in `dir`.
+pub fn bench(dir: &Path, options: &Options) -> Result<(), LabError> {
+    tell::begin(TITLE);
+    let (build, binary) = build()?;
+    let ground = Ground::start(dir, binary)?;
+    measure(&ground, options, build).map_err(|error| {
+        LabError::new(format!(
+            "could not be measured: {error}\n\nthe controller's last lines:\n{}\n\nall logs are below {}",
+            ground.lab.log_tail(25),
+            ground.lab.dir.display()
+        ))
+    })
+}
+
+fn measure(ground: &Ground, options: &Options, build: &str) -> Result<(), LabError> {
+    tell::say(&format!("measures the {build} build of the controller"));
+    let rest = if options.deliveries_only {
+        None
+    } else {
+        Some(rest::measure(ground)?)
+    };
+    let plain = Plain::enter(&ground.lab)?;
+    let latencies = Latencies::measure(ground, &plain, options.runs)?;
+    let big = if options.deliveries_only {
+        None
+    } else {
+        Some(big::measure(ground, options.artifact)?)
+    };
+    tell::step(&format!("Figures of the {build} build"));
+    latencies.report();
+    counts::report(&latencies);
+    if let Some(rest) = rest {
+        rest.report();
+    }
+    if let Some(big) = big {
+        big.report();
+    }
+    if options.timeline {
+        timeline::show("new function", latencies.fresh.last());
+        timeline::show("code change", latencies.change.last());
+    }
+    Ok(())
+}
+
+/// The controller's program, and what to call it.
+fn build() -> Result<(&'static str, Option<PathBuf>), LabError> {
+    match std::env::var(PROFILE).as_deref() {
+        Ok("release") => {
+            let target = std::env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| workspace().join("target"), PathBuf::from);
+            Ok(("release", Some(target.join("release/sluice"))))
+        }
+        Ok("dev" | "") | Err(_) => Ok(("dev", None)),
+        Ok(other) => Err(LabError::new(format!(
+            "{PROFILE}={other}: must be dev or release"
+        ))),
+    }
+}
+
+/// Bytes as MiB, for printing.
+fn mebibytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
+}

@@ -1,0 +1,115 @@
+//! What the controller costs when there is nothing to do: the demo's objects, delivered, polled
+//! once a minute.
+
+use std::time::{Duration, Instant};
+
+use sluice_lab::{error::LabError, lab::package};
+
+use super::{
+    counts::{Counts, in_full},
+    ground::{Ground, LIMIT, Record},
+    latency::Spread,
+    mebibytes,
+};
+use crate::demo::{
+    CHECKOUT,
+    tell::{block, say},
+};
+
+/// How often it is started anew.
+const STARTS: usize = 3;
+/// What belongs to the start and not to the rest.
+const START: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_mins(1);
+
+/// What was measured.
+pub struct Rest {
+    ready_after: Spread,
+    start: Record,
+    rest: Record,
+    resident: u64,
+    anonymous: u64,
+}
+
+/// Delivers the demo's first release, restarts the controller and leaves it alone.
+pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
+    let lab = &ground.lab;
+    lab.apply(&CHECKOUT.replace("interval: 2s", "interval: 1m"))?;
+    lab.pipeline(ground.team.project, "main", "Answer v1", &package("v1"));
+    ground.wait_live("checkout", "dev=r1 prod=r1")?;
+    let mut times = Vec::new();
+    let mut begun = ground.moment()?;
+    for _ in 0..STARTS {
+        lab.controller().terminate()?;
+        let start = Instant::now();
+        {
+            let mut controller = lab.controller();
+            controller.start()?;
+            controller.wait_ready(LIMIT)?;
+        }
+        times.push(start.elapsed().as_secs_f64());
+        begun = ground.moment()?;
+    }
+    say("leaves the controller alone for a minute");
+    pass(ground, START)?;
+    let start = ground.since(&begun)?;
+    let begun = ground.moment()?;
+    pass(ground, REST)?;
+    let rest = ground.since(&begun)?;
+    let controller = lab.controller();
+    Ok(Rest {
+        ready_after: Spread::of(&times),
+        start,
+        rest,
+        resident: controller.rss_bytes()?,
+        anonymous: controller.anonymous_bytes()?,
+    })
+}
+
+fn pass(ground: &Ground, time: Duration) -> Result<(), LabError> {
+    let begun = Instant::now();
+    ground.lab.wait_for("time passes", LIMIT, || {
+        (begun.elapsed() >= time).then_some(())
+    })
+}
+
+impl Rest {
+    /// Prints the figures.
+    pub fn report(&self) {
+        say(
+            "At rest, with the demo's objects (3 Accounts, 1 Deployment to 2 targets, polled every minute):",
+        );
+        let counts = Counts::of(&self.rest);
+        let calls = counts.lambda + counts.polls + counts.invocations + counts.s3 + counts.sts;
+        let ready = &self.ready_after;
+        block(&format!(
+            "memory             {:.1} MiB resident, of which {:.1} MiB anonymous\n\
+             start to ready     {:.2} s (of {STARTS}: {:.2} to {:.2}; looked at every 50 ms)\n\
+             CPU per minute     {:.2} s\n\
+             API writes         {} in a minute, Events and Lease ({}) apart; goal 0: {}\n\
+             AWS calls          {calls} in a minute; goal 0: {}\n\
+             GitLab             {} in a minute, and {} answered 304",
+            mebibytes(self.resident),
+            mebibytes(self.anonymous),
+            ready.median,
+            ready.min,
+            ready.max,
+            self.rest.cpu,
+            counts.writes,
+            counts.aside,
+            met(counts.writes),
+            met(calls),
+            counts.gitlab,
+            counts.not_modified,
+        ));
+        if calls + counts.writes + counts.gitlab > 0 {
+            block(&in_full(&self.rest));
+        }
+        say("The 10 s after it was ready again after a restart:");
+        block(&in_full(&self.start));
+    }
+}
+
+fn met(count: usize) -> &'static str {
+    if count == 0 { "met" } else { "not met" }
+}
