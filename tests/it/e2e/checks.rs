@@ -13,6 +13,8 @@ fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
     wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    // Longer than any check waits.
+    wanted["spec"]["components"][0]["lambda"]["timeout"] = json!(60);
     scene.apply(&wanted);
     scene.delivered(1);
 
@@ -72,11 +74,11 @@ fn a_function_that_answers_wrongly_is_taken_back() {
 #[test]
 fn a_function_that_does_not_answer_in_time_is_taken_back() {
     let bad = package_of(
-        "import time\n\n\ndef handler(event, context):\n    time.sleep(2.5)\n    return {'statusCode': 200}\n",
+        "import time\n\n\ndef handler(event, context):\n    time.sleep(50)\n    return {'statusCode': 200}\n",
     );
     let mut check = smoke();
-    check["invoke"]["timeout"] = json!("1s");
-    taken_back("check-late", &check, &bad, &["no answer within 1s"]);
+    check["invoke"]["timeout"] = json!("8s");
+    taken_back("check-late", &check, &bad, &["no answer within 8s"]);
 }
 
 #[test]
