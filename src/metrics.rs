@@ -183,7 +183,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "gitlab_request_duration",
-            "From a request to GitLab to the head of its answer",
+            "From a request to GitLab to the head of its answer; of a refusal, to its end",
             Unit::Seconds,
             self.gitlab_duration.clone(),
         );
@@ -200,7 +200,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "transferred",
-            "Bytes of artifacts read from GitLab (in) and written to a store (out)",
+            "Bytes of artifacts read from GitLab (in), and of artifacts and packages written to artifact buckets (out)",
             Unit::Bytes,
             self.transferred.clone(),
         );
@@ -274,8 +274,7 @@ impl Metrics {
         }
     }
 
-    /// A request to GitLab was answered, or was not. `operation` is the name of the port's method,
-    /// `outcome` a class such as `ok`, `not_modified` or `denied`.
+    /// A request to GitLab was answered, or was not: `GET /projects/:id/pipelines`, `not_modified`.
     pub fn gitlab_request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         self.gitlab_requests
             .get_or_create(&OperationLabels { operation, outcome })
@@ -308,7 +307,7 @@ impl Metrics {
         self.transferred("in", bytes);
     }
 
-    /// Bytes of an artifact were written to a store.
+    /// Bytes of an artifact or package were written to an artifact bucket.
     pub fn transferred_out(&self, bytes: u64) {
         self.transferred("out", bytes);
     }
@@ -412,7 +411,7 @@ mod tests {
         metrics.reconciled("account", "done", "Ready", Duration::from_millis(30));
         metrics.delivery_ended("Succeeded", &run(7));
         metrics.aws_call("lambda", "UpdateAlias", "ok", Duration::from_millis(80));
-        metrics.gitlab_request("pipelines", "not_modified", Duration::from_millis(80));
+        metrics.gitlab_request("GET /user", "not_modified", Duration::from_millis(80));
         metrics.transferred_in(5);
         metrics.transferred_in(7);
         metrics.leading(true);
@@ -428,7 +427,7 @@ mod tests {
             r#"sluice_deliveries_total{outcome="Succeeded"} 1"#,
             r#"sluice_delivery_duration_seconds_sum{outcome="Succeeded"} 7.0"#,
             r#"sluice_aws_calls_total{service="lambda",operation="UpdateAlias",outcome="ok"} 1"#,
-            r#"sluice_gitlab_requests_total{operation="pipelines",outcome="not_modified"} 1"#,
+            r#"sluice_gitlab_requests_total{operation="GET /user",outcome="not_modified"} 1"#,
             r#"sluice_transferred_bytes_total{direction="in"} 12"#,
             "sluice_leader 1",
             r#"sluice_objects{kind="Account",state="ready"} 2"#,
