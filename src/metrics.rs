@@ -34,6 +34,9 @@ const DELIVERY_BUCKETS: [f64; 10] = [
     1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0,
 ];
 
+/// How a run on a Target ends.
+const ENDS: [&str; 4] = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
+
 /// All metrics of the process. Shared; every method is cheap.
 #[derive(Debug)]
 pub struct Metrics {
@@ -144,6 +147,14 @@ impl Metrics {
             events: Family::default(),
             leader: Gauge::default(),
         };
+        // What is alerted on is there from the start: the increase of a counter that appears with its
+        // first failure is 0.
+        for outcome in ENDS {
+            metrics
+                .deliveries
+                .get_or_create(&OutcomeLabels { outcome })
+                .inc_by(0);
+        }
         metrics.registered()
     }
 
@@ -259,8 +270,7 @@ impl Metrics {
 
     /// A run on a Target ended in this step: `Succeeded`, `Failed`, `RolledBack`, `RollbackFailed`.
     pub fn delivery_ended(&self, step: &str, run: &RunStatus) {
-        let known = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
-        let outcome = known
+        let outcome = ENDS
             .into_iter()
             .find(|known| *known == step)
             .unwrap_or("Other");
@@ -334,6 +344,7 @@ impl Metrics {
         kind: &'static str,
         count: impl Fn() -> ObjectCounts + Send + Sync + 'static,
     ) {
+        self.malformed.get_or_create(&KindLabels { kind }).inc_by(0);
         self.objects
             .0
             .lock()
@@ -408,6 +419,8 @@ mod tests {
     #[test]
     fn names_carry_prefix_and_unit() {
         let metrics = Metrics::new();
+        let none_yet = r#"sluice_deliveries_total{outcome="RollbackFailed"} 0"#;
+        assert!(metrics.encode().unwrap().contains(none_yet));
         metrics.reconciled("account", "done", "Ready", Duration::from_millis(30));
         metrics.delivery_ended("Succeeded", &run(7));
         metrics.aws_call("lambda", "UpdateAlias", "ok", Duration::from_millis(80));
@@ -430,6 +443,7 @@ mod tests {
             r#"sluice_gitlab_requests_total{operation="GET /user",outcome="not_modified"} 1"#,
             r#"sluice_transferred_bytes_total{direction="in"} 12"#,
             "sluice_leader 1",
+            r#"sluice_malformed_objects_total{kind="Account"} 0"#,
             r#"sluice_objects{kind="Account",state="ready"} 2"#,
             r#"sluice_objects{kind="Account",state="stalled"} 1"#,
             concat!(
