@@ -34,6 +34,9 @@ const DELIVERY_BUCKETS: [f64; 10] = [
     1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0,
 ];
 
+/// How a run on a Target ends.
+const ENDS: [&str; 4] = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
+
 /// All metrics of the process. Shared; every method is cheap.
 #[derive(Debug)]
 pub struct Metrics {
@@ -144,6 +147,14 @@ impl Metrics {
             events: Family::default(),
             leader: Gauge::default(),
         };
+        // What is alerted on is there from the start: the increase of a counter that appears with its
+        // first failure is 0.
+        for outcome in ENDS {
+            metrics
+                .deliveries
+                .get_or_create(&OutcomeLabels { outcome })
+                .inc_by(0);
+        }
         metrics.registered()
     }
 
@@ -183,7 +194,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "gitlab_request_duration",
-            "From a request to GitLab to the head of its answer",
+            "From a request to GitLab to the head of its answer; of a refusal, to its end",
             Unit::Seconds,
             self.gitlab_duration.clone(),
         );
@@ -200,7 +211,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "transferred",
-            "Bytes of artifacts read from GitLab (in) and written to a store (out)",
+            "Bytes of artifacts read from GitLab (in), and of artifacts and packages written to artifact buckets (out)",
             Unit::Bytes,
             self.transferred.clone(),
         );
@@ -259,8 +270,7 @@ impl Metrics {
 
     /// A run on a Target ended in this step: `Succeeded`, `Failed`, `RolledBack`, `RollbackFailed`.
     pub fn delivery_ended(&self, step: &str, run: &RunStatus) {
-        let known = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
-        let outcome = known
+        let outcome = ENDS
             .into_iter()
             .find(|known| *known == step)
             .unwrap_or("Other");
@@ -274,8 +284,7 @@ impl Metrics {
         }
     }
 
-    /// A request to GitLab was answered, or was not. `operation` is the name of the port's method,
-    /// `outcome` a class such as `ok`, `not_modified` or `denied`.
+    /// A request to GitLab was answered, or was not: `GET /projects/:id/pipelines`, `not_modified`.
     pub fn gitlab_request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         self.gitlab_requests
             .get_or_create(&OperationLabels { operation, outcome })
@@ -308,7 +317,7 @@ impl Metrics {
         self.transferred("in", bytes);
     }
 
-    /// Bytes of an artifact were written to a store.
+    /// Bytes of an artifact or package were written to an artifact bucket.
     pub fn transferred_out(&self, bytes: u64) {
         self.transferred("out", bytes);
     }
@@ -335,6 +344,7 @@ impl Metrics {
         kind: &'static str,
         count: impl Fn() -> ObjectCounts + Send + Sync + 'static,
     ) {
+        self.malformed.get_or_create(&KindLabels { kind }).inc_by(0);
         self.objects
             .0
             .lock()
@@ -409,10 +419,12 @@ mod tests {
     #[test]
     fn names_carry_prefix_and_unit() {
         let metrics = Metrics::new();
+        let none_yet = r#"sluice_deliveries_total{outcome="RollbackFailed"} 0"#;
+        assert!(metrics.encode().unwrap().contains(none_yet));
         metrics.reconciled("account", "done", "Ready", Duration::from_millis(30));
         metrics.delivery_ended("Succeeded", &run(7));
         metrics.aws_call("lambda", "UpdateAlias", "ok", Duration::from_millis(80));
-        metrics.gitlab_request("pipelines", "not_modified", Duration::from_millis(80));
+        metrics.gitlab_request("GET /user", "not_modified", Duration::from_millis(80));
         metrics.transferred_in(5);
         metrics.transferred_in(7);
         metrics.leading(true);
@@ -428,9 +440,10 @@ mod tests {
             r#"sluice_deliveries_total{outcome="Succeeded"} 1"#,
             r#"sluice_delivery_duration_seconds_sum{outcome="Succeeded"} 7.0"#,
             r#"sluice_aws_calls_total{service="lambda",operation="UpdateAlias",outcome="ok"} 1"#,
-            r#"sluice_gitlab_requests_total{operation="pipelines",outcome="not_modified"} 1"#,
+            r#"sluice_gitlab_requests_total{operation="GET /user",outcome="not_modified"} 1"#,
             r#"sluice_transferred_bytes_total{direction="in"} 12"#,
             "sluice_leader 1",
+            r#"sluice_malformed_objects_total{kind="Account"} 0"#,
             r#"sluice_objects{kind="Account",state="ready"} 2"#,
             r#"sluice_objects{kind="Account",state="stalled"} 1"#,
             concat!(

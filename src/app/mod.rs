@@ -161,7 +161,7 @@ impl Process {
             report.await;
             "the report of malformed objects"
         });
-        let (cloud, gitlabs) = adapters(options, &clients, &feeds).await?;
+        let (cloud, gitlabs) = adapters(options, &clients, &feeds, metrics).await?;
         let writing = events::write(
             clients.calls.clone(),
             options.pod_name.clone(),
@@ -217,7 +217,10 @@ impl Process {
         let mut ended = Ok(());
         if led {
             self.context.metrics.leading(true);
-            let (transfers, woken) = Transfers::new(options.max_transfers.into());
+            let (transfers, woken) = Transfers::new(
+                options.max_transfers.into(),
+                Arc::clone(&self.context.metrics),
+            );
             let working = CancellationToken::new();
             let mut controllers =
                 controllers::start(&self.context, &self.feeds, &transfers, woken, &working);
@@ -280,6 +283,7 @@ async fn adapters(
     options: &Run,
     clients: &Clients,
     feeds: &Feeds,
+    metrics: &Arc<Metrics>,
 ) -> Result<(Arc<dyn Cloud>, Arc<dyn GitLabs>), AppError> {
     let secrets: Arc<dyn Secrets> = Arc::new(KubeSecrets::new(
         clients.calls.clone(),
@@ -287,8 +291,15 @@ async fn adapters(
         &options.service_account,
     ));
     let directory = Arc::new(watches::Directory(feeds.accounts.store()));
-    let cloud = AwsCloud::new(Arc::clone(&secrets), directory, &options.namespace).await?;
-    Ok((Arc::new(cloud), Arc::new(GitLabClients::new(secrets))))
+    let cloud = AwsCloud::new(
+        Arc::clone(&secrets),
+        directory,
+        &options.namespace,
+        Arc::clone(metrics),
+    )
+    .await?;
+    let gitlabs = GitLabClients::new(secrets, Arc::clone(metrics));
+    Ok((Arc::new(cloud), Arc::new(gitlabs)))
 }
 
 /// Waits for what runs to end. Whether it did.

@@ -52,6 +52,28 @@ pub enum CallErrorKind {
     WrongAccount,
 }
 
+impl CallErrorKind {
+    /// The kind's name where failures are counted: one of a closed set.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::Busy => "busy",
+            Self::Stale => "stale",
+            Self::Denied => "denied",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::RoleNotAssumable => "role_not_assumable",
+            Self::Invalid => "invalid",
+            Self::Corrupt => "corrupt",
+            Self::TooLarge => "too_large",
+            Self::WrongAccount => "wrong_account",
+        }
+    }
+}
+
 impl CallError {
     /// Puts the parts together.
     pub fn new(

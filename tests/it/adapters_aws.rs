@@ -4,6 +4,7 @@
 //! calls on those.
 
 mod access;
+mod counts;
 mod functions;
 mod store;
 mod writes;
@@ -30,6 +31,7 @@ use sluice::{
         function::{CodeLocation, Function, FunctionConfiguration, FunctionState, LastUpdate},
         grants::{Allowed, Permissions},
     },
+    metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud as _},
@@ -127,6 +129,7 @@ struct Fixture {
     cloud: AwsCloud,
     vault: Arc<Vault>,
     accounts: Arc<Accounts>,
+    metrics: Arc<Metrics>,
 }
 
 impl Fixture {
@@ -136,7 +139,8 @@ impl Fixture {
         let key = lab.hub_access_key();
         vault.put_key(HUB_KEY, &key.id, &key.secret);
         let accounts = Arc::new(Accounts::default());
-        let cloud = AwsCloud::new(vault.clone(), accounts.clone(), NAMESPACE)
+        let metrics = Arc::<Metrics>::default();
+        let cloud = AwsCloud::new(vault.clone(), accounts.clone(), NAMESPACE, metrics.clone())
             .await
             .expect("a cloud");
         let fixture = Self {
@@ -144,6 +148,7 @@ impl Fixture {
             cloud,
             vault,
             accounts,
+            metrics,
         };
         fixture.add("hub", lab.hub(), by_key());
         fixture.add("dev", lab.dev(), by_role(lab.dev(), "hub"));

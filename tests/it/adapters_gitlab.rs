@@ -1,5 +1,6 @@
 //! The GitLab client on the lab's GitLab.
 
+mod counts;
 mod downloads;
 mod refusals;
 
@@ -20,6 +21,7 @@ use sluice::{
         eligibility::{Known, Requirements, Verdict},
         pipeline::{PipelineQuery, RefState},
     },
+    metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
         gitlab::{GitLab, GitLabs as _},
@@ -65,6 +67,7 @@ struct Lab {
     ana: UserId,
     project: ProjectId,
     secrets: Arc<Kept>,
+    metrics: Arc<Metrics>,
     clients: GitLabClients,
     connection: GitLabConnection,
 }
@@ -90,10 +93,13 @@ impl Lab {
                 "requestsPerMinute": 100_000,
             },
         }));
+        let metrics = Arc::<Metrics>::default();
+        let kept = Arc::clone(&secrets) as Arc<dyn Secrets>;
         let lab = Self {
             ana,
             project,
-            clients: GitLabClients::new(Arc::clone(&secrets) as Arc<dyn Secrets>),
+            clients: GitLabClients::new(kept, Arc::clone(&metrics)),
+            metrics,
             secrets,
             connection: connection.unwrap(),
             gitlab,

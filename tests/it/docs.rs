@@ -1,6 +1,8 @@
 //! The documentation speaks of this program: its examples are accepted, its links lead somewhere,
 //! and every reason that a condition can have is explained.
 
+mod metrics;
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -22,8 +22,9 @@ use kube::ResourceExt as _;
 use super::{
     CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
-    credentials::{self, Session, Source, Verified},
+    credentials::{self, Session, Source, Sts, Verified},
     functions::LambdaFunctions,
+    meter::Meter,
     policy::{Place, session_policy},
     shared::{Key, Origin, Shared},
     store::S3Store,
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     api::v1alpha1::{Account, AccountRegion},
     domain::grants::Permissions,
+    metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud, Identity},
@@ -51,6 +53,7 @@ pub struct AwsCloud {
     secrets: Arc<dyn Secrets>,
     directory: Arc<dyn AccountDirectory>,
     namespace: String,
+    meter: Meter,
     sessions: Shared<Arc<Session>>,
     functions: Shared<Arc<LambdaFunctions>>,
     stores: Shared<Arc<S3Store>>,
@@ -64,13 +67,15 @@ impl fmt::Debug for AwsCloud {
 }
 
 impl AwsCloud {
-    /// `namespace` is the controller's own, where the Secrets of Accounts are.
+    /// `namespace` is the controller's own, where the Secrets of Accounts are. Calls are counted in
+    /// `metrics`.
     ///
     /// Looks for the pod's own credentials in the environment and in files; nothing is sent yet.
     pub async fn new(
         secrets: Arc<dyn Secrets>,
         directory: Arc<dyn AccountDirectory>,
         namespace: impl Into<String>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, CallError> {
         let downloads = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -97,6 +102,7 @@ impl AwsCloud {
             secrets,
             directory,
             namespace: namespace.into(),
+            meter: Meter::new(metrics),
             sessions: Shared::default(),
             functions: Shared::default(),
             stores: Shared::default(),
@@ -170,7 +176,7 @@ impl AwsCloud {
                 policy: policy(&role.role_arn),
                 role: role.clone(),
                 secrets: Arc::clone(&self.secrets),
-                sts: credentials::sts_client(&sdk, None),
+                sts: Sts::new(&sdk, None, self.meter.clone()),
             });
         }
         if let Some(role) = &credentials.assume_role {
@@ -183,7 +189,11 @@ impl AwsCloud {
                 account: name,
                 policy: policy(&role.role_arn),
                 role: role.clone(),
-                sts: credentials::sts_client(&sdk, Some(SharedCredentialsProvider::new(signer))),
+                sts: Sts::new(
+                    &sdk,
+                    Some(SharedCredentialsProvider::new(signer)),
+                    self.meter.clone(),
+                ),
                 from,
             });
         }
@@ -226,6 +236,7 @@ impl AwsCloud {
             &account.name_any(),
             &account.spec.account_id,
             self.sdk(account, region),
+            self.meter.clone(),
         ))
     }
 
@@ -242,7 +253,7 @@ impl Cloud for AwsCloud {
         let session = self.session(account, None)?;
         let credentials = session.renewed().await?;
         let sdk = self.sdk(account, &first_region(account)?.name);
-        credentials::identity(&account.name_any(), &sdk, &credentials)
+        credentials::identity(&account.name_any(), &sdk, &credentials, &self.meter)
             .await
             .inspect_err(|error| session.note(error))
     }

@@ -9,6 +9,7 @@ mod chain;
 mod source;
 
 use std::{
+    error::Error,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -22,13 +23,19 @@ use aws_credential_types::{
         future,
     },
 };
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use futures::TryFutureExt as _;
 use tokio::sync::Mutex;
 
 pub(super) use self::{
     chain::via,
-    source::{Source, sts_client},
+    source::{Source, Sts},
 };
-use super::errors::{Call, as_credentials_error};
+use super::{
+    errors::{Call, as_credentials_error},
+    meter::Meter,
+};
 use crate::ports::{CallError, CallErrorKind, cloud::Identity};
 
 /// Renewal begins this long before the end of a session, so that AWS may be away for a while.
@@ -147,6 +154,7 @@ pub(super) struct Verified {
     account: String,
     account_id: String,
     sts: SdkConfig,
+    meter: Meter,
     /// The access key that was placed last.
     placed: Mutex<Option<String>>,
 }
@@ -158,12 +166,14 @@ impl Verified {
         account: &str,
         account_id: &str,
         sts: SdkConfig,
+        meter: Meter,
     ) -> Self {
         Self {
             session,
             account: account.to_owned(),
             account_id: account_id.to_owned(),
             sts,
+            meter,
             placed: Mutex::default(),
         }
     }
@@ -174,9 +184,12 @@ impl Verified {
         if placed.as_deref() == Some(credentials.access_key_id()) {
             return Ok(credentials);
         }
-        let identity = match identity(&self.account, &self.sts, &credentials).await {
+        let identity = match identity(&self.account, &self.sts, &credentials, &self.meter).await {
             Ok(identity) => identity,
-            Err(error) => return Err(as_credentials_error(self.noted(error))),
+            Err(error) => {
+                self.session.note(&error);
+                return Err(as_credentials_error(error));
+            }
         };
         if identity.account_id != self.account_id {
             return Err(self.wrong_account(&identity));
@@ -185,10 +198,17 @@ impl Verified {
         Ok(credentials)
     }
 
-    /// Looks at an error of a call made with this session, and passes it on.
-    pub(super) fn noted(&self, error: CallError) -> CallError {
-        self.session.note(&error);
-        error
+    /// Makes a call with this session, and looks at how it fails.
+    pub(super) fn sent<T, E>(
+        &self,
+        call: &Call,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    ) -> impl Future<Output = Result<T, CallError>> + Send
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let answer = self.meter.sent(call, request);
+        answer.inspect_err(|error| self.session.note(error))
     }
 
     fn wrong_account(&self, identity: &Identity) -> CallError {
@@ -227,15 +247,13 @@ pub(super) async fn identity(
     account: &str,
     sts: &SdkConfig,
     credentials: &Credentials,
+    meter: &Meter,
 ) -> Result<Identity, CallError> {
     let credentials = SharedCredentialsProvider::new(credentials.clone());
     let config = sts.to_builder().credentials_provider(credentials).build();
     let call = caller(account);
-    let answer = aws_sdk_sts::Client::new(&config)
-        .get_caller_identity()
-        .send()
-        .await
-        .map_err(|error| call.failed(&error))?;
+    let sts = aws_sdk_sts::Client::new(&config);
+    let answer = meter.sent(&call, sts.get_caller_identity().send()).await?;
     match (answer.account, answer.arn) {
         (Some(account_id), Some(arn)) => Ok(Identity { account_id, arn }),
         _ => {

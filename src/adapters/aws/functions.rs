@@ -15,13 +15,10 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_lambda::{
     Client,
     config::{Builder, StalledStreamProtectionConfig},
-    error::SdkError,
     operation::get_function::GetFunctionOutput,
     primitives::Blob,
     types::{FunctionCode, PackageType, Runtime},
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     CONNECT_TIMEOUT, LONGEST_WRITE, WRITE_TIMEOUT, budget::Budget, credentials::Verified,
@@ -95,13 +92,6 @@ impl LambdaFunctions {
         Call::write(operation, format!("{thing} ({})", self.place))
     }
 
-    fn failed<E>(&self, call: &Call, error: &SdkError<E, HttpResponse>) -> CallError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        self.verified.noted(call.failed(error))
-    }
-
     /// `GetFunction`; `None` where there is no such function or version.
     async fn fetch(
         &self,
@@ -110,14 +100,14 @@ impl LambdaFunctions {
         version: Option<&str>,
     ) -> Result<Option<GetFunctionOutput>, CallError> {
         self.budget.get_function(call).await?;
-        let answer = self
+        let request = self
             .reads
             .get_function()
             .function_name(name)
             .set_qualifier(version.map(str::to_owned))
-            .send()
-            .await;
-        none_if_missing(answer.map_err(|error| self.failed(call, &error)))
+            .send();
+        let answer = self.verified.sent(call, request).await;
+        none_if_missing(answer)
     }
 }
 
@@ -157,7 +147,7 @@ impl Functions for LambdaFunctions {
             .s3_object_version(&code.version_id)
             .build();
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .create_function()
             .function_name(name)
@@ -173,9 +163,8 @@ impl Functions for LambdaFunctions {
             .description(&configuration.description)
             .set_tags(Some(tags.clone().into_iter().collect()))
             .publish(false)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::function(&call, convert::from_create(answer), tags.clone())
     }
 
@@ -188,7 +177,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:UpdateFunctionCode", name);
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .update_function_code()
             .function_name(name)
@@ -198,9 +187,8 @@ impl Functions for LambdaFunctions {
             .architectures(architecture.into())
             .revision_id(revision_id)
             .publish(false)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::function(&call, convert::from_update_code(answer), BTreeMap::new())
     }
 
@@ -212,7 +200,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:UpdateFunctionConfiguration", name);
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .update_function_configuration()
             .function_name(name)
@@ -224,9 +212,8 @@ impl Functions for LambdaFunctions {
             .environment(convert::environment(&configuration.environment))
             .description(&configuration.description)
             .revision_id(revision_id)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::function(
             &call,
             convert::from_update_configuration(answer),
@@ -255,16 +242,15 @@ impl Functions for LambdaFunctions {
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:PublishVersion", name);
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .publish_version()
             .function_name(name)
             .code_sha256(code_sha256.to_base64())
             .revision_id(revision_id)
             .description(description)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::function(&call, convert::from_publish(answer), BTreeMap::new())
     }
 
@@ -287,27 +273,27 @@ impl Functions for LambdaFunctions {
             return Err(call.error(CallErrorKind::Invalid, message));
         }
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .delete_function()
             .function_name(name)
             .set_qualifier(version.map(str::to_owned))
-            .send()
-            .await;
-        none_if_missing(answer.map_err(|error| self.failed(&call, &error))).map(drop)
+            .send();
+        let answer = self.verified.sent(&call, request).await;
+        none_if_missing(answer).map(drop)
     }
 
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError> {
         let call = self.read("lambda:GetAlias", &qualified(name, Some(alias)));
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .reads
             .get_alias()
             .function_name(name)
             .name(alias)
-            .send()
-            .await;
-        let answer = none_if_missing(answer.map_err(|error| self.failed(&call, &error)))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await;
+        let answer = none_if_missing(answer)?;
         answer
             .map(|answer| convert::alias(&call, convert::from_get_alias(answer)))
             .transpose()
@@ -321,7 +307,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Alias, CallError> {
         let call = self.write("lambda:CreateAlias", &qualified(name, Some(alias)));
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .create_alias()
             .function_name(name)
@@ -329,9 +315,8 @@ impl Functions for LambdaFunctions {
             .function_version(&to.version)
             .description(&to.description)
             .routing_config(convert::routing(&to.weights))
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::alias(&call, convert::from_create_alias(answer))
     }
 
@@ -344,7 +329,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Alias, CallError> {
         let call = self.write("lambda:UpdateAlias", &qualified(name, Some(alias)));
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .update_alias()
             .function_name(name)
@@ -353,23 +338,22 @@ impl Functions for LambdaFunctions {
             .description(&to.description)
             .routing_config(convert::routing(&to.weights))
             .revision_id(revision_id)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         convert::alias(&call, convert::from_update_alias(answer))
     }
 
     async fn delete_alias(&self, name: &str, alias: &str) -> Result<(), CallError> {
         let call = self.write("lambda:DeleteAlias", &qualified(name, Some(alias)));
         self.budget.control(&call).await?;
-        let answer = self
+        let request = self
             .writes
             .delete_alias()
             .function_name(name)
             .name(alias)
-            .send()
-            .await;
-        none_if_missing(answer.map_err(|error| self.failed(&call, &error))).map(drop)
+            .send();
+        let answer = self.verified.sent(&call, request).await;
+        none_if_missing(answer).map(drop)
     }
 
     async fn invoke(
@@ -380,20 +364,19 @@ impl Functions for LambdaFunctions {
         timeout: Duration,
     ) -> Result<Invocation, CallError> {
         let call = self.write("lambda:Invoke", &qualified(name, Some(qualifier)));
-        let sent = self
+        let request = self
             .invocations
             .invoke()
             .function_name(name)
             .qualifier(qualifier)
             .payload(Blob::new(payload))
             .send();
-        let answer = tokio::time::timeout(timeout, sent)
+        let answer = tokio::time::timeout(timeout, self.verified.sent(&call, request))
             .await
             .map_err(|_| {
                 let message = format!("no answer within {} s", timeout.as_secs_f32());
                 call.error(CallErrorKind::Unknown, message)
-            })?
-            .map_err(|error| self.failed(&call, &error))?;
+            })??;
         Ok(Invocation {
             executed_version: answer.executed_version,
             function_error: answer.function_error,

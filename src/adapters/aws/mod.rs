@@ -10,6 +10,7 @@
 //! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
 //!   [`crate::ports::CallErrorKind::Unknown`]. [`LONGEST_WRITE`] after it was asked for it has ended,
 //!   one way or the other.
+//! - Every call is counted, once, by what it was and how it ended.
 //! - Writes to a bucket may be repeated and arrive late: each makes a version of its own, and nothing
 //!   is read but versions that were pinned after their write was answered.
 
@@ -19,6 +20,7 @@ mod cloud;
 mod credentials;
 mod errors;
 mod functions;
+mod meter;
 mod policy;
 mod shared;
 mod store;

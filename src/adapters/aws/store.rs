@@ -13,11 +13,8 @@ use async_trait::async_trait;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::{
-    Client, config::Builder, error::SdkError, operation::get_object::GetObjectOutput,
-    types::ChecksumAlgorithm,
+    Client, config::Builder, operation::get_object::GetObjectOutput, types::ChecksumAlgorithm,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use futures::StreamExt as _;
 
@@ -88,28 +85,21 @@ impl S3Store {
         Call::write(operation, format!("s3://{}/{key}", self.bucket))
     }
 
-    fn failed<E>(&self, call: &Call, error: &SdkError<E, HttpResponse>) -> CallError
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        self.verified.noted(call.failed(error))
-    }
-
     async fn fetch(
         &self,
         call: &Call,
         key: &str,
         version_id: Option<&str>,
     ) -> Result<GetObjectOutput, CallError> {
-        self.client
+        let request = self
+            .client
             .get_object()
             .bucket(&self.bucket)
             .key(key)
             .set_version_id(version_id.map(str::to_owned))
             .expected_bucket_owner(&self.owner)
-            .send()
-            .await
-            .map_err(|error| self.failed(call, &error))
+            .send();
+        self.verified.sent(call, request).await
     }
 }
 
@@ -121,15 +111,14 @@ impl Store for S3Store {
 
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, CallError> {
         let call = self.read("s3:HeadObject", key);
-        let answer = self
+        let request = self
             .client
             .head_object()
             .bucket(&self.bucket)
             .key(key)
             .expected_bucket_owner(&self.owner)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error));
+            .send();
+        let answer = self.verified.sent(&call, request).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.kind == CallErrorKind::NotFound => return Ok(None),
@@ -182,7 +171,7 @@ impl Store for S3Store {
         metadata: &BTreeMap<String, String>,
     ) -> Result<String, CallError> {
         let call = self.write("s3:PutObject", key);
-        let answer = self
+        let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
@@ -191,9 +180,8 @@ impl Store for S3Store {
             .set_metadata(Some(metadata.clone().into_iter().collect()))
             .checksum_algorithm(CHECKSUM)
             .body(bytes.into())
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error))?;
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
         version_id(&call, answer.version_id)
     }
 
@@ -208,16 +196,15 @@ impl Store for S3Store {
 
     async fn delete(&self, key: &str, version_id: &str) -> Result<(), CallError> {
         let call = self.write("s3:DeleteObject", key);
-        let answer = self
+        let request = self
             .client
             .delete_object()
             .bucket(&self.bucket)
             .key(key)
             .version_id(version_id)
             .expected_bucket_owner(&self.owner)
-            .send()
-            .await
-            .map_err(|error| self.failed(&call, &error));
+            .send();
+        let answer = self.verified.sent(&call, request).await;
         match answer {
             Err(error) if !is_missing_object(&error) => Err(error),
             _ => Ok(()),

@@ -27,7 +27,11 @@ const HOPS: usize = 3;
 /// Begins a download from a path of the API.
 pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Download, CallError> {
     let mut at = http.address.of(path);
-    let mut response = in_time(call, http.send(call, path, None, None)).await?;
+    let sent = async {
+        let sent = http.send(call, path, None, None).await;
+        sent.map_err(|refused| refused.error)
+    };
+    let mut response = in_time(call, sent).await?;
     for _ in 0..HOPS {
         if !response.status().is_redirection() {
             break;
@@ -53,9 +57,6 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
     }
     if response.status().is_redirection() {
         return Err(call.error(CallErrorKind::Unavailable, "redirected too often"));
-    }
-    if response.status() != StatusCode::OK {
-        return Err(http.refused(call, response).await.error);
     }
     let declared_size = response.content_length();
     Ok(Download {

@@ -27,7 +27,11 @@ use super::{
     cache::{Cache, Kept},
     errors::{Call, Refusal},
 };
-use crate::ports::{CallError, CallErrorKind};
+use crate::{
+    adapters::counted::{self, Counted},
+    metrics::Metrics,
+    ports::{CallError, CallErrorKind},
+};
 
 /// How GitLab's own tokens are sent: personal, project, group and service account tokens alike.
 const TOKEN_HEADER: &str = "private-token";
@@ -50,6 +54,7 @@ pub struct Http {
     budget: Budget,
     cache: Mutex<Cache>,
     token_refused: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
 /// An answer and where the list goes on.
@@ -84,6 +89,7 @@ impl Http {
         mut token: HeaderValue,
         token_place: String,
         requests_per_minute: i32,
+        metrics: Arc<Metrics>,
     ) -> Self {
         token.set_sensitive(true);
         Self {
@@ -94,6 +100,7 @@ impl Http {
             budget: Budget::new(requests_per_minute),
             cache: Mutex::default(),
             token_refused: AtomicBool::new(false),
+            metrics,
         }
     }
 
@@ -122,9 +129,6 @@ impl Http {
             let etag = kept.as_ref().map(|kept| kept.etag.as_str());
             let response = self.send(call, &at, Some(ANSWER), etag).await?;
             let status = response.status();
-            if status.is_success() || status == StatusCode::NOT_MODIFIED {
-                self.token_refused.store(false, Ordering::Relaxed);
-            }
             if let Some(kept) = kept.as_ref().filter(|_| status == StatusCode::NOT_MODIFIED) {
                 return Ok(Page {
                     content: read(call, &kept.content)?,
@@ -134,9 +138,6 @@ impl Http {
             if status == StatusCode::OK {
                 return Ok(self.keep(call, path, response).await?);
             }
-            if !status.is_redirection() {
-                return Err(self.refused(call, response).await);
-            }
             at = self.moved_to(call, &at, &response)?;
         }
         Err(call
@@ -144,14 +145,17 @@ impl Http {
             .into())
     }
 
-    /// Sends one request with the token, when it is its turn.
+    /// Sends one request with the token, when it is its turn. Answered with 200, 304 or a redirect;
+    /// whatever else GitLab says is an error.
+    ///
+    /// This is the one way to GitLab, and so the place where requests are counted.
     pub(super) async fn send(
         &self,
         call: &Call,
         path: &str,
         timeout: Option<Duration>,
         etag: Option<&str>,
-    ) -> Result<Response, CallError> {
+    ) -> Result<Response, Refused> {
         self.budget.turn().await.map_err(|wait| {
             call.error(
                 CallErrorKind::Throttled {
@@ -174,11 +178,34 @@ impl Http {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        request.send().await.map_err(|error| call.no_answer(error))
+        let counted = Counted::begin(|outcome, took| {
+            self.metrics.gitlab_request(call.operation, outcome, took);
+        });
+        let answer = match request.send().await {
+            Ok(response) => self.judged(call, response).await,
+            Err(error) => Err(call.no_answer(error).into()),
+        };
+        counted.ended(match &answer {
+            Ok(response) => answered(response.status()),
+            Err(refused) => refused.error.kind.class(),
+        });
+        answer
+    }
+
+    async fn judged(&self, call: &Call, response: Response) -> Result<Response, Refused> {
+        let status = response.status();
+        if status == StatusCode::OK || status == StatusCode::NOT_MODIFIED {
+            self.token_refused.store(false, Ordering::Relaxed);
+            return Ok(response);
+        }
+        if status.is_redirection() {
+            return Ok(response);
+        }
+        Err(self.refused(call, response).await)
     }
 
     /// What an answer that is neither 200 nor a redirect means.
-    pub(super) async fn refused(&self, call: &Call, response: Response) -> Refused {
+    async fn refused(&self, call: &Call, response: Response) -> Refused {
         let status = response.status().as_u16();
         let retry_after = text(response.headers(), &RETRY_AFTER).map(str::to_owned);
         // A body that breaks off says as much as it says.
@@ -257,6 +284,15 @@ impl Http {
 
 /// Shared by everything that is read from one instance.
 pub type SharedHttp = Arc<Http>;
+
+/// The outcome of a request that was not refused, as a label.
+fn answered(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_MODIFIED => "not_modified",
+        status if status.is_redirection() => "redirected",
+        _ => counted::OK,
+    }
+}
 
 fn read<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(bytes).map_err(|error| {

@@ -37,6 +37,7 @@ pub use client::Client;
 use crate::{
     api::v1alpha1::{GitLabConnection, SecretKeyRef, annotation},
     domain::digest::Sha256,
+    metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
         gitlab::{GitLab, GitLabs},
@@ -56,6 +57,7 @@ const UNUSED: Duration = Duration::from_hours(1);
 /// One client for each [`GitLabConnection`], shared.
 pub struct GitLabClients {
     secrets: Arc<dyn Secrets>,
+    metrics: Arc<Metrics>,
     /// By namespace and name.
     clients: Mutex<HashMap<(String, String), Entry>>,
     /// By the digest of the CA bundle: connection pools are shared by all that trust the same.
@@ -80,10 +82,11 @@ struct MadeFrom {
 }
 
 impl GitLabClients {
-    /// Clients with the tokens that `secrets` hold.
-    pub fn new(secrets: Arc<dyn Secrets>) -> Self {
+    /// Clients with the tokens that `secrets` hold. Requests are counted in `metrics`.
+    pub fn new(secrets: Arc<dyn Secrets>, metrics: Arc<Metrics>) -> Self {
         Self {
             secrets,
+            metrics,
             clients: Mutex::default(),
             pools: Mutex::default(),
         }
@@ -196,7 +199,14 @@ impl GitLabs for GitLabClients {
             entry.command = command;
             return Ok(Arc::clone(&entry.client) as Arc<dyn GitLab>);
         }
-        let http = Http::new(address, pool, header, token_place, spec.requests_per_minute);
+        let http = Http::new(
+            address,
+            pool,
+            header,
+            token_place,
+            spec.requests_per_minute,
+            Arc::clone(&self.metrics),
+        );
         let client = Arc::new(Client::new(http));
         let entry = Entry {
             made_from,

@@ -58,13 +58,23 @@ pub async fn fetched(
         && fetched.pipeline_id == answer.pipeline.id
         && fetched.jobs == ids
     {
+        state.try_again = false;
         return Ok(Arc::clone(fetched));
     }
     let fetch = Fetch::prepare(context, transfers, deployment, answer).await?;
+    let wanted = deployment.spec.artifacts.iter().zip(jobs);
+    let wanted = wanted
+        .map(|(artifact, job)| Ok((artifact, job, fetch.key(artifact, job)?)))
+        .collect::<Result<Vec<_>, Outcome>>()?;
+    if std::mem::take(&mut state.try_again) {
+        for (_, _, key) in &wanted {
+            transfers.forget_failure(key);
+        }
+    }
     let mut artifacts = Vec::new();
     let mut moving: Option<String> = None;
-    for (artifact, job) in deployment.spec.artifacts.iter().zip(jobs) {
-        match fetch.transfer(artifact, job)? {
+    for (artifact, job, key) in wanted {
+        match fetch.transfer(&key, job) {
             TransferState::Done(done) => {
                 check(deployment, artifact, &done)?;
                 artifacts.push(done.pinned(&artifact.name));
@@ -192,8 +202,8 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    /// Has one artifact fetched.
-    fn transfer(&self, artifact: &Artifact, job: &Job) -> Result<TransferState, Outcome> {
+    /// Which bytes one artifact is, and where they go.
+    fn key(&self, artifact: &Artifact, job: &Job) -> Result<TransferKey, Outcome> {
         let pipeline = &self.answer.pipeline;
         let git_ref = pipeline.git_ref.as_deref().unwrap_or_default();
         let variables = source_variables(
@@ -210,7 +220,7 @@ impl<'a> Fetch<'a> {
                 )
             })
         };
-        let key = TransferKey {
+        Ok(TransferKey {
             connection: self.connection.uid().unwrap_or_default(),
             instance: instance_name(&self.connection.spec.url),
             project_id: self.answer.project.id,
@@ -218,16 +228,19 @@ impl<'a> Fetch<'a> {
             path: artifact.job.path.as_ref().map(expand).transpose()?,
             account: self.account.clone(),
             region: self.region.clone(),
-        };
+        })
+    }
+
+    /// Has one artifact fetched.
+    fn transfer(&self, key: &TransferKey, job: &Job) -> TransferState {
         let start = || TransferJob {
             gitlab: Arc::clone(&self.answer.gitlab),
             store: Arc::clone(&self.store),
             archive_size: job.archive_size,
             limit: self.context.settings.max_artifact_size,
         };
-        Ok(self
-            .transfers
-            .ensure(&key, ObjectRef::from_obj(self.deployment), start))
+        self.transfers
+            .ensure(key, ObjectRef::from_obj(self.deployment), start)
     }
 
     /// GitLab's own "404 Not Found" says less than what the job's listing tells.

@@ -61,6 +61,10 @@ pub struct State {
     question: Option<Sha256>,
     /// The value of the reconcile annotation that was answered.
     command: Option<String>,
+    /// The value of the retry annotation that was answered.
+    retry: Option<String>,
+    /// Whether transfers that failed are to be tried again, because somebody asked for it.
+    pub try_again: bool,
     next_poll: Option<Instant>,
     project: Option<Project>,
     answer: Option<Result<Arc<Answer>, Outcome>>,
@@ -160,26 +164,38 @@ impl Sources {
         let spec = &deployment.spec;
         let question = Sha256::of_json(&(&spec.source, &spec.artifacts));
         let command = deployment.annotations().get(annotation::RECONCILE).cloned();
+        let retry = deployment.annotations().get(annotation::RETRY).cloned();
         let known = self.entries().get(&key(deployment)).cloned();
         match known {
-            Some(state) if state.question == Some(question) && state.command == command => state,
+            Some(mut state) if state.question == Some(question) && state.command == command => {
+                if state.retry != retry {
+                    state.try_again = retry.is_some();
+                    state.next_poll = None;
+                    state.retry = retry;
+                }
+                state
+            }
             Some(state) => State {
                 question: Some(question),
                 command,
+                try_again: state.try_again || (retry.is_some() && state.retry != retry),
+                retry,
                 project: state.project.filter(|_| state.question == Some(question)),
                 ..State::default()
             },
-            // After a restart, what was released already is asked about in its own time: a thousand
+            // No transfer is remembered to have failed either. After a restart, what was released already is asked about in its own time: a thousand
             // Deployments must not ask at once.
             None => {
                 let status = deployment.status.clone().unwrap_or_default();
                 let unchanged = status.observed_generation == deployment.metadata.generation
                     && status.last_handled_reconcile == command
+                    && status.last_handled_retry == retry
                     && !releases.is_empty();
                 let later = Instant::now() + interval(deployment).mul_f64(fastrand::f64());
                 State {
                     question: Some(question),
                     command,
+                    retry,
                     next_poll: unchanged.then_some(later),
                     ..State::default()
                 }
@@ -395,3 +411,6 @@ pub fn about(field: &str, error: CallError) -> Outcome {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@
 //!   and the version of the object.
 //! - A restart does not download again what was complete: a marker beside the object remembers.
 //! - A failure that may pass is tried again, with backoff, when somebody asks; any other stays until
-//!   [`Transfers::forget`].
+//!   [`Transfers::forget_failure`].
 //!
 //! Relies on: the artifacts of a job don't change (a retry is another job); an object's version pins
 //! its bytes.
@@ -46,6 +46,7 @@ pub use key::{TransferKey, instance_name};
 
 use crate::{
     api::v1alpha1::Deployment,
+    metrics::Metrics,
     ports::{CallError, CallErrorKind, gitlab::GitLab, store::Store},
 };
 
@@ -89,7 +90,8 @@ pub enum TransferState {
     Failed {
         /// Why.
         error: CallError,
-        /// When asking again starts it anew; `None` where that takes [`Transfers::forget`].
+        /// When asking again starts it anew; `None` where that takes
+        /// [`Transfers::forget_failure`].
         again_in: Option<Duration>,
     },
 }
@@ -100,6 +102,7 @@ pub struct Transfers {
     turns: Arc<Semaphore>,
     tasks: TaskTracker,
     wake: UnboundedSender<ObjectRef<Deployment>>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -139,9 +142,11 @@ struct Progress {
 }
 
 impl Transfers {
-    /// At most `max_parallel` at a time. The stream gives the Deployments to wake.
+    /// At most `max_parallel` at a time, their bytes counted in `metrics`. The stream gives the
+    /// Deployments to wake.
     pub fn new(
         max_parallel: usize,
+        metrics: Arc<Metrics>,
     ) -> (
         Arc<Self>,
         impl Stream<Item = ObjectRef<Deployment>> + Send + 'static,
@@ -152,6 +157,7 @@ impl Transfers {
             turns: Arc::new(Semaphore::new(max_parallel)),
             tasks: TaskTracker::new(),
             wake,
+            metrics,
         });
         (transfers, woken)
     }
@@ -201,12 +207,14 @@ impl Transfers {
         TransferState::Running { bytes: 0, total }
     }
 
-    /// Forgets how the transfer ended, or stops it: the next one to ask starts it anew.
-    pub fn forget(&self, key: &TransferKey) {
-        let entry = self.entries().by_key.remove(key);
-        if let Some(EntryState::Running { task, waiting, .. }) = entry.map(|entry| entry.state) {
-            task.abort();
-            self.wake(waiting);
+    /// Forgets that the transfer failed: the next one to ask starts it anew, without any wait. One
+    /// that runs goes on, because others may wait for it too; what is Done stays.
+    pub fn forget_failure(&self, key: &TransferKey) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.by_key.get(key)
+            && matches!(entry.state, EntryState::Failed { .. })
+        {
+            entries.by_key.remove(key);
         }
     }
 
@@ -238,7 +246,7 @@ impl Transfers {
                 let _turn = transfers.turns.acquire().await.map_err(|_| {
                     key.error(CallErrorKind::Unavailable, "the controller is stopping")
                 })?;
-                fetch::fetch(&key, &job, &progress).await
+                fetch::fetch(&key, &job, &progress, &transfers.metrics).await
             };
             // An entry whose task is gone would say Running for good.
             let result = AssertUnwindSafe(transfer)

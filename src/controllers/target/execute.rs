@@ -46,7 +46,7 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
     );
     Ok(match &effect.action {
         Action::StoreSnapshot(snapshot) => {
-            Reply::Stored(packages::store_snapshot(site, snapshot).await?)
+            Reply::Stored(packages::store_snapshot(context, site, snapshot).await?)
         }
         Action::CopyPackage(want) => Reply::Package(packages::copy(context, site, want).await?),
         Action::FindPackage(digest) => Reply::Package(packages::find(site, *digest).await?),

@@ -40,8 +40,8 @@ pub async fn copy(
     if let Some(there) = existing(site, want.code_sha256).await? {
         return Ok(there);
     }
-    let (_, bytes) = open_in_hub(context, &want.package).await?;
-    keep(site, want.code_sha256, bytes).await
+    let package = open_in_hub(context, &want.package).await?;
+    keep(context, site, want.code_sha256, package).await
 }
 
 /// Finds the package of a snapshot, which was kept when the snapshot was taken.
@@ -57,7 +57,11 @@ pub async fn find(site: &Site, digest: Sha256) -> Result<CodeLocation, CallError
 }
 
 /// Stores a snapshot with every package that it names.
-pub async fn store_snapshot(site: &Site, snapshot: &Snapshot) -> Result<SnapshotRef, CallError> {
+pub async fn store_snapshot(
+    context: &Context,
+    site: &Site,
+    snapshot: &Snapshot,
+) -> Result<SnapshotRef, CallError> {
     for component in &snapshot.components {
         let Some(function) = &component.function else {
             continue;
@@ -66,8 +70,8 @@ pub async fn store_snapshot(site: &Site, snapshot: &Snapshot) -> Result<Snapshot
             continue;
         };
         if existing(site, digest).await?.is_none() {
-            let (_, bytes) = site.functions.package(&component.function_name).await?;
-            keep(site, digest, bytes).await?;
+            let package = site.functions.package(&component.function_name).await?;
+            keep(context, site, digest, package).await?;
         }
     }
     let text = serde_json::to_vec(snapshot).map_err(|error| {
@@ -144,12 +148,18 @@ async fn existing(site: &Site, digest: Sha256) -> Result<Option<CodeLocation>, C
 }
 
 /// Keeps a package, refusing bytes that are not what the digest says.
-async fn keep(site: &Site, digest: Sha256, bytes: ByteStream) -> Result<CodeLocation, CallError> {
+async fn keep(
+    context: &Context,
+    site: &Site,
+    digest: Sha256,
+    (length, bytes): (u64, ByteStream),
+) -> Result<CodeLocation, CallError> {
     let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
     let version_id = site
         .store
         .upload(&key(digest), verified(bytes, digest), &metadata)
         .await?;
+    context.metrics.transferred_out(length);
     Ok(location(site, digest, version_id))
 }
 

@@ -11,7 +11,10 @@ use aws_sdk_sts::types::Tag;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    super::errors::{Call, causes},
+    super::{
+        errors::{Call, causes},
+        meter::Meter,
+    },
     Session,
 };
 use crate::{
@@ -48,7 +51,7 @@ pub(in super::super) enum Source {
         role: WebIdentity,
         policy: Option<String>,
         secrets: Arc<dyn Secrets>,
-        sts: aws_sdk_sts::Client,
+        sts: Sts,
     },
     /// A role that trusts another session.
     AssumeRole {
@@ -56,7 +59,7 @@ pub(in super::super) enum Source {
         role: AssumeRole,
         policy: Option<String>,
         /// Signed by `from`.
-        sts: aws_sdk_sts::Client,
+        sts: Sts,
         from: Arc<Session>,
     },
 }
@@ -108,14 +111,26 @@ impl Source {
     }
 }
 
-/// STS, asked as `credentials`, or as nobody.
-pub(in super::super) fn sts_client(
-    sts: &SdkConfig,
-    credentials: Option<SharedCredentialsProvider>,
-) -> aws_sdk_sts::Client {
-    let mut builder = sts.to_builder();
-    builder.set_credentials_provider(credentials);
-    aws_sdk_sts::Client::new(&builder.build())
+/// STS, asked as somebody or as nobody.
+pub(in super::super) struct Sts {
+    client: aws_sdk_sts::Client,
+    meter: Meter,
+}
+
+impl Sts {
+    /// Asked as `credentials`, or as nobody.
+    pub(in super::super) fn new(
+        sdk: &SdkConfig,
+        credentials: Option<SharedCredentialsProvider>,
+        meter: Meter,
+    ) -> Self {
+        let mut builder = sdk.to_builder();
+        builder.set_credentials_provider(credentials);
+        Self {
+            client: aws_sdk_sts::Client::new(&builder.build()),
+            meter,
+        }
+    }
 }
 
 async fn ambient(
@@ -183,26 +198,26 @@ async fn web_identity(
     role: &WebIdentity,
     policy: Option<String>,
     token: &SecretString,
-    sts: &aws_sdk_sts::Client,
+    sts: &Sts,
 ) -> Result<Credentials, CallError> {
     let call = role_call("sts:AssumeRoleWithWebIdentity", account, &role.role_arn);
-    let answer = sts
+    let request = sts
+        .client
         .assume_role_with_web_identity()
         .role_arn(&role.role_arn)
         .role_session_name(SESSION_NAME)
         .web_identity_token(token.expose_secret())
         .set_policy(policy)
-        .send()
-        .await
-        .map_err(|error| {
-            let hint = format!(
-                "the role's trust policy has to name the cluster's OIDC issuer, the audience {} and \
+        .send();
+    let answer = sts.meter.sent(&call, request).await.map_err(|error| {
+        let hint = format!(
+            "the role's trust policy has to name the cluster's OIDC issuer, the audience {} and \
                  the controller's ServiceAccount",
-                role.audience
-            );
-            let kinds = [CallErrorKind::Denied, CallErrorKind::Unauthenticated];
-            hinted(call.failed(&error), &kinds, &hint)
-        })?;
+            role.audience
+        );
+        let kinds = [CallErrorKind::Denied, CallErrorKind::Unauthenticated];
+        hinted(error, &kinds, &hint)
+    })?;
     credentials(&call, answer.credentials)
 }
 
@@ -210,7 +225,7 @@ async fn assume_role(
     account: &str,
     role: &AssumeRole,
     policy: Option<String>,
-    sts: &aws_sdk_sts::Client,
+    sts: &Sts,
 ) -> Result<Credentials, CallError> {
     let call = role_call("sts:AssumeRole", account, &role.role_arn);
     let tags = role
@@ -219,22 +234,20 @@ async fn assume_role(
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| call.error(CallErrorKind::Invalid, causes(&error)))?;
-    let answer = sts
+    let request = sts
+        .client
         .assume_role()
         .role_arn(&role.role_arn)
         .role_session_name(SESSION_NAME)
         .set_external_id(role.external_id.clone())
         .set_policy(policy)
         .set_tags((!tags.is_empty()).then_some(tags))
-        .send()
+        .send();
+    let answer = sts
+        .meter
+        .sent(&call, request)
         .await
-        .map_err(|error| {
-            hinted(
-                call.failed(&error),
-                &[CallErrorKind::Denied],
-                &trust_hint(role),
-            )
-        })?;
+        .map_err(|error| hinted(error, &[CallErrorKind::Denied], &trust_hint(role)))?;
     credentials(&call, answer.credentials)
 }
 

@@ -23,13 +23,13 @@ impl LambdaFunctions {
             let tags = set
                 .into_iter()
                 .map(|(key, value)| (key.clone(), value.clone()));
-            self.writes
+            let request = self
+                .writes
                 .tag_resource()
                 .resource(arn)
                 .set_tags(Some(tags.collect()))
-                .send()
-                .await
-                .map_err(|error| self.failed(&call, &error))?;
+                .send();
+            self.verified.sent(&call, request).await?;
         }
         let removed: Vec<_> = current
             .keys()
@@ -39,13 +39,13 @@ impl LambdaFunctions {
         if !removed.is_empty() {
             let call = self.write("lambda:UntagResource", arn);
             self.budget.control(&call).await?;
-            self.writes
+            let request = self
+                .writes
                 .untag_resource()
                 .resource(arn)
                 .set_tag_keys(Some(removed))
-                .send()
-                .await
-                .map_err(|error| self.failed(&call, &error))?;
+                .send();
+            self.verified.sent(&call, request).await?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule};
 use aws_sdk_s3::{error::SdkError, operation::head_bucket::HeadBucketError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use futures::TryFutureExt as _;
 
 use super::S3Store;
 use crate::ports::{CallError, CallErrorKind};
@@ -30,34 +31,32 @@ async fn place(
 ) -> Result<Option<String>, CallError> {
     let bucket = &store.bucket;
     let call = store.read("s3:HeadBucket", "");
-    let answer = store
+    let request = store
         .client
         .head_bucket()
         .bucket(bucket)
         .expected_bucket_owner(account_id)
-        .send()
-        .await;
+        .send();
+    let mut elsewhere = None;
+    let request = request.inspect_err(|error| elsewhere = region_header(error));
+    let answer = store.verified.sent(&call, request).await;
     let found = match answer {
         Ok(answer) => answer.bucket_region,
-        Err(error) => {
-            let elsewhere = region_header(&error);
-            let error = store.failed(&call, &error);
-            match (elsewhere, &error.kind) {
-                (Some(found), CallErrorKind::Invalid) if found != region => Some(found),
-                (_, CallErrorKind::NotFound) => {
-                    return Ok(Some(format!(
-                        "bucket {bucket} does not exist: create it in {region} of account {account_id}"
-                    )));
-                }
-                (_, CallErrorKind::Denied) => {
-                    return Ok(Some(format!(
-                        "bucket {bucket} belongs to another account than {account_id}, or the Account's \
-                         credentials lack s3:ListBucket on it"
-                    )));
-                }
-                _ => return Err(error),
+        Err(error) => match (elsewhere, &error.kind) {
+            (Some(found), CallErrorKind::Invalid) if found != region => Some(found),
+            (_, CallErrorKind::NotFound) => {
+                return Ok(Some(format!(
+                    "bucket {bucket} does not exist: create it in {region} of account {account_id}"
+                )));
             }
-        }
+            (_, CallErrorKind::Denied) => {
+                return Ok(Some(format!(
+                    "bucket {bucket} belongs to another account than {account_id}, or the Account's \
+                     credentials lack s3:ListBucket on it"
+                )));
+            }
+            _ => return Err(error),
+        },
     };
     Ok(found.filter(|found| found != region).map(|found| {
         format!(
@@ -76,14 +75,13 @@ fn region_header(error: &SdkError<HeadBucketError, HttpResponse>) -> Option<Stri
 async fn versioning(store: &S3Store, account_id: &str) -> Result<Option<String>, CallError> {
     let bucket = &store.bucket;
     let call = store.read("s3:GetBucketVersioning", "");
-    let answer = store
+    let request = store
         .client
         .get_bucket_versioning()
         .bucket(bucket)
         .expected_bucket_owner(account_id)
-        .send()
-        .await
-        .map_err(|error| store.failed(&call, &error));
+        .send();
+    let answer = store.verified.sent(&call, request).await;
     match answer {
         Ok(answer) if answer.status == Some(BucketVersioningStatus::Enabled) => Ok(None),
         Ok(_) => Ok(Some(format!(
@@ -96,14 +94,13 @@ async fn versioning(store: &S3Store, account_id: &str) -> Result<Option<String>,
 async fn lifecycle(store: &S3Store, account_id: &str) -> Result<Option<String>, CallError> {
     let bucket = &store.bucket;
     let call = store.read("s3:GetBucketLifecycleConfiguration", "");
-    let answer = store
+    let request = store
         .client
         .get_bucket_lifecycle_configuration()
         .bucket(bucket)
         .expected_bucket_owner(account_id)
-        .send()
-        .await
-        .map_err(|error| store.failed(&call, &error));
+        .send();
+    let answer = store.verified.sent(&call, request).await;
     let missing = || {
         format!(
             "bucket {bucket} has no lifecycle rule that aborts incomplete multipart uploads: add one \

@@ -88,7 +88,7 @@ impl Multipart {
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, CallError> {
         let call = store.write("s3:CreateMultipartUpload", key);
-        let answer = store
+        let request = store
             .client
             .create_multipart_upload()
             .bucket(&store.bucket)
@@ -96,9 +96,8 @@ impl Multipart {
             .expected_bucket_owner(&store.owner)
             .set_metadata(Some(metadata.clone().into_iter().collect()))
             .checksum_algorithm(CHECKSUM)
-            .send()
-            .await
-            .map_err(|error| store.failed(&call, &error))?;
+            .send();
+        let answer = store.verified.sent(&call, request).await?;
         let id = answer
             .upload_id
             .ok_or_else(|| call.unusable("the answer has no upload id"))?;
@@ -148,7 +147,7 @@ impl Multipart {
     fn part(&self, number: i32, bytes: Bytes) -> BoxFuture<'_, Result<CompletedPart, CallError>> {
         let call = self.store.write("s3:UploadPart", &self.key);
         Box::pin(async move {
-            let answer = self
+            let request = self
                 .store
                 .client
                 .upload_part()
@@ -159,9 +158,8 @@ impl Multipart {
                 .expected_bucket_owner(&self.store.owner)
                 .checksum_algorithm(CHECKSUM)
                 .body(bytes.into())
-                .send()
-                .await
-                .map_err(|error| self.store.failed(&call, &error))?;
+                .send();
+            let answer = self.store.verified.sent(&call, request).await?;
             Ok(CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(answer.e_tag)
@@ -176,7 +174,7 @@ impl Multipart {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
-        let answer = store
+        let request = store
             .client
             .complete_multipart_upload()
             .bucket(&store.bucket)
@@ -184,9 +182,8 @@ impl Multipart {
             .upload_id(&self.id)
             .expected_bucket_owner(&store.owner)
             .multipart_upload(parts)
-            .send()
-            .await
-            .map_err(|error| store.failed(&call, &error))?;
+            .send();
+        let answer = store.verified.sent(&call, request).await?;
         self.id.clear();
         version_id(&call, answer.version_id)
     }
@@ -204,17 +201,15 @@ impl Drop for Multipart {
         let (store, key) = (self.store.clone(), mem::take(&mut self.key));
         runtime.spawn(async move {
             let call = store.write("s3:AbortMultipartUpload", &key);
-            let aborted = store
+            let request = store
                 .client
                 .abort_multipart_upload()
                 .bucket(&store.bucket)
                 .key(&key)
                 .upload_id(&id)
                 .expected_bucket_owner(&store.owner)
-                .send()
-                .await;
-            if let Err(error) = aborted {
-                let error = store.failed(&call, &error);
+                .send();
+            if let Err(error) = store.verified.sent(&call, request).await {
                 tracing::warn!(%error, "an upload was not aborted; the bucket's lifecycle rule will do it");
             }
         });

@@ -16,6 +16,7 @@ use crate::{
         archive::Tail,
         digest::{Hasher, Sha256},
     },
+    metrics::Metrics,
     ports::{CallError, CallErrorKind, store::ByteStream},
 };
 
@@ -67,6 +68,7 @@ pub(super) async fn fetch(
     key: &TransferKey,
     job: &TransferJob,
     progress: &Arc<Progress>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Transferred, CallError> {
     if let Some(done) = remembered(key, job).await? {
         tracing::info!(object = done.location.key, "transferred before");
@@ -104,6 +106,7 @@ pub(super) async fn fetch(
         expected,
         limit: job.limit,
         progress: Arc::clone(progress),
+        metrics: Arc::clone(metrics),
         end: End::NotYet,
     }));
     let object_key = key.object_key();
@@ -127,6 +130,7 @@ pub(super) async fn fetch(
         }
     };
     let size = tail.total();
+    metrics.transferred_out(size);
     let (archive, archive_problem) = match tail.summarise() {
         Ok(summary) => (Some(summary), None),
         Err(problem) => (None, Some(problem.to_string())),
@@ -226,6 +230,7 @@ struct Meter {
     expected: Option<u64>,
     limit: u64,
     progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
     end: End,
 }
 
@@ -241,6 +246,7 @@ impl Meter {
         self.tail.push(bytes);
         let total = self.tail.total();
         self.progress.bytes.store(total, Ordering::Relaxed);
+        self.metrics.transferred_in(bytes.len() as u64);
         if total > self.limit {
             let size = format!("at least {total} bytes");
             return Err(too_large(&self.key, &size, self.limit));

@@ -158,6 +158,7 @@ impl Store for Bucket {
 struct Scene {
     transfers: Arc<Transfers>,
     woken: futures::stream::BoxStream<'static, ObjectRef<Deployment>>,
+    metrics: Arc<Metrics>,
     source: Arc<Source>,
     bucket: Arc<Bucket>,
     archive_size: Option<u64>,
@@ -165,8 +166,10 @@ struct Scene {
 }
 
 fn scene(source: Source) -> Scene {
-    let (transfers, woken) = Transfers::new(2);
+    let metrics = Arc::<Metrics>::default();
+    let (transfers, woken) = Transfers::new(2, Arc::clone(&metrics));
     Scene {
+        metrics,
         transfers,
         woken: woken.boxed(),
         source: Arc::new(source),
@@ -382,8 +385,45 @@ async fn a_failure_stays_until_it_is_forgotten() {
         scene.ask("a", 1),
         TransferState::Failed { again_in: None, .. }
     ));
-    scene.transfers.forget(&key(1));
+    scene.transfers.forget_failure(&key(1));
     assert!(scene.through().await.is_ok());
+}
+
+#[tokio::test]
+async fn only_a_failure_is_forgotten() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let mut scene = scene(source);
+    scene.ask("a", 1);
+    scene.transfers.forget_failure(&key(1));
+    assert!(matches!(scene.ask("b", 1), TransferState::Running { .. }));
+    scene.source.permits.add_permits(1000);
+    scene.wake().await;
+    scene.transfers.forget_failure(&key(1));
+    assert!(matches!(scene.ask("a", 1), TransferState::Done(_)));
+    assert_eq!(scene.source.asked(), 1);
+}
+
+#[tokio::test]
+async fn bytes_are_counted_in_as_they_arrive_and_out_once_they_are_kept() {
+    let bytes = zip();
+    let mut whole = scene(Source::of(&bytes));
+    whole.through().await.unwrap();
+    let counted = |scene: &Scene, direction: &str| {
+        let text = scene.metrics.encode().unwrap();
+        let name = format!("sluice_transferred_bytes_total{{direction=\"{direction}\"}} ");
+        text.lines()
+            .find_map(|line| line.strip_prefix(&name)?.parse::<usize>().ok())
+    };
+    assert_eq!(counted(&whole, "in"), Some(bytes.len()));
+    assert_eq!(counted(&whole, "out"), Some(bytes.len()));
+
+    let mut cut = Source::of(b"0123456789");
+    cut.declared = Some(20);
+    let mut cut = scene(cut);
+    cut.failure().await;
+    assert_eq!(counted(&cut, "in"), Some(10));
+    assert_eq!(counted(&cut, "out"), None);
 }
 
 #[tokio::test]

@@ -1,0 +1,71 @@
+#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+use super::*;
+
+fn deployment(annotations: &[(&str, &str)]) -> Deployment {
+    let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Deployment",
+        "metadata": {"name": "checkout", "namespace": "shop", "uid": "u", "annotations": annotations},
+        "spec": {
+            "source": {"connection": "gitlab", "project": "shop/checkout", "ref": "main"},
+            "artifacts": [{"name": "api", "job": {"name": "package"}}],
+            "components": [],
+            "stages": [],
+        },
+    }))
+    .unwrap()
+}
+
+/// Sources that asked for this Deployment's just now.
+fn asked(deployment: &Deployment) -> Sources {
+    let sources = Sources::default();
+    let mut state = sources.state(deployment, &[]);
+    state.next_poll = Some(Instant::now() + Duration::from_hours(1));
+    sources.keep(deployment, state);
+    sources
+}
+
+#[test]
+fn a_new_retry_asks_at_once_and_for_what_failed_exactly_once() {
+    let sources = asked(&deployment(&[]));
+    let retried = deployment(&[(annotation::RETRY, "1")]);
+    let mut state = sources.state(&retried, &[]);
+    assert!(state.try_again);
+    assert_eq!(state.next_poll, None);
+
+    // As it is once the transfers were told.
+    state.try_again = false;
+    state.next_poll = Some(Instant::now() + Duration::from_hours(1));
+    sources.keep(&retried, state);
+    let state = sources.state(&retried, &[]);
+    assert!(!state.try_again);
+    assert!(state.next_poll.is_some());
+    assert!(
+        sources
+            .state(&deployment(&[(annotation::RETRY, "2")]), &[])
+            .try_again
+    );
+}
+
+#[test]
+fn a_retry_is_not_lost_when_something_else_is_asked_too() {
+    let sources = asked(&deployment(&[]));
+    let both = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
+    let state = sources.state(&both, &[]);
+    assert!(state.try_again);
+    sources.keep(&both, state);
+    let again = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "2")]);
+    assert!(sources.state(&again, &[]).try_again);
+}
+
+#[test]
+fn a_reconcile_or_a_removed_retry_leaves_failures_as_they_are() {
+    let sources = asked(&deployment(&[(annotation::RETRY, "1")]));
+    assert!(!sources.state(&deployment(&[]), &[]).try_again);
+    let reconcile = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
+    let state = sources.state(&reconcile, &[]);
+    assert!(!state.try_again);
+    assert_eq!(state.next_poll, None);
+}

@@ -1,0 +1,179 @@
+//! The page of metrics names each that is registered, as it is, and no other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
+
+use sluice::{
+    api::v1alpha1::RunStatus,
+    metrics::{Metrics, ObjectCounts},
+};
+
+use super::{pages, root};
+use crate::architecture::program;
+
+const PAGE: &str = "docs/metrics.md";
+
+/// One metric: its type and its labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Family {
+    kind: String,
+    labels: BTreeSet<String>,
+}
+
+fn ended_run() -> RunStatus {
+    serde_json::from_value(serde_json::json!({
+        "release": {"name": "shop-1", "uid": "1", "revision": 1},
+        "attempt": 1,
+        "journalVersion": 1,
+        "step": "Succeeded",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "progressedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:00:07Z",
+    }))
+    .unwrap()
+}
+
+/// What `/metrics` answers once everything was counted: what has no sample is left out there.
+fn fed() -> String {
+    let metrics = Metrics::new();
+    let took = Duration::from_secs(1);
+    metrics.reconciled("account", "done", "Ready", took);
+    metrics.malformed("Account");
+    metrics.delivery_ended("Succeeded", &ended_run());
+    metrics.gitlab_request("GET /user", "ok", took);
+    metrics.aws_call("lambda", "UpdateAlias", "ok", took);
+    metrics.transferred_in(1);
+    metrics.event("published");
+    metrics.leading(true);
+    metrics.count_objects("Account", ObjectCounts::default);
+    metrics.encode().unwrap()
+}
+
+/// By the name without what a type or a histogram's part adds to it.
+fn families(text: &str) -> BTreeMap<String, Family> {
+    let mut found = BTreeMap::<String, Family>::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            let family = Family {
+                kind: kind.to_owned(),
+                labels: BTreeSet::new(),
+            };
+            found.insert(name.to_owned(), family);
+        } else if let Some((name, rest)) = line.split_once('{') {
+            let family = found.iter_mut().find(|(known, _)| base(name) == **known);
+            let (_, family) = family.unwrap_or_else(|| panic!("{line} has no type"));
+            let labels = rest.split("=\"").filter_map(|part| {
+                let label = part.rsplit([',', '"']).next()?;
+                label
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase())
+                    .then_some(label)
+            });
+            let labels = labels.filter(|label| !label.is_empty() && *label != "le");
+            family.labels.extend(labels.map(str::to_owned));
+        }
+    }
+    found
+}
+
+fn base(sample: &str) -> &str {
+    ["_total", "_info", "_bucket", "_sum", "_count"]
+        .iter()
+        .find_map(|ending| sample.strip_suffix(ending))
+        .unwrap_or(sample)
+}
+
+/// The name by which a query finds it.
+fn shown(name: &str, family: &Family) -> String {
+    match family.kind.as_str() {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        _ => name.to_owned(),
+    }
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The rows of the page that begin with a metric's name.
+fn described(page: &str) -> BTreeMap<String, Family> {
+    page.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `sluice_")?.split(" | ");
+            let name = format!("sluice_{}", cells.next()?.trim_end_matches('`'));
+            let family = Family {
+                kind: cells.next()?.to_owned(),
+                labels: quoted(cells.next()?),
+            };
+            Some((name, family))
+        })
+        .collect()
+}
+
+#[test]
+fn the_page_describes_what_is_registered() {
+    let text = fed();
+    let found = families(&text);
+    let source = fs::read_to_string(root().join("src/metrics.rs")).unwrap();
+    let source = program(&source);
+    let registered = ["registry.register", "encode_descriptor("]
+        .iter()
+        .map(|call| source.matches(call).count())
+        .sum::<usize>()
+        // The collector itself has no name.
+        - source.matches("register_collector").count();
+    assert_eq!(found.len(), registered, "not everything is fed: {found:#?}");
+
+    let page = fs::read_to_string(root().join(PAGE)).unwrap();
+    let expected: BTreeMap<_, _> = found
+        .into_iter()
+        .map(|(name, family)| (shown(&name, &family), family))
+        .collect();
+    assert_eq!(described(&page), expected, "{PAGE}");
+}
+
+#[test]
+fn queries_ask_for_what_there_is() {
+    let known = families(&fed());
+    let mut tried = 0;
+    for (path, page) in pages() {
+        for (at, _) in page.match_indices("sluice_") {
+            let name: String = page[at..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            let is_known = known.contains_key(base(&name));
+            assert!(is_known, "{path}: there is no metric {name}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "only {tried} names were found");
+}
+
+#[test]
+fn every_kind_of_failure_is_named() {
+    let source = fs::read_to_string(root().join("src/domain/failure.rs")).unwrap();
+    let source = program(&source);
+    let classes: Vec<&str> = source
+        .split("=> \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(classes.len() >= 10, "only {classes:?} were found");
+    let page = quoted(&fs::read_to_string(root().join(PAGE)).unwrap());
+    for class in classes {
+        assert!(page.contains(class), "{PAGE} does not name {class}");
+    }
+}
