@@ -8,7 +8,11 @@ use std::{collections::BTreeMap, mem};
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{Fuse, FuturesOrdered},
+};
 use tokio::runtime::Handle;
 
 use super::{CHECKSUM, S3Store, version_id};
@@ -30,10 +34,7 @@ pub(super) async fn upload(
     body: ByteStream,
     metadata: &BTreeMap<String, String>,
 ) -> Result<String, CallError> {
-    let mut parts = Parts {
-        body,
-        left: Bytes::new(),
-    };
+    let mut parts = Parts::of(body);
     let first = parts.next().await?.unwrap_or_default();
     if first.len() < PART {
         return store.put(key, first, metadata).await;
@@ -45,11 +46,19 @@ pub(super) async fn upload(
 
 /// Cuts a stream into parts, whatever the sizes of its pieces.
 struct Parts {
-    body: ByteStream,
+    /// Fused: after a last part that is not full, its end is asked for once more.
+    body: Fuse<ByteStream>,
     left: Bytes,
 }
 
 impl Parts {
+    fn of(body: ByteStream) -> Self {
+        Self {
+            body: body.fuse(),
+            left: Bytes::new(),
+        }
+    }
+
     /// The next part: full, or the last; `None` after that.
     async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
         let mut part = BytesMut::new();
@@ -223,11 +232,12 @@ mod tests {
     use super::*;
 
     async fn cut(pieces: Vec<usize>) -> Vec<usize> {
-        let body = stream::iter(pieces).map(|size| Ok(Bytes::from(vec![7; size])));
-        let mut parts = Parts {
-            body: body.boxed(),
-            left: Bytes::new(),
-        };
+        // Unlike an iterator's stream, this one must not be asked again after its end.
+        let body = stream::unfold(pieces.into_iter(), |mut pieces| async move {
+            let size = pieces.next()?;
+            Some((Ok(Bytes::from(vec![7; size])), pieces))
+        });
+        let mut parts = Parts::of(body.boxed());
         let mut sizes = Vec::new();
         while let Some(part) = parts.next().await.expect("no errors here") {
             sizes.push(part.len());
