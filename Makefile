@@ -35,7 +35,8 @@ test:
 	@echo "test: builds everything and runs every test; about 18 minutes the first time, 5 after that"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
-	$(CARGO) test --workspace --locked
+	# Most of them wait for something: more threads than cores keep the machine busy.
+	RUST_TEST_THREADS=6 $(CARGO) test --workspace --locked
 
 check:
 	@echo "check: formatting, lints, documentation, dependencies, generated files, chart, architecture; about 18 minutes the first time, 1 after that"

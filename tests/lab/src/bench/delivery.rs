@@ -69,10 +69,10 @@ impl<'a> Subject<'a> {
         if moves {
             // Looked for in our own records: kubectl would take the processor from what is measured.
             let what = format!("the alias of {name} serves {version}");
-            let moved = ground.lab.wait_for(&what, LIMIT, || {
+            let at = ground.lab.wait_for(&what, LIMIT, || {
                 moved_at_last(&ground.calls_since(&before), name)
             })?;
-            moved_at = Some(moved);
+            moved_at = Some(at);
         }
         ground.wait_live(name, &format!("dev=r{}", self.revision))?;
         // What follows a delivery is over when the next poll is.

@@ -147,18 +147,15 @@ impl Plain {
         let version = published.version.unwrap_or_default();
         self.settled(function, Some(&version)).await?;
         self.invoke(function, &version).await?;
-        match before {
-            None => {
-                let alias = self.lambda.create_alias().function_name(function);
-                let sent = alias.name(ALIAS).function_version(&version).send().await;
-                sent.map_err(|e| failed("CreateAlias", &e))?;
-            }
-            Some(_) => {
-                let alias = self.lambda.update_alias().function_name(function);
-                let alias = alias.name(ALIAS).function_version(&version);
-                let sent = alias.set_revision_id(alias_revision).send().await;
-                sent.map_err(|e| failed("UpdateAlias", &e))?;
-            }
+        if before.is_none() {
+            let alias = self.lambda.create_alias().function_name(function);
+            let sent = alias.name(ALIAS).function_version(&version).send().await;
+            sent.map_err(|e| failed("CreateAlias", &e))?;
+        } else {
+            let alias = self.lambda.update_alias().function_name(function);
+            let alias = alias.name(ALIAS).function_version(&version);
+            let sent = alias.set_revision_id(alias_revision).send().await;
+            sent.map_err(|e| failed("UpdateAlias", &e))?;
         }
         let seconds = begun.elapsed().as_secs_f64();
         self.invoke(function, ALIAS).await?;
@@ -203,7 +200,7 @@ impl Plain {
             Err(error) => {
                 let missing = error
                     .as_service_error()
-                    .is_some_and(|e| e.is_resource_not_found_exception());
+                    .is_some_and(aws_sdk_lambda::operation::get_function::GetFunctionError::is_resource_not_found_exception);
                 return if missing {
                     Ok(None)
                 } else {
@@ -248,7 +245,7 @@ impl Bucket {
             .send()
             .await;
         match sent {
-            Err(error) if !error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+            Err(error) if !error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) => {
                 Err(failed("GetObject", &error))
             }
             _ => Ok(()),
@@ -264,7 +261,7 @@ impl Bucket {
             .send()
             .await;
         match sent {
-            Err(error) if !error.as_service_error().is_some_and(|e| e.is_not_found()) => {
+            Err(error) if !error.as_service_error().is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) => {
                 Err(failed("HeadObject", &error))
             }
             _ => Ok(()),
@@ -281,7 +278,7 @@ impl Bucket {
             .await;
         let found = sent.map_err(|e| failed("GetObject", &e))?;
         let body = found.body.collect().await;
-        body.map(|body| body.to_vec())
+        body.map(aws_sdk_lambda::primitives::AggregatedBytes::to_vec)
             .map_err(|e| LabError::new(format!("GetObject: {e}")))
     }
 
