@@ -1,6 +1,9 @@
 //! Has the artifacts of a pipeline fetched, and refuses what could never be deployed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
@@ -25,9 +28,20 @@ use crate::{
 
 /// How often a message says how far a transfer is.
 const TRANSFER_WATCH: Duration = Duration::from_secs(15);
-/// From here on it says how many bytes have come: what is smaller is there before anybody reads it,
-/// and each change of the message is a write to the API server.
-const WORTH_TELLING: u64 = 16 << 20;
+
+/// A transfer that takes no longer is not worth a status write.
+const WORTH_TELLING: Duration = Duration::from_secs(2);
+
+/// Why a Deployment waits while artifacts are on their way.
+const FETCHING: &str = "Fetching";
+
+/// Whether this only waits for a transfer that may end any moment.
+pub fn passes_soon(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Waiting { reason: FETCHING, after, .. } if *after <= WORTH_TELLING
+    )
+}
 
 /// The artifacts of a pipeline, with the jobs that they came from.
 pub struct Fetched {
@@ -83,12 +97,7 @@ pub async fn fetched(
                 let of = total
                     .map(|total| format!(" of {total}"))
                     .unwrap_or_default();
-                let how_far = if total.unwrap_or(bytes) >= WORTH_TELLING {
-                    format!(": {bytes}{of} bytes")
-                } else {
-                    String::new()
-                };
-                moving.get_or_insert(format!("artifact {}{how_far}", artifact.name));
+                moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
             }
             TransferState::Failed { error, again_in } => {
                 return Err(fetch.failed(artifact, job, error, again_in));
@@ -97,12 +106,19 @@ pub async fn fetched(
     }
     if let Some(what) = moving {
         let message = format!("Fetching from pipeline {}: {what}", answer.pipeline.id);
+        let since = match state.fetching {
+            Some((pipeline, since)) if pipeline == answer.pipeline.id => since,
+            _ => Instant::now(),
+        };
+        state.fetching = Some((answer.pipeline.id, since));
+        let left = WORTH_TELLING.saturating_sub(since.elapsed());
         return Err(Outcome::Waiting {
-            reason: "Fetching",
+            reason: FETCHING,
             message,
-            after: TRANSFER_WATCH,
+            after: if left.is_zero() { TRANSFER_WATCH } else { left },
         });
     }
+    state.fetching = None;
     let pipeline = &answer.pipeline;
     let source = release::source(
         answer.project.id,

@@ -160,7 +160,8 @@ impl DeploymentController {
         outcome: &Outcome,
     ) -> Result<(), Failure> {
         let before = deployment.status.clone().unwrap_or_default();
-        if before == status {
+        // A small artifact is there before anybody could read that it is on its way.
+        if before == status || fetch::passes_soon(outcome) {
             return Ok(());
         }
         let told = |status: &DeploymentStatus| {

@@ -70,6 +70,8 @@ pub struct State {
     answer: Option<Result<Arc<Answer>, Outcome>>,
     /// What the answer's artifacts turned out to be.
     pub fetched: Option<Arc<Fetched>>,
+    /// The pipeline whose artifacts are on their way, and since when.
+    pub fetching: Option<(i64, Instant)>,
 }
 
 /// The newest eligible pipeline.
@@ -305,10 +307,17 @@ async fn poll(
             return Err(Outcome::stalled("RefNotProtected", message));
         }
     }
-    let user = gitlab
-        .pipeline_user(project.id, chosen)
-        .await
-        .map_err(Outcome::from)?;
+    let known = match &state.answer {
+        Some(Ok(last)) if last.pipeline.id == chosen => Some(last.user.clone()),
+        _ => None,
+    };
+    let user = match known {
+        Some(user) => user,
+        None => gitlab
+            .pipeline_user(project.id, chosen)
+            .await
+            .map_err(Outcome::from)?,
+    };
     let jobs = jobs.remove(&chosen).unwrap_or_default();
     Ok(Some(Answer {
         gitlab,

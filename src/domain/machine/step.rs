@@ -126,7 +126,8 @@ pub fn outcome(status: &TargetStatus) -> Outcome {
     }
 }
 
-/// How long to leave AWS alone before looking again: soon at first, every second after a while.
+/// How long to leave AWS alone before looking again: soon at first, every second after a while, so
+/// that looking adds about a quarter at most to what it takes AWS to settle.
 pub fn poll_delay(waited: Duration) -> Duration {
-    (waited / 2).clamp(Duration::from_millis(250), Duration::from_secs(1))
+    (waited / 4).clamp(Duration::from_millis(100), Duration::from_secs(1))
 }

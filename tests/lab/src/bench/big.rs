@@ -18,8 +18,8 @@ use super::{
 use crate::demo::tell::{block, say};
 
 const NAME: &str = "large";
-/// At a megabyte a second.
-const TRANSFER_LIMIT: Duration = Duration::from_mins(20);
+/// At two megabytes a second.
+const TRANSFER_LIMIT: Duration = Duration::from_mins(10);
 
 /// What was measured.
 pub struct Big {

@@ -65,14 +65,14 @@ impl<'a> Subject<'a> {
         ground
             .lab
             .pipeline(ground.team.project, name, version, &package);
-        let mut moved_at = None;
+        let mut served_at = None;
         if moves {
             // Looked for in our own records: kubectl would take the processor from what is measured.
             let what = format!("the alias of {name} serves {version}");
-            let at = ground.lab.wait_for(&what, LIMIT, || {
-                moved_at_last(&ground.calls_since(&before), name)
+            let served = ground.lab.wait_for(&what, LIMIT, || {
+                alias_moved_at(&ground.calls_since(&before), name)
             })?;
-            moved_at = Some(at);
+            served_at = Some(served);
         }
         ground.wait_live(name, &format!("dev=r{}", self.revision))?;
         // What follows a delivery is over when the next poll is.
@@ -82,14 +82,14 @@ impl<'a> Subject<'a> {
             .ok_or_else(|| LabError::new(format!("GitLab never listed {name}'s pipeline")))?;
         Ok(Delivery {
             listed_at,
-            seconds: moved_at.map(|at| at.duration_since(listed_at).as_secs_f64()),
+            seconds: served_at.map(|at| at.duration_since(listed_at).as_secs_f64()),
             record,
         })
     }
 }
 
 /// When the function's alias was moved, as the caller was told.
-fn moved_at_last(calls: &Calls, function: &str) -> Option<Timestamp> {
+fn alias_moved_at(calls: &Calls, function: &str) -> Option<Timestamp> {
     let is_move = |call: &&Call| {
         let moves = call.operation == "CreateAlias" || call.operation == "UpdateAlias";
         moves && call.resource == function && call.status.is_some_and(|status| status < 300)

@@ -10,9 +10,11 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_lc_rs::digest;
 use aws_sdk_lambda::{
     error::DisplayErrorContext,
+    operation::get_function::GetFunctionError,
     primitives::Blob,
     types::{FunctionCode, LastUpdateStatus, Runtime, State},
 };
+use aws_sdk_s3::operation::{get_object::GetObjectError, head_object::HeadObjectError};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sluice_lab::{
     aws::EXTERNAL_ID,
@@ -123,18 +125,17 @@ impl Plain {
         self.target.head(&key).await?;
         let bytes = self.hub.get(&artifact).await?;
         let version_id = self.target.put(&key, &bytes).await?;
-        match &there {
-            None => self.create_function(function, &key, version_id).await?,
-            Some(there) => {
-                let update = self.lambda.update_function_code().function_name(function);
-                let update = update
-                    .s3_bucket(&self.target.name)
-                    .s3_key(&key)
-                    .set_s3_object_version(version_id)
-                    .set_revision_id(there.revision.clone());
-                let sent = update.send().await;
-                sent.map_err(|e| failed("UpdateFunctionCode", &e))?;
-            }
+        if let Some(there) = &there {
+            let update = self.lambda.update_function_code().function_name(function);
+            let update = update
+                .s3_bucket(&self.target.name)
+                .s3_key(&key)
+                .set_s3_object_version(version_id)
+                .set_revision_id(there.revision.clone());
+            let sent = update.send().await;
+            sent.map_err(|e| failed("UpdateFunctionCode", &e))?;
+        } else {
+            self.create_function(function, &key, version_id).await?;
         }
         let settled = self.settled(function, None).await?;
         let publish = self.lambda.publish_version().function_name(function);
@@ -147,15 +148,15 @@ impl Plain {
         let version = published.version.unwrap_or_default();
         self.settled(function, Some(&version)).await?;
         self.invoke(function, &version).await?;
-        if before.is_none() {
-            let alias = self.lambda.create_alias().function_name(function);
-            let sent = alias.name(ALIAS).function_version(&version).send().await;
-            sent.map_err(|e| failed("CreateAlias", &e))?;
-        } else {
+        if there.is_some() {
             let alias = self.lambda.update_alias().function_name(function);
             let alias = alias.name(ALIAS).function_version(&version);
             let sent = alias.set_revision_id(alias_revision).send().await;
             sent.map_err(|e| failed("UpdateAlias", &e))?;
+        } else {
+            let alias = self.lambda.create_alias().function_name(function);
+            let sent = alias.name(ALIAS).function_version(&version).send().await;
+            sent.map_err(|e| failed("CreateAlias", &e))?;
         }
         let seconds = begun.elapsed().as_secs_f64();
         self.invoke(function, ALIAS).await?;
@@ -200,7 +201,7 @@ impl Plain {
             Err(error) => {
                 let missing = error
                     .as_service_error()
-                    .is_some_and(aws_sdk_lambda::operation::get_function::GetFunctionError::is_resource_not_found_exception);
+                    .is_some_and(GetFunctionError::is_resource_not_found_exception);
                 return if missing {
                     Ok(None)
                 } else {
@@ -245,7 +246,11 @@ impl Bucket {
             .send()
             .await;
         match sent {
-            Err(error) if !error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) => {
+            Err(error)
+                if !error
+                    .as_service_error()
+                    .is_some_and(GetObjectError::is_no_such_key) =>
+            {
                 Err(failed("GetObject", &error))
             }
             _ => Ok(()),
@@ -261,7 +266,11 @@ impl Bucket {
             .send()
             .await;
         match sent {
-            Err(error) if !error.as_service_error().is_some_and(aws_sdk_s3::operation::head_object::HeadObjectError::is_not_found) => {
+            Err(error)
+                if !error
+                    .as_service_error()
+                    .is_some_and(HeadObjectError::is_not_found) =>
+            {
                 Err(failed("HeadObject", &error))
             }
             _ => Ok(()),
@@ -278,7 +287,7 @@ impl Bucket {
             .await;
         let found = sent.map_err(|e| failed("GetObject", &e))?;
         let body = found.body.collect().await;
-        body.map(aws_sdk_lambda::primitives::AggregatedBytes::to_vec)
+        body.map(|body| body.into_bytes().to_vec())
             .map_err(|e| LabError::new(format!("GetObject: {e}")))
     }
 
