@@ -85,6 +85,14 @@ impl Outcome {
         }
     }
 
+    /// All is as the spec says.
+    pub fn done(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Done {
+            reason,
+            message: message.into(),
+        }
+    }
+
     /// Something only a person can help with.
     pub fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
         Self::Stalled {

@@ -60,12 +60,12 @@ impl AccountController {
         let uid = account.uid().unwrap_or_default();
         if account.metadata.deletion_timestamp.is_some() {
             self.rechecks.forget(&uid);
-            return done("Gone", "the Account is being deleted").into();
+            return Outcome::done("Gone", "the Account is being deleted").into();
         }
         let mark = self.mark(&account);
         let ready = is_ready(&account);
         if let Some(rest) = self.rechecks.rest(&uid, mark, ready, Instant::now()) {
-            return Ended::recheck(done("Unchanged", "looked at not long ago"), rest);
+            return Ended::recheck(Outcome::done("Unchanged", "looked at not long ago"), rest);
         }
         let found = self.look(&account).await;
         let outcome = found.outcome.clone();
@@ -141,13 +141,6 @@ fn is_ready(account: &Account) -> bool {
         status.observed_generation == account.metadata.generation
             && is_true(&status.conditions, condition::READY)
     })
-}
-
-fn done(reason: &'static str, message: &str) -> Outcome {
-    Outcome::Done {
-        reason,
-        message: message.to_owned(),
-    }
 }
 
 /// The Account whose credentials assume this one's role.

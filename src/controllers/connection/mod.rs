@@ -55,12 +55,12 @@ impl ConnectionController {
         let uid = connection.uid().unwrap_or_default();
         if connection.metadata.deletion_timestamp.is_some() {
             self.rechecks.forget(&uid);
-            return done("Gone", "the connection is being deleted").into();
+            return Outcome::done("Gone", "the connection is being deleted").into();
         }
         let mark = mark(&connection);
         let ready = is_ready(&connection);
         if let Some(rest) = self.rechecks.rest(&uid, mark, ready, Instant::now()) {
-            return Ended::recheck(done("Unchanged", "looked at not long ago"), rest);
+            return Ended::recheck(Outcome::done("Unchanged", "looked at not long ago"), rest);
         }
         let found = self.look(&connection).await;
         let outcome = found.outcome.clone();
@@ -109,11 +109,4 @@ fn is_ready(connection: &GitLabConnection) -> bool {
         status.observed_generation == connection.metadata.generation
             && is_true(&status.conditions, condition::READY)
     })
-}
-
-fn done(reason: &'static str, message: &str) -> Outcome {
-    Outcome::Done {
-        reason,
-        message: message.to_owned(),
-    }
 }
