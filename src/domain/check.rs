@@ -60,6 +60,7 @@ pub fn timed_out(check: &DesiredCheck, phase: CheckPhase, version: &str) -> Chec
 fn describe(check: &DesiredCheck, phase: CheckPhase, version: &str, why: &str) -> String {
     let when = match phase {
         CheckPhase::BeforeTraffic => "before traffic",
+        CheckPhase::DuringTraffic => "with a part of the traffic",
         CheckPhase::AfterTraffic => "through the alias",
     };
     format!(

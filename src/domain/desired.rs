@@ -14,12 +14,14 @@ use super::{
     digest::Sha256,
     function::FunctionConfiguration,
     grants::Permissions,
+    levels::levels,
     ownership::Owner,
     substitution::{UnknownName, Variables},
+    traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, Expectation, LambdaOverride, PinnedArtifact, ReleaseRef, ReleaseSpec,
-    StoreLocation, TargetSpec,
+    Check, Component, Expectation, LambdaOverride, OnFailure, PinnedArtifact, ReleaseRef,
+    ReleaseSpec, StoreLocation, TargetSpec,
 };
 
 /// What should be on one Target.
@@ -27,10 +29,47 @@ use crate::api::v1alpha1::{
 pub struct Desired {
     /// The Release it comes from.
     pub release: ReleaseRef,
-    /// One per component, in the order of the template.
-    pub functions: Vec<DesiredFunction>,
+    /// In the order of the template.
+    pub components: Vec<DesiredComponent>,
+    /// How traffic moves.
+    pub traffic: Traffic,
+    /// What a failure leads to.
+    pub on_failure: OnFailure,
     /// How long the Target may go without progress.
     pub progress_deadline: Duration,
+}
+
+/// A component as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredComponent {
+    /// Its name.
+    pub name: String,
+    /// How many other components have to serve before it, in a row.
+    pub level: usize,
+    /// What it is on AWS.
+    pub workload: Workload,
+}
+
+/// What a component is on AWS.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Workload {
+    /// A Lambda function.
+    Function(Box<DesiredFunction>),
+}
+
+impl Desired {
+    /// The components of one level.
+    pub fn level(&self, level: usize) -> impl Iterator<Item = &DesiredComponent> {
+        self.components
+            .iter()
+            .filter(move |component| component.level == level)
+    }
+
+    /// The highest level.
+    pub fn last_level(&self) -> usize {
+        let levels = self.components.iter().map(|component| component.level);
+        levels.max().unwrap_or_default()
+    }
 }
 
 /// A function as it should be.
@@ -121,8 +160,22 @@ pub fn desired(
             )
         })?;
     let variables = variables(reference, release, target);
-    let mut functions: Vec<DesiredFunction> = Vec::new();
-    for component in &release.template.components {
+    let traffic = Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
+        Invalid::new(
+            format!("spec.stages[{}].rollout.{field}", stage.name),
+            why,
+        )
+    })?;
+    let dependencies: Vec<(&str, &[String])> = release
+        .template
+        .components
+        .iter()
+        .map(|component| (component.name.as_str(), component.depends_on.as_slice()))
+        .collect();
+    let levels = levels(&dependencies)
+        .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string()))?;
+    let mut components: Vec<DesiredComponent> = Vec::new();
+    for (component, level) in release.template.components.iter().zip(levels) {
         let overrides = stage
             .overrides
             .iter()
@@ -143,25 +196,31 @@ pub fn desired(
         function.checks = checks
             .map(|check| scope.check(check))
             .collect::<Result<_, _>>()?;
-        if let Some(twin) = functions
-            .iter()
-            .find(|other| other.function_name == function.function_name)
-        {
+        let same = |other: &&DesiredComponent| match &other.workload {
+            Workload::Function(other) => other.function_name == function.function_name,
+        };
+        if let Some(twin) = components.iter().find(same) {
             return Err(scope.invalid(
                 "functionName",
                 format!(
                     "{} is also the function of component {}",
-                    function.function_name, twin.component
+                    function.function_name, twin.name
                 ),
             ));
         }
-        functions.push(function);
+        components.push(DesiredComponent {
+            name: component.name.clone(),
+            level,
+            workload: Workload::Function(Box::new(function)),
+        });
     }
     let progress_deadline = duration(&release.template.progress_deadline)
         .ok_or_else(|| Invalid::new("spec.progressDeadline", "must be a duration such as 10m"))?;
     Ok(Desired {
         release: reference.clone(),
-        functions,
+        components,
+        traffic,
+        on_failure: release.template.rollback.on_failure,
         progress_deadline,
     })
 }

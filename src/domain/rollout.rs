@@ -11,18 +11,23 @@
 //! - When one target of a stage fails, all others of the stage are put back.
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
 
+mod command;
 mod stage;
 
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use self::stage::FOLLOWED;
+pub use self::{
+    command::{Back, Commands},
+    stage::FOLLOWED,
+};
 use self::stage::{StageView, State};
 use super::outcome::Outcome;
 use crate::api::v1alpha1::{
-    ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget,
+    ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget, annotation,
 };
 
 /// Everything on record.
@@ -38,8 +43,12 @@ pub struct Overview {
     pub reported: Vec<StageStatus>,
     /// Start nothing new.
     pub suspended: bool,
-    /// Try what failed again.
-    pub retry: bool,
+    /// Take no further step forward.
+    pub paused: bool,
+    /// The name of the only Release that may be given to a stage.
+    pub pin: Option<String>,
+    /// What was asked for.
+    pub commands: Commands,
 }
 
 /// A Release.
@@ -70,6 +79,8 @@ pub struct TargetView {
     pub stalled: Option<(String, String)>,
     /// What it is doing.
     pub summary: Option<String>,
+    /// Whether it has something that its Release no longer has.
+    pub dropped: bool,
 }
 
 /// What to write.
@@ -79,6 +90,8 @@ pub struct Plan {
     pub outcomes: Vec<(ReleaseRef, StageOutcome)>,
     /// Orders to Targets, which may not exist yet.
     pub orders: Vec<(String, StageTarget, Run)>,
+    /// Targets that no Release names any more.
+    pub leavers: Vec<(String, StageTarget)>,
     /// Each stage's state.
     pub stages: Vec<StageStatus>,
     /// How the delivery stands.
@@ -94,6 +107,7 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
     let mut plan = Plan {
         outcomes: Vec::new(),
         orders: Vec::new(),
+        leavers: Vec::new(),
         stages: Vec::new(),
         outcome: Outcome::Done {
             reason: "Idle",
@@ -108,10 +122,20 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
         if let Some(outcome) = stage.new_outcome(overview, now) {
             plan.outcomes.push(outcome);
         }
+        let before = stage.serving().cloned();
         stage.next(overview, &plan.outcomes);
+        if let (Some(back), Some(bad)) = (&overview.commands.rollback, before)
+            && back.from == bad
+            && stage.given() != Some(&bad)
+        {
+            plan.outcomes.push(taken_back(overview, &stage, &bad, now));
+        }
+        let leavers = stage.leavers();
+        plan.leavers
+            .extend(leavers.into_iter().map(|place| (name.clone(), place)));
         plan.orders.extend(
             stage
-                .orders()
+                .orders(overview.paused)
                 .into_iter()
                 .map(|(place, run)| (name.clone(), place, run)),
         );
@@ -140,6 +164,33 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
             .any(|stage| stage.live_revision.is_some());
     plan.outcome = outcome(overview, &views, &plan.stages);
     plan
+}
+
+/// What becomes of a Release that served in a stage and is taken back by command.
+fn taken_back(
+    overview: &Overview,
+    stage: &StageView<'_>,
+    bad: &ReleaseRef,
+    now: Timestamp,
+) -> (ReleaseRef, StageOutcome) {
+    let outcomes = overview
+        .releases
+        .iter()
+        .filter(|release| release.reference.uid == bad.uid)
+        .flat_map(|release| &release.outcomes);
+    let attempt = outcomes
+        .filter(|outcome| outcome.stage == stage.name)
+        .map(|outcome| outcome.attempt)
+        .max();
+    let to = stage.given().map_or(0, |to| to.revision);
+    let outcome = StageOutcome {
+        stage: stage.name.to_owned(),
+        outcome: State::RolledBack.as_str().to_owned(),
+        attempt: attempt.unwrap_or(1),
+        message: Some(format!("it was taken back to r{to} by {}", annotation::ROLLBACK)),
+        finished_at: Time(now),
+    };
+    (bad.clone(), outcome)
 }
 
 fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]) -> Outcome {
@@ -172,7 +223,25 @@ fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]
             after: WATCHED,
         };
     }
+    if let Some((view, report)) = with(&[State::Held]) {
+        let what = format!("is held; set {} or {}", annotation::PROMOTE, annotation::ABORT);
+        return Outcome::stalled("Held", line(view, report, &what));
+    }
     if let Some((view, report)) = with(&[State::Progressing]) {
+        if overview.paused {
+            let message = format!(
+                "{}: r{} is paused; set {} to go on or {} to put it back",
+                view.name,
+                report.revision.unwrap_or_default(),
+                annotation::RESUME,
+                annotation::ABORT
+            );
+            return Outcome::Waiting {
+                reason: "Paused",
+                message,
+                after: WATCHED,
+            };
+        }
         if let Some((_, message)) = view.stalled() {
             return Outcome::stalled("TargetStalled", format!("{}: {message}", view.name));
         }
@@ -205,12 +274,22 @@ fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]
     let newest = overview
         .releases
         .iter()
-        .map(|release| release.reference.revision)
-        .max();
+        .max_by_key(|release| release.reference.revision);
+    if let Some(pin) = &overview.pin {
+        return Outcome::done("Pinned", format!("{pin} is held by spec.pin"));
+    }
     match newest {
-        Some(newest) => Outcome::Done {
-            reason: "Delivered",
-            message: format!("r{newest} serves in every stage"),
+        Some(newest) => match newest.outcomes.iter().find(|one| one.outcome != "Succeeded") {
+            // Taken back by hand, after it had served.
+            Some(back) => {
+                let why = back.message.as_deref().unwrap_or("see the Release");
+                let revision = newest.reference.revision;
+                Outcome::stalled("RolledBack", format!("{}: r{revision}: {why}", back.stage))
+            }
+            None => Outcome::done(
+                "Delivered",
+                format!("r{} serves in every stage", newest.reference.revision),
+            ),
         },
         None => Outcome::Done {
             reason: "Idle",

@@ -67,6 +67,17 @@ pub mod annotation {
     pub const RECONCILE: &str = "sluice.dev/reconcile";
     /// Try a failed release again.
     pub const RETRY: &str = "sluice.dev/retry";
+    /// Take back what serves: to the last good Release, or to the one named after the token
+    /// (`<token> to <Release>`).
+    pub const ROLLBACK: &str = "sluice.dev/rollback";
+    /// Take no further step forward in what is moving.
+    pub const PAUSE: &str = "sluice.dev/pause";
+    /// Go on with what was paused.
+    pub const RESUME: &str = "sluice.dev/resume";
+    /// Move the rest of the traffic now, without waiting for the bake; or go on with what is held.
+    pub const PROMOTE: &str = "sluice.dev/promote";
+    /// Put back what is moving or held.
+    pub const ABORT: &str = "sluice.dev/abort";
     /// Let go of what can't be undone, on an object that is being deleted.
     pub const ABANDON: &str = "sluice.dev/abandon";
 }

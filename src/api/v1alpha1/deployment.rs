@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DeletionPolicy;
+use super::{DeletionPolicy, ReleaseRef, Rollout};
 
 /// What a team wants delivered where.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,9 @@ use super::DeletionPolicy;
     validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, self.components.exists(c, c.name == k.invoke.component)))")
         .message("stages[].checks[].invoke.component must be the name of one of components[]"),
     validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component)))")
-        .message("stages[].overrides[].component must be the name of one of components[]")
+        .message("stages[].overrides[].component must be the name of one of components[]"),
+    validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, d != c.name && self.components.exists(o, o.name == d)))")
+        .message("components[].dependsOn must be names of other components[]")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpec {
@@ -74,6 +76,11 @@ pub struct DeploymentSpec {
     /// Starts nothing new; what is moving comes to its end.
     #[serde(default)]
     pub suspend: bool,
+    /// Name of a Release to hold: no stage is given another one, and stages that serve another one get
+    /// this one back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub pin: Option<String>,
 }
 
 fn default_history_limit() -> i32 {
@@ -162,6 +169,12 @@ pub struct Component {
     /// How checks and overrides refer to it.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub name: String,
+    /// Names of components that must serve before this one is prepared. Components with nothing
+    /// between them move together: all are prepared before any gets traffic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub depends_on: Vec<String>,
     /// A Lambda function.
     pub lambda: Lambda,
 }
@@ -253,7 +266,7 @@ impl Architecture {
 }
 
 /// An ordered step: all of its targets get the Release, or none keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
     /// Such as `dev`.
@@ -263,6 +276,16 @@ pub struct Stage {
     #[schemars(length(min = 1, max = 50))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["account", "region"]))]
     pub targets: Vec<StageTarget>,
+    /// How many of the targets are worked on at a time; all of them where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub max_concurrent_targets: Option<i32>,
+    /// What becomes of the other targets when one fails.
+    #[serde(default)]
+    pub on_target_failure: OnTargetFailure,
+    /// How traffic moves to the new versions; all at once where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// What must be true before traffic moves and after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -383,6 +406,16 @@ pub struct LambdaOverride {
     pub tags: BTreeMap<String, String>,
 }
 
+/// What becomes of the other targets of a stage when one fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnTargetFailure {
+    /// All targets of the stage are put back.
+    #[default]
+    RollbackStage,
+    /// Only the one that failed is put back; the others keep the Release.
+    RollbackTarget,
+}
+
 /// What a failure leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -398,6 +431,9 @@ pub enum OnFailure {
     /// All targets of the stage are put back.
     #[default]
     Automatic,
+    /// Everything stays where it is and waits for `sluice.dev/promote`, `sluice.dev/retry` or
+    /// `sluice.dev/abort`.
+    Hold,
 }
 
 /// The part of a Deployment that a Release copies.
@@ -457,10 +493,52 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_retry: Option<String>,
+    /// The value of `sluice.dev/rollback` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 511))]
+    pub last_handled_rollback: Option<String>,
+    /// The value of `sluice.dev/pause` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_pause: Option<String>,
+    /// The value of `sluice.dev/resume` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_resume: Option<String>,
+    /// The value of `sluice.dev/promote` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_promote: Option<String>,
+    /// The value of `sluice.dev/abort` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub last_handled_abort: Option<String>,
+    /// Whether `sluice.dev/pause` holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The Release that `sluice.dev/rollback` takes back, until no stage has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackStatus>,
+    /// What the last command came to, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub last_command: Option<String>,
     /// `Ready`, `Reconciling`, `Stalled`, `Available`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
+}
+
+/// A Release that is being taken back by command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackStatus {
+    /// The one that was found bad.
+    pub from: ReleaseRef,
+    /// The one that should serve; the last good one of each stage where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub to: Option<String>,
 }
 
 /// The source as last resolved.
@@ -490,7 +568,8 @@ pub struct StageStatus {
     /// The revision it was last given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// `Pending`, `Progressing`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`, `RollbackFailed`.
+    /// `Pending`, `Progressing`, `Paused`, `Held`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`,
+    /// `RollbackFailed`.
     #[schemars(length(max = 63))]
     pub state: String,
     /// Why, for a person.

@@ -13,6 +13,7 @@ mod common;
 mod deployment;
 mod gitlab_connection;
 mod release;
+mod rollout;
 mod target;
 
 pub use account::*;
@@ -20,6 +21,7 @@ pub use common::*;
 pub use deployment::*;
 pub use gitlab_connection::*;
 pub use release::*;
+pub use rollout::*;
 pub use target::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

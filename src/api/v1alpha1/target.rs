@@ -74,6 +74,19 @@ pub struct Run {
     pub attempt: i64,
     /// Where it should end.
     pub goal: Goal,
+    /// Counts the orders of the stage: the highest is the one that holds.
+    #[schemars(range(min = 1))]
+    pub sequence: i64,
+    /// Why it goes back, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
+    /// Takes no further step forward for now; what is reached is still checked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Moves all that is left of the traffic at once: it was promoted by hand, or takes a Release back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub immediate: bool,
 }
 
 /// Where a run should end.
@@ -83,6 +96,8 @@ pub enum Goal {
     Deliver,
     /// What stood before this run serves again.
     Restore,
+    /// The Release serves in the whole stage: what it no longer has may go.
+    Prune,
 }
 
 /// What is live on a Target and what is being done.
@@ -106,6 +121,11 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub inventory: Vec<InventoryItem>,
+    /// The versions that were published for Releases, the newest last: going back to one of them
+    /// publishes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub versions: Vec<PublishedVersion>,
     /// `Ready`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -132,10 +152,20 @@ pub struct RunStatus {
     pub attempt: i64,
     /// Version of the journal: how `step`, `snapshot` and `intents` are to be read.
     pub journal_version: i64,
-    /// `Prepare`, `Promote`, `Confirm`, `Restore`, and at the end `Succeeded`, `Failed` (nothing was
-    /// changed), `RolledBack` or `RollbackFailed`.
+    /// `Prepare`, `Promote`, `Held` (it failed and waits for a decision), `Restore`, and at the end
+    /// `Succeeded`, `Failed` (nothing was changed), `RolledBack` or `RollbackFailed`.
     #[schemars(length(max = 63))]
     pub step: String,
+    /// The step at which it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub held_at: Option<String>,
+    /// The level of components that is worked on, from 0: those that depend on nothing.
+    #[serde(default)]
+    pub level: i64,
+    /// How far traffic has moved to the level's new versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficStatus>,
     /// Why, for a person: the failure that led to a rollback stays here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
@@ -158,6 +188,28 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub components: Vec<ComponentStatus>,
+}
+
+/// How far traffic has moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficStatus {
+    /// Which of the rollout's steps it is, from 0.
+    pub step: i64,
+    /// Percent of the requests that the new versions get in this step.
+    pub weight: i32,
+    /// Percent that they had before it; none where what stood before the run had all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_weight: Option<i32>,
+    /// Seconds for which the checks were watched in this step.
+    #[serde(default)]
+    pub baked: i64,
+    /// How often they were looked at in this step.
+    #[serde(default)]
+    pub evaluations: i64,
+    /// When they were looked at last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluated_at: Option<Time>,
 }
 
 /// Where the snapshot's values are kept, and what it speaks of.
@@ -204,9 +256,9 @@ pub struct ComponentStatus {
     /// The component.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// The function.
-    #[schemars(length(max = 140))]
-    pub function_name: String,
+    /// What it is on AWS: a function's name, or a bucket with the prefix.
+    #[schemars(length(max = 512))]
+    pub resource: String,
     /// The version that was published for this Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -244,4 +296,31 @@ pub struct InventoryItem {
     pub alias: Option<String>,
     /// Whether Sluice created it: only then may it delete it.
     pub created: bool,
+    /// The Release that serves no longer has it: it goes, by the deletion policy, once the whole stage
+    /// has succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
+}
+
+/// A version of a function that was published for a Release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedVersion {
+    /// The Release's uid.
+    #[schemars(length(max = 64))]
+    pub release_uid: String,
+    /// The Release's revision.
+    pub revision: i64,
+    /// The function.
+    #[schemars(length(max = 140))]
+    pub function_name: String,
+    /// The number.
+    #[schemars(length(max = 32))]
+    pub version: String,
+    /// SHA-256 of its code, lower-case hex.
+    #[schemars(length(max = 64))]
+    pub code_sha256: String,
+    /// Digest of its configuration.
+    #[schemars(length(max = 64))]
+    pub configuration_digest: String,
 }

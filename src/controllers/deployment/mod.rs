@@ -9,6 +9,7 @@
 //! - What was released goes on without GitLab.
 //! - An outcome is on record in its Release before the next order is given.
 
+mod commands;
 mod fetch;
 mod history;
 mod orphans;
@@ -27,8 +28,7 @@ use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use self::{source::Sources, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Deployment, DeploymentStatus, Release, SourceStatus, Target, annotation, condition,
-        finalizer,
+        Deployment, DeploymentStatus, Release, SourceStatus, Target, condition, finalizer,
     },
     controllers::{
         context::Context,
@@ -104,6 +104,7 @@ impl DeploymentController {
         let mut deployment = self.hold(deployment).await?;
         self.take_up_orphans(&deployment).await?;
         let family = self.family(&deployment);
+        deployment = self.begin_rollback(deployment, &family).await?;
         let source = if deployment.spec.suspend {
             source::Source::Idle
         } else {
@@ -138,6 +139,7 @@ impl DeploymentController {
         for (stage, place, run) in &plan.orders {
             self.order(&deployment, &family, stage, place, run).await?;
         }
+        self.dismiss(&deployment, &family, &plan.leavers).await?;
         self.follow_policy(&deployment, &family).await?;
         self.tidy(&deployment, &family).await?;
         let outcome = combine(
@@ -146,9 +148,7 @@ impl DeploymentController {
             family.releases.is_empty(),
         );
         let mut status = status(&deployment, &plan, &outcome);
-        let seen = |name: &str| deployment.annotations().get(name).cloned();
-        status.last_handled_retry = seen(annotation::RETRY);
-        status.last_handled_reconcile = seen(annotation::RECONCILE);
+        commands::note_handled(&deployment, &plan, &mut status);
         self.publish(&deployment, status, &outcome).await?;
         Ok(self.sources.until_next_poll(&deployment, outcome))
     }
@@ -313,7 +313,6 @@ fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deployment
 /// What is on record, as the rollout wants it.
 fn overview(deployment: &Deployment, family: &Family) -> Overview {
     let status = deployment.status.clone().unwrap_or_default();
-    let retry = deployment.annotations().get(annotation::RETRY);
     let target = |target: &Arc<Target>| {
         let status = target.status.clone().unwrap_or_default();
         let stalled = outcome::find(&status.conditions, condition::STALLED)
@@ -336,6 +335,7 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
             // The end of a run is told by the run itself.
             stalled: stalled.filter(|_| !settled),
             live: status.live.as_ref().map(|live| live.release.clone()),
+            dropped: status.inventory.iter().any(|item| item.dropped),
             run: status.run,
             summary: status.summary,
         }
@@ -358,9 +358,11 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
             .filter(|target| target.metadata.deletion_timestamp.is_none())
             .map(target)
             .collect(),
-        reported: status.stages,
         suspended: deployment.spec.suspend,
-        retry: retry.is_some() && retry != status.last_handled_retry.as_ref(),
+        paused: commands::paused(deployment),
+        pin: deployment.spec.pin.clone(),
+        commands: commands::given(deployment),
+        reported: status.stages,
     }
 }
 

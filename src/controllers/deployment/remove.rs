@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::{
     ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -54,20 +54,12 @@ impl DeploymentController {
         }
         self.follow_policy(deployment, &family).await?;
         self.pass_on_commands(deployment, &family).await?;
-        let api = self.api::<Target>(deployment);
         for target in family
             .targets
             .iter()
             .filter(|target| target.metadata.deletion_timestamp.is_none())
         {
-            match api
-                .delete(&target.name_any(), &DeleteParams::default())
-                .await
-            {
-                Ok(_) => self.targets.forget(target),
-                Err(kube::Error::Api(error)) if error.is_not_found() => self.targets.forget(target),
-                Err(error) => return Err(error.into()),
-            }
+            self.delete_target(deployment, target).await?;
         }
         let outcome = waiting(&family);
         let mut status = deployment.status.clone().unwrap_or_default();

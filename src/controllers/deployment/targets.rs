@@ -2,7 +2,7 @@
 
 use kube::{
     ResourceExt as _,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -35,6 +35,47 @@ impl DeploymentController {
             }
             None => self.create_target(deployment, stage, place, run).await,
         }
+    }
+
+    /// Deletes the Targets that no Release names any more; what is in AWS follows the deletion policy.
+    pub(super) async fn dismiss(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        leavers: &[(String, StageTarget)],
+    ) -> Result<(), Failure> {
+        let leaves = |target: &&std::sync::Arc<Target>| {
+            let spec = &target.spec;
+            target.metadata.deletion_timestamp.is_none()
+                && leavers.iter().any(|(stage, place)| {
+                    *stage == spec.stage
+                        && place.account == spec.account
+                        && place.region == spec.region
+                })
+        };
+        for target in family.targets.iter().filter(leaves) {
+            self.delete_target(deployment, target).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a Target end.
+    pub(super) async fn delete_target(
+        &self,
+        deployment: &Deployment,
+        target: &Target,
+    ) -> Result<(), Failure> {
+        let api = self.api::<Target>(deployment);
+        match api
+            .delete(&target.name_any(), &DeleteParams::default())
+            .await
+        {
+            Ok(_) => {}
+            Err(kube::Error::Api(error)) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.targets.forget(target);
+        Ok(())
     }
 
     /// Has every Target know what its end should be.

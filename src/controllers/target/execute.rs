@@ -25,23 +25,17 @@ pub async fn all(
     for (effect, reply) in effects.into_iter().zip(replies) {
         match reply {
             Ok(reply) => seen.note(&effect, reply, verify, Timestamp::now()),
-            Err(error) => {
-                // Whatever was known of it may be stale now.
-                seen.functions.remove(&effect.function);
-                seen.aliases.remove(&effect.function);
-                seen.known.recorded_here = false;
-                seen.errors.push((effect.component, error));
-            }
+            Err(error) => seen.failed(effect, error),
         }
     }
 }
 
 async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, CallError> {
     let functions = &site.functions;
-    let name = &effect.function;
+    let name = &effect.resource;
     tracing::debug!(
         operation = effect.operation(),
-        function = name,
+        resource = name,
         "carrying out"
     );
     Ok(match &effect.action {
@@ -113,17 +107,18 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
         }
         Action::Check {
             check,
-            phase,
+            key,
             qualifier,
             version,
         } => {
+            let phase = key.moment.phase;
             let answer = functions
                 .invoke(name, qualifier, check.payload.as_bytes(), check.timeout)
                 .await;
             Reply::Checked(match answer {
-                Ok(answer) => check::evaluate(check, *phase, version, &answer),
+                Ok(answer) => check::evaluate(check, phase, version, &answer),
                 Err(error) if error.kind == CallErrorKind::Unknown => {
-                    check::timed_out(check, *phase, version)
+                    check::timed_out(check, phase, version)
                 }
                 Err(error) => return Err(error),
             })

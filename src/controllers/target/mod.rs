@@ -94,7 +94,7 @@ impl TargetController {
         let decide = |status: &TargetStatus, seen: &Observation, now| {
             machine::decide(&order, &run, status, &owner, seen, now)
         };
-        let verify = matches!(order, Order::Restore(_));
+        let verify = !matches!(order, Order::Deliver(_));
         let outcome = self.drive(&target, &site, &mut known, verify, decide).await;
         self.memory.keep(&target, known);
         outcome
@@ -128,10 +128,7 @@ impl TargetController {
                         seen.known.recorded_here = true;
                         seen.known.hold_until = None;
                         if step(&recorded) == Some(Step::Restore) {
-                            // What was seen on the way forward is no base for going back.
-                            seen.functions.clear();
-                            seen.aliases.clear();
-                            seen.errors.clear();
+                            seen.turn_back();
                         }
                         target = recorded;
                     }
@@ -258,6 +255,7 @@ impl TargetController {
             Some(Step::Succeeded) => Some((EventType::Normal, "Delivered")),
             Some(Step::Restore) => Some((EventType::Warning, "RollingBack")),
             Some(Step::RolledBack) => Some((EventType::Warning, "RolledBack")),
+            Some(Step::Held) => Some((EventType::Warning, "Held")),
             Some(Step::Failed) => Some((EventType::Warning, "DeliveryFailed")),
             Some(Step::RollbackFailed) => Some((EventType::Warning, "RollbackFailed")),
             Some(Step::Prepare | Step::Promote) | None => None,

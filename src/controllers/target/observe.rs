@@ -65,7 +65,7 @@ fn component(status: &TargetStatus, read: &Read) -> String {
         return "snapshot".to_owned();
     };
     let components = status.run.iter().flat_map(|run| &run.components);
-    let mut named = components.filter(|component| &component.function_name == name);
+    let mut named = components.filter(|component| &component.resource == name);
     named
         .next()
         .map_or_else(|| name.clone(), |component| component.name.clone())

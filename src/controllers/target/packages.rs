@@ -17,7 +17,7 @@ use crate::{
         desired::DesiredFunction,
         digest::{Hasher, Sha256},
         function::CodeLocation,
-        machine::Snapshot,
+        machine::{LatestSnapshot, Snapshot},
     },
     ports::{
         CallError, CallErrorKind,
@@ -63,14 +63,12 @@ pub async fn store_snapshot(
     snapshot: &Snapshot,
 ) -> Result<SnapshotRef, CallError> {
     for component in &snapshot.components {
-        let Some(function) = &component.function else {
-            continue;
-        };
-        let Some(digest) = function.digest() else {
+        let function = component.function();
+        let Some(digest) = function.latest.as_ref().and_then(LatestSnapshot::digest) else {
             continue;
         };
         if existing(site, digest).await?.is_none() {
-            let package = site.functions.package(&component.function_name).await?;
+            let package = site.functions.package(&function.function_name).await?;
             keep(context, site, digest, package).await?;
         }
     }

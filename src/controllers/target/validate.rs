@@ -23,14 +23,13 @@ pub fn order(context: &Context, target: &Target, run: &Run, site: &Site) -> Resu
         .as_ref()
         .and_then(|status| status.run.as_ref());
     let begun = journal.filter(|journal| !machine::ended(journal));
-    if run.goal == Goal::Restore {
-        let superseded = target.spec.run.as_ref() != Some(run);
-        let why = if superseded {
-            "another order came before this one was carried out"
-        } else {
-            FOLLOWED
-        };
-        return Ok(Order::Restore(why.to_owned()));
+    match run.goal {
+        Goal::Restore => {
+            let why = run.reason.as_deref().unwrap_or(FOLLOWED);
+            return Ok(Order::Restore(why.to_owned()));
+        }
+        Goal::Prune => return Ok(Order::Prune(target.spec.deletion_policy)),
+        Goal::Deliver => {}
     }
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
         return Ok(Order::Restore("it was being put back".to_owned()));

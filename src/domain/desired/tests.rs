@@ -68,10 +68,9 @@ fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
 }
 
 fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
-    work_out(&release(component, stage))
-        .expect("it can be worked out")
-        .functions
-        .remove(0)
+    let mut desired = work_out(&release(component, stage)).expect("it can be worked out");
+    let Workload::Function(function) = desired.components.remove(0).workload;
+    *function
 }
 
 fn refusal(component: serde_json::Value) -> String {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    observation::{Action, CheckKey, CheckPhase, CheckResult, Effect, Observation, Read},
-    snapshot::ComponentSnapshot,
+    observation::{Action, CheckKey, CheckPhase, CheckResult, Effect, Moment, Observation, Read},
+    snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},
 };
 use crate::{
-    api::v1alpha1::{ComponentStatus, Intent},
+    api::v1alpha1::{ComponentStatus, Intent, PublishedVersion, ReleaseRef},
     domain::{
         desired::DesiredFunction,
         digest::Sha256,
@@ -31,10 +31,24 @@ pub enum Next {
     Fail(String),
 }
 
+/// What a decision about a function is made from, besides what is wanted.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Whose it must be.
+    pub owner: &'a Owner,
+    /// The versions that were published for Releases.
+    pub versions: &'a [PublishedVersion],
+    /// What was seen.
+    pub seen: &'a Observation,
+    /// The level that is worked on.
+    pub level: i64,
+}
+
 /// `$LATEST` has code and settings, and a version of them is published, runs and passes the checks.
-pub fn prepare(want: &DesiredFunction, owner: &Owner, release: &str, seen: &Observation) -> Next {
+pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Next {
+    let (owner, seen) = (view.owner, view.seen);
     if let Some(version) = seen.known.published.get(&want.component) {
-        return version_ready(want, version, seen);
+        return version_ready(want, version, view);
     }
     let name = &want.function_name;
     let function = match seen.functions.get(name) {
@@ -89,19 +103,68 @@ pub fn prepare(want: &DesiredFunction, owner: &Owner, release: &str, seen: &Obse
             },
         );
     }
+    // A Release that was here before still has its version, unless somebody deleted it.
+    if let Some(version) = recorded(want, release, view.versions) {
+        match seen.versions.get(&(name.clone(), version.clone())) {
+            None => {
+                return Next::Read(Read::Version {
+                    name: name.clone(),
+                    version,
+                });
+            }
+            Some(Some(published)) if same(want, published) => {
+                return version_ready(want, &version, view);
+            }
+            Some(_) => {}
+        }
+    }
     act(
         want,
         Action::Publish {
             code_sha256: want.code_sha256,
             revision_id: function.revision_id.clone(),
-            description: format!("{}/{} {release}", owner.namespace, owner.name),
+            description: format!("{}/{} {}", owner.namespace, owner.name, release.name),
         },
     )
 }
 
+/// The version that serves this Release: published in this run, or for an earlier one of it.
+pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Option<String> {
+    let published = view.seen.known.published.get(&want.component).cloned();
+    published.or_else(|| {
+        let version = recorded(want, release, view.versions)?;
+        let key = (want.function_name.clone(), version.clone());
+        let seen = view.seen.versions.get(&key)?.as_ref()?;
+        same(want, seen).then_some(version)
+    })
+}
+
+/// The version that the Release was given when it was here before.
+fn recorded(
+    want: &DesiredFunction,
+    release: &ReleaseRef,
+    versions: &[PublishedVersion],
+) -> Option<String> {
+    let configuration = want.configuration_digest().to_string();
+    let code = want.code_sha256.to_string();
+    let is = |one: &&PublishedVersion| {
+        one.release_uid == release.uid
+            && one.function_name == want.function_name
+            && one.code_sha256 == code
+            && one.configuration_digest == configuration
+    };
+    versions.iter().rev().find(is).map(|one| one.version.clone())
+}
+
+fn same(want: &DesiredFunction, function: &Function) -> bool {
+    function.code_sha256 == want.code_sha256
+        && function.architecture == want.architecture
+        && function.configuration == want.configuration
+}
+
 /// The published version can be invoked and passes the checks that come before traffic.
-fn version_ready(want: &DesiredFunction, version: &str, seen: &Observation) -> Next {
-    let name = &want.function_name;
+fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next {
+    let (name, seen) = (&want.function_name, view.seen);
     let published = match seen.versions.get(&(name.clone(), version.to_owned())) {
         None => {
             return Next::Read(Read::Version {
@@ -129,14 +192,58 @@ fn version_ready(want: &DesiredFunction, version: &str, seen: &Observation) -> N
     if let Some(why) = broken(published) {
         return Next::Fail(format!("version {version} of function {name}: {why}"));
     }
-    checks(want, CheckPhase::BeforeTraffic, version, version, seen)
+    let moment = Moment {
+        phase: CheckPhase::BeforeTraffic,
+        level: view.level,
+        step: 0,
+        round: 0,
+    };
+    checks(want, version, moment, seen)
 }
 
-/// The alias sends everything to the version.
+/// A move of traffic, in percent of the requests that the new version gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// After it.
+    pub weight: i32,
+    /// Before it; `None` where all was as before the run.
+    pub previous_weight: Option<i32>,
+    /// Whether it was seen whole already.
+    pub seen_whole: bool,
+}
+
+/// How the alias looks at a weight. Without an alias that serves another version there is nothing to
+/// split.
+fn split(version: &str, before: Option<&AliasSnapshot>, weight: i32) -> AliasTarget {
+    let old = before
+        .map(|before| before.version.as_str())
+        .filter(|old| *old != version && weight < 100);
+    match old {
+        None => AliasTarget {
+            version: version.to_owned(),
+            weights: BTreeMap::new(),
+            description: String::new(),
+        },
+        Some(old) => AliasTarget {
+            version: old.to_owned(),
+            weights: [(version.to_owned(), f64::from(weight) / 100.0)].into(),
+            description: String::new(),
+        },
+    }
+}
+
+/// Whether this function's traffic can move in steps.
+pub fn splits(version: &str, before: &FunctionSnapshot) -> bool {
+    let old = before.alias.as_ref().map(|alias| alias.version.as_str());
+    old.is_some_and(|old| old != version)
+}
+
+/// The alias sends the new version its share.
 pub fn promote(
     want: &DesiredFunction,
     status: &ComponentStatus,
-    before: Option<&ComponentSnapshot>,
+    before: Option<&FunctionSnapshot>,
+    shift: Shift,
     seen: &Observation,
 ) -> Next {
     let name = &want.function_name;
@@ -145,17 +252,22 @@ pub fn promote(
             "the version that was published for function {name} is not on record"
         ));
     };
-    let to = AliasTarget {
-        version: version.clone(),
-        weights: BTreeMap::new(),
-        description: String::new(),
-    };
+    let before = before.and_then(|before| before.alias.as_ref());
+    let to = split(version, before, shift.weight);
+    let from = shift
+        .previous_weight
+        .map(|weight| split(version, before, weight));
     let alias = want.alias.clone();
     match seen.aliases.get(name) {
-        Some(Some(now)) if serves(now, version) => Next::Ready,
-        Some(now) => match (now, before.and_then(|before| before.alias.as_ref())) {
+        Some(Some(now)) if sends(now, &to) => Next::Ready,
+        Some(now) => match (now, before) {
             (None, None) => act(want, Action::CreateAlias { alias, to }),
-            (Some(now), Some(then)) if then.is(now) => act(
+            (Some(now), then)
+                if from.as_ref().map_or_else(
+                    || then.is_some_and(|then| then.is(now)),
+                    |from| sends(now, from),
+                ) =>
+            act(
                 want,
                 Action::UpdateAlias {
                     alias,
@@ -165,7 +277,7 @@ pub fn promote(
             ),
             (Some(now), _) => Next::Fail(format!(
                 "alias {alias} of function {name} was moved to version {} by someone else during the rollout",
-                now.version
+                described(now)
             )),
             (None, Some(_)) => Next::Fail(format!(
                 "alias {alias} of function {name} was deleted by someone else during the rollout"
@@ -173,7 +285,7 @@ pub fn promote(
         },
         // Where this process wrote the journal, the alias is as it was read then: its RevisionId
         // refuses the move if it is not.
-        None if seen.known.recorded_here => match &status.alias_revision_id {
+        None if seen.known.recorded_here && from.is_none() && !shift.seen_whole => match &status.alias_revision_id {
             Some(revision) => act(
                 want,
                 Action::UpdateAlias {
@@ -191,19 +303,19 @@ pub fn promote(
     }
 }
 
-/// The checks pass through the alias.
-pub fn confirm(want: &DesiredFunction, version: &str, seen: &Observation) -> Next {
-    checks(want, CheckPhase::AfterTraffic, &want.alias, version, seen)
-}
-
 /// What stood before stands again: traffic first, then `$LATEST`.
-pub fn restore(then: &ComponentSnapshot, owner: &Owner, seen: &Observation) -> Next {
-    let effect = |action| effect(&then.component, &then.function_name, action);
+pub fn restore(
+    component: &str,
+    then: &FunctionSnapshot,
+    owner: &Owner,
+    seen: &Observation,
+) -> Next {
+    let effect = |action| effect(component, &then.function_name, action);
     let name = &then.function_name;
     let Some(function) = seen.functions.get(name) else {
         return Next::Read(Read::Function { name: name.clone() });
     };
-    let (function, before) = match (function, &then.function) {
+    let (function, before) = match (function, &then.latest) {
         (None, None) => return Next::Ready,
         (None, Some(_)) => {
             return Next::Fail(format!(
@@ -211,7 +323,7 @@ pub fn restore(then: &ComponentSnapshot, owner: &Owner, seen: &Observation) -> N
             ));
         }
         (Some(function), _)
-            if owner.refusal(&function.tags).is_some() && then.function.is_none() =>
+            if owner.refusal(&function.tags).is_some() && then.latest.is_none() =>
         {
             // Somebody else's: it was refused for that reason and never touched.
             return Next::Ready;
@@ -283,6 +395,21 @@ pub fn restore(then: &ComponentSnapshot, owner: &Owner, seen: &Observation) -> N
     Next::Ready
 }
 
+/// The function is deleted, with its versions and aliases.
+pub fn delete(component: &str, name: &str, owner: &Owner, seen: &Observation) -> Next {
+    match seen.functions.get(name) {
+        None => Next::Read(Read::Function {
+            name: name.to_owned(),
+        }),
+        Some(None) => Next::Ready,
+        Some(Some(function)) if owner.refusal(&function.tags).is_some() => Next::Ready,
+        Some(Some(function)) if function.state == FunctionState::Pending => {
+            Next::Wait(format!("{name} to settle before it is deleted"))
+        }
+        Some(Some(_)) => Next::Act(effect(component, name, Action::DeleteFunction)),
+    }
+}
+
 /// Whether nothing at all has to be done: `$LATEST` and the serving version are as wanted.
 /// `last` is what the last successful run left, which spares reading the version.
 pub fn unchanged(
@@ -294,13 +421,11 @@ pub fn unchanged(
     let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
     let last = last?;
     let version = last.version.as_ref()?;
-    let as_recorded = last.function_name == want.function_name
+    let as_recorded = last.resource == want.function_name
         && last.code_sha256.as_deref() == Some(want.code_sha256.to_string().as_str())
         && last.configuration_digest.as_deref()
             == Some(want.configuration_digest().to_string().as_str());
-    let latest = function.code_sha256 == want.code_sha256
-        && function.architecture == want.architecture
-        && function.configuration == want.configuration
+    let latest = same(want, function)
         && want
             .tags
             .iter()
@@ -309,7 +434,8 @@ pub fn unchanged(
 }
 
 /// The changes that Prepare will make, by what identifies their effect.
-pub fn intents(want: &DesiredFunction, seen: &Observation) -> Vec<Intent> {
+pub fn intents(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Vec<Intent> {
+    let seen = view.seen;
     let intent = |operation: &str, result: String| Intent {
         component: want.component.clone(),
         operation: operation.to_owned(),
@@ -345,8 +471,95 @@ pub fn intents(want: &DesiredFunction, seen: &Observation) -> Vec<Intent> {
             Sha256::of_json(&want.tags).to_string(),
         ));
     }
-    intents.push(intent("PublishVersion", code));
+    if recorded(want, release, view.versions).is_none() {
+        intents.push(intent("PublishVersion", code));
+    }
     intents
+}
+
+/// The move of traffic, by what identifies its effect.
+pub fn move_intent(want: &DesiredFunction, status: &ComponentStatus, weight: i32) -> Intent {
+    let operation = if status.alias_revision_id.is_some() {
+        "UpdateAlias"
+    } else {
+        "CreateAlias"
+    };
+    let version = status.version.as_deref().unwrap_or_default();
+    Intent {
+        component: want.component.clone(),
+        operation: operation.to_owned(),
+        resource: format!("{}:{}", want.function_name, want.alias),
+        result: Some(match weight {
+            100 => version.to_owned(),
+            part => format!("{version} at {part} %"),
+        }),
+    }
+}
+
+/// What has to be seen before a run begins.
+pub fn first_reads(
+    want: &DesiredFunction,
+    expected: bool,
+    gradual: bool,
+    seen: &Observation,
+) -> Vec<Read> {
+    let name = want.function_name.clone();
+    let mut reads = Vec::new();
+    if !seen.functions.contains_key(&name) {
+        reads.push(Read::Function { name: name.clone() });
+    }
+    // Where the function is new to this Target, its alias is read only once it is known to exist.
+    let exists = seen.functions.get(&name).map_or(expected, Option::is_some);
+    let alias = seen.aliases.get(&name);
+    if exists && alias.is_none() {
+        reads.push(Read::Alias {
+            name: name.clone(),
+            alias: want.alias.clone(),
+        });
+    }
+    // Lambda splits traffic only between versions that have the same role.
+    if gradual
+        && let Some(Some(alias)) = alias
+        && !seen
+            .versions
+            .contains_key(&(name.clone(), alias.version.clone()))
+    {
+        reads.push(Read::Version {
+            name,
+            version: alias.version.clone(),
+        });
+    }
+    reads
+}
+
+/// Why traffic can't be split between the version that serves and the new one.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>: both must have the
+/// same execution role.
+pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String> {
+    let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
+    let key = (want.function_name.clone(), alias.version.clone());
+    let serving = seen.versions.get(&key)?.as_ref()?;
+    (serving.configuration.role != want.configuration.role).then(|| {
+        format!(
+            "the traffic of function {} can't move in steps: version {} runs as {}, the new one as {}, and Lambda              splits traffic only between versions with the same role; use rollout.allAtOnce for this change",
+            want.function_name, alias.version, serving.configuration.role, want.configuration.role
+        )
+    })
+}
+
+/// What stands there now.
+pub fn snapshot(want: &DesiredFunction, seen: &Observation) -> Option<FunctionSnapshot> {
+    let function = seen.functions.get(&want.function_name)?.as_ref();
+    let alias = seen
+        .aliases
+        .get(&want.function_name)
+        .and_then(Option::as_ref);
+    Some(FunctionSnapshot {
+        function_name: want.function_name.clone(),
+        alias_name: want.alias.clone(),
+        latest: function.map(LatestSnapshot::of),
+        alias: alias.map(AliasSnapshot::of),
+    })
 }
 
 /// What the status says of a component before anything was done.
@@ -357,7 +570,7 @@ pub fn component_status(want: &DesiredFunction, seen: &Observation) -> Component
         .and_then(Option::as_ref);
     ComponentStatus {
         name: want.component.clone(),
-        function_name: want.function_name.clone(),
+        resource: want.function_name.clone(),
         version: None,
         code_sha256: Some(want.code_sha256.to_string()),
         configuration_digest: Some(want.configuration_digest().to_string()),
@@ -365,18 +578,23 @@ pub fn component_status(want: &DesiredFunction, seen: &Observation) -> Component
     }
 }
 
-fn checks(
+/// The checks hold at this moment. While only a part of the traffic reaches the version, an invocation
+/// through the alias would mostly reach the old one: the number is invoked then.
+pub fn checks(
     want: &DesiredFunction,
-    phase: CheckPhase,
-    qualifier: &str,
     version: &str,
+    moment: Moment,
     seen: &Observation,
 ) -> Next {
+    let qualifier = match moment.phase {
+        CheckPhase::BeforeTraffic | CheckPhase::DuringTraffic => version,
+        CheckPhase::AfterTraffic => &want.alias,
+    };
     for check in &want.checks {
         let key = CheckKey {
             component: want.component.clone(),
             check: check.name.clone(),
-            phase,
+            moment,
         };
         match seen.known.checks.get(&key) {
             Some(CheckResult::Passed) => {}
@@ -386,7 +604,7 @@ fn checks(
                     want,
                     Action::Check {
                         check: Box::new(check.clone()),
-                        phase,
+                        key,
                         qualifier: qualifier.to_owned(),
                         version: version.to_owned(),
                     },
@@ -395,6 +613,26 @@ fn checks(
         }
     }
     Next::Ready
+}
+
+/// Whether the alias sends its traffic there. Weights come back from AWS as decimals.
+fn sends(alias: &Alias, to: &AliasTarget) -> bool {
+    let close = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-6;
+    alias.version == to.version
+        && alias.weights.keys().eq(to.weights.keys())
+        && alias.weights.values().zip(to.weights.values()).all(close)
+}
+
+fn described(alias: &Alias) -> String {
+    let weights = alias.weights.iter();
+    let shares: Vec<String> = weights
+        .map(|(version, share)| format!("{:.0} % to {version}", share * 100.0))
+        .collect();
+    if shares.is_empty() {
+        alias.version.clone()
+    } else {
+        format!("{} ({})", alias.version, shares.join(", "))
+    }
 }
 
 fn serves(alias: &Alias, version: &str) -> bool {
@@ -435,7 +673,7 @@ fn act(want: &DesiredFunction, action: Action) -> Next {
 fn effect(component: &str, function: &str, action: Action) -> Effect {
     Effect {
         component: component.to_owned(),
-        function: function.to_owned(),
+        resource: function.to_owned(),
         action,
     }
 }

@@ -3,9 +3,9 @@
 //! # Expected flow
 //! The shell asks [`decide`] again and again, and does what it says: read something, record
 //! something, carry something out, wait. A delivery goes
-//! *snapshot → Prepare → Promote → Succeeded*, and from any failure after Prepare began
-//! *→ Restore → `RolledBack`*. Each step is over all components: none is promoted before every one
-//! is prepared.
+//! *snapshot → (Prepare → Promote) for each level → Succeeded*, and from any failure after Prepare began
+//! *→ Restore → `RolledBack`*, or *→ Held* where somebody wants to decide. Each step is over all
+//! components of a level: none is promoted before every one is prepared.
 //!
 //! # Guarantees
 //! - Nothing is changed before a snapshot is stored and the changes stand in the Target's status.
@@ -28,6 +28,8 @@ mod removal;
 mod run;
 mod snapshot;
 mod step;
+mod traffic;
+mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -37,15 +39,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use observation::{
-    Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Observation, Read, Reply,
+    Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Moment, Observation, Read, Reply,
 };
 pub use removal::decide_removal;
 pub use run::DEFAULT_DEADLINE;
-pub use snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
+pub use snapshot::{
+    AliasSnapshot, ComponentSnapshot, FunctionSnapshot, LatestSnapshot, Snapshot, WorkloadSnapshot,
+};
 pub use step::{Step, ended, outcome, poll_delay, summary};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
-use crate::api::v1alpha1::{Goal, Run, RunStatus, TargetStatus};
+use crate::api::v1alpha1::{DeletionPolicy, Goal, Run, RunStatus, TargetStatus};
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
@@ -72,6 +76,8 @@ pub enum Order {
     Deliver(Desired),
     /// That what stood before the run serves again; why.
     Restore(String),
+    /// That what the Release no longer has goes, as the policy says.
+    Prune(DeletionPolicy),
 }
 
 /// What to do next for `order`, which is the run `run` of the Target.
@@ -108,12 +114,17 @@ pub fn decide(
             Some(Step::Prepare) => scene.prepare(desired, journal),
             Some(Step::Promote) => scene.promote(desired, journal),
             Some(Step::Restore) => scene.restore(journal),
+            Some(Step::Held) if run.attempt > journal.attempt => scene.go_on(journal),
+            Some(Step::Held) => Decision::Wait(outcome(status)),
             Some(_) => Decision::Rest(outcome(status)),
             None => unknown_step(journal),
         },
         (Order::Deliver(desired), None) => scene.begin(desired),
+        (Order::Prune(policy), _) => removal::decide_prune(*policy, status, owner, seen),
         (Order::Restore(why), Some(journal)) => match Step::of(journal) {
-            Some(Step::Prepare | Step::Promote | Step::Succeeded) => scene.turn_back(journal, why),
+            Some(Step::Prepare | Step::Promote | Step::Held | Step::Succeeded) => {
+                scene.turn_back(journal, why)
+            }
             Some(Step::RollbackFailed) if scene.run.attempt > journal.attempt => {
                 scene.turn_back(journal, why)
             }
@@ -129,13 +140,26 @@ pub fn decide(
 /// The order to work on: a run that was left unfinished is put back before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
-        Some(journal) if !ended(journal) && !same_run(run, journal) => Run {
-            release: journal.release.clone(),
-            attempt: journal.attempt,
-            goal: Goal::Restore,
-        },
+        Some(journal)
+            if !ended(journal) && !same_run(run, journal) && !goes_on(run, journal) =>
+        {
+            Run {
+                release: journal.release.clone(),
+                attempt: journal.attempt,
+                goal: Goal::Restore,
+                reason: Some("another order came before this one was carried out".to_owned()),
+                ..run.clone()
+            }
+        }
         _ => run.clone(),
     }
+}
+
+/// Whether the order goes on with what is held.
+fn goes_on(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid
+        && run.attempt > journal.attempt
+        && Step::of(journal) == Some(Step::Held)
 }
 
 fn same_run(run: &Run, journal: &RunStatus) -> bool {
@@ -180,7 +204,11 @@ pub fn settled(run: &Run, status: &TargetStatus) -> bool {
     };
     same_run(run, journal)
         && match Step::of(journal) {
-            Some(Step::Succeeded) => run.goal == Goal::Deliver,
+            Some(Step::Succeeded) => match run.goal {
+                Goal::Deliver => true,
+                Goal::Restore => false,
+                Goal::Prune => !status.inventory.iter().any(|item| item.dropped),
+            },
             Some(step) => step.is_end(),
             None => false,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::snapshot::{AliasSnapshot, ComponentSnapshot, FunctionSnapshot, Snapshot};
+use super::snapshot::Snapshot;
 use crate::{
     api::v1alpha1::SnapshotRef,
     domain::{
@@ -46,8 +46,8 @@ pub enum Read {
 pub struct Effect {
     /// The component it is for.
     pub component: String,
-    /// The function it is made on.
-    pub function: String,
+    /// What it is made on: the name of a function.
+    pub resource: String,
     /// What is done.
     pub action: Action,
 }
@@ -124,8 +124,8 @@ pub enum Action {
     Check {
         /// What must hold.
         check: Box<DesiredCheck>,
-        /// Before traffic or after.
-        phase: CheckPhase,
+        /// Which look it is.
+        key: CheckKey,
         /// Version or alias to invoke.
         qualifier: String,
         /// The version that must answer.
@@ -138,8 +138,23 @@ pub enum Action {
 pub enum CheckPhase {
     /// On the version number, before it gets traffic.
     BeforeTraffic,
+    /// On the version number, while it has a part of the traffic.
+    DuringTraffic,
     /// Through the alias, once it has all traffic.
     AfterTraffic,
+}
+
+/// When in a run a check is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Before, during or after the move.
+    pub phase: CheckPhase,
+    /// The level that is worked on.
+    pub level: i64,
+    /// The step of its traffic.
+    pub step: i64,
+    /// Which look at that step it is.
+    pub round: i64,
 }
 
 /// A check of a run.
@@ -149,8 +164,8 @@ pub struct CheckKey {
     pub component: String,
     /// The check's name.
     pub check: String,
-    /// Before traffic or after.
-    pub phase: CheckPhase,
+    /// When.
+    pub moment: Moment,
 }
 
 /// What a check came to.
@@ -236,35 +251,11 @@ pub enum Reply {
 }
 
 impl Observation {
-    /// Of what was seen of these functions; those that were not looked at yet are left out.
-    pub fn snapshot<'a>(
-        &self,
-        functions: impl IntoIterator<Item = &'a DesiredFunction>,
-    ) -> Snapshot {
-        let component = |want: &DesiredFunction| {
-            let function = self.functions.get(&want.function_name)?.as_ref();
-            let alias = self
-                .aliases
-                .get(&want.function_name)
-                .and_then(Option::as_ref);
-            Some(ComponentSnapshot {
-                component: want.component.clone(),
-                function_name: want.function_name.clone(),
-                alias_name: want.alias.clone(),
-                function: function.map(FunctionSnapshot::of),
-                alias: alias.map(AliasSnapshot::of),
-            })
-        };
-        Snapshot {
-            components: functions.into_iter().filter_map(component).collect(),
-        }
-    }
-
     /// Takes in what an effect answered.
     ///
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.
     pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
-        let name = effect.function.clone();
+        let name = effect.resource.clone();
         match (&effect.action, reply) {
             (Action::StoreSnapshot(snapshot), Reply::Stored(reference)) => {
                 self.known.snapshot = Some((reference, (**snapshot).clone()));
@@ -275,13 +266,8 @@ impl Observation {
             (Action::FindPackage(digest), Reply::Package(code)) => {
                 self.known.packages.insert(*digest, code);
             }
-            (Action::Check { check, phase, .. }, Reply::Checked(result)) => {
-                let key = CheckKey {
-                    component: effect.component.clone(),
-                    check: check.name.clone(),
-                    phase: *phase,
-                };
-                self.known.checks.insert(key, result);
+            (Action::Check { key, .. }, Reply::Checked(result)) => {
+                self.known.checks.insert(key.clone(), result);
             }
             (Action::Publish { .. }, Reply::Function(version)) => {
                 self.known
@@ -301,12 +287,30 @@ impl Observation {
             }
             (_, Reply::Alias(alias)) if !verify => {
                 self.aliases.insert(name, Some(alias));
+                // The RevisionId that the journal holds is an old one now.
+                self.known.recorded_here = false;
             }
-            _ => {
-                self.functions.remove(&name);
-                self.aliases.remove(&name);
-            }
+            _ => self.forget(&name),
         }
         self.known.progressed_at = Some(now);
+    }
+
+    /// Takes in that an effect failed: whatever was known of its resource may be stale now.
+    pub fn failed(&mut self, effect: Effect, error: CallError) {
+        self.forget(&effect.resource);
+        self.known.recorded_here = false;
+        self.errors.push((effect.component, error));
+    }
+
+    /// What was seen on the way forward is no base for going back.
+    pub fn turn_back(&mut self) {
+        self.functions.clear();
+        self.aliases.clear();
+        self.errors.clear();
+    }
+
+    fn forget(&mut self, resource: &str) {
+        self.functions.remove(resource);
+        self.aliases.remove(resource);
     }
 }

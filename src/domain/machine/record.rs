@@ -2,26 +2,23 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, JOURNAL_VERSION, lambda, run::Scene, step::Step};
+use super::{Decision, JOURNAL_VERSION, run::Scene, step::Step, workload};
 use crate::{
     api::v1alpha1::{Intent, InventoryItem, LiveRelease, RunStatus},
     domain::{
-        desired::{Desired, DesiredFunction},
+        desired::{Desired, DesiredComponent},
         outcome::shorten,
     },
 };
-
-/// What the inventory calls a function.
-const FUNCTION: &str = "LambdaFunction";
 
 impl Scene<'_> {
     pub(super) fn new_run(&self, desired: &Desired, intents: Vec<Intent>) -> RunStatus {
         let mut run = self.empty_run();
         run.intents = intents;
         run.components = desired
-            .functions
+            .components
             .iter()
-            .map(|want| lambda::component_status(want, self.seen))
+            .map(|want| workload::status(want, self.seen))
             .collect();
         run
     }
@@ -32,6 +29,9 @@ impl Scene<'_> {
             attempt: self.run.attempt,
             journal_version: JOURNAL_VERSION,
             step: Step::Failed.as_str().to_owned(),
+            held_at: None,
+            level: 0,
+            traffic: None,
             message: None,
             started_at: Time(self.now),
             progressed_at: Time(self.now),
@@ -42,12 +42,7 @@ impl Scene<'_> {
         }
     }
 
-    pub(super) fn record_success(
-        &self,
-        desired: &Desired,
-        run: &RunStatus,
-        versions: Vec<Option<String>>,
-    ) -> Decision {
+    pub(super) fn record_success(&self, desired: &Desired, run: &RunStatus) -> Decision {
         let mut status = self.status.clone();
         let mut run = run.clone();
         Step::Succeeded.as_str().clone_into(&mut run.step);
@@ -55,12 +50,19 @@ impl Scene<'_> {
         run.progressed_at = Time(self.now);
         run.finished_at = Some(Time(self.now));
         run.intents.clear();
-        for (component, version) in run.components.iter_mut().zip(versions) {
-            component.version = version;
+        run.traffic = None;
+        for component in &mut run.components {
             component.alias_revision_id = None;
         }
-        for want in &desired.functions {
+        for want in &desired.components {
             self.note_in_inventory(&mut status.inventory, want);
+        }
+        let wanted = |item: &InventoryItem| {
+            let is = |want| workload::is(want, item);
+            desired.components.iter().any(is)
+        };
+        for item in &mut status.inventory {
+            item.dropped = !wanted(item);
         }
         status.run = Some(run);
         status.live = Some(LiveRelease {
@@ -100,9 +102,12 @@ impl Scene<'_> {
                 snapshot
                     .1
                     .component(&item.component)
-                    .is_some_and(|then| then.function.is_none())
+                    .is_some_and(|then| then.was_absent() && then.is(item))
             };
             status.inventory.retain(|item| !gone(item));
+            for item in &mut status.inventory {
+                item.dropped = false;
+            }
             let before = journal
                 .snapshot
                 .as_ref()
@@ -124,27 +129,20 @@ impl Scene<'_> {
     pub(super) fn note_in_inventory(
         &self,
         inventory: &mut Vec<InventoryItem>,
-        want: &DesiredFunction,
+        want: &DesiredComponent,
     ) {
+        let item = workload::inventory_item(want, self.seen);
         let known = inventory
             .iter_mut()
-            .find(|item| item.kind == FUNCTION && item.name == want.function_name);
-        if let Some(item) = known {
-            item.component.clone_from(&want.component);
-            item.alias = Some(want.alias.clone());
-            return;
+            .find(|known| workload::is(want, known));
+        match known {
+            Some(known) => {
+                *known = InventoryItem {
+                    created: known.created,
+                    ..item
+                };
+            }
+            None => inventory.push(item),
         }
-        let existed = self
-            .seen
-            .functions
-            .get(&want.function_name)
-            .is_some_and(Option::is_some);
-        inventory.push(InventoryItem {
-            component: want.component.clone(),
-            kind: FUNCTION.to_owned(),
-            name: want.function_name.clone(),
-            alias: Some(want.alias.clone()),
-            created: !existed,
-        });
     }
 }

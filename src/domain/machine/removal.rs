@@ -1,14 +1,17 @@
-//! What to do when a Target is being deleted: from its status alone.
+//! What is deleted: everything at the end of a Target, and what a Release no longer has once its stage
+//! has succeeded. Both from the Target's status alone.
 
 use jiff::Timestamp;
 
 use super::{
     Decision, Step,
-    observation::{Action, Effect, Observation, Read},
+    lambda::Next,
+    observation::Observation,
+    workload,
 };
 use crate::{
-    api::v1alpha1::{DeletionPolicy, Run, TargetStatus},
-    domain::{function::FunctionState, outcome::Outcome, ownership::Owner},
+    api::v1alpha1::{DeletionPolicy, InventoryItem, Run, TargetStatus, annotation},
+    domain::{outcome::Outcome, ownership::Owner},
 };
 
 /// What to do next; [`Decision::Rest`] once AWS is as the policy says.
@@ -28,60 +31,87 @@ pub fn decide_removal(
             release: journal.release.clone(),
             attempt: journal.attempt,
             goal: crate::api::v1alpha1::Goal::Restore,
+            sequence: 1,
+            reason: None,
+            paused: false,
+            immediate: false,
         };
         let order = super::Order::Restore("the Target was deleted".to_owned());
         return super::decide(&order, &run, status, owner, seen, now);
     }
-    let gone = Outcome::Done {
-        reason: "Removed",
-        message: "Nothing is left to remove".to_owned(),
-    };
-    if policy == DeletionPolicy::Retain {
-        return Decision::Rest(gone);
+    let way_out = format!(
+        "Mend it, or set the annotation {}=true to leave it in AWS",
+        annotation::ABANDON
+    );
+    let items = status
+        .inventory
+        .iter()
+        .filter(|item| item.created && policy == DeletionPolicy::Delete);
+    delete(items, &way_out, owner, seen).unwrap_or_else(|| {
+        Decision::Rest(Outcome::done("Removed", "Nothing is left to remove"))
+    })
+}
+
+/// What to do next about what the Release no longer has.
+pub(super) fn decide_prune(
+    policy: DeletionPolicy,
+    status: &TargetStatus,
+    owner: &Owner,
+    seen: &Observation,
+) -> Decision {
+    let dropped = status.inventory.iter().filter(|item| item.dropped);
+    let items = dropped
+        .clone()
+        .filter(|item| item.created && policy == DeletionPolicy::Delete);
+    let way_out = "Mend it; until then it is tried again, and what serves is not touched";
+    if let Some(decision) = delete(items, way_out, owner, seen) {
+        return decision;
     }
+    if dropped.count() == 0 {
+        return Decision::Rest(super::outcome(status));
+    }
+    let mut status = status.clone();
+    status.inventory.retain(|item| !item.dropped);
+    Decision::Record(Box::new(status))
+}
+
+/// Deletes these side by side; `None` once all of them are gone.
+fn delete<'a>(
+    items: impl Iterator<Item = &'a InventoryItem>,
+    way_out: &str,
+    owner: &Owner,
+    seen: &Observation,
+) -> Option<Decision> {
     if let Some((component, error)) = seen.errors.first() {
         let mut outcome = Outcome::from(error.clone());
         if let Outcome::Stalled { message, .. } = &mut outcome {
-            *message = format!(
-                "component {component} can't be deleted: {message}. Mend it, or set the annotation {}=true to leave it in AWS",
-                crate::api::v1alpha1::annotation::ABANDON
-            );
+            *message = format!("component {component} can't be deleted: {message}. {way_out}");
         }
-        return Decision::Wait(outcome);
+        return Some(Decision::Wait(outcome));
     }
     let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-    for item in status.inventory.iter().filter(|item| item.created) {
-        match seen.functions.get(&item.name) {
-            None => reads.push(Read::Function {
-                name: item.name.clone(),
-            }),
-            Some(None) => {}
-            Some(Some(function)) if owner.refusal(&function.tags).is_some() => {}
-            Some(Some(function)) if function.state == FunctionState::Pending => {
-                waits.push(item.name.clone());
+    for item in items {
+        match workload::delete(item, owner, seen) {
+            Next::Read(read) => reads.push(read),
+            Next::Act(effect) => acts.push(effect),
+            Next::Wait(what) => waits.push(what),
+            Next::Ready => {}
+            Next::Fail(why) => {
+                return Some(Decision::Wait(Outcome::stalled("CanNotDelete", why)));
             }
-            Some(Some(_)) => acts.push(Effect {
-                component: item.component.clone(),
-                function: item.name.clone(),
-                action: Action::DeleteFunction,
-            }),
         }
     }
     if !reads.is_empty() {
-        return Decision::Observe(reads);
+        return Some(Decision::Observe(reads));
     }
     if !acts.is_empty() {
-        return Decision::Execute(acts);
+        return Some(Decision::Execute(acts));
     }
-    if waits.is_empty() {
-        return Decision::Rest(gone);
-    }
-    Decision::Wait(Outcome::Waiting {
-        reason: "WaitingForLambda",
-        message: format!(
-            "Waiting for {} to settle before it is deleted",
-            waits.join(" and ")
-        ),
-        after: std::time::Duration::from_secs(1),
+    (!waits.is_empty()).then(|| {
+        Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForLambda",
+            message: format!("Waiting for {}", waits.join(" and ")),
+            after: std::time::Duration::from_secs(1),
+        })
     })
 }

@@ -7,18 +7,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
-    lambda::{self, Next},
-    observation::{Action, Effect, Observation, Read},
-    snapshot::ComponentSnapshot,
+    lambda::{Next, View},
+    observation::{Action, Observation, Read},
+    snapshot::{ComponentSnapshot, Snapshot},
     step::{Step, poll_delay},
+    workload,
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Goal, Intent, Run, RunStatus, SnapshotRef, TargetStatus,
-        condition::STALLED,
+        ComponentStatus, Goal, Intent, OnFailure, Run, RunStatus, SnapshotRef, TargetStatus,
+        annotation, condition::STALLED,
     },
     domain::{
-        desired::{Desired, DesiredFunction},
+        desired::{Desired, DesiredComponent},
         failure::{CallError, CallErrorKind},
         outcome::{Outcome, find, shorten},
         ownership::Owner,
@@ -35,19 +36,21 @@ pub(super) struct Scene<'a> {
 }
 
 /// What came out of asking every component.
-enum Poll {
+pub(super) enum Poll {
     Decided(Decision),
     Failed(String),
     Ready,
 }
 
-impl Scene<'_> {
-    /// The journal of this very run. A repeated attempt to restore continues the one before.
-    pub fn journal(&self) -> Option<&RunStatus> {
+impl<'a> Scene<'a> {
+    /// The journal of this very run. A repeated attempt to restore continues the one before, as does
+    /// one that goes on with what is held.
+    pub fn journal(&self) -> Option<&'a RunStatus> {
         let journal = self.status.run.as_ref()?;
         let same_release = journal.release.uid == self.run.release.uid;
         let same_attempt = journal.attempt == self.run.attempt;
-        let resumed = self.run.goal == Goal::Restore && self.run.attempt > journal.attempt;
+        let resumable = self.run.goal == Goal::Restore || Step::of(journal) == Some(Step::Held);
+        let resumed = resumable && self.run.attempt > journal.attempt;
         (same_release && (same_attempt || resumed)).then_some(journal)
     }
 
@@ -56,47 +59,42 @@ impl Scene<'_> {
         if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
             return decision;
         }
+        let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let reads: Vec<Read> = desired
-            .functions
+            .components
             .iter()
-            .flat_map(|want| self.first_reads(want))
+            .flat_map(|want| {
+                workload::first_reads(want, &self.status.inventory, gradual, self.seen)
+            })
             .collect();
         if !reads.is_empty() {
             return Decision::Observe(reads);
         }
-        for want in &desired.functions {
-            let function = self
-                .seen
-                .functions
-                .get(&want.function_name)
-                .and_then(Option::as_ref);
-            if let Some(why) = function.and_then(|function| self.owner.refusal(&function.tags)) {
-                return self.fail_untouched(&format!(
-                    "function {} can't be taken: {why}",
-                    want.function_name
-                ));
-            }
+        let obstacle = |want| workload::obstacle(want, gradual, self.owner, self.seen);
+        if let Some(why) = desired.components.iter().find_map(obstacle) {
+            return self.fail_untouched(&why);
         }
         if let Some(versions) = self.nothing_to_do(desired) {
-            return self.record_success(desired, &self.new_run(desired, Vec::new()), versions);
+            let mut run = self.new_run(desired, Vec::new());
+            for (component, version) in run.components.iter_mut().zip(versions) {
+                component.version = version;
+            }
+            return self.record_success(desired, &run);
         }
         let Some((reference, _)) = &self.seen.known.snapshot else {
-            let snapshot = self.seen.snapshot(&desired.functions);
-            let Some(first) = desired.functions.first() else {
+            let Some(first) = desired.components.first() else {
                 return self.fail_untouched("the Release has no components");
             };
-            return Decision::Execute(vec![Effect {
-                component: first.component.clone(),
-                function: first.function_name.clone(),
-                action: Action::StoreSnapshot(Box::new(snapshot)),
-            }]);
+            let components = desired.components.iter();
+            let snapshot = Snapshot {
+                components: components
+                    .filter_map(|want| workload::snapshot(want, self.seen))
+                    .collect(),
+            };
+            let action = Action::StoreSnapshot(Box::new(snapshot));
+            return Decision::Execute(vec![workload::of_run(first, action)]);
         };
-        let intents = desired
-            .functions
-            .iter()
-            .flat_map(|want| lambda::intents(want, self.seen))
-            .collect();
-        let mut run = self.new_run(desired, intents);
+        let mut run = self.new_run(desired, self.preparations(desired, 0));
         Step::Prepare.as_str().clone_into(&mut run.step);
         let before = self.status.live.as_ref().map(|live| live.release.clone());
         run.snapshot = Some(SnapshotRef {
@@ -104,7 +102,7 @@ impl Scene<'_> {
             ..reference.clone()
         });
         let mut status = self.status.clone();
-        for want in &desired.functions {
+        for want in &desired.components {
             self.note_in_inventory(&mut status.inventory, want);
         }
         status.run = Some(run);
@@ -113,91 +111,69 @@ impl Scene<'_> {
 
     /// Makes what users can't see.
     pub fn prepare(&self, desired: &Desired, journal: &RunStatus) -> Decision {
-        let release = &desired.release.name;
-        let next = |want: &DesiredFunction| lambda::prepare(want, self.owner, release, self.seen);
+        let level = level(journal);
+        let next = |want| workload::prepare(want, &desired.release, self.view(level));
         match self.poll(
-            desired.functions.iter().map(next),
+            desired.level(level).map(next),
             desired.progress_deadline,
             journal,
         ) {
             Poll::Decided(decision) => decision,
-            Poll::Failed(why) => self.turn_back(journal, &why),
-            Poll::Ready => {
-                let mut status = self.status.clone();
-                let mut run = journal.clone();
-                Step::Promote.as_str().clone_into(&mut run.step);
-                run.progressed_at = Time(self.now);
-                run.intents.clear();
-                for (component, want) in run.components.iter_mut().zip(&desired.functions) {
-                    component.version = self.seen.known.published.get(&want.component).cloned();
-                    run.intents.push(Intent {
-                        component: want.component.clone(),
-                        operation: if component.alias_revision_id.is_some() {
-                            "UpdateAlias"
-                        } else {
-                            "CreateAlias"
-                        }
-                        .to_owned(),
-                        resource: format!("{}:{}", want.function_name, want.alias),
-                        result: component.version.clone(),
-                    });
-                }
-                status.run = Some(run);
-                Decision::Record(Box::new(status))
-            }
+            Poll::Failed(why) => self.failed(desired, journal, &why),
+            Poll::Ready if self.run.paused => paused(journal),
+            Poll::Ready => self.begin_traffic(desired, journal, level),
         }
     }
 
-    /// Moves what users see, then checks it.
-    pub fn promote(&self, desired: &Desired, journal: &RunStatus) -> Decision {
-        if !self.seen.known.recorded_here && self.seen.known.snapshot.is_none() {
-            return self.load_snapshot(desired.progress_deadline, journal);
+    /// The changes that Prepare makes on a level.
+    pub fn preparations(&self, desired: &Desired, level: usize) -> Vec<Intent> {
+        let view = self.view(level);
+        desired
+            .level(level)
+            .flat_map(|want| workload::intents(want, &desired.release, view))
+            .collect()
+    }
+
+    pub fn view(&self, level: usize) -> View<'a> {
+        View {
+            owner: self.owner,
+            versions: &self.status.versions,
+            seen: self.seen,
+            level: i64::try_from(level).unwrap_or_default(),
         }
-        let before = self
-            .seen
-            .known
-            .snapshot
-            .as_ref()
-            .map(|(_, snapshot)| snapshot);
-        let status_of = |want: &DesiredFunction| {
-            journal
-                .components
-                .iter()
-                .find(|one| one.name == want.component)
-        };
-        let moves = desired.functions.iter().map(|want| match status_of(want) {
-            Some(status) => lambda::promote(
-                want,
-                status,
-                before.and_then(|before| before.component(&want.component)),
-                self.seen,
-            ),
-            None => Next::Fail(format!("component {} is not on record", want.component)),
+    }
+
+    /// What a failure leads to: everything goes back, or stays where it is until somebody decides.
+    pub fn failed(&self, desired: &Desired, journal: &RunStatus, why: &str) -> Decision {
+        if desired.on_failure == OnFailure::Automatic {
+            return self.turn_back(journal, why);
+        }
+        let mut status = self.status.clone();
+        status.run = Some(RunStatus {
+            step: Step::Held.as_str().to_owned(),
+            held_at: Some(journal.step.clone()),
+            message: Some(shorten(why, 4096)),
+            progressed_at: Time(self.now),
+            ..journal.clone()
         });
-        match self.poll(moves, desired.progress_deadline, journal) {
-            Poll::Decided(decision) => return decision,
-            Poll::Failed(why) => return self.turn_back(journal, &why),
-            Poll::Ready => {}
-        }
-        let versions: Vec<Option<String>> = desired
-            .functions
-            .iter()
-            .map(|want| status_of(want).and_then(|status| status.version.clone()))
-            .collect();
-        let checks = desired
-            .functions
-            .iter()
-            .zip(&versions)
-            .map(|(want, version)| {
-                version.as_ref().map_or(Next::Ready, |version| {
-                    lambda::confirm(want, version, self.seen)
-                })
-            });
-        match self.poll(checks, desired.progress_deadline, journal) {
-            Poll::Decided(decision) => decision,
-            Poll::Failed(why) => self.turn_back(journal, &why),
-            Poll::Ready => self.record_success(desired, journal, versions),
-        }
+        Decision::Record(Box::new(status))
+    }
+
+    /// Goes on at the step where it was held, with everything looked at anew.
+    pub fn go_on(&self, journal: &RunStatus) -> Decision {
+        let Some(step) = journal.held_at.clone() else {
+            return self.turn_back(journal, "the step at which it was held is not on record");
+        };
+        let mut status = self.status.clone();
+        status.run = Some(RunStatus {
+            step,
+            held_at: None,
+            message: None,
+            attempt: self.run.attempt,
+            progressed_at: Time(self.now),
+            ..journal.clone()
+        });
+        Decision::Record(Box::new(status))
     }
 
     /// Puts back what stood before, and looks whether it does.
@@ -206,16 +182,18 @@ impl Scene<'_> {
         let Some((_, snapshot)) = &self.seen.known.snapshot else {
             return self.load_snapshot(deadline, journal);
         };
-        let next = |then: &ComponentSnapshot| lambda::restore(then, self.owner, self.seen);
-        match self.poll(
-            snapshot.components.iter().rev().map(next),
-            deadline,
-            journal,
-        ) {
-            Poll::Decided(decision) => decision,
-            Poll::Failed(why) => self.end(journal, Step::RollbackFailed, Some(&why)),
-            Poll::Ready => self.end(journal, Step::RolledBack, None),
+        let next = |then: &ComponentSnapshot| workload::restore(then, self.owner, self.seen);
+        let highest = snapshot.components.iter().map(|then| then.level).max();
+        for level in (0..=highest.unwrap_or_default()).rev() {
+            let of_level = snapshot.components.iter().rev();
+            let of_level = of_level.filter(|then| then.level == level);
+            match self.poll(of_level.map(next), deadline, journal) {
+                Poll::Decided(decision) => return decision,
+                Poll::Failed(why) => return self.end(journal, Step::RollbackFailed, Some(&why)),
+                Poll::Ready => {}
+            }
         }
+        self.end(journal, Step::RolledBack, None)
     }
 
     /// Starts to put things back.
@@ -227,6 +205,7 @@ impl Scene<'_> {
             return self.end(journal, Step::RolledBack, Some(why));
         }
         Step::Restore.as_str().clone_into(&mut run.step);
+        run.held_at = None;
         run.attempt = self.run.attempt.max(run.attempt);
         run.progressed_at = Time(self.now);
         run.finished_at = None;
@@ -236,7 +215,7 @@ impl Scene<'_> {
         let restoring = |component: &ComponentStatus| Intent {
             component: component.name.clone(),
             operation: "Restore".to_owned(),
-            resource: component.function_name.clone(),
+            resource: component.resource.clone(),
             result: run
                 .snapshot
                 .as_ref()
@@ -262,28 +241,6 @@ impl Scene<'_> {
         self.fail_untouched(why)
     }
 
-    fn first_reads(&self, want: &DesiredFunction) -> Vec<Read> {
-        let name = want.function_name.clone();
-        let mut reads = Vec::new();
-        if !self.seen.functions.contains_key(&name) {
-            reads.push(Read::Function { name: name.clone() });
-        }
-        // Where the function is new to this Target, its alias is read only once it is known to exist.
-        let expected = self.status.inventory.iter().any(|item| item.name == name);
-        let exists = self
-            .seen
-            .functions
-            .get(&name)
-            .map_or(expected, Option::is_some);
-        if exists && !self.seen.aliases.contains_key(&name) {
-            reads.push(Read::Alias {
-                name,
-                alias: want.alias.clone(),
-            });
-        }
-        reads
-    }
-
     /// The serving versions, if every component is as wanted already.
     fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<Option<String>>> {
         let last = self
@@ -291,18 +248,18 @@ impl Scene<'_> {
             .run
             .as_ref()
             .filter(|run| Step::of(run) == Some(Step::Succeeded))?;
-        let version = |want: &DesiredFunction| {
+        let version = |want: &DesiredComponent| {
             let component = last
                 .components
                 .iter()
-                .find(|component| component.name == want.component);
-            lambda::unchanged(want, component, self.seen).map(Some)
+                .find(|component| component.name == want.name);
+            workload::unchanged(want, component, self.seen)
         };
-        desired.functions.iter().map(version).collect()
+        desired.components.iter().map(version).collect()
     }
 
     /// Asks every component; acts of all components make one wave.
-    fn poll(
+    pub fn poll(
         &self,
         next: impl Iterator<Item = Next>,
         deadline: Duration,
@@ -389,7 +346,7 @@ impl Scene<'_> {
         stalled.is_some_and(|stalled| self.since(stalled.last_transition_time.0) > deadline)
     }
 
-    fn load_snapshot(&self, deadline: Duration, journal: &RunStatus) -> Decision {
+    pub fn load_snapshot(&self, deadline: Duration, journal: &RunStatus) -> Decision {
         match self.poll(
             std::iter::once(Next::Read(Read::Snapshot)),
             deadline,
@@ -401,11 +358,37 @@ impl Scene<'_> {
         }
     }
 
-    fn since(&self, then: Timestamp) -> Duration {
+    pub fn since(&self, then: Timestamp) -> Duration {
         let passed: SignedDuration = self.now.duration_since(then);
         passed.try_into().unwrap_or_default()
     }
 }
+
+/// The level that a run is at.
+pub(super) fn level(journal: &RunStatus) -> usize {
+    usize::try_from(journal.level).unwrap_or_default()
+}
+
+/// It was told to take no further step.
+pub(super) fn paused(journal: &RunStatus) -> Decision {
+    let share = match &journal.traffic {
+        Some(traffic) => format!("with {} % of the traffic", traffic.weight),
+        None => "before any traffic has moved".to_owned(),
+    };
+    Decision::Wait(Outcome::Waiting {
+        reason: "Paused",
+        message: format!(
+            "r{} is paused {share}: set {} to go on, or {} to put it back",
+            journal.release.revision,
+            annotation::RESUME,
+            annotation::ABORT
+        ),
+        after: PAUSED,
+    })
+}
+
+/// How often what is paused is looked at: its checks go on.
+const PAUSED: Duration = Duration::from_secs(10);
 
 /// How long a Restore may go without progress: it must not depend on the Release being there.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    digest::Sha256,
-    function::{Alias, AliasTarget, Function, FunctionConfiguration},
+use crate::{
+    api::v1alpha1::InventoryItem,
+    domain::{
+        digest::Sha256,
+        function::{Alias, AliasTarget, Function, FunctionConfiguration},
+    },
 };
 
 /// What stood on a Target before a run.
@@ -26,12 +29,30 @@ pub struct Snapshot {
 pub struct ComponentSnapshot {
     /// The component.
     pub component: String,
+    /// Its level in the run: the highest goes back first.
+    pub level: usize,
+    /// What it was on AWS.
+    pub workload: WorkloadSnapshot,
+}
+
+/// What a component was on AWS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WorkloadSnapshot {
+    /// A Lambda function.
+    Function(Box<FunctionSnapshot>),
+}
+
+/// A function as it was, or that there was none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionSnapshot {
     /// The function's name.
     pub function_name: String,
     /// The alias's name.
     pub alias_name: String,
-    /// The function, if there was one.
-    pub function: Option<FunctionSnapshot>,
+    /// Its `$LATEST`, if there was one.
+    pub latest: Option<LatestSnapshot>,
     /// The alias, if there was one.
     pub alias: Option<AliasSnapshot>,
 }
@@ -39,7 +60,7 @@ pub struct ComponentSnapshot {
 /// A function's `$LATEST`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FunctionSnapshot {
+pub struct LatestSnapshot {
     /// Digest of the code, lower-case hex: its package is kept beside the snapshot.
     pub code_sha256: String,
     /// `x86_64` or `arm64`.
@@ -71,7 +92,27 @@ impl Snapshot {
     }
 }
 
-impl FunctionSnapshot {
+impl ComponentSnapshot {
+    /// The function it was.
+    pub fn function(&self) -> &FunctionSnapshot {
+        let WorkloadSnapshot::Function(function) = &self.workload;
+        function
+    }
+
+    /// Whether it is what this item of the inventory is.
+    pub fn is(&self, item: &InventoryItem) -> bool {
+        match &self.workload {
+            WorkloadSnapshot::Function(function) => function.function_name == item.name,
+        }
+    }
+
+    /// Whether nothing stood there.
+    pub fn was_absent(&self) -> bool {
+        self.function().latest.is_none()
+    }
+}
+
+impl LatestSnapshot {
     /// Of a function as it is.
     pub fn of(function: &Function) -> Self {
         Self {

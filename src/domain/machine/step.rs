@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::v1alpha1::{RunStatus, TargetStatus},
+    api::v1alpha1::{RunStatus, TargetStatus, annotation},
     domain::outcome::{Outcome, shorten},
 };
 
@@ -14,6 +14,8 @@ pub enum Step {
     Prepare,
     /// What users see is being moved, and checked.
     Promote,
+    /// It failed, and stays where it is until somebody decides.
+    Held,
     /// What stood before is being put back.
     Restore,
     /// The Release serves.
@@ -29,10 +31,13 @@ pub enum Step {
 impl Step {
     /// The step a run is at; `None` for one this version does not know.
     pub fn of(run: &RunStatus) -> Option<Self> {
-        use Step::{Failed, Prepare, Promote, Restore, RollbackFailed, RolledBack, Succeeded};
+        use Step::{
+            Failed, Held, Prepare, Promote, Restore, RollbackFailed, RolledBack, Succeeded,
+        };
         [
             Prepare,
             Promote,
+            Held,
             Restore,
             Succeeded,
             Failed,
@@ -48,6 +53,7 @@ impl Step {
         match self {
             Self::Prepare => "Prepare",
             Self::Promote => "Promote",
+            Self::Held => "Held",
             Self::Restore => "Restore",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
@@ -58,7 +64,10 @@ impl Step {
 
     /// Whether the run is over.
     pub fn is_end(self) -> bool {
-        !matches!(self, Self::Prepare | Self::Promote | Self::Restore)
+        !matches!(
+            self,
+            Self::Prepare | Self::Promote | Self::Held | Self::Restore
+        )
     }
 }
 
@@ -80,7 +89,21 @@ pub fn summary(status: &TargetStatus) -> String {
     };
     let text = match Step::of(run) {
         Some(Step::Prepare) => format!("Preparing r{revision}"),
-        Some(Step::Promote) => format!("Moving traffic to r{revision}"),
+        Some(Step::Promote) => match &run.traffic {
+            Some(traffic) if traffic.weight < 100 => {
+                format!("r{revision} has {} % of the traffic", traffic.weight)
+            }
+            _ => format!("Moving traffic to r{revision}"),
+        },
+        Some(Step::Held) => format!(
+            "r{revision} is held{}: {because}. Set {} to go on, or {} to put it back",
+            match &run.traffic {
+                Some(traffic) => format!(" with {} % of the traffic", traffic.weight),
+                None => " before any traffic has moved".to_owned(),
+            },
+            annotation::PROMOTE,
+            annotation::ABORT
+        ),
         Some(Step::Restore) => format!("Putting back what stood before r{revision}: {because}"),
         Some(Step::Succeeded) => format!("r{revision} serves"),
         Some(Step::Failed) => format!("r{revision} was not delivered, {serving}: {because}"),
@@ -103,6 +126,7 @@ pub fn outcome(status: &TargetStatus) -> Outcome {
         Some(Step::Prepare) => moving("Preparing"),
         Some(Step::Promote) => moving("Promoting"),
         Some(Step::Restore) => moving("RollingBack"),
+        Some(Step::Held) => Outcome::stalled("Held", message),
         Some(Step::Succeeded) => Outcome::Done {
             reason: "Delivered",
             message,

@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Overview, ReleaseView, TargetView};
+use super::{Overview, ReleaseView, TargetView, command::Back};
 use crate::{
-    api::v1alpha1::{Goal, ReleaseRef, Run, StageOutcome, StageStatus, StageTarget},
+    api::v1alpha1::{
+        Goal, OnTargetFailure, ReleaseRef, Run, Stage, StageOutcome, StageStatus, StageTarget,
+        annotation,
+    },
     domain::{machine::Step, outcome::shorten},
 };
 
@@ -14,6 +17,7 @@ use crate::{
 pub enum State {
     Pending,
     Progressing,
+    Held,
     Succeeded,
     RollingBack,
     RolledBack,
@@ -26,6 +30,7 @@ impl State {
         match self {
             Self::Pending => "Pending",
             Self::Progressing => "Progressing",
+            Self::Held => "Held",
             Self::Succeeded => "Succeeded",
             Self::RollingBack => "RollingBack",
             Self::RolledBack => "RolledBack",
@@ -35,7 +40,11 @@ impl State {
     }
 
     fn is_moving(self) -> bool {
-        matches!(self, Self::Progressing | Self::RollingBack)
+        matches!(self, Self::Progressing | Self::Held | Self::RollingBack)
+    }
+
+    fn has_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::RolledBack | Self::RollbackFailed)
     }
 }
 
@@ -53,7 +62,32 @@ pub struct StageView<'a> {
 pub struct Current {
     release: ReleaseRef,
     attempt: i64,
+    sequence: i64,
+    immediate: bool,
+    /// Why it goes back, where somebody said so.
+    reason: Option<String>,
     places: Vec<StageTarget>,
+    on_target_failure: OnTargetFailure,
+    most_at_a_time: usize,
+}
+
+impl Current {
+    /// `template` is the stage as the Release has it; none where the Release is gone.
+    fn new(release: ReleaseRef, attempt: i64, sequence: i64, template: Option<&Stage>) -> Self {
+        let most = template.and_then(|stage| stage.max_concurrent_targets);
+        Self {
+            release,
+            attempt,
+            sequence,
+            immediate: false,
+            reason: None,
+            places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
+            on_target_failure: template.map(|stage| stage.on_target_failure).unwrap_or_default(),
+            most_at_a_time: most
+                .and_then(|most| usize::try_from(most).ok())
+                .unwrap_or(usize::MAX),
+        }
+    }
 }
 
 impl<'a> StageView<'a> {
@@ -66,23 +100,28 @@ impl<'a> StageView<'a> {
         let order = targets
             .iter()
             .filter_map(|target| target.order.as_ref())
-            .max_by_key(|order| (order.release.revision, order.attempt));
-        let current = order.map(|order| Current {
-            release: order.release.clone(),
-            attempt: order.attempt,
-            places: places(overview, name, &order.release).unwrap_or_else(|| {
+            .max_by_key(|order| order.sequence);
+        let current = order.map(|order| {
+            let template = template(overview, name, &order.release);
+            let mut current = Current::new(
+                order.release.clone(),
+                order.attempt,
+                order.sequence,
+                template,
+            );
+            current.immediate = order.immediate;
+            current.reason.clone_from(&order.reason);
+            if template.is_none() {
                 let same = |target: &&&TargetView| {
                     target
                         .order
                         .as_ref()
                         .is_some_and(|one| one.release == order.release)
                 };
-                targets
-                    .iter()
-                    .filter(same)
-                    .map(|target| target.place.clone())
-                    .collect()
-            }),
+                let places = targets.iter().filter(same);
+                current.places = places.map(|target| target.place.clone()).collect();
+            }
+            current
         });
         let mut stage = Self {
             name,
@@ -122,21 +161,26 @@ impl<'a> StageView<'a> {
         let restoring = current.places.iter().any(|place| {
             let order = self.target(place).and_then(|target| target.order.as_ref());
             order.is_some_and(|order| {
-                order.goal == Goal::Restore && order.attempt == current.attempt
+                order.goal == Goal::Restore
+                    && order.attempt == current.attempt
+                    && order.sequence == current.sequence
             })
         });
-        let failing = restoring
-            || has(Step::Restore)
-            || has(Step::Failed)
-            || has(Step::RolledBack)
-            || has(Step::RollbackFailed);
-        let over = steps.iter().all(|step| {
-            matches!(
-                step,
-                Some(Step::Failed | Step::RolledBack | Step::RollbackFailed)
-            )
+        let failed = has(Step::Failed) || has(Step::RolledBack) || has(Step::RollbackFailed);
+        let each_for_itself =
+            !restoring && current.on_target_failure == OnTargetFailure::RollbackTarget;
+        let over = steps.iter().all(|step| match step {
+            Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => true,
+            Some(Step::Succeeded) => each_for_itself,
+            _ => false,
         });
+        let failing = if each_for_itself {
+            failed && over
+        } else {
+            restoring || failed || has(Step::Restore)
+        };
         self.state = match (failing, over) {
+            (false, _) if has(Step::Held) => State::Held,
             (true, true) if has(Step::RollbackFailed) => State::RollbackFailed,
             (true, true) if has(Step::RolledBack) => State::RolledBack,
             (true, true) => State::Failed,
@@ -146,7 +190,7 @@ impl<'a> StageView<'a> {
             }
             (false, _) => State::Progressing,
         };
-        self.message = if failing {
+        self.message = if failing || self.state == State::Held {
             self.first_failure(&current)
         } else {
             self.progress(&current)
@@ -224,27 +268,17 @@ impl<'a> StageView<'a> {
         Some((release.reference.clone(), outcome))
     }
 
-    /// Goes on to the next Release, or the next attempt, where there is one.
+    /// Goes on to the next Release, or the next attempt, where there is one; what somebody asked for
+    /// comes first.
     pub fn next(&mut self, overview: &Overview, fresh: &[(ReleaseRef, StageOutcome)]) {
-        if overview.suspended {
+        if self.follow_commands(overview) || overview.suspended {
             return;
         }
-        let failed = matches!(
-            self.state,
-            State::Failed | State::RolledBack | State::RollbackFailed
-        );
         let candidate = self.candidate(overview, fresh);
-        if overview.retry && failed && (candidate.is_none() || self.state == State::RollbackFailed)
-        {
-            if let Some(current) = &mut self.current {
-                current.attempt += 1;
-                self.state = if self.state == State::RollbackFailed {
-                    State::RollingBack
-                } else {
-                    State::Progressing
-                };
-                self.message = None;
-            }
+        let retried = self.state.has_failed()
+            && (candidate.is_none() || self.state == State::RollbackFailed);
+        if overview.commands.retry && (retried || self.state == State::Held) {
+            self.try_again(false);
             return;
         }
         let begun = self.current.as_ref().is_some_and(|current| {
@@ -254,21 +288,130 @@ impl<'a> StageView<'a> {
                 .any(|place| self.step(current, place).is_some())
         });
         // What could not be put back is no ground to build on: that waits for a retry.
-        let blocked = matches!(self.state, State::RollingBack | State::RollbackFailed);
+        let blocked = matches!(
+            self.state,
+            State::RollingBack | State::RollbackFailed | State::Held
+        );
         if blocked || (self.state == State::Progressing && begun) {
             return;
         }
-        if let Some(release) = candidate
-            && let Some(places) = places(overview, self.name, &release.reference)
+        if let Some(release) = candidate {
+            self.give(overview, &release.reference);
+        }
+    }
+
+    /// What somebody asked for, if it is for this stage.
+    fn follow_commands(&mut self, overview: &Overview) -> bool {
+        let commands = &overview.commands;
+        let moving = matches!(self.state, State::Progressing | State::Held);
+        if commands.abort && moving {
+            self.turn_back(format!("it was aborted by {}", annotation::ABORT));
+            return true;
+        }
+        if let Some(back) = &commands.rollback {
+            return self.roll_back(overview, back);
+        }
+        if commands.promote && self.state == State::Held {
+            self.try_again(true);
+            return true;
+        }
+        if commands.promote
+            && self.state == State::Progressing
+            && let Some(current) = &mut self.current
         {
-            self.current = Some(Current {
-                release: release.reference.clone(),
-                attempt: 1,
-                places,
-            });
-            self.state = State::Progressing;
+            current.immediate = true;
+        }
+        false
+    }
+
+    /// Puts back what is moving.
+    fn turn_back(&mut self, reason: String) {
+        if let Some(current) = &mut self.current {
+            current.reason = Some(reason.clone());
+            self.state = State::RollingBack;
+            self.message = Some(reason);
+        }
+    }
+
+    /// Takes back the Release that somebody found bad, if it is here.
+    fn roll_back(&mut self, overview: &Overview, back: &Back) -> bool {
+        let Some(current) = &self.current else {
+            return false;
+        };
+        if current.release != back.from {
+            return false;
+        }
+        if matches!(self.state, State::Progressing | State::Held) {
+            self.turn_back(format!("it was taken back by {}", annotation::ROLLBACK));
+            return true;
+        }
+        let Some(to) = back.to(overview, self.name) else {
+            return false;
+        };
+        if self.state != State::Succeeded {
+            return false;
+        }
+        let to = to.reference.clone();
+        self.give(overview, &to);
+        if let Some(current) = &mut self.current {
+            current.immediate = true;
+        }
+        true
+    }
+
+    /// Tries again what failed, or goes on with what is held.
+    fn try_again(&mut self, immediate: bool) {
+        if let Some(current) = &mut self.current {
+            current.attempt += 1;
+            current.sequence += 1;
+            current.immediate |= immediate;
+            self.state = if self.state == State::RollbackFailed {
+                State::RollingBack
+            } else {
+                current.reason = None;
+                State::Progressing
+            };
             self.message = None;
         }
+    }
+
+    /// Has the stage get this Release.
+    fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
+        let Some(template) = template(overview, self.name, release) else {
+            return;
+        };
+        let view = overview
+            .releases
+            .iter()
+            .find(|one| one.reference.uid == release.uid);
+        let tried = view
+            .into_iter()
+            .flat_map(|view| &view.outcomes)
+            .filter(|outcome| outcome.stage == self.name)
+            .map(|outcome| outcome.attempt)
+            .max()
+            .unwrap_or_default();
+        let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
+        let older = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.release.revision > release.revision);
+        let mut current = Current::new(release.clone(), tried + 1, sequence, Some(template));
+        current.immediate = older;
+        self.current = Some(current);
+        self.state = State::Progressing;
+        self.message = None;
+    }
+
+    /// The Release that serves on every place of the stage.
+    pub fn serving(&self) -> Option<&ReleaseRef> {
+        let current = self.current.as_ref()?;
+        (self.state == State::Succeeded).then_some(&current.release)
+    }
+
+    /// The Release that the stage has or gets.
+    pub fn given(&self) -> Option<&ReleaseRef> {
+        self.current.as_ref().map(|current| &current.release)
     }
 
     /// The newest Release that this stage may have and has not had.
@@ -292,12 +435,20 @@ impl<'a> StageView<'a> {
             let before = at
                 .checked_sub(1)
                 .map(|before| release.stages[before].name.as_str());
-            release.reference.revision > had
-                && before.is_none_or(|before| succeeded(release, before, fresh))
-                && !release
-                    .outcomes
-                    .iter()
-                    .any(|outcome| outcome.stage == self.name)
+            let here = release
+                .outcomes
+                .iter()
+                .find(|outcome| outcome.stage == self.name);
+            let wanted = match &overview.pin {
+                // What was good here once comes back; what failed needs a retry.
+                Some(pin) => {
+                    release.reference.name == *pin
+                        && release.reference.revision != had
+                        && here.is_none_or(|here| here.outcome == State::Succeeded.as_str())
+                }
+                None => release.reference.revision > had && here.is_none(),
+            };
+            wanted && before.is_none_or(|before| succeeded(release, before, fresh))
         };
         overview
             .releases
@@ -307,10 +458,13 @@ impl<'a> StageView<'a> {
     }
 
     /// The orders that the Targets don't have yet.
-    pub fn orders(&self) -> Vec<(StageTarget, Run)> {
+    pub fn orders(&self, paused: bool) -> Vec<(StageTarget, Run)> {
         let Some(current) = &self.current else {
             return Vec::new();
         };
+        if self.state == State::Succeeded {
+            return self.prunings(current);
+        }
         if !self.state.is_moving() {
             return Vec::new();
         }
@@ -319,23 +473,93 @@ impl<'a> StageView<'a> {
         } else {
             Goal::Deliver
         };
-        let wanted = current.places.iter().filter_map(|place| {
+        let ordered = |place: &StageTarget| {
+            let order = self.target(place).and_then(|target| target.order.as_ref());
+            order.is_some_and(|order| order.sequence == current.sequence)
+        };
+        let ended = |place: &StageTarget| self.step(current, place).is_some_and(Step::is_end);
+        let busy = current
+            .places
+            .iter()
+            .filter(|place| ordered(place) && !ended(place))
+            .count();
+        let mut room = if goal == Goal::Deliver {
+            current.most_at_a_time.saturating_sub(busy)
+        } else {
+            usize::MAX
+        };
+        let mut orders = Vec::new();
+        for place in &current.places {
+            let step = self.step(current, place);
             let run = Run {
                 release: current.release.clone(),
                 attempt: current.attempt,
                 goal,
+                sequence: current.sequence,
+                reason: current.reason.clone().filter(|_| goal == Goal::Restore),
+                // While one is held, the others wait where they are.
+                paused: goal == Goal::Deliver
+                    && (paused || (self.state == State::Held && step != Some(Step::Held))),
+                immediate: current.immediate,
             };
-            let target = self.target(place);
-            let has = target.and_then(|target| target.order.as_ref());
-            // One that has ended by itself needs no order to go back.
-            let ended = goal == Goal::Restore
-                && matches!(
-                    self.step(current, place),
+            let has = self.target(place).and_then(|target| target.order.as_ref());
+            if has == Some(&run) {
+                continue;
+            }
+            // One that has ended by itself needs no order to go back, and none to go on.
+            let done = match goal {
+                Goal::Restore => matches!(
+                    step,
                     Some(Step::Failed | Step::RolledBack | Step::RollbackFailed | Step::Restore)
-                );
-            (has != Some(&run) && !ended).then(|| (place.clone(), run))
-        });
-        wanted.collect()
+                ),
+                _ => ended(place),
+            };
+            if done {
+                continue;
+            }
+            if goal == Goal::Deliver && !ordered(place) {
+                if room == 0 || self.state == State::Held {
+                    continue;
+                }
+                room -= 1;
+            }
+            orders.push((place.clone(), run));
+        }
+        orders
+    }
+
+    /// What the Release no longer has may go, now that it serves everywhere in the stage.
+    fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
+        let pruning = |place: &StageTarget| {
+            let target = self.target(place).filter(|target| target.dropped)?;
+            let run = Run {
+                release: current.release.clone(),
+                attempt: current.attempt,
+                goal: Goal::Prune,
+                sequence: current.sequence,
+                reason: None,
+                paused: false,
+                immediate: current.immediate,
+            };
+            (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
+        };
+        current
+            .places
+            .iter()
+            .filter_map(|place| pruning(place))
+            .collect()
+    }
+
+    /// The Targets that the Release, which serves everywhere in the stage, no longer names.
+    pub fn leavers(&self) -> Vec<StageTarget> {
+        let Some(current) = self.current.as_ref().filter(|_| self.state == State::Succeeded) else {
+            return Vec::new();
+        };
+        self.targets
+            .iter()
+            .map(|target| target.place.clone())
+            .filter(|place| !current.places.contains(place))
+            .collect()
     }
 
     pub fn report(&self, overview: &Overview, now: Timestamp) -> StageStatus {
@@ -395,16 +619,13 @@ impl<'a> StageView<'a> {
 /// How the messages begin of targets that only follow another's failure.
 pub const FOLLOWED: &str = "another target of the stage failed";
 
-fn places(overview: &Overview, stage: &str, release: &ReleaseRef) -> Option<Vec<StageTarget>> {
+/// The stage as the Release has it.
+fn template<'a>(overview: &'a Overview, stage: &str, release: &ReleaseRef) -> Option<&'a Stage> {
     let release = overview
         .releases
         .iter()
         .find(|one| one.reference.uid == release.uid)?;
-    release
-        .stages
-        .iter()
-        .find(|one| one.name == stage)
-        .map(|stage| stage.targets.clone())
+    release.stages.iter().find(|one| one.name == stage)
 }
 
 fn succeeded(release: &ReleaseView, stage: &str, fresh: &[(ReleaseRef, StageOutcome)]) -> bool {

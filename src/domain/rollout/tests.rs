@@ -25,8 +25,7 @@ fn stage(name: &str, accounts: &[&str]) -> Stage {
     Stage {
         name: name.into(),
         targets: accounts.iter().map(|account| place(account)).collect(),
-        checks: Vec::new(),
-        overrides: Vec::new(),
+        ..Stage::default()
     }
 }
 
@@ -38,7 +37,9 @@ impl Play {
             targets: Vec::new(),
             reported: Vec::new(),
             suspended: false,
-            retry: false,
+            paused: false,
+            pin: None,
+            commands: Commands::default(),
         };
         Self { overview }
     }
@@ -60,7 +61,7 @@ impl Play {
         for _ in 0..10 {
             let plan = super::plan(&self.overview, NOW);
             self.overview.reported.clone_from(&plan.stages);
-            self.overview.retry = false;
+            self.overview.commands = Commands::default();
             if plan.outcomes.is_empty() && plan.orders.is_empty() {
                 return plan;
             }
@@ -95,6 +96,7 @@ impl Play {
                 live: None,
                 stalled: None,
                 summary: None,
+                dropped: false,
             });
             targets.len() - 1
         });
@@ -110,6 +112,9 @@ impl Play {
             attempt: order.attempt,
             journal_version: JOURNAL_VERSION,
             step: step.as_str().into(),
+            held_at: None,
+            level: 0,
+            traffic: None,
             message: message.map(Into::into),
             started_at: Time(NOW),
             progressed_at: Time(NOW),
@@ -279,7 +284,7 @@ fn a_retry_is_another_attempt_of_what_failed() {
     story.plan();
     story.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
     story.plan();
-    story.overview.retry = true;
+    story.overview.commands.retry = true;
     story.plan();
     assert_eq!(story.orders()["dev/dev"], "r1 Deliver 2");
     story.report("dev", "dev", Step::Succeeded, None);
@@ -310,7 +315,7 @@ fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
         "r1 Deliver 1",
         "nothing is built on what could not be put back"
     );
-    story.overview.retry = true;
+    story.overview.commands.retry = true;
     story.plan();
     assert_eq!(story.orders()["dev/dev"], "r1 Restore 2");
 }

@@ -1,0 +1,89 @@
+//! Which components may be worked on together: the levels that `dependsOn` makes.
+
+use std::collections::BTreeMap;
+
+/// Components that wait for one another in a circle, in the order in which they do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} depend on one another in a circle", .0.join(" → "))]
+pub struct Circle(pub Vec<String>);
+
+/// The level of each component, from 0, in the order given: one more than the highest level of what it
+/// depends on. Names that are not there count as nothing.
+pub fn levels(components: &[(&str, &[String])]) -> Result<Vec<usize>, Circle> {
+    let index: BTreeMap<&str, usize> = components
+        .iter()
+        .enumerate()
+        .map(|(at, (name, _))| (*name, at))
+        .collect();
+    let mut levels: Vec<Option<usize>> = vec![None; components.len()];
+    for at in 0..components.len() {
+        settle(at, components, &index, &mut levels, &mut Vec::new())?;
+    }
+    Ok(levels.into_iter().flatten().collect())
+}
+
+/// `path` is the way by which the component was reached.
+fn settle(
+    at: usize,
+    components: &[(&str, &[String])],
+    index: &BTreeMap<&str, usize>,
+    levels: &mut [Option<usize>],
+    path: &mut Vec<usize>,
+) -> Result<usize, Circle> {
+    if let Some(level) = levels[at] {
+        return Ok(level);
+    }
+    if let Some(begin) = path.iter().position(|one| *one == at) {
+        let circle = path[begin..].iter().chain([&at]);
+        return Err(Circle(
+            circle.map(|one| components[*one].0.to_owned()).collect(),
+        ));
+    }
+    path.push(at);
+    let mut level = 0;
+    for name in components[at].1 {
+        if let Some(before) = index.get(name.as_str()) {
+            level = level.max(settle(*before, components, index, levels, path)? + 1);
+        }
+    }
+    path.pop();
+    levels[at] = Some(level);
+    Ok(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(components: &[(&str, &[&str])]) -> Result<Vec<usize>, Circle> {
+        let owned: Vec<(&str, Vec<String>)> = components
+            .iter()
+            .map(|(name, on)| (*name, on.iter().map(ToString::to_string).collect()))
+            .collect();
+        let borrowed: Vec<(&str, &[String])> = owned
+            .iter()
+            .map(|(name, on)| (*name, on.as_slice()))
+            .collect();
+        levels(&borrowed)
+    }
+
+    #[test]
+    fn a_component_comes_after_all_that_it_depends_on() {
+        assert_eq!(of(&[("a", &[]), ("b", &[])]), Ok(vec![0, 0]));
+        assert_eq!(
+            of(&[("site", &["api", "infra"]), ("api", &["infra"]), ("infra", &[])]),
+            Ok(vec![2, 1, 0])
+        );
+    }
+
+    #[test]
+    fn a_circle_is_named_in_its_order() {
+        let circle = of(&[("x", &["a"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]);
+        let text = circle.map_err(|circle| circle.to_string());
+        assert_eq!(
+            text,
+            Err("a → b → c → a depend on one another in a circle".to_owned())
+        );
+        assert!(of(&[("a", &["a"])]).is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! Whole runs and their transcripts.
+
+use std::collections::BTreeMap;
+
+use super::{super::*, world::*};
+use crate::{api::v1alpha1::DeletionPolicy, domain::function::Alias};
+
+#[test]
+fn a_first_delivery_reads_like_this() {
+    let mut world = World::new();
+    assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_change_of_code_and_settings_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v2", 256)]), Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_failed_check_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&world);
+    world.log.clear();
+    world.bad.push(code("v2"));
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_failed_first_delivery_leaves_nothing() {
+    let mut world = World::new();
+    world.bad.push(code("v1"));
+    assert_eq!(
+        world.deliver(1, &[want("api", "v1", 128)]),
+        Step::RolledBack
+    );
+    assert!(world.functions.is_empty());
+    assert!(world.status.inventory.is_empty());
+    assert_eq!(world.status.live, None);
+}
+
+#[test]
+fn one_refused_function_leaves_the_other_as_it_was() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.refused.push("checkout-worker".into());
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn nothing_to_change_means_no_write() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
+    assert_eq!(world.log, "status: Succeeded\n");
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(2)
+    );
+}
+
+#[test]
+fn somebody_elses_function_is_not_touched() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.tags.clear();
+    let before = visible(&world);
+    world.status = TargetStatus::default();
+    assert_eq!(world.deliver(2, &[want("api", "v2", 128)]), Step::Failed);
+    assert_eq!(visible(&world), before);
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("checkout-api") && message.contains("not created by Sluice"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let run = run(3, 1, Goal::Deliver);
+    world.known = Known::default();
+    while run_step(&world.status) != Some(Step::Prepare) {
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    }
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let moved = Alias {
+        version: "1".into(),
+        weights: BTreeMap::new(),
+        description: String::new(),
+        revision_id: "by-hand".into(),
+    };
+    deployed.alias = Some(moved);
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("moved to version 1 by someone else"),
+        "{message}"
+    );
+    let alias = world.functions["checkout-api"]
+        .alias
+        .clone()
+        .expect("an alias");
+    assert_eq!(alias.version, "2", "what stood before the run");
+}
+
+#[test]
+fn a_target_that_succeeded_goes_back_when_its_stage_does() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.deliver(2, &[want("api", "v2", 256)]);
+    assert_eq!(world.restore(2), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
+}
+
+#[test]
+fn an_unknown_journal_is_never_guessed_at() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let journal = world.status.run.as_mut().expect("a run");
+    journal.journal_version = 2;
+    journal.step = "Prepare".into();
+    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let run = run(1, 1, Goal::Deliver);
+    let decision = decide(
+        &order,
+        &run,
+        &world.status,
+        &owner(),
+        &Observation::default(),
+        world.now,
+    );
+    assert!(matches!(
+        decision,
+        Decision::Wait(Outcome::Stalled {
+            reason: "UnknownJournal",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn removal_deletes_what_was_created_and_nothing_else() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.status.inventory[0].created = false;
+    for (created, left) in [(false, 1), (true, 0)] {
+        world.status.inventory[0].created = created;
+        loop {
+            let decide = |status: &TargetStatus, seen: &Observation, now| {
+                decide_removal(DeletionPolicy::Delete, status, &owner(), seen, now)
+            };
+            if let Some(Outcome::Done { .. }) = world.removal_pass(&decide) {
+                break;
+            }
+        }
+        assert_eq!(world.functions.len(), left);
+    }
+}
+
+impl World {
+    /// As [`World::pass`], where an intent is not needed: a removal is one by itself.
+    fn removal_pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
+        let mut seen = Observation::default();
+        loop {
+            match decide(&self.status, &seen, self.now) {
+                Decision::Observe(reads) => {
+                    for read in &reads {
+                        self.read(read, &mut seen);
+                    }
+                }
+                Decision::Execute(effects) => {
+                    for effect in effects {
+                        let reply = self.perform(&effect).expect("no faults here");
+                        seen.note(&effect, reply, true, self.now);
+                    }
+                }
+                Decision::Wait(outcome) | Decision::Rest(outcome) => return Some(outcome),
+                Decision::Record(_) => panic!("a finished run needs no record"),
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Traffic in steps, levels, and what people may ask for on the way.
+
+use std::time::Duration;
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{Canary, CanaryStep, OnFailure, Rollout},
+    domain::{desired::DesiredFunction, traffic::Traffic},
+};
+
+fn canary(weights: &[i32]) -> Traffic {
+    let step = |weight: &i32| CanaryStep {
+        weight: *weight,
+        bake: "20s".into(),
+    };
+    let rollout = Rollout {
+        canary: Some(Canary {
+            steps: weights.iter().map(step).collect(),
+        }),
+        ..Rollout::default()
+    };
+    Traffic::of(Some(&rollout)).expect("valid")
+}
+
+fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
+    Desired {
+        traffic: canary(&[10, 50]),
+        ..desired(revision, functions)
+    }
+}
+
+/// Passes until the run is at this weight.
+fn until(world: &mut World, order: &Order, run: &Run, weight: i32) {
+    let there = |world: &World| {
+        let journal = world.status.run.as_ref();
+        let traffic = journal.and_then(|journal| journal.traffic.as_ref());
+        traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
+    };
+    while !there(world) {
+        world.pass(&|status, seen, now| decide(order, run, status, &owner(), seen, now));
+    }
+}
+
+fn weights(world: &World, function: &str) -> String {
+    let alias = world.functions[function].alias.as_ref().expect("an alias");
+    let shares = alias.weights.iter();
+    let shares: Vec<String> = shares.map(|(to, share)| format!("{to}:{share}")).collect();
+    format!("{} {}", alias.version, shares.join(" "))
+}
+
+#[test]
+fn a_canary_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    let step = world.deliver_as(in_steps(2, vec![want("api", "v2", 128)]));
+    assert_eq!(step, Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn what_has_nothing_to_move_from_gets_all_traffic_at_once() {
+    let mut world = World::new();
+    let step = world.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
+    assert_eq!(step, Step::Succeeded);
+    assert!(!world.log.contains(" %"), "{}", world.log);
+}
+
+#[test]
+fn code_that_turns_bad_at_half_of_the_traffic_goes_back() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(in_steps(
+        2,
+        vec![want("api", "v2", 128), want("worker", "w2", 128)],
+    ));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 50);
+    assert_eq!(weights(&world, "checkout-api"), "1 2:0.5");
+    world.bad.push(code("w2"));
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn a_restart_and_a_clock_that_jumps_do_not_shorten_a_bake() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    world.tick(Duration::from_hours(24));
+    world.known = Known::default();
+    world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    let journal = world.status.run.as_ref().expect("a run");
+    let traffic = journal.traffic.as_ref().expect("traffic");
+    assert_eq!((traffic.weight, traffic.baked), (10, 4));
+}
+
+#[test]
+fn a_weight_changed_by_hand_stops_the_rollout() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let alias = deployed.alias.as_mut().expect("an alias");
+    alias.weights.insert("2".into(), 0.9);
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    let journal = world.status.run.as_ref().expect("a run");
+    let message = journal.message.clone().unwrap_or_default();
+    assert!(
+        message.contains("moved to version 1 (90 % to 2) by someone else"),
+        "{message}"
+    );
+    assert_eq!(weights(&world, "checkout-api"), "1 ");
+}
+
+#[test]
+fn what_is_paused_stays_where_it_is_and_is_still_checked() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.paused = true;
+    for _ in 0..100 {
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        assert!(outcome.is_some());
+    }
+    assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    run.paused = false;
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_is_promoted_by_hand_skips_the_rest() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.immediate = true;
+    world.log.clear();
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+    assert!(!world.log.contains("50 %"), "{}", world.log);
+}
+
+#[test]
+fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
+    for goes_on in [true, false] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let before = visible(&world);
+        let order = Order::Deliver(Desired {
+            on_failure: OnFailure::Hold,
+            ..in_steps(2, vec![want("api", "v2", 128)])
+        });
+        let first = run(2, 1, Goal::Deliver);
+        until(&mut world, &order, &first, 50);
+        world.bad.push(code("v2"));
+        while run_step(&world.status) != Some(Step::Held) {
+            world.pass(&|status, seen, now| decide(&order, &first, status, &owner(), seen, now));
+        }
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &first, status, &owner(), seen, now));
+        let held = outcome.expect("an outcome");
+        assert_eq!(held.reason(), "Held");
+        assert!(held.message().contains("50 %"), "{}", held.message());
+        world.known = Known::default();
+        if goes_on {
+            world.bad.clear();
+            let step = world.finish(&order, &run(2, 2, Goal::Deliver));
+            assert_eq!(step, Step::Succeeded);
+        } else {
+            let restore = Order::Restore("it was aborted".into());
+            let step = world.finish(&restore, &run(2, 1, Goal::Restore));
+            assert_eq!(step, Step::RolledBack);
+            assert_eq!(visible(&world), before);
+        }
+    }
+}
+
+#[test]
+fn a_level_is_prepared_when_the_one_below_serves() {
+    let mut world = World::new();
+    let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
+    wanted.components[1].level = 1;
+    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
+    let at = |line: &str| world.log.find(line).unwrap_or_else(|| panic!("{line}:\n{}", world.log));
+    assert!(at("CreateAlias checkout-infra") < at("CreateFunction checkout-api"));
+    let before = visible(&world);
+    world.bad.push(code("v2"));
+    let mut next = desired(2, vec![want("infra", "i2", 128), want("api", "v2", 128)]);
+    next.components[1].level = 1;
+    world.log.clear();
+    assert_eq!(world.deliver_as(next), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn going_back_to_a_release_publishes_nothing() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    world.log.clear();
+    world.known = Known::default();
+    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    assert_eq!(world.finish(&order, &run(1, 2, Goal::Deliver)), Step::Succeeded);
+    assert!(!world.log.contains("PublishVersion checkout-api"), "{}", world.log);
+    assert_eq!(weights(&world, "checkout-api"), "1 ");
+    let deployed = &world.functions["checkout-api"];
+    assert_eq!(deployed.latest.code_sha256, code("v1"));
+}
+
+#[test]
+fn another_role_can_not_share_the_traffic() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut other = want("api", "v2", 128);
+    other.configuration.role = "arn:aws:iam::222222222222:role/other".into();
+    let before = visible(&world);
+    assert_eq!(world.deliver_as(in_steps(2, vec![other])), Step::Failed);
+    assert_eq!(visible(&world), before);
+    let message = world.status.run.as_ref().and_then(|run| run.message.clone());
+    assert!(message.is_some_and(|message| message.contains("rollout.allAtOnce")));
+}
+
+#[test]
+fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
+    for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+        world.deliver(2, &[want("api", "v2", 128)]);
+        assert_eq!(world.functions.len(), 2, "not before the whole stage has succeeded");
+        let prune = run(2, 1, Goal::Prune);
+        assert!(!settled(&prune, &world.status));
+        world.known = Known::default();
+        assert_eq!(world.finish(&Order::Prune(policy), &prune), Step::Succeeded);
+        assert_eq!(world.functions.len(), left);
+        assert_eq!(world.status.inventory.len(), 1);
+    }
+}

@@ -1,0 +1,709 @@
+//! A small AWS that settles, refuses stale revisions, loses replies and sees the controller die.
+
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::*;
+use crate::{
+    api::v1alpha1::{OnFailure, ReleaseRef, SnapshotRef, StoreLocation},
+    domain::{
+        desired::{DesiredCheck, DesiredComponent, DesiredFunction, Workload},
+        digest::Sha256,
+        failure::{CallError, CallErrorKind},
+        function::{
+            Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
+            LastUpdate,
+        },
+        traffic::Traffic,
+    },
+};
+
+/// What goes wrong with one effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The call never arrives.
+    Throttled,
+    /// The call has its effect, and the reply is lost.
+    LostReply,
+    /// The controller dies before the call is sent.
+    CrashBefore,
+    /// The controller dies after the effect.
+    CrashAfter,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    pub latest: Function,
+    pub versions: BTreeMap<u32, Function>,
+    pub alias: Option<Alias>,
+    pub settles_in: u32,
+}
+
+/// AWS, the API server and the controller's memory.
+pub struct World {
+    pub functions: BTreeMap<String, Deployed>,
+    pub packages: Vec<Sha256>,
+    pub snapshots: Vec<Snapshot>,
+    pub status: TargetStatus,
+    pub known: Known,
+    pub now: Timestamp,
+    pub revisions: u32,
+    /// Code that fails its check.
+    pub bad: Vec<Sha256>,
+    /// Functions that AWS refuses to make.
+    pub refused: Vec<String>,
+    pub faults: Vec<Fault>,
+    pub log: String,
+    pub records: usize,
+}
+
+pub fn owner() -> Owner {
+    Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
+}
+
+pub fn configuration(memory_size: i32) -> FunctionConfiguration {
+    FunctionConfiguration {
+        runtime: "python3.13".into(),
+        handler: "app.handler".into(),
+        role: "arn:aws:iam::222222222222:role/lambda-exec".into(),
+        memory_size,
+        timeout: 3,
+        environment: BTreeMap::new(),
+        description: String::new(),
+    }
+}
+
+pub fn code(name: &str) -> Sha256 {
+    Sha256::of(name.as_bytes())
+}
+
+pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFunction {
+    DesiredFunction {
+        component: component.into(),
+        function_name: format!("checkout-{component}"),
+        alias: "live".into(),
+        architecture: "x86_64".into(),
+        code_sha256: code(code_name),
+        package: StoreLocation {
+            account: "hub".into(),
+            region: "eu-west-1".into(),
+            bucket: "hub".into(),
+            key: "k".into(),
+            version_id: "1".into(),
+        },
+        configuration: configuration(memory_size),
+        tags: owner().tags(),
+        checks: vec![DesiredCheck {
+            name: "smoke".into(),
+            payload: "{}".into(),
+            expect: None,
+            timeout: Duration::from_secs(10),
+        }],
+    }
+}
+
+pub fn reference(revision: i64) -> ReleaseRef {
+    ReleaseRef {
+        name: format!("checkout-{revision}"),
+        uid: format!("uid-{revision}"),
+        revision,
+    }
+}
+
+pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
+    let component = |function: DesiredFunction| DesiredComponent {
+        name: function.component.clone(),
+        level: 0,
+        workload: Workload::Function(Box::new(function)),
+    };
+    Desired {
+        release: reference(revision),
+        components: functions.into_iter().map(component).collect(),
+        traffic: Traffic::all_at_once(Duration::ZERO),
+        on_failure: OnFailure::Automatic,
+        progress_deadline: Duration::from_mins(10),
+    }
+}
+
+/// An order, as the Deployment gives it.
+pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
+    Run {
+        release: reference(revision),
+        attempt,
+        goal,
+        sequence: 1,
+        reason: None,
+        paused: false,
+        immediate: false,
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            functions: BTreeMap::new(),
+            packages: Vec::new(),
+            snapshots: Vec::new(),
+            status: TargetStatus::default(),
+            known: Known::default(),
+            now: Timestamp::UNIX_EPOCH,
+            revisions: 0,
+            bad: Vec::new(),
+            refused: Vec::new(),
+            faults: Vec::new(),
+            log: String::new(),
+            records: 0,
+        }
+    }
+
+    pub fn say(&mut self, line: impl AsRef<str>) {
+        let _ = writeln!(self.log, "{}", line.as_ref());
+    }
+
+    pub fn revision(&mut self) -> String {
+        self.revisions += 1;
+        format!("rev-{}", self.revisions)
+    }
+
+    /// Delivers, as the shell does, until the run is over.
+    pub fn deliver(&mut self, revision: i64, functions: &[DesiredFunction]) -> Step {
+        self.deliver_as(desired(revision, functions.to_vec()))
+    }
+
+    /// The same, with everything said.
+    pub fn deliver_as(&mut self, desired: Desired) -> Step {
+        let run = run(desired.release.revision, 1, Goal::Deliver);
+        self.known = Known::default();
+        self.finish(&Order::Deliver(desired), &run)
+    }
+
+    pub fn restore(&mut self, revision: i64) -> Step {
+        let run = run(revision, 1, Goal::Restore);
+        self.known = Known::default();
+        self.finish(
+            &Order::Restore("another target of the stage failed".into()),
+            &run,
+        )
+    }
+
+    pub fn finish(&mut self, order: &Order, run: &Run) -> Step {
+        for _ in 0..1_000 {
+            let ask = |status: &TargetStatus, seen: &Observation, now| {
+                decide(order, run, status, &owner(), seen, now)
+            };
+            self.pass(&ask);
+            if settled(run, &self.status) {
+                return self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(Step::of)
+                    .expect("a run has a step");
+            }
+        }
+        panic!("the run does not end:\n{}", self.log);
+    }
+
+    /// One reconcile.
+    pub fn pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
+        let mut seen = Observation {
+            known: std::mem::take(&mut self.known),
+            ..Observation::default()
+        };
+        for _ in 0..200 {
+            match decide(&self.status, &seen, self.now) {
+                Decision::Observe(reads) => {
+                    assert!(!reads.is_empty(), "an empty read");
+                    for read in reads {
+                        self.read(&read, &mut seen);
+                    }
+                }
+                Decision::Record(status) => {
+                    self.check_transition(&status);
+                    self.status = *status;
+                    self.records += 1;
+                    let run = self.status.run.as_ref().expect("a recorded run");
+                    let mut line = format!("status: {}", run.step);
+                    if run.level > 0 {
+                        let _ = write!(line, " level {}", run.level);
+                    }
+                    if let Some(traffic) = &run.traffic
+                        && (traffic.weight < 100 || traffic.evaluations > 0)
+                    {
+                        let _ = write!(line, " {} %", traffic.weight);
+                        if traffic.evaluations > 0 {
+                            let _ = write!(line, ", watched {}s", traffic.baked);
+                        }
+                    }
+                    if let Some(message) = &run.message {
+                        let _ = write!(line, " ({message})");
+                    }
+                    let watched = run
+                        .traffic
+                        .as_ref()
+                        .is_some_and(|traffic| traffic.evaluations > 0);
+                    let run = if watched { &RunStatus { intents: Vec::new(), ..run.clone() } } else { run };
+                    for intent in run.intents.clone() {
+                        self.say(format!("  intent {} {}", intent.operation, intent.resource));
+                    }
+                    self.say(line);
+                    seen.known.recorded_here = true;
+                    seen.known.hold_until = None;
+                    if run_step(&self.status) == Some(Step::Restore) {
+                        seen.turn_back();
+                    }
+                }
+                Decision::Execute(effects) => {
+                    for effect in effects {
+                        if !self.execute(&effect, &mut seen) {
+                            self.say("controller dies");
+                            self.known = Known {
+                                hold_until: Some(self.now + SignedDuration::from_secs(2)),
+                                ..Known::default()
+                            };
+                            self.tick(Duration::from_secs(3));
+                            return None;
+                        }
+                    }
+                }
+                Decision::Wait(outcome) => {
+                    self.known = seen.known;
+                    let after = match &outcome {
+                        Outcome::Waiting { after, .. } => *after,
+                        _ => Duration::from_secs(1),
+                    };
+                    self.tick(after);
+                    return Some(outcome);
+                }
+                Decision::Rest(outcome) => return Some(outcome),
+            }
+        }
+        panic!("a reconcile does not end:\n{}", self.log);
+    }
+
+    pub fn tick(&mut self, passed: Duration) {
+        self.now += SignedDuration::try_from(passed).expect("short");
+        let settling: Vec<String> = self.functions.keys().cloned().collect();
+        for name in settling {
+            let revision = self.revision();
+            let Some(deployed) = self.functions.get_mut(&name) else {
+                continue;
+            };
+            if deployed.settles_in > 0 {
+                deployed.settles_in -= 1;
+                if deployed.settles_in == 0 {
+                    deployed.latest.last_update = LastUpdate::Successful;
+                    deployed.latest.state = FunctionState::Active;
+                    // As AWS does: the revision changes once more.
+                    deployed.latest.revision_id = revision;
+                }
+            }
+            for version in deployed.versions.values_mut() {
+                version.state = FunctionState::Active;
+            }
+        }
+    }
+
+    /// Snapshot first, intents before effects, and no step out of order.
+    pub fn check_transition(&self, next: &TargetStatus) {
+        let before = run_step(&self.status);
+        let same_run = self.status.run.as_ref().map(|run| &run.release.uid)
+            == next.run.as_ref().map(|run| &run.release.uid);
+        let after = run_step(next).expect("a known step");
+        let before = if same_run { before } else { None };
+        let allowed: &[Step] = match before {
+            None | Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => &[
+                Step::Prepare,
+                Step::Failed,
+                Step::Succeeded,
+                Step::Restore,
+                Step::RolledBack,
+            ],
+            Some(Step::Prepare) => &[Step::Promote, Step::Held, Step::Restore],
+            Some(Step::Promote) => &[
+                Step::Promote,
+                Step::Prepare,
+                Step::Succeeded,
+                Step::Held,
+                Step::Restore,
+            ],
+            Some(Step::Held) => &[Step::Prepare, Step::Promote, Step::Restore],
+            Some(Step::Restore) => &[Step::RolledBack, Step::RollbackFailed],
+            Some(Step::Succeeded) => &[Step::Restore, Step::Succeeded],
+        };
+        assert!(allowed.contains(&after), "{before:?} → {after:?}");
+        let run = next.run.as_ref().expect("a run");
+        if after == Step::Prepare && before.is_none() {
+            assert!(run.snapshot.is_some() && !run.intents.is_empty());
+        }
+    }
+
+    pub fn read(&mut self, read: &Read, seen: &mut Observation) {
+        match read {
+            Read::Function { name } => {
+                let function = self
+                    .functions
+                    .get(name)
+                    .map(|deployed| deployed.latest.clone());
+                seen.functions.insert(name.clone(), function);
+            }
+            Read::Version { name, version } => {
+                let number: u32 = version.parse().expect("a number");
+                let function = self
+                    .functions
+                    .get(name)
+                    .and_then(|deployed| deployed.versions.get(&number).cloned());
+                seen.versions
+                    .insert((name.clone(), version.clone()), function);
+            }
+            Read::Alias { name, .. } => {
+                seen.aliases.insert(
+                    name.clone(),
+                    self.functions
+                        .get(name)
+                        .and_then(|deployed| deployed.alias.clone()),
+                );
+            }
+            Read::Snapshot => {
+                let reference = self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.snapshot.clone())
+                    .expect("a snapshot");
+                let index: usize = reference.key.parse().expect("an index");
+                seen.known.snapshot = Some((reference, self.snapshots[index].clone()));
+            }
+        }
+    }
+
+    /// Carries an effect out; `false` where the controller died.
+    pub fn execute(&mut self, effect: &Effect, seen: &mut Observation) -> bool {
+        assert!(
+            matches!(effect.action, Action::StoreSnapshot(_))
+                || self
+                    .status
+                    .run
+                    .as_ref()
+                    .is_some_and(|run| !run.intents.is_empty())
+                || self.status.inventory.iter().any(|item| item.dropped),
+            "{} without an intent on record",
+            effect.operation()
+        );
+        let fault = if self.faults.is_empty() {
+            Fault::None
+        } else {
+            self.faults.remove(0)
+        };
+        let error = |kind, message: &str| {
+            CallError::new(effect.operation(), &effect.resource, kind, message)
+        };
+        let throttled = || error(CallErrorKind::Throttled { retry_after: None }, "slow down");
+        let reply = |reply| match reply {
+            // As AWS does: only GetFunction tells the tags.
+            Ok(Reply::Function(mut function)) => {
+                function.tags.clear();
+                Ok(Reply::Function(function))
+            }
+            other => other,
+        };
+        let result = match fault {
+            Fault::CrashBefore => return false,
+            Fault::Throttled => Err(throttled()),
+            Fault::None => reply(self.perform(effect)),
+            Fault::LostReply => {
+                let _ = self.perform(effect);
+                Err(error(CallErrorKind::Unknown, "no answer"))
+            }
+            Fault::CrashAfter => {
+                let _ = self.perform(effect);
+                return false;
+            }
+        };
+        self.say(format!(
+            "{} {}{}",
+            effect.operation(),
+            effect.resource,
+            match &result {
+                Ok(_) => String::new(),
+                Err(error) => format!(": {}", error.message),
+            }
+        ));
+        self.check_traffic();
+        match result {
+            Ok(reply) => {
+                let verify = run_step(&self.status) == Some(Step::Restore);
+                seen.note(effect, reply, verify, self.now);
+            }
+            Err(error) => seen.failed(effect.clone(), error),
+        }
+        true
+    }
+
+    /// Every version that an alias gives weight to exists and is published code.
+    pub fn check_traffic(&self) {
+        for deployed in self.functions.values() {
+            let Some(alias) = &deployed.alias else {
+                continue;
+            };
+            for version in std::iter::once(&alias.version).chain(alias.weights.keys()) {
+                let number: u32 = version
+                    .parse()
+                    .expect("aliases point at published versions");
+                assert!(
+                    deployed.versions.contains_key(&number),
+                    "alias points at nothing"
+                );
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm per action of the small AWS")]
+    pub fn perform(&mut self, effect: &Effect) -> Result<Reply, CallError> {
+        let name = effect.resource.clone();
+        let fail = |kind, message: &str| {
+            Err(CallError::new(
+                effect.operation(),
+                &effect.resource,
+                kind,
+                message,
+            ))
+        };
+        let revision = self.revision();
+        if let Action::StoreSnapshot(snapshot) = &effect.action {
+            let components = snapshot.components.iter();
+            let latest = components.filter_map(|then| then.function().latest.as_ref());
+            self.packages
+                .extend(latest.filter_map(LatestSnapshot::digest));
+            self.snapshots.push((**snapshot).clone());
+            let key = (self.snapshots.len() - 1).to_string();
+            return Ok(Reply::Stored(SnapshotRef {
+                key,
+                version_id: "1".into(),
+                sha256: "0".into(),
+                release: None,
+            }));
+        }
+        let location = |digest: Sha256| CodeLocation {
+            bucket: "b".into(),
+            key: digest.to_string(),
+            version_id: "1".into(),
+        };
+        match &effect.action {
+            Action::CopyPackage(want) => {
+                self.packages.push(want.code_sha256);
+                return Ok(Reply::Package(location(want.code_sha256)));
+            }
+            Action::FindPackage(digest) => {
+                return if self.packages.contains(digest) {
+                    Ok(Reply::Package(location(*digest)))
+                } else {
+                    fail(CallErrorKind::NotFound, "no such package")
+                };
+            }
+            Action::Create(want, code) => {
+                if self.refused.contains(&name) {
+                    return fail(CallErrorKind::Invalid, "the runtime is not supported");
+                }
+                if self.functions.contains_key(&name) {
+                    return fail(CallErrorKind::AlreadyExists, "exists");
+                }
+                let latest = Function {
+                    arn: format!("arn:aws:lambda:eu-west-1:222222222222:function:{name}"),
+                    version: "$LATEST".into(),
+                    code_sha256: Sha256::from_hex(&code.key).expect("a digest"),
+                    code_size: 1,
+                    architecture: want.architecture.clone(),
+                    configuration: want.configuration.clone(),
+                    revision_id: revision,
+                    state: FunctionState::Pending,
+                    last_update: LastUpdate::Successful,
+                    tags: want.tags.clone(),
+                };
+                let deployed = Deployed {
+                    latest: latest.clone(),
+                    versions: BTreeMap::new(),
+                    alias: None,
+                    settles_in: 2,
+                };
+                self.functions.insert(name, deployed);
+                return Ok(Reply::Function(Box::new(latest)));
+            }
+            Action::DeleteFunction => {
+                self.functions.remove(&name);
+                return Ok(Reply::Done);
+            }
+            _ => {}
+        }
+        let bad = self.bad.clone();
+        let Some(deployed) = self.functions.get_mut(&name) else {
+            return fail(CallErrorKind::NotFound, "gone");
+        };
+        let busy = deployed.settles_in > 0;
+        let current = deployed.latest.revision_id.clone();
+        match &effect.action {
+            Action::UpdateCode {
+                revision_id,
+                code,
+                architecture,
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                deployed.latest.code_sha256 = Sha256::from_hex(&code.key).expect("a digest");
+                deployed.latest.architecture.clone_from(architecture);
+                deployed.latest.revision_id = revision;
+                deployed.latest.last_update = LastUpdate::InProgress;
+                deployed.settles_in = 2;
+                Ok(Reply::Function(Box::new(deployed.latest.clone())))
+            }
+            Action::UpdateConfiguration {
+                configuration,
+                revision_id,
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                deployed.latest.configuration = (**configuration).clone();
+                deployed.latest.revision_id = revision;
+                deployed.latest.last_update = LastUpdate::InProgress;
+                deployed.settles_in = 2;
+                Ok(Reply::Function(Box::new(deployed.latest.clone())))
+            }
+            Action::SetTags { wanted, .. } => {
+                deployed.latest.tags.clone_from(wanted);
+                Ok(Reply::Done)
+            }
+            Action::Publish {
+                code_sha256,
+                revision_id,
+                ..
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current || *code_sha256 != deployed.latest.code_sha256 {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                let last = deployed
+                    .versions
+                    .last_key_value()
+                    .map(|(_, version)| version.clone());
+                let version = match last {
+                    Some(last)
+                        if last.code_sha256 == deployed.latest.code_sha256
+                            && last.configuration == deployed.latest.configuration =>
+                    {
+                        last
+                    }
+                    _ => {
+                        let number = deployed
+                            .versions
+                            .last_key_value()
+                            .map_or(1, |(number, _)| number + 1);
+                        let mut version = deployed.latest.clone();
+                        version.version = number.to_string();
+                        version.state = FunctionState::Pending;
+                        deployed.versions.insert(number, version.clone());
+                        version
+                    }
+                };
+                Ok(Reply::Function(Box::new(version)))
+            }
+            Action::CreateAlias { to, .. } if deployed.alias.is_none() => {
+                deployed.alias = Some(alias(to, revision));
+                Ok(Reply::Alias(alias(to, current_alias(deployed))))
+            }
+            Action::CreateAlias { .. } => fail(CallErrorKind::AlreadyExists, "exists"),
+            Action::UpdateAlias {
+                to, revision_id, ..
+            } => {
+                if current_alias(deployed) != *revision_id {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                deployed.alias = Some(alias(to, revision));
+                Ok(Reply::Alias(alias(to, current_alias(deployed))))
+            }
+            Action::DeleteAlias { .. } => {
+                deployed.alias = None;
+                Ok(Reply::Done)
+            }
+            Action::Check { version, .. } => {
+                let number: u32 = version.parse().expect("a number");
+                let digest = deployed.versions[&number].code_sha256;
+                Ok(Reply::Checked(if bad.contains(&digest) {
+                    CheckResult::Failed("check smoke failed".into())
+                } else {
+                    CheckResult::Passed
+                }))
+            }
+            _ => unreachable!("handled above"),
+        }
+    }
+}
+
+pub fn alias(to: &AliasTarget, revision_id: String) -> Alias {
+    Alias {
+        version: to.version.clone(),
+        weights: to.weights.clone(),
+        description: to.description.clone(),
+        revision_id,
+    }
+}
+
+pub fn current_alias(deployed: &Deployed) -> String {
+    deployed
+        .alias
+        .as_ref()
+        .map(|alias| alias.revision_id.clone())
+        .unwrap_or_default()
+}
+
+pub fn run_step(status: &TargetStatus) -> Option<Step> {
+    status.run.as_ref().and_then(Step::of)
+}
+
+pub type Visible = (
+    Sha256,
+    FunctionConfiguration,
+    BTreeMap<String, String>,
+    Option<AliasSnapshot>,
+);
+
+/// What users and unqualified callers get, without revisions and old versions.
+pub fn visible(world: &World) -> BTreeMap<String, Visible> {
+    let look = |deployed: &Deployed| {
+        let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
+            version: alias.version.clone(),
+            weights: alias.weights.clone(),
+            description: alias.description.clone(),
+        });
+        let latest = &deployed.latest;
+        (
+            latest.code_sha256,
+            latest.configuration.clone(),
+            latest.tags.clone(),
+            alias,
+        )
+    };
+    world
+        .functions
+        .iter()
+        .map(|(name, deployed)| (name.clone(), look(deployed)))
+        .collect()
+}
