@@ -94,7 +94,7 @@ impl Scene<'_> {
 
     /// Moves what users see, watches it, and goes on: to more traffic, the next level, or the end.
     pub fn promote(&self, desired: &Desired, journal: &RunStatus) -> Decision {
-        if !self.seen.known.recorded_here && self.seen.known.snapshot.is_none() {
+        if self.seen.known.snapshot.is_none() {
             return self.load_snapshot(desired.progress_deadline, journal);
         }
         let Some(traffic) = &journal.traffic else {
