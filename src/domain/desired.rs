@@ -161,10 +161,7 @@ pub fn desired(
         })?;
     let variables = variables(reference, release, target);
     let traffic = Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
-        Invalid::new(
-            format!("spec.stages[{}].rollout.{field}", stage.name),
-            why,
-        )
+        Invalid::new(format!("spec.stages[{}].rollout.{field}", stage.name), why)
     })?;
     let dependencies: Vec<(&str, &[String])> = release
         .template

@@ -71,7 +71,11 @@ mod tests {
     fn a_component_comes_after_all_that_it_depends_on() {
         assert_eq!(of(&[("a", &[]), ("b", &[])]), Ok(vec![0, 0]));
         assert_eq!(
-            of(&[("site", &["api", "infra"]), ("api", &["infra"]), ("infra", &[])]),
+            of(&[
+                ("site", &["api", "infra"]),
+                ("api", &["infra"]),
+                ("infra", &[])
+            ]),
             Ok(vec![2, 1, 0])
         );
     }

@@ -20,11 +20,11 @@ mod tests;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use self::stage::{StageView, State};
 pub use self::{
     command::{Back, Commands},
     stage::FOLLOWED,
 };
-use self::stage::{StageView, State};
 use super::outcome::Outcome;
 use crate::api::v1alpha1::{
     ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget, annotation,
@@ -187,7 +187,10 @@ fn taken_back(
         stage: stage.name.to_owned(),
         outcome: State::RolledBack.as_str().to_owned(),
         attempt: attempt.unwrap_or(1),
-        message: Some(format!("it was taken back to r{to} by {}", annotation::ROLLBACK)),
+        message: Some(format!(
+            "it was taken back to r{to} by {}",
+            annotation::ROLLBACK
+        )),
         finished_at: Time(now),
     };
     (bad.clone(), outcome)
@@ -224,7 +227,11 @@ fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]
         };
     }
     if let Some((view, report)) = with(&[State::Held]) {
-        let what = format!("is held; set {} or {}", annotation::PROMOTE, annotation::ABORT);
+        let what = format!(
+            "is held; set {} or {}",
+            annotation::PROMOTE,
+            annotation::ABORT
+        );
         return Outcome::stalled("Held", line(view, report, &what));
     }
     if let Some((view, report)) = with(&[State::Progressing]) {
@@ -279,7 +286,11 @@ fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]
         return Outcome::done("Pinned", format!("{pin} is held by spec.pin"));
     }
     match newest {
-        Some(newest) => match newest.outcomes.iter().find(|one| one.outcome != "Succeeded") {
+        Some(newest) => match newest
+            .outcomes
+            .iter()
+            .find(|one| one.outcome != "Succeeded")
+        {
             // Taken back by hand, after it had served.
             Some(back) => {
                 let why = back.message.as_deref().unwrap_or("see the Release");

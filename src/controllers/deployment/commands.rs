@@ -19,8 +19,16 @@ use crate::{
 pub fn given(deployment: &Deployment) -> Commands {
     let status = deployment.status.clone().unwrap_or_default();
     Commands {
-        retry: is_new(deployment, annotation::RETRY, status.last_handled_retry.as_ref()),
-        abort: is_new(deployment, annotation::ABORT, status.last_handled_abort.as_ref()),
+        retry: is_new(
+            deployment,
+            annotation::RETRY,
+            status.last_handled_retry.as_ref(),
+        ),
+        abort: is_new(
+            deployment,
+            annotation::ABORT,
+            status.last_handled_abort.as_ref(),
+        ),
         promote: is_new(
             deployment,
             annotation::PROMOTE,

@@ -153,7 +153,11 @@ fn recorded(
             && one.code_sha256 == code
             && one.configuration_digest == configuration
     };
-    versions.iter().rev().find(is).map(|one| one.version.clone())
+    versions
+        .iter()
+        .rev()
+        .find(is)
+        .map(|one| one.version.clone())
 }
 
 fn same(want: &DesiredFunction, function: &Function) -> bool {
@@ -267,14 +271,16 @@ pub fn promote(
                     || then.is_some_and(|then| then.is(now)),
                     |from| sends(now, from),
                 ) =>
-            act(
-                want,
-                Action::UpdateAlias {
-                    alias,
-                    to,
-                    revision_id: now.revision_id.clone(),
-                },
-            ),
+            {
+                act(
+                    want,
+                    Action::UpdateAlias {
+                        alias,
+                        to,
+                        revision_id: now.revision_id.clone(),
+                    },
+                )
+            }
             (Some(now), _) => Next::Fail(format!(
                 "alias {alias} of function {name} was moved to version {} by someone else during the rollout",
                 described(now)
@@ -285,17 +291,19 @@ pub fn promote(
         },
         // Where this process wrote the journal, the alias is as it was read then: its RevisionId
         // refuses the move if it is not.
-        None if seen.known.recorded_here && from.is_none() && !shift.seen_whole => match &status.alias_revision_id {
-            Some(revision) => act(
-                want,
-                Action::UpdateAlias {
-                    alias,
-                    to,
-                    revision_id: revision.clone(),
-                },
-            ),
-            None => act(want, Action::CreateAlias { alias, to }),
-        },
+        None if seen.known.recorded_here && from.is_none() && !shift.seen_whole => {
+            match &status.alias_revision_id {
+                Some(revision) => act(
+                    want,
+                    Action::UpdateAlias {
+                        alias,
+                        to,
+                        revision_id: revision.clone(),
+                    },
+                ),
+                None => act(want, Action::CreateAlias { alias, to }),
+            }
+        }
         None => Next::Read(Read::Alias {
             name: name.clone(),
             alias,
@@ -322,9 +330,7 @@ pub fn restore(
                 "function {name} was deleted by someone else and can't be put back"
             ));
         }
-        (Some(function), _)
-            if owner.refusal(&function.tags).is_some() && then.latest.is_none() =>
-        {
+        (Some(function), _) if owner.refusal(&function.tags).is_some() && then.latest.is_none() => {
             // Somebody else's: it was refused for that reason and never touched.
             return Next::Ready;
         }
@@ -580,12 +586,7 @@ pub fn component_status(want: &DesiredFunction, seen: &Observation) -> Component
 
 /// The checks hold at this moment. While only a part of the traffic reaches the version, an invocation
 /// through the alias would mostly reach the old one: the number is invoked then.
-pub fn checks(
-    want: &DesiredFunction,
-    version: &str,
-    moment: Moment,
-    seen: &Observation,
-) -> Next {
+pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, seen: &Observation) -> Next {
     let qualifier = match moment.phase {
         CheckPhase::BeforeTraffic | CheckPhase::DuringTraffic => version,
         CheckPhase::AfterTraffic => &want.alias,

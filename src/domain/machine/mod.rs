@@ -140,9 +140,7 @@ pub fn decide(
 /// The order to work on: a run that was left unfinished is put back before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
-        Some(journal)
-            if !ended(journal) && !same_run(run, journal) && !goes_on(run, journal) =>
-        {
+        Some(journal) if !ended(journal) && !same_run(run, journal) && !goes_on(run, journal) => {
             Run {
                 release: journal.release.clone(),
                 attempt: journal.attempt,

@@ -132,9 +132,7 @@ impl Scene<'_> {
         want: &DesiredComponent,
     ) {
         let item = workload::inventory_item(want, self.seen);
-        let known = inventory
-            .iter_mut()
-            .find(|known| workload::is(want, known));
+        let known = inventory.iter_mut().find(|known| workload::is(want, known));
         match known {
             Some(known) => {
                 *known = InventoryItem {

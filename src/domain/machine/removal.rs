@@ -3,12 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Decision, Step,
-    lambda::Next,
-    observation::Observation,
-    workload,
-};
+use super::{Decision, Step, lambda::Next, observation::Observation, workload};
 use crate::{
     api::v1alpha1::{DeletionPolicy, InventoryItem, Run, TargetStatus, annotation},
     domain::{outcome::Outcome, ownership::Owner},
@@ -47,9 +42,8 @@ pub fn decide_removal(
         .inventory
         .iter()
         .filter(|item| item.created && policy == DeletionPolicy::Delete);
-    delete(items, &way_out, owner, seen).unwrap_or_else(|| {
-        Decision::Rest(Outcome::done("Removed", "Nothing is left to remove"))
-    })
+    delete(items, &way_out, owner, seen)
+        .unwrap_or_else(|| Decision::Rest(Outcome::done("Removed", "Nothing is left to remove")))
 }
 
 /// What to do next about what the Release no longer has.

@@ -167,9 +167,10 @@ impl Scene<'_> {
             round: traffic.evaluations,
         };
         // At the very end everything is confirmed once more, whatever level it is on.
-        let confirmed = desired.components.iter().filter(|want| {
-            want.level == level(journal) || (whole && last_level)
-        });
+        let confirmed = desired
+            .components
+            .iter()
+            .filter(|want| want.level == level(journal) || (whole && last_level));
         let checks = confirmed.map(|want| match component(journal, want) {
             Some(status) => workload::checks(want, status, moment, self.seen),
             None => Next::Ready,
@@ -223,9 +224,7 @@ impl Scene<'_> {
         }
         let reads: Vec<Read> = desired
             .level(level + 1)
-            .flat_map(|want| {
-                workload::first_reads(want, &self.status.inventory, false, self.seen)
-            })
+            .flat_map(|want| workload::first_reads(want, &self.status.inventory, false, self.seen))
             .collect();
         if !reads.is_empty() {
             return Decision::Observe(reads);

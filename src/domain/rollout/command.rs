@@ -29,7 +29,10 @@ impl Back {
     /// What is found bad is the newest Release that any stage has; an error says why there is nothing
     /// to take back, or nowhere to go.
     pub fn of(overview: &Overview, value: &str) -> Result<Self, String> {
-        let views = overview.stages.iter().map(|name| StageView::of(overview, name));
+        let views = overview
+            .stages
+            .iter()
+            .map(|name| StageView::of(overview, name));
         let given: Vec<ReleaseRef> = views.filter_map(|view| view.given().cloned()).collect();
         let from = given
             .into_iter()

@@ -82,7 +82,9 @@ impl Current {
             immediate: false,
             reason: None,
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
-            on_target_failure: template.map(|stage| stage.on_target_failure).unwrap_or_default(),
+            on_target_failure: template
+                .map(|stage| stage.on_target_failure)
+                .unwrap_or_default(),
             most_at_a_time: most
                 .and_then(|most| usize::try_from(most).ok())
                 .unwrap_or(usize::MAX),
@@ -190,7 +192,10 @@ impl<'a> StageView<'a> {
             }
             (false, _) => State::Progressing,
         };
-        self.message = if failing || self.state == State::Held {
+        let asked = current.reason.clone().filter(|_| restoring);
+        self.message = if asked.is_some() {
+            asked
+        } else if failing || self.state == State::Held {
             self.first_failure(&current)
         } else {
             self.progress(&current)
@@ -275,8 +280,8 @@ impl<'a> StageView<'a> {
             return;
         }
         let candidate = self.candidate(overview, fresh);
-        let retried = self.state.has_failed()
-            && (candidate.is_none() || self.state == State::RollbackFailed);
+        let retried =
+            self.state.has_failed() && (candidate.is_none() || self.state == State::RollbackFailed);
         if overview.commands.retry && (retried || self.state == State::Held) {
             self.try_again(false);
             return;
@@ -552,7 +557,11 @@ impl<'a> StageView<'a> {
 
     /// The Targets that the Release, which serves everywhere in the stage, no longer names.
     pub fn leavers(&self) -> Vec<StageTarget> {
-        let Some(current) = self.current.as_ref().filter(|_| self.state == State::Succeeded) else {
+        let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|_| self.state == State::Succeeded)
+        else {
             return Vec::new();
         };
         self.targets
@@ -628,12 +637,17 @@ fn template<'a>(overview: &'a Overview, stage: &str, release: &ReleaseRef) -> Op
     release.stages.iter().find(|one| one.name == stage)
 }
 
+/// Whether a stage has the Release for good, by what was said of it last.
 fn succeeded(release: &ReleaseView, stage: &str, fresh: &[(ReleaseRef, StageOutcome)]) -> bool {
-    let is = |outcome: &StageOutcome| {
-        outcome.stage == stage && outcome.outcome == State::Succeeded.as_str()
-    };
-    release.outcomes.iter().any(is)
-        || fresh
-            .iter()
-            .any(|(reference, outcome)| reference.uid == release.reference.uid && is(outcome))
+    let fresh = fresh
+        .iter()
+        .filter(|(reference, _)| reference.uid == release.reference.uid)
+        .map(|(_, outcome)| outcome);
+    let last = release
+        .outcomes
+        .iter()
+        .chain(fresh)
+        .filter(|outcome| outcome.stage == stage)
+        .next_back();
+    last.is_some_and(|outcome| outcome.outcome == State::Succeeded.as_str())
 }

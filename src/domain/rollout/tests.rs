@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::domain::machine::{JOURNAL_VERSION, Step};
+use crate::{
+    api::v1alpha1::{Goal, OnTargetFailure},
+    domain::machine::{JOURNAL_VERSION, Step},
+};
+
+mod commands;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

@@ -190,7 +190,12 @@ fn a_level_is_prepared_when_the_one_below_serves() {
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     wanted.components[1].level = 1;
     assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
-    let at = |line: &str| world.log.find(line).unwrap_or_else(|| panic!("{line}:\n{}", world.log));
+    let at = |line: &str| {
+        world
+            .log
+            .find(line)
+            .unwrap_or_else(|| panic!("{line}:\n{}", world.log))
+    };
     assert!(at("CreateAlias checkout-infra") < at("CreateFunction checkout-api"));
     let before = visible(&world);
     world.bad.push(code("v2"));
@@ -210,8 +215,15 @@ fn going_back_to_a_release_publishes_nothing() {
     world.log.clear();
     world.known = Known::default();
     let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
-    assert_eq!(world.finish(&order, &run(1, 2, Goal::Deliver)), Step::Succeeded);
-    assert!(!world.log.contains("PublishVersion checkout-api"), "{}", world.log);
+    assert_eq!(
+        world.finish(&order, &run(1, 2, Goal::Deliver)),
+        Step::Succeeded
+    );
+    assert!(
+        !world.log.contains("PublishVersion checkout-api"),
+        "{}",
+        world.log
+    );
     assert_eq!(weights(&world, "checkout-api"), "1 ");
     let deployed = &world.functions["checkout-api"];
     assert_eq!(deployed.latest.code_sha256, code("v1"));
@@ -226,7 +238,11 @@ fn another_role_can_not_share_the_traffic() {
     let before = visible(&world);
     assert_eq!(world.deliver_as(in_steps(2, vec![other])), Step::Failed);
     assert_eq!(visible(&world), before);
-    let message = world.status.run.as_ref().and_then(|run| run.message.clone());
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone());
     assert!(message.is_some_and(|message| message.contains("rollout.allAtOnce")));
 }
 
@@ -236,7 +252,11 @@ fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
         world.deliver(2, &[want("api", "v2", 128)]);
-        assert_eq!(world.functions.len(), 2, "not before the whole stage has succeeded");
+        assert_eq!(
+            world.functions.len(),
+            2,
+            "not before the whole stage has succeeded"
+        );
         let prune = run(2, 1, Goal::Prune);
         assert!(!settled(&prune, &world.status));
         world.known = Known::default();

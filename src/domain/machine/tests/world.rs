@@ -251,7 +251,14 @@ impl World {
                         .traffic
                         .as_ref()
                         .is_some_and(|traffic| traffic.evaluations > 0);
-                    let run = if watched { &RunStatus { intents: Vec::new(), ..run.clone() } } else { run };
+                    let run = if watched {
+                        &RunStatus {
+                            intents: Vec::new(),
+                            ..run.clone()
+                        }
+                    } else {
+                        run
+                    };
                     for intent in run.intents.clone() {
                         self.say(format!("  intent {} {}", intent.operation, intent.resource));
                     }

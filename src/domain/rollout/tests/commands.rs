@@ -1,0 +1,266 @@
+//! What people ask for, and what stages say of their targets.
+
+use super::*;
+
+/// Two Releases that serve everywhere, r2 last.
+fn two_delivered() -> Play {
+    let mut story = Play::new();
+    for revision in 1..=2 {
+        story.release(revision);
+        deliver_everywhere(&mut story);
+    }
+    story
+}
+
+fn deliver_everywhere(story: &mut Play) {
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    story.report("prod", "prod-b", Step::Succeeded, None);
+    story.plan();
+}
+
+fn roll_back(story: &mut Play, value: &str) {
+    let back = Back::of(&story.overview, value).expect("something to take back");
+    story.overview.commands.rollback = Some(back);
+}
+
+fn outcome_of(story: &Play, revision: i64, stage: &str) -> Option<String> {
+    let release = story
+        .overview
+        .releases
+        .iter()
+        .find(|release| release.reference.revision == revision)?;
+    let outcome = release.outcomes.iter().find(|one| one.stage == stage)?;
+    Some(outcome.outcome.clone())
+}
+
+#[test]
+fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
+    let mut story = two_delivered();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    roll_back(&mut story, "incident-4711");
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 2");
+    assert_eq!(
+        story.orders()["prod/prod-a"],
+        "r2 Deliver 1",
+        "prod never had the bad one"
+    );
+    let order = story.target("dev", &place("dev")).order.clone();
+    assert!(order.is_some_and(|order| order.immediate));
+    story.report("dev", "dev", Step::Succeeded, None);
+    let plan = story.plan();
+    assert_eq!(plan.live, "dev=r2 prod=r2");
+    assert_eq!(outcome_of(&story, 3, "dev").as_deref(), Some("RolledBack"));
+    assert_eq!(plan.outcome.reason(), "RolledBack");
+    let message = plan.outcome.message();
+    assert!(
+        message.contains("taken back to r2 by sluice.dev/rollback"),
+        "{message}"
+    );
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 2", "it stays away");
+}
+
+#[test]
+fn a_rollback_to_a_named_release_goes_there() {
+    let mut story = two_delivered();
+    story.release(3);
+    deliver_everywhere(&mut story);
+    roll_back(&mut story, "incident-4711 to r1");
+    story.plan();
+    for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
+        assert_eq!(story.orders()[at], "r1 Deliver 2", "{at}");
+    }
+    let gone = Back::of(&story.overview, "x to r7").expect_err("no such Release");
+    assert!(gone.contains("there is no Release r7"), "{gone}");
+    let none = Back::of(&Play::new().overview, "x").expect_err("nothing yet");
+    assert!(none.contains("nothing to take back"), "{none}");
+}
+
+#[test]
+fn a_rollback_of_what_is_moving_puts_it_back() {
+    let mut story = two_delivered();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::Promote, None);
+    roll_back(&mut story, "incident-4711");
+    let plan = story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r3 Restore 1");
+    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert!(plan.outcome.message().contains("sluice.dev/rollback"));
+}
+
+#[test]
+fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
+    let mut story = two_delivered();
+    story.overview.pin = Some("r1".into());
+    story.release(3);
+    deliver_everywhere(&mut story);
+    for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
+        assert_eq!(story.orders()[at], "r1 Deliver 2", "{at}");
+    }
+    assert_eq!(story.plan().outcome.reason(), "Pinned");
+    story.overview.pin = None;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r3 Deliver 1");
+}
+
+#[test]
+fn an_abort_puts_back_what_moves_and_nothing_else() {
+    let mut story = two_delivered();
+    story.overview.commands.abort = true;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 1", "nothing moved");
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::Promote, None);
+    story.overview.commands.abort = true;
+    story.plan();
+    let order = story
+        .target("dev", &place("dev"))
+        .order
+        .clone()
+        .expect("an order");
+    assert_eq!(order.goal, Goal::Restore);
+    assert_eq!(
+        order.reason.as_deref(),
+        Some("it was aborted by sluice.dev/abort")
+    );
+}
+
+#[test]
+fn pausing_reaches_what_moves_and_resuming_lets_it_go_on() {
+    let mut story = two_delivered();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::Promote, None);
+    let paused = |story: &mut Play| {
+        let order = story.target("dev", &place("dev")).order.clone();
+        order.is_some_and(|order| order.paused)
+    };
+    story.overview.paused = true;
+    let plan = story.plan();
+    assert!(paused(&mut story));
+    assert_eq!(plan.outcome.reason(), "Paused");
+    story.overview.paused = false;
+    story.plan();
+    assert!(!paused(&mut story));
+    story.overview.commands.promote = true;
+    story.plan();
+    let order = story.target("dev", &place("dev")).order.clone();
+    assert!(order.is_some_and(|order| order.immediate));
+}
+
+#[test]
+fn while_one_target_is_held_the_others_wait() {
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    story.report("prod", "prod-a", Step::Held, Some("alarm checkout-errors"));
+    story.report("prod", "prod-b", Step::Promote, None);
+    let plan = story.plan();
+    assert_eq!(plan.outcome.reason(), "Held");
+    assert!(plan.outcome.message().contains("alarm checkout-errors"));
+    let order = story.target("prod", &place("prod-b")).order.clone();
+    assert!(order.is_some_and(|order| order.paused));
+    story.overview.commands.promote = true;
+    story.plan();
+    for account in ["prod-a", "prod-b"] {
+        let order = story.target("prod", &place(account)).order.clone();
+        let order = order.expect("an order");
+        assert_eq!(
+            (order.attempt, order.immediate, order.paused),
+            (2, true, false)
+        );
+    }
+}
+
+#[test]
+fn a_stage_may_take_back_only_the_target_that_failed() {
+    let mut story = Play::new();
+    story.release(1);
+    for stage in &mut story.overview.releases[0].stages {
+        stage.on_target_failure = OnTargetFailure::RollbackTarget;
+    }
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    story.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    assert_eq!(story.plan().outcome.reason(), "Progressing");
+    assert_eq!(story.orders()["prod/prod-a"], "r1 Deliver 1");
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    let plan = story.plan();
+    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(
+        story.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "it keeps the Release"
+    );
+    assert_eq!(outcome_of(&story, 1, "prod").as_deref(), Some("RolledBack"));
+}
+
+#[test]
+fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
+    let mut story = Play::new();
+    story.release(1);
+    story.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    assert_eq!(story.orders().len(), 2);
+    story.report("prod", "prod-a", Step::Promote, None);
+    story.plan();
+    assert_eq!(story.orders().len(), 2);
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    story.plan();
+    assert_eq!(story.orders()["prod/prod-b"], "r1 Deliver 1");
+    story.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    story.plan();
+    assert_eq!(story.orders()["prod/prod-a"], "r1 Restore 1");
+}
+
+#[test]
+fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan();
+    story.target("prod", &place("prod-a")).dropped = true;
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    story.plan();
+    assert_eq!(
+        story.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "not yet everywhere"
+    );
+    story.report("prod", "prod-b", Step::Succeeded, None);
+    let plan = story.plan();
+    assert_eq!(story.orders()["prod/prod-a"], "r1 Prune 1");
+    assert_eq!(plan.outcome.reason(), "Delivered", "it serves all the same");
+    story.target("prod", &place("prod-a")).dropped = false;
+    story.plan();
+    assert_eq!(story.orders()["prod/prod-b"], "r1 Deliver 1");
+}
+
+#[test]
+fn a_target_that_no_release_names_any_more_is_let_go() {
+    let mut story = two_delivered();
+    story.release(3);
+    let stages = &mut story.overview.releases[2].stages;
+    stages[1]
+        .targets
+        .retain(|target| target.account != "prod-b");
+    story.plan();
+    story.report("dev", "dev", Step::Succeeded, None);
+    assert_eq!(story.plan().leavers, []);
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    assert_eq!(story.plan().leavers, [("prod".to_owned(), place("prod-b"))]);
+}
