@@ -20,8 +20,8 @@ use super::{
     traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, Expectation, LambdaOverride, OnFailure, PinnedArtifact, ReleaseRef,
-    ReleaseSpec, StoreLocation, TargetSpec,
+    Check, Component, DeletionPolicy, Expectation, LambdaOverride, OnFailure, PinnedArtifact,
+    ReleaseRef, ReleaseSpec, StoreLocation, TargetSpec,
 };
 
 /// What should be on one Target.
@@ -35,6 +35,8 @@ pub struct Desired {
     pub traffic: Traffic,
     /// What a failure leads to.
     pub on_failure: OnFailure,
+    /// What becomes of what the Release no longer has.
+    pub deletion_policy: DeletionPolicy,
     /// How long the Target may go without progress.
     pub progress_deadline: Duration,
 }
@@ -218,6 +220,7 @@ pub fn desired(
         components,
         traffic,
         on_failure: release.template.rollback.on_failure,
+        deletion_policy: target.deletion_policy,
         progress_deadline,
     })
 }

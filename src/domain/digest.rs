@@ -9,6 +9,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
+/// Lower-case hex.
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Sha256 {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {

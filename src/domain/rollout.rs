@@ -79,6 +79,8 @@ pub struct TargetView {
     pub stalled: Option<(String, String)>,
     /// What it is doing.
     pub summary: Option<String>,
+    /// The Release of which it said what it would change, and the digest of that.
+    pub plan: Option<(ReleaseRef, String)>,
     /// Whether it has something that its Release no longer has.
     pub dropped: bool,
 }
@@ -90,6 +92,8 @@ pub struct Plan {
     pub outcomes: Vec<(ReleaseRef, StageOutcome)>,
     /// Orders to Targets, which may not exist yet.
     pub orders: Vec<(String, StageTarget, Run)>,
+    /// Plans that Targets, which may not exist yet, are asked for.
+    pub plans: Vec<(String, StageTarget, ReleaseRef)>,
     /// Targets that no Release names any more.
     pub leavers: Vec<(String, StageTarget)>,
     /// Each stage's state.
@@ -107,6 +111,7 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
     let mut plan = Plan {
         outcomes: Vec::new(),
         orders: Vec::new(),
+        plans: Vec::new(),
         leavers: Vec::new(),
         stages: Vec::new(),
         outcome: Outcome::Done {

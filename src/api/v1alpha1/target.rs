@@ -58,6 +58,9 @@ pub struct TargetSpec {
     pub region: String,
     /// What happens in AWS when this Target is deleted.
     pub deletion_policy: DeletionPolicy,
+    /// The Release of which it is to be said what it would change here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ReleaseRef>,
     /// What is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
@@ -77,6 +80,10 @@ pub struct Run {
     /// Counts the orders of the stage: the highest is the one that holds.
     #[schemars(range(min = 1))]
     pub sequence: i64,
+    /// Digest of the plan that was approved: anything else is not carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub plan_digest: Option<String>,
     /// Why it goes back, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
@@ -114,6 +121,9 @@ pub struct TargetStatus {
     /// The Release that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveRelease>,
+    /// What a Release would change here, or what the last one that was begun changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
     /// The order being carried out, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -140,6 +150,60 @@ pub struct LiveRelease {
     pub release: ReleaseRef,
     /// Since when.
     pub since: Time,
+}
+
+/// What a Release changes on a Target, computed from what was live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// SHA-256 over the changes, what is wanted and what was live, lower-case hex. The same delivery to
+    /// the same state has the same digest.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// One line: `api: code, memorySize; site unchanged`.
+    #[schemars(length(max = 1024))]
+    pub summary: String,
+    /// Each change, the first hundred of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub changes: Vec<PlannedChange>,
+    /// How many more there are: the digest covers them too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
+
+/// One change. Values of environment variables are never told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedChange {
+    /// The component.
+    #[schemars(length(max = 63))]
+    pub component: String,
+    /// `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (no longer Sluice's, but left in AWS).
+    #[schemars(length(max = 63))]
+    pub action: String,
+    /// What is changed: a function's name, `function:alias`, a bucket.
+    #[schemars(length(max = 512))]
+    pub resource: String,
+    /// The setting, such as `memorySize` or `environment.LOG_LEVEL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub field: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub from: Option<String>,
+    /// What it will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub to: Option<String>,
 }
 
 /// How far an order is carried out.

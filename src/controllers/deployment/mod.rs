@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 
-use self::{source::Sources, transfer::Transfers};
+use self::{source::Sources, targets::Told, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
         Deployment, DeploymentStatus, Release, SourceStatus, Target, condition, finalizer,
@@ -137,7 +137,12 @@ impl DeploymentController {
                 .await?;
         }
         for (stage, place, run) in &plan.orders {
-            self.order(&deployment, &family, stage, place, run).await?;
+            let run = Told::Run(run);
+            self.tell(&deployment, &family, stage, place, run).await?;
+        }
+        for (stage, place, release) in &plan.plans {
+            let plan = Told::Plan(release);
+            self.tell(&deployment, &family, stage, place, plan).await?;
         }
         self.dismiss(&deployment, &family, &plan.leavers).await?;
         self.follow_policy(&deployment, &family).await?;
@@ -335,6 +340,10 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
             // The end of a run is told by the run itself.
             stalled: stalled.filter(|_| !settled),
             live: status.live.as_ref().map(|live| live.release.clone()),
+            plan: status
+                .plan
+                .as_ref()
+                .map(|plan| (plan.release.clone(), plan.digest.clone())),
             dropped: status.inventory.iter().any(|item| item.dropped),
             run: status.run,
             summary: status.summary,

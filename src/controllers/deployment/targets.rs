@@ -1,4 +1,4 @@
-//! Orders to Targets, which are made when they are first needed.
+//! What Targets are told; they are made when they are first needed.
 
 use kube::{
     ResourceExt as _,
@@ -8,20 +8,29 @@ use serde_json::json;
 
 use super::{DeploymentController, Failure, Family, owner_reference};
 use crate::{
-    api::v1alpha1::{Deployment, Run, StageTarget, Target, TargetSpec, finalizer, label},
+    api::v1alpha1::{Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label},
     controllers::target,
     domain::{outcome::Outcome, release},
 };
 
+/// What a Target is told.
+#[derive(Clone, Copy)]
+pub enum Told<'a> {
+    /// To carry this out.
+    Run(&'a Run),
+    /// To say what this Release would change.
+    Plan(&'a ReleaseRef),
+}
+
 impl DeploymentController {
-    /// Gives a Target its order.
-    pub(super) async fn order(
+    /// Gives a Target its order, or asks it for a plan.
+    pub(super) async fn tell(
         &self,
         deployment: &Deployment,
         family: &Family,
         stage: &str,
         place: &StageTarget,
-        run: &Run,
+        what: Told<'_>,
     ) -> Result<(), Failure> {
         let at = |target: &&std::sync::Arc<Target>| {
             target.spec.stage == stage
@@ -30,10 +39,13 @@ impl DeploymentController {
         };
         match family.targets.iter().find(at) {
             Some(target) => {
-                self.patch_target(deployment, target, json!({"spec": {"run": run}}))
-                    .await
+                let patch = match what {
+                    Told::Run(run) => json!({"spec": {"run": run}}),
+                    Told::Plan(release) => json!({"spec": {"plan": release}}),
+                };
+                self.patch_target(deployment, target, patch).await
             }
-            None => self.create_target(deployment, stage, place, run).await,
+            None => self.create_target(deployment, stage, place, what).await,
         }
     }
 
@@ -105,7 +117,7 @@ impl DeploymentController {
         deployment: &Deployment,
         stage: &str,
         place: &StageTarget,
-        run: &Run,
+        what: Told<'_>,
     ) -> Result<(), Failure> {
         let account = target::account(&self.context, &place.account)?;
         if !account
@@ -140,6 +152,10 @@ impl DeploymentController {
             owner_references: owner_reference(deployment).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         };
+        let (plan, run) = match what {
+            Told::Run(run) => (None, Some(run.clone())),
+            Told::Plan(release) => (Some(release.clone()), None),
+        };
         let spec = TargetSpec {
             deployment: deployment.name_any(),
             stage: stage.to_owned(),
@@ -147,7 +163,8 @@ impl DeploymentController {
             account_id: account.spec.account_id.clone(),
             region: place.region.clone(),
             deletion_policy: deployment.spec.deletion_policy,
-            run: Some(run.clone()),
+            plan,
+            run,
         };
         let target = Target {
             metadata,

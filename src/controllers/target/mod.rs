@@ -26,7 +26,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 pub use self::site::account;
 use self::{memory::Memory, site::Site};
 use crate::{
-    api::v1alpha1::{Target, TargetStatus},
+    api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
     controllers::{context::Context, events::EventType, runtime, written::Written},
     domain::{
         machine::{self, Decision, Observation, Order, Step},
@@ -69,25 +69,36 @@ impl TargetController {
             return self.remove(&target).await;
         }
         let status = target.status.clone().unwrap_or_default();
-        let Some(run) = &target.spec.run else {
-            return Outcome::Done {
-                reason: "Idle",
-                message: machine::summary(&status),
-            };
-        };
-        if machine::settled(run, &status) {
+        let run = target.spec.run.as_ref();
+        let open = run.filter(|run| !machine::settled(run, &status));
+        let unplanned = target.spec.plan.as_ref();
+        let unplanned = unplanned.filter(|release| !machine::planned(release, &status));
+        let Some(work) = open.map(Work::Run).or(unplanned.map(Work::Plan)) else {
             self.memory.forget(&target);
             let outcome = machine::outcome(&status);
+            if run.is_none() {
+                return outcome;
+            }
             return self.publish(&target, status, outcome).await;
-        }
+        };
         let site = match Site::enter(&self.context, &target).await {
             Ok(site) => site,
-            Err(outcome) => return self.not_begun(&target, outcome).await,
+            Err(outcome) => return self.not_begun(&target, open, outcome).await,
         };
-        let run = machine::effective(run, &status);
-        let order = match validate::order(&self.context, &target, &run, &site) {
+        let (run, order) = match work {
+            Work::Run(run) => {
+                let run = machine::effective(run, &status);
+                let order = validate::order(&self.context, &target, &run, &site);
+                (run, order)
+            }
+            Work::Plan(release) => {
+                let desired = validate::wanted(&self.context, &target, release, &site);
+                (planning(release), desired.map(Order::Plan))
+            }
+        };
+        let order = match order {
             Ok(order) => order,
-            Err(outcome) => return self.not_begun(&target, outcome).await,
+            Err(outcome) => return self.not_begun(&target, open, outcome).await,
         };
         let mut known = self.memory.known(&target);
         let owner = site.owner.clone();
@@ -231,9 +242,9 @@ impl TargetController {
     }
 
     /// The Target can't be worked on: that is waited out for as long as the deadline allows.
-    async fn not_begun(&self, target: &Target, outcome: Outcome) -> Outcome {
+    async fn not_begun(&self, target: &Target, open: Option<&Run>, outcome: Outcome) -> Outcome {
         let status = target.status.clone().unwrap_or_default();
-        let (Some(run), Outcome::Stalled { message, .. }) = (&target.spec.run, &outcome) else {
+        let (Some(run), Outcome::Stalled { message, .. }) = (open, &outcome) else {
             return self.publish(target, status, outcome).await;
         };
         let deadline = validate::progress_deadline(&self.context, target);
@@ -270,6 +281,26 @@ impl TargetController {
         {
             self.context.metrics.delivery_ended(&run.step, run);
         }
+    }
+}
+
+/// What there is to do on a Target.
+enum Work<'a> {
+    Run(&'a Run),
+    Plan(&'a ReleaseRef),
+}
+
+/// The order that a plan is made for.
+fn planning(release: &ReleaseRef) -> Run {
+    Run {
+        release: release.clone(),
+        attempt: 1,
+        goal: Goal::Deliver,
+        sequence: 1,
+        plan_digest: None,
+        reason: None,
+        paused: false,
+        immediate: false,
     }
 }
 

@@ -6,10 +6,10 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::site::Site;
 use crate::{
-    api::v1alpha1::{Goal, Release, Run, Target},
+    api::v1alpha1::{Goal, Release, ReleaseRef, Run, Target},
     controllers::context::Context,
     domain::{
-        desired,
+        desired::{self, Desired},
         machine::{self, Order, Step},
         outcome::Outcome,
         rollout::FOLLOWED,
@@ -34,33 +34,37 @@ pub fn order(context: &Context, target: &Target, run: &Run, site: &Site) -> Resu
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
         return Ok(Order::Restore("it was being put back".to_owned()));
     }
-    let release = release(context, target, run);
-    let wanted = match release {
-        Some(release) => desired::desired(
-            &run.release,
-            &release.spec,
-            &target.spec,
-            &site.owner,
-            &site.permissions,
-        )
-        .map_err(|invalid| invalid.to_string()),
-        None if begun.is_none() => {
-            // The watch of Releases may be a moment behind the order; it wakes us.
-            let message = format!("Waiting for Release {} to be seen", run.release.name);
-            return Err(Outcome::Waiting {
-                reason: "WaitingForRelease",
-                message,
-                after: Duration::from_secs(1),
-            });
-        }
-        None => Err(format!("Release {} is gone", run.release.name)),
-    };
-    match wanted {
+    match wanted(context, target, &run.release, site) {
         Ok(desired) => Ok(Order::Deliver(desired)),
         // What was begun is not left half done.
-        Err(why) if begun.is_some() => Ok(Order::Restore(why)),
-        Err(why) => Err(Outcome::stalled("InvalidSpec", why)),
+        Err(outcome) if begun.is_some() => Ok(Order::Restore(outcome.message().to_owned())),
+        Err(outcome) => Err(outcome),
     }
+}
+
+/// What a Release wants here; or why that can't be carried out.
+pub fn wanted(
+    context: &Context,
+    target: &Target,
+    reference: &ReleaseRef,
+    site: &Site,
+) -> Result<Desired, Outcome> {
+    let Some(release) = release(context, target, reference) else {
+        // The watch of Releases may be a moment behind the order; it wakes us.
+        return Err(Outcome::Waiting {
+            reason: "WaitingForRelease",
+            message: format!("Waiting for Release {}, which is not there", reference.name),
+            after: Duration::from_secs(1),
+        });
+    };
+    desired::desired(
+        reference,
+        &release.spec,
+        &target.spec,
+        &site.owner,
+        &site.permissions,
+    )
+    .map_err(|invalid| Outcome::stalled("InvalidSpec", invalid.to_string()))
 }
 
 /// How long the Target may go without progress, as its Release says.
@@ -69,17 +73,17 @@ pub fn progress_deadline(context: &Context, target: &Target) -> Duration {
         .spec
         .run
         .as_ref()
-        .and_then(|run| release(context, target, run));
+        .and_then(|run| release(context, target, &run.release));
     let said =
         release.and_then(|release| desired::duration(&release.spec.template.progress_deadline));
     said.unwrap_or(machine::DEFAULT_DEADLINE)
 }
 
-fn release(context: &Context, target: &Target, run: &Run) -> Option<Arc<Release>> {
+fn release(context: &Context, target: &Target, named: &ReleaseRef) -> Option<Arc<Release>> {
     let namespace = target.namespace().unwrap_or_default();
     let release = context
         .stores
         .releases
-        .get(&ObjectRef::new(&run.release.name).within(&namespace));
-    release.filter(|release| release.uid().as_ref() == Some(&run.release.uid))
+        .get(&ObjectRef::new(&named.name).within(&namespace));
+    release.filter(|release| release.uid().as_ref() == Some(&named.uid))
 }

@@ -1,7 +1,10 @@
 //! The component protocol for a Lambda function: what comes next in each step, from what is there.
 
+mod plan;
+
 use std::collections::BTreeMap;
 
+pub use self::plan::plan;
 use super::{
     observation::{Action, CheckKey, CheckPhase, CheckResult, Effect, Moment, Observation, Read},
     snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},

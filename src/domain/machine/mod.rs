@@ -23,6 +23,7 @@
 
 mod lambda;
 mod observation;
+mod plan;
 mod record;
 mod removal;
 mod run;
@@ -49,7 +50,7 @@ pub use snapshot::{
 pub use step::{Step, ended, outcome, poll_delay, summary};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
-use crate::api::v1alpha1::{DeletionPolicy, Goal, Run, RunStatus, TargetStatus};
+use crate::api::v1alpha1::{DeletionPolicy, Goal, ReleaseRef, Run, RunStatus, TargetStatus};
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
@@ -76,6 +77,8 @@ pub enum Order {
     Deliver(Desired),
     /// That what stood before the run serves again; why.
     Restore(String),
+    /// That the status says what the Release would change.
+    Plan(Desired),
     /// That what the Release no longer has goes, as the policy says.
     Prune(DeletionPolicy),
 }
@@ -89,6 +92,13 @@ pub fn decide(
     seen: &Observation,
     now: Timestamp,
 ) -> Decision {
+    let scene = run::Scene {
+        run,
+        status,
+        owner,
+        seen,
+        now,
+    };
     if let Some(journal) = &status.run
         && journal.journal_version != JOURNAL_VERSION
         && !Step::of(journal).is_some_and(Step::is_end)
@@ -102,14 +112,8 @@ pub fn decide(
             ),
         ));
     }
-    let scene = run::Scene {
-        run,
-        status,
-        owner,
-        seen,
-        now,
-    };
     match (order, scene.journal()) {
+        (Order::Plan(desired), _) => scene.make_plan(desired),
         (Order::Deliver(desired), Some(journal)) => match Step::of(journal) {
             Some(Step::Prepare) => scene.prepare(desired, journal),
             Some(Step::Promote) => scene.promote(desired, journal),
@@ -193,6 +197,12 @@ pub fn give_up(
         Decision::Record(status) => Some(status),
         _ => None,
     }
+}
+
+/// Whether the status says what this Release would change.
+pub fn planned(release: &ReleaseRef, status: &TargetStatus) -> bool {
+    let plan = status.plan.as_ref();
+    plan.is_some_and(|plan| plan.release.uid == release.uid)
 }
 
 /// Whether the order is carried out, as far as it can be: nothing has to be looked at.

@@ -27,6 +27,7 @@ pub fn decide_removal(
             attempt: journal.attempt,
             goal: crate::api::v1alpha1::Goal::Restore,
             sequence: 1,
+            plan_digest: None,
             reason: None,
             paused: false,
             immediate: false,

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Goal, Intent, OnFailure, Run, RunStatus, SnapshotRef, TargetStatus,
-        annotation, condition::STALLED,
+        ComponentStatus, Goal, Intent, OnFailure, PlanStatus, Run, RunStatus, SnapshotRef,
+        TargetStatus, annotation, condition::STALLED,
     },
     domain::{
         desired::{Desired, DesiredComponent},
@@ -54,10 +54,11 @@ impl<'a> Scene<'a> {
         (same_release && (same_attempt || resumed)).then_some(journal)
     }
 
-    /// Looks at everything, takes the snapshot and writes down what will be done.
-    pub fn begin(&self, desired: &Desired) -> Decision {
+    /// Looks at everything that matters before a run; `None` once it was looked at and nothing is in
+    /// the way.
+    pub fn look(&self, desired: &Desired) -> Option<Decision> {
         if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
-            return decision;
+            return Some(decision);
         }
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let reads: Vec<Read> = desired
@@ -67,12 +68,29 @@ impl<'a> Scene<'a> {
                 workload::first_reads(want, &self.status.inventory, gradual, self.seen)
             })
             .collect();
-        if !reads.is_empty() {
-            return Decision::Observe(reads);
-        }
+        (!reads.is_empty()).then(|| Decision::Observe(reads))
+    }
+
+    /// Why the Release can't be delivered here, from what was seen.
+    pub fn obstacle(&self, desired: &Desired) -> Option<String> {
+        let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let obstacle = |want| workload::obstacle(want, gradual, self.owner, self.seen);
-        if let Some(why) = desired.components.iter().find_map(obstacle) {
+        desired.components.iter().find_map(obstacle)
+    }
+
+    /// Looks at everything, takes the snapshot and writes down what will be done.
+    pub fn begin(&self, desired: &Desired) -> Decision {
+        if let Some(decision) = self.look(desired) {
+            return decision;
+        }
+        if let Some(why) = self.obstacle(desired) {
             return self.fail_untouched(&why);
+        }
+        let plan = self.plan(desired);
+        if let Some(approved) = &self.run.plan_digest
+            && *approved != plan.digest
+        {
+            return self.plan_changed(plan);
         }
         if let Some(versions) = self.nothing_to_do(desired) {
             let mut run = self.new_run(desired, Vec::new());
@@ -106,6 +124,22 @@ impl<'a> Scene<'a> {
             self.note_in_inventory(&mut status.inventory, want);
         }
         status.run = Some(run);
+        status.plan = Some(plan);
+        Decision::Record(Box::new(status))
+    }
+
+    /// What was approved is not what would be done now: says so, and waits for another approval.
+    fn plan_changed(&self, plan: PlanStatus) -> Decision {
+        if self.status.plan.as_ref() == Some(&plan) {
+            return Decision::Wait(Outcome::Waiting {
+                reason: "PlanChanged",
+                message: "What would be done is no longer what was approved: it waits for another approval"
+                    .to_owned(),
+                after: Duration::from_mins(1),
+            });
+        }
+        let mut status = self.status.clone();
+        status.plan = Some(plan);
         Decision::Record(Box::new(status))
     }
 

@@ -2,5 +2,6 @@
 
 mod delivery;
 mod faults;
+mod plan;
 mod traffic;
 mod world;

@@ -11,6 +11,7 @@
 use super::{
     lambda::{self, Next, Shift, View},
     observation::{Effect, Moment, Observation, Read},
+    plan::Part,
     snapshot::{ComponentSnapshot, WorkloadSnapshot},
 };
 use crate::{
@@ -68,6 +69,13 @@ pub fn unchanged(
 ) -> Option<Option<String>> {
     match &want.workload {
         Workload::Function(function) => lambda::unchanged(function, last, seen).map(Some),
+    }
+}
+
+/// What would change of it, from what was seen.
+pub fn plan(want: &DesiredComponent, seen: &Observation) -> Part {
+    match &want.workload {
+        Workload::Function(function) => lambda::plan(function, seen),
     }
 }
 

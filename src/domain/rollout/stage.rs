@@ -66,6 +66,8 @@ pub struct Current {
     immediate: bool,
     /// Why it goes back, where somebody said so.
     reason: Option<String>,
+    /// The plans that were approved, by place; none where no gate asked for them.
+    plans: Vec<(StageTarget, String)>,
     places: Vec<StageTarget>,
     on_target_failure: OnTargetFailure,
     most_at_a_time: usize,
@@ -81,6 +83,7 @@ impl Current {
             sequence,
             immediate: false,
             reason: None,
+            plans: Vec::new(),
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
             on_target_failure: template
                 .map(|stage| stage.on_target_failure)
@@ -89,6 +92,13 @@ impl Current {
                 .and_then(|most| usize::try_from(most).ok())
                 .unwrap_or(usize::MAX),
         }
+    }
+}
+
+impl Current {
+    fn plan_digest(&self, place: &StageTarget) -> Option<String> {
+        let plan = self.plans.iter().find(|(at, _)| at == place);
+        plan.map(|(_, digest)| digest.clone())
     }
 }
 
@@ -113,6 +123,15 @@ impl<'a> StageView<'a> {
             );
             current.immediate = order.immediate;
             current.reason.clone_from(&order.reason);
+            let approved = |target: &&&TargetView| {
+                let order = target.order.as_ref()?;
+                Some((target.place.clone(), order.plan_digest.clone()?))
+            };
+            let ordered = targets.iter().filter(|target| {
+                let own = target.order.as_ref().map(|own| own.sequence);
+                own == Some(order.sequence)
+            });
+            current.plans = ordered.filter_map(|target| approved(&target)).collect();
             if template.is_none() {
                 let same = |target: &&&TargetView| {
                     target
@@ -501,6 +520,7 @@ impl<'a> StageView<'a> {
                 attempt: current.attempt,
                 goal,
                 sequence: current.sequence,
+                plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
                 reason: current.reason.clone().filter(|_| goal == Goal::Restore),
                 // While one is held, the others wait where they are.
                 paused: goal == Goal::Deliver
@@ -542,6 +562,7 @@ impl<'a> StageView<'a> {
                 attempt: current.attempt,
                 goal: Goal::Prune,
                 sequence: current.sequence,
+                plan_digest: None,
                 reason: None,
                 paused: false,
                 immediate: current.immediate,

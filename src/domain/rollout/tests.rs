@@ -101,6 +101,7 @@ impl Play {
                 live: None,
                 stalled: None,
                 summary: None,
+                plan: None,
                 dropped: false,
             });
             targets.len() - 1

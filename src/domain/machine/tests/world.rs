@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::*;
 use crate::{
-    api::v1alpha1::{OnFailure, ReleaseRef, SnapshotRef, StoreLocation},
+    api::v1alpha1::{DeletionPolicy, OnFailure, ReleaseRef, SnapshotRef, StoreLocation},
     domain::{
         desired::{DesiredCheck, DesiredComponent, DesiredFunction, Workload},
         digest::Sha256,
@@ -127,6 +127,7 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
         components: functions.into_iter().map(component).collect(),
         traffic: Traffic::all_at_once(Duration::ZERO),
         on_failure: OnFailure::Automatic,
+        deletion_policy: DeletionPolicy::Retain,
         progress_deadline: Duration::from_mins(10),
     }
 }
@@ -138,6 +139,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
         attempt,
         goal,
         sequence: 1,
+        plan_digest: None,
         reason: None,
         paused: false,
         immediate: false,

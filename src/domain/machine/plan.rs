@@ -1,0 +1,137 @@
+//! What a Release would change on a Target, computed from what is live there.
+//!
+//! # Guarantees
+//! - The digest is the same for the same delivery to the same state, and another one as soon as either
+//!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
+//! - Values of environment variables appear nowhere: a change of one is told by its name.
+
+use super::{Decision, run::Scene, workload};
+use crate::{
+    api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange},
+    domain::{
+        desired::Desired,
+        digest::Sha256,
+        outcome::{Outcome, shorten},
+    },
+};
+
+/// How many changes the status lists.
+const LISTED: usize = 100;
+
+/// How long one value may be.
+const VALUE: usize = 512;
+
+impl Scene<'_> {
+    /// Says what the Release would change, and nothing else.
+    pub fn make_plan(&self, desired: &Desired) -> Decision {
+        if let Some(decision) = self.look(desired) {
+            return decision;
+        }
+        if let Some(why) = self.obstacle(desired) {
+            return Decision::Wait(Outcome::stalled("CanNotDeliver", why));
+        }
+        let plan = self.plan(desired);
+        if self.status.plan.as_ref() == Some(&plan) {
+            return Decision::Rest(super::outcome(self.status));
+        }
+        let mut status = self.status.clone();
+        status.plan = Some(plan);
+        Decision::Record(Box::new(status))
+    }
+
+    /// The plan, from what was seen.
+    pub fn plan(&self, desired: &Desired) -> PlanStatus {
+        let mut changes = Vec::new();
+        let mut words = Vec::new();
+        let mut parts = Vec::new();
+        for want in &desired.components {
+            let part = workload::plan(want, self.seen);
+            words.push(described(&want.name, &part.changes));
+            parts.push((want.name.clone(), want.level, part.wanted, part.live));
+            changes.extend(part.changes);
+        }
+        for item in &self.status.inventory {
+            if desired
+                .components
+                .iter()
+                .any(|want| workload::is(want, item))
+            {
+                continue;
+            }
+            let deleted = item.created && desired.deletion_policy == DeletionPolicy::Delete;
+            words.push(format!(
+                "{} {}",
+                item.name,
+                if deleted {
+                    "deleted"
+                } else {
+                    "left alone from now on"
+                }
+            ));
+            changes.push(PlannedChange {
+                component: item.component.clone(),
+                action: if deleted { "Delete" } else { "Keep" }.to_owned(),
+                resource: item.name.clone(),
+                field: None,
+                from: None,
+                to: None,
+            });
+        }
+        let digest = Sha256::of_json(&(&changes, parts)).to_string();
+        let omitted = changes.len().saturating_sub(LISTED);
+        changes.truncate(LISTED);
+        PlanStatus {
+            release: desired.release.clone(),
+            digest,
+            summary: shorten(&words.join("; "), 1024),
+            changes,
+            omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// What a plan says of one component.
+pub struct Part {
+    /// What changes.
+    pub changes: Vec<PlannedChange>,
+    /// Digest of what is wanted.
+    pub wanted: Sha256,
+    /// Digest of what is live.
+    pub live: Sha256,
+}
+
+/// One change, with its values cut to what fits.
+pub fn change(
+    component: &str,
+    action: &str,
+    resource: &str,
+    field: Option<&str>,
+    (from, to): (Option<String>, Option<String>),
+) -> PlannedChange {
+    let fitting = |value: Option<String>| value.map(|value| shorten(&value, VALUE));
+    PlannedChange {
+        component: component.to_owned(),
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+        field: field.map(|field| shorten(field, VALUE)),
+        from: fitting(from),
+        to: fitting(to),
+    }
+}
+
+fn described(component: &str, changes: &[PlannedChange]) -> String {
+    if changes.is_empty() {
+        return format!("{component} unchanged");
+    }
+    if changes.iter().any(|change| change.action == "Create") {
+        return format!("{component} created");
+    }
+    let fields: Vec<&str> = changes
+        .iter()
+        .filter_map(|change| change.field.as_deref())
+        .collect();
+    if fields.is_empty() {
+        return format!("{component} moved");
+    }
+    format!("{component}: {}", fields.join(", "))
+}

@@ -1,0 +1,103 @@
+//! What a plan says, and what an approved one allows.
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{PlanStatus, PlannedChange},
+    domain::desired::DesiredFunction,
+};
+
+fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
+    let order = Order::Plan(desired(revision, functions.to_vec()));
+    let run = run(revision, 1, Goal::Deliver);
+    let outcome =
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
+    world.status.plan.clone().expect("a plan")
+}
+
+fn told(plan: &PlanStatus) -> Vec<String> {
+    let one = |change: &PlannedChange| {
+        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let field = change.field.as_deref().unwrap_or_default();
+        format!(
+            "{} {} {field}: {} → {}",
+            change.action,
+            change.resource,
+            word(&change.from),
+            word(&change.to)
+        )
+    };
+    plan.changes.iter().map(one).collect()
+}
+
+#[test]
+fn a_plan_tells_every_change_and_no_secret() {
+    let mut world = World::new();
+    let mut one = want("api", "v1", 128);
+    one.configuration.environment = [("TOKEN", "hunter2"), ("OLD", "x")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    world.deliver(1, &[one, want("worker", "w1", 128)]);
+    let mut two = want("api", "v2", 256);
+    two.configuration.environment = [("TOKEN".to_owned(), "hunter3".to_owned())].into();
+    let plan = plan(&mut world, 2, &[two, want("site", "s1", 128)]);
+    assert_eq!(
+        plan.summary,
+        "api: code, memorySize, environment.OLD, environment.TOKEN; site created; checkout-worker left alone from now on"
+    );
+    assert_eq!(
+        told(&plan),
+        [
+            format!(
+                "Update checkout-api code: {} → {}",
+                code("v1").short(),
+                code("v2").short()
+            ),
+            "Update checkout-api memorySize: 128 → 256".to_owned(),
+            "Update checkout-api environment.OLD: a value → -".to_owned(),
+            "Update checkout-api environment.TOKEN: a value → another value".to_owned(),
+            "Move checkout-api:live : version 1 → the new version".to_owned(),
+            format!("Create checkout-site code: - → {}", code("s1").short()),
+            "Create checkout-site:live : - → the new version".to_owned(),
+            "Keep checkout-worker : - → -".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_digest_speaks_of_what_is_wanted_and_what_is_live() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    let first = plan(&mut world, 2, &wanted).digest;
+    world.tick(std::time::Duration::from_hours(1));
+    assert_eq!(plan(&mut world, 2, &wanted).digest, first);
+    let other = [want("api", "v3", 128)];
+    assert_ne!(plan(&mut world, 2, &other).digest, first);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.configuration.timeout = 9;
+    assert_ne!(plan(&mut world, 2, &wanted).digest, first);
+}
+
+#[test]
+fn what_was_not_approved_is_not_begun() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    let approved = plan(&mut world, 2, &wanted).digest;
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.configuration.timeout = 9;
+    let before = visible(&world);
+    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    let mut run = run(2, 1, Goal::Deliver);
+    run.plan_digest = Some(approved);
+    world.known = Known::default();
+    let outcome =
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    assert_eq!(outcome.map(|outcome| outcome.reason()), Some("PlanChanged"));
+    assert_eq!(visible(&world), before);
+    let now = world.status.plan.clone().expect("a plan").digest;
+    assert_ne!(Some(&now), run.plan_digest.as_ref());
+    run.plan_digest = Some(now);
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
