@@ -12,6 +12,7 @@
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
 
 mod command;
+mod outcome;
 mod stage;
 
 #[cfg(test)]
@@ -167,7 +168,7 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
             .stages
             .iter()
             .any(|stage| stage.live_revision.is_some());
-    plan.outcome = outcome(overview, &views, &plan.stages);
+    plan.outcome = outcome::of(overview, &views, &plan.stages);
     plan
 }
 
@@ -200,119 +201,3 @@ fn taken_back(
     };
     (bad.clone(), outcome)
 }
-
-fn outcome(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]) -> Outcome {
-    let with = |state: &[State]| {
-        views
-            .iter()
-            .zip(reports)
-            .find(|(view, _)| state.contains(&view.state))
-    };
-    let serving = |report: &StageStatus| match report.live_revision {
-        Some(revision) => format!("r{revision} serves"),
-        None => "nothing serves".to_owned(),
-    };
-    let line = |view: &StageView<'_>, report: &StageStatus, what: &str| {
-        let revision = report.revision.unwrap_or_default();
-        let why = view.message.as_deref().unwrap_or("see its Targets");
-        format!("{}: r{revision} {what}: {why}", view.name)
-    };
-    if let Some((view, report)) = with(&[State::RollbackFailed]) {
-        return Outcome::stalled(
-            "RollbackFailed",
-            line(view, report, "could not be taken back"),
-        );
-    }
-    if let Some((view, report)) = with(&[State::RollingBack]) {
-        let message = line(view, report, "is being taken back");
-        return Outcome::Waiting {
-            reason: "RollingBack",
-            message,
-            after: WATCHED,
-        };
-    }
-    if let Some((view, report)) = with(&[State::Held]) {
-        let what = format!(
-            "is held; set {} or {}",
-            annotation::PROMOTE,
-            annotation::ABORT
-        );
-        return Outcome::stalled("Held", line(view, report, &what));
-    }
-    if let Some((view, report)) = with(&[State::Progressing]) {
-        if overview.paused {
-            let message = format!(
-                "{}: r{} is paused; set {} to go on or {} to put it back",
-                view.name,
-                report.revision.unwrap_or_default(),
-                annotation::RESUME,
-                annotation::ABORT
-            );
-            return Outcome::Waiting {
-                reason: "Paused",
-                message,
-                after: WATCHED,
-            };
-        }
-        if let Some((_, message)) = view.stalled() {
-            return Outcome::stalled("TargetStalled", format!("{}: {message}", view.name));
-        }
-        let message = format!(
-            "{}: delivering r{}",
-            view.name,
-            report.revision.unwrap_or_default()
-        );
-        return Outcome::Waiting {
-            reason: "Progressing",
-            message,
-            after: WATCHED,
-        };
-    }
-    if let Some((view, report)) = with(&[State::RolledBack]) {
-        let what = format!("was taken back, {}", serving(report));
-        return Outcome::stalled("RolledBack", line(view, report, &what));
-    }
-    if let Some((view, report)) = with(&[State::Failed]) {
-        let what = format!("was not delivered, {}", serving(report));
-        return Outcome::stalled("DeliveryFailed", line(view, report, &what));
-    }
-    if overview.suspended {
-        let message = "Suspended: set spec.suspend to false to go on".to_owned();
-        return Outcome::Paused {
-            reason: "Suspended",
-            message,
-        };
-    }
-    let newest = overview
-        .releases
-        .iter()
-        .max_by_key(|release| release.reference.revision);
-    if let Some(pin) = &overview.pin {
-        return Outcome::done("Pinned", format!("{pin} is held by spec.pin"));
-    }
-    match newest {
-        Some(newest) => match newest
-            .outcomes
-            .iter()
-            .find(|one| one.outcome != "Succeeded")
-        {
-            // Taken back by hand, after it had served.
-            Some(back) => {
-                let why = back.message.as_deref().unwrap_or("see the Release");
-                let revision = newest.reference.revision;
-                Outcome::stalled("RolledBack", format!("{}: r{revision}: {why}", back.stage))
-            }
-            None => Outcome::done(
-                "Delivered",
-                format!("r{} serves in every stage", newest.reference.revision),
-            ),
-        },
-        None => Outcome::Done {
-            reason: "Idle",
-            message: "Nothing was released yet".to_owned(),
-        },
-    }
-}
-
-/// Targets wake their Deployment; this is only for what is missed.
-const WATCHED: std::time::Duration = std::time::Duration::from_mins(1);

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(evaluation_interval(bake), Duration::from_secs(30));
         assert_eq!(
             watched(Duration::from_hours(9), bake),
-            Duration::from_secs(60)
+            Duration::from_mins(1)
         );
         assert_eq!(
             watched(Duration::from_secs(30), bake),

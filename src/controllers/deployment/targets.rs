@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::{DeploymentController, Failure, Family, owner_reference};
 use crate::{
-    api::v1alpha1::{Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label},
+    api::v1alpha1::{
+        Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label,
+    },
     controllers::target,
     domain::{outcome::Outcome, release},
 };
@@ -56,7 +58,7 @@ impl DeploymentController {
         family: &Family,
         leavers: &[(String, StageTarget)],
     ) -> Result<(), Failure> {
-        let leaves = |target: &&std::sync::Arc<Target>| {
+        let named_no_more = |target: &&std::sync::Arc<Target>| {
             let spec = &target.spec;
             target.metadata.deletion_timestamp.is_none()
                 && leavers.iter().any(|(stage, place)| {
@@ -65,7 +67,7 @@ impl DeploymentController {
                         && place.region == spec.region
                 })
         };
-        for target in family.targets.iter().filter(leaves) {
+        for target in family.targets.iter().filter(named_no_more) {
             self.delete_target(deployment, target).await?;
         }
         Ok(())

@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
                 workload::first_reads(want, &self.status.inventory, gradual, self.seen)
             })
             .collect();
-        (!reads.is_empty()).then(|| Decision::Observe(reads))
+        (!reads.is_empty()).then_some(Decision::Observe(reads))
     }
 
     /// Why the Release can't be delivered here, from what was seen.
@@ -92,11 +92,9 @@ impl<'a> Scene<'a> {
         {
             return self.plan_changed(plan);
         }
-        if let Some(versions) = self.nothing_to_do(desired) {
+        if let Some(components) = self.nothing_to_do(desired) {
             let mut run = self.new_run(desired, Vec::new());
-            for (component, version) in run.components.iter_mut().zip(versions) {
-                component.version = version;
-            }
+            run.components = components;
             return self.record_success(desired, &run);
         }
         let Some((reference, _)) = &self.seen.known.snapshot else {
@@ -275,21 +273,21 @@ impl<'a> Scene<'a> {
         self.fail_untouched(why)
     }
 
-    /// The serving versions, if every component is as wanted already.
-    fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<Option<String>>> {
+    /// What the status says of the components, if every one is as wanted already.
+    fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
         let last = self
             .status
             .run
             .as_ref()
             .filter(|run| Step::of(run) == Some(Step::Succeeded))?;
-        let version = |want: &DesiredComponent| {
+        let unchanged = |want: &DesiredComponent| {
             let component = last
                 .components
                 .iter()
                 .find(|component| component.name == want.name);
             workload::unchanged(want, component, self.seen)
         };
-        desired.components.iter().map(version).collect()
+        desired.components.iter().map(unchanged).collect()
     }
 
     /// Asks every component; acts of all components make one wave.

@@ -39,9 +39,7 @@ impl Scene<'_> {
             let version = workload::version(want, &desired.release, self.view(level));
             let then = before.component(&want.name);
             gradual |= then.is_some_and(|then| workload::splits(want, version.as_deref(), then));
-            let published = version
-                .as_deref()
-                .and_then(|version| workload::published(want, &desired.release, version));
+            let published = workload::published(want, &desired.release, version.as_ref());
             if let Some(published) = published.filter(|one| !versions.contains(one)) {
                 versions.push(published);
             }

@@ -61,14 +61,21 @@ pub fn obstacle(
     }
 }
 
-/// The serving version, if all is as wanted already. `last` is what the last successful run left.
+/// What the status says of a component that is as wanted already; `None` where something differs.
+/// `last` is what the last successful run left.
 pub fn unchanged(
     want: &DesiredComponent,
     last: Option<&ComponentStatus>,
     seen: &Observation,
-) -> Option<Option<String>> {
+) -> Option<ComponentStatus> {
     match &want.workload {
-        Workload::Function(function) => lambda::unchanged(function, last, seen).map(Some),
+        Workload::Function(function) => {
+            let version = lambda::unchanged(function, last, seen)?;
+            Some(ComponentStatus {
+                version: Some(version),
+                ..lambda::component_status(function, seen)
+            })
+        }
     }
 }
 
@@ -132,14 +139,15 @@ pub fn version(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) ->
 pub fn published(
     want: &DesiredComponent,
     release: &ReleaseRef,
-    version: &str,
+    version: Option<&String>,
 ) -> Option<PublishedVersion> {
+    let version = version?.clone();
     match &want.workload {
         Workload::Function(function) => Some(PublishedVersion {
             release_uid: release.uid.clone(),
             revision: release.revision,
             function_name: function.function_name.clone(),
-            version: version.to_owned(),
+            version,
             code_sha256: function.code_sha256.to_string(),
             configuration_digest: function.configuration_digest().to_string(),
         }),

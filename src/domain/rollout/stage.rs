@@ -1,13 +1,15 @@
 //! One stage: what it is at, what comes next for it, and what is to be told of it.
 
+mod next;
+mod orders;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Overview, ReleaseView, TargetView, command::Back};
+use super::{Overview, TargetView};
 use crate::{
     api::v1alpha1::{
-        Goal, OnTargetFailure, ReleaseRef, Run, Stage, StageOutcome, StageStatus, StageTarget,
-        annotation,
+        Goal, OnTargetFailure, ReleaseRef, Stage, StageOutcome, StageStatus, StageTarget,
     },
     domain::{machine::Step, outcome::shorten},
 };
@@ -292,141 +294,6 @@ impl<'a> StageView<'a> {
         Some((release.reference.clone(), outcome))
     }
 
-    /// Goes on to the next Release, or the next attempt, where there is one; what somebody asked for
-    /// comes first.
-    pub fn next(&mut self, overview: &Overview, fresh: &[(ReleaseRef, StageOutcome)]) {
-        if self.follow_commands(overview) || overview.suspended {
-            return;
-        }
-        let candidate = self.candidate(overview, fresh);
-        let retried =
-            self.state.has_failed() && (candidate.is_none() || self.state == State::RollbackFailed);
-        if overview.commands.retry && (retried || self.state == State::Held) {
-            self.try_again(false);
-            return;
-        }
-        let begun = self.current.as_ref().is_some_and(|current| {
-            current
-                .places
-                .iter()
-                .any(|place| self.step(current, place).is_some())
-        });
-        // What could not be put back is no ground to build on: that waits for a retry.
-        let blocked = matches!(
-            self.state,
-            State::RollingBack | State::RollbackFailed | State::Held
-        );
-        if blocked || (self.state == State::Progressing && begun) {
-            return;
-        }
-        if let Some(release) = candidate {
-            self.give(overview, &release.reference);
-        }
-    }
-
-    /// What somebody asked for, if it is for this stage.
-    fn follow_commands(&mut self, overview: &Overview) -> bool {
-        let commands = &overview.commands;
-        let moving = matches!(self.state, State::Progressing | State::Held);
-        if commands.abort && moving {
-            self.turn_back(format!("it was aborted by {}", annotation::ABORT));
-            return true;
-        }
-        if let Some(back) = &commands.rollback {
-            return self.roll_back(overview, back);
-        }
-        if commands.promote && self.state == State::Held {
-            self.try_again(true);
-            return true;
-        }
-        if commands.promote
-            && self.state == State::Progressing
-            && let Some(current) = &mut self.current
-        {
-            current.immediate = true;
-        }
-        false
-    }
-
-    /// Puts back what is moving.
-    fn turn_back(&mut self, reason: String) {
-        if let Some(current) = &mut self.current {
-            current.reason = Some(reason.clone());
-            self.state = State::RollingBack;
-            self.message = Some(reason);
-        }
-    }
-
-    /// Takes back the Release that somebody found bad, if it is here.
-    fn roll_back(&mut self, overview: &Overview, back: &Back) -> bool {
-        let Some(current) = &self.current else {
-            return false;
-        };
-        if current.release != back.from {
-            return false;
-        }
-        if matches!(self.state, State::Progressing | State::Held) {
-            self.turn_back(format!("it was taken back by {}", annotation::ROLLBACK));
-            return true;
-        }
-        let Some(to) = back.to(overview, self.name) else {
-            return false;
-        };
-        if self.state != State::Succeeded {
-            return false;
-        }
-        let to = to.reference.clone();
-        self.give(overview, &to);
-        if let Some(current) = &mut self.current {
-            current.immediate = true;
-        }
-        true
-    }
-
-    /// Tries again what failed, or goes on with what is held.
-    fn try_again(&mut self, immediate: bool) {
-        if let Some(current) = &mut self.current {
-            current.attempt += 1;
-            current.sequence += 1;
-            current.immediate |= immediate;
-            self.state = if self.state == State::RollbackFailed {
-                State::RollingBack
-            } else {
-                current.reason = None;
-                State::Progressing
-            };
-            self.message = None;
-        }
-    }
-
-    /// Has the stage get this Release.
-    fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
-        let Some(template) = template(overview, self.name, release) else {
-            return;
-        };
-        let view = overview
-            .releases
-            .iter()
-            .find(|one| one.reference.uid == release.uid);
-        let tried = view
-            .into_iter()
-            .flat_map(|view| &view.outcomes)
-            .filter(|outcome| outcome.stage == self.name)
-            .map(|outcome| outcome.attempt)
-            .max()
-            .unwrap_or_default();
-        let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
-        let older = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.release.revision > release.revision);
-        let mut current = Current::new(release.clone(), tried + 1, sequence, Some(template));
-        current.immediate = older;
-        self.current = Some(current);
-        self.state = State::Progressing;
-        self.message = None;
-    }
-
     /// The Release that serves on every place of the stage.
     pub fn serving(&self) -> Option<&ReleaseRef> {
         let current = self.current.as_ref()?;
@@ -436,160 +303,6 @@ impl<'a> StageView<'a> {
     /// The Release that the stage has or gets.
     pub fn given(&self) -> Option<&ReleaseRef> {
         self.current.as_ref().map(|current| &current.release)
-    }
-
-    /// The newest Release that this stage may have and has not had.
-    fn candidate<'b>(
-        &self,
-        overview: &'b Overview,
-        fresh: &[(ReleaseRef, StageOutcome)],
-    ) -> Option<&'b ReleaseView> {
-        let had = self
-            .current
-            .as_ref()
-            .map_or(0, |current| current.release.revision);
-        let may = |release: &&ReleaseView| {
-            let Some(at) = release
-                .stages
-                .iter()
-                .position(|stage| stage.name == self.name)
-            else {
-                return false;
-            };
-            let before = at
-                .checked_sub(1)
-                .map(|before| release.stages[before].name.as_str());
-            let here = release
-                .outcomes
-                .iter()
-                .find(|outcome| outcome.stage == self.name);
-            let wanted = match &overview.pin {
-                // What was good here once comes back; what failed needs a retry.
-                Some(pin) => {
-                    release.reference.name == *pin
-                        && release.reference.revision != had
-                        && here.is_none_or(|here| here.outcome == State::Succeeded.as_str())
-                }
-                None => release.reference.revision > had && here.is_none(),
-            };
-            wanted && before.is_none_or(|before| succeeded(release, before, fresh))
-        };
-        overview
-            .releases
-            .iter()
-            .filter(may)
-            .max_by_key(|release| release.reference.revision)
-    }
-
-    /// The orders that the Targets don't have yet.
-    pub fn orders(&self, paused: bool) -> Vec<(StageTarget, Run)> {
-        let Some(current) = &self.current else {
-            return Vec::new();
-        };
-        if self.state == State::Succeeded {
-            return self.prunings(current);
-        }
-        if !self.state.is_moving() {
-            return Vec::new();
-        }
-        let goal = if self.state == State::RollingBack {
-            Goal::Restore
-        } else {
-            Goal::Deliver
-        };
-        let ordered = |place: &StageTarget| {
-            let order = self.target(place).and_then(|target| target.order.as_ref());
-            order.is_some_and(|order| order.sequence == current.sequence)
-        };
-        let ended = |place: &StageTarget| self.step(current, place).is_some_and(Step::is_end);
-        let busy = current
-            .places
-            .iter()
-            .filter(|place| ordered(place) && !ended(place))
-            .count();
-        let mut room = if goal == Goal::Deliver {
-            current.most_at_a_time.saturating_sub(busy)
-        } else {
-            usize::MAX
-        };
-        let mut orders = Vec::new();
-        for place in &current.places {
-            let step = self.step(current, place);
-            let run = Run {
-                release: current.release.clone(),
-                attempt: current.attempt,
-                goal,
-                sequence: current.sequence,
-                plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
-                reason: current.reason.clone().filter(|_| goal == Goal::Restore),
-                // While one is held, the others wait where they are.
-                paused: goal == Goal::Deliver
-                    && (paused || (self.state == State::Held && step != Some(Step::Held))),
-                immediate: current.immediate,
-            };
-            let has = self.target(place).and_then(|target| target.order.as_ref());
-            if has == Some(&run) {
-                continue;
-            }
-            // One that has ended by itself needs no order to go back, and none to go on.
-            let done = match goal {
-                Goal::Restore => matches!(
-                    step,
-                    Some(Step::Failed | Step::RolledBack | Step::RollbackFailed | Step::Restore)
-                ),
-                _ => ended(place),
-            };
-            if done {
-                continue;
-            }
-            if goal == Goal::Deliver && !ordered(place) {
-                if room == 0 || self.state == State::Held {
-                    continue;
-                }
-                room -= 1;
-            }
-            orders.push((place.clone(), run));
-        }
-        orders
-    }
-
-    /// What the Release no longer has may go, now that it serves everywhere in the stage.
-    fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
-        let pruning = |place: &StageTarget| {
-            let target = self.target(place).filter(|target| target.dropped)?;
-            let run = Run {
-                release: current.release.clone(),
-                attempt: current.attempt,
-                goal: Goal::Prune,
-                sequence: current.sequence,
-                plan_digest: None,
-                reason: None,
-                paused: false,
-                immediate: current.immediate,
-            };
-            (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
-        };
-        current
-            .places
-            .iter()
-            .filter_map(|place| pruning(place))
-            .collect()
-    }
-
-    /// The Targets that the Release, which serves everywhere in the stage, no longer names.
-    pub fn leavers(&self) -> Vec<StageTarget> {
-        let Some(current) = self
-            .current
-            .as_ref()
-            .filter(|_| self.state == State::Succeeded)
-        else {
-            return Vec::new();
-        };
-        self.targets
-            .iter()
-            .map(|target| target.place.clone())
-            .filter(|place| !current.places.contains(place))
-            .collect()
     }
 
     pub fn report(&self, overview: &Overview, now: Timestamp) -> StageStatus {
@@ -656,19 +369,4 @@ fn template<'a>(overview: &'a Overview, stage: &str, release: &ReleaseRef) -> Op
         .iter()
         .find(|one| one.reference.uid == release.uid)?;
     release.stages.iter().find(|one| one.name == stage)
-}
-
-/// Whether a stage has the Release for good, by what was said of it last.
-fn succeeded(release: &ReleaseView, stage: &str, fresh: &[(ReleaseRef, StageOutcome)]) -> bool {
-    let fresh = fresh
-        .iter()
-        .filter(|(reference, _)| reference.uid == release.reference.uid)
-        .map(|(_, outcome)| outcome);
-    let last = release
-        .outcomes
-        .iter()
-        .chain(fresh)
-        .filter(|outcome| outcome.stage == stage)
-        .next_back();
-    last.is_some_and(|outcome| outcome.outcome == State::Succeeded.as_str())
 }

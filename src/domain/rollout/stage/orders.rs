@@ -1,0 +1,116 @@
+//! What the Targets of a stage are told.
+
+use super::{Current, StageView, State};
+use crate::{
+    api::v1alpha1::{Goal, Run, StageTarget},
+    domain::machine::Step,
+};
+
+impl StageView<'_> {
+    /// The orders that the Targets don't have yet.
+    pub fn orders(&self, paused: bool) -> Vec<(StageTarget, Run)> {
+        let Some(current) = &self.current else {
+            return Vec::new();
+        };
+        if self.state == State::Succeeded {
+            return self.prunings(current);
+        }
+        if !self.state.is_moving() {
+            return Vec::new();
+        }
+        let goal = if self.state == State::RollingBack {
+            Goal::Restore
+        } else {
+            Goal::Deliver
+        };
+        let ordered = |place: &StageTarget| {
+            let order = self.target(place).and_then(|target| target.order.as_ref());
+            order.is_some_and(|order| order.sequence == current.sequence)
+        };
+        let ended = |place: &StageTarget| self.step(current, place).is_some_and(Step::is_end);
+        let busy = current
+            .places
+            .iter()
+            .filter(|place| ordered(place) && !ended(place))
+            .count();
+        let mut room = if goal == Goal::Deliver {
+            current.most_at_a_time.saturating_sub(busy)
+        } else {
+            usize::MAX
+        };
+        let mut orders = Vec::new();
+        for place in &current.places {
+            let step = self.step(current, place);
+            let run = Run {
+                release: current.release.clone(),
+                attempt: current.attempt,
+                goal,
+                sequence: current.sequence,
+                plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
+                reason: current.reason.clone().filter(|_| goal == Goal::Restore),
+                // While one is held, the others wait where they are.
+                paused: goal == Goal::Deliver
+                    && (paused || (self.state == State::Held && step != Some(Step::Held))),
+                immediate: current.immediate,
+            };
+            let has = self.target(place).and_then(|target| target.order.as_ref());
+            if has == Some(&run) {
+                continue;
+            }
+            // One that has ended by itself needs no order to go back, and none to go on.
+            let done = match goal {
+                Goal::Restore => matches!(
+                    step,
+                    Some(Step::Failed | Step::RolledBack | Step::RollbackFailed | Step::Restore)
+                ),
+                _ => ended(place),
+            };
+            if done {
+                continue;
+            }
+            if goal == Goal::Deliver && !ordered(place) {
+                if room == 0 || self.state == State::Held {
+                    continue;
+                }
+                room -= 1;
+            }
+            orders.push((place.clone(), run));
+        }
+        orders
+    }
+
+    /// What the Release no longer has may go, now that it serves everywhere in the stage.
+    fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
+        let pruning = |place: &StageTarget| {
+            let target = self.target(place).filter(|target| target.dropped)?;
+            let run = Run {
+                release: current.release.clone(),
+                attempt: current.attempt,
+                goal: Goal::Prune,
+                sequence: current.sequence,
+                plan_digest: None,
+                reason: None,
+                paused: false,
+                immediate: current.immediate,
+            };
+            (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
+        };
+        current.places.iter().filter_map(pruning).collect()
+    }
+
+    /// The Targets that the Release, which serves everywhere in the stage, no longer names.
+    pub fn leavers(&self) -> Vec<StageTarget> {
+        let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|_| self.state == State::Succeeded)
+        else {
+            return Vec::new();
+        };
+        self.targets
+            .iter()
+            .map(|target| target.place.clone())
+            .filter(|place| !current.places.contains(place))
+            .collect()
+    }
+}
