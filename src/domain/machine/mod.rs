@@ -22,6 +22,7 @@
 //! `progressDeadline`; all others end the step and start Restore.
 
 mod lambda;
+mod next;
 mod observation;
 mod plan;
 mod record;

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, Step, lambda::Next, observation::Observation, workload};
+use super::{Decision, Step, next::Next, observation::Observation, workload};
 use crate::{
     api::v1alpha1::{DeletionPolicy, InventoryItem, Run, TargetStatus, annotation},
     domain::{outcome::Outcome, ownership::Owner},

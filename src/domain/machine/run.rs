@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
-    lambda::{Next, View},
+    next::{Next, View},
     observation::{Action, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
     step::{Step, poll_delay},

@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
-    lambda::{Next, Shift},
+    lambda::Shift,
+    next::Next,
     observation::{CheckPhase, Moment, Read},
     run::{Poll, Scene, level, paused},
     step::Step,

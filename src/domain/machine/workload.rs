@@ -9,7 +9,8 @@
 //! | Restore | what comes next on the way back | [`restore`] |
 
 use super::{
-    lambda::{self, Next, Shift, View},
+    lambda::{self, Shift},
+    next::{Next, View},
     observation::{Effect, Moment, Observation, Read},
     plan::Part,
     snapshot::{ComponentSnapshot, WorkloadSnapshot},

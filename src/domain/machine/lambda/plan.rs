@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::{
-    observation::Observation,
-    plan::{Part, change},
-    snapshot::AliasSnapshot,
-};
 use crate::{
     api::v1alpha1::PlannedChange,
     domain::{
         desired::{DesiredFunction, configuration_digest},
         digest::Sha256,
         function::{Alias, Function, FunctionConfiguration},
+        machine::{
+            observation::Observation,
+            plan::{Part, change},
+            snapshot::AliasSnapshot,
+        },
     },
 };
 

@@ -1,0 +1,164 @@
+//! Before a run: what has to be seen, what stands there, and what would be done.
+
+use super::{recorded, same, serves};
+use crate::{
+    api::v1alpha1::{ComponentStatus, Intent, ReleaseRef},
+    domain::{
+        desired::DesiredFunction,
+        digest::Sha256,
+        machine::{
+            next::View,
+            observation::{Observation, Read},
+            snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},
+        },
+    },
+};
+
+/// What has to be seen before a run begins.
+pub fn first_reads(
+    want: &DesiredFunction,
+    expected: bool,
+    gradual: bool,
+    seen: &Observation,
+) -> Vec<Read> {
+    let name = want.function_name.clone();
+    let mut reads = Vec::new();
+    if !seen.functions.contains_key(&name) {
+        reads.push(Read::Function { name: name.clone() });
+    }
+    // Where the function is new to this Target, its alias is read only once it is known to exist.
+    let exists = seen.functions.get(&name).map_or(expected, Option::is_some);
+    let alias = seen.aliases.get(&name);
+    if exists && alias.is_none() {
+        reads.push(Read::Alias {
+            name: name.clone(),
+            alias: want.alias.clone(),
+        });
+    }
+    // Lambda splits traffic only between versions that have the same role.
+    if gradual
+        && let Some(Some(alias)) = alias
+        && !seen
+            .versions
+            .contains_key(&(name.clone(), alias.version.clone()))
+    {
+        reads.push(Read::Version {
+            name,
+            version: alias.version.clone(),
+        });
+    }
+    reads
+}
+
+/// Why traffic can't be split between the version that serves and the new one.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>: both must have the
+/// same execution role.
+pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String> {
+    let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
+    let key = (want.function_name.clone(), alias.version.clone());
+    let serving = seen.versions.get(&key)?.as_ref()?;
+    (serving.configuration.role != want.configuration.role).then(|| {
+        format!(
+            "the traffic of function {} can't move in steps: version {} runs as {}, the new one as {}, and Lambda              splits traffic only between versions with the same role; use rollout.allAtOnce for this change",
+            want.function_name, alias.version, serving.configuration.role, want.configuration.role
+        )
+    })
+}
+
+/// Whether nothing at all has to be done: `$LATEST` and the serving version are as wanted.
+/// `last` is what the last successful run left, which spares reading the version.
+pub fn unchanged(
+    want: &DesiredFunction,
+    last: Option<&ComponentStatus>,
+    seen: &Observation,
+) -> Option<String> {
+    let function = seen.functions.get(&want.function_name)?.as_ref()?;
+    let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
+    let last = last?;
+    let version = last.version.as_ref()?;
+    let as_recorded = last.resource == want.function_name
+        && last.code_sha256.as_deref() == Some(want.code_sha256.to_string().as_str())
+        && last.configuration_digest.as_deref()
+            == Some(want.configuration_digest().to_string().as_str());
+    let latest = same(want, function)
+        && want
+            .tags
+            .iter()
+            .all(|(key, value)| function.tags.get(key) == Some(value));
+    (as_recorded && latest && serves(alias, version)).then(|| version.clone())
+}
+
+/// What stands there now.
+pub fn snapshot(want: &DesiredFunction, seen: &Observation) -> Option<FunctionSnapshot> {
+    let function = seen.functions.get(&want.function_name)?.as_ref();
+    let alias = seen
+        .aliases
+        .get(&want.function_name)
+        .and_then(Option::as_ref);
+    Some(FunctionSnapshot {
+        function_name: want.function_name.clone(),
+        alias_name: want.alias.clone(),
+        latest: function.map(LatestSnapshot::of),
+        alias: alias.map(AliasSnapshot::of),
+    })
+}
+
+/// What the status says of a component before anything was done.
+pub fn component_status(want: &DesiredFunction, seen: &Observation) -> ComponentStatus {
+    let alias = seen
+        .aliases
+        .get(&want.function_name)
+        .and_then(Option::as_ref);
+    ComponentStatus {
+        name: want.component.clone(),
+        resource: want.function_name.clone(),
+        version: None,
+        code_sha256: Some(want.code_sha256.to_string()),
+        configuration_digest: Some(want.configuration_digest().to_string()),
+        alias_revision_id: alias.map(|alias| alias.revision_id.clone()),
+    }
+}
+
+/// The changes that Prepare will make, by what identifies their effect.
+pub fn intents(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Vec<Intent> {
+    let seen = view.seen;
+    let intent = |operation: &str, result: String| Intent {
+        component: want.component.clone(),
+        operation: operation.to_owned(),
+        resource: want.function_name.clone(),
+        result: Some(result),
+    };
+    let code = want.code_sha256.to_string();
+    let configuration = want.configuration_digest().to_string();
+    let function = seen
+        .functions
+        .get(&want.function_name)
+        .and_then(Option::as_ref);
+    let Some(function) = function else {
+        return vec![
+            intent("CreateFunction", code.clone()),
+            intent("PublishVersion", code),
+        ];
+    };
+    let mut intents = Vec::new();
+    if function.code_sha256 != want.code_sha256 || function.architecture != want.architecture {
+        intents.push(intent("UpdateFunctionCode", code.clone()));
+    }
+    if function.configuration != want.configuration {
+        intents.push(intent("UpdateFunctionConfiguration", configuration));
+    }
+    if want
+        .tags
+        .iter()
+        .any(|(key, value)| function.tags.get(key) != Some(value))
+    {
+        intents.push(intent(
+            "TagResource",
+            Sha256::of_json(&want.tags).to_string(),
+        ));
+    }
+    if recorded(want, release, view.versions).is_none() {
+        intents.push(intent("PublishVersion", code));
+    }
+    intents
+}
