@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod check;
 mod common;
 mod deployment;
 mod gitlab_connection;
@@ -17,6 +18,7 @@ mod rollout;
 mod target;
 
 pub use account::*;
+pub use check::*;
 pub use common::*;
 pub use deployment::*;
 pub use gitlab_connection::*;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
+use crate::domain::{
     desired::DesiredCheck,
     function::Invocation,
     machine::{CheckPhase, CheckResult},

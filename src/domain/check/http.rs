@@ -1,0 +1,306 @@
+//! Whether a URL answers as a check wants.
+//!
+//! What answers is judged, whatever it says; what can't be reached can't be judged.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use regex::Regex;
+use url::Url;
+
+use super::Verdict;
+use crate::{
+    api::v1alpha1::{HttpCheck, HttpMethod},
+    domain::{
+        desired::{Invalid, duration},
+        outcome::shorten,
+        substitution::Variables,
+    },
+};
+
+/// How much of a body is looked at.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// What a page may say in a message.
+const EXCERPT: usize = 200;
+
+/// What a compiled pattern may take: a pattern of 512 characters can stand for a very large program.
+const PATTERN_LIMIT: usize = 1024 * 1024;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// http or https, without user and password.
+    pub url: Url,
+    /// GET or HEAD.
+    pub method: HttpMethod,
+    /// Whether a redirect is gone after, or is the answer.
+    pub follow_redirects: bool,
+    /// How much of the body is wanted, in bytes.
+    pub body_limit: usize,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The beginning of the body.
+    pub body: Bytes,
+}
+
+/// An HTTP check on a Target.
+#[derive(Clone, Debug)]
+pub struct DesiredHttp {
+    request: HttpRequest,
+    expected_status: Vec<u16>,
+    body_pattern: Option<Regex>,
+}
+
+impl PartialEq for DesiredHttp {
+    fn eq(&self, other: &Self) -> bool {
+        let pattern = |check: &Self| {
+            check
+                .body_pattern
+                .as_ref()
+                .map(|one| one.as_str().to_owned())
+        };
+        self.request == other.request
+            && self.expected_status == other.expected_status
+            && pattern(self) == pattern(other)
+    }
+}
+
+impl DesiredHttp {
+    /// The check with its URL filled in. An error's field begins below the check: `http.url`.
+    pub fn new(check: &HttpCheck, variables: &Variables) -> Result<Self, Invalid> {
+        let invalid = |field: &str, message: String| Invalid {
+            field: format!("http.{field}"),
+            message,
+        };
+        let text = variables
+            .expand(&check.url)
+            .map_err(|error| invalid("url", error.to_string()))?;
+        let url = parse(&text).map_err(|message| invalid("url", message.to_owned()))?;
+        let expected_status: Vec<u16> = check
+            .expected_status
+            .iter()
+            .map(|code| u16::try_from(*code))
+            .collect::<Result<_, _>>()
+            .map_err(|error| invalid("expectedStatus", error.to_string()))?;
+        let body_pattern = check
+            .body_pattern
+            .as_deref()
+            .map(|pattern| {
+                regex::RegexBuilder::new(pattern)
+                    .size_limit(PATTERN_LIMIT)
+                    .build()
+            })
+            .transpose()
+            .map_err(|error| invalid("bodyPattern", error.to_string()))?;
+        let timeout = duration(&check.timeout)
+            .ok_or_else(|| invalid("timeout", "must be a duration such as 10s".to_owned()))?;
+        let request = HttpRequest {
+            url,
+            method: check.method,
+            follow_redirects: !expected_status.iter().any(|code| is_redirect(*code)),
+            body_limit: BODY_LIMIT,
+            timeout,
+        };
+        Ok(Self {
+            request,
+            expected_status,
+            body_pattern,
+        })
+    }
+
+    /// What to ask.
+    pub fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    /// What the answer means.
+    pub fn evaluate(&self, answer: &HttpAnswer) -> Verdict {
+        let failed = |what: String| {
+            let said = String::from_utf8_lossy(&answer.body);
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            let said = match said.as_str() {
+                "" => String::new(),
+                said => format!(": {}", shorten(said, EXCERPT)),
+            };
+            let url = without_query(&self.request.url);
+            Verdict::Failed(format!("{url} {what}{said}"))
+        };
+        if !self.is_expected(answer.status) {
+            let what = format!("answered {}, not {}", answer.status, self.expected());
+            return failed(what);
+        }
+        match &self.body_pattern {
+            Some(pattern) if !pattern.is_match(&String::from_utf8_lossy(&answer.body)) => {
+                failed(format!(
+                    "answered {}, but nothing in the first {} KiB matches {}",
+                    answer.status,
+                    BODY_LIMIT / 1024,
+                    pattern.as_str()
+                ))
+            }
+            _ => Verdict::Passed,
+        }
+    }
+
+    fn is_expected(&self, status: u16) -> bool {
+        if self.expected_status.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.expected_status.contains(&status)
+        }
+    }
+
+    fn expected(&self) -> String {
+        match self.expected_status.as_slice() {
+            [] => "200 to 299".to_owned(),
+            codes => {
+                let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+                codes.join(" or ")
+            }
+        }
+    }
+}
+
+/// A URL that may be asked; where it leads is for the adapter to judge.
+pub fn parse(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/health")?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err("must begin with http:// or https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must be without user and password: a check carries no secrets");
+    }
+    Ok(url)
+}
+
+/// Whether a status code sends elsewhere.
+pub fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+/// A URL as messages show it: what follows `?` may be a secret.
+pub fn without_query(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut HttpCheck)) -> Result<DesiredHttp, Invalid> {
+        let mut check = HttpCheck {
+            url: "https://shop-$(stage.name).example.com/health?token=s3cret".into(),
+            method: HttpMethod::Get,
+            expected_status: Vec::new(),
+            body_pattern: None,
+            timeout: "10s".into(),
+        };
+        change(&mut check);
+        DesiredHttp::new(&check, &Variables::default().with("stage.name", "dev"))
+    }
+
+    fn answer(status: u16, body: &str) -> HttpAnswer {
+        HttpAnswer {
+            status,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
+    fn why(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Passed => "passed".to_owned(),
+            Verdict::Failed(why) => why,
+            Verdict::NotYet(why) => panic!("an answer can be judged: {why}"),
+        }
+    }
+
+    #[test]
+    fn answers_are_judged_by_status_and_body() {
+        let any = check(|_| {}).unwrap();
+        let only = check(|check| check.expected_status = vec![200, 404]).unwrap();
+        let with_body = check(|check| check.body_pattern = Some("\"v\": *[2-9]".into())).unwrap();
+        let url = "https://shop-dev.example.com/health";
+        for (check, answer, expected) in [
+            (&any, answer(204, ""), "passed".to_owned()),
+            (
+                &any,
+                answer(301, ""),
+                format!("{url} answered 301, not 200 to 299"),
+            ),
+            (
+                &any,
+                answer(503, "Service\n  Unavailable"),
+                format!("{url} answered 503, not 200 to 299: Service Unavailable"),
+            ),
+            (&only, answer(404, ""), "passed".to_owned()),
+            (
+                &only,
+                answer(204, ""),
+                format!("{url} answered 204, not 200 or 404"),
+            ),
+            (&with_body, answer(200, "{\"v\": 3}"), "passed".to_owned()),
+            (
+                &with_body,
+                answer(200, "{\"v\": 1}"),
+                format!(
+                    "{url} answered 200, but nothing in the first 64 KiB matches \"v\": *[2-9]: {{\"v\": 1}}"
+                ),
+            ),
+        ] {
+            assert_eq!(why(check.evaluate(&answer)), expected);
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_the_answer_only_where_it_is_asked_for() {
+        assert!(check(|_| {}).unwrap().request().follow_redirects);
+        let wanted = check(|check| check.expected_status = vec![200, 302]).unwrap();
+        assert!(!wanted.request().follow_redirects);
+    }
+
+    #[test]
+    fn what_can_not_be_asked_names_its_field() {
+        let url = |url: &str| check(|check| check.url = url.to_owned());
+        for (result, field, words) in [
+            (url("https://$(stage.nmae)/"), "http.url", "$(stage.nmae)"),
+            (url("ftp://example.com/"), "http.url", "http://"),
+            (url("https://"), "http.url", "must be a URL"),
+            (
+                url("https://me:secret@example.com/"),
+                "http.url",
+                "user and password",
+            ),
+            (
+                check(|check| check.body_pattern = Some("(".into())),
+                "http.bodyPattern",
+                "unclosed group",
+            ),
+            (
+                check(|check| check.body_pattern = Some("\\w{1000}{1000}".into())),
+                "http.bodyPattern",
+                "size limit",
+            ),
+            (
+                check(|check| check.timeout = "soon".into()),
+                "http.timeout",
+                "duration",
+            ),
+        ] {
+            let error = result.expect_err(words);
+            assert_eq!(error.field, field);
+            assert!(error.message.contains(words), "{error}");
+            assert!(!error.to_string().contains("me:secret"), "{error}");
+        }
+    }
+}
