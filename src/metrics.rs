@@ -51,6 +51,7 @@ pub struct Metrics {
     gitlab_duration: Histogram,
     aws_calls: Family<AwsLabels, Counter>,
     aws_duration: Family<ServiceLabels, Histogram, Buckets>,
+    http_probes: Family<OutcomeLabels, Counter>,
     transferred: Family<DirectionLabels, Counter>,
     events: Family<OutcomeLabels, Counter>,
     leader: Gauge,
@@ -143,6 +144,7 @@ impl Metrics {
             gitlab_duration: Histogram::new(CALL_BUCKETS),
             aws_calls: Family::default(),
             aws_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS)),
+            http_probes: Family::default(),
             transferred: Family::default(),
             events: Family::default(),
             leader: Gauge::default(),
@@ -208,6 +210,11 @@ impl Metrics {
             "How long a call to AWS took, retries included",
             Unit::Seconds,
             self.aws_duration.clone(),
+        );
+        registry.register(
+            "http_probes",
+            "URLs asked by checks, by how that ended",
+            self.http_probes.clone(),
         );
         registry.register_with_unit(
             "transferred",
@@ -310,6 +317,13 @@ impl Metrics {
         self.aws_duration
             .get_or_create(&ServiceLabels { service })
             .observe(took.as_secs_f64());
+    }
+
+    /// A URL that a check asks answered, whatever it said (`ok`), or did not.
+    pub fn http_probe(&self, outcome: &'static str) {
+        self.http_probes
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
     }
 
     /// Bytes of an artifact were read from GitLab.

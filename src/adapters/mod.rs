@@ -1,6 +1,8 @@
-//! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube.
+//! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube, and
+//! whatever URL a check asks.
 
 pub mod aws;
 mod counted;
 pub mod gitlab;
+pub mod http_probe;
 pub mod kubernetes;

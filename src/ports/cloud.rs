@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallError, functions::Functions, store::Store};
+use super::{CallError, functions::Functions, monitoring::Monitoring, store::Store};
 use crate::{api::v1alpha1::Account, domain::grants::Permissions};
 
 /// Who `GetCallerIdentity` says we are.
@@ -44,6 +44,15 @@ pub trait Cloud: Send + Sync {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Functions>, CallError>;
+
+    /// CloudWatch in a region of the account, with the session that [`Cloud::functions`] has for the
+    /// same `permissions`.
+    async fn monitoring(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Monitoring>, CallError>;
 
     /// The artifact bucket of a region of the account.
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError>;

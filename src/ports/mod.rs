@@ -6,6 +6,8 @@
 pub mod cloud;
 pub mod functions;
 pub mod gitlab;
+pub mod http;
+pub mod monitoring;
 pub mod secrets;
 pub mod store;
 

@@ -1,4 +1,5 @@
-//! The AWS adapters against the lab's AWS: sessions, Lambda and the artifact store.
+//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch and the
+//! artifact store.
 //!
 //! All tests share one cloud and run side by side; each keeps to names of its own, and counts only
 //! calls on those.
@@ -6,6 +7,7 @@
 mod access;
 mod counts;
 mod functions;
+mod monitoring;
 mod store;
 mod writes;
 

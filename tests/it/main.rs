@@ -6,6 +6,7 @@ mod adapters_gitlab;
 mod adapters_kubernetes;
 mod architecture;
 mod chart;
+mod check_kinds;
 mod cluster;
 mod crds;
 mod docs;

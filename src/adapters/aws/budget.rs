@@ -1,7 +1,8 @@
 //! How fast an account and region is called.
 //!
-//! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100. Ours stay below, so
-//! that people and other tools still get through. `Invoke` has limits of its own and is not counted.
+//! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100; CloudWatch 9 of
+//! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Ours stay below, so that
+//! people and other tools still get through. `Invoke` has limits of its own and is not counted.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -13,12 +14,18 @@ use crate::ports::{CallError, CallErrorKind};
 /// Calls a second.
 const CONTROL: u32 = 12;
 const GET_FUNCTION: u32 = 80;
+const DESCRIBE_ALARMS: u32 = 6;
+const ALARM_HISTORY: u32 = 15;
+const METRIC_DATA: u32 = 40;
 
-/// Lambda's budgets in one account and region.
+/// The budgets of one account and region.
 #[derive(Debug)]
 pub(super) struct Budget {
     control: DefaultDirectRateLimiter,
     get_function: DefaultDirectRateLimiter,
+    describe_alarms: DefaultDirectRateLimiter,
+    alarm_history: DefaultDirectRateLimiter,
+    metric_data: DefaultDirectRateLimiter,
 }
 
 impl Default for Budget {
@@ -26,12 +33,15 @@ impl Default for Budget {
         Self {
             control: limiter(CONTROL),
             get_function: limiter(GET_FUNCTION),
+            describe_alarms: limiter(DESCRIBE_ALARMS),
+            alarm_history: limiter(ALARM_HISTORY),
+            metric_data: limiter(METRIC_DATA),
         }
     }
 }
 
 impl Budget {
-    /// Waits for leave to make any control-plane call but `GetFunction`.
+    /// Waits for leave to make any control-plane call of Lambda's but `GetFunction`.
     pub(super) async fn control(&self, call: &Call) -> Result<(), CallError> {
         wait(&self.control, BUDGET_WAIT, call).await
     }
@@ -39,6 +49,21 @@ impl Budget {
     /// Waits for leave to call `GetFunction`.
     pub(super) async fn get_function(&self, call: &Call) -> Result<(), CallError> {
         wait(&self.get_function, BUDGET_WAIT, call).await
+    }
+
+    /// Waits for leave to call `DescribeAlarms`.
+    pub(super) async fn describe_alarms(&self, call: &Call) -> Result<(), CallError> {
+        wait(&self.describe_alarms, BUDGET_WAIT, call).await
+    }
+
+    /// Waits for leave to call `DescribeAlarmHistory`.
+    pub(super) async fn alarm_history(&self, call: &Call) -> Result<(), CallError> {
+        wait(&self.alarm_history, BUDGET_WAIT, call).await
+    }
+
+    /// Waits for leave to call `GetMetricData`.
+    pub(super) async fn metric_data(&self, call: &Call) -> Result<(), CallError> {
+        wait(&self.metric_data, BUDGET_WAIT, call).await
     }
 }
 
@@ -61,7 +86,7 @@ async fn wait(
             };
             call.error(
                 kind,
-                "not sent: our own budget of Lambda calls in this account and region is used up",
+                "not sent: our own budget of such calls in this account and region is used up",
             )
         })
 }

@@ -22,6 +22,7 @@ use kube::ResourceExt as _;
 use super::{
     CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
+    cloudwatch::CloudWatch,
     credentials::{self, Session, Source, Sts, Verified},
     functions::LambdaFunctions,
     meter::Meter,
@@ -37,6 +38,7 @@ use crate::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud, Identity},
         functions::Functions,
+        monitoring::Monitoring,
         secrets::Secrets,
         store::Store,
     },
@@ -56,6 +58,7 @@ pub struct AwsCloud {
     meter: Meter,
     sessions: Shared<Arc<Session>>,
     functions: Shared<Arc<LambdaFunctions>>,
+    monitoring: Shared<Arc<CloudWatch>>,
     stores: Shared<Arc<S3Store>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
@@ -105,6 +108,7 @@ impl AwsCloud {
             meter: Meter::new(metrics),
             sessions: Shared::default(),
             functions: Shared::default(),
+            monitoring: Shared::default(),
             stores: Shared::default(),
             budgets: Mutex::default(),
         })
@@ -280,6 +284,33 @@ impl Cloud for AwsCloud {
                     self.verified(account, region, session),
                     self.budget(account, region),
                     self.downloads.clone(),
+                )))
+            })?;
+        client.verified().credentials().await?;
+        Ok(client)
+    }
+
+    async fn monitoring(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Monitoring>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: Some(permissions.clone()),
+        };
+        let client = self
+            .monitoring
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let session = self.session(account, Some((listed, permissions)))?;
+                Ok(Arc::new(CloudWatch::new(
+                    &account.name_any(),
+                    &self.sdk(account, region),
+                    self.verified(account, region, session),
+                    self.budget(account, region),
                 )))
             })?;
         client.verified().credentials().await?;

@@ -1,5 +1,5 @@
-//! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::functions`] and
-//! [`crate::ports::store`].
+//! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::functions`],
+//! [`crate::ports::monitoring`] and [`crate::ports::store`].
 //!
 //! [`AwsCloud`] is the one thing made from outside. It hands out clients that belong to one account,
 //! region and set of permissions; they share connections, sessions and rate budgets.
@@ -17,6 +17,7 @@
 mod body;
 mod budget;
 mod cloud;
+mod cloudwatch;
 mod credentials;
 mod errors;
 mod functions;

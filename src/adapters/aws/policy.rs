@@ -32,6 +32,13 @@ const FUNCTION_ACTIONS: [&str; 14] = [
     "lambda:UpdateFunctionConfiguration",
 ];
 
+/// What checks read. None of it changes anything, and `GetMetricData` knows no resources.
+const MONITORING_ACTIONS: [&str; 3] = [
+    "cloudwatch:DescribeAlarmHistory",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricData",
+];
+
 /// Where a session is to act.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -49,8 +56,9 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     };
     let mut functions = Patterns::new(all(|grant| &grant.functions), "_-");
     let mut roles = Patterns::new(all(|grant| &grant.roles), "_+=,.@-/");
+    let granted = !permissions.grants.is_empty();
     loop {
-        let policy = document(place, &functions.0, &roles.0).to_string();
+        let policy = document(place, granted, &functions.0, &roles.0).to_string();
         let longer = if functions.size() >= roles.size() {
             &mut functions
         } else {
@@ -62,7 +70,7 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     }
 }
 
-fn document(place: Place<'_>, functions: &[String], roles: &[String]) -> Value {
+fn document(place: Place<'_>, granted: bool, functions: &[String], roles: &[String]) -> Value {
     let Place {
         partition,
         account_id,
@@ -98,6 +106,13 @@ fn document(place: Place<'_>, functions: &[String], roles: &[String]) -> Value {
             "Effect": "Allow",
             "Action": FUNCTION_ACTIONS,
             "Resource": resources,
+        }));
+    }
+    if granted {
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": MONITORING_ACTIONS,
+            "Resource": "*",
         }));
     }
     if !roles.is_empty() {
@@ -252,6 +267,15 @@ mod tests {
               ]
             },
             {
+              "Action": [
+                "cloudwatch:DescribeAlarmHistory",
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:GetMetricData"
+              ],
+              "Effect": "Allow",
+              "Resource": "*"
+            },
+            {
               "Action": "iam:PassRole",
               "Condition": {
                 "StringEquals": {
@@ -273,7 +297,7 @@ mod tests {
     fn without_grants_no_function_and_no_role_is_allowed() {
         let text = session_policy(PLACE, &Permissions::default());
         assert!(
-            !text.contains("lambda:") && !text.contains("iam:"),
+            !text.contains("lambda:") && !text.contains("iam:") && !text.contains("cloudwatch:"),
             "{text}"
         );
     }

@@ -45,6 +45,7 @@ fn fed() -> String {
     metrics.delivery_ended("Succeeded", &ended_run());
     metrics.gitlab_request("GET /user", "ok", took);
     metrics.aws_call("lambda", "UpdateAlias", "ok", took);
+    metrics.http_probe("ok");
     metrics.transferred_in(1);
     metrics.event("published");
     metrics.leading(true);

@@ -103,6 +103,10 @@ def deployer_policy(account):
     return policy(
         allow(["lambda:*"], "*"),
         allow(["iam:PassRole"], arn(account, f"role/{EXECUTION}")),
+        allow(
+            ["cloudwatch:DescribeAlarmHistory", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"],
+            "*",
+        ),
         *bucket_rights(account),
     )
 

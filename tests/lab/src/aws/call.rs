@@ -24,7 +24,7 @@ pub struct Call {
     pub service: String,
     /// The operation's API name, such as `GetFunction`; method and path where it has none we know.
     pub operation: String,
-    /// Function name, `bucket/key` or role ARN.
+    /// Function name, `bucket/key`, role ARN, or the names of alarms or of a metric.
     pub resource: String,
     /// Version or alias of a function, version id of an object.
     pub qualifier: Option<String>,
@@ -103,6 +103,7 @@ impl Asked {
         match self.service.as_str() {
             "s3" => operation::s3(parts),
             "lambda" => operation::lambda(parts, body),
+            "monitoring" => operation::monitoring(parts, body),
             _ => operation::other(parts, body),
         }
     }

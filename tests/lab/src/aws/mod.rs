@@ -23,6 +23,7 @@ mod admin;
 mod backend;
 mod call;
 mod calls;
+mod cbor;
 mod connection;
 mod emulator;
 mod journal;

@@ -4,7 +4,10 @@ use axum::http::{Method, request::Parts};
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::call::{decoded, query};
+use super::{
+    call::{decoded, query},
+    cbor,
+};
 
 /// An operation and what it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -283,6 +286,22 @@ fn bucket_operation(method: &Method, has: &dyn Fn(&str) -> bool) -> Option<Strin
     Some(listed.map_or(plain, |(_, name)| name).to_owned())
 }
 
+/// CloudWatch, whose SDKs write the operation into the path and the rest as CBOR.
+pub(super) fn monitoring(parts: &Parts, body: &[u8]) -> Operation {
+    let Some((_, name)) = parts.uri.path().split_once("/operation/") else {
+        return other(parts, body);
+    };
+    let resource = ["AlarmName", "AlarmNames", "MetricName"]
+        .into_iter()
+        .map(|key| cbor::texts_under(body, key).join(","))
+        .find(|names| !names.is_empty());
+    Operation {
+        name: name.to_owned(),
+        resource: resource.unwrap_or_default(),
+        qualifier: None,
+    }
+}
+
 /// The query protocol (`Action=`) and the JSON protocols (`X-Amz-Target`).
 pub(super) fn other(parts: &Parts, body: &[u8]) -> Operation {
     let form: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
@@ -384,6 +403,17 @@ mod tests {
                 "{method} {uri}"
             );
         }
+    }
+
+    #[test]
+    fn cloudwatch_requests_are_named_with_alarm_or_metric() {
+        let path = "/service/GraniteServiceVersion20100801/operation/DescribeAlarmHistory";
+        let body = cbor::map(&[("AlarmName", "errors"), ("ScanBy", "TimestampAscending")]);
+        let operation = monitoring(&parts("POST", path), &body);
+        let expected = ("DescribeAlarmHistory", "errors", None);
+        assert_eq!(named(&operation), expected);
+        let form = monitoring(&parts("POST", "/"), b"Action=DescribeAlarms");
+        assert_eq!(named(&form), ("DescribeAlarms", "", None));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::keys::element;
+use super::{cbor, keys::element};
+
+const CBOR: &str = "application/cbor";
 
 /// Headers that belong to one connection, not to the message.
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "upgrade"];
@@ -39,6 +41,18 @@ impl Reply {
         }
     }
 
+    fn cbor(status: StatusCode, members: &[(&str, &str)]) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CBOR));
+        let protocol = HeaderValue::from_static("rpc-v2-cbor");
+        headers.insert(HeaderName::from_static("smithy-protocol"), protocol);
+        Self {
+            status,
+            headers,
+            body: cbor::map(members).into(),
+        }
+    }
+
     fn xml(status: StatusCode, text: String) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
@@ -58,7 +72,8 @@ impl Reply {
                 status,
                 format!("<Error><Code>{code}</Code><Message>{escaped}</Message></Error>"),
             ),
-            "sts" | "iam" | "cloudformation" | "monitoring" => Self::xml(
+            "monitoring" => Self::cbor(status, &[("__type", code), ("message", message)]),
+            "sts" | "iam" | "cloudformation" => Self::xml(
                 status,
                 format!(
                     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>\
@@ -104,6 +119,14 @@ impl Reply {
             .and_then(|value| value.to_str().ok());
         if let Some(code) = header {
             return code.split([':', '#']).next().map(str::to_owned);
+        }
+        if self
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == CBOR)
+        {
+            let code = cbor::texts_under(&self.body, "__type").pop()?;
+            return code.rsplit('#').next().map(str::to_owned);
         }
         if let Ok(value) = serde_json::from_slice::<Value>(&self.body) {
             let code = value["__type"].as_str().or(value["code"].as_str())?;

@@ -1,0 +1,315 @@
+//! [`HttpProbe`] over reqwest, guarded: the URL is a tenant's, the network is the controller's.
+//!
+//! Guarantees:
+//! - No connection is opened to an address that [`reach`] refuses. A name is resolved here, and the
+//!   connection goes to an address of that very answer: a second answer of a name server, which might
+//!   differ, is never asked for. An address written into the URL is judged before it is used.
+//! - Redirects are followed by hand, each judged like the first, a few at most, and never from https
+//!   to http.
+//! - No proxy of the environment is used: it would resolve and connect for us, unguarded.
+//! - Nothing of the controller's is sent: no credentials, no cookies, no Referer.
+//! - At most as much of a body is read as is wanted.
+
+mod reach;
+
+use std::{
+    error::Error,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use ipnet::IpNet;
+use reqwest::{
+    Client, Method, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::LOCATION,
+    redirect,
+};
+use url::{Host, Url};
+
+use self::reach::Reach;
+use crate::{
+    adapters::counted::{Counted, outcome},
+    api::v1alpha1::HttpMethod,
+    domain::check::http::{HttpAnswer, HttpRequest, is_redirect, parse, without_query},
+    metrics::Metrics,
+    ports::{CallError, CallErrorKind, http::HttpProbe},
+};
+
+/// How often a question may be sent elsewhere.
+const HOPS: usize = 5;
+
+/// How long opening a connection takes at most.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks URLs from here.
+pub struct GuardedHttp {
+    client: Client,
+    reach: Arc<Reach>,
+    metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for GuardedHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedHttp")
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GuardedHttp {
+    /// Public addresses may be asked, and those of the networks in `allowed`, which the platform team
+    /// gives. What is asked is counted in `metrics`.
+    pub fn new(allowed: Vec<IpNet>, metrics: Arc<Metrics>) -> Result<Self, CallError> {
+        Self::resolving_by(allowed, metrics, Arc::new(SystemNames))
+    }
+
+    fn resolving_by(
+        allowed: Vec<IpNet>,
+        metrics: Arc<Metrics>,
+        names: Arc<dyn Names>,
+    ) -> Result<Self, CallError> {
+        let reach = Arc::new(Reach::new(allowed));
+        let resolver = GuardedNames {
+            names,
+            reach: Arc::clone(&reach),
+        };
+        let client = Client::builder()
+            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(resolver))
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Each question is to show that the other side takes connections.
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| {
+                let kind = CallErrorKind::Unavailable;
+                CallError::new("set up HTTPS", "this process", kind, causes(&error))
+            })?;
+        Ok(Self {
+            client,
+            reach,
+            metrics,
+        })
+    }
+
+    async fn follow(&self, request: &HttpRequest, call: &Call) -> Result<HttpAnswer, CallError> {
+        let mut url = request.url.clone();
+        for _ in 0..=HOPS {
+            let response = self.send(&url, request.method, call).await?;
+            let status = response.status().as_u16();
+            if !(request.follow_redirects && is_redirect(status)) {
+                return Ok(HttpAnswer {
+                    status,
+                    body: beginning(response, request.body_limit, call).await?,
+                });
+            }
+            url = next(&url, &response)
+                .map_err(|message| call.error(CallErrorKind::Invalid, message))?;
+        }
+        let message = format!("redirected more than {HOPS} times");
+        Err(call.error(CallErrorKind::Invalid, message))
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        method: HttpMethod,
+        call: &Call,
+    ) -> Result<Response, CallError> {
+        // The connector uses an address as it stands, without asking the resolver.
+        if let Some(address) = written_address(url)
+            && let Some(refused) = self.reach.refusal(address)
+        {
+            return Err(call.refused(&refused));
+        }
+        let method = match method {
+            HttpMethod::Get => Method::GET,
+            HttpMethod::Head => Method::HEAD,
+        };
+        let sent = self.client.request(method, url.clone()).send().await;
+        sent.map_err(|error| match refusal_within(&error) {
+            Some(refused) => call.refused(refused),
+            None => call.error(CallErrorKind::Unavailable, causes(&error.without_url())),
+        })
+    }
+}
+
+#[async_trait]
+impl HttpProbe for GuardedHttp {
+    async fn ask(&self, request: &HttpRequest) -> Result<HttpAnswer, CallError> {
+        let call = Call::new(request);
+        let counted = Counted::begin(|outcome, _| self.metrics.http_probe(outcome));
+        let answer = tokio::time::timeout(request.timeout, self.follow(request, &call))
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("no answer within {} s", request.timeout.as_secs_f32());
+                Err(call.error(CallErrorKind::Unavailable, message))
+            });
+        counted.ended(outcome(&answer));
+        answer
+    }
+}
+
+/// A question, for its errors.
+struct Call {
+    operation: &'static str,
+    resource: String,
+}
+
+impl Call {
+    fn new(request: &HttpRequest) -> Self {
+        Self {
+            operation: match request.method {
+                HttpMethod::Get => "GET",
+                HttpMethod::Head => "HEAD",
+            },
+            resource: without_query(&request.url),
+        }
+    }
+
+    fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
+        CallError::new(self.operation, self.resource.clone(), kind, message)
+    }
+
+    fn refused(&self, refused: &Refused) -> CallError {
+        self.error(CallErrorKind::Denied, refused.to_string())
+    }
+}
+
+/// An address that may not be asked, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{address} is not asked: it is {what}, and the controller may reach what its tenants must not; \
+     the platform team can allow networks"
+)]
+struct Refused {
+    address: IpAddr,
+    what: &'static str,
+}
+
+/// Where names are looked up.
+trait Names: Send + Sync {
+    fn lookup(
+        &self,
+        name: String,
+    ) -> futures::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
+}
+
+/// The system's resolver.
+struct SystemNames;
+
+impl Names for SystemNames {
+    fn lookup(
+        &self,
+        name: String,
+    ) -> futures::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Names, without the addresses that may not be asked.
+struct GuardedNames {
+    names: Arc<dyn Names>,
+    reach: Arc<Reach>,
+}
+
+impl Resolve for GuardedNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = self.names.lookup(name.as_str().to_owned());
+        let reach = Arc::clone(&self.reach);
+        Box::pin(async move {
+            let mut allowed = Vec::new();
+            let mut refused = None;
+            for address in found.await? {
+                match reach.refusal(address) {
+                    Some(refusal) => refused = Some(refusal),
+                    None => allowed.push(SocketAddr::new(address, 0)),
+                }
+            }
+            // A name with an inner and an outer address: the outer one is as good as any.
+            match refused {
+                Some(refused) if allowed.is_empty() => Err(refused.into()),
+                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+fn written_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Where a redirect leads, if one may go there.
+fn next(url: &Url, response: &Response) -> Result<Url, String> {
+    let location = response.headers().get(LOCATION);
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .ok_or("redirected without a Location that can be read")?;
+    let target = url
+        .join(location)
+        .map_err(|error| format!("redirected to what is no URL: {error}"))?;
+    let target = parse(target.as_str())
+        .map_err(|problem| format!("redirected to {}, which {problem}", without_query(&target)))?;
+    if url.scheme() == "https" && target.scheme() == "http" {
+        let shown = without_query(&target);
+        return Err(format!("redirected from https to {shown}"));
+    }
+    Ok(target)
+}
+
+/// The beginning of a body.
+async fn beginning(mut response: Response, limit: usize, call: &Call) -> Result<Bytes, CallError> {
+    let mut body = BytesMut::new();
+    while body.len() < limit {
+        let piece = response.chunk().await.map_err(|error| {
+            let message = format!("the answer broke off: {}", causes(&error.without_url()));
+            call.error(CallErrorKind::Unavailable, message)
+        })?;
+        let Some(piece) = piece else {
+            break;
+        };
+        let wanted = piece.len().min(limit - body.len());
+        body.extend_from_slice(&piece[..wanted]);
+    }
+    Ok(body.freeze())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn refusal_within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The messages of an error and of what caused it, each said once.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in chain(error).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! Over real connections on this machine, whose addresses are then allowed one by one.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Path,
+    http::{HeaderMap, StatusCode, header},
+    response::Redirect,
+    routing::get,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// What the tests allow. The server listens here.
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// On the same machine, and not allowed.
+const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+fn router() -> Router {
+    Router::new()
+        .route("/health", get(|| async { "all is well" }))
+        .route(
+            "/broken",
+            get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "tired") }),
+        )
+        .route(
+            "/headers",
+            get(|headers: HeaderMap| async move { format!("{headers:?}") }),
+        )
+        .route(
+            "/endless",
+            get(|| async {
+                let piece = || Ok::<_, std::io::Error>(Bytes::from_static(b"and so on "));
+                Body::from_stream(futures::stream::repeat_with(piece))
+            }),
+        )
+        .route("/silent", get(std::future::pending::<()>))
+        .route("/round", get(|| async { Redirect::temporary("/round") }))
+        .route(
+            "/to/{*place}",
+            get(|Path(place): Path<String>| async move { Redirect::temporary(&place) }),
+        )
+        .route(
+            "/nowhere",
+            get(|| async { (StatusCode::FOUND, [(header::LOCATION, "ftp://x/")]) }),
+        )
+}
+
+/// A server on this machine; its port.
+async fn server() -> u16 {
+    let listener = TcpListener::bind((HERE, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move { axum::serve(listener, router()).await });
+    port
+}
+
+/// Somebody on the same machine whom nobody may ask.
+async fn inside() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((INSIDE, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    (listener, port)
+}
+
+fn nobody_came(listener: &TcpListener) -> bool {
+    listener.accept().now_or_never().is_none()
+}
+
+/// Names whose every look-up gives the next answer; the last one stays.
+struct Answers {
+    answers: BTreeMap<&'static str, Vec<Vec<IpAddr>>>,
+    asked: AtomicUsize,
+}
+
+impl Answers {
+    fn new(answers: &[(&'static str, &[&[Ipv4Addr]])]) -> Arc<Self> {
+        let addresses = |list: &&[Ipv4Addr]| list.iter().map(|one| IpAddr::V4(*one)).collect();
+        Arc::new(Self {
+            answers: answers
+                .iter()
+                .map(|(name, answers)| (*name, answers.iter().map(addresses).collect()))
+                .collect(),
+            asked: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Names for Answers {
+    fn lookup(&self, name: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+        let at = self.asked.fetch_add(1, Ordering::Relaxed);
+        let answer = self
+            .answers
+            .get(name.as_str())
+            .and_then(|answers| answers.get(at).or(answers.last()))
+            .cloned()
+            .ok_or_else(|| std::io::Error::other(format!("no such host: {name}")));
+        std::future::ready(answer).boxed()
+    }
+}
+
+fn here() -> Vec<IpNet> {
+    vec![IpNet::from(IpAddr::from(HERE))]
+}
+
+fn probe() -> GuardedHttp {
+    GuardedHttp::new(here(), Arc::default()).expect("a client")
+}
+
+fn probe_by(names: &Arc<Answers>) -> GuardedHttp {
+    GuardedHttp::resolving_by(here(), Arc::default(), Arc::clone(names) as Arc<dyn Names>)
+        .expect("a client")
+}
+
+fn request(url: &str) -> HttpRequest {
+    HttpRequest {
+        url: parse(url).expect("a URL"),
+        method: HttpMethod::Get,
+        follow_redirects: true,
+        body_limit: 64,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+fn text(answer: &HttpAnswer) -> &str {
+    std::str::from_utf8(&answer.body).expect("text")
+}
+
+#[tokio::test]
+async fn whatever_answers_is_an_answer() {
+    let (port, probe) = (server().await, probe());
+    let url = |path: &str| format!("http://{HERE}:{port}{path}");
+    let fine = probe
+        .ask(&request(&url("/health")))
+        .await
+        .expect("an answer");
+    assert_eq!((fine.status, text(&fine)), (200, "all is well"));
+    let broken = probe
+        .ask(&request(&url("/broken")))
+        .await
+        .expect("an answer");
+    assert_eq!((broken.status, text(&broken)), (503, "tired"));
+    let head = HttpRequest {
+        method: HttpMethod::Head,
+        ..request(&url("/health"))
+    };
+    let head = probe.ask(&head).await.expect("an answer");
+    assert_eq!((head.status, text(&head)), (200, ""));
+}
+
+#[tokio::test]
+async fn no_more_of_a_body_is_read_than_is_wanted() {
+    let (port, probe) = (server().await, probe());
+    let endless = request(&format!("http://{HERE}:{port}/endless"));
+    let answer = probe.ask(&endless).await.expect("an answer");
+    assert_eq!(answer.body.len(), 64);
+    let none = HttpRequest {
+        body_limit: 0,
+        ..endless
+    };
+    let answer = probe.ask(&none).await.expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn nothing_of_ours_is_sent() {
+    let (port, probe) = (server().await, probe());
+    let asked = HttpRequest {
+        body_limit: 4096,
+        ..request(&format!("http://{HERE}:{port}/to//headers"))
+    };
+    let answer = probe.ask(&asked).await.expect("an answer");
+    let text = text(&answer).to_lowercase();
+    assert!(text.contains("\"user-agent\": \"sluice/"), "{text}");
+    for name in ["authorization", "cookie", "referer"] {
+        assert!(!text.contains(name), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_inside_is_refused_before_anything_is_sent() {
+    let (listener, port) = inside().await;
+    for url in [
+        format!("http://{INSIDE}:{port}/"),
+        format!("http://[::ffff:{INSIDE}]:{port}/"),
+        // The same address as one number.
+        format!("http://{}:{port}/", INSIDE.to_bits()),
+    ] {
+        let error = probe().ask(&request(&url)).await.expect_err("refused");
+        assert_eq!(error.kind, CallErrorKind::Denied, "{url}: {error}");
+        assert!(error.message.contains("loopback"), "{url}: {error}");
+    }
+    assert!(nobody_came(&listener));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_refused() {
+    let (listener, port) = inside().await;
+    let names = Answers::new(&[("shop.example", &[&[INSIDE]])]);
+    let asked = request(&format!("http://shop.example:{port}/"));
+    let error = probe_by(&names).ask(&asked).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    assert!(error.message.contains("127.0.0.2 is not asked"), "{error}");
+    assert!(nobody_came(&listener));
+    // The system's own names are judged as well.
+    let asked = request(&format!("http://localhost:{port}/"));
+    let none = GuardedHttp::new(Vec::new(), Arc::default()).expect("a client");
+    let error = none.ask(&asked).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_once_and_the_connection_goes_there() {
+    let port = server().await;
+    // Rebinding: whoever asked twice would be led inside.
+    let names = Answers::new(&[("shop.example", &[&[HERE], &[INSIDE]])]);
+    let asked = request(&format!("http://shop.example:{port}/health"));
+    let answer = probe_by(&names).ask(&asked).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert_eq!(names.asked.load(Ordering::Relaxed), 1);
+    // Asked anew, it is judged anew.
+    let error = probe_by(&names).ask(&asked).await.expect_err("refused");
+    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn of_several_addresses_only_those_that_may_be_asked_are() {
+    let port = server().await;
+    let (listener, _) = inside().await;
+    let names = Answers::new(&[("shop.example", &[&[INSIDE, HERE]])]);
+    let asked = request(&format!("http://shop.example:{port}/health"));
+    let answer = probe_by(&names).ask(&asked).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert!(nobody_came(&listener));
+}
+
+#[tokio::test]
+async fn each_redirect_is_judged_like_the_first_address() {
+    let port = server().await;
+    let (listener, inner) = inside().await;
+    let names = Answers::new(&[("inner.example", &[&[INSIDE]])]);
+    let probe = probe_by(&names);
+    let to = |place: &str| request(&format!("http://{HERE}:{port}/to/{place}"));
+    let answer = probe.ask(&to("/health")).await.expect("an answer");
+    assert_eq!(text(&answer), "all is well");
+    for place in [
+        format!("http://{INSIDE}:{inner}/"),
+        format!("http://inner.example:{inner}/"),
+    ] {
+        let error = probe.ask(&to(&place)).await.expect_err("refused");
+        assert_eq!(error.kind, CallErrorKind::Denied, "{place}: {error}");
+    }
+    assert!(nobody_came(&listener));
+}
+
+#[tokio::test]
+async fn redirects_come_to_an_end_and_stay_with_http() {
+    let (port, probe) = (server().await, probe());
+    for (path, words) in [
+        ("/round", "more than 5 times"),
+        ("/nowhere", "must begin with http://"),
+        (
+            "/to/http://me:secret@example.com/",
+            "without user and password",
+        ),
+    ] {
+        let asked = request(&format!("http://{HERE}:{port}{path}"));
+        let error = probe.ask(&asked).await.expect_err("refused");
+        assert_eq!(error.kind, CallErrorKind::Invalid, "{error}");
+        assert!(error.message.contains(words), "{error}");
+    }
+    let asked = HttpRequest {
+        follow_redirects: false,
+        ..request(&format!("http://{HERE}:{port}/round"))
+    };
+    let answer = probe.ask(&asked).await.expect("an answer");
+    assert_eq!(answer.status, 307);
+}
+
+#[test]
+fn nothing_is_sent_in_clear_text_that_was_asked_for_by_tls() {
+    let answer = |location: &str| {
+        let answer = axum::http::Response::builder()
+            .header(header::LOCATION, location)
+            .body("")
+            .expect("an answer");
+        Response::from(answer)
+    };
+    let secure = Url::parse("https://shop.example/").expect("a URL");
+    let plain = Url::parse("http://shop.example/").expect("a URL");
+    let error = next(&secure, &answer("http://shop.example/?a=s3cret")).expect_err("refused");
+    assert_eq!(error, "redirected from https to http://shop.example/");
+    assert_eq!(
+        next(&plain, &answer("https://shop.example/")),
+        Ok(secure.clone())
+    );
+    assert_eq!(next(&secure, &answer("/")), Ok(secure));
+}
+
+#[tokio::test]
+async fn who_does_not_answer_can_not_be_judged() {
+    let (port, probe) = (server().await, probe());
+    let silent = HttpRequest {
+        timeout: Duration::from_millis(20),
+        ..request(&format!("http://{HERE}:{port}/silent?token=s3cret"))
+    };
+    let error = probe.ask(&silent).await.expect_err("no answer");
+    assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("no answer within 0.02 s"), "{error}");
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+
+    let listener = TcpListener::bind((HERE, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    drop(listener);
+    let gone = request(&format!("http://{HERE}:{port}/?token=s3cret"));
+    let error = probe.ask(&gone).await.expect_err("no answer");
+    assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+
+    let names = Answers::new(&[]);
+    let unknown = request("http://shop.example/");
+    let error = probe_by(&names).ask(&unknown).await.expect_err("no answer");
+    assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("no such host"), "{error}");
+}
