@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use crate::{
@@ -46,6 +47,10 @@ pub struct Run {
     /// Refuse artifacts that are larger, in bytes.
     #[arg(long, env = "SLUICE_MAX_ARTIFACT_SIZE", default_value_t = transfer::DEFAULT_LIMIT)]
     pub max_artifact_size: u64,
+    /// Networks inside which the URLs of checks may lead, such as 10.0.0.0/8: all that is not public is
+    /// refused otherwise.
+    #[arg(long, env = "SLUICE_CHECK_NETWORKS", value_delimiter = ',')]
+    pub check_networks: Vec<IpNet>,
     /// How many artifacts are fetched at a time.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers: u16,

@@ -30,7 +30,9 @@ use tracing::{error, info, warn};
 
 use self::{clients::Clients, watches::Feeds};
 use crate::{
-    adapters::{aws::AwsCloud, gitlab::GitLabClients, kubernetes::KubeSecrets},
+    adapters::{
+        aws::AwsCloud, gitlab::GitLabClients, http_probe::GuardedHttp, kubernetes::KubeSecrets,
+    },
     cli::Run,
     controllers::{
         context::{Context, Settings},
@@ -42,7 +44,7 @@ use crate::{
     http::{self, Readiness},
     leader::{Elector, Lost, Phase},
     metrics::Metrics,
-    ports::{CallError, cloud::Cloud, gitlab::GitLabs, secrets::Secrets},
+    ports::{CallError, cloud::Cloud, gitlab::GitLabs, http::HttpProbe, secrets::Secrets},
 };
 
 /// How long the last Events may take to be written.
@@ -161,7 +163,7 @@ impl Process {
             report.await;
             "the report of malformed objects"
         });
-        let (cloud, gitlabs) = adapters(options, &clients, &feeds, metrics).await?;
+        let ways = adapters(options, &clients, &feeds, metrics).await?;
         let writing = events::write(
             clients.calls.clone(),
             options.pod_name.clone(),
@@ -170,8 +172,9 @@ impl Process {
         );
         let context = Arc::new(Context {
             client: clients.calls.clone(),
-            cloud,
-            gitlabs,
+            cloud: ways.cloud,
+            gitlabs: ways.gitlabs,
+            http: ways.http,
             events,
             metrics: Arc::clone(metrics),
             stores: feeds.stores(),
@@ -279,12 +282,18 @@ impl Process {
 }
 
 /// The ways to the outside.
+struct Ways {
+    cloud: Arc<dyn Cloud>,
+    gitlabs: Arc<dyn GitLabs>,
+    http: Arc<dyn HttpProbe>,
+}
+
 async fn adapters(
     options: &Run,
     clients: &Clients,
     feeds: &Feeds,
     metrics: &Arc<Metrics>,
-) -> Result<(Arc<dyn Cloud>, Arc<dyn GitLabs>), AppError> {
+) -> Result<Ways, AppError> {
     let secrets: Arc<dyn Secrets> = Arc::new(KubeSecrets::new(
         clients.calls.clone(),
         &options.namespace,
@@ -299,7 +308,12 @@ async fn adapters(
     )
     .await?;
     let gitlabs = GitLabClients::new(secrets, Arc::clone(metrics));
-    Ok((Arc::new(cloud), Arc::new(gitlabs)))
+    let http = GuardedHttp::new(options.check_networks.clone(), Arc::clone(metrics))?;
+    Ok(Ways {
+        cloud: Arc::new(cloud),
+        gitlabs: Arc::new(gitlabs),
+        http: Arc::new(http),
+    })
 }
 
 /// Waits for what runs to end. Whether it did.

@@ -10,7 +10,7 @@ use crate::{
     api::v1alpha1::{Account, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
     metrics::Metrics,
-    ports::{cloud::Cloud, gitlab::GitLabs},
+    ports::{cloud::Cloud, gitlab::GitLabs, http::HttpProbe},
 };
 
 /// Shared by all reconciles.
@@ -21,6 +21,8 @@ pub struct Context {
     pub cloud: Arc<dyn Cloud>,
     /// The way to GitLab.
     pub gitlabs: Arc<dyn GitLabs>,
+    /// The way to URLs that checks name.
+    pub http: Arc<dyn HttpProbe>,
     /// Where news goes.
     pub events: Events,
     /// What is counted.

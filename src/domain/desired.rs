@@ -11,6 +11,7 @@ use serde_json::Value;
 mod tests;
 
 use super::{
+    check::{DesiredAlarms, DesiredHttp, DesiredMetric, StageCheck, StageCheckKind},
     digest::Sha256,
     function::FunctionConfiguration,
     grants::Permissions,
@@ -20,8 +21,8 @@ use super::{
     traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, DeletionPolicy, Expectation, LambdaOverride, OnFailure, PinnedArtifact,
-    ReleaseRef, ReleaseSpec, StoreLocation, TargetSpec,
+    Check, Component, DeletionPolicy, Expectation, InvokeCheck, LambdaOverride, OnFailure,
+    PinnedArtifact, ReleaseRef, ReleaseSpec, StoreLocation, TargetSpec,
 };
 
 /// What should be on one Target.
@@ -31,6 +32,8 @@ pub struct Desired {
     pub release: ReleaseRef,
     /// In the order of the template.
     pub components: Vec<DesiredComponent>,
+    /// The checks of the stage as a whole.
+    pub checks: Vec<StageCheck>,
     /// How traffic moves.
     pub traffic: Traffic,
     /// What a failure leads to.
@@ -179,10 +182,11 @@ pub fn desired(
             .overrides
             .iter()
             .find(|over| over.component == component.name);
-        let checks = stage
+        let invocations = stage
             .checks
             .iter()
-            .filter(|check| check.invoke.component == component.name);
+            .filter_map(|check| Some((check.name.as_str(), check.invoke.as_ref()?)))
+            .filter(|(_, invoke)| invoke.component == component.name);
         let scope = Scope {
             component,
             target,
@@ -192,8 +196,8 @@ pub fn desired(
         };
         let mut function =
             scope.function(overrides.map(|over| &over.lambda), &release.artifacts)?;
-        function.checks = checks
-            .map(|check| scope.check(check))
+        function.checks = invocations
+            .map(|(name, invoke)| scope.check(name, invoke))
             .collect::<Result<_, _>>()?;
         let same = |other: &&DesiredComponent| match &other.workload {
             Workload::Function(other) => other.function_name == function.function_name,
@@ -213,16 +217,51 @@ pub fn desired(
             workload: Workload::Function(Box::new(function)),
         });
     }
+    let checks = stage
+        .checks
+        .iter()
+        .filter_map(|check| stage_check(check, &variables).transpose())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|(check, invalid)| {
+            let field = format!(
+                "spec.stages[{}].checks[{check}].{}",
+                stage.name, invalid.field
+            );
+            Invalid::new(field, invalid.message)
+        })?;
     let progress_deadline = duration(&release.template.progress_deadline)
         .ok_or_else(|| Invalid::new("spec.progressDeadline", "must be a duration such as 10m"))?;
     Ok(Desired {
         release: reference.clone(),
         components,
+        checks,
         traffic,
         on_failure: release.template.rollback.on_failure,
         deletion_policy: target.deletion_policy,
         progress_deadline,
     })
+}
+
+/// A check of the stage as a whole; `None` where it belongs to a component. An error carries the check's
+/// name.
+fn stage_check(
+    check: &Check,
+    variables: &Variables,
+) -> Result<Option<StageCheck>, (String, Invalid)> {
+    let kind = if let Some(alarms) = &check.alarms {
+        DesiredAlarms::new(alarms, variables).map(StageCheckKind::Alarms)
+    } else if let Some(metric) = &check.metric {
+        DesiredMetric::new(metric, variables).map(|it| StageCheckKind::Metric(Box::new(it)))
+    } else if let Some(http) = &check.http {
+        DesiredHttp::new(http, variables).map(|it| StageCheckKind::Http(Box::new(it)))
+    } else {
+        return Ok(None);
+    };
+    let name = check.name.clone();
+    match kind {
+        Ok(kind) => Ok(Some(StageCheck { name, kind })),
+        Err(invalid) => Err((name, invalid)),
+    }
 }
 
 /// The names that `$(…)` takes on a Target.
@@ -344,19 +383,18 @@ impl Scope<'_> {
         })
     }
 
-    fn check(&self, check: &Check) -> Result<DesiredCheck, Invalid> {
-        let field = |name: &str| {
+    fn check(&self, name: &str, invoke: &InvokeCheck) -> Result<DesiredCheck, Invalid> {
+        let field = |below: &str| {
             format!(
-                "spec.stages[{}].checks[{}].invoke.{name}",
-                self.target.stage, check.name
+                "spec.stages[{}].checks[{name}].invoke.{below}",
+                self.target.stage
             )
         };
         let unknown = |name: &str| {
             let field = field(name);
             move |error: UnknownName| Invalid::new(field, error.to_string())
         };
-        let payload = check
-            .invoke
+        let payload = invoke
             .payload
             .clone()
             .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
@@ -364,7 +402,7 @@ impl Scope<'_> {
             .variables
             .expand_json(&payload)
             .map_err(unknown("payload"))?;
-        let expect = match &check.invoke.expect {
+        let expect = match &invoke.expect {
             Some(expect) => Some(Expectation {
                 path: expect.path.clone(),
                 equals: self
@@ -374,10 +412,10 @@ impl Scope<'_> {
             }),
             None => None,
         };
-        let timeout = duration(&check.invoke.timeout)
+        let timeout = duration(&invoke.timeout)
             .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
         Ok(DesiredCheck {
-            name: check.name.clone(),
+            name: name.to_owned(),
             payload: payload.to_string(),
             expect,
             timeout,

@@ -86,6 +86,16 @@ impl Traffic {
         self.0.len().saturating_sub(1)
     }
 
+    /// The shortest time for which a step is watched, of those that are watched at all; zero where none
+    /// is.
+    pub fn shortest_bake(&self) -> Duration {
+        let bakes = self.0.iter().map(|step| step.bake);
+        bakes
+            .filter(|bake| !bake.is_zero())
+            .min()
+            .unwrap_or_default()
+    }
+
     /// Whether traffic moves in more than one step.
     pub fn is_gradual(&self) -> bool {
         self.0.len() > 1

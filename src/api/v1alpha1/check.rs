@@ -10,15 +10,31 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What must be true: on the new version before traffic moves, and through the alias after.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What must be true: exactly one of these.
+///
+/// A function is invoked by its version's number before traffic moves and while a part of it has moved,
+/// and through the alias after. Alarms are looked at before anything is changed; they, metrics and URLs
+/// are looked at again and again while traffic moves and while it is watched.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("[has(self.invoke), has(self.alarms), has(self.metric), has(self.http)].filter(x, x).size() == 1")
+    .message("exactly one of invoke, alarms, metric and http must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// How messages call it.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub name: String,
     /// Invokes a function and looks at its answer.
-    pub invoke: InvokeCheck,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoke: Option<InvokeCheck>,
+    /// CloudWatch alarms that must not be in `ALARM`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<AlarmsCheck>,
+    /// A CloudWatch metric that must keep to a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricCheck>,
+    /// A URL that must answer as it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
 }
 
 /// Invokes a function and looks at its answer.

@@ -33,12 +33,14 @@ use super::{Check, DeletionPolicy, ReleaseRef, Rollout};
 #[x_kube(
     validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == c.lambda.artifact))")
         .message("components[].lambda.artifact must be the name of one of artifacts[]"),
-    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, self.components.exists(c, c.name == k.invoke.component)))")
+    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.invoke) || self.components.exists(c, c.name == k.invoke.component)))")
         .message("stages[].checks[].invoke.component must be the name of one of components[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.metric) || !has(k.metric.component) || self.components.exists(c, c.name == k.metric.component)))")
+        .message("stages[].checks[].metric.component must be the name of one of components[]"),
     validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component)))")
         .message("stages[].overrides[].component must be the name of one of components[]"),
-    validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, d != c.name && self.components.exists(o, o.name == d)))")
-        .message("components[].dependsOn must be names of other components[]")
+    validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, self.components.exists(o, o.name == d)))")
+        .message("components[].dependsOn must be names of components[]")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpec {
@@ -163,7 +165,9 @@ pub struct JobArtifact {
 }
 
 /// One thing to deploy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
+    .message("a component can't depend on itself"))]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
     /// How checks and overrides refer to it.
@@ -172,7 +176,7 @@ pub struct Component {
     /// Names of components that must serve before this one is prepared. Components with nothing
     /// between them move together: all are prepared before any gets traffic.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub depends_on: Vec<String>,
     /// A Lambda function.

@@ -224,6 +224,9 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub held_at: Option<String>,
+    /// It began on the way back: checks that need time for data to arrive are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwatched: bool,
     /// The level of components that is worked on, from 0: those that depend on nothing.
     #[serde(default)]
     pub level: i64,
@@ -274,6 +277,10 @@ pub struct TrafficStatus {
     /// When they were looked at last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluated_at: Option<Time>,
+    /// What could not be told at the last look: it must be known before the step has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub pending: Option<String>,
 }
 
 /// Where the snapshot's values are kept, and what it speaks of.
@@ -327,6 +334,10 @@ pub struct ComponentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub version: Option<String>,
+    /// The version that served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub previous_version: Option<String>,
     /// SHA-256 of the code, lower-case hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

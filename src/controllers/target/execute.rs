@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::{packages, site::Site};
+use super::{packages, site::Site, watch};
 use crate::{
     controllers::context::Context,
     domain::{
@@ -104,6 +104,9 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
         Action::DeleteFunction => {
             functions.delete(name, None).await?;
             Reply::Done
+        }
+        Action::Watch { check, ask, .. } => {
+            Reply::Checked(watch::look(context, site, check, ask).await)
         }
         Action::Check {
             check,

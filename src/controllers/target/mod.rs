@@ -17,6 +17,7 @@ mod packages;
 mod remove;
 mod site;
 mod validate;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -121,10 +122,7 @@ impl TargetController {
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Outcome {
         let mut target = target.clone();
-        let mut seen = Observation {
-            known: std::mem::take(known),
-            ..Observation::default()
-        };
+        let mut seen = Observation::of(std::mem::take(known));
         let mut outcome = Outcome::Waiting {
             reason: "Busy",
             message: "Going on with the next step".to_owned(),

@@ -8,7 +8,7 @@ use crate::{
     api::v1alpha1::{Account, Target},
     controllers::context::Context,
     domain::{failure::CallErrorKind, grants::Permissions, outcome::Outcome, ownership::Owner},
-    ports::{functions::Functions, store::Store},
+    ports::{functions::Functions, monitoring::Monitoring, store::Store},
 };
 
 /// An account and region with the clients to work there.
@@ -19,6 +19,8 @@ pub struct Site {
     pub permissions: Permissions,
     /// Lambda, limited to that.
     pub functions: Arc<dyn Functions>,
+    /// CloudWatch, in the same session.
+    pub monitoring: Arc<dyn Monitoring>,
     /// The artifact bucket.
     pub store: Arc<dyn Store>,
     /// Where snapshots of this Target are kept.
@@ -63,6 +65,11 @@ impl Site {
             .functions(&account, &spec.region, &permissions)
             .await
             .map_err(into)?;
+        let monitoring = context
+            .cloud
+            .monitoring(&account, &spec.region, &permissions)
+            .await
+            .map_err(into)?;
         let store = context
             .cloud
             .store(&account, &spec.region)
@@ -72,6 +79,7 @@ impl Site {
             owner: super::owner(context, target),
             permissions,
             functions,
+            monitoring,
             store,
             snapshots: format!("snapshots/{namespace}/{}", target.name_any()),
         })

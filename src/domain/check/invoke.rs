@@ -112,7 +112,7 @@ mod tests {
     fn why(result: CheckResult) -> String {
         match result {
             CheckResult::Passed => "passed".into(),
-            CheckResult::Failed(why) => why,
+            CheckResult::Failed(why) | CheckResult::NotYet(why) => why,
         }
     }
 

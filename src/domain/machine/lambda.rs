@@ -79,6 +79,7 @@ pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, seen: &Obse
         match seen.known.checks.get(&key) {
             Some(CheckResult::Passed) => {}
             Some(CheckResult::Failed(why)) => return Next::Fail(why.clone()),
+            Some(CheckResult::NotYet(why)) => return Next::Wait(why.clone()),
             None => {
                 return act(
                     want,

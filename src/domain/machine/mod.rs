@@ -31,6 +31,7 @@ mod run;
 mod snapshot;
 mod step;
 mod traffic;
+mod watch;
 mod workload;
 
 #[cfg(test)]
@@ -41,7 +42,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use observation::{
-    Action, CheckKey, CheckPhase, CheckResult, Effect, Known, Moment, Observation, Read, Reply,
+    Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Known, Moment, Observation, Read,
+    Reply, ServedVersions,
 };
 pub use removal::decide_removal;
 pub use run::DEFAULT_DEADLINE;

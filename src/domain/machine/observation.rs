@@ -1,6 +1,6 @@
 //! What the engine asks for and what it is told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use super::snapshot::Snapshot;
 use crate::{
     api::v1alpha1::SnapshotRef,
     domain::{
+        check::{StageCheck, Verdict, metric::Served},
         desired::{DesiredCheck, DesiredFunction},
         digest::Sha256,
         failure::CallError,
@@ -120,6 +121,15 @@ pub enum Action {
     },
     /// `DeleteFunction`.
     DeleteFunction,
+    /// A look at what a check of the stage speaks of.
+    Watch {
+        /// What must hold.
+        check: Box<StageCheck>,
+        /// Which look it is.
+        key: CheckKey,
+        /// What it asks.
+        ask: Ask,
+    },
     /// `Invoke`, and a look at the answer.
     Check {
         /// What must hold.
@@ -131,6 +141,56 @@ pub enum Action {
         /// The version that must answer.
         version: String,
     },
+}
+
+/// What a look at a stage's check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// May the run begin, with bakes of which the shortest is this long?
+    Before {
+        /// Zero where nothing is watched.
+        bake: Duration,
+    },
+    /// Was all well since then?
+    Since {
+        /// When the run began.
+        since: Timestamp,
+        /// The versions that it tells apart.
+        served: Option<ServedVersions>,
+    },
+}
+
+/// A function's versions behind its alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedVersions {
+    /// The function's name.
+    pub function: String,
+    /// The alias.
+    pub alias: String,
+    /// The new version.
+    pub version: String,
+    /// The one before, as long as both get traffic.
+    pub previous: Option<String>,
+}
+
+impl ServedVersions {
+    /// As metrics name the new one.
+    pub fn new_version(&self) -> Served<'_> {
+        self.of(&self.version)
+    }
+
+    /// As metrics name the one before.
+    pub fn previous_version(&self) -> Option<Served<'_>> {
+        self.previous.as_deref().map(|version| self.of(version))
+    }
+
+    fn of<'a>(&'a self, version: &'a str) -> Served<'a> {
+        Served {
+            function: &self.function,
+            alias: &self.alias,
+            version,
+        }
+    }
 }
 
 /// When a check is made.
@@ -175,6 +235,18 @@ pub enum CheckResult {
     Passed,
     /// It does not; why.
     Failed(String),
+    /// It can't be told yet; why.
+    NotYet(String),
+}
+
+impl From<Verdict> for CheckResult {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Passed => Self::Passed,
+            Verdict::Failed(why) => Self::Failed(why),
+            Verdict::NotYet(why) => Self::NotYet(why),
+        }
+    }
 }
 
 /// What was read in this pass, and what this process remembers of the run.
@@ -205,6 +277,8 @@ pub struct Known {
     pub checks: BTreeMap<CheckKey, CheckResult>,
     /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
     pub recorded_here: bool,
+    /// Since when a check that must be told before the run can't be.
+    pub waiting_since: Option<Timestamp>,
     /// When something last moved, if that is later than what the status says.
     pub progressed_at: Option<Timestamp>,
     /// After taking over a run: no change before this, and only after another look, because a
@@ -229,6 +303,7 @@ impl Effect {
             Action::DeleteAlias { .. } => "DeleteAlias",
             Action::DeleteFunction => "DeleteFunction",
             Action::Check { .. } => "Invoke",
+            Action::Watch { .. } => "Watch",
         }
     }
 }
@@ -251,6 +326,17 @@ pub enum Reply {
 }
 
 impl Observation {
+    /// Nothing seen yet in this pass. What could not be told in the last one is asked again.
+    pub fn of(mut known: Known) -> Self {
+        known
+            .checks
+            .retain(|_, result| !matches!(result, CheckResult::NotYet(_)));
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
     /// Takes in what an effect answered.
     ///
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.
@@ -266,8 +352,14 @@ impl Observation {
             (Action::FindPackage(digest), Reply::Package(code)) => {
                 self.known.packages.insert(*digest, code);
             }
-            (Action::Check { key, .. }, Reply::Checked(result)) => {
+            (Action::Check { key, .. } | Action::Watch { key, .. }, Reply::Checked(result)) => {
+                let waits = matches!(result, CheckResult::NotYet(_));
                 self.known.checks.insert(key.clone(), result);
+                if waits {
+                    // Waiting is no progress.
+                    self.known.waiting_since.get_or_insert(now);
+                    return;
+                }
             }
             (Action::Publish { .. }, Reply::Function(version)) => {
                 self.known

@@ -16,13 +16,14 @@ use super::{
     observation::{CheckPhase, Moment, Read},
     run::{Poll, Scene, level, paused},
     step::Step,
+    watch::NOT_YET,
     workload,
 };
 use crate::{
     api::v1alpha1::{ComponentStatus, RunStatus, TrafficStatus},
     domain::{
         desired::{Desired, DesiredComponent},
-        outcome::Outcome,
+        outcome::{Outcome, shorten},
         traffic::{evaluation_interval, watched},
     },
 };
@@ -80,6 +81,7 @@ impl Scene<'_> {
             baked: 0,
             evaluations: 0,
             evaluated_at: None,
+            pending: None,
         });
         run.intents = desired
             .level(level(&run))
@@ -129,14 +131,14 @@ impl Scene<'_> {
     fn watch(&self, desired: &Desired, journal: &RunStatus, traffic: &TrafficStatus) -> Poll {
         let whole = traffic.weight >= 100;
         let last_level = level(journal) == desired.last_level();
-        let bake = if whole && !last_level {
+        let bake = if self.run.immediate || (whole && !last_level) {
             Duration::ZERO
         } else {
             desired.traffic.step(index(traffic)).bake
         };
         let baked = Duration::from_secs(u64::try_from(traffic.baked).unwrap_or_default());
         let looked = traffic.evaluated_at.as_ref();
-        if looked.is_some() && (baked >= bake || self.run.immediate) {
+        if looked.is_some() && baked >= bake && traffic.pending.is_none() {
             return Poll::Ready;
         }
         let interval = evaluation_interval(bake);
@@ -174,7 +176,19 @@ impl Scene<'_> {
             Some(status) => workload::checks(want, status, moment, self.seen),
             None => Next::Ready,
         });
-        match self.poll(checks, desired.progress_deadline, journal) {
+        let mut pending = Vec::new();
+        let mut asked = Vec::new();
+        for next in checks.chain(self.during(desired, journal, moment)) {
+            match next {
+                Next::Wait(why) => pending.push(why),
+                other => asked.push(other),
+            }
+        }
+        let pending = (!pending.is_empty()).then(|| shorten(&pending.join(" and "), 1024));
+        match self.poll(asked.into_iter(), desired.progress_deadline, journal) {
+            Poll::Ready if baked >= bake && pending.is_some() => {
+                self.not_told(desired, journal, &pending.unwrap_or_default())
+            }
             Poll::Ready if bake.is_zero() => Poll::Ready,
             Poll::Ready => {
                 let passed = looked.map_or(Duration::ZERO, |at| self.since(at.0));
@@ -186,6 +200,7 @@ impl Scene<'_> {
                         .unwrap_or(i64::MAX),
                     evaluations: traffic.evaluations + 1,
                     evaluated_at: Some(Time(self.now)),
+                    pending,
                     ..traffic.clone()
                 });
                 status.run = Some(run);
@@ -193,6 +208,18 @@ impl Scene<'_> {
             }
             other => other,
         }
+    }
+
+    /// The time is over, and a check still can't be told: that waits until the deadline, and fails then.
+    fn not_told(&self, desired: &Desired, journal: &RunStatus, why: &str) -> Poll {
+        if self.since(journal.progressed_at.0) > desired.progress_deadline {
+            return Poll::Failed(format!("{why}: it could not be told in time"));
+        }
+        Poll::Decided(Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForChecks",
+            message: why.to_owned(),
+            after: NOT_YET,
+        }))
     }
 
     /// The step holds: what comes after it.

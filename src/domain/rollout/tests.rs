@@ -119,6 +119,7 @@ impl Play {
             journal_version: JOURNAL_VERSION,
             step: step.as_str().into(),
             held_at: None,
+            unwatched: false,
             level: 0,
             traffic: None,
             message: message.map(Into::into),

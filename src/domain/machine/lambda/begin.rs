@@ -113,6 +113,7 @@ pub fn component_status(want: &DesiredFunction, seen: &Observation) -> Component
         name: want.component.clone(),
         resource: want.function_name.clone(),
         version: None,
+        previous_version: alias.map(|alias| alias.version.clone()),
         code_sha256: Some(want.code_sha256.to_string()),
         configuration_digest: Some(want.configuration_digest().to_string()),
         alias_revision_id: alias.map(|alias| alias.revision_id.clone()),

@@ -4,8 +4,15 @@ use std::time::Duration;
 
 use super::{super::*, world::*};
 use crate::{
-    api::v1alpha1::{Canary, CanaryStep, OnFailure, Rollout},
-    domain::{desired::DesiredFunction, traffic::Traffic},
+    api::v1alpha1::{
+        AlarmsCheck, AlreadyInAlarm, Canary, CanaryStep, InsufficientData, OnFailure, Rollout,
+    },
+    domain::{
+        check::{DesiredAlarms, StageCheck, StageCheckKind},
+        desired::DesiredFunction,
+        substitution::Variables,
+        traffic::Traffic,
+    },
 };
 
 fn canary(weights: &[i32]) -> Traffic {
@@ -264,4 +271,82 @@ fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
         assert_eq!(world.functions.len(), left);
         assert_eq!(world.status.inventory.len(), 1);
     }
+}
+
+/// A release whose stage watches an alarm.
+fn with_alarm(revision: i64, code: &str) -> Desired {
+    let check = AlarmsCheck {
+        names: vec!["checkout-errors".into()],
+        already_in_alarm: AlreadyInAlarm::Fail,
+        insufficient_data: InsufficientData::Wait,
+    };
+    let alarms = DesiredAlarms::new(&check, &Variables::default()).expect("valid");
+    Desired {
+        checks: vec![StageCheck {
+            name: "errors".into(),
+            kind: StageCheckKind::Alarms(alarms),
+        }],
+        ..in_steps(revision, vec![want("api", code, 128)])
+    }
+}
+
+#[test]
+fn an_alarm_while_traffic_moves_takes_it_back() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 50);
+    world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn an_alarm_before_the_run_lets_nothing_begin() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
+    assert_eq!(visible(&world), before);
+    // Who goes back does not ask: the alarm may be why.
+    let order = Order::Deliver(with_alarm(3, "v3"));
+    let mut run = run(3, 1, Goal::Deliver);
+    run.immediate = true;
+    world.known = Known::default();
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_can_not_be_told_may_wait_during_a_bake_but_not_pass_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    world.watched = CheckResult::NotYet("check errors: no data".into());
+    let baked = |world: &World| {
+        let journal = world.status.run.as_ref().expect("a run");
+        journal.traffic.as_ref().map_or(0, |traffic| traffic.baked)
+    };
+    while baked(&world) < 20 {
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    }
+    let mut told = false;
+    while run_step(&world.status) == Some(Step::Promote) {
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        told |= outcome.is_some_and(|outcome| outcome.reason() == "WaitingForChecks");
+        assert_ne!(weights(&world, "checkout-api"), "1 2:0.5");
+    }
+    assert!(told, "it waits until the deadline");
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    let journal = world.status.run.as_ref().expect("a run");
+    let message = journal.message.clone().unwrap_or_default();
+    assert!(message.contains("could not be told in time"), "{message}");
 }

@@ -52,6 +52,8 @@ pub struct World {
     pub revisions: u32,
     /// Code that fails its check.
     pub bad: Vec<Sha256>,
+    /// What the checks of the stage come to.
+    pub watched: CheckResult,
     /// Functions that AWS refuses to make.
     pub refused: Vec<String>,
     pub faults: Vec<Fault>,
@@ -125,6 +127,7 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
     Desired {
         release: reference(revision),
         components: functions.into_iter().map(component).collect(),
+        checks: Vec::new(),
         traffic: Traffic::all_at_once(Duration::ZERO),
         on_failure: OnFailure::Automatic,
         deletion_policy: DeletionPolicy::Retain,
@@ -157,6 +160,7 @@ impl World {
             now: Timestamp::UNIX_EPOCH,
             revisions: 0,
             bad: Vec::new(),
+            watched: CheckResult::Passed,
             refused: Vec::new(),
             faults: Vec::new(),
             log: String::new(),
@@ -217,10 +221,7 @@ impl World {
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
-        let mut seen = Observation {
-            known: std::mem::take(&mut self.known),
-            ..Observation::default()
-        };
+        let mut seen = Observation::of(std::mem::take(&mut self.known));
         for _ in 0..200 {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
@@ -398,12 +399,14 @@ impl World {
     /// Carries an effect out; `false` where the controller died.
     pub fn execute(&mut self, effect: &Effect, seen: &mut Observation) -> bool {
         assert!(
-            matches!(effect.action, Action::StoreSnapshot(_))
-                || self
-                    .status
-                    .run
-                    .as_ref()
-                    .is_some_and(|run| !run.intents.is_empty())
+            matches!(
+                effect.action,
+                Action::StoreSnapshot(_) | Action::Watch { .. }
+            ) || self
+                .status
+                .run
+                .as_ref()
+                .is_some_and(|run| !run.intents.is_empty())
                 || self.status.inventory.iter().any(|item| item.dropped),
             "{} without an intent on record",
             effect.operation()
@@ -488,6 +491,9 @@ impl World {
             ))
         };
         let revision = self.revision();
+        if matches!(effect.action, Action::Watch { .. }) {
+            return Ok(Reply::Checked(self.watched.clone()));
+        }
         if let Action::StoreSnapshot(snapshot) = &effect.action {
             let components = snapshot.components.iter();
             let latest = components.filter_map(|then| then.function().latest.as_ref());

@@ -1,0 +1,101 @@
+//! Looks at what a stage's checks speak of: alarms, metrics and URLs.
+//!
+//! What can't be read can't be judged: the check waits until its deadline and fails then.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::site::Site;
+use crate::{
+    controllers::context::Context,
+    domain::{
+        check::{DesiredAlarms, DesiredMetric, StageCheck, StageCheckKind, Verdict, metric::Bound},
+        machine::{Ask, CheckResult, ServedVersions},
+    },
+    ports::CallError,
+};
+
+/// How far a history is read back beyond what is asked about: clocks differ, and entries come late.
+const BEYOND: SignedDuration = SignedDuration::from_mins(1);
+
+/// What a check comes to now.
+pub async fn look(context: &Context, site: &Site, check: &StageCheck, ask: &Ask) -> CheckResult {
+    let verdict = match &check.kind {
+        StageCheckKind::Alarms(alarms) => look_at_alarms(site, alarms, ask).await,
+        StageCheckKind::Metric(metric) => look_at_metric(site, metric, ask).await,
+        StageCheckKind::Http(http) => match ask {
+            Ask::Before { .. } => Ok(Verdict::Passed),
+            Ask::Since { .. } => context
+                .http
+                .ask(http.request())
+                .await
+                .map(|answer| http.evaluate(&answer)),
+        },
+    };
+    let verdict = verdict.unwrap_or_else(|error| Verdict::unreadable(&error));
+    CheckResult::from(verdict.of(&check.name))
+}
+
+async fn look_at_alarms(
+    site: &Site,
+    check: &DesiredAlarms,
+    ask: &Ask,
+) -> Result<Verdict, CallError> {
+    let mut alarms = site.monitoring.alarms(&check.names).await?;
+    match ask {
+        Ask::Before { bake } => {
+            let mut asked = check.names.clone();
+            loop {
+                let more = check.unread(&alarms, &asked);
+                if more.is_empty() {
+                    break;
+                }
+                alarms.extend(site.monitoring.alarms(&more).await?);
+                asked.extend(more);
+            }
+            let short = check.refuse_bake(&alarms, *bake).map(Verdict::Failed);
+            Ok(Verdict::all([
+                check.before(&alarms),
+                short.unwrap_or(Verdict::Passed),
+            ]))
+        }
+        Ask::Since { since, .. } => {
+            let mut histories = std::collections::BTreeMap::new();
+            for name in check.wants_history(*since, &alarms) {
+                let transitions = site.monitoring.transitions(&name, *since - BEYOND).await?;
+                histories.insert(name, transitions);
+            }
+            Ok(check.evaluate(*since, &alarms, &histories))
+        }
+    }
+}
+
+async fn look_at_metric(
+    site: &Site,
+    check: &DesiredMetric,
+    ask: &Ask,
+) -> Result<Verdict, CallError> {
+    let (since, served) = match ask {
+        Ask::Before { bake } => {
+            let short = check.refuse_bake(*bake).map(Verdict::Failed);
+            return Ok(short.unwrap_or(Verdict::Passed));
+        }
+        Ask::Since { since, served } => (*since, served.as_ref()),
+    };
+    let Some(window) = check.window(since, Timestamp::now()) else {
+        return Ok(check.too_early());
+    };
+    let query = check.query(window, served.map(ServedVersions::new_version));
+    let series = site.monitoring.measure(&query).await?;
+    let compared = matches!(check.bound, Bound::Previous(_));
+    match served.and_then(ServedVersions::previous_version) {
+        // Once all traffic has moved there is nothing to compare with: it was judged before that.
+        None if compared => Ok(Verdict::Passed),
+        Some(_) if !compared => Ok(check.judge(window, &series)),
+        Some(previous) => {
+            let query = check.query(window, Some(previous));
+            let before = site.monitoring.measure(&query).await?;
+            Ok(check.compare(window, &series, &before))
+        }
+        None => Ok(check.judge(window, &series)),
+    }
+}

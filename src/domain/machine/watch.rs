@@ -1,0 +1,106 @@
+//! The checks of a stage as a whole: before a run, and while its traffic is watched.
+
+use std::time::Duration;
+
+use super::{
+    next::Next,
+    observation::{Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Moment, ServedVersions},
+    run::Scene,
+};
+use crate::{
+    api::v1alpha1::RunStatus,
+    domain::{
+        check::StageCheck,
+        desired::{Desired, Workload},
+    },
+};
+
+/// What stands in the place of a component's name where the stage as a whole is meant.
+const STAGE: &str = "stage";
+
+impl Scene<'_> {
+    /// Whether a run may begin, as far as the stage's checks go. Who goes back does not ask: an alarm
+    /// may be the very reason.
+    pub fn before(&self, desired: &Desired) -> Vec<Next> {
+        if self.run.immediate {
+            return Vec::new();
+        }
+        let moment = Moment {
+            phase: CheckPhase::BeforeTraffic,
+            level: 0,
+            step: 0,
+            round: 0,
+        };
+        let bake = desired.traffic.shortest_bake();
+        let ask = |_: &StageCheck| Ask::Before { bake };
+        desired
+            .checks
+            .iter()
+            .map(|check| self.look_at(check, moment, ask))
+            .collect()
+    }
+
+    /// Whether all was well since the run began.
+    pub fn during(&self, desired: &Desired, journal: &RunStatus, moment: Moment) -> Vec<Next> {
+        let ask = |check: &StageCheck| Ask::Since {
+            since: journal.started_at.0,
+            served: served(desired, journal, check, moment),
+        };
+        desired
+            .checks
+            .iter()
+            .filter(|check| !(journal.unwatched && check.takes_time()))
+            .map(|check| self.look_at(check, moment, ask))
+            .collect()
+    }
+
+    fn look_at(
+        &self,
+        check: &StageCheck,
+        moment: Moment,
+        ask: impl Fn(&StageCheck) -> Ask,
+    ) -> Next {
+        let key = CheckKey {
+            component: STAGE.to_owned(),
+            check: check.name.clone(),
+            moment,
+        };
+        match self.seen.known.checks.get(&key) {
+            Some(CheckResult::Passed) => Next::Ready,
+            Some(CheckResult::Failed(why)) => Next::Fail(why.clone()),
+            Some(CheckResult::NotYet(why)) => Next::Wait(why.clone()),
+            None => Next::Act(Effect {
+                component: STAGE.to_owned(),
+                resource: check.name.clone(),
+                action: Action::Watch {
+                    check: Box::new(check.clone()),
+                    key,
+                    ask: ask(check),
+                },
+            }),
+        }
+    }
+}
+
+/// The versions that a check tells apart.
+fn served(
+    desired: &Desired,
+    journal: &RunStatus,
+    check: &StageCheck,
+    moment: Moment,
+) -> Option<ServedVersions> {
+    let name = check.component()?;
+    let status = journal.components.iter().find(|one| one.name == name)?;
+    let want = desired.components.iter().find(|want| want.name == name)?;
+    let Workload::Function(function) = &want.workload;
+    let previous = status.previous_version.clone();
+    Some(ServedVersions {
+        function: function.function_name.clone(),
+        alias: function.alias.clone(),
+        version: status.version.clone()?,
+        previous: previous.filter(|_| moment.phase == CheckPhase::DuringTraffic),
+    })
+}
+
+/// How long a check that has not been told yet is left alone.
+pub const NOT_YET: Duration = Duration::from_secs(5);
