@@ -9,15 +9,19 @@
 )]
 
 mod account;
+mod approval;
 mod common;
 mod deployment;
+mod gate;
 mod gitlab_connection;
 mod release;
 mod target;
 
 pub use account::*;
+pub use approval::*;
 pub use common::*;
 pub use deployment::*;
+pub use gate::*;
 pub use gitlab_connection::*;
 pub use release::*;
 pub use target::*;
@@ -36,5 +40,6 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         Deployment::crd(),
         Release::crd(),
         Target::crd(),
+        Approval::crd(),
     ]
 }
