@@ -33,11 +33,13 @@ use crate::{
     adapters::{aws::AwsCloud, gitlab::GitLabClients, kubernetes::KubeSecrets},
     cli::Run,
     controllers::{
+        approval::policy::ApprovalPolicy,
         context::{Context, Settings},
         deployment::transfer::Transfers,
         events::{self, Events},
         malformed::{self, Isolation},
     },
+    domain::gates::PolicyForce,
     fence::Fence,
     http::{self, Readiness},
     leader::{Elector, Lost, Phase},
@@ -172,6 +174,10 @@ impl Process {
             client: clients.calls.clone(),
             cloud,
             gitlabs,
+            approval_policy: ApprovalPolicy::new(
+                clients.calls.clone(),
+                options.approval_policy.as_str(),
+            ),
             events,
             metrics: Arc::clone(metrics),
             stores: feeds.stores(),
@@ -217,6 +223,7 @@ impl Process {
         let mut ended = Ok(());
         if led {
             self.context.metrics.leading(true);
+            self.look_at_policy().await;
             let (transfers, woken) = Transfers::new(
                 options.max_transfers.into(),
                 Arc::clone(&self.context.metrics),
@@ -252,6 +259,15 @@ impl Process {
             warn!("some Events were not written");
         }
         ended
+    }
+
+    /// Says so where no Approval can count: whoever installed it that way should know before somebody
+    /// waits for one.
+    async fn look_at_policy(&self) {
+        let force = self.context.approval_policy.force(Duration::ZERO).await;
+        if let PolicyForce::NotInForce(problem) = force {
+            warn!(problem, "no Approval counts");
+        }
     }
 
     /// Takes part in the election, where there is one. The task ends when `finish` is cancelled, or
