@@ -84,6 +84,14 @@ pub struct Run {
     #[arg(long, env = "SERVICE_ACCOUNT", default_value = "sluice")]
     pub service_account: String,
 
+    /// Name of the admission policy for Approvals, and of its binding. Without them no Approval counts.
+    #[arg(
+        long,
+        env = "SLUICE_APPROVAL_POLICY",
+        default_value = "sluice-approvals"
+    )]
+    pub approval_policy: String,
+
     /// How one of several processes leads.
     #[command(flatten)]
     pub election: Election,

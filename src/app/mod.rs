@@ -35,11 +35,13 @@ use crate::{
     },
     cli::Run,
     controllers::{
+        approval::policy::ApprovalPolicy,
         context::{Context, Settings},
         deployment::transfer::Transfers,
         events::{self, Events},
         malformed::{self, Isolation},
     },
+    domain::gates::PolicyForce,
     fence::Fence,
     http::{self, Readiness},
     leader::{Elector, Lost, Phase},
@@ -175,6 +177,10 @@ impl Process {
             cloud: ways.cloud,
             gitlabs: ways.gitlabs,
             http: ways.http,
+            approval_policy: ApprovalPolicy::new(
+                clients.calls.clone(),
+                options.approval_policy.as_str(),
+            ),
             events,
             metrics: Arc::clone(metrics),
             stores: feeds.stores(),
@@ -220,6 +226,7 @@ impl Process {
         let mut ended = Ok(());
         if led {
             self.context.metrics.leading(true);
+            self.look_at_policy().await;
             let (transfers, woken) = Transfers::new(
                 options.max_transfers.into(),
                 Arc::clone(&self.context.metrics),
@@ -255,6 +262,15 @@ impl Process {
             warn!("some Events were not written");
         }
         ended
+    }
+
+    /// Says so where no Approval can count: whoever installed it that way should know before somebody
+    /// waits for one.
+    async fn look_at_policy(&self) {
+        let force = self.context.approval_policy.force(Duration::ZERO).await;
+        if let PolicyForce::NotInForce(problem) = force {
+            warn!(problem, "no Approval counts");
+        }
     }
 
     /// Takes part in the election, where there is one. The task ends when `finish` is cancelled, or

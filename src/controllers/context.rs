@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 
-use super::events::Events;
+use super::{approval::policy::ApprovalPolicy, events::Events};
 use crate::{
     api::v1alpha1::{Account, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
@@ -23,6 +23,8 @@ pub struct Context {
     pub gitlabs: Arc<dyn GitLabs>,
     /// The way to URLs that checks name.
     pub http: Arc<dyn HttpProbe>,
+    /// What vouches for Approvals.
+    pub approval_policy: ApprovalPolicy,
     /// Where news goes.
     pub events: Events,
     /// What is counted.

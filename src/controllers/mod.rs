@@ -1,6 +1,7 @@
 //! The shells: one controller per resource. Each observes, asks the domain, acts and reports.
 
 pub mod account;
+pub mod approval;
 pub mod connection;
 pub mod context;
 pub mod deployment;

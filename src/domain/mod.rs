@@ -7,6 +7,7 @@ pub mod digest;
 pub mod eligibility;
 pub mod failure;
 pub mod function;
+pub mod gates;
 pub mod grants;
 pub mod levels;
 pub mod machine;

@@ -67,6 +67,34 @@ pub struct Job {
     pub archive_expires_at: Option<jiff::Timestamp>,
     /// Title of the commit.
     pub commit_title: Option<String>,
+    /// Of a manual job that nobody has started: whose pipeline it is. Of any other: who started or
+    /// retried it.
+    pub user: Option<JobUser>,
+}
+
+/// A user of GitLab, as jobs show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobUser {
+    /// Survives a change of the name.
+    pub id: i64,
+    /// The name they go by.
+    pub username: String,
+    /// Whether it is a bot: of a project or group access token, or a service account. `None` where
+    /// GitLab does not say so with the job.
+    pub bot: Option<bool>,
+}
+
+/// A time in which a project asks for nothing to be deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreezePeriod {
+    /// GitLab's id.
+    pub id: i64,
+    /// When it begins, as cron says it.
+    pub freeze_start: String,
+    /// When it ends, as cron says it.
+    pub freeze_end: String,
+    /// The time zone of both: IANA's name or Rails'.
+    pub cron_timezone: String,
 }
 
 /// A pipeline's test report in figures.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{CallError, store::ByteStream};
 use crate::domain::pipeline::{
-    Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary,
+    FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary,
 };
 
 /// A download under way.
@@ -54,6 +54,13 @@ pub trait GitLab: Send + Sync {
         project_id: i64,
         pipeline_id: i64,
     ) -> Result<TestSummary, CallError>;
+
+    /// `GET /projects/:id/freeze_periods`, all pages. The token's user needs the role Reporter; in
+    /// older versions it takes a Maintainer.
+    async fn freeze_periods(&self, project_id: i64) -> Result<Vec<FreezePeriod>, CallError>;
+
+    /// `GET /users/:id`: who that is, and whether it is a bot.
+    async fn user(&self, user_id: i64) -> Result<JobUser, CallError>;
 
     /// `GET /projects/:id/jobs/:id/artifacts[/path]`. Redirects are followed by hand, without the
     /// token.

@@ -1,5 +1,6 @@
 //! The chart, by real helm on a real API server.
 
+mod approvals;
 mod lint;
 mod policy;
 mod rights;
@@ -124,6 +125,7 @@ fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
     is_accepted(&oldest, EVERYTHING);
 
     install(&oldest);
+    approvals::is_in_force(&oldest);
     accepted(&create(
         &oldest,
         &[],

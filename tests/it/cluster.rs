@@ -85,6 +85,7 @@ pub fn install(control_plane: &ControlPlane) {
                 "--for=condition=Established",
                 "--timeout=60s",
                 "customresourcedefinitions/accounts.sluice.dev",
+                "customresourcedefinitions/approvals.sluice.dev",
                 "customresourcedefinitions/deployments.sluice.dev",
                 "customresourcedefinitions/gitlabconnections.sluice.dev",
                 "customresourcedefinitions/releases.sluice.dev",
@@ -101,6 +102,18 @@ pub fn install(control_plane: &ControlPlane) {
         );
         !output.status.success() && stderr(&output).contains("sluice-records")
     });
+    eventually(
+        "the admission policy refuses somebody else's Approval",
+        || {
+            let approval = include_str!("manifests/approval.yaml");
+            let output = create(
+                control_plane,
+                &["--namespace=default", "--dry-run=server"],
+                approval,
+            );
+            !output.status.success() && stderr(&output).contains("sluice-approvals")
+        },
+    );
 }
 
 /// Makes a namespace for one test.

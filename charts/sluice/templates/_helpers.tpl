@@ -37,3 +37,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "sluice.user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "sluice.fullname" . }}
 {{- end }}
+
+{{- /* The admission policy for Approvals and its binding, which the controller looks for. */ -}}
+{{- define "sluice.approvalPolicy" -}}
+{{- printf "%s-approvals" (include "sluice.fullname" .) }}
+{{- end }}

@@ -11,7 +11,10 @@ use super::{
     wire,
 };
 use crate::{
-    domain::pipeline::{Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary},
+    domain::pipeline::{
+        FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing,
+        TestSummary,
+    },
     ports::{
         CallError, CallErrorKind,
         gitlab::{Download, GitLab},
@@ -209,6 +212,22 @@ impl GitLab for Client {
         let path = format!("/projects/{project_id}/pipelines/{pipeline_id}/test_report_summary");
         let wire: wire::TestReportSummary = self.one(&call, &path).await?;
         Ok(wire.total.into())
+    }
+
+    async fn freeze_periods(&self, project_id: i64) -> Result<Vec<FreezePeriod>, CallError> {
+        let call = self.http.call(
+            "GET /projects/:id/freeze_periods",
+            &format!("project {project_id}"),
+        );
+        let path = format!("/projects/{project_id}/freeze_periods?per_page=100");
+        let wire: Vec<wire::FreezePeriod> = self.all(&call, path).await?;
+        Ok(wire.into_iter().map(FreezePeriod::from).collect())
+    }
+
+    async fn user(&self, user_id: i64) -> Result<JobUser, CallError> {
+        let call = self.http.call("GET /users/:id", &format!("user {user_id}"));
+        let wire: wire::JobUser = self.one(&call, &format!("/users/{user_id}")).await?;
+        Ok(wire.into())
     }
 
     async fn artifact(

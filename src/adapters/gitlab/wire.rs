@@ -78,6 +78,28 @@ pub struct Job {
     pub artifacts_expire_at: Option<Timestamp>,
     #[serde(default)]
     pub commit: Option<Commit>,
+    #[serde(default)]
+    pub user: Option<JobUser>,
+}
+
+/// A user, as a job or `users/:id` shows it.
+#[derive(Deserialize, Serialize)]
+pub struct JobUser {
+    pub id: i64,
+    pub username: String,
+    /// Not in every version.
+    #[serde(default)]
+    pub bot: Option<bool>,
+}
+
+#[derive(Deserialize, Serialize)]
+pub struct FreezePeriod {
+    pub id: i64,
+    pub freeze_start: String,
+    pub freeze_end: String,
+    /// GitLab's default is UTC.
+    #[serde(default)]
+    pub cron_timezone: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -150,6 +172,28 @@ impl From<Job> for pipeline::Job {
             archive_kept: kept,
             archive_expires_at: wire.artifacts_expire_at,
             commit_title: wire.commit.and_then(|commit| commit.title),
+            user: wire.user.map(pipeline::JobUser::from),
+        }
+    }
+}
+
+impl From<JobUser> for pipeline::JobUser {
+    fn from(wire: JobUser) -> Self {
+        Self {
+            id: wire.id,
+            username: wire.username,
+            bot: wire.bot,
+        }
+    }
+}
+
+impl From<FreezePeriod> for pipeline::FreezePeriod {
+    fn from(wire: FreezePeriod) -> Self {
+        Self {
+            id: wire.id,
+            freeze_start: wire.freeze_start,
+            freeze_end: wire.freeze_end,
+            cron_timezone: wire.cron_timezone.unwrap_or_else(|| "UTC".to_owned()),
         }
     }
 }
@@ -203,5 +247,22 @@ mod tests {
             (expired.archive_size, expired.archive_kept),
             (Some(7), false)
         );
+    }
+
+    #[test]
+    fn a_jobs_user_may_be_a_bot_or_not_said_to_be() {
+        let of = |user: &str| {
+            let json = format!(r#"{{"id":1,"name":"a","status":"manual","user":{user}}}"#);
+            job(&json).user.map(|user| (user.id, user.bot))
+        };
+        let ana = r#"{"id":2300000001,"username":"ana","name":"Ana","state":"active","bot":false}"#;
+        assert_eq!(of(ana), Some((2_300_000_001, Some(false))));
+        assert_eq!(
+            of(r#"{"id":7,"username":"b","bot":true}"#),
+            Some((7, Some(true)))
+        );
+        // As older versions have it.
+        assert_eq!(of(r#"{"id":7,"username":"b"}"#), Some((7, None)));
+        assert_eq!(of("null"), None);
     }
 }

@@ -59,6 +59,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// A good release serves, whatever else is going on.
     pub const AVAILABLE: &str = "Available";
+    /// An Approval counts, or counted.
+    pub const COUNTED: &str = "Counted";
 }
 
 /// One-time commands: annotations with a token as value, each token handled once.

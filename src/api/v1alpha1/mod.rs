@@ -10,8 +10,10 @@
 
 mod account;
 mod check;
+mod approval;
 mod common;
 mod deployment;
+mod gate;
 mod gitlab_connection;
 mod release;
 mod rollout;
@@ -19,8 +21,10 @@ mod target;
 
 pub use account::*;
 pub use check::*;
+pub use approval::*;
 pub use common::*;
 pub use deployment::*;
+pub use gate::*;
 pub use gitlab_connection::*;
 pub use release::*;
 pub use rollout::*;
@@ -40,5 +44,6 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         Deployment::crd(),
         Release::crd(),
         Target::crd(),
+        Approval::crd(),
     ]
 }

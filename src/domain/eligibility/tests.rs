@@ -15,6 +15,7 @@ fn job(id: i64, stage: &str, name: &str, status: &str) -> Job {
         archive_kept: true,
         archive_expires_at: None,
         commit_title: None,
+        user: None,
     }
 }
 

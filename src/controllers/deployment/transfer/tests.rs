@@ -10,7 +10,10 @@ use super::*;
 use crate::{
     domain::{
         digest::Sha256,
-        pipeline::{Job, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary},
+        pipeline::{
+            FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing,
+            TestSummary,
+        },
     },
     ports::{
         gitlab::Download,
@@ -66,6 +69,12 @@ impl GitLab for Source {
         unimplemented!()
     }
     async fn test_summary(&self, _: i64, _: i64) -> Result<TestSummary, CallError> {
+        unimplemented!()
+    }
+    async fn freeze_periods(&self, _: i64) -> Result<Vec<FreezePeriod>, CallError> {
+        unimplemented!()
+    }
+    async fn user(&self, _: i64) -> Result<JobUser, CallError> {
         unimplemented!()
     }
 

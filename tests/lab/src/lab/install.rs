@@ -20,8 +20,9 @@ pub(super) const RELEASE: &str = "sluice";
 const HUB_SECRET: &str = "aws-hub";
 
 /// What the API server must know before anything of ours can be made.
-const DEFINITIONS: [&str; 5] = [
+const DEFINITIONS: [&str; 6] = [
     "accounts",
+    "approvals",
     "deployments",
     "gitlabconnections",
     "releases",

@@ -1,0 +1,337 @@
+//! Whether the admission policy for Approvals is in force as this version ships it, and since when.
+//!
+//! An Approval says who approves; only the admission policy makes that true. So none counts unless
+//! the policy and its binding are there exactly as shipped, and none that was made before the last
+//! change of either: while it was off, anybody could have written anything.
+//!
+//! Guarantees: what can't be read, or is not understood, is not in force.
+//!
+//! Relies on the API server's managedFields for the time of a change, and on the chart to ship the
+//! very file that is compared with.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::admissionregistration::v1::{
+        ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+        ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use crate::domain::gates::PolicyForce;
+
+/// The policy's spec as the chart installs it.
+const SHIPPED: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
+/// How long API servers may take to enforce what was written.
+const SETTLE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The policy in the cluster.
+pub struct ApprovalPolicy {
+    policies: Api<ValidatingAdmissionPolicy>,
+    bindings: Api<ValidatingAdmissionPolicyBinding>,
+    name: String,
+    last: Mutex<Option<(Instant, PolicyForce)>>,
+}
+
+impl fmt::Debug for ApprovalPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApprovalPolicy")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ApprovalPolicy {
+    /// The policy and the binding of that name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            policies: Api::all(client.clone()),
+            bindings: Api::all(client),
+            name: name.into(),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Whether it is in force, as it was at most `age` ago: two reads where that is not known. Before a
+    /// stage starts, ask with no age.
+    pub async fn force(&self, age: Duration) -> PolicyForce {
+        let last = self
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((at, force)) = last
+            && at.elapsed() < age
+        {
+            return force;
+        }
+        let (policy, binding) = tokio::join!(
+            self.policies.get_opt(&self.name),
+            self.bindings.get_opt(&self.name)
+        );
+        let force = match (policy, binding) {
+            (Ok(policy), Ok(binding)) => judge(&self.name, policy.as_ref(), binding.as_ref()),
+            // Not remembered: the next one asks again.
+            (Err(error), _) | (_, Err(error)) => {
+                return PolicyForce::NotInForce(format!(
+                    "ValidatingAdmissionPolicy {} and its binding can't be read: {error}",
+                    self.name
+                ));
+            }
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((Instant::now(), force.clone()));
+        force
+    }
+}
+
+/// Whether a policy and a binding, as they are in the cluster, are those that this version ships.
+pub fn judge(
+    name: &str,
+    policy: Option<&ValidatingAdmissionPolicy>,
+    binding: Option<&ValidatingAdmissionPolicyBinding>,
+) -> PolicyForce {
+    match since(name, policy, binding) {
+        Ok(since) => PolicyForce::Since(since),
+        Err(problem) => PolicyForce::NotInForce(format!(
+            "{problem}. Install or upgrade the chart with admissionPolicy.enabled"
+        )),
+    }
+}
+
+fn since(
+    name: &str,
+    policy: Option<&ValidatingAdmissionPolicy>,
+    binding: Option<&ValidatingAdmissionPolicyBinding>,
+) -> Result<Timestamp, String> {
+    let policy = policy.ok_or_else(|| format!("there is no ValidatingAdmissionPolicy {name}"))?;
+    let binding =
+        binding.ok_or_else(|| format!("there is no ValidatingAdmissionPolicyBinding {name}"))?;
+    let shipped: ValidatingAdmissionPolicySpec = serde_saphyr::from_str(SHIPPED)
+        .map_err(|error| format!("what this version ships can't be read: {error}"))?;
+    if policy.spec.as_ref() != Some(&shipped) {
+        return Err(format!(
+            "the spec of ValidatingAdmissionPolicy {name} is not what this version ships"
+        ));
+    }
+    let bound = ValidatingAdmissionPolicyBindingSpec {
+        policy_name: Some(name.to_owned()),
+        validation_actions: Some(vec!["Deny".to_owned()]),
+        ..ValidatingAdmissionPolicyBindingSpec::default()
+    };
+    if binding.spec.as_ref() != Some(&bound) {
+        return Err(format!(
+            "the spec of ValidatingAdmissionPolicyBinding {name} is not what this version ships"
+        ));
+    }
+    let changed = changed(&policy.metadata)
+        .zip(changed(&binding.metadata))
+        .map(|(policy, binding)| policy.max(binding))
+        .ok_or_else(|| {
+            format!("nobody can tell when {name} was changed last: its managedFields are gone")
+        })?;
+    changed
+        .checked_add(SETTLE)
+        .map_err(|error| format!("{name}: {error}"))
+}
+
+/// When an object was changed last, its status apart. `None` where that can't be told or it is being
+/// deleted.
+fn changed(metadata: &ObjectMeta) -> Option<Timestamp> {
+    if metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let created = metadata.creation_timestamp.as_ref()?.0;
+    let managers = metadata.managed_fields.as_ref()?;
+    let mut changes = managers
+        .iter()
+        .filter(|manager| manager.subresource.as_deref().unwrap_or_default() != "status")
+        .map(|manager| manager.time.as_ref().map(|time| time.0))
+        .peekable();
+    changes.peek()?;
+    changes.try_fold(created, |latest, change| Some(latest.max(change?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NAME: &str = "sluice-approvals";
+
+    fn metadata() -> Value {
+        json!({
+            "name": NAME,
+            "creationTimestamp": "2026-11-01T00:00:00Z",
+            "managedFields": [
+                {"manager": "helm", "operation": "Apply", "time": "2026-11-01T00:00:00Z"},
+                {"manager": "kube-controller-manager", "operation": "Update",
+                 "subresource": "status", "time": "2026-11-20T00:00:00Z"},
+            ],
+        })
+    }
+
+    fn policy() -> Value {
+        let spec: Value = serde_saphyr::from_str(SHIPPED).unwrap();
+        json!({"metadata": metadata(), "spec": spec})
+    }
+
+    fn binding() -> Value {
+        json!({
+            "metadata": metadata(),
+            "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+        })
+    }
+
+    fn judged(policy: Value, binding: Value) -> PolicyForce {
+        let policy = serde_json::from_value(policy).unwrap();
+        let binding = serde_json::from_value(binding).unwrap();
+        judge(NAME, Some(&policy), Some(&binding))
+    }
+
+    fn at(text: &str) -> PolicyForce {
+        PolicyForce::Since(text.parse().unwrap())
+    }
+
+    #[track_caller]
+    fn not_in_force(force: &PolicyForce, why: &str) {
+        match force {
+            PolicyForce::NotInForce(problem) => assert!(problem.contains(why), "{problem}"),
+            PolicyForce::Since(since) => panic!("in force since {since}, in place of: {why}"),
+        }
+    }
+
+    #[test]
+    fn as_shipped_it_is_in_force_since_it_was_changed_last() {
+        assert_eq!(judged(policy(), binding()), at("2026-11-01T00:00:10Z"));
+        let mut changed = binding();
+        changed["metadata"]["managedFields"][0]["time"] = json!("2026-11-05T00:00:00Z");
+        assert_eq!(judged(policy(), changed), at("2026-11-05T00:00:10Z"));
+    }
+
+    #[test]
+    fn it_takes_both() {
+        let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy()).unwrap();
+        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(binding()).unwrap();
+        not_in_force(
+            &judge(NAME, None, Some(&binding)),
+            "no ValidatingAdmissionPolicy ",
+        );
+        not_in_force(
+            &judge(NAME, Some(&policy), None),
+            "no ValidatingAdmissionPolicyBinding ",
+        );
+    }
+
+    #[test]
+    fn any_change_of_the_policy_is_noticed() {
+        let changes: [(&str, Value); 9] = [
+            ("/spec/failurePolicy", json!("Ignore")),
+            ("/spec/validations", json!([{"expression": "true"}])),
+            ("/spec/validations/0/expression", json!("true")),
+            (
+                "/spec/matchConstraints/resourceRules/0/operations",
+                json!(["UPDATE"]),
+            ),
+            (
+                "/spec/matchConstraints/resourceRules/0/resources",
+                json!(["releases"]),
+            ),
+            (
+                "/spec/matchConstraints/resourceRules/0/apiVersions",
+                json!(["v1beta1"]),
+            ),
+            (
+                "/spec/matchConstraints/namespaceSelector",
+                json!({"matchLabels": {"a": "b"}}),
+            ),
+            (
+                "/spec/matchConstraints/objectSelector",
+                json!({"matchLabels": {"a": "b"}}),
+            ),
+            ("/spec/matchConstraints/matchPolicy", json!("Exact")),
+        ];
+        for (pointer, value) in changes {
+            let mut changed = policy();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            println!("{pointer}");
+            not_in_force(
+                &judged(changed, binding()),
+                "ValidatingAdmissionPolicy sluice-approvals is not",
+            );
+        }
+        for (name, value) in [
+            (
+                "matchConditions",
+                json!([{"name": "never", "expression": "false"}]),
+            ),
+            ("variables", json!([{"name": "a", "expression": "true"}])),
+            (
+                "paramKind",
+                json!({"apiVersion": "v1", "kind": "ConfigMap"}),
+            ),
+            (
+                "auditAnnotations",
+                json!([{"key": "a", "valueExpression": "'b'"}]),
+            ),
+        ] {
+            let mut changed = policy();
+            changed["spec"][name] = value;
+            println!("{name}");
+            not_in_force(
+                &judged(changed, binding()),
+                "ValidatingAdmissionPolicy sluice-approvals is not",
+            );
+        }
+    }
+
+    #[test]
+    fn any_change_of_the_binding_is_noticed() {
+        for (name, value) in [
+            ("policyName", json!("another")),
+            ("validationActions", json!(["Warn"])),
+            ("validationActions", json!(["Audit", "Deny"])),
+            (
+                "matchResources",
+                json!({"namespaceSelector": {"matchLabels": {"a": "b"}}}),
+            ),
+            (
+                "paramRef",
+                json!({"name": "a", "parameterNotFoundAction": "Allow"}),
+            ),
+        ] {
+            let mut changed = binding();
+            changed["spec"][name] = value;
+            println!("{name}");
+            not_in_force(
+                &judged(policy(), changed),
+                "ValidatingAdmissionPolicyBinding sluice-approvals is not",
+            );
+        }
+    }
+
+    #[test]
+    fn one_of_which_nobody_knows_since_when_is_not_in_force() {
+        let mut forgotten = policy();
+        forgotten["metadata"]["managedFields"] = json!([]);
+        not_in_force(&judged(forgotten, binding()), "managedFields");
+        let mut timeless = policy();
+        timeless["metadata"]["managedFields"][0]
+            .as_object_mut()
+            .unwrap()
+            .remove("time");
+        not_in_force(&judged(timeless, binding()), "managedFields");
+        let mut going = binding();
+        going["metadata"]["deletionTimestamp"] = json!("2026-11-26T00:00:00Z");
+        not_in_force(&judged(policy(), going), "nobody can tell");
+    }
+}

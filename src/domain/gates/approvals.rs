@@ -1,0 +1,326 @@
+//! Whether one Approval counts, and if not, why not.
+//!
+//! An Approval is good for one Release (by its uid), one stage and one plan (by its digest), once, and
+//! only where the admission policy vouches for who made it. Rejections are judged by the same rules,
+//! except that an author may always reject.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::requirements::KubernetesApprovers;
+use crate::{
+    api::v1alpha1::{Approval, Decision, condition::COUNTED},
+    domain::outcome::{Stamp, find, set},
+};
+
+#[cfg(test)]
+pub(super) mod tests;
+
+/// What is to be let through.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The Release's name.
+    pub release: &'a str,
+    /// Its uid.
+    pub release_uid: &'a str,
+    /// The stage.
+    pub stage: &'a str,
+    /// What would be done there: the digest of the stage's plan, lower-case hex.
+    pub stage_digest: &'a str,
+    /// GitLab's name of the user whose pipeline it is.
+    pub author: Option<&'a str>,
+}
+
+/// Whether the admission policy that ties approvers to callers is in force, as this version ships it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyForce {
+    /// What was made since then can be trusted.
+    Since(Timestamp),
+    /// Nothing can be: why.
+    NotInForce(String),
+}
+
+/// What became of an Approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It counts, and the stage has not started yet.
+    Counts,
+    /// The stage started with it, or the Release ended by it.
+    Used,
+    /// It does not count.
+    Ignored(Ignored),
+}
+
+/// Why an Approval does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Nobody vouches for who made it.
+    PolicyNotInForce(String),
+    /// There is no Release of that name.
+    NoSuchRelease,
+    /// The Release of that name is another one now.
+    OtherRelease,
+    /// That stage is not the one that waits.
+    OtherStage,
+    /// The Release does not wait for anybody in that stage.
+    NotWaiting,
+    /// Something else would be done now.
+    OtherPlan {
+        /// Digest of the plan that waits.
+        current: String,
+    },
+    /// It was used before: each is good once.
+    Used,
+    /// It is too old.
+    Expired {
+        /// When it ended.
+        at: Timestamp,
+    },
+    /// Its approver is not among those who may approve.
+    NotAllowed,
+    /// Its approver is who the pipeline belongs to.
+    AuthorBarred,
+    /// Nobody knows who the author is in Kubernetes, so it may be the author's own.
+    AuthorUnknown {
+        /// GitLab's name of the author, where there is one.
+        author: Option<String>,
+    },
+    /// The same person has said so already.
+    Repeated {
+        /// Name of the Approval that counts.
+        by: String,
+    },
+    /// The stage asks for no Approvals.
+    NotAsked,
+}
+
+impl Ignored {
+    /// CamelCase, for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::PolicyNotInForce(_) => "PolicyNotInForce",
+            Self::NoSuchRelease => "NoSuchRelease",
+            Self::OtherRelease => "OtherRelease",
+            Self::OtherStage => "OtherStage",
+            Self::NotWaiting => "NotWaiting",
+            Self::OtherPlan { .. } => "OtherPlan",
+            Self::Used => "AlreadyUsed",
+            Self::Expired { .. } => "Expired",
+            Self::NotAllowed => "NotAllowed",
+            Self::AuthorBarred => "AuthorBarred",
+            Self::AuthorUnknown { .. } => "AuthorUnknown",
+            Self::Repeated { .. } => "Repeated",
+            Self::NotAsked => "NotAsked",
+        }
+    }
+
+    /// For people: what is wrong and the way out.
+    pub fn message(&self, approval: &Approval) -> String {
+        let spec = &approval.spec;
+        let (release, stage) = (&spec.release_ref.name, &spec.stage);
+        let username = &spec.approver.username;
+        match self {
+            Self::PolicyNotInForce(why) => {
+                format!("no Approval counts that the admission policy does not vouch for: {why}")
+            }
+            Self::NoSuchRelease => format!("there is no Release {release}"),
+            Self::OtherRelease => format!(
+                "Release {release} has another uid than {}: look at what it is now and approve \
+                 that",
+                spec.release_ref.uid
+            ),
+            Self::OtherStage => format!("Release {release} does not wait in stage {stage}"),
+            Self::NotWaiting => format!("Release {release} waits for nobody in stage {stage}"),
+            Self::OtherPlan { current } => format!(
+                "the plan of stage {stage} has changed since: it is {} now, not {}. Look at it and \
+                 approve again",
+                short(current),
+                short(&spec.stage_digest)
+            ),
+            Self::Used => "it was used before, and each is good once: approve again".to_owned(),
+            Self::Expired { at } => format!("it expired at {at}: approve again"),
+            Self::NotAllowed => {
+                let groups = match spec.approver.groups.as_slice() {
+                    [] => "no groups are named in spec.approver.groups".to_owned(),
+                    groups => format!("with the groups {}", groups.join(", ")),
+                };
+                format!("{username} ({groups}) is not among those who may approve stage {stage}")
+            }
+            Self::AuthorBarred => {
+                format!(
+                    "{username} started the pipeline of {release}: somebody else has to approve"
+                )
+            }
+            Self::AuthorUnknown { author } => format!(
+                "the author of {release} may not approve it, and nobody knows who {} is in \
+                 Kubernetes: add them to the gate's identities",
+                author.as_deref().unwrap_or("the pipeline's user")
+            ),
+            Self::Repeated { by } => {
+                format!("{username} has approved already, by {by}: somebody else has to")
+            }
+            Self::NotAsked => format!("stage {stage} asks for no Approvals"),
+        }
+    }
+}
+
+impl Judgement {
+    /// Writes the condition `Counted`. It keeps its time as long as its status stays.
+    pub fn write_condition(
+        &self,
+        approval: &Approval,
+        conditions: &mut Vec<Condition>,
+        now: Timestamp,
+    ) {
+        let spec = &approval.spec;
+        let (release, stage) = (&spec.release_ref.name, &spec.stage);
+        let (status, reason, message) = match (self, spec.decision) {
+            (Self::Counts, _) => (
+                "True",
+                "Counted",
+                format!("counts for stage {stage} of Release {release}"),
+            ),
+            (Self::Used, Decision::Approve) => (
+                "True",
+                USED,
+                format!("stage {stage} of Release {release} started with it"),
+            ),
+            (Self::Used, Decision::Reject) => (
+                "True",
+                USED,
+                format!("Release {release} ended by it, before stage {stage}"),
+            ),
+            (Self::Ignored(why), _) => ("False", why.reason(), why.message(approval)),
+        };
+        let stamp = Stamp {
+            reason,
+            message: &message,
+            generation: approval.metadata.generation,
+            now,
+        };
+        set(conditions, COUNTED, status, &stamp);
+    }
+}
+
+const USED: &str = "Used";
+
+/// The judgement of an Approval that no open gate asks for. `release_uid` is that of the Release of
+/// its name, `used` the Approvals that stages started with.
+pub fn unasked(
+    approval: &Approval,
+    release_uid: Option<&str>,
+    used: &BTreeSet<String>,
+) -> Judgement {
+    if is_used(approval, used) {
+        return Judgement::Used;
+    }
+    Judgement::Ignored(match release_uid {
+        None => Ignored::NoSuchRelease,
+        Some(uid) if uid != approval.spec.release_ref.uid => Ignored::OtherRelease,
+        Some(_) => Ignored::NotWaiting,
+    })
+}
+
+/// Whether it was used: somebody remembers, or its own status says so.
+pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
+    let remembered = approval
+        .metadata
+        .uid
+        .as_ref()
+        .is_some_and(|uid| used.contains(uid));
+    let conditions = approval
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    let said = find(conditions.unwrap_or_default(), COUNTED)
+        .is_some_and(|counted| counted.status == "True" && counted.reason == USED);
+    remembered || said
+}
+
+/// Whether it speaks of what waits, whoever asks. `Err` says why not.
+pub fn speaks_of(
+    approval: &Approval,
+    subject: &Subject<'_>,
+    used: &BTreeSet<String>,
+    policy: &PolicyForce,
+) -> Result<(), Ignored> {
+    match policy {
+        PolicyForce::NotInForce(why) => return Err(Ignored::PolicyNotInForce(why.clone())),
+        PolicyForce::Since(since) if created(approval) < *since => {
+            return Err(Ignored::PolicyNotInForce(format!(
+                "it was made before {since}, since when the policy is in force; approve again"
+            )));
+        }
+        PolicyForce::Since(_) => {}
+    }
+    let spec = &approval.spec;
+    if spec.release_ref.uid != subject.release_uid || spec.release_ref.name != subject.release {
+        return Err(Ignored::OtherRelease);
+    }
+    if spec.stage != subject.stage {
+        return Err(Ignored::OtherStage);
+    }
+    if spec.stage_digest != subject.stage_digest {
+        return Err(Ignored::OtherPlan {
+            current: subject.stage_digest.to_owned(),
+        });
+    }
+    if is_used(approval, used) {
+        return Err(Ignored::Used);
+    }
+    Ok(())
+}
+
+/// Whether its approver is one of those who are asked. `Err` says why not.
+pub fn is_from(
+    approval: &Approval,
+    approvers: &KubernetesApprovers,
+    subject: &Subject<'_>,
+    now: Timestamp,
+) -> Result<(), Ignored> {
+    let spec = &approval.spec;
+    let named = approvers.users.contains(&spec.approver.username);
+    let member = spec
+        .approver
+        .groups
+        .iter()
+        .any(|group| approvers.groups.contains(group));
+    if !named && !member {
+        return Err(Ignored::NotAllowed);
+    }
+    let end = approvers.expires_after.and_then(|age| {
+        let age = SignedDuration::try_from(age).ok()?;
+        created(approval).checked_add(age).ok()
+    });
+    if let Some(at) = end.filter(|end| *end <= now) {
+        return Err(Ignored::Expired { at });
+    }
+    match &approvers.barred_author {
+        Some(identities) if spec.decision == Decision::Approve => {
+            let known = subject.author.map(|author| identities.of(author));
+            match known {
+                Some(author) if author.contains(&spec.approver.username) => {
+                    Err(Ignored::AuthorBarred)
+                }
+                Some(author) if !author.is_empty() => Ok(()),
+                _ => Err(Ignored::AuthorUnknown {
+                    author: subject.author.map(str::to_owned),
+                }),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When it was made, by the API server's clock.
+pub fn created(approval: &Approval) -> Timestamp {
+    let time = approval.metadata.creation_timestamp.as_ref();
+    time.map_or(Timestamp::MIN, |time| time.0)
+}
+
+/// Enough of a digest for a message.
+fn short(digest: &str) -> &str {
+    digest.get(..8).unwrap_or(digest)
+}

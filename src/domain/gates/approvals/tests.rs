@@ -1,0 +1,289 @@
+//! Every reason for which an Approval does not count.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "json!() reads better without a reference"
+)]
+
+use serde_json::{Value, json};
+
+use super::{super::requirements::Requirements, *};
+use crate::{
+    api::v1alpha1::{AccountRequires, ApprovalStatus},
+    domain::gates::requirements::Approvers,
+};
+
+pub const DIGEST: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const OTHER_DIGEST: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/// What waits: Release checkout-7 before stage prod, from ana's pipeline.
+pub const SUBJECT: Subject<'static> = Subject {
+    release: "checkout-7",
+    release_uid: "uid-7",
+    stage: "prod",
+    stage_digest: DIGEST,
+    author: Some("ana"),
+};
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Bea's approval of that, as a member of approvers.
+pub fn manifest() -> Value {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Approval",
+        "metadata": {
+            "name": "bea",
+            "namespace": "shop",
+            "uid": "approval-bea",
+            "generation": 1,
+            "creationTimestamp": "2026-11-26T10:00:00Z",
+        },
+        "spec": {
+            "releaseRef": {"name": "checkout-7", "uid": "uid-7"},
+            "stage": "prod",
+            "stageDigest": DIGEST,
+            "decision": "Approve",
+            "approver": {"username": "bea", "groups": ["approvers"]},
+        },
+    })
+}
+
+/// With one place changed.
+pub fn approval(pointer: &str, value: Value) -> Approval {
+    let mut manifest = manifest();
+    if !pointer.is_empty() {
+        *manifest.pointer_mut(pointer).unwrap() = value;
+    }
+    serde_json::from_value(manifest).unwrap()
+}
+
+fn good() -> Approval {
+    approval("", Value::Null)
+}
+
+fn in_force() -> PolicyForce {
+    PolicyForce::Since(at("2026-11-01T00:00:00Z"))
+}
+
+fn approvers(value: Value) -> KubernetesApprovers {
+    let requires: AccountRequires =
+        serde_json::from_value(json!({"approval": {"kubernetes": value}})).unwrap();
+    let all = Requirements::of(None, [("prod", &requires)]).unwrap();
+    match all.approvals.into_iter().next().unwrap().from {
+        Approvers::Kubernetes(approvers) => approvers,
+        Approvers::ManualJob(job) => panic!("{job:?}"),
+    }
+}
+
+fn speaks(approval: &Approval) -> Result<(), Ignored> {
+    speaks_of(approval, &SUBJECT, &BTreeSet::new(), &in_force())
+}
+
+fn from(approval: &Approval, who: Value, now: &str) -> Result<(), Ignored> {
+    is_from(approval, &approvers(who), &SUBJECT, at(now))
+}
+
+const NOW: &str = "2026-11-26T12:00:00Z";
+
+#[test]
+fn one_that_speaks_of_what_waits_counts() {
+    assert_eq!(speaks(&good()), Ok(()));
+    assert_eq!(from(&good(), json!({"groups": ["approvers"]}), NOW), Ok(()));
+    assert_eq!(from(&good(), json!({"users": ["bea"]}), NOW), Ok(()));
+}
+
+#[test]
+fn one_for_something_else_does_not() {
+    let other_plan = Ignored::OtherPlan {
+        current: DIGEST.to_owned(),
+    };
+    for (pointer, value, expected) in [
+        (
+            "/spec/releaseRef/uid",
+            json!("uid-6"),
+            Ignored::OtherRelease,
+        ),
+        (
+            "/spec/releaseRef/name",
+            json!("checkout-6"),
+            Ignored::OtherRelease,
+        ),
+        ("/spec/stage", json!("dev"), Ignored::OtherStage),
+        ("/spec/stageDigest", json!(OTHER_DIGEST), other_plan),
+    ] {
+        assert_eq!(
+            speaks(&approval(pointer, value)),
+            Err(expected),
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn one_that_was_used_does_not_count_again() {
+    let used = BTreeSet::from(["approval-bea".to_owned()]);
+    let remembered = speaks_of(&good(), &SUBJECT, &used, &in_force());
+    assert_eq!(remembered, Err(Ignored::Used));
+    // Nobody remembers any more, but it says so itself.
+    let mut own = good();
+    let mut status = ApprovalStatus::default();
+    Judgement::Used.write_condition(&own, &mut status.conditions, at(NOW));
+    own.status = Some(status);
+    assert_eq!(speaks(&own), Err(Ignored::Used));
+}
+
+#[test]
+fn none_counts_that_the_policy_does_not_vouch_for() {
+    let force = PolicyForce::NotInForce("it is not installed".into());
+    let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
+    assert_eq!(ignored.reason(), "PolicyNotInForce");
+    assert!(ignored.message(&good()).contains("it is not installed"));
+    // Made while it was not in force.
+    let force = PolicyForce::Since(at("2026-11-26T10:00:01Z"));
+    let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
+    assert!(
+        ignored
+            .message(&good())
+            .contains("made before 2026-11-26T10:00:01Z")
+    );
+    let force = PolicyForce::Since(at("2026-11-26T10:00:00Z"));
+    assert_eq!(
+        speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force),
+        Ok(())
+    );
+}
+
+#[test]
+fn one_that_the_api_server_gave_no_time_is_as_old_as_can_be() {
+    let mut timeless = good();
+    timeless.metadata.creation_timestamp = None;
+    assert_eq!(speaks(&timeless).unwrap_err().reason(), "PolicyNotInForce");
+}
+
+#[test]
+fn one_of_somebody_else_does_not() {
+    for who in [
+        json!({"users": ["carl"]}),
+        json!({"groups": ["admins"]}),
+        // A user's name is no group, and the other way round.
+        json!({"groups": ["bea"]}),
+        json!({"users": ["approvers"]}),
+        json!({"users": ["Bea"]}),
+    ] {
+        assert_eq!(
+            from(&good(), who.clone(), NOW),
+            Err(Ignored::NotAllowed),
+            "{who}"
+        );
+    }
+    let groupless = approval("/spec/approver/groups", json!([]));
+    let ignored = from(&groupless, json!({"groups": ["approvers"]}), NOW).unwrap_err();
+    assert!(ignored.message(&groupless).contains("no groups are named"));
+}
+
+#[test]
+fn one_that_is_too_old_does_not() {
+    let who = json!({"users": ["bea"], "expiresAfter": "2h"});
+    assert_eq!(from(&good(), who.clone(), "2026-11-26T11:59:59Z"), Ok(()));
+    assert_eq!(
+        from(&good(), who, "2026-11-26T12:00:00Z"),
+        Err(Ignored::Expired {
+            at: at("2026-11-26T12:00:00Z")
+        })
+    );
+}
+
+#[test]
+fn the_authors_own_does_not_where_that_is_barred() {
+    let who = |identities: Value| json!({"groups": ["approvers"], "allowAuthor": false, "identities": identities});
+    let of = |user: &str, identities: Value| {
+        let approval = approval("/spec/approver/username", json!(user));
+        from(&approval, who(identities), NOW)
+    };
+    let named = json!([{"gitlabUser": "ana", "kubernetesUsers": ["ana.smith", "ana"]}]);
+    assert_eq!(of("ana.smith", named.clone()), Err(Ignored::AuthorBarred));
+    assert_eq!(of("ana", named.clone()), Err(Ignored::AuthorBarred));
+    assert_eq!(of("bea", named), Ok(()));
+    let pattern = json!([{"gitlabUser": "*", "kubernetesUsers": ["oidc:*"]}]);
+    assert_eq!(of("oidc:ana", pattern.clone()), Err(Ignored::AuthorBarred));
+    assert_eq!(of("oidc:bea", pattern), Ok(()));
+    // It might be ana's.
+    let others = json!([{"gitlabUser": "carl", "kubernetesUsers": ["carl"]}]);
+    assert_eq!(
+        of("bea", others.clone()),
+        Err(Ignored::AuthorUnknown {
+            author: Some("ana".into())
+        })
+    );
+    let nobody = Subject {
+        author: None,
+        ..SUBJECT
+    };
+    let unknown = is_from(&good(), &approvers(who(others)), &nobody, at(NOW));
+    assert_eq!(unknown, Err(Ignored::AuthorUnknown { author: None }));
+}
+
+#[test]
+fn an_author_may_always_reject() {
+    let who = json!({
+        "users": ["ana"], "allowAuthor": false,
+        "identities": [{"gitlabUser": "ana", "kubernetesUsers": ["ana"]}],
+    });
+    let mut rejection = approval("/spec/approver/username", json!("ana"));
+    assert_eq!(
+        from(&rejection, who.clone(), NOW),
+        Err(Ignored::AuthorBarred)
+    );
+    rejection.spec.decision = Decision::Reject;
+    assert_eq!(from(&rejection, who, NOW), Ok(()));
+}
+
+#[test]
+fn one_that_nobody_asks_for_says_so() {
+    let unused = BTreeSet::new();
+    let reason = |uid| match unasked(&good(), uid, &unused) {
+        Judgement::Ignored(why) => why.reason(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(None), "NoSuchRelease");
+    assert_eq!(reason(Some("uid-8")), "OtherRelease");
+    assert_eq!(reason(Some("uid-7")), "NotWaiting");
+    let used = BTreeSet::from(["approval-bea".to_owned()]);
+    assert_eq!(unasked(&good(), Some("uid-7"), &used), Judgement::Used);
+}
+
+#[test]
+fn the_condition_tells_what_became_of_it() {
+    let approval = good();
+    let told = |judgement: Judgement| {
+        let mut conditions = Vec::new();
+        judgement.write_condition(&approval, &mut conditions, at(NOW));
+        let counted = find(&conditions, COUNTED).unwrap().clone();
+        format!("{} {}: {}", counted.status, counted.reason, counted.message)
+    };
+    let plan = Ignored::OtherPlan {
+        current: OTHER_DIGEST.into(),
+    };
+    let told = [
+        told(Judgement::Counts),
+        told(Judgement::Used),
+        told(Judgement::Ignored(plan)),
+        told(Judgement::Ignored(Ignored::NotAllowed)),
+        told(Judgement::Ignored(Ignored::AuthorBarred)),
+        told(Judgement::Ignored(Ignored::AuthorUnknown {
+            author: Some("ana".into()),
+        })),
+        told(Judgement::Ignored(Ignored::Repeated { by: "first".into() })),
+        told(Judgement::Ignored(Ignored::Expired { at: at(NOW) })),
+        told(Judgement::Ignored(Ignored::Used)),
+        told(Judgement::Ignored(Ignored::OtherRelease)),
+        told(Judgement::Ignored(Ignored::OtherStage)),
+        told(Judgement::Ignored(Ignored::NotWaiting)),
+        told(Judgement::Ignored(Ignored::NotAsked)),
+        told(Judgement::Ignored(Ignored::NoSuchRelease)),
+    ]
+    .join("\n");
+    insta::assert_snapshot!(told);
+}

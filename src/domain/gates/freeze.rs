@@ -1,0 +1,163 @@
+//! GitLab's freeze periods: times in which nothing is deployed.
+//!
+//! GitLab's own rule (`Ci::FreezePeriod`): a period is in force if it ends after it last started. It
+//! is in force here whenever it is for GitLab: a start that the clock skips when summer time begins
+//! counts here and not for GitLab; an end that the clock skips counts for neither.
+
+use jiff::Timestamp;
+
+use super::{
+    schedule::{Schedule, Skipped},
+    time_zone::time_zone,
+};
+use crate::domain::pipeline::FreezePeriod;
+
+/// A freeze period that keeps a stage from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    /// It is in force.
+    InForce {
+        /// GitLab's id of the period.
+        period: i64,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// Nobody can tell whether it is.
+    Unreadable {
+        /// GitLab's id of the period.
+        period: i64,
+        /// Why not.
+        problem: String,
+    },
+}
+
+/// Those of the periods that keep a stage from starting now.
+pub fn in_force(periods: &[FreezePeriod], now: Timestamp) -> Vec<Freeze> {
+    let unless_over = |period: &FreezePeriod| match ends(period, now) {
+        Ok(until) => until.map(|until| Freeze::InForce {
+            period: period.id,
+            until,
+        }),
+        Err(problem) => Some(Freeze::Unreadable {
+            period: period.id,
+            problem,
+        }),
+    };
+    periods.iter().filter_map(unless_over).collect()
+}
+
+/// When the period that is in force ends.
+fn ends(period: &FreezePeriod, now: Timestamp) -> Result<Option<Timestamp>, String> {
+    let zone = time_zone(&period.cron_timezone)
+        .ok_or_else(|| format!("{:?} is not a known time zone", period.cron_timezone))?;
+    let start = Schedule::parse_leniently(&period.freeze_start, zone.clone())?;
+    let end = Schedule::parse_leniently(&period.freeze_end, zone)?;
+    let Some(started) = start.last(now, Skipped::HappensAfter) else {
+        return Ok(None);
+    };
+    let until = end.next(started, Skipped::IsLeftOut);
+    Ok(until.filter(|until| now <= *until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn period(start: &str, end: &str, zone: &str) -> FreezePeriod {
+        FreezePeriod {
+            id: 1,
+            freeze_start: start.into(),
+            freeze_end: end.into(),
+            cron_timezone: zone.into(),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// When it ends, if it is in force then.
+    fn frozen(period: &FreezePeriod, now: &str) -> Option<String> {
+        match in_force(std::slice::from_ref(period), at(now)).as_slice() {
+            [] => None,
+            [Freeze::InForce { until, .. }] => Some(until.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn it_is_in_force_when_it_is_for_gitlab() {
+        // As GitLab's own tests have it.
+        let weekend = period("0 23 * * 5", "0 7 * * 1", "UTC");
+        for (now, expected) in [
+            ("2020-04-10T22:59:00Z", None),
+            ("2020-04-10T23:00:00Z", Some("2020-04-13T07:00:00Z")),
+            ("2020-04-10T23:01:00Z", Some("2020-04-13T07:00:00Z")),
+            ("2020-04-13T06:59:00Z", Some("2020-04-13T07:00:00Z")),
+            ("2020-04-13T07:01:00Z", None),
+        ] {
+            assert_eq!(frozen(&weekend, now).as_deref(), expected, "{now}");
+        }
+        let overlapping = period("* * * 8 *", "* * * 10 *", "UTC");
+        assert_eq!(
+            frozen(&overlapping, "2020-08-11T00:00:00Z").as_deref(),
+            Some("2020-10-01T00:00:00Z")
+        );
+        assert_eq!(frozen(&overlapping, "2020-10-11T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn its_times_are_of_its_zone_by_either_name() {
+        for zone in ["America/New_York", "Eastern Time (US & Canada)"] {
+            let night = period("0 18 * * *", "0 8 * * *", zone);
+            assert_eq!(frozen(&night, "2026-11-26T22:59:00Z"), None);
+            assert_eq!(
+                frozen(&night, "2026-11-26T23:00:00Z").as_deref(),
+                Some("2026-11-27T13:00:00Z")
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_that_the_clock_skips_is_when_it_goes_on() {
+        let period = period("30 2 * * 7", "0 6 * * 7", "Europe/Berlin");
+        assert_eq!(frozen(&period, "2026-03-29T00:59:59Z"), None);
+        assert_eq!(
+            frozen(&period, "2026-03-29T01:00:00Z").as_deref(),
+            Some("2026-03-29T04:00:00Z")
+        );
+    }
+
+    #[test]
+    fn an_end_that_the_clock_skips_does_not_come() {
+        // As for GitLab, which looks for 02:30 on the Sunday after that.
+        let period = period("0 20 * * 6", "30 2 * * 7", "Europe/Berlin");
+        assert_eq!(
+            frozen(&period, "2026-03-29T12:00:00Z").as_deref(),
+            Some("2026-04-05T00:30:00Z")
+        );
+    }
+
+    #[test]
+    fn a_period_that_ends_as_it_starts_never_ends() {
+        let always = period("0 0 * * *", "0 0 * * *", "UTC");
+        assert_eq!(
+            frozen(&always, "2026-11-26T12:00:00Z").as_deref(),
+            Some("2026-11-27T00:00:00Z")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_passed_over() {
+        for broken in [
+            period("every monday", "0 7 * * 1", "UTC"),
+            period("0 23 * * 5", "0 7 * * 1", "Mars/Olympus"),
+        ] {
+            let found = in_force(std::slice::from_ref(&broken), at("2026-11-26T12:00:00Z"));
+            assert!(
+                matches!(found.as_slice(), [Freeze::Unreadable { period: 1, .. }]),
+                "{found:?}"
+            );
+        }
+    }
+}

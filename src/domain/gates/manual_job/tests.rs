@@ -1,0 +1,434 @@
+//! The play button, look by look.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ANA: i64 = 1;
+const BEA: i64 = 2;
+const BOT: i64 = 3;
+
+fn user(id: i64) -> JobUser {
+    let username = match id {
+        ANA => "ana",
+        BEA => "bea",
+        BOT => "project_7_bot",
+        _ => "somebody",
+    };
+    JobUser {
+        id,
+        username: username.to_owned(),
+        bot: Some(id == BOT),
+    }
+}
+
+fn job(id: i64, status: &str, by: i64) -> pipeline::Job {
+    pipeline::Job {
+        id,
+        name: "approve-prod".to_owned(),
+        stage: "gate".to_owned(),
+        status: status.to_owned(),
+        allow_failure: false,
+        archive_size: None,
+        archive_kept: false,
+        archive_expires_at: None,
+        commit_title: None,
+        user: Some(user(by)),
+    }
+}
+
+fn now(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn rule() -> GitLabApproval {
+    GitLabApproval {
+        manual_job: "approve-prod".to_owned(),
+        allow_author: true,
+        allow_bots: false,
+    }
+}
+
+const OPENING: Opening<'static> = Opening {
+    release_uid: "uid-7",
+    attempt: 1,
+    stage_digest: "digest",
+    author: Some("ana"),
+};
+
+/// One poll after another.
+struct Looks {
+    seen: Option<ManualJobStatus>,
+    rule: GitLabApproval,
+    opening: Opening<'static>,
+    second: i64,
+}
+
+impl Looks {
+    fn new() -> Self {
+        Self {
+            seen: None,
+            rule: rule(),
+            opening: OPENING,
+            second: 0,
+        }
+    }
+
+    fn look(&mut self, jobs: &[pipeline::Job]) -> Job {
+        self.second += 1;
+        let (seen, stands) = look(
+            self.seen.as_ref(),
+            &self.opening,
+            &self.rule,
+            jobs,
+            |_| None,
+            now(self.second),
+        );
+        // What is kept goes through the API server.
+        let kept = serde_json::to_value(&seen).unwrap();
+        self.seen = Some(serde_json::from_value(kept).unwrap());
+        stands
+    }
+
+    fn see(&mut self, id: i64, status: &str, by: i64) -> Job {
+        self.look(&[job(id, status, by)])
+    }
+}
+
+fn approved(id: i64, by: &str, second: i64) -> Job {
+    Job::Approved {
+        id,
+        by: Some(by.to_owned()),
+        at: now(second),
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it is what a job says")]
+fn bea() -> Option<String> {
+    Some("bea".to_owned())
+}
+
+#[test]
+fn a_press_after_the_gate_opened_approves_once_the_job_succeeds() {
+    let mut looks = Looks::new();
+    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
+    assert_eq!(looks.see(10, "pending", BEA), Job::Running { by: bea() });
+    assert_eq!(looks.see(10, "running", BEA), Job::Running { by: bea() });
+    // When it was first seen started, and not when it ended.
+    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+}
+
+#[test]
+fn a_press_and_success_between_two_looks_approves() {
+    let mut looks = Looks::new();
+    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
+    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+}
+
+#[test]
+fn a_press_before_the_gate_opened_does_not_count_until_the_job_is_run_again() {
+    let mut looks = Looks::new();
+    let too_early = |status: &str| Job::TooEarly {
+        status: status.to_owned(),
+        by: bea(),
+    };
+    assert_eq!(looks.see(10, "running", BEA), too_early("running"));
+    assert_eq!(looks.see(10, "success", BEA), too_early("success"));
+    assert_eq!(looks.see(10, "success", BEA), too_early("success"));
+    // Retry: a new job, which runs at once.
+    assert_eq!(looks.see(11, "running", BEA), Job::Running { by: bea() });
+    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 4));
+}
+
+#[test]
+fn a_job_that_cannot_be_started_yet_is_armed_when_it_can() {
+    let mut looks = Looks::new();
+    for status in ["created", "skipped"] {
+        let not_yet = Job::NotYet {
+            status: status.to_owned(),
+        };
+        assert_eq!(looks.see(10, status, ANA), not_yet);
+    }
+    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
+    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 4));
+}
+
+#[test]
+fn a_job_that_starts_by_itself_never_approves() {
+    for before in ["created", "scheduled"] {
+        let mut looks = Looks::new();
+        looks.see(10, before, ANA);
+        let stands = looks.see(10, "success", ANA);
+        assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+    }
+}
+
+#[test]
+fn a_retry_that_gitlab_makes_by_itself_does_not_approve() {
+    let mut looks = Looks::new();
+    // Started before; fails, and `retry:` in .gitlab-ci.yml makes another, all between two looks.
+    looks.see(10, "running", BEA);
+    let stands = looks.see(11, "success", BEA);
+    assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+    // The way out is the same as ever.
+    assert_eq!(looks.see(12, "success", BEA), approved(12, "bea", 3));
+}
+
+#[test]
+fn failed_and_canceled_do_not_approve_and_running_it_again_does() {
+    for status in ["failed", "canceled"] {
+        let mut looks = Looks::new();
+        looks.see(10, "manual", ANA);
+        looks.see(10, "running", BEA);
+        let ended = Job::Ended {
+            status: status.to_owned(),
+            by: bea(),
+        };
+        assert_eq!(looks.see(10, status, BEA), ended);
+        assert_eq!(looks.see(11, "success", ANA), approved(11, "ana", 4));
+    }
+}
+
+#[test]
+fn a_job_that_nobody_started_and_somebody_canceled_has_no_starter() {
+    let mut looks = Looks::new();
+    looks.see(10, "manual", ANA);
+    let ended = Job::Ended {
+        status: "canceled".to_owned(),
+        by: None,
+    };
+    assert_eq!(looks.see(10, "canceled", ANA), ended);
+}
+
+#[test]
+fn another_plan_another_try_and_another_release_begin_from_nothing() {
+    let others = [
+        Opening {
+            stage_digest: "other",
+            ..OPENING
+        },
+        Opening {
+            attempt: 2,
+            ..OPENING
+        },
+        Opening {
+            release_uid: "uid-8",
+            ..OPENING
+        },
+    ];
+    for other in others {
+        let mut looks = Looks::new();
+        looks.see(10, "manual", ANA);
+        assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+        looks.opening = other;
+        let stands = looks.see(10, "success", BEA);
+        assert!(
+            matches!(stands, Job::TooEarly { .. }),
+            "{other:?}: {stands:?}"
+        );
+        assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 4));
+    }
+}
+
+#[test]
+fn a_pipeline_without_the_job_says_so() {
+    let mut looks = Looks::new();
+    let mut other = job(10, "manual", ANA);
+    other.name = "deploy".to_owned();
+    assert_eq!(looks.look(&[other]), Job::Missing);
+    // It was never seen waiting.
+    let stands = looks.see(10, "success", BEA);
+    assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+}
+
+#[test]
+fn a_job_is_followed_by_its_newest_run_only() {
+    let mut looks = Looks::new();
+    looks.look(&[job(10, "failed", BEA), job(11, "manual", ANA)]);
+    // A list from before.
+    assert_eq!(looks.see(10, "success", BEA), Job::Missing);
+    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 3));
+}
+
+#[test]
+fn the_author_may_be_barred() {
+    let mut looks = Looks::new();
+    looks.rule.allow_author = false;
+    looks.see(10, "manual", ANA);
+    let stands = looks.see(10, "success", ANA);
+    assert!(
+        matches!(&stands, Job::Barred { by: Some(by), .. } if by == "ana"),
+        "{stands:?}"
+    );
+    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 3));
+}
+
+#[test]
+fn the_author_is_known_under_another_name_and_without_one() {
+    let mut looks = Looks::new();
+    looks.rule.allow_author = false;
+    looks.opening.author = None;
+    looks.see(10, "manual", ANA);
+    let mut renamed = job(10, "success", ANA);
+    renamed.user.as_mut().unwrap().username = "ana2".to_owned();
+    let stands = looks.look(&[renamed]);
+    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
+    // Nobody knows who the author is: it may be anybody.
+    let mut looks = Looks::new();
+    looks.rule.allow_author = false;
+    looks.opening.author = None;
+    let mut nobodys = job(10, "manual", ANA);
+    nobodys.user = None;
+    looks.look(&[nobodys]);
+    let stands = looks.see(10, "success", BEA);
+    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
+}
+
+#[test]
+fn bots_are_barred_unless_they_are_allowed() {
+    let mut looks = Looks::new();
+    looks.see(10, "manual", ANA);
+    let stands = looks.see(10, "success", BOT);
+    assert!(
+        matches!(
+            stands,
+            Job::Barred {
+                why: "it is a bot",
+                ..
+            }
+        ),
+        "{stands:?}"
+    );
+    looks.rule.allow_bots = true;
+    assert_eq!(
+        looks.see(10, "success", BOT),
+        approved(10, "project_7_bot", 2)
+    );
+}
+
+#[test]
+fn who_may_be_a_bot_is_asked_for_once() {
+    let mut unsaid = job(10, "success", BEA);
+    unsaid.user.as_mut().unwrap().bot = None;
+    let (seen, _) = look(
+        None,
+        &OPENING,
+        &rule(),
+        &[job(10, "manual", ANA)],
+        |_| None,
+        now(1),
+    );
+    let jobs = [unsaid];
+    let (seen, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, |_| None, now(2));
+    assert_eq!(stands, Job::NeedUser(BEA));
+    let answer = |id| (id == BEA).then_some(false);
+    let (seen, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, answer, now(3));
+    assert_eq!(stands, approved(10, "bea", 2));
+    let (_, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, |_| None, now(4));
+    assert_eq!(stands, approved(10, "bea", 2));
+    // A user that is gone.
+    let mut nobody = job(10, "success", BEA);
+    nobody.user = None;
+    let mut looks = Looks::new();
+    looks.see(10, "manual", ANA);
+    let stands = looks.look(&[nobody]);
+    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
+}
+
+/// What can happen to the job between two looks.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Somebody presses play, if there is something to press.
+    Press(i64),
+    /// A running job ends.
+    End(&'static str),
+    /// Somebody runs an ended one again.
+    Rerun(i64),
+    /// The gate opens, for another plan than before.
+    Open,
+    Look,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let someone = || prop::sample::select(vec![ANA, BEA]);
+    let step = prop_oneof![
+        someone().prop_map(Step::Press),
+        prop::sample::select(vec!["success", "failed", "canceled"]).prop_map(Step::End),
+        someone().prop_map(Step::Rerun),
+        Just(Step::Open),
+        Just(Step::Look),
+        Just(Step::Look),
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+proptest! {
+    /// Whatever happens in GitLab and whenever we look: what approves was started after the gate
+    /// opened, by whom GitLab says, and succeeded.
+    #[test]
+    fn only_what_was_started_since_the_gate_opened_approves(steps in steps()) {
+        let plans = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        let mut openings = 0;
+        let mut opened = false;
+        let mut looks = Looks::new();
+        let mut current = job(10, "manual", ANA);
+        // Whether the current run was started since the gate opened last.
+        let mut since = false;
+        for step in steps {
+            match step {
+                Step::Press(who) if current.status == "manual" => {
+                    current = job(current.id, "running", who);
+                    since = opened;
+                }
+                Step::End(how) if current.status == "running" => current.status = how.to_owned(),
+                Step::Rerun(who) if has_ended(&current.status) => {
+                    current = job(current.id + 1, "running", who);
+                    since = opened;
+                }
+                Step::Open => {
+                    looks.opening.stage_digest = &plans[openings..=openings];
+                    openings += 1;
+                    opened = true;
+                    since = false;
+                }
+                Step::Look if opened => {
+                    let stands = looks.look(std::slice::from_ref(&current));
+                    if let Job::Approved { id, by, .. } = stands {
+                        prop_assert!(since, "started before the gate opened");
+                        prop_assert_eq!(id, current.id);
+                        prop_assert_eq!(current.status.as_str(), "success");
+                        let who = current.user.as_ref().map(|user| user.username.clone());
+                        prop_assert_eq!(by, who);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// However it got there, running the job again once it has ended approves.
+    #[test]
+    fn running_it_again_is_always_a_way_out(steps in steps()) {
+        let mut looks = Looks::new();
+        let mut current = job(10, "manual", ANA);
+        for step in steps {
+            match step {
+                Step::Press(who) if current.status == "manual" => {
+                    current = job(current.id, "running", who);
+                }
+                Step::End(how) if current.status == "running" => current.status = how.to_owned(),
+                Step::Rerun(who) if has_ended(&current.status) => {
+                    current = job(current.id + 1, "running", who);
+                }
+                Step::Look => drop(looks.look(std::slice::from_ref(&current))),
+                _ => {}
+            }
+        }
+        current.status = "success".to_owned();
+        looks.look(std::slice::from_ref(&current));
+        let again = job(current.id + 1, "success", BEA);
+        let stands = looks.look(&[again]);
+        prop_assert!(matches!(stands, Job::Approved { .. }), "{:?}", stands);
+    }
+}

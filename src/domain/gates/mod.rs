@@ -1,0 +1,344 @@
+//! Whether a stage may start: approvals, windows and freeze periods.
+//!
+//! Expected flow: [`Requirements::of`] puts the Deployment's own gate and what the Accounts require
+//! together; [`manual_job::look`] follows each manual job from poll to poll; [`evaluate`] says
+//! whether the gate is open, what it waits for, and what became of every Approval.
+//!
+//! Guarantees
+//! - Everything that is asked for has to be given: more requirements never open a gate that fewer
+//!   keep closed.
+//! - What cannot be told keeps a gate closed: freeze periods that were not read or can't be, a manual
+//!   job that was not looked at, an admission policy that is not in force.
+//! - A rejection wins over everything else.
+//! - An Approval counts for one Release uid, stage and plan digest, and for nothing once it was used.
+//!
+//! Relies on the caller to write down what opened a gate ([`Verdict::Open`]) before or together with
+//! the start of the stage, and to pass it back as `used` from then on.
+
+pub mod approvals;
+pub mod freeze;
+pub mod manual_job;
+pub mod requirements;
+pub mod schedule;
+mod summary;
+pub mod time_zone;
+pub mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+pub use self::{
+    approvals::{Ignored, Judgement, PolicyForce, Subject},
+    manual_job::Job,
+    requirements::{Asker, InvalidGate, Requirements},
+    summary::approve_command,
+};
+use self::{
+    approvals::{created, is_from, is_used, speaks_of},
+    freeze::Freeze,
+    requirements::{ApprovalRequirement, Approvers, KubernetesApprovers},
+    window::{Standing, earlier},
+};
+use crate::{
+    api::v1alpha1::{Approval, Decision, GatePassage, PassedJob, UsedApproval},
+    domain::pipeline::FreezePeriod,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What a gate is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// What is to be let through.
+    pub subject: Subject<'a>,
+    /// What is asked for.
+    pub requirements: &'a Requirements,
+    /// The Approvals that name a Release of this Deployment.
+    pub approvals: &'a [&'a Approval],
+    /// Uids of those that a stage has started with before.
+    pub used: &'a BTreeSet<String>,
+    /// Whether Approvals can be trusted at all.
+    pub policy: &'a PolicyForce,
+    /// How each manual job stands, by its name.
+    pub manual_jobs: &'a BTreeMap<String, Job>,
+    /// The project's freeze periods, or why they are not known.
+    pub freeze_periods: Result<&'a [FreezePeriod], &'a str>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Whether the gate is open, and what became of each Approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Whether the stage may start.
+    pub verdict: Verdict,
+    /// The Approvals in the order they were given in, each with what became of it.
+    pub judgements: Vec<Judgement>,
+}
+
+/// Whether a stage may start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may, with these: they are used up by it.
+    Open(GatePassage),
+    /// Not yet.
+    Waiting {
+        /// What is missing, all of it. Never empty.
+        reasons: Vec<Waiting>,
+        /// Which Approvals do not count and why not, newest first.
+        notes: Vec<String>,
+        /// When time alone may change that, at the earliest.
+        until: Option<Timestamp>,
+    },
+    /// The Release ends here.
+    Rejected {
+        /// Name of the Approval that says so.
+        approval: String,
+        /// Its uid.
+        approval_uid: String,
+        /// Who rejected it.
+        by: String,
+        /// Why.
+        comment: Option<String>,
+    },
+}
+
+/// What a stage waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Approvals are asked for, and none can count.
+    PolicyNotInForce {
+        /// Why not.
+        why: String,
+    },
+    /// More people have to approve.
+    Approvals {
+        /// Who asks.
+        asker: Asker,
+        /// How many have.
+        have: usize,
+        /// How many have to.
+        need: usize,
+        /// Whose approval counts: `bea or a member of shop-approvers`.
+        from: String,
+    },
+    /// A manual job has to be started, to end, or to be run again.
+    ManualJob {
+        /// The job's name.
+        job: String,
+        /// How it stands; `None` where it was not looked at yet.
+        stands: Option<Job>,
+    },
+    /// No window is open.
+    Window {
+        /// Who asks.
+        asker: Asker,
+        /// When the next one opens.
+        opens: Option<Timestamp>,
+    },
+    /// A freeze period is in force, or can't be read.
+    Freeze(Freeze),
+    /// The freeze periods are not known.
+    FreezeUnknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Judges a gate.
+pub fn evaluate(inputs: &Inputs<'_>) -> Evaluation {
+    let mut judged = Judged::new(inputs);
+    let mut reasons = Vec::new();
+    let mut jobs = Vec::new();
+    let approvals_asked = (inputs.requirements.approvals.iter())
+        .any(|one| matches!(one.from, Approvers::Kubernetes(_)));
+    if let (true, PolicyForce::NotInForce(why)) = (approvals_asked, inputs.policy) {
+        reasons.push(Waiting::PolicyNotInForce { why: why.clone() });
+    }
+    for requirement in &inputs.requirements.approvals {
+        match &requirement.from {
+            Approvers::Kubernetes(approvers) => {
+                reasons.extend(judged.ask(requirement, approvers));
+            }
+            Approvers::ManualJob(job) => match inputs.manual_jobs.get(&job.manual_job) {
+                Some(Job::Approved { id, by, at }) => jobs.push(PassedJob {
+                    name: job.manual_job.clone(),
+                    job_id: *id,
+                    username: by.clone(),
+                    at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(*at),
+                }),
+                stands => reasons.push(Waiting::ManualJob {
+                    job: job.manual_job.clone(),
+                    stands: stands.cloned(),
+                }),
+            },
+        }
+    }
+    let mut until = None;
+    for requirement in &inputs.requirements.windows {
+        if let Standing::Closed { opens } = window::any(&requirement.windows, inputs.now) {
+            until = earlier(until, opens);
+            reasons.push(Waiting::Window {
+                asker: requirement.asker.clone(),
+                opens,
+            });
+        }
+    }
+    if inputs.requirements.no_freeze {
+        match inputs.freeze_periods {
+            Ok(periods) => {
+                for freeze in freeze::in_force(periods, inputs.now) {
+                    if let Freeze::InForce { until: ends, .. } = &freeze {
+                        until = earlier(until, Some(*ends));
+                    }
+                    reasons.push(Waiting::Freeze(freeze));
+                }
+            }
+            Err(why) => reasons.push(Waiting::FreezeUnknown {
+                why: why.to_owned(),
+            }),
+        }
+    }
+    let verdict = match judged.rejection() {
+        Some(rejection) => Verdict::Rejected {
+            approval: rejection.name_any(),
+            approval_uid: rejection.uid().unwrap_or_default(),
+            by: rejection.spec.approver.username.clone(),
+            comment: rejection.spec.comment.clone(),
+        },
+        None if reasons.is_empty() => Verdict::Open(GatePassage {
+            approvals: judged.counted(),
+            jobs,
+        }),
+        None => Verdict::Waiting {
+            reasons,
+            notes: judged.notes(),
+            until,
+        },
+    };
+    Evaluation {
+        verdict,
+        judgements: (0..inputs.approvals.len())
+            .map(|at| judged.judgement(at))
+            .collect(),
+    }
+}
+
+/// The Approvals and what became of them so far. What is ignored by one requirement may count for
+/// another; it counts if any takes it.
+struct Judged<'a> {
+    inputs: &'a Inputs<'a>,
+    /// Oldest first, so that the first of two by the same person counts.
+    approvals: Vec<(usize, &'a Approval)>,
+    /// What is the same for every requirement: whether it speaks of what waits.
+    speaks: BTreeMap<usize, Ignored>,
+    counts: BTreeSet<usize>,
+    ignored: BTreeMap<usize, Ignored>,
+}
+
+impl<'a> Judged<'a> {
+    fn new(inputs: &'a Inputs<'a>) -> Self {
+        let mut approvals: Vec<(usize, &Approval)> =
+            inputs.approvals.iter().copied().enumerate().collect();
+        approvals.sort_by_cached_key(|(_, one)| (created(one), one.uid()));
+        let speaks = (approvals.iter())
+            .filter_map(|(at, one)| {
+                let why = speaks_of(one, &inputs.subject, inputs.used, inputs.policy).err()?;
+                Some((*at, why))
+            })
+            .collect();
+        Self {
+            inputs,
+            approvals,
+            speaks,
+            counts: BTreeSet::new(),
+            ignored: BTreeMap::new(),
+        }
+    }
+
+    /// Counts the approvals of one requirement; answers with what is missing.
+    fn ask(
+        &mut self,
+        requirement: &ApprovalRequirement,
+        approvers: &KubernetesApprovers,
+    ) -> Option<Waiting> {
+        let mut people: BTreeMap<&str, String> = BTreeMap::new();
+        let approvals = self.approvals.clone();
+        for (at, approval) in approvals {
+            if self.speaks.contains_key(&at) {
+                continue;
+            }
+            let username = approval.spec.approver.username.as_str();
+            let judged = is_from(approval, approvers, &self.inputs.subject, self.inputs.now)
+                .and_then(|()| match (approval.spec.decision, people.get(username)) {
+                    (Decision::Approve, Some(by)) => Err(Ignored::Repeated { by: by.clone() }),
+                    _ => Ok(()),
+                });
+            match judged {
+                Ok(()) => {
+                    if approval.spec.decision == Decision::Approve {
+                        people.insert(username, approval.name_any());
+                    }
+                    self.counts.insert(at);
+                }
+                Err(why) => {
+                    self.ignored.entry(at).or_insert(why);
+                }
+            }
+        }
+        let have = people.len();
+        (have < approvers.minimum).then(|| Waiting::Approvals {
+            asker: requirement.asker.clone(),
+            have,
+            need: approvers.minimum,
+            from: summary::whose(approvers),
+        })
+    }
+
+    fn rejection(&self) -> Option<&'a Approval> {
+        (self.approvals.iter())
+            .find(|(at, one)| self.counts.contains(at) && one.spec.decision == Decision::Reject)
+            .map(|(_, one)| *one)
+    }
+
+    fn counted(&self) -> Vec<UsedApproval> {
+        (self.approvals.iter())
+            .filter(|(at, _)| self.counts.contains(at))
+            .map(|(_, one)| UsedApproval {
+                name: one.name_any(),
+                uid: one.uid().unwrap_or_default(),
+                username: one.spec.approver.username.clone(),
+            })
+            .collect()
+    }
+
+    /// What became of the Approval at that place of the inputs.
+    fn judgement(&self, at: usize) -> Judgement {
+        if is_used(self.inputs.approvals[at], self.inputs.used) {
+            return Judgement::Used;
+        }
+        if self.counts.contains(&at) {
+            return Judgement::Counts;
+        }
+        let why = self.speaks.get(&at).or_else(|| self.ignored.get(&at));
+        Judgement::Ignored(why.cloned().unwrap_or(Ignored::NotAsked))
+    }
+
+    /// The Approvals of this Release that do not count, newest first.
+    fn notes(&self) -> Vec<String> {
+        let note = |(at, approval): &(usize, &Approval)| match self.judgement(*at) {
+            Judgement::Ignored(Ignored::OtherRelease | Ignored::OtherStage)
+            | Judgement::Counts
+            | Judgement::Used => None,
+            Judgement::Ignored(why) => Some(format!(
+                "Approval {} does not count: {}",
+                approval.name_any(),
+                why.message(approval)
+            )),
+        };
+        self.approvals.iter().rev().filter_map(note).collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! What a stage asks for, all told: the Deployment's own gate and what the Accounts require on top.
+//!
+//! Guarantees: everything asked for has to be given. What an Account requires is one more thing to
+//! ask for and replaces nothing, so a Deployment can only tighten it.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use super::window::Window;
+use crate::{
+    api::v1alpha1::{self, AccountRequires, Gate, GitLabApproval, KubernetesApproval},
+    domain::desired::duration,
+};
+
+/// Everything that must be true before a stage starts.
+#[derive(Clone, Debug, Default)]
+pub struct Requirements {
+    /// Who has to say yes, each of them.
+    pub approvals: Vec<ApprovalRequirement>,
+    /// Of each of these sets one window has to be open.
+    pub windows: Vec<WindowRequirement>,
+    /// No freeze period of the project may be in force.
+    pub no_freeze: bool,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// The Deployment's own gate.
+    Deployment,
+    /// The Account of that name.
+    Account(String),
+}
+
+/// As messages say it.
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deployment => f.write_str("the stage's gate"),
+            Self::Account(name) => write!(f, "Account {name}"),
+        }
+    }
+}
+
+/// Somebody has to say yes.
+#[derive(Clone, Debug)]
+pub struct ApprovalRequirement {
+    /// Who asks.
+    pub asker: Asker,
+    /// Who has to say yes.
+    pub from: Approvers,
+}
+
+/// Who has to say yes, and how.
+#[derive(Clone, Debug)]
+pub enum Approvers {
+    /// By Approvals.
+    Kubernetes(KubernetesApprovers),
+    /// By starting a manual job.
+    ManualJob(GitLabApproval),
+}
+
+/// Whose Approvals count.
+#[derive(Clone, Debug)]
+pub struct KubernetesApprovers {
+    /// Users who may approve.
+    pub users: BTreeSet<String>,
+    /// Groups whose members may.
+    pub groups: BTreeSet<String>,
+    /// How many different people have to.
+    pub minimum: usize,
+    /// How old an Approval may be.
+    pub expires_after: Option<Duration>,
+    /// Where the author may not: who GitLab's users are.
+    pub barred_author: Option<Identities>,
+}
+
+/// Who GitLab's users are in Kubernetes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identities(Vec<v1alpha1::Identity>);
+
+/// Of these windows one has to be open.
+#[derive(Clone, Debug)]
+pub struct WindowRequirement {
+    /// Who asks.
+    pub asker: Asker,
+    /// The windows.
+    pub windows: Vec<Window>,
+}
+
+/// A gate that makes no sense. Nothing starts as long as it does not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asker}: {field}: {problem}")]
+pub struct InvalidGate {
+    /// Whose it is.
+    pub asker: Asker,
+    /// Where in the gate, or in the Account's `spec.requires`.
+    pub field: String,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+impl Requirements {
+    /// Puts the stage's own gate and those of the Accounts of its targets together, each Account
+    /// once.
+    pub fn of<'a>(
+        gate: Option<&Gate>,
+        accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
+    ) -> Result<Self, InvalidGate> {
+        let mut all = Self::default();
+        if let Some(gate) = gate {
+            let asker = Asker::Deployment;
+            let approval = gate.approval.as_ref();
+            let kubernetes = approval.and_then(|approval| approval.kubernetes.as_ref());
+            all.ask_kubernetes(&asker, kubernetes)?;
+            let gitlab = approval.and_then(|approval| approval.gitlab.clone());
+            all.approvals.extend(gitlab.map(|job| ApprovalRequirement {
+                asker: asker.clone(),
+                from: Approvers::ManualJob(job),
+            }));
+            all.ask_windows(&asker, &gate.windows)?;
+            all.no_freeze = gate.respect_freeze_periods;
+        }
+        for (name, requires) in accounts {
+            let asker = Asker::Account(name.to_owned());
+            let approval = requires.approval.as_ref();
+            all.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
+            all.ask_windows(&asker, &requires.windows)?;
+        }
+        Ok(all)
+    }
+
+    /// Whether there is nothing to ask for.
+    pub fn is_empty(&self) -> bool {
+        self.approvals.is_empty() && self.windows.is_empty() && !self.no_freeze
+    }
+
+    /// The manual jobs to look at.
+    pub fn manual_jobs(&self) -> impl Iterator<Item = &GitLabApproval> {
+        self.approvals.iter().filter_map(|one| match &one.from {
+            Approvers::ManualJob(job) => Some(job),
+            Approvers::Kubernetes(_) => None,
+        })
+    }
+
+    fn ask_kubernetes(
+        &mut self,
+        asker: &Asker,
+        approval: Option<&KubernetesApproval>,
+    ) -> Result<(), InvalidGate> {
+        let Some(approval) = approval else {
+            return Ok(());
+        };
+        let invalid = |field: &str, problem: &str| InvalidGate {
+            asker: asker.clone(),
+            field: format!("approval.kubernetes.{field}"),
+            problem: problem.to_owned(),
+        };
+        if approval.users.is_empty() && approval.groups.is_empty() {
+            return Err(invalid(
+                "users",
+                "name who may approve: users, groups or both",
+            ));
+        }
+        let expires_after = match approval.expires_after.as_deref() {
+            Some(text) => Some(
+                duration(text)
+                    .ok_or_else(|| invalid("expiresAfter", "must be a duration such as 24h"))?,
+            ),
+            None => None,
+        };
+        // Less than one would be none at all.
+        let minimum = usize::try_from(approval.minimum_approvals)
+            .ok()
+            .filter(|minimum| *minimum > 0)
+            .ok_or_else(|| invalid("minimumApprovals", "must be 1 or more"))?;
+        self.approvals.push(ApprovalRequirement {
+            asker: asker.clone(),
+            from: Approvers::Kubernetes(KubernetesApprovers {
+                users: approval.users.iter().cloned().collect(),
+                groups: approval.groups.iter().cloned().collect(),
+                minimum,
+                expires_after,
+                barred_author: (!approval.allow_author)
+                    .then(|| Identities(approval.identities.clone())),
+            }),
+        });
+        Ok(())
+    }
+
+    fn ask_windows(
+        &mut self,
+        asker: &Asker,
+        windows: &[v1alpha1::Window],
+    ) -> Result<(), InvalidGate> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let parse = |(at, window): (usize, &v1alpha1::Window)| {
+            Window::parse(window).map_err(|(field, problem)| InvalidGate {
+                asker: asker.clone(),
+                field: format!("windows[{at}].{field}"),
+                problem,
+            })
+        };
+        let windows: Result<Vec<Window>, InvalidGate> =
+            windows.iter().enumerate().map(parse).collect();
+        self.windows.push(WindowRequirement {
+            asker: asker.clone(),
+            windows: windows?,
+        });
+        Ok(())
+    }
+}
+
+impl Identities {
+    /// What a GitLab user is called in Kubernetes; nothing where nobody has said so.
+    pub fn of(&self, gitlab_user: &str) -> BTreeSet<String> {
+        let own = (self.0.iter())
+            .find(|one| one.gitlab_user.eq_ignore_ascii_case(gitlab_user))
+            .map(|one| one.kubernetes_users.iter().cloned().collect());
+        own.unwrap_or_else(|| {
+            (self.0.iter())
+                .filter(|one| one.gitlab_user == "*")
+                .flat_map(|one| &one.kubernetes_users)
+                .map(|user| user.replace('*', gitlab_user))
+                .collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn gate(value: Value) -> Gate {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn requires(value: Value) -> AccountRequires {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn no_gate_asks_for_nothing() {
+        assert!(Requirements::of(None, []).unwrap().is_empty());
+        let nothing = AccountRequires::default();
+        assert!(
+            Requirements::of(None, [("dev", &nothing)])
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn an_account_is_asked_for_on_top() {
+        let gate = gate(json!({
+            "approval": {"gitlab": {"manualJob": "approve-prod"}},
+            "windows": [{"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"}],
+            "respectFreezePeriods": true,
+        }));
+        let account = requires(json!({
+            "approval": {"kubernetes": {"groups": ["platform"], "minimumApprovals": 2}},
+            "windows": [{"schedule": "0 10 * * *", "timeZone": "UTC", "duration": "1h"}],
+        }));
+        let all = Requirements::of(Some(&gate), [("prod", &account)]).unwrap();
+        let askers: Vec<String> = (all.approvals.iter())
+            .map(|one| one.asker.to_string())
+            .chain(all.windows.iter().map(|one| one.asker.to_string()))
+            .collect();
+        assert_eq!(
+            askers,
+            [
+                "the stage's gate",
+                "Account prod",
+                "the stage's gate",
+                "Account prod"
+            ]
+        );
+        assert!(all.no_freeze);
+        assert_eq!(
+            all.manual_jobs()
+                .map(|job| job.manual_job.as_str())
+                .collect::<Vec<_>>(),
+            ["approve-prod"]
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_by_its_field() {
+        let window = json!({"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"});
+        let cases = [
+            (
+                json!({"windows": [window, {"schedule": "0 9 * *", "timeZone": "UTC", "duration": "1h"}]}),
+                "Account prod: windows[1].schedule: ",
+            ),
+            (
+                json!({"approval": {"kubernetes": {"users": ["a"], "expiresAfter": "soon"}}}),
+                "Account prod: approval.kubernetes.expiresAfter: ",
+            ),
+            (
+                json!({"approval": {"kubernetes": {"users": ["a"], "minimumApprovals": 0}}}),
+                "Account prod: approval.kubernetes.minimumApprovals: ",
+            ),
+            (
+                json!({"approval": {"kubernetes": {}}}),
+                "Account prod: approval.kubernetes.users: ",
+            ),
+        ];
+        for (value, expected) in cases {
+            let problem = Requirements::of(None, [("prod", &requires(value))]).unwrap_err();
+            assert!(problem.to_string().starts_with(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn people_are_known_by_their_entry_or_by_the_pattern() {
+        let identities: Vec<v1alpha1::Identity> = serde_json::from_value(json!([
+            {"gitlabUser": "*", "kubernetesUsers": ["oidc:*", "*@example.com"]},
+            {"gitlabUser": "ana", "kubernetesUsers": ["ana.smith"]},
+        ]))
+        .unwrap();
+        let identities = Identities(identities);
+        let of = |user| identities.of(user).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("ana"), ["ana.smith"]);
+        assert_eq!(of("Ana"), ["ana.smith"], "GitLab's names know no case");
+        assert_eq!(of("bea"), ["bea@example.com", "oidc:bea"]);
+        assert!(Identities::default().of("ana").is_empty());
+    }
+}

@@ -1,0 +1,163 @@
+//! When cron's five fields come true in a time zone.
+//!
+//! Guarantees
+//! - Of two times on the clock the earlier one never happens later: what the clock skips (summer time
+//!   begins) happens when it goes on, and what it shows twice (summer time ends) happens the first
+//!   time.
+//! - The search is over the clock's face only, so a time zone's rules are looked up for the answer and
+//!   nothing else.
+//!
+//! Relies on croner for the fields and their meaning. As in cron, a time matches either of day of
+//! month and day of week where both are restricted.
+
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
+use jiff::{
+    Timestamp,
+    civil::{DateTime, date},
+    tz::{AmbiguousOffset, TimeZone},
+};
+
+/// How many times that the clock skips are passed over in a row: more than there are minutes in a
+/// day, which is the most that any zone has skipped.
+const SKIPPED: usize = 2000;
+
+/// Cron's five fields in a time zone.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+/// What becomes of a time that the clock skips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// It happens at the moment when the clock goes on.
+    HappensAfter,
+    /// It does not happen.
+    IsLeftOut,
+}
+
+impl Schedule {
+    /// Exactly five fields of numbers, English names, `*`, `,`, `-` and `/`. The error says what is
+    /// wrong.
+    pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        if fields.len() != 5 {
+            return Err(format!(
+                "there must be five fields (minute, hour, day of month, month, day of week), and \
+                 {text:?} has {}",
+                fields.len()
+            ));
+        }
+        for (at, field) in fields.iter().enumerate() {
+            let names: &[&str] = match at {
+                3 => &MONTHS,
+                4 => &DAYS,
+                _ => &[],
+            };
+            let words = field.split(|c: char| !c.is_ascii_alphabetic());
+            let known = |word: &str| {
+                word.is_empty() || names.iter().any(|name| name.eq_ignore_ascii_case(word))
+            };
+            let strange = |c: char| !(c.is_ascii_alphanumeric() || "*,-/".contains(c));
+            if field.contains(strange) || !words.into_iter().all(known) {
+                return Err(format!("{field:?} in {text:?} is not understood"));
+            }
+        }
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build();
+        Self::with(parser, text, zone)
+    }
+
+    /// As GitLab takes them: also with seconds, and with `L` and `#`.
+    pub fn parse_leniently(text: &str, zone: TimeZone) -> Result<Self, String> {
+        let parser = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
+            .sloppy_ranges(true)
+            .build();
+        Self::with(parser, text, zone)
+    }
+
+    fn with(parser: CronParser, text: &str, zone: TimeZone) -> Result<Self, String> {
+        let cron = (parser.parse(text)).map_err(|error| format!("{text:?}: {error}"))?;
+        // The 29th of February comes, the 30th does not.
+        let start = date(2000, 1, 1).at(0, 0, 0, 0);
+        if cron.find_next_occurrence(&start, true).is_err() {
+            return Err(format!("{text:?} never comes true"));
+        }
+        Ok(Self { cron, zone })
+    }
+
+    /// The last time it came true, up to and including `now`.
+    pub fn last(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
+        let mut at = (self.cron)
+            .find_previous_occurrence(&self.passed(now), true)
+            .ok()?;
+        for _ in 0..SKIPPED {
+            if let Some(found) = self.moment(at, skipped) {
+                return Some(found);
+            }
+            at = self.cron.find_previous_occurrence(&at, false).ok()?;
+        }
+        None
+    }
+
+    /// The next time it comes true, after `now`.
+    pub fn next(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
+        let mut at = self.passed(now);
+        for _ in 0..SKIPPED {
+            at = self.cron.find_next_occurrence(&at, false).ok()?;
+            if let Some(found) = self.moment(at, skipped) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The latest time on the clock that has happened by `now`: what it shows, or, where it was put
+    /// back and shows a time again, the last one before it was.
+    fn passed(&self, now: Timestamp) -> DateTime {
+        let shown = self.zone.to_datetime(now);
+        let instant = jiff::SignedDuration::from_nanos(1);
+        let before_change = now
+            .checked_add(instant)
+            .ok()
+            .and_then(|after| self.zone.preceding(after).next())
+            .and_then(|change| change.timestamp().checked_sub(instant).ok())
+            .map(|before| self.zone.to_datetime(before));
+        before_change.map_or(shown, |before| shown.max(before))
+    }
+
+    /// When the clock shows that time, at first.
+    fn moment(&self, at: DateTime, skipped: Skipped) -> Option<Timestamp> {
+        let ambiguous = self.zone.to_ambiguous_timestamp(at);
+        match ambiguous.offset() {
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+                ambiguous.earlier().ok()
+            }
+            AmbiguousOffset::Gap { after, .. } => {
+                if skipped == Skipped::IsLeftOut {
+                    return None;
+                }
+                // By the offset to come, the time lies before the change.
+                let before = after.to_timestamp(at).ok()?;
+                let change = self.zone.following(before).next()?;
+                Some(change.timestamp())
+            }
+        }
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
+const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Of the schedule: its fields, and the days on which the clock is changed.
+
+use jiff::{SignedDuration, civil::Time, tz::TimeZone};
+use proptest::prelude::*;
+
+use super::{super::time_zone::time_zone, *};
+
+fn schedule(text: &str, zone: &str) -> Schedule {
+    Schedule::parse(text, time_zone(zone).unwrap()).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn text(found: Option<Timestamp>) -> String {
+    found.map_or_else(|| "never".to_owned(), |found| found.to_string())
+}
+
+#[test]
+fn its_fields_are_those_of_cron() {
+    // A Thursday.
+    let now = at("2026-11-26T10:07:30Z");
+    for (fields, last, next) in [
+        ("* * * * *", "2026-11-26T10:07:00Z", "2026-11-26T10:08:00Z"),
+        (
+            "*/15 * * * *",
+            "2026-11-26T10:00:00Z",
+            "2026-11-26T10:15:00Z",
+        ),
+        (
+            "5-10/5 9-17 * * *",
+            "2026-11-26T10:05:00Z",
+            "2026-11-26T10:10:00Z",
+        ),
+        (
+            "0 9 * * mon-fri",
+            "2026-11-26T09:00:00Z",
+            "2026-11-27T09:00:00Z",
+        ),
+        ("0 9 * * 0", "2026-11-22T09:00:00Z", "2026-11-29T09:00:00Z"),
+        ("0 9 * * 7", "2026-11-22T09:00:00Z", "2026-11-29T09:00:00Z"),
+        (
+            "0 9 1 JAN,jul *",
+            "2026-07-01T09:00:00Z",
+            "2027-01-01T09:00:00Z",
+        ),
+        ("0 0 29 2 *", "2024-02-29T00:00:00Z", "2028-02-29T00:00:00Z"),
+        // Either of the two, as in cron.
+        (
+            "0 0 13 * FRI",
+            "2026-11-20T00:00:00Z",
+            "2026-11-27T00:00:00Z",
+        ),
+    ] {
+        let schedule = schedule(fields, "UTC");
+        let found = (
+            text(schedule.last(now, Skipped::HappensAfter)),
+            text(schedule.next(now, Skipped::HappensAfter)),
+        );
+        assert_eq!(found, (last.to_owned(), next.to_owned()), "{fields}");
+    }
+}
+
+#[test]
+fn the_moment_itself_is_the_last_and_not_the_next() {
+    let schedule = schedule("0 9 * * *", "UTC");
+    let now = at("2026-11-26T09:00:00Z");
+    assert_eq!(schedule.last(now, Skipped::HappensAfter), Some(now));
+    assert_eq!(
+        text(schedule.next(now, Skipped::HappensAfter)),
+        "2026-11-27T09:00:00Z"
+    );
+}
+
+#[test]
+fn other_fields_are_refused() {
+    for (fields, why) in [
+        ("", "has 0"),
+        ("0 9 * *", "has 4"),
+        ("0 0 9 * * *", "has 6"),
+        ("@daily", "has 1"),
+        ("60 9 * * *", "60"),
+        ("0 24 * * *", "24"),
+        ("0 9 32 * *", "32"),
+        ("0 9 * 13 *", "13"),
+        ("0 9 * * 8", "8"),
+        ("0 9 L * *", "not understood"),
+        ("0 9 * * 5#2", "not understood"),
+        ("0 9 * * FRIDAY", "not understood"),
+        ("MON 9 * * *", "not understood"),
+        ("0 9 * * +MON", "not understood"),
+        ("5/5 9 * * *", "5/5"),
+        ("0 0 30 2 *", "never comes true"),
+    ] {
+        let problem = Schedule::parse(fields, TimeZone::UTC).unwrap_err();
+        assert!(problem.contains(why), "{fields}: {problem}");
+    }
+}
+
+#[test]
+fn what_gitlab_takes_besides_is_taken_from_gitlab() {
+    for fields in ["0 0 23 * * 5", "0 23 L * *", "0 23 * * 5#2", "0/10 * * * *"] {
+        assert!(
+            Schedule::parse_leniently(fields, TimeZone::UTC).is_ok(),
+            "{fields}"
+        );
+    }
+    assert!(Schedule::parse_leniently("every friday", TimeZone::UTC).is_err());
+}
+
+#[test]
+fn a_day_that_a_zone_skipped_is_passed_over() {
+    // Samoa went from the 29th to the 31st of December 2011.
+    let schedule = schedule("* 12 30 12 *", "Pacific/Apia");
+    let now = at("2012-01-05T00:00:00Z");
+    assert_eq!(
+        text(schedule.last(now, Skipped::IsLeftOut)),
+        "2010-12-30T22:59:00Z"
+    );
+    assert_eq!(
+        text(schedule.last(now, Skipped::HappensAfter)),
+        "2011-12-30T10:00:00Z"
+    );
+}
+
+/// Zones whose clocks are changed by an hour, by half an hour, at midnight, or not at all.
+fn zones() -> impl Strategy<Value = TimeZone> {
+    prop::sample::select(vec![
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "America/Sao_Paulo",
+        "Africa/Cairo",
+        "Asia/Kolkata",
+    ])
+    .prop_map(|name| time_zone(name).unwrap())
+}
+
+/// Moments in the days around a change of the clock in one of these zones.
+fn moments() -> impl Strategy<Value = Timestamp> {
+    let days = [
+        "2026-03-29T01:00:00Z",
+        "2026-10-25T01:00:00Z",
+        "2026-03-08T07:00:00Z",
+        "2026-11-01T06:00:00Z",
+        "2026-04-04T15:00:00Z",
+        "2018-11-04T03:00:00Z",
+        "2026-04-23T22:00:00Z",
+    ];
+    let days: Vec<Timestamp> = days.iter().map(|day| at(day)).collect();
+    (prop::sample::select(days), -100_000_i64..100_000)
+        .prop_map(|(day, seconds)| day.checked_add(SignedDuration::from_secs(seconds)).unwrap())
+}
+
+fn fields() -> impl Strategy<Value = String> {
+    let minute = prop::sample::select(vec!["0", "30", "59", "*/20", "*"]);
+    let hour = prop::sample::select(vec!["0", "1", "2", "3", "*", "1-3", "*/6"]);
+    let day = prop::sample::select(vec!["* * *", "* * SUN", "1,4,25,29 * *"]);
+    (minute, hour, day).prop_map(|(minute, hour, day)| format!("{minute} {hour} {day}"))
+}
+
+proptest! {
+    // Each case walks over 26,000 minutes.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// What is found is what a walk over every minute of the clock's face finds.
+    #[test]
+    fn it_finds_what_a_walk_finds(zone in zones(), now in moments(), fields in fields()) {
+        let schedule = Schedule::parse(&fields, zone.clone()).unwrap();
+        let day = zone.to_datetime(now).date();
+        let mut walked = Vec::new();
+        let mut face = day.saturating_sub(jiff::ToSpan::days(9)).to_datetime(Time::midnight());
+        let end = day.saturating_add(jiff::ToSpan::days(9)).to_datetime(Time::midnight());
+        while face < end {
+            if schedule.cron.is_time_matching(&face).unwrap() {
+                walked.extend(schedule.moment(face, Skipped::HappensAfter));
+            }
+            face = face.saturating_add(jiff::ToSpan::minutes(1));
+        }
+        prop_assert!(walked.is_sorted(), "the clock's order is that of time");
+        let last = walked.iter().rev().find(|moment| **moment <= now).copied();
+        let next = walked.iter().find(|moment| **moment > now).copied();
+        // Where the walk is long enough to find one.
+        if let Some(last) = last {
+            prop_assert_eq!(schedule.last(now, Skipped::HappensAfter), Some(last));
+        }
+        if let Some(next) = next {
+            prop_assert_eq!(schedule.next(now, Skipped::HappensAfter), Some(next));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_last_is_not_after_and_the_next_is(zone in zones(), now in moments(), fields in fields()) {
+        let schedule = Schedule::parse(&fields, zone).unwrap();
+        for skipped in [Skipped::HappensAfter, Skipped::IsLeftOut] {
+            let last = schedule.last(now, skipped).unwrap();
+            let next = schedule.next(now, skipped).unwrap();
+            prop_assert!(last <= now && now < next);
+            // Nothing lies between the two.
+            prop_assert_eq!(schedule.next(last, skipped), Some(next));
+            prop_assert_eq!(schedule.last(next, skipped), Some(next));
+        }
+    }
+}

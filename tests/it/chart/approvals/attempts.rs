@@ -1,0 +1,411 @@
+//! Attempts to approve as somebody else, to change what was said, and to write the record: each is
+//! refused by the API server, by right, by schema or by policy.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use sluice_lab::kube::User;
+
+use super::{APPROVAL, approval, create, get, ground, kubectl};
+use crate::cluster::{accepted, as_controller, cluster, refused};
+
+/// How many of them there are at least.
+const ATTEMPTS: usize = 40;
+const NAME: &str = "checkout-1-prod";
+const OF_CALLER: &str = "spec.approver.username must be who makes the Approval";
+const OF_GROUP: &str = "spec.approver.groups must be groups of who makes the Approval";
+const ONLY: &str = "written by the Sluice controller only";
+const FORBIDDEN: &str = "is forbidden: User";
+
+/// Tries things, one after the other, and counts them.
+struct Attempts {
+    namespace: &'static str,
+    made: usize,
+}
+
+impl Attempts {
+    fn at(namespace: &'static str) -> Self {
+        ground(namespace);
+        Self { namespace, made: 0 }
+    }
+
+    #[track_caller]
+    fn fails(&mut self, what: &str, output: &Output, why: &str) {
+        println!("{what}");
+        refused(output, why);
+        self.made += 1;
+    }
+
+    /// Making it.
+    #[track_caller]
+    fn create(&mut self, user: User, options: &[&str], changes: &[(&str, Value)], why: &str) {
+        let what = format!("{} {options:?} makes {changes:?}", user.name());
+        let output = create(user, self.namespace, options, changes);
+        self.fails(&what, &output, why);
+    }
+
+    /// Any command.
+    #[track_caller]
+    fn run(&mut self, user: User, arguments: &[&str], input: &str, why: &str) {
+        let what = format!("{} {arguments:?} {input}", user.name());
+        let output = kubectl(user, self.namespace, arguments, input);
+        self.fails(&what, &output, why);
+    }
+
+    /// `kubectl patch` of the Approval.
+    #[track_caller]
+    fn patch(&mut self, user: User, options: &[&str], patch: &Value, why: &str) {
+        let patch = patch.to_string();
+        let arguments = [
+            &["patch", "approvals.sluice.dev", NAME, "--patch", &patch],
+            options,
+        ]
+        .concat();
+        self.run(user, &arguments, "", why);
+    }
+}
+
+fn username(name: &str) -> (&'static str, Value) {
+    ("/spec/approver/username", json!(name))
+}
+
+fn groups(groups: &[&str]) -> (&'static str, Value) {
+    ("/spec/approver/groups", json!(groups))
+}
+
+#[test]
+fn at_least_so_many_attempts_are_refused() {
+    let made = as_somebody_else() + edits() + the_record() + rights() + nonsense();
+    println!("{made} attempts");
+    assert!(made >= ATTEMPTS, "only {made}");
+}
+
+/// In another's name, with groups that are not one's own.
+fn as_somebody_else() -> usize {
+    let mut attempts = Attempts::at("attempts-names");
+    for name in [
+        "bea",
+        "admin",
+        "Approver",
+        "approver ",
+        "sluice:approvers",
+        "system:serviceaccount:sluice-system:sluice",
+    ] {
+        attempts.create(User::Approver, &[], &[username(name)], OF_CALLER);
+    }
+    for foreign in [
+        &["platform"][..],
+        &["sluice:approvers", "platform"],
+        &["system:masters"],
+        &["sluice:tenants"],
+        &["Sluice:Approvers"],
+        &["approver"],
+    ] {
+        attempts.create(User::Approver, &[], &[groups(foreign)], OF_GROUP);
+    }
+    // However it is sent.
+    let named = [
+        ("/metadata", json!({"generateName": "checkout-1-"})),
+        username("bea"),
+    ];
+    attempts.create(User::Approver, &[], &named, OF_CALLER);
+    attempts.create(
+        User::Approver,
+        &["--dry-run=server"],
+        &[username("bea")],
+        OF_CALLER,
+    );
+    attempts.create(
+        User::Approver,
+        &["--validate=false"],
+        &[username("bea")],
+        OF_CALLER,
+    );
+    let rejects = [username("bea"), ("/spec/decision", json!("Reject"))];
+    attempts.create(User::Approver, &[], &rejects, OF_CALLER);
+    // The administrator is no exception.
+    attempts.create(User::Admin, &[], &[], OF_CALLER);
+    attempts.create(User::Admin, &[], &[username("admin")], OF_GROUP);
+    let of_approver = approval(&[]);
+    for arguments in [
+        &["apply", "--server-side", "--filename=-"][..],
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--filename=-",
+        ],
+        &["apply", "--server-side", "--dry-run=server", "--filename=-"],
+        &["apply", "--filename=-"],
+        &["replace", "--force", "--filename=-"],
+    ] {
+        attempts.run(User::Admin, arguments, &of_approver, OF_CALLER);
+    }
+    // Acting for somebody gives that person's groups and no others.
+    let as_bea = ["--as=bea", "--as-group=system:masters"];
+    attempts.create(User::Admin, &as_bea, &[], OF_CALLER);
+    attempts.create(User::Admin, &as_bea, &[username("bea")], OF_GROUP);
+    // And who may not act for others may not do it here, nor look at what is taken.
+    let impersonate = "cannot impersonate";
+    let as_bea = ["--as=bea", "--validate=false"];
+    attempts.create(User::Approver, &as_bea, &[username("bea")], impersonate);
+    let as_member = ["--as=approver", "--as-group=platform", "--validate=false"];
+    attempts.create(
+        User::Approver,
+        &as_member,
+        &[groups(&["platform"])],
+        impersonate,
+    );
+    // The controller approves nothing in the name of others either.
+    let [user, group] = as_controller();
+    attempts.create(User::Admin, &[&user, &group], &[], OF_CALLER);
+    attempts.made
+}
+
+/// Changing what was said.
+fn edits() -> usize {
+    let mut attempts = Attempts::at("attempts-edits");
+    accepted(&create(User::Approver, attempts.namespace, &[], &[]));
+    let immutable = "an Approval";
+    let fields = [
+        json!({"releaseRef": {"name": "checkout-2"}}),
+        json!({"releaseRef": {"uid": "another"}}),
+        json!({"stage": "dev"}),
+        json!({"stageDigest": "f".repeat(64)}),
+        json!({"decision": "Reject"}),
+        json!({"approver": {"username": "bea"}}),
+        json!({"approver": {"groups": ["platform"]}}),
+        json!({"approver": {"groups": null}}),
+        json!({"comment": "or does it"}),
+        json!({"comment": null}),
+    ];
+    for field in &fields {
+        attempts.patch(
+            User::Admin,
+            &["--type=merge"],
+            &json!({"spec": field}),
+            immutable,
+        );
+    }
+    let replace = json!([{"op": "replace", "path": "/spec/decision", "value": "Reject"}]);
+    attempts.patch(User::Admin, &["--type=json"], &replace, immutable);
+    let add = json!([{"op": "add", "path": "/spec/approver/groups/-", "value": "platform"}]);
+    attempts.patch(User::Admin, &["--type=json"], &add, immutable);
+    let dry = ["--type=merge", "--dry-run=server"];
+    attempts.patch(
+        User::Admin,
+        &dry,
+        &json!({"spec": {"decision": "Reject"}}),
+        immutable,
+    );
+    let other = approval(&[("/spec/decision", json!("Reject"))]);
+    for arguments in [
+        &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--filename=-",
+        ][..],
+        &["apply", "--filename=-"],
+        &["replace", "--filename=-"],
+    ] {
+        attempts.run(User::Admin, arguments, &other, immutable);
+    }
+    // Not even its own maker, nor the controller, nor by way of the status.
+    let reject = json!({"spec": {"decision": "Reject"}});
+    attempts.patch(User::Approver, &["--type=merge"], &reject, FORBIDDEN);
+    let [user, group] = as_controller();
+    attempts.patch(
+        User::Admin,
+        &["--type=merge", &user, &group],
+        &reject,
+        immutable,
+    );
+    let by_status = ["--type=merge", "--subresource=status", &user, &group];
+    let patch = reject.to_string();
+    let arguments = [
+        &["patch", "approvals.sluice.dev", NAME, "--patch", &patch],
+        &by_status[..],
+    ]
+    .concat();
+    accepted(&kubectl(User::Admin, attempts.namespace, &arguments, ""));
+    let stands = get(attempts.namespace, NAME);
+    let said: Value = serde_saphyr::from_str(APPROVAL).unwrap();
+    assert_eq!(stands["spec"], said["spec"], "it says what it said");
+    attempts.made
+}
+
+/// Saying that an Approval counted, and writing what was delivered.
+fn the_record() -> usize {
+    let mut attempts = Attempts::at("attempts-record");
+    accepted(&create(User::Approver, attempts.namespace, &[], &[]));
+    let counted = json!({"status": {"observedGeneration": 1}});
+    let merge = ["--type=merge", "--subresource=status"];
+    attempts.patch(User::Admin, &merge, &counted, ONLY);
+    let json_patch = json!([{"op": "add", "path": "/status", "value": {"observedGeneration": 1}}]);
+    attempts.patch(
+        User::Admin,
+        &["--type=json", "--subresource=status"],
+        &json_patch,
+        ONLY,
+    );
+    let mut whole = get(attempts.namespace, NAME);
+    whole["status"] = counted["status"].clone();
+    let arguments = ["replace", "--subresource=status", "--filename=-"];
+    attempts.run(User::Admin, &arguments, &whole.to_string(), ONLY);
+    let mut applied: Value = serde_saphyr::from_str(APPROVAL).unwrap();
+    applied["status"] = counted["status"].clone();
+    let arguments = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--subresource=status",
+        "--filename=-",
+    ];
+    attempts.run(User::Admin, &arguments, &applied.to_string(), ONLY);
+    for user in [User::Approver, User::Tenant] {
+        attempts.patch(user, &merge, &counted, FORBIDDEN);
+    }
+
+    let [user, group] = as_controller();
+    for manifest in [
+        include_str!("../../manifests/release.yaml"),
+        include_str!("../../manifests/target.yaml"),
+    ] {
+        for who in [User::Tenant, User::Approver] {
+            attempts.run(who, &["create", "--filename=-"], manifest, FORBIDDEN);
+        }
+        let arguments = ["create", "--filename=-", &user, &group];
+        accepted(&kubectl(
+            User::Admin,
+            attempts.namespace,
+            &arguments,
+            manifest,
+        ));
+    }
+    let patch = json!({"metadata": {"labels": {"mine": "yes"}}}).to_string();
+    let status = json!({"status": {"summary": "all is well"}}).to_string();
+    for what in [
+        "releases.sluice.dev/checkout-1",
+        "targets.sluice.dev/checkout-dev",
+    ] {
+        for who in [User::Tenant, User::Approver] {
+            let spec = ["patch", what, "--type=merge", "--patch", &patch];
+            attempts.run(who, &spec, "", FORBIDDEN);
+            let status = [
+                "patch",
+                what,
+                "--type=merge",
+                "--subresource=status",
+                "--patch",
+                &status,
+            ];
+            attempts.run(who, &status, "", FORBIDDEN);
+            attempts.run(who, &["delete", what], "", FORBIDDEN);
+        }
+    }
+    attempts.made
+}
+
+/// Without the right, and taking it.
+fn rights() -> usize {
+    let mut attempts = Attempts::at("attempts-rights");
+    ground("attempts-rights-own");
+    accepted(&create(User::Approver, attempts.namespace, &[], &[]));
+    let tenants = [username("tenant"), groups(&["sluice:tenants"])];
+    attempts.create(User::Tenant, &[], &tenants, FORBIDDEN);
+    attempts.create(User::Tenant, &[], &[], FORBIDDEN);
+    attempts.create(User::Tenant, &["--dry-run=server"], &tenants, FORBIDDEN);
+    let arguments = ["apply", "--server-side", "--filename=-"];
+    attempts.run(User::Approver, &arguments, &approval(&[]), FORBIDDEN);
+    for who in [User::Approver, User::Tenant] {
+        let arguments = ["delete", "approvals.sluice.dev", NAME];
+        attempts.run(who, &arguments, "", FORBIDDEN);
+        let arguments = ["delete", "approvals.sluice.dev", "--all"];
+        attempts.run(who, &arguments, "", FORBIDDEN);
+        for what in [
+            "validatingadmissionpolicies.admissionregistration.k8s.io",
+            "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        ] {
+            attempts.run(who, &["delete", what, "sluice-approvals"], "", FORBIDDEN);
+        }
+    }
+    let elsewhere = create(User::Approver, "default", &[], &[]);
+    attempts.fails("the approver in another namespace", &elsewhere, FORBIDDEN);
+    // Those who rule a namespace can give nobody what they do not have.
+    let binding = |name: &str, role: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": "attempts-rights-own"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"}],
+        })
+        .to_string()
+    };
+    cluster()
+        .apply(User::Admin, &binding("rules", "admin"))
+        .unwrap();
+    let own = kubectl(
+        User::Tenant,
+        "attempts-rights-own",
+        &["create", "--filename=-"],
+        &binding("approves", "sluice-approver"),
+    );
+    attempts.fails(
+        "the tenant makes itself an approver",
+        &own,
+        "attempting to grant RBAC permissions",
+    );
+    attempts.made
+}
+
+/// What the definition does not take.
+fn nonsense() -> usize {
+    let mut attempts = Attempts::at("attempts-nonsense");
+    for (pointer, value, why) in [
+        (
+            "/spec/approver/username",
+            json!(""),
+            "spec.approver.username",
+        ),
+        (
+            "/spec/approver/username",
+            Value::Null,
+            "spec.approver.username: Required",
+        ),
+        ("/spec/approver", Value::Null, "spec.approver: Required"),
+        ("/spec/approver/groups", json!([""]), "spec.approver.groups"),
+        ("/spec/decision", json!("Maybe"), "spec.decision"),
+        ("/spec/decision", json!("approve"), "spec.decision"),
+        ("/spec/decision", Value::Null, "spec.decision: Required"),
+        (
+            "/spec/stageDigest",
+            json!("F".repeat(64)),
+            "spec.stageDigest",
+        ),
+        (
+            "/spec/stageDigest",
+            json!("f".repeat(63)),
+            "spec.stageDigest",
+        ),
+        (
+            "/spec/stageDigest",
+            Value::Null,
+            "spec.stageDigest: Required",
+        ),
+        ("/spec/stage", json!("Prod"), "spec.stage"),
+        ("/spec/releaseRef/uid", json!(""), "spec.releaseRef.uid"),
+        (
+            "/spec/releaseRef/uid",
+            Value::Null,
+            "spec.releaseRef.uid: Required",
+        ),
+        ("/spec/releaseRef", json!("checkout-1"), "spec.releaseRef"),
+        ("/spec/comment", json!("x".repeat(1025)), "spec.comment"),
+        ("/spec/approved", json!(true), "unknown field"),
+    ] {
+        attempts.create(User::Approver, &[], &[(pointer, value)], why);
+    }
+    attempts.made
+}
