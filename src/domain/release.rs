@@ -1,7 +1,9 @@
 //! When there is a new Release, and what it is.
 
 use super::{digest::Sha256, outcome::shorten};
-use crate::api::v1alpha1::{DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Template};
+use crate::api::v1alpha1::{
+    DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Stage, Template,
+};
 
 /// A Release as far as it matters for whether there should be another.
 #[derive(Clone, Debug)]
@@ -17,7 +19,15 @@ pub fn template(spec: &DeploymentSpec) -> Template {
     Template {
         artifacts: spec.artifacts.clone(),
         components: spec.components.clone(),
-        stages: spec.stages.clone(),
+        // A gate says who may let a Release pass, not what it is: it is no part of it.
+        stages: spec
+            .stages
+            .iter()
+            .map(|stage| Stage {
+                gate: None,
+                ..stage.clone()
+            })
+            .collect(),
         rollback: spec.rollback.clone(),
         progress_deadline: spec.progress_deadline.clone(),
     }

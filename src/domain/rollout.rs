@@ -12,6 +12,7 @@
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
 
 mod command;
+mod gate;
 mod outcome;
 mod stage;
 
@@ -24,11 +25,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::stage::{StageView, State};
 pub use self::{
     command::{Back, Commands},
+    gate::{Answer, Ask, Gatekeeper, NoGates, stage_digest},
     stage::FOLLOWED,
 };
 use super::outcome::Outcome;
 use crate::api::v1alpha1::{
-    ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget, annotation,
+    ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget, Superseding,
+    annotation,
 };
 
 /// Everything on record.
@@ -46,6 +49,8 @@ pub struct Overview {
     pub suspended: bool,
     /// Take no further step forward.
     pub paused: bool,
+    /// What happens to a Release that waits at a gate when a newer one has come as far.
+    pub superseding: Superseding,
     /// The name of the only Release that may be given to a stage.
     pub pin: Option<String>,
     /// What was asked for.
@@ -93,6 +98,8 @@ pub struct Plan {
     pub outcomes: Vec<(ReleaseRef, StageOutcome)>,
     /// Orders to Targets, which may not exist yet.
     pub orders: Vec<(String, StageTarget, Run)>,
+    /// Whether a gate was passed: that has to be on record before the orders are given.
+    pub passed: bool,
     /// Plans that Targets, which may not exist yet, are asked for.
     pub plans: Vec<(String, StageTarget, ReleaseRef)>,
     /// Targets that no Release names any more.
@@ -108,10 +115,11 @@ pub struct Plan {
 }
 
 /// What to write next.
-pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
+pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan {
     let mut plan = Plan {
         outcomes: Vec::new(),
         orders: Vec::new(),
+        passed: false,
         plans: Vec::new(),
         leavers: Vec::new(),
         stages: Vec::new(),
@@ -129,7 +137,14 @@ pub fn plan(overview: &Overview, now: Timestamp) -> Plan {
             plan.outcomes.push(outcome);
         }
         let before = stage.serving().cloned();
-        stage.next(overview, &plan.outcomes);
+        stage.next(overview, gates, &plan.outcomes, now);
+        plan.outcomes.extend(stage.rejection(now));
+        if let Some(at) = &stage.at_gate {
+            let wanted = stage.wanted_plans.iter();
+            plan.plans
+                .extend(wanted.map(|place| (name.clone(), place.clone(), at.release.clone())));
+        }
+        plan.passed |= stage.passage.is_some();
         if let (Some(back), Some(bad)) = (&overview.commands.rollback, before)
             && back.from == bad
             && stage.given() != Some(&bad)

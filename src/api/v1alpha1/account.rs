@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretRef;
+use super::{AccountRequires, SecretRef};
 
 /// An AWS account, written by the platform team.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct AccountSpec {
     pub endpoint_url: Option<String>,
     /// How to get into the account.
     pub credentials: Credentials,
+    /// What is asked of every stage with a target here, on top of the stage's own gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<AccountRequires>,
     /// Which namespaces may touch what. Without a grant nobody may touch anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

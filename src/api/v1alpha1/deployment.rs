@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, DeletionPolicy, ReleaseRef, Rollout};
+use super::{Check, DeletionPolicy, Gate, GatePassage, ManualJobStatus, ReleaseRef, Rollout};
 
 /// What a team wants delivered where.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct DeploymentSpec {
     /// Starts nothing new; what is moving comes to its end.
     #[serde(default)]
     pub suspend: bool,
+    /// What happens to a Release that waits at a gate when a newer one has come as far.
+    #[serde(default)]
+    pub superseding: Superseding,
     /// Name of a Release to hold: no stage is given another one, and stages that serve another one get
     /// this one back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,9 +120,10 @@ pub struct Source {
     /// What a pipeline must have, besides the artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineRequirements>,
-    /// Only a protected branch or tag counts.
-    #[serde(default)]
-    pub require_protected_ref: bool,
+    /// Only a protected branch or tag counts. Where it is left out, that is so as soon as a stage has a
+    /// gate: every developer can push an unprotected tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_protected_ref: Option<bool>,
 }
 
 fn default_interval() -> String {
@@ -280,6 +284,10 @@ pub struct Stage {
     #[schemars(length(min = 1, max = 50))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["account", "region"]))]
     pub targets: Vec<StageTarget>,
+    /// What must be true before the stage starts, besides what the Accounts of its targets require.
+    /// An edit of it is no new Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// How many of the targets are worked on at a time; all of them where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
@@ -353,6 +361,16 @@ pub struct LambdaOverride {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 40))]
     pub tags: BTreeMap<String, String>,
+}
+
+/// What happens to a Release that waits at a gate when a newer one has come as far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Superseding {
+    /// The newer one waits in its place.
+    #[default]
+    Newest,
+    /// It goes on waiting; the newer one comes after it.
+    Hold,
 }
 
 /// What becomes of the other targets of a stage when one fails.
@@ -528,4 +546,54 @@ pub struct StageStatus {
     /// When that state began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// The Release that waits at the stage's gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<GateStatus>,
+    /// What let the last Release through the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passage: Option<PassageStatus>,
+}
+
+/// A Release that waits at a stage's gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Which try it would be.
+    pub attempt: i64,
+    /// Digest of the stage's plan, which is what an Approval speaks of: over the plans of its Targets.
+    /// None as long as they are being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub digest: Option<String>,
+    /// CamelCase, for programs: what it waits for first.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// For people: all that it waits for.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// Since when.
+    pub since: Time,
+    /// What was seen of the manual jobs since this plan waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub manual_jobs: Vec<ManualJobStatus>,
+}
+
+/// What let a Release through a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PassageStatus {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Which try it was.
+    pub attempt: i64,
+    /// Digest of the stage's plan.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: GatePassage,
 }

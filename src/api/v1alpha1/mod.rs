@@ -9,8 +9,8 @@
 )]
 
 mod account;
-mod check;
 mod approval;
+mod check;
 mod common;
 mod deployment;
 mod gate;
@@ -20,8 +20,8 @@ mod rollout;
 mod target;
 
 pub use account::*;
-pub use check::*;
 pub use approval::*;
+pub use check::*;
 pub use common::*;
 pub use deployment::*;
 pub use gate::*;

@@ -32,7 +32,7 @@ pub fn of(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus])
     });
     match urgent {
         Some((view, report)) => of_stage(overview, view, report),
-        None => at_rest(overview),
+        None => at_rest(overview, views),
     }
 }
 
@@ -89,11 +89,28 @@ fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> 
 }
 
 /// Nothing moves and nothing failed last.
-fn at_rest(overview: &Overview) -> Outcome {
+fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
     if overview.suspended {
         return Outcome::Paused {
             reason: "Suspended",
             message: "Suspended: set spec.suspend to false to go on".to_owned(),
+        };
+    }
+    if let Some((view, at)) = views
+        .iter()
+        .find_map(|view| Some((view, view.at_gate.as_ref()?)))
+    {
+        let message = format!("{}: {}", view.name, at.message);
+        return match at.digest {
+            Some(_) => Outcome::Paused {
+                reason: at.reason,
+                message,
+            },
+            None => Outcome::Waiting {
+                reason: at.reason,
+                message,
+                after: WATCHED,
+            },
         };
     }
     if let Some(pin) = &overview.pin {

@@ -6,10 +6,11 @@ mod orders;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Overview, TargetView};
+use super::{Overview, TargetView, gate::AtGate};
 use crate::{
     api::v1alpha1::{
-        Goal, OnTargetFailure, ReleaseRef, Stage, StageOutcome, StageStatus, StageTarget,
+        GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, Stage, StageOutcome,
+        StageStatus, StageTarget,
     },
     domain::{machine::Step, outcome::shorten},
 };
@@ -55,21 +56,29 @@ pub struct StageView<'a> {
     pub name: &'a str,
     targets: Vec<&'a TargetView>,
     /// The Release and attempt it has, with the places that get it.
-    current: Option<Current>,
+    pub(super) current: Option<Current>,
     pub state: State,
     pub message: Option<String>,
+    /// The Release in front of its gate.
+    pub at_gate: Option<AtGate>,
+    /// What let the current Release through, where it is just being let through.
+    pub passage: Option<PassageStatus>,
+    /// A Release that was rejected, which try, and why.
+    pub(super) rejected: Option<(ReleaseRef, i64, String)>,
+    /// Places whose plan is wanted.
+    pub wanted_plans: Vec<StageTarget>,
 }
 
 #[derive(Clone)]
 pub struct Current {
-    release: ReleaseRef,
+    pub(super) release: ReleaseRef,
     attempt: i64,
     sequence: i64,
     immediate: bool,
     /// Why it goes back, where somebody said so.
     reason: Option<String>,
     /// The plans that were approved, by place; none where no gate asked for them.
-    plans: Vec<(StageTarget, String)>,
+    pub(super) plans: Vec<(StageTarget, String)>,
     places: Vec<StageTarget>,
     on_target_failure: OnTargetFailure,
     most_at_a_time: usize,
@@ -152,12 +161,16 @@ impl<'a> StageView<'a> {
             current,
             state: State::Pending,
             message: None,
+            at_gate: None,
+            passage: None,
+            rejected: None,
+            wanted_plans: Vec::new(),
         };
         stage.judge();
         stage
     }
 
-    fn target(&self, place: &StageTarget) -> Option<&'a TargetView> {
+    pub(super) fn target(&self, place: &StageTarget) -> Option<&'a TargetView> {
         self.targets
             .iter()
             .find(|target| &target.place == place)
@@ -165,7 +178,7 @@ impl<'a> StageView<'a> {
     }
 
     /// How far a place is with the current order; `None` before it began.
-    fn step(&self, current: &Current, place: &StageTarget) -> Option<Step> {
+    pub(super) fn step(&self, current: &Current, place: &StageTarget) -> Option<Step> {
         let run = self.target(place)?.run.as_ref()?;
         let same = run.release.uid == current.release.uid && run.attempt == current.attempt;
         if same { Step::of(run) } else { None }
@@ -344,6 +357,26 @@ impl<'a> StageView<'a> {
             state,
             message,
             since: Some(since),
+            waiting: self.at_gate.as_ref().map(|at| {
+                let same = |before: &&GateStatus| {
+                    before.release == at.release && before.attempt == at.attempt
+                };
+                let before = before.and_then(|before| before.waiting.as_ref());
+                let since = before.filter(same).map(|before| before.since.clone());
+                GateStatus {
+                    release: at.release.clone(),
+                    attempt: at.attempt,
+                    digest: at.digest.clone(),
+                    reason: at.reason.to_owned(),
+                    message: shorten(&at.message, 4096),
+                    since: since.unwrap_or(Time(now)),
+                    manual_jobs: at.manual_jobs.clone(),
+                }
+            }),
+            passage: self
+                .passage
+                .clone()
+                .or_else(|| before.and_then(|before| before.passage.clone())),
         }
     }
 
@@ -363,7 +396,11 @@ impl<'a> StageView<'a> {
 pub const FOLLOWED: &str = "another target of the stage failed";
 
 /// The stage as the Release has it.
-fn template<'a>(overview: &'a Overview, stage: &str, release: &ReleaseRef) -> Option<&'a Stage> {
+pub(super) fn template<'a>(
+    overview: &'a Overview,
+    stage: &str,
+    release: &ReleaseRef,
+) -> Option<&'a Stage> {
     let release = overview
         .releases
         .iter()

@@ -43,6 +43,7 @@ impl Play {
             reported: Vec::new(),
             suspended: false,
             paused: false,
+            superseding: Superseding::Newest,
             pin: None,
             commands: Commands::default(),
         };
@@ -64,7 +65,7 @@ impl Play {
     /// Plans until nothing is left to write, and gives back the last plan.
     fn plan(&mut self) -> Plan {
         for _ in 0..10 {
-            let plan = super::plan(&self.overview, NOW);
+            let plan = super::plan(&self.overview, &NoGates, NOW);
             self.overview.reported.clone_from(&plan.stages);
             self.overview.commands = Commands::default();
             if plan.outcomes.is_empty() && plan.orders.is_empty() {

@@ -1,15 +1,23 @@
 //! What comes next for a stage: what somebody asked for, another try, or the next Release.
 
 use super::{Current, StageView, State, template};
+use jiff::Timestamp;
+
 use crate::{
-    api::v1alpha1::{ReleaseRef, StageOutcome, annotation},
-    domain::rollout::{Overview, ReleaseView, command::Back},
+    api::v1alpha1::{GateStatus, ReleaseRef, StageOutcome, Superseding, annotation},
+    domain::rollout::{Overview, ReleaseView, command::Back, gate::Gatekeeper},
 };
 
 impl StageView<'_> {
     /// Goes on to the next Release, or the next attempt, where there is one; what somebody asked for
     /// comes first.
-    pub fn next(&mut self, overview: &Overview, fresh: &[(ReleaseRef, StageOutcome)]) {
+    pub fn next(
+        &mut self,
+        overview: &Overview,
+        gates: &dyn Gatekeeper,
+        fresh: &[(ReleaseRef, StageOutcome)],
+        now: Timestamp,
+    ) {
         if self.follow_commands(overview) || overview.suspended {
             return;
         }
@@ -17,7 +25,14 @@ impl StageView<'_> {
         let retried =
             self.state.has_failed() && (candidate.is_none() || self.state == State::RollbackFailed);
         if overview.commands.retry && (retried || self.state == State::Held) {
-            self.try_again(false);
+            let anew = matches!(self.state, State::Failed | State::RolledBack);
+            match self.current.as_ref().map(|current| current.release.clone()) {
+                // Another try of it is another plan to approve.
+                Some(release) if anew && gates.is_gated(self.name, false) => {
+                    self.offer_again(overview, gates, &release, now);
+                }
+                _ => self.try_again(false),
+            }
             return;
         }
         let begun = self.current.as_ref().is_some_and(|current| {
@@ -31,12 +46,85 @@ impl StageView<'_> {
             self.state,
             State::RollingBack | State::RollbackFailed | State::Held
         );
+        let void = self
+            .current
+            .as_ref()
+            .is_some_and(|current| self.is_void(current));
+        if void && begun {
+            let why = "what it would change on another target is no longer what was approved";
+            self.turn_back(why.to_owned());
+            return;
+        }
         if blocked || (self.state == State::Progressing && begun) {
             return;
         }
-        if let Some(release) = candidate {
-            self.give(overview, &release.reference);
+        if let Some(release) = self.held_at_gate(overview).or(candidate) {
+            self.offer(overview, gates, release, now);
+        } else if let Some(release) = self.waits_again(overview, void) {
+            self.offer_again(overview, gates, &release, now);
         }
+    }
+
+    /// The Release that waits at the gate, where a newer one has to wait behind it.
+    fn held_at_gate<'b>(&self, overview: &'b Overview) -> Option<&'b ReleaseView> {
+        let waiting = self.reported_waiting(overview)?;
+        let release = overview
+            .releases
+            .iter()
+            .find(|release| release.reference.uid == waiting.release.uid)?;
+        let tried = release
+            .outcomes
+            .iter()
+            .any(|outcome| outcome.stage == self.name);
+        let newer = self
+            .given()
+            .is_none_or(|given| given.revision < release.reference.revision);
+        (overview.superseding == Superseding::Hold && newer && !tried).then_some(release)
+    }
+
+    /// The Release that has to pass the gate once more: another try of it waits there, or what was
+    /// approved changed.
+    fn waits_again(&self, overview: &Overview, void: bool) -> Option<ReleaseRef> {
+        let current = self.current.as_ref()?;
+        let waiting = self
+            .reported_waiting(overview)
+            .is_some_and(|waiting| waiting.release == current.release);
+        (void || (waiting && self.state.has_failed())).then(|| current.release.clone())
+    }
+
+    fn reported_waiting<'b>(&self, overview: &'b Overview) -> Option<&'b GateStatus> {
+        let reported = overview
+            .reported
+            .iter()
+            .find(|stage| stage.name == self.name)?;
+        reported.waiting.as_ref()
+    }
+
+    fn offer_again(
+        &mut self,
+        overview: &Overview,
+        gates: &dyn Gatekeeper,
+        release: &ReleaseRef,
+        now: Timestamp,
+    ) {
+        let view = overview
+            .releases
+            .iter()
+            .find(|one| one.reference.uid == release.uid);
+        if let Some(view) = view {
+            self.offer(overview, gates, view, now);
+        }
+    }
+
+    /// Which try of the Release the next one is.
+    pub(in crate::domain::rollout) fn attempt_of(&self, release: &ReleaseView) -> i64 {
+        let tried = release
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.stage == self.name)
+            .map(|outcome| outcome.attempt)
+            .max();
+        tried.unwrap_or_default() + 1
     }
 
     /// What somebody asked for, if it is for this stage.
@@ -115,7 +203,7 @@ impl StageView<'_> {
     }
 
     /// Has the stage get this Release.
-    fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
+    pub(in crate::domain::rollout) fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
         let Some(template) = template(overview, self.name, release) else {
             return;
         };
@@ -123,19 +211,13 @@ impl StageView<'_> {
             .releases
             .iter()
             .find(|one| one.reference.uid == release.uid);
-        let tried = view
-            .into_iter()
-            .flat_map(|view| &view.outcomes)
-            .filter(|outcome| outcome.stage == self.name)
-            .map(|outcome| outcome.attempt)
-            .max()
-            .unwrap_or_default();
+        let attempt = view.map_or(1, |view| self.attempt_of(view));
         let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
         let older = self
             .current
             .as_ref()
             .is_some_and(|current| current.release.revision > release.revision);
-        let mut current = Current::new(release.clone(), tried + 1, sequence, Some(template));
+        let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
         current.immediate = older;
         self.current = Some(current);
         self.state = State::Progressing;
