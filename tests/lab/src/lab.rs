@@ -41,7 +41,7 @@ pub use self::{
     look::condition_of,
     package::{archive, package, package_answering, package_of},
     tenant::Tenant,
-    wait::{Known, wait_for},
+    wait::{Known, PATIENCE, wait_for, wait_until},
 };
 use crate::{
     aws::Cloud,

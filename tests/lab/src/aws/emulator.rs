@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From start to the first answer it takes about a second; a busy machine may need many.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_mins(2);
 const PROGRAM: &str = include_str!("emulator.py");
 const POLL: Duration = Duration::from_millis(50);
 
