@@ -46,7 +46,7 @@ pub struct Run {
     /// Refuse artifacts that are larger, in bytes.
     #[arg(long, env = "SLUICE_MAX_ARTIFACT_SIZE", default_value_t = transfer::DEFAULT_LIMIT)]
     pub max_artifact_size: u64,
-    /// How many artifacts are fetched at a time.
+    /// How many artifacts are fetched at a time; each takes 20 MiB of memory, whatever its size.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers: u16,
 
