@@ -1,6 +1,7 @@
 //! Has the artifacts of a pipeline fetched, and refuses what could never be deployed.
 
 use std::{
+    cmp::Reverse,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -307,19 +308,20 @@ impl<'a> Place<'a> {
     /// The object's key names instance, project, job and path, and a job's artifacts don't change.
     /// What is no archive is not taken from there where that matters: a Release does not say why.
     fn released(&self, artifact: &Artifact, key: &TransferKey) -> Option<PinnedArtifact> {
-        let bucket = self.keeper.spec.regions.iter();
-        let bucket = bucket.into_iter().find(|it| it.name == self.region)?;
+        let mut regions = self.keeper.spec.regions.iter();
+        let kept_in = regions.find(|region| region.name == self.region)?;
         let object = key.object_key();
-        let pinned = self.needs.releases.iter().rev();
-        let pinned = pinned
-            .flat_map(|release| &release.spec.artifacts)
-            .find(|pinned| {
-                let at = &pinned.location;
-                at.key == object
-                    && at.account == key.account
-                    && at.region == key.region
-                    && at.bucket == bucket.artifact_bucket
-            })?;
+        let here = |pinned: &&PinnedArtifact| {
+            let at = &pinned.location;
+            at.key == object
+                && at.account == key.account
+                && at.region == key.region
+                && at.bucket == kept_in.artifact_bucket
+        };
+        let mut releases: Vec<_> = self.needs.releases.iter().collect();
+        releases.sort_by_key(|release| Reverse(release.spec.revision));
+        let mut pinned = releases.iter().flat_map(|release| &release.spec.artifacts);
+        let pinned = pinned.find(here)?;
         let fit = consumer(self.needs.deployment, artifact).is_none()
             || archive::lambda_problem(pinned.archive.as_ref(), None).is_none();
         fit.then(|| PinnedArtifact {

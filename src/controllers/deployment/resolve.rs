@@ -45,13 +45,12 @@ pub async fn resolve(
 ) -> Result<Option<Answer>, Outcome> {
     let spec = &deployment.spec.source;
     let gitlab = client(context, deployment).await?;
-    let project = match project {
-        Some(project) => project.clone(),
-        None => {
-            let found = gitlab.project(&spec.project).await;
-            let found = found.map_err(|error| about("spec.source.project", error))?;
-            project.insert(found).clone()
-        }
+    let project = if let Some(project) = project {
+        project.clone()
+    } else {
+        let found = gitlab.project(&spec.project).await;
+        let found = found.map_err(|error| about("spec.source.project", error))?;
+        project.insert(found).clone()
     };
     let pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
     if pipelines.is_empty() {

@@ -164,44 +164,40 @@ impl Sources {
         let command = deployment.annotations().get(annotation::RECONCILE).cloned();
         let retry = deployment.annotations().get(annotation::RETRY).cloned();
         let known = self.entries().get(&key(deployment)).cloned();
-        match known {
-            Some(mut state) => {
-                if state.retry != retry {
-                    state.retry_is_for_fetching = retry.is_some() && state.fetching.has_failed();
-                    state.fetching.try_again = retry.is_some();
-                    state.next_poll = None;
-                    state.retry = retry;
-                }
-                if state.question == Some(question) && state.command == command {
-                    return state;
-                }
-                State {
-                    question: Some(question),
-                    command,
-                    retry: state.retry,
-                    retry_is_for_fetching: state.retry_is_for_fetching,
-                    fetching: state.fetching.anew(),
-                    project: state.project.filter(|_| state.question == Some(question)),
-                    ..State::default()
-                }
-            }
+        let Some(mut state) = known else {
             // No transfer is remembered to have failed either. After a restart, what was released
             // already is asked about in its own time: a thousand Deployments must not ask at once.
-            None => {
-                let status = deployment.status.clone().unwrap_or_default();
-                let unchanged = status.observed_generation == deployment.metadata.generation
-                    && status.last_handled_reconcile == command
-                    && status.last_handled_retry == retry
-                    && !releases.is_empty();
-                let later = Instant::now() + interval(deployment).mul_f64(fastrand::f64());
-                State {
-                    question: Some(question),
-                    command,
-                    retry,
-                    next_poll: unchanged.then_some(later),
-                    ..State::default()
-                }
-            }
+            let status = deployment.status.clone().unwrap_or_default();
+            let unchanged = status.observed_generation == deployment.metadata.generation
+                && status.last_handled_reconcile == command
+                && status.last_handled_retry == retry
+                && !releases.is_empty();
+            let later = Instant::now() + interval(deployment).mul_f64(fastrand::f64());
+            return State {
+                question: Some(question),
+                command,
+                retry,
+                next_poll: unchanged.then_some(later),
+                ..State::default()
+            };
+        };
+        if state.retry != retry {
+            state.retry_is_for_fetching = retry.is_some() && state.fetching.has_failed();
+            state.fetching.try_again = retry.is_some();
+            state.next_poll = None;
+            state.retry = retry;
+        }
+        if state.question == Some(question) && state.command == command {
+            return state;
+        }
+        State {
+            question: Some(question),
+            command,
+            retry: state.retry,
+            retry_is_for_fetching: state.retry_is_for_fetching,
+            fetching: state.fetching.anew(),
+            project: state.project.filter(|_| state.question == Some(question)),
+            ..State::default()
         }
     }
 

@@ -102,7 +102,7 @@ fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
     gone(&scene.api::<Deployment>(), NAME);
     let orphans = scene.list::<Target>();
     assert_eq!(orphans.len(), 2);
-    let owners: Vec<_> = orphans.iter().map(|it| it.owner_references()).collect();
+    let owners: Vec<_> = orphans.iter().map(ResourceExt::owner_references).collect();
     assert!(owners.iter().all(|it| it.is_empty()), "{owners:#?}");
     scene.serves("dev", "v2");
     scene.serves("prod", "v2");
