@@ -51,7 +51,7 @@ pub struct Run {
     /// refused otherwise.
     #[arg(long, env = "SLUICE_CHECK_NETWORKS", value_delimiter = ',')]
     pub check_networks: Vec<IpNet>,
-    /// How many artifacts are fetched at a time.
+    /// How many artifacts are fetched at a time; each takes 20 MiB of memory, whatever its size.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers: u16,
 

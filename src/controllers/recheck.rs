@@ -1,18 +1,30 @@
-//! When something outside, that tells nobody when it changes, is looked at again.
+//! Looking at something outside that tells nobody when it changes: when it is time again, and what
+//! all such looks have in common.
 //!
 //! After a restart an object whose status speaks for its spec is not looked at at once: a thousand
 //! of them would be, together. They are spread over the interval.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use kube::{Api, Resource, ResourceExt as _, core::object::HasStatus};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::retry::spread;
-use crate::domain::outcome::Outcome;
+use super::{
+    context::Context,
+    report::{Found, Reported, publish},
+    retry::{Ended, spread},
+    written::Written,
+};
+use crate::{
+    api::v1alpha1::condition::READY,
+    domain::outcome::{Outcome, is_true},
+};
 
 /// How often a good state is confirmed.
 const GOOD: Duration = Duration::from_mins(10);
@@ -21,9 +33,79 @@ const BAD: Duration = Duration::from_mins(1);
 /// How many failures in a row that may pass by themselves leave a good state standing.
 const TOLERATED: u32 = 4;
 
+/// The objects of a kind, each of which stands for something outside.
+pub struct Watched<K> {
+    rechecks: Rechecks,
+    written: Written<K>,
+}
+
+impl<K> Default for Watched<K> {
+    fn default() -> Self {
+        Self {
+            rechecks: Rechecks::default(),
+            written: Written::default(),
+        }
+    }
+}
+
+impl<K> Watched<K>
+where
+    K: Resource<DynamicType = ()> + HasStatus + Clone + DeserializeOwned + Debug,
+    K::Status: Reported + Default,
+{
+    /// The object, or what was written of it if that is newer.
+    pub fn newest(&self, cached: &Arc<K>) -> Arc<K> {
+        self.written.newest(cached)
+    }
+
+    /// Looks, if it is time, and publishes what was found.
+    ///
+    /// `mark` stands for all that would make the last look worthless if it changed. A failure that
+    /// may pass does not take a good state away until it has come several times in a row.
+    pub async fn reconcile(
+        &self,
+        context: &Context,
+        api: &Api<K>,
+        object: &K,
+        mark: u64,
+        look: impl Future<Output = Found<K::Status>> + Send,
+    ) -> Ended {
+        let uid = object.uid().unwrap_or_default();
+        if object.meta().deletion_timestamp.is_some() {
+            self.rechecks.forget(&uid);
+            let message = format!("the {} is being deleted", K::kind(&()));
+            return Outcome::done("Gone", message).into();
+        }
+        let before = object.status().cloned().unwrap_or_default();
+        let good =
+            before.speaks_of() == object.meta().generation && is_true(before.stated(), READY);
+        if let Some(rest) = self.rechecks.rest(&uid, mark, good, Instant::now()) {
+            return Ended::recheck(Outcome::done("Unchanged", "looked at not long ago"), rest);
+        }
+        let found = look.await;
+        let recheck = self
+            .rechecks
+            .looked(&uid, mark, &found.outcome, Instant::now());
+        let may_pass = matches!(found.outcome, Outcome::Transient { .. });
+        if !(may_pass && good && !self.rechecks.in_doubt(&uid)) {
+            match publish(context, api, object, &before, &found).await {
+                Ok(written) => self.written.note(written),
+                Err(end) => {
+                    self.rechecks.forget(&uid);
+                    return end.into();
+                }
+            }
+        }
+        Ended {
+            outcome: found.outcome,
+            recheck,
+        }
+    }
+}
+
 /// When each object of a kind is looked at again, by uid.
 #[derive(Debug, Default)]
-pub struct Rechecks(Mutex<HashMap<String, Entry>>);
+struct Rechecks(Mutex<HashMap<String, Entry>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -37,7 +119,7 @@ impl Rechecks {
     ///
     /// `mark` stands for all that would make the last look worthless if it changed. `settled` says
     /// that the object's status is good and speaks for its spec.
-    pub fn rest(&self, uid: &str, mark: u64, settled: bool, now: Instant) -> Option<Duration> {
+    fn rest(&self, uid: &str, mark: u64, settled: bool, now: Instant) -> Option<Duration> {
         let mut entries = self.entries();
         let entry = match entries.get(uid) {
             Some(entry) => entry,
@@ -58,13 +140,7 @@ impl Rechecks {
 
     /// The object was looked at: how that ended decides when it is again. Answers with that time,
     /// where the ending itself does not say so.
-    pub fn looked(
-        &self,
-        uid: &str,
-        mark: u64,
-        outcome: &Outcome,
-        now: Instant,
-    ) -> Option<Duration> {
+    fn looked(&self, uid: &str, mark: u64, outcome: &Outcome, now: Instant) -> Option<Duration> {
         let after = match outcome {
             Outcome::Done { .. } | Outcome::Paused { .. } => Some(spread(GOOD)),
             Outcome::Stalled { .. } => Some(spread(BAD)),
@@ -86,14 +162,14 @@ impl Rechecks {
     }
 
     /// Whether failures that may pass have gone on for so long that a good state no longer stands.
-    pub fn in_doubt(&self, uid: &str) -> bool {
+    fn in_doubt(&self, uid: &str) -> bool {
         self.entries()
             .get(uid)
             .is_some_and(|entry| entry.failures > TOLERATED)
     }
 
     /// The object is gone.
-    pub fn forget(&self, uid: &str) {
+    fn forget(&self, uid: &str) {
         self.entries().remove(uid);
     }
 

@@ -14,9 +14,11 @@ use crate::{
 };
 
 /// A status that says which generation it speaks of, and has conditions.
-pub trait Reported: Serialize + PartialEq + Clone + Sync {
+pub trait Reported: Serialize + PartialEq + Clone + Send + Sync {
     /// The generation it speaks of.
     fn observed_generation(&mut self) -> &mut Option<i64>;
+    /// The generation it speaks of, to read.
+    fn speaks_of(&self) -> Option<i64>;
     /// Its conditions.
     fn conditions(&mut self) -> &mut Vec<Condition>;
     /// Its conditions, to read.
@@ -28,6 +30,9 @@ macro_rules! reported {
         impl Reported for $status {
             fn observed_generation(&mut self) -> &mut Option<i64> {
                 &mut self.observed_generation
+            }
+            fn speaks_of(&self) -> Option<i64> {
+                self.observed_generation
             }
             fn conditions(&mut self) -> &mut Vec<Condition> {
                 &mut self.conditions

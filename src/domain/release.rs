@@ -1,6 +1,6 @@
 //! When there is a new Release, and what it is.
 
-use super::{digest::Sha256, outcome::shorten};
+use super::{digest::Sha256, grants::matches, outcome::shorten};
 use crate::api::v1alpha1::{
     DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Stage, Template,
 };
@@ -112,6 +112,20 @@ pub fn source(
     }
 }
 
+/// The highest pipeline that was released from a ref of a project, or from any tag that a pattern
+/// such as `v*` matches.
+pub fn highest_pipeline<'a>(
+    sources: impl IntoIterator<Item = &'a ReleaseSource>,
+    project_id: i64,
+    git_ref: &str,
+) -> Option<i64> {
+    let sources = sources.into_iter();
+    sources
+        .filter(|source| source.project_id == project_id && matches(git_ref, &source.git_ref))
+        .map(|source| source.pipeline_id)
+        .max()
+}
+
 /// The name of a Release.
 pub fn name(deployment: &str, revision: i64) -> String {
     format!("{deployment}-{revision}")
@@ -149,6 +163,24 @@ mod tests {
         let other = target_name("a", "b-c", "d", "eu-west-1");
         assert_ne!(one, other);
         assert!(one.starts_with("a-b-c-d-eu-west-1-"));
+    }
+
+    #[test]
+    fn the_highest_pipeline_is_that_of_the_same_project_and_ref() {
+        let released = |project_id, git_ref, pipeline_id| {
+            source(project_id, "p", git_ref, "c", None, pipeline_id, None, None)
+        };
+        let sources = [
+            released(1, "main", 5),
+            released(1, "main", 7),
+            released(1, "mainly", 8),
+            released(2, "main", 9),
+            released(1, "v1", 3),
+            released(1, "v2", 4),
+        ];
+        assert_eq!(highest_pipeline(&sources, 1, "main"), Some(7));
+        assert_eq!(highest_pipeline(&sources, 1, "v*"), Some(4));
+        assert_eq!(highest_pipeline(&sources, 3, "main"), None);
     }
 
     #[test]

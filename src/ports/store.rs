@@ -53,7 +53,7 @@ pub trait Store: Send + Sync {
     ) -> Result<String, CallError>;
 
     /// A stream of any size: one `PutObject` where it is small, else a multipart upload, with at most
-    /// 24 MiB in memory. Aborted on every error. Answers with the version id.
+    /// 15 MiB in memory. Aborted on every error. Answers with the version id.
     async fn upload(
         &self,
         key: &str,

@@ -16,7 +16,6 @@ use std::{
     io::Write as _,
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -44,6 +43,7 @@ use sluice::{
 };
 use sluice_lab::{
     aws::{AUDIENCE, AccountInfo, Cloud, REGIONS, SUBJECT},
+    lab::{PATIENCE, wait_until},
     toolchain,
 };
 use tokio::sync::OnceCell;
@@ -51,8 +51,6 @@ use tokio::sync::OnceCell;
 const REGION: &str = REGIONS[0];
 const NAMESPACE: &str = "sluice-system";
 const HUB_KEY: &str = "hub-key";
-/// A bound for what takes half a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn lab() -> &'static Cloud {
     static LAB: OnceCell<Cloud> = OnceCell::const_new();
@@ -300,18 +298,17 @@ fn allowed(functions: &str) -> Permissions {
 
 /// The function or version as soon as it is Active and its last update successful.
 async fn settled(functions: &dyn Functions, name: &str, version: Option<&str>) -> Function {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    let is = format!("{name} is Active and up to date");
+    let function = wait_until(&is, PATIENCE, async || {
         let function = functions.get(name, version).await.expect("an answer");
         let function = function.expect("the function is there");
-        if function.state == FunctionState::Active && function.last_update == LastUpdate::Successful
-        {
-            return function;
+        let settled = function.state == FunctionState::Active
+            && function.last_update == LastUpdate::Successful;
+        if settled {
+            Ok(function)
+        } else {
+            Err(format!("{function:?}"))
         }
-        assert!(
-            Instant::now() < deadline,
-            "{name} does not settle: {function:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    });
+    function.await.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
     sync::LazyLock,
-    time::{Duration, Instant},
 };
 
 use sluice_lab::{
     kube::{ControlPlane, ControlPlaneOptions, User},
+    lab::{PATIENCE, wait_for},
     toolchain::Toolchain,
 };
 
@@ -83,7 +83,7 @@ pub fn install(control_plane: &ControlPlane) {
             &[
                 "wait",
                 "--for=condition=Established",
-                "--timeout=60s",
+                "--timeout=120s",
                 "customresourcedefinitions/accounts.sluice.dev",
                 "customresourcedefinitions/approvals.sluice.dev",
                 "customresourcedefinitions/deployments.sluice.dev",
@@ -166,15 +166,8 @@ pub fn refused(output: &Output, why: &str) {
 }
 
 /// Looks until the condition holds.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "kubectl is asked again and again; nothing else waits on this thread"
-)]
 #[track_caller]
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(90);
-    while !condition() {
-        assert!(Instant::now() < end, "not within 90 s: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let holds = wait_for(what, PATIENCE, || condition().then_some(()));
+    holds.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -3,19 +3,17 @@
 //!
 //! Relies on a control plane of its own for each test: the controller works on all that there is.
 
-use std::{path::Path, process::Output, time::Duration};
+use std::{path::Path, process::Output};
 
 use serde_json::Value;
 use sluice_lab::{
     kube::{ControlPlane, ControlPlaneOptions, Controller, Overrides, User},
+    lab::PATIENCE,
     toolchain::Toolchain,
 };
 use tempfile::TempDir;
 
 use crate::cluster::{NAMESPACE, accepted, create, eventually, install};
-
-/// Long enough for a loaded machine, short enough to wait for.
-const READY: Duration = Duration::from_mins(1);
 
 fn control_plane() -> (ControlPlane, TempDir) {
     let dir = TempDir::new().unwrap();
@@ -33,13 +31,13 @@ fn controller(control_plane: &ControlPlane) -> Controller {
     let overrides = Overrides {
         binary: Path::new(env!("CARGO_BIN_EXE_sluice")).to_owned(),
         extra_env: vec![
-            setting("SLUICE_LEASE_DURATION", "3s"),
+            setting("SLUICE_LEASE_DURATION", "10s"),
             setting("SLUICE_TAKEOVER_DELAY", "1s"),
         ],
     };
     let mut controller =
         Controller::from_chart(control_plane, NAMESPACE, "sluice", &overrides).unwrap();
-    controller.wait_ready(READY).unwrap();
+    controller.wait_ready(PATIENCE).unwrap();
     controller
 }
 
@@ -81,7 +79,7 @@ fn one_leads_and_another_takes_over() {
 
     // Told to stop, it lets go at once.
     first.start().unwrap();
-    first.wait_ready(READY).unwrap();
+    first.wait_ready(PATIENCE).unwrap();
     let status = second.terminate().unwrap();
     assert!(status.success(), "{status}: {}", second.logs());
     assert!(

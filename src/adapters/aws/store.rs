@@ -29,7 +29,7 @@ use crate::ports::{
     store::{ByteStream, Store, StoredObject},
 };
 
-/// How long one attempt takes at most: 8 MiB at 140 kB a second.
+/// How long one attempt takes at most: 5 MiB at 90 kB a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Computed by the SDK while sending, checked by S3.

@@ -67,7 +67,7 @@ pub mod condition {
 pub mod annotation {
     /// Look at GitLab and AWS now.
     pub const RECONCILE: &str = "sluice.dev/reconcile";
-    /// Try a failed release again.
+    /// Try again what failed last: artifacts that could not be fetched, else the Release.
     pub const RETRY: &str = "sluice.dev/retry";
     /// Take back what serves: to the last good Release, or to the one named after the token
     /// (`<token> to <Release>`).

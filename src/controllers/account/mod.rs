@@ -17,20 +17,10 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
-use tokio::time::Instant;
 
 use self::judge::{BucketReport, judge};
-use super::{
-    context::Context,
-    recheck::Rechecks,
-    report::{Found, publish},
-    retry::Ended,
-    written::Written,
-};
-use crate::{
-    api::v1alpha1::{Account, AccountRegion, AccountStatus, annotation, condition},
-    domain::outcome::{Outcome, is_true},
-};
+use super::{context::Context, recheck::Watched, report::Found, retry::Ended};
+use crate::api::v1alpha1::{Account, AccountRegion, AccountStatus, annotation};
 
 /// How many regions are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -40,8 +30,7 @@ const LONGEST_CHAIN: usize = 8;
 /// The controller of Accounts.
 pub struct AccountController {
     context: Arc<Context>,
-    rechecks: Rechecks,
-    written: Written<Account>,
+    watched: Watched<Account>,
 }
 
 impl AccountController {
@@ -49,43 +38,18 @@ impl AccountController {
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            rechecks: Rechecks::default(),
-            written: Written::default(),
+            watched: Watched::default(),
         }
     }
 
     /// Looks at one Account, if it is time.
     pub async fn reconcile(&self, account: Arc<Account>) -> Ended {
-        let account = self.written.newest(&account);
-        let uid = account.uid().unwrap_or_default();
-        if account.metadata.deletion_timestamp.is_some() {
-            self.rechecks.forget(&uid);
-            return Outcome::done("Gone", "the Account is being deleted").into();
-        }
-        let mark = self.mark(&account);
-        let ready = is_ready(&account);
-        if let Some(rest) = self.rechecks.rest(&uid, mark, ready, Instant::now()) {
-            return Ended::recheck(Outcome::done("Unchanged", "looked at not long ago"), rest);
-        }
-        let found = self.look(&account).await;
-        let outcome = found.outcome.clone();
-        let after = self.rechecks.looked(&uid, mark, &outcome, Instant::now());
-        let may_pass = matches!(outcome, Outcome::Transient { .. });
-        if !(may_pass && ready && !self.rechecks.in_doubt(&uid)) {
-            let api = Api::all(self.context.client.clone());
-            let before = account.status.clone().unwrap_or_default();
-            match publish(&self.context, &api, &*account, &before, &found).await {
-                Ok(written) => self.written.note(written),
-                Err(end) => {
-                    self.rechecks.forget(&uid);
-                    return end.into();
-                }
-            }
-        }
-        Ended {
-            outcome,
-            recheck: after,
-        }
+        let account = self.watched.newest(&account);
+        let api = Api::all(self.context.client.clone());
+        let (mark, look) = (self.mark(&account), self.look(&account));
+        self.watched
+            .reconcile(&self.context, &api, &account, mark, look)
+            .await
     }
 
     async fn look(&self, account: &Account) -> Found<AccountStatus> {
@@ -134,13 +98,6 @@ impl AccountController {
         }
         hasher.finish()
     }
-}
-
-fn is_ready(account: &Account) -> bool {
-    account.status.as_ref().is_some_and(|status| {
-        status.observed_generation == account.metadata.generation
-            && is_true(&status.conditions, condition::READY)
-    })
 }
 
 /// The Account whose credentials assume this one's role.

@@ -15,15 +15,12 @@ use crate::{
     domain::rollout::{Back, Commands, Plan},
 };
 
-/// The commands that were given and not handled yet, and the rollback under way.
-pub fn given(deployment: &Deployment) -> Commands {
+/// The commands that were given and not handled yet, and the rollback under way. `retry` is whether a
+/// failed Release is to be tried again.
+pub fn given(deployment: &Deployment, retry: bool) -> Commands {
     let status = deployment.status.clone().unwrap_or_default();
     Commands {
-        retry: is_new(
-            deployment,
-            annotation::RETRY,
-            status.last_handled_retry.as_ref(),
-        ),
+        retry,
         abort: is_new(
             deployment,
             annotation::ABORT,
@@ -73,6 +70,14 @@ fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool
 }
 
 impl DeploymentController {
+    /// Whether a failed Release is to be tried again: what failed last is, and the artifacts of a
+    /// newer pipeline are later than any Release.
+    pub(super) fn retries_a_release(&self, deployment: &Deployment) -> bool {
+        let status = deployment.status.as_ref();
+        let handled = status.and_then(|status| status.last_handled_retry.as_ref());
+        is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)
+    }
+
     /// Puts on record what a new rollback takes back, or why there is nothing to take back.
     pub(super) async fn begin_rollback(
         &self,
@@ -87,7 +92,7 @@ impl DeploymentController {
         if handled == Some(value) {
             return Ok(deployment);
         }
-        let (kind, message) = match Back::of(&overview(&deployment, family), value) {
+        let (kind, message) = match Back::of(&overview(&deployment, family, false), value) {
             Ok(back) => {
                 let to = back.to.as_deref().unwrap_or("the last good Release");
                 let message = format!("Taking back {} to {to}", back.from.name);

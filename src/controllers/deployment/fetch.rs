@@ -1,6 +1,7 @@
 //! Has the artifacts of a pipeline fetched, and refuses what could never be deployed.
 
 use std::{
+    cmp::Reverse,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,11 +9,14 @@ use std::{
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
-    source::{Answer, State, about, connection},
+    resolve::{Answer, about, connection},
     transfer::{TransferJob, TransferKey, TransferState, Transferred, Transfers, instance_name},
 };
 use crate::{
-    api::v1alpha1::{Artifact, Deployment, GitLabConnection, PinnedArtifact, ReleaseSource},
+    api::v1alpha1::{
+        Account, Artifact, Component, Deployment, GitLabConnection, PinnedArtifact, Release,
+        ReleaseSource,
+    },
     controllers::{context::Context, target},
     domain::{
         archive,
@@ -53,74 +57,150 @@ pub struct Fetched {
     pub artifacts: Vec<PinnedArtifact>,
 }
 
-/// The artifacts, once all of them are fetched; what was fetched is not asked for again.
-pub async fn fetched(
-    context: &Context,
-    transfers: &Arc<Transfers>,
-    deployment: &Deployment,
-    answer: &Answer,
-    state: &mut State,
-) -> Result<Arc<Fetched>, Outcome> {
-    let jobs = deployment
-        .spec
-        .artifacts
-        .iter()
-        .map(|artifact| job(answer, artifact))
-        .collect::<Result<Vec<_>, _>>()?;
-    let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
-    if let Some(fetched) = &state.fetched
-        && fetched.pipeline_id == answer.pipeline.id
-        && fetched.jobs == ids
-    {
-        state.try_again = false;
-        return Ok(Arc::clone(fetched));
+/// What it takes to fetch.
+#[derive(Clone, Copy)]
+pub struct Needs<'a> {
+    pub context: &'a Context,
+    pub transfers: &'a Arc<Transfers>,
+    pub deployment: &'a Deployment,
+    /// The Deployment's: what they have is not fetched again.
+    pub releases: &'a [Arc<Release>],
+    /// The pipeline.
+    pub answer: &'a Answer,
+}
+
+/// How far the artifacts of one Deployment's newest pipeline are.
+#[derive(Clone, Default)]
+pub struct Fetching {
+    /// Whether transfers that failed are to be tried again, because somebody asked for it.
+    pub try_again: bool,
+    fetched: Option<Arc<Fetched>>,
+    /// The pipeline whose artifacts are on their way, and since when.
+    under_way: Option<(i64, Instant)>,
+    failed: bool,
+}
+
+impl Fetching {
+    /// Whether a transfer failed last and is not tried again by itself.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
-    let fetch = Fetch::prepare(context, transfers, deployment, answer).await?;
-    let wanted = deployment.spec.artifacts.iter().zip(jobs);
-    let wanted = wanted
-        .map(|(artifact, job)| Ok((artifact, job, fetch.key(artifact, job)?)))
-        .collect::<Result<Vec<_>, Outcome>>()?;
-    if std::mem::take(&mut state.try_again) {
-        for (_, _, key) in &wanted {
-            transfers.forget_failure(key);
+
+    #[cfg(test)]
+    pub fn failed() -> Self {
+        Self {
+            failed: true,
+            ..Self::default()
         }
     }
-    let mut artifacts = Vec::new();
-    let mut moving: Option<String> = None;
-    for (artifact, job, key) in wanted {
-        match fetch.transfer(&key, job) {
-            TransferState::Done(done) => {
-                check(deployment, artifact, &done)?;
-                artifacts.push(done.pinned(&artifact.name));
-            }
-            TransferState::Running { bytes, total } => {
-                let of = total
-                    .map(|total| format!(" of {total}"))
-                    .unwrap_or_default();
-                moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
-            }
-            TransferState::Failed { error, again_in } => {
-                return Err(fetch.failed(artifact, job, error, again_in));
-            }
+
+    /// For another question: all that stays is what somebody asked for.
+    pub fn anew(&self) -> Self {
+        Self {
+            try_again: self.try_again,
+            ..Self::default()
         }
     }
-    if let Some(what) = moving {
-        let message = format!("Fetching from pipeline {}: {what}", answer.pipeline.id);
-        let since = match state.fetching {
-            Some((pipeline, since)) if pipeline == answer.pipeline.id => since,
+
+    /// The artifacts, once all of them are fetched; what was fetched is not asked for again.
+    pub async fn fetched(&mut self, needs: &Needs<'_>) -> Result<Arc<Fetched>, Outcome> {
+        self.failed = false;
+        let (deployment, answer) = (needs.deployment, needs.answer);
+        let jobs = deployment
+            .spec
+            .artifacts
+            .iter()
+            .map(|artifact| job(answer, artifact))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+        if let Some(fetched) = &self.fetched
+            && fetched.pipeline_id == answer.pipeline.id
+            && fetched.jobs == ids
+        {
+            self.try_again = false;
+            return Ok(Arc::clone(fetched));
+        }
+        let wanted: Vec<_> = deployment.spec.artifacts.iter().zip(jobs).collect();
+        let artifacts = self.artifacts(needs, &wanted).await?;
+        self.under_way = None;
+        let fetched = Arc::new(Fetched {
+            pipeline_id: answer.pipeline.id,
+            jobs: ids,
+            source: source(deployment, answer),
+            artifacts,
+        });
+        self.fetched = Some(Arc::clone(&fetched));
+        Ok(fetched)
+    }
+
+    async fn artifacts(
+        &mut self,
+        needs: &Needs<'_>,
+        wanted: &[(&Artifact, &Job)],
+    ) -> Result<Vec<PinnedArtifact>, Outcome> {
+        let place = Place::find(needs)?;
+        let keys = wanted
+            .iter()
+            .map(|(artifact, job)| place.key(artifact, job));
+        let keys = keys.collect::<Result<Vec<_>, Outcome>>()?;
+        let released = wanted.iter().zip(&keys);
+        let released = released.map(|((artifact, _), key)| place.released(artifact, key));
+        if let Some(all) = released.collect() {
+            self.try_again = false;
+            return Ok(all);
+        }
+        if std::mem::take(&mut self.try_again) {
+            for key in &keys {
+                needs.transfers.forget_failure(key);
+            }
+        }
+        let store = place.store().await?;
+        let mut artifacts = Vec::new();
+        let mut moving: Option<String> = None;
+        for ((artifact, job), key) in wanted.iter().zip(&keys) {
+            match place.transfer(&store, key, job) {
+                TransferState::Done(done) => {
+                    check(needs.deployment, artifact, &done)?;
+                    artifacts.push(done.pinned(&artifact.name));
+                }
+                TransferState::Running { bytes, total } => {
+                    let of = total
+                        .map(|total| format!(" of {total}"))
+                        .unwrap_or_default();
+                    moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
+                }
+                TransferState::Failed { error, again_in } => {
+                    self.failed = again_in.is_none();
+                    return Err(place.failed(artifact, job, error, again_in));
+                }
+            }
+        }
+        match moving {
+            Some(what) => Err(self.waiting(needs.answer.pipeline.id, &what)),
+            None => Ok(artifacts),
+        }
+    }
+
+    /// Waits for what is on its way.
+    fn waiting(&mut self, pipeline: i64, what: &str) -> Outcome {
+        let since = match self.under_way {
+            Some((same, since)) if same == pipeline => since,
             _ => Instant::now(),
         };
-        state.fetching = Some((answer.pipeline.id, since));
+        self.under_way = Some((pipeline, since));
         let left = WORTH_TELLING.saturating_sub(since.elapsed());
-        return Err(Outcome::Waiting {
+        Outcome::Waiting {
             reason: FETCHING,
-            message,
+            message: format!("Fetching from pipeline {pipeline}: {what}"),
             after: if left.is_zero() { TRANSFER_WATCH } else { left },
-        });
+        }
     }
-    state.fetching = None;
+}
+
+/// As a Release names it.
+fn source(deployment: &Deployment, answer: &Answer) -> ReleaseSource {
     let pipeline = &answer.pipeline;
-    let source = release::source(
+    release::source(
         answer.project.id,
         &answer.project.path,
         pipeline
@@ -135,15 +215,7 @@ pub async fn fetched(
         pipeline.id,
         pipeline.web_url.as_deref(),
         answer.user.as_deref(),
-    );
-    let fetched = Arc::new(Fetched {
-        pipeline_id: pipeline.id,
-        jobs: ids,
-        source,
-        artifacts,
-    });
-    state.fetched = Some(Arc::clone(&fetched));
-    Ok(fetched)
+    )
 }
 
 /// The account and region that keep the artifacts.
@@ -179,55 +251,38 @@ fn job<'a>(answer: &'a Answer, artifact: &Artifact) -> Result<&'a Job, Outcome> 
     })
 }
 
-/// Everything that the transfers of one pipeline have in common.
-struct Fetch<'a> {
-    context: &'a Context,
-    transfers: &'a Arc<Transfers>,
-    deployment: &'a Deployment,
-    answer: &'a Answer,
+/// What the transfers of one pipeline have in common.
+struct Place<'a> {
+    needs: Needs<'a>,
     connection: Arc<GitLabConnection>,
-    store: Arc<dyn Store>,
-    account: String,
+    keeper: Arc<Account>,
     region: String,
 }
 
-impl<'a> Fetch<'a> {
-    async fn prepare(
-        context: &'a Context,
-        transfers: &'a Arc<Transfers>,
-        deployment: &'a Deployment,
-        answer: &'a Answer,
-    ) -> Result<Self, Outcome> {
-        let (account, region) = hub(context, deployment)?;
-        let connection = connection(context, deployment)?;
-        let keeper = target::account(context, &account)?;
-        let store = context
-            .cloud
-            .store(&keeper, &region)
-            .await
-            .map_err(|error| about(&format!("Account {account}"), error))?;
+impl<'a> Place<'a> {
+    /// Asks nobody.
+    fn find(needs: &Needs<'a>) -> Result<Self, Outcome> {
+        let (account, region) = hub(needs.context, needs.deployment)?;
         Ok(Self {
-            context,
-            transfers,
-            deployment,
-            answer,
-            connection,
-            store,
-            account,
+            needs: *needs,
+            connection: connection(needs.context, needs.deployment)?,
+            keeper: target::account(needs.context, &account)?,
             region,
         })
     }
 
+    async fn store(&self) -> Result<Arc<dyn Store>, Outcome> {
+        let cloud = &self.needs.context.cloud;
+        let store = cloud.store(&self.keeper, &self.region).await;
+        store.map_err(|error| about(&format!("Account {}", self.keeper.name_any()), error))
+    }
+
     /// Which bytes one artifact is, and where they go.
     fn key(&self, artifact: &Artifact, job: &Job) -> Result<TransferKey, Outcome> {
-        let pipeline = &self.answer.pipeline;
+        let answer = self.needs.answer;
+        let pipeline = &answer.pipeline;
         let git_ref = pipeline.git_ref.as_deref().unwrap_or_default();
-        let variables = source_variables(
-            &self.answer.project.path,
-            git_ref,
-            &pipeline.sha,
-            pipeline.id,
-        );
+        let variables = source_variables(&answer.project.path, git_ref, &pipeline.sha, pipeline.id);
         let expand = |path: &String| {
             variables.expand(path).map_err(|error| {
                 Outcome::stalled(
@@ -239,24 +294,52 @@ impl<'a> Fetch<'a> {
         Ok(TransferKey {
             connection: self.connection.uid().unwrap_or_default(),
             instance: instance_name(&self.connection.spec.url),
-            project_id: self.answer.project.id,
+            project_id: answer.project.id,
             job_id: job.id,
             path: artifact.job.path.as_ref().map(expand).transpose()?,
-            account: self.account.clone(),
+            account: self.keeper.name_any(),
             region: self.region.clone(),
         })
     }
 
-    /// Has one artifact fetched.
-    fn transfer(&self, key: &TransferKey, job: &Job) -> TransferState {
-        let start = || TransferJob {
-            gitlab: Arc::clone(&self.answer.gitlab),
-            store: Arc::clone(&self.store),
-            archive_size: job.archive_size,
-            limit: self.context.settings.max_artifact_size,
+    /// The artifact as a Release of this Deployment has it pinned: after a restart, neither the
+    /// bucket nor its account is asked for what is known from there.
+    ///
+    /// The object's key names instance, project, job and path, and a job's artifacts don't change.
+    /// What is no archive is not taken from there where that matters: a Release does not say why.
+    fn released(&self, artifact: &Artifact, key: &TransferKey) -> Option<PinnedArtifact> {
+        let mut regions = self.keeper.spec.regions.iter();
+        let kept_in = regions.find(|region| region.name == self.region)?;
+        let object = key.object_key();
+        let here = |pinned: &&PinnedArtifact| {
+            let at = &pinned.location;
+            at.key == object
+                && at.account == key.account
+                && at.region == key.region
+                && at.bucket == kept_in.artifact_bucket
         };
-        self.transfers
-            .ensure(key, ObjectRef::from_obj(self.deployment), start)
+        let mut releases: Vec<_> = self.needs.releases.iter().collect();
+        releases.sort_by_key(|release| Reverse(release.spec.revision));
+        let mut pinned = releases.iter().flat_map(|release| &release.spec.artifacts);
+        let pinned = pinned.find(here)?;
+        let fit = consumer(self.needs.deployment, artifact).is_none()
+            || archive::lambda_problem(pinned.archive.as_ref(), None).is_none();
+        fit.then(|| PinnedArtifact {
+            name: artifact.name.clone(),
+            ..pinned.clone()
+        })
+    }
+
+    /// Has one artifact fetched.
+    fn transfer(&self, store: &Arc<dyn Store>, key: &TransferKey, job: &Job) -> TransferState {
+        let start = || TransferJob {
+            gitlab: Arc::clone(&self.needs.answer.gitlab),
+            store: Arc::clone(store),
+            archive_size: job.archive_size,
+            limit: self.needs.context.settings.max_artifact_size,
+        };
+        let asking = ObjectRef::from_obj(self.needs.deployment);
+        self.needs.transfers.ensure(key, asking, start)
     }
 
     /// GitLab's own "404 Not Found" says less than what the job's listing tells.
@@ -267,7 +350,7 @@ impl<'a> Fetch<'a> {
         error: CallError,
         again_in: Option<Duration>,
     ) -> Outcome {
-        let missing = missing_archive(self.answer.pipeline.id, job);
+        let missing = missing_archive(self.needs.answer.pipeline.id, job);
         if error.kind == CallErrorKind::NotFound
             && let Some(why) = missing
         {
@@ -289,14 +372,15 @@ impl<'a> Fetch<'a> {
     }
 }
 
+/// The component whose code the artifact is.
+fn consumer<'a>(deployment: &'a Deployment, artifact: &Artifact) -> Option<&'a Component> {
+    let mut components = deployment.spec.components.iter();
+    components.find(|component| component.lambda.artifact == artifact.name)
+}
+
 /// What is known to be unfit never becomes a Release.
 fn check(deployment: &Deployment, artifact: &Artifact, done: &Transferred) -> Result<(), Outcome> {
-    let consumer = deployment
-        .spec
-        .components
-        .iter()
-        .find(|component| component.lambda.artifact == artifact.name);
-    let Some(consumer) = consumer else {
+    let Some(consumer) = consumer(deployment, artifact) else {
         return Ok(());
     };
     match archive::lambda_problem(done.archive.as_ref(), done.archive_problem.as_deref()) {

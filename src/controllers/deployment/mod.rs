@@ -15,6 +15,7 @@ mod history;
 mod orphans;
 mod release;
 mod remove;
+mod resolve;
 mod source;
 mod targets;
 pub mod transfer;
@@ -23,13 +24,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Api, Resource as _, ResourceExt as _};
 
 use self::{source::Sources, targets::Told, transfer::Transfers};
 use crate::{
-    api::v1alpha1::{
-        Deployment, DeploymentStatus, Release, SourceStatus, Target, condition, finalizer,
-    },
+    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, condition, finalizer},
     controllers::{
         context::Context,
         events::EventType,
@@ -89,12 +88,10 @@ impl DeploymentController {
     async fn interrupted(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
         // Something may have been written on the way here.
         let deployment = self.deployments.newest(&Arc::new(deployment.clone()));
-        let generation = deployment.metadata.generation;
-        let mut status = deployment.status.clone().unwrap_or_default();
-        status.observed_generation = generation;
-        status.summary = Some(shorten(outcome.message(), 1024));
-        outcome.write_conditions(&mut status.conditions, generation, Timestamp::now());
-        match self.publish(&deployment, status, &outcome).await {
+        match self
+            .publish(&deployment, ending(&deployment, &outcome), &outcome)
+            .await
+        {
             Ok(()) => outcome,
             Err(failure) => failure.into(),
         }
@@ -131,7 +128,8 @@ impl DeploymentController {
             let release = self.create_release(&deployment, spec).await?;
             family.releases.push(release);
         }
-        let plan = rollout::plan(&overview(&deployment, &family), Timestamp::now());
+        let retry = self.retries_a_release(&deployment);
+        let plan = rollout::plan(&overview(&deployment, &family, retry), Timestamp::now());
         for (reference, outcome) in &plan.outcomes {
             self.record_outcome(&deployment, &family, reference, outcome)
                 .await?;
@@ -281,16 +279,21 @@ impl DeploymentController {
     }
 }
 
-/// The status that says what the plan is.
-fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
-    let now = Timestamp::now();
+/// The status that says how the reconcile ended; all else that it says stays.
+fn ending(deployment: &Deployment, outcome: &Outcome) -> DeploymentStatus {
     let generation = deployment.metadata.generation;
     let mut status = deployment.status.clone().unwrap_or_default();
     status.observed_generation = generation;
+    status.summary = Some(shorten(outcome.message(), 1024));
+    outcome.write_conditions(&mut status.conditions, generation, Timestamp::now());
+    status
+}
+
+/// The status that also says what the plan is.
+fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
+    let mut status = ending(deployment, outcome);
     status.stages.clone_from(&plan.stages);
     status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
-    status.summary = Some(shorten(outcome.message(), 1024));
-    outcome.write_conditions(&mut status.conditions, generation, now);
     let (available, reason, message) = if plan.available {
         ("True", "Serving", plan.live.as_str())
     } else {
@@ -303,8 +306,8 @@ fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deployment
     let stamp = Stamp {
         reason,
         message,
-        generation,
-        now,
+        generation: deployment.metadata.generation,
+        now: Timestamp::now(),
     };
     outcome::set(
         &mut status.conditions,
@@ -316,7 +319,7 @@ fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deployment
 }
 
 /// What is on record, as the rollout wants it.
-fn overview(deployment: &Deployment, family: &Family) -> Overview {
+fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
     let status = deployment.status.clone().unwrap_or_default();
     let target = |target: &Arc<Target>| {
         let status = target.status.clone().unwrap_or_default();
@@ -370,7 +373,7 @@ fn overview(deployment: &Deployment, family: &Family) -> Overview {
         suspended: deployment.spec.suspend,
         paused: commands::paused(deployment),
         pin: deployment.spec.pin.clone(),
-        commands: commands::given(deployment),
+        commands: commands::given(deployment, retry),
         reported: status.stages,
     }
 }
@@ -389,8 +392,14 @@ fn release_view(release: &Release) -> ReleaseView {
 
 /// How the reconcile ends, from how the delivery stands and what the source says.
 fn combine(delivery: Outcome, source: Option<&Outcome>, nothing_yet: bool) -> Outcome {
-    let Outcome::Done { reason, message } = delivery else {
-        return delivery;
+    let (reason, message) = match (delivery, source) {
+        (Outcome::Done { reason, message }, _) => (reason, message),
+        // Told as well, because a retry tries what failed last.
+        (Outcome::Stalled { reason, message }, Some(Outcome::Stalled { message: why, .. })) => {
+            let message = format!("{message}; and nothing newer can be released: {why}");
+            return Outcome::Stalled { reason, message };
+        }
+        (delivery, _) => return delivery,
     };
     match source {
         // What serves goes on serving while GitLab can't be asked for a moment.
@@ -433,16 +442,4 @@ impl From<Failure> for Outcome {
             Failure::Api(error) => runtime::api_failure(error),
         }
     }
-}
-
-/// The pipeline that a Deployment's status says was released last, if it is for this source.
-fn released(status: &DeploymentStatus, project_id: i64, git_ref: &str) -> Option<i64> {
-    let source: &SourceStatus = status.source.as_ref()?;
-    (source.project_id == project_id && source.git_ref == git_ref).then_some(source.pipeline_id)
-}
-
-/// A reference to the connection of a Deployment.
-fn connection_ref(deployment: &Deployment) -> ObjectRef<crate::api::v1alpha1::GitLabConnection> {
-    ObjectRef::new(&deployment.spec.source.connection)
-        .within(&deployment.namespace().unwrap_or_default())
 }

@@ -74,7 +74,8 @@ impl DeploymentController {
         family: &Family,
         spec: &ReleaseSpec,
     ) -> Result<Deployment, Failure> {
-        let mut overview = overview(deployment, family);
+        let retry = self.retries_a_release(deployment);
+        let mut overview = overview(deployment, family, retry);
         overview.releases.push(ReleaseView {
             reference: ReleaseRef {
                 name: release::name(&deployment.name_any(), spec.revision),

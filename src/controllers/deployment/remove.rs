@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family};
+use super::{DeploymentController, Failure, Family, ending};
 use crate::{
     api::v1alpha1::{Deployment, Target, annotation, condition, finalizer},
     domain::outcome::{self, Outcome},
@@ -62,15 +62,8 @@ impl DeploymentController {
             self.delete_target(deployment, target).await?;
         }
         let outcome = waiting(&family);
-        let mut status = deployment.status.clone().unwrap_or_default();
-        status.observed_generation = deployment.metadata.generation;
-        status.summary = Some(outcome.message().to_owned());
-        outcome.write_conditions(
-            &mut status.conditions,
-            deployment.metadata.generation,
-            jiff::Timestamp::now(),
-        );
-        self.publish(deployment, status, &outcome).await?;
+        self.publish(deployment, ending(deployment, &outcome), &outcome)
+            .await?;
         Ok(outcome)
     }
 

@@ -7,7 +7,7 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use crate::{
     api::v1alpha1::{Account, Target},
     controllers::context::Context,
-    domain::{failure::CallErrorKind, grants::Permissions, outcome::Outcome, ownership::Owner},
+    domain::{grants::Permissions, outcome::Outcome, ownership::Owner},
     ports::{functions::Functions, monitoring::Monitoring, store::Store},
 };
 
@@ -101,11 +101,8 @@ pub fn account(context: &Context, name: &str) -> Result<Arc<Account>, Outcome> {
 }
 
 fn unreachable_account(account: &str, error: crate::ports::CallError) -> Outcome {
-    // A Secret or role that is not there yet can still come.
-    let missing = error.kind == CallErrorKind::NotFound;
     let text = format!("Account {account}: {error}");
     match Outcome::from(error) {
-        Outcome::Stalled { .. } if missing => Outcome::stalled("CredentialsNotFound", text),
         Outcome::Stalled { reason, .. } => Outcome::stalled(reason, text),
         Outcome::Transient { reason, after, .. } => Outcome::Transient {
             reason,

@@ -1,6 +1,6 @@
 //! Functions, versions and aliases.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use sluice::{
@@ -11,7 +11,7 @@ use sluice::{
     ports::CallErrorKind,
 };
 
-use super::{Fixture, settled};
+use super::{Fixture, PATIENCE, settled};
 
 fn target(version: &str, weights: &[(&str, f64)]) -> AliasTarget {
     AliasTarget {
@@ -200,7 +200,7 @@ async fn an_alias_moves_between_versions_with_weights() {
     assert!(read.weights.is_empty());
 
     let answer = functions
-        .invoke(name, "live", br#"{"ping":true}"#, Duration::from_secs(20))
+        .invoke(name, "live", br#"{"ping":true}"#, PATIENCE)
         .await
         .expect("an answer");
     assert_eq!(answer.executed_version.as_deref(), Some("2"));

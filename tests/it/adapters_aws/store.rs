@@ -1,9 +1,6 @@
 //! The artifact bucket.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use bytes::Bytes;
@@ -16,9 +13,13 @@ use sluice::{
         store::{ByteStream, Store},
     },
 };
-use sluice_lab::aws::{Action, Pattern, Rule};
+use sluice_lab::{
+    aws::{Action, Call, Pattern, Rule},
+    lab::{PATIENCE, wait_until},
+};
+use tokio::task::JoinHandle;
 
-use super::{Fixture, PATIENCE, REGION};
+use super::{Fixture, REGION};
 
 const MIB: usize = 1024 * 1024;
 
@@ -59,18 +60,44 @@ async fn uploads_under_way(fixture: &Fixture, key: &str) -> usize {
 }
 
 async fn no_upload_is_left(fixture: &Fixture, key: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while uploads_under_way(fixture, key).await > 0 {
-        assert!(Instant::now() < deadline, "{key}: not aborted");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let what = format!("the upload of {key} is aborted");
+    let aborted = wait_until(&what, PATIENCE, async || {
+        match uploads_under_way(fixture, key).await {
+            0 => Ok(()),
+            count => Err(format!("{count} under way")),
+        }
+    });
+    aborted.await.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// An upload that goes on for as long as it is let, in a task, once S3 has begun it.
+async fn endless(fixture: &Fixture, store: &Arc<dyn Store>, key: &'static str) -> JoinHandle<()> {
+    let (_, good) = body(20 * MIB);
+    let endless = good.chain(stream::pending()).boxed();
+    let store = store.clone();
+    let task = tokio::spawn(async move {
+        let ended = store.upload(key, endless, &metadata()).await;
+        panic!("what does not end ended: {ended:?}");
+    });
+    let begun = wait_until("the upload begins", PATIENCE, async || {
+        (uploads_under_way(fixture, key).await > 0).then_some(())
+    });
+    begun.await.unwrap_or_else(|error| panic!("{error}"));
+    task
+}
+
+/// Drops the upload.
+async fn drop_it(task: JoinHandle<()>) {
+    task.abort();
+    let error = task.await.expect_err("it was under way");
+    assert!(error.is_cancelled(), "{error}");
 }
 
 #[tokio::test]
 async fn objects_of_any_size_come_back_as_they_went() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
-    for size in [0, 5, 8 * MIB - 1, 8 * MIB, 20 * MIB + 3] {
+    for size in [0, 5, 5 * MIB - 1, 5 * MIB, 20 * MIB + 3] {
         let key = format!("sizes/{size}");
         let (bytes, body) = body(size);
         let version = store
@@ -136,20 +163,57 @@ async fn an_upload_that_is_dropped_leaves_nothing() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/dropped";
-    let (_, good) = body(20 * MIB);
-    let endless = good.chain(stream::pending()).boxed();
-    let task = {
-        let store = store.clone();
-        tokio::spawn(async move { store.upload(key, endless, &metadata()).await })
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while uploads_under_way(&fixture, key).await == 0 {
-        assert!(Instant::now() < deadline, "the upload does not begin");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    task.abort();
+    let task = endless(&fixture, &store, key).await;
+    drop_it(task).await;
     no_upload_is_left(&fixture, key).await;
     assert_eq!(store.head(key).await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_before_its_id_is_known_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "broken/begun";
+    let on = Pattern::operation("s3", "CreateMultipartUpload").about(key);
+    let held = fixture.lab.faults().add(Rule::once(on, Action::HoldReply));
+    let task = endless(&fixture, &store, key).await;
+    assert_eq!(held.hits(), 1, "the answer is on its way");
+    drop_it(task).await;
+    held.remove();
+    no_upload_is_left(&fixture, key).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_is_aborted_after_its_last_part_has_landed() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store().await;
+    let key = "broken/parts";
+    let on = Pattern::operation("s3", "UploadPart").about(key);
+    let held = fixture
+        .lab
+        .faults()
+        .add(Rule::always(on, Action::HoldReply));
+    let task = endless(&fixture, &store, key).await;
+    let sent = wait_until("two parts are on their way", PATIENCE, async || {
+        (held.hits() == 2).then_some(())
+    });
+    sent.await.unwrap_or_else(|error| panic!("{error}"));
+    drop_it(task).await;
+    held.remove();
+    no_upload_is_left(&fixture, key).await;
+    let calls = fixture
+        .lab
+        .calls()
+        .only(|call| call.resource.ends_with(key));
+    let landed = calls.named("s3", "UploadPart");
+    let landed: Vec<_> = landed.map(|call: &Call| call.answered_at).collect();
+    let mut aborted = calls.named("s3", "AbortMultipartUpload");
+    let aborted = aborted.next().expect("it was aborted").at;
+    assert_eq!(landed.len(), 2);
+    assert!(
+        landed.iter().all(|at| at.is_some_and(|at| at <= aborted)),
+        "parts {landed:?}, aborted {aborted}"
+    );
 }
 
 #[tokio::test]

@@ -207,6 +207,6 @@ fn a_namespace_goes_with_its_releases_and_targets() {
     let here = "policy-namespace";
     namespace(here);
     family(here);
-    let arguments = ["delete", "namespace", here, "--timeout=90s"];
+    let arguments = ["delete", "namespace", here, "--timeout=120s"];
     cluster().kubectl_text(User::Admin, &arguments).unwrap();
 }

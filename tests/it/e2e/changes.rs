@@ -1,9 +1,12 @@
 //! Commands and limits: a retry, and how many Releases are kept.
 
 use serde_json::json;
-use sluice_lab::aws::{Action, Pattern, Rule};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    gitlab::{FaultAction, FaultRule},
+};
 
-use super::scene::{NAME, Scene, says};
+use super::scene::{NAME, Scene, condition_in, conditions, says};
 
 #[test]
 fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
@@ -32,11 +35,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
 
     // It is not tried again by itself, however often GitLab is asked.
     let mark = scene.world.lab.aws.mark();
-    scene.annotate("sluice.dev/reconcile", "once");
-    scene.wait(NAME, "GitLab was asked", |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.last_handled_reconcile.as_deref() == Some("once")).then_some(())
-    });
+    scene.looked_at_gitlab("once");
     scene.stalled("RolledBack", &parts);
     assert!(scene.lambda_calls(mark).writes().is_empty());
 
@@ -48,6 +47,67 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
     let run = scene.target("dev").status.unwrap().run.unwrap();
     assert_eq!((run.release.revision, run.attempt), (2, 2));
     assert_eq!(scene.releases().len(), 2, "a retry is no new Release");
+}
+
+#[test]
+fn a_retry_is_for_what_failed_last() {
+    let scene = Scene::running("retry-last");
+    let (aws, gitlab) = (&scene.world.lab.aws, &scene.world.lab.gitlab);
+    let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
+    let refusal = Action::respond(400, "CodeStorageExceededException", "Full.");
+    let full = aws.faults().add(Rule::always(publish, refusal));
+    scene.push("v2");
+    scene.stalled("RolledBack", &["Full."]);
+    full.remove();
+
+    // Nothing newer can be had either, which is told as well.
+    let artifacts = format!("/projects/{}/jobs/", scene.team.project.0);
+    let denial = FaultAction::Respond {
+        status: 403,
+        content_type: "application/json".to_owned(),
+        body: r#"{"message":"403 Forbidden"}"#.to_owned(),
+    };
+    let denied = gitlab.faults().add(FaultRule::on(&artifacts, denial));
+    scene.push("v3");
+    let both = [
+        "Full.",
+        "nothing newer can be released",
+        "artifact api (job package)",
+    ];
+    scene.wait(NAME, "both failures are told", |deployment| {
+        let stalled = condition_in(conditions(deployment), "Stalled")?;
+        let all = both.iter().all(|part| stalled.message.contains(part));
+        (stalled.reason == "RolledBack" && all).then_some(())
+    });
+
+    let (mark, calls) = (gitlab.mark(), aws.mark());
+    retried(&scene, "the artifact");
+    let asked = gitlab.requests_since(mark);
+    assert!(
+        asked.iter().any(|it| it.path.contains(&artifacts)),
+        "it was asked for again: {asked:?}"
+    );
+    let run = scene.target("dev").spec.run.unwrap();
+    assert_eq!(
+        (run.release.revision, run.attempt),
+        (2, 1),
+        "and that alone"
+    );
+    assert!(scene.lambda_calls(calls).writes().is_empty());
+
+    denied.remove();
+    retried(&scene, "the artifact, which is there now");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+}
+
+/// Gives a retry, and waits until it is handled.
+fn retried(scene: &Scene<'_>, token: &str) {
+    scene.annotate("sluice.dev/retry", token);
+    scene.wait(NAME, "the retry is handled", |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.last_handled_retry.as_deref() == Some(token)).then_some(())
+    });
 }
 
 #[test]

@@ -77,8 +77,8 @@ fn a_function_that_does_not_answer_in_time_is_taken_back() {
         "import time\n\n\ndef handler(event, context):\n    time.sleep(50)\n    return {'statusCode': 200}\n",
     );
     let mut check = smoke();
-    check["invoke"]["timeout"] = json!("8s");
-    taken_back("check-late", &check, &bad, &["no answer within 8s"]);
+    check["invoke"]["timeout"] = json!("20s");
+    taken_back("check-late", &check, &bad, &["no answer within 20s"]);
 }
 
 #[test]

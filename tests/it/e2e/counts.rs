@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
+use sluice_lab::{aws::Calls, gitlab::Mark, kube::Request, lab::wait_for};
 
 use super::{
     LIMIT, World,
     scene::{Scene, smoke},
-    shared,
+    shared, solo,
 };
 
 /// The controller's writes to the API server in a namespace, Events and Leases apart.
@@ -98,6 +98,51 @@ fn settled_writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     found.unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// What only the keys of the team's artifacts hold.
+fn kept(scene: &Scene<'_>) -> String {
+    format!("/{}/", scene.team.project.0)
+}
+
+/// Waits until the team's pipelines were asked for so often since that mark.
+fn polled(scene: &Scene<'_>, mark: Mark, times: usize) {
+    let lab = &scene.world.lab;
+    let path = format!("/projects/{}/pipelines", scene.team.project.0);
+    let found = wait_for("GitLab is asked again and again", LIMIT, || {
+        let requests = lab.gitlab.requests_since(mark);
+        let polls = requests.iter().filter(|it| it.path.ends_with(&path));
+        let polls = polls.count();
+        if polls >= times {
+            Ok(())
+        } else {
+            Err(format!("{polls} times"))
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn after_a_restart_what_is_delivered_costs_no_call_to_aws() {
+    let world = solo();
+    let scene = Scene::within(&world, "restarted");
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev", "prod"]));
+    scene.delivered(1);
+    world.lab.controller().terminate().unwrap();
+    let (aws, gitlab) = (world.lab.aws.mark(), world.lab.gitlab.mark());
+    {
+        let mut controller = world.lab.controller();
+        controller.start().unwrap();
+        controller.wait_ready(LIMIT).unwrap();
+    }
+    // What the first poll leads to has begun when the next one comes.
+    polled(&scene, gitlab, 3);
+    let calls = world.lab.aws.calls_since(aws);
+    let calls = calls.only(|call| {
+        call.resource.contains(&kept(&scene)) || call.resource.contains(&scene.function())
+    });
+    assert!(calls.is_empty(), "{calls:?}");
+}
+
 #[test]
 fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
     let scene = Scene::running("at-rest");
@@ -111,25 +156,10 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
             .collect::<Vec<_>>()
     };
     // The first poll after a delivery may still learn something.
-    let polled = |mark, times: usize| {
-        let found = wait_for("GitLab is asked again and again", LIMIT, || {
-            let requests = since(mark);
-            let polls = requests
-                .iter()
-                .filter(|it| it.path.ends_with("/pipelines"))
-                .count();
-            if polls >= times {
-                Ok(())
-            } else {
-                Err(format!("{polls} times"))
-            }
-        });
-        found.unwrap_or_else(|e| panic!("{e}"));
-    };
-    polled(lab.gitlab.mark(), 2);
+    polled(&scene, lab.gitlab.mark(), 2);
     let writes_before = writes(scene.world, &scene.team.namespace).len();
     let (gitlab, aws) = (lab.gitlab.mark(), lab.aws.mark());
-    polled(gitlab, 4);
+    polled(&scene, gitlab, 4);
     let requests = since(gitlab);
     let unconditional: Vec<_> = requests
         .iter()
@@ -140,8 +170,7 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
     let calls = scene.lambda_calls(aws);
     assert!(calls.is_empty(), "{calls:?}");
     let stored = lab.aws.calls_since(aws).of_service("s3");
-    let id = scene.team.project.0.to_string();
-    let stored = stored.only(|call| call.resource.contains(&id));
+    let stored = stored.only(|call| call.resource.contains(&kept(&scene)));
     assert!(stored.is_empty(), "{stored:?}");
     let after = writes(scene.world, &scene.team.namespace);
     assert_eq!(

@@ -1,9 +1,9 @@
 //! The way a release takes when nothing is wrong.
 
 use serde_json::json;
-use sluice::api::v1alpha1::{Deployment, condition};
+use sluice::api::v1alpha1::condition;
 
-use super::scene::{NAME, Scene, says, smoke};
+use super::scene::{Scene, says, smoke};
 
 #[test]
 fn a_first_delivery_goes_stage_by_stage_and_a_second_pipeline_replaces_it() {
@@ -166,8 +166,7 @@ fn a_suspended_deployment_starts_nothing_and_goes_on_when_it_is_no_longer() {
     let mark = scene.world.lab.aws.mark();
     scene.push("v2");
     // An answered command shows that the Deployment was looked at after the pipeline was there.
-    scene.annotate("sluice.dev/reconcile", "look");
-    handled(&scene, "look");
+    scene.looked_at_gitlab("look");
     assert_eq!(scene.releases().len(), 1);
     assert!(scene.lambda_calls(mark).writes().is_empty());
     scene.serves("dev", "v1");
@@ -186,16 +185,7 @@ fn the_reconcile_annotation_asks_gitlab_at_once() {
     scene.apply(&wanted);
     scene.delivered(1);
     scene.push("v2");
-    scene.annotate("sluice.dev/reconcile", "now");
+    scene.looked_at_gitlab("now");
     scene.delivered(2);
-    handled(&scene, "now");
     scene.serves("dev", "v2");
-}
-
-/// Waits until the command was answered.
-fn handled(scene: &Scene<'_>, token: &str) -> Deployment {
-    scene.wait(NAME, "the command is answered", |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.last_handled_reconcile.as_deref() == Some(token)).then(|| deployment.clone())
-    })
 }

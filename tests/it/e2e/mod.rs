@@ -16,6 +16,7 @@ mod counts;
 mod crash;
 mod delivery;
 mod functions;
+mod hub;
 mod leader;
 mod malformed;
 mod ownership;
@@ -32,7 +33,6 @@ mod transcript;
 use std::{
     path::{Path, PathBuf},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -42,8 +42,7 @@ use sluice_lab::{
     runtime,
 };
 
-/// Far longer than anything takes, because builds may run beside the tests.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub use sluice_lab::lab::PATIENCE as LIMIT;
 
 /// A lab, and a client that looks at its cluster without starting kubectl each time.
 pub struct World {
@@ -86,10 +85,11 @@ pub fn shared() -> &'static World {
 
 /// The lab that one test at a time has for itself.
 ///
-/// A Lease that is lost is taken over within seconds, and with it what was begun.
+/// A Lease that is lost is taken over within seconds, and with it what was begun; but a machine that
+/// has much else to do must still come to renew it.
 pub fn solo() -> MutexGuard<'static, World> {
     static SOLO: LazyLock<Mutex<World>> = LazyLock::new(|| {
-        let quick = ["--lease-duration=3s", "--takeover-delay=1s"];
+        let quick = ["--lease-duration=10s", "--takeover-delay=1s"];
         Mutex::new(World::start("e2e-solo", &quick))
     });
     SOLO.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,7 +5,7 @@ use sluice_lab::{
     lab::{archive, package},
 };
 
-use super::scene::{NAME, Scene};
+use super::scene::Scene;
 
 #[test]
 fn a_pipeline_that_waits_for_a_manual_job_is_delivered() {
@@ -33,11 +33,11 @@ fn an_older_pipeline_never_comes_back() {
 
     let gitlab = &scene.world.lab.gitlab;
     gitlab.retry(gitlab.job(older, "package"));
-    looked(&scene, "after the retry of the older one");
+    scene.looked_at_gitlab("after the retry of the older one");
     gitlab.delete_pipeline(newer);
-    looked(&scene, "after the deletion of the newer one");
+    scene.looked_at_gitlab("after the deletion of the newer one");
     gitlab.retry(gitlab.job(older, "test"));
-    looked(&scene, "after another retry");
+    scene.looked_at_gitlab("after another retry");
     assert_eq!(scene.releases().len(), 2);
     scene.delivered(2);
     scene.serves("dev", "v2");
@@ -56,7 +56,7 @@ fn a_job_that_is_run_again_and_builds_the_same_is_no_new_release() {
     let mark = scene.world.lab.aws.mark();
     let gitlab = &scene.world.lab.gitlab;
     gitlab.retry(gitlab.job(pipeline, "package"));
-    looked(&scene, "after the retry");
+    scene.looked_at_gitlab("after the retry");
     scene.delivered(1);
     assert_eq!(scene.releases().len(), 1);
     assert!(scene.lambda_calls(mark).is_empty());
@@ -72,19 +72,10 @@ fn a_failed_pipeline_is_passed_over() {
         JobSpec::new("test", "test").ends(JobEnd::failed()),
     ];
     gitlab.run_pipeline(scene.team.project, "main", jobs);
-    looked(&scene, "at the failed one");
+    scene.looked_at_gitlab("at the failed one");
     scene.delivered(1);
     scene.serves("dev", "v1");
     scene.push("v3");
     scene.delivered(2);
     scene.serves("dev", "v3");
-}
-
-/// Has GitLab asked, and waits until it was.
-fn looked(scene: &Scene<'_>, token: &str) {
-    scene.annotate("sluice.dev/reconcile", token);
-    scene.wait(NAME, "the command is answered", |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
-    });
 }

@@ -90,6 +90,8 @@ fn delete_removes_what_was_made_also_in_the_foreground() {
 #[test]
 fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
     let scene = running("orphan", "Delete");
+    let newer = scene.push("v2");
+    scene.delivered(2);
     delete(
         &scene,
         &DeleteParams {
@@ -100,17 +102,22 @@ fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
     gone(&scene.api::<Deployment>(), NAME);
     let orphans = scene.list::<Target>();
     assert_eq!(orphans.len(), 2);
-    assert!(orphans.iter().all(|it| it.owner_references().is_empty()));
-    scene.serves("dev", "v1");
-    scene.serves("prod", "v1");
+    let owners: Vec<_> = orphans.iter().map(ResourceExt::owner_references).collect();
+    assert!(owners.iter().all(|it| it.is_empty()), "{owners:#?}");
+    scene.serves("dev", "v2");
+    scene.serves("prod", "v2");
 
+    // What is taken up says which pipelines are too old.
+    scene.world.lab.gitlab.delete_pipeline(newer);
     let mut wanted = scene.deployment(&["dev", "prod"]);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
-    scene.delivered(1);
-    scene.push("v2");
     scene.delivered(2);
-    scene.serves("dev", "v2");
+    scene.looked_at_gitlab("after it was taken up");
+    scene.push("v3");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+    assert_eq!(scene.releases().len(), 3);
     let taken = scene.list::<Target>();
     assert_eq!(taken.len(), 2);
     assert!(taken.iter().all(|it| it.owner_references().len() == 1));

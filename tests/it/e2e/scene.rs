@@ -11,7 +11,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{Deployment, GitLabConnection, Release, Target, condition};
+use sluice::api::v1alpha1::{Deployment, GitLabConnection, Release, Target, annotation, condition};
 use sluice_lab::{
     aws::Calls,
     gitlab::PipelineId,
@@ -124,6 +124,16 @@ impl<'a> Scene<'a> {
     /// Sets an annotation on the Deployment.
     pub fn annotate(&self, key: &str, value: &str) {
         self.merge(&json!({"metadata": {"annotations": {key: value}}}));
+    }
+
+    /// Has GitLab asked, and waits until it was.
+    #[track_caller]
+    pub fn looked_at_gitlab(&self, token: &str) {
+        self.annotate(annotation::RECONCILE, token);
+        self.wait(NAME, "the command is answered", |deployment| {
+            let status = deployment.status.as_ref()?;
+            (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
+        });
     }
 
     /// `kubectl patch --type=merge` of the Deployment.

@@ -41,7 +41,7 @@ pub use self::{
     look::condition_of,
     package::{archive, package, package_answering, package_of},
     tenant::Tenant,
-    wait::{Known, wait_for},
+    wait::{Known, PATIENCE, wait_for, wait_until},
 };
 use crate::{
     aws::Cloud,
@@ -232,7 +232,7 @@ fn start_cluster(
     options: &LabOptions,
 ) -> Result<ControlPlane, LabError> {
     let begun = Instant::now();
-    let kube = ControlPlane::start(
+    let mut kube = ControlPlane::start(
         tools,
         &ControlPlaneOptions {
             emulated_version: options.emulated_version.clone(),
@@ -246,6 +246,7 @@ fn start_cluster(
     ));
     let begun = Instant::now();
     install::install(&kube, options)?;
+    kube.relearn_kinds()?;
     (options.progress)(&format!(
         "helm installed the chart ({:.1} s)",
         begun.elapsed().as_secs_f32()

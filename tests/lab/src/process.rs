@@ -3,12 +3,14 @@
 //! A test binary leaves its statics undropped and may be killed outright, so no destructor can be
 //! relied on. Each child therefore runs under a small shell that waits for the end of its standard
 //! input: the pipe closes with the lab, however the lab ends, and the shell then ends the child by
-//! its process id.
+//! its process id. The two are a process group of their own, so that a signal that is meant for the
+//! lab and all with it (Ctrl-C, the end of a job) does not end the shell before the child.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -91,6 +93,7 @@ impl Process {
             .args(["-c", KEEPER, "keeper", end.name()])
             .arg(command.get_program())
             .args(command.get_args())
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(out);

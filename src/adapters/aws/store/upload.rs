@@ -1,8 +1,18 @@
 //! A stream into one object, in constant memory.
 //!
-//! One part is filled while at most two are on their way: 24 MiB. Nothing of an upload is visible
-//! before its end; whatever ends it early, a dropped future included, aborts it, so that no parts
-//! are left to be paid for. (A process that dies leaves them to the bucket's lifecycle rule.)
+//! One part is filled while at most two are on their way, and a part that has arrived lends its
+//! memory to the next one: three parts, 15 MiB, allocated once for each upload. New buffers for every
+//! part would cost a multiple, because the allocator keeps those that were freed, for each thread.
+//!
+//! # Guarantees
+//! - Nothing of an upload is visible before its end.
+//! - Whatever ends it early, a dropped future included, aborts it, so that no parts are left to be
+//!   paid for. The calls that begin it and send its parts run as tasks of their own: they are waited
+//!   for wherever the upload stands, because S3 may still do what nobody waits for any more, and a
+//!   part that lands after the abort would stay.
+//!
+//! A process that dies leaves its uploads to the bucket's lifecycle rule; so does an answer to
+//! `CreateMultipartUpload` that is lost, because only it tells the id.
 
 use std::{collections::BTreeMap, mem};
 
@@ -13,16 +23,21 @@ use futures::{
     future::BoxFuture,
     stream::{Fuse, FuturesOrdered},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::task::TaskTracker;
 
 use super::{CHECKSUM, S3Store, version_id};
-use crate::ports::{
-    CallError, CallErrorKind,
-    store::{ByteStream, Store as _},
+use crate::{
+    adapters::aws::errors::Call,
+    ports::{
+        CallError, CallErrorKind,
+        store::{ByteStream, Store as _},
+    },
 };
 
-/// Size of every part but the last.
-const PART: usize = 8 * 1024 * 1024;
+/// Size of every part but the last: the least that S3 takes. With its limit of 10,000 parts that is
+/// enough for 48 GiB, far above what a copy within S3, and so an artifact, may have.
+const PART: usize = 5 * 1024 * 1024;
 /// Parts on their way.
 const IN_FLIGHT: usize = 2;
 /// S3's limit.
@@ -35,7 +50,7 @@ pub(super) async fn upload(
     metadata: &BTreeMap<String, String>,
 ) -> Result<String, CallError> {
     let mut parts = Parts::of(body);
-    let first = parts.next().await?.unwrap_or_default();
+    let first = parts.next(BytesMut::new()).await?.unwrap_or_default();
     if first.len() < PART {
         return store.put(key, first, metadata).await;
     }
@@ -59,27 +74,34 @@ impl Parts {
         }
     }
 
-    /// The next part: full, or the last; `None` after that.
-    async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
-        let mut part = BytesMut::new();
+    /// The next part: full, or the last; `None` after that. It is put into `part`, whatever that
+    /// holds.
+    async fn next(&mut self, mut part: BytesMut) -> Result<Option<Bytes>, CallError> {
+        part.clear();
         loop {
+            if self.left.is_empty() {
+                match self.body.next().await.transpose()? {
+                    Some(piece) => self.left = piece,
+                    None if part.is_empty() => return Ok(None),
+                    None => return Ok(Some(part.freeze())),
+                }
+            }
+            // All of it at once: growing by doubling would hold twice the part.
+            part.reserve(PART - part.len());
             let room = PART - part.len();
             let taken = self.left.split_to(room.min(self.left.len()));
             part.extend_from_slice(&taken);
             if part.len() == PART {
                 return Ok(Some(part.freeze()));
             }
-            match self.body.next().await.transpose()? {
-                // All of it at once from here on: growing by doubling would hold twice the part.
-                Some(piece) => {
-                    part.reserve(PART - part.len());
-                    self.left = piece;
-                }
-                None if part.is_empty() => return Ok(None),
-                None => return Ok(Some(part.freeze())),
-            }
         }
     }
+}
+
+/// A part that has arrived, and the memory that it was in.
+struct Sent {
+    part: CompletedPart,
+    memory: Bytes,
 }
 
 /// A multipart upload under way; aborted when dropped before [`Multipart::complete`].
@@ -88,56 +110,76 @@ struct Multipart {
     key: String,
     /// Empty when there is nothing to abort any more.
     id: String,
+    /// The parts that S3 may still be at.
+    sending: TaskTracker,
+    runtime: Handle,
 }
 
 impl Multipart {
+    /// Goes on when nobody waits for it any more: what comes of it is aborted then.
     async fn begin(
         store: &S3Store,
         key: &str,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, CallError> {
         let call = store.write("s3:CreateMultipartUpload", key);
-        let request = store
-            .client
-            .create_multipart_upload()
-            .bucket(&store.bucket)
-            .key(key)
-            .expected_bucket_owner(&store.owner)
-            .set_metadata(Some(metadata.clone().into_iter().collect()))
-            .checksum_algorithm(CHECKSUM)
-            .send();
-        let answer = store.verified.sent(&call, request).await?;
-        let id = answer
-            .upload_id
-            .ok_or_else(|| call.unusable("the answer has no upload id"))?;
-        Ok(Self {
-            store: store.clone(),
-            key: key.to_owned(),
-            id,
-        })
+        let (store, key, metadata) = (store.clone(), key.to_owned(), metadata.clone());
+        let begun = tokio::spawn({
+            let call = call.clone();
+            async move {
+                let request = store
+                    .client
+                    .create_multipart_upload()
+                    .bucket(&store.bucket)
+                    .key(&key)
+                    .expected_bucket_owner(&store.owner)
+                    .set_metadata(Some(metadata.into_iter().collect()))
+                    .checksum_algorithm(CHECKSUM)
+                    .send();
+                let answer = store.verified.sent(&call, request).await?;
+                let id = answer
+                    .upload_id
+                    .ok_or_else(|| call.unusable("the answer has no upload id"))?;
+                Ok(Self {
+                    store,
+                    key,
+                    id,
+                    sending: TaskTracker::new(),
+                    runtime: Handle::current(),
+                })
+            }
+        });
+        ended(&call, begun).await
     }
 
     async fn send(&self, first: Bytes, parts: &mut Parts) -> Result<Vec<CompletedPart>, CallError> {
         let mut number = 1;
         let mut on_their_way = FuturesOrdered::from_iter([self.part(number, first)]);
-        let mut done = Vec::new();
+        let (mut done, mut free) = (Vec::new(), Vec::new());
+        let mut arrived = |sent: Sent, free: &mut Vec<Bytes>| {
+            done.push(sent.part);
+            free.push(sent.memory);
+        };
         loop {
             // Parts go out while the next one fills; a failed one ends it at once.
             let next = {
-                let filling = parts.next();
+                let memory = free.pop().and_then(|sent: Bytes| sent.try_into_mut().ok());
+                let filling = parts.next(memory.unwrap_or_default());
                 tokio::pin!(filling);
                 loop {
                     tokio::select! {
-                        sent = on_their_way.try_next(), if !on_their_way.is_empty() => {
-                            done.extend(sent?);
+                        Some(sent) = on_their_way.next(), if !on_their_way.is_empty() => {
+                            arrived(sent?, &mut free);
                         }
                         next = &mut filling => break next?,
                     }
                 }
             };
             let Some(part) = next else { break };
-            while on_their_way.len() >= IN_FLIGHT {
-                done.extend(on_their_way.try_next().await?);
+            while on_their_way.len() >= IN_FLIGHT
+                && let Some(sent) = on_their_way.try_next().await?
+            {
+                arrived(sent, &mut free);
             }
             number += 1;
             if number > MOST_PARTS {
@@ -147,34 +189,43 @@ impl Multipart {
             }
             on_their_way.push_back(self.part(number, part));
         }
-        while let Some(part) = on_their_way.try_next().await? {
-            done.push(part);
+        while let Some(sent) = on_their_way.try_next().await? {
+            arrived(sent, &mut free);
         }
         Ok(done)
     }
 
-    fn part(&self, number: i32, bytes: Bytes) -> BoxFuture<'_, Result<CompletedPart, CallError>> {
+    fn part(&self, number: i32, bytes: Bytes) -> BoxFuture<'static, Result<Sent, CallError>> {
         let call = self.store.write("s3:UploadPart", &self.key);
-        Box::pin(async move {
-            let request = self
-                .store
-                .client
-                .upload_part()
-                .bucket(&self.store.bucket)
-                .key(&self.key)
-                .upload_id(&self.id)
-                .part_number(number)
-                .expected_bucket_owner(&self.store.owner)
-                .checksum_algorithm(CHECKSUM)
-                .body(bytes.into())
-                .send();
-            let answer = self.store.verified.sent(&call, request).await?;
-            Ok(CompletedPart::builder()
-                .part_number(number)
-                .set_e_tag(answer.e_tag)
-                .set_checksum_crc32(answer.checksum_crc32)
-                .build())
-        })
+        let request = self
+            .store
+            .client
+            .upload_part()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .upload_id(&self.id)
+            .part_number(number)
+            .expected_bucket_owner(&self.store.owner)
+            .checksum_algorithm(CHECKSUM)
+            .body(bytes.clone().into())
+            .send();
+        let verified = self.store.verified.clone();
+        let sent = self.sending.spawn({
+            let call = call.clone();
+            async move {
+                let answer = verified.sent(&call, request).await?;
+                let part = CompletedPart::builder()
+                    .part_number(number)
+                    .set_e_tag(answer.e_tag)
+                    .set_checksum_crc32(answer.checksum_crc32)
+                    .build();
+                Ok(Sent {
+                    part,
+                    memory: bytes,
+                })
+            }
+        });
+        Box::pin(async move { ended(&call, sent).await })
     }
 
     async fn complete(mut self, parts: Vec<CompletedPart>) -> Result<String, CallError> {
@@ -201,14 +252,14 @@ impl Multipart {
 impl Drop for Multipart {
     fn drop(&mut self) {
         let id = mem::take(&mut self.id);
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
         if id.is_empty() {
             return;
         }
         let (store, key) = (self.store.clone(), mem::take(&mut self.key));
-        runtime.spawn(async move {
+        let sending = self.sending.clone();
+        sending.close();
+        self.runtime.spawn(async move {
+            sending.wait().await;
             let call = store.write("s3:AbortMultipartUpload", &key);
             let request = store
                 .client
@@ -225,6 +276,12 @@ impl Drop for Multipart {
     }
 }
 
+/// What came of a task; its end without one is an error of its call.
+async fn ended<T>(call: &Call, task: JoinHandle<Result<T, CallError>>) -> Result<T, CallError> {
+    let unknown = |error: tokio::task::JoinError| call.unusable(error.to_string());
+    task.await.unwrap_or_else(|error| Err(unknown(error)))
+}
+
 #[cfg(test)]
 mod tests {
     use futures::stream;
@@ -239,8 +296,10 @@ mod tests {
         });
         let mut parts = Parts::of(body.boxed());
         let mut sizes = Vec::new();
-        while let Some(part) = parts.next().await.expect("no errors here") {
+        let mut memory = BytesMut::new();
+        while let Some(part) = parts.next(memory).await.expect("no errors here") {
             sizes.push(part.len());
+            memory = part.try_into_mut().expect("nobody else has it");
         }
         sizes
     }
@@ -251,9 +310,18 @@ mod tests {
         assert_eq!(cut(vec![3, 0, 4]).await, [7]);
         assert_eq!(cut(vec![PART]).await, [PART]);
         assert_eq!(cut(vec![PART + 1, 2 * PART]).await, [PART, PART, PART, 1]);
-        assert_eq!(
-            cut(vec![5 * 1024 * 1024; 4]).await,
-            [PART, PART, 4 * 1024 * 1024]
-        );
+        assert_eq!(cut(vec![PART / 2 + 1; 5]).await, [PART, PART, PART / 2 + 5]);
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_sent_lends_its_memory_to_the_next_one() {
+        let piece = || Ok(Bytes::from(vec![7; PART / 3]));
+        let mut parts = Parts::of(stream::repeat_with(piece).boxed());
+        let mut next = async |memory| parts.next(memory).await.expect("a part").expect("a part");
+        let first = next(BytesMut::new()).await;
+        let place = first.as_ptr();
+        let second = next(first.try_into_mut().expect("nobody else has it")).await;
+        assert_eq!(second.as_ptr(), place);
+        assert_eq!(second.len(), PART);
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn deployment(annotations: &[(&str, &str)]) -> Deployment {
@@ -32,19 +34,20 @@ fn a_new_retry_asks_at_once_and_for_what_failed_exactly_once() {
     let sources = asked(&deployment(&[]));
     let retried = deployment(&[(annotation::RETRY, "1")]);
     let mut state = sources.state(&retried, &[]);
-    assert!(state.try_again);
+    assert!(state.fetching.try_again);
     assert_eq!(state.next_poll, None);
 
     // As it is once the transfers were told.
-    state.try_again = false;
+    state.fetching.try_again = false;
     state.next_poll = Some(Instant::now() + Duration::from_hours(1));
     sources.keep(&retried, state);
     let state = sources.state(&retried, &[]);
-    assert!(!state.try_again);
+    assert!(!state.fetching.try_again);
     assert!(state.next_poll.is_some());
     assert!(
         sources
             .state(&deployment(&[(annotation::RETRY, "2")]), &[])
+            .fetching
             .try_again
     );
 }
@@ -54,18 +57,42 @@ fn a_retry_is_not_lost_when_something_else_is_asked_too() {
     let sources = asked(&deployment(&[]));
     let both = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
     let state = sources.state(&both, &[]);
-    assert!(state.try_again);
+    assert!(state.fetching.try_again);
     sources.keep(&both, state);
     let again = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "2")]);
-    assert!(sources.state(&again, &[]).try_again);
+    assert!(sources.state(&again, &[]).fetching.try_again);
 }
 
 #[test]
 fn a_reconcile_or_a_removed_retry_leaves_failures_as_they_are() {
     let sources = asked(&deployment(&[(annotation::RETRY, "1")]));
-    assert!(!sources.state(&deployment(&[]), &[]).try_again);
+    assert!(!sources.state(&deployment(&[]), &[]).fetching.try_again);
     let reconcile = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
     let state = sources.state(&reconcile, &[]);
-    assert!(!state.try_again);
+    assert!(!state.fetching.try_again);
     assert_eq!(state.next_poll, None);
+}
+
+#[test]
+fn a_retry_is_for_the_release_unless_artifacts_could_not_be_fetched() {
+    let plain = deployment(&[]);
+    let sources = asked(&plain);
+    let retried = deployment(&[(annotation::RETRY, "1")]);
+    sources.keep(&retried, sources.state(&retried, &[]));
+    assert!(!sources.has_taken_retry(&retried));
+
+    let mut state = sources.state(&retried, &[]);
+    state.fetching = Fetching::failed();
+    sources.keep(&retried, state);
+    assert!(!sources.has_taken_retry(&retried), "it was given before");
+    let again = deployment(&[(annotation::RETRY, "2")]);
+    sources.keep(&again, sources.state(&again, &[]));
+    assert!(sources.has_taken_retry(&again));
+
+    // It stays with them for as long as it is there, whatever becomes of them.
+    let mut state = sources.state(&again, &[]);
+    state.fetching = Fetching::default();
+    sources.keep(&again, state);
+    assert!(sources.has_taken_retry(&again));
+    assert!(!sources.has_taken_retry(&retried), "that is another one");
 }

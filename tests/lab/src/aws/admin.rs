@@ -4,7 +4,7 @@
 //! - `GET /_lab/faults`, `POST /_lab/faults` with a rule, `DELETE /_lab/faults/ID`
 //!
 //! A rule: `{"on": {"service": "lambda", "operation": "UpdateAlias"}, "times": 1, "action": "loseReply"}`.
-//! Other actions: `throttle`, `dropRequest`, `hang`, `{"delay": {"millis": 500}}`,
+//! Other actions: `throttle`, `dropRequest`, `holdReply`, `hang`, `{"delay": {"millis": 500}}`,
 //! `{"respond": {"status": 500, "code": "ServiceException", "message": "…"}}`.
 
 use axum::{

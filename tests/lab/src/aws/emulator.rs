@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From start to the first answer it takes about a second; a busy machine may need many.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_mins(2);
 const PROGRAM: &str = concat!(
     include_str!("emulator_cloudwatch.py"),
     include_str!("emulator.py")

@@ -117,11 +117,11 @@ async fn handle(
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
-    let fault = proxy.faults.strike(&call);
-    if fault.is_some() {
+    let mut strike = proxy.faults.strike(&call);
+    if strike.is_some() {
         entry.injected();
     }
-    let refusal = match &fault {
+    let refusal = match strike.as_ref().map(|strike| &strike.action) {
         Some(Action::Respond {
             status,
             code,
@@ -140,7 +140,7 @@ async fn handle(
             tokio::time::sleep(Duration::from_millis(*millis)).await;
             None
         }
-        Some(Action::LoseReply) | None => None,
+        Some(Action::LoseReply | Action::HoldReply) | None => None,
     };
     if let Some(refusal) = refusal {
         // A caller that is still sending would see a broken pipe instead of the answer.
@@ -161,10 +161,16 @@ async fn handle(
         tracing::error!(%error, call = call.name(), "a call could not be passed on");
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
     });
-    if matches!(fault, Some(Action::LoseReply)) {
-        answer.drain().await;
-        connection.cut();
-        return StatusCode::BAD_GATEWAY.into_response();
+    if let Some(strike) = &mut strike {
+        match strike.action {
+            Action::LoseReply => {
+                answer.drain().await;
+                connection.cut();
+                return StatusCode::BAD_GATEWAY.into_response();
+            }
+            Action::HoldReply => strike.rule_removed().await,
+            _ => {}
+        }
     }
     finish(&entry, answer).await
 }

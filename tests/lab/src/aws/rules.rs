@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::call::Call;
 
@@ -87,6 +88,8 @@ pub enum Action {
     DropRequest,
     /// AWS does what was asked, then the connection is closed without an answer.
     LoseReply,
+    /// AWS does what was asked; the answer is kept back until the rule is removed.
+    HoldReply,
     /// No answer, ever; nothing reaches AWS. Ends when the caller gives up.
     Hang,
 }
@@ -154,6 +157,22 @@ struct Active {
     rule: Rule,
     seen: u32,
     hits: u32,
+    /// Ends with the rule; nothing is ever sent.
+    in_force: watch::Sender<()>,
+}
+
+/// What happens to one call.
+#[derive(Debug)]
+pub(super) struct Strike {
+    pub(super) action: Action,
+    rule: watch::Receiver<()>,
+}
+
+impl Strike {
+    /// Returns once the rule is removed.
+    pub(super) async fn rule_removed(&mut self) {
+        while self.rule.changed().await.is_ok() {}
+    }
 }
 
 impl Active {
@@ -196,6 +215,7 @@ impl Faults {
             rule,
             seen: 0,
             hits: 0,
+            in_force: watch::Sender::new(()),
         });
         id
     }
@@ -215,11 +235,16 @@ impl Faults {
     }
 
     /// What is to happen to `call`, if anything; counts as a hit.
-    pub(super) fn strike(&self, call: &Call) -> Option<Action> {
+    pub(super) fn strike(&self, call: &Call) -> Option<Strike> {
         self.lock()
             .iter_mut()
             .filter(|fault| fault.rule.on.matches(call))
-            .find_map(|fault| fault.hit().then(|| fault.rule.action.clone()))
+            .find_map(|fault| {
+                fault.hit().then(|| Strike {
+                    action: fault.rule.action.clone(),
+                    rule: fault.in_force.subscribe(),
+                })
+            })
     }
 }
 

@@ -48,6 +48,8 @@ pub struct ControlPlane {
     /// The `cluster` entry of every kubeconfig.
     pub(super) cluster: Value,
     audit_log: Option<PathBuf>,
+    /// As it was started; nothing of it counts for an existing cluster.
+    options: ControlPlaneOptions,
     /// `None`: the cluster is somebody else's.
     processes: Option<Processes>,
 }
@@ -147,6 +149,7 @@ impl ControlPlane {
             dir: dir.to_owned(),
             cluster,
             audit_log: None,
+            options: ControlPlaneOptions::default(),
             processes: None,
         })
     }
@@ -195,6 +198,34 @@ impl ControlPlane {
     /// What was asked of the API server until now.
     pub fn audit(&self) -> Result<Audit, LabError> {
         Audit::read(&self.audit_log()?)
+    }
+
+    /// Starts the controllers anew, so that they know the kinds that were defined meanwhile; does
+    /// nothing to an existing cluster.
+    ///
+    /// By themselves they look every 30 seconds. Until then deletion in the foreground waits, and the
+    /// garbage collector may learn of an owner before it does of what that owns, which is then
+    /// deleted where it should be orphaned.
+    pub fn relearn_kinds(&mut self) -> Result<(), LabError> {
+        let Some(processes) = &mut self.processes else {
+            return Ok(());
+        };
+        let manager = &mut processes.controller_manager;
+        manager.stop()?;
+        let log = manager.log().to_owned();
+        let starts = || {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            text.matches("Proceeding to collect garbage").count()
+        };
+        let before = starts();
+        *manager = start_controller_manager(&self.tools, &self.options)?;
+        until(Instant::now() + START_LIMIT, &mut [manager], || {
+            Ok(starts() > before)
+        })
+        .map_err(|error| match error {
+            StartError::PortTaken(message) => LabError::new(message),
+            StartError::Other(error) => error,
+        })
     }
 
     /// The process ids of etcd, API server and controller manager; none for an existing cluster.
@@ -275,12 +306,7 @@ impl ControlPlane {
             ask(&["get", "--raw=/readyz"])
         })?;
 
-        let mut controller_manager = Process::start_ending_with(
-            Signal::Kill,
-            "kube-controller-manager",
-            &programs::controller_manager(tools, options),
-            &logs.join("kube-controller-manager.log"),
-        )?;
+        let mut controller_manager = start_controller_manager(tools, options)?;
         until(
             give_up_at,
             &mut [&mut etcd, &mut api_server, &mut controller_manager],
@@ -294,6 +320,7 @@ impl ControlPlane {
             dir: dir.clone(),
             cluster,
             audit_log: options.audit.then(|| dir.join("logs/audit.log")),
+            options: options.clone(),
             processes: Some(Processes {
                 controller_manager,
                 api_server,
@@ -301,6 +328,18 @@ impl ControlPlane {
             }),
         })
     }
+}
+
+fn start_controller_manager(
+    tools: &Toolchain,
+    options: &ControlPlaneOptions,
+) -> std::io::Result<Process> {
+    Process::start_ending_with(
+        Signal::Kill,
+        "kube-controller-manager",
+        &programs::controller_manager(tools, options),
+        &options.dir.join("logs/kube-controller-manager.log"),
+    )
 }
 
 /// Polls `ready`; fails when one of the processes has ended or time is up.

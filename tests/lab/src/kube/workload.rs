@@ -40,6 +40,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// `USER_HZ`, in which Linux reports processor time to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// For the end of what was killed.
+const KILL_LIMIT: Duration = Duration::from_mins(1);
+
 /// What the lab gives in place of an image and a node.
 #[derive(Debug, Clone)]
 pub struct Overrides {
@@ -165,7 +168,7 @@ impl Controller {
     pub fn kill(&mut self) -> Result<(), LabError> {
         let process = self.running()?;
         process.signal(Signal::Kill)?;
-        match process.wait(Duration::from_secs(30))? {
+        match process.wait(KILL_LIMIT)? {
             Some(_) => Ok(()),
             None => Err(LabError::new(format!(
                 "process {} did not end by SIGKILL",
@@ -185,7 +188,7 @@ impl Controller {
             return Ok(status);
         }
         process.signal(Signal::Kill)?;
-        let status = process.wait(Duration::from_secs(30))?;
+        let status = process.wait(KILL_LIMIT)?;
         status.ok_or_else(|| {
             LabError::new(format!("process {} did not end by SIGKILL", process.pid()))
         })

@@ -58,7 +58,7 @@ pub(super) fn install(kube: &ControlPlane, options: &LabOptions) -> Result<(), L
         .iter()
         .map(|plural| format!("customresourcedefinitions/{plural}.sluice.dev"))
         .collect();
-    let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+    let mut args = vec!["wait", "--for=condition=Established", "--timeout=120s"];
     args.extend(definitions.iter().map(String::as_str));
     kube.kubectl_text(User::Admin, &args).map(drop)
 }

@@ -10,6 +10,10 @@ use crate::error::LabError;
 /// How often it is looked: kubectl alone takes longer than that.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// A bound for whatever takes seconds on an idle machine: tests run side by side on two cores, and
+/// builds may run beside them.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
 /// What one look gives: the value, or what is there in its place.
 pub trait Known {
     /// What is waited for.
@@ -48,15 +52,33 @@ pub fn wait_for<K: Known>(
     loop {
         match look().known() {
             Ok(value) => return Ok(value),
-            Err(state) if Instant::now() >= end => {
-                return Err(LabError::new(format!(
-                    "not within {} s: {what}; the last state was: {state}",
-                    limit.as_secs()
-                )));
-            }
+            Err(state) if Instant::now() >= end => return Err(too_late(what, limit, &state)),
             Err(_) => thread::sleep(EVERY),
         }
     }
+}
+
+/// [`wait_for`], where looking is asynchronous: tasks of the same thread go on meanwhile.
+pub async fn wait_until<K: Known>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> K,
+) -> Result<K::Value, LabError> {
+    let end = Instant::now() + limit;
+    loop {
+        match look().await.known() {
+            Ok(value) => return Ok(value),
+            Err(state) if Instant::now() >= end => return Err(too_late(what, limit, &state)),
+            Err(_) => tokio::time::sleep(EVERY).await,
+        }
+    }
+}
+
+fn too_late(what: &str, limit: Duration, state: &str) -> LabError {
+    LabError::new(format!(
+        "not within {} s: {what}; the last state was: {state}",
+        limit.as_secs()
+    ))
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ mod transfer;
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use aws_config::{SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider};
@@ -24,12 +23,13 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State},
 };
-use sluice_lab::aws::{AccountInfo, Cloud};
+use sluice_lab::{
+    aws::{AccountInfo, Cloud},
+    lab::{PATIENCE, wait_until},
+};
 use tokio::sync::OnceCell;
 
 const REGION: &str = "eu-west-1";
-/// A bound for what takes half a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn cloud() -> &'static Cloud {
     static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
@@ -180,35 +180,34 @@ async fn settled(lambda: &Client, name: &str) -> FunctionConfiguration {
 
 /// Waits until no creation or update is in progress.
 async fn ended(lambda: &Client, name: &str) -> FunctionConfiguration {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let config = configuration(lambda, name, None).await;
-        if config.last_update_status != Some(LastUpdateStatus::InProgress) {
-            return config;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{name} does not settle: {config:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let done = |config: &FunctionConfiguration| {
+        config.last_update_status != Some(LastUpdateStatus::InProgress)
+    };
+    until(lambda, name, None, done).await
 }
 
 /// Waits until a version is Active.
 async fn active(lambda: &Client, name: &str, version: &str) -> FunctionConfiguration {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let config = configuration(lambda, name, Some(version)).await;
-        if config.state == Some(State::Active) {
-            return config;
+    let done = |config: &FunctionConfiguration| config.state == Some(State::Active);
+    until(lambda, name, Some(version), done).await
+}
+
+async fn until(
+    lambda: &Client,
+    name: &str,
+    qualifier: Option<&str>,
+    done: impl Fn(&FunctionConfiguration) -> bool,
+) -> FunctionConfiguration {
+    let what = format!("{name} {} settles", qualifier.unwrap_or_default());
+    let config = wait_until(&what, PATIENCE, async || {
+        let config = configuration(lambda, name, qualifier).await;
+        if done(&config) {
+            Ok(config)
+        } else {
+            Err(format!("{config:?}"))
         }
-        assert!(
-            Instant::now() < deadline,
-            "{name}:{version} stays {:?}",
-            config.state
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    });
+    config.await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Code and message of an error answer.

@@ -7,12 +7,12 @@ use std::{
     fs::{self, File},
     path::Path,
     sync::LazyLock,
-    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use sluice_lab::{
     kube::{ControlPlane, ControlPlaneOptions, User},
+    lab::{PATIENCE, wait_for},
     toolchain::Toolchain,
 };
 
@@ -55,11 +55,8 @@ fn namespace(name: &str) {
 }
 
 fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_mins(1);
-    while !condition() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let holds = wait_for(what, PATIENCE, || condition().then_some(()));
+    holds.unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn exists(pid: u32) -> bool {
@@ -136,7 +133,7 @@ fn a_namespace_goes_with_all_it_holds() {
     control_plane()
         .kubectl_text(
             User::Admin,
-            &["delete", "namespace", "passing", "--timeout=60s"],
+            &["delete", "namespace", "passing", "--timeout=120s"],
         )
         .unwrap();
     let left = control_plane()

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::error::SdkError;
 use serde_json::{Value, json};
-use sluice_lab::aws::{Action, Pattern, Rule};
-
-use super::{
-    PATIENCE, cloud, configuration, create, deployer, dev_lambda, refusal, refusal_code, settled,
+use sluice_lab::{
+    aws::{Action, Fault, Pattern, Rule},
+    lab::{PATIENCE, wait_until},
 };
+
+use super::{cloud, configuration, create, deployer, dev_lambda, refusal, refusal_code, settled};
 
 fn on(operation: &str, function: &str) -> Pattern {
     Pattern::operation("lambda", operation).about(function)
@@ -48,6 +49,14 @@ async fn an_answer_can_be_replaced_after_some_calls_and_a_number_of_times() {
         .only(|call| call.resource == name && call.operation == "GetAlias");
     let injected: Vec<bool> = calls.iter().map(|call| call.injected).collect();
     assert_eq!(injected, [false, true, true, false]);
+}
+
+/// Waits until the rule has hit a call.
+async fn arrives(fault: &Fault) {
+    let hit = wait_until("the call arrives", PATIENCE, async || {
+        (fault.hits() > 0).then_some(())
+    });
+    hit.await.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[tokio::test]
@@ -123,6 +132,30 @@ async fn a_lost_reply_is_of_something_that_happened() {
 }
 
 #[tokio::test]
+async fn a_held_reply_is_of_something_that_happened_and_comes_when_the_rule_goes() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "faults-hold";
+    create(cloud, &lambda, name).await;
+    let rule = Rule::once(on("UpdateFunctionConfiguration", name), Action::HoldReply);
+    let fault = cloud.faults().add(rule);
+    let configure = lambda
+        .update_function_configuration()
+        .function_name(name)
+        .memory_size(256);
+    let call = tokio::spawn(configure.send());
+    let happened = wait_until("it happened", PATIENCE, async || {
+        let size = configuration(&lambda, name, None).await.memory_size;
+        (size == Some(256)).then_some(())
+    });
+    happened.await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(!call.is_finished());
+    fault.remove();
+    let answer = call.await.expect("not aborted").expect("an answer");
+    assert_eq!(answer.memory_size, Some(256));
+}
+
+#[tokio::test]
 async fn a_hanging_call_is_never_answered() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
@@ -131,11 +164,7 @@ async fn a_hanging_call_is_never_answered() {
         .faults()
         .add(Rule::always(on("GetFunction", name), Action::Hang));
     let call = tokio::spawn(lambda.get_function().function_name(name).send());
-    let deadline = Instant::now() + PATIENCE;
-    while fault.hits() == 0 {
-        assert!(Instant::now() < deadline, "the call does not arrive");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    arrives(&fault).await;
     // Others go on meanwhile.
     let other = lambda
         .get_function()

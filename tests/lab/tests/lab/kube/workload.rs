@@ -5,12 +5,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde_json::Value;
 use sluice_lab::{
     kube::{Controller, Overrides, User},
+    lab::PATIENCE,
     toolchain::Toolchain,
 };
 
@@ -123,7 +123,7 @@ fn a_deployment_runs_as_it_says() {
         &overrides(dir.path()),
     )
     .unwrap();
-    controller.wait_ready(Duration::from_mins(1)).unwrap();
+    controller.wait_ready(PATIENCE).unwrap();
     assert!(
         !controller.is_live().unwrap(),
         "the liveness path answers 404"
@@ -192,7 +192,7 @@ fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
         &overrides(dir.path()),
     )
     .unwrap();
-    let limit = Duration::from_mins(1);
+    let limit = PATIENCE;
     controller.wait_ready(limit).unwrap();
     let (first, port) = (controller.pid(), controller.port(8080).unwrap());
     assert!(controller.rss_bytes().unwrap() > 1 << 20);

@@ -1,0 +1,245 @@
+//! Asks GitLab which pipeline there is to release.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+
+use crate::{
+    api::v1alpha1::{Deployment, GitLabConnection, Release},
+    controllers::context::Context,
+    domain::{
+        desired::duration,
+        eligibility::{Known, Requirements, Verdict},
+        grants,
+        outcome::Outcome,
+        pipeline::{Job, Pipeline, PipelineQuery, Project},
+        release,
+    },
+    ports::{CallError, gitlab::GitLab},
+};
+
+/// The newest eligible pipeline.
+pub struct Answer {
+    pub gitlab: Arc<dyn GitLab>,
+    pub project: Project,
+    pub pipeline: Pipeline,
+    pub user: Option<String>,
+    pub jobs: Vec<Job>,
+}
+
+/// How often GitLab is asked.
+pub fn interval(deployment: &Deployment) -> Duration {
+    duration(&deployment.spec.source.interval).unwrap_or(Duration::from_mins(1))
+}
+
+/// Finds the newest eligible pipeline; `None` where nothing is newer than what was released.
+///
+/// `project` is asked for once and then remembered there; so is the user of the pipeline that the
+/// `last` answer was about.
+pub async fn resolve(
+    context: &Context,
+    deployment: &Deployment,
+    releases: &[Arc<Release>],
+    project: &mut Option<Project>,
+    last: Option<&Answer>,
+) -> Result<Option<Answer>, Outcome> {
+    let spec = &deployment.spec.source;
+    let gitlab = client(context, deployment).await?;
+    let project = if let Some(project) = project {
+        project.clone()
+    } else {
+        let found = gitlab.project(&spec.project).await;
+        let found = found.map_err(|error| about("spec.source.project", error))?;
+        project.insert(found).clone()
+    };
+    let pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
+    if pipelines.is_empty() {
+        exists(&*gitlab, &project, &spec.git_ref).await?;
+    }
+    // The pipeline that was released is looked at again: its jobs may have been run anew.
+    let below = released(deployment, releases, project.id).map(|id| id - 1);
+    let (mut jobs, mut tests) = (BTreeMap::new(), BTreeMap::new());
+    let requirements = Requirements::of(&deployment.spec);
+    let chosen = loop {
+        let known = Known {
+            pipelines: &pipelines,
+            jobs: &jobs,
+            tests: &tests,
+        };
+        match requirements.next(known, below) {
+            Verdict::NeedJobs(id) => {
+                jobs.insert(
+                    id,
+                    gitlab.jobs(project.id, id).await.map_err(Outcome::from)?,
+                );
+            }
+            Verdict::NeedTests(id) => {
+                tests.insert(
+                    id,
+                    gitlab
+                        .test_summary(project.id, id)
+                        .await
+                        .map_err(Outcome::from)?,
+                );
+            }
+            Verdict::Eligible { pipeline, .. } => break pipeline,
+            Verdict::Waiting { message, .. } | Verdict::Nothing { message } => {
+                return Err(Outcome::Waiting {
+                    reason: "WaitingForPipeline",
+                    message,
+                    after: interval(deployment),
+                });
+            }
+            Verdict::Problem { message, .. } => {
+                return Err(Outcome::stalled("ArtifactMissing", message));
+            }
+        }
+    };
+    let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
+        return Ok(None);
+    };
+    if spec.require_protected_ref {
+        let name = pipeline
+            .git_ref
+            .clone()
+            .unwrap_or_else(|| spec.git_ref.clone());
+        let state = gitlab
+            .git_ref(project.id, &name)
+            .await
+            .map_err(Outcome::from)?;
+        if !state.is_some_and(|state| state.protected) {
+            let message = format!(
+                "spec.source.requireProtectedRef: {name} of {} is not protected",
+                project.path
+            );
+            return Err(Outcome::stalled("RefNotProtected", message));
+        }
+    }
+    let user = match last.filter(|last| last.pipeline.id == chosen) {
+        Some(last) => last.user.clone(),
+        None => gitlab
+            .pipeline_user(project.id, chosen)
+            .await
+            .map_err(Outcome::from)?,
+    };
+    let jobs = jobs.remove(&chosen).unwrap_or_default();
+    Ok(Some(Answer {
+        gitlab,
+        project,
+        pipeline,
+        user,
+        jobs,
+    }))
+}
+
+/// The highest pipeline that was released for this source, as the status says or, where a former
+/// Deployment's Releases were taken up, as they do.
+fn released(deployment: &Deployment, releases: &[Arc<Release>], project_id: i64) -> Option<i64> {
+    let git_ref = &deployment.spec.source.git_ref;
+    let status = deployment.status.as_ref();
+    let said = status
+        .and_then(|status| status.source.as_ref())
+        .filter(|source| source.project_id == project_id && source.git_ref == *git_ref)
+        .map(|source| source.pipeline_id);
+    let sources = releases.iter().map(|release| &release.spec.source);
+    said.max(release::highest_pipeline(sources, project_id, git_ref))
+}
+
+/// The pipelines of a branch or tag, or of the tags that a pattern matches.
+async fn pipelines(
+    gitlab: &dyn GitLab,
+    project: &Project,
+    git_ref: &str,
+) -> Result<Vec<Pipeline>, Outcome> {
+    let pattern = git_ref.contains('*');
+    let query = if pattern {
+        PipelineQuery::Tags
+    } else {
+        PipelineQuery::Ref(git_ref.to_owned())
+    };
+    let mut pipelines = gitlab
+        .pipelines(project.id, &query)
+        .await
+        .map_err(Outcome::from)?;
+    if pattern {
+        pipelines.retain(|pipeline| {
+            pipeline
+                .git_ref
+                .as_deref()
+                .is_some_and(|name| grants::matches(git_ref, name))
+        });
+    }
+    Ok(pipelines)
+}
+
+/// Tells a ref without pipelines from a ref that is not there.
+async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result<(), Outcome> {
+    if git_ref.contains('*')
+        || gitlab
+            .git_ref(project.id, git_ref)
+            .await
+            .map_err(Outcome::from)?
+            .is_some()
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "spec.source.ref: project {} has no branch or tag {git_ref}",
+        project.path
+    );
+    Err(Outcome::stalled("RefNotFound", message))
+}
+
+async fn client(context: &Context, deployment: &Deployment) -> Result<Arc<dyn GitLab>, Outcome> {
+    let name = &deployment.spec.source.connection;
+    let connection = connection(context, deployment)?;
+    context
+        .gitlabs
+        .client(&connection)
+        .await
+        .map_err(|error| about(&format!("GitLabConnection {name}"), error))
+}
+
+/// The GitLabConnection that a Deployment names.
+pub fn connection(
+    context: &Context,
+    deployment: &Deployment,
+) -> Result<Arc<GitLabConnection>, Outcome> {
+    let name = &deployment.spec.source.connection;
+    context
+        .stores
+        .connections
+        .get(&connection_ref(deployment))
+        .ok_or_else(|| {
+            let message = format!(
+                "spec.source.connection: there is no GitLabConnection {name} in this namespace"
+            );
+            Outcome::stalled("ConnectionNotFound", message)
+        })
+}
+
+/// A reference to the connection of a Deployment.
+fn connection_ref(deployment: &Deployment) -> ObjectRef<GitLabConnection> {
+    ObjectRef::new(&deployment.spec.source.connection)
+        .within(&deployment.namespace().unwrap_or_default())
+}
+
+/// A failed call, with the field or object that it is about.
+pub fn about(field: &str, error: CallError) -> Outcome {
+    let message = format!("{field}: {error}");
+    match Outcome::from(error) {
+        Outcome::Stalled {
+            reason: "NotFound", ..
+        } if field.ends_with("project") => Outcome::Stalled {
+            reason: "ProjectNotFound",
+            message,
+        },
+        Outcome::Stalled { reason, .. } => Outcome::Stalled { reason, message },
+        Outcome::Transient { reason, after, .. } => Outcome::Transient {
+            reason,
+            message,
+            after,
+        },
+        other => other,
+    }
+}
