@@ -2,6 +2,7 @@
 
 mod counts;
 mod downloads;
+mod gates;
 mod refusals;
 
 use std::{

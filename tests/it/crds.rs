@@ -3,6 +3,8 @@
 //! Each rule is tried with an object that keeps it and one that breaks it. An object is a manifest
 //! with one place changed.
 
+mod gate;
+
 use serde_json::{Value, json};
 use sluice_lab::kube::User;
 

@@ -1,10 +1,10 @@
 //! A GitLab that real clients accept.
 //!
-//! A [`Simulator`] serves GitLab's REST API (projects, refs, pipelines, jobs, artifacts, tokens)
-//! from a [`model`] that follows GitLab's own rules: how a pipeline's status follows from its
-//! jobs, what play and retry do, who may see what. A second origin plays the object storage.
-//! Every request is [recorded](Simulator::requests), and [`faults`](Simulator::faults) make
-//! chosen ones go wrong.
+//! A [`Simulator`] serves GitLab's REST API (projects, refs, freeze periods, pipelines, jobs,
+//! artifacts, users, tokens) from a [`model`] that follows GitLab's own rules: how a pipeline's
+//! status follows from its jobs, what play and retry do, who may see what. A second origin plays the
+//! object storage. Every request is [recorded](Simulator::requests), and
+//! [`faults`](Simulator::faults) make chosen ones go wrong.
 //!
 //! # Guarantees
 //! - Ids exceed 32 bits; times have milliseconds; keys that GitLab leaves out are left out.
@@ -25,6 +25,7 @@
 //! | `POST /_lab/tokens` | `{username, scopes, expiresAt?}` | `{token}` |
 //! | `POST /_lab/push` | `{project, branch, message}` | `{sha}` |
 //! | `POST /_lab/tags` | `{project, tag, sha}` | `{tag}` |
+//! | `POST /_lab/freeze-periods` | `{project, start, end, timeZone}` | `{id}` |
 //! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed}]}` | `{id, jobs}` |
 //! | `POST /_lab/jobs/:id/start` | | `{id}` |
 //! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes (or `&generatedBytes=<n>` made up); `?failed=script_failure` | `{id}` |

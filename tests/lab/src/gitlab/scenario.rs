@@ -53,6 +53,15 @@ impl Simulator {
         self.change(|world, now| world.create_user(now, username))
     }
 
+    /// Creates a bot, as with a project access token.
+    #[track_caller]
+    pub fn create_bot(&self, username: &str) -> UserId {
+        self.change(|world, now| {
+            let id = world.create_user(now, username)?;
+            world.make_bot(id).map(|()| id)
+        })
+    }
+
     /// Creates a token of a user, with the role Developer; returns the secret. Its name is the
     /// username with a number, such as `ana-1`.
     #[track_caller]
@@ -81,6 +90,19 @@ impl Simulator {
                 .token_mut(token)
                 .map(|token| token.expires_at = Some(today))
         });
+    }
+
+    /// Adds a freeze period: when it begins and ends, as cron says it, and their time zone, by IANA's
+    /// name or Rails'. Returns its id.
+    #[track_caller]
+    pub fn freeze(&self, project: ProjectId, start: &str, end: &str, time_zone: &str) -> u64 {
+        self.change(|world, now| world.add_freeze_period(now, project, (start, end, time_zone)))
+    }
+
+    /// Removes a freeze period.
+    #[track_caller]
+    pub fn thaw(&self, project: ProjectId, period: u64) {
+        self.change(|world, _| world.remove_freeze_period(project, period));
     }
 
     /// Adds a commit to a branch, made if missing; returns its SHA. The first branch becomes the

@@ -83,7 +83,12 @@ except gitlab.exceptions.GitlabGetError as error:
 
 # Buttons.
 approve = project.jobs.get(about["approve"])
-approve.play()
+assert approve.user["username"] == "ana" and approve.started_at is None
+presser = gitlab.Gitlab(about["url"], private_token=about["bot_token"])
+presser.projects.get(project.id).jobs.get(approve.id).play()
+pressed = project.jobs.get(approve.id)
+assert pressed.user["username"] == "release-bot" and pressed.user["bot"] is True
+assert pressed.created_at == approve.created_at
 assert project.jobs.get(approve.id).status == "pending"
 assert project.pipelines.get(pipeline.id).status == "running"
 again = project.jobs.get(about["test"]).retry()
@@ -99,8 +104,26 @@ project.jobs.get(about["package"]).erase()
 assert project.jobs.get(about["package"]).attributes["artifacts"] == []
 project.pipelines.get(pipeline.id).cancel()
 
+# Users: who is a bot, and whose a job is before and after somebody starts it.
+assert gl.users.get(about["ana"]).bot is False and gl.users.get(about["bot"]).bot is True
+try:
+    gl.users.get(1)
+    raise AssertionError("a missing user was found")
+except gitlab.exceptions.GitlabGetError as error:
+    assert error.error_message == "404 User Not Found"
+try:
+    gitlab.Gitlab(about["url"]).users.get(about["ana"])
+    raise AssertionError("somebody unknown was told of a user")
+except gitlab.exceptions.GitlabGetError as error:
+    assert error.response_code == 403
+
 # What python-gitlab has no name for.
-assert gl.http_get(f"/projects/{project.id}/freeze_periods") == []
+periods = gl.http_list(f"/projects/{project.id}/freeze_periods", get_all=True)
+assert [period["id"] for period in periods] == about["freeze_periods"]
+assert periods[0]["freeze_start"] == "0 23 * * 5" and periods[0]["freeze_end"] == "0 7 * * 1"
+assert [period["cron_timezone"] for period in periods] == ["UTC", "Pacific Time (US & Canada)"]
+assert is_time(periods[0]["created_at"]) and is_time(periods[0]["updated_at"])
+assert gl.http_get(f"/projects/{project.id}/freeze_periods/{periods[1]['id']}") == periods[1]
 
 # Refusals.
 try:

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::gitlab::{
     Transport,
-    model::{Project, ProjectId, World},
+    model::{Project, ProjectId, UserId, World},
 };
 
 /// What an instance says of itself.
@@ -89,6 +89,18 @@ impl Call<'_> {
                 let user = self.world.user(user).map_err(|_| Answer::unauthorized())?;
                 Ok(Answer::json(self.show().user_own(user)))
             }
+            Endpoint::User(id) => {
+                let Some(identity) = &self.identity else {
+                    return Err(Answer::message(403, "403 Forbidden - Not authorized!"));
+                };
+                identity.require_scope(&LOOK)?;
+                let id = UserId(number(&id, "id")?);
+                let user = self
+                    .world
+                    .user(id)
+                    .map_err(|_| Answer::message(404, "404 User Not Found"))?;
+                Ok(Answer::json(self.show().user_profile(user)))
+            }
             Endpoint::OwnToken => {
                 let identity = self.identity.as_ref().ok_or_else(Answer::unauthorized)?;
                 let token = self
@@ -121,7 +133,8 @@ impl Call<'_> {
             Inside::Branch(name) => projects::branch(self, id, &name),
             Inside::Tag(name) => projects::tag(self, id, &name),
             Inside::Commit(name) => projects::commit(self, id, &name),
-            Inside::FreezePeriods => Ok(Answer::json(json!([]))),
+            Inside::FreezePeriods => projects::freeze_periods(self, id),
+            Inside::FreezePeriod(period) => projects::freeze_period(self, id, &period),
             Inside::Pipelines => pipelines::list(self, id),
             Inside::LatestPipeline => pipelines::latest(self, id),
             Inside::Pipeline(pipeline) => pipelines::one(self, id, &pipeline),
@@ -217,7 +230,7 @@ impl Call<'_> {
 fn asks_for_credential(inside: &Inside) -> bool {
     matches!(
         inside,
-        Inside::Jobs | Inside::Job(_) | Inside::FreezePeriods
+        Inside::Jobs | Inside::Job(_) | Inside::FreezePeriods | Inside::FreezePeriod(_)
     )
 }
 

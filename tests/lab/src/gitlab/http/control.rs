@@ -44,6 +44,15 @@ struct TagBody {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FreezeBody {
+    project: String,
+    start: String,
+    end: String,
+    time_zone: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PipelineBody {
     project: String,
     #[serde(rename = "ref")]
@@ -207,6 +216,19 @@ fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
                 let project = project(world, &name)?;
                 world.tag(project, &tag, &sha)?;
                 Ok(json!({"tag": tag}))
+            })
+        }
+        "freeze-periods" => {
+            let FreezeBody {
+                project: name,
+                start,
+                end,
+                time_zone,
+            } = parsed(body)?;
+            shared.change(|world, now| {
+                let project = project(world, &name)?;
+                let times = (start.as_str(), end.as_str(), time_zone.as_str());
+                Ok(json!({"id": world.add_freeze_period(now, project, times)?}))
             })
         }
         "pipelines" => {

@@ -2,10 +2,10 @@
 
 use super::{
     answer::Answer,
-    call::Call,
+    call::{Call, number},
     paging::{self, Totals},
 };
-use crate::gitlab::model::{Project, ProjectId, Role};
+use crate::gitlab::model::{FreezePeriod, Project, ProjectId, Role};
 
 pub fn one(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     let project = call.project(id)?;
@@ -76,6 +76,25 @@ pub fn commit(call: &Call<'_>, id: ProjectId, name: &str) -> Result<Answer, Answ
     Ok(Answer::json(
         call.show().commit(project, commit, with_stats),
     ))
+}
+
+pub fn freeze_periods(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
+    let rows: Vec<_> = call.project(id)?.freeze_periods.iter().collect();
+    paging::page(
+        &rows,
+        &call.query,
+        &call.url(),
+        Totals::Told,
+        |period: &&FreezePeriod| call.show().freeze_period(period),
+    )
+}
+
+pub fn freeze_period(call: &Call<'_>, id: ProjectId, period: &str) -> Result<Answer, Answer> {
+    let wanted = number(period, "freeze_period_id")?;
+    let periods = &call.project(id)?.freeze_periods;
+    let found = periods.iter().find(|period| period.id == wanted);
+    let found = found.ok_or_else(Answer::no_record)?;
+    Ok(Answer::json(call.show().freeze_period(found)))
 }
 
 /// Git's own rules for names of refs, as far as they are broken in practice.

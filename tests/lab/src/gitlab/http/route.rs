@@ -12,6 +12,7 @@ pub enum Endpoint {
     Version,
     Metadata,
     CurrentUser,
+    User(String),
     OwnToken,
     /// In a project, whose id or path comes first.
     In(String, Inside),
@@ -26,6 +27,7 @@ pub enum Inside {
     Tag(String),
     Commit(String),
     FreezePeriods,
+    FreezePeriod(String),
     Pipelines,
     LatestPipeline,
     Pipeline(String),
@@ -53,6 +55,7 @@ impl Endpoint {
             ["version"] => Some(Self::Version),
             ["metadata"] => Some(Self::Metadata),
             ["user"] => Some(Self::CurrentUser),
+            ["users", id] => Some(Self::User((*id).to_owned())),
             ["personal_access_tokens", "self"] => Some(Self::OwnToken),
             ["projects", project, rest @ ..] => {
                 Some(Self::In((*project).to_owned(), Inside::of(rest)?))
@@ -87,6 +90,7 @@ impl Inside {
             ["repository", "tags", name] => Self::Tag(own(name)),
             ["repository", "commits", name] => Self::Commit(own(name)),
             ["freeze_periods"] => Self::FreezePeriods,
+            ["freeze_periods", id] => Self::FreezePeriod(own(id)),
             ["pipelines"] => Self::Pipelines,
             ["pipelines", "latest"] => Self::LatestPipeline,
             ["pipelines", id] => Self::Pipeline(own(id)),

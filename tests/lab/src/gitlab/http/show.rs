@@ -5,7 +5,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::access::Identity;
-use crate::gitlab::model::{Commit, Project, Ref, Role, Token, User, Visibility, World};
+use crate::gitlab::model::{
+    Commit, FreezePeriod, Project, Ref, Role, Token, User, Visibility, World,
+};
 
 /// RFC 3339 with milliseconds.
 pub fn time(at: Timestamp) -> String {
@@ -55,7 +57,7 @@ impl Show<'_> {
             "job_title": "",
             "pronouns": null,
             "organization": "",
-            "bot": false,
+            "bot": user.bot,
             "work_information": null,
             "followers": 0,
             "following": 0,
@@ -84,6 +86,17 @@ impl Show<'_> {
             "private_profile": false,
         });
         merged(self.user_profile(user), own)
+    }
+
+    pub fn freeze_period(&self, period: &FreezePeriod) -> Value {
+        json!({
+            "id": period.id,
+            "freeze_start": period.freeze_start,
+            "freeze_end": period.freeze_end,
+            "cron_timezone": period.cron_timezone,
+            "created_at": time(period.created_at),
+            "updated_at": time(period.created_at),
+        })
     }
 
     pub fn project(&self, project: &Project, identity: Option<&Identity>) -> Value {

@@ -26,6 +26,8 @@ pub struct User {
     pub id: UserId,
     pub username: String,
     pub name: String,
+    /// The user of a project or group access token, or a service account.
+    pub bot: bool,
     pub created_at: Timestamp,
 }
 
@@ -70,6 +72,7 @@ impl World {
             id,
             username: username.to_owned(),
             name: display_name(username),
+            bot: false,
             created_at: now,
         };
         self.users.insert(id, user);
@@ -79,6 +82,13 @@ impl World {
     /// The user of that name.
     pub fn user_named(&self, username: &str) -> Option<&User> {
         self.users.values().find(|user| user.username == username)
+    }
+
+    /// Makes a user a bot.
+    pub fn make_bot(&mut self, id: UserId) -> Result<(), Refusal> {
+        let user = (self.users.get_mut(&id)).ok_or_else(|| Refusal::missing("user", &id))?;
+        user.bot = true;
+        Ok(())
     }
 
     /// The user with that id.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub use access::{Role, Token, User};
 pub use ids::{JobId, PipelineId, ProjectId, UserId};
 pub use pipelines::{Archive, Job, NewPipeline, Pipeline};
-pub use repository::{Commit, Project, Ref, Visibility};
+pub use repository::{Commit, FreezePeriod, Project, Ref, Visibility};
 pub use spec::{JobEnd, JobKind, JobSpec, TestSuite};
 pub use status::{Status, composite};
 
@@ -66,4 +66,5 @@ pub struct World {
     jobs: BTreeMap<JobId, Job>,
     last_pipeline: Option<PipelineId>,
     last_job: Option<JobId>,
+    freeze_periods_made: u64,
 }

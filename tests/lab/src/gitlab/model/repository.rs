@@ -37,6 +37,17 @@ pub struct Commit {
     pub created_at: Timestamp,
 }
 
+/// A time in which nothing should be deployed. Asks for it and keeps nobody from anything.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "GitLab's own words")]
+pub struct FreezePeriod {
+    pub id: u64,
+    pub freeze_start: String,
+    pub freeze_end: String,
+    pub cron_timezone: String,
+    pub created_at: Timestamp,
+}
+
 /// A project with its repository.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "GitLab's own words")]
@@ -53,6 +64,8 @@ pub struct Project {
     pub commits: BTreeMap<String, Commit>,
     /// Whether the newest successful pipeline of a ref keeps its artifacts past their expiry.
     pub keep_latest_artifacts: bool,
+    /// In the order in which they were made.
+    pub freeze_periods: Vec<FreezePeriod>,
     pub(super) pipelines_made: u64,
 }
 
@@ -112,6 +125,7 @@ impl World {
             tags: BTreeMap::new(),
             commits: BTreeMap::new(),
             keep_latest_artifacts: true,
+            freeze_periods: Vec::new(),
             pipelines_made: 0,
         };
         self.moved.remove(path);
@@ -232,6 +246,35 @@ impl World {
                 .ok_or_else(|| Refusal::missing("branch or tag", name))?,
         };
         found.protected = protected;
+        Ok(())
+    }
+
+    /// Adds a freeze period; its times are taken as they are.
+    pub fn add_freeze_period(
+        &mut self,
+        now: Timestamp,
+        id: ProjectId,
+        (freeze_start, freeze_end, cron_timezone): (&str, &str, &str),
+    ) -> Result<u64, Refusal> {
+        // Ids are the instance's, and as high as those of gitlab.com could become.
+        self.freeze_periods_made += 1;
+        let period = 2_600_000_000 + self.freeze_periods_made;
+        self.project_mut(id)?.freeze_periods.push(FreezePeriod {
+            id: period,
+            freeze_start: freeze_start.to_owned(),
+            freeze_end: freeze_end.to_owned(),
+            cron_timezone: cron_timezone.to_owned(),
+            created_at: now,
+        });
+        Ok(period)
+    }
+
+    /// Removes a freeze period.
+    pub fn remove_freeze_period(&mut self, id: ProjectId, period: u64) -> Result<(), Refusal> {
+        let periods = &mut self.project_mut(id)?.freeze_periods;
+        let at = (periods.iter().position(|one| one.id == period))
+            .ok_or_else(|| Refusal::missing("freeze period", &period))?;
+        periods.remove(at);
         Ok(())
     }
 

@@ -56,6 +56,9 @@ async fn what_is_not_there_is_refused_in_gitlabs_words() {
         ("nothing", 404, error("404 Not Found")),
         ("{own}/pipelines/1", 404, message("404 Not found")),
         ("{own}/jobs/1", 404, message("404 Not found")),
+        ("{own}/freeze_periods/1", 404, message("404 Not found")),
+        ("users/1", 404, message("404 User Not Found")),
+        ("users/ana", 400, error("id is invalid")),
         (
             "{own}/repository/branches/none",
             404,

@@ -62,6 +62,18 @@ async fn python_gitlab_reads_and_presses_everything() {
         lab.gitlab
             .run_pipeline_as(lab.project, "main", "parent_pipeline", None, vec![builds()]);
     lab.gitlab.add_bridge(pipeline, "child", "test", child);
+    let bot = lab.gitlab.create_bot("release-bot");
+    let bot_token = lab.gitlab.create_token(bot, &["api"], None);
+    let frozen = [
+        lab.gitlab
+            .freeze(lab.project, "0 23 * * 5", "0 7 * * 1", "UTC"),
+        lab.gitlab.freeze(
+            lab.project,
+            "0 18 * * *",
+            "0 8 * * *",
+            "Pacific Time (US & Canada)",
+        ),
+    ];
     let token = lab.gitlab.create_token(
         lab.ana,
         &["api", "read_user"],
@@ -71,7 +83,8 @@ async fn python_gitlab_reads_and_presses_everything() {
     let about = json!({
         "url": lab.gitlab.url(), "token": token, "project": lab.project, "pipeline": pipeline, "child": child,
         "sha": sha, "test": lab.gitlab.job(pipeline, "test"), "package": lab.gitlab.job(pipeline, "package"),
-        "approve": lab.gitlab.job(pipeline, "approve"),
+        "approve": lab.gitlab.job(pipeline, "approve"), "ana": lab.ana, "bot": bot, "bot_token": bot_token,
+        "freeze_periods": frozen,
     });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/python_gitlab.py");
     let mut command = Command::new(python());
