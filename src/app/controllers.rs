@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::watches::Feeds;
 use crate::{
-    api::v1alpha1::{Account, Deployment, Release, Target},
+    api::v1alpha1::{Account, Approval, Deployment, Release, Target, label},
     controllers::{
         account::{self, AccountController},
         connection::ConnectionController,
@@ -110,6 +110,7 @@ fn account_wakes(feeds: &Feeds) -> Controller<Account> {
 fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> {
     let deployments = feeds.deployments.store();
     let of_account = feeds.deployments.store();
+    let releases = feeds.releases.store();
     let hub = hub.map(|hub| hub.account.clone());
     feeds
         .deployments
@@ -118,6 +119,14 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
             let deployment = ObjectRef::new(&target.spec.deployment);
             [deployment.within(&target.namespace().unwrap_or_default())]
+        })
+        .watches_shared_stream(feeds.approvals.changed(), move |approval: Arc<Approval>| {
+            let release = ObjectRef::<Release>::new(&approval.spec.release_ref.name);
+            let namespace = approval.namespace().unwrap_or_default();
+            let release = releases.get(&release.within(&namespace));
+            let deployment =
+                release.and_then(|release| release.labels().get(label::DEPLOYMENT).cloned());
+            deployment.map(|name| ObjectRef::new(&name).within(&namespace))
         })
         .watches_shared_stream(feeds.connections.touched(), move |connection| {
             such(&deployments, |one| {

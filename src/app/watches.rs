@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::{
     api::v1alpha1::{
-        Account, Deployment, GitLabConnection, Release, Target,
+        Account, Approval, Deployment, GitLabConnection, Release, Target,
         condition::{READY, STALLED},
     },
     controllers::{
@@ -40,6 +40,7 @@ pub struct Feeds {
     pub deployments: Feed<Deployment>,
     pub releases: Feed<Release>,
     pub targets: Feed<Target>,
+    pub approvals: Feed<Approval>,
 }
 
 impl Feeds {
@@ -72,6 +73,9 @@ impl Feeds {
             targets: watches.start("Target", |one: &Target| {
                 one.status.as_ref().map(|status| &status.conditions[..])
             }),
+            approvals: watches.start("Approval", |one: &Approval| {
+                one.status.as_ref().map(|status| &status.conditions[..])
+            }),
             namespaces: namespaces(client, tasks),
         }
     }
@@ -87,6 +91,7 @@ impl Feeds {
             stores.deployments.wait_until_ready(),
             stores.releases.wait_until_ready(),
             stores.targets.wait_until_ready(),
+            stores.approvals.wait_until_ready(),
         );
     }
 
@@ -99,6 +104,7 @@ impl Feeds {
             deployments: self.deployments.store(),
             releases: self.releases.store(),
             targets: self.targets.store(),
+            approvals: self.approvals.store(),
         }
     }
 }

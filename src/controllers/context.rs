@@ -7,7 +7,7 @@ use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 
 use super::{approval::policy::ApprovalPolicy, events::Events};
 use crate::{
-    api::v1alpha1::{Account, Deployment, GitLabConnection, Release, Target},
+    api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
     metrics::Metrics,
     ports::{cloud::Cloud, gitlab::GitLabs, http::HttpProbe},
@@ -52,6 +52,8 @@ pub struct Stores {
     pub releases: Store<Release>,
     /// Every Target.
     pub targets: Store<Target>,
+    /// Every Approval.
+    pub approvals: Store<Approval>,
 }
 
 /// How the process was started.

@@ -11,6 +11,7 @@
 
 mod commands;
 mod fetch;
+mod gates;
 mod history;
 mod orphans;
 mod release;
@@ -26,7 +27,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use self::{source::Sources, targets::Told, transfer::Transfers};
+use self::{gates::Readings, source::Sources, targets::Told, transfer::Transfers};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, condition, finalizer},
     controllers::{
@@ -50,6 +51,7 @@ pub struct DeploymentController {
     deployments: Written<Deployment>,
     releases: Written<Release>,
     targets: Written<Target>,
+    readings: Readings,
 }
 
 /// Everything that belongs to one Deployment.
@@ -68,6 +70,7 @@ impl DeploymentController {
             deployments: Written::default(),
             releases: Written::default(),
             targets: Written::default(),
+            readings: Readings::default(),
         }
     }
 
@@ -128,11 +131,18 @@ impl DeploymentController {
             let release = self.create_release(&deployment, spec).await?;
             family.releases.push(release);
         }
+        let gates = self.gates(&deployment, &family).await;
         let retry = self.retries_a_release(&deployment);
-        let plan = rollout::plan(&overview(&deployment, &family, retry), Timestamp::now());
+        let overview = overview(&deployment, &family, retry);
+        let plan = rollout::plan(&overview, &gates, Timestamp::now());
         for (reference, outcome) in &plan.outcomes {
             self.record_outcome(&deployment, &family, reference, outcome)
                 .await?;
+        }
+        if plan.passed {
+            // What opened a gate is used up before anything starts.
+            let status = status(&deployment, &plan, &plan.outcome);
+            deployment = self.write_status(&deployment, status).await?;
         }
         for (stage, place, run) in &plan.orders {
             let run = Told::Run(run);
@@ -145,6 +155,8 @@ impl DeploymentController {
         self.dismiss(&deployment, &family, &plan.leavers).await?;
         self.follow_policy(&deployment, &family).await?;
         self.tidy(&deployment, &family).await?;
+        self.answer(&deployment, &family, &gates, &plan.stages)
+            .await?;
         let outcome = combine(
             plan.outcome.clone(),
             source.problem(),
@@ -372,6 +384,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
             .collect(),
         suspended: deployment.spec.suspend,
         paused: commands::paused(deployment),
+        superseding: deployment.spec.superseding,
         pin: deployment.spec.pin.clone(),
         commands: commands::given(deployment, retry),
         reported: status.stages,

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         outcome::{self, Outcome, Stamp},
         release::{self, Former},
-        rollout::{self, ReleaseView},
+        rollout::{self, NoGates, ReleaseView},
     },
 };
 
@@ -85,7 +85,8 @@ impl DeploymentController {
             stages: spec.template.stages.clone(),
             outcomes: Vec::new(),
         });
-        let plan = rollout::plan(&overview, Timestamp::now());
+        // A first guess: what gates say comes with the Release.
+        let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
         let mut reserved = status(deployment, &plan, &plan.outcome);
         reserved.newest_revision = Some(spec.revision);
         reserved.newest_key = Some(spec.key.clone());

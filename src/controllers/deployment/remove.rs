@@ -26,6 +26,7 @@ impl DeploymentController {
             .any(|name| name == finalizer::DEPLOYMENT)
         {
             self.sources.forget(deployment);
+            self.readings.forget(deployment);
             self.deployments.forget(deployment);
             return gone();
         }
@@ -49,6 +50,7 @@ impl DeploymentController {
             self.patch_metadata(deployment, json!({"finalizers": others}))
                 .await?;
             self.sources.forget(deployment);
+            self.readings.forget(deployment);
             self.deployments.forget(deployment);
             return Ok(gone());
         }

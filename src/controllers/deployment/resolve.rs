@@ -6,7 +6,7 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use crate::{
     api::v1alpha1::{Deployment, GitLabConnection, Release},
-    controllers::context::Context,
+    controllers::{context::Context, target},
     domain::{
         desired::duration,
         eligibility::{Known, Requirements, Verdict},
@@ -98,7 +98,7 @@ pub async fn resolve(
     let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
         return Ok(None);
     };
-    if spec.require_protected_ref {
+    if requires_protected_ref(context, deployment) {
         let name = pipeline
             .git_ref
             .clone()
@@ -190,7 +190,10 @@ async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result
     Err(Outcome::stalled("RefNotFound", message))
 }
 
-async fn client(context: &Context, deployment: &Deployment) -> Result<Arc<dyn GitLab>, Outcome> {
+pub async fn client(
+    context: &Context,
+    deployment: &Deployment,
+) -> Result<Arc<dyn GitLab>, Outcome> {
     let name = &deployment.spec.source.connection;
     let connection = connection(context, deployment)?;
     context
@@ -198,6 +201,20 @@ async fn client(context: &Context, deployment: &Deployment) -> Result<Arc<dyn Gi
         .client(&connection)
         .await
         .map_err(|error| about(&format!("GitLabConnection {name}"), error))
+}
+
+/// Whether only a protected branch or tag counts: because the Deployment says so, because it has a
+/// gate and says nothing, or because an Account requires it.
+fn requires_protected_ref(context: &Context, deployment: &Deployment) -> bool {
+    let spec = &deployment.spec;
+    let gated = spec.stages.iter().any(|stage| stage.gate.is_some());
+    let mut places = spec.stages.iter().flat_map(|stage| &stage.targets);
+    let required = places.any(|place| {
+        let account = target::account(context, &place.account).ok();
+        let requires = account.and_then(|account| account.spec.requires.clone());
+        requires.is_some_and(|requires| requires.protected_ref)
+    });
+    required || spec.source.require_protected_ref.unwrap_or(gated)
 }
 
 /// The GitLabConnection that a Deployment names.

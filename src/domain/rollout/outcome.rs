@@ -132,7 +132,11 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
         // Taken back by hand, after it had served.
         Some(back) => {
             let why = back.message.as_deref().unwrap_or("see the Release");
-            Outcome::stalled("RolledBack", format!("{}: r{revision}: {why}", back.stage))
+            let reason = match back.outcome.as_str() {
+                "Rejected" => "Rejected",
+                _ => "RolledBack",
+            };
+            Outcome::stalled(reason, format!("{}: r{revision}: {why}", back.stage))
         }
         None => Outcome::done("Delivered", format!("r{revision} serves in every stage")),
     }

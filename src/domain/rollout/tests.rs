@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod commands;
+mod gates;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -64,8 +65,12 @@ impl Play {
 
     /// Plans until nothing is left to write, and gives back the last plan.
     fn plan(&mut self) -> Plan {
+        self.plan_with(&NoGates)
+    }
+
+    fn plan_with(&mut self, gates: &dyn Gatekeeper) -> Plan {
         for _ in 0..10 {
-            let plan = super::plan(&self.overview, &NoGates, NOW);
+            let plan = super::plan(&self.overview, gates, NOW);
             self.overview.reported.clone_from(&plan.stages);
             self.overview.commands = Commands::default();
             if plan.outcomes.is_empty() && plan.orders.is_empty() {

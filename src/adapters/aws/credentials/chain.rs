@@ -85,6 +85,7 @@ mod tests {
                 session_tags: BTreeMap::new(),
             };
             let spec = AccountSpec {
+                requires: None,
                 account_id: "222222222222".into(),
                 regions: Vec::new(),
                 endpoint_url: None,

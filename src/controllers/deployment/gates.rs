@@ -1,0 +1,534 @@
+//! The gates of a Deployment's stages: what they ask for, what GitLab and the cluster say to that, and
+//! what became of each Approval.
+//!
+//! # Expected flow
+//! [`Gates::of`] reads what the stages that wait at a gate need (manual jobs, freeze periods, whether
+//! the admission policy is in force); the order of stages asks it; [`DeploymentController::answer`]
+//! writes into each Approval whether it counts.
+//!
+//! # Guarantees
+//! - GitLab is asked only for a stage that waits, and not more often than the source is polled.
+//! - What can't be read keeps the gate closed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt as _};
+
+use super::{DeploymentController, Failure, Family, resolve};
+use crate::{
+    api::v1alpha1::{
+        Account, Approval, ApprovalStatus, Decision, Deployment, GateStatus, ManualJobStatus,
+        Release, StageStatus, annotation,
+    },
+    controllers::{context::Context, target},
+    domain::{
+        gates::{
+            self, Inputs, Job, Judgement, PolicyForce, Requirements, Subject, Verdict,
+            approvals::unasked, manual_job,
+        },
+        pipeline::{self, FreezePeriod},
+        rollout::{Answer, Ask, Gatekeeper},
+    },
+    ports::gitlab::GitLab,
+};
+
+/// How long it is taken for granted that the admission policy is in force, while nobody has approved.
+const POLICY_AGE: Duration = Duration::from_secs(10);
+
+/// What this process has read of GitLab for gates, by Deployment.
+#[derive(Default)]
+pub struct Readings(Mutex<HashMap<String, Reading>>);
+
+/// What was read of GitLab for one Deployment's gates.
+#[derive(Clone)]
+struct Reading {
+    /// For which openings: another one needs what was asked for after it opened.
+    about: String,
+    at: Instant,
+    jobs: BTreeMap<i64, Vec<pipeline::Job>>,
+    bots: BTreeMap<i64, bool>,
+    freezes: Result<Vec<FreezePeriod>, String>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            about: String::new(),
+            at: Instant::now(),
+            jobs: BTreeMap::new(),
+            bots: BTreeMap::new(),
+            freezes: Err("GitLab was not asked yet".to_owned()),
+        }
+    }
+}
+
+/// The gates as they stand.
+pub struct Gates {
+    namespace: String,
+    stages: BTreeMap<String, StageGate>,
+    approvals: Vec<Arc<Approval>>,
+    used: BTreeSet<String>,
+    policy: PolicyForce,
+    freezes: Result<Vec<FreezePeriod>, String>,
+    authors: BTreeMap<String, Option<String>>,
+    judged: Mutex<BTreeMap<String, Judgement>>,
+}
+
+/// What one stage asks for.
+struct StageGate {
+    /// Why it can't be told.
+    asked: Result<Requirements, String>,
+    /// What only the Accounts ask for: who goes back is asked for no more.
+    required: Result<Requirements, String>,
+    looked: Option<Looked>,
+}
+
+/// How the manual jobs of what waits stand.
+struct Looked {
+    release_uid: String,
+    attempt: i64,
+    digest: String,
+    jobs: BTreeMap<String, Job>,
+    seen: Vec<ManualJobStatus>,
+}
+
+impl Gates {
+    /// Whether any stage asks for anything.
+    fn any(&self) -> bool {
+        let asks = |asked: &Result<Requirements, String>| {
+            asked.as_ref().map_or(true, |asked| !asked.is_empty())
+        };
+        self.stages.values().any(|stage| asks(&stage.asked))
+    }
+
+    fn evaluate(&self, ask: &Ask<'_>, requirements: &Requirements) -> (Verdict, Looking<'_>) {
+        let looked = self
+            .stages
+            .get(ask.stage)
+            .and_then(|stage| stage.looked.as_ref())
+            .filter(|looked| {
+                looked.release_uid == ask.release.uid
+                    && looked.attempt == ask.attempt
+                    && looked.digest == ask.digest
+            });
+        let none = BTreeMap::new();
+        let author = self.authors.get(&ask.release.uid).cloned().flatten();
+        let subject = Subject {
+            release: &ask.release.name,
+            release_uid: &ask.release.uid,
+            stage: ask.stage,
+            stage_digest: ask.digest,
+            author: author.as_deref(),
+        };
+        let approvals: Vec<&Approval> = self.approvals.iter().map(|one| &**one).collect();
+        let evaluation = gates::evaluate(&Inputs {
+            subject,
+            requirements,
+            approvals: &approvals,
+            used: &self.used,
+            policy: &self.policy,
+            manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
+            freeze_periods: match &self.freezes {
+                Ok(periods) => Ok(periods),
+                Err(why) => Err(why),
+            },
+            now: Timestamp::now(),
+        });
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        for (approval, judgement) in approvals.iter().zip(evaluation.judgements) {
+            let uid = approval.uid().unwrap_or_default();
+            // The stage that an Approval names speaks of it.
+            if approval.spec.stage == ask.stage || !judged.contains_key(&uid) {
+                judged.insert(uid, judgement);
+            }
+        }
+        let mut message = evaluation.verdict.message(&subject);
+        if matches!(&evaluation.verdict, Verdict::Waiting { reasons, .. }
+            if reasons.iter().any(|one| matches!(one, gates::Waiting::Approvals { .. })))
+        {
+            let command = gates::approve_command(&self.namespace, &subject, Decision::Approve);
+            message = format!("{message}. To approve: {command}");
+        }
+        let seen = looked.map_or(&[][..], |looked| &looked.seen);
+        (evaluation.verdict, Looking { message, seen })
+    }
+}
+
+struct Looking<'a> {
+    message: String,
+    seen: &'a [ManualJobStatus],
+}
+
+impl Gatekeeper for Gates {
+    fn is_gated(&self, stage: &str, back: bool) -> bool {
+        let Some(stage) = self.stages.get(stage) else {
+            return false;
+        };
+        let asked = if back { &stage.required } else { &stage.asked };
+        asked.as_ref().map_or(true, |asked| !asked.is_empty())
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Answer {
+        let requirements = match self.stages.get(ask.stage).map(|stage| &stage.asked) {
+            Some(Ok(requirements)) => requirements,
+            Some(Err(why)) => {
+                return Answer::Waiting {
+                    reason: "InvalidGate",
+                    message: why.clone(),
+                    manual_jobs: Vec::new(),
+                };
+            }
+            None => return Answer::Open(crate::api::v1alpha1::GatePassage::default()),
+        };
+        let (verdict, looking) = self.evaluate(ask, requirements);
+        let reason = verdict.reason().unwrap_or("Open");
+        match verdict {
+            Verdict::Open(by) => Answer::Open(by),
+            Verdict::Waiting { .. } => Answer::Waiting {
+                reason,
+                message: looking.message,
+                manual_jobs: looking.seen.to_vec(),
+            },
+            Verdict::Rejected { .. } => Answer::Rejected(looking.message),
+        }
+    }
+}
+
+impl DeploymentController {
+    /// The gates as they stand, read anew where something waits at one.
+    pub(super) async fn gates(&self, deployment: &Deployment, family: &Family) -> Gates {
+        let stages = deployment.spec.stages.iter().map(|stage| {
+            let accounts: Vec<Arc<Account>> = stage
+                .targets
+                .iter()
+                .filter_map(|place| target::account(&self.context, &place.account).ok())
+                .collect();
+            let required = || {
+                let requires = |account: &'_ Arc<Account>| account.spec.requires.clone();
+                accounts
+                    .iter()
+                    .filter_map(|account| Some((account.name_any(), requires(account)?)))
+                    .collect::<BTreeMap<_, _>>()
+            };
+            let required = required();
+            let of = |gate| {
+                let accounts = required.iter().map(|(name, one)| (name.as_str(), one));
+                Requirements::of(gate, accounts)
+                    .map_err(|invalid| format!("spec.stages[{}].gate: {invalid}", stage.name))
+            };
+            let gate = StageGate {
+                asked: of(stage.gate.as_ref()),
+                required: of(None),
+                looked: None,
+            };
+            (stage.name.clone(), gate)
+        });
+        let status = deployment.status.clone().unwrap_or_default();
+        let mut gates = Gates {
+            namespace: deployment.namespace().unwrap_or_default(),
+            stages: stages.collect(),
+            approvals: self.approvals_of(family),
+            used: used(&status.stages),
+            policy: PolicyForce::NotInForce("it was not looked at".to_owned()),
+            freezes: Err("GitLab was not asked yet".to_owned()),
+            authors: family
+                .releases
+                .iter()
+                .map(|release| {
+                    let author = release.spec.source.user.clone();
+                    (release.uid().unwrap_or_default(), author)
+                })
+                .collect(),
+            judged: Mutex::default(),
+        };
+        if !gates.any() && gates.approvals.is_empty() {
+            return gates;
+        }
+        let age = if gates.approvals.is_empty() {
+            POLICY_AGE
+        } else {
+            Duration::ZERO
+        };
+        gates.policy = self.context.approval_policy.force(age).await;
+        let waiting: Vec<(&str, &GateStatus)> = status
+            .stages
+            .iter()
+            .filter_map(|stage| Some((stage.name.as_str(), stage.waiting.as_ref()?)))
+            .collect();
+        self.look_at_gitlab(deployment, family, &waiting, &mut gates)
+            .await;
+        gates
+    }
+
+    /// The Approvals that name a Release of this Deployment.
+    fn approvals_of(&self, family: &Family) -> Vec<Arc<Approval>> {
+        let names: BTreeSet<(Option<String>, String)> = family
+            .releases
+            .iter()
+            .map(|release| (release.namespace(), release.name_any()))
+            .collect();
+        self.context
+            .stores
+            .approvals
+            .state_filter(|one: &Approval| {
+                names.contains(&(one.namespace(), one.spec.release_ref.name.clone()))
+            })
+    }
+
+    /// Asks GitLab for what the stages that wait need, if it is time.
+    async fn look_at_gitlab(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        waiting: &[(&str, &GateStatus)],
+        gates: &mut Gates,
+    ) {
+        let needs = |name: &str| {
+            let asked = gates.stages.get(name).map(|stage| &stage.asked);
+            asked.and_then(|asked| asked.as_ref().ok()).cloned()
+        };
+        let openings: Vec<(String, Opening, Requirements)> = waiting
+            .iter()
+            .filter_map(|(name, status)| {
+                let asked = needs(name)?;
+                let needed = asked.no_freeze || asked.manual_jobs().next().is_some();
+                let opening = Opening::of(family, status)?;
+                needed.then(|| ((*name).to_owned(), opening, asked))
+            })
+            .collect();
+        if openings.is_empty() {
+            return;
+        }
+        let key = deployment.uid().unwrap_or_default();
+        let about = about(deployment, &openings);
+        let known = self.readings.get(&key);
+        let fresh = known.as_ref().is_some_and(|known| {
+            known.about == about && known.at.elapsed() < resolve::interval(deployment)
+        });
+        let reading = match known {
+            Some(known) if fresh => known,
+            other => {
+                let bots = other.map(|known| known.bots).unwrap_or_default();
+                let reading = read(&self.context, deployment, &openings, about, bots).await;
+                self.readings.keep(&key, reading.clone());
+                reading
+            }
+        };
+        gates.freezes.clone_from(&reading.freezes);
+        for (stage, opening, asked) in openings {
+            let looked = opening.look(&asked, &reading);
+            if let Some(gate) = gates.stages.get_mut(&stage) {
+                gate.looked = looked;
+            }
+        }
+    }
+
+    /// Writes into each Approval whether it counts, where that is news.
+    pub(super) async fn answer(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        gates: &Gates,
+        stages: &[StageStatus],
+    ) -> Result<(), Failure> {
+        let used = used(stages);
+        let api: Api<Approval> = self.api(deployment);
+        for approval in &gates.approvals {
+            let judged = gates
+                .judged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&approval.uid().unwrap_or_default())
+                .cloned();
+            let release = family
+                .releases
+                .iter()
+                .find(|release| release.name_any() == approval.spec.release_ref.name);
+            let idle = || unasked(approval, release.and_then(|it| it.uid()).as_deref(), &used);
+            let judgement = match judged {
+                Some(judgement) if !used.contains(&approval.uid().unwrap_or_default()) => judgement,
+                _ => idle(),
+            };
+            let before = approval.status.clone().unwrap_or_default();
+            let mut status = ApprovalStatus {
+                observed_generation: approval.metadata.generation,
+                ..before.clone()
+            };
+            judgement.write_condition(approval, &mut status.conditions, Timestamp::now());
+            if status != before {
+                let version = approval.resource_version();
+                crate::controllers::status::publish_status(
+                    &api,
+                    approval.as_ref(),
+                    version,
+                    &before,
+                    &status,
+                )
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What waits at a gate, with what is known of its Release.
+struct Opening {
+    release_uid: String,
+    attempt: i64,
+    digest: String,
+    author: Option<String>,
+    project_id: i64,
+    pipeline_id: i64,
+    seen: Vec<ManualJobStatus>,
+}
+
+impl Opening {
+    fn of(family: &Family, status: &GateStatus) -> Option<Self> {
+        let is = |release: &&Arc<Release>| release.uid().as_ref() == Some(&status.release.uid);
+        let source = &family.releases.iter().find(is)?.spec.source;
+        Some(Self {
+            release_uid: status.release.uid.clone(),
+            attempt: status.attempt,
+            digest: status.digest.clone()?,
+            author: source.user.clone(),
+            project_id: source.project_id,
+            pipeline_id: source.pipeline_id,
+            seen: status.manual_jobs.clone(),
+        })
+    }
+
+    fn look(&self, asked: &Requirements, reading: &Reading) -> Option<Looked> {
+        let jobs = reading.jobs.get(&self.pipeline_id)?;
+        let opening = manual_job::Opening {
+            release_uid: &self.release_uid,
+            attempt: self.attempt,
+            stage_digest: &self.digest,
+            author: self.author.as_deref(),
+        };
+        let mut looked = Looked {
+            release_uid: self.release_uid.clone(),
+            attempt: self.attempt,
+            digest: self.digest.clone(),
+            jobs: BTreeMap::new(),
+            seen: Vec::new(),
+        };
+        for rule in asked.manual_jobs() {
+            let before = self.seen.iter().find(|seen| seen.job == rule.manual_job);
+            let bot = |user| reading.bots.get(&user).copied();
+            let now = Timestamp::now();
+            let (seen, job) = manual_job::look(before, &opening, rule, jobs, bot, now);
+            looked.jobs.insert(rule.manual_job.clone(), job);
+            looked.seen.push(seen);
+        }
+        Some(looked)
+    }
+}
+
+/// What is asked about: a new opening, or a command, asks anew.
+fn about(deployment: &Deployment, openings: &[(String, Opening, Requirements)]) -> String {
+    let command = deployment.annotations().get(annotation::RECONCILE);
+    let mut about = command.cloned().unwrap_or_default();
+    for (stage, opening, _) in openings {
+        about.push_str(stage);
+        about.push_str(&opening.digest);
+        about.push_str(&opening.attempt.to_string());
+        about.push_str(&opening.release_uid);
+    }
+    about
+}
+
+async fn read(
+    context: &Context,
+    deployment: &Deployment,
+    openings: &[(String, Opening, Requirements)],
+    about: String,
+    bots: BTreeMap<i64, bool>,
+) -> Reading {
+    let mut reading = Reading {
+        about,
+        bots,
+        ..Reading::default()
+    };
+    let gitlab = match resolve::client(context, deployment).await {
+        Ok(gitlab) => gitlab,
+        Err(outcome) => {
+            reading.freezes = Err(outcome.message().to_owned());
+            return reading;
+        }
+    };
+    for (_, opening, asked) in openings {
+        if asked.no_freeze {
+            let periods = gitlab.freeze_periods(opening.project_id).await;
+            reading.freezes = periods.map_err(|error| error.to_string());
+        }
+        if asked.manual_jobs().next().is_none() {
+            continue;
+        }
+        match gitlab.jobs(opening.project_id, opening.pipeline_id).await {
+            Ok(jobs) => {
+                reading.jobs.insert(opening.pipeline_id, jobs);
+            }
+            Err(error) => tracing::warn!(%error, "the manual job of a gate was not looked at"),
+        }
+        ask_for_users(&*gitlab, opening, asked, &mut reading).await;
+    }
+    reading
+}
+
+/// Asks who started a job where that decides and GitLab does not say it with the job.
+async fn ask_for_users(
+    gitlab: &dyn GitLab,
+    opening: &Opening,
+    asked: &Requirements,
+    reading: &mut Reading,
+) {
+    let looked = opening.look(asked, reading);
+    let unknown = looked.iter().flat_map(|looked| looked.jobs.values());
+    let unknown: Vec<i64> = unknown
+        .filter_map(|job| match job {
+            Job::NeedUser(id) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    for id in unknown {
+        match gitlab.user(id).await {
+            Ok(user) => {
+                reading.bots.insert(id, user.bot.unwrap_or_default());
+            }
+            Err(error) => tracing::warn!(%error, "GitLab was not told who started a manual job"),
+        }
+    }
+}
+
+/// The Approvals that stages have started with.
+fn used(stages: &[StageStatus]) -> BTreeSet<String> {
+    stages
+        .iter()
+        .filter_map(|stage| stage.passage.as_ref())
+        .flat_map(|passage| &passage.by.approvals)
+        .map(|approval| approval.uid.clone())
+        .collect()
+}
+
+impl Readings {
+    fn get(&self, key: &str) -> Option<Reading> {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.get(key).cloned()
+    }
+
+    fn keep(&self, key: &str, reading: Reading) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.insert(key.to_owned(), reading);
+    }
+
+    /// The Deployment is gone.
+    pub fn forget(&self, deployment: &Deployment) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.remove(&deployment.uid().unwrap_or_default());
+    }
+}
