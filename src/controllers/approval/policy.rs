@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn any_change_of_the_policy_is_noticed() {
-        let changes: [(&str, Value); 9] = [
+        let cases: [(&str, Value); 9] = [
             ("/spec/failurePolicy", json!("Ignore")),
             ("/spec/validations", json!([{"expression": "true"}])),
             ("/spec/validations/0/expression", json!("true")),
@@ -260,7 +260,7 @@ mod tests {
             ),
             ("/spec/matchConstraints/matchPolicy", json!("Exact")),
         ];
-        for (pointer, value) in changes {
+        for (pointer, value) in cases {
             let mut changed = policy();
             *changed.pointer_mut(pointer).unwrap() = value;
             println!("{pointer}");

@@ -39,9 +39,9 @@ async fn freeze_periods_are_read_on_every_page() {
     );
     assert_eq!(read, ("0 23 * * 5", "0 7 * * 1", "Berlin"));
 
-    let secrets = lab.secrets.values.lock().unwrap();
-    let token = secrets["gitlab"].trim().to_owned();
-    drop(secrets);
+    let token = lab.secrets.values.lock().unwrap()["gitlab"]
+        .trim()
+        .to_owned();
     lab.gitlab.set_role(&token, Role::Guest);
     let refused = client.freeze_periods(id).await.unwrap_err();
     assert_eq!(refused.kind, CallErrorKind::Denied, "{refused}");

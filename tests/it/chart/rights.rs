@@ -40,6 +40,18 @@ fn the_controller_may_do_its_work_and_nothing_else() {
         ("rights-team", "create", "releases.sluice.dev"),
         ("rights-team", "patch", "releases.sluice.dev"),
         ("rights-team", "patch", "targets.sluice.dev"),
+        ("rights-team", "watch", "approvals.sluice.dev"),
+        ("rights-team", "patch", "approvals.sluice.dev/status"),
+        (
+            NAMESPACE,
+            "get",
+            "validatingadmissionpolicies.admissionregistration.k8s.io/sluice-approvals",
+        ),
+        (
+            NAMESPACE,
+            "get",
+            "validatingadmissionpolicybindings.admissionregistration.k8s.io/sluice-approvals",
+        ),
         ("rights-team", "create", "events.events.k8s.io"),
         (NAMESPACE, "get", "secrets"),
         (NAMESPACE, "update", "leases.coordination.k8s.io/sluice"),
@@ -58,6 +70,18 @@ fn the_controller_may_do_its_work_and_nothing_else() {
         ("rights-team", "delete", "deployments.sluice.dev"),
         ("rights-team", "update", "releases.sluice.dev"),
         ("rights-team", "create", "accounts.sluice.dev"),
+        ("rights-team", "create", "approvals.sluice.dev"),
+        ("rights-team", "delete", "approvals.sluice.dev"),
+        (
+            NAMESPACE,
+            "get",
+            "validatingadmissionpolicies.admissionregistration.k8s.io/sluice-records",
+        ),
+        (
+            NAMESPACE,
+            "patch",
+            "validatingadmissionpolicies.admissionregistration.k8s.io/sluice-approvals",
+        ),
         ("rights-team", "get", "namespaces/rights-team"),
         ("rights-team", "create", "pods"),
         ("rights-team", "*", "*"),
@@ -109,6 +133,9 @@ fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
         "gitlabconnections.sluice.dev"
     ));
     assert!(can("rights-tenant", "watch", "targets.sluice.dev"));
+    assert!(can("rights-tenant", "watch", "approvals.sluice.dev"));
+    assert!(!can("rights-tenant", "create", "approvals.sluice.dev"));
+    assert!(!can("rights-tenant", "delete", "approvals.sluice.dev"));
     assert!(!can("rights-tenant", "create", "targets.sluice.dev"));
     assert!(!can("rights-tenant", "delete", "releases.sluice.dev"));
     assert!(!can(
@@ -118,4 +145,44 @@ fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
     ));
     assert!(!can("rights-tenant", "create", "accounts.sluice.dev"));
     assert!(!can("rights-other", "get", "deployments.sluice.dev"));
+}
+
+#[test]
+fn an_approver_approves_in_its_namespace_and_delivers_nothing() {
+    namespace("rights-approver");
+    namespace("rights-approver-not");
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "approvers", "namespace": "rights-approver"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-approver",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:approvers"}],
+    });
+    cluster().apply(User::Admin, &binding.to_string()).unwrap();
+    let can = |namespace, verb, resource| can(User::Approver, namespace, &[], verb, resource);
+    for (verb, resource) in [
+        ("create", "approvals.sluice.dev"),
+        ("list", "approvals.sluice.dev"),
+        ("get", "deployments.sluice.dev"),
+        ("get", "releases.sluice.dev"),
+        ("get", "targets.sluice.dev"),
+    ] {
+        assert!(can("rights-approver", verb, resource), "{verb} {resource}");
+        let elsewhere = can("rights-approver-not", verb, resource);
+        assert!(!elsewhere, "{verb} {resource} elsewhere");
+    }
+    for (verb, resource) in [
+        ("update", "approvals.sluice.dev"),
+        ("patch", "approvals.sluice.dev"),
+        ("delete", "approvals.sluice.dev"),
+        ("deletecollection", "approvals.sluice.dev"),
+        ("patch", "approvals.sluice.dev/status"),
+        ("patch", "deployments.sluice.dev"),
+        ("create", "releases.sluice.dev"),
+        ("get", "secrets"),
+    ] {
+        assert!(!can("rights-approver", verb, resource), "{verb} {resource}");
+    }
 }

@@ -4,6 +4,7 @@ use super::{
     answer::Answer,
     call::{Call, number},
     paging::{self, Totals},
+    show,
 };
 use crate::gitlab::model::{FreezePeriod, Project, ProjectId, Role};
 
@@ -85,7 +86,7 @@ pub fn freeze_periods(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> 
         &call.query,
         &call.url(),
         Totals::Told,
-        |period: &&FreezePeriod| call.show().freeze_period(period),
+        |period: &&FreezePeriod| show::freeze_period(period),
     )
 }
 
@@ -94,7 +95,7 @@ pub fn freeze_period(call: &Call<'_>, id: ProjectId, period: &str) -> Result<Ans
     let periods = &call.project(id)?.freeze_periods;
     let found = periods.iter().find(|period| period.id == wanted);
     let found = found.ok_or_else(Answer::no_record)?;
-    Ok(Answer::json(call.show().freeze_period(found)))
+    Ok(Answer::json(show::freeze_period(found)))
 }
 
 /// Git's own rules for names of refs, as far as they are broken in practice.

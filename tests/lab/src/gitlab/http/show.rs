@@ -21,6 +21,18 @@ fn commit_time(at: Timestamp) -> String {
         .to_string()
 }
 
+/// A freeze period.
+pub fn freeze_period(period: &FreezePeriod) -> Value {
+    json!({
+        "id": period.id,
+        "freeze_start": period.freeze_start,
+        "freeze_end": period.freeze_end,
+        "cron_timezone": period.cron_timezone,
+        "created_at": time(period.created_at),
+        "updated_at": time(period.created_at),
+    })
+}
+
 /// Shows things as one instance with one external address does.
 #[derive(Clone, Copy)]
 pub struct Show<'a> {
@@ -86,17 +98,6 @@ impl Show<'_> {
             "private_profile": false,
         });
         merged(self.user_profile(user), own)
-    }
-
-    pub fn freeze_period(&self, period: &FreezePeriod) -> Value {
-        json!({
-            "id": period.id,
-            "freeze_start": period.freeze_start,
-            "freeze_end": period.freeze_end,
-            "cron_timezone": period.cron_timezone,
-            "created_at": time(period.created_at),
-            "updated_at": time(period.created_at),
-        })
     }
 
     pub fn project(&self, project: &Project, identity: Option<&Identity>) -> Value {
