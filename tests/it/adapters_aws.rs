@@ -163,6 +163,7 @@ impl Fixture {
             artifact_bucket: bucket.clone(),
         };
         let spec = AccountSpec {
+            requires: None,
             account_id: info.id.clone(),
             regions: info.buckets.iter().map(region).collect(),
             endpoint_url: Some(self.lab.endpoint().to_owned()),

@@ -16,6 +16,7 @@ mod counts;
 mod crash;
 mod delivery;
 mod functions;
+mod gates;
 mod hub;
 mod leader;
 mod malformed;

@@ -1,0 +1,239 @@
+//! Gates from end to end: who approves, how, and what does not count.
+
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::{Api, api::PostParams};
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Approval, GateStatus, annotation, condition};
+use sluice_lab::{
+    gitlab::{JobEnd, JobSpec, PipelineId},
+    kube::User,
+    lab::{archive, package, wait_for},
+};
+
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene, condition_in, says},
+};
+
+/// A Deployment to dev and prod, the latter behind this gate.
+fn gated(scene: &Scene<'_>, gate: &Value) -> Value {
+    let mut deployment = scene.deployment(&["dev", "prod"]);
+    deployment["spec"]["stages"][1]["gate"] = gate.clone();
+    deployment
+}
+
+/// The lab's approver may make Approvals in the team's namespace.
+fn let_approve(scene: &Scene<'_>) {
+    let bindings: Api<RoleBinding> = scene.api();
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": "approvers"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-approver"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:approvers"}],
+    }))
+    .unwrap();
+    run(bindings.create(&PostParams::default(), &binding)).unwrap();
+}
+
+/// What waits in front of prod, once it waits for that reason and says so.
+#[track_caller]
+fn waiting(scene: &Scene<'_>, revision: i64, reason: &str, parts: &[&str]) -> GateStatus {
+    let what = format!("r{revision} waits in front of prod: {reason} {parts:?}");
+    scene.wait(NAME, &what, |deployment| {
+        let stages = &deployment.status.as_ref()?.stages;
+        let prod = stages.iter().find(|stage| stage.name == "prod")?;
+        let waiting = prod.waiting.as_ref()?;
+        let told = parts.iter().all(|part| waiting.message.contains(part));
+        (waiting.release.revision == revision && waiting.reason == reason && told)
+            .then(|| waiting.clone())
+    })
+}
+
+fn approval(waiting: &GateStatus, decision: &str) -> String {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Approval",
+        "metadata": {"generateName": "checkout-prod-"},
+        "spec": {
+            "releaseRef": {"name": waiting.release.name, "uid": waiting.release.uid},
+            "stage": "prod",
+            "stageDigest": waiting.digest,
+            "decision": decision,
+            "approver": {"username": "approver", "groups": ["sluice:approvers"]},
+            "comment": "seen in the dashboards",
+        },
+    })
+    .to_string()
+}
+
+/// `kubectl create` of an Approval by the lab's approver; its name.
+#[track_caller]
+fn create(scene: &Scene<'_>, approval: &str) -> String {
+    let arguments = [
+        "create",
+        "--namespace",
+        &scene.team.namespace,
+        "--filename=-",
+        "--output=jsonpath={.metadata.name}",
+    ];
+    let kube = &scene.world.lab.kube;
+    let output = kube
+        .kubectl_with_input(User::Approver, &arguments, approval)
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until the Approval says that it counts, or not, for that reason.
+#[track_caller]
+fn counted(scene: &Scene<'_>, name: &str, status: &str, reason: &str) {
+    let approvals: Api<Approval> = scene.api();
+    let what = format!("Approval {name} has Counted={status} because of {reason}");
+    let found = wait_for(&what, LIMIT, || {
+        let approval = run(approvals.get(name)).map_err(|e| e.to_string())?;
+        let conditions = approval.status.unwrap_or_default().conditions;
+        condition_in(&conditions, condition::COUNTED)
+            .filter(|counted| counted.status == status && counted.reason == reason)
+            .map(drop)
+            .ok_or_else(|| format!("{conditions:?}"))
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+fn by_approvers() -> Value {
+    json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}})
+}
+
+#[test]
+fn an_approval_by_kubectl_opens_the_gate_for_exactly_one_plan() {
+    let scene = Scene::new("approved");
+    let_approve(&scene);
+    scene.push("v1");
+    scene.apply(&gated(&scene, &by_approvers()));
+    let first = waiting(&scene, 1, "WaitingForApproval", &["0 of 1 approvals"]);
+    says(
+        &first.message,
+        &["kubectl auth whoami", first.digest.as_deref().unwrap()],
+    );
+    scene.condition(condition::READY, "True", "WaitingForApproval");
+    scene.serves("dev", "v1");
+    let plan = scene.target("prod").status.unwrap_or_default().plan;
+    assert_eq!(plan.expect("a plan").summary, "api created");
+
+    let name = create(&scene, &approval(&first, "Approve"));
+    scene.delivered(1);
+    scene.serves("prod", "v1");
+    counted(&scene, &name, "True", "Used");
+
+    scene.push("v2");
+    let second = waiting(&scene, 2, "WaitingForApproval", &["0 of 1 approvals"]);
+    scene.serves("prod", "v1");
+    let stale = create(&scene, &approval(&first, "Approve"));
+    counted(&scene, &stale, "False", "OtherRelease");
+    let rejected = create(&scene, &approval(&second, "Reject"));
+    scene.stalled(
+        "Rejected",
+        &["r2", "approver rejected", "seen in the dashboards"],
+    );
+    counted(&scene, &rejected, "True", "Used");
+    scene.serves("prod", "v1");
+    scene.serves("dev", "v2");
+}
+
+#[test]
+fn a_plan_that_changed_voids_its_approval() {
+    let scene = Scene::new("voided");
+    let_approve(&scene);
+    let gate = json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"], "minimumApprovals": 2}}});
+    scene.push("v1");
+    scene.apply(&gated(&scene, &gate));
+    let first = waiting(&scene, 1, "WaitingForApproval", &["0 of 2 approvals"]);
+    let name = create(&scene, &approval(&first, "Approve"));
+    waiting(&scene, 1, "WaitingForApproval", &["1 of 2 approvals"]);
+    counted(&scene, &name, "True", "Counted");
+    // The same person counts once.
+    let again = create(&scene, &approval(&first, "Approve"));
+    counted(&scene, &again, "False", "Repeated");
+
+    // An edit of the gate is no new Release; one of the template is, and has to be approved anew.
+    scene.apply(&gated(&scene, &by_approvers()));
+    scene.delivered(1);
+    assert_eq!(scene.releases().len(), 1);
+    scene.serves("prod", "v1");
+}
+
+/// A pipeline that waits for somebody to start the job `approve`.
+fn pipeline(scene: &Scene<'_>, version: &str) -> PipelineId {
+    let gitlab = &scene.world.lab.gitlab;
+    gitlab.push(scene.team.project, "main", "Change the answer");
+    let jobs = vec![
+        JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package(version)))),
+        JobSpec::new("approve-prod", "approve").manual_blocking(),
+    ];
+    gitlab.run_pipeline(scene.team.project, "main", jobs)
+}
+
+fn by_the_play_button() -> Value {
+    json!({"approval": {"gitlab": {"manualJob": "approve-prod"}}})
+}
+
+#[test]
+fn the_play_button_in_gitlab_opens_the_gate() {
+    let scene = Scene::new("play");
+    let gitlab = &scene.world.lab.gitlab;
+    let pipeline = pipeline(&scene, "v1");
+    scene.apply(&gated(&scene, &by_the_play_button()));
+    let text = "somebody has to start the manual job approve-prod";
+    waiting(&scene, 1, "WaitingForApproval", &[text]);
+    scene.serves("dev", "v1");
+    let bea = gitlab.create_user("bea-of-play");
+    let job = gitlab.job(pipeline, "approve-prod");
+    gitlab.play(job, bea);
+    gitlab.finish_job(job, JobEnd::success());
+    let deployment = scene.delivered(1);
+    scene.serves("prod", "v1");
+    let stages = deployment.status.unwrap().stages;
+    let passage = stages[1].passage.as_ref().expect("what let it through");
+    assert_eq!(passage.by.jobs[0].username.as_deref(), Some("bea-of-play"));
+}
+
+#[test]
+fn a_press_before_the_gate_opened_does_not_count_and_says_so() {
+    let scene = Scene::new("early");
+    let gitlab = &scene.world.lab.gitlab;
+    let pipeline = pipeline(&scene, "v1");
+    let bea = gitlab.create_user("bea-of-early");
+    let job = gitlab.job(pipeline, "approve-prod");
+    gitlab.play(job, bea);
+    gitlab.finish_job(job, JobEnd::success());
+    scene.apply(&gated(&scene, &by_the_play_button()));
+    waiting(
+        &scene,
+        1,
+        "WaitingForApproval",
+        &["does not count", "run it again"],
+    );
+    let again = gitlab.retry(job);
+    gitlab.finish_job(again, JobEnd::success());
+    scene.delivered(1);
+    scene.serves("prod", "v1");
+}
+
+#[test]
+fn a_freeze_period_holds_a_stage_until_it_is_over() {
+    let scene = Scene::new("frozen");
+    let gitlab = &scene.world.lab.gitlab;
+    let period = gitlab.freeze(scene.team.project, "0 0 1 1 *", "59 23 31 12 *", "UTC");
+    scene.push("v1");
+    scene.apply(&gated(&scene, &json!({"respectFreezePeriods": true})));
+    waiting(&scene, 1, "Frozen", &["freeze period"]);
+    scene.condition(condition::READY, "True", "Frozen");
+    scene.serves("dev", "v1");
+    gitlab.thaw(scene.team.project, period);
+    scene.annotate(annotation::RECONCILE, "after the thaw");
+    scene.delivered(1);
+    scene.serves("prod", "v1");
+}
