@@ -147,6 +147,9 @@ impl Gates {
                 judged.insert(uid, judgement);
             }
         }
+        if let Verdict::Rejected { approval_uid, .. } = &evaluation.verdict {
+            judged.insert(approval_uid.clone(), Judgement::Used);
+        }
         let mut message = evaluation.verdict.message(&subject);
         if matches!(&evaluation.verdict, Verdict::Waiting { reasons, .. }
             if reasons.iter().any(|one| matches!(one, gates::Waiting::Approvals { .. })))

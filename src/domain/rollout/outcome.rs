@@ -96,6 +96,12 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
             message: "Suspended: set spec.suspend to false to go on".to_owned(),
         };
     }
+    if let Some((view, (_, _, why))) = views
+        .iter()
+        .find_map(|view| Some((view, view.rejected.as_ref()?)))
+    {
+        return Outcome::stalled("Rejected", format!("{}: {why}", view.name));
+    }
     if let Some((view, at)) = views
         .iter()
         .find_map(|view| Some((view, view.at_gate.as_ref()?)))
