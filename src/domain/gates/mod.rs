@@ -56,7 +56,7 @@ pub struct Inputs<'a> {
     pub subject: Subject<'a>,
     /// What is asked for.
     pub requirements: &'a Requirements,
-    /// The Approvals that name a Release of this Deployment.
+    /// The Approvals that name this Release; of others [`approvals::unasked`] tells.
     pub approvals: &'a [&'a Approval],
     /// Uids of those that a stage has started with before.
     pub used: &'a BTreeSet<String>,

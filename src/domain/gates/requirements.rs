@@ -212,6 +212,20 @@ impl Requirements {
     }
 }
 
+/// Who asks that only a protected branch or tag is delivered. `said` is what the Deployment says
+/// itself; where it says nothing, a stage with a gate asks for it, because anybody who may push may
+/// make an unprotected tag. An Account that requires it is not overruled.
+pub fn protected_ref<'a>(
+    said: Option<bool>,
+    gated: bool,
+    accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
+) -> Option<Asker> {
+    let required = (accounts.into_iter())
+        .find(|(_, requires)| requires.protected_ref)
+        .map(|(name, _)| Asker::Account(name.to_owned()));
+    required.or_else(|| said.unwrap_or(gated).then_some(Asker::Deployment))
+}
+
 impl Identities {
     /// What a GitLab user is called in Kubernetes; nothing where nobody has said so.
     pub fn of(&self, gitlab_user: &str) -> BTreeSet<String> {
@@ -311,6 +325,27 @@ mod tests {
         for (value, expected) in cases {
             let problem = Requirements::of(None, [("prod", &requires(value))]).unwrap_err();
             assert!(problem.to_string().starts_with(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_gate_or_an_account_asks_for_a_protected_ref() {
+        let strict = requires(json!({"protectedRef": true}));
+        let mild = requires(json!({}));
+        let asked = |said, gated, account: &AccountRequires| {
+            protected_ref(said, gated, [("prod", account)]).map(|asker| asker.to_string())
+        };
+        let (gate, account) = ("the stage's gate", "Account prod");
+        for (said, gated, requires, expected) in [
+            (None, false, &mild, None),
+            (None, true, &mild, Some(gate)),
+            (Some(false), true, &mild, None),
+            (Some(true), false, &mild, Some(gate)),
+            (None, false, &strict, Some(account)),
+            (Some(false), false, &strict, Some(account)),
+        ] {
+            let asked = asked(said, gated, requires);
+            assert_eq!(asked.as_deref(), expected, "{said:?} {gated}");
         }
     }
 
