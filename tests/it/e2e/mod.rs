@@ -17,17 +17,21 @@ mod crash;
 mod delivery;
 mod functions;
 mod leader;
+mod levels;
 mod malformed;
 mod ownership;
 mod pipelines;
 mod removal;
 mod removal_stuck;
 mod rights;
+mod rollback;
+mod rollout;
 mod scene;
 mod source;
 mod stages;
 mod token;
 mod transcript;
+mod watching;
 
 use std::{
     path::{Path, PathBuf},
