@@ -122,6 +122,7 @@ fn a_function_that_is_dropped_goes_once_the_release_without_it_serves() {
             "invoke": {"component": "api", "expect": {"path": "/statusCode", "equals": status}},
         }])
     };
+    without["spec"]["components"][0]["lambda"]["description"] = json!("Without the worker");
     without["spec"]["stages"][0]["checks"] = check(418);
     scene.apply(&without);
     scene.stalled("RolledBack", &["r2 was taken back, r1 serves", "418"]);

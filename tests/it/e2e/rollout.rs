@@ -6,7 +6,7 @@ use sluice_lab::lab::package;
 
 use super::{
     functions::{push, two, worker},
-    scene::{NAME, Scene, condition_in, conditions},
+    scene::{NAME, Scene, condition_in},
     watching::{Alarm, routed, versions, wait_routed},
 };
 
@@ -115,6 +115,7 @@ fn an_alarm_during_the_bake_puts_everything_back() {
     assert!(scene.lambda_calls(mark).writes().is_empty());
 
     alarm.turn_green();
+    alarm.wait_settled();
     scene.annotate("sluice.dev/retry", "it is green again");
     scene.delivered(3);
     scene.serves("dev", "v3");
@@ -203,11 +204,6 @@ fn an_abort_puts_back_what_is_moving() {
     wait_routed(&scene, "dev", "1, 10 % to 3");
     scene.annotate("sluice.dev/promote", "the right one");
     scene.delivered(3);
-    assert_eq!(
-        conditions(&scene.delivered(3)).len(),
-        4,
-        "Ready, Reconciling, Stalled, Available"
-    );
     scene.serves("dev", "v3");
 }
 

@@ -1,6 +1,10 @@
 //! What aliases and alarms are at, as an account's own people see and set them.
 
-use aws_sdk_cloudwatch::{Client, types::StateValue};
+use aws_sdk_cloudwatch::{
+    Client,
+    types::{AlarmType, StateValue},
+};
+use jiff::Timestamp;
 use sluice_lab::lab::{HUB_REGION, wait_for};
 
 use super::{LIMIT, run, scene::Scene};
@@ -86,6 +90,25 @@ impl Alarm {
     /// Goes back to `OK`.
     pub fn turn_green(&self) {
         self.set(StateValue::Ok);
+    }
+
+    /// Waits until its last change is so long ago that clocks which differ can't make it a later one.
+    #[track_caller]
+    pub fn wait_settled(&self) {
+        let seen = wait_for("the alarm's change is a while ago", LIMIT, || {
+            let asked = self.watch.describe_alarms().alarm_names(&self.name);
+            let asked = asked.alarm_types(AlarmType::CompositeAlarm);
+            let alarms = run(asked.send()).map_err(|e| format!("{e:?}"))?;
+            let alarm = alarms.composite_alarms().first().ok_or("it is not there")?;
+            let at = alarm.state_transitioned_timestamp().ok_or("no time")?;
+            let age = Timestamp::now().as_second() - at.secs();
+            if age > 3 {
+                Ok(())
+            } else {
+                Err(format!("{age} s"))
+            }
+        });
+        seen.unwrap_or_else(|e| panic!("{e}"));
     }
 
     fn set(&self, state: StateValue) {

@@ -212,6 +212,49 @@ fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
 }
 
 #[test]
+fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
+    for promoted in [true, false] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(Desired {
+            on_failure: OnFailure::Hold,
+            ..with_alarm(2, "v2")
+        });
+        let first = run(2, 1, Goal::Deliver);
+        until(&mut world, &order, &first, 10);
+        let began = world.status.run.as_ref().expect("a run").started_at.clone();
+        world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+        let mut second = run(2, 2, Goal::Deliver);
+        second.immediate = promoted;
+        for run in [&first, &second] {
+            world.known = Known::default();
+            loop {
+                world.pass(&|status, seen, now| decide(&order, run, status, &owner(), seen, now));
+                let step = run_step(&world.status);
+                if matches!(step, Some(Step::Held | Step::Succeeded)) {
+                    break;
+                }
+            }
+            if run.attempt == 1 {
+                world.tick(Duration::from_hours(1));
+                world.pass(&|status, seen, now| {
+                    decide(&order, &second, status, &owner(), seen, now)
+                });
+                let journal = world.status.run.as_ref().expect("a run");
+                assert!(journal.started_at.0 > began.0, "watched anew from here");
+            }
+        }
+        let step = run_step(&world.status);
+        let wanted = if promoted {
+            Step::Succeeded
+        } else {
+            Step::Held
+        };
+        assert_eq!(step, Some(wanted));
+    }
+}
+
+#[test]
 fn a_level_is_prepared_when_the_one_below_serves() {
     let mut world = World::new();
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
