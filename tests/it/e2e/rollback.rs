@@ -40,7 +40,7 @@ fn poll(scene: &Scene<'_>, token: &str) {
 
 #[test]
 fn a_rollback_brings_back_the_last_good_release_and_it_stays() {
-    let scene = three_delivered("back");
+    let scene = three_delivered("taken-back");
     let mark = scene.world.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4711");
     live(&scene, "dev=r2 prod=r2");

@@ -179,7 +179,7 @@ fn what_is_paused_takes_no_step_until_it_is_resumed() {
 
 #[test]
 fn a_promotion_waits_for_no_bake() {
-    let (scene, _) = running("promoted", &canary(&[(10, "24h"), (50, "24h")]));
+    let (scene, _) = running("hurried-on", &canary(&[(10, "24h"), (50, "24h")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
     let mark = scene.world.lab.aws.mark();
