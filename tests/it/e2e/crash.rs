@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
-    lab::{package, package_answering, wait_for},
+    lab::{Alarm, package, package_answering, wait_for},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     run,
     scene::{NAME, Scene, smoke},
     solo,
-    watching::{Alarm, routed, wait_routed},
+    watching::{alarm, routed, wait_routed},
 };
 
 /// Kills the controller as soon as AWS has been asked for that, and starts it again.
@@ -158,7 +158,7 @@ fn killed_while_things_are_put_back() {
 /// A team with v1 in dev, where a canary watches an alarm while it bakes for that long.
 fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alarm) {
     let scene = Scene::within(world, namespace);
-    let alarm = Alarm::new(&scene, "dev");
+    let alarm = alarm(&scene, "dev");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
     let stage = &mut wanted["spec"]["stages"][0];
@@ -194,8 +194,8 @@ fn an_alarm_that_was_red_while_no_controller_looked_counts() {
     let world = solo();
     let (scene, alarm) = baking(&world, "kill-alarm", "20s");
     kill_and_start(&world, || {
-        alarm.turn_red();
-        alarm.turn_green();
+        alarm.turn_red("the test says so").unwrap();
+        alarm.turn_green("the test says so").unwrap();
     });
     scene.stalled("RolledBack", &[&alarm.name, "went into ALARM"]);
     scene.still_serves("dev", "v1");

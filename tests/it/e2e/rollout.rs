@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Deployment, RunStatus, condition};
-use sluice_lab::lab::package;
+use sluice_lab::lab::{Alarm, package};
 
 use super::{
     functions::{push, two, worker},
     scene::{NAME, Scene, condition_in},
-    watching::{Alarm, routed, versions, wait_routed},
+    watching::{alarm, routed, versions, wait_routed, wait_settled},
 };
 
 /// A canary of these steps: weight and bake.
@@ -30,7 +30,7 @@ fn running(namespace: &str, rollout: &Value) -> (Scene<'static>, Value) {
 /// [`running`], with a check of an alarm.
 fn watched(namespace: &str, on_failure: &str) -> (Scene<'static>, Alarm) {
     let scene = Scene::new(namespace);
-    let alarm = Alarm::new(&scene, "dev");
+    let alarm = alarm(&scene, "dev");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
     let stage = &mut wanted["spec"]["stages"][0];
@@ -95,7 +95,7 @@ fn an_alarm_during_the_bake_puts_everything_back() {
     let (scene, alarm) = watched("canary-alarm", "Automatic");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
-    alarm.turn_red();
+    alarm.turn_red("the test says so").unwrap();
     let parts = [
         "check errors failed",
         &alarm.name,
@@ -114,8 +114,8 @@ fn an_alarm_during_the_bake_puts_everything_back() {
     scene.stalled("DeliveryFailed", &parts);
     assert!(scene.lambda_calls(mark).writes().is_empty());
 
-    alarm.turn_green();
-    alarm.wait_settled();
+    alarm.turn_green("the test says so").unwrap();
+    wait_settled(&alarm);
     scene.annotate("sluice.dev/retry", "it is green again");
     scene.delivered(3);
     scene.serves("dev", "v3");
@@ -126,7 +126,7 @@ fn what_is_held_stays_at_its_weight_until_it_is_aborted() {
     let (scene, alarm) = watched("held", "Hold");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
-    alarm.turn_red();
+    alarm.turn_red("the test says so").unwrap();
     scene.stalled(
         "Held",
         &[&alarm.name, "sluice.dev/promote", "sluice.dev/abort"],
@@ -146,7 +146,7 @@ fn what_is_held_goes_on_when_it_is_promoted() {
     let (scene, alarm) = watched("held-promoted", "Hold");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
-    alarm.turn_red();
+    alarm.turn_red("the test says so").unwrap();
     scene.stalled("Held", &[&alarm.name]);
     scene.annotate("sluice.dev/promote", "the alarm is of something else");
     scene.delivered(2);

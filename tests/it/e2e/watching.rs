@@ -1,11 +1,6 @@
 //! What aliases and alarms are at, as an account's own people see and set them.
 
-use aws_sdk_cloudwatch::{
-    Client,
-    types::{AlarmType, StateValue},
-};
-use jiff::Timestamp;
-use sluice_lab::lab::{HUB_REGION, wait_for};
+use sluice_lab::lab::{Alarm, HUB_REGION, wait_for};
 
 use super::{LIMIT, run, scene::Scene};
 
@@ -58,62 +53,23 @@ pub fn is_gone(scene: &Scene<'_>, account: &str, function: &str) -> bool {
     })
 }
 
-/// An alarm that is in the state it was told: composite, so that it has no window that would ask for
-/// a bake of minutes, and of nothing, so that nothing else changes it.
-pub struct Alarm {
-    watch: Client,
-    /// Its name, which is the team's.
-    pub name: String,
+/// An alarm of the team's name in an account, which is `OK`.
+pub fn alarm(scene: &Scene<'_>, account: &str) -> Alarm {
+    let name = format!("{}-errors", scene.team.namespace);
+    scene.world.lab.alarm(account, &name).unwrap()
 }
 
-impl Alarm {
-    /// One that is `OK`.
-    pub fn new(scene: &Scene<'_>, account: &str) -> Self {
-        let lab = &scene.world.lab;
-        let config = lab
-            .aws
-            .sdk_config(lab.account_id(account).unwrap(), HUB_REGION);
-        let alarm = Self {
-            watch: Client::new(&config),
-            name: format!("{}-errors", scene.team.namespace),
-        };
-        let put = alarm.watch.put_composite_alarm();
-        run(put.alarm_name(&alarm.name).alarm_rule("FALSE").send()).unwrap();
-        alarm
-    }
-
-    /// Goes into `ALARM`.
-    pub fn turn_red(&self) {
-        self.set(StateValue::Alarm);
-    }
-
-    /// Goes back to `OK`.
-    pub fn turn_green(&self) {
-        self.set(StateValue::Ok);
-    }
-
-    /// Waits until its last change is so long ago that clocks which differ can't make it a later one.
-    #[track_caller]
-    pub fn wait_settled(&self) {
-        let seen = wait_for("the alarm's change is a while ago", LIMIT, || {
-            let asked = self.watch.describe_alarms().alarm_names(&self.name);
-            let asked = asked.alarm_types(AlarmType::CompositeAlarm);
-            let alarms = run(asked.send()).map_err(|e| format!("{e:?}"))?;
-            let alarm = alarms.composite_alarms().first().ok_or("it is not there")?;
-            let at = alarm.state_transitioned_timestamp().ok_or("no time")?;
-            let age = Timestamp::now().as_second() - at.secs();
-            if age > 3 {
-                Ok(())
-            } else {
-                Err(format!("{age} s"))
-            }
-        });
-        seen.unwrap_or_else(|e| panic!("{e}"));
-    }
-
-    fn set(&self, state: StateValue) {
-        let set = self.watch.set_alarm_state().alarm_name(&self.name);
-        let set = set.state_value(state).state_reason("the test says so");
-        run(set.send()).unwrap();
-    }
+/// Waits until the alarm's last change is so long ago that clocks which differ can't make it a later
+/// one.
+#[track_caller]
+pub fn wait_settled(alarm: &Alarm) {
+    let seen = wait_for("the alarm's change is a while ago", LIMIT, || {
+        let age = alarm.seconds_since_change().map_err(|e| e.to_string())?;
+        if age > 3 {
+            Ok(())
+        } else {
+            Err(format!("{age} s"))
+        }
+    });
+    seen.unwrap_or_else(|e| panic!("{e}"));
 }
