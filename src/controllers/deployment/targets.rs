@@ -42,7 +42,9 @@ impl DeploymentController {
         match family.targets.iter().find(at) {
             Some(target) => {
                 let patch = match what {
-                    Told::Run(run) => json!({"spec": {"run": run}}),
+                    Told::Run(run) => {
+                        json!({"spec": {"run": in_place_of(target.spec.run.as_ref(), run)}})
+                    }
                     Told::Plan(release) => json!({"spec": {"plan": release}}),
                 };
                 self.patch_target(deployment, target, patch).await
@@ -193,6 +195,7 @@ impl DeploymentController {
         }
     }
 
+    /// Merges: what is to go must be named.
     async fn patch_target(
         &self,
         deployment: &Deployment,
@@ -210,5 +213,54 @@ impl DeploymentController {
             .await?;
         self.targets.note(patched);
         Ok(())
+    }
+}
+
+/// An order as a merge patch of the one before: what the new one does not have is taken away.
+fn in_place_of(before: Option<&Run>, run: &Run) -> serde_json::Value {
+    let mut patch = json!(run);
+    let before = json!(before);
+    for field in before.as_object().into_iter().flat_map(|it| it.keys()) {
+        if patch.get(field).is_none() {
+            patch[field] = serde_json::Value::Null;
+        }
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::v1alpha1::Goal;
+
+    #[test]
+    fn an_order_takes_nothing_over_from_the_one_before() {
+        let run = Run {
+            release: ReleaseRef {
+                name: "checkout-1".into(),
+                uid: "uid-1".into(),
+                revision: 1,
+            },
+            attempt: 1,
+            goal: Goal::Deliver,
+            sequence: 1,
+            plan_digest: None,
+            reason: None,
+            paused: false,
+            immediate: false,
+        };
+        let before = Run {
+            plan_digest: Some("0".repeat(64)),
+            reason: Some("it was aborted".into()),
+            paused: true,
+            immediate: true,
+            ..run.clone()
+        };
+        let patch = in_place_of(Some(&before), &run);
+        for field in ["planDigest", "reason", "paused", "immediate"] {
+            assert_eq!(patch.get(field), Some(&serde_json::Value::Null), "{field}");
+        }
+        assert_eq!(patch["release"], json!(run.release));
+        assert_eq!(in_place_of(None, &run), json!(run));
     }
 }

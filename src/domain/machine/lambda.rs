@@ -32,7 +32,7 @@ pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) 
         let version = recorded(want, release, view.versions)?;
         let key = (want.function_name.clone(), version.clone());
         let seen = view.seen.versions.get(&key)?.as_ref()?;
-        same(want, seen).then_some(version)
+        published_of(want, seen).then_some(version)
     })
 }
 
@@ -55,6 +55,17 @@ fn recorded(
         .rev()
         .find(is)
         .map(|one| one.version.clone())
+}
+
+/// Whether a version has the code and settings. Its description is its own: it says for which Release it
+/// was published.
+fn published_of(want: &DesiredFunction, version: &Function) -> bool {
+    let mut version = version.clone();
+    version
+        .configuration
+        .description
+        .clone_from(&want.configuration.description);
+    same(want, &version)
 }
 
 fn same(want: &DesiredFunction, function: &Function) -> bool {

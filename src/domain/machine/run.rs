@@ -226,7 +226,9 @@ impl<'a> Scene<'a> {
         Decision::Record(Box::new(status))
     }
 
-    /// Goes on at the step where it was held, with everything looked at anew.
+    /// Goes on at the step where it was held, with everything looked at anew: what was seen before
+    /// somebody decided counts no more. Who promotes does not ask alarms again, which may be why it was
+    /// held.
     pub fn go_on(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
             return self.turn_back(journal, "the step at which it was held is not on record");
@@ -237,6 +239,8 @@ impl<'a> Scene<'a> {
             held_at: None,
             message: None,
             attempt: self.run.attempt,
+            unwatched: journal.unwatched || self.run.immediate,
+            started_at: Time(self.now),
             progressed_at: Time(self.now),
             ..journal.clone()
         });

@@ -138,13 +138,18 @@ impl Scene<'_> {
         };
         let baked = Duration::from_secs(u64::try_from(traffic.baked).unwrap_or_default());
         let looked = traffic.evaluated_at.as_ref();
-        if looked.is_some() && baked >= bake && traffic.pending.is_none() {
+        let over = looked.is_some() && baked >= bake && traffic.pending.is_none();
+        // While it is paused it may take hours to the next step: it is watched until then.
+        if over && !self.run.paused {
             return Poll::Ready;
         }
         let interval = evaluation_interval(bake);
         if let Some(at) = looked
             && self.since(at.0) < interval
         {
+            if over {
+                return Poll::Ready;
+            }
             return Poll::Decided(Decision::Wait(Outcome::Waiting {
                 reason: "Baking",
                 message: format!(
@@ -189,7 +194,7 @@ impl Scene<'_> {
             Poll::Ready if baked >= bake && pending.is_some() => {
                 self.not_told(desired, journal, &pending.unwrap_or_default())
             }
-            Poll::Ready if bake.is_zero() => Poll::Ready,
+            Poll::Ready if bake.is_zero() && !self.run.paused => Poll::Ready,
             Poll::Ready => {
                 let passed = looked.map_or(Duration::ZERO, |at| self.since(at.0));
                 let mut status = self.status.clone();

@@ -4,13 +4,16 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
-    lab::{package, package_answering, wait_for},
+    lab::{Alarm, package, package_answering, wait_for},
 };
 
 use super::{
-    LIMIT, World, run,
-    scene::{Scene, smoke},
+    LIMIT, World,
+    rollout::canary,
+    run,
+    scene::{NAME, Scene, smoke},
     solo,
+    watching::{alarm, routed, wait_routed},
 };
 
 /// Kills the controller as soon as AWS has been asked for that, and starts it again.
@@ -26,8 +29,14 @@ fn kill_at(world: &World, scene: &Scene<'_>, mark: usize, service: &str, operati
         if found { Ok(()) } else { Err(scene.log()) }
     });
     seen.unwrap_or_else(|e| panic!("{e}"));
+    kill_and_start(world, || ());
+}
+
+/// Kills the controller, and starts it again after `meanwhile`.
+fn kill_and_start(world: &World, meanwhile: impl FnOnce()) {
     let mut controller = world.lab.controller();
     controller.kill().unwrap();
+    meanwhile();
     controller.start().unwrap();
     controller.wait_ready(LIMIT).unwrap();
 }
@@ -140,13 +149,55 @@ fn killed_while_things_are_put_back() {
         }
     });
     hit.unwrap_or_else(|e| panic!("{e}"));
-    {
-        let mut controller = world.lab.controller();
-        controller.kill().unwrap();
-        controller.start().unwrap();
-        controller.wait_ready(LIMIT).unwrap();
-    }
+    kill_and_start(&world, || ());
     scene.stalled("RolledBack", &["/statusCode is 500", "r1 serves"]);
     scene.still_serves("dev", "v1");
     assert_eq!(published(&scene, &bad), 1);
+}
+
+/// A team with v1 in dev, where a canary watches an alarm while it bakes for that long.
+fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alarm) {
+    let scene = Scene::within(world, namespace);
+    let alarm = alarm(&scene, "dev");
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev"]);
+    let stage = &mut wanted["spec"]["stages"][0];
+    stage["rollout"] = canary(&[(10, bake)]);
+    stage["checks"] = serde_json::json!([{"name": "errors", "alarms": {"names": [alarm.name]}}]);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    scene.wait(NAME, "it was looked at while it bakes", |_| {
+        let traffic = scene.target("dev").status?.run?.traffic?;
+        (traffic.evaluations >= 1).then_some(())
+    });
+    (scene, alarm)
+}
+
+#[test]
+fn killed_in_the_middle_of_a_bake() {
+    let world = solo();
+    let (scene, _alarm) = baking(&world, "kill-bake", "10s");
+    let mark = world.lab.aws.mark();
+    kill_and_start(&world, || ());
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    scene.serves_unqualified("dev", "v2");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "2");
+    let calls = scene.lambda_calls(mark).writes();
+    assert_eq!(calls.names(), ["lambda:UpdateAlias"], "the rest, once");
+}
+
+#[test]
+fn an_alarm_that_was_red_while_no_controller_looked_counts() {
+    let world = solo();
+    let (scene, alarm) = baking(&world, "kill-alarm", "20s");
+    kill_and_start(&world, || {
+        alarm.turn_red("the test says so").unwrap();
+        alarm.turn_green("the test says so").unwrap();
+    });
+    scene.stalled("RolledBack", &[&alarm.name, "went into ALARM"]);
+    scene.still_serves("dev", "v1");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1");
 }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Two components with an artifact each, and a check of the second.
-fn two(scene: &Scene<'_>) -> Value {
+pub fn two(scene: &Scene<'_>) -> Value {
     let mut wanted = scene.deployment(&["dev"]);
     let artifact = |name: &str| json!({"name": name, "job": {"name": "package", "path": format!("dist/{name}.zip")}});
     wanted["spec"]["artifacts"] = json!([artifact("api"), artifact("worker")]);
@@ -29,11 +29,13 @@ fn two(scene: &Scene<'_>) -> Value {
     wanted
 }
 
-fn worker(scene: &Scene<'_>) -> String {
+/// The second function.
+pub fn worker(scene: &Scene<'_>) -> String {
     format!("{}-worker", scene.team.namespace)
 }
 
-fn push(scene: &Scene<'_>, api: &[u8], worker: &[u8]) {
+/// A pipeline that builds both packages.
+pub fn push(scene: &Scene<'_>, api: &[u8], worker: &[u8]) {
     let gitlab = &scene.world.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change both");
     let archive = zip(&[("dist/api.zip", api), ("dist/worker.zip", worker)]);

@@ -19,17 +19,21 @@ mod functions;
 mod gates;
 mod hub;
 mod leader;
+mod levels;
 mod malformed;
 mod ownership;
 mod pipelines;
 mod removal;
 mod removal_stuck;
 mod rights;
+mod rollback;
+mod rollout;
 mod scene;
 mod source;
 mod stages;
 mod token;
 mod transcript;
+mod watching;
 
 use std::{
     path::{Path, PathBuf},

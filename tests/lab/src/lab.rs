@@ -20,6 +20,7 @@
 //! # Ok(()) }
 //! ```
 
+mod alarm;
 mod install;
 mod look;
 mod package;
@@ -37,6 +38,7 @@ use std::{
 use serde_json::{Value, json};
 
 pub use self::{
+    alarm::Alarm,
     install::{HUB_REGION, NAMESPACE},
     look::condition_of,
     package::{archive, package, package_answering, package_of},

@@ -10,7 +10,7 @@ use sluice_lab::{
     toolchain::Toolchain,
 };
 
-use crate::demo::CHECKOUT;
+use crate::demo::{ALARM, CHECKOUT};
 
 const NAMESPACE: &str = "shop";
 /// What the audience may wait for the first release.
@@ -30,6 +30,7 @@ pub fn up(dir: &Path) -> Result<(), LabError> {
     })?;
     let team = lab.create_namespace(NAMESPACE)?;
     lab.pipeline(team.project, "main", "Answer v1", &package("v1"));
+    lab.alarm("prod", ALARM)?;
     lab.apply(CHECKOUT)?;
     lab.wait_for_condition(
         "deployment",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{act, broken, checks, recorded, same, settling};
+use super::{act, broken, checks, published_of, recorded, settling};
 use crate::{
     api::v1alpha1::ReleaseRef,
     domain::{
@@ -82,7 +82,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
                     version,
                 });
             }
-            Some(Some(published)) if same(want, published) => {
+            Some(Some(published)) if published_of(want, published) => {
                 return version_ready(want, &version, view);
             }
             Some(_) => {}

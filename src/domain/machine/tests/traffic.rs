@@ -126,7 +126,7 @@ fn a_weight_changed_by_hand_stops_the_rollout() {
 }
 
 #[test]
-fn what_is_paused_stays_where_it_is_and_is_still_checked() {
+fn what_is_paused_stays_where_it_is_until_it_is_resumed() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
@@ -141,6 +141,26 @@ fn what_is_paused_stays_where_it_is_and_is_still_checked() {
     assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
     run.paused = false;
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_is_paused_is_watched_also_when_its_bake_is_over() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.paused = true;
+    let mut paused = false;
+    while !paused {
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        paused = outcome.is_some_and(|outcome| outcome.reason() == "Paused");
+    }
+    world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
 }
 
 #[test]
@@ -188,6 +208,49 @@ fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
             assert_eq!(step, Step::RolledBack);
             assert_eq!(visible(&world), before);
         }
+    }
+}
+
+#[test]
+fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
+    for promoted in [true, false] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(Desired {
+            on_failure: OnFailure::Hold,
+            ..with_alarm(2, "v2")
+        });
+        let first = run(2, 1, Goal::Deliver);
+        until(&mut world, &order, &first, 10);
+        let began = world.status.run.as_ref().expect("a run").started_at.clone();
+        world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+        let mut second = run(2, 2, Goal::Deliver);
+        second.immediate = promoted;
+        for run in [&first, &second] {
+            world.known = Known::default();
+            loop {
+                world.pass(&|status, seen, now| decide(&order, run, status, &owner(), seen, now));
+                let step = run_step(&world.status);
+                if matches!(step, Some(Step::Held | Step::Succeeded)) {
+                    break;
+                }
+            }
+            if run.attempt == 1 {
+                world.tick(Duration::from_hours(1));
+                world.pass(&|status, seen, now| {
+                    decide(&order, &second, status, &owner(), seen, now)
+                });
+                let journal = world.status.run.as_ref().expect("a run");
+                assert!(journal.started_at.0 > began.0, "watched anew from here");
+            }
+        }
+        let step = run_step(&world.status);
+        let wanted = if promoted {
+            Step::Succeeded
+        } else {
+            Step::Held
+        };
+        assert_eq!(step, Some(wanted));
     }
 }
 

@@ -607,7 +607,7 @@ impl World {
             Action::Publish {
                 code_sha256,
                 revision_id,
-                ..
+                description,
             } => {
                 if busy {
                     return fail(CallErrorKind::Busy, "an update is in progress");
@@ -619,10 +619,16 @@ impl World {
                     .versions
                     .last_key_value()
                     .map(|(_, version)| version.clone());
+                // A version has a description of its own.
+                let mut settings = deployed.latest.configuration.clone();
+                settings.description.clone_from(description);
                 let version = match last {
                     Some(last)
                         if last.code_sha256 == deployed.latest.code_sha256
-                            && last.configuration == deployed.latest.configuration =>
+                            && FunctionConfiguration {
+                                description: description.clone(),
+                                ..last.configuration.clone()
+                            } == settings =>
                     {
                         last
                     }
@@ -633,6 +639,7 @@ impl World {
                             .map_or(1, |(number, _)| number + 1);
                         let mut version = deployed.latest.clone();
                         version.version = number.to_string();
+                        version.configuration = settings;
                         version.state = FunctionState::Pending;
                         deployed.versions.insert(number, version.clone());
                         version

@@ -234,6 +234,8 @@ impl StageView<'_> {
             .current
             .as_ref()
             .map_or(0, |current| current.release.revision);
+        let revisions = overview.releases.iter();
+        let newest = revisions.map(|release| release.reference.revision).max();
         let may = |release: &&ReleaseView| {
             let Some(at) = release
                 .stages
@@ -256,7 +258,15 @@ impl StageView<'_> {
                         && release.reference.revision != had
                         && here.is_none_or(|here| here.outcome == State::Succeeded.as_str())
                 }
-                None => release.reference.revision > had && here.is_none(),
+                // What was good here once comes back only as the newest of all: where it was left for a
+                // pin that holds no more.
+                None => {
+                    release.reference.revision > had
+                        && here.is_none_or(|here| {
+                            here.outcome == State::Succeeded.as_str()
+                                && Some(release.reference.revision) == newest
+                        })
+                }
             };
             wanted && before.is_none_or(|before| succeeded(release, before, fresh))
         };

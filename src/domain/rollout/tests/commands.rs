@@ -111,6 +111,27 @@ fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
 }
 
 #[test]
+fn what_was_left_for_a_pin_comes_back_when_it_holds_no_more() {
+    let mut story = two_delivered();
+    story.overview.pin = Some("r1".into());
+    deliver_everywhere(&mut story);
+    assert_eq!(story.plan().live, "dev=r1 prod=r1");
+    story.overview.pin = None;
+    story.plan();
+    assert_eq!(story.orders()["dev/dev"], "r2 Deliver 2");
+    deliver_everywhere(&mut story);
+    assert_eq!(story.plan().live, "dev=r2 prod=r2");
+    // What was passed over on the way back from a newer one does not.
+    story.release(3);
+    deliver_everywhere(&mut story);
+    roll_back(&mut story, "incident-4711 to r1");
+    deliver_everywhere(&mut story);
+    story.overview.commands.rollback = None;
+    assert_eq!(story.plan().live, "dev=r1 prod=r1");
+    assert_eq!(story.orders()["dev/dev"], "r1 Deliver 3");
+}
+
+#[test]
 fn an_abort_puts_back_what_moves_and_nothing_else() {
     let mut story = two_delivered();
     story.overview.commands.abort = true;

@@ -12,7 +12,7 @@ use super::{
     mebibytes,
 };
 use crate::demo::{
-    CHECKOUT,
+    ALARM, CHECKOUT,
     tell::{block, say},
 };
 
@@ -34,6 +34,7 @@ pub struct Rest {
 /// Delivers the demo's first release, restarts the controller and leaves it alone.
 pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
     let lab = &ground.lab;
+    lab.alarm("prod", ALARM)?;
     lab.apply(&CHECKOUT.replace("interval: 2s", "interval: 1m"))?;
     lab.pipeline(ground.team.project, "main", "Answer v1", &package("v1"));
     ground.wait_live("checkout", "dev=r1 prod=r1")?;

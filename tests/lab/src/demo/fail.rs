@@ -93,7 +93,7 @@ pub fn rest(story: &Story) -> Result<(), LabError> {
     })?;
     seen(format!(
         "{POLLS} polls, {} requests to GitLab, each conditional and answered 304; no call to AWS, \
-         and v3 is not tried again",
+         and neither v3 nor v4 is tried again",
         asked.len()
     ));
     Ok(())

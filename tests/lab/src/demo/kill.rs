@@ -9,8 +9,8 @@ use super::{
 
 /// Kills the controller as soon as dev's code is being updated, and starts it again.
 pub fn killed_and_started_again(story: &mut Story) -> Result<(), LabError> {
-    let v4 = story.push("v4", "Answer v4", package("v4"))?;
-    let (bytes, mark) = (v4.package.clone(), v4.mark);
+    let v5 = story.push("v5", "Answer v5", package("v5"))?;
+    let (bytes, mark) = (v5.package.clone(), v5.mark);
     say("waits until dev's code is being updated, to kill the controller there and then");
     let dev = story.lab.account_id("dev")?.to_owned();
     story
@@ -34,12 +34,12 @@ pub fn killed_and_started_again(story: &mut Story) -> Result<(), LabError> {
         .count();
     ensure(moved == 0, || {
         format!(
-            "the controller should die in the middle of v4, but had moved the alias: {:?}",
+            "the controller should die in the middle of v5, but had moved the alias: {:?}",
             done.names()
         )
     })?;
     drop(controller);
-    story.answers("dev", Some("live"), "v2")?;
+    story.answers("dev", Some("live"), "v4")?;
     let journal = story.lab.list_json("stgt", super::NAMESPACE)?;
     let intents: Vec<String> = journal
         .iter()
@@ -63,16 +63,16 @@ pub fn killed_and_started_again(story: &mut Story) -> Result<(), LabError> {
         controller.wait_ready(LIMIT)?;
         seen(format!("it is ready (process {})", controller.pid()));
     }
-    story.served(v4, 4)?;
+    story.served(v5, 5)?;
     for stage in STAGES {
         let count = story.versions_with(stage, &bytes)?;
         ensure(count == 1, || {
             format!(
-                "v4 should have been published once in {stage}, but there are {count} versions of it"
+                "v5 should have been published once in {stage}, but there are {count} versions of it"
             )
         })?;
         seen(format!(
-            "{FUNCTION} in {stage} has one version with v4's code"
+            "{FUNCTION} in {stage} has one version with v5's code"
         ));
     }
     let calls = story.lab.aws.calls_since(mark).of_service("lambda");

@@ -3,6 +3,7 @@
 //! Ends without an error only if everything was seen to happen. An error says what was expected
 //! and what is there in its place, with the controller's last words.
 
+mod canary;
 mod close;
 mod fail;
 mod kill;
@@ -14,14 +15,15 @@ use std::path::Path;
 
 use sluice_lab::{error::LabError, lab::package};
 
+pub use self::canary::ALARM;
 use self::story::{DEPLOYMENT, NAMESPACE, Story};
 
 /// What the story delivers.
 pub const CHECKOUT: &str = include_str!("checkout.yaml");
 
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
-function through dev to prod, sees a bad v3 put back, and kills the controller in the middle of v4; \
-about a minute";
+function through dev to prod, sees a bad v3 and a v4 that turns an alarm red put back, and kills the \
+controller in the middle of v5; about a minute";
 
 /// Tells it, with data and logs in `dir`.
 pub fn demo(dir: &Path) -> Result<(), LabError> {
@@ -33,26 +35,30 @@ pub fn demo(dir: &Path) -> Result<(), LabError> {
 }
 
 fn tell_on(story: &mut Story) -> Result<(), LabError> {
+    let alarm = story.lab.alarm("prod", canary::ALARM)?;
     start::wish(story)?;
 
     tell::step("1  v1: the first delivery");
     let v1 = story.push("v1", "Answer v1", package("v1"))?;
     story.served(v1, 1)?;
 
-    tell::step("2  v2: a new pipeline is all it takes");
+    tell::step("2  v2: a new pipeline is all it takes; prod sends it 10 % of its traffic for 5 s first");
     let v2 = story.push("v2", "Answer v2", package("v2"))?;
     story.served(v2, 2)?;
 
     tell::step("3  v3 passes the pipeline, but not the smoke check in dev");
     fail::put_back(story)?;
 
-    tell::step("4  Nothing new: what that costs");
+    tell::step("4  v4 passes the smoke check, but an alarm goes off while prod tries it");
+    canary::put_back(story, &alarm)?;
+
+    tell::step("5  Nothing new: what that costs");
     fail::rest(story)?;
 
-    tell::step("5  v4: the controller is killed while it delivers");
+    tell::step("6  v5: the controller is killed while it delivers");
     kill::killed_and_started_again(story)?;
 
-    tell::step("6  What it took");
+    tell::step("7  What it took");
     close::figures(story)
 }
 

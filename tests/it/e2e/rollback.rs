@@ -1,0 +1,120 @@
+//! What serves is taken back by command, or held by name.
+
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::condition;
+
+use super::{
+    scene::{NAME, Scene, says},
+    watching::versions,
+};
+
+const BOTH: [&str; 2] = ["dev", "prod"];
+
+/// A team with v1 to v3 delivered to dev and prod, v3 last.
+fn three_delivered(namespace: &str) -> Scene<'static> {
+    let scene = Scene::new(namespace);
+    scene.apply(&scene.deployment(&BOTH));
+    for revision in 1..=3 {
+        scene.push(&format!("v{revision}"));
+        scene.delivered(revision);
+    }
+    scene
+}
+
+/// Waits until these serve.
+fn live(scene: &Scene<'_>, live: &str) {
+    scene.wait(NAME, &format!("{live} serve"), |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.live.as_deref() == Some(live)).then_some(())
+    });
+}
+
+/// Has GitLab asked again, and waits until it was.
+fn poll(scene: &Scene<'_>, token: &str) {
+    scene.annotate("sluice.dev/reconcile", token);
+    scene.wait(NAME, "GitLab was asked", |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
+    });
+}
+
+#[test]
+fn a_rollback_brings_back_the_last_good_release_and_it_stays() {
+    let scene = three_delivered("taken-back");
+    let mark = scene.world.lab.aws.mark();
+    scene.annotate("sluice.dev/rollback", "incident-4711");
+    live(&scene, "dev=r2 prod=r2");
+    scene.stalled(
+        "RolledBack",
+        &["r3", "taken back to r2", "sluice.dev/rollback"],
+    );
+    for account in BOTH {
+        scene.still_serves(account, "v2");
+        assert_eq!(
+            versions(&scene, account, &scene.function()),
+            ["1", "2", "3"]
+        );
+    }
+    let calls = scene.lambda_calls(mark);
+    assert_eq!(calls.named("lambda", "PublishVersion").count(), 0);
+
+    let mark = scene.world.lab.aws.mark();
+    poll(&scene, "after the rollback");
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    live(&scene, "dev=r2 prod=r2");
+    scene.push("v4");
+    scene.delivered(4);
+    for account in BOTH {
+        scene.serves(account, "v4");
+    }
+}
+
+#[test]
+fn a_rollback_goes_to_the_release_that_is_named() {
+    let scene = three_delivered("back-to");
+    let nowhere = "oops to checkout-7";
+    scene.annotate("sluice.dev/rollback", nowhere);
+    let told = scene.wait(NAME, "the command is answered", |deployment| {
+        let status = deployment.status.as_ref()?;
+        let handled = status.last_handled_rollback.as_deref() == Some(nowhere);
+        handled.then(|| status.last_command.clone())?
+    });
+    says(&told, &["there is no Release checkout-7"]);
+    live(&scene, "dev=r3 prod=r3");
+
+    let mark = scene.world.lab.aws.mark();
+    scene.annotate("sluice.dev/rollback", "incident-4712 to checkout-1");
+    live(&scene, "dev=r1 prod=r1");
+    scene.stalled("RolledBack", &["taken back to r1"]);
+    for account in BOTH {
+        scene.still_serves(account, "v1");
+    }
+    let calls = scene.lambda_calls(mark);
+    assert_eq!(calls.named("lambda", "PublishVersion").count(), 0);
+}
+
+#[test]
+fn a_pinned_release_comes_back_and_stays_until_it_is_let_go() {
+    let scene = three_delivered("pinned");
+    scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
+    let message = scene.condition(condition::READY, "True", "Pinned");
+    says(&message, &["checkout-1", "spec.pin"]);
+    live(&scene, "dev=r1 prod=r1");
+    for account in BOTH {
+        scene.still_serves(account, "v1");
+    }
+
+    scene.push("v4");
+    scene.wait(NAME, "the new pipeline is a Release", |_| {
+        (scene.releases().len() == 4).then_some(())
+    });
+    poll(&scene, "while it is pinned");
+    live(&scene, "dev=r1 prod=r1");
+    scene.serves("prod", "v1");
+
+    scene.merge(&json!({"spec": {"pin": Value::Null}}));
+    scene.delivered(4);
+    for account in BOTH {
+        scene.serves(account, "v4");
+    }
+}

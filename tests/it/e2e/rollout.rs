@@ -1,0 +1,222 @@
+//! Traffic moves in steps: watched, stopped, hurried on and put back.
+
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Deployment, RunStatus, condition};
+use sluice_lab::lab::{Alarm, package};
+
+use super::{
+    functions::{push, two, worker},
+    scene::{NAME, Scene, condition_in},
+    watching::{alarm, routed, versions, wait_routed, wait_settled},
+};
+
+/// A canary of these steps: weight and bake.
+pub fn canary(steps: &[(i32, &str)]) -> Value {
+    let step = |(weight, bake): &(i32, &str)| json!({"weight": weight, "bake": bake});
+    json!({"canary": {"steps": steps.iter().map(step).collect::<Vec<_>>()}})
+}
+
+/// A team with v1 in dev and that rollout there; its Deployment, too.
+fn running(namespace: &str, rollout: &Value) -> (Scene<'static>, Value) {
+    let scene = Scene::new(namespace);
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["rollout"] = rollout.clone();
+    scene.apply(&wanted);
+    scene.delivered(1);
+    (scene, wanted)
+}
+
+/// [`running`], with a check of an alarm.
+fn watched(namespace: &str, on_failure: &str) -> (Scene<'static>, Alarm) {
+    let scene = Scene::new(namespace);
+    let alarm = alarm(&scene, "dev");
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev"]);
+    let stage = &mut wanted["spec"]["stages"][0];
+    stage["rollout"] = canary(&[(10, "20s")]);
+    stage["checks"] = json!([{"name": "errors", "alarms": {"names": [alarm.name]}}]);
+    wanted["spec"]["rollback"] = json!({"onFailure": on_failure});
+    scene.apply(&wanted);
+    scene.delivered(1);
+    (scene, alarm)
+}
+
+fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
+    scene.target("dev").status.unwrap().run.unwrap()
+}
+
+fn is_live(deployment: &Deployment, live: &str) -> bool {
+    let status = deployment.status.as_ref();
+    status.and_then(|status| status.live.as_deref()) == Some(live)
+}
+
+#[test]
+fn a_canary_moves_both_functions_step_by_step() {
+    let scene = Scene::new("canary");
+    let mut wanted = two(&scene);
+    wanted["spec"]["stages"][0]["rollout"] = canary(&[(10, "3s"), (50, "3s")]);
+    push(&scene, &package("v1"), &package("v1"));
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let functions = [scene.function(), worker(&scene)];
+    for function in &functions {
+        assert_eq!(
+            routed(&scene, "dev", function),
+            "1",
+            "a new function has nothing to move from"
+        );
+    }
+
+    push(&scene, &package("v2"), &package("v2"));
+    let mut seen = [vec!["1".to_owned()], vec!["1".to_owned()]];
+    scene.wait(NAME, "all of the traffic has moved", |deployment| {
+        let live = is_live(deployment, "dev=r2");
+        for (function, seen) in functions.iter().zip(&mut seen) {
+            let now = routed(&scene, "dev", function);
+            if seen.last() != Some(&now) {
+                seen.push(now);
+            }
+        }
+        live.then_some(())
+    });
+    for seen in seen {
+        assert_eq!(seen, ["1", "1, 10 % to 2", "1, 50 % to 2", "2"]);
+    }
+    scene.delivered(2);
+    for function in &functions {
+        scene.answers("dev", function, Some("live"), "v2");
+        assert_eq!(versions(&scene, "dev", function), ["1", "2"]);
+    }
+}
+
+#[test]
+fn an_alarm_during_the_bake_puts_everything_back() {
+    let (scene, alarm) = watched("canary-alarm", "Automatic");
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    alarm.turn_red("the test says so").unwrap();
+    let parts = [
+        "check errors failed",
+        &alarm.name,
+        "ALARM",
+        "the test says so",
+    ];
+    scene.stalled("RolledBack", &parts);
+    scene.event("Deployment", "Warning", "RolledBack", &[&alarm.name]);
+    scene.still_serves("dev", "v1");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1");
+
+    // As long as it is red nobody could tell whether the next release is to blame.
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v3");
+    let parts = ["r3", "was in ALARM before", "alreadyInAlarm"];
+    scene.stalled("DeliveryFailed", &parts);
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+
+    alarm.turn_green("the test says so").unwrap();
+    wait_settled(&alarm);
+    scene.annotate("sluice.dev/retry", "it is green again");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+}
+
+#[test]
+fn what_is_held_stays_at_its_weight_until_it_is_aborted() {
+    let (scene, alarm) = watched("held", "Hold");
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    alarm.turn_red("the test says so").unwrap();
+    scene.stalled(
+        "Held",
+        &[&alarm.name, "sluice.dev/promote", "sluice.dev/abort"],
+    );
+    scene.condition(condition::AVAILABLE, "True", "Serving");
+    assert_eq!(run_in_dev(&scene).step, "Held");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
+
+    scene.annotate("sluice.dev/abort", "enough");
+    scene.stalled("RolledBack", &["r2 was taken back, r1 serves"]);
+    scene.still_serves("dev", "v1");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1");
+}
+
+#[test]
+fn what_is_held_goes_on_when_it_is_promoted() {
+    let (scene, alarm) = watched("held-promoted", "Hold");
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    alarm.turn_red("the test says so").unwrap();
+    scene.stalled("Held", &[&alarm.name]);
+    scene.annotate("sluice.dev/promote", "the alarm is of something else");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "2");
+}
+
+#[test]
+fn what_is_paused_takes_no_step_until_it_is_resumed() {
+    let (scene, _) = running("paused", &canary(&[(10, "5s"), (50, "1s")]));
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    scene.annotate("sluice.dev/pause", "lunch");
+    scene.condition(condition::RECONCILING, "True", "Paused");
+    // Its Target says so when the bake is over and the next step would be due.
+    scene.wait(NAME, "the Target is paused", |_| {
+        let status = scene.target("dev").status?;
+        let ready = condition_in(&status.conditions, condition::READY)?;
+        (ready.reason == "Paused").then_some(())
+    });
+    let traffic = run_in_dev(&scene).traffic.unwrap();
+    assert!(traffic.baked >= 5, "{traffic:?}");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
+
+    scene.annotate("sluice.dev/resume", "back from lunch");
+    let deployment = scene.delivered(2);
+    scene.serves("dev", "v2");
+    assert!(!deployment.status.unwrap().paused);
+}
+
+#[test]
+fn a_promotion_waits_for_no_bake() {
+    let (scene, _) = running("hurried-on", &canary(&[(10, "24h"), (50, "24h")]));
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    let mark = scene.world.lab.aws.mark();
+    scene.annotate("sluice.dev/promote", "it looks good");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    let moves = scene.lambda_calls(mark);
+    assert_eq!(moves.named("lambda", "UpdateAlias").count(), 1);
+}
+
+#[test]
+fn an_abort_puts_back_what_is_moving() {
+    let (scene, _) = running("aborted", &canary(&[(10, "24h")]));
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    scene.annotate("sluice.dev/abort", "wrong branch");
+    scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
+    scene.still_serves("dev", "v1");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1");
+    // The command is spent: the next release is not put back by it.
+    scene.push("v3");
+    wait_routed(&scene, "dev", "1, 10 % to 3");
+    scene.annotate("sluice.dev/promote", "the right one");
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+}
+
+#[test]
+fn traffic_moves_in_equal_steps() {
+    let linear = json!({"linear": {"increment": 40, "interval": "2s"}});
+    let (scene, _) = running("linear", &linear);
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 40 % to 2");
+    wait_routed(&scene, "dev", "1, 80 % to 2");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+    let moves = scene.lambda_calls(mark);
+    assert_eq!(moves.named("lambda", "UpdateAlias").count(), 3);
+}
