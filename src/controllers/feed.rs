@@ -376,8 +376,9 @@ mod tests {
             Event::InitDone,
             Event::Apply(unreadable("a")),
         ];
+        let events: Vec<_> = events.into_iter().map(Ok).collect();
         source
-            .fill_guarded(stream::iter(events.map(Ok)), |malformed| {
+            .fill_guarded(stream::iter(events), |malformed| {
                 isolated
                     .lock()
                     .unwrap()

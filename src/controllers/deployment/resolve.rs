@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use crate::{
-    api::v1alpha1::{Deployment, GitLabConnection, Release},
+    api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
     controllers::{context::Context, target},
     domain::{
         desired::duration,
         eligibility::{Known, Requirements, Verdict},
+        gates::requirements::{Asker, protected_ref},
         grants,
         outcome::Outcome,
         pipeline::{Job, Pipeline, PipelineQuery, Project},
@@ -98,7 +99,7 @@ pub async fn resolve(
     let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
         return Ok(None);
     };
-    if requires_protected_ref(context, deployment) {
+    if let Some(asker) = asks_for_protected_ref(context, deployment) {
         let name = pipeline
             .git_ref
             .clone()
@@ -109,8 +110,12 @@ pub async fn resolve(
             .map_err(Outcome::from)?;
         if !state.is_some_and(|state| state.protected) {
             let message = format!(
-                "spec.source.requireProtectedRef: {name} of {} is not protected",
-                project.path
+                "spec.source.requireProtectedRef: {name} of {} is not protected, which {} asks for",
+                project.path,
+                match asker {
+                    Asker::Deployment => "the Deployment or a gate of it".to_owned(),
+                    account @ Asker::Account(_) => account.to_string(),
+                }
             );
             return Err(Outcome::stalled("RefNotProtected", message));
         }
@@ -203,18 +208,19 @@ pub async fn client(
         .map_err(|error| about(&format!("GitLabConnection {name}"), error))
 }
 
-/// Whether only a protected branch or tag counts: because the Deployment says so, because it has a
-/// gate and says nothing, or because an Account requires it.
-fn requires_protected_ref(context: &Context, deployment: &Deployment) -> bool {
+/// Who asks that only a protected branch or tag counts, if anybody does.
+fn asks_for_protected_ref(context: &Context, deployment: &Deployment) -> Option<Asker> {
     let spec = &deployment.spec;
     let gated = spec.stages.iter().any(|stage| stage.gate.is_some());
-    let mut places = spec.stages.iter().flat_map(|stage| &stage.targets);
-    let required = places.any(|place| {
-        let account = target::account(context, &place.account).ok();
-        let requires = account.and_then(|account| account.spec.requires.clone());
-        requires.is_some_and(|requires| requires.protected_ref)
-    });
-    required || spec.source.require_protected_ref.unwrap_or(gated)
+    let places = spec.stages.iter().flat_map(|stage| &stage.targets);
+    let required: Vec<(&str, AccountRequires)> = places
+        .filter_map(|place| {
+            let account = target::account(context, &place.account).ok()?;
+            Some((place.account.as_str(), account.spec.requires.clone()?))
+        })
+        .collect();
+    let said = spec.source.require_protected_ref;
+    protected_ref(said, gated, required.iter().map(|(name, one)| (*name, one)))
 }
 
 /// The GitLabConnection that a Deployment names.
