@@ -42,7 +42,9 @@ fn tell_on(story: &mut Story) -> Result<(), LabError> {
     let v1 = story.push("v1", "Answer v1", package("v1"))?;
     story.served(v1, 1)?;
 
-    tell::step("2  v2: a new pipeline is all it takes; prod sends it 10 % of its traffic for 5 s first");
+    tell::step(
+        "2  v2: a new pipeline is all it takes; prod sends it 10 % of its traffic for 5 s first",
+    );
     let v2 = story.push("v2", "Answer v2", package("v2"))?;
     story.served(v2, 2)?;
 
