@@ -14,4 +14,5 @@ pub mod ownership;
 pub mod pipeline;
 pub mod release;
 pub mod rollout;
+pub mod site;
 pub mod substitution;
