@@ -1,5 +1,7 @@
 //! Taking away: what is not wanted any more, what a run made, all that is ours.
 
+use std::collections::BTreeMap;
+
 use super::{
     content::is_entry_document,
     manifest::{SiteManifest, StoredRef},
@@ -121,8 +123,7 @@ pub fn remove(owner: &Owner, manifest: &StoredRef, seen: &SiteSeen) -> Next {
 
 /// Whether an object that the run was to change is as it was before, or was put back.
 fn stands(path: &str, kept: &KeptObject, now: &Listed, seen: &SiteSeen) -> bool {
-    let is =
-        |etags: &std::collections::BTreeMap<String, String>| etags.get(path) == Some(&now.etag);
+    let is = |etags: &BTreeMap<String, String>| etags.get(path) == Some(&now.etag);
     is(&seen.restored) || (kept.is(now) && !is(&seen.written))
 }
 
@@ -137,14 +138,15 @@ fn delete_ours<'a>(
         let Some(object) = seen.object(path) else {
             continue;
         };
-        let ours = seen.written.get(path) == Some(&object.etag)
-            || match seen.heads.get(path) {
-                Some(Some(head)) => refusal(owner, &head.metadata).is_none(),
-                _ => {
-                    unclear.push(path.as_str());
-                    false
-                }
-            };
+        let ours = match seen.heads.get(path) {
+            _ if seen.written.get(path) == Some(&object.etag) => true,
+            Some(Some(head)) => refusal(owner, &head.metadata).is_none(),
+            Some(None) => false,
+            None => {
+                unclear.push(path.as_str());
+                false
+            }
+        };
         if ours {
             wave.push(Deletion {
                 path: path.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    content::{SiteContent, content_type, is_entry_document},
+    content::{ContentFile, SiteContent, content_type, is_entry_document},
     diff::{Diff, is_wanted},
     manifest::{SiteFile, SiteManifest, StoredRef},
     seen::SiteSeen,
@@ -35,7 +35,12 @@ fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> S
     }
     let diff = difference(want, manifest, seen)?;
     let content = seen.need_content()?;
-    let mut list = SiteSnapshot::new(want.place.clone(), content.digest(), manifest.cloned());
+    let mut list = SiteSnapshot::new(
+        want.place.clone(),
+        content.digest(),
+        want.copies.clone(),
+        manifest.cloned(),
+    );
     let mut wave = Vec::new();
     for path in diff.changed.iter().chain(&diff.removed).copied() {
         // Listings say when; nothing else here does.
@@ -77,32 +82,40 @@ pub fn prepare(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
 pub fn promote(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
     answer((|| {
         let run = Run::of(want, snapshot, seen)?;
-        let changed = || {
-            let kept = run.snapshot.kept.keys();
-            kept.filter(|path| !run.snapshot.retired.contains(*path))
-        };
-        run.put(changed().filter(|path| !is_entry_document(path)))?;
-        let documents = changed().chain(&run.snapshot.created);
-        run.put(documents.filter(|path| is_entry_document(path)))?;
+        run.put(
+            run.snapshot
+                .changed()
+                .filter(|path| !is_entry_document(path)),
+        )?;
+        run.put(
+            run.snapshot
+                .written()
+                .filter(|path| is_entry_document(path)),
+        )?;
         Ok(seen.store(run.manifest()?))
     })())
 }
 
-/// What was put is still there, by one look at all of it. `manifest` is what [`promote`] left.
-pub fn confirm(want: &SiteWant, manifest: &StoredRef, seen: &SiteSeen) -> Next {
+/// What the run put is still there, by one look at all of it. `manifest` is what [`promote`] left.
+/// (What became of other files meanwhile is drift, and no reason to go back.)
+pub fn confirm(
+    want: &SiteWant,
+    snapshot: &StoredRef,
+    manifest: &StoredRef,
+    seen: &SiteSeen,
+) -> Next {
     answer((|| {
+        let began = seen.need_snapshot(snapshot)?;
         let recorded = seen.need_manifest(manifest)?;
         let listing = seen.need_fresh_listing()?;
-        for (path, file) in &recorded.files {
-            let why = match listing.objects.get(path) {
-                Some(object) if object.etag == file.etag => continue,
-                Some(_) => "changed",
-                None => "deleted",
+        for path in began.written() {
+            let put = recorded.files.get(path).map(|file| &file.etag);
+            let what = match listing.objects.get(path) {
+                Some(object) if Some(&object.etag) == put => continue,
+                Some(_) => "was changed",
+                None => "was deleted",
             };
-            return Ok(Next::Fail(format!(
-                "object {} was {why} by someone else during the rollout",
-                want.place.shown(path)
-            )));
+            return Ok(meddled(want, path, what));
         }
         Ok(Next::Ready(Some(manifest.clone())))
     })())
@@ -210,10 +223,7 @@ impl<'a> Run<'a> {
                 Made::Yes(_) => {}
                 Made::Unclear => unclear.push(path.as_str()),
                 Made::Taken(what) => {
-                    return Err(Next::Fail(format!(
-                        "object {} {what} by someone else during the rollout",
-                        self.want.place.shown(path)
-                    )));
+                    return Err(meddled(self.want, path, what));
                 }
             }
         }
@@ -228,22 +238,17 @@ impl<'a> Run<'a> {
             None => None,
         };
         let mut manifest = SiteManifest::new(self.want.place.clone());
+        let mut unclear = Vec::new();
         for (path, file) in &self.content.files {
             let was = former.and_then(|former| former.files.get(path));
-            let touched =
-                self.snapshot.created.contains(path) || self.snapshot.kept.contains_key(path);
-            let etag = match (touched, self.made(path), was) {
-                (true, Made::Yes(etag), _) => Some(etag),
-                (true, _, _) => None,
-                (false, _, Some(was)) if was.sha256 == file.sha256 => Some(was.etag.clone()),
-                // Found as it should be when the run began.
-                (false, _, _) => self.seen.object(path).map(|object| object.etag),
-            };
-            let Some(etag) = etag else {
-                return Err(Next::Fail(format!(
-                    "object {} was deleted by someone else during the rollout",
-                    self.want.place.shown(path)
-                )));
+            let etag = match self.found(path, file, was) {
+                Made::Yes(etag) => etag,
+                Made::Unclear => {
+                    unclear.push(path.as_str());
+                    continue;
+                }
+                Made::No(_) => return Err(meddled(self.want, path, "was deleted")),
+                Made::Taken(what) => return Err(meddled(self.want, path, what)),
             };
             let recorded = SiteFile {
                 sha256: file.sha256,
@@ -253,6 +258,7 @@ impl<'a> Run<'a> {
             };
             manifest.files.insert(path.clone(), recorded);
         }
+        looked_at(unclear)?;
         for path in &self.snapshot.retired {
             if let Some(kept) = self.snapshot.kept.get(path) {
                 manifest.retired.insert(path.clone(), kept.etag.clone());
@@ -260,4 +266,34 @@ impl<'a> Run<'a> {
         }
         Ok(manifest)
     }
+
+    /// How it stands with a file at the end, those included that were there when the run began.
+    fn found(&self, path: &str, file: &ContentFile, was: Option<&SiteFile>) -> Made {
+        let Self { snapshot, seen, .. } = self;
+        if snapshot.created.contains(path) || snapshot.kept.contains_key(path) {
+            return self.made(path);
+        }
+        let Some(object) = seen.object(path) else {
+            // Deleted meanwhile: it is told as drift.
+            return was.map_or(Made::No(Condition::Absent), |was| {
+                Made::Yes(was.etag.clone())
+            });
+        };
+        match (was, seen.heads.get(path)) {
+            (Some(was), _) if was.etag == object.etag => Made::Yes(was.etag.clone()),
+            (_, None) => Made::Unclear,
+            (_, Some(Some(head))) if is_wanted(path, file, head) => Made::Yes(object.etag),
+            // Overwritten meanwhile, the same.
+            (Some(was), _) => Made::Yes(was.etag.clone()),
+            (None, _) => Made::Taken("was changed"),
+        }
+    }
+}
+
+/// Somebody else did something to an object of the run.
+fn meddled(want: &SiteWant, path: &str, what: &str) -> Next {
+    Next::Fail(format!(
+        "object {} {what} by someone else during the rollout",
+        want.place.shown(path)
+    ))
 }

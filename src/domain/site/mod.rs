@@ -45,7 +45,7 @@ pub use self::{
     place::Place,
     seen::{Listing, Outcome, Reply, SiteSeen},
     select::{FILE_SIZE, FILES, Run, SiteProblem, TOTAL_SIZE, runs, select},
-    snapshot::{KeptObject, SiteSnapshot, copy_name},
+    snapshot::{KEPT, KeptObject, SiteSnapshot, copy_key},
     steps::{
         Act, Condition, CopyBack, Deletion, Keep, Next, Phase, Put, Read, SiteIntent, SiteWant,
         WAVE, intents,

@@ -94,9 +94,8 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
             }
             EntryKind::File => {}
         }
-        let path = match std::str::from_utf8(path) {
-            Ok(path) => path,
-            Err(_) => return Err(SiteProblem::UnfitName(shown(), "it is not UTF-8")),
+        let Ok(path) = std::str::from_utf8(path) else {
+            return Err(SiteProblem::UnfitName(shown(), "it is not UTF-8"));
         };
         if let Some(why) = unfit(path) {
             return Err(SiteProblem::UnfitName(shown(), why));

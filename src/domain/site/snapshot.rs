@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{manifest::StoredRef, object::Listed, place::Place};
 use crate::domain::digest::Sha256;
 
+/// What the keys of all that is kept of sites begin with, in the artifact bucket: copies, snapshots,
+/// manifests.
+pub const KEPT: &str = "sites";
+
 /// The format that this program writes and reads.
 const VERSION: i64 = 1;
 
@@ -22,6 +26,9 @@ pub struct SiteSnapshot {
     pub place: Place,
     /// Digest of the files that the run puts there ([`super::SiteContent::digest`]).
     pub content: Sha256,
+    /// What the keys of the copies begin with, in the Target's artifact bucket. No other run's do: what
+    /// was kept for a run can go when the run is forgotten.
+    pub copies: String,
     /// What was ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<StoredRef>,
@@ -43,22 +50,34 @@ pub struct KeptObject {
     pub modified: i64,
     /// Bytes.
     pub size: u64,
-    /// The copy's version; its key follows from what it is a copy of ([`copy_name`]).
+    /// The copy's version; its key follows from what it is a copy of ([`copy_key`]).
     pub version_id: String,
 }
 
 impl SiteSnapshot {
     /// A list that is yet to be filled.
-    pub fn new(place: Place, content: Sha256, manifest: Option<StoredRef>) -> Self {
+    pub fn new(place: Place, content: Sha256, copies: String, manifest: Option<StoredRef>) -> Self {
         Self {
             version: VERSION,
             place,
             content,
+            copies,
             manifest,
             kept: BTreeMap::new(),
             retired: BTreeSet::new(),
             created: BTreeSet::new(),
         }
+    }
+
+    /// The paths of what the run overwrites.
+    pub fn changed(&self) -> impl Iterator<Item = &String> {
+        let kept = self.kept.keys();
+        kept.filter(|path| !self.retired.contains(*path))
+    }
+
+    /// The paths of what the run puts.
+    pub fn written(&self) -> impl Iterator<Item = &String> {
+        self.changed().chain(&self.created)
     }
 
     /// As it is stored, the same for the same snapshot.
@@ -88,8 +107,9 @@ impl KeptObject {
     }
 }
 
-/// What the copy of an object is called: the same for the same state of the same object, so that a
-/// copy that was made is found again.
-pub fn copy_name(place: &Place, path: &str, etag: &str, modified: i64) -> String {
-    Sha256::of_json(&(place, path, etag, modified)).to_string()
+/// The key of an object's copy below `copies`: the same for the same state of the same object, so that
+/// a copy that was made is found again.
+pub fn copy_key(copies: &str, place: &Place, path: &str, etag: &str, modified: i64) -> String {
+    let name = Sha256::of_json(&(place, path, etag, modified));
+    format!("{copies}/{name}")
 }

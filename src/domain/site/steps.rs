@@ -27,6 +27,8 @@ pub struct SiteWant {
     pub place: Place,
     /// Who.
     pub owner: Owner,
+    /// What the keys of this run's copies begin with ([`SiteSnapshot::copies`]).
+    pub copies: String,
 }
 
 /// What comes next. (S3 is never at work by itself: there is nothing to wait for.)

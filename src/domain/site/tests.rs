@@ -170,7 +170,7 @@ fn with_etags_that_tell_nothing_the_record_follows_the_copies() {
     world.assert_same(&before);
     let manifest = world.manifest();
     for path in ["a", "b"] {
-        let object = &world.objects[&world.place().key(path)];
+        let object = &world.objects[&want().place.key(path)];
         assert_eq!(manifest.files[path].etag, object.etag);
     }
 }
@@ -184,7 +184,7 @@ fn a_file_that_is_only_served_differently_is_restored_too() {
     };
     deliver(&mut world, &[("a.css", "1")]);
     // As if an earlier version of us had taken it for something else.
-    let key = world.place().key("a.css");
+    let key = want().place.key("a.css");
     let mut manifest = (*world.manifest()).clone();
     manifest
         .files
@@ -260,13 +260,17 @@ fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
 #[test]
 fn confirming_notices_what_was_lost() {
     let mut world = World::default();
-    let files = [("a", "1"), ("index.html", "i")];
-    deliver(&mut world, &files);
-    let content = content(&files);
-    let reference = world.recorded.clone().expect("a manifest");
-    let want = want();
+    deliver(&mut world, &[("b", "1")]);
+    let content = content(&[("a", "1"), ("b", "1"), ("index.html", "i")]);
     let mut seen = SiteSeen::default();
-    let step = |seen: &SiteSeen| confirm(&want, &reference, seen);
+    assert_eq!(world.deliver(&content, &mut seen), End::Ready);
+    let manifest = world.recorded.clone().expect("a manifest");
+    let snapshot = world.journal.clone().expect("a snapshot");
+    let want = want();
+    let step = |seen: &SiteSeen| confirm(&want, &snapshot, &manifest, seen);
+    // What the run did not touch is drift.
+    world.objects.remove("docs/b");
+    seen.forget_objects();
     assert_eq!(world.drive(&content, &mut seen, step), End::Ready);
     world.objects.remove("docs/a");
     seen.forget_objects();
@@ -277,6 +281,25 @@ fn confirming_notices_what_was_lost() {
             "object s3://shop-site/docs/a was deleted by someone else during the rollout".into()
         )
     );
+}
+
+#[test]
+fn the_record_follows_an_object_that_was_put_again_as_it_is() {
+    let mut world = World::new(true);
+    deliver(&mut world, &[("a", "1"), ("b", "1")]);
+    let key = want().place.key("b");
+    let etag = "\"again\"".to_owned();
+    world
+        .objects
+        .get_mut(&key)
+        .expect("the object")
+        .etag
+        .clone_from(&etag);
+    world.log.clear();
+    deliver(&mut world, &[("a", "2"), ("b", "1")]);
+    let expected = ["keep a", "store snapshot", "put a", "store manifest"];
+    assert_eq!(world.log, expected);
+    assert_eq!(world.manifest().files["b"].etag, etag);
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub fn want() -> SiteWant {
             namespace: "shop".into(),
             name: "checkout".into(),
         },
+        copies: "sites/shop/t/run".into(),
     }
 }
 
@@ -84,10 +85,6 @@ impl World {
             random_etags,
             ..Self::default()
         }
-    }
-
-    pub fn place(&self) -> Place {
-        want().place
     }
 
     /// Somebody else writes.
@@ -133,7 +130,7 @@ impl World {
     }
 
     pub fn listing(&self, concerns: &dyn Fn(&str) -> bool) -> BTreeMap<String, Listed> {
-        let place = self.place();
+        let place = want().place;
         let listed = |(key, object): (&String, &Object)| {
             let path = place.path(key).filter(|path| concerns(path))?;
             let listed = Listed {
@@ -199,7 +196,8 @@ impl World {
             return end;
         }
         let stored = seen.stored.clone().expect("a manifest");
-        let end = self.drive(content, seen, |seen| confirm(&want, &stored, seen));
+        let step = |seen: &SiteSeen| confirm(&want, &snapshot, &stored, seen);
+        let end = self.drive(content, seen, step);
         if end == End::Ready {
             self.recorded = Some(stored);
         }
@@ -267,7 +265,7 @@ impl World {
                 seen.note_listing(listing);
             }
             Read::Heads(paths) => {
-                let place = self.place();
+                let place = want().place;
                 let head = |path: String| {
                     let object = self.objects.get(&place.key(&path));
                     let head = object.map(|object| ObjectHead {
@@ -285,7 +283,7 @@ impl World {
 
     /// `None` where the process died on the way.
     fn act(&mut self, act: &Act, seen: &SiteSeen) -> Option<Reply> {
-        let place = self.place();
+        let place = want().place;
         let mut outcomes = BTreeMap::new();
         match act {
             Act::StoreSnapshot(snapshot) => {
@@ -304,7 +302,13 @@ impl World {
                     let Some(object) = object.cloned() else {
                         continue;
                     };
-                    let name = copy_name(&place, &keep.path, &keep.etag, keep.modified);
+                    let name = copy_key(
+                        &want().copies,
+                        &place,
+                        &keep.path,
+                        &keep.etag,
+                        keep.modified,
+                    );
                     self.copies.insert(name.clone(), object);
                     let kept = KeptObject {
                         etag: keep.etag.clone(),
@@ -338,7 +342,13 @@ impl World {
                         continue;
                     }
                     let copy = &back.copy;
-                    let name = copy_name(&place, &back.path, &copy.etag, copy.modified);
+                    let name = copy_key(
+                        &want().copies,
+                        &place,
+                        &back.path,
+                        &copy.etag,
+                        copy.modified,
+                    );
                     let was = self.copies[&name].clone();
                     let etag = self.write(&key, &was.bytes, &was.content_type, was.metadata);
                     outcomes.insert(back.path.clone(), Outcome::Written(etag));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     super::*,
-    bucket::{End, Object, World, content},
+    bucket::{End, Object, World, content, want},
 };
 
 const PATHS: [&str; 8] = [
@@ -122,13 +122,13 @@ proptest! {
             let manifest = world.manifest();
             prop_assert!(manifest.retired.is_empty());
             for (path, file) in &manifest.files {
-                prop_assert_eq!(&file.etag, &world.objects[&world.place().key(path)].etag);
+                prop_assert_eq!(&file.etag, &world.objects[&want().place.key(path)].etag);
             }
         }
         let after: Vec<Object> = world
             .objects
             .iter()
-            .filter(|(key, _)| world.place().path(key).is_some_and(|path| foreign.contains(path)))
+            .filter(|(key, _)| want().place.path(key).is_some_and(|path| foreign.contains(path)))
             .map(|(_, object)| object.clone())
             .collect();
         prop_assert_eq!(after, theirs);
@@ -191,7 +191,7 @@ proptest! {
         let _ = world.deliver(&content, &mut seen);
         world.crashes = dying;
         if world.journal.is_some() {
-            let end = insist(&mut world, |world, seen| world.restore(seen));
+            let end = insist(&mut world, World::restore);
             prop_assert_eq!(end, End::Ready);
         }
         world.assert_same(&before);
@@ -200,8 +200,8 @@ proptest! {
             let after = world.manifest();
             prop_assert_eq!(after.files.keys().collect::<Vec<_>>(), manifest.files.keys().collect::<Vec<_>>());
             for (path, file) in &after.files {
-                let object = &world.objects[&world.place().key(path)];
-                let was = &before[&world.place().key(path)];
+                let object = &world.objects[&want().place.key(path)];
+                let was = &before[&want().place.key(path)];
                 let drifted = was.etag != manifest.files[path].etag;
                 prop_assert_eq!(object.etag != file.etag, drifted, "{}", path);
             }
