@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod functions;
 pub mod gitlab;
 pub mod secrets;
+pub mod sites;
 pub mod store;
 
 pub use crate::domain::failure::{CallError, CallErrorKind};

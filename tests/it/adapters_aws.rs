@@ -292,6 +292,7 @@ fn allowed(functions: &str) -> Permissions {
         grants: vec![Allowed {
             functions: vec![functions.to_owned()],
             roles: vec!["*".to_owned()],
+            ..Allowed::default()
         }],
     }
 }

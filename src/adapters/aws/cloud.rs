@@ -27,6 +27,7 @@ use super::{
     meter::Meter,
     policy::{Place, session_policy},
     shared::{Key, Origin, Shared},
+    sites::S3Sites,
     store::S3Store,
 };
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
         cloud::{AccountDirectory, Cloud, Identity},
         functions::Functions,
         secrets::Secrets,
+        sites::Sites,
         store::Store,
     },
 };
@@ -56,6 +58,7 @@ pub struct AwsCloud {
     meter: Meter,
     sessions: Shared<Arc<Session>>,
     functions: Shared<Arc<LambdaFunctions>>,
+    sites: Shared<Arc<S3Sites>>,
     stores: Shared<Arc<S3Store>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
@@ -105,6 +108,7 @@ impl AwsCloud {
             meter: Meter::new(metrics),
             sessions: Shared::default(),
             functions: Shared::default(),
+            sites: Shared::default(),
             stores: Shared::default(),
             budgets: Mutex::default(),
         })
@@ -280,6 +284,34 @@ impl Cloud for AwsCloud {
                     self.verified(account, region, session),
                     self.budget(account, region),
                     self.downloads.clone(),
+                )))
+            })?;
+        client.verified().credentials().await?;
+        Ok(client)
+    }
+
+    async fn sites(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Sites>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: Some(permissions.clone()),
+        };
+        let client = self
+            .sites
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let session = self.session(account, Some((listed, permissions)))?;
+                Ok(Arc::new(S3Sites::new(
+                    account,
+                    &self.sdk(account, region),
+                    self.verified(account, region, session),
+                    &listed.artifact_bucket,
+                    permissions,
                 )))
             })?;
         client.verified().credentials().await?;
