@@ -6,6 +6,7 @@
 mod access;
 mod counts;
 mod functions;
+mod sites;
 mod store;
 mod writes;
 
