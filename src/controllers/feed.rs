@@ -376,14 +376,13 @@ mod tests {
             Event::InitDone,
             Event::Apply(unreadable("a")),
         ];
-        source
-            .fill_guarded(stream::iter(events.map(Ok)), |malformed| {
-                isolated
-                    .lock()
-                    .unwrap()
-                    .push(malformed.metadata.name.unwrap_or_default());
-            })
-            .await;
+        let filled = source.fill_guarded(stream::iter(events.map(Ok)), |malformed| {
+            isolated
+                .lock()
+                .unwrap()
+                .push(malformed.metadata.name.unwrap_or_default());
+        });
+        Box::pin(filled).await;
         let cached: Vec<String> = feed
             .store()
             .state()
