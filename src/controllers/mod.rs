@@ -13,6 +13,7 @@ mod recheck;
 mod report;
 mod retry;
 pub mod runtime;
+pub mod sites;
 pub mod status;
 pub mod target;
 pub mod written;

@@ -6,12 +6,17 @@
 //!
 //! Relies on: the layout of APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 (directory and Zip64).
 //! Sizes are what the directory says. That is enough to refuse what is wrong by mistake; whoever
-//! unpacks has limits of their own.
+//! unpacks has limits of their own. They find the entries by the same reading of the directory
+//! ([`index`]), so that what was looked at when the archive was fetched is what is unpacked.
 
-use crate::api::v1alpha1::ArchiveSummary;
+mod index;
 
 #[cfg(test)]
 mod tests;
+
+use self::index::Attributes;
+pub use self::index::{EntryKind, LOCAL_LENGTH, Packed, ZipEntry, directory_length, index};
+use crate::api::v1alpha1::ArchiveSummary;
 
 /// How many of the last bytes are kept, and so how large a directory may be.
 pub const TAIL: usize = 4 << 20;
@@ -28,7 +33,7 @@ pub const RATIO_FROM: u64 = 1 << 30;
 /// The most that a function's code may be unpacked, layers included (AWS Lambda quotas).
 pub const LAMBDA_UNPACKED: i64 = 262_144_000;
 
-/// Why bytes are not taken for an archive.
+/// Why bytes are not taken for an archive, or can't be found in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveProblem {
     /// There is no directory at the end.
@@ -103,6 +108,15 @@ impl Tail {
 
 /// Reads the directory of an archive of `size` bytes from the last of them.
 pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProblem> {
+    walk(tail, size, &mut |_| Ok(()))
+}
+
+/// Shows every entry of the directory, each checked by itself, then checks all of them together.
+fn walk(
+    tail: &[u8],
+    size: u64,
+    see: &mut dyn FnMut(&Entry<'_>) -> Result<(), ArchiveProblem>,
+) -> Result<ArchiveSummary, ArchiveProblem> {
     let end = End::find(tail)?;
     if end.entries > ENTRIES {
         return Err(ArchiveProblem::TooManyEntries(end.entries));
@@ -122,6 +136,7 @@ pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProble
     while !directory.is_empty() {
         let (entry, rest) = Entry::read(directory)?;
         entry.check()?;
+        see(&entry)?;
         entries += 1;
         packed = packed.saturating_add(entry.packed);
         unpacked = unpacked.saturating_add(entry.unpacked);
@@ -177,6 +192,8 @@ struct End {
     position: usize,
     entries: u64,
     directory_size: u64,
+    /// Where the directory begins, in the archive as it was written.
+    directory_start: u64,
 }
 
 impl End {
@@ -197,11 +214,11 @@ impl End {
             position: at,
             entries: field(u16_at(tail, at + 10).map(u64::from))?,
             directory_size: field(u32_at(tail, at + 12).map(u64::from))?,
+            directory_start: field(u32_at(tail, at + 16).map(u64::from))?,
         };
-        let offset = field(u32_at(tail, at + 16).map(u64::from))?;
         let in_zip64 = end.entries == u64::from(u16::MAX)
             || end.directory_size == u64::from(u32::MAX)
-            || offset == u64::from(u32::MAX);
+            || end.directory_start == u64::from(u32::MAX);
         Ok(in_zip64
             .then(|| Self::find64(tail, at))
             .flatten()
@@ -221,6 +238,7 @@ impl End {
             position,
             entries: u64_at(tail, position + 32)?,
             directory_size: u64_at(tail, position + 40)?,
+            directory_start: u64_at(tail, position + 48)?,
         })
     }
 }
@@ -231,6 +249,9 @@ struct Entry<'a> {
     encrypted: bool,
     packed: u64,
     unpacked: u64,
+    /// Where it begins, in the archive as it was written.
+    start: u64,
+    attributes: Attributes,
 }
 
 impl<'a> Entry<'a> {
@@ -247,6 +268,13 @@ impl<'a> Entry<'a> {
         let flags = u16_at(directory, 8)?;
         let packed = u64::from(u32_at(directory, 20)?);
         let unpacked = u64::from(u32_at(directory, 24)?);
+        let start = u64::from(u32_at(directory, 42)?);
+        let attributes = Attributes {
+            method: u16_at(directory, 10)?,
+            crc32: u32_at(directory, 16)?,
+            made_by: u16_at(directory, 4)?,
+            external: u32_at(directory, 38)?,
+        };
         let rest = directory.get(ENTRY_LENGTH..)?;
         let (name, rest) = rest.split_at_checked(length(28)?)?;
         let (extra, rest) = rest.split_at_checked(length(30)?)?;
@@ -262,11 +290,14 @@ impl<'a> Entry<'a> {
         // In the extra field the unpacked size stands first.
         let unpacked = size(unpacked);
         let packed = size(packed);
+        let start = size(start);
         let entry = Self {
             name,
             encrypted: flags & 1 != 0,
             packed,
             unpacked,
+            start,
+            attributes,
         };
         Some((entry, rest))
     }

@@ -1,20 +1,14 @@
 //! SHA-256 digests: of artifacts, packages, configurations and keys.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
-
-/// Lower-case hex.
-impl serde::Serialize for Sha256 {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 impl Sha256 {
     /// Of these bytes.
@@ -73,6 +67,21 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// As [`fmt::Display`] writes it.
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// From 64 hexadecimal digits.
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::from_hex(&text).ok_or_else(|| D::Error::custom("not a SHA-256 digest"))
+    }
+}
+
 /// Computes a digest over bytes that come in pieces.
 #[derive(Clone)]
 pub struct Hasher(Context);
@@ -108,6 +117,15 @@ mod tests {
         assert_eq!(Sha256::from_hex(EMPTY), Some(digest));
         assert_eq!(Sha256::from_base64(&digest.to_base64()), Some(digest));
         assert_eq!(Sha256::from_hex("e3b0"), None);
+    }
+
+    #[test]
+    fn a_digest_is_hexadecimal_in_json() {
+        let text = format!("\"{EMPTY}\"");
+        let digest = Sha256::of(b"");
+        assert_eq!(serde_json::to_string(&digest).ok(), Some(text.clone()));
+        assert_eq!(serde_json::from_str(&text).ok(), Some(digest));
+        assert!(serde_json::from_str::<Sha256>("\"e3b0\"").is_err());
     }
 
     #[test]

@@ -13,17 +13,19 @@ use crate::api::v1alpha1::{Account, Grant};
 /// The grants of one account that apply to one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Permissions {
-    /// Each allows its functions to run as its roles.
+    /// Each allows its functions to run as its roles, and its buckets.
     pub grants: Vec<Allowed>,
 }
 
 /// What one grant allows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Allowed {
     /// Patterns of function names.
     pub functions: Vec<String>,
     /// Patterns of role names, path included.
     pub roles: Vec<String>,
+    /// Patterns of bucket names.
+    pub buckets: Vec<String>,
 }
 
 impl Permissions {
@@ -32,6 +34,7 @@ impl Permissions {
         let allowed = |grant: &Grant| Allowed {
             functions: grant.functions.clone(),
             roles: grant.roles.clone(),
+            buckets: grant.buckets.clone(),
         };
         let grants = account
             .spec
@@ -41,6 +44,12 @@ impl Permissions {
             .map(allowed)
             .collect();
         Self { grants }
+    }
+
+    /// Whether some grant allows this bucket.
+    pub fn allow_bucket(&self, bucket: &str) -> bool {
+        let mut patterns = self.grants.iter().flat_map(|grant| &grant.buckets);
+        patterns.any(|pattern| matches(pattern, bucket))
     }
 
     /// Whether some grant allows this function to run as this role (its name with path).
@@ -53,6 +62,13 @@ impl Permissions {
                 && grant.roles.iter().any(|pattern| matches(pattern, role))
         })
     }
+}
+
+/// Whether an Account keeps artifacts in this bucket: whatever its grants say, it is no place for
+/// anything else.
+pub fn is_artifact_bucket(account: &Account, bucket: &str) -> bool {
+    let mut regions = account.spec.regions.iter();
+    regions.any(|region| region.artifact_bucket == bucket)
 }
 
 /// Whether `text` is what `pattern` says, `*` standing for any characters, `/` included.
@@ -128,6 +144,7 @@ mod tests {
         let grant = |function: &str, role: &str| Allowed {
             functions: vec![function.into()],
             roles: vec![role.into()],
+            ..Allowed::default()
         };
         let permissions = Permissions {
             grants: vec![grant("a-*", "role-a"), grant("b-*", "role-b")],
@@ -135,6 +152,21 @@ mod tests {
         assert!(permissions.allow_function("a-api", "role-a"));
         assert!(!permissions.allow_function("a-api", "role-b"));
         assert!(!Permissions::default().allow_function("a-api", "role-a"));
+    }
+
+    #[test]
+    fn a_bucket_is_allowed_by_any_grant() {
+        let buckets = |pattern: &str| Allowed {
+            buckets: vec![pattern.into()],
+            ..Allowed::default()
+        };
+        let permissions = Permissions {
+            grants: vec![buckets("shop-site-*"), buckets("docs")],
+        };
+        assert!(permissions.allow_bucket("shop-site-111111111111"));
+        assert!(permissions.allow_bucket("docs"));
+        assert!(!permissions.allow_bucket("docs-old"));
+        assert!(!Permissions::default().allow_bucket("docs"));
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod ownership;
 pub mod pipeline;
 pub mod release;
 pub mod rollout;
+pub mod site;
 pub mod substitution;
 pub mod traffic;

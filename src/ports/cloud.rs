@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallError, functions::Functions, monitoring::Monitoring, store::Store};
+use super::{CallError, functions::Functions, monitoring::Monitoring, sites::Sites, store::Store};
 use crate::{api::v1alpha1::Account, domain::grants::Permissions};
 
 /// Who `GetCallerIdentity` says we are.
@@ -53,6 +53,14 @@ pub trait Cloud: Send + Sync {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Monitoring>, CallError>;
+
+    /// Buckets of users in a region of the account, limited like [`Cloud::functions`].
+    async fn sites(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Sites>, CallError>;
 
     /// The artifact bucket of a region of the account.
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError>;

@@ -9,6 +9,7 @@ pub mod gitlab;
 pub mod http;
 pub mod monitoring;
 pub mod secrets;
+pub mod sites;
 pub mod store;
 
 pub use crate::domain::failure::{CallError, CallErrorKind};

@@ -1,6 +1,6 @@
 //! The artifact bucket of one account and region.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,6 +43,14 @@ pub trait Store: Send + Sync {
 
     /// `GetObject` as a stream, with its size.
     async fn open(&self, key: &str, version_id: &str) -> Result<(u64, ByteStream), CallError>;
+
+    /// `GetObject` of a range of bytes as a stream: exactly those, or an error inside.
+    async fn open_range(
+        &self,
+        key: &str,
+        version_id: &str,
+        range: Range<u64>,
+    ) -> Result<ByteStream, CallError>;
 
     /// `PutObject` of something small; answers with the version id.
     async fn put(

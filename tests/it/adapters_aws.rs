@@ -1,4 +1,4 @@
-//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch and the
+//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch, buckets of users and the
 //! artifact store.
 //!
 //! All tests share one cloud and run side by side; each keeps to names of its own, and counts only
@@ -8,6 +8,7 @@ mod access;
 mod counts;
 mod functions;
 mod monitoring;
+mod sites;
 mod store;
 mod writes;
 
@@ -163,12 +164,12 @@ impl Fixture {
             artifact_bucket: bucket.clone(),
         };
         let spec = AccountSpec {
-            requires: None,
             account_id: info.id.clone(),
             regions: info.buckets.iter().map(region).collect(),
             endpoint_url: Some(self.lab.endpoint().to_owned()),
             credentials,
             grants: Vec::new(),
+            requires: None,
         };
         let mut account = Account::new(name, spec);
         let mut accounts = self.accounts.0.lock().expect("not poisoned");
@@ -293,6 +294,7 @@ fn allowed(functions: &str) -> Permissions {
         grants: vec![Allowed {
             functions: vec![functions.to_owned()],
             roles: vec!["*".to_owned()],
+            ..Allowed::default()
         }],
     }
 }

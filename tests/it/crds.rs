@@ -239,6 +239,12 @@ fn an_account_is_within_bounds() {
             ),
             (
                 "/spec/grants",
+                json!([{"namespaceSelector": {}, "buckets": ["checkout-site-*"]}]),
+                json!([{"namespaceSelector": {}, "buckets": ["b".repeat(64)]}]),
+                "spec.grants[0].buckets[0]",
+            ),
+            (
+                "/spec/grants",
                 json!([]),
                 json!([{"functions": ["*"]}]),
                 "namespaceSelector: Required",

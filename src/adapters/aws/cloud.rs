@@ -28,6 +28,7 @@ use super::{
     meter::Meter,
     policy::{Place, session_policy},
     shared::{Key, Origin, Shared},
+    sites::S3Sites,
     store::S3Store,
 };
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
         functions::Functions,
         monitoring::Monitoring,
         secrets::Secrets,
+        sites::Sites,
         store::Store,
     },
 };
@@ -59,6 +61,7 @@ pub struct AwsCloud {
     sessions: Shared<Arc<Session>>,
     functions: Shared<Arc<LambdaFunctions>>,
     monitoring: Shared<Arc<CloudWatch>>,
+    sites: Shared<Arc<S3Sites>>,
     stores: Shared<Arc<S3Store>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
@@ -109,6 +112,7 @@ impl AwsCloud {
             sessions: Shared::default(),
             functions: Shared::default(),
             monitoring: Shared::default(),
+            sites: Shared::default(),
             stores: Shared::default(),
             budgets: Mutex::default(),
         })
@@ -311,6 +315,34 @@ impl Cloud for AwsCloud {
                     &self.sdk(account, region),
                     self.verified(account, region, session),
                     self.budget(account, region),
+                )))
+            })?;
+        client.verified().credentials().await?;
+        Ok(client)
+    }
+
+    async fn sites(
+        &self,
+        account: &Account,
+        region: &str,
+        permissions: &Permissions,
+    ) -> Result<Arc<dyn Sites>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: Some(permissions.clone()),
+        };
+        let client = self
+            .sites
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let session = self.session(account, Some((listed, permissions)))?;
+                Ok(Arc::new(S3Sites::new(
+                    account,
+                    &self.sdk(account, region),
+                    self.verified(account, region, session),
+                    &listed.artifact_bucket,
+                    permissions,
                 )))
             })?;
         client.verified().credentials().await?;

@@ -53,6 +53,20 @@ impl Call {
         self.error(unanswered(self.effect, true), message)
     }
 
+    /// An error of one of the things that this call was about, as the answer words it.
+    pub(super) fn refused(&self, code: &str, message: &str) -> CallError {
+        let status = match code {
+            "InternalError" | "ServiceUnavailable" => 500,
+            _ => 400,
+        };
+        let error = aws_smithy_types::error::ErrorMetadata::builder()
+            .code(code)
+            .message(message)
+            .build();
+        let (kind, message) = answered(self.effect, &error, status, None);
+        self.error(kind, message)
+    }
+
     /// An error of this call that the SDK reports.
     pub(super) fn failed<E>(&self, error: &SdkError<E, HttpResponse>) -> CallError
     where

@@ -1,5 +1,5 @@
 //! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::functions`],
-//! [`crate::ports::monitoring`] and [`crate::ports::store`].
+//! [`crate::ports::monitoring`], [`crate::ports::sites`] and [`crate::ports::store`].
 //!
 //! [`AwsCloud`] is the one thing made from outside. It hands out clients that belong to one account,
 //! region and set of permissions; they share connections, sessions and rate budgets.
@@ -10,8 +10,10 @@
 //! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
 //!   [`crate::ports::CallErrorKind::Unknown`]. [`LONGEST_WRITE`] after it was asked for it has ended,
 //!   one way or the other.
+//! - A write to a user's bucket is sent once and says what must stand there. A large one may take
+//!   longer than [`LONGEST_WRITE`]: whoever gives it its bytes ends it.
 //! - Every call is counted, once, by what it was and how it ended.
-//! - Writes to a bucket may be repeated and arrive late: each makes a version of its own, and nothing
+//! - Writes to an artifact bucket may be repeated and arrive late: each makes a version of its own, and nothing
 //!   is read but versions that were pinned after their write was answered.
 
 mod body;
@@ -24,6 +26,7 @@ mod functions;
 mod meter;
 mod policy;
 mod shared;
+mod sites;
 mod store;
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! The session policy: what a session in an account may do at most, from a namespace's grants.
 //!
 //! It is a second fence behind the check of the plan, and coarser: a policy can't tie a role to a
-//! function, so it allows the roles of all grants for the functions of all grants. AWS takes at most
+//! function, so it allows the roles of all grants for the functions of all grants; and what it allows
+//! on all buckets it allows on artifact buckets too, which the client for buckets refuses itself. AWS takes at most
 //! 2,048 characters; where the patterns need more, those with the longest common beginning are
 //! joined into one that covers both (`shop-api-*` and `shop-web` into `shop-*`) until it fits. Such
 //! a policy still holds the session to this account, this region and these kinds of calls; the exact
@@ -9,7 +10,10 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::grants::{Permissions, matches};
+use crate::domain::{
+    grants::{Permissions, matches},
+    site::KEPT,
+};
 
 /// What AWS takes as a session policy.
 const MOST_CHARACTERS: usize = 2048;
@@ -39,6 +43,24 @@ const MONITORING_ACTIONS: [&str; 3] = [
     "cloudwatch:GetMetricData",
 ];
 
+/// What putting files into a bucket takes: conditions on ETags need the right to read, copies that to
+/// tags. The first one is the bucket's own.
+const SITE_ACTIONS: [&str; 6] = [
+    "s3:ListBucket",
+    "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:GetObjectTagging",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+];
+
+/// What copies are kept by, and put back from.
+const KEPT_ACTIONS: [&str; 3] = [
+    "s3:GetObjectVersionTagging",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+];
+
 /// Where a session is to act.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -56,21 +78,29 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     };
     let mut functions = Patterns::new(all(|grant| &grant.functions), "_-");
     let mut roles = Patterns::new(all(|grant| &grant.roles), "_+=,.@-/");
+    let mut buckets = Patterns::new(all(|grant| &grant.buckets), ".-");
     let granted = !permissions.grants.is_empty();
     loop {
-        let policy = document(place, granted, &functions.0, &roles.0).to_string();
-        let longer = if functions.size() >= roles.size() {
-            &mut functions
-        } else {
-            &mut roles
-        };
-        if policy.len() <= MOST_CHARACTERS || !longer.join() {
+        let policy = document(place, granted, &functions.0, &roles.0, &buckets.0).to_string();
+        if policy.len() <= MOST_CHARACTERS {
+            return policy;
+        }
+        // The longest first; one that can't be shortened any more leaves it to the others.
+        let mut all = [&mut functions, &mut roles, &mut buckets];
+        all.sort_by_key(|patterns| std::cmp::Reverse(patterns.size()));
+        if !all.into_iter().any(Patterns::join) {
             return policy;
         }
     }
 }
 
-fn document(place: Place<'_>, granted: bool, functions: &[String], roles: &[String]) -> Value {
+fn document(
+    place: Place<'_>,
+    granted: bool,
+    functions: &[String],
+    roles: &[String],
+    buckets: &[String],
+) -> Value {
     let Place {
         partition,
         account_id,
@@ -123,6 +153,30 @@ fn document(place: Place<'_>, granted: bool, functions: &[String], roles: &[Stri
             "Action": "iam:PassRole",
             "Resource": resources,
             "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
+        }));
+    }
+    if !buckets.is_empty() {
+        let arn = |name: &str| format!("arn:{partition}:s3:::{name}");
+        // A pattern's `*` reaches into the keys.
+        let keys = buckets
+            .iter()
+            .filter(|pattern| !pattern.ends_with('*'))
+            .map(|pattern| format!("{}/*", arn(pattern)));
+        let resources: Vec<String> = buckets.iter().map(|name| arn(name)).chain(keys).collect();
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": SITE_ACTIONS,
+            "Resource": resources,
+        }));
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": KEPT_ACTIONS,
+            "Resource": arn(&format!("{artifact_bucket}/{KEPT}/*")),
+        }));
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": SITE_ACTIONS[0],
+            "Resource": arn(artifact_bucket),
         }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
@@ -203,6 +257,7 @@ mod tests {
             grants: vec![Allowed {
                 functions: owned(functions),
                 roles: owned(roles),
+                buckets: Vec::new(),
             }],
         }
     }
@@ -294,12 +349,76 @@ mod tests {
     }
 
     #[test]
-    fn without_grants_no_function_and_no_role_is_allowed() {
-        let text = session_policy(PLACE, &Permissions::default());
-        assert!(
-            !text.contains("lambda:") && !text.contains("iam:") && !text.contains("cloudwatch:"),
-            "{text}"
+    fn a_policy_names_buckets_with_their_keys_and_where_copies_are_kept() {
+        let grant = Allowed {
+            buckets: vec!["shop-site-*".into(), "docs".into()],
+            ..Allowed::default()
+        };
+        let text = session_policy(
+            PLACE,
+            &Permissions {
+                grants: vec![grant],
+            },
         );
+        let policy: Value = serde_json::from_str(&text).expect("JSON");
+        insta::assert_json_snapshot!(policy["Statement"].as_array().map(|all| &all[2..]), @r#"
+        [
+          {
+            "Action": [
+              "cloudwatch:DescribeAlarmHistory",
+              "cloudwatch:DescribeAlarms",
+              "cloudwatch:GetMetricData"
+            ],
+            "Effect": "Allow",
+            "Resource": "*"
+          },
+          {
+            "Action": [
+              "s3:ListBucket",
+              "s3:DeleteObject",
+              "s3:GetObject",
+              "s3:GetObjectTagging",
+              "s3:PutObject",
+              "s3:PutObjectTagging"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:s3:::docs",
+              "arn:aws:s3:::shop-site-*",
+              "arn:aws:s3:::docs/*"
+            ]
+          },
+          {
+            "Action": [
+              "s3:GetObjectVersionTagging",
+              "s3:PutObject",
+              "s3:PutObjectTagging"
+            ],
+            "Effect": "Allow",
+            "Resource": "arn:aws:s3:::artifacts-dev/sites/*"
+          },
+          {
+            "Action": "s3:ListBucket",
+            "Effect": "Allow",
+            "Resource": "arn:aws:s3:::artifacts-dev"
+          }
+        ]
+        "#);
+    }
+
+    #[test]
+    fn without_grants_no_function_no_role_no_bucket_and_no_metric_is_allowed() {
+        let text = session_policy(PLACE, &Permissions::default());
+        for word in [
+            "lambda:",
+            "iam:",
+            "cloudwatch:",
+            "s3:Put",
+            "s3:Delete",
+            "s3:List",
+        ] {
+            assert!(!text.contains(word), "{text}");
+        }
     }
 
     #[test]
@@ -323,6 +442,23 @@ mod tests {
         assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
         assert!(text.contains("function:shop-"), "{text}");
         assert!(text.contains("role/lambda-exec"), "{text}");
+
+        let grant = |n: usize| Allowed {
+            functions: vec![format!("shop-{n}-of-some-length-*")],
+            roles: vec![format!("team/{n}/of-some-length")],
+            buckets: vec![format!("shop-site-{n}-of-some-length")],
+        };
+        let grants = (0..40).map(grant).collect();
+        let text = session_policy(PLACE, &Permissions { grants });
+        assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
+        for part in [
+            "function:shop-",
+            "role/team/",
+            "s3:::shop-site-",
+            "cloudwatch:GetMetricData",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 
     proptest! {

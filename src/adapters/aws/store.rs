@@ -7,7 +7,7 @@
 mod checks;
 mod upload;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
@@ -162,6 +162,33 @@ impl Store for S3Store {
         let answer = self.fetch(&call, key, Some(version_id)).await?;
         let size = size(&call, answer.content_length)?;
         Ok((size, exactly(call, size, pieces(answer.body))))
+    }
+
+    async fn open_range(
+        &self,
+        key: &str,
+        version_id: &str,
+        range: Range<u64>,
+    ) -> Result<ByteStream, CallError> {
+        let call = self.read("s3:GetObject", key);
+        let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
+            return Ok(exactly(call, 0, futures::stream::empty()));
+        };
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .version_id(version_id)
+            .range(format!("bytes={}-{last}", range.start))
+            .expected_bucket_owner(&self.owner)
+            .send();
+        let answer = self.verified.sent(&call, request).await?;
+        // What has no such range, or knows none, would answer with other bytes.
+        if answer.content_range().is_none() {
+            return Err(call.unusable("the answer does not say which bytes it holds"));
+        }
+        Ok(exactly(call, range.end - range.start, pieces(answer.body)))
     }
 
     async fn put(

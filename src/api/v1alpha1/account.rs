@@ -171,6 +171,11 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     pub roles: Vec<String>,
+    /// Patterns of the names of buckets that files may be put into. Artifact buckets are never among
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
+    pub buckets: Vec<String>,
 }
 
 /// What was found.

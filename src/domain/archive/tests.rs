@@ -187,13 +187,112 @@ fn the_tail_survives_going_round() {
     assert_eq!(tail.summarise().map(|summary| summary.entries), Ok(1));
 }
 
+fn entries(archive: &[u8]) -> Result<Vec<ZipEntry>, ArchiveProblem> {
+    index(archive, archive.len() as u64)
+}
+
+/// The bytes of an entry as they lie there.
+fn packed<'a>(archive: &'a [u8], entry: &ZipEntry) -> &'a [u8] {
+    let at = |at: u64| usize::try_from(at).unwrap();
+    let packed = &entry.packed;
+    let header = &archive[at(packed.start)..at(packed.end)];
+    let after = packed.after_header(header).unwrap();
+    let begin = packed.start + LOCAL_LENGTH + after;
+    &archive[at(begin)..at(begin + packed.length)]
+}
+
+#[test]
+fn entries_are_found_by_their_ranges() {
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for large in [false, true] {
+        let files: [(&str, &[u8]); 3] = [("a.txt", b"abc"), ("b/c", b"defgh"), ("d", b"")];
+        let plain = zip_with(&files, stored.large_file(large));
+        // Something that runs itself is put before archives.
+        let prefixed = [b"#!/bin/sh\n".as_slice(), &plain].concat();
+        for archive in [plain, prefixed] {
+            let found = entries(&archive).unwrap();
+            let found: Vec<_> = found
+                .iter()
+                .map(|entry| (&*entry.name, packed(&archive, entry)))
+                .collect();
+            let expected: Vec<_> = files
+                .iter()
+                .map(|(name, bytes)| (name.as_bytes(), *bytes))
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+}
+
+#[test]
+fn a_few_last_bytes_tell_how_many_hold_the_directory() {
+    let archive = zip(&[("a", b"abc"), ("b", b"abc")]);
+    let size = archive.len() as u64;
+    let few = &archive[archive.len() - END_LENGTH..];
+    let length = directory_length(few, size).unwrap();
+    assert_eq!(length, 94 + END_LENGTH as u64);
+    let tail = &archive[archive.len() - usize::try_from(length).unwrap()..];
+    assert_eq!(index(tail, size), entries(&archive));
+    assert!(directory_length(few, 50).is_err());
+}
+
+#[test]
+fn directories_links_and_unknown_packings_are_told_apart() {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default();
+    writer.add_directory("d", options).unwrap();
+    writer.start_file("d/f", options).unwrap();
+    writer.add_symlink("l", "d/f", options).unwrap();
+    let mut archive = writer.finish().unwrap().into_inner();
+    let kinds = |archive: &[u8]| -> Vec<EntryKind> {
+        let found = entries(archive).unwrap();
+        found.iter().map(|entry| entry.kind).collect()
+    };
+    let expected = [
+        EntryKind::Directory,
+        EntryKind::File,
+        EntryKind::SymbolicLink,
+    ];
+    assert_eq!(kinds(&archive), expected);
+
+    archive = zip(&[("f", b"abc")]);
+    patch(&mut archive, 10, &93_u16.to_le_bytes());
+    assert_eq!(kinds(&archive), [EntryKind::UnknownMethod(93)]);
+}
+
+#[test]
+fn entries_that_share_bytes_are_refused() {
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let archive = zip_with(&[("a", b"abc"), ("b", b"abc")], stored);
+    let damaged = |mut archive: Vec<u8>, at, bytes: &[u8]| {
+        patch(&mut archive, at, bytes);
+        entries(&archive)
+    };
+    let overlap = Err(ArchiveProblem::Damaged("its entries overlap"));
+    // The first entry says that it lies where the second does.
+    let second = LOCAL_LENGTH + 4;
+    let at = u32::try_from(second).unwrap().to_le_bytes();
+    assert_eq!(damaged(archive.clone(), 42, &at), overlap);
+    assert_eq!(
+        damaged(archive.clone(), 42, &u32::MAX.to_le_bytes()[..3]),
+        overlap
+    );
+    assert_eq!(
+        damaged(archive, 20, &2_u32.to_le_bytes()),
+        Err(ArchiveProblem::Damaged("a stored entry has two sizes"))
+    );
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in any::<u64>()) {
         let _ = summarise(&bytes, size);
+        let _ = directory_length(&bytes, size);
         let mut end = bytes;
         end.extend(zip(&[]));
         let _ = summarise(&end, size);
+        let _ = index(&end, size);
+        let _ = directory_length(&end, size);
     }
 
     #[test]
@@ -210,6 +309,14 @@ proptest! {
         archive.drain(..cut % length);
         if let Ok(summary) = summarise(&archive, length as u64) {
             prop_assert!(summary.entries <= 2);
+        }
+        for entry in entries(&archive).unwrap_or_default() {
+            let Packed { start, end, length, .. } = entry.packed;
+            prop_assert!(start + LOCAL_LENGTH + length <= end && end <= archive.len() as u64);
+            let header = &archive[usize::try_from(start).unwrap()..];
+            if let Some(after) = entry.packed.after_header(header) {
+                prop_assert!(start + LOCAL_LENGTH + after + length <= end);
+            }
         }
     }
 }

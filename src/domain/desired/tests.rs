@@ -62,6 +62,7 @@ fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
         grants: vec![Allowed {
             functions: vec!["checkout-*".into()],
             roles: vec!["lambda-*".into()],
+            ..Allowed::default()
         }],
     };
     desired(&reference, release, &target(), &owner, &permissions)

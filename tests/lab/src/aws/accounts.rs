@@ -44,6 +44,8 @@ pub struct AccountInfo {
     pub web_identity_role_arn: Option<String>,
     /// Artifact bucket by region, with versioning on and a rule that aborts incomplete uploads.
     pub buckets: BTreeMap<String, String>,
+    /// A bucket for files by region, without versioning, as for a website.
+    pub sites: BTreeMap<String, String>,
 }
 
 /// The long-lived key of the hub's user, which may assume every account's deployer role.

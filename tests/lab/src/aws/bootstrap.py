@@ -45,6 +45,27 @@ def bucket_name(account, region):
     return f"sluice-artifacts-{account}-{region}"
 
 
+def site_name(account, region):
+    return f"sluice-site-{account}-{region}"
+
+
+def site_rights(account):
+    names = [f"arn:aws:s3:::{site_name(account, region)}" for region in ASK["regions"]]
+    return [
+        allow(["s3:ListBucket"], names),
+        allow(
+            [
+                "s3:GetObject",
+                "s3:GetObjectTagging",
+                "s3:PutObject",
+                "s3:PutObjectTagging",
+                "s3:DeleteObject",
+            ],
+            [f"{name}/*" for name in names],
+        ),
+    ]
+
+
 def bucket_rights(account):
     names = [f"arn:aws:s3:::{bucket_name(account, region)}" for region in ASK["regions"]]
     return [
@@ -63,6 +84,7 @@ def bucket_rights(account):
                 "s3:GetObject",
                 "s3:GetObjectVersion",
                 "s3:GetObjectTagging",
+                "s3:GetObjectVersionTagging",
                 "s3:PutObject",
                 "s3:PutObjectTagging",
                 "s3:DeleteObject",
@@ -75,13 +97,21 @@ def bucket_rights(account):
     ]
 
 
-def make_bucket(account, region):
-    s3 = client("s3", account, region)
-    name = bucket_name(account, region)
+def create_bucket(s3, name, region):
     if region == "us-east-1":
         s3.create_bucket(Bucket=name)
     else:
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
+    return name
+
+
+def make_site(account, region):
+    return create_bucket(client("s3", account, region), site_name(account, region), region)
+
+
+def make_bucket(account, region):
+    s3 = client("s3", account, region)
+    name = create_bucket(s3, bucket_name(account, region), region)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     s3.put_bucket_lifecycle_configuration(
         Bucket=name,
@@ -108,6 +138,7 @@ def deployer_policy(account):
             "*",
         ),
         *bucket_rights(account),
+        *site_rights(account),
     )
 
 
@@ -181,6 +212,7 @@ def make_account(name, account):
         "externalId": ASK["externalId"],
         "webIdentityRoleArn": make_web_identity_role(iam, account) if name == "dev" else None,
         "buckets": {region: make_bucket(account, region) for region in ASK["regions"]},
+        "sites": {region: make_site(account, region) for region in ASK["regions"]},
     }
 
 

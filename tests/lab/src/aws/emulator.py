@@ -1,13 +1,16 @@
-"""Runs MiniStack with Lambda's operations judged by IAM as AWS judges them.
+"""Runs MiniStack with Lambda's operations judged by IAM as AWS judges them, and S3's conditions held.
 
 It takes every operation on one alias for ListAliases or CreateAlias, and CreateFunction for one on
-all functions, so that no policy that names functions could allow them.
+all functions, so that no policy that names functions could allow them. It looks neither at what a
+copy's destination must be nor at who a bucket's owner is expected to be, and answers with the whole
+object where a range of one version is asked for.
 """
 
 import json
 
 from ministack.app import main
 from ministack.core import iam_actions
+from ministack.services import s3
 
 ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
 
@@ -36,6 +39,44 @@ def resource(service, method, path, headers, body, query_params, region, account
     return resource_of(service, method, path, headers, body, query_params, region, account_id)
 
 
+scope_of_bucket = s3._apply_bucket_scope
+copy_object = s3._copy_object
+get_object = s3._get_object
+
+
+def bucket_scope(method, bucket, key, headers, *rest, **named):
+    source = headers.get("x-amz-copy-source", "").lstrip("/").partition("/")[0]
+    for name, header in [(bucket, "x-amz-expected-bucket-owner"), (source, "x-amz-source-expected-bucket-owner")]:
+        expected = headers.get(header)
+        owner = s3._bucket_owner_account(name) if name else None
+        if expected and owner and expected != owner:
+            return s3._error("AccessDenied", "Access Denied", 403, f"/{name}")
+    return scope_of_bucket(method, bucket, key, headers, *rest, **named)
+
+
+def conditional_copy(bucket, key, headers):
+    there = (s3._ensure_bucket(bucket) or {}).get("objects", {}).get(key)
+    return s3._check_put_preconditions(headers, there) or copy_object(bucket, key, headers)
+
+
+def ranged_get(bucket, key, headers, query_params=None):
+    status, answered, body = get_object(bucket, key, headers, query_params)
+    if status != 200 or not headers.get("range"):
+        return status, answered, body
+    span = s3._parse_range(headers["range"], len(body))
+    if span is None:
+        return s3._error("InvalidRange", "The requested range is not satisfiable", 416, f"/{bucket}/{key}")
+    part = body[span[0] : span[1] + 1]
+    # A checksum is of the whole object.
+    answered = {name: value for name, value in answered.items() if not name.lower().startswith("x-amz-checksum")}
+    answered["Content-Length"] = str(len(part))
+    answered["Content-Range"] = f"bytes {span[0]}-{span[1]}/{len(body)}"
+    return 206, answered, part
+
+
+s3._apply_bucket_scope = bucket_scope
+s3._get_object = ranged_get
+s3._copy_object = conditional_copy
 iam_actions._lambda_action = lambda_action
 iam_actions.extract_resource_arn = resource
 

@@ -110,7 +110,7 @@ fn account(info: &AccountInfo, endpoint: &str) -> Value {
             "regions": regions,
             "endpointUrl": endpoint,
             "credentials": credentials,
-            "grants": [{"namespaceSelector": {}, "functions": ["*"], "roles": ["*"]}],
+            "grants": [{"namespaceSelector": {}, "functions": ["*"], "roles": ["*"], "buckets": ["*"]}],
         },
     })
 }

@@ -6,6 +6,7 @@ mod access;
 mod alias;
 mod faults;
 mod lambda;
+mod objects;
 mod publish;
 mod transfer;
 

@@ -1,0 +1,281 @@
+//! Reads and does what a site's rollout asks for ([`crate::domain::site`]), in one place of a Target.
+//!
+//! # Expected flow
+//! The Target's shell asks the domain what comes next, and gives it to [`Shell::read`] or
+//! [`Shell::carry_out`], which take what they find into the [`SiteSeen`]; then it asks again.
+//!
+//! # Guarantees
+//! - The objects of a wave are worked on side by side, a few at a time, and no more in the whole
+//!   process than [`Waves`] allows: that is what bounds the memory.
+//! - An object that fails names its key and stops none of the others, unless many fail.
+//! - No object is begun once the fence is closed, and one whose bytes are still on their way then is
+//!   not completed.
+//!
+//! # Assumptions
+//! The archive and the records are pinned by version and digest.
+
+mod content;
+mod records;
+mod unpack;
+mod waves;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+
+pub use self::{
+    content::Source,
+    records::{discard, discard_snapshot},
+    waves::Waves,
+};
+use crate::{
+    domain::{
+        ownership::Owner,
+        site::{
+            Act, CopyBack, Deletion, Keep, KeptObject, Outcome, Place, Put, Read, Reply,
+            SiteContent, SiteSeen, content_type, copy_key, metadata,
+        },
+    },
+    ports::{
+        CallError, CallErrorKind,
+        sites::{NewObject, Sites, StoredCopy},
+        store::{ByteStream, Store},
+    },
+};
+
+/// One place of a Target, and the ways there.
+pub struct Shell<'a> {
+    /// Shared by all of the process.
+    pub waves: &'a Waves,
+    /// The users' buckets.
+    pub sites: &'a dyn Sites,
+    /// The Target's artifact bucket.
+    pub store: &'a dyn Store,
+    /// Where the files are.
+    pub place: &'a Place,
+    /// Whose they are.
+    pub owner: &'a Owner,
+    /// What the keys of this place's records begin with: `sites/<namespace>/<target>/<place>`, where
+    /// `<place>` is [`Place::id`].
+    pub records: &'a str,
+    /// What the keys of this run's copies begin with.
+    pub copies: &'a str,
+    /// Where the files come from; not needed to take away or put back.
+    pub source: Option<&'a Source>,
+}
+
+impl Shell<'_> {
+    /// Looks at something.
+    pub async fn read(&self, read: Read, seen: &mut SiteSeen) -> Result<(), CallError> {
+        match read {
+            Read::Content => {
+                let source = self.source()?;
+                seen.note_content(Arc::new(content::content(source).await?));
+            }
+            Read::Manifest(reference) => {
+                let manifest = records::manifest(self.store, &reference).await?;
+                seen.note_manifest(&reference, Arc::new(manifest));
+            }
+            Read::Snapshot(reference) => {
+                let snapshot = records::snapshot(self.store, &reference).await?;
+                seen.note_snapshot(reference, Arc::new(snapshot));
+            }
+            Read::Listing => self.list(seen).await?,
+            Read::Heads(paths) => {
+                let look = |path: String| async move {
+                    let key = self.place.key(&path);
+                    let head = self.sites.head(&self.place.bucket, &key).await?;
+                    Ok((path, head))
+                };
+                let (heads, failed) = self.waves.reads(paths, look).await;
+                seen.note_heads(heads);
+                if let Some(error) = failed.into_iter().next() {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something, and takes in what it came to. What failed is answered with; what is there is
+    /// looked at again then.
+    pub async fn carry_out(&self, act: &Act, seen: &mut SiteSeen) -> Vec<CallError> {
+        tracing::debug!(operation = act.operation(), place = %self.place, "carrying out");
+        let (reply, failed) = match act {
+            Act::StoreSnapshot(snapshot) => self.stored("snapshots", snapshot.text()).await,
+            Act::StoreManifest(manifest) => self.stored("manifests", manifest.text()).await,
+            Act::Keep(objects) => self.keep(objects).await,
+            Act::Put(files) => match (self.source(), seen.content.clone()) {
+                (Ok(source), Some(content)) => self.put(files, source, &content).await,
+                (Err(error), _) => (None, vec![error]),
+                (_, None) => (None, vec![self.error("s3:PutObject", "no files are known")]),
+            },
+            Act::CopyBack(objects) => match seen.snapshot.clone() {
+                Some((_, snapshot)) => self.copy_back(objects, &snapshot.copies).await,
+                None => (
+                    None,
+                    vec![self.error("s3:CopyObject", "no snapshot is known")],
+                ),
+            },
+            Act::Delete(objects) => self.delete(objects).await,
+        };
+        if let Some(reply) = reply {
+            seen.note(act, reply);
+        }
+        if !failed.is_empty() {
+            seen.forget_objects();
+        }
+        failed
+    }
+
+    async fn list(&self, seen: &mut SiteSeen) -> Result<(), CallError> {
+        let Place { bucket, prefix } = self.place;
+        let mut objects = BTreeMap::new();
+        let mut next = None;
+        loop {
+            let page = self.sites.list(bucket, prefix, next.as_deref()).await?;
+            for (key, listed) in page.objects {
+                // A bucket may hold far more than is ours.
+                if let Some(path) = self.place.path(&key)
+                    && seen.concerns(path)
+                {
+                    objects.insert(path.to_owned(), listed);
+                }
+            }
+            match page.next {
+                Some(token) => next = Some(token),
+                None => break,
+            }
+        }
+        seen.note_listing(objects);
+        Ok(())
+    }
+
+    async fn stored(&self, what: &str, text: Vec<u8>) -> (Option<Reply>, Vec<CallError>) {
+        let base = format!("{}/{what}", self.records);
+        match records::store(self.store, &base, Bytes::from(text)).await {
+            Ok(reference) => (Some(Reply::Stored(reference)), Vec::new()),
+            Err(error) => (None, vec![error]),
+        }
+    }
+
+    async fn keep(&self, objects: &[Keep]) -> (Option<Reply>, Vec<CallError>) {
+        let keep = |object: Keep| async move {
+            let Keep {
+                path,
+                etag,
+                modified,
+                size,
+            } = object;
+            let to = copy_key(self.copies, self.place, &path, &etag, modified);
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let copy = self.sites.keep(bucket, &key, &etag, size, &to).await?;
+            let kept = KeptObject {
+                etag,
+                modified,
+                size,
+                version_id: copy.version_id,
+            };
+            Ok((path, Outcome::Kept(kept)))
+        };
+        wave(self.waves.writes(objects.to_vec(), keep).await)
+    }
+
+    async fn put(
+        &self,
+        files: &[Put],
+        source: &Source,
+        content: &SiteContent,
+    ) -> (Option<Reply>, Vec<CallError>) {
+        let put = |file: Put| async move {
+            let Put { path, condition } = file;
+            let Some(wanted) = content.files.get(&path) else {
+                return Err(self.error("s3:PutObject", &format!("{path} is not in the archive")));
+            };
+            let object = NewObject {
+                size: wanted.size(),
+                body: self.waves.fenced(source.file(&path, wanted)),
+                content_type: content_type(&path),
+                metadata: metadata(self.owner, wanted.sha256),
+            };
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let etag = self.sites.put(bucket, &key, object, &condition).await?;
+            Ok((path, Outcome::Written(etag)))
+        };
+        wave(self.waves.writes(files.to_vec(), put).await)
+    }
+
+    async fn copy_back(
+        &self,
+        objects: &[CopyBack],
+        copies: &str,
+    ) -> (Option<Reply>, Vec<CallError>) {
+        let back = |object: CopyBack| async move {
+            let CopyBack {
+                path,
+                copy,
+                condition,
+            } = object;
+            let from = copy_key(copies, self.place, &path, &copy.etag, copy.modified);
+            let stored = StoredCopy {
+                key: &from,
+                version_id: &copy.version_id,
+                size: copy.size,
+            };
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let etag = self
+                .sites
+                .put_back(&stored, bucket, &key, &condition)
+                .await?;
+            Ok((path, Outcome::Written(etag)))
+        };
+        wave(self.waves.writes(objects.to_vec(), back).await)
+    }
+
+    /// One call for all of a wave.
+    async fn delete(&self, objects: &[Deletion]) -> (Option<Reply>, Vec<CallError>) {
+        if let Err(error) = self.waves.may_write("s3:DeleteObjects", &self.place.bucket) {
+            return (None, vec![error]);
+        }
+        let Place { bucket, prefix } = self.place;
+        match self.sites.delete(bucket, prefix, objects).await {
+            Ok(ends) => {
+                let ends = objects.iter().zip(ends);
+                wave(waves::sorted(ends.map(|(object, end)| {
+                    end.map(|()| (object.path.clone(), Outcome::Deleted))
+                })))
+            }
+            Err(error) => (None, vec![error]),
+        }
+    }
+
+    fn source(&self) -> Result<&Source, CallError> {
+        self.source
+            .ok_or_else(|| self.error("s3:GetObject", "there is no archive to read files from"))
+    }
+
+    fn error(&self, operation: &str, why: &str) -> CallError {
+        CallError::new(
+            operation,
+            self.place.to_string(),
+            CallErrorKind::Invalid,
+            why,
+        )
+    }
+}
+
+/// What came of the objects that were worked on.
+fn wave(
+    (done, failed): (Vec<(String, Outcome)>, Vec<CallError>),
+) -> (Option<Reply>, Vec<CallError>) {
+    (Some(Reply::Wave(done.into_iter().collect())), failed)
+}
+
+/// Nothing but this error.
+fn failing(error: CallError) -> ByteStream {
+    stream::iter([Err(error)]).boxed()
+}

@@ -1,0 +1,164 @@
+//! Where the entries of an archive lie, so that each can be read by its own range of bytes.
+//!
+//! What stands before an entry's bytes (its local header) is not trusted for anything but its length:
+//! name, sizes and checksum are the directory's.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArchiveProblem, End, Entry, TAIL, u16_at, u32_at, walk};
+
+const LOCAL: u32 = 0x0403_4b50;
+/// The part of a local header whose length is known beforehand.
+pub const LOCAL_LENGTH: u64 = 30;
+
+/// What the directory says of an entry besides its name and sizes.
+#[derive(Clone, Copy)]
+pub(super) struct Attributes {
+    pub(super) method: u16,
+    pub(super) crc32: u32,
+    pub(super) made_by: u16,
+    pub(super) external: u32,
+}
+
+/// An entry of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZipEntry {
+    /// As it stands there; neither absolute nor with `..`.
+    pub name: Box<[u8]>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Where it is and how to read it.
+    pub packed: Packed,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file, in a way of packing that can be read.
+    File,
+    /// A file, packed in a way that can't; its number in APPNOTE.TXT 4.4.5.
+    UnknownMethod(u16),
+    /// A directory: nothing by itself.
+    Directory,
+    /// A symbolic link: its bytes are the name of another file.
+    SymbolicLink,
+}
+
+/// Where an entry is and how to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Packed {
+    /// The archive's byte that its local header begins with.
+    pub start: u64,
+    /// The archive's byte after all that belongs to it.
+    pub end: u64,
+    /// Bytes as they are packed.
+    pub length: u64,
+    /// Bytes when unpacked.
+    pub size: u64,
+    /// Of the unpacked bytes.
+    pub crc32: u32,
+    /// Whether it is deflated; stored as it is otherwise.
+    pub deflated: bool,
+}
+
+/// How many of an archive's last bytes hold its directory, told from fewer of them.
+pub fn directory_length(tail: &[u8], size: u64) -> Result<u64, ArchiveProblem> {
+    let end = End::find(tail)?;
+    let behind = (tail.len() - end.position) as u64;
+    match end.directory_size.checked_add(behind) {
+        Some(length) if length <= size && length <= TAIL as u64 => Ok(length),
+        Some(length) if length <= size => Err(ArchiveProblem::DirectoryTooLarge(length)),
+        _ => Err(ArchiveProblem::Damaged("it is larger than the archive")),
+    }
+}
+
+/// The entries of an archive of `size` bytes, from the last of them: in the order of the directory,
+/// with everything checked that [`super::summarise`] checks.
+pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
+    let mut entries = Vec::new();
+    walk(tail, size, &mut |entry| {
+        if entry.attributes.method == 0 && entry.packed != entry.unpacked {
+            return Err(ArchiveProblem::Damaged("a stored entry has two sizes"));
+        }
+        entries.push(ZipEntry {
+            name: entry.name.into(),
+            kind: kind(entry),
+            packed: Packed {
+                start: entry.start,
+                end: 0,
+                length: entry.packed,
+                size: entry.unpacked,
+                crc32: entry.attributes.crc32,
+                deflated: entry.attributes.method == 8,
+            },
+        });
+        Ok(())
+    })?;
+    let end = End::find(tail)?;
+    let behind = (tail.len() - end.position) as u64;
+    let directory = size
+        .checked_sub(behind)
+        .and_then(|end_of_directory| end_of_directory.checked_sub(end.directory_size))
+        .ok_or(ArchiveProblem::Damaged("it is larger than the archive"))?;
+    // Something may have been put before the archive after it was written.
+    let before = directory
+        .checked_sub(end.directory_start)
+        .ok_or(ArchiveProblem::Damaged("it does not lie where it says"))?;
+    place(&mut entries, before, directory)?;
+    Ok(entries)
+}
+
+/// Each entry reaches to the next one, the last to the directory. Two that share bytes are a way to
+/// make much out of little.
+fn place(entries: &mut [ZipEntry], before: u64, directory: u64) -> Result<(), ArchiveProblem> {
+    const OVERLAP: ArchiveProblem = ArchiveProblem::Damaged("its entries overlap");
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(entries[at].packed.start));
+    let mut end = directory;
+    for at in order {
+        let packed = &mut entries[at].packed;
+        packed.start = packed.start.checked_add(before).ok_or(OVERLAP)?;
+        packed.end = end;
+        let least = LOCAL_LENGTH.checked_add(packed.length).ok_or(OVERLAP)?;
+        if end
+            .checked_sub(packed.start)
+            .is_none_or(|room| room < least)
+        {
+            return Err(OVERLAP);
+        }
+        end = packed.start;
+    }
+    Ok(())
+}
+
+fn kind(entry: &Entry<'_>) -> EntryKind {
+    let Attributes {
+        method,
+        made_by,
+        external,
+        ..
+    } = entry.attributes;
+    let unix_type = (external >> 16) & 0o170_000;
+    if matches!(entry.name.last(), Some(b'/' | b'\\')) {
+        EntryKind::Directory
+    } else if made_by >> 8 == 3 && unix_type == 0o120_000 {
+        EntryKind::SymbolicLink
+    } else if matches!(method, 0 | 8) {
+        EntryKind::File
+    } else {
+        EntryKind::UnknownMethod(method)
+    }
+}
+
+impl Packed {
+    /// How many bytes stand between the fixed part of this local header and the entry's own bytes;
+    /// `None` where it is no local header, or one that leaves no room for them.
+    pub fn after_header(&self, header: &[u8]) -> Option<u64> {
+        let name = u16_at(header, 26)?;
+        let extra = u16_at(header, 28)?;
+        let after = u64::from(name) + u64::from(extra);
+        let room = (self.end - self.start).checked_sub(LOCAL_LENGTH + self.length)?;
+        (u32_at(header, 0) == Some(LOCAL) && after <= room).then_some(after)
+    }
+}

@@ -1,0 +1,299 @@
+//! Towards what a Release wants: look, keep what would be lost, put, show, confirm.
+
+use std::sync::Arc;
+
+use super::{
+    content::{ContentFile, SiteContent, content_type, is_entry_document},
+    diff::{Diff, is_wanted},
+    manifest::{SiteFile, SiteManifest, StoredRef},
+    seen::SiteSeen,
+    select::too_long,
+    snapshot::SiteSnapshot,
+    steps::{Act, Condition, Keep, Next, Put, Read, SiteWant, Step, answer, done, looked_at},
+};
+
+/// Whether the place can be taken, and everything that has to be known to tell what would change.
+/// `manifest` is what is ours there, as the Target's status says.
+pub fn look(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> Next {
+    answer(difference(want, manifest, seen).map(|_| Next::Ready(manifest.cloned())))
+}
+
+/// Whether nothing at all has to be written or removed; `None` until [`look`] is Ready.
+pub fn unchanged(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> Option<bool> {
+    let diff = difference(want, manifest, seen).ok()?;
+    Some(diff.is_empty())
+}
+
+/// What would be lost is copied away, then the list of it is stored. Ready once `seen` has it.
+pub fn begin(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> Next {
+    answer(snapshot(want, manifest, seen))
+}
+
+fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> Step {
+    if seen.snapshot.is_some() {
+        return Ok(Next::Ready(manifest.cloned()));
+    }
+    let diff = difference(want, manifest, seen)?;
+    let content = seen.need_content()?;
+    let mut list = SiteSnapshot::new(
+        want.place.clone(),
+        content.digest(),
+        want.copies.clone(),
+        manifest.cloned(),
+    );
+    let mut wave = Vec::new();
+    for path in diff.changed.iter().chain(&diff.removed).copied() {
+        // Listings say when; nothing else here does.
+        let Some((object, modified)) = seen.object(path).and_then(|object| {
+            let modified = object.modified?;
+            Some((object, modified))
+        }) else {
+            return Err(Next::Read(Read::Listing));
+        };
+        match seen.kept.get(path) {
+            Some(kept) if kept.is(&object) => {
+                list.kept.insert(path.to_owned(), kept.clone());
+            }
+            _ => wave.push(Keep {
+                path: path.to_owned(),
+                etag: object.etag,
+                modified,
+                size: object.size,
+            }),
+        }
+    }
+    done(Act::Keep, wave)?;
+    list.retired = diff.removed.iter().map(ToString::to_string).collect();
+    list.created = diff.new.iter().map(ToString::to_string).collect();
+    Ok(Next::Act(Act::StoreSnapshot(Arc::new(list))))
+}
+
+/// Files that are new and that no page names yet are put.
+pub fn prepare(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
+    answer((|| {
+        let run = Run::of(want, snapshot, seen)?;
+        let new = run.snapshot.created.iter();
+        run.put(new.filter(|path| !is_entry_document(path)))?;
+        Ok(Next::Ready(run.snapshot.manifest.clone()))
+    })())
+}
+
+/// Changed files are put, then entry documents; then what is ours is written down.
+pub fn promote(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
+    answer((|| {
+        let run = Run::of(want, snapshot, seen)?;
+        run.put(
+            run.snapshot
+                .changed()
+                .filter(|path| !is_entry_document(path)),
+        )?;
+        run.put(
+            run.snapshot
+                .written()
+                .filter(|path| is_entry_document(path)),
+        )?;
+        Ok(seen.store(run.manifest()?))
+    })())
+}
+
+/// What the run put is still there, by one look at all of it. `manifest` is what [`promote`] left.
+/// (What became of other files meanwhile is drift, and no reason to go back.)
+pub fn confirm(
+    want: &SiteWant,
+    snapshot: &StoredRef,
+    manifest: &StoredRef,
+    seen: &SiteSeen,
+) -> Next {
+    answer((|| {
+        let began = seen.need_snapshot(snapshot)?;
+        let recorded = seen.need_manifest(manifest)?;
+        let listing = seen.need_fresh_listing()?;
+        for path in began.written() {
+            let put = recorded.files.get(path).map(|file| &file.etag);
+            let what = match listing.objects.get(path) {
+                Some(object) if Some(&object.etag) == put => continue,
+                Some(_) => "was changed",
+                None => "was deleted",
+            };
+            return Ok(meddled(want, path, what));
+        }
+        Ok(Next::Ready(Some(manifest.clone())))
+    })())
+}
+
+fn difference<'a>(
+    want: &SiteWant,
+    manifest: Option<&StoredRef>,
+    seen: &'a SiteSeen,
+) -> Result<Diff<'a>, Next> {
+    let content = seen.need_content()?;
+    let recorded = match manifest {
+        Some(reference) => Some(seen.need_manifest(reference)?),
+        None => None,
+    };
+    if let Some(why) = too_long(&want.place, content.files.keys()) {
+        return Err(Next::Fail(why));
+    }
+    seen.need_listing()?;
+    let diff = Diff::between(content, recorded, &want.owner, seen).unwrap_or_default();
+    if let Some(why) = diff.refusal(&want.place) {
+        return Err(Next::Fail(why));
+    }
+    looked_at(diff.unclear.iter().copied())?;
+    Ok(diff)
+}
+
+/// How far the run is with one of its files.
+enum Made {
+    /// Not yet; what stands there instead.
+    No(Condition),
+    /// It is there, with this ETag.
+    Yes(String),
+    /// What is there has to be looked at.
+    Unclear,
+    /// Somebody else did something there.
+    Taken(&'static str),
+}
+
+/// A run: what it wants, what it found when it began, what is there now.
+struct Run<'a> {
+    want: &'a SiteWant,
+    content: &'a SiteContent,
+    snapshot: &'a SiteSnapshot,
+    seen: &'a SiteSeen,
+}
+
+impl<'a> Run<'a> {
+    fn of(want: &'a SiteWant, snapshot: &StoredRef, seen: &'a SiteSeen) -> Result<Self, Next> {
+        let content = seen.need_content()?;
+        let snapshot = seen.need_snapshot(snapshot)?;
+        if snapshot.content != content.digest() || snapshot.place != want.place {
+            return Err(Next::Fail(format!(
+                "the snapshot of {} was taken for other files than the Release's",
+                snapshot.place
+            )));
+        }
+        if let Some(manifest) = &snapshot.manifest {
+            seen.need_manifest(manifest)?;
+        }
+        seen.need_listing()?;
+        Ok(Self {
+            want,
+            content,
+            snapshot,
+            seen,
+        })
+    }
+
+    /// Whether a file of this run is there yet.
+    fn made(&self, path: &str) -> Made {
+        let kept = self.snapshot.kept.get(path);
+        let Some(object) = self.seen.object(path) else {
+            return match kept {
+                None => Made::No(Condition::Absent),
+                Some(_) => Made::Taken("was deleted"),
+            };
+        };
+        if self.seen.written.get(path) == Some(&object.etag) {
+            return Made::Yes(object.etag);
+        }
+        if kept.is_some_and(|kept| kept.is(&object)) {
+            return Made::No(Condition::Is(object.etag));
+        }
+        // After a crash: only the object itself knows whether it is ours.
+        let Some(Some(head)) = self.seen.heads.get(path) else {
+            return Made::Unclear;
+        };
+        let ours = super::object::refusal(&self.want.owner, &head.metadata).is_none();
+        match self.content.files.get(path) {
+            Some(file) if ours && is_wanted(path, file, head) => Made::Yes(object.etag),
+            _ if kept.is_some() => Made::Taken("was changed"),
+            _ => Made::Taken("was created"),
+        }
+    }
+
+    fn put<'p>(&self, paths: impl Iterator<Item = &'p String>) -> Result<(), Next> {
+        let (mut unclear, mut wave) = (Vec::new(), Vec::new());
+        for path in paths {
+            match self.made(path) {
+                Made::No(condition) => wave.push(Put {
+                    path: path.clone(),
+                    condition,
+                }),
+                Made::Yes(_) => {}
+                Made::Unclear => unclear.push(path.as_str()),
+                Made::Taken(what) => {
+                    return Err(meddled(self.want, path, what));
+                }
+            }
+        }
+        looked_at(unclear)?;
+        done(Act::Put, wave)
+    }
+
+    /// What is ours once everything is put.
+    fn manifest(&self) -> Result<SiteManifest, Next> {
+        let former = match &self.snapshot.manifest {
+            Some(reference) => Some(self.seen.need_manifest(reference)?),
+            None => None,
+        };
+        let mut manifest = SiteManifest::new(self.want.place.clone());
+        let mut unclear = Vec::new();
+        for (path, file) in &self.content.files {
+            let was = former.and_then(|former| former.files.get(path));
+            let etag = match self.found(path, file, was) {
+                Made::Yes(etag) => etag,
+                Made::Unclear => {
+                    unclear.push(path.as_str());
+                    continue;
+                }
+                Made::No(_) => return Err(meddled(self.want, path, "was deleted")),
+                Made::Taken(what) => return Err(meddled(self.want, path, what)),
+            };
+            let recorded = SiteFile {
+                sha256: file.sha256,
+                etag,
+                size: file.size(),
+                content_type: content_type(path).to_owned(),
+            };
+            manifest.files.insert(path.clone(), recorded);
+        }
+        looked_at(unclear)?;
+        for path in &self.snapshot.retired {
+            if let Some(kept) = self.snapshot.kept.get(path) {
+                manifest.retired.insert(path.clone(), kept.etag.clone());
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// How it stands with a file at the end, those included that were there when the run began.
+    fn found(&self, path: &str, file: &ContentFile, was: Option<&SiteFile>) -> Made {
+        let Self { snapshot, seen, .. } = self;
+        if snapshot.created.contains(path) || snapshot.kept.contains_key(path) {
+            return self.made(path);
+        }
+        let Some(object) = seen.object(path) else {
+            // Deleted meanwhile: it is told as drift.
+            return was.map_or(Made::No(Condition::Absent), |was| {
+                Made::Yes(was.etag.clone())
+            });
+        };
+        match (was, seen.heads.get(path)) {
+            (Some(was), _) if was.etag == object.etag => Made::Yes(was.etag.clone()),
+            (_, None) => Made::Unclear,
+            (_, Some(Some(head))) if is_wanted(path, file, head) => Made::Yes(object.etag),
+            // Overwritten meanwhile, the same.
+            (Some(was), _) => Made::Yes(was.etag.clone()),
+            (None, _) => Made::Taken("was changed"),
+        }
+    }
+}
+
+/// Somebody else did something to an object of the run.
+fn meddled(want: &SiteWant, path: &str, what: &str) -> Next {
+    Next::Fail(format!(
+        "object {} {what} by someone else during the rollout",
+        want.place.shown(path)
+    ))
+}

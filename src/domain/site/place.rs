@@ -1,0 +1,162 @@
+//! Where a site lies: a bucket and a prefix.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::digest::Sha256;
+
+/// The most bytes that a key may have (Amazon S3 User Guide, "Naming Amazon S3 objects").
+pub(super) const LONGEST_KEY: usize = 1024;
+
+/// A bucket and a prefix: empty, or ending in `/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Empty, or ending in `/`.
+    pub prefix: String,
+}
+
+impl Place {
+    /// `docs` and `docs/` mean the same. What no bucket or prefix can be is refused, in words.
+    pub fn new(bucket: &str, prefix: &str) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+        let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !(3..=63).contains(&bucket.len())
+            || !bucket.chars().all(allowed)
+            || !bucket.starts_with(outer)
+            || !bucket.ends_with(outer)
+        {
+            return Err(format!(
+                "{bucket:?} is not a bucket's name: 3 to 63 lower-case letters, digits, . and -"
+            ));
+        }
+        let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);
+        if !trimmed.is_empty() {
+            if let Some(why) = unfit(trimmed) {
+                return Err(format!("{prefix:?} is not a prefix: {why}"));
+            }
+            if trimmed.len() >= LONGEST_KEY / 2 {
+                return Err(format!(
+                    "the prefix has {} bytes, more than the limit of {}",
+                    trimmed.len(),
+                    LONGEST_KEY / 2
+                ));
+            }
+        }
+        let prefix = match trimmed {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix,
+        })
+    }
+
+    /// The key of the file at this path.
+    pub fn key(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// The path of the file with this key; `None` where it lies elsewhere.
+    pub fn path<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.prefix)
+            .filter(|path| !path.is_empty())
+    }
+
+    /// How messages call the object at this path.
+    pub fn shown(&self, path: &str) -> String {
+        format!("s3://{}/{}{path}", self.bucket, self.prefix)
+    }
+
+    /// Whether some key could belong to both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.bucket == other.bucket
+            && (self.prefix.starts_with(&other.prefix) || other.prefix.starts_with(&self.prefix))
+    }
+
+    /// Tells the places of a Target apart where their records are kept: 16 hexadecimal digits.
+    pub fn id(&self) -> String {
+        let mut digest = Sha256::of_json(self).to_string();
+        digest.truncate(16);
+        digest
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown(""))
+    }
+}
+
+/// Why a path would make keys that no tool handles well; `None` where it is fit.
+pub(super) fn unfit(path: &str) -> Option<&'static str> {
+    if path.contains('\\') {
+        Some("it contains a backslash")
+    } else if path.chars().any(char::is_control) {
+        Some("it contains a control character")
+    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        Some("each of its parts must have a name of its own, other than . and ..")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(bucket: &str, prefix: &str) -> Place {
+        Place::new(bucket, prefix).expect("a place")
+    }
+
+    #[test]
+    fn a_prefix_is_a_folder() {
+        assert_eq!(place("shop-site", "docs"), place("shop-site", "docs/"));
+        let docs = place("shop-site", "docs");
+        assert_eq!(docs.key("a/b.html"), "docs/a/b.html");
+        assert_eq!(docs.path("docs/a/b.html"), Some("a/b.html"));
+        assert_eq!(docs.path("docs-old/a"), None);
+        assert_eq!(docs.path("docs/"), None);
+        assert_eq!(docs.shown("a"), "s3://shop-site/docs/a");
+        let whole = place("shop-site", "");
+        assert_eq!(whole.key("a"), "a");
+        assert_eq!(whole.to_string(), "s3://shop-site/");
+        assert_eq!(place("shop-site", "/"), whole);
+    }
+
+    #[test]
+    fn what_is_no_bucket_or_prefix_is_refused() {
+        for bucket in [
+            "ab",
+            "Shop",
+            "-shop",
+            "shop-",
+            "shop_site",
+            "s/p",
+            "arn:aws:s3:::x",
+        ] {
+            assert!(Place::new(bucket, "").is_err(), "{bucket}");
+        }
+        for prefix in ["/a", "a//b", "a/../b", "./a", "a\\b", "a\nb", "//"] {
+            assert!(Place::new("shop-site", prefix).is_err(), "{prefix}");
+        }
+        assert!(Place::new("shop-site", &"p".repeat(512)).is_err());
+    }
+
+    #[test]
+    fn places_overlap_where_a_key_could_belong_to_both() {
+        let docs = place("shop-site", "docs");
+        assert!(docs.overlaps(&docs));
+        assert!(docs.overlaps(&place("shop-site", "")));
+        assert!(place("shop-site", "").overlaps(&docs));
+        assert!(docs.overlaps(&place("shop-site", "docs/api")));
+        assert!(!docs.overlaps(&place("shop-site", "docs-old")));
+        assert!(!docs.overlaps(&place("pay-site", "docs")));
+        assert_ne!(docs.id(), place("pay-site", "docs").id());
+        assert_eq!(docs.id().len(), 16);
+    }
+}
