@@ -35,6 +35,10 @@ impl DeploymentController {
                 named.extend(before.map(|before| before.revision));
             }
         }
+        let pin = deployment.spec.pin.as_ref();
+        let pinned = |release: &&std::sync::Arc<Release>| Some(&release.name_any()) == pin;
+        let pinned = family.releases.iter().filter(pinned);
+        named.extend(pinned.map(|release| release.spec.revision));
         let revisions: Vec<i64> = family
             .releases
             .iter()

@@ -120,7 +120,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
         };
     }
     if let Some(pin) = &overview.pin {
-        return Outcome::done("Pinned", format!("{pin} is held by spec.pin"));
+        return pinned(overview, views, pin);
     }
     let newest = overview
         .releases
@@ -145,5 +145,28 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
             Outcome::stalled(reason, format!("{}: r{revision}: {why}", back.stage))
         }
         None => Outcome::done("Delivered", format!("r{revision} serves in every stage")),
+    }
+}
+
+/// Nothing moves, and nothing but that Release may.
+fn pinned(overview: &Overview, views: &[StageView<'_>], pin: &str) -> Outcome {
+    let releases = &overview.releases;
+    if !releases.iter().any(|release| release.reference.name == pin) {
+        let message = format!(
+            "spec.pin: there is no Release {pin}: kubectl get srel lists those that are kept"
+        );
+        return Outcome::stalled("NotFound", message);
+    }
+    let serves = |view: &&StageView<'_>| view.serving().is_some_and(|it| it.name == pin);
+    match views.iter().find(|view| !serves(view)) {
+        Some(view) => {
+            let message = format!(
+                "spec.pin: {pin} can't be given to {}: it failed there or in a stage before, or does not \
+                 have that stage; name one that was good",
+                view.name
+            );
+            Outcome::stalled("InvalidSpec", message)
+        }
+        None => Outcome::done("Pinned", format!("{pin} is held by spec.pin")),
     }
 }

@@ -132,6 +132,26 @@ fn what_was_left_for_a_pin_comes_back_when_it_holds_no_more() {
 }
 
 #[test]
+fn a_pin_that_can_not_be_followed_says_so() {
+    let mut story = two_delivered();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::RolledBack, Some("alarm"));
+    story.release(4);
+    deliver_everywhere(&mut story);
+    for (pin, reason, part) in [
+        ("r7", "NotFound", "there is no Release r7"),
+        ("r3", "InvalidSpec", "r3 can't be given to dev"),
+    ] {
+        story.overview.pin = Some(pin.into());
+        let outcome = story.plan().outcome;
+        assert_eq!(outcome.reason(), reason);
+        assert!(outcome.message().contains(part), "{}", outcome.message());
+        assert_eq!(story.orders()["dev/dev"], "r4 Deliver 1");
+    }
+}
+
+#[test]
 fn an_abort_puts_back_what_moves_and_nothing_else() {
     let mut story = two_delivered();
     story.overview.commands.abort = true;
