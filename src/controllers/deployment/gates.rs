@@ -17,7 +17,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 
 use super::{DeploymentController, Failure, Family, resolve};
 use crate::{
@@ -331,6 +335,34 @@ impl DeploymentController {
         }
     }
 
+    /// Has an Approval go with its Release.
+    async fn bind(
+        &self,
+        api: &Api<Approval>,
+        approval: &Approval,
+        release: &Release,
+    ) -> Result<(), Failure> {
+        let uid = release.uid();
+        let same = uid.as_deref() == Some(approval.spec.release_ref.uid.as_str());
+        let owners = approval.owner_references();
+        let bound = owners.iter().any(|owner| Some(&owner.uid) == uid.as_ref());
+        if bound || !same {
+            return Ok(());
+        }
+        let owners: Vec<_> = owners
+            .iter()
+            .cloned()
+            .chain(release.owner_ref(&()))
+            .collect();
+        let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+        let name = approval.name_any();
+        match api.patch(&name, &PatchParams::default(), &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(error)) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes into each Approval whether it counts, where that is news.
     pub(super) async fn answer(
         &self,
@@ -362,17 +394,25 @@ impl DeploymentController {
                 observed_generation: approval.metadata.generation,
                 ..before.clone()
             };
+            if let Some(release) = release {
+                self.bind(&api, approval, release).await?;
+            }
             judgement.write_condition(approval, &mut status.conditions, Timestamp::now());
             if status != before {
-                let version = approval.resource_version();
-                crate::controllers::status::publish_status(
+                // What is said of it follows from what it says, which never changes.
+                let none = None;
+                let written = crate::controllers::status::publish_status(
                     &api,
                     approval.as_ref(),
-                    version,
+                    none,
                     &before,
                     &status,
                 )
-                .await?;
+                .await;
+                match written {
+                    Err(kube::Error::Api(error)) if error.is_not_found() => {}
+                    other => drop(other?),
+                }
             }
         }
         Ok(())

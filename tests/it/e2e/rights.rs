@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::{
-    Api,
-    api::{DeleteParams, PropagationPolicy},
+    Api, ResourceExt as _,
+    api::{DeleteParams, PostParams, PropagationPolicy},
 };
 use serde_json::json;
-use sluice::api::v1alpha1::Deployment;
+use sluice::api::v1alpha1::{Approval, Deployment};
 use sluice_lab::lab::{NAMESPACE, wait_for};
 
 use super::{
@@ -69,6 +69,7 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
         scene.apply(&wanted);
         scene.delivered(revision);
     }
+    approve_what_does_not_wait(&scene);
     say_the_same_again(&world, &scene, &wanted);
     let api = scene.api::<Deployment>();
     let orphan = DeleteParams {
@@ -109,6 +110,41 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
     );
     let refused = world.lab.kube.audit().unwrap().refused(&subject);
     assert!(refused.is_empty(), "asked for and refused: {refused:?}");
+}
+
+/// An Approval of the newest Release, which waits for nobody: that is said of it, and it goes with the
+/// Release.
+fn approve_what_does_not_wait(scene: &Scene<'_>) {
+    let release = scene.releases().pop().unwrap();
+    let approval = serde_json::from_value(json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Approval",
+        "metadata": {"name": "too-late"},
+        "spec": {
+            "releaseRef": {"name": release.name_any(), "uid": release.uid()},
+            "stage": "dev",
+            "stageDigest": "ab".repeat(32),
+            "decision": "Approve",
+            "approver": {"username": "admin"},
+        },
+    }))
+    .unwrap();
+    let approvals: Api<Approval> = scene.api();
+    run(approvals.create(&PostParams::default(), &approval)).unwrap();
+    let judged = wait_for("the Approval is judged", LIMIT, || {
+        let approval = run(approvals.get("too-late")).map_err(|e| e.to_string())?;
+        let conditions = approval.status.clone().unwrap_or_default().conditions;
+        let owned = approval
+            .owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == release.uid().as_ref());
+        conditions
+            .iter()
+            .find(|one| owned && one.reason == "NotWaiting")
+            .map(drop)
+            .ok_or_else(|| format!("{conditions:?}"))
+    });
+    judged.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
 /// Makes the same news again and again until its Event is counted up, which happens at most once a
