@@ -559,9 +559,51 @@ fn a_deployment_is_within_bounds() {
             ("/spec/suspend", json!(true), json!("yes"), "suspend"),
             (
                 "/spec/superseding",
-                Value::Null,
-                json!("Newest"),
-                "unknown field",
+                json!("Hold"),
+                json!("Oldest"),
+                "superseding",
+            ),
+            (
+                "/spec/rollback",
+                json!({"onFailure": "Hold"}),
+                json!({"onFailure": "Stay"}),
+                "onFailure",
+            ),
+            (
+                "/spec/stages/0/rollout",
+                json!({"linear": {"increment": 10, "interval": "1m"}, "finalBake": "5m"}),
+                json!({"linear": {"increment": 10, "interval": "1m"}, "allAtOnce": {}}),
+                "exactly one of allAtOnce, canary and linear must be set",
+            ),
+            (
+                "/spec/stages/0/rollout",
+                json!({"canary": {"steps": [{"weight": 1, "bake": "1h30m"}]}}),
+                json!({"canary": {"steps": [{"weight": 100, "bake": "1m"}]}}),
+                "weight",
+            ),
+            (
+                "/spec/stages/0/maxConcurrentTargets",
+                json!(1),
+                json!(0),
+                "maxConcurrentTargets",
+            ),
+            (
+                "/spec/stages/0/gate",
+                json!({"approval": {"gitlab": {"manualJob": "approve"}}}),
+                json!({"approval": {}}),
+                "exactly one of kubernetes and gitlab must be set",
+            ),
+            (
+                "/spec/components/0/dependsOn",
+                json!([]),
+                json!(["api"]),
+                "a component can't depend on itself",
+            ),
+            (
+                "/spec/components/0/dependsOn",
+                json!([]),
+                json!(["nothing"]),
+                "components[].dependsOn must be names of components[]",
             ),
         ],
     );
@@ -588,7 +630,7 @@ fn releases_and_targets_are_within_bounds() {
             ("/spec/artifacts/0/size", json!(0), json!(-1), "size"),
         ],
     );
-    let run = |goal: &str, attempt: i64| json!({"release": {"name": "a-1", "uid": "u", "revision": 1}, "attempt": attempt, "goal": goal});
+    let run = |goal: &str, attempt: i64| json!({"release": {"name": "a-1", "uid": "u", "revision": 1}, "attempt": attempt, "goal": goal, "sequence": 1});
     check(
         TARGET,
         &[

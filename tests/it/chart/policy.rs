@@ -115,7 +115,7 @@ fn nobody_else_changes_a_spec_or_a_status() {
     namespace(here);
     family(here);
     let order = json!({"spec": {"run": {
-        "release": {"name": "checkout-1", "uid": "u", "revision": 1}, "attempt": 1, "goal": "Deliver",
+        "release": {"name": "checkout-1", "uid": "u", "revision": 1}, "attempt": 1, "goal": "Deliver", "sequence": 1,
     }}});
     let status = json!({"status": {"summary": "all is well"}});
     let (user, status_of) = (as_controller(), "--subresource=status");

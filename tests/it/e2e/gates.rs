@@ -136,7 +136,7 @@ fn an_approval_by_kubectl_opens_the_gate_for_exactly_one_plan() {
     let rejected = create(&scene, &approval(&second, "Reject"));
     scene.stalled(
         "Rejected",
-        &["r2", "approver rejected", "seen in the dashboards"],
+        &["approver rejected checkout-2", "seen in the dashboards"],
     );
     counted(&scene, &rejected, "True", "Used");
     scene.serves("prod", "v1");

@@ -1,0 +1,248 @@
+//! What gates need of GitLab: manual jobs, who started them, and freeze periods.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::{Gates, Looked};
+use crate::{
+    api::v1alpha1::{Deployment, GateStatus, ManualJobStatus, Release, annotation},
+    controllers::{
+        context::Context,
+        deployment::{DeploymentController, Family, resolve},
+    },
+    domain::{
+        gates::{Job, Requirements, manual_job},
+        pipeline::{self, FreezePeriod},
+    },
+    ports::gitlab::GitLab,
+};
+
+/// What this process has read of GitLab for gates, by Deployment.
+#[derive(Default)]
+pub struct Readings(Mutex<HashMap<String, Reading>>);
+
+/// What was read of GitLab for one Deployment's gates.
+#[derive(Clone)]
+struct Reading {
+    /// For which openings: another one needs what was asked for after it opened.
+    about: String,
+    at: Instant,
+    jobs: BTreeMap<i64, Vec<pipeline::Job>>,
+    bots: BTreeMap<i64, bool>,
+    freezes: Result<Vec<FreezePeriod>, String>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            about: String::new(),
+            at: Instant::now(),
+            jobs: BTreeMap::new(),
+            bots: BTreeMap::new(),
+            freezes: Err("GitLab was not asked yet".to_owned()),
+        }
+    }
+}
+
+impl DeploymentController {
+    /// Asks GitLab for what the stages that wait need, if it is time.
+    pub(super) async fn look_at_gitlab(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        waiting: &[(&str, &GateStatus)],
+        gates: &mut Gates,
+    ) {
+        let needs = |name: &str| {
+            let asked = gates.stages.get(name).map(|stage| &stage.asked);
+            asked.and_then(|asked| asked.as_ref().ok()).cloned()
+        };
+        let openings: Vec<(String, Opening, Requirements)> = waiting
+            .iter()
+            .filter_map(|(name, status)| {
+                let asked = needs(name)?;
+                let needed = asked.no_freeze || asked.manual_jobs().next().is_some();
+                let opening = Opening::of(family, status)?;
+                needed.then(|| ((*name).to_owned(), opening, asked))
+            })
+            .collect();
+        if openings.is_empty() {
+            return;
+        }
+        let key = deployment.uid().unwrap_or_default();
+        let about = about(deployment, &openings);
+        let known = self.readings.get(&key);
+        let fresh = known.as_ref().is_some_and(|known| {
+            known.about == about && known.at.elapsed() < resolve::interval(deployment)
+        });
+        let reading = match known {
+            Some(known) if fresh => known,
+            other => {
+                let bots = other.map(|known| known.bots).unwrap_or_default();
+                let reading = read(&self.context, deployment, &openings, about, bots).await;
+                self.readings.keep(&key, reading.clone());
+                reading
+            }
+        };
+        gates.freezes.clone_from(&reading.freezes);
+        for (stage, opening, asked) in openings {
+            let looked = opening.look(&asked, &reading);
+            if let Some(gate) = gates.stages.get_mut(&stage) {
+                gate.looked = looked;
+            }
+        }
+    }
+}
+
+/// What waits at a gate, with what is known of its Release.
+struct Opening {
+    release_uid: String,
+    attempt: i64,
+    digest: String,
+    author: Option<String>,
+    project_id: i64,
+    pipeline_id: i64,
+    seen: Vec<ManualJobStatus>,
+}
+
+impl Opening {
+    fn of(family: &Family, status: &GateStatus) -> Option<Self> {
+        let is = |release: &&Arc<Release>| release.uid().as_ref() == Some(&status.release.uid);
+        let source = &family.releases.iter().find(is)?.spec.source;
+        Some(Self {
+            release_uid: status.release.uid.clone(),
+            attempt: status.attempt,
+            digest: status.digest.clone()?,
+            author: source.user.clone(),
+            project_id: source.project_id,
+            pipeline_id: source.pipeline_id,
+            seen: status.manual_jobs.clone(),
+        })
+    }
+
+    fn look(&self, asked: &Requirements, reading: &Reading) -> Option<Looked> {
+        let jobs = reading.jobs.get(&self.pipeline_id)?;
+        let opening = manual_job::Opening {
+            release_uid: &self.release_uid,
+            attempt: self.attempt,
+            stage_digest: &self.digest,
+            author: self.author.as_deref(),
+        };
+        let mut looked = Looked {
+            release_uid: self.release_uid.clone(),
+            attempt: self.attempt,
+            digest: self.digest.clone(),
+            jobs: BTreeMap::new(),
+            seen: Vec::new(),
+        };
+        for rule in asked.manual_jobs() {
+            let before = self.seen.iter().find(|seen| seen.job == rule.manual_job);
+            let bot = |user| reading.bots.get(&user).copied();
+            let now = Timestamp::now();
+            let (seen, job) = manual_job::look(before, &opening, rule, jobs, bot, now);
+            looked.jobs.insert(rule.manual_job.clone(), job);
+            looked.seen.push(seen);
+        }
+        Some(looked)
+    }
+}
+
+/// What is asked about: a new opening, or a command, asks anew.
+fn about(deployment: &Deployment, openings: &[(String, Opening, Requirements)]) -> String {
+    let command = deployment.annotations().get(annotation::RECONCILE);
+    let mut about = command.cloned().unwrap_or_default();
+    for (stage, opening, _) in openings {
+        about.push_str(stage);
+        about.push_str(&opening.digest);
+        about.push_str(&opening.attempt.to_string());
+        about.push_str(&opening.release_uid);
+    }
+    about
+}
+
+async fn read(
+    context: &Context,
+    deployment: &Deployment,
+    openings: &[(String, Opening, Requirements)],
+    about: String,
+    bots: BTreeMap<i64, bool>,
+) -> Reading {
+    let mut reading = Reading {
+        about,
+        bots,
+        ..Reading::default()
+    };
+    let gitlab = match resolve::client(context, deployment).await {
+        Ok(gitlab) => gitlab,
+        Err(outcome) => {
+            reading.freezes = Err(outcome.message().to_owned());
+            return reading;
+        }
+    };
+    for (_, opening, asked) in openings {
+        if asked.no_freeze {
+            let periods = gitlab.freeze_periods(opening.project_id).await;
+            reading.freezes = periods.map_err(|error| error.to_string());
+        }
+        if asked.manual_jobs().next().is_none() {
+            continue;
+        }
+        match gitlab.jobs(opening.project_id, opening.pipeline_id).await {
+            Ok(jobs) => {
+                reading.jobs.insert(opening.pipeline_id, jobs);
+            }
+            Err(error) => tracing::warn!(%error, "the manual job of a gate was not looked at"),
+        }
+        ask_for_users(&*gitlab, opening, asked, &mut reading).await;
+    }
+    reading
+}
+
+/// Asks who started a job where that decides and GitLab does not say it with the job.
+async fn ask_for_users(
+    gitlab: &dyn GitLab,
+    opening: &Opening,
+    asked: &Requirements,
+    reading: &mut Reading,
+) {
+    let looked = opening.look(asked, reading);
+    let unknown = looked.iter().flat_map(|looked| looked.jobs.values());
+    let unknown: Vec<i64> = unknown
+        .filter_map(|job| match job {
+            Job::NeedUser(id) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    for id in unknown {
+        match gitlab.user(id).await {
+            Ok(user) => {
+                reading.bots.insert(id, user.bot.unwrap_or_default());
+            }
+            Err(error) => tracing::warn!(%error, "GitLab was not told who started a manual job"),
+        }
+    }
+}
+
+impl Readings {
+    fn get(&self, key: &str) -> Option<Reading> {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.get(key).cloned()
+    }
+
+    fn keep(&self, key: &str, reading: Reading) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.insert(key.to_owned(), reading);
+    }
+
+    /// The Deployment is gone.
+    pub fn forget(&self, deployment: &Deployment) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.remove(&deployment.uid().unwrap_or_default());
+    }
+}
