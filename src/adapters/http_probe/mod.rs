@@ -1,9 +1,10 @@
 //! [`HttpProbe`] over reqwest, guarded: the URL is a tenant's, the network is the controller's.
 //!
 //! Guarantees:
-//! - No connection is opened to an address that [`reach`] refuses. A name is resolved here, and the
-//!   connection goes to an address of that very answer: a second answer of a name server, which might
-//!   differ, is never asked for. An address written into the URL is judged before it is used.
+//! - No connection is opened to an address that is neither public nor allowed. A name is resolved
+//!   here, and the connection goes to an address of that very answer: a second answer of a name
+//!   server, which might differ, is never asked for. An address written into the URL is judged before
+//!   it is used.
 //! - Redirects are followed by hand, each judged like the first, a few at most, and never from https
 //!   to http.
 //! - No proxy of the environment is used: it would resolve and connect for us, unguarded.

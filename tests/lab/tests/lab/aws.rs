@@ -27,6 +27,7 @@ use aws_sdk_lambda::{
 use sluice_lab::{
     aws::{AccountInfo, Cloud},
     lab::{PATIENCE, wait_until},
+    toolchain,
 };
 use tokio::sync::OnceCell;
 
@@ -48,13 +49,7 @@ fn python() -> PathBuf {
     if let Some(path) = std::env::var_os("SLUICE_LAB_PYTHON") {
         return path.into();
     }
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab");
-    let venv = std::fs::read_dir(&lab)
-        .expect("target/lab exists")
-        .filter_map(Result::ok)
-        .map(|entry| entry.path().join("bin/python"))
-        .find(|path| path.exists());
-    venv.expect("target/lab holds a virtual environment with the emulator")
+    toolchain::python(&|line| eprintln!("lab: {line}")).expect("Python")
 }
 
 /// The hub's user, through the proxy.

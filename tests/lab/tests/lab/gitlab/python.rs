@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::json;
-use sluice_lab::gitlab::{JobEnd, JobSpec, SimulatorOptions, TestSuite};
+use sluice_lab::{
+    gitlab::{JobEnd, JobSpec, SimulatorOptions, TestSuite},
+    toolchain,
+};
 
 use super::{Lab, builds};
 
@@ -14,20 +17,7 @@ fn python() -> PathBuf {
     if let Some(path) = std::env::var_os("SLUICE_LAB_PYTHON") {
         return path.into();
     }
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab");
-    let venvs = std::fs::read_dir(&lab)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut venvs = venvs.filter(|path| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("venv-"))
-    });
-    let venv = venvs
-        .next()
-        .expect("set SLUICE_LAB_PYTHON to a python that has python-gitlab");
-    venv.join("bin/python")
+    toolchain::python(&|line| eprintln!("lab: {line}")).expect("Python")
 }
 
 #[tokio::test(flavor = "multi_thread")]
