@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sluice_lab::{aws::Call, error::LabError, lab::package};
+use sluice_lab::{aws::Call, error::LabError, gitlab::RequestRecord, lab::package};
 
 use super::{
     counts::{Counts, in_full},
@@ -84,6 +84,8 @@ impl Rest {
         let counts = Counts::of(&self.idle);
         let of_accounts = self.idle.calls.only(checks_account).len();
         let calls = self.idle.calls.len() - of_accounts;
+        let of_connections = self.idle.gitlab.iter();
+        let of_connections = of_connections.filter(|it| checks_connection(it)).count();
         let ready = &self.ready_after;
         block(&format!(
             "memory             {:.1} MiB resident, of which {:.1} MiB anonymous\n\
@@ -91,7 +93,7 @@ impl Rest {
              CPU per minute     {:.2} s\n\
              API writes         {} in a minute, Events and Lease ({}) apart; goal 0: {}\n\
              AWS calls          {calls} in a minute, checks of Accounts ({of_accounts}) apart; goal 0: {}\n\
-             GitLab             {} in a minute, and {} answered 304",
+             GitLab             {} in a minute, checks of connections ({of_connections}) apart, and {} answered 304",
             mebibytes(self.resident),
             mebibytes(self.anonymous),
             ready.median,
@@ -102,7 +104,7 @@ impl Rest {
             counts.aside,
             met(counts.writes),
             met(calls),
-            counts.gitlab,
+            counts.gitlab - of_connections,
             counts.not_modified,
         ));
         block(&in_full(&self.idle));
@@ -114,6 +116,12 @@ impl Rest {
 /// Each Account's credentials and buckets are looked at every ten minutes, whoever uses them.
 fn checks_account(call: &Call) -> bool {
     call.service == "sts" || call.operation.contains("Bucket")
+}
+
+/// So is each connection's token; such a look is never answered 304.
+fn checks_connection(request: &RequestRecord) -> bool {
+    let looks = ["/version", "/user", "/personal_access_tokens/self"];
+    request.status != Some(304) && looks.iter().any(|end| request.path.ends_with(end))
 }
 
 fn met(count: usize) -> &'static str {
