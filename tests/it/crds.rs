@@ -557,6 +557,15 @@ fn a_deployment_is_within_bounds() {
             ("/spec/historyLimit", json!(1), json!(0), "historyLimit"),
             ("/spec/historyLimit", json!(100), json!(101), "historyLimit"),
             ("/spec/suspend", json!(true), json!("yes"), "suspend"),
+        ],
+    );
+}
+
+#[test]
+fn rollouts_and_gates_are_within_bounds() {
+    check(
+        DEPLOYMENT,
+        &[
             (
                 "/spec/superseding",
                 json!("Hold"),
