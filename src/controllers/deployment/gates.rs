@@ -231,17 +231,15 @@ impl DeploymentController {
         if !gates.any() && gates.approvals.is_empty() {
             return gates;
         }
-        let age = if gates.approvals.is_empty() {
-            POLICY_AGE
-        } else {
-            Duration::ZERO
-        };
-        gates.policy = self.context.approval_policy.force(age).await;
         let waiting: Vec<(&str, &GateStatus)> = status
             .stages
             .iter()
             .filter_map(|stage| Some((stage.name.as_str(), stage.waiting.as_ref()?)))
             .collect();
+        // A stage waits for its plan at least before its gate can open.
+        let may_open = !waiting.is_empty() && !gates.approvals.is_empty();
+        let age = if may_open { Duration::ZERO } else { POLICY_AGE };
+        gates.policy = self.context.approval_policy.force(age).await;
         self.look_at_gitlab(deployment, family, &waiting, &mut gates)
             .await;
         gates

@@ -239,6 +239,15 @@ pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
     remembered || said
 }
 
+/// Whether its own status says that it counts.
+pub fn said_to_count(approval: &Approval) -> bool {
+    let conditions = approval
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    find(conditions.unwrap_or_default(), COUNTED).is_some_and(|counted| counted.status == "True")
+}
+
 /// Whether it speaks of what waits, whoever asks. `Err` says why not.
 pub fn speaks_of(
     approval: &Approval,

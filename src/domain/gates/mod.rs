@@ -36,7 +36,7 @@ pub use self::{
     summary::approve_command,
 };
 use self::{
-    approvals::{created, is_from, is_used, speaks_of},
+    approvals::{created, is_from, is_used, said_to_count, speaks_of},
     freeze::Freeze,
     requirements::{ApprovalRequirement, Approvers, KubernetesApprovers},
     window::{Standing, earlier},
@@ -243,7 +243,8 @@ impl<'a> Judged<'a> {
     fn new(inputs: &'a Inputs<'a>) -> Self {
         let mut approvals: Vec<(usize, &Approval)> =
             inputs.approvals.iter().copied().enumerate().collect();
-        approvals.sort_by_cached_key(|(_, one)| (created(one), one.uid()));
+        // Times are whole seconds: of two in one second, the one that was said to count goes on counting.
+        approvals.sort_by_cached_key(|(_, one)| (created(one), !said_to_count(one), one.uid()));
         let speaks = (approvals.iter())
             .filter_map(|(at, one)| {
                 let why = speaks_of(one, &inputs.subject, inputs.used, inputs.policy).err()?;
