@@ -65,9 +65,31 @@ fn approval(waiting: &GateStatus, decision: &str) -> String {
     .to_string()
 }
 
-/// `kubectl create` of an Approval by the lab's approver; its name.
+/// Has the lab's approver approve; the Approval's name. While the policy is too young to be vouched for,
+/// nothing counts and it is said to approve again: that is done.
 #[track_caller]
 fn create(scene: &Scene<'_>, approval: &str) -> String {
+    let approvals: Api<Approval> = scene.api();
+    let found = wait_for("an Approval that the policy vouches for", LIMIT, || {
+        let name = create_one(scene, approval);
+        let reason = wait_for("the Approval is judged", LIMIT, || {
+            let approval = run(approvals.get(&name)).map_err(|e| e.to_string())?;
+            let conditions = approval.status.unwrap_or_default().conditions;
+            condition_in(&conditions, condition::COUNTED)
+                .map(|counted| counted.reason.clone())
+                .ok_or_else(|| "not yet".to_owned())
+        });
+        match reason.map_err(|e| e.to_string())?.as_str() {
+            "PolicyNotInForce" => Err("the policy is too young".to_owned()),
+            _ => Ok(name),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()))
+}
+
+/// `kubectl create` of an Approval by the lab's approver; its name.
+#[track_caller]
+fn create_one(scene: &Scene<'_>, approval: &str) -> String {
     let arguments = [
         "create",
         "--namespace",
