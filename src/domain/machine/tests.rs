@@ -2,6 +2,7 @@
 
 mod delivery;
 mod faults;
+mod leaders;
 mod plan;
 mod sites;
 mod traffic;
