@@ -35,7 +35,7 @@ use crate::{
     controllers::target,
     domain::{
         gates::{
-            self, Inputs, Job, Judgement, PolicyForce, Requirements, Subject, Verdict,
+            self, Inputs, InvalidGate, Job, Judgement, PolicyForce, Requirements, Subject, Verdict,
             approvals::unasked,
         },
         pipeline::FreezePeriod,
@@ -60,10 +60,10 @@ pub struct Gates {
 
 /// What one stage asks for.
 struct StageGate {
-    /// Why it can't be told.
+    /// Or why it can't be told.
     asked: Result<Requirements, String>,
-    /// What only the Accounts ask for: who goes back is asked for no more.
-    required: Result<Requirements, String>,
+    /// What it asks for where it goes back to what has served there.
+    asked_back: Result<Requirements, String>,
     looked: Option<Looked>,
 }
 
@@ -74,6 +74,12 @@ struct Looked {
     digest: String,
     jobs: BTreeMap<String, Job>,
     seen: Vec<ManualJobStatus>,
+}
+
+impl StageGate {
+    fn asks(&self, back: bool) -> &Result<Requirements, String> {
+        if back { &self.asked_back } else { &self.asked }
+    }
 }
 
 impl Gates {
@@ -151,12 +157,14 @@ impl Gatekeeper for Gates {
         let Some(stage) = self.stages.get(stage) else {
             return false;
         };
-        let asked = if back { &stage.required } else { &stage.asked };
-        asked.as_ref().map_or(true, |asked| !asked.is_empty())
+        stage
+            .asks(back)
+            .as_ref()
+            .map_or(true, |asked| !asked.is_empty())
     }
 
     fn ask(&self, ask: &Ask<'_>) -> Answer {
-        let requirements = match self.stages.get(ask.stage).map(|stage| &stage.asked) {
+        let requirements = match self.stages.get(ask.stage).map(|it| it.asks(ask.back)) {
             Some(Ok(requirements)) => requirements,
             Some(Err(why)) => {
                 return Answer::Waiting {
@@ -198,14 +206,11 @@ impl DeploymentController {
                     .collect::<BTreeMap<_, _>>()
             };
             let required = required();
-            let of = |gate| {
-                let accounts = required.iter().map(|(name, one)| (name.as_str(), one));
-                Requirements::of(gate, accounts)
-                    .map_err(|invalid| format!("spec.stages[{}].gate: {invalid}", stage.name))
-            };
+            let accounts = || required.iter().map(|(name, one)| (name.as_str(), one));
+            let invalid = |it: InvalidGate| format!("spec.stages[{}].gate: {it}", stage.name);
             let gate = StageGate {
-                asked: of(stage.gate.as_ref()),
-                required: of(None),
+                asked: Requirements::of(stage.gate.as_ref(), accounts()).map_err(invalid),
+                asked_back: Requirements::of_going_back(accounts()).map_err(invalid),
                 looked: None,
             };
             (stage.name.clone(), gate)
