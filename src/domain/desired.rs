@@ -124,7 +124,12 @@ pub struct DesiredCheck {
     pub expect: Option<Expectation>,
     /// How long it may take.
     pub timeout: Duration,
+    /// How often it is made; each time it must answer so.
+    pub repeats: u32,
 }
+
+/// How long all invocations of a check may take, as long as one of Lambda's may.
+const LONGEST_CHECK: Duration = Duration::from_mins(15);
 
 /// A field that can't be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -414,11 +419,16 @@ impl Scope<'_> {
         };
         let timeout = duration(&invoke.timeout)
             .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
+        if timeout.saturating_mul(invoke.repeats) > LONGEST_CHECK {
+            let why = "repeats times timeout is more than 15m: nothing else happens in that time";
+            return Err(Invalid::new(field("repeats"), why));
+        }
         Ok(DesiredCheck {
             name: name.to_owned(),
             payload: payload.to_string(),
             expect,
             timeout,
+            repeats: invoke.repeats,
         })
     }
 

@@ -7,10 +7,10 @@ use super::{packages, site::Site, watch};
 use crate::{
     controllers::context::Context,
     domain::{
-        check,
-        machine::{Action, Effect, Observation, Reply},
+        check::{self, Attempt},
+        machine::{Action, CheckResult, Effect, Observation, Reply},
     },
-    ports::{CallError, CallErrorKind},
+    ports::{CallError, CallErrorKind, functions::Functions},
 };
 
 /// Carries out every effect; failures become part of the observation.
@@ -114,17 +114,37 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
             qualifier,
             version,
         } => {
-            let phase = key.moment.phase;
-            let answer = functions
-                .invoke(name, qualifier, check.payload.as_bytes(), check.timeout)
-                .await;
-            Reply::Checked(match answer {
-                Ok(answer) => check::evaluate(check, phase, version, &answer),
-                Err(error) if error.kind == CallErrorKind::Unknown => {
-                    check::timed_out(check, phase, version)
-                }
-                Err(error) => return Err(error),
-            })
+            let first = Attempt {
+                check,
+                phase: key.moment.phase,
+                version,
+                nth: 1,
+            };
+            Reply::Checked(invoke(&**functions, (name, qualifier), first).await?)
         }
     })
+}
+
+/// Invokes a function as often as the check says, until an answer is wrong.
+async fn invoke(
+    functions: &dyn Functions,
+    (name, qualifier): (&str, &str),
+    first: Attempt<'_>,
+) -> Result<CheckResult, CallError> {
+    let check = first.check;
+    for nth in 1..=check.repeats {
+        let attempt = Attempt { nth, ..first };
+        let answer = functions
+            .invoke(name, qualifier, check.payload.as_bytes(), check.timeout)
+            .await;
+        let result = match answer {
+            Ok(answer) => check::evaluate(attempt, &answer),
+            Err(error) if error.kind == CallErrorKind::Unknown => check::timed_out(attempt),
+            Err(error) => return Err(error),
+        };
+        if result != CheckResult::Passed {
+            return Ok(result);
+        }
+    }
+    Ok(CheckResult::Passed)
 }

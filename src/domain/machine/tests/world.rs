@@ -106,6 +106,7 @@ pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFuncti
             payload: "{}".into(),
             expect: None,
             timeout: Duration::from_secs(10),
+            repeats: 1,
         }],
     }
 }
@@ -146,6 +147,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
         reason: None,
         paused: false,
         immediate: false,
+        back: false,
     }
 }
 
@@ -401,7 +403,7 @@ impl World {
         assert!(
             matches!(
                 effect.action,
-                Action::StoreSnapshot(_) | Action::Watch { .. }
+                Action::StoreSnapshot(_) | Action::Watch { .. } | Action::Check { .. }
             ) || self
                 .status
                 .run
