@@ -77,6 +77,7 @@ pub struct Current {
     attempt: i64,
     sequence: i64,
     immediate: bool,
+    back: bool,
     /// Why it goes back, where somebody said so.
     reason: Option<String>,
     /// The plans that were approved, by place; none where no gate asked for them.
@@ -95,6 +96,7 @@ impl Current {
             attempt,
             sequence,
             immediate: false,
+            back: false,
             reason: None,
             plans: Vec::new(),
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
@@ -135,6 +137,7 @@ impl<'a> StageView<'a> {
                 template,
             );
             current.immediate = order.immediate;
+            current.back = order.back;
             current.reason.clone_from(&order.reason);
             let approved = |target: &&&TargetView| {
                 let order = target.order.as_ref()?;

@@ -188,7 +188,7 @@ impl StageView<'_> {
         if let Some(current) = &mut self.current {
             current.attempt += 1;
             current.sequence += 1;
-            current.immediate |= immediate;
+            current.immediate = immediate || current.back;
             self.state = if self.state == State::RollbackFailed {
                 State::RollingBack
             } else {
@@ -208,7 +208,8 @@ impl StageView<'_> {
         let attempt = view.map_or(1, |view| self.attempt_of(view));
         let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
         let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
-        current.immediate = view.is_some_and(|view| self.goes_back(view));
+        current.back = view.is_some_and(|view| self.goes_back(view));
+        current.immediate = current.back;
         self.current = Some(current);
         self.state = State::Progressing;
         self.message = None;
