@@ -112,25 +112,11 @@ impl Story {
         })
     }
 
-    /// Waits until the revision serves in every stage, and sees that it really does.
+    /// Waits until the revision serves in every stage, sees that it really does, and notes what it took.
     pub fn served(&mut self, pushed: Pushed, revision: u64) -> Result<(), LabError> {
-        let live = format!("dev=r{revision} prod=r{revision}");
         let version = &pushed.version;
-        self.follow(
-            &format!("{version} is live in dev, then in prod ({live})"),
-            |object| {
-                let status = &object["status"];
-                if status["live"] != live.as_str() {
-                    return Err(format!("live is {}, not {live}", status["live"]));
-                }
-                match condition_of(object, "Ready") {
-                    Some(ready) if ready["status"] == "True" => Ok(()),
-                    other => Err(format!("Ready is {other:?}")),
-                }
-            },
-        )?;
+        self.serves_everywhere(version, revision)?;
         for stage in STAGES {
-            self.answers(stage, Some("live"), version)?;
             self.has_bytes(stage, &pushed.package)?;
         }
         let calls = self.lab.aws.calls_since(pushed.mark);
@@ -156,6 +142,26 @@ impl Story {
             calls,
         });
         Ok(())
+    }
+
+    /// Waits until the revision serves in every stage, and sees what the aliases answer.
+    pub fn serves_everywhere(&self, version: &str, revision: u64) -> Result<Value, LabError> {
+        let live = format!("dev=r{revision} prod=r{revision}");
+        let what = format!("{version} is live in dev, then in prod ({live})");
+        let object = self.follow(&what, |object| {
+            let status = &object["status"];
+            if status["live"] != live.as_str() {
+                return Err(format!("live is {}, not {live}", status["live"]));
+            }
+            match condition_of(object, "Ready") {
+                Some(ready) if ready["status"] == "True" => Ok(()),
+                other => Err(format!("Ready is {other:?}")),
+            }
+        })?;
+        for stage in STAGES {
+            self.answers(stage, Some("live"), version)?;
+        }
+        Ok(object)
     }
 
     /// Prod's Lambda is not written to before dev's alias serves.
