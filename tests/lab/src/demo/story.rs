@@ -106,7 +106,9 @@ impl Story {
             let summary = status["summary"].as_str().unwrap_or_default();
             if !summary.is_empty() && summary != told {
                 summary.clone_into(&mut told);
-                say(&format!("  {DEPLOYMENT}: {summary}"));
+                // The command that approves is told where it is run.
+                let line = summary.split(". To approve: ").next().unwrap_or(summary);
+                say(&format!("  {DEPLOYMENT}: {line}"));
             }
             done(&object).map(|()| object)
         })
@@ -237,7 +239,7 @@ impl Story {
     /// Shows what kubectl prints.
     pub fn show(&self, args: &[&str]) -> Result<(), LabError> {
         let text = self.lab.kube.kubectl_text(User::Admin, args)?;
-        shown(&format!("kubectl {}", args.join(" ")), &text);
+        shown(&typed(args), &text);
         Ok(())
     }
 
@@ -252,6 +254,19 @@ impl Story {
         block(&format!("Status:{status}"));
         Ok(())
     }
+}
+
+/// A kubectl command as somebody would type it.
+pub fn typed(args: &[&str]) -> String {
+    let quoted = |arg: &&str| {
+        if arg.contains(['{', '"', ' ']) {
+            format!("'{arg}'")
+        } else {
+            (*arg).to_owned()
+        }
+    };
+    let words: Vec<String> = args.iter().map(quoted).collect();
+    format!("kubectl {}", words.join(" "))
 }
 
 /// An error unless `holds`.
