@@ -411,6 +411,23 @@ fn an_alarm_before_the_run_lets_nothing_begin() {
 }
 
 #[test]
+fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
+    for (back, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(with_alarm(2, "v2"));
+        let mut run = run(2, 1, Goal::Deliver);
+        run.immediate = true;
+        run.back = back;
+        while run_step(&world.status) != Some(Step::Prepare) {
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        }
+        world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+        assert_eq!(world.finish(&order, &run), step);
+    }
+}
+
+#[test]
 fn what_can_not_be_told_may_wait_during_a_bake_but_not_pass_it() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
