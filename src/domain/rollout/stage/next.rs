@@ -126,7 +126,8 @@ impl StageView<'_> {
             self.turn_back(format!("it was aborted by {}", annotation::ABORT));
             return true;
         }
-        if let Some(back) = &commands.rollback {
+        // One that still waits at a gate ends by that.
+        if let Some(back) = commands.rollback.as_ref().filter(|_| !commands.abort) {
             return self.roll_back(overview, gates, back, now);
         }
         if commands.promote && self.state == State::Held {

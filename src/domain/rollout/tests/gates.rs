@@ -316,6 +316,18 @@ fn a_rejected_way_back_ends_the_command() {
 }
 
 #[test]
+fn an_abort_ends_a_rollback_that_waits() {
+    let [(_, mut story), _] = both_ways_back();
+    story.plan_with(&Account(not_yet()));
+    assert!(story.overview.commands.rollback.is_some());
+    story.overview.commands.abort = true;
+    let plan = story.plan_with(&Account(not_yet()));
+    assert_eq!(waiting(&plan), None);
+    assert_eq!(story.overview.commands.rollback, None);
+    assert_eq!(story.orders()["prod/prod-a"], "r2 Deliver 1");
+}
+
+#[test]
 fn an_older_release_that_never_served_meets_the_whole_gate() {
     let mut story = two_behind_a_gate();
     // r3 was never let into prod, and r4 was.
