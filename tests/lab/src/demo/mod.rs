@@ -11,6 +11,7 @@ mod kill;
 mod start;
 mod story;
 pub mod tell;
+mod together;
 
 use std::path::Path;
 
@@ -23,8 +24,8 @@ use self::story::{DEPLOYMENT, NAMESPACE, Story};
 pub const CHECKOUT: &str = include_str!("checkout.yaml");
 
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
-function through dev to prod, sees a bad v3 and a v4 that turns an alarm red put back, kills the \
-controller in the middle of v5, and has people let v6 and v7 into prod; about a minute and a half";
+function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function put back, kills \
+the controller in the middle of v5, and has people let v6 and v7 into prod; less than two minutes";
 
 /// Tells it, with data and logs in `dir`.
 pub fn demo(dir: &Path) -> Result<(), LabError> {
@@ -55,19 +56,22 @@ fn tell_on(story: &mut Story) -> Result<(), LabError> {
     tell::step("4  v4 passes the smoke check, but an alarm goes off while prod tries it");
     canary::put_back(story, &alarm)?;
 
-    tell::step("5  Nothing new: what that costs");
+    tell::step("5  Two functions and a site move as one; the second function is broken");
+    together::put_back(story)?;
+
+    tell::step("6  Nothing new: what that costs");
     fail::rest(story)?;
 
-    tell::step("6  v5: the controller is killed while it delivers");
+    tell::step("7  v5: the controller is killed while it delivers");
     kill::killed_and_started_again(story)?;
 
-    tell::step("7  v6: from now on somebody has to approve what gets into prod, with kubectl");
+    tell::step("8  v6: from now on somebody has to approve what gets into prod, with kubectl");
     approve::with_kubectl(story)?;
 
-    tell::step("8  v7: or with the play button of a manual job in GitLab");
+    tell::step("9  v7: or with the play button of a manual job in GitLab");
     approve::with_the_play_button(story)?;
 
-    tell::step("9  What it took");
+    tell::step("10  What it took");
     close::figures(story)
 }
 
