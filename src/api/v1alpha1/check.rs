@@ -61,10 +61,10 @@ pub struct InvokeCheck {
     /// of them together may take 15 minutes.
     #[serde(default = "default_repeats")]
     #[schemars(range(min = 1, max = 20))]
-    pub repeats: u32,
+    pub repeats: i32,
 }
 
-fn default_repeats() -> u32 {
+fn default_repeats() -> i32 {
     1
 }
 

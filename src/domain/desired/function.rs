@@ -171,7 +171,8 @@ impl Scope<'_> {
         };
         let timeout = duration(&invoke.timeout)
             .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
-        if timeout.saturating_mul(invoke.repeats) > LONGEST_CHECK {
+        let repeats = u32::try_from(invoke.repeats).unwrap_or_default().max(1);
+        if timeout.saturating_mul(repeats) > LONGEST_CHECK {
             let why = "repeats times timeout is more than 15m: nothing else happens in that time";
             return Err(Invalid::new(field("repeats"), why));
         }
@@ -180,7 +181,7 @@ impl Scope<'_> {
             payload: payload.to_string(),
             expect,
             timeout,
-            repeats: invoke.repeats,
+            repeats,
         })
     }
 
