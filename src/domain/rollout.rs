@@ -100,6 +100,8 @@ pub struct Plan {
     pub orders: Vec<(String, StageTarget, Run)>,
     /// Whether a gate was passed: that has to be on record before the orders are given.
     pub passed: bool,
+    /// Whether the rollback by command is still under way.
+    pub taking_back: bool,
     /// Plans that Targets, which may not exist yet, are asked for.
     pub plans: Vec<(String, StageTarget, ReleaseRef)>,
     /// Targets that no Release names any more.
@@ -120,6 +122,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         outcomes: Vec::new(),
         orders: Vec::new(),
         passed: false,
+        taking_back: false,
         plans: Vec::new(),
         leavers: Vec::new(),
         stages: Vec::new(),
@@ -138,13 +141,15 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         }
         let before = stage.serving().cloned();
         stage.next(overview, gates, &plan.outcomes, now);
-        plan.outcomes.extend(stage.rejection(now));
+        plan.outcomes.extend(stage.rejection(overview, now));
         if let Some(at) = &stage.at_gate {
             let wanted = stage.wanted_plans.iter();
             plan.plans
                 .extend(wanted.map(|place| (name.clone(), place.clone(), at.release.clone())));
         }
         plan.passed |= stage.passage.is_some();
+        let back = overview.commands.rollback.as_ref();
+        plan.taking_back |= back.is_some_and(|back| stage.is_taking_back(back));
         if let (Some(back), Some(bad)) = (&overview.commands.rollback, before)
             && back.from == bad
             && stage.given() != Some(&bad)
@@ -207,6 +212,7 @@ fn taken_back(
     let outcome = StageOutcome {
         stage: stage.name.to_owned(),
         outcome: State::RolledBack.as_str().to_owned(),
+        served: true,
         attempt: attempt.unwrap_or(1),
         message: Some(format!(
             "it was taken back to r{to} by {}",

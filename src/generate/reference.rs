@@ -159,6 +159,9 @@ fn type_name(field: &JSONSchemaProps) -> String {
     if field.x_kubernetes_preserve_unknown_fields == Some(true) {
         return "any JSON".to_owned();
     }
+    if field.x_kubernetes_int_or_string == Some(true) {
+        return "integer or string".to_owned();
+    }
     if is_selector(field) {
         return "label selector".to_owned();
     }

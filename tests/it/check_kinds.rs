@@ -235,7 +235,10 @@ fn a_url_is_asked_in_bounds() {
             (json!({"url": "shop.example.com"}), Some("http.url")),
             (json!({"url": "file:///etc/passwd"}), Some("http.url")),
             (json!({"expectedStatus": [200, 404]}), None),
+            (json!({"expectedStatus": [204, "4xx"]}), None),
             (json!({"expectedStatus": [99]}), Some("expectedStatus")),
+            (json!({"expectedStatus": ["6xx"]}), Some("expectedStatus")),
+            (json!({"expectedStatus": ["404"]}), Some("expectedStatus")),
             (
                 json!({"expectedStatus": [200, 200]}),
                 Some("Duplicate value"),

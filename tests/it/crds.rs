@@ -454,6 +454,18 @@ fn durations_are_within_bounds() {
                 check_timeout,
             ),
             (
+                "/spec/stages/0/checks/0/invoke/repeats",
+                json!(20),
+                json!(21),
+                "repeats",
+            ),
+            (
+                "/spec/stages/0/checks/0/invoke/repeats",
+                json!(1),
+                json!(0),
+                "repeats",
+            ),
+            (
                 "/spec/stages/0/checks/0/invoke/timeout",
                 json!("1s"),
                 json!(""),
@@ -777,7 +789,11 @@ fn defaults_are_filled_in() {
     assert_eq!(spec["rollback"], json!({"onFailure": "Automatic"}));
     assert_eq!(spec["components"][0]["lambda"]["alias"], "live");
     assert_eq!(spec["components"][0]["lambda"]["architecture"], "x86_64");
-    assert_eq!(spec["stages"][0]["checks"][0]["invoke"]["timeout"], "10s");
+    let invoke = &spec["stages"][0]["checks"][0]["invoke"];
+    assert_eq!(
+        (&invoke["timeout"], &invoke["repeats"]),
+        (&json!("10s"), &json!(1))
+    );
 }
 
 #[test]

@@ -57,6 +57,15 @@ pub struct InvokeCheck {
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('15m')")
         .message("must be a duration from 1s to 15m, such as 10s"))]
     pub timeout: String,
+    /// How often the function is invoked each time, one after the other: each answer must be right. All
+    /// of them together may take 15 minutes.
+    #[serde(default = "default_repeats")]
+    #[schemars(range(min = 1, max = 20))]
+    pub repeats: i32,
+}
+
+fn default_repeats() -> i32 {
+    1
 }
 
 fn default_check_timeout() -> String {
@@ -83,7 +92,7 @@ fn any_json(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 /// CloudWatch alarms of the Target's account and region that must not be in `ALARM`.
 ///
-/// An alarm that is in `ALARM` fails the check, and so does one that was at any time since the step
+/// An alarm that is in `ALARM` fails the check, and so does one that was at any time since the rollout
 /// began, even if it is `OK` again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -123,7 +132,7 @@ pub enum InsufficientData {
     Fail,
 }
 
-/// A CloudWatch metric, judged by one number over the whole time since the step began.
+/// A CloudWatch metric, judged by one number over the whole time since the rollout began.
 ///
 /// The number is what CloudWatch makes of all data since then: whole periods only, and nothing of the
 /// last two minutes, in which data is still arriving. Exactly one of `metricStat` and `metricMath`,
@@ -308,12 +317,12 @@ pub struct HttpCheck {
     /// How it is asked.
     #[serde(default)]
     pub method: HttpMethod,
-    /// The status codes that are fine; any from 200 to 299 where it is left out. Redirects are
-    /// followed, unless one of their codes is named here.
+    /// The status codes that are fine: `404`, or `4xx` for all from 400 to 499. `2xx` where it is left
+    /// out. Redirects are followed, unless one of their codes is among these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(range(min = 100, max = 599)))]
+    #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub expected_status: Vec<i32>,
+    pub expected_status: Vec<ExpectedStatus>,
     /// A regular expression that must match somewhere in the first 64 KiB of the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -324,6 +333,27 @@ pub struct HttpCheck {
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('1m')")
         .message("must be a duration from 1s to 1m, such as 10s"))]
     pub timeout: String,
+}
+
+/// A status code, or all that begin with a digit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(schema_with = "code_or_class")]
+pub enum ExpectedStatus {
+    /// Such as 404.
+    Code(u16),
+    /// Such as `4xx`.
+    Class(String),
+}
+
+fn code_or_class(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "minimum": 100,
+        "maximum": 599,
+        "pattern": "^[1-5]xx$",
+        "maxLength": 3,
+    })
 }
 
 /// How a URL is asked.

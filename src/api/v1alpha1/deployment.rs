@@ -390,7 +390,7 @@ pub struct StageStatus {
     /// The revision it was last given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// `Pending`, `Progressing`, `Paused`, `Held`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`,
+    /// `Pending`, `Progressing`, `Held`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`,
     /// `RollbackFailed`.
     #[schemars(length(max = 63))]
     pub state: String,

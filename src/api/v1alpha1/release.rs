@@ -176,9 +176,14 @@ pub struct StageOutcome {
     /// The stage.
     #[schemars(length(max = 63))]
     pub stage: String,
-    /// `Succeeded`, `Failed` (nothing was changed), `RolledBack` or `RollbackFailed`.
+    /// `Succeeded`, `Failed` (nothing was changed), `RolledBack`, `RollbackFailed` or `Rejected` (at the
+    /// stage's gate).
     #[schemars(length(max = 63))]
     pub outcome: String,
+    /// Whether it has ever served on all targets of the stage: then it passed the stage's gate, and the
+    /// stage may go back to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub served: bool,
     /// Which try it was, from 1.
     pub attempt: i64,
     /// Why, for a person.

@@ -91,9 +91,12 @@ pub struct Run {
     /// Takes no further step forward for now; what is reached is still checked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// Moves all that is left of the traffic at once: it was promoted by hand, or takes a Release back.
+    /// Moves all that is left of the traffic at once, and waits for no bake.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immediate: bool,
+    /// It goes back to what has served before: alarms and metrics are not asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
 }
 
 /// Where a run should end.
@@ -224,7 +227,8 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub held_at: Option<String>,
-    /// It began on the way back: checks that need time for data to arrive are left out.
+    /// It goes back, or was promoted while it was held: checks that need time for data to arrive are
+    /// left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unwatched: bool,
     /// The level of components that is worked on, from 0: those that depend on nothing.

@@ -55,13 +55,7 @@ pub fn note_handled(deployment: &Deployment, plan: &Plan, status: &mut Deploymen
     status.last_handled_promote = value(annotation::PROMOTE);
     status.last_handled_pause = value(annotation::PAUSE);
     status.last_handled_resume = value(annotation::RESUME);
-    let still = |back: &Back| {
-        let is = |stage: &crate::api::v1alpha1::StageStatus| {
-            stage.revision == Some(back.from.revision) && stage.state == "RollingBack"
-        };
-        plan.stages.iter().any(is)
-    };
-    status.rollback = status.rollback.take().filter(still);
+    status.rollback = status.rollback.take().filter(|_| plan.taking_back);
 }
 
 fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool {

@@ -2,19 +2,24 @@
 //! what became of each Approval.
 //!
 //! # Expected flow
-//! [`Gates::of`] reads what the stages that wait at a gate need (manual jobs, freeze periods, whether
-//! the admission policy is in force); the order of stages asks it; [`DeploymentController::answer`]
-//! writes into each Approval whether it counts.
+//! [`DeploymentController::gates`] reads what the stages that wait need of GitLab (manual jobs, freeze
+//! periods). The order of stages asks the gates; if they can't say without knowing whether the admission
+//! policy is in force, that is read ([`DeploymentController::look_at_policy`]) and they are asked again.
+//! [`DeploymentController::answer`] writes into each Approval whether it counts.
 //!
 //! # Guarantees
-//! - GitLab is asked only for a stage that waits, and not more often than the source is polled.
+//! - GitLab is asked only for a stage that waits, and not more often than the source is polled; the
+//!   policy is read only when a gate is asked.
 //! - What can't be read keeps the gate closed.
 
 mod gitlab;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +34,7 @@ pub use self::gitlab::Readings;
 use super::{DeploymentController, Failure, Family};
 use crate::{
     api::v1alpha1::{
-        Account, Approval, ApprovalStatus, Decision, Deployment, GateStatus, ManualJobStatus,
+        Account, Approval, ApprovalStatus, Decision, Deployment, Gate, GateStatus, ManualJobStatus,
         Release, StageStatus,
     },
     controllers::target,
@@ -52,7 +57,9 @@ pub struct Gates {
     stages: BTreeMap<String, StageGate>,
     approvals: Vec<Arc<Approval>>,
     used: BTreeSet<String>,
-    policy: PolicyForce,
+    /// Not known before it is asked for.
+    policy: Option<PolicyForce>,
+    policy_asked: AtomicBool,
     freezes: Result<Vec<FreezePeriod>, String>,
     authors: BTreeMap<String, Option<String>>,
     judged: Mutex<BTreeMap<String, Judgement>>,
@@ -60,11 +67,27 @@ pub struct Gates {
 
 /// What one stage asks for.
 struct StageGate {
-    /// Why it can't be told.
-    asked: Result<Requirements, String>,
-    /// What only the Accounts ask for: who goes back is asked for no more.
-    required: Result<Requirements, String>,
+    name: String,
+    gate: Option<Gate>,
+    accounts: Vec<Arc<Account>>,
     looked: Option<Looked>,
+}
+
+impl StageGate {
+    /// What is asked for, or why that can't be told. `back` is whether it goes back to what has served
+    /// there.
+    fn asks(&self, back: bool) -> Result<Requirements, String> {
+        let accounts = self.accounts.iter().filter_map(|account| {
+            let name = account.metadata.name.as_deref()?;
+            Some((name, account.spec.requires.as_ref()?))
+        });
+        let asked = if back {
+            Requirements::of_going_back(accounts)
+        } else {
+            Requirements::of(self.gate.as_ref(), accounts)
+        };
+        asked.map_err(|invalid| format!("spec.stages[{}].gate: {invalid}", self.name))
+    }
 }
 
 /// How the manual jobs of what waits stand.
@@ -77,15 +100,12 @@ struct Looked {
 }
 
 impl Gates {
-    /// Whether any stage asks for anything.
-    fn any(&self) -> bool {
-        let asks = |asked: &Result<Requirements, String>| {
-            asked.as_ref().map_or(true, |asked| !asked.is_empty())
-        };
-        self.stages.values().any(|stage| asks(&stage.asked))
-    }
-
-    fn evaluate(&self, ask: &Ask<'_>, requirements: &Requirements) -> (Verdict, Looking<'_>) {
+    fn evaluate(
+        &self,
+        ask: &Ask<'_>,
+        requirements: &Requirements,
+        policy: &PolicyForce,
+    ) -> (Verdict, Looking<'_>) {
         let looked = self
             .stages
             .get(ask.stage)
@@ -110,7 +130,7 @@ impl Gates {
             requirements,
             approvals: &approvals,
             used: &self.used,
-            policy: &self.policy,
+            policy,
             manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
             freeze_periods: match &self.freezes {
                 Ok(periods) => Ok(periods),
@@ -151,23 +171,28 @@ impl Gatekeeper for Gates {
         let Some(stage) = self.stages.get(stage) else {
             return false;
         };
-        let asked = if back { &stage.required } else { &stage.asked };
-        asked.as_ref().map_or(true, |asked| !asked.is_empty())
+        stage
+            .asks(back)
+            .as_ref()
+            .map_or(true, |asked| !asked.is_empty())
     }
 
     fn ask(&self, ask: &Ask<'_>) -> Answer {
-        let requirements = match self.stages.get(ask.stage).map(|stage| &stage.asked) {
+        let waiting = |reason, message| Answer::Waiting {
+            reason,
+            message,
+            manual_jobs: Vec::new(),
+        };
+        let requirements = match self.stages.get(ask.stage).map(|it| it.asks(ask.back)) {
             Some(Ok(requirements)) => requirements,
-            Some(Err(why)) => {
-                return Answer::Waiting {
-                    reason: "InvalidGate",
-                    message: why.clone(),
-                    manual_jobs: Vec::new(),
-                };
-            }
+            Some(Err(why)) => return waiting("InvalidGate", why),
             None => return Answer::Open(crate::api::v1alpha1::GatePassage::default()),
         };
-        let (verdict, looking) = self.evaluate(ask, requirements);
+        let Some(policy) = &self.policy else {
+            self.policy_asked.store(true, Ordering::Relaxed);
+            return waiting("PolicyNotInForce", "it was not looked at".to_owned());
+        };
+        let (verdict, looking) = self.evaluate(ask, &requirements, policy);
         let reason = verdict.reason().unwrap_or("Open");
         match verdict {
             Verdict::Open(by) => Answer::Open(by),
@@ -182,30 +207,18 @@ impl Gatekeeper for Gates {
 }
 
 impl DeploymentController {
-    /// The gates as they stand, read anew where something waits at one.
+    /// The gates as they stand, with what GitLab says where something waits at one.
     pub(super) async fn gates(&self, deployment: &Deployment, family: &Family) -> Gates {
         let stages = deployment.spec.stages.iter().map(|stage| {
-            let accounts: Vec<Arc<Account>> = stage
-                .targets
-                .iter()
-                .filter_map(|place| target::account(&self.context, &place.account).ok())
-                .collect();
-            let required = || {
-                let requires = |account: &'_ Arc<Account>| account.spec.requires.clone();
-                accounts
-                    .iter()
-                    .filter_map(|account| Some((account.name_any(), requires(account)?)))
-                    .collect::<BTreeMap<_, _>>()
-            };
-            let required = required();
-            let of = |gate| {
-                let accounts = required.iter().map(|(name, one)| (name.as_str(), one));
-                Requirements::of(gate, accounts)
-                    .map_err(|invalid| format!("spec.stages[{}].gate: {invalid}", stage.name))
-            };
+            let places = stage.targets.iter();
+            let accounts =
+                places.filter_map(|place| target::account(&self.context, &place.account).ok());
+            // Two regions of an Account ask once.
+            let accounts: BTreeMap<_, _> = accounts.map(|it| (it.name_any(), it)).collect();
             let gate = StageGate {
-                asked: of(stage.gate.as_ref()),
-                required: of(None),
+                name: stage.name.clone(),
+                gate: stage.gate.clone(),
+                accounts: accounts.into_values().collect(),
                 looked: None,
             };
             (stage.name.clone(), gate)
@@ -216,7 +229,8 @@ impl DeploymentController {
             stages: stages.collect(),
             approvals: self.approvals_of(family),
             used: used(&status.stages),
-            policy: PolicyForce::NotInForce("it was not looked at".to_owned()),
+            policy: None,
+            policy_asked: AtomicBool::new(false),
             freezes: Err("GitLab was not asked yet".to_owned()),
             authors: family
                 .releases
@@ -228,21 +242,25 @@ impl DeploymentController {
                 .collect(),
             judged: Mutex::default(),
         };
-        if !gates.any() && gates.approvals.is_empty() {
-            return gates;
-        }
         let waiting: Vec<(&str, &GateStatus)> = status
             .stages
             .iter()
             .filter_map(|stage| Some((stage.name.as_str(), stage.waiting.as_ref()?)))
             .collect();
-        // A stage waits for its plan at least before its gate can open.
-        let may_open = !waiting.is_empty() && !gates.approvals.is_empty();
-        let age = if may_open { Duration::ZERO } else { POLICY_AGE };
-        gates.policy = self.context.approval_policy.force(age).await;
         self.look_at_gitlab(deployment, family, &waiting, &mut gates)
             .await;
         gates
+    }
+
+    /// Reads whether the admission policy is in force, if a gate could not say without; whether it did.
+    pub(super) async fn look_at_policy(&self, gates: &mut Gates) -> bool {
+        let asked = gates.policy_asked.load(Ordering::Relaxed);
+        if asked {
+            let may_open = !gates.approvals.is_empty();
+            let age = if may_open { Duration::ZERO } else { POLICY_AGE };
+            gates.policy = Some(self.context.approval_policy.force(age).await);
+        }
+        asked
     }
 
     /// The Approvals that name a Release of this Deployment.

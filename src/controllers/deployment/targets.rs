@@ -248,16 +248,18 @@ mod tests {
             reason: None,
             paused: false,
             immediate: false,
+            back: false,
         };
         let before = Run {
             plan_digest: Some("0".repeat(64)),
             reason: Some("it was aborted".into()),
             paused: true,
             immediate: true,
+            back: true,
             ..run.clone()
         };
         let patch = in_place_of(Some(&before), &run);
-        for field in ["planDigest", "reason", "paused", "immediate"] {
+        for field in ["planDigest", "reason", "paused", "immediate", "back"] {
             assert_eq!(patch.get(field), Some(&serde_json::Value::Null), "{field}");
         }
         assert_eq!(patch["release"], json!(run.release));

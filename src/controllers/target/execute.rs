@@ -7,9 +7,8 @@ use super::{access::Access, packages, places, watch};
 use crate::{
     controllers::context::Context,
     domain::{
-        check,
-        desired::DesiredCheck,
-        machine::{Action, CheckPhase, CheckResult, Effect, Observation, Reply},
+        check::{self, Attempt},
+        machine::{Action, CheckResult, Effect, Observation, Reply},
     },
     ports::{CallError, CallErrorKind},
 };
@@ -129,31 +128,39 @@ async fn one(
             qualifier,
             version,
         } => {
-            let phase = key.moment.phase;
-            Reply::Checked(invoke(access, name, qualifier, version, check, phase).await?)
+            let first = Attempt {
+                check,
+                phase: key.moment.phase,
+                version,
+                nth: 1,
+            };
+            Reply::Checked(invoke(access, (name, qualifier), first).await?)
         }
     })
 }
 
-/// An invocation, and what its answer comes to.
+/// Invokes a function as often as the check says, until an answer is wrong.
 async fn invoke(
     access: &Access,
-    function: &str,
-    qualifier: &str,
-    version: &str,
-    check: &DesiredCheck,
-    phase: CheckPhase,
+    (name, qualifier): (&str, &str),
+    first: Attempt<'_>,
 ) -> Result<CheckResult, CallError> {
-    let payload = check.payload.as_bytes();
-    let functions = &access.functions;
-    match functions
-        .invoke(function, qualifier, payload, check.timeout)
-        .await
-    {
-        Ok(answer) => Ok(check::evaluate(check, phase, version, &answer)),
-        Err(error) if error.kind == CallErrorKind::Unknown => {
-            Ok(check::timed_out(check, phase, version))
+    let check = first.check;
+    for nth in 1..=check.repeats {
+        let attempt = Attempt { nth, ..first };
+        let payload = check.payload.as_bytes();
+        let functions = &access.functions;
+        let answer = functions
+            .invoke(name, qualifier, payload, check.timeout)
+            .await;
+        let result = match answer {
+            Ok(answer) => check::evaluate(attempt, &answer),
+            Err(error) if error.kind == CallErrorKind::Unknown => check::timed_out(attempt),
+            Err(error) => return Err(error),
+        };
+        if result != CheckResult::Passed {
+            return Ok(result);
         }
-        Err(error) => Err(error),
     }
+    Ok(CheckResult::Passed)
 }

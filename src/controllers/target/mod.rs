@@ -304,6 +304,7 @@ fn planning(release: &ReleaseRef) -> Run {
         reason: None,
         paused: false,
         immediate: false,
+        back: false,
     }
 }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::Verdict;
 use crate::{
-    api::v1alpha1::{HttpCheck, HttpMethod},
+    api::v1alpha1::{ExpectedStatus, HttpCheck, HttpMethod},
     domain::{desired::Invalid, duration::duration, outcome::shorten, substitution::Variables},
 };
 
@@ -51,7 +51,7 @@ pub struct HttpAnswer {
 #[derive(Clone, Debug)]
 pub struct DesiredHttp {
     request: HttpRequest,
-    expected_status: Vec<u16>,
+    expected_status: Vec<ExpectedStatus>,
     body_pattern: Option<Regex>,
 }
 
@@ -80,12 +80,13 @@ impl DesiredHttp {
             .expand(&check.url)
             .map_err(|error| invalid("url", error.to_string()))?;
         let url = parse(&text).map_err(|message| invalid("url", message.to_owned()))?;
-        let expected_status: Vec<u16> = check
-            .expected_status
+        let expected_status = match check.expected_status.as_slice() {
+            [] => vec![ExpectedStatus::Class("2xx".to_owned())],
+            expected => expected.to_vec(),
+        };
+        let names_redirects = REDIRECTS
             .iter()
-            .map(|code| u16::try_from(*code))
-            .collect::<Result<_, _>>()
-            .map_err(|error| invalid("expectedStatus", error.to_string()))?;
+            .any(|code| expected_status.iter().any(|one| is_among(*code, one)));
         let body_pattern = check
             .body_pattern
             .as_deref()
@@ -101,7 +102,7 @@ impl DesiredHttp {
         let request = HttpRequest {
             url,
             method: check.method,
-            follow_redirects: !expected_status.iter().any(|code| is_redirect(*code)),
+            follow_redirects: !names_redirects,
             body_limit: BODY_LIMIT,
             timeout,
         };
@@ -147,21 +148,17 @@ impl DesiredHttp {
     }
 
     fn is_expected(&self, status: u16) -> bool {
-        if self.expected_status.is_empty() {
-            (200..300).contains(&status)
-        } else {
-            self.expected_status.contains(&status)
-        }
+        let mut expected = self.expected_status.iter();
+        expected.any(|one| is_among(status, one))
     }
 
     fn expected(&self) -> String {
-        match self.expected_status.as_slice() {
-            [] => "200 to 299".to_owned(),
-            codes => {
-                let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
-                codes.join(" or ")
-            }
-        }
+        let word = |one: &ExpectedStatus| match one {
+            ExpectedStatus::Code(code) => code.to_string(),
+            ExpectedStatus::Class(class) => class.clone(),
+        };
+        let words: Vec<String> = self.expected_status.iter().map(word).collect();
+        words.join(" or ")
     }
 }
 
@@ -177,9 +174,22 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
+/// Whether that is what is expected.
+fn is_among(status: u16, expected: &ExpectedStatus) -> bool {
+    match expected {
+        ExpectedStatus::Code(code) => status == *code,
+        ExpectedStatus::Class(class) => {
+            class.strip_suffix("xx") == Some(&(status / 100).to_string())
+        }
+    }
+}
+
+/// The status codes that send elsewhere.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
 /// Whether a status code sends elsewhere.
 pub fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+    REDIRECTS.contains(&status)
 }
 
 /// A URL as messages show it: what follows `?` may be a secret.
@@ -206,6 +216,14 @@ mod tests {
         DesiredHttp::new(&check, &Variables::default().with("stage.name", "dev"))
     }
 
+    fn code(code: u16) -> ExpectedStatus {
+        ExpectedStatus::Code(code)
+    }
+
+    fn class(class: &str) -> ExpectedStatus {
+        ExpectedStatus::Class(class.to_owned())
+    }
+
     fn answer(status: u16, body: &str) -> HttpAnswer {
         HttpAnswer {
             status,
@@ -224,7 +242,8 @@ mod tests {
     #[test]
     fn answers_are_judged_by_status_and_body() {
         let any = check(|_| {}).unwrap();
-        let only = check(|check| check.expected_status = vec![200, 404]).unwrap();
+        let only = check(|check| check.expected_status = vec![code(200), code(404)]).unwrap();
+        let class = check(|check| check.expected_status = vec![code(200), class("4xx")]).unwrap();
         let with_body = check(|check| check.body_pattern = Some("\"v\": *[2-9]".into())).unwrap();
         let url = "https://shop-dev.example.com/health";
         for (check, answer, expected) in [
@@ -232,18 +251,26 @@ mod tests {
             (
                 &any,
                 answer(301, ""),
-                format!("{url} answered 301, not 200 to 299"),
+                format!("{url} answered 301, not 2xx"),
             ),
             (
                 &any,
                 answer(503, "Service\n  Unavailable"),
-                format!("{url} answered 503, not 200 to 299: Service Unavailable"),
+                format!("{url} answered 503, not 2xx: Service Unavailable"),
             ),
             (&only, answer(404, ""), "passed".to_owned()),
             (
                 &only,
                 answer(204, ""),
                 format!("{url} answered 204, not 200 or 404"),
+            ),
+            (&class, answer(200, ""), "passed".to_owned()),
+            (&class, answer(400, ""), "passed".to_owned()),
+            (&class, answer(499, ""), "passed".to_owned()),
+            (
+                &class,
+                answer(500, ""),
+                format!("{url} answered 500, not 200 or 4xx"),
             ),
             (&with_body, answer(200, "{\"v\": 3}"), "passed".to_owned()),
             (
@@ -261,8 +288,10 @@ mod tests {
     #[test]
     fn a_redirect_is_the_answer_only_where_it_is_asked_for() {
         assert!(check(|_| {}).unwrap().request().follow_redirects);
-        let wanted = check(|check| check.expected_status = vec![200, 302]).unwrap();
-        assert!(!wanted.request().follow_redirects);
+        for wanted in [vec![code(200), code(302)], vec![class("3xx")]] {
+            let wanted = check(|check| check.expected_status = wanted).unwrap();
+            assert!(!wanted.request().follow_redirects);
+        }
     }
 
     #[test]

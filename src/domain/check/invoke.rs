@@ -12,14 +12,23 @@ use crate::domain::{
 /// What a function may say in a message: enough to recognise an error, not a whole page.
 const EXCERPT: usize = 300;
 
-/// Looks at an answer. `version` is the version that had to give it.
-pub fn evaluate(
-    check: &DesiredCheck,
-    phase: CheckPhase,
-    version: &str,
-    answer: &Invocation,
-) -> CheckResult {
-    let failed = |why: String| CheckResult::Failed(describe(check, phase, version, &why));
+/// One of a check's invocations.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The check.
+    pub check: &'a DesiredCheck,
+    /// When in the rollout.
+    pub phase: CheckPhase,
+    /// The version that has to answer.
+    pub version: &'a str,
+    /// Which of the invocations it is, from 1.
+    pub nth: u32,
+}
+
+/// Looks at an answer.
+pub fn evaluate(attempt: Attempt<'_>, answer: &Invocation) -> CheckResult {
+    let Attempt { check, version, .. } = attempt;
+    let failed = |why: String| attempt.failed(&why);
     let said = || shorten(&String::from_utf8_lossy(&answer.payload), EXCERPT);
     if let Some(executed) = &answer.executed_version
         && executed != version
@@ -52,21 +61,30 @@ pub fn evaluate(
 }
 
 /// No answer came in time.
-pub fn timed_out(check: &DesiredCheck, phase: CheckPhase, version: &str) -> CheckResult {
-    let why = format!("no answer within {}s", check.timeout.as_secs());
-    CheckResult::Failed(describe(check, phase, version, &why))
+pub fn timed_out(attempt: Attempt<'_>) -> CheckResult {
+    attempt.failed(&format!(
+        "no answer within {}s",
+        attempt.check.timeout.as_secs()
+    ))
 }
 
-fn describe(check: &DesiredCheck, phase: CheckPhase, version: &str, why: &str) -> String {
-    let when = match phase {
-        CheckPhase::BeforeTraffic => "before traffic",
-        CheckPhase::DuringTraffic => "with a part of the traffic",
-        CheckPhase::AfterTraffic => "through the alias",
-    };
-    format!(
-        "check {} failed {when} on version {version}: {why}",
-        check.name
-    )
+impl Attempt<'_> {
+    fn failed(&self, why: &str) -> CheckResult {
+        let when = match self.phase {
+            CheckPhase::BeforeTraffic => "before traffic",
+            CheckPhase::DuringTraffic => "with a part of the traffic",
+            CheckPhase::AfterTraffic => "through the alias",
+        };
+        let DesiredCheck { name, repeats, .. } = self.check;
+        let which = match repeats {
+            1 => String::new(),
+            _ => format!(" (invocation {} of {repeats})", self.nth),
+        };
+        CheckResult::Failed(format!(
+            "check {name} failed {when} on version {}{which}: {why}",
+            self.version
+        ))
+    }
 }
 
 /// Equal as JSON, where 200 and 200.0 are the same number.
@@ -98,6 +116,7 @@ mod tests {
                 equals,
             }),
             timeout: Duration::from_secs(10),
+            repeats: 1,
         }
     }
 
@@ -158,7 +177,31 @@ mod tests {
             ),
             (&check(None), answer("3", None, "null"), "passed"),
         ] {
-            assert_eq!(why(evaluate(check, before, "3", &answer)), expected);
+            let attempt = Attempt {
+                check,
+                phase: before,
+                version: "3",
+                nth: 1,
+            };
+            assert_eq!(why(evaluate(attempt, &answer)), expected);
         }
+    }
+
+    #[test]
+    fn of_several_invocations_the_one_that_failed_is_named() {
+        let check = DesiredCheck {
+            repeats: 5,
+            ..check(None)
+        };
+        let attempt = Attempt {
+            check: &check,
+            phase: CheckPhase::AfterTraffic,
+            version: "3",
+            nth: 2,
+        };
+        assert_eq!(
+            why(timed_out(attempt)),
+            "check smoke failed through the alias on version 3 (invocation 2 of 5): no answer within 10s"
+        );
     }
 }

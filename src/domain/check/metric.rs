@@ -4,7 +4,7 @@
 //! [`DesiredMetric::query`] what to ask for (for a comparison once more with the version before), and
 //! [`DesiredMetric::judge`] or [`DesiredMetric::compare`] what the answers mean.
 //!
-//! One number is judged, over all whole periods since the step began: CloudWatch is asked for one
+//! One number is judged, over all whole periods since the rollout began: CloudWatch is asked for one
 //! period as long as that time, which gives percentiles and averages of all of its data. It begins a
 //! period where the question begins, so that one data point comes back; where several do, they are
 //! put together as well as can be.
@@ -154,12 +154,12 @@ impl DesiredMetric {
         })
     }
 
-    /// The time since the step began of which the data has arrived, in whole periods: at most the last
+    /// The time since the rollout began of which the data has arrived, in whole periods: at most the last
     /// day. None as long as there is no whole period.
     pub fn window(&self, since: Timestamp, now: Timestamp) -> Option<Window> {
         let period = i64::try_from(self.period.as_secs()).ok()?.max(1);
         let delay = i64::try_from(CLOUDWATCH_DELAY.as_secs()).ok()?;
-        // A period begins after the step did, so a fraction of a second counts as begun.
+        // A period begins after the rollout did, so a fraction of a second counts as begun.
         let began = since.as_second() + i64::from(since.subsec_nanosecond() > 0);
         let from = began.div_euclid(period) * period;
         let from = if from < began { from + period } else { from };

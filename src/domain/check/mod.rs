@@ -20,7 +20,7 @@ pub mod metric;
 pub use self::{
     alarms::DesiredAlarms,
     http::DesiredHttp,
-    invoke::{evaluate, timed_out},
+    invoke::{Attempt, evaluate, timed_out},
     metric::DesiredMetric,
 };
 

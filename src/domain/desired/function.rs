@@ -62,7 +62,12 @@ pub struct DesiredCheck {
     pub expect: Option<Expectation>,
     /// How long it may take.
     pub timeout: Duration,
+    /// How often it is made; each time it must answer so.
+    pub repeats: u32,
 }
+
+/// How long all invocations of a check may take, as long as one of Lambda's may.
+const LONGEST_CHECK: Duration = Duration::from_mins(15);
 
 impl Scope<'_> {
     pub(super) fn function(
@@ -166,11 +171,17 @@ impl Scope<'_> {
         };
         let timeout = duration(&invoke.timeout)
             .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
+        let repeats = u32::try_from(invoke.repeats).unwrap_or_default().max(1);
+        if timeout.saturating_mul(repeats) > LONGEST_CHECK {
+            let why = "repeats times timeout is more than 15m: nothing else happens in that time";
+            return Err(Invalid::new(field("repeats"), why));
+        }
         Ok(DesiredCheck {
             name: name.to_owned(),
             payload: payload.to_string(),
             expect,
             timeout,
+            repeats,
         })
     }
 

@@ -128,6 +128,20 @@ fn a_check_gets_its_names_filled_in() {
 }
 
 #[test]
+fn all_invocations_of_a_check_end_in_time() {
+    let stage = |repeats: u32| {
+        json!({"checks": [{"name": "smoke", "invoke":
+            {"component": "api", "timeout": "1m", "repeats": repeats}}]})
+    };
+    assert_eq!(function(json!({}), stage(15)).checks[0].repeats, 15);
+    let refusal = work_out(&release(json!({}), stage(16)))
+        .expect_err("refused")
+        .to_string();
+    let expected = "spec.stages[dev].checks[smoke].invoke.repeats: repeats times timeout is more";
+    assert!(refusal.starts_with(expected), "{refusal}");
+}
+
+#[test]
 fn what_can_not_be_carried_out_names_its_field() {
     for (component, expected) in [
         (

@@ -230,22 +230,18 @@ pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
         .uid
         .as_ref()
         .is_some_and(|uid| used.contains(uid));
-    let conditions = approval
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice());
-    let said = find(conditions.unwrap_or_default(), COUNTED)
-        .is_some_and(|counted| counted.status == "True" && counted.reason == USED);
-    remembered || said
+    remembered || counted(approval).is_some_and(|counted| counted.reason == USED)
 }
 
 /// Whether its own status says that it counts.
 pub fn said_to_count(approval: &Approval) -> bool {
-    let conditions = approval
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice());
-    find(conditions.unwrap_or_default(), COUNTED).is_some_and(|counted| counted.status == "True")
+    counted(approval).is_some()
+}
+
+/// Its condition `Counted`, if that is True.
+fn counted(approval: &Approval) -> Option<&Condition> {
+    let status = approval.status.as_ref()?;
+    find(&status.conditions, COUNTED).filter(|counted| counted.status == "True")
 }
 
 /// Whether it speaks of what waits, whoever asks. `Err` says why not.

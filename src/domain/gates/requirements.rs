@@ -129,6 +129,21 @@ impl Requirements {
         Ok(all)
     }
 
+    /// What is asked for where a stage goes back to what has served there: the approvals that the
+    /// Accounts require. The Release has passed the stage's own gate before, and an outage waits for no
+    /// window.
+    pub fn of_going_back<'a>(
+        accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
+    ) -> Result<Self, InvalidGate> {
+        let mut all = Self::default();
+        for (name, requires) in accounts {
+            let approval = requires.approval.as_ref();
+            let asker = Asker::Account(name.to_owned());
+            all.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
+        }
+        Ok(all)
+    }
+
     /// Whether there is nothing to ask for.
     pub fn is_empty(&self) -> bool {
         self.approvals.is_empty() && self.windows.is_empty() && !self.no_freeze
@@ -299,6 +314,21 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["approve-prod"]
         );
+    }
+
+    #[test]
+    fn the_way_back_waits_for_people_and_for_no_clock() {
+        let account = requires(json!({
+            "approval": {"kubernetes": {"groups": ["platform"]}},
+            "windows": [{"schedule": "never", "timeZone": "UTC", "duration": "1h"}],
+        }));
+        let all = Requirements::of_going_back([("prod", &account)]).unwrap();
+        assert_eq!((all.approvals.len(), all.windows.len()), (1, 0));
+        let clock = requires(json!({
+            "windows": [{"schedule": "0 10 * * *", "timeZone": "UTC", "duration": "1h"}],
+        }));
+        let all = Requirements::of_going_back([("prod", &clock)]).unwrap();
+        assert!(all.is_empty());
     }
 
     #[test]

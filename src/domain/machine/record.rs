@@ -30,7 +30,7 @@ impl Scene<'_> {
             journal_version: JOURNAL_VERSION,
             step: Step::Failed.as_str().to_owned(),
             held_at: None,
-            unwatched: self.run.immediate,
+            unwatched: self.run.back,
             level: 0,
             traffic: None,
             message: None,

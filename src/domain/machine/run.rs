@@ -11,7 +11,6 @@ use super::{
     observation::{Action, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
     step::{Step, poll_delay},
-    watch::NOT_YET,
     workload,
 };
 use crate::{
@@ -95,9 +94,10 @@ impl<'a> Scene<'a> {
         if let Some(components) = self.nothing_to_do(desired) {
             let mut run = self.new_run(desired, Vec::new());
             run.components = components;
-            return self.record_success(desired, &run);
+            let decision = self.confirm(desired, &run);
+            return decision.unwrap_or_else(|| self.record_success(desired, &run));
         }
-        if let Some(decision) = self.may_begin(desired) {
+        if let Some(decision) = self.untouched(desired, self.before(desired)) {
             return decision;
         }
         let Some((reference, _)) = &self.seen.known.snapshot else {
@@ -147,37 +147,6 @@ impl<'a> Scene<'a> {
             return Some(Decision::Observe(reads));
         }
         (!acts.is_empty()).then_some(Decision::Execute(acts))
-    }
-
-    /// What keeps the stage's checks from letting the run begin.
-    fn may_begin(&self, desired: &Desired) -> Option<Decision> {
-        let since = self.seen.known.waiting_since.unwrap_or(self.now);
-        let late = self.since(since) > desired.progress_deadline;
-        let (mut acts, mut waits) = (Vec::new(), Vec::new());
-        for next in self.before(desired) {
-            match next {
-                Next::Act(effect) => acts.push(effect),
-                Next::Wait(why) => waits.push(why),
-                Next::Fail(why) => return Some(self.fail_untouched(&why)),
-                Next::Read(_) | Next::Ready => {}
-            }
-        }
-        if !acts.is_empty() {
-            return Some(Decision::Execute(acts));
-        }
-        let why = waits.join(" and ");
-        if why.is_empty() {
-            return None;
-        }
-        if late {
-            let why = format!("{why}: it could not be told in time");
-            return Some(self.fail_untouched(&why));
-        }
-        Some(Decision::Wait(Outcome::Waiting {
-            reason: "WaitingForChecks",
-            message: why,
-            after: NOT_YET,
-        }))
     }
 
     /// What was approved is not what would be done now: says so, and waits for another approval.

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::{
+    Decision,
     next::Next,
     observation::{Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Moment, ServedVersions},
     run::Scene,
+    workload,
 };
 use crate::{
     api::v1alpha1::RunStatus,
     domain::{
         check::StageCheck,
         desired::{Desired, Workload},
+        outcome::Outcome,
     },
 };
 
@@ -22,7 +25,7 @@ impl Scene<'_> {
     /// Whether a run may begin, as far as the stage's checks go. Who goes back does not ask: an alarm
     /// may be the very reason.
     pub fn before(&self, desired: &Desired) -> Vec<Next> {
-        if self.run.immediate {
+        if self.run.back {
             return Vec::new();
         }
         let moment = Moment {
@@ -38,6 +41,57 @@ impl Scene<'_> {
             .iter()
             .map(|check| self.look_at(check, moment, ask))
             .collect()
+    }
+
+    /// Asks the checks of what serves already; `None` once they hold. Nothing is changed, so there are
+    /// no alarms and metrics to wait for, and nothing to put back.
+    pub fn confirm(&self, desired: &Desired, run: &RunStatus) -> Option<Decision> {
+        let moment = Moment {
+            phase: CheckPhase::AfterTraffic,
+            level: i64::try_from(desired.last_level()).unwrap_or_default(),
+            step: 0,
+            round: 0,
+        };
+        let unwatched = RunStatus {
+            unwatched: true,
+            ..run.clone()
+        };
+        let components = desired.components.iter().zip(&run.components);
+        let invoked =
+            components.map(|(want, status)| workload::checks(want, status, moment, self.seen));
+        let asked = invoked.chain(self.during(desired, &unwatched, moment));
+        self.untouched(desired, asked.collect())
+    }
+
+    /// What comes of checks before anything is changed; `None` where all of them hold.
+    pub fn untouched(&self, desired: &Desired, asked: Vec<Next>) -> Option<Decision> {
+        let since = self.seen.known.waiting_since.unwrap_or(self.now);
+        let late = self.since(since) > desired.progress_deadline;
+        let (mut acts, mut waits) = (Vec::new(), Vec::new());
+        for next in asked {
+            match next {
+                Next::Act(effect) => acts.push(effect),
+                Next::Wait(why) => waits.push(why),
+                Next::Fail(why) => return Some(self.fail_untouched(&why)),
+                Next::Read(_) | Next::Ready => {}
+            }
+        }
+        if !acts.is_empty() {
+            return Some(Decision::Execute(acts));
+        }
+        let why = waits.join(" and ");
+        if why.is_empty() {
+            return None;
+        }
+        if late {
+            let why = format!("{why}: it could not be told in time");
+            return Some(self.fail_untouched(&why));
+        }
+        Some(Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForChecks",
+            message: why,
+            after: NOT_YET,
+        }))
     }
 
     /// Whether all was well since the run began.

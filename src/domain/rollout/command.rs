@@ -1,7 +1,10 @@
 //! What people ask for once: retry, abort, promote, roll back.
 
-use super::{Overview, ReleaseView, stage::StageView};
-use crate::api::v1alpha1::ReleaseRef;
+use super::{
+    Overview, ReleaseView,
+    gate::REJECTED,
+    stage::{StageView, State, has_served},
+};
 
 /// The commands that were given and not handled yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +32,13 @@ impl Back {
     /// What is found bad is the newest Release that any stage has; an error says why there is nothing
     /// to take back, or nowhere to go.
     pub fn of(overview: &Overview, value: &str) -> Result<Self, String> {
-        let views = overview
-            .stages
+        let stages = overview.stages.iter();
+        let views: Vec<_> = stages.map(|name| StageView::of(overview, name)).collect();
+        let from = views
             .iter()
-            .map(|name| StageView::of(overview, name));
-        let given: Vec<ReleaseRef> = views.filter_map(|view| view.given().cloned()).collect();
-        let from = given
-            .into_iter()
+            .filter_map(StageView::given)
             .max_by_key(|release| release.revision)
+            .cloned()
             .ok_or_else(|| "there is nothing to take back: no stage has a Release".to_owned())?;
         let back = Self {
             from,
@@ -56,7 +58,34 @@ impl Back {
                 return Err(format!("{name} is what is to be taken back"));
             }
         }
-        Ok(back)
+        if views.iter().any(|view| back.reaches(overview, view)) {
+            Ok(back)
+        } else {
+            Err(back.nowhere())
+        }
+    }
+
+    /// Whether it changes anything in a stage.
+    fn reaches(&self, overview: &Overview, view: &StageView<'_>) -> bool {
+        let here = view.given() == Some(&self.from);
+        here && match view.state {
+            State::Succeeded => self.to(overview, view.name).is_some(),
+            state => state.is_moving(),
+        }
+    }
+
+    fn nowhere(&self) -> String {
+        let from = &self.from.name;
+        match &self.to {
+            Some(to) => format!(
+                "{to} has never served in a stage that has {from}, or was rejected there; spec.pin gives \
+                 it to the stages like any new Release"
+            ),
+            None => format!(
+                "no stage goes back from {from}: it does not serve, or nothing good served before it; \
+                 spec.pin holds an earlier Release"
+            ),
+        }
     }
 
     /// The Release that this stage goes back to.
@@ -66,11 +95,16 @@ impl Back {
                 .outcomes
                 .iter()
                 .find(|outcome| outcome.stage == stage);
+            let here = here.map(|here| here.outcome.as_str());
             match &self.to {
-                Some(name) => release.reference.name == *name,
+                Some(name) => {
+                    release.reference.name == *name
+                        && has_served(release, stage)
+                        && here != Some(REJECTED)
+                }
                 None => {
                     release.reference.revision < self.from.revision
-                        && here.is_some_and(|here| here.outcome == "Succeeded")
+                        && here == Some(State::Succeeded.as_str())
                 }
             }
         };

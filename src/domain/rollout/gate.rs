@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     Overview, ReleaseView,
-    stage::{Current, StageView, State, template},
+    stage::{Current, StageView, State, has_served, template},
 };
 use crate::{
     api::v1alpha1::{
@@ -24,8 +24,8 @@ use crate::{
 
 /// Who keeps the gates.
 pub trait Gatekeeper {
-    /// Whether the stage has a gate. `back` is whether it goes back to what was there before: then only
-    /// what an Account requires is asked for.
+    /// Whether the stage has a gate. `back` is whether it goes back to what has served there: that waits
+    /// for nothing but the approvals that an Account requires.
     fn is_gated(&self, stage: &str, back: bool) -> bool;
 
     /// Whether this plan may pass.
@@ -43,6 +43,8 @@ pub struct Ask<'a> {
     pub attempt: i64,
     /// Digest of the stage's plan.
     pub digest: &'a str,
+    /// Whether the stage goes back with it.
+    pub back: bool,
 }
 
 /// What a gatekeeper says.
@@ -87,6 +89,9 @@ pub struct AtGate {
     pub manual_jobs: Vec<ManualJobStatus>,
 }
 
+/// How a Release ends in a stage that was not let into it.
+pub const REJECTED: &str = "Rejected";
+
 /// The digest of a stage's plan: over the plans of its Targets, whatever their order.
 pub fn stage_digest(plans: &[(StageTarget, String)]) -> String {
     let mut sorted: Vec<_> = plans
@@ -107,9 +112,7 @@ impl StageView<'_> {
         now: Timestamp,
     ) {
         let reference = &release.reference;
-        let back = self
-            .given()
-            .is_some_and(|given| given.revision > reference.revision);
+        let back = self.goes_back(release);
         if !gates.is_gated(self.name, back) {
             self.give(overview, reference);
             return;
@@ -162,6 +165,7 @@ impl StageView<'_> {
                 release: reference,
                 attempt,
                 digest: &digest,
+                back,
             }),
         };
         match answer {
@@ -197,11 +201,18 @@ impl StageView<'_> {
     }
 
     /// What becomes of a Release that was rejected.
-    pub(super) fn rejection(&self, now: Timestamp) -> Option<(ReleaseRef, StageOutcome)> {
+    pub(super) fn rejection(
+        &self,
+        overview: &Overview,
+        now: Timestamp,
+    ) -> Option<(ReleaseRef, StageOutcome)> {
         let (release, attempt, why) = self.rejected.clone()?;
+        let mut releases = overview.releases.iter();
+        let view = releases.find(|one| one.reference.uid == release.uid);
         let outcome = StageOutcome {
             stage: self.name.to_owned(),
-            outcome: "Rejected".to_owned(),
+            outcome: REJECTED.to_owned(),
+            served: view.is_some_and(|view| has_served(view, self.name)),
             attempt,
             message: Some(why),
             finished_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),

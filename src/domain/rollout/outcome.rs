@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Overview,
+    gate::REJECTED,
     stage::{StageView, State},
 };
 use crate::{
@@ -100,7 +101,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
         .iter()
         .find_map(|view| Some((view, view.rejected.as_ref()?)))
     {
-        return Outcome::stalled("Rejected", format!("{}: {why}", view.name));
+        return Outcome::stalled(REJECTED, format!("{}: {why}", view.name));
     }
     if let Some((view, at)) = views
         .iter()
@@ -139,7 +140,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
         Some(back) => {
             let why = back.message.as_deref().unwrap_or("see the Release");
             let reason = match back.outcome.as_str() {
-                "Rejected" => "Rejected",
+                REJECTED => REJECTED,
                 _ => "RolledBack",
             };
             Outcome::stalled(reason, format!("{}: r{revision}: {why}", back.stage))

@@ -6,7 +6,7 @@ mod orders;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Overview, TargetView, gate::AtGate};
+use super::{Overview, ReleaseView, TargetView, command::Back, gate::AtGate};
 use crate::{
     api::v1alpha1::{
         GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, Stage, StageOutcome,
@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    fn is_moving(self) -> bool {
+    pub(super) fn is_moving(self) -> bool {
         matches!(self, Self::Progressing | Self::Held | Self::RollingBack)
     }
 
@@ -67,6 +67,8 @@ pub struct StageView<'a> {
     pub(super) rejected: Option<(ReleaseRef, i64, String)>,
     /// Places whose plan is wanted.
     pub wanted_plans: Vec<StageTarget>,
+    /// What waits at the gate is what a rollback by command goes to.
+    waits_to_go_back: bool,
 }
 
 #[derive(Clone)]
@@ -75,6 +77,7 @@ pub struct Current {
     attempt: i64,
     sequence: i64,
     immediate: bool,
+    back: bool,
     /// Why it goes back, where somebody said so.
     reason: Option<String>,
     /// The plans that were approved, by place; none where no gate asked for them.
@@ -93,6 +96,7 @@ impl Current {
             attempt,
             sequence,
             immediate: false,
+            back: false,
             reason: None,
             plans: Vec::new(),
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
@@ -133,6 +137,7 @@ impl<'a> StageView<'a> {
                 template,
             );
             current.immediate = order.immediate;
+            current.back = order.back;
             current.reason.clone_from(&order.reason);
             let approved = |target: &&&TargetView| {
                 let order = target.order.as_ref()?;
@@ -165,6 +170,7 @@ impl<'a> StageView<'a> {
             passage: None,
             rejected: None,
             wanted_plans: Vec::new(),
+            waits_to_go_back: false,
         };
         stage.judge();
         stage
@@ -300,6 +306,7 @@ impl<'a> StageView<'a> {
         let outcome = StageOutcome {
             stage: self.name.to_owned(),
             outcome: self.state.as_str().to_owned(),
+            served: self.state == State::Succeeded || has_served(release, self.name),
             attempt: current.attempt,
             message: self.message.clone(),
             finished_at: Time(now),
@@ -311,6 +318,20 @@ impl<'a> StageView<'a> {
     pub fn serving(&self) -> Option<&ReleaseRef> {
         let current = self.current.as_ref()?;
         (self.state == State::Succeeded).then_some(&current.release)
+    }
+
+    /// Whether giving it this Release takes it back: to one that has served in the stage, from a newer
+    /// one.
+    pub(super) fn goes_back(&self, to: &ReleaseView) -> bool {
+        let live = self.targets.iter().filter_map(|it| it.live.as_ref());
+        let newest = live.chain(self.given()).map(|one| one.revision).max();
+        has_served(to, self.name) && newest > Some(to.reference.revision)
+    }
+
+    /// Whether the rollback by command is still under way here.
+    pub(super) fn is_taking_back(&self, back: &Back) -> bool {
+        let here = self.given() == Some(&back.from);
+        here && (self.state == State::RollingBack || self.waits_to_go_back)
     }
 
     /// The Release that the stage has or gets.
@@ -394,6 +415,12 @@ impl<'a> StageView<'a> {
 
 /// How the messages begin of targets that only follow another's failure.
 pub const FOLLOWED: &str = "another target of the stage failed";
+
+/// Whether the Release has ever served on all targets of the stage.
+pub(super) fn has_served(release: &ReleaseView, stage: &str) -> bool {
+    let here = release.outcomes.iter().find(|one| one.stage == stage);
+    here.is_some_and(|one| one.served || one.outcome == State::Succeeded.as_str())
+}
 
 /// The stage as the Release has it.
 pub(super) fn template<'a>(

@@ -72,7 +72,11 @@ impl Play {
         for _ in 0..10 {
             let plan = super::plan(&self.overview, gates, NOW);
             self.overview.reported.clone_from(&plan.stages);
-            self.overview.commands = Commands::default();
+            let rollback = self.overview.commands.rollback.take();
+            self.overview.commands = Commands {
+                rollback: rollback.filter(|_| plan.taking_back),
+                ..Commands::default()
+            };
             if plan.outcomes.is_empty() && plan.orders.is_empty() {
                 return plan;
             }

@@ -51,7 +51,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
 
 #[test]
 fn a_retry_is_for_what_failed_last() {
-    let scene = Scene::running("retry-last");
+    let scene = Scene::running("tried-last");
     let (aws, gitlab) = (&scene.world.lab.aws, &scene.world.lab.gitlab);
     let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
     let refusal = Action::respond(400, "CodeStorageExceededException", "Full.");

@@ -16,14 +16,14 @@ use super::{
 };
 
 /// A Deployment to dev and prod, the latter behind this gate.
-fn gated(scene: &Scene<'_>, gate: &Value) -> Value {
+pub fn gated(scene: &Scene<'_>, gate: &Value) -> Value {
     let mut deployment = scene.deployment(&["dev", "prod"]);
     deployment["spec"]["stages"][1]["gate"] = gate.clone();
     deployment
 }
 
 /// The lab's approver may make Approvals in the team's namespace.
-fn let_approve(scene: &Scene<'_>) {
+pub fn let_approve(scene: &Scene<'_>) {
     let bindings: Api<RoleBinding> = scene.api();
     let binding = serde_json::from_value(json!({
         "metadata": {"name": "approvers"},
@@ -36,7 +36,7 @@ fn let_approve(scene: &Scene<'_>) {
 
 /// What waits in front of prod, once it waits for that reason and says so.
 #[track_caller]
-fn waiting(scene: &Scene<'_>, revision: i64, reason: &str, parts: &[&str]) -> GateStatus {
+pub fn waiting(scene: &Scene<'_>, revision: i64, reason: &str, parts: &[&str]) -> GateStatus {
     let what = format!("r{revision} waits in front of prod: {reason} {parts:?}");
     scene.wait(NAME, &what, |deployment| {
         let stages = &deployment.status.as_ref()?.stages;
@@ -48,7 +48,7 @@ fn waiting(scene: &Scene<'_>, revision: i64, reason: &str, parts: &[&str]) -> Ga
     })
 }
 
-fn approval(waiting: &GateStatus, decision: &str) -> String {
+pub fn approval(waiting: &GateStatus, decision: &str) -> String {
     json!({
         "apiVersion": "sluice.dev/v1alpha1",
         "kind": "Approval",
@@ -68,7 +68,7 @@ fn approval(waiting: &GateStatus, decision: &str) -> String {
 /// Has the lab's approver approve; the Approval's name. While the policy is too young to be vouched for,
 /// nothing counts and it is said to approve again: that is done.
 #[track_caller]
-fn create(scene: &Scene<'_>, approval: &str) -> String {
+pub fn create(scene: &Scene<'_>, approval: &str) -> String {
     let approvals: Api<Approval> = scene.api();
     let found = wait_for("an Approval that the policy vouches for", LIMIT, || {
         let name = create_one(scene, approval);
@@ -111,7 +111,7 @@ fn create_one(scene: &Scene<'_>, approval: &str) -> String {
 
 /// Waits until the Approval says that it counts, or not, for that reason.
 #[track_caller]
-fn counted(scene: &Scene<'_>, name: &str, status: &str, reason: &str) {
+pub fn counted(scene: &Scene<'_>, name: &str, status: &str, reason: &str) {
     let approvals: Api<Approval> = scene.api();
     let what = format!("Approval {name} has Counted={status} because of {reason}");
     let found = wait_for(&what, LIMIT, || {
@@ -125,7 +125,7 @@ fn counted(scene: &Scene<'_>, name: &str, status: &str, reason: &str) {
     found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
-fn by_approvers() -> Value {
+pub fn by_approvers() -> Value {
     json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}})
 }
 
@@ -258,4 +258,31 @@ fn a_freeze_period_holds_a_stage_until_it_is_over() {
     scene.annotate(annotation::RECONCILE, "after the thaw");
     scene.delivered(1);
     scene.serves("prod", "v1");
+}
+
+/// A window that is open at any time, and one that is for a minute of a leap year.
+pub const ALWAYS: &str = "* * * * *";
+pub const NEVER: &str = "0 0 29 2 *";
+
+pub fn windows(schedule: &str) -> Value {
+    json!([{"schedule": schedule, "timeZone": "UTC", "duration": "1m"}])
+}
+
+#[test]
+fn a_stage_starts_within_its_windows_only() {
+    let scene = Scene::new("windows");
+    scene.push("v1");
+    scene.apply(&gated(&scene, &json!({"windows": windows(NEVER)})));
+    waiting(
+        &scene,
+        1,
+        "OutsideWindow",
+        &["the next window opens at", "the stage's gate"],
+    );
+    scene.condition(condition::READY, "True", "OutsideWindow");
+    scene.serves("dev", "v1");
+    scene.apply(&gated(&scene, &json!({"windows": windows(ALWAYS)})));
+    scene.delivered(1);
+    scene.serves("prod", "v1");
+    assert_eq!(scene.releases().len(), 1);
 }

@@ -1,36 +1,56 @@
 //! Several targets in a stage, and what a failure in one stage means for the others.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     lab::package_answering,
 };
 
-use super::scene::{Scene, smoke};
+use super::{
+    rollout::canary,
+    scene::{NAME, Scene, smoke},
+    watching::{routed, wait_routed},
+};
 
-#[test]
-fn when_one_target_of_a_stage_fails_the_other_goes_back_too() {
-    let scene = Scene::new("two-targets");
-    scene.push("v1");
+/// A Deployment of one stage with a target in dev and one in prod.
+fn both(scene: &Scene<'_>) -> Value {
     let mut wanted = scene.deployment(&["all"]);
     wanted["spec"]["stages"][0]["targets"] = json!([
         {"account": "dev", "region": "eu-west-1"},
         {"account": "prod", "region": "eu-west-1"},
     ]);
-    scene.apply(&wanted);
-    scene.delivered(1);
+    wanted
+}
 
-    let lab = &scene.world.lab;
-    let in_prod = Pattern {
-        account: Some(lab.account_id("prod").unwrap().to_owned()),
-        ..Pattern::operation("lambda", "PublishVersion").about(&scene.function())
-    };
-    let refusal = Action::respond(
+/// Calls to Lambda in prod about the team's function; or one operation of them.
+fn in_prod(scene: &Scene<'_>, operation: Option<&str>) -> Pattern {
+    Pattern {
+        service: Some("lambda".to_owned()),
+        operation: operation.map(str::to_owned),
+        resource_contains: Some(scene.function()),
+        account: Some(scene.world.lab.account_id("prod").unwrap().to_owned()),
+        ..Pattern::default()
+    }
+}
+
+fn refusal() -> Action {
+    Action::respond(
         400,
         "CodeStorageExceededException",
         "Code storage limit exceeded.",
-    );
-    let fault = lab.aws.faults().add(Rule::always(in_prod, refusal));
+    )
+}
+
+#[test]
+fn when_one_target_of_a_stage_fails_the_other_goes_back_too() {
+    let scene = Scene::new("two-targets");
+    scene.push("v1");
+    scene.apply(&both(&scene));
+    scene.delivered(1);
+
+    let lab = &scene.world.lab;
+    let publish = in_prod(&scene, Some("PublishVersion"));
+    let fault = lab.aws.faults().add(Rule::always(publish, refusal()));
     scene.push("v2");
     let parts = [
         "prod/eu-west-1",
@@ -67,4 +87,95 @@ fn a_later_stage_that_fails_leaves_the_earlier_one_as_it_is() {
     let status = scene.releases().pop().unwrap().status.unwrap();
     let summary = status.summary.unwrap();
     assert_eq!(summary, "dev Succeeded, prod RolledBack");
+}
+
+#[test]
+fn a_target_that_can_not_be_reached_does_not_hold_up_the_way_back_of_the_other() {
+    let scene = Scene::new("unreachable");
+    let lab = &scene.world.lab;
+    let alarm = super::watching::alarm(&scene, "dev");
+    lab.alarm("prod", &alarm.name).unwrap();
+    scene.push("v1");
+    let mut wanted = both(&scene);
+    let stage = &mut wanted["spec"]["stages"][0];
+    stage["rollout"] = canary(&[(10, "24h")]);
+    stage["checks"] = json!([{"name": "errors", "alarms": {"names": [alarm.name]}}]);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.push("v2");
+    for account in ["dev", "prod"] {
+        wait_routed(&scene, account, "1, 10 % to 2");
+    }
+    let away = Rule::always(in_prod(&scene, None), Action::DropRequest);
+    let fault = lab.aws.faults().add(away);
+    alarm.turn_red("the test says so").unwrap();
+    wait_routed(&scene, "dev", "1");
+    scene.wait(NAME, "dev is back and prod is not", |deployment| {
+        let is = &deployment.status.as_ref()?.stages.first()?.state;
+        let run = scene.target("dev").status?.run?;
+        (is == "RollingBack" && run.step == "RolledBack").then_some(())
+    });
+    assert_eq!(routed(&scene, "prod", &scene.function()), "1, 10 % to 2");
+    fault.remove();
+    scene.stalled("RolledBack", &["dev/eu-west-1", "the test says so"]);
+    for account in ["dev", "prod"] {
+        scene.still_serves(account, "v1");
+        assert_eq!(routed(&scene, account, &scene.function()), "1");
+    }
+}
+
+#[test]
+fn where_each_target_is_for_itself_only_the_one_that_failed_goes_back() {
+    let scene = Scene::new("for-itself");
+    scene.push("v1");
+    let mut wanted = both(&scene);
+    wanted["spec"]["stages"][0]["onTargetFailure"] = json!("RollbackTarget");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let publish = in_prod(&scene, Some("PublishVersion"));
+    let fault = scene
+        .world
+        .lab
+        .aws
+        .faults()
+        .add(Rule::always(publish, refusal()));
+    scene.push("v2");
+    scene.stalled("RolledBack", &["prod/eu-west-1", "lambda:PublishVersion"]);
+    scene.serves("dev", "v2");
+    scene.serves("prod", "v1");
+    scene.serves_unqualified("prod", "v1");
+    fault.remove();
+    scene.push("v3");
+    scene.delivered(3);
+    for account in ["dev", "prod"] {
+        scene.serves(account, "v3");
+    }
+}
+
+#[test]
+fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
+    let scene = Scene::new("in-turn");
+    scene.push("v1");
+    let mut wanted = both(&scene);
+    let stage = &mut wanted["spec"]["stages"][0];
+    stage["maxConcurrentTargets"] = json!(1);
+    stage["rollout"] = canary(&[(10, "24h")]);
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    scene.annotate("sluice.dev/promote", "on to the other one");
+    scene.delivered(2);
+    let calls = scene.lambda_calls(mark).writes();
+    let at = |account: &str| {
+        let id = scene.world.lab.account_id(account).unwrap();
+        let calls = calls.only(|call| call.account.as_deref() == Some(id));
+        calls.iter().map(|call| call.at).collect::<Vec<_>>()
+    };
+    let (dev, prod) = (at("dev"), at("prod"));
+    assert!(dev.last() < prod.first(), "{dev:?} {prod:?}");
+    for account in ["dev", "prod"] {
+        scene.serves(account, "v2");
+    }
 }

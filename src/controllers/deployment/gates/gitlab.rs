@@ -60,8 +60,8 @@ impl DeploymentController {
         gates: &mut Gates,
     ) {
         let needs = |name: &str| {
-            let asked = gates.stages.get(name).map(|stage| &stage.asked);
-            asked.and_then(|asked| asked.as_ref().ok()).cloned()
+            let stage = gates.stages.get(name)?;
+            stage.asks(false).ok()
         };
         let openings: Vec<(String, Opening, Requirements)> = waiting
             .iter()

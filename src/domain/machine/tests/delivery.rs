@@ -72,11 +72,34 @@ fn nothing_to_change_means_no_write() {
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
     assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
+    assert_eq!(world.log, "Invoke checkout-api\nstatus: Succeeded\n");
+    assert_eq!(live(&world), Some(2));
+    let mut unchecked = want("api", "v1", 128);
+    unchecked.checks.clear();
+    world.log.clear();
+    assert_eq!(world.deliver(3, &[unchecked]), Step::Succeeded);
     assert_eq!(world.log, "status: Succeeded\n");
+}
+
+#[test]
+fn what_serves_already_has_to_pass_the_checks_as_well() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.bad.push(code("v1"));
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Failed);
     assert_eq!(
-        world.status.live.as_ref().map(|live| live.release.revision),
-        Some(2)
+        world.log,
+        "Invoke checkout-api\nstatus: Failed (check smoke failed)\n"
     );
+    assert_eq!(visible(&world), before);
+    assert_eq!(live(&world), Some(1));
+}
+
+fn live(world: &World) -> Option<i64> {
+    let live = world.status.live.as_ref()?;
+    Some(live.release.revision)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
         AlarmsCheck, AlreadyInAlarm, Canary, CanaryStep, InsufficientData, OnFailure, Rollout,
     },
     domain::{
-        check::{DesiredAlarms, StageCheck, StageCheckKind},
+        check::{DesiredAlarms, DesiredHttp, StageCheck, StageCheckKind},
         desired::DesiredFunction,
         substitution::Variables,
         traffic::Traffic,
@@ -353,6 +353,31 @@ fn with_alarm(revision: i64, code: &str) -> Desired {
     }
 }
 
+/// A release whose stage asks a URL.
+fn with_page(revision: i64, code: &str) -> Desired {
+    let check = serde_json::json!({"url": "https://example.com/health"});
+    let check = serde_json::from_value(check).expect("a check");
+    let page = DesiredHttp::new(&check, &Variables::default()).expect("valid");
+    Desired {
+        checks: vec![StageCheck {
+            name: "page".into(),
+            kind: StageCheckKind::Http(Box::new(page)),
+        }],
+        ..in_steps(revision, vec![want("api", code, 128)])
+    }
+}
+
+#[test]
+fn what_serves_already_is_asked_only_what_needs_no_time() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.watched = CheckResult::Failed("check failed".into());
+    assert_eq!(world.deliver_as(with_alarm(2, "v1")), Step::Succeeded);
+    assert_eq!(world.deliver_as(with_page(3, "v1")), Step::Failed);
+    world.watched = CheckResult::Passed;
+    assert_eq!(world.deliver_as(with_page(4, "v1")), Step::Succeeded);
+}
+
 #[test]
 fn an_alarm_while_traffic_moves_takes_it_back() {
     let mut world = World::new();
@@ -374,12 +399,32 @@ fn an_alarm_before_the_run_lets_nothing_begin() {
     world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
     assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
     assert_eq!(visible(&world), before);
-    // Who goes back does not ask: the alarm may be why.
+    // Who goes back does not ask: the alarm may be why. Who hurries it on does.
     let order = Order::Deliver(with_alarm(3, "v3"));
-    let mut run = run(3, 1, Goal::Deliver);
-    run.immediate = true;
-    world.known = Known::default();
-    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+    for (attempt, back, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
+        let mut run = run(3, attempt, Goal::Deliver);
+        run.immediate = true;
+        run.back = back;
+        world.known = Known::default();
+        assert_eq!(world.finish(&order, &run), step);
+    }
+}
+
+#[test]
+fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
+    for (back, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(with_alarm(2, "v2"));
+        let mut run = run(2, 1, Goal::Deliver);
+        run.immediate = true;
+        run.back = back;
+        while run_step(&world.status) != Some(Step::Prepare) {
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        }
+        world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+        assert_eq!(world.finish(&order, &run), step);
+    }
 }
 
 #[test]

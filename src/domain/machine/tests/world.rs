@@ -111,6 +111,7 @@ pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFuncti
             payload: "{}".into(),
             expect: None,
             timeout: Duration::from_secs(10),
+            repeats: 1,
         }],
     }
 }
@@ -171,6 +172,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
         reason: None,
         paused: false,
         immediate: false,
+        back: false,
     }
 }
 
@@ -447,6 +449,7 @@ impl World {
                 effect.action,
                 Action::StoreSnapshot(_)
                     | Action::Watch { .. }
+                    | Action::Check { .. }
                     | Action::Site(_, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
             ) || self
                 .status

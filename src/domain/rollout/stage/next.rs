@@ -18,7 +18,7 @@ impl StageView<'_> {
         fresh: &[(ReleaseRef, StageOutcome)],
         now: Timestamp,
     ) {
-        if self.follow_commands(overview) || overview.suspended {
+        if self.follow_commands(overview, gates, now) || overview.suspended {
             return;
         }
         let candidate = self.candidate(overview, fresh);
@@ -26,10 +26,11 @@ impl StageView<'_> {
             self.state.has_failed() && (candidate.is_none() || self.state == State::RollbackFailed);
         if overview.commands.retry && (retried || self.state == State::Held) {
             let anew = matches!(self.state, State::Failed | State::RolledBack);
-            match self.current.as_ref().map(|current| current.release.clone()) {
+            let had = self.given().and_then(|had| view(overview, had));
+            match had.filter(|_| anew) {
                 // Another try of it is another plan to approve.
-                Some(release) if anew && gates.is_gated(self.name, false) => {
-                    self.offer_again(overview, gates, &release, now);
+                Some(had) if gates.is_gated(self.name, self.goes_back(had)) => {
+                    self.offer(overview, gates, had, now);
                 }
                 _ => self.try_again(false),
             }
@@ -61,7 +62,7 @@ impl StageView<'_> {
         if let Some(release) = self.held_at_gate(overview).or(candidate) {
             self.offer(overview, gates, release, now);
         } else if let Some(release) = self.waits_again(overview, void) {
-            self.offer_again(overview, gates, &release, now);
+            self.offer(overview, gates, release, now);
         }
     }
 
@@ -84,12 +85,13 @@ impl StageView<'_> {
 
     /// The Release that has to pass the gate once more: another try of it waits there, or what was
     /// approved changed.
-    fn waits_again(&self, overview: &Overview, void: bool) -> Option<ReleaseRef> {
+    fn waits_again<'b>(&self, overview: &'b Overview, void: bool) -> Option<&'b ReleaseView> {
         let current = self.current.as_ref()?;
         let waiting = self
             .reported_waiting(overview)
             .is_some_and(|waiting| waiting.release == current.release);
-        (void || (waiting && self.state.has_failed())).then(|| current.release.clone())
+        let again = void || (waiting && self.state.has_failed());
+        view(overview, &current.release).filter(|_| again)
     }
 
     fn reported_waiting<'b>(&self, overview: &'b Overview) -> Option<&'b GateStatus> {
@@ -98,22 +100,6 @@ impl StageView<'_> {
             .iter()
             .find(|stage| stage.name == self.name)?;
         reported.waiting.as_ref()
-    }
-
-    fn offer_again(
-        &mut self,
-        overview: &Overview,
-        gates: &dyn Gatekeeper,
-        release: &ReleaseRef,
-        now: Timestamp,
-    ) {
-        let view = overview
-            .releases
-            .iter()
-            .find(|one| one.reference.uid == release.uid);
-        if let Some(view) = view {
-            self.offer(overview, gates, view, now);
-        }
     }
 
     /// Which try of the Release the next one is.
@@ -128,15 +114,21 @@ impl StageView<'_> {
     }
 
     /// What somebody asked for, if it is for this stage.
-    fn follow_commands(&mut self, overview: &Overview) -> bool {
+    fn follow_commands(
+        &mut self,
+        overview: &Overview,
+        gates: &dyn Gatekeeper,
+        now: Timestamp,
+    ) -> bool {
         let commands = &overview.commands;
         let moving = matches!(self.state, State::Progressing | State::Held);
         if commands.abort && moving {
             self.turn_back(format!("it was aborted by {}", annotation::ABORT));
             return true;
         }
-        if let Some(back) = &commands.rollback {
-            return self.roll_back(overview, back);
+        // One that still waits at a gate ends by that.
+        if let Some(back) = commands.rollback.as_ref().filter(|_| !commands.abort) {
+            return self.roll_back(overview, gates, back, now);
         }
         if commands.promote && self.state == State::Held {
             self.try_again(true);
@@ -161,7 +153,13 @@ impl StageView<'_> {
     }
 
     /// Takes back the Release that somebody found bad, if it is here.
-    fn roll_back(&mut self, overview: &Overview, back: &Back) -> bool {
+    fn roll_back(
+        &mut self,
+        overview: &Overview,
+        gates: &dyn Gatekeeper,
+        back: &Back,
+        now: Timestamp,
+    ) -> bool {
         let Some(current) = &self.current else {
             return false;
         };
@@ -178,9 +176,9 @@ impl StageView<'_> {
         if self.state != State::Succeeded {
             return false;
         }
-        let to = to.reference.clone();
-        self.give(overview, &to);
-        if let Some(current) = &mut self.current {
+        self.offer(overview, gates, to, now);
+        self.waits_to_go_back = self.at_gate.is_some();
+        if let Some(current) = self.current.as_mut().filter(|it| it.release != back.from) {
             current.immediate = true;
         }
         true
@@ -191,7 +189,7 @@ impl StageView<'_> {
         if let Some(current) = &mut self.current {
             current.attempt += 1;
             current.sequence += 1;
-            current.immediate |= immediate;
+            current.immediate = immediate || current.back;
             self.state = if self.state == State::RollbackFailed {
                 State::RollingBack
             } else {
@@ -207,18 +205,12 @@ impl StageView<'_> {
         let Some(template) = template(overview, self.name, release) else {
             return;
         };
-        let view = overview
-            .releases
-            .iter()
-            .find(|one| one.reference.uid == release.uid);
+        let view = view(overview, release);
         let attempt = view.map_or(1, |view| self.attempt_of(view));
         let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
-        let older = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.release.revision > release.revision);
         let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
-        current.immediate = older;
+        current.back = view.is_some_and(|view| self.goes_back(view));
+        current.immediate = current.back;
         self.current = Some(current);
         self.state = State::Progressing;
         self.message = None;
@@ -276,6 +268,12 @@ impl StageView<'_> {
             .filter(may)
             .max_by_key(|release| release.reference.revision)
     }
+}
+
+/// What is on record of a Release.
+fn view<'a>(overview: &'a Overview, release: &ReleaseRef) -> Option<&'a ReleaseView> {
+    let mut releases = overview.releases.iter();
+    releases.find(|one| one.reference.uid == release.uid)
 }
 
 /// Whether a stage has the Release for good, by what was said of it last.

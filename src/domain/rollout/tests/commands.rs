@@ -78,8 +78,25 @@ fn a_rollback_to_a_named_release_goes_there() {
     }
     let gone = Back::of(&story.overview, "x to r7").expect_err("no such Release");
     assert!(gone.contains("there is no Release r7"), "{gone}");
+    let mut first = Play::new();
+    first.release(1);
+    deliver_everywhere(&mut first);
+    let alone = Back::of(&first.overview, "x").expect_err("nothing before it");
+    assert!(alone.contains("no stage goes back from r1"), "{alone}");
     let none = Back::of(&Play::new().overview, "x").expect_err("nothing yet");
     assert!(none.contains("nothing to take back"), "{none}");
+}
+
+#[test]
+fn a_rollback_goes_to_no_release_that_never_served() {
+    let mut story = two_delivered();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::RolledBack, Some("alarm"));
+    story.release(4);
+    deliver_everywhere(&mut story);
+    let never = Back::of(&story.overview, "x to r3").expect_err("it was never good");
+    assert!(never.contains("r3 has never served"), "{never}");
 }
 
 #[test]

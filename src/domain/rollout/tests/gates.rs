@@ -16,12 +16,30 @@ impl Gatekeeper for Gate {
     }
 }
 
-fn closed() -> Gate {
-    Gate(Answer::Waiting {
+/// prod lies in an Account that requires approvals, which says this.
+struct Account(Answer);
+
+impl Gatekeeper for Account {
+    fn is_gated(&self, stage: &str, _: bool) -> bool {
+        stage == "prod"
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Answer {
+        assert!(ask.back, "the stage's own gate is asked nothing");
+        self.0.clone()
+    }
+}
+
+fn not_yet() -> Answer {
+    Answer::Waiting {
         reason: "WaitingForApproval",
         message: "r waits".into(),
         manual_jobs: Vec::new(),
-    })
+    }
+}
+
+fn closed() -> Gate {
+    Gate(not_yet())
 }
 
 fn open(by: &str) -> Gate {
@@ -193,4 +211,159 @@ fn another_try_needs_another_approval() {
     assert_eq!(story.orders()["prod/prod-a"], "r1 Deliver 1");
     story.plan_with(&open("two"));
     assert_eq!(story.orders()["prod/prod-a"], "r1 Deliver 2");
+}
+
+/// r1 and r2 serve everywhere, r2 last, as if there were no gates.
+fn two_behind_a_gate() -> Play {
+    let mut story = Play::new();
+    for revision in 1..=2 {
+        story.release(revision);
+        everywhere(&mut story, &NoGates);
+    }
+    story
+}
+
+/// Everything that is ordered succeeds.
+fn everywhere(story: &mut Play, gates: &dyn Gatekeeper) {
+    story.plan_with(gates);
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan_with(gates);
+    story.report("prod", "prod-a", Step::Succeeded, None);
+    story.report("prod", "prod-b", Step::Succeeded, None);
+    story.plan_with(gates);
+}
+
+/// Both ways back: a rollback by command, and a pin.
+fn both_ways_back() -> [(&'static str, Play); 2] {
+    let mut by_command = two_behind_a_gate();
+    let back = Back::of(&by_command.overview, "incident").expect("something to take back");
+    by_command.overview.commands.rollback = Some(back);
+    let mut by_pin = two_behind_a_gate();
+    by_pin.overview.pin = Some("r1".into());
+    [("rollback", by_command), ("pin", by_pin)]
+}
+
+#[test]
+fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
+    for (way, mut story) in both_ways_back() {
+        everywhere(&mut story, &closed());
+        let plan = story.plan_with(&closed());
+        assert_eq!(plan.live, "dev=r1 prod=r1", "{way}");
+    }
+}
+
+#[test]
+fn the_way_back_waits_for_what_the_account_requires_and_goes_on_then() {
+    for (way, mut story) in both_ways_back() {
+        let required = Account(not_yet());
+        let plan = story.plan_with(&required);
+        assert_eq!(waiting(&plan), Some((1, "Planning".into())), "{way}");
+        planned(&mut story, 1, ["aa", "bb"]);
+        let plan = story.plan_with(&required);
+        let waits = Some((1, "WaitingForApproval".into()));
+        assert_eq!(waiting(&plan), waits, "{way}");
+        assert_eq!(story.orders()["prod/prod-a"], "r2 Deliver 1", "{way}");
+        assert_eq!(story.orders()["dev/dev"], "r1 Deliver 2", "{way}");
+        // Nothing newer comes in between.
+        story.release(3);
+        story.report("dev", "dev", Step::Succeeded, None);
+        assert_eq!(waiting(&story.plan_with(&required)), waits, "{way}");
+
+        let opened = match open("platform") {
+            Gate(answer) => Account(answer),
+        };
+        let plan = story.plan_with(&opened);
+        assert!(!plan.taking_back, "{way}");
+        let order = story.target("prod", &place("prod-b")).order.clone();
+        let order = order.expect("an order");
+        assert_eq!(order.release.revision, 1, "{way}");
+        assert_eq!(order.plan_digest.as_deref(), Some("bb"), "{way}");
+        assert!(order.immediate, "{way}");
+    }
+}
+
+#[test]
+fn a_way_back_whose_plan_changed_is_still_one() {
+    for (way, mut story) in both_ways_back() {
+        story.plan_with(&Account(not_yet()));
+        planned(&mut story, 1, ["aa", "bb"]);
+        let opened = match open("platform") {
+            Gate(answer) => Account(answer),
+        };
+        story.plan_with(&opened);
+        planned(&mut story, 1, ["aa", "cc"]);
+        let plan = story.plan_with(&Account(not_yet()));
+        assert_eq!(
+            waiting(&plan),
+            Some((1, "WaitingForApproval".into())),
+            "{way}"
+        );
+    }
+}
+
+#[test]
+fn a_rejected_way_back_ends_the_command() {
+    let [(_, mut story), _] = both_ways_back();
+    story.plan_with(&Account(not_yet()));
+    planned(&mut story, 1, ["aa", "bb"]);
+    let required = Account(Answer::Rejected("bea rejected r1 before prod".into()));
+    let plan = story.plan_with(&required);
+    assert_eq!(waiting(&plan), None);
+    assert_eq!(story.overview.commands.rollback, None);
+    let plan = story.plan_with(&Account(not_yet()));
+    assert_eq!(waiting(&plan), None, "nothing is asked for again");
+    assert_eq!(story.orders()["prod/prod-a"], "r2 Deliver 1");
+}
+
+#[test]
+fn an_abort_ends_a_rollback_that_waits() {
+    let [(_, mut story), _] = both_ways_back();
+    story.plan_with(&Account(not_yet()));
+    assert!(story.overview.commands.rollback.is_some());
+    story.overview.commands.abort = true;
+    let plan = story.plan_with(&Account(not_yet()));
+    assert_eq!(waiting(&plan), None);
+    assert_eq!(story.overview.commands.rollback, None);
+    assert_eq!(story.orders()["prod/prod-a"], "r2 Deliver 1");
+}
+
+#[test]
+fn an_older_release_that_never_served_meets_the_whole_gate() {
+    let mut story = two_behind_a_gate();
+    // r3 was never let into prod, and r4 was.
+    story.release(3);
+    story.plan_with(&closed());
+    story.report("dev", "dev", Step::Succeeded, None);
+    story.plan_with(&closed());
+    story.release(4);
+    everywhere(&mut story, &NoGates);
+    assert_eq!(story.plan().live, "dev=r4 prod=r4");
+
+    let to = Back::of(&story.overview, "incident to r3").expect("it served in dev");
+    story.overview.commands.rollback = Some(to);
+    story.plan_with(&closed());
+    assert_eq!(story.orders()["dev/dev"], "r3 Deliver 2");
+    assert_eq!(story.orders()["prod/prod-a"], "r4 Deliver 1");
+
+    story.overview.commands = Commands::default();
+    story.overview.pin = Some("r3".into());
+    story.report("dev", "dev", Step::Succeeded, None);
+    let plan = story.plan_with(&closed());
+    assert_eq!(waiting(&plan), Some((3, "Planning".into())));
+}
+
+#[test]
+fn another_try_of_the_way_back_is_one_too() {
+    let [(_, mut story), _] = both_ways_back();
+    story.plan_with(&closed());
+    for account in ["prod-a", "prod-b"] {
+        story.report("prod", account, Step::RolledBack, Some("throttled"));
+    }
+    story.plan_with(&closed());
+    story.overview.commands.retry = true;
+    story.plan_with(&closed());
+    let order = story.target("prod", &place("prod-a")).order.clone();
+    let order = order.expect("an order");
+    assert_eq!((order.release.revision, order.attempt), (1, 3));
+    assert!(order.immediate);
 }

@@ -3,6 +3,7 @@
 //! Ends without an error only if everything was seen to happen. An error says what was expected
 //! and what is there in its place, with the controller's last words.
 
+mod approve;
 mod canary;
 mod close;
 mod fail;
@@ -23,8 +24,8 @@ use self::story::{DEPLOYMENT, NAMESPACE, Story};
 pub const CHECKOUT: &str = include_str!("checkout.yaml");
 
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
-function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function put back, and kills the \
-controller in the middle of v5; about a minute";
+function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function put back, kills \
+the controller in the middle of v5, and has people let v6 and v7 into prod; less than two minutes";
 
 /// Tells it, with data and logs in `dir`.
 pub fn demo(dir: &Path) -> Result<(), LabError> {
@@ -64,7 +65,13 @@ fn tell_on(story: &mut Story) -> Result<(), LabError> {
     tell::step("7  v5: the controller is killed while it delivers");
     kill::killed_and_started_again(story)?;
 
-    tell::step("8  What it took");
+    tell::step("8  v6: from now on somebody has to approve what gets into prod, with kubectl");
+    approve::with_kubectl(story)?;
+
+    tell::step("9  v7: or with the play button of a manual job in GitLab");
+    approve::with_the_play_button(story)?;
+
+    tell::step("10  What it took");
     close::figures(story)
 }
 

@@ -106,31 +106,19 @@ impl Story {
             let summary = status["summary"].as_str().unwrap_or_default();
             if !summary.is_empty() && summary != told {
                 summary.clone_into(&mut told);
-                say(&format!("  {DEPLOYMENT}: {summary}"));
+                // The command that approves is told where it is run.
+                let line = summary.split(". To approve: ").next().unwrap_or(summary);
+                say(&format!("  {DEPLOYMENT}: {line}"));
             }
             done(&object).map(|()| object)
         })
     }
 
-    /// Waits until the revision serves in every stage, and sees that it really does.
+    /// Waits until the revision serves in every stage, sees that it really does, and notes what it took.
     pub fn served(&mut self, pushed: Pushed, revision: u64) -> Result<(), LabError> {
-        let live = format!("dev=r{revision} prod=r{revision}");
         let version = &pushed.version;
-        self.follow(
-            &format!("{version} is live in dev, then in prod ({live})"),
-            |object| {
-                let status = &object["status"];
-                if status["live"] != live.as_str() {
-                    return Err(format!("live is {}, not {live}", status["live"]));
-                }
-                match condition_of(object, "Ready") {
-                    Some(ready) if ready["status"] == "True" => Ok(()),
-                    other => Err(format!("Ready is {other:?}")),
-                }
-            },
-        )?;
+        self.serves_everywhere(version, revision)?;
         for stage in STAGES {
-            self.answers(stage, Some("live"), version)?;
             self.has_bytes(stage, &pushed.package)?;
         }
         let calls = self.lab.aws.calls_since(pushed.mark);
@@ -156,6 +144,26 @@ impl Story {
             calls,
         });
         Ok(())
+    }
+
+    /// Waits until the revision serves in every stage, and sees what the aliases answer.
+    pub fn serves_everywhere(&self, version: &str, revision: u64) -> Result<Value, LabError> {
+        let live = format!("dev=r{revision} prod=r{revision}");
+        let what = format!("{version} is live in dev, then in prod ({live})");
+        let object = self.follow(&what, |object| {
+            let status = &object["status"];
+            if status["live"] != live.as_str() {
+                return Err(format!("live is {}, not {live}", status["live"]));
+            }
+            match condition_of(object, "Ready") {
+                Some(ready) if ready["status"] == "True" => Ok(()),
+                other => Err(format!("Ready is {other:?}")),
+            }
+        })?;
+        for stage in STAGES {
+            self.answers(stage, Some("live"), version)?;
+        }
+        Ok(object)
     }
 
     /// Prod's Lambda is not written to before dev's alias serves.
@@ -231,7 +239,7 @@ impl Story {
     /// Shows what kubectl prints.
     pub fn show(&self, args: &[&str]) -> Result<(), LabError> {
         let text = self.lab.kube.kubectl_text(User::Admin, args)?;
-        shown(&format!("kubectl {}", args.join(" ")), &text);
+        shown(&typed(args), &text);
         Ok(())
     }
 
@@ -246,6 +254,19 @@ impl Story {
         block(&format!("Status:{status}"));
         Ok(())
     }
+}
+
+/// A kubectl command as somebody would type it.
+pub fn typed(args: &[&str]) -> String {
+    let quoted = |arg: &&str| {
+        if arg.contains(['{', '"', ' ']) {
+            format!("'{arg}'")
+        } else {
+            (*arg).to_owned()
+        }
+    };
+    let words: Vec<String> = args.iter().map(quoted).collect();
+    format!("kubectl {}", words.join(" "))
 }
 
 /// An error unless `holds`.

@@ -160,10 +160,30 @@ impl ControlPlane {
         checked(&self.helm(args)?, &format!("helm {}", args.join(" ")))
     }
 
+    /// Runs a line of shell in which `kubectl` is `user`'s; what it prints, or an error if it fails.
+    pub fn shell(&self, user: User, line: &str) -> Result<String, LabError> {
+        let kubectl = self.tools.kubectl();
+        let beside = kubectl.parent().unwrap_or(Path::new("."));
+        let found = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(
+            std::iter::once(beside.to_owned()).chain(std::env::split_paths(&found)),
+        )
+        .map_err(|e| LabError::new(format!("PATH: {e}")))?;
+        let mut command = self.command_of(user, Path::new("sh"));
+        command.args(["-c", line]).env("PATH", path);
+        let output = command.stdin(Stdio::null()).output()?;
+        checked(&output, &format!("{line} as {}", user.name()))
+    }
+
     fn kubectl_command(&self, user: User, args: &[&str]) -> Command {
-        let mut command = Command::new(self.tools.kubectl());
+        let mut command = self.command_of(user, &self.tools.kubectl());
+        command.args(args);
         command
-            .args(args)
+    }
+
+    fn command_of(&self, user: User, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .env("KUBECONFIG", self.kubeconfig(user))
             .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
             .env("KUBERC", "off");

@@ -1,0 +1,134 @@
+//! What the platform team asks for, and how gates treat what goes back.
+
+use kube::{Api, ResourceExt as _, api::PostParams};
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Account, annotation};
+use sluice_lab::lab::wait_for;
+
+use super::{
+    LIMIT,
+    gates::{
+        ALWAYS, NEVER, approval, by_approvers, counted, create, gated, let_approve, waiting,
+        windows,
+    },
+    run,
+    scene::{NAME, Scene},
+};
+
+/// Another Account of prod's, which requires this; its name.
+fn strict(scene: &Scene<'_>, requires: &Value) -> String {
+    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let mut account = run(accounts.get("prod")).unwrap();
+    let name = format!("prod-of-{}", scene.team.namespace);
+    let mut strict = Account::new(&name, account.spec.clone());
+    strict.spec.requires = serde_json::from_value(requires.clone()).unwrap();
+    account = run(accounts.create(&PostParams::default(), &strict)).unwrap();
+    account.name_any()
+}
+
+/// Has the Account require this from now on, and waits until it does.
+fn require(scene: &Scene<'_>, account: &str, requires: &Value) {
+    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let found = wait_for("the Account is changed", LIMIT, || {
+        let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
+        found.spec.requires = serde_json::from_value(requires.clone()).unwrap();
+        run(accounts.replace(account, &PostParams::default(), &found)).map_err(|e| e.to_string())
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+fn platform(schedule: &str) -> Value {
+    json!({"approval": by_approvers()["approval"], "windows": windows(schedule)})
+}
+
+/// A Deployment whose stage prod is in that Account, behind that gate.
+fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
+    let mut wanted = match gate {
+        Some(gate) => gated(scene, gate),
+        None => scene.deployment(&["dev", "prod"]),
+    };
+    wanted["spec"]["stages"][1]["targets"][0]["account"] = json!(account);
+    wanted
+}
+
+/// Waits until these serve.
+#[track_caller]
+fn live(scene: &Scene<'_>, live: &str) {
+    scene.wait(NAME, &format!("{live} serve"), |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.live.as_deref() == Some(live)).then_some(())
+    });
+}
+
+#[test]
+fn what_an_account_requires_comes_on_top_and_for_going_back_only_its_approvals() {
+    let scene = Scene::new("required");
+    let_approve(&scene);
+    let account = strict(&scene, &json!({"windows": windows(NEVER)}));
+    let asker = format!("Account {account}");
+    scene.push("v1");
+    let gate = json!({"windows": windows(ALWAYS)});
+    scene.apply(&to(&scene, &account, Some(&gate)));
+    waiting(&scene, 1, "OutsideWindow", &[&asker]);
+    require(&scene, &account, &platform(ALWAYS));
+    for revision in 1..=2 {
+        let parts = ["0 of 1 approvals", asker.as_str()];
+        let waits = waiting(&scene, revision, "WaitingForApproval", &parts);
+        create(&scene, &approval(&waits, "Approve"));
+        scene.delivered(revision);
+        scene.push(&format!("v{}", revision + 1));
+    }
+    let third = waiting(&scene, 3, "WaitingForApproval", &[]);
+    create(&scene, &approval(&third, "Approve"));
+    scene.delivered(3);
+
+    // Neither the stage's windows nor the Account's hold what goes back, but its approvers do.
+    let gate = json!({"windows": windows(NEVER)});
+    scene.apply(&to(&scene, &account, Some(&gate)));
+    require(&scene, &account, &platform(NEVER));
+    scene.annotate(annotation::ROLLBACK, "incident");
+    let parts = ["0 of 1 approvals", asker.as_str()];
+    let back = waiting(&scene, 2, "WaitingForApproval", &parts);
+    assert!(!back.message.contains("window"), "{}", back.message);
+    live(&scene, "dev=r2 prod=r3");
+    scene.serves("prod", "v3");
+    let name = create(&scene, &approval(&back, "Approve"));
+    live(&scene, "dev=r2 prod=r2");
+    scene.serves("prod", "v2");
+    counted(&scene, &name, "True", "Used");
+
+    // A pin goes the same way, and somebody may say no to it.
+    scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
+    let back = waiting(&scene, 1, "WaitingForApproval", &parts);
+    assert!(!back.message.contains("window"), "{}", back.message);
+    let name = create(&scene, &approval(&back, "Reject"));
+    counted(&scene, &name, "True", "Used");
+    live(&scene, "dev=r1 prod=r2");
+    scene.serves("prod", "v2");
+}
+
+#[test]
+fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
+    let scene = Scene::new("back-past");
+    for version in 1..=3 {
+        scene.push(&format!("v{version}"));
+        scene.apply(&gated(&scene, &json!({"windows": windows(ALWAYS)})));
+        scene.delivered(version);
+    }
+    scene.apply(&gated(&scene, &json!({"windows": windows(NEVER)})));
+    scene.push("v4");
+    waiting(&scene, 4, "OutsideWindow", &[]);
+    // r4 is in dev alone; prod never had it.
+    scene.annotate(annotation::ROLLBACK, "the first incident");
+    live(&scene, "dev=r3 prod=r3");
+    scene.annotate(annotation::ROLLBACK, "the second incident");
+    live(&scene, "dev=r2 prod=r2");
+    scene.serves("prod", "v2");
+    scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
+    live(&scene, "dev=r1 prod=r1");
+    scene.serves("prod", "v1");
+    // What has served in dev alone goes back to dev alone: it never got past the gate.
+    scene.annotate(annotation::ROLLBACK, "the third incident to checkout-4");
+    live(&scene, "dev=r4 prod=r1");
+    scene.serves("prod", "v1");
+}
