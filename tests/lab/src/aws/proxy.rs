@@ -29,11 +29,15 @@ use super::{
     keys::{Key, Keys, element},
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
-    rules::{Action, Faults},
+    rules::{Action, Faults, Strike},
     sigv4::{self, Unsigned},
     strict_lambda::{Book, Exchange, FunctionKey, Step},
 };
-use crate::{error::LabError, runtime};
+use crate::{
+    door::{Fault, Point, Porter, Visit},
+    error::LabError,
+    runtime,
+};
 
 /// Lambda's own limit for a request with a package is 70 MB.
 const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
@@ -63,6 +67,13 @@ enum Answer {
     Stream(reqwest::Response),
 }
 
+/// One way into the proxy.
+#[derive(Clone)]
+struct Entrance {
+    proxy: Arc<Proxy>,
+    porter: Option<Arc<dyn Porter>>,
+}
+
 /// Starts a proxy in front of `emulator`; it runs until the task is aborted.
 pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>), LabError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -74,20 +85,41 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
         journal: Journal::default(),
         faults: Faults::default(),
     });
+    let entrance = Entrance {
+        proxy: Arc::clone(&proxy),
+        porter: None,
+    };
+    Ok((proxy, serve(listener, entrance)))
+}
+
+/// Opens a door of its own for one caller: its endpoint, and what serves it until it is aborted.
+pub(super) async fn open(
+    proxy: &Arc<Proxy>,
+    porter: Arc<dyn Porter>,
+) -> Result<(String, JoinHandle<()>), LabError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let entrance = Entrance {
+        proxy: Arc::clone(proxy),
+        porter: Some(porter),
+    };
+    Ok((endpoint, serve(listener, entrance)))
+}
+
+fn serve(listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
     let service = Router::new()
         .fallback(handle)
-        .with_state(Arc::clone(&proxy))
+        .with_state(entrance)
         .into_make_service_with_connect_info::<Connection>();
-    let task = runtime::handle().spawn(async move {
+    runtime::handle().spawn(async move {
         if let Err(error) = axum::serve(CuttableListener(listener), service).await {
             tracing::error!(%error, "the proxy in front of the AWS emulator ended");
         }
-    });
-    Ok((proxy, task))
+    })
 }
 
 async fn handle(
-    State(proxy): State<Arc<Proxy>>,
+    State(Entrance { proxy, porter }): State<Entrance>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request<Body>,
 ) -> Response {
@@ -117,7 +149,15 @@ async fn handle(
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
-    let mut strike = proxy.faults.strike(&call);
+    let visit = visit(&call);
+    let at = async |point| match &porter {
+        Some(porter) => porter.at(&visit, point).await,
+        None => None,
+    };
+    let mut strike = match at(Point::Before).await {
+        Some(fault) => Some(Strike::lasting(action(fault))),
+        None => proxy.faults.strike(&call),
+    };
     if strike.is_some() {
         entry.injected();
     }
@@ -161,6 +201,7 @@ async fn handle(
         tracing::error!(%error, call = call.name(), "a call could not be passed on");
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
     });
+    at(Point::Done).await;
     if let Some(strike) = &mut strike {
         match strike.action {
             Action::LoseReply => {
@@ -172,7 +213,46 @@ async fn handle(
             _ => {}
         }
     }
-    finish(&entry, answer).await
+    let answer = finish(&entry, answer).await;
+    at(Point::Answered).await;
+    answer
+}
+
+fn visit(call: &Call) -> Visit {
+    let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
+    Visit {
+        service: call.service.clone(),
+        operation: call.operation.clone(),
+        resource: qualifier.map_or_else(
+            || call.resource.clone(),
+            |qualifier| format!("{}:{qualifier}", call.resource),
+        ),
+        account: call.account.clone(),
+        is_write: call.is_write(),
+    }
+}
+
+/// A porter's fault in AWS's own words.
+fn action(fault: Fault) -> Action {
+    match fault {
+        Fault::Throttled => Action::Throttle,
+        Fault::Unavailable => {
+            Action::respond(503, "ServiceUnavailable", "The service is unavailable.")
+        }
+        Fault::Expired => Action::respond(
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        Fault::Refused => Action::respond(
+            400,
+            "CodeStorageExceededException",
+            "Code storage limit exceeded.",
+        ),
+        Fault::Unsent => Action::DropRequest,
+        Fault::ReplyLost => Action::LoseReply,
+        Fault::Silent => Action::Hang,
+    }
 }
 
 fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {
