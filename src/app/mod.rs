@@ -41,6 +41,7 @@ use crate::{
         deployment::transfer::Transfers,
         events::{self, Events},
         malformed::{self, Isolation},
+        sites::Waves,
     },
     domain::gates::PolicyForce,
     fence::Fence,
@@ -189,6 +190,7 @@ impl Process {
         let context = Arc::new(Context {
             client: clients.calls.clone(),
             cloud: ways.cloud,
+            waves: Waves::new(fence.clone()),
             gitlabs: ways.gitlabs,
             http: ways.http,
             approval_policy: ApprovalPolicy::new(

@@ -29,7 +29,9 @@ use kube::{Api, Resource as _, ResourceExt as _};
 
 use self::{gates::Readings, source::Sources, targets::Told, transfer::Transfers};
 use crate::{
-    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, condition, finalizer},
+    api::v1alpha1::{
+        Deployment, DeploymentStatus, InventoryItem, Release, Target, condition, finalizer,
+    },
     controllers::{
         context::Context,
         events::EventType,
@@ -359,7 +361,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
                 .plan
                 .as_ref()
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
-            dropped: status.inventory.iter().any(|item| item.dropped),
+            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
             run: status.run,
             summary: status.summary,
         }

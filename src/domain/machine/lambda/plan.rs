@@ -12,7 +12,7 @@ use crate::{
         function::{Alias, Function, FunctionConfiguration},
         machine::{
             observation::Observation,
-            plan::{Part, change},
+            plan::{Part, change, described},
             snapshot::AliasSnapshot,
         },
     },
@@ -30,8 +30,10 @@ pub fn plan(want: &DesiredFunction, seen: &Observation) -> Part {
             function.tags.clone(),
         )
     };
+    let changes = changes(want, function, alias);
     Part {
-        changes: changes(want, function, alias),
+        summary: described(&want.component, &changes),
+        changes,
         wanted: Sha256::of_json(&(
             name,
             &want.alias,
