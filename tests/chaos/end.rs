@@ -9,7 +9,7 @@ use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 use crate::{
     ground::ACCOUNTS,
     names::Names,
-    play::{Play, Wrong},
+    play::{Play, SITE, Wrong},
 };
 
 /// What differs from run to run without meaning anything: times, uids, revisions of objects, attempts.
@@ -44,6 +44,9 @@ const PASSING: [&str; 28] = [
     "key",
     "pending",
 ];
+
+/// Where files are put.
+const DEV: &str = "dev";
 
 /// What stands at the end of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +133,9 @@ pub async fn standing(play: &Play<'_>, functions: &[String]) -> Result<Functions
                 .unwrap_or_default()
                 .into_iter()
                 .map(|alias| {
-                    let weights = alias.routing_config.and_then(|it| it.additional_version_weights);
+                    let weights = alias
+                        .routing_config
+                        .and_then(|it| it.additional_version_weights);
                     let weights: BTreeMap<_, _> = weights.unwrap_or_default().into_iter().collect();
                     let to = json!({
                         "version": alias.function_version,
@@ -142,11 +147,38 @@ pub async fn standing(play: &Play<'_>, functions: &[String]) -> Result<Functions
                 .collect();
             let tags: BTreeMap<_, _> = found.tags.unwrap_or_default().into_iter().collect();
             let latest = found.configuration.as_ref().map(settings);
-            let there = json!({"latest": latest, "tags": tags, "versions": versions, "aliases": aliases});
+            let there =
+                json!({"latest": latest, "tags": tags, "versions": versions, "aliases": aliases});
             all.insert((account.to_owned(), function.clone()), there);
         }
     }
+    let files = files(play).await?;
+    if !files.is_empty() {
+        let site = (DEV.to_owned(), play.function(SITE));
+        all.insert(site, json!({"latest": files}));
+    }
     Ok(all)
+}
+
+/// The team's files: by key, what they are and what goes with them.
+async fn files(play: &Play<'_>) -> Result<BTreeMap<String, Value>, Wrong> {
+    let (s3, bucket) = (play.ground.s3(DEV), play.ground.site(DEV));
+    let list = s3.list_objects_v2().bucket(&bucket).prefix(play.prefix());
+    let list = list.send().await.map_err(|e| format!("{e:?}"))?;
+    let mut files = BTreeMap::new();
+    for key in list
+        .contents
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|one| one.key)
+    {
+        let head = s3.head_object().bucket(&bucket).key(&key).send().await;
+        let head = head.map_err(|e| format!("{key}: {e:?}"))?;
+        let metadata: BTreeMap<_, _> = head.metadata.unwrap_or_default().into_iter().collect();
+        let file = json!({"etag": head.e_tag, "type": head.content_type, "metadata": metadata});
+        files.insert(key, file);
+    }
+    Ok(files)
 }
 
 /// A function's code and settings.
@@ -190,8 +222,11 @@ async fn kept(play: &Play<'_>, account: &str) -> Result<Vec<String>, Wrong> {
 fn lasting(value: &Value, names: &Names) -> Value {
     match value {
         Value::Object(map) => {
-            let lasting = map.iter().filter(|(key, _)| !PASSING.contains(&key.as_str()));
-            let lasting = lasting.map(|(key, value)| (names.plain(key), lasting_of(key, value, names)));
+            let lasting = map
+                .iter()
+                .filter(|(key, _)| !PASSING.contains(&key.as_str()));
+            let lasting =
+                lasting.map(|(key, value)| (names.plain(key), lasting_of(key, value, names)));
             Value::Object(lasting.collect())
         }
         Value::Array(list) => list.iter().map(|one| lasting(one, names)).collect(),
@@ -205,7 +240,8 @@ fn lasting_of(key: &str, value: &Value, names: &Names) -> Value {
     match (key, value) {
         ("annotations", Value::Object(map)) => {
             let kept = map.iter().filter(|(key, _)| *key != "sluice.dev/reconcile");
-            kept.map(|(key, value)| (key.clone(), lasting(value, names))).collect()
+            kept.map(|(key, value)| (key.clone(), lasting(value, names)))
+                .collect()
         }
         (_, value) => lasting(value, names),
     }

@@ -205,9 +205,10 @@ impl State {
                 }
             }
         }
-        let out = self.outage.as_ref().filter(|(service, _, until)| {
-            *service == visit.service && Instant::now() < *until
-        });
+        let out = self
+            .outage
+            .as_ref()
+            .filter(|(service, _, until)| *service == visit.service && Instant::now() < *until);
         let fault = out.map(|(_, fault, _)| *fault);
         Verdict::Pass(fault.or(refused.then_some(Fault::Refused)))
     }

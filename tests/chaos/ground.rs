@@ -13,14 +13,14 @@ use sluice::api::v1alpha1::{Account, condition};
 use sluice_lab::{
     aws::Door,
     kube::User,
-    lab::{HUB_REGION, Lab, LabOptions, NAMESPACE, wait_until},
+    lab::{HUB_REGION, Lab, LabOptions, NAMESPACE},
 };
 
 use crate::{
     gate::Gate,
     instance::{Instance, Log, Place},
     names::Names,
-    play::LIMIT,
+    play::{LIMIT, wait_until, wrong},
 };
 
 /// The accounts of each slot.
@@ -61,6 +61,21 @@ impl Ground {
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:approvers"}],
         });
         lab.apply(&binding.to_string()).unwrap();
+        // Each run with two controllers has a Lease of its own; the chart's role names one.
+        let leases = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "chaos-leases", "namespace": NAMESPACE},
+            "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}],
+        });
+        let elect = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "chaos-leases", "namespace": NAMESPACE},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "chaos-leases"},
+            "subjects": [{"kind": "ServiceAccount", "name": "sluice", "namespace": NAMESPACE}],
+        });
+        lab.apply(&format!("{leases}\n---\n{elect}")).unwrap();
         let token = lab.kube.token_for(NAMESPACE, "sluice", None).unwrap();
         let own = lab.kube.kubeconfig_with_token("chaos", &token).unwrap();
         let handle = tokio::runtime::Handle::current();
@@ -68,10 +83,14 @@ impl Ground {
         let controller = read(own);
         let admin = Client::try_from(read(lab.kube.kubeconfig(User::Admin))).unwrap();
         let approver = Client::try_from(read(lab.kube.kubeconfig(User::Approver))).unwrap();
-        let sdk = |account: &str| lab.aws.sdk_config(lab.account_id(account).unwrap(), HUB_REGION);
+        let sdk = |account: &str| {
+            lab.aws
+                .sdk_config(lab.account_id(account).unwrap(), HUB_REGION)
+        };
         let lambda = ACCOUNTS.map(|account| (account, aws_sdk_lambda::Client::new(&sdk(account))));
         let s3 = ACCOUNTS.map(|account| (account, aws_sdk_s3::Client::new(&sdk(account))));
-        let watch = ACCOUNTS.map(|account| (account, aws_sdk_cloudwatch::Client::new(&sdk(account))));
+        let watch =
+            ACCOUNTS.map(|account| (account, aws_sdk_cloudwatch::Client::new(&sdk(account))));
         Self {
             admin,
             approver,
@@ -103,6 +122,13 @@ impl Ground {
         let all = self.lab.aws.accounts();
         let info = all.iter().find(|info| info.name == account).unwrap();
         info.buckets[HUB_REGION].clone()
+    }
+
+    /// The bucket for files of an account.
+    pub fn site(&self, account: &str) -> String {
+        let all = self.lab.aws.accounts();
+        let info = all.iter().find(|info| info.name == account).unwrap();
+        info.sites[HUB_REGION].clone()
     }
 
     /// The number of an account.
@@ -191,17 +217,28 @@ impl Slot {
         for account in ACCOUNTS {
             let name = self.account_name(account);
             let ready = wait_until("the Account is Ready", LIMIT, async || {
-                let status = api.get(&name).await.ok()?.status?;
+                let status = api
+                    .get(&name)
+                    .await
+                    .map_err(wrong)?
+                    .status
+                    .unwrap_or_default();
                 let mut conditions = status.conditions.iter();
-                conditions
-                    .any(|it| it.type_ == condition::READY && it.status == "True")
-                    .then_some(())
+                let ready =
+                    conditions.any(|it| it.type_ == condition::READY && it.status == "True");
+                if ready {
+                    Ok(())
+                } else {
+                    Err(format!("{status:?}"))
+                }
             });
             if let Err(e) = ready.await {
                 panic!("{name}: {e}\n{}", log.tail(30));
             }
         }
-        tokio::task::spawn_blocking(|| instance.kill()).await.unwrap();
+        tokio::task::spawn_blocking(|| instance.kill())
+            .await
+            .unwrap();
     }
 }
 

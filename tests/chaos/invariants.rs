@@ -90,7 +90,8 @@ impl Left {
                 let weights = to["weights"].as_object().into_iter().flatten();
                 let weighted = weights.map(|(version, _)| version.as_str());
                 for number in to["version"].as_str().into_iter().chain(weighted) {
-                    let at = format!("I2: {function}:{alias} in {account} gives weight to {number}");
+                    let at =
+                        format!("I2: {function}:{alias} in {account} gives weight to {number}");
                     let Some(version) = all.get(&number.to_owned()) else {
                         found.push(format!("{at}, which does not exist"));
                         continue;
@@ -171,7 +172,12 @@ impl Left {
                 found.push(format!("I5: {function} in {account} belongs to no Target"));
                 continue;
             };
-            if !status.inventory.iter().any(|item| &item.name == function) {
+            let component = function.trim_start_matches(&format!("{}-", play.team));
+            if !status
+                .inventory
+                .iter()
+                .any(|item| item.component == component)
+            {
                 found.push(format!("I5: {function} in {account} is in no inventory"));
             }
             for (number, _) in versions(there) {

@@ -25,7 +25,7 @@ use crate::{
 /// How many runs take place side by side, unless `CHAOS_SLOTS` says otherwise: they wait most of the time.
 const SLOTS: usize = 10;
 /// One plan in so many is in the sample.
-const SAMPLE: u64 = 16;
+const SAMPLE: u64 = 28;
 /// How often it is said how far things are.
 const PROGRESS: Duration = Duration::from_secs(20);
 
@@ -57,7 +57,10 @@ pub async fn run_all(choice: Choice) -> usize {
     // Until the end of the program: what it holds ends with that.
     let ground: &'static Ground = Box::leak(Box::new(ground.await.unwrap()));
     let slots = open_slots(ground).await;
-    println!("chaos: the places are ready ({:.0} s)", begun.elapsed().as_secs_f32());
+    println!(
+        "chaos: the places are ready ({:.0} s)",
+        begun.elapsed().as_secs_f32()
+    );
 
     let mut report = Report::default();
     let chosen: Vec<_> = scenarios::all()
@@ -132,7 +135,9 @@ async fn as_they_should_go(
         report.judge(&name, &other, Some(&end));
         let steady = |made: &[Made]| -> BTreeMap<CallName, bool> {
             let steady = made.iter().filter(|call| call.is_steady());
-            steady.map(|call| (call.name.clone(), call.is_write)).collect()
+            steady
+                .map(|call| (call.name.clone(), call.is_write))
+                .collect()
         };
         let others = steady(&other.made);
         let mut calls = steady(&one.made);
@@ -162,8 +167,30 @@ fn plans_of(clean: &Clean) -> impl Iterator<Item = Plan> {
 fn blows(call: &CallName, is_write: bool) -> Vec<Blow> {
     let points = [Point::Before, Point::Done, Point::Answered];
     let mut blows: Vec<Blow> = points.into_iter().map(Blow::Kill).collect();
-    let _ = (call, is_write, Fault::Throttled);
-    blows.sort();
+    let service = call.service.as_str();
+    blows.push(Blow::Once(Fault::Throttled));
+    // An invocation without an answer, or with one that is not the function's, is a check that has failed:
+    // it leads to another end, as it should.
+    let is_check = call.operation == "Invoke";
+    if !is_check {
+        blows.extend([Fault::Unavailable, Fault::Unsent].map(Blow::Once));
+    }
+    if !is_check && service != "gitlab" {
+        blows.push(Blow::Once(Fault::ReplyLost));
+    }
+    if service == "lambda" && call.operation.starts_with("Get") {
+        blows.push(Blow::Once(Fault::Stale));
+    }
+    if is_write {
+        blows.push(Blow::Once(Fault::Silent));
+        blows.push(Blow::Pause);
+    }
+    if service == "lambda" || service == "s3" {
+        blows.push(Blow::Once(Fault::Expired));
+    }
+    if call.nth == 1 && !is_check {
+        blows.push(Blow::Outage(Fault::Unavailable));
+    }
     blows
 }
 
@@ -195,7 +222,11 @@ async fn carry_out(
     plans: Vec<Plan>,
     report: &mut Report,
 ) {
-    let of = |plan: &Plan| clean.iter().find(|one| one.scenario.name() == plan.scenario);
+    let of = |plan: &Plan| {
+        clean
+            .iter()
+            .find(|one| one.scenario.name() == plan.scenario)
+    };
     let (begun, total) = (Instant::now(), plans.len());
     let mut said = Instant::now();
     let mut waiting = plans.into_iter();
@@ -212,7 +243,9 @@ async fn carry_out(
                 (plan, ran)
             });
         }
-        let Some(ran) = running.join_next().await else { break };
+        let Some(ran) = running.join_next().await else {
+            break;
+        };
         let (plan, ran) = ran.unwrap();
         report.judge(&plan.to_string(), &ran, of(&plan).map(|clean| &clean.end));
         report.note(plan, &ran);
@@ -265,7 +298,9 @@ impl Report {
         self.plans += 1;
         if ran.was_hit {
             let of = self.struck.entry(plan.scenario).or_default();
-            of.entry(plan.blow.to_string()).or_default().insert(plan.call);
+            of.entry(plan.blow.to_string())
+                .or_default()
+                .insert(plan.call);
         } else {
             self.missed.push(plan.to_string());
         }

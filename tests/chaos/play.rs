@@ -7,7 +7,7 @@ use std::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aws_sdk_cloudwatch::types::StateValue;
@@ -24,7 +24,7 @@ use sluice::api::v1alpha1::{
 };
 use sluice_lab::{
     gitlab::{JobEnd, JobSpec, ProjectId, zip},
-    lab::{package_answering, wait_until},
+    lab::package_answering,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -38,8 +38,11 @@ use crate::{
 
 /// A bound for whatever takes seconds, on a machine that does much else.
 pub const LIMIT: Duration = Duration::from_mins(2);
+const EVERY: Duration = Duration::from_millis(200);
 /// The Deployment that scenarios are about.
 pub const NAME: &str = "checkout";
+/// The component that is files and no function.
+pub const SITE: &str = "site";
 /// One that can do nothing, beside it.
 const BROKEN: &str = "broken";
 
@@ -125,7 +128,10 @@ impl<'a> Play<'a> {
         .map_err(wrong)?;
         let namespaces: Api<Namespace> = Api::all(self.ground.admin.clone());
         let params = PostParams::default();
-        namespaces.create(&params, &namespace).await.map_err(wrong)?;
+        namespaces
+            .create(&params, &namespace)
+            .await
+            .map_err(wrong)?;
         let token = secret("gitlab-token", token);
         self.api().create(&params, &token).await.map_err(wrong)?;
         let connection: GitLabConnection = serde_json::from_value(json!({
@@ -138,10 +144,14 @@ impl<'a> Play<'a> {
             },
         }))
         .map_err(wrong)?;
-        self.api().create(&params, &connection).await.map_err(wrong)?;
+        self.api()
+            .create(&params, &connection)
+            .await
+            .map_err(wrong)?;
         let mut broken = self.deployment(&["broken"], &["dev"]);
         broken["metadata"]["name"] = json!(BROKEN);
         broken["spec"]["source"]["connection"] = json!("nowhere");
+        broken["spec"]["source"]["interval"] = json!("1h");
         self.apply(&broken).await
     }
 
@@ -150,10 +160,20 @@ impl<'a> Play<'a> {
         format!("{}-{component}", self.team)
     }
 
-    /// A Deployment of these functions to a stage in each of these accounts.
+    /// What the keys of the team's files begin with.
+    pub fn prefix(&self) -> String {
+        format!("{}/", self.team)
+    }
+
+    /// A Deployment of these functions, or files, to a stage in each of these accounts.
     pub fn deployment(&self, components: &[&str], accounts: &[&str]) -> Value {
         let artifact = |name: &&str| json!({"name": name, "job": {"name": "package", "path": format!("dist/{name}.zip")}});
         let component = |name: &&str| {
+            if *name == SITE {
+                let bucket = self.ground.site("dev");
+                let files = json!({"bucket": bucket, "prefix": self.prefix(), "artifact": SITE});
+                return json!({"name": SITE, "s3": files});
+            }
             let lambda = json!({
                 "functionName": self.function(name),
                 "artifact": name,
@@ -189,6 +209,11 @@ impl<'a> Play<'a> {
         let packages: BTreeMap<String, Vec<u8>> = components
             .iter()
             .map(|name| {
+                if *name == SITE {
+                    let package = site(version);
+                    self.learn(&package, &format!("{name}:{version}"));
+                    return (format!("dist/{name}.zip"), package);
+                }
                 let status = if bad.contains(name) { 500 } else { 200 };
                 let answer = json!({
                     "statusCode": status, "version": version, "component": name, "team": self.team,
@@ -208,7 +233,9 @@ impl<'a> Play<'a> {
     }
 
     fn components(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner)
+        self.components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names of all functions that were built.
@@ -325,7 +352,11 @@ impl<'a> Play<'a> {
         let what = format!("{stage} waits for an approval");
         self.wait(&what, |deployment| {
             let stages = &deployment.status.as_ref()?.stages;
-            let waiting = stages.iter().find(|one| one.name == stage)?.waiting.as_ref()?;
+            let waiting = stages
+                .iter()
+                .find(|one| one.name == stage)?
+                .waiting
+                .as_ref()?;
             let asked = waiting.reason == "WaitingForApproval" && waiting.digest.is_some();
             asked.then(|| waiting.clone())
         })
@@ -359,9 +390,12 @@ impl<'a> Play<'a> {
         let seen = wait_until("the traffic has moved", LIMIT, async || {
             let alias = lambda.get_alias().function_name(&function).name("live");
             let alias = alias.send().await.map_err(|e| format!("{e:?}"))?;
-            let weights = alias.routing_config.and_then(|it| it.additional_version_weights);
+            let weights = alias
+                .routing_config
+                .and_then(|it| it.additional_version_weights);
             let shares = weights.into_iter().flatten();
-            let shares = shares.map(|(version, share)| format!(", {:.0} % to {version}", share * 100.0));
+            let shares =
+                shares.map(|(version, share)| format!(", {:.0} % to {version}", share * 100.0));
             let now = alias.function_version.unwrap_or_default() + &shares.collect::<String>();
             if now == wanted { Ok(()) } else { Err(now) }
         });
@@ -385,7 +419,11 @@ impl<'a> Play<'a> {
     pub async fn poke(&self, token: &str) -> Result<(), Wrong> {
         self.annotate(annotation::RECONCILE, token).await?;
         self.wait("it was looked at again", |deployment| {
-            let handled = deployment.status.as_ref()?.last_handled_reconcile.as_deref();
+            let handled = deployment
+                .status
+                .as_ref()?
+                .last_handled_reconcile
+                .as_deref();
             (handled == Some(token)).then_some(())
         })
         .await
@@ -394,14 +432,18 @@ impl<'a> Play<'a> {
     /// An alarm `<team>-errors` in an account, which is `OK`.
     pub async fn alarm(&self, account: &str) -> Result<(), Wrong> {
         let alarm = self.ground.watch(account).put_composite_alarm();
-        let alarm = alarm.alarm_name(self.function("errors")).alarm_rule("FALSE");
+        let alarm = alarm
+            .alarm_name(self.function("errors"))
+            .alarm_rule("FALSE");
         alarm.send().await.map(drop).map_err(|e| format!("{e:?}"))
     }
 
     /// The alarm goes into `ALARM`.
     pub async fn turn_red(&self, account: &str) -> Result<(), Wrong> {
         let alarm = self.ground.watch(account).set_alarm_state();
-        let alarm = alarm.alarm_name(self.function("errors")).state_value(StateValue::Alarm);
+        let alarm = alarm
+            .alarm_name(self.function("errors"))
+            .state_value(StateValue::Alarm);
         let set = alarm.state_reason("the test says so").send().await;
         set.map(drop).map_err(|e| format!("{e:?}"))
     }
@@ -417,7 +459,11 @@ impl<'a> Play<'a> {
             left.extend(targets.iter().map(kube::ResourceExt::name_any));
             let releases = self.list::<Release>().await?;
             left.extend(releases.iter().map(kube::ResourceExt::name_any));
-            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
         });
         gone.await.map_err(wrong)
     }
@@ -433,14 +479,19 @@ impl<'a> Play<'a> {
         gate.release();
         drop(pause);
         let ended = wait_until("the former leader ends", LIMIT, async || {
-            first.has_ended().then_some(())
+            let runs = || "it runs".to_owned();
+            first.has_ended().then_some(()).ok_or_else(runs)
         });
         ended.await.map_err(wrong)?;
         let made = gate.made();
-        let late = made[mark..].iter().filter(|call| call.is_write && call.is_of_aws());
+        let late = made[mark..]
+            .iter()
+            .filter(|call| call.is_write && call.is_of_aws());
         let late: Vec<String> = late.map(|call| call.name.to_string()).collect();
         if !late.is_empty() {
-            violations.push(format!("I7: after another one led, the former leader wrote {late:?}"));
+            violations.push(format!(
+                "I7: after another one led, the former leader wrote {late:?}"
+            ));
         }
         Ok(())
     }
@@ -461,6 +512,18 @@ impl<'a> Play<'a> {
             }
         }
     }
+}
+
+/// Files of that version: one that is always the same, one that changes, and one of its own.
+fn site(version: &str) -> Vec<u8> {
+    let index = format!("<h1>{version}</h1>");
+    let own = format!("only-{version}.js");
+    let files: [(&str, &[u8]); 3] = [
+        ("index.html", index.as_bytes()),
+        ("style.css", b"h1 { color: teal }"),
+        (&own, b"'use strict'"),
+    ];
+    zip(&files)
 }
 
 /// Does what the gate orders: after each kill another controller takes over.
@@ -502,6 +565,28 @@ fn holds(deployment: &Deployment, kind: &str, reason: Option<&str>) -> bool {
             && one.observed_generation == deployment.metadata.generation
             && reason.is_none_or(|reason| one.reason == reason)
     })
+}
+
+/// Looks again and again until there is a value. A look costs the API server or the emulator something,
+/// and many are waiting.
+pub async fn wait_until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, Wrong>,
+) -> Result<T, Wrong> {
+    let end = Instant::now() + limit;
+    loop {
+        match look().await {
+            Ok(value) => return Ok(value),
+            Err(state) if Instant::now() >= end => {
+                let limit = limit.as_secs();
+                return Err(format!(
+                    "not within {limit} s: {what}; the last state was: {state}"
+                ));
+            }
+            Err(_) => tokio::time::sleep(EVERY).await,
+        }
+    }
 }
 
 /// An error as words.

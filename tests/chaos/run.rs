@@ -105,7 +105,8 @@ async fn rest(play: &Play<'_>, violations: &mut Vec<String>) -> Result<(), Wrong
         let since = made[mark..].iter().filter(|call| call.is_write);
         let unasked = since.filter(|call| {
             let name = &call.name;
-            let answer = name.resource == "deployments/checkout/status" && name.service == "kubernetes";
+            let answer =
+                name.resource == "deployments/checkout/status" && name.service == "kubernetes";
             !answer && !name.resource.starts_with("events") && !name.resource.contains("/leases/")
         });
         last = unasked.map(|call| call.name.to_string()).collect();
@@ -121,7 +122,9 @@ async fn rest(play: &Play<'_>, violations: &mut Vec<String>) -> Result<(), Wrong
 fn functions(made: &[Made], play: &Play<'_>) -> Vec<String> {
     let called = made.iter().filter(|call| call.name.service == "lambda");
     let called = called.map(|call| call.resource.split(':').next().unwrap_or_default());
-    let own = called.filter(|name| name.starts_with(&play.team)).map(str::to_owned);
+    let own = called
+        .filter(|name| name.starts_with(&play.team))
+        .map(str::to_owned);
     let all: BTreeSet<String> = own.chain(play.known_functions()).collect();
     all.into_iter().collect()
 }

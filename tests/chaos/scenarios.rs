@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::Deployment;
-use sluice_lab::lab::wait_until;
 
-use crate::play::{LIMIT, NAME, Play, Wrong, wrong};
+use crate::play::{LIMIT, NAME, Play, SITE, Wrong, wait_until, wrong};
 
 /// Something that a controller carries out.
 #[async_trait(?Send)]
@@ -45,6 +44,9 @@ pub fn all() -> Vec<&'static dyn Scenario> {
         &Superseded,
         &Deleted,
         &Dropped,
+        &Site,
+        &Together,
+        &TogetherBack,
     ]
 }
 
@@ -424,8 +426,81 @@ impl Scenario for Dropped {
             let status = play.target("dev").await?.status.unwrap_or_default();
             let items = status.inventory.iter();
             let items: Vec<_> = items.map(|item| item.component.as_str()).collect();
-            if items == ONE { Ok(()) } else { Err(format!("{items:?}")) }
+            if items == ONE {
+                Ok(())
+            } else {
+                Err(format!("{items:?}"))
+            }
         });
         left.await.map_err(wrong)
+    }
+}
+
+/// Files change, come and go.
+struct Site;
+
+#[async_trait(?Send)]
+impl Scenario for Site {
+    fn name(&self) -> &'static str {
+        "site"
+    }
+
+    async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        serving(play, &[SITE], &play.deployment(&[SITE], &["dev"])).await
+    }
+
+    async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        play.push("v2", &[SITE], &[]);
+        play.delivered(2).await
+    }
+}
+
+/// A function, and files that are put before it is touched.
+fn together(play: &Play<'_>) -> Value {
+    let mut wanted = play.deployment(&[SITE, "api"], &["dev"]);
+    wanted["spec"]["components"][1]["dependsOn"] = json!([SITE]);
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke("api")]);
+    wanted
+}
+
+/// A function and files change together.
+struct Together;
+
+#[async_trait(?Send)]
+impl Scenario for Together {
+    fn name(&self) -> &'static str {
+        "together"
+    }
+
+    async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        serving(play, &[SITE, "api"], &together(play)).await
+    }
+
+    async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        play.push("v2", &[SITE, "api"], &[]);
+        play.delivered(2).await
+    }
+}
+
+/// Files that are put already go back with a function whose check fails.
+struct TogetherBack;
+
+#[async_trait(?Send)]
+impl Scenario for TogetherBack {
+    fn name(&self) -> &'static str {
+        "together-back"
+    }
+
+    async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        serving(play, &[SITE, "api"], &together(play)).await
+    }
+
+    async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        play.push("v2", &[SITE, "api"], &["api"]);
+        play.stalled("RolledBack").await
+    }
+
+    fn goes_back(&self) -> bool {
+        true
     }
 }

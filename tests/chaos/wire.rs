@@ -127,7 +127,7 @@ async fn failed(fault: Fault) -> Result<Response<Answer>, BoxError> {
         Fault::Expired => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         Fault::Refused => (StatusCode::FORBIDDEN, "Forbidden"),
         Fault::Unsent | Fault::ReplyLost => return Err("the connection was refused".into()),
-        Fault::Silent => {
+        Fault::Silent | Fault::Stale => {
             tokio::time::sleep(PATIENCE).await;
             return Err("no answer came in time".into());
         }

@@ -49,6 +49,9 @@ pub enum Fault {
     ReplyLost,
     /// It is not passed on, and nothing is ever answered.
     Silent,
+    /// A read of Lambda that is answered with what stood there before the last change that was read; as
+    /// usual where there is no such answer.
+    Stale,
 }
 
 /// Who stands at a door.

@@ -187,7 +187,7 @@ fn action(fault: Fault) -> FaultAction {
         },
         Fault::Refused => FaultAction::Maintenance,
         Fault::Unsent | Fault::ReplyLost => FaultAction::Drop,
-        Fault::Silent => FaultAction::Hang,
+        Fault::Silent | Fault::Stale => FaultAction::Hang,
     }
 }
 
