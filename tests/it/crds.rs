@@ -262,19 +262,19 @@ fn a_deployment_refers_to_what_it_has() {
                 "/spec/components/0/lambda/artifact",
                 json!("api"),
                 json!("web"),
-                "components[].lambda.artifact must be the name of one of artifacts[]",
+                "the artifact of each of components[] must be the name of one of artifacts[]",
             ),
             (
                 "/spec/stages/0/checks/0/invoke/component",
                 json!("api"),
                 json!("web"),
-                "stages[].checks[].invoke.component must be the name of one of components[]",
+                "stages[].checks[].invoke.component must be the name of a function among components[]",
             ),
             (
                 "/spec/stages/1/overrides/0/component",
                 json!("api"),
                 json!("web"),
-                "stages[].overrides[].component must be the name of one of components[]",
+                "stages[].overrides[].component must be the name of a function among components[]",
             ),
             // What may not differ from stage to stage has no field.
             (
@@ -291,6 +291,47 @@ fn a_deployment_refers_to_what_it_has() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_component_is_a_function_or_files() {
+    let api = parse(DEPLOYMENT)["spec"]["components"][0].clone();
+    let both = |site: Value| json!([api, site]);
+    let files = json!({"bucket": "shop-site", "artifact": "api", "path": "public/"});
+    let site = |s3: Value| both(json!({"name": "site", "s3": s3}));
+    let mut elsewhere = files.clone();
+    elsewhere["artifact"] = json!("web");
+    let mut two_kinds = api.clone();
+    two_kinds["s3"] = files.clone();
+    check(
+        DEPLOYMENT,
+        &[
+            (
+                "/spec/components",
+                site(files.clone()),
+                site(elsewhere),
+                "the artifact of each of components[] must be the name of one of artifacts[]",
+            ),
+            (
+                "/spec/components",
+                site(json!({"bucket": "$(stage.name)-site", "artifact": "api"})),
+                both(json!({"name": "site"})),
+                "exactly one of lambda and s3 must be set",
+            ),
+            (
+                "/spec/components",
+                json!([api]),
+                json!([two_kinds]),
+                "exactly one of lambda and s3 must be set",
+            ),
+        ],
+    );
+    let mut checked = parse(DEPLOYMENT);
+    checked["spec"]["components"] = site(files);
+    let check = &mut checked["spec"]["stages"][0]["checks"][0]["invoke"];
+    check["component"] = json!("site");
+    let why = "invoke.component must be the name of a function among components[]";
+    refused(&try_create(&checked), why);
 }
 
 #[test]

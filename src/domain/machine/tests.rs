@@ -3,5 +3,6 @@
 mod delivery;
 mod faults;
 mod plan;
+mod sites;
 mod traffic;
 mod world;

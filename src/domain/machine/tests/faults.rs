@@ -32,7 +32,7 @@ fn what_is_half_done_is_tried_again_soon_when_a_session_has_run_out() {
     assert!(matches!(denied, Outcome::Stalled { .. }), "{denied:?}");
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
+pub fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::None),
         1 => Just(Fault::Throttled),
