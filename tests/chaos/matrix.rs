@@ -17,6 +17,7 @@ use crate::{
     end::End,
     gate::Made,
     ground::{Ground, Slot},
+    invariants::KNOWN,
     plan::{Blow, CallName, Plan},
     run::{Ran, run},
     scenarios::{self, Scenario},
@@ -268,13 +269,21 @@ struct Report {
     violations: usize,
     /// The call was not made in that run, so that nothing went wrong.
     missed: Vec<String>,
+    /// What docs/guarantees.md says may happen, and did.
+    known: Vec<String>,
     struck: BTreeMap<&'static str, BTreeMap<String, BTreeSet<CallName>>>,
 }
 
 impl Report {
     /// Says what is wrong with a run.
     fn judge(&mut self, name: &str, ran: &Ran, expected: Option<&End>) {
-        let mut wrong = ran.violations.clone();
+        let (known, mut wrong): (Vec<String>, Vec<String>) = ran
+            .violations
+            .iter()
+            .cloned()
+            .partition(|line| line.starts_with(KNOWN));
+        self.known
+            .extend(known.iter().map(|line| format!("{line} ({name})")));
         match (&ran.end, expected) {
             (Err(why), _) => wrong.push(format!("it did not come to its end: {why}")),
             (Ok(end), Some(expected)) => wrong.extend(expected.differences(end)),
@@ -321,11 +330,16 @@ impl Report {
         for missed in &self.missed {
             println!("not made in its run, so that nothing went wrong: {missed}");
         }
+        for known in &self.known {
+            println!("{known}");
+        }
         println!(
-            "chaos: {} scenarios, {} plans run ({} of them without effect), {} violations, {:.0} s, {} of memory",
+            "chaos: {} scenarios, {} plans run ({} of them without effect), {} known exceptions, {} violations, \
+             {:.0} s, {} of memory",
             clean.len(),
             self.plans,
             self.missed.len(),
+            self.known.len(),
             self.violations,
             took.as_secs_f32(),
             peak()

@@ -80,6 +80,7 @@ async fn come_to_an_end(
     play.broken_is_told().await?;
     let known = play.known_functions();
     let before = standing(play, &known).await?;
+    let interrupted = matches!(blow, Some((_, Blow::Kill(_) | Blow::Pause)));
     play.arm(blow);
     scenario.act(play).await?;
     play.let_the_late_one_go(violations).await?;
@@ -91,7 +92,8 @@ async fn come_to_an_end(
     let functions = functions(&made, play);
     let left = Left::of(play, standing(play, &functions).await?).await?;
     let before = scenario.goes_back().then_some(&before);
-    violations.extend(left.violations(play, &made, before, scenario.is_removal()));
+    let how = (scenario.is_removal(), interrupted);
+    violations.extend(left.violations(play, &made, before, how));
     End::of(play, &functions).await
 }
 
