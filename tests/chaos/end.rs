@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_lambda::types::FunctionConfiguration;
+use aws_sdk_lambda::types::{FunctionConfiguration, Runtime, State};
 use serde_json::{Map, Value, json};
 use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 
@@ -190,7 +190,7 @@ fn settings(one: &FunctionConfiguration) -> Value {
         "description": one.description,
         "environment": environment,
         "handler": one.handler,
-        "runtime": one.runtime.as_ref().map(|it| it.as_str()),
+        "runtime": one.runtime.as_ref().map(Runtime::as_str),
         "role": one.role,
         "memorySize": one.memory_size,
         "timeout": one.timeout,
@@ -199,7 +199,7 @@ fn settings(one: &FunctionConfiguration) -> Value {
         "ephemeralStorage": format!("{:?}", one.ephemeral_storage),
         "vpc": format!("{:?}", one.vpc_config),
         "tracing": format!("{:?}", one.tracing_config),
-        "state": one.state.as_ref().map(|it| it.as_str()),
+        "state": one.state.as_ref().map(State::as_str),
     })
 }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How many runs take place side by side, unless `CHAOS_SLOTS` says otherwise: they wait most of the time.
-const SLOTS: usize = 10;
+const SLOTS: usize = 12;
 /// One plan in so many is in the sample.
 const SAMPLE: u64 = 28;
 /// How often it is said how far things are.
@@ -210,7 +210,7 @@ impl Choice {
     fn has(&self, plan: &Plan) -> bool {
         match self {
             Self::All => true,
-            Self::Sample => plan.lot() % SAMPLE == 0,
+            Self::Sample => plan.lot().is_multiple_of(SAMPLE),
             Self::Named(word) => plan.to_string().contains(word.as_str()),
         }
     }

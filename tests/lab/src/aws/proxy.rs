@@ -209,13 +209,7 @@ async fn handle(
     if strike.is_some() {
         entry.injected();
     }
-    let refusal = match strike.as_ref().map(|strike| &strike.action) {
-        Some(Action::Respond {
-            status,
-            code,
-            message,
-        }) => Some(Reply::error(&call.service, *status, code, message)),
-        Some(Action::Throttle) => Some(Reply::throttled(&call.service)),
+    match strike.as_ref().map(|strike| &strike.action) {
         Some(Action::DropRequest) => {
             connection.cut();
             return StatusCode::BAD_GATEWAY.into_response();
@@ -226,10 +220,12 @@ async fn handle(
         }
         Some(Action::Delay { millis }) => {
             tokio::time::sleep(Duration::from_millis(*millis)).await;
-            None
         }
-        Some(Action::LoseReply | Action::HoldReply) | None => None,
-    };
+        _ => {}
+    }
+    let refusal = strike
+        .as_ref()
+        .and_then(|strike| refusal(&strike.action, &call.service));
     if let Some(refusal) = refusal {
         // A caller that is still sending would see a broken pipe instead of the answer.
         payload.drain().await;
@@ -267,6 +263,19 @@ async fn handle(
     let answer = finish(&entry, answer).await;
     at(Point::Answered).await;
     answer
+}
+
+/// The answer that a fault makes up in AWS's place.
+fn refusal(action: &Action, service: &str) -> Option<Reply> {
+    match action {
+        Action::Respond {
+            status,
+            code,
+            message,
+        } => Some(Reply::error(service, *status, code, message)),
+        Action::Throttle => Some(Reply::throttled(service)),
+        _ => None,
+    }
 }
 
 fn visit(call: &Call) -> Visit {
