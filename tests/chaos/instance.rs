@@ -166,6 +166,12 @@ async fn work(place: &Place) -> Result<(), app::AppError> {
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Whether they said that.
+    pub fn has(&self, words: &str) -> bool {
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).contains(words)
+    }
+
     /// The last lines.
     pub fn tail(&self, lines: usize) -> String {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);

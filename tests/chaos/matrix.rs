@@ -105,7 +105,11 @@ async fn run_in(
     blow: Option<(CallName, Blow)>,
 ) -> Ran {
     let slot = slots.1.lock().await.recv().await.unwrap();
-    let ran = run(ground, &slot, scenario, blow).await;
+    let mut ran = run(ground, &slot, scenario, blow.clone()).await;
+    if let Some(why) = ran.says_nothing() {
+        println!("chaos: once more, because {why}: {}", scenario.name());
+        ran = run(ground, &slot, scenario, blow).await;
+    }
     slots.0.send(slot).await.unwrap();
     ran
 }

@@ -15,6 +15,9 @@ use crate::{
 /// How often a controller is asked to look again until it finds nothing more to write.
 const ROUNDS: usize = 6;
 
+/// How the words begin for a run in which nothing was to go wrong yet.
+const NOT_PREPARED: &str = "it could not be prepared";
+
 /// What came of a run.
 pub struct Ran {
     /// What stands at its end; or what kept it from coming to one.
@@ -25,6 +28,8 @@ pub struct Ran {
     pub made: Vec<Made>,
     /// Whether what was to go wrong did.
     pub was_hit: bool,
+    /// Whether the emulator failed in a way that AWS does not.
+    pub emulator_faltered: bool,
     /// What the controllers said last.
     pub log: String,
 }
@@ -48,6 +53,7 @@ pub async fn run(
         end,
         violations,
         was_hit: slot.gate.was_hit(),
+        emulator_faltered: play.log.has(EMULATOR_FALTERED),
         log: play.log.tail(60),
         made,
     };
@@ -56,13 +62,26 @@ pub async fn run(
     ran
 }
 
+/// What the emulator makes of an invocation while something else changes: it walks its own tables.
+const EMULATOR_FALTERED: &str = "dictionary changed size during iteration";
+
 impl Ran {
+    /// Why the run says nothing about the controller, if so: the ground under it gave way.
+    pub fn says_nothing(&self) -> Option<&'static str> {
+        match &self.end {
+            _ if self.emulator_faltered => Some("the emulator faltered in an invocation"),
+            Err(wrong) if wrong.starts_with(NOT_PREPARED) => Some("it could not be prepared"),
+            _ => None,
+        }
+    }
+
     fn broken(wrong: Wrong) -> Self {
         Self {
             end: Err(wrong),
             violations: Vec::new(),
             made: Vec::new(),
             was_hit: false,
+            emulator_faltered: false,
             log: String::new(),
         }
     }
@@ -76,7 +95,7 @@ async fn come_to_an_end(
 ) -> Result<End, Wrong> {
     let gate = &play.slot.gate;
     let prepared = scenario.prepare(play).await;
-    prepared.map_err(|wrong| format!("it could not be prepared: {wrong}"))?;
+    prepared.map_err(|wrong| format!("{NOT_PREPARED}: {wrong}"))?;
     play.broken_is_told().await?;
     let known = play.known_functions();
     let before = standing(play, &known).await?;

@@ -265,6 +265,8 @@ impl Scenario for TwoTargets {
         let mut wanted = play.deployment(&ONE, &["all"]);
         let target = |account: &str| json!({"account": play.slot.account_name(account), "region": "eu-west-1"});
         wanted["spec"]["stages"][0]["targets"] = json!([target("dev"), target("prod")]);
+        // Side by side, how far the one has come when the other fails would be anybody's guess.
+        wanted["spec"]["stages"][0]["maxConcurrentTargets"] = json!(1);
         serving(play, &ONE, &wanted).await?;
         let gate = &play.slot.gate;
         gate.refuse_in("PublishVersion", play.ground.account_id("prod"));
