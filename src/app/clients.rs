@@ -24,9 +24,18 @@ pub struct Clients {
 impl Clients {
     /// From `KUBECONFIG` or from the pod.
     pub async fn infer() -> Result<Self, AppError> {
-        let mut patient = Config::infer()
+        let config = Config::infer()
             .await
             .map_err(|error| AppError::Cluster(Box::new(error)))?;
+        Self::of(config, Client::try_from)
+    }
+
+    /// Of the API server that `config` names. `client` makes a client with the settings it is given.
+    pub fn of(
+        config: Config,
+        client: impl Fn(Config) -> Result<Client, kube::Error>,
+    ) -> Result<Self, AppError> {
+        let mut patient = config;
         patient.default_retry = false;
         patient.connect_timeout = Some(CONNECT);
         let mut brisk = patient.clone();
@@ -34,8 +43,7 @@ impl Clients {
         brisk.write_timeout = Some(CALL);
         // Else it would count from when a pooled connection fell idle.
         brisk.reset_reader_on_write = true;
-        let client =
-            |config| Client::try_from(config).map_err(|error| AppError::Cluster(Box::new(error)));
+        let client = |config| client(config).map_err(|error| AppError::Cluster(Box::new(error)));
         Ok(Self {
             watches: client(patient)?,
             calls: client(brisk.clone())?,

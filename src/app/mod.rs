@@ -28,7 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::{clients::Clients, watches::Feeds};
+pub use self::clients::Clients;
+use self::watches::Feeds;
 use crate::{
     adapters::{
         aws::AwsCloud, gitlab::GitLabClients, http_probe::GuardedHttp, kubernetes::KubeSecrets,
@@ -85,7 +86,7 @@ pub enum AppError {
     Ended(&'static str),
 }
 
-/// Runs the controller until it is told to stop or loses the Lease.
+/// Runs the controller as a process: until it is told to stop by a signal, or loses the Lease.
 pub async fn run(options: Run) -> Result<(), AppError> {
     let stop = told_to_stop()?;
     let listener = TcpListener::bind(options.listen)
@@ -106,10 +107,8 @@ pub async fn run(options: Run) -> Result<(), AppError> {
     let server = tokio::spawn(answering);
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, "started");
 
-    let ended = Process::start(&options, &metrics, &stop).await;
-    let ended = match ended {
-        Ok(Some(process)) => process.live(&options, &readiness, stop).await,
-        Ok(None) => Ok(()),
+    let ended = match Clients::infer().await {
+        Ok(clients) => work(&options, clients, &metrics, &readiness, stop).await,
         Err(error) => Err(error),
     };
     readiness.stopping();
@@ -123,6 +122,21 @@ pub async fn run(options: Run) -> Result<(), AppError> {
         info!("ends");
     }
     ended
+}
+
+/// Does the controller's work by these clients until `stop` is cancelled or the Lease is lost. Of the
+/// process around it nothing is needed: neither signals nor a port.
+pub async fn work(
+    options: &Run,
+    clients: Clients,
+    metrics: &Arc<Metrics>,
+    readiness: &Readiness,
+    stop: CancellationToken,
+) -> Result<(), AppError> {
+    match Process::start(options, clients, metrics, &stop).await? {
+        Some(process) => process.live(options, readiness, stop).await,
+        None => Ok(()),
+    }
 }
 
 /// Everything that runs, before there is a leader.
@@ -139,10 +153,10 @@ impl Process {
     /// `None` if the process was told to stop meanwhile.
     async fn start(
         options: &Run,
+        clients: Clients,
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, AppError> {
-        let clients = Clients::infer().await?;
         let cluster_id = tokio::select! {
             cluster_id = cluster_id(&clients.calls) => cluster_id,
             () = stop.cancelled() => return Ok(None),

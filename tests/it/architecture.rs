@@ -283,7 +283,7 @@ fn a_file_is_one_idea() {
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    let tests = ["tests/it", "tests/lab"]
+    let tests = ["tests/chaos", "tests/it", "tests/lab"]
         .iter()
         .flat_map(|dir| sources(dir));
     let found: Vec<String> = programs()

@@ -3,7 +3,11 @@
 use super::observation::{Effect, Observation, Read};
 use crate::{
     api::v1alpha1::{Run, TargetStatus},
-    domain::ownership::Owner,
+    domain::{
+        failure::{CallError, CallErrorKind},
+        outcome::Outcome,
+        ownership::Owner,
+    },
 };
 
 /// What comes next for one component.
@@ -34,4 +38,26 @@ pub struct View<'a> {
     pub seen: &'a Observation,
     /// The level that is worked on.
     pub level: i64,
+}
+
+/// Waits until an error has passed. Elsewhere some of those that may pass are left to a person: here
+/// something is half done, so that it is looked at again soon.
+pub(super) fn wait_for(error: &CallError) -> Outcome {
+    match Outcome::from(error.clone()) {
+        Outcome::Stalled { reason, message } if may_pass(error) => Outcome::Transient {
+            reason,
+            message,
+            after: None,
+        },
+        outcome => outcome,
+    }
+}
+
+/// Whether waiting may help. Credentials that ran out in the middle do come back.
+pub(super) fn may_pass(error: &CallError) -> bool {
+    error.is_transient()
+        || matches!(
+            error.kind,
+            CallErrorKind::Unauthenticated | CallErrorKind::AlreadyExists
+        )
 }

@@ -2,9 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, JOURNAL_VERSION, run::Scene, step::Step, workload};
+use super::{Decision, JOURNAL_VERSION, run::Scene, step::Step, traffic::MOST_VERSIONS, workload};
 use crate::{
-    api::v1alpha1::{Intent, InventoryItem, LiveRelease, OwnedObjects, RunStatus},
+    api::v1alpha1::{
+        Intent, InventoryItem, LiveRelease, OwnedObjects, PublishedVersion, RunStatus,
+    },
     domain::{
         desired::{Desired, DesiredComponent},
         outcome::shorten,
@@ -41,6 +43,35 @@ impl Scene<'_> {
             intents: Vec::new(),
             components: Vec::new(),
         }
+    }
+
+    /// The versions on record, and those that this run has published: they stay in AWS when it goes
+    /// back, and nobody else would know of them.
+    pub(super) fn versions_so_far(&self, journal: &RunStatus) -> Vec<PublishedVersion> {
+        let mut versions = self.status.versions.clone();
+        for component in &journal.components {
+            let published = self.seen.known.published.get(&component.name);
+            let (Some(version), Some(code), Some(configuration)) = (
+                published,
+                &component.code_sha256,
+                &component.configuration_digest,
+            ) else {
+                continue;
+            };
+            let published = PublishedVersion {
+                release_uid: journal.release.uid.clone(),
+                revision: journal.release.revision,
+                function_name: component.resource.clone(),
+                version: version.clone(),
+                code_sha256: code.clone(),
+                configuration_digest: configuration.clone(),
+            };
+            if !versions.contains(&published) {
+                versions.push(published);
+            }
+        }
+        versions.drain(..versions.len().saturating_sub(MOST_VERSIONS));
+        versions
     }
 
     pub(super) fn record_success(&self, desired: &Desired, run: &RunStatus) -> Decision {

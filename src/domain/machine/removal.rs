@@ -3,7 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::{Decision, Step, next::Next, observation::Observation, workload};
+use super::{
+    Decision, Step,
+    next::{Next, wait_for},
+    observation::Observation,
+    workload,
+};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Run, TargetStatus, annotation},
     domain::{outcome::Outcome, ownership::Owner},
@@ -92,7 +97,7 @@ fn carry_out(
     seen: &Observation,
 ) -> Option<Decision> {
     if let Some((component, error)) = seen.errors.first() {
-        let mut outcome = Outcome::from(error.clone());
+        let mut outcome = wait_for(error);
         if let Outcome::Stalled { message, .. } = &mut outcome {
             *message = format!("component {component} can't be deleted: {message}. {way_out}");
         }

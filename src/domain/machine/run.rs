@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
-    next::{Next, View},
+    next::{Next, View, may_pass, wait_for},
     observation::{Action, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
     step::{Step, poll_delay},
@@ -20,7 +20,6 @@ use crate::{
     },
     domain::{
         desired::{Desired, DesiredComponent},
-        failure::{CallError, CallErrorKind},
         outcome::{Outcome, find, shorten},
         ownership::Owner,
     },
@@ -212,6 +211,7 @@ impl<'a> Scene<'a> {
             progressed_at: Time(self.now),
             ..journal.clone()
         });
+        status.versions = self.versions_so_far(journal);
         Decision::Record(Box::new(status))
     }
 
@@ -282,6 +282,7 @@ impl<'a> Scene<'a> {
                 .map(|snapshot| snapshot.sha256.clone()),
         };
         run.intents = run.components.iter().rev().map(restoring).collect();
+        status.versions = self.versions_so_far(journal);
         status.run = Some(run);
         Decision::Record(Box::new(status))
     }
@@ -344,7 +345,7 @@ impl<'a> Scene<'a> {
                     deadline.as_secs()
                 ));
             }
-            return Poll::Decided(Decision::Wait(Outcome::from(error.clone())));
+            return Poll::Decided(Decision::Wait(wait_for(error)));
         }
         let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
         for next in next {
@@ -398,7 +399,7 @@ impl<'a> Scene<'a> {
         if self.stalled_longer_than(deadline) {
             return Some(self.fail_untouched(&format!("component {component}: {error}")));
         }
-        Some(Decision::Wait(Outcome::from(error.clone())))
+        Some(Decision::Wait(wait_for(error)))
     }
 
     /// Whether the Target has said for this long that only a person can help.
@@ -453,12 +454,3 @@ const PAUSED: Duration = Duration::from_secs(10);
 
 /// How long a Restore may go without progress: it must not depend on the Release being there.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);
-
-/// Whether waiting may help. Credentials that ran out in the middle do come back.
-fn may_pass(error: &CallError) -> bool {
-    error.is_transient()
-        || matches!(
-            error.kind,
-            CallErrorKind::Unauthenticated | CallErrorKind::AlreadyExists
-        )
-}

@@ -289,7 +289,7 @@ impl Scene<'_> {
 }
 
 /// How many published versions a Target keeps on record.
-const MOST_VERSIONS: usize = 200;
+pub(super) const MOST_VERSIONS: usize = 200;
 
 fn index(traffic: &TrafficStatus) -> usize {
     usize::try_from(traffic.step).unwrap_or_default()

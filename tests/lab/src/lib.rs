@@ -6,7 +6,8 @@
 //!   injects faults.
 //! - [`gitlab`]: a GitLab that real clients accept.
 //!
-//! [`lab`] starts all of them at once.
+//! [`lab`] starts all of them at once. [`door`] lets one caller's requests to AWS and GitLab be watched, held
+//! and failed one by one.
 //! [`toolchain`] installs the programs that these need.
 #![allow(
     clippy::missing_panics_doc,
@@ -14,6 +15,7 @@
 )]
 
 pub mod aws;
+pub mod door;
 pub mod error;
 pub mod gitlab;
 pub mod kube;

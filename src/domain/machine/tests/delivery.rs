@@ -41,6 +41,20 @@ fn a_failed_check_reads_like_this() {
 }
 
 #[test]
+fn a_version_whose_check_fails_before_traffic_stays_on_record() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.bad.push(code("v2"));
+    let step = world.deliver(2, &[want("api", "v2", 128)]);
+    assert_eq!(step, Step::RolledBack);
+    let versions = world.status.versions.iter();
+    let kept: Vec<_> = versions
+        .map(|one| (one.revision, one.version.as_str()))
+        .collect();
+    assert_eq!(kept, [(1, "1"), (2, "2")]);
+}
+
+#[test]
 fn a_failed_first_delivery_leaves_nothing() {
     let mut world = World::new();
     world.bad.push(code("v1"));

@@ -2,8 +2,35 @@
 
 use proptest::prelude::*;
 
-use super::{super::*, world::*};
-use crate::domain::digest::Sha256;
+use super::{
+    super::{next::wait_for, *},
+    world::*,
+};
+use crate::domain::{
+    digest::Sha256,
+    failure::{CallError, CallErrorKind},
+};
+
+#[test]
+fn what_is_half_done_is_tried_again_soon_when_a_session_has_run_out() {
+    let failed = |kind| {
+        wait_for(&CallError::new(
+            "lambda:UpdateAlias",
+            "api:live",
+            kind,
+            "no",
+        ))
+    };
+    for kind in [CallErrorKind::Unauthenticated, CallErrorKind::AlreadyExists] {
+        let outcome = failed(kind.clone());
+        assert!(
+            matches!(outcome, Outcome::Transient { after: None, .. }),
+            "{kind:?}: {outcome:?}"
+        );
+    }
+    let denied = failed(CallErrorKind::Denied);
+    assert!(matches!(denied, Outcome::Stalled { .. }), "{denied:?}");
+}
 
 pub fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![

@@ -52,7 +52,7 @@ pub use self::{
     rules::{Action, Fault, Faults, Pattern, Rule},
     strict_lambda::Settle,
 };
-use crate::{error::LabError, runtime};
+use crate::{door::Porter, error::LabError, runtime};
 
 /// How a cloud is started.
 #[derive(Clone, Debug)]
@@ -93,6 +93,20 @@ impl Drop for Cloud {
     }
 }
 
+/// A way into AWS for one caller.
+#[derive(Debug)]
+pub struct Door {
+    /// What the caller uses as AWS's endpoint.
+    pub endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
 impl Cloud {
     /// Starts with the emulator installed beside `python` and with logs and temporary files in `dir`.
     pub async fn start(python: &Path, dir: &Path) -> Result<Self, LabError> {
@@ -118,6 +132,16 @@ impl Cloud {
     /// SDKs address S3's buckets by path here of their own accord, the host being an IP address.
     pub fn endpoint(&self) -> &str {
         &self.proxy.endpoint
+    }
+
+    /// Another endpoint for the same AWS, where `porter` stands; it is there until the door is dropped.
+    pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<Door, LabError> {
+        let proxy = Arc::clone(&self.proxy);
+        let opening = runtime::handle().spawn(async move { proxy::open(&proxy, porter).await });
+        let (endpoint, server) = opening
+            .await
+            .map_err(|e| LabError::new(format!("opening a door to AWS panicked: {e}")))??;
+        Ok(Door { endpoint, server })
     }
 
     /// Hub, dev and prod.

@@ -6,7 +6,11 @@
 //! applied. A request that a rule changed is signed again with its caller's own key, so that what
 //! the emulator checks is still the caller.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -29,11 +33,15 @@ use super::{
     keys::{Key, Keys, element},
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
-    rules::{Action, Faults},
+    rules::{Action, Faults, Strike},
     sigv4::{self, Unsigned},
     strict_lambda::{Book, Exchange, FunctionKey, Step},
 };
-use crate::{error::LabError, runtime};
+use crate::{
+    door::{Fault, Point, Porter, Visit},
+    error::LabError,
+    runtime,
+};
 
 /// Lambda's own limit for a request with a package is 70 MB.
 const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
@@ -63,6 +71,44 @@ enum Answer {
     Stream(reqwest::Response),
 }
 
+/// One way into the proxy.
+#[derive(Clone)]
+struct Entrance {
+    proxy: Arc<Proxy>,
+    porter: Option<Arc<dyn Porter>>,
+    past: Arc<Past>,
+}
+
+/// What reads by one door were answered, by what was read: the last answer, and the one before it that
+/// was another one.
+#[derive(Default)]
+struct Past(Mutex<HashMap<String, (Option<Reply>, Reply)>>);
+
+impl Past {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Option<Reply>, Reply)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, visit: &Visit, reply: &Reply) {
+        if visit.service != "lambda" || visit.is_write || !visit.operation.starts_with("Get") {
+            return;
+        }
+        let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
+        let mut past = self.lock();
+        let older = match past.remove(&key) {
+            Some((older, last)) if last.body == reply.body => older,
+            Some((_, last)) => Some(last),
+            None => None,
+        };
+        past.insert(key, (older, reply.clone()));
+    }
+
+    fn older(&self, visit: &Visit) -> Option<Reply> {
+        let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
+        self.lock().get(&key)?.0.clone()
+    }
+}
+
 /// Starts a proxy in front of `emulator`; it runs until the task is aborted.
 pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>), LabError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -74,20 +120,47 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
         journal: Journal::default(),
         faults: Faults::default(),
     });
+    let entrance = Entrance {
+        proxy: Arc::clone(&proxy),
+        porter: None,
+        past: Arc::default(),
+    };
+    Ok((proxy, serve(listener, entrance)))
+}
+
+/// Opens a door of its own for one caller: its endpoint, and what serves it until it is aborted.
+pub(super) async fn open(
+    proxy: &Arc<Proxy>,
+    porter: Arc<dyn Porter>,
+) -> Result<(String, JoinHandle<()>), LabError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let entrance = Entrance {
+        proxy: Arc::clone(proxy),
+        porter: Some(porter),
+        past: Arc::default(),
+    };
+    Ok((endpoint, serve(listener, entrance)))
+}
+
+fn serve(listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
     let service = Router::new()
         .fallback(handle)
-        .with_state(Arc::clone(&proxy))
+        .with_state(entrance)
         .into_make_service_with_connect_info::<Connection>();
-    let task = runtime::handle().spawn(async move {
+    runtime::handle().spawn(async move {
         if let Err(error) = axum::serve(CuttableListener(listener), service).await {
             tracing::error!(%error, "the proxy in front of the AWS emulator ended");
         }
-    });
-    Ok((proxy, task))
+    })
 }
 
 async fn handle(
-    State(proxy): State<Arc<Proxy>>,
+    State(Entrance {
+        proxy,
+        porter,
+        past,
+    }): State<Entrance>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request<Body>,
 ) -> Response {
@@ -117,17 +190,26 @@ async fn handle(
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
-    let mut strike = proxy.faults.strike(&call);
+    let visit = visit(&call);
+    let at = async |point| match &porter {
+        Some(porter) => porter.at(&visit, point).await,
+        None => None,
+    };
+    let mut strike = match at(Point::Before).await {
+        Some(Fault::Stale) => {
+            if let Some(older) = past.older(&visit) {
+                entry.injected();
+                return finish(&entry, Answer::Whole(older)).await;
+            }
+            None
+        }
+        Some(fault) => Some(Strike::lasting(action(fault))),
+        None => proxy.faults.strike(&call),
+    };
     if strike.is_some() {
         entry.injected();
     }
-    let refusal = match strike.as_ref().map(|strike| &strike.action) {
-        Some(Action::Respond {
-            status,
-            code,
-            message,
-        }) => Some(Reply::error(&call.service, *status, code, message)),
-        Some(Action::Throttle) => Some(Reply::throttled(&call.service)),
+    match strike.as_ref().map(|strike| &strike.action) {
         Some(Action::DropRequest) => {
             connection.cut();
             return StatusCode::BAD_GATEWAY.into_response();
@@ -138,10 +220,12 @@ async fn handle(
         }
         Some(Action::Delay { millis }) => {
             tokio::time::sleep(Duration::from_millis(*millis)).await;
-            None
         }
-        Some(Action::LoseReply | Action::HoldReply) | None => None,
-    };
+        _ => {}
+    }
+    let refusal = strike
+        .as_ref()
+        .and_then(|strike| refusal(&strike.action, &call.service));
     if let Some(refusal) = refusal {
         // A caller that is still sending would see a broken pipe instead of the answer.
         payload.drain().await;
@@ -161,6 +245,10 @@ async fn handle(
         tracing::error!(%error, call = call.name(), "a call could not be passed on");
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
     });
+    if let (Answer::Whole(reply), Some(_)) = (&answer, &porter) {
+        past.note(&visit, reply);
+    }
+    at(Point::Done).await;
     if let Some(strike) = &mut strike {
         match strike.action {
             Action::LoseReply => {
@@ -172,7 +260,59 @@ async fn handle(
             _ => {}
         }
     }
-    finish(&entry, answer).await
+    let answer = finish(&entry, answer).await;
+    at(Point::Answered).await;
+    answer
+}
+
+/// The answer that a fault makes up in AWS's place.
+fn refusal(action: &Action, service: &str) -> Option<Reply> {
+    match action {
+        Action::Respond {
+            status,
+            code,
+            message,
+        } => Some(Reply::error(service, *status, code, message)),
+        Action::Throttle => Some(Reply::throttled(service)),
+        _ => None,
+    }
+}
+
+fn visit(call: &Call) -> Visit {
+    let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
+    Visit {
+        service: call.service.clone(),
+        operation: call.operation.clone(),
+        resource: qualifier.map_or_else(
+            || call.resource.clone(),
+            |qualifier| format!("{}:{qualifier}", call.resource),
+        ),
+        account: call.account.clone(),
+        is_write: call.is_write(),
+    }
+}
+
+/// A porter's fault in AWS's own words.
+fn action(fault: Fault) -> Action {
+    match fault {
+        Fault::Throttled => Action::Throttle,
+        Fault::Unavailable => {
+            Action::respond(503, "ServiceUnavailable", "The service is unavailable.")
+        }
+        Fault::Expired => Action::respond(
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        Fault::Refused => Action::respond(
+            400,
+            "CodeStorageExceededException",
+            "Code storage limit exceeded.",
+        ),
+        Fault::Unsent => Action::DropRequest,
+        Fault::ReplyLost => Action::LoseReply,
+        Fault::Silent | Fault::Stale => Action::Hang,
+    }
 }
 
 fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {

@@ -165,13 +165,22 @@ struct Active {
 #[derive(Debug)]
 pub(super) struct Strike {
     pub(super) action: Action,
-    rule: watch::Receiver<()>,
+    /// None where no rule says so: then it lasts.
+    rule: Option<watch::Receiver<()>>,
 }
 
 impl Strike {
+    /// By nobody's rule.
+    pub(super) fn lasting(action: Action) -> Self {
+        Self { action, rule: None }
+    }
+
     /// Returns once the rule is removed.
     pub(super) async fn rule_removed(&mut self) {
-        while self.rule.changed().await.is_ok() {}
+        match &mut self.rule {
+            Some(rule) => while rule.changed().await.is_ok() {},
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -242,7 +251,7 @@ impl Faults {
             .find_map(|fault| {
                 fault.hit().then(|| Strike {
                     action: fault.rule.action.clone(),
-                    rule: fault.in_force.subscribe(),
+                    rule: Some(fault.in_force.subscribe()),
                 })
             })
     }

@@ -18,7 +18,7 @@ use super::{
     model::{Refusal, World},
     requests::RequestLog,
 };
-use crate::{error::LabError, runtime};
+use crate::{door::Porter, error::LabError, runtime};
 
 /// How whole archives are handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +136,7 @@ impl Shared {
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
+    stopped: CancellationToken,
     _stop: Arc<DropGuard>,
 }
 
@@ -194,8 +195,27 @@ impl Simulator {
         Ok(Self {
             shared,
             address,
+            stopped: stopped.clone(),
             _stop: Arc::new(stopped.drop_guard()),
         })
+    }
+
+    /// Another address of the same GitLab, where `porter` stands; it is there as long as this is.
+    pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<String, LabError> {
+        let (shared, stopped) = (Arc::clone(&self.shared), self.stopped.clone());
+        let opening = runtime::handle().spawn(async move {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let base = format!("http://{}{}", listener.local_addr()?, shared.root);
+            let site = Site {
+                base: base.clone(),
+                ..shared.site.clone()
+            };
+            server::open(listener, site, porter, shared, stopped);
+            Ok(base)
+        });
+        opening
+            .await
+            .map_err(|e| LabError::new(format!("opening a door to GitLab panicked: {e}")))?
     }
 
     /// Where it is, relative root included, without a slash at the end.

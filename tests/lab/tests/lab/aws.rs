@@ -4,6 +4,7 @@
 
 mod access;
 mod alias;
+mod doors;
 mod faults;
 mod lambda;
 mod objects;

@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, HttpBody, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -23,13 +23,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     access::{self, CREDENTIAL_HEADERS},
     answer::{Answer, Content},
-    call::Call,
+    call::{Call, Site},
     control,
     query::Query,
     storage,
     wire::{Cut, CuttableListener},
 };
 use crate::{
+    door::{Fault, Point, Porter, Visit},
     gitlab::{FaultAction, Origin, RequestRecord, simulator::Shared},
     runtime,
 };
@@ -44,6 +45,9 @@ const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>
 struct Served {
     shared: Arc<Shared>,
     origin: Origin,
+    /// What links begin with.
+    site: Site,
+    porter: Option<Arc<dyn Porter>>,
     stopped: CancellationToken,
 }
 
@@ -54,11 +58,37 @@ pub fn spawn(
     shared: Arc<Shared>,
     stopped: CancellationToken,
 ) {
+    let site = shared.site.clone();
     let served = Served {
         shared,
         origin,
-        stopped: stopped.clone(),
+        site,
+        porter: None,
+        stopped,
     };
+    serve_on(listener, served);
+}
+
+/// Serves GitLab by a door, whose address its links have, until it is told to stop.
+pub fn open(
+    listener: TcpListener,
+    site: Site,
+    porter: Arc<dyn Porter>,
+    shared: Arc<Shared>,
+    stopped: CancellationToken,
+) {
+    let served = Served {
+        shared,
+        origin: Origin::GitLab,
+        site,
+        porter: Some(porter),
+        stopped,
+    };
+    serve_on(listener, served);
+}
+
+fn serve_on(listener: TcpListener, served: Served) {
+    let stopped = served.stopped.clone();
     let app = Router::new().fallback(serve).with_state(served);
     let serving = axum::serve(
         CuttableListener(listener),
@@ -93,7 +123,15 @@ async fn serve(
         );
     }
     let index = served.shared.log.begin(record(served.origin, &parts));
-    let fault = served.shared.faults.take(parts.method.as_str(), &path);
+    let visit = visit(&parts);
+    let at = async |point| match &served.porter {
+        Some(porter) => porter.at(&visit, point).await,
+        None => None,
+    };
+    let fault = match at(Point::Before).await {
+        Some(fault) => Some(action(fault)),
+        None => served.shared.faults.take(parts.method.as_str(), &path),
+    };
     let mut token_name = None;
     let (answer, cut_after) = match fault {
         Some(FaultAction::Hang) => {
@@ -115,13 +153,42 @@ async fn serve(
         Some(other) => (faulty(&other), None),
         None => (answer(&served, &parts, &mut token_name), None),
     };
+    at(Point::Done).await;
     let answer = finished(&served, answer, &parts);
     served.shared.log.answered(index, answer.status, token_name);
     let response = answer.into_response();
+    at(Point::Answered).await;
     Ok(match cut_after {
         None => response,
         Some(after) => truncated(response, after),
     })
+}
+
+fn visit(parts: &Parts) -> Visit {
+    Visit {
+        service: "gitlab".to_owned(),
+        operation: parts.method.to_string(),
+        resource: parts.uri.path().to_owned(),
+        account: None,
+        is_write: parts.method != Method::GET,
+    }
+}
+
+/// A porter's fault in GitLab's own words. It is only read from: a reply that is lost is a connection
+/// that ends.
+fn action(fault: Fault) -> FaultAction {
+    match fault {
+        Fault::Throttled => FaultAction::Throttled { retry_after: 1 },
+        Fault::Unavailable => FaultAction::BadGateway,
+        Fault::Expired => FaultAction::Respond {
+            status: 401,
+            content_type: "application/json".to_owned(),
+            body: r#"{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}"#.to_owned(),
+        },
+        Fault::Refused => FaultAction::Maintenance,
+        Fault::Unsent | Fault::ReplyLost => FaultAction::Drop,
+        Fault::Silent | Fault::Stale => FaultAction::Hang,
+    }
 }
 
 fn record(origin: Origin, parts: &Parts) -> RequestRecord {
@@ -180,7 +247,7 @@ fn answer(served: &Served, parts: &Parts, token_name: &mut Option<String>) -> An
         .map(|identity| identity.token_name.clone());
     let mut call = Call {
         world: &mut world,
-        site: &shared.site,
+        site: &served.site,
         transport,
         method: parts.method.as_str(),
         path,

@@ -1,0 +1,359 @@
+//! Which runs there are, and what came of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sluice_lab::door::{Fault, Point};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+
+use crate::{
+    end::End,
+    gate::Made,
+    ground::{Ground, Slot},
+    invariants::KNOWN,
+    plan::{Blow, CallName, Plan},
+    run::{Ran, run},
+    scenarios::{self, Scenario},
+};
+
+/// How many runs take place side by side, unless `CHAOS_SLOTS` says otherwise: they wait most of the time.
+const SLOTS: usize = 12;
+/// One plan in so many is in the sample.
+const SAMPLE: u64 = 28;
+/// How often it is said how far things are.
+const PROGRESS: Duration = Duration::from_secs(20);
+
+/// Which plans are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Every one.
+    All,
+    /// The same few hundred each time.
+    Sample,
+    /// Those with this in their name.
+    Named(String),
+}
+
+/// A scenario as it should go.
+struct Clean {
+    scenario: &'static dyn Scenario,
+    end: End,
+    /// Calls that every run of it makes, with whether they could change something.
+    calls: BTreeMap<CallName, bool>,
+}
+
+type Slots = (mpsc::Sender<Slot>, Arc<Mutex<mpsc::Receiver<Slot>>>);
+
+/// Runs what is chosen, and says what came of it: how many violations there were.
+pub async fn run_all(choice: Choice) -> usize {
+    let begun = Instant::now();
+    let ground = tokio::task::spawn_blocking(|| Ground::start(|line| println!("chaos: {line}")));
+    // Until the end of the program: what it holds ends with that.
+    let ground: &'static Ground = Box::leak(Box::new(ground.await.unwrap()));
+    let slots = open_slots(ground).await;
+    println!(
+        "chaos: the places are ready ({:.0} s)",
+        begun.elapsed().as_secs_f32()
+    );
+
+    let mut report = Report::default();
+    let chosen: Vec<_> = scenarios::all()
+        .into_iter()
+        .filter(|one| choice.may_have(one.name()))
+        .collect();
+    let clean = as_they_should_go(ground, &slots, &chosen, &mut report).await;
+    let plans: Vec<Plan> = clean.iter().flat_map(plans_of).collect();
+    let of_each = plans.len();
+    let plans: Vec<Plan> = plans.into_iter().filter(|plan| choice.has(plan)).collect();
+    println!(
+        "chaos: {} of {of_each} plans of {} scenarios ({:.0} s)",
+        plans.len(),
+        clean.len(),
+        begun.elapsed().as_secs_f32()
+    );
+    carry_out(ground, &slots, &clean, plans, &mut report).await;
+    report.print(&clean, begun.elapsed());
+    report.violations
+}
+
+async fn open_slots(ground: &'static Ground) -> Slots {
+    let count = std::env::var("CHAOS_SLOTS").ok();
+    let count = count.and_then(|text| text.parse().ok()).unwrap_or(SLOTS);
+    let (free, taken) = mpsc::channel(count);
+    let mut opening = JoinSet::new();
+    for number in 0..count {
+        opening.spawn_local(Slot::open(ground, number));
+    }
+    while let Some(slot) = opening.join_next().await {
+        free.send(slot.unwrap()).await.unwrap();
+    }
+    (free, Arc::new(Mutex::new(taken)))
+}
+
+/// Runs it as soon as there is a place.
+async fn run_in(
+    ground: &'static Ground,
+    slots: Slots,
+    scenario: &'static dyn Scenario,
+    blow: Option<(CallName, Blow)>,
+) -> Ran {
+    let slot = slots.1.lock().await.recv().await.unwrap();
+    let mut ran = run(ground, &slot, scenario, blow.clone()).await;
+    if let Some(why) = ran.says_nothing() {
+        println!("chaos: once more, because {why}: {}", scenario.name());
+        ran = run(ground, &slot, scenario, blow).await;
+    }
+    slots.0.send(slot).await.unwrap();
+    ran
+}
+
+async fn as_they_should_go(
+    ground: &'static Ground,
+    slots: &Slots,
+    chosen: &[&'static dyn Scenario],
+    report: &mut Report,
+) -> Vec<Clean> {
+    let mut running = JoinSet::new();
+    for scenario in chosen {
+        let (scenario, slots) = (*scenario, slots.clone());
+        running.spawn_local(async move {
+            let (one, other) = tokio::join!(
+                run_in(ground, slots.clone(), scenario, None),
+                run_in(ground, slots.clone(), scenario, None)
+            );
+            (scenario, one, other)
+        });
+    }
+    let mut clean = Vec::new();
+    while let Some(ran) = running.join_next().await {
+        let (scenario, one, other) = ran.unwrap();
+        let name = format!("{}/clean", scenario.name());
+        report.judge(&name, &one, None);
+        let Ok(end) = one.end.clone() else { continue };
+        report.judge(&name, &other, Some(&end));
+        let steady = |made: &[Made]| -> BTreeMap<CallName, bool> {
+            let steady = made.iter().filter(|call| call.is_steady());
+            steady
+                .map(|call| (call.name.clone(), call.is_write))
+                .collect()
+        };
+        let others = steady(&other.made);
+        let mut calls = steady(&one.made);
+        calls.retain(|call, _| others.contains_key(call));
+        clean.push(Clean {
+            scenario,
+            end,
+            calls,
+        });
+    }
+    clean.sort_by_key(|one| one.scenario.name());
+    clean
+}
+
+fn plans_of(clean: &Clean) -> impl Iterator<Item = Plan> {
+    clean.calls.iter().flat_map(|(call, is_write)| {
+        let blows = blows(call, *is_write);
+        blows.into_iter().map(|blow| Plan {
+            scenario: clean.scenario.name(),
+            call: call.clone(),
+            blow,
+        })
+    })
+}
+
+/// All that can happen at a call.
+fn blows(call: &CallName, is_write: bool) -> Vec<Blow> {
+    let points = [Point::Before, Point::Done, Point::Answered];
+    let mut blows: Vec<Blow> = points.into_iter().map(Blow::Kill).collect();
+    let service = call.service.as_str();
+    blows.push(Blow::Once(Fault::Throttled));
+    // An invocation without an answer, or with one that is not the function's, is a check that has failed:
+    // it leads to another end, as it should.
+    let is_check = call.operation == "Invoke";
+    if !is_check {
+        blows.extend([Fault::Unavailable, Fault::Unsent].map(Blow::Once));
+    }
+    if !is_check && service != "gitlab" {
+        blows.push(Blow::Once(Fault::ReplyLost));
+    }
+    if service == "lambda" && call.operation.starts_with("Get") {
+        blows.push(Blow::Once(Fault::Stale));
+    }
+    if is_write {
+        blows.push(Blow::Once(Fault::Silent));
+        blows.push(Blow::Pause);
+    }
+    if service == "lambda" || service == "s3" {
+        blows.push(Blow::Once(Fault::Expired));
+    }
+    if call.nth == 1 && !is_check {
+        blows.push(Blow::Outage(Fault::Unavailable));
+    }
+    blows
+}
+
+impl Choice {
+    /// Whether it may have plans of this scenario.
+    fn may_have(&self, scenario: &str) -> bool {
+        match self {
+            Self::Named(word) => {
+                let of = word.split('/').next().unwrap_or_default();
+                !word.contains('/') || of == scenario
+            }
+            _ => true,
+        }
+    }
+
+    fn has(&self, plan: &Plan) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sample => plan.lot().is_multiple_of(SAMPLE),
+            Self::Named(word) => plan.to_string().contains(word.as_str()),
+        }
+    }
+}
+
+async fn carry_out(
+    ground: &'static Ground,
+    slots: &Slots,
+    clean: &[Clean],
+    plans: Vec<Plan>,
+    report: &mut Report,
+) {
+    let of = |plan: &Plan| {
+        clean
+            .iter()
+            .find(|one| one.scenario.name() == plan.scenario)
+    };
+    let (begun, total) = (Instant::now(), plans.len());
+    let mut said = Instant::now();
+    let mut waiting = plans.into_iter();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < 2 * SLOTS
+            && let Some(plan) = waiting.next()
+        {
+            let Some(clean) = of(&plan) else { continue };
+            let (scenario, slots) = (clean.scenario, slots.clone());
+            running.spawn_local(async move {
+                let blow = (plan.call.clone(), plan.blow);
+                let ran = run_in(ground, slots, scenario, Some(blow)).await;
+                (plan, ran)
+            });
+        }
+        let Some(ran) = running.join_next().await else {
+            break;
+        };
+        let (plan, ran) = ran.unwrap();
+        report.judge(&plan.to_string(), &ran, of(&plan).map(|clean| &clean.end));
+        report.note(plan, &ran);
+        if said.elapsed() > PROGRESS {
+            said = Instant::now();
+            println!(
+                "chaos: {} of {total} plans, {} violations ({:.0} s)",
+                report.plans,
+                report.violations,
+                begun.elapsed().as_secs_f32()
+            );
+        }
+    }
+}
+
+/// What came of all runs.
+#[derive(Default)]
+struct Report {
+    plans: usize,
+    violations: usize,
+    /// The call was not made in that run, so that nothing went wrong.
+    missed: Vec<String>,
+    /// What docs/guarantees.md says may happen, and did.
+    known: Vec<String>,
+    struck: BTreeMap<&'static str, BTreeMap<String, BTreeSet<CallName>>>,
+}
+
+impl Report {
+    /// Says what is wrong with a run.
+    fn judge(&mut self, name: &str, ran: &Ran, expected: Option<&End>) {
+        let (known, mut wrong): (Vec<String>, Vec<String>) = ran
+            .violations
+            .iter()
+            .cloned()
+            .partition(|line| line.starts_with(KNOWN));
+        self.known
+            .extend(known.iter().map(|line| format!("{line} ({name})")));
+        match (&ran.end, expected) {
+            (Err(why), _) => wrong.push(format!("it did not come to its end: {why}")),
+            (Ok(end), Some(expected)) => wrong.extend(expected.differences(end)),
+            (Ok(_), None) => {}
+        }
+        if wrong.is_empty() {
+            return;
+        }
+        self.violations += 1;
+        println!("\nVIOLATION CHAOS='{name}'");
+        for line in &wrong {
+            println!("    {line}");
+        }
+        let tail: Vec<&str> = ran.log.lines().collect();
+        for line in &tail[tail.len().saturating_sub(25)..] {
+            println!("  | {line}");
+        }
+    }
+
+    fn note(&mut self, plan: Plan, ran: &Ran) {
+        self.plans += 1;
+        if ran.was_hit {
+            let of = self.struck.entry(plan.scenario).or_default();
+            of.entry(plan.blow.to_string())
+                .or_default()
+                .insert(plan.call);
+        } else {
+            self.missed.push(plan.to_string());
+        }
+    }
+
+    fn print(&self, clean: &[Clean], took: Duration) {
+        println!("\nscenario         calls  struck at");
+        for one in clean {
+            let name = one.scenario.name();
+            let struck = self.struck.get(name);
+            let struck: Vec<String> = struck
+                .into_iter()
+                .flatten()
+                .map(|(blow, calls)| format!("{blow} {}", calls.len()))
+                .collect();
+            println!("{name:16} {:5}  {}", one.calls.len(), struck.join(", "));
+        }
+        for missed in &self.missed {
+            println!("not made in its run, so that nothing went wrong: {missed}");
+        }
+        for known in &self.known {
+            println!("{known}");
+        }
+        println!(
+            "chaos: {} scenarios, {} plans run ({} of them without effect), {} known exceptions, {} violations, \
+             {:.0} s, {} of memory",
+            clean.len(),
+            self.plans,
+            self.missed.len(),
+            self.known.len(),
+            self.violations,
+            took.as_secs_f32(),
+            peak()
+        );
+    }
+}
+
+/// The most memory that this program ever had, all controllers in it.
+fn peak() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.unwrap_or("an unknown amount").trim().to_owned()
+}
