@@ -16,7 +16,7 @@ use super::{
     function::FunctionConfiguration,
     grants::Permissions,
     levels::levels,
-    ownership::Owner,
+    ownership::{Adoption, Owner},
     substitution::{UnknownName, Variables},
     traffic::Traffic,
 };
@@ -96,6 +96,8 @@ pub struct DesiredFunction {
     pub configuration: FunctionConfiguration,
     /// The user's tags and ours.
     pub tags: BTreeMap<String, String>,
+    /// Whether it is taken over where it exists and is nobody's.
+    pub adoption: Adoption,
     /// What must hold on the version before traffic, and through the alias after.
     pub checks: Vec<DesiredCheck>,
 }
@@ -360,8 +362,10 @@ impl Scope<'_> {
             .or(lambda.description.as_ref());
         let mut tags = self.expand_map("tags", &tags)?;
         tags.extend(self.owner.tags());
+        let granted = self.permissions.allow_adopting_function(&function_name);
         Ok(DesiredFunction {
             component: self.component.name.clone(),
+            adoption: self.adoption(granted),
             function_name,
             alias: lambda.alias.clone(),
             architecture: lambda.architecture.as_str().to_owned(),
@@ -420,6 +424,17 @@ impl Scope<'_> {
             expect,
             timeout,
         })
+    }
+
+    /// What the spec and the grants say about taking something over.
+    fn adoption(&self, granted: bool) -> Adoption {
+        match (self.component.adopt, granted) {
+            (false, _) => Adoption::NotAsked,
+            (true, true) => Adoption::Granted,
+            (true, false) => Adoption::NotGranted {
+                account: self.target.account.clone(),
+            },
+        }
     }
 
     /// The role's ARN: a bare name is a role of the Target's own account and partition.

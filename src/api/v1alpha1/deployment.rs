@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, DeletionPolicy, Gate, GatePassage, ManualJobStatus, ReleaseRef, Rollout};
+use super::{Check, DeletionPolicy, Drift, Gate, GateStatus, PassageStatus, ReleaseRef, Rollout};
 
 /// What a team wants delivered where.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,7 @@ use super::{Check, DeletionPolicy, Gate, GatePassage, ManualJobStatus, ReleaseRe
     validation = Rule::new("self.metadata.name.size() <= 63").message("the name may have at most 63 characters"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
+    printcolumn(name = "Drifted", type_ = "string", json_path = ".status.conditions[?(@.type=='Drifted')].status"),
     printcolumn(name = "Newest", type_ = "integer", json_path = ".status.newestRevision"),
     printcolumn(name = "Live", type_ = "string", json_path = ".status.live"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.conditions[?(@.type=='Ready')].lastTransitionTime"),
@@ -61,6 +62,9 @@ pub struct DeploymentSpec {
     /// What a failure leads to.
     #[serde(default)]
     pub rollback: Rollback,
+    /// What is to be done about changes that somebody else made in AWS. An edit of it is no new Release.
+    #[serde(default)]
+    pub drift: Drift,
     /// What happens in AWS when this Deployment is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -183,6 +187,10 @@ pub struct Component {
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub depends_on: Vec<String>,
+    /// Takes over what exists in AWS and is nobody's, where a grant of the Account has `mayAdopt`. What
+    /// belongs to another Deployment is never taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
     /// A Lambda function.
     pub lambda: Lambda,
 }
@@ -490,7 +498,7 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_command: Option<String>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Available`.
+    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Drifted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -552,48 +560,4 @@ pub struct StageStatus {
     /// What let the last Release through the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageStatus>,
-}
-
-/// A Release that waits at a stage's gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GateStatus {
-    /// The Release.
-    pub release: ReleaseRef,
-    /// Which try it would be.
-    pub attempt: i64,
-    /// Digest of the stage's plan, which is what an Approval speaks of: over the plans of its Targets.
-    /// None as long as they are being made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub digest: Option<String>,
-    /// CamelCase, for programs: what it waits for first.
-    #[schemars(length(max = 63))]
-    pub reason: String,
-    /// For people: all that it waits for.
-    #[schemars(length(max = 4096))]
-    pub message: String,
-    /// Since when.
-    pub since: Time,
-    /// What was seen of the manual jobs since this plan waits.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub manual_jobs: Vec<ManualJobStatus>,
-}
-
-/// What let a Release through a gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PassageStatus {
-    /// The Release.
-    pub release: ReleaseRef,
-    /// Which try it was.
-    pub attempt: i64,
-    /// Digest of the stage's plan.
-    #[schemars(length(max = 64))]
-    pub digest: String,
-    /// When.
-    pub at: Time,
-    /// Who.
-    pub by: GatePassage,
 }

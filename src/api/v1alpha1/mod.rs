@@ -13,6 +13,7 @@ mod approval;
 mod check;
 mod common;
 mod deployment;
+mod drift;
 mod gate;
 mod gitlab_connection;
 mod release;
@@ -24,6 +25,7 @@ pub use approval::*;
 pub use check::*;
 pub use common::*;
 pub use deployment::*;
+pub use drift::*;
 pub use gate::*;
 pub use gitlab_connection::*;
 pub use release::*;
@@ -35,6 +37,12 @@ use kube::CustomResourceExt as _;
 
 /// The API group of every resource.
 pub const GROUP: &str = "sluice.dev";
+
+/// Whether a count says nothing.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
 
 /// The definitions of all resources, in the order in which they are documented.
 pub fn definitions() -> Vec<CustomResourceDefinition> {

@@ -105,6 +105,14 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
             functions.delete(name, None).await?;
             Reply::Done
         }
+        Action::DeleteVersion { version } => {
+            functions.delete(name, Some(version)).await?;
+            Reply::Done
+        }
+        Action::DeleteSnapshot(it) => {
+            site.store.delete(&it.key, &it.version_id).await?;
+            Reply::Done
+        }
         Action::Watch { check, ask, .. } => {
             Reply::Checked(watch::look(context, site, check, ask).await)
         }

@@ -1,12 +1,15 @@
 //! What the engine asks for and what it is told.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::snapshot::Snapshot;
 use crate::{
-    api::v1alpha1::SnapshotRef,
+    api::v1alpha1::{SnapshotRef, StoredSnapshot},
     domain::{
         check::{StageCheck, Verdict, metric::Served},
         desired::{DesiredCheck, DesiredFunction},
@@ -121,6 +124,13 @@ pub enum Action {
     },
     /// `DeleteFunction`.
     DeleteFunction,
+    /// `DeleteFunction` of one version.
+    DeleteVersion {
+        /// The number.
+        version: String,
+    },
+    /// Remove a snapshot from the Target's bucket.
+    DeleteSnapshot(StoredSnapshot),
     /// A look at what a check of the stage speaks of.
     Watch {
         /// What must hold.
@@ -277,6 +287,8 @@ pub struct Known {
     pub checks: BTreeMap<CheckKey, CheckResult>,
     /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
     pub recorded_here: bool,
+    /// Snapshots that were removed, by key and version.
+    pub discarded: BTreeSet<(String, String)>,
     /// Since when a check that must be told before the run can't be.
     pub waiting_since: Option<Timestamp>,
     /// When something last moved, if that is later than what the status says.
@@ -301,7 +313,8 @@ impl Effect {
             Action::CreateAlias { .. } => "CreateAlias",
             Action::UpdateAlias { .. } => "UpdateAlias",
             Action::DeleteAlias { .. } => "DeleteAlias",
-            Action::DeleteFunction => "DeleteFunction",
+            Action::DeleteFunction | Action::DeleteVersion { .. } => "DeleteFunction",
+            Action::DeleteSnapshot(_) => "DeleteSnapshot",
             Action::Check { .. } => "Invoke",
             Action::Watch { .. } => "Watch",
         }
@@ -367,6 +380,13 @@ impl Observation {
                     .insert(effect.component.clone(), version.version.clone());
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
+            }
+            (Action::DeleteVersion { version }, _) => {
+                self.versions.insert((name, version.clone()), None);
+            }
+            (Action::DeleteSnapshot(it), _) => {
+                let removed = (it.key.clone(), it.version_id.clone());
+                self.known.discarded.insert(removed);
             }
             (action, Reply::Function(mut function)) if !verify => {
                 // Only GetFunction tells the tags; no other call changes them, but for the creation.

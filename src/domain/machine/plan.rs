@@ -45,7 +45,7 @@ impl Scene<'_> {
         let mut words = Vec::new();
         let mut parts = Vec::new();
         for want in &desired.components {
-            let part = workload::plan(want, self.seen);
+            let part = workload::plan(want, self.owner, self.seen);
             words.push(described(&want.name, &part.changes));
             parts.push((want.name.clone(), want.level, part.wanted, part.live));
             changes.extend(part.changes);
@@ -133,5 +133,7 @@ fn described(component: &str, changes: &[PlannedChange]) -> String {
     if fields.is_empty() {
         return format!("{component} moved");
     }
-    format!("{component}: {}", fields.join(", "))
+    let adopted = changes.iter().any(|change| change.action == "Adopt");
+    let how = if adopted { " adopted" } else { "" };
+    format!("{component}{how}: {}", fields.join(", "))
 }

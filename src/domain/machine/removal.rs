@@ -31,6 +31,7 @@ pub fn decide_removal(
             reason: None,
             paused: false,
             immediate: false,
+            correction: 0,
         };
         let order = super::Order::Restore("the Target was deleted".to_owned());
         return super::decide(&order, &run, status, owner, seen, now);

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         digest::Sha256,
         function::{Alias, AliasTarget, Function, FunctionConfiguration},
+        ownership::Owner,
     },
 };
 
@@ -106,9 +107,10 @@ impl ComponentSnapshot {
         }
     }
 
-    /// Whether nothing stood there.
-    pub fn was_absent(&self) -> bool {
-        self.function().latest.is_none()
+    /// Whether there was nothing of this Deployment: nothing at all, or what was nobody's.
+    pub fn was_not_ours(&self, owner: &Owner) -> bool {
+        let latest = self.function().latest.as_ref();
+        latest.is_none_or(|latest| owner.refusal(&latest.tags).is_some())
     }
 }
 

@@ -13,12 +13,15 @@ use super::{
     next::{Next, View},
     observation::{Effect, Moment, Observation, Read},
     plan::Part,
-    snapshot::{ComponentSnapshot, WorkloadSnapshot},
+    snapshot::{ComponentSnapshot, Snapshot, WorkloadSnapshot},
 };
 use crate::{
-    api::v1alpha1::{ComponentStatus, Intent, InventoryItem, PublishedVersion, ReleaseRef},
+    api::v1alpha1::{
+        ComponentStatus, Difference, Intent, InventoryItem, PublishedVersion, ReleaseRef,
+        TargetStatus,
+    },
     domain::{
-        desired::{DesiredComponent, Workload},
+        desired::{Desired, DesiredComponent, Workload},
         ownership::Owner,
     },
 };
@@ -54,8 +57,12 @@ pub fn obstacle(
         Workload::Function(function) => {
             let name = &function.function_name;
             let there = seen.functions.get(name).and_then(Option::as_ref);
-            if let Some(why) = there.and_then(|there| owner.refusal(&there.tags)) {
+            let refusal = there.and_then(|there| owner.obstacle(&there.tags, &function.adoption));
+            if let Some(why) = refusal {
                 return Some(format!("function {name} can't be taken: {why}"));
+            }
+            if let Some(why) = lambda::exposed(function, owner, seen) {
+                return Some(why);
             }
             lambda::unsplittable(function, seen).filter(|_| gradual)
         }
@@ -81,9 +88,32 @@ pub fn unchanged(
 }
 
 /// What would change of it, from what was seen.
-pub fn plan(want: &DesiredComponent, seen: &Observation) -> Part {
+pub fn plan(want: &DesiredComponent, owner: &Owner, seen: &Observation) -> Part {
     match &want.workload {
-        Workload::Function(function) => lambda::plan(function, seen),
+        Workload::Function(function) => lambda::plan(function, owner, seen),
+    }
+}
+
+/// What has to be seen to tell whether it is as the last run left it.
+pub fn drift_reads(want: &DesiredComponent, seen: &Observation) -> Vec<Read> {
+    match &want.workload {
+        Workload::Function(function) => lambda::drift_reads(function, seen),
+    }
+}
+
+/// What differs from what the last run left, from what was seen. `left` is the version that it left,
+/// where that is known.
+pub fn drift(
+    want: &DesiredComponent,
+    left: Option<&str>,
+    desired: &Desired,
+    status: &TargetStatus,
+    seen: &Observation,
+) -> Vec<Difference> {
+    match &want.workload {
+        Workload::Function(function) => {
+            lambda::drift(function, left, &desired.release, &status.versions, seen)
+        }
     }
 }
 
@@ -240,6 +270,29 @@ pub fn delete(item: &InventoryItem, owner: &Owner, seen: &Observation) -> Next {
             item.name
         )),
     }
+}
+
+/// What comes next for a version that no Release needs: [`Next::Ready`] once it is gone, or is not ours
+/// any more; `None` where something still has it.
+pub fn retire(
+    version: &PublishedVersion,
+    inventory: &[InventoryItem],
+    snapshot: Option<&Snapshot>,
+    owner: &Owner,
+    seen: &Observation,
+) -> Option<Next> {
+    let mut items = inventory.iter().filter(|item| item.kind == FUNCTION);
+    let Some(item) = items.find(|item| item.name == version.function_name) else {
+        // It was let go, and stays as it is.
+        return Some(Next::Ready);
+    };
+    let components = snapshot.iter().flat_map(|snapshot| &snapshot.components);
+    let functions: Vec<_> = components
+        .map(ComponentSnapshot::function)
+        .filter(|then| then.function_name == version.function_name)
+        .collect();
+    let alias = item.alias.as_deref()?;
+    lambda::retire(version, &item.component, alias, &functions, owner, seen)
 }
 
 /// What an effect is made for when it belongs to the run as a whole.

@@ -15,6 +15,7 @@ use crate::{
             Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
             LastUpdate,
         },
+        ownership::Adoption,
         traffic::Traffic,
     },
 };
@@ -38,6 +39,10 @@ pub struct Deployed {
     pub latest: Function,
     pub versions: BTreeMap<u32, Function>,
     pub alias: Option<Alias>,
+    /// The version that an alias of somebody else has.
+    pub other: Option<String>,
+    /// The number that the next version gets.
+    pub next_version: u32,
     pub settles_in: u32,
 }
 
@@ -46,6 +51,7 @@ pub struct World {
     pub functions: BTreeMap<String, Deployed>,
     pub packages: Vec<Sha256>,
     pub snapshots: Vec<Snapshot>,
+    pub discarded: Vec<String>,
     pub status: TargetStatus,
     pub known: Known,
     pub now: Timestamp,
@@ -101,6 +107,7 @@ pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFuncti
         },
         configuration: configuration(memory_size),
         tags: owner().tags(),
+        adoption: Adoption::NotAsked,
         checks: vec![DesiredCheck {
             name: "smoke".into(),
             payload: "{}".into(),
@@ -146,6 +153,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
         reason: None,
         paused: false,
         immediate: false,
+        correction: 0,
     }
 }
 
@@ -155,6 +163,7 @@ impl World {
             functions: BTreeMap::new(),
             packages: Vec::new(),
             snapshots: Vec::new(),
+            discarded: Vec::new(),
             status: TargetStatus::default(),
             known: Known::default(),
             now: Timestamp::UNIX_EPOCH,
@@ -329,7 +338,10 @@ impl World {
         let same_run = self.status.run.as_ref().map(|run| &run.release.uid)
             == next.run.as_ref().map(|run| &run.release.uid);
         let after = run_step(next).expect("a known step");
-        let before = if same_run { before } else { None };
+        // A further attempt begins anew where the one before has ended.
+        let attempt = |status: &TargetStatus| status.run.as_ref().map(|run| run.attempt);
+        let anew = attempt(next) != attempt(&self.status) && before.is_some_and(Step::is_end);
+        let before = if same_run && !anew { before } else { None };
         let allowed: &[Step] = match before {
             None | Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => &[
                 Step::Prepare,
@@ -348,12 +360,13 @@ impl World {
             ],
             Some(Step::Held) => &[Step::Prepare, Step::Promote, Step::Restore],
             Some(Step::Restore) => &[Step::RolledBack, Step::RollbackFailed],
-            Some(Step::Succeeded) => &[Step::Restore, Step::Succeeded],
+            // A run that changed nothing has nothing to put back.
+            Some(Step::Succeeded) => &[Step::Restore, Step::Succeeded, Step::RolledBack],
         };
         assert!(allowed.contains(&after), "{before:?} → {after:?}");
         let run = next.run.as_ref().expect("a run");
         if after == Step::Prepare && before.is_none() {
-            assert!(run.snapshot.is_some() && !run.intents.is_empty());
+            assert!(run.snapshot.is_some());
         }
     }
 
@@ -390,6 +403,7 @@ impl World {
                     .as_ref()
                     .and_then(|run| run.snapshot.clone())
                     .expect("a snapshot");
+                assert!(!self.discarded.contains(&reference.key), "it was removed");
                 let index: usize = reference.key.parse().expect("an index");
                 seen.known.snapshot = Some((reference, self.snapshots[index].clone()));
             }
@@ -407,7 +421,12 @@ impl World {
                 .run
                 .as_ref()
                 .is_some_and(|run| !run.intents.is_empty())
-                || self.status.inventory.iter().any(|item| item.dropped),
+                || self.status.inventory.iter().any(|item| item.dropped)
+                // What these delete stands in the status until it is gone.
+                || matches!(
+                    effect.action,
+                    Action::DeleteVersion { .. } | Action::DeleteSnapshot(_)
+                ),
             "{} without an intent on record",
             effect.operation()
         );
@@ -503,10 +522,14 @@ impl World {
             let key = (self.snapshots.len() - 1).to_string();
             return Ok(Reply::Stored(SnapshotRef {
                 key,
-                version_id: "1".into(),
+                version_id: (self.snapshots.len() - 1).to_string(),
                 sha256: "0".into(),
                 release: None,
             }));
+        }
+        if let Action::DeleteSnapshot(it) = &effect.action {
+            self.discarded.push(it.key.clone());
+            return Ok(Reply::Done);
         }
         let location = |digest: Sha256| CodeLocation {
             bucket: "b".into(),
@@ -543,11 +566,14 @@ impl World {
                     state: FunctionState::Pending,
                     last_update: LastUpdate::Successful,
                     tags: want.tags.clone(),
+                    last_modified: None,
                 };
                 let deployed = Deployed {
                     latest: latest.clone(),
                     versions: BTreeMap::new(),
                     alias: None,
+                    other: None,
+                    next_version: 1,
                     settles_in: 2,
                 };
                 self.functions.insert(name, deployed);
@@ -633,10 +659,9 @@ impl World {
                         last
                     }
                     _ => {
-                        let number = deployed
-                            .versions
-                            .last_key_value()
-                            .map_or(1, |(number, _)| number + 1);
+                        // As AWS does: no number is given twice.
+                        let number = deployed.next_version;
+                        deployed.next_version += 1;
                         let mut version = deployed.latest.clone();
                         version.version = number.to_string();
                         version.configuration = settings;
@@ -663,6 +688,19 @@ impl World {
             }
             Action::DeleteAlias { .. } => {
                 deployed.alias = None;
+                Ok(Reply::Done)
+            }
+            Action::DeleteVersion { version } => {
+                let used = |alias: &Alias| {
+                    alias.version == *version || alias.weights.contains_key(version)
+                };
+                if deployed.alias.as_ref().is_some_and(used)
+                    || deployed.other == Some(version.clone())
+                {
+                    return fail(CallErrorKind::Busy, "an alias references it");
+                }
+                let number: u32 = version.parse().expect("a number");
+                deployed.versions.remove(&number);
                 Ok(Reply::Done)
             }
             Action::Check { version, .. } => {

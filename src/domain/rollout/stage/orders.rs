@@ -52,6 +52,7 @@ impl StageView<'_> {
                 paused: goal == Goal::Deliver
                     && (paused || (self.state == State::Held && step != Some(Step::Held))),
                 immediate: current.immediate,
+                correction: current.correction,
             };
             let has = self.target(place).and_then(|target| target.order.as_ref());
             if has == Some(&run) {
@@ -92,6 +93,7 @@ impl StageView<'_> {
                 reason: None,
                 paused: false,
                 immediate: current.immediate,
+                correction: current.correction,
             };
             (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
         };
