@@ -415,7 +415,7 @@ impl World {
         assert!(
             matches!(
                 effect.action,
-                Action::StoreSnapshot(_) | Action::Watch { .. }
+                Action::StoreSnapshot(_) | Action::Watch { .. } | Action::Check { .. }
             ) || self
                 .status
                 .run
