@@ -40,6 +40,7 @@ use crate::{
         deployment::transfer::Transfers,
         events::{self, Events},
         malformed::{self, Isolation},
+        sites::Waves,
     },
     domain::gates::PolicyForce,
     fence::Fence,
@@ -175,6 +176,7 @@ impl Process {
         let context = Arc::new(Context {
             client: clients.calls.clone(),
             cloud: ways.cloud,
+            waves: Waves::new(fence.clone()),
             gitlabs: ways.gitlabs,
             http: ways.http,
             approval_policy: ApprovalPolicy::new(

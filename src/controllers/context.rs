@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 
-use super::{approval::policy::ApprovalPolicy, events::Events};
+use super::{approval::policy::ApprovalPolicy, events::Events, sites::Waves};
 use crate::{
     api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
@@ -19,6 +19,8 @@ pub struct Context {
     pub client: Client,
     /// The way into AWS accounts.
     pub cloud: Arc<dyn Cloud>,
+    /// How many objects are worked on at a time.
+    pub waves: Waves,
     /// The way to GitLab.
     pub gitlabs: Arc<dyn GitLabs>,
     /// The way to URLs that checks name.

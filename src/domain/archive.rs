@@ -158,6 +158,17 @@ fn walk(
     })
 }
 
+/// Why these bytes can't be unpacked into a bucket, as far as can be told before they are read; `None`
+/// where they can. `problem` is what [`summarise`] said instead of a summary.
+pub fn site_problem(archive: Option<&ArchiveSummary>, problem: Option<&str>) -> Option<String> {
+    let why = match archive {
+        None => problem.unwrap_or("it is not a zip archive"),
+        Some(archive) if archive.entries == 0 => "the archive is empty",
+        Some(_) => return None,
+    };
+    Some(format!("its files can't be taken: {why}"))
+}
+
 /// Why Lambda would not take these bytes as a function's package; `None` where it would.
 /// `problem` is what [`summarise`] said instead of a summary.
 pub fn lambda_problem(archive: Option<&ArchiveSummary>, problem: Option<&str>) -> Option<String> {

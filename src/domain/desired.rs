@@ -5,24 +5,28 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::Value;
-
+mod function;
+mod site;
 #[cfg(test)]
 mod tests;
 
+pub use self::{
+    function::{DesiredCheck, DesiredFunction, configuration_digest},
+    site::DesiredSite,
+};
 use super::{
     check::{DesiredAlarms, DesiredHttp, DesiredMetric, StageCheck, StageCheckKind},
     digest::Sha256,
-    function::FunctionConfiguration,
+    duration::duration,
     grants::Permissions,
     levels::levels,
     ownership::{Adoption, Owner},
-    substitution::{UnknownName, Variables},
+    substitution::Variables,
     traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, DeletionPolicy, Expectation, InvokeCheck, LambdaOverride, OnFailure,
-    PinnedArtifact, ReleaseRef, ReleaseSpec, StoreLocation, TargetSpec,
+    Check, Component, DeletionPolicy, OnFailure, PinnedArtifact, ReleaseRef, ReleaseSpec,
+    TargetSpec,
 };
 
 /// What should be on one Target.
@@ -60,6 +64,37 @@ pub struct DesiredComponent {
 pub enum Workload {
     /// A Lambda function.
     Function(Box<DesiredFunction>),
+    /// Files in a bucket.
+    Site(Box<DesiredSite>),
+}
+
+impl Workload {
+    /// What it is called on AWS: a function's name, or a bucket with a prefix.
+    pub fn resource(&self) -> String {
+        match self {
+            Self::Function(function) => function.function_name.clone(),
+            Self::Site(site) => site.place.to_string(),
+        }
+    }
+
+    /// Why both can't be there: the field, and whose it is too.
+    fn clash(&self, other: &Self) -> Option<(&'static str, String)> {
+        match (self, other) {
+            (Self::Function(one), Self::Function(other)) => {
+                let name = &one.function_name;
+                let same = *name == other.function_name;
+                same.then(|| ("functionName", format!("{name} is also the function")))
+            }
+            (Self::Site(one), Self::Site(other)) => {
+                let overlap = one.place.overlaps(&other.place);
+                overlap.then(|| {
+                    let (one, other) = (&one.place, &other.place);
+                    ("prefix", format!("{one} overlaps {other}"))
+                })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Desired {
@@ -75,57 +110,6 @@ impl Desired {
         let levels = self.components.iter().map(|component| component.level);
         levels.max().unwrap_or_default()
     }
-}
-
-/// A function as it should be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DesiredFunction {
-    /// The component's name.
-    pub component: String,
-    /// The function's name.
-    pub function_name: String,
-    /// The alias that serves.
-    pub alias: String,
-    /// `x86_64` or `arm64`.
-    pub architecture: String,
-    /// Digest of the package.
-    pub code_sha256: Sha256,
-    /// Where the package is kept in the hub.
-    pub package: StoreLocation,
-    /// The settings that belong to a version.
-    pub configuration: FunctionConfiguration,
-    /// The user's tags and ours.
-    pub tags: BTreeMap<String, String>,
-    /// Whether it is taken over where it exists and is nobody's.
-    pub adoption: Adoption,
-    /// What must hold on the version before traffic, and through the alias after.
-    pub checks: Vec<DesiredCheck>,
-}
-
-impl DesiredFunction {
-    /// Digest of the whole effective configuration, for plans and status: says whether something
-    /// changed without saying what.
-    pub fn configuration_digest(&self) -> Sha256 {
-        configuration_digest(&self.architecture, &self.configuration)
-    }
-}
-
-/// Digest of everything that belongs to a version besides its code.
-pub fn configuration_digest(architecture: &str, configuration: &FunctionConfiguration) -> Sha256 {
-    Sha256::of_json(&(architecture, configuration))
-}
-
-/// An invocation and what it must answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DesiredCheck {
-    /// How messages call it.
-    pub name: String,
-    /// The event, as JSON text.
-    pub payload: String,
-    /// What the answer must hold.
-    pub expect: Option<Expectation>,
-    /// How long it may take.
-    pub timeout: Duration,
 }
 
 /// A field that can't be carried out.
@@ -196,27 +180,33 @@ pub fn desired(
             permissions,
             variables: &variables,
         };
-        let mut function =
-            scope.function(overrides.map(|over| &over.lambda), &release.artifacts)?;
-        function.checks = invocations
-            .map(|(name, invoke)| scope.check(name, invoke))
-            .collect::<Result<_, _>>()?;
-        let same = |other: &&DesiredComponent| match &other.workload {
-            Workload::Function(other) => other.function_name == function.function_name,
+        let workload = match (&component.lambda, &component.s3) {
+            (Some(lambda), None) => {
+                let over = overrides.map(|over| &over.lambda);
+                let mut function = scope.function(lambda, over, &release.artifacts)?;
+                function.checks = invocations
+                    .map(|(name, invoke)| scope.check(name, invoke))
+                    .collect::<Result<_, _>>()?;
+                Workload::Function(Box::new(function))
+            }
+            (None, Some(s3)) => Workload::Site(Box::new(scope.site(s3, &release.artifacts)?)),
+            _ => {
+                let field = format!("spec.components[{}]", component.name);
+                return Err(Invalid::new(
+                    field,
+                    "exactly one of lambda and s3 must be set",
+                ));
+            }
         };
-        if let Some(twin) = components.iter().find(same) {
-            return Err(scope.invalid(
-                "functionName",
-                format!(
-                    "{} is also the function of component {}",
-                    function.function_name, twin.name
-                ),
-            ));
+        for other in &components {
+            if let Some((field, why)) = workload.clash(&other.workload) {
+                return Err(scope.invalid(field, format!("{why} of component {}", other.name)));
+            }
         }
         components.push(DesiredComponent {
             name: component.name.clone(),
             level,
-            workload: Workload::Function(Box::new(function)),
+            workload,
         });
     }
     let checks = stage
@@ -301,131 +291,6 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn function(
-        &self,
-        over: Option<&LambdaOverride>,
-        artifacts: &[PinnedArtifact],
-    ) -> Result<DesiredFunction, Invalid> {
-        let lambda = &self.component.lambda;
-        let function_name = self.expand("functionName", &lambda.function_name)?;
-        if !is_function_name(&function_name) {
-            return Err(self.invalid(
-                "functionName",
-                format!(
-                    "{function_name:?} is not a function's name: 1 to 64 letters, digits, - and _"
-                ),
-            ));
-        }
-        let role = self.expand(
-            "role",
-            over.and_then(|over| over.role.as_ref())
-                .unwrap_or(&lambda.role),
-        )?;
-        let role = self.role_arn(&role)?;
-        let role_name = role.split_once(":role/").map_or("", |(_, name)| name);
-        if !self.permissions.allow_function(&function_name, role_name) {
-            return Err(self.invalid(
-                "functionName",
-                format!(
-                    "Account {} has no grant that lets namespace {} deploy function {function_name} with role \
-                     {role_name}; ask the platform team to extend its spec.grants",
-                    self.target.account, self.owner.namespace
-                ),
-            ));
-        }
-        let artifact = artifacts
-            .iter()
-            .find(|artifact| artifact.name == lambda.artifact)
-            .ok_or_else(|| {
-                self.invalid(
-                    "artifact",
-                    format!("there is no artifact {}", lambda.artifact),
-                )
-            })?;
-        if let Some(problem) = super::archive::lambda_problem(artifact.archive.as_ref(), None) {
-            return Err(self.invalid("artifact", problem));
-        }
-        let code_sha256 = Sha256::from_hex(&artifact.sha256).ok_or_else(|| {
-            self.invalid(
-                "artifact",
-                format!("{} has no SHA-256 digest", artifact.name),
-            )
-        })?;
-        let mut environment = lambda.environment.clone();
-        let mut tags = lambda.tags.clone();
-        if let Some(over) = over {
-            environment.extend(over.environment.clone());
-            tags.extend(over.tags.clone());
-        }
-        let description = over
-            .and_then(|over| over.description.as_ref())
-            .or(lambda.description.as_ref());
-        let mut tags = self.expand_map("tags", &tags)?;
-        tags.extend(self.owner.tags());
-        let granted = self.permissions.allow_adopting_function(&function_name);
-        Ok(DesiredFunction {
-            component: self.component.name.clone(),
-            adoption: self.adoption(granted),
-            function_name,
-            alias: lambda.alias.clone(),
-            architecture: lambda.architecture.as_str().to_owned(),
-            code_sha256,
-            package: artifact.location.clone(),
-            configuration: FunctionConfiguration {
-                runtime: lambda.runtime.clone(),
-                handler: lambda.handler.clone(),
-                role,
-                memory_size: over
-                    .and_then(|over| over.memory_size)
-                    .unwrap_or(lambda.memory_size),
-                timeout: over.and_then(|over| over.timeout).unwrap_or(lambda.timeout),
-                environment: self.expand_map("environment", &environment)?,
-                description: self.expand("description", description.map_or("", String::as_str))?,
-            },
-            tags,
-            checks: Vec::new(),
-        })
-    }
-
-    fn check(&self, name: &str, invoke: &InvokeCheck) -> Result<DesiredCheck, Invalid> {
-        let field = |below: &str| {
-            format!(
-                "spec.stages[{}].checks[{name}].invoke.{below}",
-                self.target.stage
-            )
-        };
-        let unknown = |name: &str| {
-            let field = field(name);
-            move |error: UnknownName| Invalid::new(field, error.to_string())
-        };
-        let payload = invoke
-            .payload
-            .clone()
-            .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let payload = self
-            .variables
-            .expand_json(&payload)
-            .map_err(unknown("payload"))?;
-        let expect = match &invoke.expect {
-            Some(expect) => Some(Expectation {
-                path: expect.path.clone(),
-                equals: self
-                    .variables
-                    .expand_json(&expect.equals)
-                    .map_err(unknown("expect.equals"))?,
-            }),
-            None => None,
-        };
-        let timeout = duration(&invoke.timeout)
-            .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
-        Ok(DesiredCheck {
-            name: name.to_owned(),
-            payload: payload.to_string(),
-            expect,
-            timeout,
-        })
-    }
-
     /// What the spec and the grants say about taking something over.
     fn adoption(&self, granted: bool) -> Adoption {
         match (self.component.adopt, granted) {
@@ -435,25 +300,6 @@ impl Scope<'_> {
                 account: self.target.account.clone(),
             },
         }
-    }
-
-    /// The role's ARN: a bare name is a role of the Target's own account and partition.
-    fn role_arn(&self, role: &str) -> Result<String, Invalid> {
-        let Some(rest) = role.strip_prefix("arn:") else {
-            let partition = partition(&self.target.region);
-            return Ok(format!(
-                "arn:{partition}:iam::{}:role/{role}",
-                self.target.account_id
-            ));
-        };
-        let account = rest.split(':').nth(3).unwrap_or_default();
-        if account != self.target.account_id || !role.contains(":role/") {
-            return Err(self.invalid(
-                "role",
-                format!("{role} is not a role of account {}; name the role alone to use each account's own", self.target.account_id),
-            ));
-        }
-        Ok(role.to_owned())
     }
 
     fn expand(&self, field: &str, text: &str) -> Result<String, Invalid> {
@@ -472,34 +318,36 @@ impl Scope<'_> {
             .collect()
     }
 
+    /// What the Release pinned under that name.
+    fn artifact<'r>(
+        &self,
+        name: &str,
+        artifacts: &'r [PinnedArtifact],
+    ) -> Result<Pinned<'r>, Invalid> {
+        let pinned = artifacts.iter().find(|artifact| artifact.name == name);
+        let pinned = pinned
+            .ok_or_else(|| self.invalid("artifact", format!("there is no artifact {name}")))?;
+        let sha256 = Sha256::from_hex(&pinned.sha256)
+            .ok_or_else(|| self.invalid("artifact", format!("{name} has no SHA-256 digest")))?;
+        Ok(Pinned { pinned, sha256 })
+    }
+
     fn invalid(&self, field: &str, message: impl Into<String>) -> Invalid {
+        let Self { component, .. } = self;
+        let kind = if component.s3.is_some() {
+            "s3"
+        } else {
+            "lambda"
+        };
         Invalid::new(
-            format!("spec.components[{}].lambda.{field}", self.component.name),
+            format!("spec.components[{}].{kind}.{field}", component.name),
             message,
         )
     }
 }
 
-/// The partition of a region, by the prefixes that AWS gives them.
-pub fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    }
-}
-
-/// A duration as specs write it: `10m`, `1h30m`.
-pub fn duration(text: &str) -> Option<Duration> {
-    let parsed: kube::core::Duration = text.parse().ok()?;
-    (!parsed.is_negative()).then(|| parsed.into())
-}
-
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html>: a name, at most 64
-/// characters. ARNs are not taken: they could point elsewhere.
-fn is_function_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=64).contains(&name.len()) && name.chars().all(allowed)
+/// What the Release pinned.
+struct Pinned<'a> {
+    pinned: &'a PinnedArtifact,
+    sha256: Sha256,
 }

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod check;
 pub mod desired;
 pub mod digest;
+pub mod duration;
 pub mod eligibility;
 pub mod failure;
 pub mod function;

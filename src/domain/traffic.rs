@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::desired::duration;
+use super::duration::duration;
 use crate::api::v1alpha1::Rollout;
 
 /// The steps of a rollout, the last of which has all of the traffic.

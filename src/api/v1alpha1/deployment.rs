@@ -32,14 +32,14 @@ use super::{Check, DeletionPolicy, Drift, Gate, GateStatus, PassageStatus, Relea
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = "1")
 )]
 #[x_kube(
-    validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == c.lambda.artifact))")
-        .message("components[].lambda.artifact must be the name of one of artifacts[]"),
-    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.invoke) || self.components.exists(c, c.name == k.invoke.component)))")
-        .message("stages[].checks[].invoke.component must be the name of one of components[]"),
-    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.metric) || !has(k.metric.component) || self.components.exists(c, c.name == k.metric.component)))")
-        .message("stages[].checks[].metric.component must be the name of one of components[]"),
-    validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component)))")
-        .message("stages[].overrides[].component must be the name of one of components[]"),
+    validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == (has(c.lambda) ? c.lambda.artifact : c.s3.artifact)))")
+        .message("the artifact of each of components[] must be the name of one of artifacts[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.invoke) || self.components.exists(c, c.name == k.invoke.component && has(c.lambda))))")
+        .message("stages[].checks[].invoke.component must be the name of a function among components[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.metric) || !has(k.metric.component) || self.components.exists(c, c.name == k.metric.component && has(c.lambda))))")
+        .message("stages[].checks[].metric.component must be the name of a function among components[]"),
+    validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component && has(c.lambda))))")
+        .message("stages[].overrides[].component must be the name of a function among components[]"),
     validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, self.components.exists(o, o.name == d)))")
         .message("components[].dependsOn must be names of components[]")
 )]
@@ -172,10 +172,14 @@ pub struct JobArtifact {
     pub path: Option<String>,
 }
 
-/// One thing to deploy.
+/// One thing to deploy: a function, or files in a bucket.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
-    .message("a component can't depend on itself"))]
+#[x_kube(
+    validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
+        .message("a component can't depend on itself"),
+    validation = Rule::new("has(self.lambda) != has(self.s3)")
+        .message("exactly one of lambda and s3 must be set")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
     /// How checks and overrides refer to it.
@@ -192,7 +196,44 @@ pub struct Component {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopt: bool,
     /// A Lambda function.
-    pub lambda: Lambda,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<Lambda>,
+    /// Files in an S3 bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
+}
+
+impl Component {
+    /// Name of the artifact that it is made from.
+    pub fn artifact(&self) -> Option<&str> {
+        let function = self.lambda.as_ref().map(|lambda| &lambda.artifact);
+        let site = || self.s3.as_ref().map(|s3| &s3.artifact);
+        function.or_else(site).map(String::as_str)
+    }
+}
+
+/// An archive's files, kept in step with a bucket under a prefix. What lies there and is not
+/// Sluice's is never touched.
+///
+/// New files are put first, changed ones next, HTML documents last. What the Release no longer has
+/// is removed once it serves everywhere in the stage.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3 {
+    /// Name of the bucket, in the target's account and region. Takes `$(…)`.
+    #[schemars(length(min = 1, max = 140))]
+    pub bucket: String,
+    /// What the keys begin with, such as `docs/`; the whole bucket where it is left out. Takes `$(…)`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub prefix: String,
+    /// Name of the artifact: a zip, such as the whole archive of a job.
+    #[schemars(length(min = 1, max = 63))]
+    pub artifact: String,
+    /// The folder of the archive that is taken, such as `public/`; all of it where it is left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub path: String,
 }
 
 /// A Lambda function with an alias that serves.

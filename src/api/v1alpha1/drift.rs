@@ -108,7 +108,7 @@ pub struct Difference {
     #[schemars(length(max = 512))]
     pub found: Option<String>,
     /// When the thing was changed last, where AWS says so: Lambda does of a function, not of an alias or
-    /// of tags. Who did it is in CloudTrail.
+    /// of tags; S3 does of an object that is there. Who did it is in CloudTrail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Time>,
 }

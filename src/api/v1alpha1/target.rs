@@ -204,8 +204,8 @@ pub struct PlannedChange {
     /// `Adopt`, `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (no longer Sluice's, but left in AWS).
     #[schemars(length(max = 63))]
     pub action: String,
-    /// What is changed: a function's name, `function:alias`, a bucket.
-    #[schemars(length(max = 512))]
+    /// What is changed: a function's name, `function:alias`, an object (`s3://bucket/key`).
+    #[schemars(length(max = 1024))]
     pub resource: String,
     /// The setting, such as `memorySize` or `environment.LOG_LEVEL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -339,7 +339,7 @@ pub struct Intent {
     #[schemars(length(max = 63))]
     pub operation: String,
     /// What it is made on, such as the function's name or `function:alias`.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub resource: String,
     /// What will be there afterwards: a digest of code or configuration, or a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -355,7 +355,7 @@ pub struct ComponentStatus {
     #[schemars(length(max = 63))]
     pub name: String,
     /// What it is on AWS: a function's name, or a bucket with the prefix.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub resource: String,
     /// The version that was published for this Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -365,7 +365,7 @@ pub struct ComponentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub previous_version: Option<String>,
-    /// SHA-256 of the code, lower-case hex.
+    /// SHA-256 of the package or archive, lower-case hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub code_sha256: Option<String>,
@@ -377,6 +377,35 @@ pub struct ComponentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub alias_revision_id: Option<String>,
+    /// The objects that are Sluice's in a bucket once this component serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<OwnedObjects>,
+}
+
+/// The objects that are Sluice's in a bucket, under a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnedObjects {
+    /// The list of them.
+    pub manifest: StoredRef,
+    /// How many of them the Release no longer has: they go once the whole stage has succeeded.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub retired: i64,
+}
+
+/// A record in the Account's artifact bucket, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredRef {
+    /// The key.
+    #[schemars(length(max = 1024))]
+    pub key: String,
+    /// The object's version.
+    #[schemars(length(max = 1024))]
+    pub version_id: String,
+    /// SHA-256 of the object, lower-case hex.
+    #[schemars(length(max = 64))]
+    pub sha256: String,
 }
 
 /// Something that Sluice made or owns.
@@ -386,11 +415,11 @@ pub struct InventoryItem {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// `LambdaFunction`.
+    /// `LambdaFunction`, `S3Objects`.
     #[schemars(length(max = 63))]
     pub kind: String,
-    /// The function's name.
-    #[schemars(length(max = 512))]
+    /// The function's name; the bucket with the prefix: `s3://shop-site/docs/`.
+    #[schemars(length(max = 1024))]
     pub name: String,
     /// The alias that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -398,10 +427,21 @@ pub struct InventoryItem {
     pub alias: Option<String>,
     /// Whether Sluice created it: only then may it delete it.
     pub created: bool,
+    /// The objects that are Sluice's in a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<OwnedObjects>,
     /// The Release that serves no longer has it: it goes, by the deletion policy, once the whole stage
     /// has succeeded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropped: bool,
+}
+
+impl InventoryItem {
+    /// Whether something of it is to go, now that the Release serves everywhere in the stage.
+    pub fn is_to_prune(&self) -> bool {
+        let retired = |objects: &OwnedObjects| objects.retired > 0;
+        self.dropped || self.objects.as_ref().is_some_and(retired)
+    }
 }
 
 /// A version of a function that was published for a Release.

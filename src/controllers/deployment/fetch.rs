@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        Account, Artifact, Component, Deployment, GitLabConnection, PinnedArtifact, Release,
+        Account, ArchiveSummary, Artifact, Deployment, GitLabConnection, PinnedArtifact, Release,
         ReleaseSource,
     },
     controllers::{context::Context, target},
@@ -322,9 +322,13 @@ impl<'a> Place<'a> {
         releases.sort_by_key(|release| Reverse(release.spec.revision));
         let mut pinned = releases.iter().flat_map(|release| &release.spec.artifacts);
         let pinned = pinned.find(here)?;
-        let fit = consumer(self.needs.deployment, artifact).is_none()
-            || archive::lambda_problem(pinned.archive.as_ref(), None).is_none();
-        fit.then(|| PinnedArtifact {
+        let unfit = unfit(
+            self.needs.deployment,
+            artifact,
+            pinned.archive.as_ref(),
+            None,
+        );
+        unfit.is_none().then(|| PinnedArtifact {
             name: artifact.name.clone(),
             ..pinned.clone()
         })
@@ -372,25 +376,34 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The component whose code the artifact is.
-fn consumer<'a>(deployment: &'a Deployment, artifact: &Artifact) -> Option<&'a Component> {
-    let mut components = deployment.spec.components.iter();
-    components.find(|component| component.lambda.artifact == artifact.name)
+/// Why a component can't be made from the artifact, as far as its bytes tell.
+fn unfit(
+    deployment: &Deployment,
+    artifact: &Artifact,
+    archive: Option<&ArchiveSummary>,
+    problem: Option<&str>,
+) -> Option<String> {
+    let components = deployment.spec.components.iter();
+    let mut consumers =
+        components.filter(|component| component.artifact() == Some(artifact.name.as_str()));
+    consumers.find_map(|component| {
+        let why = if component.s3.is_some() {
+            archive::site_problem(archive, problem)
+        } else {
+            archive::lambda_problem(archive, problem)
+        }?;
+        let (artifact, component) = (&artifact.name, &component.name);
+        Some(format!(
+            "artifact {artifact} of component {component}: {why}"
+        ))
+    })
 }
 
 /// What is known to be unfit never becomes a Release.
 fn check(deployment: &Deployment, artifact: &Artifact, done: &Transferred) -> Result<(), Outcome> {
-    let Some(consumer) = consumer(deployment, artifact) else {
-        return Ok(());
-    };
-    match archive::lambda_problem(done.archive.as_ref(), done.archive_problem.as_deref()) {
+    let problem = done.archive_problem.as_deref();
+    match unfit(deployment, artifact, done.archive.as_ref(), problem) {
         None => Ok(()),
-        Some(why) => {
-            let message = format!(
-                "artifact {} of component {}: {why}",
-                artifact.name, consumer.name
-            );
-            Err(Outcome::stalled("InvalidArtifact", message))
-        }
+        Some(why) => Err(Outcome::stalled("InvalidArtifact", why)),
     }
 }

@@ -31,7 +31,8 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use self::{gates::Readings, source::Sources, targets::Told, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Deployment, DeploymentStatus, DriftPolicy, Release, Target, condition, finalizer,
+        Deployment, DeploymentStatus, DriftPolicy, InventoryItem, Release, Target, condition,
+        finalizer,
     },
     controllers::{
         context::Context,
@@ -366,7 +367,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
                 .plan
                 .as_ref()
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
-            dropped: status.inventory.iter().any(|item| item.dropped),
+            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
             drift: drift::view(&status),
             run: status.run,
             summary: status.summary,

@@ -8,7 +8,7 @@ use crate::{
     api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
     controllers::{context::Context, target},
     domain::{
-        desired::duration,
+        duration::duration,
         eligibility::{Known, Requirements, Verdict},
         gates::requirements::{Asker, protected_ref},
         grants,

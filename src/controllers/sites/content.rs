@@ -130,8 +130,12 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
     }
     let files = find(source).await?;
     let runs = runs(&files);
-    let hashed: Vec<Vec<(String, ContentFile)>> = stream::iter(runs)
-        .map(|run| hash(source, run))
+    // Made before they are streamed: a closure in the stream would be asked for any lifetime.
+    let mut hashing = Vec::with_capacity(runs.len());
+    for run in runs {
+        hashing.push(hash(source, run));
+    }
+    let hashed: Vec<Vec<(String, ContentFile)>> = stream::iter(hashing)
         .buffer_unordered(AT_A_TIME)
         .try_collect()
         .await?;

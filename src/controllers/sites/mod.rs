@@ -59,7 +59,7 @@ pub struct Shell<'a> {
     /// What the keys of this place's records begin with: `sites/<namespace>/<target>/<place>`, where
     /// `<place>` is [`Place::id`].
     pub records: &'a str,
-    /// What the keys of this run's copies begin with.
+    /// What the keys of this run's copies begin with, below `records`.
     pub copies: &'a str,
     /// Where the files come from; not needed to take away or put back.
     pub source: Option<&'a Source>,
@@ -153,8 +153,7 @@ impl Shell<'_> {
     }
 
     async fn stored(&self, what: &str, text: Vec<u8>) -> (Option<Reply>, Vec<CallError>) {
-        let base = format!("{}/{what}", self.records);
-        match records::store(self.store, &base, Bytes::from(text)).await {
+        match records::store(self.store, &self.below(what), Bytes::from(text)).await {
             Ok(reference) => (Some(Reply::Stored(reference)), Vec::new()),
             Err(error) => (None, vec![error]),
         }
@@ -168,7 +167,7 @@ impl Shell<'_> {
                 modified,
                 size,
             } = object;
-            let to = copy_key(self.copies, self.place, &path, &etag, modified);
+            let to = copy_key(&self.below(self.copies), self.place, &path, &etag, modified);
             let key = self.place.key(&path);
             let bucket = &self.place.bucket;
             let copy = self.sites.keep(bucket, &key, &etag, size, &to).await?;
@@ -219,7 +218,13 @@ impl Shell<'_> {
                 copy,
                 condition,
             } = object;
-            let from = copy_key(copies, self.place, &path, &copy.etag, copy.modified);
+            let from = copy_key(
+                &self.below(copies),
+                self.place,
+                &path,
+                &copy.etag,
+                copy.modified,
+            );
             let stored = StoredCopy {
                 key: &from,
                 version_id: &copy.version_id,
@@ -251,6 +256,11 @@ impl Shell<'_> {
             }
             Err(error) => (None, vec![error]),
         }
+    }
+
+    /// A folder of the records.
+    fn below(&self, folder: &str) -> String {
+        format!("{}/{folder}", self.records)
     }
 
     fn source(&self) -> Result<&Source, CallError> {

@@ -63,21 +63,18 @@ pub async fn discard(store: &dyn Store, reference: &StoredRef) -> Result<(), Cal
     store.delete(&reference.key, &reference.version_id).await
 }
 
-/// Deletes a snapshot that nobody will go back to, the copies first.
+/// Deletes a snapshot that nobody will go back to, the copies first. `records` is where all that is kept
+/// of the place lies.
 pub async fn discard_snapshot(
     waves: &super::Waves,
     store: &dyn Store,
+    records: &str,
     reference: &StoredRef,
 ) -> Result<(), CallError> {
     let snapshot = snapshot(store, reference).await?;
+    let below = format!("{records}/{}", snapshot.copies);
     let copies = snapshot.kept.iter().map(|(path, kept)| {
-        let key = copy_key(
-            &snapshot.copies,
-            &snapshot.place,
-            path,
-            &kept.etag,
-            kept.modified,
-        );
+        let key = copy_key(&below, &snapshot.place, path, &kept.etag, kept.modified);
         (key, kept.version_id.clone())
     });
     let delete =

@@ -12,7 +12,7 @@ use std::{
 
 use kube::{Api, Resource as _, ResourceExt as _, api::ListParams};
 
-use super::{TargetController, site::Site};
+use super::{TargetController, access::Access};
 use crate::{
     api::v1alpha1::{Deployment, Release, Target, TargetStatus, label},
     controllers::events::EventType,
@@ -65,16 +65,17 @@ impl TargetController {
         let Some(kept) = self.kept(target).await? else {
             return Ok(machine::outcome(status));
         };
-        let site = match Site::enter(&self.context, target).await {
-            Ok(site) => site,
+        let access = match Access::enter(&self.context, target).await {
+            Ok(access) => access,
             Err(outcome) => return Ok(outcome),
         };
         let mut known = machine::Known::default();
-        let owner = site.owner.clone();
+        let owner = access.owner.clone();
         let decide = |status: &TargetStatus, seen: &Observation, _| {
             machine::decide_collection(status, &kept, &owner, seen)
         };
-        Ok(self.drive(target, &site, &mut known, false, decide).await)
+        let outcome = self.drive(target, &access, &mut known, false, decide);
+        Ok(outcome.await)
     }
 
     /// The uids of the Releases that exist; `None` where their Deployment does not stand any more.

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::{packages, site::Site, watch};
+use super::{access::Access, packages, places, watch};
 use crate::{
     controllers::context::Context,
     domain::{
@@ -16,12 +16,15 @@ use crate::{
 /// Carries out every effect; failures become part of the observation.
 pub async fn all(
     context: &Context,
-    site: &Site,
+    access: &Access,
     effects: Vec<Effect>,
     verify: bool,
     seen: &mut Observation,
 ) {
-    let replies = join_all(effects.iter().map(|effect| one(context, site, effect))).await;
+    let replies = effects
+        .iter()
+        .map(|effect| one(context, access, effect, seen));
+    let replies = join_all(replies).await;
     for (effect, reply) in effects.into_iter().zip(replies) {
         match reply {
             Ok(reply) => seen.note(&effect, reply, verify, Timestamp::now()),
@@ -30,8 +33,13 @@ pub async fn all(
     }
 }
 
-async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, CallError> {
-    let functions = &site.functions;
+async fn one(
+    context: &Context,
+    access: &Access,
+    effect: &Effect,
+    seen: &Observation,
+) -> Result<Reply, CallError> {
+    let functions = &access.functions;
     let name = &effect.resource;
     tracing::debug!(
         operation = effect.operation(),
@@ -40,10 +48,10 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
     );
     Ok(match &effect.action {
         Action::StoreSnapshot(snapshot) => {
-            Reply::Stored(packages::store_snapshot(context, site, snapshot).await?)
+            Reply::Stored(packages::store_snapshot(context, access, snapshot).await?)
         }
-        Action::CopyPackage(want) => Reply::Package(packages::copy(context, site, want).await?),
-        Action::FindPackage(digest) => Reply::Package(packages::find(site, *digest).await?),
+        Action::CopyPackage(want) => Reply::Package(packages::copy(context, access, want).await?),
+        Action::FindPackage(digest) => Reply::Package(packages::find(access, *digest).await?),
         Action::Create(want, code) => Reply::Function(Box::new(
             functions
                 .create(
@@ -110,11 +118,17 @@ async fn one(context: &Context, site: &Site, effect: &Effect) -> Result<Reply, C
             Reply::Done
         }
         Action::DeleteSnapshot(it) => {
-            site.store.delete(&it.key, &it.version_id).await?;
+            access.store.delete(&it.key, &it.version_id).await?;
             Reply::Done
         }
+        Action::Site(task, act) => {
+            let site = seen.known.sites.get(name);
+            let mut site = site.cloned().unwrap_or_default();
+            let failed = places::carry_out(context, access, task, act, &mut site).await;
+            Reply::Site(Box::new(site), failed)
+        }
         Action::Watch { check, ask, .. } => {
-            Reply::Checked(watch::look(context, site, check, ask).await)
+            Reply::Checked(watch::look(context, access, check, ask).await)
         }
         Action::Check {
             check,

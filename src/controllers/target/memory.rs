@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::{
-    api::v1alpha1::Target,
+    api::v1alpha1::{Run, Target},
     domain::machine::{self, Known},
 };
 
@@ -29,11 +29,11 @@ struct Entry {
 }
 
 impl Memory {
-    /// What is known of the Target's run. A run that somebody else began is taken over with care.
-    pub fn known(&self, target: &Target) -> Known {
+    /// What is known of this run of the Target. One that somebody else began is taken over with care.
+    pub fn known(&self, target: &Target, run: Option<&Run>) -> Known {
         let mut entries = self.entries();
         let entry = entries.entry(key(target)).or_default();
-        if entry.run == run(target) && entry.run.is_some() {
+        if entry.run == run.map(identity) && entry.run.is_some() {
             return std::mem::take(&mut entry.known);
         }
         let begun = target
@@ -48,10 +48,10 @@ impl Memory {
     }
 
     /// Keeps it for the next pass.
-    pub fn keep(&self, target: &Target, known: Known) {
+    pub fn keep(&self, target: &Target, run: Option<&Run>, known: Known) {
         let mut entries = self.entries();
         let entry = entries.entry(key(target)).or_default();
-        entry.run = run(target);
+        entry.run = run.map(identity);
         entry.known = known;
     }
 
@@ -69,10 +69,6 @@ fn key(target: &Target) -> String {
     target.uid().unwrap_or_default()
 }
 
-fn run(target: &Target) -> Option<(String, i64)> {
-    target
-        .spec
-        .run
-        .as_ref()
-        .map(|run| (run.release.uid.clone(), run.attempt))
+fn identity(run: &Run) -> (String, i64) {
+    (run.release.uid.clone(), run.attempt)
 }

@@ -11,14 +11,15 @@
 //! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
 //!   left it.
 
+mod access;
 mod collect;
 mod execute;
 mod memory;
 mod observe;
 mod packages;
+mod places;
 mod remove;
 mod rest;
-mod site;
 mod validate;
 mod watch;
 
@@ -27,8 +28,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-pub use self::site::account;
-use self::{memory::Memory, rest::Looks, site::Site};
+pub use self::access::account;
+use self::{access::Access, memory::Memory, rest::Looks};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
     controllers::{
@@ -90,7 +91,9 @@ impl TargetController {
             self.memory.forget(&target);
             return self.at_rest(&target).await;
         };
-        self.looks.forget(&target);
+        if open.is_some() {
+            self.looks.forget(&target);
+        }
         let outcome = self.work(&target, &status, work).await;
         self.until_next(&target, outcome)
     }
@@ -101,18 +104,18 @@ impl TargetController {
             Work::Run(run) => Some(run),
             Work::Plan(_) => None,
         };
-        let site = match Site::enter(&self.context, target).await {
-            Ok(site) => site,
+        let access = match Access::enter(&self.context, target).await {
+            Ok(access) => access,
             Err(outcome) => return self.not_begun(target, open, outcome).await,
         };
         let (run, order) = match work {
             Work::Run(run) => {
                 let run = machine::effective(run, status);
-                let order = validate::order(&self.context, target, &run, &site);
+                let order = validate::order(&self.context, target, &run, &access);
                 (run, order)
             }
             Work::Plan(release) => {
-                let desired = validate::wanted(&self.context, target, release, &site);
+                let desired = validate::wanted(&self.context, target, release, &access);
                 (planning(release), desired.map(Order::Plan))
             }
         };
@@ -120,14 +123,16 @@ impl TargetController {
             Ok(order) => order,
             Err(outcome) => return self.not_begun(target, open, outcome).await,
         };
-        let mut known = self.memory.known(target);
-        let owner = site.owner.clone();
+        let mut known = self.memory.known(target, Some(&run));
+        let owner = access.owner.clone();
         let decide = |status: &TargetStatus, seen: &Observation, now| {
             machine::decide(&order, &run, status, &owner, seen, now)
         };
         let verify = !matches!(order, Order::Deliver(_));
-        let outcome = self.drive(target, &site, &mut known, verify, decide).await;
-        self.memory.keep(target, known);
+        let outcome = self
+            .drive(target, &access, &mut known, verify, decide)
+            .await;
+        self.memory.keep(target, Some(&run), known);
         outcome
     }
 
@@ -135,7 +140,7 @@ impl TargetController {
     async fn drive(
         &self,
         target: &Target,
-        site: &Site,
+        access: &Access,
         known: &mut machine::Known,
         verify: bool,
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
@@ -150,7 +155,9 @@ impl TargetController {
         for _ in 0..MAX_DECISIONS {
             let status = target.status.clone().unwrap_or_default();
             match decide(&status, &seen, Timestamp::now()) {
-                Decision::Observe(reads) => observe::read(site, &status, reads, &mut seen).await,
+                Decision::Observe(reads) => {
+                    observe::read(&self.context, access, &status, reads, &mut seen).await;
+                }
                 Decision::Record(next) => match self.record(&target, *next).await {
                     Ok(recorded) => {
                         seen.known.recorded_here = true;
@@ -175,7 +182,7 @@ impl TargetController {
                         break;
                     }
                     let restoring = verify || step(&target) == Some(Step::Restore);
-                    execute::all(&self.context, site, effects, restoring, &mut seen).await;
+                    execute::all(&self.context, access, effects, restoring, &mut seen).await;
                 }
                 Decision::Wait(end) => {
                     outcome = self.publish(&target, status, end).await;

@@ -2,12 +2,14 @@
 
 use futures::future::join_all;
 
-use super::{packages, site::Site};
+use super::{access::Access, packages, places};
 use crate::{
     api::v1alpha1::TargetStatus,
+    controllers::context::Context,
     domain::{
         function::{Alias, Function},
         machine::{Observation, Read, Snapshot},
+        site::SiteSeen,
     },
     ports::CallError,
 };
@@ -16,11 +18,21 @@ enum Seen {
     Function(Option<Box<Function>>),
     Alias(Option<Alias>),
     Snapshot(Box<Snapshot>),
+    Site(String, Box<SiteSeen>),
 }
 
 /// Reads, and adds what was found, or what went wrong, to the observation.
-pub async fn read(site: &Site, status: &TargetStatus, reads: Vec<Read>, seen: &mut Observation) {
-    let found = join_all(reads.iter().map(|read| one(site, status, read))).await;
+pub async fn read(
+    context: &Context,
+    access: &Access,
+    status: &TargetStatus,
+    reads: Vec<Read>,
+    seen: &mut Observation,
+) {
+    let found = reads
+        .iter()
+        .map(|read| one(context, access, status, read, seen));
+    let found = join_all(found).await;
     for (read, found) in reads.into_iter().zip(found) {
         match (read, found) {
             (Read::Function { name }, Ok(Seen::Function(function))) => {
@@ -39,33 +51,53 @@ pub async fn read(site: &Site, status: &TargetStatus, reads: Vec<Read>, seen: &m
                     seen.known.snapshot = Some((reference, *snapshot));
                 }
             }
+            (_, Ok(Seen::Site(place, site))) => {
+                seen.known.sites.insert(place, *site);
+            }
             (read, Err(error)) => seen.errors.push((component(status, &read), error)),
             (_, Ok(_)) => {}
         }
     }
 }
 
-async fn one(site: &Site, status: &TargetStatus, read: &Read) -> Result<Seen, CallError> {
+async fn one(
+    context: &Context,
+    access: &Access,
+    status: &TargetStatus,
+    read: &Read,
+    seen: &Observation,
+) -> Result<Seen, CallError> {
     Ok(match read {
         Read::Function { name } => {
-            Seen::Function(site.functions.get(name, None).await?.map(Box::new))
+            Seen::Function(access.functions.get(name, None).await?.map(Box::new))
         }
-        Read::Version { name, version } => {
-            Seen::Function(site.functions.get(name, Some(version)).await?.map(Box::new))
+        Read::Version { name, version } => Seen::Function(
+            access
+                .functions
+                .get(name, Some(version))
+                .await?
+                .map(Box::new),
+        ),
+        Read::Alias { name, alias } => Seen::Alias(access.functions.alias(name, alias).await?),
+        Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(access, status).await?)),
+        Read::Site(task, read) => {
+            let place = task.place.to_string();
+            let mut site = seen.known.sites.get(&place).cloned().unwrap_or_default();
+            places::read(context, access, task, read, &mut site).await?;
+            Seen::Site(place, Box::new(site))
         }
-        Read::Alias { name, alias } => Seen::Alias(site.functions.alias(name, alias).await?),
-        Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(site, status).await?)),
     })
 }
 
 /// The component that a read is for, as far as that can be told.
 fn component(status: &TargetStatus, read: &Read) -> String {
-    let (Read::Function { name } | Read::Version { name, .. } | Read::Alias { name, .. }) = read
-    else {
-        return "snapshot".to_owned();
+    let name = match read {
+        Read::Function { name } | Read::Version { name, .. } | Read::Alias { name, .. } => name,
+        Read::Site(task, _) => &task.place.to_string(),
+        Read::Snapshot => return "snapshot".to_owned(),
     };
     let components = status.run.iter().flat_map(|run| &run.components);
-    let mut named = components.filter(|component| &component.resource == name);
+    let mut named = components.filter(|component| component.resource == *name);
     named
         .next()
         .map_or_else(|| name.clone(), |component| component.name.clone())

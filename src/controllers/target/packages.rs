@@ -3,13 +3,13 @@
 //! A package is kept under its digest, so that every Release and every snapshot that needs the same
 //! bytes shares one object: `packages/<sha256>.zip`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::site::Site;
+use super::access::Access;
 use crate::{
     api::v1alpha1::{SnapshotRef, StoreLocation, TargetStatus},
     controllers::context::Context,
@@ -21,7 +21,7 @@ use crate::{
     },
     ports::{
         CallError, CallErrorKind,
-        store::{ByteStream, StoredObject},
+        store::{ByteStream, Store, StoredObject},
     },
 };
 
@@ -34,22 +34,22 @@ const MAX_SNAPSHOT: u64 = 4 * 1024 * 1024;
 /// Has the package of a Release in the Target's bucket.
 pub async fn copy(
     context: &Context,
-    site: &Site,
+    access: &Access,
     want: &DesiredFunction,
 ) -> Result<CodeLocation, CallError> {
-    if let Some(there) = existing(site, want.code_sha256).await? {
+    if let Some(there) = existing(access, want.code_sha256).await? {
         return Ok(there);
     }
     let package = open_in_hub(context, &want.package).await?;
-    keep(context, site, want.code_sha256, package).await
+    keep(context, access, want.code_sha256, package).await
 }
 
 /// Finds the package of a snapshot, which was kept when the snapshot was taken.
-pub async fn find(site: &Site, digest: Sha256) -> Result<CodeLocation, CallError> {
-    existing(site, digest).await?.ok_or_else(|| {
+pub async fn find(access: &Access, digest: Sha256) -> Result<CodeLocation, CallError> {
+    existing(access, digest).await?.ok_or_else(|| {
         CallError::new(
             "s3:GetObject",
-            format!("{}/{}", site.store.bucket(), key(digest)),
+            format!("{}/{}", access.store.bucket(), key(digest)),
             CallErrorKind::NotFound,
             "the package that stood before was removed from the artifact bucket",
         )
@@ -59,31 +59,33 @@ pub async fn find(site: &Site, digest: Sha256) -> Result<CodeLocation, CallError
 /// Stores a snapshot with every package that it names.
 pub async fn store_snapshot(
     context: &Context,
-    site: &Site,
+    access: &Access,
     snapshot: &Snapshot,
 ) -> Result<SnapshotRef, CallError> {
     for component in &snapshot.components {
-        let function = component.function();
+        let Some(function) = component.function() else {
+            continue;
+        };
         let Some(digest) = function.latest.as_ref().and_then(LatestSnapshot::digest) else {
             continue;
         };
-        if existing(site, digest).await?.is_none() {
-            let package = site.functions.package(&function.function_name).await?;
-            keep(context, site, digest, package).await?;
+        if existing(access, digest).await?.is_none() {
+            let package = access.functions.package(&function.function_name).await?;
+            keep(context, access, digest, package).await?;
         }
     }
     let text = serde_json::to_vec(snapshot).map_err(|error| {
         CallError::new(
             "snapshot",
-            &site.snapshots,
+            &access.folder,
             CallErrorKind::Invalid,
             error.to_string(),
         )
     })?;
     let digest = Sha256::of(&text);
-    let key = format!("{}/{digest}.json", site.snapshots);
+    let key = format!("snapshots/{}/{digest}.json", access.folder);
     let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
-    let version_id = site.store.put(&key, Bytes::from(text), &metadata).await?;
+    let version_id = access.store.put(&key, Bytes::from(text), &metadata).await?;
     Ok(SnapshotRef {
         key,
         version_id,
@@ -93,11 +95,11 @@ pub async fn store_snapshot(
 }
 
 /// Loads the snapshot that the run refers to, and makes sure that it is the one that was stored.
-pub async fn load_snapshot(site: &Site, status: &TargetStatus) -> Result<Snapshot, CallError> {
+pub async fn load_snapshot(access: &Access, status: &TargetStatus) -> Result<Snapshot, CallError> {
     let failed = |key: &str, kind, why: String| {
         CallError::new(
             "s3:GetObject",
-            format!("{}/{key}", site.store.bucket()),
+            format!("{}/{key}", access.store.bucket()),
             kind,
             why,
         )
@@ -109,7 +111,7 @@ pub async fn load_snapshot(site: &Site, status: &TargetStatus) -> Result<Snapsho
             "the run has no snapshot on record".to_owned(),
         ));
     };
-    let text = site
+    let text = access
         .store
         .get(&reference.key, Some(&reference.version_id), MAX_SNAPSHOT)
         .await?;
@@ -129,42 +131,48 @@ fn key(digest: Sha256) -> String {
     format!("packages/{digest}.zip")
 }
 
-fn location(site: &Site, digest: Sha256, version_id: String) -> CodeLocation {
+fn location(access: &Access, digest: Sha256, version_id: String) -> CodeLocation {
     CodeLocation {
-        bucket: site.store.bucket().to_owned(),
+        bucket: access.store.bucket().to_owned(),
         key: key(digest),
         version_id,
     }
 }
 
-async fn existing(site: &Site, digest: Sha256) -> Result<Option<CodeLocation>, CallError> {
-    let found = site.store.head(&key(digest)).await?;
+async fn existing(access: &Access, digest: Sha256) -> Result<Option<CodeLocation>, CallError> {
+    let found = access.store.head(&key(digest)).await?;
     let same = |object: &StoredObject| object.metadata.get(SHA256) == Some(&digest.to_string());
     Ok(found
         .filter(same)
-        .map(|object| location(site, digest, object.version_id)))
+        .map(|object| location(access, digest, object.version_id)))
 }
 
 /// Keeps a package, refusing bytes that are not what the digest says.
 async fn keep(
     context: &Context,
-    site: &Site,
+    access: &Access,
     digest: Sha256,
     (length, bytes): (u64, ByteStream),
 ) -> Result<CodeLocation, CallError> {
     let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
-    let version_id = site
+    let version_id = access
         .store
         .upload(&key(digest), verified(bytes, digest), &metadata)
         .await?;
     context.metrics.transferred_out(length);
-    Ok(location(site, digest, version_id))
+    Ok(location(access, digest, version_id))
 }
 
 async fn open_in_hub(
     context: &Context,
     at: &StoreLocation,
 ) -> Result<(u64, ByteStream), CallError> {
+    let store = hub(context, at).await?;
+    store.open(&at.key, &at.version_id).await
+}
+
+/// The bucket that keeps an artifact.
+pub async fn hub(context: &Context, at: &StoreLocation) -> Result<Arc<dyn Store>, CallError> {
     let account = context
         .stores
         .accounts
@@ -177,8 +185,7 @@ async fn open_in_hub(
                 format!("Account {}, which keeps the artifact, is gone", at.account),
             )
         })?;
-    let store = context.cloud.store(&account, &at.region).await?;
-    store.open(&at.key, &at.version_id).await
+    context.cloud.store(&account, &at.region).await
 }
 
 /// Passes bytes on, and ends in an error if they turn out not to have the digest.

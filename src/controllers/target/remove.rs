@@ -6,7 +6,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{TargetController, site::Site};
+use super::{TargetController, access::Access};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
     domain::{
@@ -33,17 +33,17 @@ impl TargetController {
         if untouched || kept || target.annotations().contains_key(annotation::ABANDON) {
             return self.release(target).await;
         }
-        let site = match Site::enter(&self.context, target).await {
-            Ok(site) => site,
+        let access = match Access::enter(&self.context, target).await {
+            Ok(access) => access,
             Err(outcome) => return self.publish(target, status, with_way_out(outcome)).await,
         };
-        let mut known = self.memory.known(target);
+        let mut known = self.memory.known(target, target.spec.run.as_ref());
         let policy = target.spec.deletion_policy;
         let decide = |status: &_, seen: &Observation, now| {
-            machine::decide_removal(policy, status, &site.owner, seen, now)
+            machine::decide_removal(policy, status, &access.owner, seen, now)
         };
-        let outcome = self.drive(target, &site, &mut known, true, decide).await;
-        self.memory.keep(target, known);
+        let outcome = self.drive(target, &access, &mut known, true, decide).await;
+        self.memory.keep(target, target.spec.run.as_ref(), known);
         match outcome {
             Outcome::Done {
                 reason: "Removed", ..

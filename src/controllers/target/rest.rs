@@ -15,14 +15,15 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{STALE, TargetController, site::Site, validate};
+use super::{STALE, TargetController, access::Access, validate};
 use crate::{
     api::v1alpha1::{
         DriftPolicy, ReleaseRef, Target, TargetDrift, TargetStatus, condition::DRIFTED,
     },
     controllers::{events::EventType, runtime::Ended},
     domain::{
-        desired::duration,
+        desired::Desired,
+        duration::duration,
         machine::{self, Decision, Look, Observation},
         outcome::{self, Outcome},
     },
@@ -81,7 +82,8 @@ impl TargetController {
             }
             return;
         }
-        let Some(live) = status.live.as_ref().map(|live| live.release.clone()) else {
+        let live = status.live.as_ref().map(|live| live.release.clone());
+        let (Some(live), Some(run)) = (live, target.spec.run.clone()) else {
             self.looks.looked(target);
             return;
         };
@@ -92,13 +94,13 @@ impl TargetController {
             now: Timestamp::now(),
         };
         match self.place(target, &live).await {
-            Ok((site, desired)) => {
-                let owner = site.owner.clone();
+            Ok((access, desired)) => {
+                let owner = access.owner.clone();
                 let decide = |status: &TargetStatus, seen: &Observation, _| {
-                    machine::decide_drift(&desired, status, &owner, seen, look())
+                    machine::decide_drift(&desired, &run, status, &owner, seen, look())
                 };
                 let mut known = machine::Known::default();
-                self.drive(target, &site, &mut known, true, decide).await;
+                self.drive(target, &access, &mut known, true, decide).await;
             }
             Err(why) => {
                 let untold = machine::untold(&status, why.reason(), why.message(), look());
@@ -107,7 +109,19 @@ impl TargetController {
                 }
             }
         }
-        self.looks.looked(&self.written.newest(target));
+        let target = self.written.newest(target);
+        let conditions = target.status.iter().flat_map(|status| &status.conditions);
+        let found = conditions.filter(|one| one.type_ == DRIFTED);
+        for drifted in found {
+            self.context
+                .metrics
+                .drift_looked(match drifted.status.as_str() {
+                    "True" => "drifted",
+                    "False" => "in_sync",
+                    _ => "unknown",
+                });
+        }
+        self.looks.looked(&target);
     }
 
     /// The way in, and what should be there.
@@ -115,10 +129,10 @@ impl TargetController {
         &self,
         target: &Target,
         live: &ReleaseRef,
-    ) -> Result<(Site, crate::domain::desired::Desired), Outcome> {
-        let site = Site::enter(&self.context, target).await?;
-        let desired = validate::wanted(&self.context, target, live, &site)?;
-        Ok((site, desired))
+    ) -> Result<(Access, Desired), Outcome> {
+        let access = Access::enter(&self.context, target).await?;
+        let desired = validate::wanted(&self.context, target, live, &access)?;
+        Ok((access, desired))
     }
 
     /// An Event where AWS is no longer as it was left, or is so again.

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
-use super::site::Site;
+use super::access::Access;
 use crate::{
     api::v1alpha1::{Goal, Release, ReleaseRef, Run, Target},
     controllers::context::Context,
     domain::{
         desired::{self, Desired},
+        duration::duration,
         machine::{self, Order, Step},
         outcome::Outcome,
         rollout::FOLLOWED,
@@ -17,7 +18,12 @@ use crate::{
 };
 
 /// The order, worked out; or why it can't be.
-pub fn order(context: &Context, target: &Target, run: &Run, site: &Site) -> Result<Order, Outcome> {
+pub fn order(
+    context: &Context,
+    target: &Target,
+    run: &Run,
+    access: &Access,
+) -> Result<Order, Outcome> {
     let journal = target
         .status
         .as_ref()
@@ -34,7 +40,7 @@ pub fn order(context: &Context, target: &Target, run: &Run, site: &Site) -> Resu
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
         return Ok(Order::Restore("it was being put back".to_owned()));
     }
-    match wanted(context, target, &run.release, site) {
+    match wanted(context, target, &run.release, access) {
         Ok(desired) => Ok(Order::Deliver(desired)),
         // What was begun is not left half done.
         Err(outcome) if begun.is_some() => Ok(Order::Restore(outcome.message().to_owned())),
@@ -47,7 +53,7 @@ pub fn wanted(
     context: &Context,
     target: &Target,
     reference: &ReleaseRef,
-    site: &Site,
+    access: &Access,
 ) -> Result<Desired, Outcome> {
     let Some(release) = release(context, target, reference) else {
         // The watch of Releases may be a moment behind the order; it wakes us.
@@ -61,8 +67,8 @@ pub fn wanted(
         reference,
         &release.spec,
         &target.spec,
-        &site.owner,
-        &site.permissions,
+        &access.owner,
+        &access.permissions,
     )
     .map_err(|invalid| Outcome::stalled("InvalidSpec", invalid.to_string()))
 }
@@ -74,8 +80,7 @@ pub fn progress_deadline(context: &Context, target: &Target) -> Duration {
         .run
         .as_ref()
         .and_then(|run| release(context, target, &run.release));
-    let said =
-        release.and_then(|release| desired::duration(&release.spec.template.progress_deadline));
+    let said = release.and_then(|release| duration(&release.spec.template.progress_deadline));
     said.unwrap_or(machine::DEFAULT_DEADLINE)
 }
 

@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::site::Site;
+use super::access::Access;
 use crate::{
     controllers::context::Context,
     domain::{
@@ -18,10 +18,15 @@ use crate::{
 const BEYOND: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a check comes to now.
-pub async fn look(context: &Context, site: &Site, check: &StageCheck, ask: &Ask) -> CheckResult {
+pub async fn look(
+    context: &Context,
+    access: &Access,
+    check: &StageCheck,
+    ask: &Ask,
+) -> CheckResult {
     let verdict = match &check.kind {
-        StageCheckKind::Alarms(alarms) => look_at_alarms(site, alarms, ask).await,
-        StageCheckKind::Metric(metric) => look_at_metric(site, metric, ask).await,
+        StageCheckKind::Alarms(alarms) => look_at_alarms(access, alarms, ask).await,
+        StageCheckKind::Metric(metric) => look_at_metric(access, metric, ask).await,
         StageCheckKind::Http(http) => match ask {
             Ask::Before { .. } => Ok(Verdict::Passed),
             Ask::Since { .. } => context
@@ -36,11 +41,11 @@ pub async fn look(context: &Context, site: &Site, check: &StageCheck, ask: &Ask)
 }
 
 async fn look_at_alarms(
-    site: &Site,
+    access: &Access,
     check: &DesiredAlarms,
     ask: &Ask,
 ) -> Result<Verdict, CallError> {
-    let mut alarms = site.monitoring.alarms(&check.names).await?;
+    let mut alarms = access.monitoring.alarms(&check.names).await?;
     match ask {
         Ask::Before { bake } => {
             let mut asked = check.names.clone();
@@ -49,7 +54,7 @@ async fn look_at_alarms(
                 if more.is_empty() {
                     break;
                 }
-                alarms.extend(site.monitoring.alarms(&more).await?);
+                alarms.extend(access.monitoring.alarms(&more).await?);
                 asked.extend(more);
             }
             let short = check.refuse_bake(&alarms, *bake).map(Verdict::Failed);
@@ -61,7 +66,10 @@ async fn look_at_alarms(
         Ask::Since { since, .. } => {
             let mut histories = std::collections::BTreeMap::new();
             for name in check.wants_history(*since, &alarms) {
-                let transitions = site.monitoring.transitions(&name, *since - BEYOND).await?;
+                let transitions = access
+                    .monitoring
+                    .transitions(&name, *since - BEYOND)
+                    .await?;
                 histories.insert(name, transitions);
             }
             Ok(check.evaluate(*since, &alarms, &histories))
@@ -70,7 +78,7 @@ async fn look_at_alarms(
 }
 
 async fn look_at_metric(
-    site: &Site,
+    access: &Access,
     check: &DesiredMetric,
     ask: &Ask,
 ) -> Result<Verdict, CallError> {
@@ -85,7 +93,7 @@ async fn look_at_metric(
         return Ok(check.too_early());
     };
     let query = check.query(window, served.map(ServedVersions::new_version));
-    let series = site.monitoring.measure(&query).await?;
+    let series = access.monitoring.measure(&query).await?;
     let compared = matches!(check.bound, Bound::Previous(_));
     match served.and_then(ServedVersions::previous_version) {
         // Once all traffic has moved there is nothing to compare with: it was judged before that.
@@ -93,7 +101,7 @@ async fn look_at_metric(
         Some(_) if !compared => Ok(check.judge(window, &series)),
         Some(previous) => {
             let query = check.query(window, Some(previous));
-            let before = site.monitoring.measure(&query).await?;
+            let before = access.monitoring.measure(&query).await?;
             Ok(check.compare(window, &series, &before))
         }
         None => Ok(check.judge(window, &series)),

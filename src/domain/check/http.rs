@@ -11,11 +11,7 @@ use url::Url;
 use super::Verdict;
 use crate::{
     api::v1alpha1::{HttpCheck, HttpMethod},
-    domain::{
-        desired::{Invalid, duration},
-        outcome::shorten,
-        substitution::Variables,
-    },
+    domain::{desired::Invalid, duration::duration, outcome::shorten, substitution::Variables},
 };
 
 /// How much of a body is looked at.

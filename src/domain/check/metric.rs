@@ -19,10 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{CLOUDWATCH_DELAY, Verdict, shown};
 use crate::{
     api::v1alpha1::{ComparedToPrevious, MetricCheck, MetricMath, MetricStat, Threshold},
-    domain::{
-        desired::{Invalid, duration},
-        substitution::Variables,
-    },
+    domain::{desired::Invalid, duration::duration, substitution::Variables},
 };
 
 /// The longest period that CloudWatch takes.

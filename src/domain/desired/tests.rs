@@ -70,7 +70,9 @@ fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
 
 fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
     let mut desired = work_out(&release(component, stage)).expect("it can be worked out");
-    let Workload::Function(function) = desired.components.remove(0).workload;
+    let Workload::Function(function) = desired.components.remove(0).workload else {
+        panic!("a function");
+    };
     *function
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use super::window::Window;
 use crate::{
     api::v1alpha1::{self, AccountRequires, Gate, GitLabApproval, KubernetesApproval},
-    domain::desired::duration,
+    domain::duration::duration,
 };
 
 /// Everything that must be true before a stage starts.

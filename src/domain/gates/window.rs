@@ -6,7 +6,7 @@ use super::{
     schedule::{Schedule, Skipped},
     time_zone::time_zone,
 };
-use crate::{api::v1alpha1, domain::desired::duration};
+use crate::{api::v1alpha1, domain::duration::duration};
 
 /// A window: opens by a schedule, stays open for a while.
 #[derive(Clone, Debug)]

@@ -60,14 +60,13 @@ pub fn decide_collection(
         return Decision::Observe(vec![Read::Snapshot]);
     }
     let snapshot = seen.known.snapshot.as_ref().map(|(_, snapshot)| snapshot);
-    let (mut reads, mut acts, mut gone) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut reads, mut acts, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     // Without the snapshot nobody knows what a rollback needs.
     let known = last.is_none() || snapshot.is_some();
     for version in versions.iter().filter(|_| known) {
         match workload::retire(version, &status.inventory, snapshot, owner, seen) {
-            Some(Next::Read(read)) => {
-                reads.insert(read);
-            }
+            Some(Next::Read(read)) if reads.contains(&read) => {}
+            Some(Next::Read(read)) => reads.push(read),
             Some(Next::Act(effect)) => acts.push(effect),
             Some(Next::Ready) => gone.push(*version),
             Some(Next::Wait(_) | Next::Fail(_)) | None => {}
@@ -81,7 +80,7 @@ pub fn decide_collection(
     let left = status.superseded.iter().filter(|it| !discarded(it));
     acts.extend(left.map(|it| discard(it.clone())));
     if !failed && !reads.is_empty() {
-        return Decision::Observe(reads.into_iter().collect());
+        return Decision::Observe(reads);
     }
     if !failed && !acts.is_empty() {
         acts.truncate(WAVE);

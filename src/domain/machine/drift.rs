@@ -9,9 +9,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, Step, observation::Observation, workload};
+use super::{Decision, Step, observation::Observation, run::Scene, workload};
 use crate::{
-    api::v1alpha1::{Difference, DriftStatus, TargetStatus, condition::DRIFTED},
+    api::v1alpha1::{Difference, DriftStatus, Run, TargetStatus, condition::DRIFTED},
     domain::{
         desired::{Desired, DesiredComponent},
         outcome::{self, Outcome, Stamp, shorten},
@@ -37,14 +37,24 @@ pub struct Look<'a> {
     pub now: Timestamp,
 }
 
-/// What to do next to find out whether what serves, which is `desired`, is as it was left.
+/// What to do next to find out whether what serves, which is `desired`, is as it was left. `run` is the
+/// order that was carried out last.
 pub fn decide_drift(
     desired: &Desired,
+    run: &Run,
     status: &TargetStatus,
     owner: &Owner,
     seen: &Observation,
     look: Look<'_>,
 ) -> Decision {
+    let scene = Scene {
+        run,
+        status,
+        owner,
+        seen,
+        now: look.now,
+    };
+    let view = scene.view(0);
     if let Some((component, error)) = seen.errors.first() {
         let outcome = Outcome::from(error.clone());
         let message = format!("component {component}: {}", outcome.message());
@@ -52,16 +62,19 @@ pub fn decide_drift(
     }
     let components = || desired.components.iter();
     let reads: Vec<_> = components()
-        .flat_map(|want| workload::drift_reads(want, seen))
+        .flat_map(|want| workload::drift_reads(want, view))
         .collect();
     if !reads.is_empty() {
         return Decision::Observe(reads);
     }
     let differences: Vec<Difference> = components()
-        .flat_map(|want| workload::drift(want, left(status, desired, want), desired, status, seen))
+        .flat_map(|want| {
+            let left = left(status, desired, want);
+            workload::drift(want, &desired.release, left, view)
+        })
         .collect();
     let obstacle = components()
-        .find_map(|want| workload::obstacle(want, false, owner, seen))
+        .find_map(|want| workload::obstacle(want, false, view))
         .filter(|_| !differences.is_empty());
     let (word, reason, mut message) = if differences.is_empty() {
         let revision = desired.release.revision;

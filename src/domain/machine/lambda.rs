@@ -33,7 +33,7 @@ use crate::{
 pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Option<String> {
     let published = view.seen.known.published.get(&want.component).cloned();
     published.or_else(|| {
-        let version = recorded(want, release, view.versions)?;
+        let version = recorded(want, release, &view.status.versions)?;
         let key = (want.function_name.clone(), version.clone());
         let seen = view.seen.versions.get(&key)?.as_ref()?;
         published_of(want, seen).then_some(version)

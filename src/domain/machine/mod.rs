@@ -30,6 +30,7 @@ mod plan;
 mod record;
 mod removal;
 mod run;
+mod site;
 mod snapshot;
 mod step;
 mod traffic;
@@ -51,13 +52,17 @@ pub use observation::{
 };
 pub use removal::decide_removal;
 pub use run::DEFAULT_DEADLINE;
+pub use site::SiteTask;
 pub use snapshot::{
-    AliasSnapshot, ComponentSnapshot, FunctionSnapshot, LatestSnapshot, Snapshot, WorkloadSnapshot,
+    AliasSnapshot, ComponentSnapshot, FunctionSnapshot, LatestSnapshot, PlaceSnapshot, Snapshot,
+    WorkloadSnapshot,
 };
 pub use step::{Step, ended, outcome, poll_delay, summary};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
-use crate::api::v1alpha1::{DeletionPolicy, Goal, ReleaseRef, Run, RunStatus, TargetStatus};
+use crate::api::v1alpha1::{
+    DeletionPolicy, Goal, InventoryItem, ReleaseRef, Run, RunStatus, TargetStatus,
+};
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
@@ -222,7 +227,7 @@ pub fn settled(run: &Run, status: &TargetStatus) -> bool {
             Some(Step::Succeeded) => match run.goal {
                 Goal::Deliver => true,
                 Goal::Restore => false,
-                Goal::Prune => !status.inventory.iter().any(|item| item.dropped),
+                Goal::Prune => !status.inventory.iter().any(InventoryItem::is_to_prune),
             },
             Some(step) => step.is_end(),
             None => false,

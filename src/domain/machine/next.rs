@@ -1,7 +1,10 @@
 //! What comes next for one component, whatever its kind.
 
 use super::observation::{Effect, Observation, Read};
-use crate::{api::v1alpha1::PublishedVersion, domain::ownership::Owner};
+use crate::{
+    api::v1alpha1::{Run, TargetStatus},
+    domain::ownership::Owner,
+};
 
 /// What comes next for one component.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +26,10 @@ pub enum Next {
 pub struct View<'a> {
     /// Whose it must be.
     pub owner: &'a Owner,
-    /// The versions that were published for Releases.
-    pub versions: &'a [PublishedVersion],
+    /// The order.
+    pub run: &'a Run,
+    /// What is on record.
+    pub status: &'a TargetStatus,
     /// What was seen.
     pub seen: &'a Observation,
     /// The level that is worked on.

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::snapshot::Snapshot;
+use super::{site::SiteTask, snapshot::Snapshot};
 use crate::{
     api::v1alpha1::{SnapshotRef, StoredSnapshot},
     domain::{
@@ -16,11 +16,12 @@ use crate::{
         digest::Sha256,
         failure::CallError,
         function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration},
+        site::{self, SiteSeen},
     },
 };
 
 /// Something to look at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// A function's `$LATEST`.
     Function {
@@ -43,6 +44,8 @@ pub enum Read {
     },
     /// The snapshot that the run's status refers to.
     Snapshot,
+    /// Something of files in a bucket.
+    Site(Box<SiteTask>, site::Read),
 }
 
 /// A change, or an invocation.
@@ -50,13 +53,13 @@ pub enum Read {
 pub struct Effect {
     /// The component it is for.
     pub component: String,
-    /// What it is made on: the name of a function.
+    /// What it is made on: the name of a function, or a bucket with a prefix.
     pub resource: String,
     /// What is done.
     pub action: Action,
 }
 
-/// What is done to a function.
+/// What is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Store this snapshot, with the packages it names, in the Target's bucket.
@@ -131,6 +134,8 @@ pub enum Action {
     },
     /// Remove a snapshot from the Target's bucket.
     DeleteSnapshot(StoredSnapshot),
+    /// Something to files in a bucket.
+    Site(Box<SiteTask>, site::Act),
     /// A look at what a check of the stage speaks of.
     Watch {
         /// What must hold.
@@ -283,6 +288,8 @@ pub struct Known {
     pub packages: BTreeMap<Sha256, CodeLocation>,
     /// Versions that were published for the run, by component.
     pub published: BTreeMap<String, String>,
+    /// Places by their names. What is there is looked at anew in each pass.
+    pub sites: BTreeMap<String, SiteSeen>,
     /// Checks that were made.
     pub checks: BTreeMap<CheckKey, CheckResult>,
     /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
@@ -301,7 +308,7 @@ pub struct Known {
 impl Effect {
     /// AWS's name of the call, for journal, metrics and messages.
     pub fn operation(&self) -> &'static str {
-        match self.action {
+        match &self.action {
             Action::StoreSnapshot(_) => "StoreSnapshot",
             Action::CopyPackage(_) => "CopyPackage",
             Action::FindPackage(_) => "FindPackage",
@@ -315,6 +322,7 @@ impl Effect {
             Action::DeleteAlias { .. } => "DeleteAlias",
             Action::DeleteFunction | Action::DeleteVersion { .. } => "DeleteFunction",
             Action::DeleteSnapshot(_) => "DeleteSnapshot",
+            Action::Site(_, act) => act.operation(),
             Action::Check { .. } => "Invoke",
             Action::Watch { .. } => "Watch",
         }
@@ -332,6 +340,8 @@ pub enum Reply {
     Function(Box<Function>),
     /// The alias as it is now.
     Alias(Alias),
+    /// What is known of the place now, and what failed of what was done there.
+    Site(Box<SiteSeen>, Vec<CallError>),
     /// Done, with nothing to say.
     Done,
     /// What the check came to.
@@ -344,6 +354,7 @@ impl Observation {
         known
             .checks
             .retain(|_, result| !matches!(result, CheckResult::NotYet(_)));
+        known.sites.values_mut().for_each(SiteSeen::forget_objects);
         Self {
             known,
             ..Self::default()
@@ -388,6 +399,15 @@ impl Observation {
                 let removed = (it.key.clone(), it.version_id.clone());
                 self.known.discarded.insert(removed);
             }
+            (_, Reply::Site(site, failed)) => {
+                self.known.sites.insert(name, *site);
+                let component = &effect.component;
+                let failed = failed.into_iter().map(|error| (component.clone(), error));
+                self.errors.extend(failed);
+                if !self.errors.is_empty() {
+                    return;
+                }
+            }
             (action, Reply::Function(mut function)) if !verify => {
                 // Only GetFunction tells the tags; no other call changes them, but for the creation.
                 function.tags = match (action, self.functions.get(&name)) {
@@ -416,6 +436,8 @@ impl Observation {
 
     /// What was seen on the way forward is no base for going back.
     pub fn turn_back(&mut self) {
+        let sites = self.known.sites.values_mut();
+        sites.for_each(SiteSeen::forget_objects);
         self.functions.clear();
         self.aliases.clear();
         self.errors.clear();

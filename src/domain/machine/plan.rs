@@ -45,8 +45,8 @@ impl Scene<'_> {
         let mut words = Vec::new();
         let mut parts = Vec::new();
         for want in &desired.components {
-            let part = workload::plan(want, self.owner, self.seen);
-            words.push(described(&want.name, &part.changes));
+            let part = workload::plan(want, self.view(want.level));
+            words.push(part.summary);
             parts.push((want.name.clone(), want.level, part.wanted, part.live));
             changes.extend(part.changes);
         }
@@ -92,6 +92,8 @@ impl Scene<'_> {
 
 /// What a plan says of one component.
 pub struct Part {
+    /// In a few words.
+    pub summary: String,
     /// What changes.
     pub changes: Vec<PlannedChange>,
     /// Digest of what is wanted.
@@ -119,7 +121,8 @@ pub fn change(
     }
 }
 
-fn described(component: &str, changes: &[PlannedChange]) -> String {
+/// What changes of a component, in a few words.
+pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
         return format!("{component} unchanged");
     }

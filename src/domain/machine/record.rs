@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Decision, JOURNAL_VERSION, collect::replace_run, run::Scene, step::Step, workload};
 use crate::{
-    api::v1alpha1::{Intent, InventoryItem, LiveRelease, PublishedVersion, RunStatus},
+    api::v1alpha1::{
+        Intent, InventoryItem, LiveRelease, OwnedObjects, PublishedVersion, RunStatus,
+    },
     domain::{
         desired::{Desired, DesiredComponent},
         outcome::shorten,
@@ -56,7 +58,9 @@ impl Scene<'_> {
             component.alias_revision_id = None;
         }
         for want in &desired.components {
-            self.note_in_inventory(&mut status.inventory, want);
+            let component = run.components.iter().find(|one| one.name == want.name);
+            let objects = component.and_then(|component| component.objects.clone());
+            self.note_in_inventory(&mut status.inventory, want, objects);
         }
         let wanted = |item: &InventoryItem| {
             let is = |want| workload::is(want, item);
@@ -110,6 +114,10 @@ impl Scene<'_> {
             status.inventory.retain(|item| !gone(item));
             for item in &mut status.inventory {
                 item.dropped = false;
+                let mut components = snapshot.1.components.iter();
+                if let Some(then) = components.find(|then| then.is(item)) {
+                    item.objects = workload::restored(then, self.owner, self.seen);
+                }
             }
             let before = journal
                 .snapshot
@@ -133,6 +141,7 @@ impl Scene<'_> {
         &self,
         inventory: &mut Vec<InventoryItem>,
         want: &DesiredComponent,
+        objects: Option<OwnedObjects>,
     ) {
         let item = workload::inventory_item(want, self.seen);
         let known = inventory.iter_mut().find(|known| workload::is(want, known));
@@ -140,10 +149,11 @@ impl Scene<'_> {
             Some(known) => {
                 *known = InventoryItem {
                     created: known.created,
+                    objects: objects.or_else(|| known.objects.take()),
                     ..item
                 };
             }
-            None => inventory.push(item),
+            None => inventory.push(InventoryItem { objects, ..item }),
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Decision, Step, next::Next, observation::Observation, workload};
 use crate::{
-    api::v1alpha1::{DeletionPolicy, InventoryItem, Run, TargetStatus, annotation},
+    api::v1alpha1::{DeletionPolicy, Run, TargetStatus, annotation},
     domain::{outcome::Outcome, ownership::Owner},
 };
 
@@ -44,7 +44,8 @@ pub fn decide_removal(
         .inventory
         .iter()
         .filter(|item| item.created && policy == DeletionPolicy::Delete);
-    delete(items, &way_out, owner, seen)
+    let nexts = items.map(|item| workload::delete(item, owner, seen));
+    carry_out(nexts, &way_out, seen)
         .unwrap_or_else(|| Decision::Rest(Outcome::done("Removed", "Nothing is left to remove")))
 }
 
@@ -55,27 +56,39 @@ pub(super) fn decide_prune(
     owner: &Owner,
     seen: &Observation,
 ) -> Decision {
-    let dropped = status.inventory.iter().filter(|item| item.dropped);
-    let items = dropped
-        .clone()
-        .filter(|item| item.created && policy == DeletionPolicy::Delete);
+    let items = status.inventory.iter().filter(|item| item.is_to_prune());
+    let nexts = items.clone().map(|item| {
+        if !item.dropped {
+            return workload::prune(item, seen);
+        }
+        if item.created && policy == DeletionPolicy::Delete {
+            return workload::delete(item, owner, seen);
+        }
+        Next::Ready
+    });
     let way_out = "Mend it; until then it is tried again, and what serves is not touched";
-    if let Some(decision) = delete(items, way_out, owner, seen) {
+    if let Some(decision) = carry_out(nexts, way_out, seen) {
         return decision;
     }
-    if dropped.count() == 0 {
+    if items.count() == 0 {
         return Decision::Rest(super::outcome(status));
     }
     let mut status = status.clone();
     status.inventory.retain(|item| !item.dropped);
+    for item in status
+        .inventory
+        .iter_mut()
+        .filter(|item| item.is_to_prune())
+    {
+        item.objects = workload::pruned(item, seen);
+    }
     Decision::Record(Box::new(status))
 }
 
-/// Deletes these side by side; `None` once all of them are gone.
-fn delete<'a>(
-    items: impl Iterator<Item = &'a InventoryItem>,
+/// Takes these away side by side; `None` once all of them are gone.
+fn carry_out(
+    nexts: impl Iterator<Item = Next>,
     way_out: &str,
-    owner: &Owner,
     seen: &Observation,
 ) -> Option<Decision> {
     if let Some((component, error)) = seen.errors.first() {
@@ -86,8 +99,8 @@ fn delete<'a>(
         return Some(Decision::Wait(outcome));
     }
     let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-    for item in items {
-        match workload::delete(item, owner, seen) {
+    for next in nexts {
+        match next {
             Next::Read(read) => reads.push(read),
             Next::Act(effect) => acts.push(effect),
             Next::Wait(what) => waits.push(what),

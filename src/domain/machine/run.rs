@@ -66,9 +66,7 @@ impl<'a> Scene<'a> {
         let reads: Vec<Read> = desired
             .components
             .iter()
-            .flat_map(|want| {
-                workload::first_reads(want, &self.status.inventory, gradual, self.seen)
-            })
+            .flat_map(|want| workload::first_reads(want, gradual, self.view(want.level)))
             .collect();
         (!reads.is_empty()).then_some(Decision::Observe(reads))
     }
@@ -76,7 +74,8 @@ impl<'a> Scene<'a> {
     /// Why the Release can't be delivered here, from what was seen.
     pub fn obstacle(&self, desired: &Desired) -> Option<String> {
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
-        let obstacle = |want| workload::obstacle(want, gradual, self.owner, self.seen);
+        let obstacle =
+            |want: &DesiredComponent| workload::obstacle(want, gradual, self.view(want.level));
         desired.components.iter().find_map(obstacle)
     }
 
@@ -103,13 +102,16 @@ impl<'a> Scene<'a> {
             return decision;
         }
         let Some((reference, _)) = &self.seen.known.snapshot else {
+            if let Some(decision) = self.keep(desired) {
+                return decision;
+            }
             let Some(first) = desired.components.first() else {
                 return self.fail_untouched("the Release has no components");
             };
             let components = desired.components.iter();
             let snapshot = Snapshot {
                 components: components
-                    .filter_map(|want| workload::snapshot(want, self.seen))
+                    .filter_map(|want| workload::snapshot(want, self.view(want.level)))
                     .collect(),
             };
             let action = Action::StoreSnapshot(Box::new(snapshot));
@@ -124,11 +126,28 @@ impl<'a> Scene<'a> {
         });
         let mut status = self.status.clone();
         for want in &desired.components {
-            self.note_in_inventory(&mut status.inventory, want);
+            self.note_in_inventory(&mut status.inventory, want, None);
         }
         replace_run(&mut status, run);
         status.plan = Some(plan);
         Decision::Record(Box::new(status))
+    }
+
+    /// What would be lost is put aside; `None` once it is.
+    fn keep(&self, desired: &Desired) -> Option<Decision> {
+        let (mut reads, mut acts) = (Vec::new(), Vec::new());
+        for want in &desired.components {
+            match workload::keep(want, self.view(want.level)) {
+                Next::Read(read) => reads.push(read),
+                Next::Act(effect) => acts.push(effect),
+                Next::Fail(why) => return Some(self.fail_untouched(&why)),
+                Next::Wait(_) | Next::Ready => {}
+            }
+        }
+        if !reads.is_empty() {
+            return Some(Decision::Observe(reads));
+        }
+        (!acts.is_empty()).then_some(Decision::Execute(acts))
     }
 
     /// What keeps the stage's checks from letting the run begin.
@@ -205,7 +224,8 @@ impl<'a> Scene<'a> {
     pub fn view(&self, level: usize) -> View<'a> {
         View {
             owner: self.owner,
-            versions: &self.status.versions,
+            run: self.run,
+            status: self.status,
             seen: self.seen,
             level: i64::try_from(level).unwrap_or_default(),
         }
@@ -325,7 +345,7 @@ impl<'a> Scene<'a> {
                 .components
                 .iter()
                 .find(|component| component.name == want.name);
-            workload::unchanged(want, component, self.seen)
+            workload::unchanged(want, component, self.view(want.level))
         };
         desired.components.iter().map(unchanged).collect()
     }
@@ -361,6 +381,7 @@ impl<'a> Scene<'a> {
         let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
         for next in next {
             match next {
+                Next::Read(read) if reads.contains(&read) => {}
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
                 Next::Wait(what) => waits.push(what),

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::v1alpha1::InventoryItem,
+    api::v1alpha1::{InventoryItem, StoredRef},
     domain::{
         digest::Sha256,
         function::{Alias, AliasTarget, Function, FunctionConfiguration},
         ownership::Owner,
+        site::Place,
     },
 };
 
@@ -42,6 +43,20 @@ pub struct ComponentSnapshot {
 pub enum WorkloadSnapshot {
     /// A Lambda function.
     Function(Box<FunctionSnapshot>),
+    /// Files in a bucket.
+    Place(Box<PlaceSnapshot>),
+}
+
+/// A bucket and prefix as they were; the objects themselves are listed elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceSnapshot {
+    /// Where.
+    pub place: Place,
+    /// The list of what the run changes there, and of what was kept.
+    pub snapshot: StoredRef,
+    /// The list of what was Sluice's, if anything was.
+    pub manifest: Option<StoredRef>,
 }
 
 /// A function as it was, or that there was none.
@@ -95,22 +110,38 @@ impl Snapshot {
 
 impl ComponentSnapshot {
     /// The function it was.
-    pub fn function(&self) -> &FunctionSnapshot {
-        let WorkloadSnapshot::Function(function) = &self.workload;
-        function
+    pub fn function(&self) -> Option<&FunctionSnapshot> {
+        match &self.workload {
+            WorkloadSnapshot::Function(function) => Some(function),
+            WorkloadSnapshot::Place(_) => None,
+        }
+    }
+
+    /// The place it was.
+    pub fn place(&self) -> Option<&PlaceSnapshot> {
+        match &self.workload {
+            WorkloadSnapshot::Function(_) => None,
+            WorkloadSnapshot::Place(place) => Some(place),
+        }
     }
 
     /// Whether it is what this item of the inventory is.
     pub fn is(&self, item: &InventoryItem) -> bool {
         match &self.workload {
             WorkloadSnapshot::Function(function) => function.function_name == item.name,
+            WorkloadSnapshot::Place(place) => place.place.to_string() == item.name,
         }
     }
 
     /// Whether there was nothing of this Deployment: nothing at all, or what was nobody's.
     pub fn was_not_ours(&self, owner: &Owner) -> bool {
-        let latest = self.function().latest.as_ref();
-        latest.is_none_or(|latest| owner.refusal(&latest.tags).is_some())
+        match &self.workload {
+            WorkloadSnapshot::Function(function) => {
+                let latest = function.latest.as_ref();
+                latest.is_none_or(|latest| owner.refusal(&latest.tags).is_some())
+            }
+            WorkloadSnapshot::Place(place) => place.manifest.is_none(),
+        }
     }
 }
 

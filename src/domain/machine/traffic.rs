@@ -79,10 +79,8 @@ impl Scene<'_> {
         });
         run.intents = desired
             .level(level(&run))
-            .filter_map(|want| {
-                let status = component(&run, want)?;
-                Some(workload::move_intent(want, status, weight))
-            })
+            .filter_map(|want| Some((want, component(&run, want)?)))
+            .flat_map(|(want, status)| workload::move_intents(want, status, weight, self.seen))
             .collect();
         run
     }
@@ -105,7 +103,9 @@ impl Scene<'_> {
         let moves = desired.level(level(journal)).map(|want| {
             let before = known.and_then(|(_, before)| before.component(&want.name));
             match component(journal, want) {
-                Some(status) => workload::promote(want, status, before, shift, self.seen),
+                Some(status) => {
+                    workload::promote(want, status, before, shift, self.view(want.level))
+                }
                 None => Next::Fail(format!("component {} is not on record", want.name)),
             }
         });
@@ -230,11 +230,15 @@ impl Scene<'_> {
     ) -> Decision {
         let whole = traffic.weight >= 100;
         let level = level(journal);
+        let mut journal = journal.clone();
+        if whole {
+            self.note_objects(desired, &mut journal);
+        }
         if whole && level == desired.last_level() {
-            return self.record_success(desired, journal);
+            return self.record_success(desired, &journal);
         }
         if self.run.paused {
-            return paused(journal);
+            return paused(&journal);
         }
         let mut status = self.status.clone();
         if !whole {
@@ -243,18 +247,18 @@ impl Scene<'_> {
             } else {
                 index(traffic) + 1
             };
-            let run = self.moving(desired, journal.clone(), next, Some(traffic.weight));
+            let run = self.moving(desired, journal, next, Some(traffic.weight));
             status.run = Some(run);
             return Decision::Record(Box::new(status));
         }
         let reads: Vec<Read> = desired
             .level(level + 1)
-            .flat_map(|want| workload::first_reads(want, &self.status.inventory, false, self.seen))
+            .flat_map(|want| workload::first_reads(want, false, self.view(want.level)))
             .collect();
         if !reads.is_empty() {
             return Decision::Observe(reads);
         }
-        let mut run = journal.clone();
+        let mut run = journal;
         Step::Prepare.as_str().clone_into(&mut run.step);
         run.level += 1;
         run.traffic = None;
@@ -262,6 +266,19 @@ impl Scene<'_> {
         run.intents = self.preparations(desired, level + 1);
         status.run = Some(run);
         Decision::Record(Box::new(status))
+    }
+}
+
+impl Scene<'_> {
+    /// Writes down what is ours of the level that serves now.
+    fn note_objects(&self, desired: &Desired, run: &mut RunStatus) {
+        for want in desired.level(level(run)) {
+            let objects = workload::objects(want, self.view(want.level));
+            let component = run.components.iter_mut().find(|one| one.name == want.name);
+            if let Some(component) = component {
+                component.objects = objects;
+            }
+        }
     }
 }
 

@@ -92,7 +92,9 @@ fn served(
     let name = check.component()?;
     let status = journal.components.iter().find(|one| one.name == name)?;
     let want = desired.components.iter().find(|want| want.name == name)?;
-    let Workload::Function(function) = &want.workload;
+    let Workload::Function(function) = &want.workload else {
+        return None;
+    };
     let previous = status.previous_version.clone();
     Some(ServedVersions {
         function: function.function_name.clone(),

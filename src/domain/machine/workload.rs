@@ -3,9 +3,10 @@
 //!
 //! | step | question | answered by |
 //! |---|---|---|
-//! | before anything | what must be seen, what stands there, is it as wanted already | [`first_reads`], [`snapshot`], [`unchanged`] |
+//! | before anything | what must be seen, what stands there, is it as wanted already | [`first_reads`], [`keep`], [`snapshot`], [`unchanged`] |
 //! | Prepare | what comes next of what users can't see | [`prepare`] |
 //! | Promote | what comes next of what they see, for a share of the traffic | [`promote`], [`checks`] |
+//! | Prune | what comes next of what is not wanted any more | [`prune`], [`delete`] |
 //! | Restore | what comes next on the way back | [`restore`] |
 
 use super::{
@@ -13,59 +14,56 @@ use super::{
     next::{Next, View},
     observation::{Effect, Moment, Observation, Read},
     plan::Part,
+    site,
     snapshot::{ComponentSnapshot, Snapshot, WorkloadSnapshot},
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Difference, Intent, InventoryItem, PublishedVersion, ReleaseRef,
-        TargetStatus,
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
+        ReleaseRef,
     },
     domain::{
-        desired::{Desired, DesiredComponent, Workload},
+        desired::{DesiredComponent, Workload},
         ownership::Owner,
+        site::Phase,
     },
 };
 
 /// What the inventory calls a function.
 pub const FUNCTION: &str = "LambdaFunction";
 
+/// What the inventory calls files in a bucket.
+pub const OBJECTS: &str = "S3Objects";
+
 /// What has to be seen before a run begins. `gradual` is whether traffic moves in steps.
-pub fn first_reads(
-    want: &DesiredComponent,
-    inventory: &[InventoryItem],
-    gradual: bool,
-    seen: &Observation,
-) -> Vec<Read> {
+pub fn first_reads(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Vec<Read> {
     match &want.workload {
         Workload::Function(function) => {
-            let known = inventory
-                .iter()
-                .any(|item| item.kind == FUNCTION && item.name == function.function_name);
-            lambda::first_reads(function, known, gradual, seen)
+            let mut inventory = view.status.inventory.iter();
+            let known = inventory.any(|item| is(want, item));
+            lambda::first_reads(function, known, gradual, view.seen)
         }
+        Workload::Site(place) => site::first_read(want, place, view).into_iter().collect(),
     }
 }
 
 /// Why this component can't be delivered here, from what was seen.
-pub fn obstacle(
-    want: &DesiredComponent,
-    gradual: bool,
-    owner: &Owner,
-    seen: &Observation,
-) -> Option<String> {
+pub fn obstacle(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Option<String> {
     match &want.workload {
         Workload::Function(function) => {
             let name = &function.function_name;
-            let there = seen.functions.get(name).and_then(Option::as_ref);
-            let refusal = there.and_then(|there| owner.obstacle(&there.tags, &function.adoption));
+            let there = view.seen.functions.get(name).and_then(Option::as_ref);
+            let refusal =
+                there.and_then(|there| view.owner.obstacle(&there.tags, &function.adoption));
             if let Some(why) = refusal {
                 return Some(format!("function {name} can't be taken: {why}"));
             }
-            if let Some(why) = lambda::exposed(function, owner, seen) {
+            if let Some(why) = lambda::exposed(function, view.owner, view.seen) {
                 return Some(why);
             }
-            lambda::unsplittable(function, seen).filter(|_| gradual)
+            lambda::unsplittable(function, view.seen).filter(|_| gradual)
         }
+        Workload::Site(place) => site::obstacle(want, place, view),
     }
 }
 
@@ -74,30 +72,36 @@ pub fn obstacle(
 pub fn unchanged(
     want: &DesiredComponent,
     last: Option<&ComponentStatus>,
-    seen: &Observation,
+    view: View<'_>,
 ) -> Option<ComponentStatus> {
     match &want.workload {
         Workload::Function(function) => {
-            let version = lambda::unchanged(function, last, seen)?;
+            let version = lambda::unchanged(function, last, view.seen)?;
             Some(ComponentStatus {
                 version: Some(version),
-                ..lambda::component_status(function, seen)
+                ..lambda::component_status(function, view.seen)
             })
+        }
+        Workload::Site(place) => {
+            let unchanged = site::unchanged(want, place, view);
+            unchanged.then(|| site::component_status(want, place))
         }
     }
 }
 
 /// What would change of it, from what was seen.
-pub fn plan(want: &DesiredComponent, owner: &Owner, seen: &Observation) -> Part {
+pub fn plan(want: &DesiredComponent, view: View<'_>) -> Part {
     match &want.workload {
-        Workload::Function(function) => lambda::plan(function, owner, seen),
+        Workload::Function(function) => lambda::plan(function, view.owner, view.seen),
+        Workload::Site(place) => site::plan(want, place, view),
     }
 }
 
 /// What has to be seen to tell whether it is as the last run left it.
-pub fn drift_reads(want: &DesiredComponent, seen: &Observation) -> Vec<Read> {
+pub fn drift_reads(want: &DesiredComponent, view: View<'_>) -> Vec<Read> {
     match &want.workload {
-        Workload::Function(function) => lambda::drift_reads(function, seen),
+        Workload::Function(function) => lambda::drift_reads(function, view.seen),
+        Workload::Site(place) => site::drift_read(place, view).into_iter().collect(),
     }
 }
 
@@ -105,23 +109,35 @@ pub fn drift_reads(want: &DesiredComponent, seen: &Observation) -> Vec<Read> {
 /// where that is known.
 pub fn drift(
     want: &DesiredComponent,
+    release: &ReleaseRef,
     left: Option<&str>,
-    desired: &Desired,
-    status: &TargetStatus,
-    seen: &Observation,
+    view: View<'_>,
 ) -> Vec<Difference> {
     match &want.workload {
         Workload::Function(function) => {
-            lambda::drift(function, left, &desired.release, &status.versions, seen)
+            lambda::drift(function, left, release, &view.status.versions, view.seen)
         }
+        Workload::Site(place) => site::drift(want, place, view),
+    }
+}
+
+/// What comes next of putting aside what would be lost otherwise. (A function's code is kept when the
+/// snapshot is stored.)
+pub fn keep(want: &DesiredComponent, view: View<'_>) -> Next {
+    match &want.workload {
+        Workload::Function(_) => Next::Ready,
+        Workload::Site(place) => site::keep(want, place, view),
     }
 }
 
 /// What stands there now; `None` where it was not looked at.
-pub fn snapshot(want: &DesiredComponent, seen: &Observation) -> Option<ComponentSnapshot> {
+pub fn snapshot(want: &DesiredComponent, view: View<'_>) -> Option<ComponentSnapshot> {
     let workload = match &want.workload {
         Workload::Function(function) => {
-            WorkloadSnapshot::Function(Box::new(lambda::snapshot(function, seen)?))
+            WorkloadSnapshot::Function(Box::new(lambda::snapshot(function, view.seen)?))
+        }
+        Workload::Site(place) => {
+            WorkloadSnapshot::Place(Box::new(site::snapshot(want, place, view)?))
         }
     };
     Some(ComponentSnapshot {
@@ -135,13 +151,23 @@ pub fn snapshot(want: &DesiredComponent, seen: &Observation) -> Option<Component
 pub fn intents(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) -> Vec<Intent> {
     match &want.workload {
         Workload::Function(function) => lambda::intents(function, release, view),
+        Workload::Site(place) => site::intents(&want.name, &place.place, Phase::Prepare, view.seen),
     }
 }
 
 /// What Promote will do, by what identifies its effect.
-pub fn move_intent(want: &DesiredComponent, status: &ComponentStatus, weight: i32) -> Intent {
+pub fn move_intents(
+    want: &DesiredComponent,
+    status: &ComponentStatus,
+    weight: i32,
+    seen: &Observation,
+) -> Vec<Intent> {
     match &want.workload {
-        Workload::Function(function) => lambda::move_intent(function, status, weight),
+        Workload::Function(function) => vec![lambda::move_intent(function, status, weight)],
+        Workload::Site(place) if weight >= 100 => {
+            site::intents(&want.name, &place.place, Phase::Promote, seen)
+        }
+        Workload::Site(_) => Vec::new(),
     }
 }
 
@@ -149,6 +175,7 @@ pub fn move_intent(want: &DesiredComponent, status: &ComponentStatus, weight: i3
 pub fn status(want: &DesiredComponent, seen: &Observation) -> ComponentStatus {
     match &want.workload {
         Workload::Function(function) => lambda::component_status(function, seen),
+        Workload::Site(place) => site::component_status(want, place),
     }
 }
 
@@ -156,6 +183,7 @@ pub fn status(want: &DesiredComponent, seen: &Observation) -> ComponentStatus {
 pub fn prepare(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) -> Next {
     match &want.workload {
         Workload::Function(function) => lambda::prepare(function, release, view),
+        Workload::Site(place) => site::prepare(want, place, view),
     }
 }
 
@@ -163,6 +191,7 @@ pub fn prepare(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) ->
 pub fn version(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) -> Option<String> {
     match &want.workload {
         Workload::Function(function) => lambda::version_of(function, release, view),
+        Workload::Site(_) => None,
     }
 }
 
@@ -182,15 +211,17 @@ pub fn published(
             code_sha256: function.code_sha256.to_string(),
             configuration_digest: function.configuration_digest().to_string(),
         }),
+        Workload::Site(_) => None,
     }
 }
 
 /// Whether this component's traffic can move in steps.
 pub fn splits(want: &DesiredComponent, version: Option<&str>, before: &ComponentSnapshot) -> bool {
-    match (&want.workload, &before.workload) {
-        (Workload::Function(_), WorkloadSnapshot::Function(before)) => {
+    match (&want.workload, before.function()) {
+        (Workload::Function(_), Some(before)) => {
             version.is_some_and(|version| lambda::splits(version, before))
         }
+        _ => false,
     }
 }
 
@@ -200,13 +231,22 @@ pub fn promote(
     status: &ComponentStatus,
     before: Option<&ComponentSnapshot>,
     shift: Shift,
-    seen: &Observation,
+    view: View<'_>,
 ) -> Next {
     match &want.workload {
         Workload::Function(function) => {
-            let before = before.map(ComponentSnapshot::function);
-            lambda::promote(function, status, before, shift, seen)
+            let before = before.and_then(ComponentSnapshot::function);
+            lambda::promote(function, status, before, shift, view.seen)
         }
+        Workload::Site(place) => site::promote(want, place, shift, view),
+    }
+}
+
+/// The objects that are ours once it serves; `None` where there are none, or that is not known now.
+pub fn objects(want: &DesiredComponent, view: View<'_>) -> Option<OwnedObjects> {
+    match &want.workload {
+        Workload::Function(_) => None,
+        Workload::Site(place) => site::objects(want, place, view),
     }
 }
 
@@ -217,11 +257,11 @@ pub fn checks(
     moment: Moment,
     seen: &Observation,
 ) -> Next {
-    match &want.workload {
-        Workload::Function(function) => match &status.version {
-            Some(version) => lambda::checks(function, version, moment, seen),
-            None => Next::Ready,
-        },
+    match (&want.workload, &status.version) {
+        (Workload::Function(function), Some(version)) => {
+            lambda::checks(function, version, moment, seen)
+        }
+        _ => Next::Ready,
     }
 }
 
@@ -231,7 +271,17 @@ pub fn restore(then: &ComponentSnapshot, owner: &Owner, seen: &Observation) -> N
         WorkloadSnapshot::Function(function) => {
             lambda::restore(&then.component, function, owner, seen)
         }
+        WorkloadSnapshot::Place(place) => site::restore(&then.component, place, owner, seen),
     }
+}
+
+/// The objects that are ours once it was put back.
+pub fn restored(
+    then: &ComponentSnapshot,
+    owner: &Owner,
+    seen: &Observation,
+) -> Option<OwnedObjects> {
+    site::restored(then.place()?, owner, seen)
 }
 
 /// What the inventory says of it.
@@ -246,17 +296,35 @@ pub fn inventory_item(want: &DesiredComponent, seen: &Observation) -> InventoryI
                 .functions
                 .get(&function.function_name)
                 .is_some_and(Option::is_some),
+            objects: None,
             dropped: false,
         },
+        Workload::Site(place) => site::inventory_item(want, place),
     }
 }
 
 /// Whether this item of the inventory is the component's.
 pub fn is(want: &DesiredComponent, item: &InventoryItem) -> bool {
-    match &want.workload {
-        Workload::Function(function) => {
-            item.kind == FUNCTION && item.name == function.function_name
-        }
+    let kind = match &want.workload {
+        Workload::Function(_) => FUNCTION,
+        Workload::Site(_) => OBJECTS,
+    };
+    item.kind == kind && item.name == want.workload.resource()
+}
+
+/// What comes next for something of which a part is not wanted any more.
+pub fn prune(item: &InventoryItem, seen: &Observation) -> Next {
+    match item.kind.as_str() {
+        OBJECTS => site::prune(item, seen),
+        _ => Next::Ready,
+    }
+}
+
+/// The objects of it that are ours once that is done.
+pub fn pruned(item: &InventoryItem, seen: &Observation) -> Option<OwnedObjects> {
+    match item.kind.as_str() {
+        OBJECTS => site::pruned(item, seen),
+        _ => None,
     }
 }
 
@@ -265,6 +333,7 @@ pub fn is(want: &DesiredComponent, item: &InventoryItem) -> bool {
 pub fn delete(item: &InventoryItem, owner: &Owner, seen: &Observation) -> Next {
     match item.kind.as_str() {
         FUNCTION => lambda::delete(&item.component, &item.name, owner, seen),
+        OBJECTS => site::delete(item, owner, seen),
         other => Next::Fail(format!(
             "{other} {} was made by another version of Sluice; let that version delete it",
             item.name
@@ -288,7 +357,7 @@ pub fn retire(
     };
     let components = snapshot.iter().flat_map(|snapshot| &snapshot.components);
     let functions: Vec<_> = components
-        .map(ComponentSnapshot::function)
+        .filter_map(ComponentSnapshot::function)
         .filter(|then| then.function_name == version.function_name)
         .collect();
     let alias = item.alias.as_deref()?;
@@ -297,12 +366,9 @@ pub fn retire(
 
 /// What an effect is made for when it belongs to the run as a whole.
 pub fn of_run(want: &DesiredComponent, action: super::Action) -> Effect {
-    let resource = match &want.workload {
-        Workload::Function(function) => function.function_name.clone(),
-    };
     Effect {
         component: want.name.clone(),
-        resource,
+        resource: want.workload.resource(),
         action,
     }
 }

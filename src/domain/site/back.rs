@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    StoredRef,
     content::is_entry_document,
-    manifest::{SiteManifest, StoredRef},
+    manifest::SiteManifest,
     object::{Listed, refusal},
     seen::SiteSeen,
     snapshot::{KeptObject, SiteSnapshot},

@@ -4,13 +4,29 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{archive::Packed, digest::Sha256};
+use crate::{
+    api::v1alpha1::StoreLocation,
+    domain::{archive::Packed, digest::Sha256},
+};
 
 /// The format that this program writes and reads.
 const VERSION: i64 = 1;
 
 /// What a file is served as where its name doesn't tell.
 const BYTES: &str = "application/octet-stream";
+
+/// An archive in the hub, and what is taken of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteArchive {
+    /// Where it is kept.
+    pub location: StoreLocation,
+    /// Of its bytes.
+    pub sha256: Sha256,
+    /// How many.
+    pub size: u64,
+    /// The sub-tree that is taken; empty for all of it.
+    pub tree: String,
+}
 
 /// The files of an archive, or of a sub-tree of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

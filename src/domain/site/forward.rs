@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
+    StoredRef,
     content::{ContentFile, SiteContent, content_type, is_entry_document},
     diff::{Diff, is_wanted},
-    manifest::{SiteFile, SiteManifest, StoredRef},
+    manifest::{SiteFile, SiteManifest},
     seen::SiteSeen,
     select::too_long,
     snapshot::SiteSnapshot,

@@ -10,18 +10,6 @@ use crate::domain::digest::Sha256;
 /// The format that this program writes and reads.
 const VERSION: i64 = 1;
 
-/// An object in the Target's artifact bucket, pinned.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StoredRef {
-    /// The key.
-    pub key: String,
-    /// The object's version.
-    pub version_id: String,
-    /// Digest of the object, lower-case hex.
-    pub sha256: String,
-}
-
 /// The objects that Sluice put into a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

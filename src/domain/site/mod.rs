@@ -35,12 +35,14 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use crate::api::v1alpha1::StoredRef;
+
 pub use self::{
     back::{prune, remove, restore},
-    content::{ContentFile, SiteContent, content_type, is_entry_document},
+    content::{ContentFile, SiteArchive, SiteContent, content_type, is_entry_document},
     diff::{Diff, Drift, drift},
     forward::{begin, confirm, look, prepare, promote, unchanged},
-    manifest::{SiteFile, SiteManifest, StoredRef},
+    manifest::{SiteFile, SiteManifest},
     object::{Listed, ObjectHead, metadata},
     place::Place,
     seen::{Listing, Outcome, Reply, SiteSeen},

@@ -56,6 +56,12 @@ impl Place {
         })
     }
 
+    /// As it is shown: `s3://shop-site/docs/`.
+    pub fn parse(shown: &str) -> Option<Self> {
+        let (bucket, prefix) = shown.strip_prefix("s3://")?.split_once('/')?;
+        Self::new(bucket, prefix).ok()
+    }
+
     /// The key of the file at this path.
     pub fn key(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
@@ -125,6 +131,9 @@ mod tests {
         let whole = place("shop-site", "");
         assert_eq!(whole.key("a"), "a");
         assert_eq!(whole.to_string(), "s3://shop-site/");
+        assert_eq!(Place::parse("s3://shop-site/docs/"), Some(docs));
+        assert_eq!(Place::parse("s3://shop-site/"), Some(whole.clone()));
+        assert_eq!(Place::parse("shop-site/docs/"), None);
         assert_eq!(place("shop-site", "/"), whole);
     }
 

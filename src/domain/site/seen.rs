@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    StoredRef,
     content::SiteContent,
-    manifest::{SiteManifest, StoredRef},
+    manifest::SiteManifest,
     object::{Listed, ObjectHead},
     snapshot::{KeptObject, SiteSnapshot},
     steps::Act,

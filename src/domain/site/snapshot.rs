@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{manifest::StoredRef, object::Listed, place::Place};
+use super::{StoredRef, object::Listed, place::Place};
 use crate::domain::digest::Sha256;
 
 /// What the keys of all that is kept of sites begin with, in the artifact bucket: copies, snapshots,
@@ -26,8 +26,8 @@ pub struct SiteSnapshot {
     pub place: Place,
     /// Digest of the files that the run puts there ([`super::SiteContent::digest`]).
     pub content: Sha256,
-    /// What the keys of the copies begin with, in the Target's artifact bucket. No other run's do: what
-    /// was kept for a run can go when the run is forgotten.
+    /// What the keys of the copies begin with, below the place's records in the Target's artifact
+    /// bucket. No other run's do: what was kept for a run can go when the run is forgotten.
     pub copies: String,
     /// What was ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    StoredRef,
     content::{SiteContent, is_entry_document},
-    manifest::{SiteManifest, StoredRef},
+    manifest::SiteManifest,
     place::Place,
     seen::{Listing, SiteSeen},
     snapshot::{KeptObject, SiteSnapshot},
@@ -27,7 +28,7 @@ pub struct SiteWant {
     pub place: Place,
     /// Who.
     pub owner: Owner,
-    /// What the keys of this run's copies begin with ([`SiteSnapshot::copies`]).
+    /// Tells this run's copies from those of all others ([`SiteSnapshot::copies`]).
     pub copies: String,
 }
 

@@ -133,6 +133,7 @@ pub fn component_status(want: &DesiredFunction, seen: &Observation) -> Component
         code_sha256: Some(want.code_sha256.to_string()),
         configuration_digest: Some(want.configuration_digest().to_string()),
         alias_revision_id: alias.map(|alias| alias.revision_id.clone()),
+        objects: None,
     }
 }
 
@@ -174,7 +175,7 @@ pub fn intents(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
             Sha256::of_json(&want.tags).to_string(),
         ));
     }
-    if recorded(want, release, view.versions).is_none() {
+    if recorded(want, release, &view.status.versions).is_none() {
         intents.push(intent("PublishVersion", code));
     }
     intents

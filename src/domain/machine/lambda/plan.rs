@@ -12,7 +12,7 @@ use crate::{
         function::{Alias, Function, FunctionConfiguration},
         machine::{
             observation::Observation,
-            plan::{Part, change},
+            plan::{Part, change, described},
             snapshot::AliasSnapshot,
         },
         ownership::{Claim, Owner},
@@ -31,8 +31,10 @@ pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
             function.tags.clone(),
         )
     };
+    let changes = changes(want, owner, function, alias);
     Part {
-        changes: changes(want, owner, function, alias),
+        summary: described(&want.component, &changes),
+        changes,
         wanted: Sha256::of_json(&(
             name,
             &want.alias,

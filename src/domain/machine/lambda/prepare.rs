@@ -65,7 +65,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
         return next;
     }
     // A Release that was here before still has its version, unless somebody deleted it.
-    if let Some(version) = recorded(want, release, view.versions) {
+    if let Some(version) = recorded(want, release, &view.status.versions) {
         match seen.versions.get(&(name.clone(), version.clone())) {
             None => {
                 return Next::Read(Read::Version {

@@ -16,13 +16,14 @@ use crate::{
 fn look(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
     let wanted = desired(revision, functions.to_vec());
     let reads = std::cell::Cell::new(0);
+    let run = run(revision, 1, Goal::Deliver);
     let decide = |status: &TargetStatus, seen: &Observation, now| {
         let look = Look {
             asked: None,
             generation: Some(1),
             now,
         };
-        let decision = decide_drift(&wanted, status, &owner(), seen, look);
+        let decision = decide_drift(&wanted, &run, status, &owner(), seen, look);
         if let Decision::Observe(asked) = &decision {
             reads.set(reads.get() + asked.len());
         }
@@ -192,8 +193,9 @@ fn what_can_not_be_told_is_not_taken_for_being_in_order() {
         generation: Some(1),
         now: world.now,
     };
-    let wanted = desired(1, wanted.to_vec());
-    let Decision::Record(status) = decide_drift(&wanted, &world.status, &owner(), &seen, look)
+    let (wanted, run) = (desired(1, wanted.to_vec()), run(1, 1, Goal::Deliver));
+    let Decision::Record(status) =
+        decide_drift(&wanted, &run, &world.status, &owner(), &seen, look)
     else {
         panic!("nothing is said");
     };

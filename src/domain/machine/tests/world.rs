@@ -396,6 +396,7 @@ impl World {
                         .and_then(|deployed| deployed.alias.clone()),
                 );
             }
+            Read::Site(task, _) => unreachable!("{}: there are no sites here", task.place),
             Read::Snapshot => {
                 let reference = self
                     .status
@@ -515,7 +516,7 @@ impl World {
         }
         if let Action::StoreSnapshot(snapshot) = &effect.action {
             let components = snapshot.components.iter();
-            let latest = components.filter_map(|then| then.function().latest.as_ref());
+            let latest = components.filter_map(|then| then.function()?.latest.as_ref());
             self.packages
                 .extend(latest.filter_map(LatestSnapshot::digest));
             self.snapshots.push((**snapshot).clone());

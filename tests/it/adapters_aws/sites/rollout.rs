@@ -93,7 +93,7 @@ impl Rollout {
             size,
             tree: "public".into(),
         });
-        self.want.copies = format!("{}/{}", self.records, sha256.short());
+        self.want.copies = sha256.short();
         self.snapshot = None;
         self.restart();
     }
@@ -300,7 +300,7 @@ async fn a_site_is_delivered_changed_and_put_back() {
     };
     assert_eq!(copies().await.expect("a page").key_count(), Some(3));
     let snapshot = snapshot.expect("a snapshot");
-    discard_snapshot(&rollout.waves, &*rollout.store, &snapshot)
+    discard_snapshot(&rollout.waves, &*rollout.store, &rollout.records, &snapshot)
         .await
         .expect("discarded");
     assert_eq!(copies().await.expect("a page").key_count(), Some(0));

@@ -8,26 +8,28 @@ use crate::{
     api::v1alpha1::{Account, Target},
     controllers::context::Context,
     domain::{grants::Permissions, outcome::Outcome, ownership::Owner},
-    ports::{functions::Functions, monitoring::Monitoring, store::Store},
+    ports::{functions::Functions, monitoring::Monitoring, sites::Sites, store::Store},
 };
 
 /// An account and region with the clients to work there.
-pub struct Site {
+pub struct Access {
     /// Whose functions these are.
     pub owner: Owner,
     /// What the namespace may touch there.
     pub permissions: Permissions,
     /// Lambda, limited to that.
     pub functions: Arc<dyn Functions>,
+    /// Buckets of users, limited in the same way.
+    pub sites: Arc<dyn Sites>,
     /// CloudWatch, in the same session.
     pub monitoring: Arc<dyn Monitoring>,
     /// The artifact bucket.
     pub store: Arc<dyn Store>,
-    /// Where snapshots of this Target are kept.
-    pub snapshots: String,
+    /// Tells what is kept of this Target in the artifact bucket from what is of others: a folder.
+    pub folder: String,
 }
 
-impl Site {
+impl Access {
     /// The way in; where there is none, why.
     pub async fn enter(context: &Context, target: &Target) -> Result<Self, Outcome> {
         let spec = &target.spec;
@@ -65,6 +67,11 @@ impl Site {
             .functions(&account, &spec.region, &permissions)
             .await
             .map_err(into)?;
+        let sites = context
+            .cloud
+            .sites(&account, &spec.region, &permissions)
+            .await
+            .map_err(into)?;
         let monitoring = context
             .cloud
             .monitoring(&account, &spec.region, &permissions)
@@ -79,9 +86,10 @@ impl Site {
             owner: super::owner(context, target),
             permissions,
             functions,
+            sites,
             monitoring,
             store,
-            snapshots: format!("snapshots/{namespace}/{}", target.name_any()),
+            folder: format!("{namespace}/{}", target.name_any()),
         })
     }
 }

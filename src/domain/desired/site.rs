@@ -1,0 +1,54 @@
+//! A component that is files in a bucket.
+
+use super::{Invalid, Scope};
+use crate::{
+    api::v1alpha1::{PinnedArtifact, S3},
+    domain::{
+        archive,
+        site::{Place, SiteArchive},
+    },
+};
+
+/// Files of an archive as they should be in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredSite {
+    /// Where.
+    pub place: Place,
+    /// What they are taken from.
+    pub archive: SiteArchive,
+}
+
+impl Scope<'_> {
+    pub(super) fn site(
+        &self,
+        s3: &S3,
+        artifacts: &[PinnedArtifact],
+    ) -> Result<DesiredSite, Invalid> {
+        let bucket = self.expand("bucket", &s3.bucket)?;
+        let prefix = self.expand("prefix", &s3.prefix)?;
+        let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("bucket", why))?;
+        if !self.permissions.allow_bucket(&bucket) {
+            return Err(self.invalid(
+                "bucket",
+                format!(
+                    "Account {} has no grant that lets namespace {} write to bucket {bucket}; ask the platform team \
+                     to extend its spec.grants",
+                    self.target.account, self.owner.namespace
+                ),
+            ));
+        }
+        let artifact = self.artifact(&s3.artifact, artifacts)?;
+        if let Some(problem) = archive::site_problem(artifact.pinned.archive.as_ref(), None) {
+            return Err(self.invalid("artifact", problem));
+        }
+        Ok(DesiredSite {
+            place,
+            archive: SiteArchive {
+                location: artifact.pinned.location.clone(),
+                sha256: artifact.sha256,
+                size: artifact.pinned.size.unsigned_abs(),
+                tree: s3.path.trim_end_matches('/').to_owned(),
+            },
+        })
+    }
+}
