@@ -28,17 +28,10 @@ const AGAIN: Duration = Duration::from_hours(1);
 impl TargetController {
     /// Removes versions and snapshots that nothing needs. What fails is told, and tried again later.
     pub(super) async fn collect(&self, target: &Arc<Target>) {
-        let status = target.status.clone().unwrap_or_default();
-        let releases = self.context.stores.releases.state();
-        let ours = releases.iter().filter(|release| {
-            release.namespace() == target.namespace()
-                && release.labels().get(label::DEPLOYMENT) == Some(&target.spec.deployment)
-        });
-        let cached = ours.filter_map(|release| release.uid()).collect();
-        let clutter = machine::clutter(&status, &cached);
-        if !self.collections.are_due(target, &clutter) {
+        let Some(clutter) = self.clutter(target) else {
             return;
-        }
+        };
+        let status = target.status.clone().unwrap_or_default();
         let ended = self.collect_now(target, &status).await;
         self.collections.tried(target, clutter);
         match ended {
@@ -53,8 +46,21 @@ impl TargetController {
                 );
             }
             Ok(outcome) => tracing::debug!(reason = outcome.reason(), "collected"),
-            Err(error) => tracing::debug!(%error, "nothing was collected"),
+            Err(error) => tracing::warn!(%error, "what nothing needs any more can't be told"),
         }
+    }
+
+    /// What there is to remove now, as far as the cache knows.
+    pub(super) fn clutter(&self, target: &Target) -> Option<BTreeSet<String>> {
+        let status = target.status.as_ref()?;
+        let releases = self.context.stores.releases.state();
+        let ours = releases.iter().filter(|release| {
+            release.namespace() == target.namespace()
+                && release.labels().get(label::DEPLOYMENT) == Some(&target.spec.deployment)
+        });
+        let cached = ours.filter_map(|release| release.uid()).collect();
+        let clutter = machine::clutter(status, &cached);
+        self.collections.are_due(target, &clutter).then_some(clutter)
     }
 
     async fn collect_now(
@@ -88,10 +94,12 @@ impl TargetController {
         let listed = releases.list_metadata(&params).await?;
         // Read after the list: what is not being deleted now was not when the list was made.
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-        let deployment = deployments
-            .get_metadata_opt(&target.spec.deployment)
+        let named = format!("metadata.name={}", target.spec.deployment);
+        let found = deployments
+            .list_metadata(&ListParams::default().fields(&named))
             .await?;
-        let stands = deployment.is_some_and(|it| it.metadata.deletion_timestamp.is_none());
+        let mut found = found.iter();
+        let stands = found.any(|it| it.metadata.deletion_timestamp.is_none());
         let uids = listed.iter().filter_map(|release| release.uid()).collect();
         Ok(stands.then_some(uids))
     }

@@ -59,12 +59,12 @@ impl TargetController {
             return outcome.into();
         }
         let mut plan = target.spec.plan.iter();
-        if plan.any(|release| !machine::planned(release, &status)) {
-            return match outcome {
-                // The order came before the plan.
-                Outcome::Done { .. } => Ended::recheck(outcome, STALE),
-                other => other.into(),
-            };
+        let planned = plan.all(|release| machine::planned(release, &status));
+        // The order came before the plan, and before what it leaves behind.
+        if matches!(outcome, Outcome::Done { .. })
+            && (!planned || self.clutter(&target).is_some())
+        {
+            return Ended::recheck(outcome, STALE);
         }
         match self.looks.next(&target) {
             Some(after) => Ended::recheck(outcome, after),

@@ -194,7 +194,7 @@ fn a_look_costs_two_reads_and_writes_nothing() {
     assert_eq!(calls.writes().names(), [""; 0]);
     let names = calls.names();
     let of = |name: &str| names.iter().filter(|it| *it == name).count();
-    let (functions, aliases) = (of("GetFunction"), of("GetAlias"));
+    let (functions, aliases) = (of("lambda:GetFunction"), of("lambda:GetAlias"));
     assert_eq!(functions + aliases, names.len(), "{names:?}");
     assert!(functions.abs_diff(aliases) <= 1, "{names:?}");
     assert_eq!(scene.target("dev").metadata.resource_version, before);
