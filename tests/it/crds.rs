@@ -262,19 +262,19 @@ fn a_deployment_refers_to_what_it_has() {
                 "/spec/components/0/lambda/artifact",
                 json!("api"),
                 json!("web"),
-                "components[].lambda.artifact must be the name of one of artifacts[]",
+                "the artifact of each of components[] must be the name of one of artifacts[]",
             ),
             (
                 "/spec/stages/0/checks/0/invoke/component",
                 json!("api"),
                 json!("web"),
-                "stages[].checks[].invoke.component must be the name of one of components[]",
+                "stages[].checks[].invoke.component must be the name of a function among components[]",
             ),
             (
                 "/spec/stages/1/overrides/0/component",
                 json!("api"),
                 json!("web"),
-                "stages[].overrides[].component must be the name of one of components[]",
+                "stages[].overrides[].component must be the name of a function among components[]",
             ),
             // What may not differ from stage to stage has no field.
             (
@@ -291,6 +291,61 @@ fn a_deployment_refers_to_what_it_has() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_component_is_a_function_or_files() {
+    let api = parse(DEPLOYMENT)["spec"]["components"][0].clone();
+    let both = |site: Value| json!([api, site]);
+    let files = json!({"bucket": "shop-site", "artifact": "api", "path": "public/"});
+    let site = |s3: Value| both(json!({"name": "site", "s3": s3}));
+    let mut elsewhere = files.clone();
+    elsewhere["artifact"] = json!("web");
+    let mut adopted = site(files.clone());
+    adopted[1]["adopt"] = json!(true);
+    let mut two_kinds = api.clone();
+    two_kinds["s3"] = files.clone();
+    check(
+        DEPLOYMENT,
+        &[
+            (
+                "/spec/components",
+                site(files.clone()),
+                site(elsewhere),
+                "the artifact of each of components[] must be the name of one of artifacts[]",
+            ),
+            (
+                "/spec/components",
+                site(json!({"bucket": "$(stage.name)-site", "artifact": "api"})),
+                both(json!({"name": "site"})),
+                "exactly one of lambda and s3 must be set",
+            ),
+            (
+                "/spec/components/0/adopt",
+                json!(true),
+                json!("yes"),
+                "spec.components[0].adopt",
+            ),
+            (
+                "/spec/components",
+                site(files.clone()),
+                adopted,
+                "adopt is for functions",
+            ),
+            (
+                "/spec/components",
+                json!([api]),
+                json!([two_kinds]),
+                "exactly one of lambda and s3 must be set",
+            ),
+        ],
+    );
+    let mut checked = parse(DEPLOYMENT);
+    checked["spec"]["components"] = site(files);
+    let check = &mut checked["spec"]["stages"][0]["checks"][0]["invoke"];
+    check["component"] = json!("site");
+    let why = "invoke.component must be the name of a function among components[]";
+    refused(&try_create(&checked), why);
 }
 
 #[test]
@@ -603,6 +658,18 @@ fn rollouts_and_gates_are_within_bounds() {
                 "exactly one of kubernetes and gitlab must be set",
             ),
             (
+                "/spec/drift",
+                json!({"interval": "1s", "policy": "Correct"}),
+                json!({"interval": "0s"}),
+                "must be a duration from 1s to 24h",
+            ),
+            (
+                "/spec/drift",
+                json!({"policy": "Ignore"}),
+                json!({"policy": "Revert"}),
+                "spec.drift.policy",
+            ),
+            (
                 "/spec/components/0/dependsOn",
                 json!([]),
                 json!(["api"]),
@@ -733,6 +800,10 @@ fn defaults_are_filled_in() {
     assert_eq!(spec["progressDeadline"], "10m");
     assert_eq!(spec["historyLimit"], 10);
     assert_eq!(spec["deletionPolicy"], "Retain");
+    assert_eq!(
+        spec["drift"],
+        json!({"interval": "10m", "policy": "Report"})
+    );
     assert_eq!(spec["rollback"], json!({"onFailure": "Automatic"}));
     assert_eq!(spec["components"][0]["lambda"]["alias"], "live");
     assert_eq!(spec["components"][0]["lambda"]["architecture"], "x86_64");
@@ -759,11 +830,14 @@ fn kubectl_get_answers_what_people_ask() {
     };
     // By their short names, which are then tried too.
     for (kind, expected) in [
-        ("sdep", "NAME READY AVAILABLE NEWEST LIVE SINCE STATUS"),
+        (
+            "sdep",
+            "NAME READY AVAILABLE DRIFTED NEWEST LIVE SINCE STATUS",
+        ),
         ("srel", "NAME REVISION COMMIT PIPELINE OUTCOME AGE"),
         (
             "stgt",
-            "NAME DEPLOYMENT STAGE ACCOUNT REGION LIVE SINCE READY STATUS",
+            "NAME DEPLOYMENT STAGE ACCOUNT REGION LIVE SINCE READY DRIFTED STATUS",
         ),
         ("glc", "NAME URL READY VERSION USER EXPIRES STATUS AGE"),
         ("acct", "NAME ACCOUNT-ID READY IDENTITY STATUS AGE"),

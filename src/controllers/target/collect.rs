@@ -60,7 +60,9 @@ impl TargetController {
         });
         let cached = ours.filter_map(|release| release.uid()).collect();
         let clutter = machine::clutter(status, &cached);
-        self.collections.are_due(target, &clutter).then_some(clutter)
+        self.collections
+            .are_due(target, &clutter)
+            .then_some(clutter)
     }
 
     async fn collect_now(

@@ -8,7 +8,8 @@ use crate::{
     controllers::context::Context,
     domain::{
         check,
-        machine::{Action, Effect, Observation, Reply},
+        desired::DesiredCheck,
+        machine::{Action, CheckPhase, CheckResult, Effect, Observation, Reply},
     },
     ports::{CallError, CallErrorKind},
 };
@@ -137,16 +138,30 @@ async fn one(
             version,
         } => {
             let phase = key.moment.phase;
-            let answer = functions
-                .invoke(name, qualifier, check.payload.as_bytes(), check.timeout)
-                .await;
-            Reply::Checked(match answer {
-                Ok(answer) => check::evaluate(check, phase, version, &answer),
-                Err(error) if error.kind == CallErrorKind::Unknown => {
-                    check::timed_out(check, phase, version)
-                }
-                Err(error) => return Err(error),
-            })
+            Reply::Checked(invoke(access, name, qualifier, version, check, phase).await?)
         }
     })
+}
+
+/// An invocation, and what its answer comes to.
+async fn invoke(
+    access: &Access,
+    function: &str,
+    qualifier: &str,
+    version: &str,
+    check: &DesiredCheck,
+    phase: CheckPhase,
+) -> Result<CheckResult, CallError> {
+    let payload = check.payload.as_bytes();
+    let functions = &access.functions;
+    match functions
+        .invoke(function, qualifier, payload, check.timeout)
+        .await
+    {
+        Ok(answer) => Ok(check::evaluate(check, phase, version, &answer)),
+        Err(error) if error.kind == CallErrorKind::Unknown => {
+            Ok(check::timed_out(check, phase, version))
+        }
+        Err(error) => Err(error),
+    }
 }

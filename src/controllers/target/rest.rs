@@ -61,8 +61,7 @@ impl TargetController {
         let mut plan = target.spec.plan.iter();
         let planned = plan.all(|release| machine::planned(release, &status));
         // The order came before the plan, and before what it leaves behind.
-        if matches!(outcome, Outcome::Done { .. })
-            && (!planned || self.clutter(&target).is_some())
+        if matches!(outcome, Outcome::Done { .. }) && (!planned || self.clutter(&target).is_some())
         {
             return Ended::recheck(outcome, STALE);
         }
@@ -261,5 +260,77 @@ fn first(status: &TargetStatus, interval: Duration) -> Looked {
     Looked {
         at: now.checked_sub(since).unwrap_or(now),
         spread: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A Target whose run ended so long ago, that looks every hour.
+    fn target(uid: usize, policy: &str, ended: Duration) -> Target {
+        let at = Timestamp::now() - ended;
+        serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "Target",
+            "metadata": {"name": "t", "namespace": "n", "uid": uid.to_string()},
+            "spec": {
+                "deployment": "d", "stage": "s", "account": "a", "accountId": "1", "region": "r",
+                "deletionPolicy": "Retain",
+                "drift": {"interval": "1h", "policy": policy, "look": "once"},
+            },
+            "status": {
+                "drift": {"handledLook": "once"},
+                "run": {
+                    "release": {"name": "r", "uid": "u", "revision": 1}, "attempt": 1, "journalVersion": 1,
+                    "step": "Succeeded", "startedAt": at, "progressedAt": at, "finishedAt": at,
+                },
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn after_a_restart_the_looks_are_spread_over_the_interval() {
+        let looks = Looks::default();
+        let day = Duration::from_hours(24);
+        let next = |uid| looks.next(&target(uid, "Report", day)).unwrap();
+        let all: Vec<Duration> = (0..400).map(next).collect();
+        assert!(all.iter().all(|after| *after <= HOUR));
+        for quarter in 0..4 {
+            let (from, to) = (HOUR * quarter / 4, HOUR * (quarter + 1) / 4);
+            let within = all.iter().filter(|at| **at >= from && **at < to).count();
+            assert!(within > 40, "{within} looks in quarter {quarter}");
+        }
+        let later = all[1].saturating_sub(next(1));
+        assert!(later < Duration::from_mins(5), "and stay so");
+    }
+
+    #[test]
+    fn a_run_that_just_ended_has_looked() {
+        let looks = Looks::default();
+        let target = target(1, "Report", Duration::from_mins(10));
+        let next = looks.next(&target).unwrap();
+        assert!(next <= HOUR - Duration::from_mins(10), "{next:?}");
+        assert!(next > HOUR - Duration::from_mins(15), "{next:?}");
+        assert!(!looks.is_due(&target));
+    }
+
+    #[test]
+    fn who_asks_gets_a_look_and_nobody_looks_where_drift_is_ignored() {
+        let looks = Looks::default();
+        let mut asked = target(1, "Report", Duration::from_mins(10));
+        asked.spec.drift.as_mut().unwrap().look = Some("again".into());
+        assert!(looks.is_due(&asked));
+        let mut ignoring = target(2, "Ignore", Duration::from_mins(10));
+        ignoring.spec.drift.as_mut().unwrap().look = Some("again".into());
+        assert_eq!(looks.next(&ignoring), None);
+        assert!(looks.is_due(&ignoring), "what was said is to be taken back");
+        ignoring.status.as_mut().unwrap().drift = None;
+        assert!(!looks.is_due(&ignoring));
     }
 }

@@ -187,7 +187,7 @@ pub fn plan(want: &DesiredComponent, site: &DesiredSite, view: View<'_>) -> Part
         count(&diff.removed, "removed"),
     ];
     let words: Vec<String> = words.into_iter().flatten().collect();
-    let live: Vec<(&str, Option<String>)> =
+    let standing: Vec<(&str, Option<String>)> =
         [&diff.new, &diff.changed, &diff.unchanged, &diff.removed]
             .into_iter()
             .flatten()
@@ -200,7 +200,7 @@ pub fn plan(want: &DesiredComponent, site: &DesiredSite, view: View<'_>) -> Part
         },
         changes,
         wanted: Sha256::of_json(&(&site.place, content.map(site::SiteContent::digest))),
-        live: Sha256::of_json(&live),
+        live: Sha256::of_json(&standing),
     }
 }
 

@@ -6,5 +6,6 @@ mod delivery;
 mod drift;
 mod faults;
 mod plan;
+mod sites;
 mod traffic;
 mod world;

@@ -33,7 +33,7 @@ mod snapshot;
 mod steps;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use crate::api::v1alpha1::StoredRef;
 

@@ -1,6 +1,6 @@
 //! Rollouts on a bucket in memory that answers as S3 does, with crashes in between.
 
-mod bucket;
+pub mod bucket;
 mod random;
 
 use super::*;

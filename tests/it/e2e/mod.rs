@@ -31,6 +31,7 @@ mod rights;
 mod rollback;
 mod rollout;
 mod scene;
+mod sites;
 mod source;
 mod stages;
 mod token;

@@ -21,6 +21,7 @@
 //! ```
 
 mod alarm;
+mod files;
 mod install;
 mod look;
 mod package;
@@ -39,6 +40,7 @@ use serde_json::{Value, json};
 
 pub use self::{
     alarm::Alarm,
+    files::SiteFile,
     install::{HUB_REGION, NAMESPACE},
     look::condition_of,
     package::{archive, package, package_answering, package_of},

@@ -199,7 +199,7 @@ fn removal_deletes_what_was_created_and_nothing_else() {
 
 impl World {
     /// As [`World::pass`], where an intent is not needed: a removal is one by itself.
-    fn removal_pass(
+    pub fn removal_pass(
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
@@ -213,7 +213,7 @@ impl World {
                 }
                 Decision::Execute(effects) => {
                     for effect in effects {
-                        let reply = self.perform(&effect).expect("no faults here");
+                        let reply = self.perform(&effect, &seen).expect("no faults here");
                         seen.note(&effect, reply, true, self.now);
                     }
                 }

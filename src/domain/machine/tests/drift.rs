@@ -15,6 +15,13 @@ use crate::{
 /// A look at what serves; gives how many reads it took.
 fn look(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
     let wanted = desired(revision, functions.to_vec());
+    look_at(world, &wanted)
+}
+
+fn look_at(world: &mut World, wanted: &Desired) -> usize {
+    let revision = wanted.release.revision;
+    // Looks remember nothing of runs.
+    world.known = Known::default();
     let reads = std::cell::Cell::new(0);
     let run = run(revision, 1, Goal::Deliver);
     let decide = |status: &TargetStatus, seen: &Observation, now| {
@@ -23,7 +30,7 @@ fn look(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usiz
             generation: Some(1),
             now,
         };
-        let decision = decide_drift(&wanted, &run, status, &owner(), seen, look);
+        let decision = decide_drift(wanted, &run, status, &owner(), seen, look);
         if let Decision::Observe(asked) = &decision {
             reads.set(reads.get() + asked.len());
         }
@@ -171,6 +178,46 @@ fn a_delivery_puts_it_right_and_says_so() {
     assert_eq!(drifted(&world).0, "False");
     assert!(told(&world).is_empty());
     assert_eq!(world.functions["checkout-api"].versions.len(), 1);
+}
+
+#[test]
+fn files_changed_by_hand_are_told_and_put_right() {
+    let mut world = World::new();
+    let files = [("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
+    let mut wanted = desired(1, vec![want("api", "v1", 128)]);
+    wanted.components.push(site(&mut world, "archive", &files));
+    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
+    assert_eq!(look_at(&mut world, &wanted), 4, "two for the files");
+    assert_eq!(drifted(&world).0, "False");
+
+    world.bucket.foreign("docs/app.js", "theirs");
+    world.bucket.foreign("docs/other.txt", "theirs");
+    world.bucket.objects.remove("docs/gone.svg");
+    look_at(&mut world, &wanted);
+    let told = told(&world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].ends_with("docs/app.js content: what was put → other bytes"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("docs/gone.svg -: there → gone"),
+        "{told:?}"
+    );
+
+    let again = Run {
+        correction: 1,
+        ..run(1, 2, Goal::Deliver)
+    };
+    world.known = Known::default();
+    let order = Order::Deliver(wanted.clone());
+    assert_eq!(world.finish(&order, &again), Step::Succeeded);
+    let mut served = files.to_vec();
+    served.push(("other.txt", "theirs"));
+    served.sort_unstable();
+    assert_eq!(world.bucket.served(), served);
+    look_at(&mut world, &wanted);
+    assert_eq!(drifted(&world).0, "False");
 }
 
 #[test]

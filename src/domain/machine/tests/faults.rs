@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{super::*, world::*};
 use crate::domain::digest::Sha256;
 
-fn fault() -> impl Strategy<Value = Fault> {
+pub fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::None),
         1 => Just(Fault::Throttled),

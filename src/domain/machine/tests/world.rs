@@ -8,7 +8,7 @@ use super::super::*;
 use crate::{
     api::v1alpha1::{DeletionPolicy, OnFailure, ReleaseRef, SnapshotRef, StoreLocation},
     domain::{
-        desired::{DesiredCheck, DesiredComponent, DesiredFunction, Workload},
+        desired::{DesiredCheck, DesiredComponent, DesiredFunction, DesiredSite, Workload},
         digest::Sha256,
         failure::{CallError, CallErrorKind},
         function::{
@@ -16,6 +16,7 @@ use crate::{
             LastUpdate,
         },
         ownership::Adoption,
+        site::{self, SiteArchive, SiteContent, tests::bucket},
         traffic::Traffic,
     },
 };
@@ -49,6 +50,9 @@ pub struct Deployed {
 /// AWS, the API server and the controller's memory.
 pub struct World {
     pub functions: BTreeMap<String, Deployed>,
+    pub bucket: bucket::World,
+    /// What archives hold, by their digest.
+    pub contents: BTreeMap<Sha256, SiteContent>,
     pub packages: Vec<Sha256>,
     pub snapshots: Vec<Snapshot>,
     pub discarded: Vec<String>,
@@ -142,6 +146,26 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
     }
 }
 
+/// Files in the small bucket, out of an archive that is called so.
+pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
+    let sha256 = code(archive);
+    world.contents.insert(sha256, bucket::content(files));
+    let archive = SiteArchive {
+        location: want("site", archive, 128).package,
+        sha256,
+        size: 1,
+        tree: String::new(),
+    };
+    DesiredComponent {
+        name: "site".into(),
+        level: 0,
+        workload: Workload::Site(Box::new(DesiredSite {
+            place: bucket::want().place,
+            archive,
+        })),
+    }
+}
+
 /// An order, as the Deployment gives it.
 pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
     Run {
@@ -161,6 +185,8 @@ impl World {
     pub fn new() -> Self {
         Self {
             functions: BTreeMap::new(),
+            bucket: bucket::World::default(),
+            contents: BTreeMap::new(),
             packages: Vec::new(),
             snapshots: Vec::new(),
             discarded: Vec::new(),
@@ -366,6 +392,7 @@ impl World {
         assert!(allowed.contains(&after), "{before:?} → {after:?}");
         let run = next.run.as_ref().expect("a run");
         if after == Step::Prepare && before.is_none() {
+            // Where only traffic or files change, nothing is prepared.
             assert!(run.snapshot.is_some());
         }
     }
@@ -396,7 +423,13 @@ impl World {
                         .and_then(|deployed| deployed.alias.clone()),
                 );
             }
-            Read::Site(task, _) => unreachable!("{}: there are no sites here", task.place),
+            Read::Site(task, read) => {
+                let content = task.archive.as_ref();
+                let content = content.map(|archive| self.contents[&archive.sha256].clone());
+                let content = content.unwrap_or_else(|| bucket::content(&[]));
+                let site = seen.known.sites.entry(task.place.to_string()).or_default();
+                self.bucket.read(&content, read.clone(), site);
+            }
             Read::Snapshot => {
                 let reference = self
                     .status
@@ -416,18 +449,19 @@ impl World {
         assert!(
             matches!(
                 effect.action,
-                Action::StoreSnapshot(_) | Action::Watch { .. } | Action::Check { .. }
+                Action::StoreSnapshot(_)
+                    | Action::Watch { .. }
+                    | Action::Check { .. }
+                    | Action::Site(_, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
+                    // What these delete stands in the status until it is gone.
+                    | Action::DeleteVersion { .. }
+                    | Action::DeleteSnapshot(_)
             ) || self
                 .status
                 .run
                 .as_ref()
                 .is_some_and(|run| !run.intents.is_empty())
-                || self.status.inventory.iter().any(|item| item.dropped)
-                // What these delete stands in the status until it is gone.
-                || matches!(
-                    effect.action,
-                    Action::DeleteVersion { .. } | Action::DeleteSnapshot(_)
-                ),
+                || self.status.inventory.iter().any(InventoryItem::is_to_prune),
             "{} without an intent on record",
             effect.operation()
         );
@@ -451,13 +485,13 @@ impl World {
         let result = match fault {
             Fault::CrashBefore => return false,
             Fault::Throttled => Err(throttled()),
-            Fault::None => reply(self.perform(effect)),
+            Fault::None => reply(self.perform(effect, seen)),
             Fault::LostReply => {
-                let _ = self.perform(effect);
+                let _ = self.perform(effect, seen);
                 Err(error(CallErrorKind::Unknown, "no answer"))
             }
             Fault::CrashAfter => {
-                let _ = self.perform(effect);
+                let _ = self.perform(effect, seen);
                 return false;
             }
         };
@@ -500,7 +534,7 @@ impl World {
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm per action of the small AWS")]
-    pub fn perform(&mut self, effect: &Effect) -> Result<Reply, CallError> {
+    pub fn perform(&mut self, effect: &Effect, seen: &Observation) -> Result<Reply, CallError> {
         let name = effect.resource.clone();
         let fail = |kind, message: &str| {
             Err(CallError::new(
@@ -513,6 +547,12 @@ impl World {
         let revision = self.revision();
         if matches!(effect.action, Action::Watch { .. }) {
             return Ok(Reply::Checked(self.watched.clone()));
+        }
+        if let Action::Site(_, act) = &effect.action {
+            let mut site = seen.known.sites[&name].clone();
+            let reply = self.bucket.act(act, &site).expect("nobody dies here");
+            site.note(act, reply);
+            return Ok(Reply::Site(Box::new(site), Vec::new()));
         }
         if let Action::StoreSnapshot(snapshot) = &effect.action {
             let components = snapshot.components.iter();

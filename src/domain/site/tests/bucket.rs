@@ -249,7 +249,7 @@ impl World {
         panic!("no end in sight; next: {:?}", step(seen));
     }
 
-    fn read(&mut self, content: &SiteContent, read: Read, seen: &mut SiteSeen) {
+    pub fn read(&mut self, content: &SiteContent, read: Read, seen: &mut SiteSeen) {
         match read {
             Read::Content => seen.note_content(Arc::new(content.clone())),
             Read::Manifest(reference) => {
@@ -282,7 +282,7 @@ impl World {
     }
 
     /// `None` where the process died on the way.
-    fn act(&mut self, act: &Act, seen: &SiteSeen) -> Option<Reply> {
+    pub fn act(&mut self, act: &Act, seen: &SiteSeen) -> Option<Reply> {
         let place = want().place;
         let mut outcomes = BTreeMap::new();
         match act {

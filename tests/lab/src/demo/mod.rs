@@ -10,6 +10,7 @@ mod kill;
 mod start;
 mod story;
 pub mod tell;
+mod together;
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ use self::story::{DEPLOYMENT, NAMESPACE, Story};
 pub const CHECKOUT: &str = include_str!("checkout.yaml");
 
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
-function through dev to prod, sees a bad v3 and a v4 that turns an alarm red put back, and kills the \
+function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function put back, and kills the \
 controller in the middle of v5; about a minute";
 
 /// Tells it, with data and logs in `dir`.
@@ -54,13 +55,16 @@ fn tell_on(story: &mut Story) -> Result<(), LabError> {
     tell::step("4  v4 passes the smoke check, but an alarm goes off while prod tries it");
     canary::put_back(story, &alarm)?;
 
-    tell::step("5  Nothing new: what that costs");
+    tell::step("5  Two functions and a site move as one; the second function is broken");
+    together::put_back(story)?;
+
+    tell::step("6  Nothing new: what that costs");
     fail::rest(story)?;
 
-    tell::step("6  v5: the controller is killed while it delivers");
+    tell::step("7  v5: the controller is killed while it delivers");
     kill::killed_and_started_again(story)?;
 
-    tell::step("7  What it took");
+    tell::step("8  What it took");
     close::figures(story)
 }
 

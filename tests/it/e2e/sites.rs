@@ -1,0 +1,296 @@
+//! Files in a bucket: put in order, taken away in the end, and put back as they were.
+
+use std::collections::BTreeMap;
+
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Deployment, annotation};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    gitlab::{JobEnd, JobSpec, zip},
+    lab::{SiteFile, package, package_of, wait_for},
+};
+
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene, gone, smoke},
+};
+
+type Files<'a> = [(&'a str, &'a str)];
+
+const FIRST: &Files<'_> = &[
+    ("assets/app.js", "one"),
+    ("assets/gone.svg", "<svg/>"),
+    ("index.html", "<p>one"),
+];
+const SECOND: &Files<'_> = &[
+    ("assets/app.js", "two"),
+    ("assets/new.css", "body{}"),
+    ("index.html", "<p>two"),
+];
+
+/// A function and a site in dev, under a prefix that is the team's.
+fn both(scene: &Scene<'_>) -> Value {
+    let mut wanted = site_only(scene);
+    let function = scene.deployment(&["dev"])["spec"].clone();
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    for field in ["artifacts", "components"] {
+        let mut all = list(&function[field]);
+        all.extend(list(&wanted["spec"][field]));
+        wanted["spec"][field] = json!(all);
+    }
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
+    wanted
+}
+
+fn site_only(scene: &Scene<'_>) -> Value {
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["artifacts"] = json!([{"name": "site", "job": {"name": "build-site"}}]);
+    wanted["spec"]["components"] = json!([{
+        "name": "site",
+        "s3": {
+            "bucket": scene.world.lab.site_bucket("dev").unwrap(),
+            "prefix": scene.team.namespace,
+            "artifact": "site",
+            "path": "public/",
+        },
+    }]);
+    wanted
+}
+
+/// A pipeline that builds that function and these files.
+fn push(scene: &Scene<'_>, function: &[u8], files: &Files<'_>) {
+    let gitlab = &scene.world.lab.gitlab;
+    gitlab.push(scene.team.project, "main", "Change both");
+    let named: Vec<(String, &[u8])> = files
+        .iter()
+        .map(|(path, text)| (format!("public/{path}"), text.as_bytes()))
+        .chain([("README.md".to_owned(), &b"not of the site"[..])])
+        .collect();
+    let entries: Vec<(&str, &[u8])> = named.iter().map(|(path, text)| (&**path, *text)).collect();
+    let jobs = vec![
+        JobSpec::new("package", "package")
+            .ends(JobEnd::uploads(zip(&[("dist/api.zip", function)]))),
+        JobSpec::new("build-site", "package").ends(JobEnd::uploads(zip(&entries))),
+    ];
+    gitlab.run_pipeline(scene.team.project, "main", jobs);
+}
+
+fn prefix(scene: &Scene<'_>) -> String {
+    format!("{}/", scene.team.namespace)
+}
+
+/// All that lies below the prefix.
+fn files(scene: &Scene<'_>) -> BTreeMap<String, SiteFile> {
+    scene.world.lab.files("dev", &prefix(scene)).unwrap()
+}
+
+fn texts(scene: &Scene<'_>) -> Vec<(String, String)> {
+    let text = |(path, file): (String, SiteFile)| (path, file.text);
+    files(scene).into_iter().map(text).collect()
+}
+
+fn owned(files: &Files<'_>) -> Vec<(String, String)> {
+    let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
+    files.iter().map(owned).collect()
+}
+
+/// The names of the writes that reached the team's files since, with what they were made on.
+fn writes(scene: &Scene<'_>, mark: usize) -> Vec<String> {
+    let bucket = scene.world.lab.site_bucket("dev").unwrap();
+    let below = format!("{bucket}/{}", prefix(scene));
+    let calls = scene.world.lab.aws.calls_since(mark);
+    let calls = calls.only(|call| call.is_write() && call.resource.starts_with(&below));
+    let line = |call: &sluice_lab::aws::Call| {
+        let path = call.resource.strip_prefix(&below).unwrap_or_default();
+        format!("{} {path}", call.operation)
+    };
+    calls.iter().map(line).collect()
+}
+
+/// Waits until exactly these files are there: what is removed goes after the stage has succeeded.
+#[track_caller]
+fn wait_files(scene: &Scene<'_>, wanted: &Files<'_>) {
+    let found = wait_for("the files are as wanted", LIMIT, || {
+        let found = texts(scene);
+        if found == owned(wanted) {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+#[test]
+fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
+    let scene = Scene::new("site-order");
+    let own = format!("{}own.txt", prefix(&scene));
+    scene
+        .world
+        .lab
+        .put_file("dev", &own, "not Sluice's")
+        .unwrap();
+    let mark = scene.world.lab.aws.mark();
+    push(&scene, &package("v1"), FIRST);
+    scene.apply(&site_only(&scene));
+    scene.delivered(1);
+    let mut all = FIRST.to_vec();
+    all.push(("own.txt", "not Sluice's"));
+    assert_eq!(texts(&scene), owned(&all));
+    let found = files(&scene);
+    assert_eq!(found["index.html"].content_type, "text/html");
+    assert_eq!(found["assets/gone.svg"].content_type, "image/svg+xml");
+    let written = writes(&scene, mark);
+    assert_eq!(written.last().unwrap(), "PutObject index.html");
+    assert_eq!(written.len(), 3);
+
+    let mark = scene.world.lab.aws.mark();
+    push(&scene, &package("v1"), SECOND);
+    scene.delivered(2);
+    let mut all = SECOND.to_vec();
+    all.push(("own.txt", "not Sluice's"));
+    wait_files(&scene, &all);
+    let order = [
+        "PutObject assets/new.css",
+        "PutObject assets/app.js",
+        "PutObject index.html",
+    ];
+    assert_eq!(writes(&scene, mark)[..3], order);
+
+    // Other bytes of the archive, the same files: nothing is written.
+    let mark = scene.world.lab.aws.mark();
+    let mut order = SECOND.to_vec();
+    order.reverse();
+    push(&scene, &package("v1"), &order);
+    scene.delivered(3);
+    assert_eq!(writes(&scene, mark), Vec::<String>::new());
+}
+
+/// Answers well by its number, and badly through the alias: it fails once everything has moved.
+fn bad_behind_the_alias() -> Vec<u8> {
+    package_of(
+        "def handler(event, context):\n    \
+         bad = context.invoked_function_arn.endswith(':live')\n    \
+         return {'statusCode': 500 if bad else 200, 'version': 'bad'}\n",
+    )
+}
+
+#[test]
+fn when_the_function_fails_the_site_is_as_it_was_byte_for_byte() {
+    let scene = Scene::new("site-back");
+    push(&scene, &package("v1"), FIRST);
+    scene.apply(&both(&scene));
+    scene.delivered(1);
+    let before = files(&scene);
+    let mark = scene.world.lab.aws.mark();
+    push(&scene, &bad_behind_the_alias(), SECOND);
+    scene.stalled("RolledBack", &["check smoke failed", "/statusCode is 500"]);
+    let moved = "PutObject index.html".to_owned();
+    assert!(writes(&scene, mark).contains(&moved), "it had moved");
+    assert_eq!(files(&scene), before);
+    scene.still_serves("dev", "v1");
+
+    push(&scene, &package("v3"), SECOND);
+    scene.delivered(3);
+    scene.serves("dev", "v3");
+    wait_files(&scene, SECOND);
+}
+
+#[test]
+fn a_rollback_brings_removed_files_back() {
+    let scene = Scene::new("site-rollback");
+    push(&scene, &package("v1"), FIRST);
+    scene.apply(&both(&scene));
+    scene.delivered(1);
+    let before = files(&scene);
+    push(&scene, &package("v2"), SECOND);
+    scene.delivered(2);
+    wait_files(&scene, SECOND);
+    scene.annotate(annotation::ROLLBACK, "one");
+    scene.wait(NAME, "r1 serves again", |deployment| {
+        let stage = deployment.status.as_ref()?.stages.first()?;
+        (stage.live_revision == Some(1)).then_some(())
+    });
+    wait_files(&scene, FIRST);
+    assert_eq!(files(&scene), before);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn somebody_elses_file_in_the_way_is_refused_by_name() {
+    let scene = Scene::new("site-taken");
+    let taken = format!("{}index.html", prefix(&scene));
+    scene.world.lab.put_file("dev", &taken, "mine").unwrap();
+    let mark = scene.world.lab.aws.mark();
+    push(&scene, &package("v1"), FIRST);
+    scene.apply(&both(&scene));
+    scene.stalled("DeliveryFailed", &[&taken, "can't be written"]);
+    assert_eq!(writes(&scene, mark), Vec::<String>::new());
+    assert_eq!(
+        texts(&scene),
+        [("index.html".to_owned(), "mine".to_owned())]
+    );
+    let made = scene.lambda_calls(mark).writes();
+    assert_eq!(made.names(), Vec::<String>::new(), "nothing was begun");
+}
+
+#[test]
+fn a_deleted_deployment_takes_its_files_along_and_leaves_others() {
+    let scene = Scene::new("site-removed");
+    let own = format!("{}own.txt", prefix(&scene));
+    scene.world.lab.put_file("dev", &own, "mine").unwrap();
+    push(&scene, &package("v1"), FIRST);
+    let mut wanted = both(&scene);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    run(scene
+        .api::<Deployment>()
+        .delete(NAME, &DeleteParams::default()))
+    .unwrap();
+    gone(&scene.api::<Deployment>(), NAME);
+    assert_eq!(texts(&scene), [("own.txt".to_owned(), "mine".to_owned())]);
+}
+
+#[test]
+fn a_site_that_moves_elsewhere_is_removed_from_where_it_was() {
+    let scene = Scene::new("site-moves");
+    push(&scene, &package("v1"), FIRST);
+    let mut wanted = site_only(&scene);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    wanted["spec"]["components"][0]["s3"]["prefix"] = json!(format!("{}/v2", scene.team.namespace));
+    scene.apply(&wanted);
+    scene.delivered(2);
+    let elsewhere: Vec<(String, &str)> = FIRST
+        .iter()
+        .map(|(path, text)| (format!("v2/{path}"), *text))
+        .collect();
+    let elsewhere: Vec<(&str, &str)> = elsewhere
+        .iter()
+        .map(|(path, text)| (&**path, *text))
+        .collect();
+    wait_files(&scene, &elsewhere);
+}
+
+#[test]
+fn a_failed_put_is_tried_again_and_nothing_is_lost() {
+    let scene = Scene::new("site-faults");
+    push(&scene, &package("v1"), FIRST);
+    scene.apply(&both(&scene));
+    scene.delivered(1);
+    let about = format!("{}assets/app.js", prefix(&scene));
+    let put = |about: &str| Pattern::operation("s3", "PutObject").about(about);
+    let faults = scene.world.lab.aws.faults();
+    let lost = faults.add(Rule::once(put(&about), Action::LoseReply));
+    let page = format!("{}index.html", prefix(&scene));
+    let busy = Action::respond(503, "SlowDown", "Slow down");
+    let slow = faults.add(Rule::once(put(&page), busy));
+    push(&scene, &package("v2"), SECOND);
+    scene.delivered(2);
+    wait_files(&scene, SECOND);
+    scene.serves("dev", "v2");
+    assert_eq!((lost.hits(), slow.hits()), (1, 1));
+}
