@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{Api, Resource as _, ResourceExt as _, api::ListParams};
+use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 
 use super::{TargetController, access::Access};
 use crate::{
@@ -102,7 +102,7 @@ impl TargetController {
             .await?;
         let mut found = found.iter();
         let stands = found.any(|it| it.metadata.deletion_timestamp.is_none());
-        let uids = listed.iter().filter_map(|release| release.uid()).collect();
+        let uids = listed.iter().filter_map(ResourceExt::uid).collect();
         Ok(stands.then_some(uids))
     }
 }

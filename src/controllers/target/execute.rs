@@ -106,20 +106,11 @@ async fn one(
             to,
             revision_id,
         } => Reply::Alias(functions.update_alias(name, alias, to, revision_id).await?),
-        Action::DeleteAlias { alias } => {
-            functions.delete_alias(name, alias).await?;
-            Reply::Done
-        }
-        Action::DeleteFunction => {
-            functions.delete(name, None).await?;
-            Reply::Done
-        }
-        Action::DeleteVersion { version } => {
-            functions.delete(name, Some(version)).await?;
-            Reply::Done
-        }
-        Action::DeleteSnapshot(it) => {
-            access.store.delete(&it.key, &it.version_id).await?;
+        Action::DeleteAlias { .. }
+        | Action::DeleteFunction
+        | Action::DeleteVersion { .. }
+        | Action::DeleteSnapshot(_) => {
+            delete(access, effect).await?;
             Reply::Done
         }
         Action::Site(task, act) => {
@@ -163,5 +154,17 @@ async fn invoke(
             Ok(check::timed_out(check, phase, version))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What is taken away.
+async fn delete(access: &Access, effect: &Effect) -> Result<(), CallError> {
+    let name = &effect.resource;
+    match &effect.action {
+        Action::DeleteAlias { alias } => access.functions.delete_alias(name, alias).await,
+        Action::DeleteFunction => access.functions.delete(name, None).await,
+        Action::DeleteVersion { version } => access.functions.delete(name, Some(version)).await,
+        Action::DeleteSnapshot(it) => access.store.delete(&it.key, &it.version_id).await,
+        _ => Ok(()),
     }
 }

@@ -52,13 +52,13 @@ fn drifted(world: &World) -> (String, String, String) {
 fn told(world: &World) -> Vec<String> {
     let drift = world.status.drift.clone().unwrap_or_default();
     let one = |it: &Difference| {
-        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
         format!(
             "{} {}: {} → {}",
             it.resource,
             it.field.as_deref().unwrap_or("-"),
-            word(&it.expected),
-            word(&it.found)
+            shown(&it.expected),
+            shown(&it.found)
         )
     };
     drift.differences.iter().map(one).collect()
@@ -160,7 +160,7 @@ fn a_delivery_puts_it_right_and_says_so() {
     deployed(&mut world).latest.configuration.timeout = 9;
     look(&mut world, 1, &wanted);
     let since = world.status.drift.clone().and_then(|drift| drift.since);
-    world.tick(std::time::Duration::from_secs(60));
+    world.tick(std::time::Duration::from_mins(1));
     look(&mut world, 1, &wanted);
     let drift = world.status.drift.clone().expect("drift");
     assert_eq!(drift.since, since, "the same differences, seen first then");

@@ -44,11 +44,11 @@ fn order(play: &mut Play, stage: &str, account: &str) -> Run {
 
 /// What is planned at that time, with the orders given.
 fn plan_at(play: &mut Play, seconds: i64) -> Plan {
-    let plan = super::super::plan(&play.overview, &NoGates, at(seconds));
-    for (stage, place, run) in &plan.orders {
+    let next = super::super::plan(&play.overview, &NoGates, at(seconds));
+    for (stage, place, run) in &next.orders {
         play.target(stage, place).order = Some(run.clone());
     }
-    plan
+    next
 }
 
 /// The order was carried out, and nothing differs any more.
@@ -82,8 +82,8 @@ fn what_was_changed_is_delivered_once_more_and_moves_at_once() {
     assert_eq!(order(&mut play, "dev", "dev"), dev, "nothing differs there");
     assert!(plan_at(&mut play, 602).orders.is_empty(), "ordered once");
     corrected(&mut play, 603);
-    let plan = play.plan();
-    assert_eq!(plan.outcome.reason(), "Delivered");
+    let next = play.plan();
+    assert_eq!(next.outcome.reason(), "Delivered");
 }
 
 #[test]
@@ -91,15 +91,15 @@ fn nothing_is_corrected_that_is_only_to_be_reported() {
     let mut play = serving();
     play.overview.correct = false;
     drift(&mut play, "prod-a", 600);
-    let plan = plan_at(&mut play, 601);
-    assert!(plan.orders.is_empty());
-    let report = plan.drift.expect("a report");
+    let next = plan_at(&mut play, 601);
+    assert!(next.orders.is_empty());
+    let report = next.drift.expect("a report");
     assert_eq!((report.status, report.reason.as_str()), ("True", "Drifted"));
     assert_eq!(
         report.message,
         "prod (prod-a/eu-west-1): version of checkout-api:live is 1, not 2"
     );
-    assert_eq!(plan.outcome.reason(), "Delivered", "what serves, serves");
+    assert_eq!(next.outcome.reason(), "Delivered", "what serves, serves");
 }
 
 #[test]
@@ -179,12 +179,12 @@ fn a_correction_that_fails_is_said_and_not_repeated() {
         Some("check smoke failed"),
     );
     play.report("prod", "prod-b", Step::Succeeded, None);
-    let plan = play.plan();
-    assert!(matches!(plan.outcome, Outcome::Waiting { .. }), "{plan:?}");
+    let next = play.plan();
+    assert!(matches!(next.outcome, Outcome::Waiting { .. }), "{next:?}");
     play.report("prod", "prod-b", Step::RolledBack, None);
-    let plan = play.plan();
-    assert_eq!(plan.outcome.reason(), "RolledBack");
-    let message = plan.outcome.message();
+    let next = play.plan();
+    assert_eq!(next.outcome.reason(), "RolledBack");
+    let message = next.outcome.message();
     assert!(
         message.contains("could not be corrected") && message.contains("check smoke failed"),
         "{message}"

@@ -18,12 +18,12 @@ pub(super) async fn refuse_deleting_used(exchange: &mut Exchange) -> Result<Step
     };
     let list = exchange.ask("aliases").await?.unwrap_or_default();
     let aliases = list["Aliases"].as_array().into_iter().flatten();
-    let names = |alias: &&Value| {
+    let has = |alias: &&Value| {
         let weights = &alias["RoutingConfig"]["AdditionalVersionWeights"];
         alias["FunctionVersion"] == version.as_str() || weights.get(&version).is_some()
     };
     let named: Vec<&str> = aliases
-        .filter(names)
+        .filter(has)
         .filter_map(|alias| alias["Name"].as_str())
         .collect();
     if named.is_empty() {
