@@ -5,6 +5,7 @@ mod collect;
 mod delivery;
 mod drift;
 mod faults;
+mod leaders;
 mod plan;
 mod sites;
 mod traffic;

@@ -48,6 +48,7 @@ pub struct Deployed {
 }
 
 /// AWS, the API server and the controller's memory.
+#[derive(Clone, Debug)]
 pub struct World {
     pub functions: BTreeMap<String, Deployed>,
     pub bucket: bucket::World,
@@ -333,6 +334,14 @@ impl World {
             }
         }
         panic!("a reconcile does not end:\n{}", self.log);
+    }
+
+    /// AWS comes to the end of all it does.
+    pub fn settle(&mut self) {
+        while self.functions.values().any(|it| it.settles_in > 0) {
+            self.tick(Duration::ZERO);
+        }
+        self.tick(Duration::ZERO);
     }
 
     pub fn tick(&mut self, passed: Duration) {
