@@ -5,7 +5,7 @@
 
 use std::{
     fmt::{self, Debug},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,6 +42,7 @@ const ENDS: [&str; 4] = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
 pub struct Metrics {
     registry: Registry,
     objects: std::sync::Arc<Objects>,
+    drift_looks: Family<OutcomeLabels, Counter>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Family<ControllerLabels, Histogram, Buckets>,
     malformed: Family<KindLabels, Counter>,
@@ -135,6 +136,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::with_prefix("sluice"),
             objects: std::sync::Arc::default(),
+            drift_looks: Family::default(),
             reconciles: Family::default(),
             reconcile_duration: Family::new_with_constructor(Buckets(&RECONCILE_BUCKETS)),
             malformed: Family::default(),
@@ -182,6 +184,11 @@ impl Metrics {
             "deliveries",
             "Runs of a Release on a Target by how they ended",
             self.deliveries.clone(),
+        );
+        registry.register(
+            "drift_looks",
+            "Looks whether AWS is as it was left, by what they found",
+            self.drift_looks.clone(),
         );
         registry.register_with_unit(
             "delivery_duration",
@@ -291,6 +298,12 @@ impl Metrics {
         }
     }
 
+    /// It was looked whether a Target is as it was left: `in_sync`, `drifted` or `unknown`.
+    pub fn drift_looked(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.drift_looks.get_or_create(&labels).inc();
+    }
+
     /// A request to GitLab was answered, or was not: `GET /projects/:id/pipelines`, `not_modified`.
     pub fn gitlab_request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         self.gitlab_requests
@@ -359,11 +372,13 @@ impl Metrics {
         count: impl Fn() -> ObjectCounts + Send + Sync + 'static,
     ) {
         self.malformed.get_or_create(&KindLabels { kind }).inc_by(0);
-        self.objects
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((kind, Box::new(count)));
+        let mut kinds = lock(&self.objects.kinds);
+        kinds.push((kind, Box::new(count)));
+    }
+
+    /// Counts the Targets that are not as they were left, whenever somebody asks for the metrics.
+    pub fn count_drifted(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
+        *lock(&self.objects.drifted) = Some(Box::new(count));
     }
 }
 
@@ -381,7 +396,14 @@ pub struct ObjectCounts {
 type Count = Box<dyn Fn() -> ObjectCounts + Send + Sync>;
 
 #[derive(Default)]
-struct Objects(Mutex<Vec<(&'static str, Count)>>);
+struct Objects {
+    kinds: Mutex<Vec<(&'static str, Count)>>,
+    drifted: Mutex<Option<Box<dyn Fn() -> u32 + Send + Sync>>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Debug for Objects {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -397,7 +419,7 @@ impl Collector for Objects {
             None,
             MetricType::Gauge,
         )?;
-        let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = lock(&self.kinds);
         for (kind, count) in kinds.iter() {
             let counts = count();
             for (state, number) in [
@@ -408,6 +430,12 @@ impl Collector for Objects {
                 let labels = KindStateLabels { kind, state };
                 ConstGauge::new(i64::from(number)).encode(descriptor.encode_family(&labels)?)?;
             }
+        }
+        if let Some(count) = &*lock(&self.drifted) {
+            let help = "Targets that are not as they were left";
+            let gauge = MetricType::Gauge;
+            let descriptor = encoder.encode_descriptor("drifted_targets", help, None, gauge)?;
+            ConstGauge::new(i64::from(count())).encode(descriptor)?;
         }
         Ok(())
     }
@@ -442,6 +470,8 @@ mod tests {
         metrics.transferred_in(5);
         metrics.transferred_in(7);
         metrics.leading(true);
+        metrics.drift_looked("drifted");
+        metrics.count_drifted(|| 3);
         metrics.count_objects("Account", || ObjectCounts {
             ready: 2,
             stalled: 1,
@@ -457,6 +487,8 @@ mod tests {
             r#"sluice_gitlab_requests_total{operation="GET /user",outcome="not_modified"} 1"#,
             r#"sluice_transferred_bytes_total{direction="in"} 12"#,
             "sluice_leader 1",
+            r#"sluice_drift_looks_total{outcome="drifted"} 1"#,
+            "sluice_drifted_targets 3",
             r#"sluice_malformed_objects_total{kind="Account"} 0"#,
             r#"sluice_objects{kind="Account",state="ready"} 2"#,
             r#"sluice_objects{kind="Account",state="stalled"} 1"#,

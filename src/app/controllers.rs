@@ -143,18 +143,23 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         })
 }
 
-/// A Target follows the Release it is to carry out, its Account and its namespace's labels.
+/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account and its namespace's labels.
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
+    let releases = feeds.releases.store();
     let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
     feeds
         .targets
         .controller()
         .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
+            // One that is gone may leave versions behind that nothing needs.
+            let gone = releases.get(&ObjectRef::from_obj(&*release)).is_none();
             such(&of_release, |one| {
+                let run = one.spec.run.as_ref();
+                let ordered = run.map(|run| &run.release.name) == release.metadata.name.as_ref();
+                let of = release.labels().get(label::DEPLOYMENT);
                 one.namespace() == release.namespace()
-                    && one.spec.run.as_ref().map(|run| &run.release.name)
-                        == release.metadata.name.as_ref()
+                    && (ordered || (gone && of == Some(&one.spec.deployment)))
             })
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {

@@ -20,7 +20,7 @@ use tracing::warn;
 use crate::{
     api::v1alpha1::{
         Account, Approval, Deployment, GitLabConnection, Release, Target,
-        condition::{READY, STALLED},
+        condition::{DRIFTED, READY, STALLED},
     },
     controllers::{
         context::Stores,
@@ -57,7 +57,7 @@ impl Feeds {
             metrics,
             tasks,
         };
-        Self {
+        let feeds = Self {
             accounts: watches.start("Account", |one: &Account| {
                 one.status.as_ref().map(|status| &status.conditions[..])
             }),
@@ -77,7 +77,15 @@ impl Feeds {
                 one.status.as_ref().map(|status| &status.conditions[..])
             }),
             namespaces: namespaces(client, tasks),
-        }
+        };
+        let targets = feeds.targets.store();
+        metrics.count_drifted(move || {
+            let targets = targets.state();
+            let drifted = targets.iter().filter_map(|target| target.status.as_ref());
+            let drifted = drifted.filter(|status| is_true(&status.conditions, DRIFTED));
+            u32::try_from(drifted.count()).unwrap_or(u32::MAX)
+        });
+        feeds
     }
 
     /// Waits until every cache has been filled once.

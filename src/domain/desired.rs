@@ -20,7 +20,7 @@ use super::{
     duration::duration,
     grants::Permissions,
     levels::levels,
-    ownership::Owner,
+    ownership::{Adoption, Owner},
     substitution::Variables,
     traffic::Traffic,
 };
@@ -291,6 +291,17 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// What the spec and the grants say about taking something over.
+    fn adoption(&self, granted: bool) -> Adoption {
+        match (self.component.adopt, granted) {
+            (false, _) => Adoption::NotAsked,
+            (true, true) => Adoption::Granted,
+            (true, false) => Adoption::NotGranted {
+                account: self.target.account.clone(),
+            },
+        }
+    }
+
     fn expand(&self, field: &str, text: &str) -> Result<String, Invalid> {
         self.variables
             .expand(text)

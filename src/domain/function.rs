@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::digest::Sha256;
 
@@ -49,6 +50,8 @@ pub struct Function {
     pub last_update: LastUpdate,
     /// The function's tags.
     pub tags: BTreeMap<String, String>,
+    /// When code or settings were changed last, as far as Lambda says so in a way that can be read.
+    pub last_modified: Option<Timestamp>,
 }
 
 /// Lambda's `State`.

@@ -26,6 +26,8 @@ pub struct Allowed {
     pub roles: Vec<String>,
     /// Patterns of bucket names.
     pub buckets: Vec<String>,
+    /// Whether what exists there and is nobody's may be taken over.
+    pub may_adopt: bool,
 }
 
 impl Permissions {
@@ -35,6 +37,7 @@ impl Permissions {
             functions: grant.functions.clone(),
             roles: grant.roles.clone(),
             buckets: grant.buckets.clone(),
+            may_adopt: grant.may_adopt,
         };
         let grants = account
             .spec
@@ -44,6 +47,12 @@ impl Permissions {
             .map(allowed)
             .collect();
         Self { grants }
+    }
+
+    /// Whether some grant allows to take over this function.
+    pub fn allow_adopting_function(&self, function: &str) -> bool {
+        let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
+        grants.any(|grant| grant.functions.iter().any(|one| matches(one, function)))
     }
 
     /// Whether some grant allows this bucket.
@@ -152,6 +161,21 @@ mod tests {
         assert!(permissions.allow_function("a-api", "role-a"));
         assert!(!permissions.allow_function("a-api", "role-b"));
         assert!(!Permissions::default().allow_function("a-api", "role-a"));
+    }
+
+    #[test]
+    fn a_function_is_adopted_only_under_a_grant_that_names_it_and_says_so() {
+        let grant = |function: &str, may_adopt| Allowed {
+            functions: vec![function.into()],
+            may_adopt,
+            ..Allowed::default()
+        };
+        let permissions = Permissions {
+            grants: vec![grant("a-*", false), grant("b-*", true)],
+        };
+        assert!(permissions.allow_adopting_function("b-api"));
+        assert!(!permissions.allow_adopting_function("a-api"));
+        assert!(!permissions.allow_adopting_function("c-api"));
     }
 
     #[test]

@@ -33,25 +33,74 @@ impl Owner {
         .collect()
     }
 
-    /// Why something with these tags must not be touched; `None` where it is ours.
-    pub fn refusal(&self, tags: &BTreeMap<String, String>) -> Option<String> {
+    /// Whose something with these tags is.
+    pub fn claim(&self, tags: &BTreeMap<String, String>) -> Claim {
         let tag = |key: &str| tags.get(key).map(String::as_str);
-        match (tag(CLUSTER), tag(NAMESPACE), tag(NAME)) {
-            (Some(cluster), Some(namespace), Some(name)) => {
-                if cluster != self.cluster {
-                    return Some(format!(
-                        "it belongs to Deployment {namespace}/{name} of another cluster (tag {CLUSTER}={cluster})"
-                    ));
-                }
-                let ours = namespace == self.namespace && name == self.name;
-                (!ours).then(|| format!("it belongs to Deployment {namespace}/{name}"))
-            }
-            _ => Some(
-                "it exists and was not created by Sluice; choose another name, or delete it if it is no longer needed"
-                    .to_owned(),
-            ),
+        let (Some(cluster), Some(namespace), Some(name)) =
+            (tag(CLUSTER), tag(NAMESPACE), tag(NAME))
+        else {
+            return Claim::Nobodys;
+        };
+        if cluster != self.cluster {
+            return Claim::Others(format!(
+                "it belongs to Deployment {namespace}/{name} of another cluster (tag {CLUSTER}={cluster})"
+            ));
+        }
+        if namespace == self.namespace && name == self.name {
+            Claim::Ours
+        } else {
+            Claim::Others(format!("it belongs to Deployment {namespace}/{name}"))
         }
     }
+
+    /// Why something with these tags must not be touched; `None` where it is ours.
+    pub fn refusal(&self, tags: &BTreeMap<String, String>) -> Option<String> {
+        self.obstacle(tags, &Adoption::NotAsked)
+    }
+
+    /// Why something with these tags can't be delivered to; `None` where it is ours, or may become so.
+    pub fn obstacle(&self, tags: &BTreeMap<String, String>, adoption: &Adoption) -> Option<String> {
+        match (self.claim(tags), adoption) {
+            (Claim::Ours, _) | (Claim::Nobodys, Adoption::Granted) => None,
+            (Claim::Others(why), _) => Some(why),
+            (Claim::Nobodys, Adoption::NotAsked) => Some(
+                "it exists and was not created by Sluice; choose another name, delete it if it is no longer \
+                 needed, or take it over: set adopt on the component, and have the platform team set mayAdopt \
+                 on the Account's grant"
+                    .to_owned(),
+            ),
+            (Claim::Nobodys, Adoption::NotGranted { account }) => Some(format!(
+                "it exists and was not created by Sluice; the component says adopt, but no grant of Account \
+                 {account} that covers it has mayAdopt: ask the platform team, or choose another name"
+            )),
+        }
+    }
+}
+
+/// Whose something is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This Deployment's.
+    Ours,
+    /// It was not created by Sluice.
+    Nobodys,
+    /// Another Deployment's; says which.
+    Others(String),
+}
+
+/// Whether a component takes over what is nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adoption {
+    /// The spec does not say so.
+    #[default]
+    NotAsked,
+    /// The spec says so, and no grant allows it.
+    NotGranted {
+        /// The Account that would have to.
+        account: String,
+    },
+    /// The spec says so and a grant allows it.
+    Granted,
 }
 
 #[cfg(test)]
@@ -83,5 +132,26 @@ mod tests {
             ours.refusal(&BTreeMap::new())
                 .is_some_and(|why| why.contains("not created by Sluice"))
         );
+    }
+
+    #[test]
+    fn only_what_is_nobodys_is_adopted_and_only_where_both_sides_say_so() {
+        let ours = owner("c1", "checkout");
+        let untagged = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
+        let ungranted = Adoption::NotGranted {
+            account: "dev".into(),
+        };
+        assert_eq!(ours.obstacle(&untagged, &Adoption::Granted), None);
+        for (adoption, parts) in [
+            (Adoption::NotAsked, ["adopt", "mayAdopt"]),
+            (ungranted, ["Account dev", "mayAdopt"]),
+        ] {
+            let why = ours.obstacle(&untagged, &adoption).expect("an obstacle");
+            assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+        }
+        for other in [owner("c1", "payment"), owner("c2", "checkout")] {
+            let why = ours.obstacle(&other.tags(), &Adoption::Granted);
+            assert!(why.is_some_and(|why| why.contains("belongs to")));
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
 
 mod command;
+mod drift;
 mod gate;
 mod outcome;
 mod stage;
@@ -25,6 +26,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::stage::{StageView, State};
 pub use self::{
     command::{Back, Commands},
+    drift::{DriftReport, DriftView},
     gate::{Answer, Ask, Gatekeeper, NoGates, stage_digest},
     stage::FOLLOWED,
 };
@@ -53,6 +55,8 @@ pub struct Overview {
     pub superseding: Superseding,
     /// The name of the only Release that may be given to a stage.
     pub pin: Option<String>,
+    /// Whether what somebody changed in AWS is put right.
+    pub correct: bool,
     /// What was asked for.
     pub commands: Commands,
 }
@@ -89,6 +93,8 @@ pub struct TargetView {
     pub plan: Option<(ReleaseRef, String)>,
     /// Whether it has something that its Release no longer has.
     pub dropped: bool,
+    /// Whether AWS still is as it left it, where somebody looked.
+    pub drift: Option<DriftView>,
 }
 
 /// What to write.
@@ -114,6 +120,10 @@ pub struct Plan {
     pub available: bool,
     /// `dev=r3 prod=r2`.
     pub live: String,
+    /// Whether AWS still is as it was left, where somebody looked.
+    pub drift: Option<DriftReport>,
+    /// When there is something to correct, at the latest.
+    pub correction_at: Option<Timestamp>,
 }
 
 /// What to write next.
@@ -132,6 +142,8 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         },
         available: false,
         live: String::new(),
+        drift: None,
+        correction_at: None,
     };
     let mut views = Vec::new();
     for name in &overview.stages {
@@ -188,6 +200,8 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             .stages
             .iter()
             .any(|stage| stage.live_revision.is_some());
+    plan.drift = drift::report(overview, &views);
+    plan.correction_at = views.iter().filter_map(|view| view.correction_at).min();
     plan.outcome = outcome::of(overview, &views, &plan.stages);
     plan
 }

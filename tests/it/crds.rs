@@ -301,6 +301,8 @@ fn a_component_is_a_function_or_files() {
     let site = |s3: Value| both(json!({"name": "site", "s3": s3}));
     let mut elsewhere = files.clone();
     elsewhere["artifact"] = json!("web");
+    let mut adopted = site(files.clone());
+    adopted[1]["adopt"] = json!(true);
     let mut two_kinds = api.clone();
     two_kinds["s3"] = files.clone();
     check(
@@ -317,6 +319,18 @@ fn a_component_is_a_function_or_files() {
                 site(json!({"bucket": "$(stage.name)-site", "artifact": "api"})),
                 both(json!({"name": "site"})),
                 "exactly one of lambda and s3 must be set",
+            ),
+            (
+                "/spec/components/0/adopt",
+                json!(true),
+                json!("yes"),
+                "spec.components[0].adopt",
+            ),
+            (
+                "/spec/components",
+                site(files.clone()),
+                adopted,
+                "adopt is for functions",
             ),
             (
                 "/spec/components",
@@ -656,6 +670,18 @@ fn rollouts_and_gates_are_within_bounds() {
                 "exactly one of kubernetes and gitlab must be set",
             ),
             (
+                "/spec/drift",
+                json!({"interval": "1s", "policy": "Correct"}),
+                json!({"interval": "0s"}),
+                "must be a duration from 1s to 24h",
+            ),
+            (
+                "/spec/drift",
+                json!({"policy": "Ignore"}),
+                json!({"policy": "Revert"}),
+                "spec.drift.policy",
+            ),
+            (
                 "/spec/components/0/dependsOn",
                 json!([]),
                 json!(["api"]),
@@ -786,6 +812,10 @@ fn defaults_are_filled_in() {
     assert_eq!(spec["progressDeadline"], "10m");
     assert_eq!(spec["historyLimit"], 10);
     assert_eq!(spec["deletionPolicy"], "Retain");
+    assert_eq!(
+        spec["drift"],
+        json!({"interval": "10m", "policy": "Report"})
+    );
     assert_eq!(spec["rollback"], json!({"onFailure": "Automatic"}));
     assert_eq!(spec["components"][0]["lambda"]["alias"], "live");
     assert_eq!(spec["components"][0]["lambda"]["architecture"], "x86_64");
@@ -816,11 +846,14 @@ fn kubectl_get_answers_what_people_ask() {
     };
     // By their short names, which are then tried too.
     for (kind, expected) in [
-        ("sdep", "NAME READY AVAILABLE NEWEST LIVE SINCE STATUS"),
+        (
+            "sdep",
+            "NAME READY AVAILABLE DRIFTED NEWEST LIVE SINCE STATUS",
+        ),
         ("srel", "NAME REVISION COMMIT PIPELINE OUTCOME AGE"),
         (
             "stgt",
-            "NAME DEPLOYMENT STAGE ACCOUNT REGION LIVE SINCE READY STATUS",
+            "NAME DEPLOYMENT STAGE ACCOUNT REGION LIVE SINCE READY DRIFTED STATUS",
         ),
         ("glc", "NAME URL READY VERSION USER EXPIRES STATUS AGE"),
         ("acct", "NAME ACCOUNT-ID READY IDENTITY STATUS AGE"),

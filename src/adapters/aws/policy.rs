@@ -257,7 +257,7 @@ mod tests {
             grants: vec![Allowed {
                 functions: owned(functions),
                 roles: owned(roles),
-                buckets: Vec::new(),
+                ..Allowed::default()
             }],
         }
     }
@@ -447,6 +447,7 @@ mod tests {
             functions: vec![format!("shop-{n}-of-some-length-*")],
             roles: vec![format!("team/{n}/of-some-length")],
             buckets: vec![format!("shop-site-{n}-of-some-length")],
+            may_adopt: false,
         };
         let grants = (0..40).map(grant).collect();
         let text = session_policy(PLACE, &Permissions { grants });

@@ -176,6 +176,10 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
     pub buckets: Vec<String>,
+    /// Components with `adopt` may take over functions that this grant names, and that exist and are
+    /// nobody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_adopt: bool,
 }
 
 /// What was found.

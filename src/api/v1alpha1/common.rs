@@ -59,6 +59,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// A good release serves, whatever else is going on.
     pub const AVAILABLE: &str = "Available";
+    /// AWS is not as the last rollout left it.
+    pub const DRIFTED: &str = "Drifted";
     /// An Approval counts, or counted.
     pub const COUNTED: &str = "Counted";
 }

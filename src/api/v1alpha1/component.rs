@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)")
         .message("a component can't depend on itself"),
     validation = Rule::new("has(self.lambda) != has(self.s3)")
-        .message("exactly one of lambda and s3 must be set")
+        .message("exactly one of lambda and s3 must be set"),
+    validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda)")
+        .message("adopt is for functions: files of others in a bucket are never taken over")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
@@ -25,6 +27,10 @@ pub struct Component {
     #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub depends_on: Vec<String>,
+    /// Takes over a function that exists and is nobody's, where a grant of the Account has `mayAdopt`.
+    /// What belongs to another Deployment is never taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
     /// A Lambda function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<Lambda>,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Component, DeletionPolicy, Gate, GatePassage, ManualJobStatus, Override, ReleaseRef,
+    Check, Component, DeletionPolicy, Drift, Gate, GateStatus, Override, PassageStatus, ReleaseRef,
     Rollout,
 };
 
@@ -25,6 +25,7 @@ use super::{
     validation = Rule::new("self.metadata.name.size() <= 63").message("the name may have at most 63 characters"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
+    printcolumn(name = "Drifted", type_ = "string", json_path = ".status.conditions[?(@.type=='Drifted')].status"),
     printcolumn(name = "Newest", type_ = "integer", json_path = ".status.newestRevision"),
     printcolumn(name = "Live", type_ = "string", json_path = ".status.live"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.conditions[?(@.type=='Ready')].lastTransitionTime"),
@@ -62,6 +63,9 @@ pub struct DeploymentSpec {
     /// What a failure leads to.
     #[serde(default)]
     pub rollback: Rollback,
+    /// What is to be done about changes that somebody else made in AWS. An edit of it is no new Release.
+    #[serde(default)]
+    pub drift: Drift,
     /// What happens in AWS when this Deployment is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -345,7 +349,7 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_command: Option<String>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Available`.
+    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Drifted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -407,48 +411,4 @@ pub struct StageStatus {
     /// What let the last Release through the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageStatus>,
-}
-
-/// A Release that waits at a stage's gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GateStatus {
-    /// The Release.
-    pub release: ReleaseRef,
-    /// Which try it would be.
-    pub attempt: i64,
-    /// Digest of the stage's plan, which is what an Approval speaks of: over the plans of its Targets.
-    /// None as long as they are being made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub digest: Option<String>,
-    /// CamelCase, for programs: what it waits for first.
-    #[schemars(length(max = 63))]
-    pub reason: String,
-    /// For people: all that it waits for.
-    #[schemars(length(max = 4096))]
-    pub message: String,
-    /// Since when.
-    pub since: Time,
-    /// What was seen of the manual jobs since this plan waits.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub manual_jobs: Vec<ManualJobStatus>,
-}
-
-/// What let a Release through a gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PassageStatus {
-    /// The Release.
-    pub release: ReleaseRef,
-    /// Which try it was.
-    pub attempt: i64,
-    /// Digest of the stage's plan.
-    #[schemars(length(max = 64))]
-    pub digest: String,
-    /// When.
-    pub at: Time,
-    /// Who.
-    pub by: GatePassage,
 }

@@ -13,6 +13,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ReleaseRef;
+
 /// What must be true before a stage starts, all of it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.approval) || has(self.windows) && self.windows.size() > 0 || has(self.respectFreezePeriods) && self.respectFreezePeriods")
@@ -279,4 +281,48 @@ pub struct PassedJob {
     pub username: Option<String>,
     /// When it was first seen started.
     pub at: Time,
+}
+
+/// A Release that waits at a stage's gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Which try it would be.
+    pub attempt: i64,
+    /// Digest of the stage's plan, which is what an Approval speaks of: over the plans of its Targets.
+    /// None as long as they are being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub digest: Option<String>,
+    /// CamelCase, for programs: what it waits for first.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// For people: all that it waits for.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// Since when.
+    pub since: Time,
+    /// What was seen of the manual jobs since this plan waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub manual_jobs: Vec<ManualJobStatus>,
+}
+
+/// What let a Release through a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PassageStatus {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Which try it was.
+    pub attempt: i64,
+    /// Digest of the stage's plan.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: GatePassage,
 }

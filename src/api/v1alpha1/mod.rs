@@ -14,6 +14,7 @@ mod check;
 mod common;
 mod component;
 mod deployment;
+mod drift;
 mod gate;
 mod gitlab_connection;
 mod release;
@@ -26,6 +27,7 @@ pub use check::*;
 pub use common::*;
 pub use component::*;
 pub use deployment::*;
+pub use drift::*;
 pub use gate::*;
 pub use gitlab_connection::*;
 pub use release::*;
@@ -37,6 +39,12 @@ use kube::CustomResourceExt as _;
 
 /// The API group of every resource.
 pub const GROUP: &str = "sluice.dev";
+
+/// Whether a count says nothing.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
 
 /// The definitions of all resources, in the order in which they are documented.
 pub fn definitions() -> Vec<CustomResourceDefinition> {

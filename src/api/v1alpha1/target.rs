@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, ReleaseRef};
+use super::{DeletionPolicy, DriftStatus, ReleaseRef, TargetDrift};
 
 /// One account and region inside a stage: what is live there and what is being done. Written by the
 /// controller.
@@ -35,6 +35,11 @@ use super::{DeletionPolicy, ReleaseRef};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
+    printcolumn(
+        name = "Drifted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Drifted')].status"
+    ),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.summary")
 )]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +63,9 @@ pub struct TargetSpec {
     pub region: String,
     /// What happens in AWS when this Target is deleted.
     pub deletion_policy: DeletionPolicy,
+    /// How it looks whether AWS still is as it left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<TargetDrift>,
     /// The Release of which it is to be said what it would change here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<ReleaseRef>,
@@ -97,6 +105,10 @@ pub struct Run {
     /// It goes back to what has served before: alarms and metrics are not asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub back: bool,
+    /// How often in a row what serves was delivered once more because somebody had changed it; 0 where
+    /// that is not what this order is for.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub correction: i64,
 }
 
 /// Where a run should end.
@@ -139,7 +151,15 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub versions: Vec<PublishedVersion>,
-    /// `Ready`, `Reconciling`, `Stalled`.
+    /// Snapshots of earlier runs, which nothing needs any more: they are removed from the artifact
+    /// bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub superseded: Vec<StoredSnapshot>,
+    /// What differs in AWS from what the last run left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
+    /// `Ready`, `Reconciling`, `Stalled`, `Drifted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -173,13 +193,8 @@ pub struct PlanStatus {
     #[schemars(length(max = 100))]
     pub changes: Vec<PlannedChange>,
     /// How many more there are: the digest covers them too.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_zero")]
     pub omitted: i64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(count: &i64) -> bool {
-    *count == 0
 }
 
 /// One change. Values of environment variables are never told.
@@ -189,7 +204,7 @@ pub struct PlannedChange {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (no longer Sluice's, but left in AWS).
+    /// `Adopt`, `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (no longer Sluice's, but left in AWS).
     #[schemars(length(max = 63))]
     pub action: String,
     /// What is changed: a function's name, `function:alias`, an object (`s3://bucket/key`).
@@ -305,6 +320,18 @@ pub struct SnapshotRef {
     pub release: Option<ReleaseRef>,
 }
 
+/// An object in the Account's artifact bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredSnapshot {
+    /// Its key.
+    #[schemars(length(max = 1024))]
+    pub key: String,
+    /// Its version.
+    #[schemars(length(max = 1024))]
+    pub version_id: String,
+}
+
 /// A change about to be made, by what identifies its effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -366,7 +393,7 @@ pub struct OwnedObjects {
     /// The list of them.
     pub manifest: StoredRef,
     /// How many of them the Release no longer has: they go once the whole stage has succeeded.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_zero")]
     pub retired: i64,
 }
 

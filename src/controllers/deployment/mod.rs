@@ -10,6 +10,7 @@
 //! - An outcome is on record in its Release before the next order is given.
 
 mod commands;
+mod drift;
 mod fetch;
 mod gates;
 mod history;
@@ -30,7 +31,8 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use self::{gates::Readings, source::Sources, targets::Told, transfer::Transfers};
 use crate::{
     api::v1alpha1::{
-        Deployment, DeploymentStatus, InventoryItem, Release, Target, condition, finalizer,
+        Deployment, DeploymentStatus, DriftPolicy, InventoryItem, Release, Target, condition,
+        finalizer,
     },
     controllers::{
         context::Context,
@@ -149,6 +151,7 @@ impl DeploymentController {
             let status = status(&deployment, &plan, &plan.outcome);
             deployment = self.write_status(&deployment, status).await?;
         }
+        self.announce_corrections(&deployment, &family, &plan);
         for (stage, place, run) in &plan.orders {
             let run = Told::Run(run);
             self.tell(&deployment, &family, stage, place, run).await?;
@@ -170,7 +173,8 @@ impl DeploymentController {
         let mut status = status(&deployment, &plan, &outcome);
         commands::note_handled(&deployment, &plan, &mut status);
         self.publish(&deployment, status, &outcome).await?;
-        Ok(self.sources.until_next_poll(&deployment, outcome))
+        let ended = self.sources.until_next_poll(&deployment, outcome);
+        Ok(drift::until_correction(ended, &plan))
     }
 
     async fn publish(
@@ -189,6 +193,7 @@ impl DeploymentController {
                 .map(|ready| (ready.status.clone(), ready.reason.clone()))
         };
         let news = told(&before) != told(&status);
+        self.announce_drift(deployment, &before, &status);
         self.write_status(deployment, status).await?;
         if news {
             let kind = match outcome {
@@ -332,6 +337,7 @@ fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deployment
         available,
         &stamp,
     );
+    drift::write_condition(&mut status, deployment, plan);
     status
 }
 
@@ -365,6 +371,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
                 .as_ref()
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
             dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
+            drift: drift::view(&status),
             run: status.run,
             summary: status.summary,
         }
@@ -391,6 +398,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
         paused: commands::paused(deployment),
         superseding: deployment.spec.superseding,
         pin: deployment.spec.pin.clone(),
+        correct: deployment.spec.drift.policy == DriftPolicy::Correct,
         commands: commands::given(deployment, retry),
         reported: status.stages,
     }

@@ -6,7 +6,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family, owner_reference};
+use super::{DeploymentController, Failure, Family, drift, owner_reference};
 use crate::{
     api::v1alpha1::{
         Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label,
@@ -94,24 +94,21 @@ impl DeploymentController {
         Ok(())
     }
 
-    /// Has every Target know what its end should be.
+    /// Has every Target know what its end should be, and how it looks for drift.
     pub(super) async fn follow_policy(
         &self,
         deployment: &Deployment,
         family: &Family,
     ) -> Result<(), Failure> {
         let policy = deployment.spec.deletion_policy;
-        for target in family
-            .targets
-            .iter()
-            .filter(|target| target.spec.deletion_policy != policy)
-        {
-            self.patch_target(
-                deployment,
-                target,
-                json!({"spec": {"deletionPolicy": policy}}),
-            )
-            .await?;
+        let drift = drift::wanted(deployment);
+        let follows = |target: &Target| {
+            target.spec.deletion_policy == policy && target.spec.drift.as_ref() == Some(&drift)
+        };
+        for target in family.targets.iter().filter(|target| !follows(target)) {
+            let mut patch = json!({"spec": {"deletionPolicy": policy, "drift": drift}});
+            patch["spec"]["drift"]["look"] = json!(drift.look);
+            self.patch_target(deployment, target, patch).await?;
         }
         Ok(())
     }
@@ -167,6 +164,7 @@ impl DeploymentController {
             account_id: account.spec.account_id.clone(),
             region: place.region.clone(),
             deletion_policy: deployment.spec.deletion_policy,
+            drift: Some(drift::wanted(deployment)),
             plan,
             run,
         };
@@ -249,6 +247,7 @@ mod tests {
             paused: false,
             immediate: false,
             back: false,
+            correction: 0,
         };
         let before = Run {
             plan_digest: Some("0".repeat(64)),

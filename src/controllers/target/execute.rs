@@ -105,12 +105,11 @@ async fn one(
             to,
             revision_id,
         } => Reply::Alias(functions.update_alias(name, alias, to, revision_id).await?),
-        Action::DeleteAlias { alias } => {
-            functions.delete_alias(name, alias).await?;
-            Reply::Done
-        }
-        Action::DeleteFunction => {
-            functions.delete(name, None).await?;
+        Action::DeleteAlias { .. }
+        | Action::DeleteFunction
+        | Action::DeleteVersion { .. }
+        | Action::DeleteSnapshot(_) => {
+            delete(access, effect).await?;
             Reply::Done
         }
         Action::Site(task, act) => {
@@ -163,4 +162,16 @@ async fn invoke(
         }
     }
     Ok(CheckResult::Passed)
+}
+
+/// What is taken away.
+async fn delete(access: &Access, effect: &Effect) -> Result<(), CallError> {
+    let name = &effect.resource;
+    match &effect.action {
+        Action::DeleteAlias { alias } => access.functions.delete_alias(name, alias).await,
+        Action::DeleteFunction => access.functions.delete(name, None).await,
+        Action::DeleteVersion { version } => access.functions.delete(name, Some(version)).await,
+        Action::DeleteSnapshot(it) => access.store.delete(&it.key, &it.version_id).await,
+        _ => Ok(()),
+    }
 }

@@ -8,15 +8,18 @@
 //! - Intents are in the API server, at the resourceVersion they were decided from, before anything
 //!   is carried out.
 //! - The status is published on every way out, and only when it says something new.
-//! - A Target whose order is carried out costs no AWS call.
+//! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
+//!   left it.
 
 mod access;
+mod collect;
 mod execute;
 mod memory;
 mod observe;
 mod packages;
 mod places;
 mod remove;
+mod rest;
 mod validate;
 mod watch;
 
@@ -26,10 +29,15 @@ use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 pub use self::access::account;
-use self::{access::Access, memory::Memory};
+use self::{access::Access, memory::Memory, rest::Looks};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
-    controllers::{context::Context, events::EventType, runtime, written::Written},
+    controllers::{
+        context::Context,
+        events::EventType,
+        runtime::{self, Ended},
+        written::Written,
+    },
     domain::{
         machine::{self, Decision, Observation, Order, Step},
         outcome::Outcome,
@@ -51,6 +59,8 @@ const SHORT_WAIT: Duration = Duration::from_secs(5);
 pub struct TargetController {
     context: Arc<Context>,
     memory: Memory,
+    looks: Looks,
+    collections: collect::Collections,
     written: Written<Target>,
 }
 
@@ -60,15 +70,17 @@ impl TargetController {
         Self {
             context,
             memory: Memory::default(),
+            looks: Looks::default(),
+            collections: collect::Collections::default(),
             written: Written::default(),
         }
     }
 
     /// Brings one Target a step further.
-    pub async fn reconcile(&self, target: Arc<Target>) -> Outcome {
+    pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.written.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
-            return self.remove(&target).await;
+            return self.remove(&target).await.into();
         }
         let status = target.status.clone().unwrap_or_default();
         let run = target.spec.run.as_ref();
@@ -77,41 +89,50 @@ impl TargetController {
         let unplanned = unplanned.filter(|release| !machine::planned(release, &status));
         let Some(work) = open.map(Work::Run).or(unplanned.map(Work::Plan)) else {
             self.memory.forget(&target);
-            let outcome = machine::outcome(&status);
-            if run.is_none() {
-                return outcome;
-            }
-            return self.publish(&target, status, outcome).await;
+            return self.at_rest(&target).await;
         };
-        let access = match Access::enter(&self.context, &target).await {
+        if open.is_some() {
+            self.looks.forget(&target);
+        }
+        let outcome = self.work(&target, &status, work).await;
+        self.until_next(&target, outcome)
+    }
+
+    /// Carries out what there is to do.
+    async fn work(&self, target: &Target, status: &TargetStatus, work: Work<'_>) -> Outcome {
+        let open = match work {
+            Work::Run(run) => Some(run),
+            Work::Plan(_) => None,
+        };
+        let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
-            Err(outcome) => return self.not_begun(&target, open, outcome).await,
+            Err(outcome) => return self.not_begun(target, open, outcome).await,
         };
         let (run, order) = match work {
             Work::Run(run) => {
-                let run = machine::effective(run, &status);
-                let order = validate::order(&self.context, &target, &run, &access);
+                let run = machine::effective(run, status);
+                let order = validate::order(&self.context, target, &run, &access);
                 (run, order)
             }
             Work::Plan(release) => {
-                let desired = validate::wanted(&self.context, &target, release, &access);
+                let desired = validate::wanted(&self.context, target, release, &access);
                 (planning(release), desired.map(Order::Plan))
             }
         };
         let order = match order {
             Ok(order) => order,
-            Err(outcome) => return self.not_begun(&target, open, outcome).await,
+            Err(outcome) => return self.not_begun(target, open, outcome).await,
         };
-        let mut known = self.memory.known(&target, Some(&run));
+        let mut known = self.memory.known(target, Some(&run));
         let owner = access.owner.clone();
         let decide = |status: &TargetStatus, seen: &Observation, now| {
             machine::decide(&order, &run, status, &owner, seen, now)
         };
         let verify = !matches!(order, Order::Deliver(_));
         let outcome = self
-            .drive(&target, &access, &mut known, verify, decide)
+            .drive(target, &access, &mut known, verify, decide)
             .await;
-        self.memory.keep(&target, Some(&run), known);
+        self.memory.keep(target, Some(&run), known);
         outcome
     }
 
@@ -179,14 +200,20 @@ impl TargetController {
 
     /// Writes what the machine wants on record, with what it means for people.
     async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
-        let before = step(target);
+        let run = |target: &Target| target.status.as_ref()?.run.clone();
+        let before = run(target);
+        if status.run != before && status.run.as_ref().is_some_and(machine::ended) {
+            rest::answer_look(target, &mut status);
+        }
         let outcome = machine::outcome(&status);
         dress(target, &mut status, &outcome);
         let recorded = self.write(target, &status).await?;
-        let after = step(&recorded);
-        if after != before || after.is_some_and(Step::is_end) {
+        let after = run(&recorded);
+        let end = step(&recorded).is_some_and(Step::is_end);
+        if step(&recorded) != step(target) || (end && after != before) {
             self.announce(&recorded);
         }
+        self.announce_drift(target, &recorded);
         Ok(recorded)
     }
 
@@ -266,6 +293,7 @@ impl TargetController {
         let status = target.status.clone().unwrap_or_default();
         let message = machine::summary(&status);
         let news = match step(target) {
+            Some(Step::Succeeded) if corrects(target) => Some((EventType::Normal, "Corrected")),
             Some(Step::Succeeded) => Some((EventType::Normal, "Delivered")),
             Some(Step::Restore) => Some((EventType::Warning, "RollingBack")),
             Some(Step::RolledBack) => Some((EventType::Warning, "RolledBack")),
@@ -288,6 +316,7 @@ impl TargetController {
 }
 
 /// What there is to do on a Target.
+#[derive(Clone, Copy)]
 enum Work<'a> {
     Run(&'a Run),
     Plan(&'a ReleaseRef),
@@ -305,6 +334,7 @@ fn planning(release: &ReleaseRef) -> Run {
         paused: false,
         immediate: false,
         back: false,
+        correction: 0,
     }
 }
 
@@ -326,6 +356,12 @@ fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
 
 fn step(target: &Target) -> Option<Step> {
     target.status.as_ref()?.run.as_ref().and_then(Step::of)
+}
+
+/// Whether the order is there to undo what somebody changed.
+fn corrects(target: &Target) -> bool {
+    let run = target.spec.run.as_ref();
+    run.is_some_and(|run| run.correction > 0)
 }
 
 /// Whose functions these are.

@@ -74,6 +74,8 @@ impl TargetController {
         {
             Ok(_) => {
                 self.memory.forget(target);
+                self.looks.forget(target);
+                self.collections.forget(target);
                 self.written.forget(target);
                 gone()
             }

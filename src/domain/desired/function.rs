@@ -11,7 +11,7 @@ use crate::{
     },
     domain::{
         archive, digest::Sha256, duration::duration, function::FunctionConfiguration,
-        substitution::UnknownName,
+        ownership::Adoption, substitution::UnknownName,
     },
 };
 
@@ -34,6 +34,8 @@ pub struct DesiredFunction {
     pub configuration: FunctionConfiguration,
     /// The user's tags and ours.
     pub tags: BTreeMap<String, String>,
+    /// Whether it is taken over where it exists and is nobody's.
+    pub adoption: Adoption,
     /// What must hold on the version before traffic, and through the alias after.
     pub checks: Vec<DesiredCheck>,
 }
@@ -117,8 +119,10 @@ impl Scope<'_> {
             .or(lambda.description.as_ref());
         let mut tags = self.expand_map("tags", &tags)?;
         tags.extend(self.owner.tags());
+        let granted = self.permissions.allow_adopting_function(&function_name);
         Ok(DesiredFunction {
             component: self.component.name.clone(),
+            adoption: self.adoption(granted),
             function_name,
             alias: lambda.alias.clone(),
             architecture: lambda.architecture.as_str().to_owned(),

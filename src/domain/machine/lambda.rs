@@ -2,13 +2,17 @@
 
 mod alias;
 mod begin;
+mod collect;
+mod drift;
 mod plan;
 mod prepare;
 mod restore;
 
 pub use self::{
     alias::{Shift, move_intent, promote, splits},
-    begin::{component_status, first_reads, intents, snapshot, unchanged, unsplittable},
+    begin::{component_status, exposed, first_reads, intents, snapshot, unchanged, unsplittable},
+    collect::retire,
+    drift::{drift, drift_reads},
     plan::plan,
     prepare::prepare,
     restore::{delete, restore},

@@ -21,6 +21,8 @@
 //! Failures of calls come in as observations. Those that may pass are waited out until
 //! `progressDeadline`; all others end the step and start Restore.
 
+mod collect;
+mod drift;
 mod lambda;
 mod next;
 mod observation;
@@ -42,6 +44,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use collect::{clutter, decide_collection};
+pub use drift::{Look, decide_drift, stop_looking, untold};
 pub use observation::{
     Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Known, Moment, Observation, Read,
     Reply, ServedVersions,

@@ -1,12 +1,15 @@
 //! What the engine asks for and what it is told.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::{site::SiteTask, snapshot::Snapshot};
 use crate::{
-    api::v1alpha1::SnapshotRef,
+    api::v1alpha1::{SnapshotRef, StoredSnapshot},
     domain::{
         check::{StageCheck, Verdict, metric::Served},
         desired::{DesiredCheck, DesiredFunction},
@@ -124,6 +127,13 @@ pub enum Action {
     },
     /// `DeleteFunction`.
     DeleteFunction,
+    /// `DeleteFunction` of one version.
+    DeleteVersion {
+        /// The number.
+        version: String,
+    },
+    /// Remove a snapshot from the Target's bucket.
+    DeleteSnapshot(StoredSnapshot),
     /// Something to files in a bucket.
     Site(Box<SiteTask>, site::Act),
     /// A look at what a check of the stage speaks of.
@@ -284,6 +294,8 @@ pub struct Known {
     pub checks: BTreeMap<CheckKey, CheckResult>,
     /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
     pub recorded_here: bool,
+    /// Snapshots that were removed, by key and version.
+    pub discarded: BTreeSet<(String, String)>,
     /// Since when a check that must be told before the run can't be.
     pub waiting_since: Option<Timestamp>,
     /// When something last moved, if that is later than what the status says.
@@ -308,7 +320,8 @@ impl Effect {
             Action::CreateAlias { .. } => "CreateAlias",
             Action::UpdateAlias { .. } => "UpdateAlias",
             Action::DeleteAlias { .. } => "DeleteAlias",
-            Action::DeleteFunction => "DeleteFunction",
+            Action::DeleteFunction | Action::DeleteVersion { .. } => "DeleteFunction",
+            Action::DeleteSnapshot(_) => "DeleteSnapshot",
             Action::Site(_, act) => act.operation(),
             Action::Check { .. } => "Invoke",
             Action::Watch { .. } => "Watch",
@@ -378,6 +391,13 @@ impl Observation {
                     .insert(effect.component.clone(), version.version.clone());
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
+            }
+            (Action::DeleteVersion { version }, _) => {
+                self.versions.insert((name, version.clone()), None);
+            }
+            (Action::DeleteSnapshot(it), _) => {
+                let removed = (it.key.clone(), it.version_id.clone());
+                self.known.discarded.insert(removed);
             }
             (_, Reply::Site(site, failed)) => {
                 self.known.sites.insert(name, *site);

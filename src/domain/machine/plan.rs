@@ -136,5 +136,7 @@ pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if fields.is_empty() {
         return format!("{component} moved");
     }
-    format!("{component}: {}", fields.join(", "))
+    let adopted = changes.iter().any(|change| change.action == "Adopt");
+    let how = if adopted { " adopted" } else { "" };
+    format!("{component}{how}: {}", fields.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Decision, JOURNAL_VERSION, run::Scene, step::Step, traffic::MOST_VERSIONS, workload};
+use super::{Decision, JOURNAL_VERSION, collect::replace_run, run::Scene, step::Step, workload};
 use crate::{
     api::v1alpha1::{
         Intent, InventoryItem, LiveRelease, OwnedObjects, PublishedVersion, RunStatus,
@@ -98,7 +98,9 @@ impl Scene<'_> {
         for item in &mut status.inventory {
             item.dropped = !wanted(item);
         }
-        status.run = Some(run);
+        note_versions(&mut status.versions, desired, &run);
+        replace_run(&mut status, run);
+        super::drift::put_right(&mut status, desired.release.revision, self.now);
         status.live = Some(LiveRelease {
             release: desired.release.clone(),
             since: Time(self.now),
@@ -111,7 +113,7 @@ impl Scene<'_> {
         run.message = Some(shorten(why, 4096));
         run.finished_at = Some(Time(self.now));
         let mut status = self.status.clone();
-        status.run = Some(run);
+        replace_run(&mut status, run);
         Decision::Record(Box::new(status))
     }
 
@@ -136,7 +138,7 @@ impl Scene<'_> {
                 snapshot
                     .1
                     .component(&item.component)
-                    .is_some_and(|then| then.was_absent() && then.is(item))
+                    .is_some_and(|then| then.was_not_ours(self.owner) && then.is(item))
             };
             status.inventory.retain(|item| !gone(item));
             for item in &mut status.inventory {
@@ -183,4 +185,23 @@ impl Scene<'_> {
             None => inventory.push(InventoryItem { objects, ..item }),
         }
     }
+}
+
+/// How many published versions a Target keeps on record.
+const MOST_VERSIONS: usize = 200;
+
+/// Puts the versions that the run came to on record, for a later return to the Release.
+pub(super) fn note_versions(
+    versions: &mut Vec<PublishedVersion>,
+    desired: &Desired,
+    run: &RunStatus,
+) {
+    for want in &desired.components {
+        let component = run.components.iter().find(|one| one.name == want.name);
+        let version = component.and_then(|component| component.version.as_ref());
+        let published = workload::published(want, &desired.release, version);
+        versions.extend(published.filter(|one| !versions.contains(one)));
+    }
+    let superfluous = versions.len().saturating_sub(MOST_VERSIONS);
+    versions.drain(..superfluous);
 }

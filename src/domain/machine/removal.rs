@@ -37,6 +37,7 @@ pub fn decide_removal(
             paused: false,
             immediate: false,
             back: false,
+            correction: 0,
         };
         let order = super::Order::Restore("the Target was deleted".to_owned());
         return super::decide(&order, &run, status, owner, seen, now);

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
+    collect::replace_run,
     next::{Next, View, may_pass, wait_for},
     observation::{Action, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
@@ -126,7 +127,7 @@ impl<'a> Scene<'a> {
         for want in &desired.components {
             self.note_in_inventory(&mut status.inventory, want, None);
         }
-        status.run = Some(run);
+        replace_run(&mut status, run);
         status.plan = Some(plan);
         Decision::Record(Box::new(status))
     }

@@ -4,7 +4,11 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{
+    drift::difference,
     lambda::Shift,
     next::{Next, View},
     observation::{Action, Effect, Observation, Read},
@@ -13,7 +17,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Intent, InventoryItem, OwnedObjects, PlannedChange, StoredRef,
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PlannedChange, StoredRef,
+        TargetStatus,
     },
     domain::{
         desired::{DesiredComponent, DesiredSite},
@@ -73,12 +78,6 @@ impl<'a> Wanted<'a> {
     fn of(want: &DesiredComponent, site: &DesiredSite, view: View<'a>) -> Self {
         // Orders of a stage are counted: no two runs share a number.
         let copies = format!("copies/{}-{}", view.run.release.uid, view.run.sequence);
-        let name = site.place.to_string();
-        let mut items = view.status.inventory.iter();
-        let ours = items
-            .find(|item| item.name == name)
-            .and_then(|item| item.objects.as_ref())
-            .map(|objects| &objects.manifest);
         let known = view.seen.known.snapshot.as_ref();
         Self {
             want: SiteWant {
@@ -92,7 +91,7 @@ impl<'a> Wanted<'a> {
                 archive: Some(site.archive.clone()),
                 copies,
             },
-            ours,
+            ours: ours(&site.place, view.status),
             seen: seen_of(&site.place, view.seen),
             before: known
                 .and_then(|(_, snapshot)| snapshot.component(&want.name))
@@ -203,6 +202,49 @@ pub fn plan(want: &DesiredComponent, site: &DesiredSite, view: View<'_>) -> Part
         wanted: Sha256::of_json(&(&site.place, content.map(site::SiteContent::digest))),
         live: Sha256::of_json(&standing),
     }
+}
+
+/// What has to be seen next to tell whether it is as the last run left it: the list of what is ours, then
+/// what is there.
+pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
+    let (ours, seen) = (
+        ours(&site.place, view.status)?,
+        seen_of(&site.place, view.seen),
+    );
+    let read = match manifest_of(ours, seen) {
+        None => site::Read::Manifest(ours.clone()),
+        Some(_) if seen.listing.is_none() => site::Read::Listing,
+        Some(_) => return None,
+    };
+    Some(Read::Site(Box::new(SiteTask::of(&site.place)), read))
+}
+
+/// What differs from what the last run left. Of an object's ETag nobody can read anything but that it is
+/// another one.
+pub fn drift(want: &DesiredComponent, site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
+    let seen = seen_of(&site.place, view.seen);
+    let manifest = ours(&site.place, view.status).and_then(|ours| manifest_of(ours, seen));
+    let Some(manifest) = manifest else {
+        return Vec::new();
+    };
+    let listing = seen.listing.as_ref();
+    let told = |drift: site::Drift<'_>| {
+        let (path, field, found) = match drift {
+            site::Drift::Missing(path) => (path, None, "gone"),
+            site::Drift::Changed(path) => (path, Some("content"), "other bytes"),
+        };
+        let expected = field.map_or("there", |_| "what was put");
+        let values = (Some(expected.to_owned()), Some(found.to_owned()));
+        let object = listing.and_then(|listing| listing.objects.get(path));
+        let modified = object.and_then(|object| object.modified);
+        let modified = modified.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        Difference {
+            changed_at: modified.map(Time),
+            ..difference(&want.name, &site.place.shown(path), field, values)
+        }
+    };
+    let drifted = site::drift(manifest, seen).unwrap_or_default();
+    drifted.into_iter().map(told).collect()
 }
 
 /// What would be lost is put aside.
@@ -362,6 +404,13 @@ fn owned(next: site::Next, seen: &SiteSeen) -> Option<OwnedObjects> {
         manifest,
         retired: i64::try_from(retired).unwrap_or(i64::MAX),
     })
+}
+
+/// What the inventory says is ours there.
+fn ours<'a>(place: &Place, status: &'a TargetStatus) -> Option<&'a StoredRef> {
+    let name = place.to_string();
+    let item = status.inventory.iter().find(|item| item.name == name)?;
+    item.objects.as_ref().map(|objects| &objects.manifest)
 }
 
 fn manifest_of<'a>(reference: &StoredRef, seen: &'a SiteSeen) -> Option<&'a SiteManifest> {

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         digest::Sha256,
         function::{Alias, AliasTarget, Function, FunctionConfiguration},
+        ownership::Owner,
         site::Place,
     },
 };
@@ -132,10 +133,13 @@ impl ComponentSnapshot {
         }
     }
 
-    /// Whether nothing stood there.
-    pub fn was_absent(&self) -> bool {
+    /// Whether there was nothing of this Deployment: nothing at all, or what was nobody's.
+    pub fn was_not_ours(&self, owner: &Owner) -> bool {
         match &self.workload {
-            WorkloadSnapshot::Function(function) => function.latest.is_none(),
+            WorkloadSnapshot::Function(function) => {
+                let latest = function.latest.as_ref();
+                latest.is_none_or(|latest| owner.refusal(&latest.tags).is_some())
+            }
             WorkloadSnapshot::Place(place) => place.manifest.is_none(),
         }
     }

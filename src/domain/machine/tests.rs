@@ -1,6 +1,9 @@
 //! The machine against a small AWS, and the transcripts of whole runs.
 
+mod adoption;
+mod collect;
 mod delivery;
+mod drift;
 mod faults;
 mod leaders;
 mod plan;

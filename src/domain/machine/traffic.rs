@@ -14,6 +14,7 @@ use super::{
     lambda::Shift,
     next::Next,
     observation::{CheckPhase, Moment, Read},
+    record::note_versions,
     run::{Poll, Scene, level, paused},
     step::Step,
     watch::NOT_YET,
@@ -35,30 +36,23 @@ impl Scene<'_> {
             return self.load_snapshot(desired.progress_deadline, journal);
         };
         let mut run = journal.clone();
-        let mut versions = self.status.versions.clone();
         let mut gradual = false;
         for want in desired.level(level) {
             let version = workload::version(want, &desired.release, self.view(level));
             let then = before.component(&want.name);
             gradual |= then.is_some_and(|then| workload::splits(want, version.as_deref(), then));
-            let published = workload::published(want, &desired.release, version.as_ref());
-            if let Some(published) = published.filter(|one| !versions.contains(one)) {
-                versions.push(published);
-            }
             let component = run.components.iter_mut().find(|one| one.name == want.name);
             if let Some(component) = component {
                 component.version = version;
             }
         }
-        let superfluous = versions.len().saturating_sub(MOST_VERSIONS);
-        versions.drain(..superfluous);
         let first = if gradual && !self.run.immediate {
             0
         } else {
             desired.traffic.last()
         };
         let mut status = self.status.clone();
-        status.versions = versions;
+        note_versions(&mut status.versions, desired, &run);
         status.run = Some(self.moving(desired, run, first, None));
         Decision::Record(Box::new(status))
     }
@@ -287,9 +281,6 @@ impl Scene<'_> {
         }
     }
 }
-
-/// How many published versions a Target keeps on record.
-pub(super) const MOST_VERSIONS: usize = 200;
 
 fn index(traffic: &TrafficStatus) -> usize {
     usize::try_from(traffic.step).unwrap_or_default()

@@ -15,11 +15,12 @@ use super::{
     observation::{Effect, Moment, Observation, Read},
     plan::Part,
     site,
-    snapshot::{ComponentSnapshot, WorkloadSnapshot},
+    snapshot::{ComponentSnapshot, Snapshot, WorkloadSnapshot},
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Intent, InventoryItem, OwnedObjects, PublishedVersion, ReleaseRef,
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
+        ReleaseRef,
     },
     domain::{
         desired::{DesiredComponent, Workload},
@@ -52,8 +53,13 @@ pub fn obstacle(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Optio
         Workload::Function(function) => {
             let name = &function.function_name;
             let there = view.seen.functions.get(name).and_then(Option::as_ref);
-            if let Some(why) = there.and_then(|there| view.owner.refusal(&there.tags)) {
+            let refusal =
+                there.and_then(|there| view.owner.obstacle(&there.tags, &function.adoption));
+            if let Some(why) = refusal {
                 return Some(format!("function {name} can't be taken: {why}"));
+            }
+            if let Some(why) = lambda::exposed(function, view.owner, view.seen) {
+                return Some(why);
             }
             lambda::unsplittable(function, view.seen).filter(|_| gradual)
         }
@@ -86,8 +92,32 @@ pub fn unchanged(
 /// What would change of it, from what was seen.
 pub fn plan(want: &DesiredComponent, view: View<'_>) -> Part {
     match &want.workload {
-        Workload::Function(function) => lambda::plan(function, view.seen),
+        Workload::Function(function) => lambda::plan(function, view.owner, view.seen),
         Workload::Site(place) => site::plan(want, place, view),
+    }
+}
+
+/// What has to be seen to tell whether it is as the last run left it.
+pub fn drift_reads(want: &DesiredComponent, view: View<'_>) -> Vec<Read> {
+    match &want.workload {
+        Workload::Function(function) => lambda::drift_reads(function, view.seen),
+        Workload::Site(place) => site::drift_read(place, view).into_iter().collect(),
+    }
+}
+
+/// What differs from what the last run left, from what was seen. `left` is the version that it left,
+/// where that is known.
+pub fn drift(
+    want: &DesiredComponent,
+    release: &ReleaseRef,
+    left: Option<&str>,
+    view: View<'_>,
+) -> Vec<Difference> {
+    match &want.workload {
+        Workload::Function(function) => {
+            lambda::drift(function, left, release, &view.status.versions, view.seen)
+        }
+        Workload::Site(place) => site::drift(want, place, view),
     }
 }
 
@@ -309,6 +339,29 @@ pub fn delete(item: &InventoryItem, owner: &Owner, seen: &Observation) -> Next {
             item.name
         )),
     }
+}
+
+/// What comes next for a version that no Release needs: [`Next::Ready`] once it is gone, or is not ours
+/// any more; `None` where something still has it.
+pub fn retire(
+    version: &PublishedVersion,
+    inventory: &[InventoryItem],
+    snapshot: Option<&Snapshot>,
+    owner: &Owner,
+    seen: &Observation,
+) -> Option<Next> {
+    let mut items = inventory.iter().filter(|item| item.kind == FUNCTION);
+    let Some(item) = items.find(|item| item.name == version.function_name) else {
+        // It was let go, and stays as it is.
+        return Some(Next::Ready);
+    };
+    let components = snapshot.iter().flat_map(|snapshot| &snapshot.components);
+    let functions: Vec<_> = components
+        .filter_map(ComponentSnapshot::function)
+        .filter(|then| then.function_name == version.function_name)
+        .collect();
+    let alias = item.alias.as_deref()?;
+    lambda::retire(version, &item.component, alias, &functions, owner, seen)
 }
 
 /// What an effect is made for when it belongs to the run as a whole.

@@ -1,5 +1,6 @@
 //! One stage: what it is at, what comes next for it, and what is to be told of it.
 
+mod correct;
 mod next;
 mod orders;
 
@@ -65,6 +66,8 @@ pub struct StageView<'a> {
     pub passage: Option<PassageStatus>,
     /// A Release that was rejected, which try, and why.
     pub(super) rejected: Option<(ReleaseRef, i64, String)>,
+    /// When what somebody changed is corrected next, where that waits.
+    pub correction_at: Option<Timestamp>,
     /// Places whose plan is wanted.
     pub wanted_plans: Vec<StageTarget>,
     /// What waits at the gate is what a rollback by command goes to.
@@ -78,6 +81,8 @@ pub struct Current {
     sequence: i64,
     immediate: bool,
     back: bool,
+    /// How often in a row what serves was delivered once more because somebody had changed it.
+    correction: i64,
     /// Why it goes back, where somebody said so.
     reason: Option<String>,
     /// The plans that were approved, by place; none where no gate asked for them.
@@ -97,6 +102,7 @@ impl Current {
             sequence,
             immediate: false,
             back: false,
+            correction: 0,
             reason: None,
             plans: Vec::new(),
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
@@ -138,6 +144,7 @@ impl<'a> StageView<'a> {
             );
             current.immediate = order.immediate;
             current.back = order.back;
+            current.correction = order.correction;
             current.reason.clone_from(&order.reason);
             let approved = |target: &&&TargetView| {
                 let order = target.order.as_ref()?;
@@ -169,6 +176,7 @@ impl<'a> StageView<'a> {
             at_gate: None,
             passage: None,
             rejected: None,
+            correction_at: None,
             wanted_plans: Vec::new(),
             waits_to_go_back: false,
         };
@@ -236,7 +244,8 @@ impl<'a> StageView<'a> {
         self.message = if asked.is_some() {
             asked
         } else if failing || self.state == State::Held {
-            self.first_failure(&current)
+            let failure = self.first_failure(&current);
+            failure.map(|why| current.as_correction(why))
         } else {
             self.progress(&current)
         };

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod commands;
+mod corrections;
 mod gates;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -46,6 +47,7 @@ impl Play {
             paused: false,
             superseding: Superseding::Newest,
             pin: None,
+            correct: false,
             commands: Commands::default(),
         };
         Self { overview }
@@ -113,6 +115,7 @@ impl Play {
                 summary: None,
                 plan: None,
                 dropped: false,
+                drift: None,
             });
             targets.len() - 1
         });

@@ -47,6 +47,8 @@ fn fed() -> String {
     metrics.aws_call("lambda", "UpdateAlias", "ok", took);
     metrics.http_probe("ok");
     metrics.transferred_in(1);
+    metrics.drift_looked("in_sync");
+    metrics.count_drifted(|| 1);
     metrics.event("published");
     metrics.leading(true);
     metrics.count_objects("Account", ObjectCounts::default);

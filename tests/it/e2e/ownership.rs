@@ -1,20 +1,25 @@
 //! What belongs to somebody else is left alone.
 
+use std::collections::HashMap;
+
 use aws_sdk_lambda::{
     primitives::Blob,
     types::{FunctionCode, Runtime},
 };
-use sluice::api::v1alpha1::condition;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Deployment, Target, condition};
 use sluice_lab::lab::package;
 
 use super::{
+    aws::{another_account, into_account},
     run,
-    scene::{NAME, Scene},
+    scene::{NAME, Scene, gone, smoke},
+    watching::versions,
 };
 
-#[test]
-fn a_function_that_exists_already_is_not_taken() {
-    let scene = Scene::new("not-ours");
+/// Somebody makes the team's function by hand, with a tag, version 1 and the alias `live`.
+fn by_hand(scene: &Scene<'_>) {
     let lab = &scene.world.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
     let create = lambda
@@ -23,12 +28,121 @@ fn a_function_that_exists_already_is_not_taken() {
         .runtime(Runtime::from("python3.13"))
         .handler("app.handler")
         .role(&lab.aws.dev().execution_role_arn)
+        .memory_size(256)
+        .tags("team", "shop")
+        .publish(true)
         .code(
             FunctionCode::builder()
                 .zip_file(Blob::new(package("theirs")))
                 .build(),
         );
     run(create.send()).unwrap();
+    let alias = lambda
+        .create_alias()
+        .function_name(scene.function())
+        .name("live")
+        .function_version("1");
+    run(alias.send()).unwrap();
+}
+
+/// The function's tags and memory.
+fn stands(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) {
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let get = lambda.get_function().function_name(scene.function());
+    let found = run(get.send()).unwrap();
+    let memory = found.configuration.and_then(|it| it.memory_size);
+    (found.tags.unwrap_or_default(), memory)
+}
+
+/// A Deployment that adopts, into an Account whose grants say so or don't.
+fn adopting(scene: &Scene<'_>, may_adopt: bool) -> Value {
+    let account = another_account(scene, |spec| {
+        for grant in spec["grants"].as_array_mut().unwrap() {
+            grant["mayAdopt"] = json!(may_adopt);
+        }
+    });
+    let mut wanted = into_account(scene, &account);
+    wanted["spec"]["components"][0]["adopt"] = json!(true);
+    wanted
+}
+
+#[test]
+fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
+    let scene = Scene::new("adopted");
+    by_hand(&scene);
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v1");
+    let mut wanted = adopting(&scene, false);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.stalled(
+        "DeliveryFailed",
+        &["adopted-api", "Account adopted", "mayAdopt"],
+    );
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+
+    adopting(&scene, true);
+    scene.annotate("sluice.dev/retry", "the platform team agrees");
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+    scene.serves_unqualified("dev", "v1");
+    let (tags, _) = stands(&scene);
+    assert_eq!(tags.get("team").map(String::as_str), Some("shop"));
+    assert_eq!(tags.get("sluice.dev/name").map(String::as_str), Some(NAME));
+    let target = scene.list::<Target>().remove(0);
+    let status = target.status.unwrap();
+    assert!(!status.inventory[0].created);
+    let plan = status.plan.unwrap();
+    assert_eq!(plan.changes[0].action, "Adopt");
+    assert_eq!(versions(&scene, "dev", &scene.function()), ["1", "2"]);
+
+    let api = scene.api::<Deployment>();
+    run(api.delete(NAME, &DeleteParams::background())).unwrap();
+    gone(&api, NAME);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn what_was_taken_over_goes_back_as_it_was() {
+    let scene = Scene::new("adopt-back");
+    by_hand(&scene);
+    let before = stands(&scene);
+    scene.push("v1");
+    let mut wanted = adopting(&scene, true);
+    let mut check = smoke();
+    check["invoke"]["expect"]["equals"] = json!(418);
+    wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    scene.apply(&wanted);
+    scene.stalled("RolledBack", &["smoke"]);
+    scene.serves("dev", "theirs");
+    scene.serves_unqualified("dev", "theirs");
+    assert_eq!(stands(&scene), before);
+    let target = scene.list::<Target>().remove(0);
+    assert!(target.status.unwrap().inventory.is_empty());
+}
+
+#[test]
+fn what_is_another_deployments_is_refused_also_with_adopt() {
+    let scene = Scene::running("adopt-owned");
+    let mark = scene.world.lab.aws.mark();
+    let mut other = adopting(&scene, true);
+    other["metadata"]["name"] = "other".into();
+    scene.apply(&other);
+    let parts = [
+        "adopt-owned-api",
+        "belongs to Deployment adopt-owned/checkout",
+    ];
+    scene.stalled_of("other", "DeliveryFailed", &parts);
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    scene.still_serves("dev", "v1");
+}
+
+#[test]
+fn a_function_that_exists_already_is_not_taken() {
+    let scene = Scene::new("not-ours");
+    let lab = &scene.world.lab;
+    let lambda = lab.lambda("dev", "eu-west-1").unwrap();
+    by_hand(&scene);
     let mark = lab.aws.mark();
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
@@ -36,6 +150,8 @@ fn a_function_that_exists_already_is_not_taken() {
         "not-ours-api",
         "was not created by Sluice",
         "choose another name",
+        "set adopt",
+        "mayAdopt",
     ];
     scene.stalled("DeliveryFailed", &parts);
     scene.event("Deployment", "Warning", "DeliveryFailed", &parts);

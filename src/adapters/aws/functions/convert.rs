@@ -49,6 +49,7 @@ macro_rules! answer {
                 .set_environment(output.environment)
                 .set_description(output.description)
                 .set_revision_id(output.revision_id)
+                .set_last_modified(output.last_modified)
                 .set_state(output.state)
                 .set_state_reason(output.state_reason)
                 .set_last_update_status(output.last_update_status)
@@ -132,6 +133,7 @@ pub(super) fn function(
         state,
         last_update,
         tags,
+        last_modified: answer.last_modified.and_then(|at| at.parse().ok()),
     })
 }
 

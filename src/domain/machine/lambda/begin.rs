@@ -11,6 +11,7 @@ use crate::{
             observation::{Observation, Read},
             snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},
         },
+        ownership::{Claim, Owner},
     },
 };
 
@@ -61,6 +62,21 @@ pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String
         format!(
             "the traffic of function {} can't move in steps: version {} runs as {}, the new one as {}, and Lambda              splits traffic only between versions with the same role; use rollout.allAtOnce for this change",
             want.function_name, alias.version, serving.configuration.role, want.configuration.role
+        )
+    })
+}
+
+/// Why a function can't be taken over as it is: where its alias points at `$LATEST`, callers would get the
+/// new code before anything was checked.
+pub fn exposed(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Option<String> {
+    let function = seen.functions.get(&want.function_name)?.as_ref()?;
+    let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
+    let taken_over = owner.claim(&function.tags) == Claim::Nobodys;
+    (taken_over && alias.version == "$LATEST").then(|| {
+        format!(
+            "function {} can't be taken over: its alias {} points at $LATEST, so that callers would get new \
+             code before it is checked; publish a version and point the alias at it",
+            want.function_name, want.alias
         )
     })
 }

@@ -15,11 +15,12 @@ use crate::{
             plan::{Part, change, described},
             snapshot::AliasSnapshot,
         },
+        ownership::{Claim, Owner},
     },
 };
 
 /// What would change of a function, from what was seen of it.
-pub fn plan(want: &DesiredFunction, seen: &Observation) -> Part {
+pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
     let name = &want.function_name;
     let function = seen.functions.get(name).and_then(Option::as_ref);
     let alias = seen.aliases.get(name).and_then(Option::as_ref);
@@ -30,7 +31,7 @@ pub fn plan(want: &DesiredFunction, seen: &Observation) -> Part {
             function.tags.clone(),
         )
     };
-    let changes = changes(want, function, alias);
+    let changes = changes(want, owner, function, alias);
     Part {
         summary: described(&want.component, &changes),
         changes,
@@ -47,6 +48,7 @@ pub fn plan(want: &DesiredFunction, seen: &Observation) -> Part {
 
 fn changes(
     want: &DesiredFunction,
+    owner: &Owner,
     function: Option<&Function>,
     alias: Option<&Alias>,
 ) -> Vec<PlannedChange> {
@@ -69,6 +71,9 @@ fn changes(
         return vec![of("Create", Some("code"), code), moved];
     };
     let mut changes = Vec::new();
+    if owner.claim(&function.tags) == Claim::Nobodys {
+        changes.push(of("Adopt", None, (None, None)));
+    }
     if function.code_sha256 != want.code_sha256 {
         let values = (
             Some(function.code_sha256.short()),
@@ -99,10 +104,13 @@ fn changes(
     changes
 }
 
-type Values = (Option<String>, Option<String>);
+pub(super) type Values = (Option<String>, Option<String>);
 
 /// The settings that differ. Of environment variables only names are told.
-fn settings(now: &FunctionConfiguration, then: &FunctionConfiguration) -> Vec<(String, Values)> {
+pub(super) fn settings(
+    now: &FunctionConfiguration,
+    then: &FunctionConfiguration,
+) -> Vec<(String, Values)> {
     let mut differing = Vec::new();
     let (before, after) = (members(now), members(then));
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();

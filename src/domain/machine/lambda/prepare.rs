@@ -1,16 +1,16 @@
 //! Prepare: `$LATEST` gets code and settings, and a version of them is published.
 
-use std::collections::BTreeMap;
-
 use super::{act, broken, checks, published_of, recorded, settling};
 use crate::{
     api::v1alpha1::ReleaseRef,
     domain::{
         desired::DesiredFunction,
+        function::Function,
         machine::{
             next::{Next, View},
             observation::{Action, CheckPhase, Moment, Observation, Read},
         },
+        ownership::Claim,
     },
 };
 
@@ -30,8 +30,14 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
         }
         Some(Some(function)) => function,
     };
-    if let Some(why) = owner.refusal(&function.tags) {
+    if let Some(why) = owner.obstacle(&function.tags, &want.adoption) {
         return Next::Fail(format!("function {name} can't be taken: {why}"));
+    }
+    let tags = tagged(want, function);
+    // What is taken over is marked before it is changed, so that nobody else takes it.
+    let marks_first = owner.claim(&function.tags) == Claim::Nobodys;
+    if let Some(next) = tags.clone().filter(|_| marks_first) {
+        return next;
     }
     if let Some(wait) = settling(name, function) {
         return wait;
@@ -55,23 +61,8 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     if let Some(why) = broken(function) {
         return Next::Fail(format!("function {name}: {why}"));
     }
-    let wanted: BTreeMap<_, _> = function
-        .tags
-        .iter()
-        .chain(&want.tags)
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    if wanted != function.tags {
-        // Tags that are no longer named stay: removing is for Prune.
-        let (arn, current) = (function.arn.clone(), function.tags.clone());
-        return act(
-            want,
-            Action::SetTags {
-                arn,
-                current,
-                wanted,
-            },
-        );
+    if let Some(next) = tags {
+        return next;
     }
     // A Release that was here before still has its version, unless somebody deleted it.
     if let Some(version) = recorded(want, release, &view.status.versions) {
@@ -96,6 +87,18 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
             description: format!("{}/{} {}", owner.namespace, owner.name, release.name),
         },
     )
+}
+
+/// What sets the tags, if any has to be. Those that are no longer named stay.
+fn tagged(want: &DesiredFunction, function: &Function) -> Option<Next> {
+    let mut wanted = function.tags.clone();
+    wanted.extend(want.tags.clone());
+    let set = Action::SetTags {
+        arn: function.arn.clone(),
+        current: function.tags.clone(),
+        wanted: wanted.clone(),
+    };
+    (wanted != function.tags).then(|| act(want, set))
 }
 
 /// The published version can be invoked and passes the checks that come before traffic.

@@ -15,6 +15,7 @@ use crate::{
             Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
             LastUpdate,
         },
+        ownership::Adoption,
         site::{self, SiteArchive, SiteContent, tests::bucket},
         traffic::Traffic,
     },
@@ -39,6 +40,10 @@ pub struct Deployed {
     pub latest: Function,
     pub versions: BTreeMap<u32, Function>,
     pub alias: Option<Alias>,
+    /// The version that an alias of somebody else has.
+    pub other: Option<String>,
+    /// The number that the next version gets.
+    pub next_version: u32,
     pub settles_in: u32,
 }
 
@@ -51,6 +56,7 @@ pub struct World {
     pub contents: BTreeMap<Sha256, SiteContent>,
     pub packages: Vec<Sha256>,
     pub snapshots: Vec<Snapshot>,
+    pub discarded: Vec<String>,
     pub status: TargetStatus,
     pub known: Known,
     pub now: Timestamp,
@@ -106,6 +112,7 @@ pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFuncti
         },
         configuration: configuration(memory_size),
         tags: owner().tags(),
+        adoption: Adoption::NotAsked,
         checks: vec![DesiredCheck {
             name: "smoke".into(),
             payload: "{}".into(),
@@ -173,6 +180,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
         paused: false,
         immediate: false,
         back: false,
+        correction: 0,
     }
 }
 
@@ -184,6 +192,7 @@ impl World {
             contents: BTreeMap::new(),
             packages: Vec::new(),
             snapshots: Vec::new(),
+            discarded: Vec::new(),
             status: TargetStatus::default(),
             known: Known::default(),
             now: Timestamp::UNIX_EPOCH,
@@ -366,7 +375,10 @@ impl World {
         let same_run = self.status.run.as_ref().map(|run| &run.release.uid)
             == next.run.as_ref().map(|run| &run.release.uid);
         let after = run_step(next).expect("a known step");
-        let before = if same_run { before } else { None };
+        // A further attempt begins anew where the one before has ended.
+        let attempt = |status: &TargetStatus| status.run.as_ref().map(|run| run.attempt);
+        let anew = attempt(next) != attempt(&self.status) && before.is_some_and(Step::is_end);
+        let before = if same_run && !anew { before } else { None };
         let allowed: &[Step] = match before {
             None | Some(Step::Failed | Step::RolledBack | Step::RollbackFailed) => &[
                 Step::Prepare,
@@ -385,14 +397,14 @@ impl World {
             ],
             Some(Step::Held) => &[Step::Prepare, Step::Promote, Step::Restore],
             Some(Step::Restore) => &[Step::RolledBack, Step::RollbackFailed],
-            Some(Step::Succeeded) => &[Step::Restore, Step::Succeeded],
+            // A run that changed nothing has nothing to put back.
+            Some(Step::Succeeded) => &[Step::Restore, Step::Succeeded, Step::RolledBack],
         };
         assert!(allowed.contains(&after), "{before:?} → {after:?}");
         let run = next.run.as_ref().expect("a run");
         if after == Step::Prepare && before.is_none() {
-            // Where files only change, nothing is prepared.
-            let has_site = next.inventory.iter().any(|item| item.kind == "S3Objects");
-            assert!(run.snapshot.is_some() && (has_site || !run.intents.is_empty()));
+            // Where only traffic or files change, nothing is prepared.
+            assert!(run.snapshot.is_some());
         }
     }
 
@@ -436,6 +448,7 @@ impl World {
                     .as_ref()
                     .and_then(|run| run.snapshot.clone())
                     .expect("a snapshot");
+                assert!(!self.discarded.contains(&reference.key), "it was removed");
                 let index: usize = reference.key.parse().expect("an index");
                 seen.known.snapshot = Some((reference, self.snapshots[index].clone()));
             }
@@ -451,6 +464,9 @@ impl World {
                     | Action::Watch { .. }
                     | Action::Check { .. }
                     | Action::Site(_, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
+                    // What these delete stands in the status until it is gone.
+                    | Action::DeleteVersion { .. }
+                    | Action::DeleteSnapshot(_)
             ) || self
                 .status
                 .run
@@ -558,10 +574,14 @@ impl World {
             let key = (self.snapshots.len() - 1).to_string();
             return Ok(Reply::Stored(SnapshotRef {
                 key,
-                version_id: "1".into(),
+                version_id: (self.snapshots.len() - 1).to_string(),
                 sha256: "0".into(),
                 release: None,
             }));
+        }
+        if let Action::DeleteSnapshot(it) = &effect.action {
+            self.discarded.push(it.key.clone());
+            return Ok(Reply::Done);
         }
         let location = |digest: Sha256| CodeLocation {
             bucket: "b".into(),
@@ -598,11 +618,14 @@ impl World {
                     state: FunctionState::Pending,
                     last_update: LastUpdate::Successful,
                     tags: want.tags.clone(),
+                    last_modified: None,
                 };
                 let deployed = Deployed {
                     latest: latest.clone(),
                     versions: BTreeMap::new(),
                     alias: None,
+                    other: None,
+                    next_version: 1,
                     settles_in: 2,
                 };
                 self.functions.insert(name, deployed);
@@ -688,10 +711,9 @@ impl World {
                         last
                     }
                     _ => {
-                        let number = deployed
-                            .versions
-                            .last_key_value()
-                            .map_or(1, |(number, _)| number + 1);
+                        // As AWS does: no number is given twice.
+                        let number = deployed.next_version;
+                        deployed.next_version += 1;
                         let mut version = deployed.latest.clone();
                         version.version = number.to_string();
                         version.configuration = settings;
@@ -718,6 +740,19 @@ impl World {
             }
             Action::DeleteAlias { .. } => {
                 deployed.alias = None;
+                Ok(Reply::Done)
+            }
+            Action::DeleteVersion { version } => {
+                let used = |alias: &Alias| {
+                    alias.version == *version || alias.weights.contains_key(version)
+                };
+                if deployed.alias.as_ref().is_some_and(used)
+                    || deployed.other == Some(version.clone())
+                {
+                    return fail(CallErrorKind::Busy, "an alias references it");
+                }
+                let number: u32 = version.parse().expect("a number");
+                deployed.versions.remove(&number);
                 Ok(Reply::Done)
             }
             Action::Check { version, .. } => {

@@ -64,6 +64,7 @@ impl StageView<'_> {
         } else if let Some(release) = self.waits_again(overview, void) {
             self.offer(overview, gates, release, now);
         }
+        self.correct(overview, now);
     }
 
     /// The Release that waits at the gate, where a newer one has to wait behind it.
@@ -166,14 +167,16 @@ impl StageView<'_> {
         if current.release != back.from {
             return false;
         }
-        if matches!(self.state, State::Progressing | State::Held) {
+        // What a correction would put back is the same Release, as somebody had changed it.
+        let corrects = current.correction > 0 && self.state == State::Progressing;
+        if matches!(self.state, State::Progressing | State::Held) && !corrects {
             self.turn_back(format!("it was taken back by {}", annotation::ROLLBACK));
             return true;
         }
         let Some(to) = back.to(overview, self.name) else {
             return false;
         };
-        if self.state != State::Succeeded {
+        if self.state != State::Succeeded && !corrects {
             return false;
         }
         self.offer(overview, gates, to, now);

@@ -53,6 +53,7 @@ impl StageView<'_> {
                     && (paused || (self.state == State::Held && step != Some(Step::Held))),
                 immediate: current.immediate,
                 back: current.back,
+                correction: current.correction,
             };
             let has = self.target(place).and_then(|target| target.order.as_ref());
             if has == Some(&run) {
@@ -94,6 +95,7 @@ impl StageView<'_> {
                 paused: false,
                 immediate: current.immediate,
                 back: current.back,
+                correction: current.correction,
             };
             (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
         };

@@ -11,6 +11,31 @@ const SHARED: [(&str, &str); 2] = [
     ("DeadLetterConfig", "dead-letter queue"),
 ];
 
+/// A version that an alias names can't be deleted.
+pub(super) async fn refuse_deleting_used(exchange: &mut Exchange) -> Result<Step, LabError> {
+    let Some(version) = exchange.qualifier.clone() else {
+        return Ok(Step::Pass);
+    };
+    let list = exchange.ask("aliases").await?.unwrap_or_default();
+    let aliases = list["Aliases"].as_array().into_iter().flatten();
+    let has = |alias: &&Value| {
+        let weights = &alias["RoutingConfig"]["AdditionalVersionWeights"];
+        alias["FunctionVersion"] == version.as_str() || weights.get(&version).is_some()
+    };
+    let named: Vec<&str> = aliases
+        .filter(has)
+        .filter_map(|alias| alias["Name"].as_str())
+        .collect();
+    if named.is_empty() {
+        return Ok(Step::Pass);
+    }
+    let message = format!(
+        "Unable to delete version because the following aliases reference it: [{}]",
+        named.join(", ")
+    );
+    Ok(refuse(409, "ResourceConflictException", &message))
+}
+
 /// Checks what the alias would be after the write.
 pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();

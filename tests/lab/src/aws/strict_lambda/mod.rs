@@ -62,6 +62,9 @@ const BEFORE: &[(&[&str], Before)] = &[
     (&["DeleteFunction"], |x| {
         Box::pin(async { Ok(update::refuse_deleting_latest(x)) })
     }),
+    (&["DeleteFunction"], |x| {
+        Box::pin(alias::refuse_deleting_used(x))
+    }),
     (
         &[
             "UpdateFunctionCode",

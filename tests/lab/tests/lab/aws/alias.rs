@@ -173,3 +173,19 @@ async fn an_invocation_by_alias_follows_the_weights() {
     shift(weights(&[])).await.expect("shifted");
     assert_eq!(invoked(4).await, ["1"]);
 }
+
+#[tokio::test]
+async fn a_version_that_an_alias_names_is_not_deleted() {
+    let lambda = dev_lambda(cloud().await).await;
+    let name = "alias-keeps";
+    with_alias(&lambda, name).await;
+    let delete = |version: &str| {
+        lambda
+            .delete_function()
+            .function_name(name)
+            .qualifier(version)
+    };
+    let refused = delete("1").send().await;
+    assert_eq!(refusal_code(refused), "ResourceConflictException");
+    delete("2").send().await.expect("nothing names it");
+}

@@ -1,0 +1,133 @@
+//! What Targets find changed in AWS: asked for, told of the Deployment as a whole, and corrected.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::{DeploymentController, Family};
+use crate::{
+    api::v1alpha1::{
+        Deployment, DeploymentStatus, DriftPolicy, TargetDrift, TargetStatus, annotation, condition,
+    },
+    controllers::{events::EventType, runtime::Ended},
+    domain::{
+        outcome::{self, Stamp, shorten},
+        rollout::{DriftView, Plan},
+    },
+};
+
+/// How the Targets look.
+pub fn wanted(deployment: &Deployment) -> TargetDrift {
+    let drift = &deployment.spec.drift;
+    let asked = deployment.annotations().get(annotation::RECONCILE);
+    let looks = drift.policy != DriftPolicy::Ignore;
+    TargetDrift {
+        interval: drift.interval.clone(),
+        policy: drift.policy,
+        look: asked.filter(|_| looks).map(|value| shorten(value, 255)),
+    }
+}
+
+/// What a Target found when it looked last.
+pub fn view(status: &TargetStatus) -> Option<DriftView> {
+    let drifted = outcome::find(&status.conditions, condition::DRIFTED)?;
+    let found = status.drift.as_ref().filter(|_| drifted.status == "True");
+    let correctable = found.filter(|found| found.obstacle.is_none());
+    Some(DriftView {
+        status: drifted.status.clone(),
+        reason: drifted.reason.clone(),
+        message: drifted.message.clone(),
+        correctable_since: correctable.and_then(|found| found.since.as_ref().map(|at| at.0)),
+    })
+}
+
+/// Says what the Targets found.
+pub fn write_condition(status: &mut DeploymentStatus, deployment: &Deployment, plan: &Plan) {
+    let Some(report) = &plan.drift else {
+        status
+            .conditions
+            .retain(|one| one.type_ != condition::DRIFTED);
+        return;
+    };
+    let stamp = Stamp {
+        reason: &report.reason,
+        message: &report.message,
+        generation: deployment.metadata.generation,
+        now: Timestamp::now(),
+    };
+    outcome::set(
+        &mut status.conditions,
+        condition::DRIFTED,
+        report.status,
+        &stamp,
+    );
+}
+
+/// The ending, to be followed by the next correction at the latest.
+pub fn until_correction(mut ended: Ended, plan: &Plan) -> Ended {
+    if let Some(at) = plan.correction_at {
+        let after = Duration::try_from(at - Timestamp::now()).unwrap_or_default();
+        let after = after.max(Duration::from_secs(1));
+        ended.recheck = Some(ended.recheck.map_or(after, |next| next.min(after)));
+    }
+    ended
+}
+
+impl DeploymentController {
+    /// An Event where the Targets have begun or ended to find something.
+    pub(super) fn announce_drift(
+        &self,
+        deployment: &Deployment,
+        before: &DeploymentStatus,
+        after: &DeploymentStatus,
+    ) {
+        let of = |status: &DeploymentStatus| {
+            let drifted = outcome::find(&status.conditions, condition::DRIFTED)?;
+            Some((drifted.status.clone(), drifted.message.clone()))
+        };
+        let (then, now) = (of(before), of(after));
+        let word = |said: &Option<(String, String)>| said.as_ref().map(|(word, _)| word.clone());
+        if word(&then) == word(&now) {
+            return;
+        }
+        let (kind, reason, message) = match (then, now) {
+            (_, Some((word, message))) if word == "True" => {
+                (EventType::Warning, "Drifted", message)
+            }
+            (Some(_), Some((word, message))) if word == "False" => {
+                (EventType::Normal, "InSync", message)
+            }
+            _ => return,
+        };
+        let about = deployment.object_ref(&());
+        self.context.events.publish(about, kind, reason, &message);
+    }
+
+    /// An Event before what somebody changed is corrected.
+    pub(super) fn announce_corrections(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        plan: &Plan,
+    ) {
+        let mut told = BTreeSet::new();
+        for (stage, _, run) in &plan.orders {
+            let known = family.targets.iter().any(|target| {
+                let order = target.spec.run.as_ref();
+                target.spec.stage == *stage
+                    && order.is_some_and(|order| order.sequence == run.sequence)
+            });
+            if run.correction == 0 || known || !told.insert(stage) {
+                continue;
+            }
+            let message = format!(
+                "{stage}: delivering {} once more, because somebody changed what serves there",
+                run.release.name
+            );
+            let about = deployment.object_ref(&());
+            let events = &self.context.events;
+            events.publish(about, EventType::Normal, "Correcting", &message);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Removes what nothing needs any more, once a Target's order is carried out.
+//!
+//! What can't be undone is decided from a fresh read: the cache may not have a Release that it can't
+//! read, or has just missed. While a Deployment is being deleted its Releases go too, and what becomes of
+//! AWS is then for the deletion policy to say.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::{Api, Resource as _, ResourceExt, api::ListParams};
+
+use super::{TargetController, access::Access};
+use crate::{
+    api::v1alpha1::{Deployment, Release, Target, TargetStatus, label},
+    controllers::events::EventType,
+    domain::{
+        machine::{self, Observation},
+        outcome::Outcome,
+    },
+};
+
+/// What could not be removed is tried again after this.
+const AGAIN: Duration = Duration::from_hours(1);
+
+impl TargetController {
+    /// Removes versions and snapshots that nothing needs. What fails is told, and tried again later.
+    pub(super) async fn collect(&self, target: &Arc<Target>) {
+        let Some(clutter) = self.clutter(target) else {
+            return;
+        };
+        let status = target.status.clone().unwrap_or_default();
+        let ended = self.collect_now(target, &status).await;
+        self.collections.tried(target, clutter);
+        match ended {
+            Ok(Outcome::Stalled { message, .. }) => {
+                let message =
+                    format!("What nothing needs any more could not be removed: {message}");
+                self.context.events.publish(
+                    target.object_ref(&()),
+                    EventType::Warning,
+                    "CanNotCollect",
+                    &message,
+                );
+            }
+            Ok(outcome) => tracing::debug!(reason = outcome.reason(), "collected"),
+            Err(error) => tracing::warn!(%error, "what nothing needs any more can't be told"),
+        }
+    }
+
+    /// What there is to remove now, as far as the cache knows.
+    pub(super) fn clutter(&self, target: &Target) -> Option<BTreeSet<String>> {
+        let status = target.status.as_ref()?;
+        let releases = self.context.stores.releases.state();
+        let ours = releases.iter().filter(|release| {
+            release.namespace() == target.namespace()
+                && release.labels().get(label::DEPLOYMENT) == Some(&target.spec.deployment)
+        });
+        let cached = ours.filter_map(|release| release.uid()).collect();
+        let clutter = machine::clutter(status, &cached);
+        self.collections
+            .are_due(target, &clutter)
+            .then_some(clutter)
+    }
+
+    async fn collect_now(
+        &self,
+        target: &Target,
+        status: &TargetStatus,
+    ) -> Result<Outcome, kube::Error> {
+        let Some(kept) = self.kept(target).await? else {
+            return Ok(machine::outcome(status));
+        };
+        let access = match Access::enter(&self.context, target).await {
+            Ok(access) => access,
+            Err(outcome) => return Ok(outcome),
+        };
+        let mut known = machine::Known::default();
+        let owner = access.owner.clone();
+        let decide = |status: &TargetStatus, seen: &Observation, _| {
+            machine::decide_collection(status, &kept, &owner, seen)
+        };
+        let outcome = self.drive(target, &access, &mut known, false, decide);
+        Ok(outcome.await)
+    }
+
+    /// The uids of the Releases that exist; `None` where their Deployment does not stand any more.
+    async fn kept(&self, target: &Target) -> Result<Option<BTreeSet<String>>, kube::Error> {
+        let namespace = target.namespace().unwrap_or_default();
+        let client = &self.context.client;
+        let releases: Api<Release> = Api::namespaced(client.clone(), &namespace);
+        let of_deployment = format!("{}={}", label::DEPLOYMENT, target.spec.deployment);
+        let params = ListParams::default().labels(&of_deployment);
+        let listed = releases.list_metadata(&params).await?;
+        // Read after the list: what is not being deleted now was not when the list was made.
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+        let named = format!("metadata.name={}", target.spec.deployment);
+        let found = deployments
+            .list_metadata(&ListParams::default().fields(&named))
+            .await?;
+        let mut found = found.iter();
+        let stands = found.any(|it| it.metadata.deletion_timestamp.is_none());
+        let uids = listed.iter().filter_map(ResourceExt::uid).collect();
+        Ok(stands.then_some(uids))
+    }
+}
+
+/// What each Target tried to remove last, as far as this process knows.
+#[derive(Default)]
+pub struct Collections(Mutex<HashMap<String, Tried>>);
+
+struct Tried {
+    at: Instant,
+    /// What came since is tried at once.
+    clutter: BTreeSet<String>,
+}
+
+impl Collections {
+    fn are_due(&self, target: &Target, clutter: &BTreeSet<String>) -> bool {
+        let entries = self.entries();
+        let last = entries.get(&target.uid().unwrap_or_default());
+        let due = |last: &Tried| last.at.elapsed() > AGAIN || !clutter.is_subset(&last.clutter);
+        !clutter.is_empty() && last.is_none_or(due)
+    }
+
+    fn tried(&self, target: &Target, clutter: BTreeSet<String>) {
+        let at = Instant::now();
+        let tried = Tried { at, clutter };
+        let key = target.uid().unwrap_or_default();
+        self.entries().insert(key, tried);
+    }
+
+    /// The Target is gone.
+    pub fn forget(&self, target: &Target) {
+        self.entries().remove(&target.uid().unwrap_or_default());
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Tried>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

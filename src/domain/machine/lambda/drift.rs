@@ -1,0 +1,119 @@
+//! What differs of a function from what the last run left.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    plan::{Values, settings},
+    recorded,
+};
+use crate::{
+    api::v1alpha1::{Difference, PublishedVersion, ReleaseRef},
+    domain::{
+        desired::DesiredFunction,
+        function::{Alias, Function},
+        machine::{
+            drift::difference,
+            observation::{Observation, Read},
+        },
+    },
+};
+
+/// What has to be seen: one or two reads.
+pub fn drift_reads(want: &DesiredFunction, seen: &Observation) -> Vec<Read> {
+    let name = want.function_name.clone();
+    let mut reads = Vec::new();
+    if !seen.functions.contains_key(&name) {
+        reads.push(Read::Function { name: name.clone() });
+    }
+    if !seen.aliases.contains_key(&name) {
+        let alias = want.alias.clone();
+        reads.push(Read::Alias { name, alias });
+    }
+    reads
+}
+
+/// What differs. `left` is the version that the run left in the alias; where that is not known, the one
+/// on record for the Release, and where there is none, the alias is not judged.
+pub fn drift(
+    want: &DesiredFunction,
+    left: Option<&str>,
+    release: &ReleaseRef,
+    versions: &[PublishedVersion],
+    seen: &Observation,
+) -> Vec<Difference> {
+    let name = &want.function_name;
+    let Some(function) = seen.functions.get(name) else {
+        return Vec::new();
+    };
+    let Some(function) = function else {
+        let values = (Some("there".to_owned()), Some("gone".to_owned()));
+        return vec![difference(&want.component, name, None, values)];
+    };
+    let mut found = of_latest(want, function);
+    let version = left
+        .map(str::to_owned)
+        .or_else(|| recorded(want, release, versions));
+    if let (Some(version), Some(alias)) = (version, seen.aliases.get(name)) {
+        found.extend(of_alias(want, &version, alias.as_ref()));
+    }
+    found
+}
+
+fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
+    let name = &want.function_name;
+    let mut versioned: Vec<(String, Values)> = Vec::new();
+    if function.code_sha256 != want.code_sha256 {
+        let values = (
+            Some(want.code_sha256.short()),
+            Some(function.code_sha256.short()),
+        );
+        versioned.push(("code".to_owned(), values));
+    }
+    if function.architecture != want.architecture {
+        let values = (
+            Some(want.architecture.clone()),
+            Some(function.architecture.clone()),
+        );
+        versioned.push(("architecture".to_owned(), values));
+    }
+    versioned.extend(settings(&want.configuration, &function.configuration));
+    let dated = |(field, values): (String, Values)| Difference {
+        changed_at: function.last_modified.map(Time),
+        ..difference(&want.component, name, Some(&field), values)
+    };
+    let tags = want.tags.iter().filter_map(|(key, value)| {
+        let now = function.tags.get(key);
+        let values = (Some(value.clone()), now.cloned());
+        let field = format!("tags.{key}");
+        (now != Some(value)).then(|| difference(&want.component, name, Some(&field), values))
+    });
+    versioned.into_iter().map(dated).chain(tags).collect()
+}
+
+fn of_alias(want: &DesiredFunction, version: &str, alias: Option<&Alias>) -> Vec<Difference> {
+    let resource = format!("{}:{}", want.function_name, want.alias);
+    let of = |field, values| difference(&want.component, &resource, field, values);
+    let Some(alias) = alias else {
+        let values = (Some("there".to_owned()), Some("gone".to_owned()));
+        return vec![of(None, values)];
+    };
+    let mut found = Vec::new();
+    if alias.version != version {
+        let values = (Some(version.to_owned()), Some(alias.version.clone()));
+        found.push(of(Some("version"), values));
+    }
+    if !alias.weights.is_empty() {
+        let values = (None, Some(shares(&alias.weights)));
+        found.push(of(Some("weights"), values));
+    }
+    found
+}
+
+/// `10 % to 4`.
+fn shares(weights: &BTreeMap<String, f64>) -> String {
+    let share = |(version, share): (&String, &f64)| format!("{:.0} % to {version}", share * 100.0);
+    let shares: Vec<String> = weights.iter().map(share).collect();
+    shares.join(", ")
+}

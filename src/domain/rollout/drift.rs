@@ -1,0 +1,79 @@
+//! What the Targets found changed in AWS, for the Deployment as a whole.
+
+use jiff::Timestamp;
+
+use super::{Overview, TargetView, stage::StageView};
+use crate::domain::outcome::shorten;
+
+/// What a Target found when it looked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftView {
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// CamelCase, for programs.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// Since when there is something that can be corrected.
+    pub correctable_since: Option<Timestamp>,
+}
+
+/// The condition `Drifted` of a Deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftReport {
+    /// `True` where any Target has drifted, `Unknown` where one can't tell, else `False`.
+    pub status: &'static str,
+    /// CamelCase, for programs.
+    pub reason: String,
+    /// For people: by stage.
+    pub message: String,
+}
+
+/// What all Targets found; `None` where none has looked.
+pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftReport> {
+    let looked = || {
+        let targets = overview.targets.iter();
+        targets.filter_map(|target| Some((target, target.drift.as_ref()?)))
+    };
+    looked().next()?;
+    for status in ["True", "Unknown"] {
+        let Some((_, first)) = looked().find(|(_, drift)| drift.status == status) else {
+            continue;
+        };
+        let mut words: Vec<String> = looked()
+            .filter(|(_, drift)| drift.status == status)
+            .map(|(target, drift)| format!("{}: {}", place(overview, target), drift.message))
+            .collect();
+        let waiting = views.iter().filter_map(|view| {
+            let at = view.correction_at?;
+            Some(format!(
+                "{}: corrected {} times in a row, and changed again each time; the next correction is not \
+                 made before {at:.0}: find out who changes it",
+                view.name,
+                view.corrections(),
+            ))
+        });
+        words.extend(waiting);
+        return Some(DriftReport {
+            status,
+            reason: first.reason.clone(),
+            message: shorten(&words.join("; "), 4096),
+        });
+    }
+    Some(DriftReport {
+        status: "False",
+        reason: "InSync".to_owned(),
+        message: "All is as it was left".to_owned(),
+    })
+}
+
+/// A Target by its stage; by its place too, where the stage has several.
+fn place(overview: &Overview, target: &TargetView) -> String {
+    let mut others = overview.targets.iter();
+    let alone = !others.any(|other| other.stage == target.stage && other.place != target.place);
+    if alone {
+        return target.stage.clone();
+    }
+    let at = &target.place;
+    format!("{} ({}/{})", target.stage, at.account, at.region)
+}

@@ -1,0 +1,138 @@
+//! What nothing needs any more goes; what somebody could still go back to stays.
+
+use serde_json::json;
+use sluice::api::v1alpha1::{Release, Target};
+use sluice_lab::lab::{HUB_REGION, wait_for};
+
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene},
+    watching::versions,
+};
+
+/// Waits until these versions are left of the team's function.
+#[track_caller]
+fn left(scene: &Scene<'_>, wanted: &[&str]) {
+    let found = wait_for(&format!("{wanted:?} are left"), LIMIT, || {
+        let versions = versions(scene, "dev", &scene.function());
+        if versions == wanted {
+            Ok(())
+        } else {
+            Err(format!("{versions:?}"))
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+/// A team that keeps one ended Release, with v1 delivered to dev.
+fn running(namespace: &str) -> Scene<'static> {
+    let scene = Scene::new(namespace);
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["historyLimit"] = json!(1);
+    scene.apply(&wanted);
+    scene.push("v1");
+    scene.delivered(1);
+    scene
+}
+
+/// The keys of the snapshots in dev's artifact bucket.
+fn snapshots(scene: &Scene<'_>) -> Vec<String> {
+    let lab = &scene.world.lab;
+    let config = lab
+        .aws
+        .sdk_config(lab.account_id("dev").unwrap(), HUB_REGION);
+    let config = aws_sdk_s3::config::Builder::from(&config)
+        .force_path_style(true)
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let account = lab.get_json("account", None, "dev").unwrap();
+    let bucket = account["spec"]["regions"][0]["artifactBucket"].clone();
+    let list = client
+        .list_objects_v2()
+        .bucket(bucket.as_str().unwrap())
+        .prefix(format!("snapshots/{}/", scene.team.namespace));
+    let listed = run(list.send()).unwrap();
+    let keys = listed.contents.unwrap_or_default().into_iter();
+    keys.filter_map(|object| object.key).collect()
+}
+
+#[test]
+fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
+    let scene = running("collected");
+    for revision in 2..=4 {
+        scene.push(&format!("v{revision}"));
+        scene.delivered(revision);
+    }
+    left(&scene, &["3", "4"]);
+    let recorded = wait_for("the record follows", LIMIT, || {
+        let status = scene.target("dev").status.unwrap();
+        let recorded: Vec<_> = status.versions.into_iter().map(|it| it.version).collect();
+        if recorded == ["3", "4"] && status.superseded.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{recorded:?}, {:?}", status.superseded))
+        }
+    });
+    recorded.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    let kept: Vec<_> = scene
+        .list::<Release>()
+        .iter()
+        .map(|release| release.spec.revision)
+        .collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(snapshots(&scene).len(), 1, "the last run's");
+
+    let mark = scene.world.lab.aws.mark();
+    scene.annotate("sluice.dev/rollback", "incident-4713");
+    scene.wait(NAME, "r3 serves again", |it| {
+        (it.status.as_ref()?.live.as_deref() == Some("dev=r3")).then_some(())
+    });
+    scene.still_serves("dev", "v3");
+    let published = scene.lambda_calls(mark);
+    assert_eq!(published.named("lambda", "PublishVersion").count(), 0);
+    left(&scene, &["3", "4"]);
+}
+
+#[test]
+fn a_version_that_an_alias_of_somebody_else_has_stays() {
+    let scene = running("in-use");
+    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let alias = lambda
+        .create_alias()
+        .function_name(scene.function())
+        .name("theirs")
+        .function_version("1");
+    run(alias.send()).unwrap();
+    for revision in 2..=4 {
+        scene.push(&format!("v{revision}"));
+        scene.delivered(revision);
+    }
+    left(&scene, &["1", "3", "4"]);
+    scene.answers("dev", &scene.function(), Some("theirs"), "v1");
+    let recorded = |target: &Target| -> Vec<String> {
+        let versions = target.status.clone().unwrap().versions.into_iter();
+        versions.map(|it| it.version).collect()
+    };
+    let found = wait_for("it stays on record", LIMIT, || {
+        let recorded = recorded(&scene.target("dev"));
+        if recorded == ["1", "3", "4"] {
+            Ok(())
+        } else {
+            Err(format!("{recorded:?}"))
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn nothing_is_removed_while_the_deployment_goes_and_everything_is_retained() {
+    let scene = running("retained-all");
+    scene.push("v2");
+    scene.delivered(2);
+    let mark = scene.world.lab.aws.mark();
+    let api = scene.api::<sluice::api::v1alpha1::Deployment>();
+    run(api.delete(NAME, &kube::api::DeleteParams::background())).unwrap();
+    super::scene::gone(&api, NAME);
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    left(&scene, &["1", "2"]);
+}

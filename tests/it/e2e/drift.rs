@@ -1,0 +1,276 @@
+//! What somebody changes in AWS is found, told, and put right where the spec says so.
+
+use aws_sdk_lambda::types::Environment;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Target, annotation, condition};
+use sluice_lab::{
+    aws::{Action, Calls, Pattern, Rule},
+    lab::{HUB_REGION, wait_for},
+};
+
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene, condition_in, says},
+    watching::{versions, wait_routed},
+};
+
+/// A team that has v1 and v2 delivered to dev, v2 last, and that drift policy.
+fn running(namespace: &str, interval: &str, policy: &str) -> Scene<'static> {
+    let scene = Scene::new(namespace);
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["drift"] = json!({"interval": interval, "policy": policy});
+    wanted["spec"]["components"][0]["lambda"]["environment"] = json!({"TOKEN": "hunter2"});
+    scene.apply(&wanted);
+    for revision in 1..=2 {
+        scene.push(&format!("v{revision}"));
+        scene.delivered(revision);
+    }
+    scene
+}
+
+/// Somebody moves the alias.
+fn move_alias(scene: &Scene<'_>, version: &str) {
+    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let update = lambda
+        .update_alias()
+        .function_name(scene.function())
+        .name("live")
+        .function_version(version);
+    run(update.send()).unwrap();
+}
+
+/// Somebody changes memory and environment.
+fn change_configuration(scene: &Scene<'_>) {
+    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let update = lambda
+        .update_function_configuration()
+        .function_name(scene.function())
+        .memory_size(512)
+        .environment(Environment::builder().variables("TOKEN", "hunter3").build());
+    run(update.send()).unwrap();
+}
+
+fn memory(scene: &Scene<'_>) -> Option<i32> {
+    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let get = lambda.get_function().function_name(scene.function());
+    run(get.send()).unwrap().configuration?.memory_size
+}
+
+/// What the Target in dev found, as `resource field: expected → found`.
+fn found(target: &Target) -> Vec<String> {
+    let drift = target.status.clone().unwrap().drift.unwrap_or_default();
+    let one = |it: &sluice::api::v1alpha1::Difference| {
+        format!(
+            "{} {}: {} → {}",
+            it.resource,
+            it.field.as_deref().unwrap_or("-"),
+            it.expected.as_deref().unwrap_or("-"),
+            it.found.as_deref().unwrap_or("-")
+        )
+    };
+    drift.differences.iter().map(one).collect()
+}
+
+fn drift_columns(scene: &Scene<'_>) -> Vec<String> {
+    let target = scene.target("dev");
+    let conditions = target.status.unwrap().conditions;
+    let drifted = condition_in(&conditions, condition::DRIFTED);
+    drifted.into_iter().map(|it| it.status.clone()).collect()
+}
+
+#[test]
+fn an_alias_moved_by_hand_is_told_and_left_alone() {
+    let scene = running("drift-alias", "1h", "Report");
+    let mark = scene.world.lab.aws.mark();
+    move_alias(&scene, "1");
+    scene.annotate(annotation::RECONCILE, "somebody asks");
+    let message = scene.condition(condition::DRIFTED, "True", "Drifted");
+    let parts = ["dev: version of drift-alias-api:live is 1, not 2"];
+    says(&message, &parts);
+    scene.event("Target", "Warning", "Drifted", &["drift-alias-api:live"]);
+    scene.event("Deployment", "Warning", "Drifted", &parts);
+    assert_eq!(
+        found(&scene.target("dev")),
+        ["drift-alias-api:live version: 2 → 1"]
+    );
+    scene.condition(condition::READY, "True", "Delivered");
+    let writes = scene.lambda_calls(mark).writes();
+    assert!(writes.is_empty(), "{writes:?}");
+
+    move_alias(&scene, "2");
+    scene.annotate(annotation::RECONCILE, "is it right again?");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+    scene.event("Target", "Normal", "InSync", &["as r2 left it"]);
+    scene.event("Deployment", "Normal", "InSync", &[]);
+    assert!(found(&scene.target("dev")).is_empty());
+}
+
+#[test]
+fn a_configuration_changed_by_hand_is_told_without_its_secrets() {
+    let scene = running("drift-settings", "1s", "Report");
+    change_configuration(&scene);
+    let message = scene.condition(condition::DRIFTED, "True", "Drifted");
+    let parts = [
+        "memorySize of drift-settings-api is 512, not 128",
+        "changed at 20",
+    ];
+    says(&message, &parts);
+    let target = scene.target("dev");
+    assert_eq!(
+        found(&target),
+        [
+            "drift-settings-api memorySize: 128 → 512",
+            "drift-settings-api environment.TOKEN: a value → another value",
+        ]
+    );
+    let text = serde_json::to_string(&target.status).unwrap();
+    assert!(!text.contains("hunter"), "{text}");
+    let drift = target.status.unwrap().drift.unwrap();
+    assert!(
+        drift.differences[0].changed_at.is_some(),
+        "Lambda says when"
+    );
+}
+
+#[test]
+fn what_was_changed_is_put_right_where_the_spec_says_so() {
+    let scene = running("drift-correct", "1s", "Correct");
+    move_alias(&scene, "1");
+    change_configuration(&scene);
+    scene.event("Deployment", "Normal", "Correcting", &["checkout-2"]);
+    scene.event("Target", "Normal", "Corrected", &["r2 serves"]);
+    wait_routed(&scene, "dev", "2");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+    scene.delivered(2);
+    assert_eq!(memory(&scene), Some(128));
+    scene.serves("dev", "v2");
+    scene.serves_unqualified("dev", "v2");
+    assert_eq!(versions(&scene, "dev", &scene.function()), ["1", "2"]);
+    let target = scene.target("dev");
+    let order = target.spec.run.unwrap();
+    assert_eq!((order.attempt, order.correction), (2, 1));
+    let run = target.status.unwrap().run.unwrap();
+    assert!(run.snapshot.is_some(), "what was found could be put back");
+    assert_eq!(scene.releases().len(), 2, "an edit in AWS is no Release");
+}
+
+#[test]
+fn nothing_is_put_right_while_the_deployment_is_paused() {
+    let scene = running("drift-paused", "1s", "Correct");
+    scene.annotate(annotation::PAUSE, "hands off");
+    scene.wait(NAME, "it is paused", |it| {
+        it.status.as_ref()?.paused.then_some(())
+    });
+    move_alias(&scene, "1");
+    scene.condition(condition::DRIFTED, "True", "Drifted");
+    scene.looked_at_gitlab("one more pass");
+    assert_eq!(scene.target("dev").spec.run.unwrap().attempt, 1);
+    wait_routed(&scene, "dev", "1");
+    scene.annotate(annotation::RESUME, "go on");
+    wait_routed(&scene, "dev", "2");
+}
+
+/// Waits until the team's function was looked at so often since that mark.
+fn looked(scene: &Scene<'_>, mark: usize, times: usize) -> Calls {
+    let found = wait_for("it is looked again and again", LIMIT, || {
+        let calls = scene.lambda_calls(mark);
+        let reads = calls.named("lambda", "GetFunction").count();
+        if reads >= times {
+            Ok(calls)
+        } else {
+            Err(reads)
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()))
+}
+
+#[test]
+fn a_look_costs_two_reads_and_writes_nothing() {
+    let scene = running("drift-costs", "1s", "Report");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+    let before = scene.target("dev").metadata.resource_version;
+    let mark = scene.world.lab.aws.mark();
+    let calls = looked(&scene, mark, 3);
+    assert_eq!(calls.writes().names(), [""; 0]);
+    let names = calls.names();
+    let of = |name: &str| names.iter().filter(|it| *it == name).count();
+    let (functions, aliases) = (of("lambda:GetFunction"), of("lambda:GetAlias"));
+    assert_eq!(functions + aliases, names.len(), "{names:?}");
+    assert!(functions.abs_diff(aliases) <= 1, "{names:?}");
+    assert_eq!(scene.target("dev").metadata.resource_version, before);
+}
+
+#[test]
+fn nothing_is_asked_between_looks_or_where_drift_is_ignored() {
+    let scene = running("drift-idle", "1s", "Ignore");
+    let mark = scene.world.lab.aws.mark();
+    move_alias(&scene, "1");
+    scene.looked_at_gitlab("nobody looks at AWS");
+    scene.looked_at_gitlab("and not now");
+    assert_eq!(scene.lambda_calls(mark).names(), [""; 0]);
+    assert_eq!(drift_columns(&scene), [""; 0]);
+
+    // From now on, but only from time to time.
+    scene.merge(&json!({"spec": {"drift": {"interval": "1h", "policy": "Report"}}}));
+    scene.condition(condition::DRIFTED, "True", "Drifted");
+    let mark = scene.world.lab.aws.mark();
+    // Twice, with nothing new asked for.
+    for stage in ["1h", "2h"] {
+        scene.merge(&json!({"spec": {"drift": {"interval": stage}}}));
+        scene.wait(NAME, "it was looked at", |it| {
+            let seen = it.status.as_ref()?.observed_generation;
+            (seen == it.metadata.generation).then_some(())
+        });
+    }
+    assert_eq!(scene.lambda_calls(mark).names(), [""; 0]);
+
+    scene.merge(&json!({"spec": {"drift": {"policy": "Ignore"}}}));
+    scene.wait(NAME, "nothing is said any more", |it| {
+        let conditions = &it.status.as_ref()?.conditions;
+        condition_in(conditions, condition::DRIFTED)
+            .is_none()
+            .then_some(())
+    });
+    assert_eq!(drift_columns(&scene), [""; 0]);
+}
+
+#[test]
+fn what_can_not_be_looked_at_is_not_said_to_be_in_order() {
+    let scene = running("drift-denied", "1h", "Report");
+    let denied = Action::respond(403, "AccessDeniedException", "not authorized");
+    let pattern = Pattern::operation("lambda", "GetFunction").about(&scene.function());
+    let fault = scene
+        .world
+        .lab
+        .aws
+        .faults()
+        .add(Rule::always(pattern, denied));
+    scene.annotate(annotation::RECONCILE, "look");
+    let message = scene.condition(condition::DRIFTED, "Unknown", "AccessDenied");
+    says(&message, &["drift-denied-api", "not authorized"]);
+    scene.condition(condition::READY, "True", "Delivered");
+    assert!(fault.hits() > 0);
+    fault.remove();
+    scene.annotate(annotation::RECONCILE, "again");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+}
+
+#[test]
+fn an_edit_of_drift_is_no_new_release() {
+    let scene = Scene::running("drift-edit");
+    scene.merge(&json!({"spec": {"drift": {"interval": "3h", "policy": "Correct"}}}));
+    let follows = |target: &Target| -> Option<Value> {
+        serde_json::to_value(target.spec.drift.as_ref()?).ok()
+    };
+    let found = wait_for("the Target follows", LIMIT, || {
+        let drift = follows(&scene.target("dev")).unwrap_or_default();
+        if drift == json!({"interval": "3h", "policy": "Correct"}) {
+            Ok(())
+        } else {
+            Err(drift.to_string())
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+    scene.looked_at_gitlab("one more pass");
+    assert_eq!(scene.releases().len(), 1);
+}
