@@ -12,6 +12,7 @@ use super::{
     CHECKOUT,
     story::{LIMIT, NAMESPACE, Story},
     tell::{block, say, seen, step},
+    together,
 };
 
 /// Starts everything, and says which versions it is.
@@ -19,7 +20,7 @@ pub fn lab(dir: &Path) -> Result<Story, LabError> {
     step("0  The lab: a real control plane, AWS and GitLab as processes, Sluice by its chart");
     let lab = Lab::start(&LabOptions {
         dir: dir.to_owned(),
-        namespaces: vec![NAMESPACE.to_owned()],
+        namespaces: [NAMESPACE, together::NAME].map(str::to_owned).to_vec(),
         progress: say,
         ..Default::default()
     })?;

@@ -14,7 +14,8 @@ use super::{
 };
 
 const MANIFEST: &str = include_str!("storefront.yaml");
-const NAME: &str = "storefront";
+/// The namespace and its Deployment, as in `storefront.yaml`.
+pub const NAME: &str = "storefront";
 const FUNCTIONS: [&str; 2] = ["storefront-api", "storefront-cart"];
 /// Below this are the files, in dev's bucket.
 const PREFIX: &str = "storefront/";
