@@ -33,7 +33,7 @@ lab:
 	@$(LAB) up
 
 test:
-	@echo "test: builds everything and runs every test; about 20 minutes the first time, 8 after that"
+	@echo "test: builds everything and runs every test; about 22 minutes the first time, 10 after that"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	# Most of them wait for something: more threads than cores keep the machine busy.
@@ -41,7 +41,7 @@ test:
 
 # CHAOS=<plan or a part of its name> runs only that; what fails says its name so.
 chaos:
-	@echo "chaos: runs every plan of the crash matrix and prints what was covered; an hour and a half on two cores"
+	@echo "chaos: runs every plan of the crash matrix and prints what was covered; about two hours on two cores"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	$(CARGO) test --workspace --locked --test chaos -- --all

@@ -195,6 +195,10 @@ impl State {
             match blow {
                 Blow::Kill(Point::Before) => return self.doom(Order::Kill),
                 Blow::Kill(point) => self.struck = Some((visit.clone(), point)),
+                // What AWS refuses for good has no effect whose reply could be lost.
+                Blow::Once(Fault::ReplyLost) if refused => {
+                    return Verdict::Pass(Some(Fault::Refused));
+                }
                 Blow::Once(fault) => return Verdict::Pass(Some(fault)),
                 Blow::Outage(fault) => {
                     self.outage = Some((name.service, fault, Instant::now() + OUTAGE));
