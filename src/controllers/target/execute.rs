@@ -109,7 +109,7 @@ async fn one(
         | Action::DeleteFunction
         | Action::DeleteVersion { .. }
         | Action::DeleteSnapshot(_) => {
-            delete(access, effect).await?;
+            delete(context, access, effect).await?;
             Reply::Done
         }
         Action::Site(task, act) => {
@@ -165,13 +165,13 @@ async fn invoke(
 }
 
 /// What is taken away.
-async fn delete(access: &Access, effect: &Effect) -> Result<(), CallError> {
+async fn delete(context: &Context, access: &Access, effect: &Effect) -> Result<(), CallError> {
     let name = &effect.resource;
     match &effect.action {
         Action::DeleteAlias { alias } => access.functions.delete_alias(name, alias).await,
         Action::DeleteFunction => access.functions.delete(name, None).await,
         Action::DeleteVersion { version } => access.functions.delete(name, Some(version)).await,
-        Action::DeleteSnapshot(it) => access.store.delete(&it.key, &it.version_id).await,
+        Action::DeleteSnapshot(it) => packages::discard(context, access, it).await,
         _ => Ok(()),
     }
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::access::Access;
+use super::{access::Access, places};
 use crate::{
-    api::v1alpha1::{SnapshotRef, StoreLocation, TargetStatus},
+    api::v1alpha1::{SnapshotRef, StoreLocation, StoredSnapshot, TargetStatus},
     controllers::context::Context,
     domain::{
         desired::DesiredFunction,
@@ -111,10 +111,7 @@ pub async fn load_snapshot(access: &Access, status: &TargetStatus) -> Result<Sna
             "the run has no snapshot on record".to_owned(),
         ));
     };
-    let text = access
-        .store
-        .get(&reference.key, Some(&reference.version_id), MAX_SNAPSHOT)
-        .await?;
+    let text = text(access, &reference.key, &reference.version_id).await?;
     let Some(text) = text else {
         let why = "the snapshot was removed from the artifact bucket".to_owned();
         return Err(failed(&reference.key, CallErrorKind::NotFound, why));
@@ -125,6 +122,28 @@ pub async fn load_snapshot(access: &Access, status: &TargetStatus) -> Result<Sna
     }
     serde_json::from_slice(&text)
         .map_err(|error| failed(&reference.key, CallErrorKind::Invalid, error.to_string()))
+}
+
+/// Deletes a snapshot that nobody goes back to any more, and what was put aside with it.
+pub async fn discard(
+    context: &Context,
+    access: &Access,
+    it: &StoredSnapshot,
+) -> Result<(), CallError> {
+    let text = text(access, &it.key, &it.version_id).await?;
+    let snapshot: Option<Snapshot> = text.and_then(|text| serde_json::from_slice(&text).ok());
+    let components = snapshot.map(|snapshot| snapshot.components);
+    for component in components.unwrap_or_default() {
+        if let Some(place) = component.place() {
+            places::discard(context, access, place).await?;
+        }
+    }
+    access.store.delete(&it.key, &it.version_id).await
+}
+
+async fn text(access: &Access, key: &str, version: &str) -> Result<Option<Bytes>, CallError> {
+    let store = &access.store;
+    store.get(key, Some(version), MAX_SNAPSHOT).await
 }
 
 fn key(digest: Sha256) -> String {

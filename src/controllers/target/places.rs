@@ -7,12 +7,12 @@ use super::{access::Access, packages};
 use crate::{
     controllers::{
         context::Context,
-        sites::{Shell, Source},
+        sites::{Shell, Source, discard_snapshot},
     },
     domain::{
         grants::is_artifact_bucket,
-        machine::SiteTask,
-        site::{Act, KEPT, Read, SiteSeen},
+        machine::{PlaceSnapshot, SiteTask},
+        site::{Act, KEPT, Place, Read, SiteSeen},
     },
     ports::{CallError, CallErrorKind},
 };
@@ -51,6 +51,27 @@ pub async fn carry_out(
     }
 }
 
+/// Removes what was put aside of a place for a run that nobody goes back behind any more.
+pub async fn discard(
+    context: &Context,
+    access: &Access,
+    then: &PlaceSnapshot,
+) -> Result<(), CallError> {
+    let records = records(access, &then.place);
+    let store = &*access.store;
+    let discarding = discard_snapshot(&context.waves, store, &records, &then.snapshot);
+    match discarding.boxed().await {
+        // It was removed before, by a process that did not live to say so.
+        Err(error) if error.kind == CallErrorKind::NotFound => Ok(()),
+        ended => ended,
+    }
+}
+
+/// What the keys of all that is kept of a place begin with.
+fn records(access: &Access, place: &Place) -> String {
+    format!("{KEPT}/{}/{}", access.folder, place.id())
+}
+
 struct Way {
     records: String,
     source: Option<Source>,
@@ -82,7 +103,7 @@ impl Way {
             }),
         };
         Ok(Self {
-            records: format!("{KEPT}/{}/{}", access.folder, task.place.id()),
+            records: records(access, &task.place),
             source,
         })
     }

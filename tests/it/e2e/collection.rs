@@ -35,8 +35,8 @@ fn running(namespace: &str) -> Scene<'static> {
     scene
 }
 
-/// The keys of the snapshots in dev's artifact bucket.
-fn snapshots(scene: &Scene<'_>) -> Vec<String> {
+/// The keys of what is kept of the team in a folder of dev's artifact bucket.
+pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
     let lab = &scene.world.lab;
     let config = lab
         .aws
@@ -50,7 +50,7 @@ fn snapshots(scene: &Scene<'_>) -> Vec<String> {
     let list = client
         .list_objects_v2()
         .bucket(bucket.as_str().unwrap())
-        .prefix(format!("snapshots/{}/", scene.team.namespace));
+        .prefix(format!("{folder}/{}/", scene.team.namespace));
     let listed = run(list.send()).unwrap();
     let keys = listed.contents.unwrap_or_default().into_iter();
     keys.filter_map(|object| object.key).collect()
@@ -80,7 +80,7 @@ fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
         .map(|release| release.spec.revision)
         .collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
-    assert_eq!(snapshots(&scene).len(), 1, "the last run's");
+    assert_eq!(kept_in(&scene, "snapshots").len(), 1, "the last run's");
 
     let mark = scene.world.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4713");

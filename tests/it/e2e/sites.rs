@@ -12,7 +12,9 @@ use sluice_lab::{
 };
 
 use super::{
-    LIMIT, run,
+    LIMIT,
+    collection::kept_in,
+    run,
     scene::{NAME, Scene, gone, smoke},
 };
 
@@ -273,6 +275,34 @@ fn a_site_that_moves_elsewhere_is_removed_from_where_it_was() {
         .map(|(path, text)| (&**path, *text))
         .collect();
     wait_files(&scene, &elsewhere);
+}
+
+#[test]
+fn what_was_kept_for_the_way_back_goes_with_its_snapshot() {
+    let scene = Scene::new("site-collected");
+    let mut wanted = both(&scene);
+    wanted["spec"]["historyLimit"] = json!(1);
+    scene.apply(&wanted);
+    for revision in 1..=4 {
+        let files = [FIRST, SECOND][usize::from(revision % 2 == 0)];
+        push(&scene, &package(&format!("v{revision}")), files);
+        scene.delivered(revision);
+        wait_files(&scene, files);
+    }
+    let left = wait_for("only the last run's copies are left", LIMIT, || {
+        let kept = kept_in(&scene, "sites");
+        let of = |part: &str| kept.iter().filter(|key| key.contains(part)).count();
+        let left = (of("/snapshots/"), of("/copies/"));
+        if left == (1, 3) {
+            Ok(())
+        } else {
+            Err(format!("{kept:?}"))
+        }
+    });
+    left.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    scene.annotate(annotation::ROLLBACK, "one");
+    wait_files(&scene, FIRST);
+    scene.serves("dev", "v3");
 }
 
 #[test]
