@@ -60,6 +60,7 @@ bench:
 	@echo "bench: counts and times deliveries on the lab; about 18 minutes the first time, 5 after that"
 	@$(MAKE) --no-print-directory build
 	@if [ "$$SLUICE_BENCH_PROFILE" = release ]; then $(CARGO) build --release --package sluice --locked; fi
+	$(CARGO) bench --workspace --locked --profile $(or $(filter release,$(SLUICE_BENCH_PROFILE)),dev) --bench decide
 	@$(LAB) bench
 
 generate:

@@ -194,6 +194,8 @@ impl<'a> Play<'a> {
             "metadata": {"name": NAME, "namespace": self.team},
             "spec": {
                 "source": {"connection": "gitlab", "project": self.path, "ref": "main", "interval": "1s"},
+                // Being asked to look at AWS would be something to write down.
+                "drift": {"policy": "Ignore"},
                 "artifacts": components.iter().map(artifact).collect::<Vec<_>>(),
                 "components": components.iter().map(component).collect::<Vec<_>>(),
                 "stages": accounts.iter().map(stage).collect::<Vec<_>>(),

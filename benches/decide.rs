@@ -1,0 +1,169 @@
+//! How long one decision of the engine takes for a release of fifty functions, step by step.
+//!
+//! `make bench` prints it; nothing is asserted here. The engine is pure: what is measured is all that a
+//! Target's pass takes besides the calls that it makes.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use sluice::{
+    api::v1alpha1::{
+        DeletionPolicy, Goal, OnFailure, ReleaseRef, Run, SnapshotRef, StoreLocation, TargetStatus,
+    },
+    domain::{
+        desired::{Desired, DesiredComponent, DesiredFunction, Workload},
+        digest::Sha256,
+        function::{CodeLocation, FunctionConfiguration},
+        machine::{Action, Decision, Observation, Order, Read, Reply, decide},
+        ownership::{Adoption, Owner},
+        traffic::Traffic,
+    },
+};
+
+const COMPONENTS: usize = 50;
+const TIMES: u32 = 200;
+
+fn main() {
+    let wanted = desired();
+    let run = Run {
+        release: wanted.release.clone(),
+        attempt: 1,
+        goal: Goal::Deliver,
+        sequence: 1,
+        plan_digest: None,
+        reason: None,
+        paused: false,
+        immediate: false,
+        back: false,
+        correction: 0,
+    };
+    let order = Order::Deliver(wanted);
+    let mut status = TargetStatus::default();
+    let mut seen = Observation::default();
+    let now = Timestamp::now();
+    println!("decide: one decision for a release of {COMPONENTS} functions, on average of {TIMES}");
+    loop {
+        let ask = || decide(&order, &run, &status, &owner(), &seen, now);
+        let begun = Instant::now();
+        for _ in 0..TIMES {
+            std::hint::black_box(ask());
+        }
+        let took = begun.elapsed() / TIMES;
+        match ask() {
+            Decision::Observe(reads) => {
+                say("what has to be looked at", took);
+                for read in reads {
+                    if let Read::Function { name } = read {
+                        seen.functions.insert(name, None);
+                    }
+                }
+            }
+            Decision::Execute(effects) => {
+                let first = effects
+                    .first()
+                    .map_or("nothing", |effect| effect.operation());
+                say(&format!("{} × {first}", effects.len()), took);
+                if first == "CreateFunction" {
+                    return;
+                }
+                for effect in effects {
+                    let reply = match &effect.action {
+                        Action::StoreSnapshot(_) => Reply::Stored(snapshot()),
+                        _ => Reply::Package(package()),
+                    };
+                    seen.note(&effect, reply, false, now);
+                }
+            }
+            Decision::Record(next) => {
+                say("plan, snapshot and intents, to be written down", took);
+                status = *next;
+                seen.known.recorded_here = true;
+            }
+            Decision::Wait(_) | Decision::Rest(_) => unreachable!("it has only begun"),
+        }
+    }
+}
+
+fn say(what: &str, took: Duration) {
+    println!("  {:8.3} ms  {what}", took.as_secs_f64() * 1_000.0);
+}
+
+fn owner() -> Owner {
+    Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
+}
+
+fn snapshot() -> SnapshotRef {
+    SnapshotRef {
+        key: "snapshots/shop/checkout".into(),
+        version_id: "1".into(),
+        sha256: Sha256::of(b"snapshot").to_string(),
+        release: None,
+    }
+}
+
+fn package() -> CodeLocation {
+    CodeLocation {
+        bucket: "artifacts".into(),
+        key: "package".into(),
+        version_id: "1".into(),
+    }
+}
+
+fn desired() -> Desired {
+    let component = |number: usize| {
+        let environment: BTreeMap<_, _> = (0..32)
+            .map(|at| (format!("SETTING_{at}"), format!("value {at} of {number}")))
+            .collect();
+        let function = DesiredFunction {
+            component: format!("function-{number}"),
+            adoption: Adoption::default(),
+            function_name: format!("shop-function-{number}"),
+            alias: "live".into(),
+            architecture: "arm64".into(),
+            code_sha256: Sha256::of(format!("code of {number}").as_bytes()),
+            package: StoreLocation {
+                account: "hub".into(),
+                region: "eu-west-1".into(),
+                bucket: "artifacts".into(),
+                key: "package".into(),
+                version_id: "1".into(),
+            },
+            configuration: FunctionConfiguration {
+                runtime: "python3.13".into(),
+                handler: "app.handler".into(),
+                role: "arn:aws:iam::222222222222:role/lambda-exec".into(),
+                memory_size: 512,
+                timeout: 30,
+                environment,
+                description: String::new(),
+            },
+            tags: owner().tags(),
+            checks: Vec::new(),
+        };
+        DesiredComponent {
+            name: function.component.clone(),
+            level: 0,
+            workload: Workload::Function(Box::new(function)),
+        }
+    };
+    Desired {
+        release: ReleaseRef {
+            name: "checkout-1".into(),
+            uid: "uid-1".into(),
+            revision: 1,
+        },
+        components: (0..COMPONENTS).map(component).collect(),
+        checks: Vec::new(),
+        traffic: Traffic::all_at_once(Duration::ZERO),
+        on_failure: OnFailure::Automatic,
+        deletion_policy: DeletionPolicy::Retain,
+        progress_deadline: Duration::from_mins(10),
+    }
+}
