@@ -329,7 +329,16 @@ impl<'a> Play<'a> {
                     .all(|stage| stage.live_revision == Some(revision));
             (everywhere && holds(deployment, condition::READY, None)).then_some(())
         })
-        .await
+        .await?;
+        // What it no longer has goes after that.
+        let pruned = wait_until("nothing is left to prune", LIMIT, async || {
+            let targets = self.list::<Target>().await?;
+            let inventories = targets.iter().filter_map(|target| target.status.as_ref());
+            let mut items = inventories.flat_map(|status| &status.inventory);
+            let left = items.find(|item| item.is_to_prune());
+            left.map_or(Ok(()), |item| Err(json!(item).to_string()))
+        });
+        pruned.await.map_err(wrong)
     }
 
     /// Waits until only a person can help, for that reason.
