@@ -19,6 +19,11 @@ static PATTERNS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         // The digest at the end of a Target's name.
         (r"(eu-west-1)-[0-9a-f]{6,16}\b", "$1-HASH"),
         (r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z", "TIME"),
+        // Which of the two is said depends on when it is looked.
+        (
+            r"is in ALARM since TIME: the test says so|went into ALARM at TIME",
+            "RED",
+        ),
         (r"127[.-]0[.-]0[.-]1[:-]\d+", "HOST"),
         // GitLab's ids exceed 32 bits.
         (r"\b\d{9,}\b", "ID"),
