@@ -56,10 +56,17 @@ enum Event {
     TakeOver,
 }
 
-/// Delivers v2 where v1 serves.
-struct Leaders {
-    is_bad: bool,
+/// When it shows that v2 is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bad {
+    Never,
+    BeforeTraffic,
+    /// Only through the alias, so that traffic has to go back too.
+    AfterTraffic,
 }
+
+/// Delivers v2 where v1 serves.
+struct Leaders(Bad);
 
 impl State {
     fn text(&self) -> String {
@@ -209,9 +216,10 @@ impl Model for Leaders {
     fn init_states(&self) -> Vec<State> {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
-        if self.is_bad {
+        if self.0 != Bad::Never {
             world.bad.push(code("v2"));
         }
+        world.bad_once_served = self.0 == Bad::AfterTraffic;
         world.known = Known::default();
         let mut state = State {
             world,
@@ -278,10 +286,9 @@ impl Model for Leaders {
                 }
                 let deployed = &state.world.functions["checkout-api"];
                 let serving = deployed.alias.as_ref().map(|alias| alias.version.as_str());
-                let (version, latest) = if model.is_bad {
-                    ("1", "v1")
-                } else {
-                    ("2", "v2")
+                let (version, latest) = match model.0 {
+                    Bad::Never => ("2", "v2"),
+                    Bad::BeforeTraffic | Bad::AfterTraffic => ("1", "v1"),
                 };
                 serving == Some(version) && deployed.latest.code_sha256 == code(latest)
             }),
@@ -295,13 +302,10 @@ impl Model for Leaders {
 
 #[test]
 fn two_leaders_one_release_and_a_crash() {
-    for is_bad in [false, true] {
-        let checker = Leaders { is_bad }.checker().spawn_bfs().join();
-        println!(
-            "{} states of two leaders with one release{}",
-            checker.unique_state_count(),
-            if is_bad { " that is put back" } else { "" }
-        );
+    for bad in [Bad::Never, Bad::BeforeTraffic, Bad::AfterTraffic] {
+        let checker = Leaders(bad).checker().spawn_bfs().join();
+        let states = checker.unique_state_count();
+        println!("{states} states of two leaders with one release, bad: {bad:?}");
         checker.assert_properties();
         assert!(checker.is_done(), "all of them were looked at");
     }

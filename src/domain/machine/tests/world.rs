@@ -63,6 +63,8 @@ pub struct World {
     pub revisions: u32,
     /// Code that fails its check.
     pub bad: Vec<Sha256>,
+    /// Whether that shows only through the alias.
+    pub bad_once_served: bool,
     /// What the checks of the stage come to.
     pub watched: CheckResult,
     /// Functions that AWS refuses to make.
@@ -198,6 +200,7 @@ impl World {
             now: Timestamp::UNIX_EPOCH,
             revisions: 0,
             bad: Vec::new(),
+            bad_once_served: false,
             watched: CheckResult::Passed,
             refused: Vec::new(),
             faults: Vec::new(),
@@ -637,7 +640,7 @@ impl World {
             }
             _ => {}
         }
-        let bad = self.bad.clone();
+        let (bad, late) = (self.bad.clone(), self.bad_once_served);
         let Some(deployed) = self.functions.get_mut(&name) else {
             return fail(CallErrorKind::NotFound, "gone");
         };
@@ -755,14 +758,18 @@ impl World {
                 deployed.versions.remove(&number);
                 Ok(Reply::Done)
             }
-            Action::Check { version, .. } => {
+            Action::Check { version, key, .. } => {
                 let number: u32 = version.parse().expect("a number");
                 let digest = deployed.versions[&number].code_sha256;
-                Ok(Reply::Checked(if bad.contains(&digest) {
-                    CheckResult::Failed("check smoke failed".into())
-                } else {
-                    CheckResult::Passed
-                }))
+                Ok(Reply::Checked(
+                    if bad.contains(&digest)
+                        && (!late || key.moment.phase == CheckPhase::AfterTraffic)
+                    {
+                        CheckResult::Failed("check smoke failed".into())
+                    } else {
+                        CheckResult::Passed
+                    },
+                ))
             }
             _ => unreachable!("handled above"),
         }
