@@ -28,18 +28,7 @@ const TIMES: u32 = 200;
 
 fn main() {
     let wanted = desired();
-    let run = Run {
-        release: wanted.release.clone(),
-        attempt: 1,
-        goal: Goal::Deliver,
-        sequence: 1,
-        plan_digest: None,
-        reason: None,
-        paused: false,
-        immediate: false,
-        back: false,
-        correction: 0,
-    };
+    let run = Run::new(wanted.release.clone(), 1, Goal::Deliver, 1);
     let order = Order::Deliver(wanted);
     let mut status = TargetStatus::default();
     let mut seen = Observation::default();

@@ -143,7 +143,8 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         })
 }
 
-/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account and its namespace's labels.
+/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account and its
+/// namespace's labels.
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
     let releases = feeds.releases.store();

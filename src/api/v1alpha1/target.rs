@@ -111,6 +111,24 @@ pub struct Run {
     pub correction: i64,
 }
 
+impl Run {
+    /// A plain order: nothing approved, nothing hurried, forward.
+    pub fn new(release: ReleaseRef, attempt: i64, goal: Goal, sequence: i64) -> Self {
+        Self {
+            release,
+            attempt,
+            goal,
+            sequence,
+            plan_digest: None,
+            reason: None,
+            paused: false,
+            immediate: false,
+            back: false,
+            correction: 0,
+        }
+    }
+}
+
 /// Where a run should end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Goal {

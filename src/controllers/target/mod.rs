@@ -324,18 +324,7 @@ enum Work<'a> {
 
 /// The order that a plan is made for.
 fn planning(release: &ReleaseRef) -> Run {
-    Run {
-        release: release.clone(),
-        attempt: 1,
-        goal: Goal::Deliver,
-        sequence: 1,
-        plan_digest: None,
-        reason: None,
-        paused: false,
-        immediate: false,
-        back: false,
-        correction: 0,
-    }
+    Run::new(release.clone(), 1, Goal::Deliver, 1)
 }
 
 /// Adds what an ending means for people.

@@ -66,11 +66,8 @@ impl Scene<'_> {
                 code_sha256: code.clone(),
                 configuration_digest: configuration.clone(),
             };
-            if !versions.contains(&published) {
-                versions.push(published);
-            }
+            put_on_record(&mut versions, published);
         }
-        versions.drain(..versions.len().saturating_sub(MOST_VERSIONS));
         versions
     }
 
@@ -200,8 +197,17 @@ pub(super) fn note_versions(
         let component = run.components.iter().find(|one| one.name == want.name);
         let version = component.and_then(|component| component.version.as_ref());
         let published = workload::published(want, &desired.release, version);
-        versions.extend(published.filter(|one| !versions.contains(one)));
+        if let Some(published) = published {
+            put_on_record(versions, published);
+        }
     }
-    let superfluous = versions.len().saturating_sub(MOST_VERSIONS);
-    versions.drain(..superfluous);
+}
+
+/// As the newest, once; the oldest makes room.
+fn put_on_record(versions: &mut Vec<PublishedVersion>, published: PublishedVersion) {
+    if versions.contains(&published) {
+        return;
+    }
+    versions.push(published);
+    versions.drain(..versions.len().saturating_sub(MOST_VERSIONS));
 }

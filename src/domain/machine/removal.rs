@@ -27,18 +27,12 @@ pub fn decide_removal(
     if let Some(journal) = &status.run
         && !Step::of(journal).is_some_and(Step::is_end)
     {
-        let run = Run {
-            release: journal.release.clone(),
-            attempt: journal.attempt,
-            goal: crate::api::v1alpha1::Goal::Restore,
-            sequence: 1,
-            plan_digest: None,
-            reason: None,
-            paused: false,
-            immediate: false,
-            back: false,
-            correction: 0,
-        };
+        let run = Run::new(
+            journal.release.clone(),
+            journal.attempt,
+            crate::api::v1alpha1::Goal::Restore,
+            1,
+        );
         let order = super::Order::Restore("the Target was deleted".to_owned());
         return super::decide(&order, &run, status, owner, seen, now);
     }

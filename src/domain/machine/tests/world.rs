@@ -172,18 +172,7 @@ pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> Desired
 
 /// An order, as the Deployment gives it.
 pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
-    Run {
-        release: reference(revision),
-        attempt,
-        goal,
-        sequence: 1,
-        plan_digest: None,
-        reason: None,
-        paused: false,
-        immediate: false,
-        back: false,
-        correction: 0,
-    }
+    Run::new(reference(revision), attempt, goal, 1)
 }
 
 impl World {

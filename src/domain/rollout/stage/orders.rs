@@ -85,17 +85,12 @@ impl StageView<'_> {
     fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
         let pruning = |place: &StageTarget| {
             let target = self.target(place).filter(|target| target.dropped)?;
+            let (release, attempt) = (current.release.clone(), current.attempt);
             let run = Run {
-                release: current.release.clone(),
-                attempt: current.attempt,
-                goal: Goal::Prune,
-                sequence: current.sequence,
-                plan_digest: None,
-                reason: None,
-                paused: false,
                 immediate: current.immediate,
                 back: current.back,
                 correction: current.correction,
+                ..Run::new(release, attempt, Goal::Prune, current.sequence)
             };
             (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
         };
