@@ -180,7 +180,7 @@ impl Process {
             report.await;
             "the report of malformed objects"
         });
-        let ways = adapters(options, &clients, &feeds, metrics).await?;
+        let ways = adapters(options, &clients, &feeds, metrics, &fence).await?;
         let writing = events::write(
             clients.calls.clone(),
             options.pod_name.clone(),
@@ -190,7 +190,7 @@ impl Process {
         let context = Arc::new(Context {
             client: clients.calls.clone(),
             cloud: ways.cloud,
-            waves: Waves::new(fence.clone()),
+            waves: Waves::default(),
             gitlabs: ways.gitlabs,
             http: ways.http,
             approval_policy: ApprovalPolicy::new(
@@ -325,6 +325,7 @@ async fn adapters(
     clients: &Clients,
     feeds: &Feeds,
     metrics: &Arc<Metrics>,
+    fence: &Fence,
 ) -> Result<Ways, AppError> {
     let secrets: Arc<dyn Secrets> = Arc::new(KubeSecrets::new(
         clients.calls.clone(),
@@ -337,6 +338,7 @@ async fn adapters(
         directory,
         &options.namespace,
         Arc::clone(metrics),
+        fence.clone(),
     )
     .await?;
     let gitlabs = GitLabClients::new(secrets, Arc::clone(metrics));

@@ -33,6 +33,7 @@ use sluice::{
         function::{CodeLocation, Function, FunctionConfiguration, FunctionState, LastUpdate},
         grants::{Allowed, Permissions},
     },
+    fence::Fence,
     metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
@@ -131,6 +132,7 @@ struct Fixture {
     vault: Arc<Vault>,
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
+    fence: Fence,
 }
 
 impl Fixture {
@@ -141,15 +143,23 @@ impl Fixture {
         vault.put_key(HUB_KEY, &key.id, &key.secret);
         let accounts = Arc::new(Accounts::default());
         let metrics = Arc::<Metrics>::default();
-        let cloud = AwsCloud::new(vault.clone(), accounts.clone(), NAMESPACE, metrics.clone())
-            .await
-            .expect("a cloud");
+        let fence = Fence::open();
+        let (secrets, directory) = (vault.clone(), accounts.clone());
+        let cloud = AwsCloud::new(
+            secrets,
+            directory,
+            NAMESPACE,
+            metrics.clone(),
+            fence.clone(),
+        );
+        let cloud = cloud.await.expect("a cloud");
         let fixture = Self {
             lab,
             cloud,
             vault,
             accounts,
             metrics,
+            fence,
         };
         fixture.add("hub", lab.hub(), by_key());
         fixture.add("dev", lab.dev(), by_role(lab.dev(), "hub"));

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     api::v1alpha1::{Account, AccountRegion},
     domain::grants::Permissions,
+    fence::Fence,
     metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
@@ -58,6 +59,7 @@ pub struct AwsCloud {
     directory: Arc<dyn AccountDirectory>,
     namespace: String,
     meter: Meter,
+    fence: Fence,
     sessions: Shared<Arc<Session>>,
     functions: Shared<Arc<LambdaFunctions>>,
     monitoring: Shared<Arc<CloudWatch>>,
@@ -74,7 +76,7 @@ impl fmt::Debug for AwsCloud {
 
 impl AwsCloud {
     /// `namespace` is the controller's own, where the Secrets of Accounts are. Calls are counted in
-    /// `metrics`.
+    /// `metrics`; no write is sent once `fence` is closed.
     ///
     /// Looks for the pod's own credentials in the environment and in files; nothing is sent yet.
     pub async fn new(
@@ -82,6 +84,7 @@ impl AwsCloud {
         directory: Arc<dyn AccountDirectory>,
         namespace: impl Into<String>,
         metrics: Arc<Metrics>,
+        fence: Fence,
     ) -> Result<Self, CallError> {
         let downloads = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -109,6 +112,7 @@ impl AwsCloud {
             directory,
             namespace: namespace.into(),
             meter: Meter::new(metrics),
+            fence,
             sessions: Shared::default(),
             functions: Shared::default(),
             monitoring: Shared::default(),
@@ -288,6 +292,7 @@ impl Cloud for AwsCloud {
                     self.verified(account, region, session),
                     self.budget(account, region),
                     self.downloads.clone(),
+                    &self.fence,
                 )))
             })?;
         client.verified().credentials().await?;
@@ -343,6 +348,7 @@ impl Cloud for AwsCloud {
                     self.verified(account, region, session),
                     &listed.artifact_bucket,
                     permissions,
+                    &self.fence,
                 )))
             })?;
         client.verified().credentials().await?;
@@ -366,6 +372,7 @@ impl Cloud for AwsCloud {
                     &listed.artifact_bucket,
                     &account.spec.account_id,
                     account.spec.endpoint_url.is_some(),
+                    &self.fence,
                 )))
             })?;
         client.verified().credentials().await?;

@@ -207,8 +207,34 @@ impl Verified {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
+        // An answer to HEAD has no body in which S3 could say why.
+        let is_silent = matches!(call.operation, "s3:HeadObject" | "s3:HeadBucket");
         let answer = self.meter.sent(call, request);
-        answer.inspect_err(|error| self.session.note(error))
+        answer.or_else(async move |error| {
+            let refused = matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Invalid);
+            let error = if is_silent && refused {
+                self.explained(error).await
+            } else {
+                error
+            };
+            self.session.note(&error);
+            Err(error)
+        })
+    }
+
+    /// The reason of a refusal without one, where it is the session: STS names it.
+    async fn explained(&self, refusal: CallError) -> CallError {
+        let Ok(credentials) = self.session.credentials().await else {
+            return refusal;
+        };
+        match identity(&self.account, &self.sts, &credentials, &self.meter).await {
+            Err(error) if error.kind == CallErrorKind::Unauthenticated => CallError {
+                kind: error.kind,
+                message: error.message,
+                ..refusal
+            },
+            _ => refusal,
+        }
     }
 
     fn wrong_account(&self, identity: &Identity) -> CallError {

@@ -10,6 +10,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::fence::NotLeading;
 use crate::ports::{CallError, CallErrorKind};
 
 /// Whether a call changes anything: decides what a missing answer means.
@@ -73,6 +74,9 @@ impl Call {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let shown: &(dyn Error + 'static) = error;
+        if let Some(why) = chain(shown).find_map(|cause| cause.downcast_ref::<NotLeading>()) {
+            return self.error(CallErrorKind::Unavailable, why.to_string());
+        }
         if let Some(error) = from_credentials(self, shown) {
             return error;
         }

@@ -3,6 +3,7 @@
 //! Reads are repeated by the SDK; writes and invocations are sent once. `GetFunction` is the one
 //! read for functions and versions, because AWS allows far more of it than of its siblings.
 
+mod callers;
 mod convert;
 mod package;
 mod tags;
@@ -22,13 +23,14 @@ use aws_sdk_lambda::{
 
 use super::{
     CONNECT_TIMEOUT, LONGEST_WRITE, WRITE_TIMEOUT, budget::Budget, credentials::Verified,
-    errors::Call,
+    errors::Call, fence::Fenced,
 };
 use crate::{
     domain::{
         digest::Sha256,
         function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation},
     },
+    fence::Fence,
     ports::{CallError, CallErrorKind, functions::Functions, store::ByteStream},
 };
 
@@ -51,12 +53,17 @@ impl LambdaFunctions {
         verified: Arc<Verified>,
         budget: Arc<Budget>,
         downloads: reqwest::Client,
+        fence: &Fence,
     ) -> Self {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
         let provider: Arc<dyn ProvideCredentials> = verified.clone();
         let provider = SharedCredentialsProvider::new(provider);
         let builder = || Builder::from(sdk).credentials_provider(provider.clone());
-        let once = || builder().retry_config(RetryConfig::disabled());
+        let once = || {
+            builder()
+                .retry_config(RetryConfig::disabled())
+                .interceptor(Fenced::new(fence))
+        };
         let timely = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_timeout(WRITE_TIMEOUT)
@@ -281,6 +288,10 @@ impl Functions for LambdaFunctions {
             .send();
         let answer = self.verified.sent(&call, request).await;
         none_if_missing(answer).map(drop)
+    }
+
+    async fn unqualified_callers(&self, name: &str) -> Result<Vec<String>, CallError> {
+        callers::unqualified(self, name).await
     }
 
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError> {

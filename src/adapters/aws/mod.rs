@@ -12,6 +12,8 @@
 //!   one way or the other.
 //! - A write to a user's bucket is sent once and says what must stand there. A large one may take
 //!   longer than [`LONGEST_WRITE`]: whoever gives it its bytes ends it.
+//! - No write is begun once the process may no longer lead, and a body that is still on its way then is
+//!   not completed.
 //! - Every call is counted, once, by what it was and how it ended.
 //! - Writes to an artifact bucket may be repeated and arrive late: each makes a version of its own, and nothing
 //!   is read but versions that were pinned after their write was answered.
@@ -22,6 +24,7 @@ mod cloud;
 mod cloudwatch;
 mod credentials;
 mod errors;
+mod fence;
 mod functions;
 mod meter;
 mod policy;

@@ -18,13 +18,14 @@ use aws_sdk_s3::{
 };
 use kube::ResourceExt as _;
 
-use super::{CONNECT_TIMEOUT, WRITE_TIMEOUT, credentials::Verified, errors::Call};
+use super::{CONNECT_TIMEOUT, WRITE_TIMEOUT, credentials::Verified, errors::Call, fence::Fenced};
 use crate::{
     api::v1alpha1::Account,
     domain::{
         grants::{Permissions, is_artifact_bucket},
         site::{Condition, Deletion, ObjectHead},
     },
+    fence::Fence,
     ports::{
         CallError, CallErrorKind,
         sites::{NewObject, Page, Sites, StoredCopy},
@@ -43,6 +44,7 @@ pub(super) struct S3Sites {
     artifact_bucket: String,
     permissions: Permissions,
     verified: Arc<Verified>,
+    fence: Fence,
 }
 
 impl S3Sites {
@@ -52,6 +54,7 @@ impl S3Sites {
         verified: Arc<Verified>,
         artifact_bucket: &str,
         permissions: &Permissions,
+        fence: &Fence,
     ) -> Self {
         let provider: Arc<dyn ProvideCredentials> = verified.clone();
         let provider = SharedCredentialsProvider::new(provider);
@@ -68,7 +71,8 @@ impl S3Sites {
             .build();
         let writes = builder()
             .retry_config(RetryConfig::disabled())
-            .timeout_config(by_size);
+            .timeout_config(by_size)
+            .interceptor(Fenced::new(fence));
         Self {
             reads: Client::from_conf(builder().build()),
             writes: Client::from_conf(writes.build()),
@@ -76,6 +80,7 @@ impl S3Sites {
             artifact_bucket: artifact_bucket.to_owned(),
             permissions: permissions.clone(),
             verified,
+            fence: fence.clone(),
         }
     }
 

@@ -23,10 +23,14 @@ use super::{
     body::{exactly, pieces},
     credentials::Verified,
     errors::Call,
+    fence::Fenced,
 };
-use crate::ports::{
-    CallError, CallErrorKind,
-    store::{ByteStream, Store, StoredObject},
+use crate::{
+    fence::Fence,
+    ports::{
+        CallError, CallErrorKind,
+        store::{ByteStream, Store, StoredObject},
+    },
 };
 
 /// How long one attempt takes at most: 5 MiB at 90 kB a second.
@@ -42,6 +46,7 @@ pub(super) struct S3Store {
     bucket: String,
     owner: String,
     verified: Arc<Verified>,
+    fence: Fence,
 }
 
 impl S3Store {
@@ -53,6 +58,7 @@ impl S3Store {
         bucket: &str,
         owner: &str,
         own_endpoint: bool,
+        fence: &Fence,
     ) -> Self {
         let provider: Arc<dyn ProvideCredentials> = verified.clone();
         let timeouts = TimeoutConfig::builder()
@@ -63,6 +69,7 @@ impl S3Store {
         let config = Builder::from(sdk)
             .credentials_provider(SharedCredentialsProvider::new(provider))
             .timeout_config(timeouts)
+            .interceptor(Fenced::new(fence))
             .force_path_style(own_endpoint)
             .build();
         Self {
@@ -70,6 +77,7 @@ impl S3Store {
             bucket: bucket.to_owned(),
             owner: owner.to_owned(),
             verified,
+            fence: fence.clone(),
         }
     }
 

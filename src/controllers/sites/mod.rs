@@ -8,8 +8,6 @@
 //! - The objects of a wave are worked on side by side, a few at a time, and no more in the whole
 //!   process than [`Waves`] allows: that is what bounds the memory.
 //! - An object that fails names its key and stops none of the others, unless many fail.
-//! - No object is begun once the fence is closed, and one whose bytes are still on their way then is
-//!   not completed.
 //!
 //! # Assumptions
 //! The archive and the records are pinned by version and digest.
@@ -88,7 +86,7 @@ impl Shell<'_> {
                     let head = self.sites.head(&self.place.bucket, &key).await?;
                     Ok((path, head))
                 };
-                let (heads, failed) = self.waves.reads(paths, look).await;
+                let (heads, failed) = self.waves.all(paths, look).await;
                 seen.note_heads(heads);
                 if let Some(error) = failed.into_iter().next() {
                     return Err(error);
@@ -179,7 +177,7 @@ impl Shell<'_> {
             };
             Ok((path, Outcome::Kept(kept)))
         };
-        wave(self.waves.writes(objects.to_vec(), keep).await)
+        wave(self.waves.all(objects.to_vec(), keep).await)
     }
 
     async fn put(
@@ -195,7 +193,7 @@ impl Shell<'_> {
             };
             let object = NewObject {
                 size: wanted.size(),
-                body: self.waves.fenced(source.file(&path, wanted)),
+                body: source.file(&path, wanted),
                 content_type: content_type(&path),
                 metadata: metadata(self.owner, wanted.sha256),
             };
@@ -204,7 +202,7 @@ impl Shell<'_> {
             let etag = self.sites.put(bucket, &key, object, &condition).await?;
             Ok((path, Outcome::Written(etag)))
         };
-        wave(self.waves.writes(files.to_vec(), put).await)
+        wave(self.waves.all(files.to_vec(), put).await)
     }
 
     async fn copy_back(
@@ -238,14 +236,11 @@ impl Shell<'_> {
                 .await?;
             Ok((path, Outcome::Written(etag)))
         };
-        wave(self.waves.writes(objects.to_vec(), back).await)
+        wave(self.waves.all(objects.to_vec(), back).await)
     }
 
     /// One call for all of a wave.
     async fn delete(&self, objects: &[Deletion]) -> (Option<Reply>, Vec<CallError>) {
-        if let Err(error) = self.waves.may_write("s3:DeleteObjects", &self.place.bucket) {
-            return (None, vec![error]);
-        }
         let Place { bucket, prefix } = self.place;
         match self.sites.delete(bucket, prefix, objects).await {
             Ok(ends) => {

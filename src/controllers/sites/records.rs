@@ -79,7 +79,7 @@ pub async fn discard_snapshot(
     });
     let delete =
         |(key, version): (String, String)| async move { store.delete(&key, &version).await };
-    let (_, failed) = waves.writes(copies.collect(), delete).await;
+    let (_, failed) = waves.all(copies.collect(), delete).await;
     match failed.into_iter().next() {
         Some(error) => Err(error),
         None => discard(store, reference).await,

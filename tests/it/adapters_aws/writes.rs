@@ -1,9 +1,13 @@
 //! What happens to a call when AWS or the network fails.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use sluice::ports::{CallErrorKind, cloud::Cloud as _};
-use sluice_lab::aws::{Action, Pattern, Rule};
+use sluice_lab::{
+    aws::{Action, Pattern, REGIONS, Rule},
+    lab::PATIENCE,
+};
 
 use super::{Fixture, REGION, allowed, by_role, settled};
 
@@ -104,4 +108,84 @@ async fn a_session_that_aws_no_longer_takes_is_made_anew() {
         .only(|call| call.resource == lab.hub().role_arn && call.region.as_deref() == Some(REGION));
     assert_eq!(assumed.names(), ["sts:AssumeRole"]);
     assert_eq!(fault.hits(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_that_hides_an_ended_session_is_explained() {
+    let fixture = Fixture::new().await;
+    let lab = fixture.lab;
+    // No other test is in this region of it.
+    let (region, account) = (REGIONS[1], fixture.account("prod"));
+    let store = fixture.cloud.store(&account, region).await;
+    let store = store.expect("prod's artifact bucket");
+    assert_eq!(store.head("silent/none").await, Ok(None));
+    // S3 says why in a body, which an answer to HEAD has not.
+    let on = Pattern::operation("s3", "HeadObject").about("silent/none");
+    let ended = || Action::respond(400, "ExpiredToken", "The provided token has expired.");
+    let denied = lab.faults().add(Rule::once(on.clone(), ended()));
+    let error = store.head("silent/none").await.expect_err("refused");
+    assert_eq!(denied.hits(), 1);
+    assert_eq!(
+        error.kind,
+        CallErrorKind::Invalid,
+        "STS takes the session: {error}"
+    );
+
+    let _denied = lab.faults().add(Rule::once(on, ended()));
+    let of_sts = Pattern {
+        account: Some(lab.prod().id.clone()),
+        region: Some(region.to_owned()),
+        ..Pattern::operation("sts", "GetCallerIdentity")
+    };
+    let ended = Action::respond(403, "ExpiredToken", "The security token is expired");
+    let asked = lab.faults().add(Rule::once(of_sts, ended));
+    let error = store.head("silent/none").await.expect_err("refused");
+    assert_eq!(asked.hits(), 1);
+    assert_eq!(error.kind, CallErrorKind::Unauthenticated, "{error}");
+    assert_eq!(error.operation, "s3:HeadObject");
+    assert!(
+        error.message.contains("security token is expired"),
+        "{error}"
+    );
+    // It is made anew.
+    assert_eq!(store.head("silent/none").await, Ok(None));
+}
+
+#[tokio::test]
+async fn no_write_leaves_once_another_controller_may_lead() {
+    let fixture = Fixture::new().await;
+    let functions = fixture.functions("led-").await;
+    let name = "led-api";
+    let function = fixture.function(&*functions, name).await;
+    let store = fixture.store().await;
+    fixture.fence.close();
+    let mark = fixture.lab.mark();
+    let writes = [
+        functions
+            .publish(name, &function.code_sha256, &function.revision_id, "")
+            .await
+            .map(drop),
+        functions
+            .invoke(name, "$LATEST", b"{}", PATIENCE)
+            .await
+            .map(drop),
+        store
+            .put("led/object", Bytes::new(), &BTreeMap::new())
+            .await
+            .map(drop),
+        store.delete("led/object", "1").await,
+    ];
+    for written in writes {
+        let error = written.expect_err("not sent");
+        assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+        assert!(
+            error.message.contains("another controller may lead"),
+            "{error}"
+        );
+    }
+    // Reading goes on.
+    assert_eq!(settled(&*functions, name, None).await.version, "$LATEST");
+    let calls = fixture.lab.calls_since(mark);
+    let sent = calls.only(|call| call.is_write() && call.resource.contains("led"));
+    assert_eq!(sent.names(), [""; 0]);
 }

@@ -17,6 +17,8 @@ pub struct Visit {
     pub resource: String,
     /// The account whose credentials signed it; none for GitLab and for what is not signed.
     pub account: Option<String>,
+    /// The access key that signed it, where that is of a session, which ends.
+    pub session: Option<String>,
     /// Whether it could change something.
     pub is_write: bool,
 }

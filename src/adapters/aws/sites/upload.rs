@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{S3Sites, convert, headers, in_time};
 use crate::{
-    adapters::aws::errors::Call,
+    adapters::aws::{errors::Call, fence::fenced},
     domain::site::Condition,
     ports::{CallError, CallErrorKind, sites::NewObject, store::ByteStream},
 };
@@ -36,6 +36,7 @@ pub(super) async fn put(
         content_type,
         metadata,
     } = object;
+    let body = fenced(body, &sites.fence);
     // What is wrong with the body ends the request; the SDK would say no more than that it did.
     let broken = Arc::new(Mutex::new(None));
     let body = if size <= SMALL {

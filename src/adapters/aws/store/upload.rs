@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{CHECKSUM, S3Store, version_id};
 use crate::{
-    adapters::aws::errors::Call,
+    adapters::aws::{errors::Call, fence::fenced},
     ports::{
         CallError, CallErrorKind,
         store::{ByteStream, Store as _},
@@ -49,7 +49,7 @@ pub(super) async fn upload(
     body: ByteStream,
     metadata: &BTreeMap<String, String>,
 ) -> Result<String, CallError> {
-    let mut parts = Parts::of(body);
+    let mut parts = Parts::of(fenced(body, &store.fence));
     let first = parts.next(BytesMut::new()).await?.unwrap_or_default();
     if first.len() < PART {
         return store.put(key, first, metadata).await;

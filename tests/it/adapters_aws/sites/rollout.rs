@@ -12,7 +12,6 @@ use sluice::{
             prune, remove, restore, unchanged,
         },
     },
-    fence::Fence,
     ports::{CallError, CallErrorKind, sites::Sites, store::Store},
 };
 use sluice_lab::aws::{Action, Pattern, Rule};
@@ -41,7 +40,6 @@ fn archive(files: &Files<'_>) -> Bytes {
 /// One place of a Target, as the Target's controller would hold it.
 struct Rollout {
     waves: Waves,
-    fence: Fence,
     sites: Arc<dyn Sites>,
     store: Arc<dyn Store>,
     hub: Arc<dyn Store>,
@@ -56,12 +54,10 @@ struct Rollout {
 impl Rollout {
     async fn new(fixture: &Fixture, name: &str) -> Self {
         let hub = fixture.account("hub");
-        let fence = Fence::open();
         let hub = sluice::ports::cloud::Cloud::store(&fixture.cloud, &hub, super::REGION).await;
         let place = Place::new(fixture.site(), name).expect("a place");
         Self {
-            waves: Waves::new(fence.clone()),
-            fence,
+            waves: Waves::default(),
             sites: fixture.sites().await,
             store: fixture.store().await,
             hub: hub.expect("the hub's bucket"),
@@ -406,7 +402,7 @@ async fn nothing_is_written_behind_a_closed_fence() {
     let mut rollout = Rollout::new(&fixture, name).await;
     rollout.release(&[("a.css", "a"), ("b.css", "b")]).await;
     rollout.begin().await.expect("no failures").expect("begun");
-    rollout.fence.close();
+    fixture.fence.close();
     let mark = fixture.lab.mark();
     let failed = rollout.go_on().await.expect_err("fenced");
     assert_eq!(failed[0].kind, CallErrorKind::Unavailable);

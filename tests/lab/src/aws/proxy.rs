@@ -190,7 +190,7 @@ async fn handle(
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
-    let visit = visit(&call);
+    let visit = visit(&call, caller.as_ref());
     let at = async |point| match &porter {
         Some(porter) => porter.at(&visit, point).await,
         None => None,
@@ -203,7 +203,7 @@ async fn handle(
             }
             None
         }
-        Some(fault) => Some(Strike::lasting(action(fault))),
+        Some(fault) => Some(Strike::lasting(action(fault, &visit.service))),
         None => proxy.faults.strike(&call),
     };
     if strike.is_some() {
@@ -278,7 +278,7 @@ fn refusal(action: &Action, service: &str) -> Option<Reply> {
     }
 }
 
-fn visit(call: &Call) -> Visit {
+fn visit(call: &Call, caller: Option<&Key>) -> Visit {
     let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
     Visit {
         service: call.service.clone(),
@@ -288,22 +288,29 @@ fn visit(call: &Call) -> Visit {
             |qualifier| format!("{}:{qualifier}", call.resource),
         ),
         account: call.account.clone(),
+        session: caller
+            .filter(|key| key.token.is_some())
+            .map(|key| key.id.clone()),
         is_write: call.is_write(),
     }
 }
 
 /// A porter's fault in AWS's own words.
-fn action(fault: Fault) -> Action {
+fn action(fault: Fault, service: &str) -> Action {
     match fault {
         Fault::Throttled => Action::Throttle,
         Fault::Unavailable => {
             Action::respond(503, "ServiceUnavailable", "The service is unavailable.")
         }
-        Fault::Expired => Action::respond(
-            403,
-            "ExpiredTokenException",
-            "The security token included in the request is expired",
-        ),
+        Fault::Expired => {
+            let (status, code) = match service {
+                "s3" => (400, "ExpiredToken"),
+                "sts" => (403, "ExpiredToken"),
+                _ => (403, "ExpiredTokenException"),
+            };
+            let words = "The security token included in the request is expired";
+            Action::respond(status, code, words)
+        }
         Fault::Refused => Action::respond(
             400,
             "CodeStorageExceededException",

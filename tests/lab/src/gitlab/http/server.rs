@@ -170,6 +170,7 @@ fn visit(parts: &Parts) -> Visit {
         operation: parts.method.to_string(),
         resource: parts.uri.path().to_owned(),
         account: None,
+        session: None,
         is_write: parts.method != Method::GET,
     }
 }
