@@ -57,6 +57,8 @@ struct State {
     /// The planned call is under way: it is killed at a later point.
     struck: Option<(Visit, Point)>,
     outage: Option<(String, Fault, Instant)>,
+    /// The access key of a session that has ended.
+    ended: Option<String>,
     hit: bool,
     doomed: bool,
     refused: Vec<Refused>,
@@ -123,6 +125,7 @@ impl Gate {
         let mut state = self.state();
         state.blow = None;
         state.outage = None;
+        state.ended = None;
     }
 
     /// AWS refuses this operation on what ends in `resource`, for good.
@@ -200,6 +203,11 @@ impl State {
                     return Verdict::Pass(Some(Fault::Refused));
                 }
                 Blow::Once(fault) => return Verdict::Pass(Some(fault)),
+                // A key that is no session's does not end.
+                Blow::Expire => {
+                    self.hit = visit.session.is_some();
+                    self.ended.clone_from(&visit.session);
+                }
                 Blow::Outage(fault) => {
                     self.outage = Some((name.service, fault, Instant::now() + OUTAGE));
                 }
@@ -208,6 +216,9 @@ impl State {
                     return Verdict::HoldUntilReleased;
                 }
             }
+        }
+        if visit.session.is_some() && visit.session == self.ended {
+            return Verdict::Pass(Some(Fault::Expired));
         }
         let out = self
             .outage

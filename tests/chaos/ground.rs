@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Config,
@@ -9,7 +10,11 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{Account, condition};
+use sluice::{
+    api::v1alpha1::{Account, condition},
+    controllers::approval::policy::ApprovalPolicy,
+    domain::gates::PolicyForce,
+};
 use sluice_lab::{
     aws::Door,
     kube::User,
@@ -20,7 +25,7 @@ use crate::{
     gate::Gate,
     instance::{Instance, Log, Place},
     names::Names,
-    play::{LIMIT, wait_until, wrong},
+    play::{LIMIT, Wrong, wait_until, wrong},
 };
 
 /// The accounts of each slot.
@@ -100,6 +105,20 @@ impl Ground {
             watch: watch.into(),
             lab,
         }
+    }
+
+    /// Waits until Approvals can be trusted: the admission policy is as young as the lab.
+    pub async fn is_vouched_for(&self) -> Result<(), Wrong> {
+        let policy = ApprovalPolicy::new(self.admin.clone(), "sluice-approvals");
+        wait_until(
+            "the admission policy is in force",
+            LIMIT,
+            async || match policy.force(Duration::ZERO).await {
+                PolicyForce::Since(since) if since <= Timestamp::now() => Ok(()),
+                force => Err(format!("{force:?}")),
+            },
+        )
+        .await
     }
 
     /// Lambda as the root of an account, past all doors.

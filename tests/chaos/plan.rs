@@ -24,6 +24,8 @@ pub enum Blow {
     Kill(Point),
     /// It goes wrong once.
     Once(Fault),
+    /// The session that signed it has ended, for it and all that comes after.
+    Expire,
     /// Its whole service goes wrong from here on for three seconds.
     Outage(Fault),
     /// The controller is paused before it is sent, another one takes over, and the first goes on.
@@ -58,6 +60,7 @@ impl fmt::Display for Blow {
         match self {
             Self::Kill(point) => write!(f, "kill-{point:?}"),
             Self::Once(fault) => write!(f, "once-{fault:?}"),
+            Self::Expire => f.write_str("expire"),
             Self::Outage(fault) => write!(f, "outage-{fault:?}"),
             Self::Pause => write!(f, "pause"),
         }

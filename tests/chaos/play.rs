@@ -374,7 +374,7 @@ impl<'a> Play<'a> {
         .await
     }
 
-    /// Somebody says yes to exactly that, as soon as the policy vouches for them.
+    /// Somebody says yes to exactly that.
     pub async fn approve(&self, stage: &str, waiting: &GateStatus) -> Result<(), Wrong> {
         let approval: Approval = serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1",

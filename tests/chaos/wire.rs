@@ -180,6 +180,7 @@ impl Narrow {
             operation: request.method().as_str().to_lowercase(),
             resource: resource.to_owned(),
             account: None,
+            session: None,
             is_write: true,
         }
     }

@@ -13,10 +13,12 @@ use crate::{
 mod commands;
 mod corrections;
 mod gates;
+mod leaders;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A Deployment with its Releases and Targets, on which plans are carried out.
+#[derive(Clone, Debug)]
 struct Play {
     overview: Overview,
 }
