@@ -295,7 +295,9 @@ impl Scope<'_> {
     fn adoption(&self, granted: bool) -> Adoption {
         match (self.component.adopt, granted) {
             (false, _) => Adoption::NotAsked,
-            (true, true) => Adoption::Granted,
+            (true, true) => Adoption::Granted {
+                unqualified: self.component.allow_unqualified,
+            },
             (true, false) => Adoption::NotGranted {
                 account: self.target.account.clone(),
             },

@@ -61,7 +61,7 @@ impl Owner {
     /// Why something with these tags can't be delivered to; `None` where it is ours, or may become so.
     pub fn obstacle(&self, tags: &BTreeMap<String, String>, adoption: &Adoption) -> Option<String> {
         match (self.claim(tags), adoption) {
-            (Claim::Ours, _) | (Claim::Nobodys, Adoption::Granted) => None,
+            (Claim::Ours, _) | (Claim::Nobodys, Adoption::Granted { .. }) => None,
             (Claim::Others(why), _) => Some(why),
             (Claim::Nobodys, Adoption::NotAsked) => Some(
                 "it exists and was not created by Sluice; choose another name, delete it if it is no longer \
@@ -100,7 +100,10 @@ pub enum Adoption {
         account: String,
     },
     /// The spec says so and a grant allows it.
-    Granted,
+    Granted {
+        /// Also of what is invoked without a version or alias.
+        unqualified: bool,
+    },
 }
 
 #[cfg(test)]
@@ -141,7 +144,8 @@ mod tests {
         let ungranted = Adoption::NotGranted {
             account: "dev".into(),
         };
-        assert_eq!(ours.obstacle(&untagged, &Adoption::Granted), None);
+        let granted = Adoption::Granted { unqualified: false };
+        assert_eq!(ours.obstacle(&untagged, &granted), None);
         for (adoption, parts) in [
             (Adoption::NotAsked, ["adopt", "mayAdopt"]),
             (ungranted, ["Account dev", "mayAdopt"]),
@@ -150,7 +154,7 @@ mod tests {
             assert!(parts.iter().all(|part| why.contains(part)), "{why}");
         }
         for other in [owner("c1", "payment"), owner("c2", "checkout")] {
-            let why = ours.obstacle(&other.tags(), &Adoption::Granted);
+            let why = ours.obstacle(&other.tags(), &granted);
             assert!(why.is_some_and(|why| why.contains("belongs to")));
         }
     }

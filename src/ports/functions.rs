@@ -20,6 +20,10 @@ pub trait Functions: Send + Sync {
     /// `GetFunction` of `$LATEST` or a version; `None` where there is no such function or version.
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<Function>, CallError>;
 
+    /// What may invoke the function without naming a version or alias, each in words (`the function URL
+    /// https://…`): `GetPolicy`, `GetFunctionUrlConfig` and `ListEventSourceMappings`.
+    async fn unqualified_callers(&self, name: &str) -> Result<Vec<String>, CallError>;
+
     /// `CreateFunction`, without publishing. [`super::CallErrorKind::AlreadyExists`] where there is one.
     async fn create(
         &self,

@@ -303,6 +303,11 @@ fn a_component_is_a_function_or_files() {
     elsewhere["artifact"] = json!("web");
     let mut adopted = site(files.clone());
     adopted[1]["adopt"] = json!(true);
+    let mut taken_over = json!([api]);
+    taken_over[0]["adopt"] = json!(true);
+    taken_over[0]["allowUnqualified"] = json!(true);
+    let mut not_taken_over = taken_over.clone();
+    not_taken_over[0]["adopt"] = json!(false);
     let mut two_kinds = api.clone();
     two_kinds["s3"] = files.clone();
     check(
@@ -331,6 +336,12 @@ fn a_component_is_a_function_or_files() {
                 site(files.clone()),
                 adopted,
                 "adopt is for functions",
+            ),
+            (
+                "/spec/components",
+                taken_over,
+                not_taken_over,
+                "allowUnqualified is for a function that is taken over",
             ),
             (
                 "/spec/components",

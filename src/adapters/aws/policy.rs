@@ -4,7 +4,8 @@
 //! function, so it allows the roles of all grants for the functions of all grants; and what it allows
 //! on all buckets it allows on artifact buckets too, which the client for buckets refuses itself. AWS takes at most
 //! 2,048 characters; where the patterns need more, those with the longest common beginning are
-//! joined into one that covers both (`shop-api-*` and `shop-web` into `shop-*`) until it fits. Such
+//! joined into one that covers both (`shop-api-*` and `shop-web` into `shop-*`), and what is left of them
+//! is cut short, until it fits. Such
 //! a policy still holds the session to this account, this region and these kinds of calls; the exact
 //! patterns remain with the check of the plan.
 
@@ -35,6 +36,12 @@ const FUNCTION_ACTIONS: [&str; 14] = [
     "lambda:UpdateFunctionCode",
     "lambda:UpdateFunctionConfiguration",
 ];
+
+/// What tells who invokes a function that is taken over.
+const ADOPTING_ACTIONS: [&str; 2] = ["lambda:GetFunctionUrlConfig", "lambda:GetPolicy"];
+
+/// The same; it knows no resources.
+const EVENT_SOURCES: &str = "lambda:ListEventSourceMappings";
 
 /// What checks read. None of it changes anything, and `GetMetricData` knows no resources.
 const MONITORING_ACTIONS: [&str; 3] = [
@@ -79,16 +86,26 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     let mut functions = Patterns::new(all(|grant| &grant.functions), "_-");
     let mut roles = Patterns::new(all(|grant| &grant.roles), "_+=,.@-/");
     let mut buckets = Patterns::new(all(|grant| &grant.buckets), ".-");
-    let granted = !permissions.grants.is_empty();
+    let mut anywhere = Vec::new();
+    let mut on_functions = FUNCTION_ACTIONS.to_vec();
+    if !permissions.grants.is_empty() {
+        anywhere.extend(MONITORING_ACTIONS);
+    }
+    if permissions.grants.iter().any(|grant| grant.may_adopt) {
+        on_functions.extend(ADOPTING_ACTIONS);
+        anywhere.push(EVENT_SOURCES);
+    }
     loop {
-        let policy = document(place, granted, &functions.0, &roles.0, &buckets.0).to_string();
+        let actions = (&on_functions[..], &anywhere[..]);
+        let policy = document(place, actions, &functions.0, &roles.0, &buckets.0).to_string();
         if policy.len() <= MOST_CHARACTERS {
             return policy;
         }
-        // The longest first; one that can't be shortened any more leaves it to the others.
+        // The longest first; where there is nothing to join any more, it is cut short.
         let mut all = [&mut functions, &mut roles, &mut buckets];
         all.sort_by_key(|patterns| std::cmp::Reverse(patterns.size()));
-        if !all.into_iter().any(Patterns::join) {
+        let shorter = all.iter_mut().any(|it| it.join()) || all.iter_mut().any(|it| it.cut());
+        if !shorter {
             return policy;
         }
     }
@@ -96,7 +113,7 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
 
 fn document(
     place: Place<'_>,
-    granted: bool,
+    (on_functions, anywhere): (&[&str], &[&str]),
     functions: &[String],
     roles: &[String],
     buckets: &[String],
@@ -134,14 +151,14 @@ fn document(
         let resources: Vec<String> = functions.iter().map(arn).chain(qualified).collect();
         statements.push(json!({
             "Effect": "Allow",
-            "Action": FUNCTION_ACTIONS,
+            "Action": on_functions,
             "Resource": resources,
         }));
     }
-    if granted {
+    if !anywhere.is_empty() {
         statements.push(json!({
             "Effect": "Allow",
-            "Action": MONITORING_ACTIONS,
+            "Action": anywhere,
             "Resource": "*",
         }));
     }
@@ -233,6 +250,20 @@ impl Patterns {
         };
         self.0.splice(at..at + 2, [format!("{beginning}*")]);
         self.reduce();
+        true
+    }
+
+    /// Cuts the only one in half; false where nothing is left of it.
+    fn cut(&mut self) -> bool {
+        let [one] = &mut self.0[..] else {
+            return false;
+        };
+        if one == "*" {
+            return false;
+        }
+        let literal = one.find('*').unwrap_or(one.len());
+        one.truncate(literal / 2);
+        one.push('*');
         true
     }
 }
@@ -462,7 +493,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_asked_before_taking_over_is_allowed_where_a_grant_has_may_adopt() {
+        let mut permissions = permissions(&["checkout-*"], &["lambda-exec"]);
+        let asked = [ADOPTING_ACTIONS[0], ADOPTING_ACTIONS[1], EVENT_SOURCES];
+        let text = session_policy(PLACE, &permissions);
+        assert!(asked.iter().all(|action| !text.contains(action)), "{text}");
+        permissions.grants[0].may_adopt = true;
+        let text = session_policy(PLACE, &permissions);
+        assert!(asked.iter().all(|action| text.contains(action)), "{text}");
+    }
+
     proptest! {
+        /// AWS refuses a longer one, and with it the whole session.
+        #[test]
+        fn it_always_fits(
+            functions in proptest::collection::vec("[a-z*]{1,140}", 0..4),
+            roles in proptest::collection::vec("[a-z*/]{1,512}", 0..4),
+            buckets in proptest::collection::vec("[a-z*.-]{1,63}", 0..4),
+            may_adopt in any::<bool>(),
+        ) {
+            let artifact_bucket = "a".repeat(63);
+            let place = Place {
+                partition: "aws-us-gov",
+                region: "us-gov-west-1",
+                artifact_bucket: &artifact_bucket,
+                ..PLACE
+            };
+            let grant = Allowed { functions, roles, buckets, may_adopt };
+            let text = session_policy(place, &Permissions { grants: vec![grant] });
+            prop_assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
+        }
+
         /// Whatever is joined, nothing that the grants allow is refused.
         #[test]
         fn joining_only_widens(
@@ -471,7 +533,9 @@ mod tests {
         ) {
             let mut patterns = Patterns::new(names.iter().cloned(), "_-");
             for _ in 0..times {
-                patterns.join();
+                if !patterns.join() {
+                    patterns.cut();
+                }
             }
             for name in &names {
                 prop_assert!(patterns.0.iter().any(|pattern| matches(pattern, name)), "{name}");

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("has(self.lambda) != has(self.s3)")
         .message("exactly one of lambda and s3 must be set"),
     validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda)")
-        .message("adopt is for functions: files of others in a bucket are never taken over")
+        .message("adopt is for functions: files of others in a bucket are never taken over"),
+    validation = Rule::new("!has(self.allowUnqualified) || !self.allowUnqualified || (has(self.adopt) && self.adopt)")
+        .message("allowUnqualified is for a function that is taken over: set adopt too, or leave it out")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
@@ -31,6 +33,11 @@ pub struct Component {
     /// What belongs to another Deployment is never taken.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopt: bool,
+    /// Takes it over also where it is invoked without a version or alias: by a permission on the function
+    /// itself, a function URL or an event source. These get new code before it is checked, as soon as
+    /// `$LATEST` has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_unqualified: bool,
     /// A Lambda function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<Lambda>,

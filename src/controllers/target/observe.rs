@@ -17,6 +17,7 @@ use crate::{
 enum Seen {
     Function(Option<Box<Function>>),
     Alias(Option<Alias>),
+    Unqualified(Vec<String>),
     Snapshot(Box<Snapshot>),
     Site(String, Box<SiteSeen>),
 }
@@ -45,6 +46,9 @@ pub async fn read(
             }
             (Read::Alias { name, .. }, Ok(Seen::Alias(alias))) => {
                 seen.aliases.insert(name, alias);
+            }
+            (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
+                seen.unqualified.insert(name, callers);
             }
             (Read::Snapshot, Ok(Seen::Snapshot(snapshot))) => {
                 if let Some(reference) = status.run.as_ref().and_then(|run| run.snapshot.clone()) {
@@ -79,6 +83,9 @@ async fn one(
                 .map(Box::new),
         ),
         Read::Alias { name, alias } => Seen::Alias(access.functions.alias(name, alias).await?),
+        Read::Unqualified { name } => {
+            Seen::Unqualified(access.functions.unqualified_callers(name).await?)
+        }
         Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(access, status).await?)),
         Read::Site(task, read) => {
             let place = task.place.to_string();
@@ -92,7 +99,10 @@ async fn one(
 /// The component that a read is for, as far as that can be told.
 fn component(status: &TargetStatus, read: &Read) -> String {
     let name = match read {
-        Read::Function { name } | Read::Version { name, .. } | Read::Alias { name, .. } => name,
+        Read::Function { name }
+        | Read::Version { name, .. }
+        | Read::Alias { name, .. }
+        | Read::Unqualified { name } => name,
         Read::Site(task, _) => &task.place.to_string(),
         Read::Snapshot => return "snapshot".to_owned(),
     };

@@ -35,6 +35,11 @@ pub enum Read {
         /// The number.
         version: String,
     },
+    /// What invokes a function without naming a version or alias.
+    Unqualified {
+        /// The function.
+        name: String,
+    },
     /// An alias.
     Alias {
         /// The function.
@@ -273,6 +278,8 @@ pub struct Observation {
     pub versions: BTreeMap<(String, String), Option<Function>>,
     /// Aliases by function (a Target has one alias a function).
     pub aliases: BTreeMap<String, Option<Alias>>,
+    /// What invokes functions without naming a version or alias, in words, by function.
+    pub unqualified: BTreeMap<String, Vec<String>>,
     /// Calls of this pass that failed, with the component they were made for.
     pub errors: Vec<(String, CallError)>,
     /// What this process remembers of the run.

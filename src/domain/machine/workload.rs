@@ -41,7 +41,7 @@ pub fn first_reads(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Ve
         Workload::Function(function) => {
             let mut inventory = view.status.inventory.iter();
             let known = inventory.any(|item| is(want, item));
-            lambda::first_reads(function, known, gradual, view.seen)
+            lambda::first_reads(function, known, gradual, view)
         }
         Workload::Site(place) => site::first_read(want, place, view).into_iter().collect(),
     }

@@ -103,6 +103,37 @@ fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
 }
 
 #[test]
+fn what_is_invoked_without_an_alias_is_taken_over_only_where_that_is_accepted() {
+    let scene = Scene::new("unqualified");
+    by_hand(&scene);
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let permission = lambda
+        .add_permission()
+        .function_name(scene.function())
+        .statement_id("uploads")
+        .action("lambda:InvokeFunction")
+        .principal("s3.amazonaws.com");
+    run(permission.send()).unwrap();
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v1");
+    let mut wanted = adopting(&scene, true);
+    scene.apply(&wanted);
+    scene.stalled(
+        "DeliveryFailed",
+        &[
+            "the permission uploads of s3.amazonaws.com",
+            "allowUnqualified",
+        ],
+    );
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+
+    wanted["spec"]["components"][0]["allowUnqualified"] = json!(true);
+    scene.apply(&wanted);
+    scene.delivered(2);
+    scene.serves("dev", "v1");
+}
+
+#[test]
 fn what_was_taken_over_goes_back_as_it_was() {
     let scene = Scene::new("adopt-back");
     by_hand(&scene);

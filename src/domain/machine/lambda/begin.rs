@@ -6,12 +6,13 @@ use crate::{
     domain::{
         desired::DesiredFunction,
         digest::Sha256,
+        function::Function,
         machine::{
             next::View,
             observation::{Observation, Read},
             snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},
         },
-        ownership::{Claim, Owner},
+        ownership::{Adoption, Claim, Owner},
     },
 };
 
@@ -20,8 +21,9 @@ pub fn first_reads(
     want: &DesiredFunction,
     expected: bool,
     gradual: bool,
-    seen: &Observation,
+    view: View<'_>,
 ) -> Vec<Read> {
+    let seen = view.seen;
     let name = want.function_name.clone();
     let mut reads = Vec::new();
     if !seen.functions.contains_key(&name) {
@@ -35,6 +37,14 @@ pub fn first_reads(
             name: name.clone(),
             alias: want.alias.clone(),
         });
+    }
+    if seen
+        .functions
+        .get(&name)
+        .is_some_and(|there| must_be_qualified(want, there.as_ref(), view.owner))
+        && !seen.unqualified.contains_key(&name)
+    {
+        reads.push(Read::Unqualified { name: name.clone() });
     }
     // Lambda splits traffic only between versions that have the same role.
     if gradual
@@ -66,10 +76,25 @@ pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String
     })
 }
 
-/// Why a function can't be taken over as it is: where its alias points at `$LATEST`, callers would get the
-/// new code before anything was checked.
+/// Whether it is taken over only if nobody invokes it without a version or alias.
+fn must_be_qualified(want: &DesiredFunction, there: Option<&Function>, owner: &Owner) -> bool {
+    let is_nobodys = there.is_some_and(|there| owner.claim(&there.tags) == Claim::Nobodys);
+    is_nobodys && want.adoption == Adoption::Granted { unqualified: false }
+}
+
+/// Why a function can't be taken over as it is: where its alias points at `$LATEST`, or it is invoked
+/// without one, callers would get the new code before anything was checked.
 pub fn exposed(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Option<String> {
     let function = seen.functions.get(&want.function_name)?.as_ref()?;
+    let callers = seen.unqualified.get(&want.function_name);
+    let callers = callers.map_or(String::new(), |callers| callers.join(", "));
+    if must_be_qualified(want, Some(function), owner) && !callers.is_empty() {
+        return Some(format!(
+            "function {} can't be taken over: {callers} would get new code before it is checked, because they \
+             name neither a version nor an alias; move them to alias {}, or accept that with allowUnqualified",
+            want.function_name, want.alias
+        ));
+    }
     let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
     let taken_over = owner.claim(&function.tags) == Claim::Nobodys;
     (taken_over && alias.version == "$LATEST").then(|| {

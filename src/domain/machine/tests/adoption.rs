@@ -46,7 +46,7 @@ fn by_hand(world: &mut World) {
 
 fn adopting() -> DesiredFunction {
     DesiredFunction {
-        adoption: Adoption::Granted,
+        adoption: Adoption::Granted { unqualified: false },
         ..want("api", "v1", 128)
     }
 }
@@ -143,6 +143,30 @@ fn an_alias_that_shows_latest_is_in_the_way() {
     let order = Order::Deliver(desired(1, vec![adopting()]));
     assert_eq!(world.finish(&order, &run), Step::Failed);
     assert!(message(&world).contains("points at $LATEST"));
+}
+
+#[test]
+fn what_is_invoked_unqualified_is_taken_over_only_where_that_is_accepted() {
+    let mut world = World::new();
+    by_hand(&mut world);
+    let callers = vec!["the function URL https://x.on.aws/".to_owned()];
+    world.unqualified.insert("checkout-api".into(), callers);
+    let before = visible(&world);
+    assert_eq!(world.deliver(1, &[adopting()]), Step::Failed);
+    assert_eq!(visible(&world), before);
+    let why = message(&world);
+    assert!(
+        why.contains("https://x.on.aws/") && why.contains("allowUnqualified"),
+        "{why}"
+    );
+
+    let accepted = DesiredFunction {
+        adoption: Adoption::Granted { unqualified: true },
+        ..adopting()
+    };
+    assert_eq!(world.deliver(2, &[accepted]), Step::Succeeded);
+    // It is ours now: how it is invoked is not asked any more.
+    assert_eq!(world.deliver(3, &[want("api", "v2", 128)]), Step::Succeeded);
 }
 
 #[test]

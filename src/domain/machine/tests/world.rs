@@ -69,6 +69,8 @@ pub struct World {
     pub watched: CheckResult,
     /// Functions that AWS refuses to make.
     pub refused: Vec<String>,
+    /// What invokes functions without a version or alias.
+    pub unqualified: BTreeMap<String, Vec<String>>,
     pub faults: Vec<Fault>,
     pub log: String,
     pub records: usize,
@@ -192,6 +194,7 @@ impl World {
             bad_once_served: false,
             watched: CheckResult::Passed,
             refused: Vec::new(),
+            unqualified: BTreeMap::new(),
             faults: Vec::new(),
             log: String::new(),
             records: 0,
@@ -425,6 +428,10 @@ impl World {
                         .get(name)
                         .and_then(|deployed| deployed.alias.clone()),
                 );
+            }
+            Read::Unqualified { name } => {
+                let callers = self.unqualified.get(name).cloned().unwrap_or_default();
+                seen.unqualified.insert(name.clone(), callers);
             }
             Read::Site(task, read) => {
                 let content = task.archive.as_ref();
