@@ -48,6 +48,8 @@ pub struct Function {
     pub state: FunctionState,
     /// Whether the last update has settled.
     pub last_update: LastUpdate,
+    /// ARN of the dead-letter queue, where there is one.
+    pub dead_letter_queue: Option<String>,
     /// The function's tags.
     pub tags: BTreeMap<String, String>,
     /// When code or settings were changed last, as far as Lambda says so in a way that can be read.

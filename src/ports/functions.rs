@@ -82,6 +82,13 @@ pub trait Functions: Send + Sync {
     /// `GetAlias`; `None` where there is no such alias or function.
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError>;
 
+    /// `GetProvisionedConcurrencyConfig` of an alias: how much was asked for; `None` where nothing was.
+    async fn provisioned_concurrency(
+        &self,
+        name: &str,
+        alias: &str,
+    ) -> Result<Option<i32>, CallError>;
+
     /// `CreateAlias`. [`super::CallErrorKind::AlreadyExists`] where there is one.
     async fn create_alias(
         &self,

@@ -19,8 +19,6 @@ use crate::{
     plan::{Blow, CallName},
 };
 
-/// How long an outage lasts.
-const OUTAGE: Duration = Duration::from_secs(3);
 /// How many calls of one kind are told apart: reads are repeated as long as something is waited for.
 const READS: u32 = 2;
 const WRITES: u32 = 12;
@@ -208,8 +206,9 @@ impl State {
                     self.hit = visit.session.is_some();
                     self.ended.clone_from(&visit.session);
                 }
-                Blow::Outage(fault) => {
-                    self.outage = Some((name.service, fault, Instant::now() + OUTAGE));
+                Blow::Outage(fault, seconds) => {
+                    let end = Instant::now() + Duration::from_secs(seconds);
+                    self.outage = Some((name.service, fault, end));
                 }
                 Blow::Pause => {
                     self.order(Order::Pause);

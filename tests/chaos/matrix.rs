@@ -24,11 +24,17 @@ use crate::{
 };
 
 /// How many runs take place side by side, unless `CHAOS_SLOTS` says otherwise: they wait most of the time.
-const SLOTS: usize = 48;
+const SLOTS: usize = 32;
 /// The same where the program is not optimised, beside a machine's other tests.
 const FEW_SLOTS: usize = 12;
 /// One plan in so many is in the sample.
 const SAMPLE: u64 = 28;
+/// How long an outage lasts, in seconds.
+const OUTAGE: u64 = 3;
+/// How long one of each service in each scenario lasts: longer than any call, and any wait between two.
+const LONG_OUTAGE: u64 = 40;
+/// How often a run that says nothing is made once more.
+const AGAIN: usize = 3;
 /// How often it is said how far things are.
 const PROGRESS: Duration = Duration::from_secs(20);
 
@@ -122,9 +128,10 @@ async fn run_in(
 ) -> Ran {
     let slot = slots.1.lock().await.recv().await.unwrap();
     let mut ran = run(ground, &slot, scenario, blow.clone()).await;
-    if let Some(why) = ran.says_nothing() {
+    for _ in 0..AGAIN {
+        let Some(why) = ran.says_nothing() else { break };
         println!("chaos: once more, because {why}: {}", scenario.name());
-        ran = run(ground, &slot, scenario, blow).await;
+        ran = run(ground, &slot, scenario, blow.clone()).await;
     }
     slots.0.send(slot).await.unwrap();
     ran
@@ -173,21 +180,31 @@ async fn as_they_should_go(
     clean
 }
 
-fn plans_of(clean: &Clean) -> impl Iterator<Item = Plan> {
-    clean.calls.iter().flat_map(|(call, is_write)| {
-        let mut blows = blows(call, *is_write);
+fn plans_of(clean: &Clean) -> Vec<Plan> {
+    let plan = |call: &CallName, blow| Plan {
+        scenario: clean.scenario.name(),
+        call: call.clone(),
+        blow,
+    };
+    let mut plans = Vec::new();
+    let mut services: BTreeMap<&str, Vec<Plan>> = BTreeMap::new();
+    for (call, is_write) in &clean.calls {
         // What was put back has the ETag that it had: a late call's condition holds once more. Such calls
         // are kept apart by their timeouts (docs/guarantees.md), which a pause does not know.
         let is_of_site = call.service == "s3" && call.resource.contains("-site-");
-        if is_of_site && clean.scenario.goes_back() {
-            blows.retain(|blow| *blow != Blow::Pause);
+        let comes_back = is_of_site && clean.scenario.goes_back();
+        let blows = blows(call, *is_write).into_iter();
+        let blows = blows.filter(|blow| !(comes_back && *blow == Blow::Pause));
+        plans.extend(blows.map(|blow| plan(call, blow)));
+        if call.nth == 1 {
+            let long = plan(call, Blow::Outage(Fault::Unavailable, LONG_OUTAGE));
+            services.entry(&call.service).or_default().push(long);
         }
-        blows.into_iter().map(|blow| Plan {
-            scenario: clean.scenario.name(),
-            call: call.clone(),
-            blow,
-        })
-    })
+    }
+    // One for each service, somewhere in the middle, and at the same call each time.
+    let long = services.into_values();
+    plans.extend(long.filter_map(|plans| plans.into_iter().min_by_key(Plan::lot)));
+    plans
 }
 
 /// All that can happen at a call.
@@ -196,27 +213,25 @@ fn blows(call: &CallName, is_write: bool) -> Vec<Blow> {
     let mut blows: Vec<Blow> = points.into_iter().map(Blow::Kill).collect();
     let service = call.service.as_str();
     blows.push(Blow::Once(Fault::Throttled));
-    // An invocation without an answer, or with one that is not the function's, is a check that has failed:
-    // it leads to another end, as it should.
-    let is_check = call.operation == "Invoke";
-    if !is_check {
-        blows.extend([Fault::Unavailable, Fault::Unsent].map(Blow::Once));
-    }
-    if !is_check && service != "gitlab" {
+    blows.extend([Fault::Unavailable, Fault::Unsent].map(Blow::Once));
+    if service != "gitlab" {
         blows.push(Blow::Once(Fault::ReplyLost));
     }
     if service == "lambda" && call.operation.starts_with("Get") {
         blows.push(Blow::Once(Fault::Stale));
     }
     if is_write {
-        blows.push(Blow::Once(Fault::Silent));
         blows.push(Blow::Pause);
+    }
+    // A function that does not answer in time has failed its check: it leads to another end, as it should.
+    if is_write && call.operation != "Invoke" {
+        blows.push(Blow::Once(Fault::Silent));
     }
     if service == "lambda" || service == "s3" {
         blows.push(Blow::Expire);
     }
-    if call.nth == 1 && !is_check {
-        blows.push(Blow::Outage(Fault::Unavailable));
+    if call.nth == 1 {
+        blows.push(Blow::Outage(Fault::Unavailable, OUTAGE));
     }
     blows
 }

@@ -26,8 +26,8 @@ pub enum Blow {
     Once(Fault),
     /// The session that signed it has ended, for it and all that comes after.
     Expire,
-    /// Its whole service goes wrong from here on for three seconds.
-    Outage(Fault),
+    /// Its whole service goes wrong from here on for that many seconds.
+    Outage(Fault, u64),
     /// The controller is paused before it is sent, another one takes over, and the first goes on.
     Pause,
 }
@@ -61,7 +61,7 @@ impl fmt::Display for Blow {
             Self::Kill(point) => write!(f, "kill-{point:?}"),
             Self::Once(fault) => write!(f, "once-{fault:?}"),
             Self::Expire => f.write_str("expire"),
-            Self::Outage(fault) => write!(f, "outage-{fault:?}"),
+            Self::Outage(fault, seconds) => write!(f, "outage-{fault:?}-{seconds}s"),
             Self::Pause => write!(f, "pause"),
         }
     }

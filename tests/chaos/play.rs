@@ -39,6 +39,8 @@ use crate::{
 /// A bound for whatever takes seconds, on a machine that does much else.
 pub const LIMIT: Duration = Duration::from_mins(2);
 const EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether a controller has ended by itself.
+const RESTART: Duration = Duration::from_secs(1);
 /// The Deployment that scenarios are about.
 pub const NAME: &str = "checkout";
 /// The component that is files and no function.
@@ -537,13 +539,26 @@ fn site(version: &str) -> Vec<u8> {
     zip(&files)
 }
 
-/// Does what the gate orders: after each kill another controller takes over.
+/// Does what the gate orders: after each kill another controller takes over. One that lost its Lease ends
+/// by itself, and is started once more, as a kubelet does.
 async fn supervise(
     place: Place,
     cast: Arc<Mutex<Cast>>,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    while let Some(order) = orders.recv().await {
+    loop {
+        let order = match tokio::time::timeout(RESTART, orders.recv()).await {
+            Ok(Some(order)) => order,
+            Ok(None) => break,
+            Err(_) => {
+                let mut cast = cast.lock().await;
+                let has_ended = cast.present.as_ref().is_some_and(Instance::has_ended);
+                if has_ended && place.lease.is_some() {
+                    cast.present = Some(Instance::start(place.clone()));
+                }
+                continue;
+            }
+        };
         match order {
             Order::Kill => {
                 tokio::time::sleep(ON_ITS_WAY).await;

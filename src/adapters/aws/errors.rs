@@ -137,6 +137,7 @@ fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallError
     use CallErrorKind as Kind;
     match code {
         "ResourceNotFoundException"
+        | "ProvisionedConcurrencyConfigNotFoundException"
         | "NoSuchKey"
         | "NoSuchVersion"
         | "NoSuchBucket"

@@ -310,6 +310,19 @@ impl Functions for LambdaFunctions {
             .transpose()
     }
 
+    async fn provisioned_concurrency(
+        &self,
+        name: &str,
+        alias: &str,
+    ) -> Result<Option<i32>, CallError> {
+        let thing = qualified(name, Some(alias));
+        let call = self.read("lambda:GetProvisionedConcurrencyConfig", &thing);
+        let request = self.reads.get_provisioned_concurrency_config();
+        let request = request.function_name(name).qualifier(alias).send();
+        let answer = none_if_missing(self.verified.sent(&call, request).await)?;
+        Ok(answer.and_then(|it| it.requested_provisioned_concurrent_executions))
+    }
+
     async fn create_alias(
         &self,
         name: &str,

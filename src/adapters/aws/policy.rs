@@ -20,13 +20,14 @@ use crate::domain::{
 const MOST_CHARACTERS: usize = 2048;
 
 /// What the control plane of a function takes.
-const FUNCTION_ACTIONS: [&str; 14] = [
+const FUNCTION_ACTIONS: [&str; 15] = [
     "lambda:CreateAlias",
     "lambda:CreateFunction",
     "lambda:DeleteAlias",
     "lambda:DeleteFunction",
     "lambda:GetAlias",
     "lambda:GetFunction",
+    "lambda:GetProvisionedConcurrencyConfig",
     "lambda:InvokeFunction",
     "lambda:ListTags",
     "lambda:PublishVersion",
@@ -336,6 +337,7 @@ mod tests {
                 "lambda:DeleteFunction",
                 "lambda:GetAlias",
                 "lambda:GetFunction",
+                "lambda:GetProvisionedConcurrencyConfig",
                 "lambda:InvokeFunction",
                 "lambda:ListTags",
                 "lambda:PublishVersion",

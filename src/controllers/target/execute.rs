@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{access::Access, packages, places, watch};
 use crate::{
@@ -138,7 +139,9 @@ async fn one(
     })
 }
 
-/// Invokes a function as often as the check says, until an answer is wrong.
+/// Invokes a function as often as the check says, until an answer is wrong. That it does not answer in
+/// time is its own fault; that an answer is lost, or that Lambda gives none of the function's, tells
+/// nothing, and the check is made again.
 async fn invoke(
     access: &Access,
     (name, qualifier): (&str, &str),
@@ -149,12 +152,16 @@ async fn invoke(
         let attempt = Attempt { nth, ..first };
         let payload = check.payload.as_bytes();
         let functions = &access.functions;
+        let begun = Instant::now();
         let answer = functions
             .invoke(name, qualifier, payload, check.timeout)
             .await;
+        let too_late = begun.elapsed() >= check.timeout;
         let result = match answer {
             Ok(answer) => check::evaluate(attempt, &answer),
-            Err(error) if error.kind == CallErrorKind::Unknown => check::timed_out(attempt),
+            Err(error) if error.kind == CallErrorKind::Unknown && too_late => {
+                check::timed_out(attempt)
+            }
             Err(error) => return Err(error),
         };
         if result != CheckResult::Passed {

@@ -18,6 +18,7 @@ enum Seen {
     Function(Option<Box<Function>>),
     Alias(Option<Alias>),
     Unqualified(Vec<String>),
+    Provisioned(Option<i32>),
     Snapshot(Box<Snapshot>),
     Site(String, Box<SiteSeen>),
 }
@@ -46,6 +47,9 @@ pub async fn read(
             }
             (Read::Alias { name, .. }, Ok(Seen::Alias(alias))) => {
                 seen.aliases.insert(name, alias);
+            }
+            (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(units))) => {
+                seen.provisioned.insert(name, units);
             }
             (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
                 seen.unqualified.insert(name, callers);
@@ -83,6 +87,12 @@ async fn one(
                 .map(Box::new),
         ),
         Read::Alias { name, alias } => Seen::Alias(access.functions.alias(name, alias).await?),
+        Read::Provisioned { name, alias } => Seen::Provisioned(
+            access
+                .functions
+                .provisioned_concurrency(name, alias)
+                .await?,
+        ),
         Read::Unqualified { name } => {
             Seen::Unqualified(access.functions.unqualified_callers(name).await?)
         }
@@ -102,6 +112,7 @@ fn component(status: &TargetStatus, read: &Read) -> String {
         Read::Function { name }
         | Read::Version { name, .. }
         | Read::Alias { name, .. }
+        | Read::Provisioned { name, .. }
         | Read::Unqualified { name } => name,
         Read::Site(task, _) => &task.place.to_string(),
         Read::Snapshot => return "snapshot".to_owned(),

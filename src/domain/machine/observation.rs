@@ -35,6 +35,13 @@ pub enum Read {
         /// The number.
         version: String,
     },
+    /// How much concurrency is provisioned for an alias.
+    Provisioned {
+        /// The function.
+        name: String,
+        /// The alias.
+        alias: String,
+    },
     /// What invokes a function without naming a version or alias.
     Unqualified {
         /// The function.
@@ -278,6 +285,8 @@ pub struct Observation {
     pub versions: BTreeMap<(String, String), Option<Function>>,
     /// Aliases by function (a Target has one alias a function).
     pub aliases: BTreeMap<String, Option<Alias>>,
+    /// Concurrency that is provisioned for aliases, by function.
+    pub provisioned: BTreeMap<String, Option<i32>>,
     /// What invokes functions without naming a version or alias, in words, by function.
     pub unqualified: BTreeMap<String, Vec<String>>,
     /// Calls of this pass that failed, with the component they were made for.

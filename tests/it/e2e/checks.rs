@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::condition;
-use sluice_lab::lab::{package, package_answering, package_of};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    lab::{package, package_answering, package_of},
+};
 
 use super::scene::{NAME, Scene, smoke};
 
@@ -79,6 +82,25 @@ fn a_function_that_does_not_answer_in_time_is_taken_back() {
     let mut check = smoke();
     check["invoke"]["timeout"] = json!("20s");
     taken_back("check-late", &check, &bad, &["no answer within 20s"]);
+}
+
+#[test]
+fn an_answer_that_is_lambdas_own_or_gets_lost_is_no_verdict() {
+    let scene = Scene::new("check-unheard");
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
+    let invoke = || Pattern::operation("lambda", "Invoke").about(&scene.function());
+    let faults = scene.world.lab.aws.faults();
+    let down = Action::respond(503, "ServiceException", "Service is unavailable.");
+    // One after the other: the first rule that is left takes a call.
+    let faults = [
+        faults.add(Rule::once(invoke(), down)),
+        faults.add(Rule::once(invoke(), Action::LoseReply)),
+    ];
+    scene.apply(&wanted);
+    scene.delivered(1);
+    assert_eq!(faults.map(|fault| fault.hits()), [1, 1]);
 }
 
 #[test]

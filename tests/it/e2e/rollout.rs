@@ -6,6 +6,7 @@ use sluice_lab::lab::{Alarm, package};
 
 use super::{
     functions::{push, two, worker},
+    run,
     scene::{NAME, Scene, condition_in},
     watching::{alarm, routed, versions, wait_routed, wait_settled},
 };
@@ -49,6 +50,35 @@ fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
 fn is_live(deployment: &Deployment, live: &str) -> bool {
     let status = deployment.status.as_ref();
     status.and_then(|status| status.live.as_deref()) == Some(live)
+}
+
+#[test]
+fn an_alias_with_provisioned_concurrency_is_not_split() {
+    let (scene, mut wanted) = running("provisioned", &canary(&[(10, "1s")]));
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let provision = lambda
+        .put_provisioned_concurrency_config()
+        .function_name(scene.function())
+        .qualifier("live")
+        .provisioned_concurrent_executions(2);
+    run(provision.send()).unwrap();
+    let mark = scene.world.lab.aws.mark();
+    scene.push("v2");
+    scene.stalled(
+        "DeliveryFailed",
+        &[
+            "provisioned-api",
+            "provisioned concurrency (2)",
+            "rollout.allAtOnce",
+        ],
+    );
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    scene.serves("dev", "v1");
+
+    wanted["spec"]["stages"][0]["rollout"] = json!({"allAtOnce": {}});
+    scene.apply(&wanted);
+    scene.delivered(3);
+    scene.serves("dev", "v2");
 }
 
 #[test]

@@ -132,6 +132,7 @@ pub(super) fn function(
         revision_id: present(call, answer.revision_id)?,
         state,
         last_update,
+        dead_letter_queue: answer.dead_letter_config.and_then(|it| it.target_arn),
         tags,
         last_modified: answer.last_modified.and_then(|at| at.parse().ok()),
     })

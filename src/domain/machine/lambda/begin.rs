@@ -1,6 +1,6 @@
 //! Before a run: what has to be seen, what stands there, and what would be done.
 
-use super::{recorded, same, serves};
+use super::{published_of, recorded, same, serves};
 use crate::{
     api::v1alpha1::{ComponentStatus, Intent, ReleaseRef},
     domain::{
@@ -46,34 +46,60 @@ pub fn first_reads(
     {
         reads.push(Read::Unqualified { name: name.clone() });
     }
-    // Lambda splits traffic only between versions that have the same role.
-    if gradual
-        && let Some(Some(alias)) = alias
-        && !seen
-            .versions
-            .contains_key(&(name.clone(), alias.version.clone()))
-    {
-        reads.push(Read::Version {
-            name,
-            version: alias.version.clone(),
-        });
+    if gradual && let Some(Some(alias)) = alias {
+        let serving = (name.clone(), alias.version.clone());
+        if !seen.versions.contains_key(&serving) {
+            let (name, version) = serving;
+            reads.push(Read::Version { name, version });
+        }
+        if !seen.provisioned.contains_key(&name) {
+            let alias = want.alias.clone();
+            reads.push(Read::Provisioned { name, alias });
+        }
     }
     reads
 }
 
 /// Why traffic can't be split between the version that serves and the new one.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>: both must have the
-/// same execution role.
+/// same execution role and the same dead-letter queue. Where concurrency is provisioned for the alias,
+/// Lambda moves its weights by itself.
 pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String> {
-    let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
-    let key = (want.function_name.clone(), alias.version.clone());
+    let name = &want.function_name;
+    let alias = seen.aliases.get(name)?.as_ref()?;
+    let key = (name.clone(), alias.version.clone());
     let serving = seen.versions.get(&key)?.as_ref()?;
-    (serving.configuration.role != want.configuration.role).then(|| {
+    // What serves already gets all traffic as it is.
+    if published_of(want, serving) {
+        return None;
+    }
+    let version = &alias.version;
+    let role = &serving.configuration.role;
+    let queue = |of: &Function| of.dead_letter_queue.clone().unwrap_or("none".to_owned());
+    let latest = seen.functions.get(name)?.as_ref()?;
+    let why = if *role != want.configuration.role {
+        let new = &want.configuration.role;
         format!(
-            "the traffic of function {} can't move in steps: version {} runs as {}, the new one as {}, and Lambda              splits traffic only between versions with the same role; use rollout.allAtOnce for this change",
-            want.function_name, alias.version, serving.configuration.role, want.configuration.role
+            "version {version} runs as {role}, the new one as {new}, and Lambda splits traffic only between \
+             versions with the same role"
         )
-    })
+    } else if serving.dead_letter_queue != latest.dead_letter_queue {
+        let (old, new) = (queue(serving), queue(latest));
+        format!(
+            "the dead-letter queue of version {version} is {old}, that of $LATEST and so of the new one {new}, \
+             and Lambda splits traffic only between versions with the same"
+        )
+    } else {
+        let units = seen.provisioned.get(name).copied().flatten()?;
+        let alias = &want.alias;
+        format!(
+            "alias {alias} has provisioned concurrency ({units}), for which Lambda moves its weights by itself"
+        )
+    };
+    let way_out = "use rollout.allAtOnce for this change";
+    Some(format!(
+        "the traffic of function {name} can't move in steps: {why}; {way_out}"
+    ))
 }
 
 /// Whether it is taken over only if nobody invokes it without a version or alias.

@@ -21,6 +21,7 @@ fn by_hand(world: &mut World) {
         revision_id: "by-hand".into(),
         state: FunctionState::Active,
         last_update: LastUpdate::Successful,
+        dead_letter_queue: None,
         tags: BTreeMap::from([("team".into(), "shop".into())]),
         last_modified: None,
     };

@@ -317,6 +317,46 @@ fn another_role_can_not_share_the_traffic() {
 }
 
 #[test]
+fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
+    type Make = fn(&mut World);
+    let queue: Make = |world| {
+        let latest = &mut world
+            .functions
+            .get_mut("checkout-api")
+            .expect("there")
+            .latest;
+        latest.dead_letter_queue = Some("arn:aws:sqs:eu-west-1:222222222222:dead".into());
+    };
+    let provisioned: Make = |world| {
+        world.provisioned.insert("checkout-api".into(), 5);
+    };
+    for (words, make) in [
+        ("dead-letter queue of version 1 is none", queue),
+        ("provisioned concurrency (5)", provisioned),
+    ] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        make(&mut world);
+        let before = visible(&world);
+        let gradually = in_steps(2, vec![want("api", "v2", 128)]);
+        assert_eq!(world.deliver_as(gradually), Step::Failed, "{words}");
+        assert_eq!(visible(&world), before);
+        let run = world.status.run.clone().expect("a run");
+        let message = run.message.unwrap_or_default();
+        assert!(
+            message.contains(words) && message.contains("rollout.allAtOnce"),
+            "{message}"
+        );
+
+        // What serves already has all traffic.
+        let again = in_steps(3, vec![want("api", "v1", 128)]);
+        assert_eq!(world.deliver_as(again), Step::Succeeded, "{words}");
+        let at_once = desired(4, vec![want("api", "v2", 128)]);
+        assert_eq!(world.deliver_as(at_once), Step::Succeeded, "{words}");
+    }
+}
+
+#[test]
 fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
     for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
         let mut world = World::new();

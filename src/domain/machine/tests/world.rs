@@ -69,6 +69,8 @@ pub struct World {
     pub watched: CheckResult,
     /// Functions that AWS refuses to make.
     pub refused: Vec<String>,
+    /// Concurrency that is provisioned for aliases.
+    pub provisioned: BTreeMap<String, i32>,
     /// What invokes functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
     pub faults: Vec<Fault>,
@@ -194,6 +196,7 @@ impl World {
             bad_once_served: false,
             watched: CheckResult::Passed,
             refused: Vec::new(),
+            provisioned: BTreeMap::new(),
             unqualified: BTreeMap::new(),
             faults: Vec::new(),
             log: String::new(),
@@ -429,6 +432,10 @@ impl World {
                         .and_then(|deployed| deployed.alias.clone()),
                 );
             }
+            Read::Provisioned { name, .. } => {
+                let units = self.provisioned.get(name).copied();
+                seen.provisioned.insert(name.clone(), units);
+            }
             Read::Unqualified { name } => {
                 let callers = self.unqualified.get(name).cloned().unwrap_or_default();
                 seen.unqualified.insert(name.clone(), callers);
@@ -616,6 +623,7 @@ impl World {
                     revision_id: revision,
                     state: FunctionState::Pending,
                     last_update: LastUpdate::Successful,
+                    dead_letter_queue: None,
                     tags: want.tags.clone(),
                     last_modified: None,
                 };

@@ -3,14 +3,15 @@
 It takes every operation on one alias for ListAliases or CreateAlias, and CreateFunction for one on
 all functions, so that no policy that names functions could allow them. It looks neither at what a
 copy's destination must be nor at who a bucket's owner is expected to be, and answers with the whole
-object where a range of one version is asked for.
+object where a range of one version is asked for. And an invocation fails in it if a session begins
+meanwhile.
 """
 
 import json
 
 from ministack.app import main
 from ministack.core import iam_actions
-from ministack.services import s3
+from ministack.services import s3, sts
 
 ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
 
@@ -74,9 +75,17 @@ def ranged_get(bucket, key, headers, query_params=None):
     return 206, answered, part
 
 
+def evict_expired_sessions():
+    """A look at a copy of the table: invocations and others add to it at the same time."""
+    for key, session in list(sts._sessions.items()):
+        if sts._session_expired(session):
+            sts._sessions.pop(key, None)
+
+
 s3._apply_bucket_scope = bucket_scope
 s3._get_object = ranged_get
 s3._copy_object = conditional_copy
+sts._evict_expired_sessions = evict_expired_sessions
 iam_actions._lambda_action = lambda_action
 iam_actions.extract_resource_arn = resource
 

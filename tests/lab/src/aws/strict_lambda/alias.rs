@@ -57,6 +57,14 @@ pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, 
     if let Some(refusal) = refuse_weights(main, weights) {
         return Ok(refusal);
     }
+    if let (Some(alias), false) = (&exchange.qualifier, weights.is_empty()) {
+        let part = format!("provisioned-concurrency?Qualifier={alias}");
+        if exchange.ask(&part).await?.is_some() {
+            return Ok(invalid(
+                "Alias with weights can not be used with Provisioned Concurrency",
+            ));
+        }
+    }
     let Some(latest) = exchange.latest().await? else {
         return Ok(Step::Pass);
     };
