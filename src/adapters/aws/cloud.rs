@@ -50,6 +50,9 @@ use crate::{
 /// The SDK's attempts at a read.
 const READ_ATTEMPTS: u32 = 3;
 
+/// Clients of one kind, each with its session.
+type Clients<T> = Shared<(Arc<Verified>, Arc<T>)>;
+
 /// AWS accounts through the SDK.
 pub struct AwsCloud {
     base: SdkConfig,
@@ -61,10 +64,10 @@ pub struct AwsCloud {
     meter: Meter,
     fence: Fence,
     sessions: Shared<Arc<Session>>,
-    functions: Shared<Arc<LambdaFunctions>>,
-    monitoring: Shared<Arc<CloudWatch>>,
-    sites: Shared<Arc<S3Sites>>,
-    stores: Shared<Arc<S3Store>>,
+    functions: Clients<LambdaFunctions>,
+    monitoring: Clients<CloudWatch>,
+    sites: Clients<S3Sites>,
+    stores: Clients<S3Store>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
 
@@ -252,6 +255,31 @@ impl AwsCloud {
         ))
     }
 
+    /// The client of this kind for an account, a region and what is permitted there, once its session is
+    /// known to be in that account.
+    async fn client<T>(
+        &self,
+        kept: &Clients<T>,
+        (account, region, permissions): (&Account, &str, Option<&Permissions>),
+        make: impl FnOnce(&SdkConfig, Arc<Verified>, &AccountRegion) -> T,
+    ) -> Result<Arc<T>, CallError> {
+        let listed = listed_region(account, region)?;
+        let key = Key {
+            account: account.name_any(),
+            region: region.to_owned(),
+            permissions: permissions.cloned(),
+        };
+        let (verified, client) = kept.get(&*self.directory, key, self.origin(account)?, || {
+            let restriction = permissions.map(|permissions| (listed, permissions));
+            let session = self.session(account, restriction)?;
+            let verified = self.verified(account, region, session);
+            let client = make(&self.sdk(account, region), Arc::clone(&verified), listed);
+            Ok((verified, Arc::new(client)))
+        })?;
+        verified.credentials().await?;
+        Ok(client)
+    }
+
     fn budget(&self, account: &Account, region: &str) -> Arc<Budget> {
         let key = (account.spec.account_id.clone(), region.to_owned());
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,27 +304,14 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Functions>, CallError> {
-        let listed = listed_region(account, region)?;
-        let key = Key {
-            account: account.name_any(),
-            region: region.to_owned(),
-            permissions: Some(permissions.clone()),
+        let make = |sdk: &SdkConfig, verified, _: &AccountRegion| {
+            let budget = self.budget(account, region);
+            let downloads = self.downloads.clone();
+            let name = account.name_any();
+            LambdaFunctions::new(&name, sdk, verified, budget, downloads, &self.fence)
         };
-        let client = self
-            .functions
-            .get(&*self.directory, key, self.origin(account)?, || {
-                let session = self.session(account, Some((listed, permissions)))?;
-                Ok(Arc::new(LambdaFunctions::new(
-                    &account.name_any(),
-                    &self.sdk(account, region),
-                    self.verified(account, region, session),
-                    self.budget(account, region),
-                    self.downloads.clone(),
-                    &self.fence,
-                )))
-            })?;
-        client.verified().credentials().await?;
-        Ok(client)
+        let to = (account, region, Some(permissions));
+        Ok(self.client(&self.functions, to, make).await?)
     }
 
     async fn monitoring(
@@ -305,25 +320,12 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Monitoring>, CallError> {
-        let listed = listed_region(account, region)?;
-        let key = Key {
-            account: account.name_any(),
-            region: region.to_owned(),
-            permissions: Some(permissions.clone()),
+        let make = |sdk: &SdkConfig, verified, _: &AccountRegion| {
+            let budget = self.budget(account, region);
+            CloudWatch::new(&account.name_any(), sdk, verified, budget)
         };
-        let client = self
-            .monitoring
-            .get(&*self.directory, key, self.origin(account)?, || {
-                let session = self.session(account, Some((listed, permissions)))?;
-                Ok(Arc::new(CloudWatch::new(
-                    &account.name_any(),
-                    &self.sdk(account, region),
-                    self.verified(account, region, session),
-                    self.budget(account, region),
-                )))
-            })?;
-        client.verified().credentials().await?;
-        Ok(client)
+        let to = (account, region, Some(permissions));
+        Ok(self.client(&self.monitoring, to, make).await?)
     }
 
     async fn sites(
@@ -332,51 +334,23 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Sites>, CallError> {
-        let listed = listed_region(account, region)?;
-        let key = Key {
-            account: account.name_any(),
-            region: region.to_owned(),
-            permissions: Some(permissions.clone()),
+        let make = |sdk: &SdkConfig, verified, listed: &AccountRegion| {
+            let bucket = &listed.artifact_bucket;
+            S3Sites::new(account, sdk, verified, bucket, permissions, &self.fence)
         };
-        let client = self
-            .sites
-            .get(&*self.directory, key, self.origin(account)?, || {
-                let session = self.session(account, Some((listed, permissions)))?;
-                Ok(Arc::new(S3Sites::new(
-                    account,
-                    &self.sdk(account, region),
-                    self.verified(account, region, session),
-                    &listed.artifact_bucket,
-                    permissions,
-                    &self.fence,
-                )))
-            })?;
-        client.verified().credentials().await?;
-        Ok(client)
+        let to = (account, region, Some(permissions));
+        Ok(self.client(&self.sites, to, make).await?)
     }
 
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError> {
-        let listed = listed_region(account, region)?;
-        let key = Key {
-            account: account.name_any(),
-            region: region.to_owned(),
-            permissions: None,
+        let make = |sdk: &SdkConfig, verified, listed: &AccountRegion| {
+            let (bucket, owner) = (&listed.artifact_bucket, &account.spec.account_id);
+            let own_endpoint = account.spec.endpoint_url.is_some();
+            S3Store::new(sdk, verified, bucket, owner, own_endpoint, &self.fence)
         };
-        let client = self
-            .stores
-            .get(&*self.directory, key, self.origin(account)?, || {
-                let session = self.session(account, None)?;
-                Ok(Arc::new(S3Store::new(
-                    &self.sdk(account, region),
-                    self.verified(account, region, session),
-                    &listed.artifact_bucket,
-                    &account.spec.account_id,
-                    account.spec.endpoint_url.is_some(),
-                    &self.fence,
-                )))
-            })?;
-        client.verified().credentials().await?;
-        Ok(client)
+        Ok(self
+            .client(&self.stores, (account, region, None), make)
+            .await?)
     }
 }
 

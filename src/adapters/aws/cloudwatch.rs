@@ -63,10 +63,6 @@ impl CloudWatch {
         }
     }
 
-    pub(super) fn verified(&self) -> &Verified {
-        &self.verified
-    }
-
     fn read(&self, operation: &'static str, thing: &str) -> Call {
         Call::read(operation, format!("{thing} ({})", self.place))
     }

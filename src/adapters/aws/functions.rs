@@ -87,10 +87,6 @@ impl LambdaFunctions {
         }
     }
 
-    pub(super) fn verified(&self) -> &Verified {
-        &self.verified
-    }
-
     fn read(&self, operation: &'static str, thing: &str) -> Call {
         Call::read(operation, format!("{thing} ({})", self.place))
     }
@@ -317,6 +313,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Option<i32>, CallError> {
         let thing = qualified(name, Some(alias));
         let call = self.read("lambda:GetProvisionedConcurrencyConfig", &thing);
+        self.budget.control(&call).await?;
         let request = self.reads.get_provisioned_concurrency_config();
         let request = request.function_name(name).qualifier(alias).send();
         let answer = none_if_missing(self.verified.sent(&call, request).await)?;

@@ -84,10 +84,6 @@ impl S3Sites {
         }
     }
 
-    pub(super) fn verified(&self) -> &Verified {
-        &self.verified
-    }
-
     fn owner(&self) -> &str {
         &self.account.spec.account_id
     }

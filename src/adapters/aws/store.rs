@@ -81,10 +81,6 @@ impl S3Store {
         }
     }
 
-    pub(super) fn verified(&self) -> &Verified {
-        &self.verified
-    }
-
     fn read(&self, operation: &'static str, key: &str) -> Call {
         Call::read(operation, format!("s3://{}/{key}", self.bucket))
     }
