@@ -81,7 +81,9 @@ pub async fn run_all(choice: Choice) -> usize {
     let clean = as_they_should_go(ground, &slots, &chosen, &mut report).await;
     let plans: Vec<Plan> = clean.iter().flat_map(plans_of).collect();
     let of_each = plans.len();
+    let part = Part::chosen();
     let mut plans: Vec<Plan> = plans.into_iter().filter(|plan| choice.has(plan)).collect();
+    plans.retain(|plan| part.has(plan));
     // Some kinds of plans wait longer than others: mixed, they keep the machine evenly busy.
     plans.sort_by_key(Plan::lot);
     println!(
@@ -234,6 +236,40 @@ fn blows(call: &CallName, is_write: bool) -> Vec<Blow> {
         blows.push(Blow::Outage(Fault::Unavailable, OUTAGE));
     }
     blows
+}
+
+/// The part of all plans that is run here: `CHAOS_PART=2/3`, or several of them, `CHAOS_PART=2-3/3`.
+struct Part {
+    first: u64,
+    last: u64,
+    of: u64,
+}
+
+impl Part {
+    fn chosen() -> Self {
+        let whole = Self {
+            first: 1,
+            last: 1,
+            of: 1,
+        };
+        let Ok(text) = std::env::var("CHAOS_PART") else {
+            return whole;
+        };
+        let number = |text: &str| -> u64 { text.parse().expect("a number in CHAOS_PART") };
+        let (which, of) = text.split_once('/').expect("CHAOS_PART is 2/3 or 2-3/3");
+        let (first, last) = which.split_once('-').unwrap_or((which, which));
+        Self {
+            first: number(first),
+            last: number(last),
+            of: number(of),
+        }
+    }
+
+    /// Parts are stretches of the order in which plans are run.
+    fn has(&self, plan: &Plan) -> bool {
+        let at = plan.lot() / (u64::MAX / self.of) + 1;
+        (self.first..=self.last).contains(&at.min(self.of))
+    }
 }
 
 impl Choice {

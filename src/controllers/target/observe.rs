@@ -38,15 +38,14 @@ pub async fn read(
     for (read, found) in reads.into_iter().zip(found) {
         match (read, found) {
             (Read::Function { name }, Ok(Seen::Function(function))) => {
-                seen.functions
-                    .insert(name, function.map(|function| *function));
+                seen.saw_function(name, function.map(|function| *function));
             }
             (Read::Version { name, version }, Ok(Seen::Function(function))) => {
                 seen.versions
                     .insert((name, version), function.map(|function| *function));
             }
-            (Read::Alias { name, .. }, Ok(Seen::Alias(alias))) => {
-                seen.aliases.insert(name, alias);
+            (Read::Alias { name, alias }, Ok(Seen::Alias(found))) => {
+                seen.saw_alias(name, &alias, found);
             }
             (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(units))) => {
                 seen.provisioned.insert(name, units);

@@ -10,7 +10,10 @@ mod restore;
 
 pub use self::{
     alias::{Shift, move_intent, promote, splits},
-    begin::{component_status, exposed, first_reads, intents, snapshot, unchanged, unsplittable},
+    begin::{
+        component_status, doubtful, exposed, first_reads, intents, snapshot, unchanged,
+        unsplittable,
+    },
     collect::retire,
     drift::{drift, drift_reads},
     plan::plan,

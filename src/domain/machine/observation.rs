@@ -306,6 +306,8 @@ pub struct Known {
     pub published: BTreeMap<String, String>,
     /// Places by their names. What is there is looked at anew in each pass.
     pub sites: BTreeMap<String, SiteSeen>,
+    /// How often in a row functions, and aliases as `function:alias`, were looked for and not found.
+    pub missing: BTreeMap<String, u32>,
     /// Checks that were made.
     pub checks: BTreeMap<CheckKey, CheckResult>,
     /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
@@ -377,6 +379,33 @@ impl Observation {
         }
     }
 
+    /// Takes in `$LATEST` of a function, or that there is none.
+    pub fn saw_function(&mut self, name: String, function: Option<Function>) {
+        self.looked_for(name.clone(), function.is_some());
+        self.functions.insert(name, function);
+    }
+
+    /// Takes in an alias, or that there is none.
+    pub fn saw_alias(&mut self, name: String, alias: &str, found: Option<Alias>) {
+        self.looked_for(format!("{name}:{alias}"), found.is_some());
+        self.aliases.insert(name, found);
+    }
+
+    /// Whether what was not found is really not there. AWS answers with what once was now and then, and
+    /// an old "there is none" must neither have something made nor, on the way back, deleted: it counts
+    /// when another pass finds the same.
+    pub fn is_surely_missing(&self, what: &str) -> bool {
+        self.known.missing.get(what).is_some_and(|times| *times > 1)
+    }
+
+    fn looked_for(&mut self, what: String, found: bool) {
+        if found {
+            self.known.missing.remove(&what);
+        } else {
+            *self.known.missing.entry(what).or_default() += 1;
+        }
+    }
+
     /// Takes in what an effect answered.
     ///
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.
@@ -408,6 +437,15 @@ impl Observation {
                 self.versions
                     .insert((name, version.version.clone()), Some(*version));
             }
+            // What was deleted is expected to be gone: one look is enough.
+            (Action::DeleteFunction, _) => {
+                self.forget(&name);
+                self.looked_for(name, false);
+            }
+            (Action::DeleteAlias { alias }, _) => {
+                self.forget(&name);
+                self.looked_for(format!("{name}:{alias}"), false);
+            }
             (Action::DeleteVersion { version }, _) => {
                 self.versions.insert((name, version.clone()), None);
             }
@@ -431,10 +469,13 @@ impl Observation {
                     (_, Some(Some(before))) => before.tags.clone(),
                     _ => function.tags,
                 };
-                self.functions.insert(name, Some(*function));
+                self.saw_function(name, Some(*function));
             }
-            (_, Reply::Alias(alias)) if !verify => {
-                self.aliases.insert(name, Some(alias));
+            (
+                Action::CreateAlias { alias, .. } | Action::UpdateAlias { alias, .. },
+                Reply::Alias(now),
+            ) if !verify => {
+                self.saw_alias(name, alias, Some(now));
                 // The RevisionId that the journal holds is an old one now.
                 self.known.recorded_here = false;
             }
@@ -462,5 +503,7 @@ impl Observation {
     fn forget(&mut self, resource: &str) {
         self.functions.remove(resource);
         self.aliases.remove(resource);
+        let of_it = |what: &String| what.split(':').next() == Some(resource);
+        self.known.missing.retain(|what, _| !of_it(what));
     }
 }

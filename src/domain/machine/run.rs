@@ -66,7 +66,19 @@ impl<'a> Scene<'a> {
             .iter()
             .flat_map(|want| workload::first_reads(want, gradual, self.view(want.level)))
             .collect();
-        (!reads.is_empty()).then_some(Decision::Observe(reads))
+        if !reads.is_empty() {
+            return Some(Decision::Observe(reads));
+        }
+        let mut components = desired.components.iter();
+        let doubtful =
+            components.find_map(|want| workload::doubtful(want, self.view(want.level)))?;
+        Some(Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForLambda",
+            message: format!(
+                "Waiting for another look at {doubtful}, which is on record but was not found"
+            ),
+            after: ANOTHER_LOOK,
+        }))
     }
 
     /// Why the Release can't be delivered here, from what was seen.
@@ -452,6 +464,9 @@ pub(super) fn paused(journal: &RunStatus) -> Decision {
 
 /// How often what is paused is looked at: its checks go on.
 const PAUSED: Duration = Duration::from_secs(10);
+
+/// After what was not found is looked for once more.
+const ANOTHER_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a Restore may go without progress: it must not depend on the Release being there.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);

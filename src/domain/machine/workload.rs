@@ -47,6 +47,15 @@ pub fn first_reads(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Ve
     }
 }
 
+/// What is on record and was not found, as long as that may be an old answer.
+pub fn doubtful(want: &DesiredComponent, view: View<'_>) -> Option<String> {
+    let Workload::Function(function) = &want.workload else {
+        return None;
+    };
+    let known = view.status.inventory.iter().any(|item| is(want, item));
+    lambda::doubtful(function, view.seen).filter(|_| known)
+}
+
 /// Why this component can't be delivered here, from what was seen.
 pub fn obstacle(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Option<String> {
     match &want.workload {

@@ -60,6 +60,17 @@ pub fn first_reads(
     reads
 }
 
+/// What the inventory has and was not found, as long as that may be an old answer.
+pub fn doubtful(want: &DesiredFunction, seen: &Observation) -> Option<String> {
+    let name = &want.function_name;
+    let what = match seen.functions.get(name)? {
+        None => name.clone(),
+        Some(_) if seen.aliases.get(name)?.is_none() => format!("{name}:{}", want.alias),
+        Some(_) => return None,
+    };
+    (!seen.is_surely_missing(&what)).then_some(what)
+}
+
 /// Why traffic can't be split between the version that serves and the new one.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>: both must have the
 /// same execution role and the same dead-letter queue. Where concurrency is provisioned for the alias,

@@ -24,7 +24,7 @@ pub fn restore(
         return Next::Read(Read::Function { name: name.clone() });
     };
     let (function, before) = match (function, &then.latest) {
-        (None, None) => return Next::Ready,
+        (None, None) => return gone(name, seen),
         (None, Some(_)) => {
             return Next::Fail(format!(
                 "function {name} was deleted by someone else and can't be put back"
@@ -65,6 +65,12 @@ pub fn restore(
             }));
         }
         (Some(_), None) => return Next::Act(effect(Action::DeleteAlias { alias })),
+        (None, None) => {
+            let gone = gone(&format!("{name}:{alias}"), seen);
+            if !matches!(gone, Next::Ready) {
+                return gone;
+            }
+        }
         _ => {}
     }
     if let Some(wait) = settling(name, function) {
@@ -101,13 +107,22 @@ pub fn restore(
     Next::Ready
 }
 
+/// It is not there, if another look finds so as well.
+fn gone(what: &str, seen: &Observation) -> Next {
+    if seen.is_surely_missing(what) {
+        Next::Ready
+    } else {
+        Next::Wait(format!("another look at {what}, which was not found"))
+    }
+}
+
 /// The function is deleted, with its versions and aliases.
 pub fn delete(component: &str, name: &str, owner: &Owner, seen: &Observation) -> Next {
     match seen.functions.get(name) {
         None => Next::Read(Read::Function {
             name: name.to_owned(),
         }),
-        Some(None) => Next::Ready,
+        Some(None) => gone(name, seen),
         Some(Some(function)) if owner.refusal(&function.tags).is_some() => Next::Ready,
         Some(Some(function)) if function.state == FunctionState::Pending => {
             Next::Wait(format!("{name} to settle before it is deleted"))

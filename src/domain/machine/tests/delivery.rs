@@ -240,7 +240,7 @@ impl World {
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
-        let mut seen = Observation::default();
+        let mut seen = Observation::of(std::mem::take(&mut self.known));
         loop {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
@@ -254,7 +254,10 @@ impl World {
                         seen.note(&effect, reply, true, self.now);
                     }
                 }
-                Decision::Wait(outcome) | Decision::Rest(outcome) => return Some(outcome),
+                Decision::Wait(outcome) | Decision::Rest(outcome) => {
+                    self.known = seen.known;
+                    return Some(outcome);
+                }
                 Decision::Record(_) => panic!("a finished run needs no record"),
             }
         }

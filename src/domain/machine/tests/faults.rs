@@ -93,3 +93,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_old_answer_that_there_is_nothing_is_not_believed() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    for old in [
+        Read::Function {
+            name: "checkout-api".into(),
+        },
+        Read::Alias {
+            name: "checkout-api".into(),
+            alias: "live".into(),
+        },
+    ] {
+        let mut world = world.clone();
+        world.bad.push(code("v2"));
+        world.old_answers.push(old.clone());
+        assert_eq!(world.finish(&order, &run), Step::RolledBack, "{old:?}");
+        assert!(world.old_answers.is_empty(), "it was given");
+        assert_eq!(visible(&world), before, "{old:?}");
+    }
+}

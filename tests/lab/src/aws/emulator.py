@@ -8,6 +8,7 @@ meanwhile.
 """
 
 import json
+import time
 
 from ministack.app import main
 from ministack.core import iam_actions
@@ -76,12 +77,16 @@ def ranged_get(bucket, key, headers, query_params=None):
 
 
 def evict_expired_sessions():
-    """A look at a copy of the table: invocations and others add to it at the same time."""
+    """A look now and then, and at a copy of the table: invocations and others add to it at the same time."""
+    if time.monotonic() < evict_expired_sessions.next:
+        return
+    evict_expired_sessions.next = time.monotonic() + 60
     for key, session in list(sts._sessions.items()):
         if sts._session_expired(session):
             sts._sessions.pop(key, None)
 
 
+evict_expired_sessions.next = 0
 s3._apply_bucket_scope = bucket_scope
 s3._get_object = ranged_get
 s3._copy_object = conditional_copy
