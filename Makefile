@@ -39,8 +39,9 @@ test:
 	# Most of them wait for something: more threads than cores keep the machine busy.
 	RUST_TEST_THREADS=6 $(CARGO) test --workspace --locked
 
-# CHAOS=<plan or a part of its name> runs only that; what fails says its name so. Half of the work is the
-# controllers', so they are optimised: that builds most of everything once more.
+# CHAOS=<plan or a part of its name> runs only that; what fails says its name so. CHAOS_PART=2/3 runs the
+# second third. Half of the work is the controllers', so they are optimised: that builds most of everything
+# once more.
 chaos:
 	@echo "chaos: runs every plan of the crash matrix and prints what was covered; about 75 minutes on two cores, and 12 more to build the first time"
 	@$(MAKE) --no-print-directory build

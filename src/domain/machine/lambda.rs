@@ -21,8 +21,9 @@ pub use self::{
     restore::{delete, restore},
 };
 use super::{
+    asked::{CheckKey, CheckPhase, CheckResult, Moment},
     next::{Next, View},
-    observation::{Action, CheckKey, CheckPhase, CheckResult, Effect, Moment, Observation},
+    observation::{Action, Effect, Observation},
 };
 use crate::{
     api::v1alpha1::{PublishedVersion, ReleaseRef},

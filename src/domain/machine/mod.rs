@@ -21,6 +21,7 @@
 //! Failures of calls come in as observations. Those that may pass are waited out until
 //! `progressDeadline`; all others end the step and start Restore.
 
+mod asked;
 mod collect;
 mod drift;
 mod lambda;
@@ -44,12 +45,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, ServedVersions};
 pub use collect::{clutter, decide_collection};
 pub use drift::{Look, decide_drift, stop_looking, untold};
-pub use observation::{
-    Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Known, Moment, Observation, Read,
-    Reply, ServedVersions,
-};
+pub use observation::{Action, Effect, Known, Observation, Read, Reply};
 pub use removal::decide_removal;
 pub use run::DEFAULT_DEADLINE;
 pub use site::SiteTask;

@@ -11,9 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
+    asked::{CheckPhase, Moment},
     lambda::Shift,
     next::Next,
-    observation::{CheckPhase, Moment, Read},
+    observation::Read,
     record::note_versions,
     run::{Poll, Scene, level, paused},
     step::Step,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{
     Decision,
+    asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, ServedVersions},
     next::Next,
-    observation::{Action, Ask, CheckKey, CheckPhase, CheckResult, Effect, Moment, ServedVersions},
+    observation::{Action, Effect},
     run::Scene,
     workload,
 };

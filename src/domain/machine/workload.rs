@@ -10,9 +10,10 @@
 //! | Restore | what comes next on the way back | [`restore`] |
 
 use super::{
+    asked::Moment,
     lambda::{self, Shift},
     next::{Next, View},
-    observation::{Effect, Moment, Observation, Read},
+    observation::{Effect, Observation, Read},
     plan::Part,
     site,
     snapshot::{ComponentSnapshot, Snapshot, WorkloadSnapshot},

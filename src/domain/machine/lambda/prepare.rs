@@ -7,8 +7,9 @@ use crate::{
         desired::DesiredFunction,
         function::Function,
         machine::{
+            asked::{CheckPhase, Moment},
             next::{Next, View},
-            observation::{Action, CheckPhase, Moment, Observation, Read},
+            observation::{Action, Observation, Read},
         },
         ownership::Claim,
     },
