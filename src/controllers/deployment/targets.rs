@@ -233,22 +233,12 @@ mod tests {
 
     #[test]
     fn an_order_takes_nothing_over_from_the_one_before() {
-        let run = Run {
-            release: ReleaseRef {
-                name: "checkout-1".into(),
-                uid: "uid-1".into(),
-                revision: 1,
-            },
-            attempt: 1,
-            goal: Goal::Deliver,
-            sequence: 1,
-            plan_digest: None,
-            reason: None,
-            paused: false,
-            immediate: false,
-            back: false,
-            correction: 0,
+        let release = ReleaseRef {
+            name: "checkout-1".into(),
+            uid: "uid-1".into(),
+            revision: 1,
         };
+        let run = Run::new(release, 1, Goal::Deliver, 1);
         let before = Run {
             plan_digest: Some("0".repeat(64)),
             reason: Some("it was aborted".into()),

@@ -40,9 +40,7 @@ pub const OBJECTS: &str = "S3Objects";
 pub fn first_reads(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Vec<Read> {
     match &want.workload {
         Workload::Function(function) => {
-            let mut inventory = view.status.inventory.iter();
-            let known = inventory.any(|item| is(want, item));
-            lambda::first_reads(function, known, gradual, view)
+            lambda::first_reads(function, is_on_record(want, view), gradual, view)
         }
         Workload::Site(place) => site::first_read(want, place, view).into_iter().collect(),
     }
@@ -53,8 +51,12 @@ pub fn doubtful(want: &DesiredComponent, view: View<'_>) -> Option<String> {
     let Workload::Function(function) = &want.workload else {
         return None;
     };
-    let known = view.status.inventory.iter().any(|item| is(want, item));
-    lambda::doubtful(function, view.seen).filter(|_| known)
+    lambda::doubtful(function, view.seen).filter(|_| is_on_record(want, view))
+}
+
+/// Whether the inventory has it.
+fn is_on_record(want: &DesiredComponent, view: View<'_>) -> bool {
+    view.status.inventory.iter().any(|item| is(want, item))
 }
 
 /// Why this component can't be delivered here, from what was seen.
