@@ -56,6 +56,22 @@ pub struct Function {
     pub last_modified: Option<Timestamp>,
 }
 
+impl Function {
+    /// Whether Lambda is at work on it.
+    pub fn is_settling(&self) -> bool {
+        self.state == FunctionState::Pending || self.last_update == LastUpdate::InProgress
+    }
+}
+
+/// Concurrency that is provisioned for an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisionedConcurrency {
+    /// How many execution environments were asked for.
+    pub requested: i32,
+    /// Why Lambda could not provide them, where it could not.
+    pub failure: Option<String>,
+}
+
 /// Lambda's `State`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FunctionState {

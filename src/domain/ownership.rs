@@ -9,6 +9,10 @@ pub const NAMESPACE: &str = "sluice.dev/namespace";
 /// The tag that names the Deployment.
 pub const NAME: &str = "sluice.dev/name";
 
+/// The tag that names the Release, by its uid, for which a function was created: what a failed run finds
+/// without it was there before, whatever AWS said then, and is not deleted on the way back.
+pub const CREATED_FOR: &str = "sluice.dev/created-for";
+
 /// A Deployment of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {

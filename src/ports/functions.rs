@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use super::{CallError, store::ByteStream};
 use crate::domain::{
     digest::Sha256,
-    function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation},
+    function::{
+        Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation,
+        ProvisionedConcurrency,
+    },
 };
 
 /// Lambda in one account and region, under one grant.
@@ -82,12 +85,12 @@ pub trait Functions: Send + Sync {
     /// `GetAlias`; `None` where there is no such alias or function.
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError>;
 
-    /// `GetProvisionedConcurrencyConfig` of an alias: how much was asked for; `None` where nothing was.
+    /// `GetProvisionedConcurrencyConfig` of an alias; `None` where nothing was asked for.
     async fn provisioned_concurrency(
         &self,
         name: &str,
         alias: &str,
-    ) -> Result<Option<i32>, CallError>;
+    ) -> Result<Option<ProvisionedConcurrency>, CallError>;
 
     /// `CreateAlias`. [`super::CallErrorKind::AlreadyExists`] where there is one.
     async fn create_alias(

@@ -28,7 +28,10 @@ use super::{
 use crate::{
     domain::{
         digest::Sha256,
-        function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation},
+        function::{
+            Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, Invocation,
+            ProvisionedConcurrency,
+        },
     },
     fence::Fence,
     ports::{CallError, CallErrorKind, functions::Functions, store::ByteStream},
@@ -310,14 +313,14 @@ impl Functions for LambdaFunctions {
         &self,
         name: &str,
         alias: &str,
-    ) -> Result<Option<i32>, CallError> {
+    ) -> Result<Option<ProvisionedConcurrency>, CallError> {
         let thing = qualified(name, Some(alias));
         let call = self.read("lambda:GetProvisionedConcurrencyConfig", &thing);
         self.budget.control(&call).await?;
         let request = self.reads.get_provisioned_concurrency_config();
         let request = request.function_name(name).qualifier(alias).send();
         let answer = none_if_missing(self.verified.sent(&call, request).await)?;
-        Ok(answer.and_then(|it| it.requested_provisioned_concurrent_executions))
+        Ok(answer.and_then(convert::provisioned))
     }
 
     async fn create_alias(

@@ -146,7 +146,7 @@ impl TargetController {
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Outcome {
         let mut target = target.clone();
-        let mut seen = Observation::of(std::mem::take(known));
+        let mut seen = Observation::of(std::mem::take(known), Timestamp::now());
         let mut outcome = Outcome::Waiting {
             reason: "Busy",
             message: "Going on with the next step".to_owned(),

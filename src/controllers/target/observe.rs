@@ -7,7 +7,7 @@ use crate::{
     api::v1alpha1::TargetStatus,
     controllers::context::Context,
     domain::{
-        function::{Alias, Function},
+        function::{Alias, Function, ProvisionedConcurrency},
         machine::{Observation, Read, Snapshot},
         site::SiteSeen,
     },
@@ -18,7 +18,7 @@ enum Seen {
     Function(Option<Box<Function>>),
     Alias(Option<Alias>),
     Unqualified(Vec<String>),
-    Provisioned(Option<i32>),
+    Provisioned(Option<ProvisionedConcurrency>),
     Snapshot(Box<Snapshot>),
     Site(String, Box<SiteSeen>),
 }
@@ -41,14 +41,13 @@ pub async fn read(
                 seen.saw_function(name, function.map(|function| *function));
             }
             (Read::Version { name, version }, Ok(Seen::Function(function))) => {
-                seen.versions
-                    .insert((name, version), function.map(|function| *function));
+                seen.saw_version(name, version, function.map(|function| *function));
             }
             (Read::Alias { name, alias }, Ok(Seen::Alias(found))) => {
                 seen.saw_alias(name, &alias, found);
             }
-            (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(units))) => {
-                seen.provisioned.insert(name, units);
+            (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(found))) => {
+                seen.provisioned.insert(name, found);
             }
             (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
                 seen.unqualified.insert(name, callers);

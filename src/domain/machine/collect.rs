@@ -69,7 +69,7 @@ pub fn decide_collection(
             Some(Next::Read(read)) => reads.push(read),
             Some(Next::Act(effect)) => acts.push(effect),
             Some(Next::Ready) => gone.push(*version),
-            Some(Next::Wait(_) | Next::Fail(_)) | None => {}
+            Some(Next::Wait(_) | Next::NotYet(_) | Next::Fail(_)) | None => {}
         }
     }
     let discarded = |it: &StoredSnapshot| {

@@ -23,13 +23,14 @@ pub use self::{
 use super::{
     asked::{CheckKey, CheckPhase, CheckResult, Moment},
     next::{Next, View},
-    observation::{Action, Effect, Observation},
+    observation::{Action, Effect, Observation, Read},
 };
 use crate::{
     api::v1alpha1::{PublishedVersion, ReleaseRef},
     domain::{
         desired::DesiredFunction,
-        function::{Alias, Function, FunctionState, LastUpdate},
+        function::{Alias, AliasTarget, Function, FunctionState, LastUpdate},
+        ownership::CREATED_FOR,
     },
 };
 
@@ -98,7 +99,7 @@ pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, seen: &Obse
         match seen.known.checks.get(&key) {
             Some(CheckResult::Passed) => {}
             Some(CheckResult::Failed(why)) => return Next::Fail(why.clone()),
-            Some(CheckResult::NotYet(why)) => return Next::Wait(why.clone()),
+            Some(CheckResult::NotYet(why)) => return Next::NotYet(why.clone()),
             None => {
                 return act(
                     want,
@@ -113,6 +114,48 @@ pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, seen: &Obse
         }
     }
     Next::Ready
+}
+
+/// Whether the run for this Release made the function.
+fn was_created_for(function: &Function, release: &ReleaseRef) -> bool {
+    function.tags.get(CREATED_FOR) == Some(&release.uid)
+}
+
+/// Lambda takes its time to move an alias with provisioned concurrency: until the version that the alias
+/// names has it, the alias has a weight for the other version, which nobody gave it.
+/// `to` is where it was sent, with all of its traffic.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html>
+fn reallocating(
+    name: &str,
+    alias: &str,
+    now: &Alias,
+    to: &AliasTarget,
+    seen: &Observation,
+) -> Option<Next> {
+    let may_be = now.version == to.version && to.weights.is_empty() && now.weights.len() == 1;
+    if !may_be {
+        return None;
+    }
+    let (name, alias) = (name.to_owned(), alias.to_owned());
+    match seen.provisioned.get(&name) {
+        None => Some(Next::Read(Read::Provisioned { name, alias })),
+        Some(found) => found.as_ref().map(|provisioned| {
+            let (version, units) = (&to.version, provisioned.requested);
+            match &provisioned.failure {
+                None => Next::Wait(format!(
+                    "version {version} of {name} to have the provisioned concurrency ({units}) of alias {alias}"
+                )),
+                // Right after the move it may be what came of the move before.
+                Some(_) if seen.known.progressed_at >= seen.known.looked_at => {
+                    Next::Wait(format!("another look at the provisioned concurrency of {name}"))
+                }
+                Some(why) => Next::Fail(format!(
+                    "alias {alias} of function {name}: Lambda could not provide its provisioned concurrency \
+                     ({units}) for version {version}: {why}"
+                )),
+            }
+        }),
+    }
 }
 
 fn serves(alias: &Alias, version: &str) -> bool {

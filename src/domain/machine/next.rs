@@ -19,6 +19,8 @@ pub enum Next {
     Act(Effect),
     /// AWS is at work.
     Wait(String),
+    /// A check can't be told yet; why.
+    NotYet(String),
     /// The step is complete for this component.
     Ready,
     /// The step can't be completed.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     asked::{Ask, CheckKey, CheckResult},
@@ -16,7 +16,10 @@ use crate::{
         desired::{DesiredCheck, DesiredFunction},
         digest::Sha256,
         failure::CallError,
-        function::{Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration},
+        function::{
+            Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration,
+            ProvisionedConcurrency,
+        },
         site::{self, SiteSeen},
     },
 };
@@ -181,7 +184,7 @@ pub struct Observation {
     /// Aliases by function (a Target has one alias a function).
     pub aliases: BTreeMap<String, Option<Alias>>,
     /// Concurrency that is provisioned for aliases, by function.
-    pub provisioned: BTreeMap<String, Option<i32>>,
+    pub provisioned: BTreeMap<String, Option<ProvisionedConcurrency>>,
     /// What invokes functions without naming a version or alias, in words, by function.
     pub unqualified: BTreeMap<String, Vec<String>>,
     /// Calls of this pass that failed, with the component they were made for.
@@ -211,8 +214,13 @@ pub struct Known {
     pub discarded: BTreeSet<(String, String)>,
     /// Since when a check that must be told before the run can't be.
     pub waiting_since: Option<Timestamp>,
-    /// When something last moved, if that is later than what the status says.
+    /// When something last moved, or this process first looked, if that is later than what the status
+    /// says.
     pub progressed_at: Option<Timestamp>,
+    /// When this process last looked.
+    pub looked_at: Option<Timestamp>,
+    /// When AWS was last seen at work: that counts for no deadline.
+    pub at_work_at: Option<Timestamp>,
     /// After taking over a run: no change before this, and only after another look, because a
     /// predecessor's last call may still be on its way.
     pub hold_until: Option<Timestamp>,
@@ -242,6 +250,28 @@ impl Effect {
     }
 }
 
+impl Known {
+    /// Somebody looks. No deadline runs while nobody does, because then nothing could move: neither an
+    /// absence of this process nor a step of the clock ends a run.
+    fn look(&mut self, now: Timestamp) {
+        let gap = self.looked_at.map(|then| now.duration_since(then));
+        let gap = gap.filter(|gap| gap.is_negative() || *gap > LONGEST_PAUSE);
+        for at in [
+            &mut self.progressed_at,
+            &mut self.waiting_since,
+            &mut self.at_work_at,
+        ] {
+            let moved = gap.and_then(|gap| at.as_ref()?.checked_add(gap).ok());
+            *at = moved.or(*at);
+        }
+        self.progressed_at.get_or_insert(now);
+        self.looked_at = Some(now);
+    }
+}
+
+/// Longer than anything that is under way is left alone (the back-off ends at five minutes).
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(6);
+
 /// What a carried-out effect answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -262,8 +292,10 @@ pub enum Reply {
 }
 
 impl Observation {
-    /// Nothing seen yet in this pass. What could not be told in the last one is asked again.
-    pub fn of(mut known: Known) -> Self {
+    /// Nothing seen yet in this pass, which begins `now`. What could not be told in the last one is asked
+    /// again.
+    pub fn of(mut known: Known, now: Timestamp) -> Self {
+        known.look(now);
         known
             .checks
             .retain(|_, result| !matches!(result, CheckResult::NotYet(_)));
@@ -277,7 +309,20 @@ impl Observation {
     /// Takes in `$LATEST` of a function, or that there is none.
     pub fn saw_function(&mut self, name: String, function: Option<Function>) {
         self.looked_for(name.clone(), function.is_some());
+        self.saw_at_work(function.as_ref());
         self.functions.insert(name, function);
+    }
+
+    /// Takes in a version of a function, or that there is none.
+    pub fn saw_version(&mut self, name: String, version: String, found: Option<Function>) {
+        self.saw_at_work(found.as_ref());
+        self.versions.insert((name, version), found);
+    }
+
+    fn saw_at_work(&mut self, function: Option<&Function>) {
+        if function.is_some_and(Function::is_settling) {
+            self.known.at_work_at = self.known.looked_at;
+        }
     }
 
     /// Takes in an alias, or that there is none.
@@ -329,8 +374,7 @@ impl Observation {
                 self.known
                     .published
                     .insert(effect.component.clone(), version.version.clone());
-                self.versions
-                    .insert((name, version.version.clone()), Some(*version));
+                self.saw_version(name, version.version.clone(), Some(*version));
             }
             // What was deleted is expected to be gone: one look is enough.
             (Action::DeleteFunction, _) => {
@@ -370,6 +414,7 @@ impl Observation {
                 Action::CreateAlias { alias, .. } | Action::UpdateAlias { alias, .. },
                 Reply::Alias(now),
             ) if !verify => {
+                self.provisioned.remove(&name);
                 self.saw_alias(name, alias, Some(now));
                 // The RevisionId that the journal holds is an old one now.
                 self.known.recorded_here = false;
@@ -392,12 +437,14 @@ impl Observation {
         sites.for_each(SiteSeen::forget_objects);
         self.functions.clear();
         self.aliases.clear();
+        self.provisioned.clear();
         self.errors.clear();
     }
 
     fn forget(&mut self, resource: &str) {
         self.functions.remove(resource);
         self.aliases.remove(resource);
+        self.provisioned.remove(resource);
         let of_it = |what: &String| what.split(':').next() == Some(resource);
         self.known.missing.retain(|what, _| !of_it(what));
     }

@@ -12,6 +12,7 @@ use super::{
     observation::{Action, Observation, Read},
     snapshot::{ComponentSnapshot, Snapshot},
     step::{Step, poll_delay},
+    watch::NOT_YET,
     workload,
 };
 use crate::{
@@ -74,9 +75,7 @@ impl<'a> Scene<'a> {
             components.find_map(|want| workload::doubtful(want, self.view(want.level)))?;
         Some(Decision::Wait(Outcome::Waiting {
             reason: "WaitingForLambda",
-            message: format!(
-                "Waiting for another look at {doubtful}, which is on record but was not found"
-            ),
+            message: format!("Waiting for another look at {doubtful}, which was not found"),
             after: ANOTHER_LOOK,
         }))
     }
@@ -152,7 +151,7 @@ impl<'a> Scene<'a> {
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
                 Next::Fail(why) => return Some(self.fail_untouched(&why)),
-                Next::Wait(_) | Next::Ready => {}
+                Next::Wait(_) | Next::NotYet(_) | Next::Ready => {}
             }
         }
         if !reads.is_empty() {
@@ -178,8 +177,14 @@ impl<'a> Scene<'a> {
 
     /// Makes what users can't see.
     pub fn prepare(&self, desired: &Desired, journal: &RunStatus) -> Decision {
+        let Some((_, before)) = &self.seen.known.snapshot else {
+            return self.load_snapshot(desired.progress_deadline, journal);
+        };
         let level = level(journal);
-        let next = |want| workload::prepare(want, &desired.release, self.view(level));
+        let next = |want: &DesiredComponent| {
+            let before = before.component(&want.name);
+            workload::prepare(want, &desired.release, before, self.view(level))
+        };
         match self.poll(
             desired.level(level).map(next),
             desired.progress_deadline,
@@ -255,7 +260,8 @@ impl<'a> Scene<'a> {
         let Some((_, snapshot)) = &self.seen.known.snapshot else {
             return self.load_snapshot(deadline, journal);
         };
-        let next = |then: &ComponentSnapshot| workload::restore(then, self.owner, self.seen);
+        let next =
+            |then: &ComponentSnapshot| workload::restore(then, journal, self.owner, self.seen);
         let highest = snapshot.components.iter().map(|then| then.level).max();
         for level in (0..=highest.unwrap_or_default()).rev() {
             let of_level = snapshot.components.iter().rev();
@@ -345,14 +351,7 @@ impl<'a> Scene<'a> {
             return Poll::Failed(format!("component {component}: {error}"));
         }
         if let Some((component, error)) = self.seen.errors.first() {
-            let since = self
-                .seen
-                .known
-                .progressed_at
-                .map_or(journal.progressed_at.0, |at| {
-                    at.max(journal.progressed_at.0)
-                });
-            if self.since(since) > deadline {
+            if self.stuck(journal) > deadline {
                 return Poll::Failed(format!(
                     "no progress for {}s; component {component}: {error}",
                     deadline.as_secs()
@@ -360,13 +359,15 @@ impl<'a> Scene<'a> {
             }
             return Poll::Decided(Decision::Wait(wait_for(error)));
         }
-        let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reads, mut acts) = (Vec::new(), Vec::new());
+        let (mut waits, mut untold) = (Vec::new(), Vec::new());
         for next in next {
             match next {
                 Next::Read(read) if reads.contains(&read) => {}
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
                 Next::Wait(what) => waits.push(what),
+                Next::NotYet(why) => untold.push(why),
                 Next::Ready => {}
                 Next::Fail(why) => return Poll::Failed(why),
             }
@@ -391,7 +392,10 @@ impl<'a> Scene<'a> {
             );
         }
         if waits.is_empty() {
-            return Poll::Ready;
+            return match untold.as_slice() {
+                [] => Poll::Ready,
+                untold => self.not_told(&untold.join(" and "), deadline, journal),
+            };
         }
         let waited = self
             .seen
@@ -402,6 +406,18 @@ impl<'a> Scene<'a> {
             reason: "WaitingForLambda",
             message: format!("Waiting for {}", waits.join(" and ")),
             after: poll_delay(waited),
+        }))
+    }
+
+    /// A check can't be told when it has to be: that waits until the deadline, and fails then.
+    pub fn not_told(&self, why: &str, deadline: Duration, journal: &RunStatus) -> Poll {
+        if self.stuck(journal) > deadline {
+            return Poll::Failed(format!("{why}: it could not be told in time"));
+        }
+        Poll::Decided(Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForChecks",
+            message: why.to_owned(),
+            after: NOT_YET,
         }))
     }
 
@@ -431,6 +447,14 @@ impl<'a> Scene<'a> {
             Poll::Failed(why) => self.end(journal, Step::RollbackFailed, Some(&why)),
             Poll::Ready => Decision::Observe(vec![Read::Snapshot]),
         }
+    }
+
+    /// For how long nothing has moved while this process looked and AWS was not at work.
+    fn stuck(&self, journal: &RunStatus) -> Duration {
+        let known = &self.seen.known;
+        let moved = [known.progressed_at, known.at_work_at];
+        let recorded = journal.progressed_at.0;
+        self.since(moved.into_iter().flatten().fold(recorded, Timestamp::max))
     }
 
     pub fn since(&self, then: Timestamp) -> Duration {

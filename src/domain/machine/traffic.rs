@@ -18,7 +18,6 @@ use super::{
     record::note_versions,
     run::{Poll, Scene, level, paused},
     step::Step,
-    watch::NOT_YET,
     workload,
 };
 use crate::{
@@ -180,14 +179,15 @@ impl Scene<'_> {
         let mut asked = Vec::new();
         for next in checks.chain(self.during(desired, journal, moment)) {
             match next {
-                Next::Wait(why) => pending.push(why),
+                Next::NotYet(why) => pending.push(why),
                 other => asked.push(other),
             }
         }
         let pending = (!pending.is_empty()).then(|| shorten(&pending.join(" and "), 1024));
         match self.poll(asked.into_iter(), desired.progress_deadline, journal) {
             Poll::Ready if baked >= bake && pending.is_some() => {
-                self.not_told(desired, journal, &pending.unwrap_or_default())
+                let why = pending.unwrap_or_default();
+                self.not_told(&why, desired.progress_deadline, journal)
             }
             Poll::Ready if bake.is_zero() && !self.run.paused => Poll::Ready,
             Poll::Ready => {
@@ -208,18 +208,6 @@ impl Scene<'_> {
             }
             other => other,
         }
-    }
-
-    /// The time is over, and a check still can't be told: that waits until the deadline, and fails then.
-    fn not_told(&self, desired: &Desired, journal: &RunStatus, why: &str) -> Poll {
-        if self.since(journal.progressed_at.0) > desired.progress_deadline {
-            return Poll::Failed(format!("{why}: it could not be told in time"));
-        }
-        Poll::Decided(Decision::Wait(Outcome::Waiting {
-            reason: "WaitingForChecks",
-            message: why.to_owned(),
-            after: NOT_YET,
-        }))
     }
 
     /// The step holds: what comes after it.

@@ -72,9 +72,9 @@ impl Scene<'_> {
         for next in asked {
             match next {
                 Next::Act(effect) => acts.push(effect),
-                Next::Wait(why) => waits.push(why),
+                Next::NotYet(why) => waits.push(why),
                 Next::Fail(why) => return Some(self.fail_untouched(&why)),
-                Next::Read(_) | Next::Ready => {}
+                Next::Read(_) | Next::Wait(_) | Next::Ready => {}
             }
         }
         if !acts.is_empty() {
@@ -123,7 +123,7 @@ impl Scene<'_> {
         match self.seen.known.checks.get(&key) {
             Some(CheckResult::Passed) => Next::Ready,
             Some(CheckResult::Failed(why)) => Next::Fail(why.clone()),
-            Some(CheckResult::NotYet(why)) => Next::Wait(why.clone()),
+            Some(CheckResult::NotYet(why)) => Next::NotYet(why.clone()),
             None => Next::Act(Effect {
                 component: STAGE.to_owned(),
                 resource: check.name.clone(),

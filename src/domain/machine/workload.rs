@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
-        ReleaseRef,
+        ReleaseRef, RunStatus,
     },
     domain::{
         desired::{DesiredComponent, Workload},
@@ -46,12 +46,14 @@ pub fn first_reads(want: &DesiredComponent, gradual: bool, view: View<'_>) -> Ve
     }
 }
 
-/// What is on record and was not found, as long as that may be an old answer.
+/// What should be there and was not found, as long as that may be an old answer.
 pub fn doubtful(want: &DesiredComponent, view: View<'_>) -> Option<String> {
-    let Workload::Function(function) = &want.workload else {
-        return None;
-    };
-    lambda::doubtful(function, view.seen).filter(|_| is_on_record(want, view))
+    match &want.workload {
+        Workload::Function(function) => {
+            lambda::doubtful(function, is_on_record(want, view), view.seen)
+        }
+        Workload::Site(_) => None,
+    }
 }
 
 /// Whether the inventory has it.
@@ -192,9 +194,17 @@ pub fn status(want: &DesiredComponent, seen: &Observation) -> ComponentStatus {
 }
 
 /// What comes next of what users can't see.
-pub fn prepare(want: &DesiredComponent, release: &ReleaseRef, view: View<'_>) -> Next {
+pub fn prepare(
+    want: &DesiredComponent,
+    release: &ReleaseRef,
+    before: Option<&ComponentSnapshot>,
+    view: View<'_>,
+) -> Next {
     match &want.workload {
-        Workload::Function(function) => lambda::prepare(function, release, view),
+        Workload::Function(function) => {
+            let before = before.and_then(ComponentSnapshot::function);
+            lambda::prepare(function, release, before, view)
+        }
         Workload::Site(place) => site::prepare(want, place, view),
     }
 }
@@ -277,11 +287,16 @@ pub fn checks(
     }
 }
 
-/// What comes next on the way back.
-pub fn restore(then: &ComponentSnapshot, owner: &Owner, seen: &Observation) -> Next {
+/// What comes next on the way back from the run that `journal` is of.
+pub fn restore(
+    then: &ComponentSnapshot,
+    journal: &RunStatus,
+    owner: &Owner,
+    seen: &Observation,
+) -> Next {
     match &then.workload {
         WorkloadSnapshot::Function(function) => {
-            lambda::restore(&then.component, function, owner, seen)
+            lambda::restore(&then.component, function, journal, owner, seen)
         }
         WorkloadSnapshot::Place(place) => site::restore(&then.component, place, owner, seen),
     }

@@ -53,7 +53,7 @@ fn is_live(deployment: &Deployment, live: &str) -> bool {
 }
 
 #[test]
-fn an_alias_with_provisioned_concurrency_is_not_split() {
+fn an_alias_with_provisioned_concurrency_is_not_split_but_moved_in_lambdas_own_time() {
     let (scene, mut wanted) = running("provisioned", &canary(&[(10, "1s")]));
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let provision = lambda
@@ -76,9 +76,15 @@ fn an_alias_with_provisioned_concurrency_is_not_split() {
     scene.serves("dev", "v1");
 
     wanted["spec"]["stages"][0]["rollout"] = json!({"allAtOnce": {}});
+    let mark = scene.world.lab.aws.mark();
     scene.apply(&wanted);
     scene.delivered(3);
     scene.serves("dev", "v2");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "2");
+    // Where the alias sends its traffic until then is nobody's doing.
+    let calls = scene.lambda_calls(mark);
+    let looked = calls.named("lambda", "GetProvisionedConcurrencyConfig");
+    assert_ne!(looked.count(), 0);
 }
 
 #[test]

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use aws_sdk_lambda::{
     operation::{
         create_alias::CreateAliasOutput, create_function::CreateFunctionOutput,
-        get_alias::GetAliasOutput, publish_version::PublishVersionOutput,
-        update_alias::UpdateAliasOutput, update_function_code::UpdateFunctionCodeOutput,
+        get_alias::GetAliasOutput,
+        get_provisioned_concurrency_config::GetProvisionedConcurrencyConfigOutput,
+        publish_version::PublishVersionOutput, update_alias::UpdateAliasOutput,
+        update_function_code::UpdateFunctionCodeOutput,
         update_function_configuration::UpdateFunctionConfigurationOutput,
     },
     types::{
         AliasConfiguration, AliasRoutingConfiguration, Architecture, Environment,
-        EnvironmentResponse, FunctionConfiguration as Answer, LastUpdateStatus, PackageType, State,
+        EnvironmentResponse, FunctionConfiguration as Answer, LastUpdateStatus, PackageType,
+        ProvisionedConcurrencyStatusEnum, State,
     },
 };
 
@@ -22,7 +25,10 @@ use super::super::errors::{Call, Effect};
 use crate::{
     domain::{
         digest::Sha256,
-        function::{Alias, Function, FunctionConfiguration, FunctionState, LastUpdate},
+        function::{
+            Alias, Function, FunctionConfiguration, FunctionState, LastUpdate,
+            ProvisionedConcurrency,
+        },
     },
     ports::{CallError, CallErrorKind},
 };
@@ -207,6 +213,19 @@ pub(super) fn routing(weights: &BTreeMap<String, f64>) -> AliasRoutingConfigurat
     AliasRoutingConfiguration::builder()
         .set_additional_version_weights(Some(weights))
         .build()
+}
+
+pub(super) fn provisioned(
+    answer: GetProvisionedConcurrencyConfigOutput,
+) -> Option<ProvisionedConcurrency> {
+    let failed = answer.status == Some(ProvisionedConcurrencyStatusEnum::Failed);
+    let why = answer
+        .status_reason
+        .unwrap_or("Lambda gives no reason".to_owned());
+    Some(ProvisionedConcurrency {
+        requested: answer.requested_provisioned_concurrent_executions?,
+        failure: failed.then_some(why),
+    })
 }
 
 pub(super) fn alias(call: &Call, answer: AliasConfiguration) -> Result<Alias, CallError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::act;
+use super::{act, reallocating};
 use crate::{
     api::v1alpha1::{ComponentStatus, Intent},
     domain::{
@@ -75,6 +75,7 @@ pub fn promote(
     let alias = want.alias.clone();
     match seen.aliases.get(name) {
         Some(Some(now)) if sends(now, &to) => Next::Ready,
+        Some(Some(now)) if let Some(next) = reallocating(name, &alias, now, &to, seen) => next,
         Some(now) => match (now, before) {
             (None, None) => act(want, Action::CreateAlias { alias, to }),
             (Some(now), then)

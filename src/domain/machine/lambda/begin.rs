@@ -60,10 +60,15 @@ pub fn first_reads(
     reads
 }
 
-/// What the inventory has and was not found, as long as that may be an old answer.
-pub fn doubtful(want: &DesiredFunction, seen: &Observation) -> Option<String> {
+/// What was not found although it should be there, as long as that may be an old answer: `expected` is
+/// whether the inventory has the function. What is to be taken over should be there, too, and so should
+/// the alias of a function that is. (A function that is not expected is told from one that the run made
+/// by a tag: see [`CREATED_FOR`](crate::domain::ownership::CREATED_FOR).)
+pub fn doubtful(want: &DesiredFunction, expected: bool, seen: &Observation) -> Option<String> {
     let name = &want.function_name;
+    let expected = expected || want.adoption != Adoption::NotAsked;
     let what = match seen.functions.get(name)? {
+        None if !expected => return None,
         None => name.clone(),
         Some(_) if seen.aliases.get(name)?.is_none() => format!("{name}:{}", want.alias),
         Some(_) => return None,
@@ -101,7 +106,7 @@ pub fn unsplittable(want: &DesiredFunction, seen: &Observation) -> Option<String
              and Lambda splits traffic only between versions with the same"
         )
     } else {
-        let units = seen.provisioned.get(name).copied().flatten()?;
+        let units = seen.provisioned.get(name)?.as_ref()?.requested;
         let alias = &want.alias;
         format!(
             "alias {alias} has provisioned concurrency ({units}), for which Lambda moves its weights by itself"

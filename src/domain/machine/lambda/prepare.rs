@@ -1,8 +1,8 @@
 //! Prepare: `$LATEST` gets code and settings, and a version of them is published.
 
-use super::{act, broken, checks, published_of, recorded, settling};
+use super::{act, broken, checks, published_of, recorded, settling, was_created_for};
 use crate::{
-    api::v1alpha1::ReleaseRef,
+    api::v1alpha1::{ReleaseRef, annotation},
     domain::{
         desired::DesiredFunction,
         function::Function,
@@ -10,13 +10,19 @@ use crate::{
             asked::{CheckPhase, Moment},
             next::{Next, View},
             observation::{Action, Observation, Read},
+            snapshot::FunctionSnapshot,
         },
-        ownership::Claim,
+        ownership::{CREATED_FOR, Claim},
     },
 };
 
 /// `$LATEST` has code and settings, and a version of them is published, runs and passes the checks.
-pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Next {
+pub fn prepare(
+    want: &DesiredFunction,
+    release: &ReleaseRef,
+    before: Option<&FunctionSnapshot>,
+    view: View<'_>,
+) -> Next {
     let (owner, seen) = (view.owner, view.seen);
     if let Some(version) = seen.known.published.get(&want.component) {
         return version_ready(want, version, view);
@@ -25,14 +31,22 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     let function = match seen.functions.get(name) {
         None => return Next::Read(Read::Function { name: name.clone() }),
         Some(None) => {
-            return with_package(want, seen, |code| {
-                Action::Create(Box::new(want.clone()), code)
-            });
+            let mut created = want.clone();
+            let tag = (CREATED_FOR.to_owned(), release.uid.clone());
+            created.tags.extend([tag]);
+            return with_package(want, seen, |code| Action::Create(Box::new(created), code));
         }
         Some(Some(function)) => function,
     };
     if let Some(why) = owner.obstacle(&function.tags, &want.adoption) {
         return Next::Fail(format!("function {name} can't be taken: {why}"));
+    }
+    if before.is_some_and(|before| before.latest.is_none()) && !was_created_for(function, release) {
+        return Next::Fail(format!(
+            "function {name} is there, but was not found when the run began: somebody made it since, or AWS \
+             told an old state; it was not touched; set {} to deliver to it as it is",
+            annotation::RETRY
+        ));
     }
     let tags = tagged(want, function);
     // What is taken over is marked before it is changed, so that nobody else takes it.

@@ -1,20 +1,24 @@
 //! Restore: what stood before stands again; and deletion.
 
-use super::{effect, settling};
-use crate::domain::{
-    function::FunctionState,
-    machine::{
-        next::Next,
-        observation::{Action, Observation, Read},
-        snapshot::FunctionSnapshot,
+use super::{effect, reallocating, settling, was_created_for};
+use crate::{
+    api::v1alpha1::RunStatus,
+    domain::{
+        function::{Alias, Function, FunctionState},
+        machine::{
+            next::Next,
+            observation::{Action, Observation, Read},
+            snapshot::{FunctionSnapshot, LatestSnapshot},
+        },
+        ownership::Owner,
     },
-    ownership::Owner,
 };
 
 /// What stood before stands again: traffic first, then `$LATEST`.
 pub fn restore(
     component: &str,
     then: &FunctionSnapshot,
+    journal: &RunStatus,
     owner: &Owner,
     seen: &Observation,
 ) -> Next {
@@ -30,8 +34,11 @@ pub fn restore(
                 "function {name} was deleted by someone else and can't be put back"
             ));
         }
-        (Some(function), _) if owner.refusal(&function.tags).is_some() && then.latest.is_none() => {
-            // Somebody else's: it was refused for that reason and never touched.
+        (Some(function), None)
+            if owner.refusal(&function.tags).is_some()
+                || !was_created_for(function, &journal.release) =>
+        {
+            // Somebody else's, or there before: it was refused for that reason and never touched.
             return Next::Ready;
         }
         (Some(function), None) => {
@@ -42,37 +49,70 @@ pub fn restore(
         }
         (Some(function), Some(before)) => (function, before),
     };
-    let Some(alias_now) = seen.aliases.get(name) else {
+    match alias(component, then, journal, seen) {
+        Next::Ready => latest(component, name, function, before, seen),
+        next => next,
+    }
+}
+
+/// The alias is where it was.
+fn alias(
+    component: &str,
+    then: &FunctionSnapshot,
+    journal: &RunStatus,
+    seen: &Observation,
+) -> Next {
+    let (name, alias) = (&then.function_name, then.alias_name.clone());
+    let act = |action| Next::Act(effect(component, name, action));
+    let Some(now) = seen.aliases.get(name) else {
         return Next::Read(Read::Alias {
             name: name.clone(),
-            alias: then.alias_name.clone(),
+            alias,
         });
     };
-    let alias = then.alias_name.clone();
-    match (alias_now, &then.alias) {
+    match (now, &then.alias) {
         (Some(now), Some(then)) if !then.is(now) => {
+            let to = then.target();
+            // Lambda splits no traffic of an alias with provisioned concurrency, so what a run has split
+            // has none.
+            let was_split = journal
+                .traffic
+                .as_ref()
+                .is_some_and(|traffic| traffic.weight < 100);
             let revision_id = now.revision_id.clone();
-            return Next::Act(effect(Action::UpdateAlias {
-                alias,
-                to: then.target(),
-                revision_id,
-            }));
-        }
-        (None, Some(then)) => {
-            return Next::Act(effect(Action::CreateAlias {
-                alias,
-                to: then.target(),
-            }));
-        }
-        (Some(_), None) => return Next::Act(effect(Action::DeleteAlias { alias })),
-        (None, None) => {
-            let gone = gone(&format!("{name}:{alias}"), seen);
-            if !matches!(gone, Next::Ready) {
-                return gone;
+            match reallocating(name, &alias, now, &to, seen).filter(|_| !was_split) {
+                // The former version had it: there is nothing better than to wait for that.
+                Some(Next::Fail(why)) => Next::Wait(why),
+                Some(next) => next,
+                None => act(Action::UpdateAlias {
+                    alias,
+                    to,
+                    revision_id,
+                }),
             }
         }
-        _ => {}
+        (None, Some(then)) => act(Action::CreateAlias {
+            alias,
+            to: then.target(),
+        }),
+        // One that the run did not make was there before, whatever AWS said then, or is somebody else's.
+        (Some(now), None) if is_of_run(now, component, journal) => {
+            act(Action::DeleteAlias { alias })
+        }
+        (None, None) => gone(&format!("{name}:{alias}"), seen),
+        (Some(_), _) => Next::Ready,
     }
+}
+
+/// `$LATEST` has the code, settings and tags that it had.
+fn latest(
+    component: &str,
+    name: &str,
+    function: &Function,
+    before: &LatestSnapshot,
+    seen: &Observation,
+) -> Next {
+    let effect = |action| effect(component, name, action);
     if let Some(wait) = settling(name, function) {
         return wait;
     }
@@ -105,6 +145,12 @@ pub fn restore(
         }));
     }
     Next::Ready
+}
+
+/// Whether the alias sends its traffic to what the run published.
+fn is_of_run(alias: &Alias, component: &str, journal: &RunStatus) -> bool {
+    let mut components = journal.components.iter();
+    components.any(|one| one.name == component && one.version.as_ref() == Some(&alias.version))
 }
 
 /// It is not there, if another look finds so as well.

@@ -240,7 +240,7 @@ impl World {
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
-        let mut seen = Observation::of(std::mem::take(&mut self.known));
+        let mut seen = Observation::of(std::mem::take(&mut self.known), self.now);
         loop {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {

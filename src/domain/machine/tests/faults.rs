@@ -1,5 +1,6 @@
 //! However calls fail and the controller dies.
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::{
@@ -7,8 +8,10 @@ use super::{
     world::*,
 };
 use crate::domain::{
+    desired::DesiredFunction,
     digest::Sha256,
     failure::{CallError, CallErrorKind},
+    ownership::Adoption,
 };
 
 #[test]
@@ -117,4 +120,124 @@ fn an_old_answer_that_there_is_nothing_is_not_believed() {
         assert!(world.old_answers.is_empty(), "it was given");
         assert_eq!(visible(&world), before, "{old:?}");
     }
+}
+
+/// Delivers a bad v2 to what AWS says, twice in a row, is not there.
+fn told_twice_that_there_is_no(what: &Read, world: &World, want: DesiredFunction) -> World {
+    let mut world = world.clone();
+    world.bad.push(code("v2"));
+    world.old_answers = vec![what.clone(), what.clone()];
+    let order = Order::Deliver(desired(2, vec![want]));
+    let step = world.finish(&order, &run(2, 1, Goal::Deliver));
+    assert_eq!(step, Step::RolledBack, "{what:?}\n{}", world.log);
+    assert!(world.old_answers.is_empty(), "it was given\n{}", world.log);
+    world
+}
+
+#[test]
+fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    // Another Deployment of that name finds what the former left: it is on no record.
+    world.status = TargetStatus::default();
+    let ours = world.clone();
+    let deployed = world.functions.get_mut("checkout-api").expect("there");
+    deployed.latest.tags.clear();
+    let adopted = DesiredFunction {
+        adoption: Adoption::Granted { unqualified: true },
+        ..want("api", "v2", 128)
+    };
+    let function = Read::Function {
+        name: "checkout-api".into(),
+    };
+    let alias = Read::Alias {
+        name: "checkout-api".into(),
+        alias: "live".into(),
+    };
+    for (old, world, want) in [
+        (&function, &ours, want("api", "v2", 128)),
+        (&function, &world, adopted.clone()),
+        (&alias, &ours, want("api", "v2", 128)),
+        (&alias, &world, adopted),
+    ] {
+        let after = told_twice_that_there_is_no(old, world, want);
+        assert_eq!(visible(&after), visible(world), "{old:?}\n{}", after.log);
+    }
+}
+
+#[test]
+fn no_deadline_runs_while_nobody_looks() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    while run_step(&world.status) != Some(Step::Prepare) {
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    }
+    // The clock steps, and the process is another one, with a call that fails first each time.
+    for hours in [48, -24, 48] {
+        world.now += SignedDuration::from_hours(hours);
+        world.faults = vec![Fault::Throttled];
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        assert_eq!(
+            run_step(&world.status),
+            Some(Step::Prepare),
+            "{}",
+            world.log
+        );
+        world.known = Known::default();
+        world.now += SignedDuration::from_hours(24);
+        world.faults = vec![Fault::Throttled];
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        assert_eq!(
+            run_step(&world.status),
+            Some(Step::Prepare),
+            "{}",
+            world.log
+        );
+    }
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+/// AWS at work counts for no deadline: neither a call that fails afterwards nor a check that is asked then
+/// is late.
+#[test]
+fn the_deadline_of_a_check_before_traffic_begins_when_it_is_asked() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    world.untold.push(code("v2"));
+    let pass = |world: &mut World| {
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        outcome.map_or("", |outcome| outcome.reason())
+    };
+    while pass(&mut world) != "WaitingForLambda" {}
+    let began = world.now;
+    while world.now < began + SignedDuration::from_hours(1) {
+        let deployed = world.functions.get_mut("checkout-api").expect("there");
+        deployed.settles_in = 2;
+        assert_eq!(pass(&mut world), "WaitingForLambda", "{}", world.log);
+    }
+    world.faults = vec![Fault::Throttled];
+    let told = (0..100).find(|_| pass(&mut world) == "WaitingForChecks");
+    assert!(told.is_some(), "{}", world.log);
+    let asked = world.now;
+    for _ in 0..1_000 {
+        if run_step(&world.status) == Some(Step::Prepare) {
+            pass(&mut world);
+        }
+    }
+    let waited = world.now.duration_since(asked);
+    assert!(
+        waited > SignedDuration::from_mins(9) && waited < SignedDuration::from_mins(11),
+        "{waited}"
+    );
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    let message = world.status.run.and_then(|run| run.message);
+    let message = message.unwrap_or_default();
+    assert!(message.contains("could not be told in time"), "{message}");
 }

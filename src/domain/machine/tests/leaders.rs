@@ -97,8 +97,9 @@ impl State {
     /// Another pass: the Target is read anew.
     fn begin_again(&mut self, leader: usize) {
         let read = (self.world.status.clone(), self.version);
+        let now = self.world.now;
         let leader = &mut self.leaders[leader];
-        leader.seen = Observation::of(std::mem::take(&mut leader.seen.known));
+        leader.seen = Observation::of(std::mem::take(&mut leader.seen.known), now);
         leader.read = read;
     }
 

@@ -356,6 +356,47 @@ fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
     }
 }
 
+/// Lambda gives the alias a weight for the old version until the new one has its concurrency.
+#[test]
+fn an_alias_with_provisioned_concurrency_is_waited_for() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.provisioned.insert("checkout-api".into(), 5);
+    let before = visible(&world);
+
+    // Both ways: v2 shows that it is bad only once it serves.
+    world.bad.push(code("v2"));
+    world.bad_once_served = true;
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    let moves = world
+        .log
+        .lines()
+        .filter(|line| line.starts_with("UpdateAlias"));
+    assert_eq!(moves.count(), 2, "there and back:\n{}", world.log);
+    assert_eq!(world.deliver(3, &[want("api", "v3", 128)]), Step::Succeeded);
+    assert_eq!(weights(&world, "checkout-api"), "3 ");
+
+    // A version that never gets it does not stay half served.
+    let before = visible(&world);
+    world.out_of_concurrency.push("4".into());
+    assert_eq!(
+        world.deliver(4, &[want("api", "v4", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    let message = world.status.run.and_then(|run| run.message);
+    let message = message.unwrap_or_default();
+    let says = |words| message.contains(words);
+    assert!(
+        says("provisioned concurrency (5)") && says("no more is left"),
+        "{message}"
+    );
+}
+
 #[test]
 fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
     for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {

@@ -13,7 +13,7 @@ use crate::{
         failure::{CallError, CallErrorKind},
         function::{
             Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
-            LastUpdate,
+            LastUpdate, ProvisionedConcurrency,
         },
         ownership::Adoption,
         site::{self, SiteArchive, SiteContent, tests::bucket},
@@ -65,14 +65,19 @@ pub struct World {
     pub bad: Vec<Sha256>,
     /// Whether that shows only through the alias.
     pub bad_once_served: bool,
+    /// Code whose check can't be told.
+    pub untold: Vec<Sha256>,
     /// What the checks of the stage come to.
     pub watched: CheckResult,
     /// Functions that AWS refuses to make.
     pub refused: Vec<String>,
     /// Looks that find nothing, once each, whatever is there.
     pub old_answers: Vec<Read>,
-    /// Concurrency that is provisioned for aliases.
+    /// Concurrency that is provisioned for aliases: after each move they have a weight for the version
+    /// before until the new one has it.
     pub provisioned: BTreeMap<String, i32>,
+    /// Versions that never get it.
+    pub out_of_concurrency: Vec<String>,
     /// What invokes functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
     pub faults: Vec<Fault>,
@@ -196,10 +201,12 @@ impl World {
             revisions: 0,
             bad: Vec::new(),
             bad_once_served: false,
+            untold: Vec::new(),
             watched: CheckResult::Passed,
             refused: Vec::new(),
             old_answers: Vec::new(),
             provisioned: BTreeMap::new(),
+            out_of_concurrency: Vec::new(),
             unqualified: BTreeMap::new(),
             faults: Vec::new(),
             log: String::new(),
@@ -260,7 +267,7 @@ impl World {
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
-        let mut seen = Observation::of(std::mem::take(&mut self.known));
+        let mut seen = Observation::of(std::mem::take(&mut self.known), self.now);
         for _ in 0..200 {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
@@ -367,6 +374,14 @@ impl World {
             for version in deployed.versions.values_mut() {
                 version.state = FunctionState::Active;
             }
+            if let Some(alias) = &mut deployed.alias
+                && self.provisioned.contains_key(&name)
+                && !self.out_of_concurrency.contains(&alias.version)
+                && !alias.weights.is_empty()
+            {
+                alias.weights.clear();
+                alias.revision_id = format!("{}-allocated", alias.revision_id);
+            }
         }
     }
 
@@ -432,8 +447,7 @@ impl World {
                     .functions
                     .get(name)
                     .and_then(|deployed| deployed.versions.get(&number).cloned());
-                seen.versions
-                    .insert((name.clone(), version.clone()), function);
+                seen.saw_version(name.clone(), version.clone(), function);
             }
             Read::Alias { name, alias } => {
                 let deployed = self.functions.get(name);
@@ -441,8 +455,17 @@ impl World {
                 seen.saw_alias(name.clone(), alias, found);
             }
             Read::Provisioned { name, .. } => {
-                let units = self.provisioned.get(name).copied();
-                seen.provisioned.insert(name.clone(), units);
+                let alias = self.functions.get(name).and_then(|it| it.alias.as_ref());
+                let is_out = alias.is_some_and(|it| self.out_of_concurrency.contains(&it.version));
+                let failure = is_out.then(|| "no more is left".into());
+                let found = self
+                    .provisioned
+                    .get(name)
+                    .map(|requested| ProvisionedConcurrency {
+                        requested: *requested,
+                        failure,
+                    });
+                seen.provisioned.insert(name.clone(), found);
             }
             Read::Unqualified { name } => {
                 let callers = self.unqualified.get(name).cloned().unwrap_or_default();
@@ -652,7 +675,8 @@ impl World {
             }
             _ => {}
         }
-        let (bad, late) = (self.bad.clone(), self.bad_once_served);
+        let (bad, late, untold) = (self.bad.clone(), self.bad_once_served, self.untold.clone());
+        let provisioned = self.provisioned.contains_key(&name);
         let Some(deployed) = self.functions.get_mut(&name) else {
             return fail(CallErrorKind::NotFound, "gone");
         };
@@ -750,8 +774,13 @@ impl World {
                 if current_alias(deployed) != *revision_id {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
-                deployed.alias = Some(alias(to, revision));
-                Ok(Reply::Alias(alias(to, current_alias(deployed))))
+                let mut now = alias(to, revision);
+                let before = deployed.alias.as_ref().map(|alias| alias.version.clone());
+                if let Some(before) = before.filter(|before| provisioned && *before != to.version) {
+                    now.weights = [(before, 1.0)].into();
+                }
+                deployed.alias = Some(now.clone());
+                Ok(Reply::Alias(now))
             }
             Action::DeleteAlias { .. } => {
                 deployed.alias = None;
@@ -778,6 +807,8 @@ impl World {
                         && (!late || key.moment.phase == CheckPhase::AfterTraffic)
                     {
                         CheckResult::Failed("check smoke failed".into())
+                    } else if untold.contains(&digest) {
+                        CheckResult::NotYet("check smoke: no answer".into())
                     } else {
                         CheckResult::Passed
                     },

@@ -1,9 +1,9 @@
 //! Aliases: versions that exist, and weights that make sense.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Exchange, Step, invalid, refuse, text};
-use crate::error::LabError;
+use crate::{aws::reply::Reply, error::LabError};
 
 /// Both versions of a weighted alias must agree in these.
 const SHARED: [(&str, &str); 2] = [
@@ -57,13 +57,19 @@ pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, 
     if let Some(refusal) = refuse_weights(main, weights) {
         return Ok(refusal);
     }
-    if let (Some(alias), false) = (&exchange.qualifier, weights.is_empty()) {
+    let served = text(&before, "FunctionVersion");
+    let leaves = served.filter(|served| main.is_some_and(|main| main != *served));
+    if let Some(alias) = &exchange.qualifier
+        && (leaves.is_some() || !weights.is_empty())
+    {
         let part = format!("provisioned-concurrency?Qualifier={alias}");
-        if exchange.ask(&part).await?.is_some() {
+        let is_provisioned = exchange.ask(&part).await?.is_some();
+        if is_provisioned && !weights.is_empty() {
             return Ok(invalid(
                 "Alias with weights can not be used with Provisioned Concurrency",
             ));
         }
+        exchange.leaves = leaves.filter(|_| is_provisioned).map(str::to_owned);
     }
     let Some(latest) = exchange.latest().await? else {
         return Ok(Step::Pass);
@@ -86,6 +92,30 @@ pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, 
         configs.push(config);
     }
     Ok(refuse_unlike(&configs).unwrap_or(Step::Pass))
+}
+
+/// An alias with provisioned concurrency was sent elsewhere: the former version serves until the new one
+/// has it.
+pub(super) fn note_move(exchange: &mut Exchange, _: &mut Reply) {
+    if let (Some(alias), Some(version)) = (&exchange.qualifier, exchange.leaves.take()) {
+        exchange.book.leave(&exchange.function, alias, &version);
+    }
+}
+
+/// An answer that is an alias.
+pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
+    if let Some(mut alias) = reply.value() {
+        show_left(exchange, &mut alias);
+        reply.set_value(&alias);
+    }
+}
+
+/// Adds the weight that Lambda gave to the version that it moves the alias away from.
+pub(super) fn show_left(exchange: &Exchange, alias: &mut Value) {
+    let name = text(alias, "Name").unwrap_or_default();
+    if let Some(version) = exchange.book.left(&exchange.function, name) {
+        alias["RoutingConfig"] = json!({"AdditionalVersionWeights": {version: 1.0}});
+    }
 }
 
 fn refuse_weights(main: Option<&str>, weights: &Map<String, Value>) -> Option<Step> {

@@ -15,7 +15,8 @@ pub struct Settle {
     /// A creation or an update is in progress for this long, and never for less than the emulator's
     /// half a second.
     pub update: Duration,
-    /// A newly published version is Pending for this long.
+    /// A newly published version is Pending for this long, and an alias with provisioned concurrency
+    /// that moved to another version is served by the former one.
     pub version: Duration,
     /// Both end in Failed with this reason code, such as `InvalidRuntime`.
     pub failure: Option<&'static str>,
@@ -91,6 +92,8 @@ pub(in crate::aws) enum Change {
 struct Page {
     change: Option<(Change, Due)>,
     published: HashMap<String, Due>,
+    /// The version that an alias is being moved away from.
+    left: HashMap<String, (String, Due)>,
     writer: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -100,7 +103,8 @@ impl Page {
         if let Some((_, due)) = &mut self.change {
             due.at = now;
         }
-        for due in self.published.values_mut() {
+        let left = self.left.values_mut().map(|(_, due)| due);
+        for due in self.published.values_mut().chain(left) {
             due.at = now;
         }
     }
@@ -186,11 +190,27 @@ impl Book {
         due.map_or(Standing::Settled, |due| due.standing())
     }
 
+    pub(in crate::aws) fn leave(&self, function: &FunctionKey, alias: &str, version: &str) {
+        let mut pages = self.lock();
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.version, settle.failure);
+        let left = &mut pages.page(function).left;
+        left.insert(alias.to_owned(), (version.to_owned(), due));
+    }
+
+    /// The version that an alias was moved away from and still has.
+    pub(in crate::aws) fn left(&self, function: &FunctionKey, alias: &str) -> Option<String> {
+        let pages = self.lock();
+        let (version, due) = pages.functions.get(function)?.left.get(alias)?;
+        (due.standing() != Standing::Settled).then(|| version.clone())
+    }
+
     pub(in crate::aws) fn forget(&self, function: &FunctionKey) {
         let mut pages = self.lock();
         let page = pages.page(function);
         page.change = None;
         page.published.clear();
+        page.left.clear();
     }
 
     /// Held from a write's checks to its answer: otherwise two writes at once pass the same checks.

@@ -42,6 +42,8 @@ pub(super) struct Exchange {
     pub(super) changed: bool,
     /// The highest version before a write.
     pub(super) newest_before: Option<u64>,
+    /// The version that Lambda moves an alias away from in its own time.
+    pub(super) leaves: Option<String>,
     /// What a dry run answers if the emulator lets the caller write.
     pub(super) dry_run: Option<Value>,
 }
@@ -130,6 +132,8 @@ const AFTER: &[(&[&str], After)] = &[
         view::show_configuration,
     ),
     (&["GetFunction"], view::show_function),
+    (&["UpdateAlias"], alias::note_move),
+    (&["UpdateAlias", "GetAlias"], alias::show),
     (
         &["ListVersionsByFunction", "ListFunctions"],
         view::show_list,
@@ -155,6 +159,7 @@ impl Exchange {
             body: Bytes::new(),
             changed: false,
             newest_before: None,
+            leaves: None,
             dry_run: None,
         }
     }
@@ -229,8 +234,13 @@ impl Exchange {
         self.ask("configuration").await
     }
 
+    /// An alias as callers see it.
     async fn alias(&self, name: &str) -> Result<Option<Value>, LabError> {
-        self.ask(&format!("aliases/{name}")).await
+        let mut alias = self.ask(&format!("aliases/{name}")).await?;
+        if let Some(alias) = &mut alias {
+            alias::show_left(self, alias);
+        }
+        Ok(alias)
     }
 
     /// The published versions, in ascending order.

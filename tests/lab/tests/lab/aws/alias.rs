@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_lambda::{Client, types::AliasRoutingConfiguration};
 
 use super::{cloud, create, dev_lambda, refusal_code, release};
+use sluice_lab::aws::Settle;
 
 fn weights(weights: &[(&str, f64)]) -> AliasRoutingConfiguration {
     let mut routing = AliasRoutingConfiguration::builder();
@@ -172,6 +173,48 @@ async fn an_invocation_by_alias_follows_the_weights() {
     assert_eq!(invoked(4).await, ["2"]);
     shift(weights(&[])).await.expect("shifted");
     assert_eq!(invoked(4).await, ["1"]);
+}
+
+#[tokio::test]
+async fn an_alias_with_provisioned_concurrency_is_served_by_the_former_version_for_a_while() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "alias-provisioned";
+    with_alias(&lambda, name).await;
+    let provision = lambda
+        .put_provisioned_concurrency_config()
+        .function_name(name)
+        .qualifier("live")
+        .provisioned_concurrent_executions(2);
+    provision.send().await.expect("provisioned");
+    let update = || lambda.update_alias().function_name(name).name("live");
+    let split = update().routing_config(weights(&[("2", 0.1)]));
+    assert_eq!(
+        refusal_code(split.send().await),
+        "InvalidParameterValueException"
+    );
+
+    cloud.set_settle_of(name, Settle::NEVER);
+    let moved = update().function_version("2").routing_config(weights(&[]));
+    moved.send().await.expect("moved");
+    let seen = async || {
+        let alias = lambda.get_alias().function_name(name).name("live");
+        let alias = alias.send().await.expect("an alias");
+        let invoked = lambda.invoke().function_name(name).qualifier("live");
+        let invoked = invoked.send().await.expect("invoked");
+        let routing = alias
+            .routing_config
+            .and_then(|it| it.additional_version_weights);
+        (
+            alias.function_version.expect("a version"),
+            routing.unwrap_or_default().into_iter().collect::<Vec<_>>(),
+            invoked.executed_version.expect("a version"),
+        )
+    };
+    let both = vec![("1".to_owned(), 1.0)];
+    assert_eq!(seen().await, ("2".to_owned(), both, "1".to_owned()));
+    cloud.settle_now(name);
+    assert_eq!(seen().await, ("2".to_owned(), vec![], "2".to_owned()));
 }
 
 #[tokio::test]
