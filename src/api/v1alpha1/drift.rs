@@ -85,7 +85,8 @@ pub struct DriftStatus {
     pub obstacle: Option<String>,
 }
 
-/// Something that is not as the last run left it. Values of environment variables are never told.
+/// Something that is not as the last run left it, or as it stood before a run that could not be put
+/// back. Values of environment variables are never told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
@@ -95,11 +96,11 @@ pub struct Difference {
     /// What differs: a function's name, `function:alias`, an object.
     #[schemars(length(max = 1280))]
     pub resource: String,
-    /// The setting, such as `memorySize` or `version`; none where the whole thing is gone.
+    /// The setting, such as `memorySize` or `version`; none where the whole thing is gone, or should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub field: Option<String>,
-    /// What the run left.
+    /// What the run left, or what stood before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub expected: Option<String>,

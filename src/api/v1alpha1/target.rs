@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, DriftStatus, ReleaseRef, TargetDrift};
+use super::{DeletionPolicy, Difference, DriftStatus, ReleaseRef, TargetDrift};
 
 /// One account and region inside a stage: what is live there and what is being done. Written by the
 /// controller.
@@ -213,6 +213,9 @@ pub struct PlanStatus {
     /// How many more there are: the digest covers them too.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     pub omitted: i64,
+    /// All of them, where some are omitted: a JSON list in the Account's artifact bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredRef>,
 }
 
 /// One change. Values of environment variables are never told.
@@ -292,6 +295,29 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub components: Vec<ComponentStatus>,
+    /// What stands again after `RolledBack`, as it was seen at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub restored: Vec<Restored>,
+    /// What does not stand as before after `RollbackFailed`, as far as it was seen; the first hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub differences: Vec<Difference>,
+}
+
+/// What was put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// The component.
+    #[schemars(length(max = 63))]
+    pub component: String,
+    /// What it is on AWS: a function's name, `function:alias`, or a bucket with the prefix.
+    #[schemars(length(max = 1280))]
+    pub resource: String,
+    /// As it stands: `version 3`, or digests of code and configuration as `code 8f3a…`.
+    #[schemars(length(max = 512))]
+    pub state: String,
 }
 
 /// How far traffic has moved.

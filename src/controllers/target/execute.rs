@@ -48,6 +48,9 @@ async fn one(
         "carrying out"
     );
     Ok(match &effect.action {
+        Action::StorePlan { changes, .. } => {
+            Reply::Planned(packages::store_plan(access, changes).await?)
+        }
         Action::StoreSnapshot(snapshot) => {
             Reply::Stored(packages::store_snapshot(context, access, snapshot).await?)
         }

@@ -1,4 +1,4 @@
-//! Packages and snapshots in the Target's artifact bucket.
+//! Packages, snapshots and long plans in the Target's artifact bucket.
 //!
 //! A package is kept under its digest, so that every Release and every snapshot that needs the same
 //! bytes shares one object: `packages/<sha256>.zip`.
@@ -8,10 +8,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use kube::runtime::reflector::ObjectRef;
+use serde::Serialize;
 
 use super::{access::Access, places};
 use crate::{
-    api::v1alpha1::{SnapshotRef, StoreLocation, StoredSnapshot, TargetStatus},
+    api::v1alpha1::{
+        PlannedChange, SnapshotRef, StoreLocation, StoredRef, StoredSnapshot, TargetStatus,
+    },
     controllers::context::Context,
     domain::{
         desired::DesiredFunction,
@@ -27,6 +30,9 @@ use crate::{
 
 /// The metadata that names an object's digest.
 const SHA256: &str = "sha256";
+
+/// What the keys of plans begin with.
+const PLANS: &str = "plans";
 
 /// More than any snapshot: 50 functions with 4 KiB of environment each.
 const MAX_SNAPSHOT: u64 = 4 * 1024 * 1024;
@@ -56,6 +62,19 @@ pub async fn find(access: &Access, digest: Sha256) -> Result<CodeLocation, CallE
     })
 }
 
+/// Stores what a plan would change.
+pub async fn store_plan(
+    access: &Access,
+    changes: &[PlannedChange],
+) -> Result<StoredRef, CallError> {
+    let (key, version_id, sha256) = store_text(access, PLANS, &changes).await?;
+    Ok(StoredRef {
+        key,
+        version_id,
+        sha256,
+    })
+}
+
 /// Stores a snapshot with every package that it names.
 pub async fn store_snapshot(
     context: &Context,
@@ -74,24 +93,30 @@ pub async fn store_snapshot(
             keep(context, access, digest, package).await?;
         }
     }
-    let text = serde_json::to_vec(snapshot).map_err(|error| {
-        CallError::new(
-            "snapshot",
-            &access.folder,
-            CallErrorKind::Invalid,
-            error.to_string(),
-        )
-    })?;
-    let digest = Sha256::of(&text);
-    let key = format!("snapshots/{}/{digest}.json", access.folder);
-    let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
-    let version_id = access.store.put(&key, Bytes::from(text), &metadata).await?;
+    let (key, version_id, sha256) = store_text(access, "snapshots", snapshot).await?;
     Ok(SnapshotRef {
         key,
         version_id,
-        sha256: digest.to_string(),
+        sha256,
         release: None,
     })
+}
+
+/// Stores this as JSON in the artifact bucket; gives key, version and digest.
+async fn store_text(
+    access: &Access,
+    kind: &str,
+    what: &impl Serialize,
+) -> Result<(String, String, String), CallError> {
+    let text = serde_json::to_vec(what).map_err(|error| {
+        let (kind, why) = (CallErrorKind::Invalid, error.to_string());
+        CallError::new("s3:PutObject", &access.folder, kind, why)
+    })?;
+    let digest = Sha256::of(&text);
+    let key = format!("{kind}/{}/{digest}.json", access.folder);
+    let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
+    let version_id = access.store.put(&key, Bytes::from(text), &metadata).await?;
+    Ok((key, version_id, digest.to_string()))
 }
 
 /// Loads the snapshot that the run refers to, and makes sure that it is the one that was stored.
@@ -130,7 +155,11 @@ pub async fn discard(
     access: &Access,
     it: &StoredSnapshot,
 ) -> Result<(), CallError> {
-    let text = text(access, &it.key, &it.version_id).await?;
+    let text = if it.key.starts_with(PLANS) {
+        None
+    } else {
+        text(access, &it.key, &it.version_id).await?
+    };
     let snapshot: Option<Snapshot> = text.and_then(|text| serde_json::from_slice(&text).ok());
     let components = snapshot.map(|snapshot| snapshot.components);
     for component in components.unwrap_or_default() {

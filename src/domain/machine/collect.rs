@@ -1,4 +1,5 @@
-//! What nothing needs any more: versions of Releases that are gone, and snapshots of earlier runs.
+//! What nothing needs any more: versions of Releases that are gone, and snapshots and long plans of earlier
+//! runs.
 //!
 //! # Guarantees
 //! - A version goes only if no kept Release, no run, no snapshot and not the alias that serves has it;
@@ -18,7 +19,7 @@ use super::{
     workload,
 };
 use crate::{
-    api::v1alpha1::{PublishedVersion, RunStatus, StoredSnapshot, TargetStatus},
+    api::v1alpha1::{PlanStatus, PublishedVersion, RunStatus, StoredSnapshot, TargetStatus},
     domain::{outcome::Outcome, ownership::Owner},
 };
 
@@ -107,10 +108,21 @@ pub(super) fn replace_run(status: &mut TargetStatus, run: RunStatus) {
     let Some(old) = old.filter(|old| new.is_none_or(|new| new.version_id != old.version_id)) else {
         return;
     };
-    status.superseded.push(StoredSnapshot {
-        key: old.key,
-        version_id: old.version_id,
-    });
+    supersede(status, old.key, old.version_id);
+}
+
+/// A new plan takes the place of the one before, whose list nobody needs any more.
+pub(super) fn replace_plan(status: &mut TargetStatus, plan: PlanStatus) {
+    let new = plan.stored.clone();
+    let old = status.plan.replace(plan).and_then(|plan| plan.stored);
+    if let Some(old) = old.filter(|old| new.is_none_or(|new| new != *old)) {
+        supersede(status, old.key, old.version_id);
+    }
+}
+
+fn supersede(status: &mut TargetStatus, key: String, version_id: String) {
+    let superseded = StoredSnapshot { key, version_id };
+    status.superseded.push(superseded);
     let most = status.superseded.len().saturating_sub(MOST_SUPERSEDED);
     status.superseded.drain(..most);
 }

@@ -80,7 +80,7 @@ pub fn decide_drift(
         let revision = desired.release.revision;
         ("False", "InSync", format!("All is as r{revision} left it"))
     } else {
-        ("True", "Drifted", told(&differences))
+        ("True", "Drifted", told(&differences, TOLD))
     };
     if let Some(obstacle) = &obstacle {
         message = format!("{message}. It can't be corrected: {obstacle}");
@@ -188,10 +188,16 @@ pub(super) fn difference(
     }
 }
 
-fn told(differences: &[Difference]) -> String {
+/// The differences in words, this many of them at most.
+pub(super) fn told(differences: &[Difference], most: usize) -> String {
     let one = |it: &Difference| {
         let Some(field) = &it.field else {
-            return format!("{} is gone", it.resource);
+            let what = if it.expected.is_some() {
+                "gone"
+            } else {
+                "still there"
+            };
+            return format!("{} is {what}", it.resource);
         };
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
         let when = it.changed_at.as_ref();
@@ -203,9 +209,9 @@ fn told(differences: &[Difference]) -> String {
             word(&it.expected)
         )
     };
-    let mut words: Vec<String> = differences.iter().take(TOLD).map(one).collect();
-    if differences.len() > TOLD {
-        words.push(format!("{} more", differences.len() - TOLD));
+    let mut words: Vec<String> = differences.iter().take(most).map(one).collect();
+    if differences.len() > most {
+        words.push(format!("{} more", differences.len() - most));
     }
     words.join("; ")
 }

@@ -6,6 +6,7 @@ mod collect;
 mod drift;
 mod plan;
 mod prepare;
+mod report;
 mod restore;
 
 pub use self::{
@@ -18,6 +19,7 @@ pub use self::{
     drift::{drift, drift_reads},
     plan::plan,
     prepare::prepare,
+    report::{not_put_back, put_back},
     restore::{delete, restore},
 };
 use super::{

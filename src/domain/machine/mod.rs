@@ -22,6 +22,7 @@
 //! `progressDeadline`; all others end the step and start Restore.
 
 mod asked;
+mod back;
 mod collect;
 mod drift;
 mod lambda;

@@ -10,7 +10,7 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
-    api::v1alpha1::{SnapshotRef, StoredSnapshot},
+    api::v1alpha1::{PlannedChange, SnapshotRef, StoredRef, StoredSnapshot},
     domain::{
         check::StageCheck,
         desired::{DesiredCheck, DesiredFunction},
@@ -78,6 +78,13 @@ pub struct Effect {
 /// What is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Stores all changes of a plan that is too long for the status.
+    StorePlan {
+        /// The plan's digest.
+        digest: String,
+        /// The changes.
+        changes: Vec<PlannedChange>,
+    },
     /// Store this snapshot, with the packages it names, in the Target's bucket.
     StoreSnapshot(Box<Snapshot>),
     /// Have the Release's package in the Target's bucket.
@@ -187,15 +194,28 @@ pub struct Observation {
     pub provisioned: BTreeMap<String, Option<ProvisionedConcurrency>>,
     /// What invokes functions without naming a version or alias, in words, by function.
     pub unqualified: BTreeMap<String, Vec<String>>,
+    /// The same functions and aliases, also where that is no base for a decision any more.
+    pub last: LastSeen,
     /// Calls of this pass that failed, with the component they were made for.
     pub errors: Vec<(String, CallError)>,
     /// What this process remembers of the run.
     pub known: Known,
 }
 
+/// What was seen last, for people to read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LastSeen {
+    /// Functions by name.
+    pub functions: BTreeMap<String, Option<Function>>,
+    /// Aliases by function.
+    pub aliases: BTreeMap<String, Option<Alias>>,
+}
+
 /// What this process remembers of a run between passes. Losing it costs reads, nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
+    /// The digest of a plan that is too long for the status, and where all of it is stored.
+    pub plan: Option<(String, StoredRef)>,
     /// The snapshot, once taken or loaded, and where it is stored.
     pub snapshot: Option<(SnapshotRef, Snapshot)>,
     /// Packages that are in the Target's bucket, by digest.
@@ -230,6 +250,7 @@ impl Effect {
     /// AWS's name of the call, for journal, metrics and messages.
     pub fn operation(&self) -> &'static str {
         match &self.action {
+            Action::StorePlan { .. } => "StorePlan",
             Action::StoreSnapshot(_) => "StoreSnapshot",
             Action::CopyPackage(_) => "CopyPackage",
             Action::FindPackage(_) => "FindPackage",
@@ -275,6 +296,8 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(6);
 /// What a carried-out effect answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
+    /// The plan is stored here.
+    Planned(StoredRef),
     /// The snapshot is stored here.
     Stored(SnapshotRef),
     /// The package is there.
@@ -310,6 +333,7 @@ impl Observation {
     pub fn saw_function(&mut self, name: String, function: Option<Function>) {
         self.looked_for(name.clone(), function.is_some());
         self.saw_at_work(function.as_ref());
+        self.last.functions.insert(name.clone(), function.clone());
         self.functions.insert(name, function);
     }
 
@@ -328,6 +352,7 @@ impl Observation {
     /// Takes in an alias, or that there is none.
     pub fn saw_alias(&mut self, name: String, alias: &str, found: Option<Alias>) {
         self.looked_for(format!("{name}:{alias}"), found.is_some());
+        self.last.aliases.insert(name.clone(), found.clone());
         self.aliases.insert(name, found);
     }
 
@@ -352,6 +377,9 @@ impl Observation {
     pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
         let name = effect.resource.clone();
         match (&effect.action, reply) {
+            (Action::StorePlan { digest, .. }, Reply::Planned(stored)) => {
+                self.known.plan = Some((digest.clone(), stored));
+            }
             (Action::StoreSnapshot(snapshot), Reply::Stored(reference)) => {
                 self.known.snapshot = Some((reference, (**snapshot).clone()));
             }
@@ -419,7 +447,11 @@ impl Observation {
                 // The RevisionId that the journal holds is an old one now.
                 self.known.recorded_here = false;
             }
-            _ => self.forget(&name),
+            _ => {
+                self.last.functions.remove(&name);
+                self.last.aliases.remove(&name);
+                self.forget(&name);
+            }
         }
         self.known.progressed_at = Some(now);
     }

@@ -5,9 +5,9 @@
 //!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
 //! - Values of environment variables appear nowhere: a change of one is told by its name.
 
-use super::{Decision, run::Scene, workload};
+use super::{Decision, collect::replace_plan, observation::Action, run::Scene, workload};
 use crate::{
-    api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange},
+    api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange, StoredRef},
     domain::{
         desired::Desired,
         digest::Sha256,
@@ -30,17 +30,20 @@ impl Scene<'_> {
         if let Some(why) = self.obstacle(desired) {
             return Decision::Wait(Outcome::stalled("CanNotDeliver", why));
         }
-        let plan = self.plan(desired);
+        let plan = match self.plan(desired) {
+            Ok(plan) => plan,
+            Err(first) => return first,
+        };
         if self.status.plan.as_ref() == Some(&plan) {
             return Decision::Rest(super::outcome(self.status));
         }
         let mut status = self.status.clone();
-        status.plan = Some(plan);
+        replace_plan(&mut status, plan);
         Decision::Record(Box::new(status))
     }
 
-    /// The plan, from what was seen.
-    pub fn plan(&self, desired: &Desired) -> PlanStatus {
+    /// The plan, from what was seen; or what has to be done first, where it is too long for the status.
+    pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
         let mut changes = Vec::new();
         let mut words = Vec::new();
         let mut parts = Vec::new();
@@ -79,14 +82,34 @@ impl Scene<'_> {
         }
         let digest = Sha256::of_json(&(&changes, parts)).to_string();
         let omitted = changes.len().saturating_sub(LISTED);
+        let mut stored = None;
+        if omitted > 0 {
+            stored = self.stored_plan(&digest);
+            if let (None, Some(first)) = (&stored, desired.components.first()) {
+                let action = Action::StorePlan { digest, changes };
+                return Err(Decision::Execute(vec![workload::of_run(first, action)]));
+            }
+        }
         changes.truncate(LISTED);
-        PlanStatus {
+        Ok(PlanStatus {
             release: desired.release.clone(),
             digest,
             summary: shorten(&words.join("; "), 1024),
             changes,
             omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
-        }
+            stored,
+        })
+    }
+
+    /// Where all changes of the plan with this digest are listed, if they are.
+    fn stored_plan(&self, digest: &str) -> Option<StoredRef> {
+        let on_record = self.status.plan.as_ref();
+        let on_record = on_record.filter(|plan| plan.digest == digest);
+        let known = self.seen.known.plan.as_ref();
+        let known = known.filter(|(known, _)| known == digest);
+        on_record
+            .and_then(|plan| plan.stored.clone())
+            .or_else(|| known.map(|(_, stored)| stored.clone()))
     }
 }
 

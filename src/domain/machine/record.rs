@@ -42,6 +42,8 @@ impl Scene<'_> {
             snapshot: None,
             intents: Vec::new(),
             components: Vec::new(),
+            restored: Vec::new(),
+            differences: Vec::new(),
         }
     }
 

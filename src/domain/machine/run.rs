@@ -7,12 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
-    collect::replace_run,
+    collect::{replace_plan, replace_run},
     next::{Next, View, may_pass, wait_for},
     observation::{Action, Observation, Read},
-    snapshot::{ComponentSnapshot, Snapshot},
+    snapshot::Snapshot,
     step::{Step, poll_delay},
-    watch::NOT_YET,
     workload,
 };
 use crate::{
@@ -96,7 +95,10 @@ impl<'a> Scene<'a> {
         if let Some(why) = self.obstacle(desired) {
             return self.fail_untouched(&why);
         }
-        let plan = self.plan(desired);
+        let plan = match self.plan(desired) {
+            Ok(plan) => plan,
+            Err(first) => return first,
+        };
         if let Some(approved) = &self.run.plan_digest
             && *approved != plan.digest
         {
@@ -139,7 +141,7 @@ impl<'a> Scene<'a> {
             self.note_in_inventory(&mut status.inventory, want, None);
         }
         replace_run(&mut status, run);
-        status.plan = Some(plan);
+        replace_plan(&mut status, plan);
         Decision::Record(Box::new(status))
     }
 
@@ -171,7 +173,7 @@ impl<'a> Scene<'a> {
             });
         }
         let mut status = self.status.clone();
-        status.plan = Some(plan);
+        replace_plan(&mut status, plan);
         Decision::Record(Box::new(status))
     }
 
@@ -249,68 +251,6 @@ impl<'a> Scene<'a> {
             unwatched: journal.unwatched || self.run.immediate,
             started_at: Time(self.now),
             progressed_at: Time(self.now),
-            ..journal.clone()
-        });
-        Decision::Record(Box::new(status))
-    }
-
-    /// Puts back what stood before, and looks whether it does.
-    pub fn restore(&self, journal: &RunStatus) -> Decision {
-        let deadline = DEFAULT_DEADLINE;
-        let Some((_, snapshot)) = &self.seen.known.snapshot else {
-            return self.load_snapshot(deadline, journal);
-        };
-        let next =
-            |then: &ComponentSnapshot| workload::restore(then, journal, self.owner, self.seen);
-        let highest = snapshot.components.iter().map(|then| then.level).max();
-        for level in (0..=highest.unwrap_or_default()).rev() {
-            let of_level = snapshot.components.iter().rev();
-            let of_level = of_level.filter(|then| then.level == level);
-            match self.poll(of_level.map(next), deadline, journal) {
-                Poll::Decided(decision) => return decision,
-                Poll::Failed(why) => return self.end(journal, Step::RollbackFailed, Some(&why)),
-                Poll::Ready => {}
-            }
-        }
-        self.end(journal, Step::RolledBack, None)
-    }
-
-    /// Starts to put things back.
-    pub fn turn_back(&self, journal: &RunStatus, why: &str) -> Decision {
-        let mut status = self.status.clone();
-        let mut run = journal.clone();
-        if run.snapshot.is_none() {
-            // A run that changed nothing has nothing to put back.
-            return self.end(journal, Step::RolledBack, Some(why));
-        }
-        Step::Restore.as_str().clone_into(&mut run.step);
-        run.held_at = None;
-        run.attempt = self.run.attempt.max(run.attempt);
-        run.progressed_at = Time(self.now);
-        run.finished_at = None;
-        if run.message.is_none() {
-            run.message = Some(shorten(why, 4096));
-        }
-        let restoring = |component: &ComponentStatus| Intent {
-            component: component.name.clone(),
-            operation: "Restore".to_owned(),
-            resource: component.resource.clone(),
-            result: run
-                .snapshot
-                .as_ref()
-                .map(|snapshot| snapshot.sha256.clone()),
-        };
-        run.intents = run.components.iter().rev().map(restoring).collect();
-        status.versions = self.versions_so_far(journal);
-        status.run = Some(run);
-        Decision::Record(Box::new(status))
-    }
-
-    /// Another attempt to put things back finds them put back.
-    pub fn follow_attempt(&self, journal: &RunStatus) -> Decision {
-        let mut status = self.status.clone();
-        status.run = Some(RunStatus {
-            attempt: self.run.attempt,
             ..journal.clone()
         });
         Decision::Record(Box::new(status))
@@ -409,18 +349,6 @@ impl<'a> Scene<'a> {
         }))
     }
 
-    /// A check can't be told when it has to be: that waits until the deadline, and fails then.
-    pub fn not_told(&self, why: &str, deadline: Duration, journal: &RunStatus) -> Poll {
-        if self.stuck(journal) > deadline {
-            return Poll::Failed(format!("{why}: it could not be told in time"));
-        }
-        Poll::Decided(Decision::Wait(Outcome::Waiting {
-            reason: "WaitingForChecks",
-            message: why.to_owned(),
-            after: NOT_YET,
-        }))
-    }
-
     /// Before anything was changed, what can't be read is somebody's to mend, for as long as the
     /// deadline allows.
     fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
@@ -450,7 +378,7 @@ impl<'a> Scene<'a> {
     }
 
     /// For how long nothing has moved while this process looked and AWS was not at work.
-    fn stuck(&self, journal: &RunStatus) -> Duration {
+    pub fn stuck(&self, journal: &RunStatus) -> Duration {
         let known = &self.seen.known;
         let moved = [known.progressed_at, known.at_work_at];
         let recorded = journal.progressed_at.0;

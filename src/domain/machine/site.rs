@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PlannedChange, StoredRef,
-        TargetStatus,
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PlannedChange, Restored,
+        StoredRef, TargetStatus,
     },
     domain::{
         desired::{DesiredComponent, DesiredSite},
@@ -227,24 +227,33 @@ pub fn drift(want: &DesiredComponent, site: &DesiredSite, view: View<'_>) -> Vec
     let Some(manifest) = manifest else {
         return Vec::new();
     };
-    let listing = seen.listing.as_ref();
-    let told = |drift: site::Drift<'_>| {
-        let (path, field, found) = match drift {
-            site::Drift::Missing(path) => (path, None, "gone"),
-            site::Drift::Changed(path) => (path, Some("content"), "other bytes"),
-        };
-        let expected = field.map_or("there", |_| "what was put");
-        let values = (Some(expected.to_owned()), Some(found.to_owned()));
-        let object = listing.and_then(|listing| listing.objects.get(path));
-        let modified = object.and_then(|object| object.modified);
-        let modified = modified.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        Difference {
-            changed_at: modified.map(Time),
-            ..difference(&want.name, &site.place.shown(path), field, values)
-        }
-    };
     let drifted = site::drift(manifest, seen).unwrap_or_default();
+    let told = |drift| object(&want.name, &site.place, seen, drift, "what was put");
     drifted.into_iter().map(told).collect()
+}
+
+/// A difference of an object; `content` is what it should hold.
+fn object(
+    component: &str,
+    place: &Place,
+    seen: &SiteSeen,
+    drift: site::Drift<'_>,
+    content: &str,
+) -> Difference {
+    let (path, field, expected, found) = match drift {
+        site::Drift::Missing(path) => (path, None, Some("there"), "gone"),
+        site::Drift::Changed(path) => (path, Some("content"), Some(content), "other bytes"),
+        site::Drift::Surplus(path) => (path, None, None, "there"),
+    };
+    let values = (expected.map(str::to_owned), Some(found.to_owned()));
+    let listing = seen.listing.as_ref();
+    let object = listing.and_then(|listing| listing.objects.get(path));
+    let modified = object.and_then(|object| object.modified);
+    let modified = modified.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    Difference {
+        changed_at: modified.map(Time),
+        ..difference(component, &place.shown(path), field, values)
+    }
 }
 
 /// What would be lost is put aside.
@@ -355,6 +364,30 @@ pub fn objects(
 pub fn restore(component: &str, then: &PlaceSnapshot, owner: &Owner, seen: &Observation) -> Next {
     let next = site::restore(owner, &then.snapshot, seen_of(&then.place, seen));
     SiteTask::of(&then.place).next(component, next)
+}
+
+/// What stands once it was put back.
+pub fn put_back(component: &str, then: &PlaceSnapshot, seen: &Observation) -> Restored {
+    let snapshot = seen_of(&then.place, seen).snapshot.as_ref();
+    let (kept, created) = snapshot.map_or((0, 0), |(_, it)| (it.kept.len(), it.created.len()));
+    Restored {
+        component: component.to_owned(),
+        resource: then.place.to_string(),
+        state: format!("{kept} files as before, {created} new ones not there"),
+    }
+}
+
+/// What does not stand as it did.
+pub fn not_put_back(
+    component: &str,
+    then: &PlaceSnapshot,
+    owner: &Owner,
+    seen: &Observation,
+) -> Vec<Difference> {
+    let seen = seen_of(&then.place, seen);
+    let left = site::not_restored(owner, &then.snapshot, seen);
+    let told = |drift| object(component, &then.place, seen, drift, "what stood before");
+    left.into_iter().map(told).collect()
 }
 
 /// What is ours once it was put back.

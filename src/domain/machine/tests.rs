@@ -1,6 +1,7 @@
 //! The machine against a small AWS, and the transcripts of whole runs.
 
 mod adoption;
+mod back;
 mod collect;
 mod delivery;
 mod drift;

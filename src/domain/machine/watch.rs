@@ -7,7 +7,7 @@ use super::{
     asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, ServedVersions},
     next::Next,
     observation::{Action, Effect},
-    run::Scene,
+    run::{Poll, Scene},
     workload,
 };
 use crate::{
@@ -107,6 +107,18 @@ impl Scene<'_> {
             .filter(|check| !(journal.unwatched && check.takes_time()))
             .map(|check| self.look_at(check, moment, ask))
             .collect()
+    }
+
+    /// A check can't be told when it has to be: that waits until the deadline, and fails then.
+    pub fn not_told(&self, why: &str, deadline: Duration, journal: &RunStatus) -> Poll {
+        if self.stuck(journal) > deadline {
+            return Poll::Failed(format!("{why}: it could not be told in time"));
+        }
+        Poll::Decided(Decision::Wait(Outcome::Waiting {
+            reason: "WaitingForChecks",
+            message: why.to_owned(),
+            after: NOT_YET,
+        }))
     }
 
     fn look_at(

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
-        ReleaseRef, RunStatus,
+        ReleaseRef, Restored, RunStatus,
     },
     domain::{
         desired::{DesiredComponent, Workload},
@@ -299,6 +299,29 @@ pub fn restore(
             lambda::restore(&then.component, function, journal, owner, seen)
         }
         WorkloadSnapshot::Place(place) => site::restore(&then.component, place, owner, seen),
+    }
+}
+
+/// What stands of it once it was put back.
+pub fn put_back(then: &ComponentSnapshot, seen: &Observation) -> Vec<Restored> {
+    match &then.workload {
+        WorkloadSnapshot::Function(function) => lambda::put_back(&then.component, function, seen),
+        WorkloadSnapshot::Place(place) => vec![site::put_back(&then.component, place, seen)],
+    }
+}
+
+/// What does not stand as it did before the run that `journal` is of, as far as it was seen.
+pub fn not_put_back(
+    then: &ComponentSnapshot,
+    journal: &RunStatus,
+    owner: &Owner,
+    seen: &Observation,
+) -> Vec<Difference> {
+    match &then.workload {
+        WorkloadSnapshot::Function(function) => {
+            lambda::not_put_back(&then.component, function, journal, seen)
+        }
+        WorkloadSnapshot::Place(place) => site::not_put_back(&then.component, place, owner, seen),
     }
 }
 

@@ -144,6 +144,8 @@ impl Play {
             snapshot: None,
             intents: Vec::new(),
             components: Vec::new(),
+            restored: Vec::new(),
+            differences: Vec::new(),
         });
         if step == Step::Succeeded {
             target.live = Some(order.release);

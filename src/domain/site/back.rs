@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     StoredRef,
     content::is_entry_document,
+    diff::Drift,
     manifest::SiteManifest,
     object::{Listed, refusal},
     seen::SiteSeen,
@@ -88,6 +89,32 @@ pub fn restore(owner: &Owner, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
             },
         })
     })())
+}
+
+/// What does not stand as it did before the run, by the newest word there is; nothing where there is none.
+pub fn not_restored<'a>(owner: &Owner, snapshot: &StoredRef, seen: &'a SiteSeen) -> Vec<Drift<'a>> {
+    let known = seen.snapshot.as_ref();
+    let Some((_, then)) = known.filter(|(known, _)| known == snapshot && seen.listing.is_some())
+    else {
+        return Vec::new();
+    };
+    let kept = then.kept.iter().filter_map(|(path, kept)| {
+        let Some(now) = seen.object(path) else {
+            return Some(Drift::Missing(path.as_str()));
+        };
+        (!stands(path, kept, &now, seen)).then_some(Drift::Changed(path.as_str()))
+    });
+    let is_ours = |path: &&String| {
+        let Some(now) = seen.object(path) else {
+            return false;
+        };
+        let head = seen.heads.get(*path).and_then(Option::as_ref);
+        seen.written.get(*path) == Some(&now.etag)
+            || head.is_none_or(|head| refusal(owner, &head.metadata).is_none())
+    };
+    let created = then.created.iter().filter(is_ours);
+    kept.chain(created.map(|path| Drift::Surplus(path.as_str())))
+        .collect()
 }
 
 /// Everything that is ours is deleted: where a component was dropped, or a Target is deleted.

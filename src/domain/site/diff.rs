@@ -151,13 +151,15 @@ pub(super) fn is_wanted(path: &str, wanted: &ContentFile, head: &ObjectHead) -> 
         && head.content_type == content_type(path)
 }
 
-/// An object that is not as it was put.
+/// An object that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift<'a> {
     /// It is gone.
     Missing(&'a str),
     /// It was overwritten.
     Changed(&'a str),
+    /// It should not be there.
+    Surplus(&'a str),
 }
 
 /// What became of the objects that are ours, at the cost of a listing. `None` until that was read.

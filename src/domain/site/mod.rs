@@ -38,7 +38,7 @@ pub(crate) mod tests;
 pub use crate::api::v1alpha1::StoredRef;
 
 pub use self::{
-    back::{prune, remove, restore},
+    back::{not_restored, prune, remove, restore},
     content::{ContentFile, SiteArchive, SiteContent, content_type, is_entry_document},
     diff::{Diff, Drift, drift},
     forward::{begin, confirm, look, prepare, promote, unchanged},

@@ -35,8 +35,8 @@ fn running(namespace: &str) -> Scene<'static> {
     scene
 }
 
-/// The keys of what is kept of the team in a folder of dev's artifact bucket.
-pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
+/// Dev's artifact bucket.
+fn artifacts(scene: &Scene<'_>) -> (aws_sdk_s3::Client, String) {
     let lab = &scene.world.lab;
     let config = lab
         .aws
@@ -46,10 +46,24 @@ pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
         .build();
     let client = aws_sdk_s3::Client::from_conf(config);
     let account = lab.get_json("account", None, "dev").unwrap();
-    let bucket = account["spec"]["regions"][0]["artifactBucket"].clone();
+    let bucket = account["spec"]["regions"][0]["artifactBucket"].as_str();
+    (client, bucket.unwrap().to_owned())
+}
+
+/// What is kept there under this key, as JSON.
+pub fn kept(scene: &Scene<'_>, key: &str) -> serde_json::Value {
+    let (client, bucket) = artifacts(scene);
+    let object = run(client.get_object().bucket(bucket).key(key).send()).unwrap();
+    let bytes = run(object.body.collect()).unwrap().into_bytes();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The keys of what is kept of the team in a folder there.
+pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
+    let (client, bucket) = artifacts(scene);
     let list = client
         .list_objects_v2()
-        .bucket(bucket.as_str().unwrap())
+        .bucket(bucket)
         .prefix(format!("{folder}/{}/", scene.team.namespace));
     let listed = run(list.send()).unwrap();
     let keys = listed.contents.unwrap_or_default().into_iter();

@@ -13,7 +13,7 @@ use sluice_lab::{
 
 use super::{
     LIMIT,
-    collection::kept_in,
+    collection::{kept, kept_in},
     run,
     scene::{NAME, Scene, gone, smoke},
 };
@@ -167,6 +167,27 @@ fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
     push(&scene, &package("v1"), &order);
     scene.delivered(3);
     assert_eq!(writes(&scene, mark), Vec::<String>::new());
+}
+
+#[test]
+fn a_plan_of_many_files_is_told_in_part_and_kept_whole() {
+    let scene = Scene::new("site-many");
+    let names: Vec<String> = (0..110).map(|n| format!("page-{n:03}.txt")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "text")).collect();
+    push(&scene, &package("v1"), &many);
+    scene.apply(&site_only(&scene));
+    scene.delivered(1);
+    let plan = scene.target("dev").status.unwrap().plan.unwrap();
+    assert_eq!((plan.changes.len(), plan.omitted), (100, 10));
+    let stored = plan.stored.unwrap();
+    let all = kept(&scene, &stored.key);
+    let all = all.as_array().unwrap();
+    assert_eq!(all.len(), 110);
+    let last = format!("/{}{}", prefix(&scene), names[109]);
+    assert!(
+        all[109]["resource"].as_str().unwrap().ends_with(&last),
+        "{last}"
+    );
 }
 
 /// Answers well by its number, and badly through the alias: it fails once everything has moved.

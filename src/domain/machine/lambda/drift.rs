@@ -12,7 +12,8 @@ use crate::{
     api::v1alpha1::{Difference, PublishedVersion, ReleaseRef},
     domain::{
         desired::DesiredFunction,
-        function::{Alias, Function},
+        digest::Sha256,
+        function::{Alias, Function, FunctionConfiguration},
         machine::{
             drift::difference,
             observation::{Observation, Read},
@@ -63,22 +64,12 @@ pub fn drift(
 
 fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
     let name = &want.function_name;
-    let mut versioned: Vec<(String, Values)> = Vec::new();
-    if function.code_sha256 != want.code_sha256 {
-        let values = (
-            Some(want.code_sha256.short()),
-            Some(function.code_sha256.short()),
-        );
-        versioned.push(("code".to_owned(), values));
-    }
-    if function.architecture != want.architecture {
-        let values = (
-            Some(want.architecture.clone()),
-            Some(function.architecture.clone()),
-        );
-        versioned.push(("architecture".to_owned(), values));
-    }
-    versioned.extend(settings(&want.configuration, &function.configuration));
+    let versioned = differing(
+        &want.code_sha256,
+        &want.architecture,
+        &want.configuration,
+        function,
+    );
     let dated = |(field, values): (String, Values)| Difference {
         changed_at: function.last_modified.map(Time),
         ..difference(&want.component, name, Some(&field), values)
@@ -90,6 +81,29 @@ fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
         (now != Some(value)).then(|| difference(&want.component, name, Some(&field), values))
     });
     versioned.into_iter().map(dated).chain(tags).collect()
+}
+
+/// What differs of what belongs to a version: field, expected and found.
+pub(super) fn differing(
+    code: &Sha256,
+    architecture: &str,
+    configuration: &FunctionConfiguration,
+    found: &Function,
+) -> Vec<(String, Values)> {
+    let mut fields = Vec::new();
+    if found.code_sha256 != *code {
+        let values = (Some(code.short()), Some(found.code_sha256.short()));
+        fields.push(("code".to_owned(), values));
+    }
+    if found.architecture != architecture {
+        let values = (
+            Some(architecture.to_owned()),
+            Some(found.architecture.clone()),
+        );
+        fields.push(("architecture".to_owned(), values));
+    }
+    fields.extend(settings(configuration, &found.configuration));
+    fields
 }
 
 fn of_alias(want: &DesiredFunction, version: &str, alias: Option<&Alias>) -> Vec<Difference> {
@@ -112,7 +126,7 @@ fn of_alias(want: &DesiredFunction, version: &str, alias: Option<&Alias>) -> Vec
 }
 
 /// `10 % to 4`.
-fn shares(weights: &BTreeMap<String, f64>) -> String {
+pub(super) fn shares(weights: &BTreeMap<String, f64>) -> String {
     let share = |(version, share): (&String, &f64)| format!("{:.0} % to {version}", share * 100.0);
     let shares: Vec<String> = weights.iter().map(share).collect();
     shares.join(", ")

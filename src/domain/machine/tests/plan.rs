@@ -101,3 +101,38 @@ fn what_was_not_approved_is_not_begun() {
     run.plan_digest = Some(now);
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
+
+#[test]
+fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let names: Vec<String> = (0..120).map(|n| format!("page-{n:03}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let mut wanted = desired(2, vec![want("api", "v2", 128)]);
+    wanted.components.push(site(&mut world, "archive", &files));
+    let order = Order::Plan(wanted.clone());
+    let run = run(2, 1, Goal::Deliver);
+    let ask = |world: &mut World| {
+        world.known = Known::default();
+        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        world.status.plan.clone().expect("a plan")
+    };
+    let long = ask(&mut world);
+    assert_eq!((long.changes.len(), long.omitted), (100, 22));
+    assert_eq!(world.plans[0].len(), 122);
+    assert_eq!(world.plans[0][..100], long.changes);
+    let stored = long.stored.clone().expect("stored");
+
+    // It is stored once, and goes when another plan takes its place.
+    assert_eq!(ask(&mut world), long);
+    assert_eq!(world.deliver_as(wanted), Step::Succeeded);
+    assert_eq!(world.plans.len(), 1);
+    let superseded = |world: &World| -> Vec<String> {
+        let keys = world.status.superseded.iter().map(|it| it.key.clone());
+        keys.filter(|key| key.starts_with("plans/")).collect()
+    };
+    assert!(superseded(&world).is_empty());
+    let short = plan(&mut world, 3, &[want("api", "v3", 128)]);
+    assert_eq!(short.stored, None);
+    assert_eq!(superseded(&world), [stored.key]);
+}

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::*;
 use crate::{
-    api::v1alpha1::{DeletionPolicy, OnFailure, ReleaseRef, SnapshotRef, StoreLocation},
+    api::v1alpha1::{
+        DeletionPolicy, OnFailure, PlannedChange, ReleaseRef, SnapshotRef, StoreLocation, StoredRef,
+    },
     domain::{
         desired::{DesiredCheck, DesiredComponent, DesiredFunction, DesiredSite, Workload},
         digest::Sha256,
@@ -56,6 +58,8 @@ pub struct World {
     pub contents: BTreeMap<Sha256, SiteContent>,
     pub packages: Vec<Sha256>,
     pub snapshots: Vec<Snapshot>,
+    /// Plans that were too long for the status.
+    pub plans: Vec<Vec<PlannedChange>>,
     pub discarded: Vec<String>,
     pub status: TargetStatus,
     pub known: Known,
@@ -194,6 +198,7 @@ impl World {
             contents: BTreeMap::new(),
             packages: Vec::new(),
             snapshots: Vec::new(),
+            plans: Vec::new(),
             discarded: Vec::new(),
             status: TargetStatus::default(),
             known: Known::default(),
@@ -498,6 +503,7 @@ impl World {
             matches!(
                 effect.action,
                 Action::StoreSnapshot(_)
+                    | Action::StorePlan { .. }
                     | Action::Watch { .. }
                     | Action::Check { .. }
                     | Action::Site(_, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
@@ -614,6 +620,14 @@ impl World {
                 version_id: (self.snapshots.len() - 1).to_string(),
                 sha256: "0".into(),
                 release: None,
+            }));
+        }
+        if let Action::StorePlan { digest, changes } = &effect.action {
+            self.plans.push(changes.clone());
+            return Ok(Reply::Planned(StoredRef {
+                key: format!("plans/{}", self.plans.len()),
+                version_id: "1".into(),
+                sha256: digest.clone(),
             }));
         }
         if let Action::DeleteSnapshot(it) = &effect.action {
