@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Deployment, RunStatus, condition};
-use sluice_lab::lab::{Alarm, package};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    lab::{Alarm, package},
+};
 
 use super::{
     functions::{push, two, worker},
@@ -241,6 +244,39 @@ fn an_abort_puts_back_what_is_moving() {
     scene.annotate("sluice.dev/promote", "the right one");
     scene.delivered(3);
     scene.serves("dev", "v3");
+}
+
+#[test]
+fn what_can_not_be_put_back_is_told_and_is_put_back_by_a_retry() {
+    let (scene, _) = running("not-put-back", &canary(&[(10, "24h")]));
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    let function = scene.function();
+    let denial = Action::respond(
+        403,
+        "AccessDeniedException",
+        "User is not authorized to perform: lambda:UpdateAlias",
+    );
+    let moves = Pattern::operation("lambda", "UpdateAlias").about(&function);
+    let faults = scene.world.lab.aws.faults();
+    let fault = faults.add(Rule::always(moves, denial));
+    scene.annotate("sluice.dev/abort", "wrong branch");
+    let traffic = format!("traffic of {function}:live is version 1 (10 % to 2), not version 1");
+    let code = format!("code of {function} is");
+    scene.stalled("RollbackFailed", &["lambda:UpdateAlias", &traffic, &code]);
+    let told = run_in_dev(&scene).differences;
+    let fields: Vec<_> = told.iter().filter_map(|it| it.field.as_deref()).collect();
+    assert_eq!(fields, ["traffic", "code"]);
+
+    fault.remove();
+    scene.annotate("sluice.dev/retry", "mended");
+    scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
+    scene.still_serves("dev", "v1");
+    let run = run_in_dev(&scene);
+    assert!(run.differences.is_empty());
+    let stands = &run.restored[0];
+    let alias = (format!("{function}:live"), "version 1".to_owned());
+    assert_eq!((stands.resource.clone(), stands.state.clone()), alias);
 }
 
 #[test]
