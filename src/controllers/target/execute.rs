@@ -84,14 +84,6 @@ async fn one(
                 .update_configuration(name, configuration, revision_id)
                 .await?,
         )),
-        Action::SetTags {
-            arn,
-            current,
-            wanted,
-        } => {
-            functions.set_tags(arn, current, wanted).await?;
-            Reply::Done
-        }
         Action::Publish {
             code_sha256,
             revision_id,
@@ -109,11 +101,12 @@ async fn one(
             to,
             revision_id,
         } => Reply::Alias(functions.update_alias(name, alias, to, revision_id).await?),
-        Action::DeleteAlias { .. }
+        Action::SetTags { .. }
+        | Action::DeleteAlias { .. }
         | Action::DeleteFunction
         | Action::DeleteVersion { .. }
         | Action::DeleteSnapshot(_) => {
-            delete(context, access, effect).await?;
+            unanswered(context, access, effect).await?;
             Reply::Done
         }
         Action::Site(task, act) => {
@@ -174,10 +167,15 @@ async fn invoke(
     Ok(CheckResult::Passed)
 }
 
-/// What is taken away.
-async fn delete(context: &Context, access: &Access, effect: &Effect) -> Result<(), CallError> {
+/// What has no answer but that it is done.
+async fn unanswered(context: &Context, access: &Access, effect: &Effect) -> Result<(), CallError> {
     let name = &effect.resource;
     match &effect.action {
+        Action::SetTags {
+            arn,
+            current,
+            wanted,
+        } => access.functions.set_tags(arn, current, wanted).await,
         Action::DeleteAlias { alias } => access.functions.delete_alias(name, alias).await,
         Action::DeleteFunction => access.functions.delete(name, None).await,
         Action::DeleteVersion { version } => access.functions.delete(name, Some(version)).await,

@@ -152,7 +152,7 @@ pub(super) fn is_wanted(path: &str, wanted: &ContentFile, head: &ObjectHead) -> 
 }
 
 /// An object that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drift<'a> {
     /// It is gone.
     Missing(&'a str),

@@ -9,6 +9,7 @@ use crate::{
     api::v1alpha1::{Difference, Restored, RunStatus},
     domain::{
         desired::configuration_digest,
+        digest::Sha256,
         function::{Alias, Function},
         machine::{
             drift::difference,
@@ -124,7 +125,7 @@ fn routes(alias: &AliasSnapshot) -> String {
 
 /// `code 8f3a…, configuration 77d2…`.
 fn state(latest: &LatestSnapshot) -> String {
-    let code = latest.digest().map_or(String::new(), |code| code.short());
+    let code = latest.digest().map_or(String::new(), Sha256::short);
     let configuration = configuration_digest(&latest.architecture, &latest.configuration);
     format!("code {code}, configuration {}", configuration.short())
 }
