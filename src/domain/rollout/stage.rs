@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Overview, ReleaseView, TargetView, command::Back, gate::AtGate};
 use crate::{
     api::v1alpha1::{
-        GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, Stage, StageOutcome,
-        StageStatus, StageTarget,
+        GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, RunStatus, Stage,
+        StageOutcome, StageStatus, StageTarget,
     },
     domain::{machine::Step, outcome::shorten},
 };
@@ -240,7 +240,9 @@ impl<'a> StageView<'a> {
             }
             (false, _) => State::Progressing,
         };
-        let asked = current.reason.clone().filter(|_| restoring);
+        // What could not be put back matters more than why it was to be.
+        let told = restoring && self.state != State::RollbackFailed;
+        let asked = current.reason.clone().filter(|_| told);
         self.message = if asked.is_some() {
             asked
         } else if failing || self.state == State::Held {
@@ -251,14 +253,18 @@ impl<'a> StageView<'a> {
         };
     }
 
-    /// What the target that failed first says: the others say only that they followed.
+    /// What the target that failed first says: the others say only that they followed. Where one could not
+    /// be put back, it has the word.
     fn first_failure(&self, current: &Current) -> Option<String> {
+        let matters = |run: &RunStatus| {
+            self.state != State::RollbackFailed || Step::of(run) == Some(Step::RollbackFailed)
+        };
         let failed = current.places.iter().filter_map(|place| {
             let target = self.target(place)?;
             let run = target
                 .run
                 .as_ref()
-                .filter(|run| run.release.uid == current.release.uid)?;
+                .filter(|run| run.release.uid == current.release.uid && matters(run))?;
             let followed = run
                 .message
                 .as_deref()

@@ -189,6 +189,14 @@ fn an_abort_puts_back_what_moves_and_nothing_else() {
         order.reason.as_deref(),
         Some("it was aborted by sluice.dev/abort")
     );
+
+    // What could not be put back is told, and not only who wanted it.
+    let denied = "it was aborted by sluice.dev/abort; putting it back failed: denied";
+    story.report("dev", "dev", Step::RollbackFailed, Some(denied));
+    let plan = story.plan();
+    assert_eq!(plan.outcome.reason(), "RollbackFailed");
+    let message = plan.outcome.message();
+    assert!(message.contains(denied), "{message}");
 }
 
 #[test]
