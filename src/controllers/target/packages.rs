@@ -67,12 +67,7 @@ pub async fn store_plan(
     access: &Access,
     changes: &[PlannedChange],
 ) -> Result<StoredRef, CallError> {
-    let (key, version_id, sha256) = store_text(access, PLANS, &changes).await?;
-    Ok(StoredRef {
-        key,
-        version_id,
-        sha256,
-    })
+    store_text(access, PLANS, &changes).await
 }
 
 /// Stores a snapshot with every package that it names.
@@ -93,21 +88,21 @@ pub async fn store_snapshot(
             keep(context, access, digest, package).await?;
         }
     }
-    let (key, version_id, sha256) = store_text(access, "snapshots", snapshot).await?;
+    let stored = store_text(access, "snapshots", snapshot).await?;
     Ok(SnapshotRef {
-        key,
-        version_id,
-        sha256,
+        key: stored.key,
+        version_id: stored.version_id,
+        sha256: stored.sha256,
         release: None,
     })
 }
 
-/// Stores this as JSON in the artifact bucket; gives key, version and digest.
+/// Stores this as JSON in the artifact bucket.
 async fn store_text(
     access: &Access,
     kind: &str,
     what: &impl Serialize,
-) -> Result<(String, String, String), CallError> {
+) -> Result<StoredRef, CallError> {
     let text = serde_json::to_vec(what).map_err(|error| {
         let (kind, why) = (CallErrorKind::Invalid, error.to_string());
         CallError::new("s3:PutObject", &access.folder, kind, why)
@@ -116,7 +111,11 @@ async fn store_text(
     let key = format!("{kind}/{}/{digest}.json", access.folder);
     let metadata = BTreeMap::from([(SHA256.to_owned(), digest.to_string())]);
     let version_id = access.store.put(&key, Bytes::from(text), &metadata).await?;
-    Ok((key, version_id, digest.to_string()))
+    Ok(StoredRef {
+        key,
+        version_id,
+        sha256: digest.to_string(),
+    })
 }
 
 /// Loads the snapshot that the run refers to, and makes sure that it is the one that was stored.

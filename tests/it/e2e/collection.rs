@@ -38,13 +38,7 @@ fn running(namespace: &str) -> Scene<'static> {
 /// Dev's artifact bucket.
 fn artifacts(scene: &Scene<'_>) -> (aws_sdk_s3::Client, String) {
     let lab = &scene.world.lab;
-    let config = lab
-        .aws
-        .sdk_config(lab.account_id("dev").unwrap(), HUB_REGION);
-    let config = aws_sdk_s3::config::Builder::from(&config)
-        .force_path_style(true)
-        .build();
-    let client = aws_sdk_s3::Client::from_conf(config);
+    let client = lab.s3("dev").unwrap();
     let account = lab.get_json("account", None, "dev").unwrap();
     let bucket = account["spec"]["regions"][0]["artifactBucket"].as_str();
     (client, bucket.unwrap().to_owned())

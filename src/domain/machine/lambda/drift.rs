@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    plan::{Values, settings},
+    plan::{Values, differing},
     recorded,
 };
 use crate::{
     api::v1alpha1::{Difference, PublishedVersion, ReleaseRef},
     domain::{
         desired::DesiredFunction,
-        digest::Sha256,
-        function::{Alias, Function, FunctionConfiguration},
+        function::{Alias, Function},
         machine::{
             drift::difference,
             observation::{Observation, Read},
@@ -64,12 +63,7 @@ pub fn drift(
 
 fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
     let name = &want.function_name;
-    let versioned = differing(
-        &want.code_sha256,
-        &want.architecture,
-        &want.configuration,
-        function,
-    );
+    let versioned = differing(want.into(), function.into());
     let dated = |(field, values): (String, Values)| Difference {
         changed_at: function.last_modified.map(Time),
         ..difference(&want.component, name, Some(&field), values)
@@ -81,29 +75,6 @@ fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
         (now != Some(value)).then(|| difference(&want.component, name, Some(&field), values))
     });
     versioned.into_iter().map(dated).chain(tags).collect()
-}
-
-/// What differs of what belongs to a version: field, expected and found.
-pub(super) fn differing(
-    code: &Sha256,
-    architecture: &str,
-    configuration: &FunctionConfiguration,
-    found: &Function,
-) -> Vec<(String, Values)> {
-    let mut fields = Vec::new();
-    if found.code_sha256 != *code {
-        let values = (Some(code.short()), Some(found.code_sha256.short()));
-        fields.push(("code".to_owned(), values));
-    }
-    if found.architecture != architecture {
-        let values = (
-            Some(architecture.to_owned()),
-            Some(found.architecture.clone()),
-        );
-        fields.push(("architecture".to_owned(), values));
-    }
-    fields.extend(settings(configuration, &found.configuration));
-    fields
 }
 
 fn of_alias(want: &DesiredFunction, version: &str, alias: Option<&Alias>) -> Vec<Difference> {

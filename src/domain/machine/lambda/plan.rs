@@ -74,21 +74,7 @@ fn changes(
     if owner.claim(&function.tags) == Claim::Nobodys {
         changes.push(of("Adopt", None, (None, None)));
     }
-    if function.code_sha256 != want.code_sha256 {
-        let values = (
-            Some(function.code_sha256.short()),
-            Some(want.code_sha256.short()),
-        );
-        changes.push(of("Update", Some("code"), values));
-    }
-    if function.architecture != want.architecture {
-        let values = (
-            Some(function.architecture.clone()),
-            Some(want.architecture.clone()),
-        );
-        changes.push(of("Update", Some("architecture"), values));
-    }
-    for (field, values) in settings(&function.configuration, &want.configuration) {
+    for (field, values) in differing(function.into(), want.into()) {
         changes.push(of("Update", Some(&field), values));
     }
     for (key, value) in &want.tags {
@@ -106,11 +92,51 @@ fn changes(
 
 pub(super) type Values = (Option<String>, Option<String>);
 
-/// The settings that differ. Of environment variables only names are told.
-pub(super) fn settings(
-    now: &FunctionConfiguration,
-    then: &FunctionConfiguration,
-) -> Vec<(String, Values)> {
+/// What belongs to a version: code, architecture, settings.
+#[derive(Clone, Copy)]
+pub(super) struct Versioned<'a> {
+    pub code: Sha256,
+    pub architecture: &'a str,
+    pub configuration: &'a FunctionConfiguration,
+}
+
+impl<'a> From<&'a Function> for Versioned<'a> {
+    fn from(function: &'a Function) -> Self {
+        Self {
+            code: function.code_sha256,
+            architecture: &function.architecture,
+            configuration: &function.configuration,
+        }
+    }
+}
+
+impl<'a> From<&'a DesiredFunction> for Versioned<'a> {
+    fn from(want: &'a DesiredFunction) -> Self {
+        Self {
+            code: want.code_sha256,
+            architecture: &want.architecture,
+            configuration: &want.configuration,
+        }
+    }
+}
+
+/// The fields in which two differ, with the values of the one and the other. Of environment variables only
+/// names are told.
+pub(super) fn differing(one: Versioned<'_>, other: Versioned<'_>) -> Vec<(String, Values)> {
+    let mut fields = Vec::new();
+    if one.code != other.code {
+        let values = (Some(one.code.short()), Some(other.code.short()));
+        fields.push(("code".to_owned(), values));
+    }
+    if one.architecture != other.architecture {
+        let values = [one, other].map(|it| Some(it.architecture.to_owned()));
+        fields.push(("architecture".to_owned(), values.into()));
+    }
+    fields.extend(settings(one.configuration, other.configuration));
+    fields
+}
+
+fn settings(now: &FunctionConfiguration, then: &FunctionConfiguration) -> Vec<(String, Values)> {
     let mut differing = Vec::new();
     let (before, after) = (members(now), members(then));
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();

@@ -1,8 +1,8 @@
 //! What came of a rollback, as a person reads it.
 
 use super::{
-    drift::{differing, shares},
-    plan::Values,
+    drift::shares,
+    plan::{Values, Versioned, differing},
     was_created_for,
 };
 use crate::{
@@ -87,8 +87,12 @@ pub fn not_put_back(
 }
 
 fn of_latest(before: &LatestSnapshot, now: &Function) -> Vec<(String, Values)> {
-    let code = before.digest().unwrap_or(now.code_sha256);
-    let mut found = differing(&code, &before.architecture, &before.configuration, now);
+    let then = Versioned {
+        code: before.digest().unwrap_or(now.code_sha256),
+        architecture: &before.architecture,
+        configuration: &before.configuration,
+    };
+    let mut found = differing(then, now.into());
     let names = before.tags.keys().chain(now.tags.keys());
     let mut names: Vec<&String> = names.collect();
     names.sort_unstable();

@@ -42,8 +42,8 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
     // AWS takes no change any more.
     world.faults = vec![Fault::Throttled; 3_000];
     assert_eq!(world.restore(2), Step::RollbackFailed);
-    let run = ended(&world);
-    let told: Vec<String> = run
+    let failed = ended(&world);
+    let told: Vec<String> = failed
         .differences
         .iter()
         .map(|it| {
@@ -64,7 +64,7 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
             format!("{place}new.css -: -, there"),
         ]
     );
-    let message = run.message.unwrap_or_default();
+    let message = failed.message.unwrap_or_default();
     for part in [
         "slow down",
         "Not as before: traffic of checkout-api:live is version 2, not version 1",
@@ -72,12 +72,12 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert!(run.restored.is_empty());
+    assert!(failed.restored.is_empty());
 
     // Another try, once it does.
     world.faults.clear();
     world.known = Known::default();
-    let again = run_of(2, 2);
+    let again = run(2, 2, Goal::Restore);
     let order = Order::Restore("somebody asked for it".into());
     assert_eq!(world.finish(&order, &again), Step::RolledBack);
     assert_eq!(visible(&world), before);
@@ -91,10 +91,6 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
             format!("{place}: 2 files as before, 1 new ones not there"),
         ]
     );
-}
-
-fn run_of(revision: i64, attempt: i64) -> Run {
-    run(revision, attempt, Goal::Restore)
 }
 
 #[test]
