@@ -1,7 +1,7 @@
 //! From the SDK's errors to [`CallError`]: one function for all services.
 //!
-//! What decides is the error's code, then its message, then the HTTP status. It relies on the
-//! services' documented codes and, where several failures share a code (Lambda's
+//! What decides is the error's code, by the table in [`codes`], then its message, then the HTTP status. It
+//! relies on the services' documented codes and, where several failures share a code (Lambda's
 //! `InvalidParameterValueException`), on the wording of their messages.
 
 use std::{error::Error, time::Duration};
@@ -10,6 +10,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+mod codes;
+
+use self::codes::{Says, says};
 use super::fence::NotLeading;
 use crate::ports::{CallError, CallErrorKind};
 
@@ -56,15 +59,11 @@ impl Call {
 
     /// An error of one of the things that this call was about, as the answer words it.
     pub(super) fn refused(&self, code: &str, message: &str) -> CallError {
-        let status = match code {
-            "InternalError" | "ServiceUnavailable" => 500,
-            _ => 400,
-        };
         let error = aws_smithy_types::error::ErrorMetadata::builder()
             .code(code)
             .message(message)
             .build();
-        let (kind, message) = answered(self.effect, &error, status, None);
+        let (kind, message) = answered(self.effect, &error, 400, None);
         self.error(kind, message)
     }
 
@@ -135,50 +134,30 @@ fn answered(
 /// What kind of failure an error answer reports. Pure.
 fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallErrorKind {
     use CallErrorKind as Kind;
-    match code {
-        "ResourceNotFoundException"
-        | "ProvisionedConcurrencyConfigNotFoundException"
-        | "NoSuchKey"
-        | "NoSuchVersion"
-        | "NoSuchBucket"
-        | "NoSuchUpload"
-        | "NotFound" => Kind::NotFound,
-        "ResourceConflictException" if message.contains("already exist") => Kind::AlreadyExists,
-        "ResourceConflictException"
-        | "ResourceNotReadyException"
-        | "ResourceInUseException"
-        | "ConditionalRequestConflict"
-        | "OperationAborted" => Kind::Busy,
-        "PreconditionFailedException" | "PreconditionFailed" => Kind::Stale,
-        "InvalidParameterValueException" => invalid_parameter(message),
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
-        | "InvalidAccessKeyId"
-        | "InvalidToken"
-        | "InvalidIdentityToken"
-        | "IDPRejectedClaim"
-        | "SignatureDoesNotMatch"
-        | "InvalidSignatureException"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "RequestTimeTooSkewed"
-        | "RequestExpired" => Kind::Unauthenticated,
-        "CodeStorageExceededException"
-        | "RequestEntityTooLargeException"
-        | "RequestTooLargeException"
-        | "EntityTooLarge"
-        | "PackedPolicyTooLarge"
-        | "PolicyLengthExceededException" => Kind::TooLarge,
-        "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" => Kind::Corrupt,
-        // Lambda's verdict on the package, sent with status 502.
-        "InvalidZipFileException" | "InvalidRuntimeException" => Kind::Invalid,
-        "SlowDown" | "RequestLimitExceeded" | "TooManyRequestsException" => throttled(),
-        _ if code.contains("Throttl") => throttled(),
-        _ if code.contains("AccessDenied") || code == "AuthorizationError" => Kind::Denied,
-        _ => by_status(effect, status),
+    let Some(says) = says(code) else {
+        // Codes of other services reach us through these: Lambda names what S3 or KMS said.
+        return match code {
+            _ if code.contains("Throttl") => throttled(),
+            _ if code.contains("AccessDenied") => Kind::Denied,
+            _ => by_status(effect, status),
+        };
+    };
+    match says {
+        Says::NotFound => Kind::NotFound,
+        Says::AlreadyExists => Kind::AlreadyExists,
+        Says::Busy => Kind::Busy,
+        Says::Stale => Kind::Stale,
+        Says::Denied => Kind::Denied,
+        Says::Unauthenticated => Kind::Unauthenticated,
+        Says::Throttled => throttled(),
+        Says::Unavailable => Kind::Unavailable,
+        Says::Unanswered => unanswered(effect, true),
+        Says::Invalid => Kind::Invalid,
+        Says::Corrupt => Kind::Corrupt,
+        Says::TooLarge => Kind::TooLarge,
+        Says::Conflict if message.contains("already exist") => Kind::AlreadyExists,
+        Says::Conflict => Kind::Busy,
+        Says::Parameter => invalid_parameter(message),
     }
 }
 

@@ -96,6 +96,75 @@ fn lambda_codes_have_their_kinds() {
 }
 
 #[test]
+fn every_code_of_the_table_has_its_kind_whatever_the_status() {
+    use CallErrorKind as Kind;
+    let mut seen = std::collections::BTreeSet::new();
+    for source in codes::TABLE {
+        assert!(source.url.starts_with("https://docs."), "{}", source.url);
+        for (code, says) in source.codes {
+            assert!(seen.insert(*code), "{code} is listed twice");
+            let kinds = |call: Call| {
+                [400, 403, 404, 409, 500, 502]
+                    .map(|status| call.failed(&service_error(status, code, "")).kind)
+            };
+            let (reads, writes) = (kinds(read()), kinds(write()));
+            assert!(reads.iter().all(|kind| *kind == reads[0]), "{code}");
+            assert!(writes.iter().all(|kind| *kind == writes[0]), "{code}");
+            let passes = matches!(
+                says,
+                Says::Busy
+                    | Says::Stale
+                    | Says::Throttled
+                    | Says::Unavailable
+                    | Says::Unanswered
+                    | Says::Corrupt
+                    | Says::Conflict
+            );
+            let transient = write().failed(&service_error(400, code, ""));
+            assert_eq!(transient.is_transient(), passes, "{code}: {transient:?}");
+            // Only what was certainly not done may be taken for that.
+            let lost = matches!(writes[0], Kind::Unknown);
+            assert_eq!(lost, *says == Says::Unanswered, "{code}");
+        }
+    }
+}
+
+#[test]
+fn what_passes_by_itself_ends_no_rollout() {
+    for (status, code) in [
+        (400, "RequestTimeout"),
+        (408, "RequestTimeoutException"),
+        (503, "SlowDown"),
+        (502, "EC2ThrottledException"),
+        (502, "ENILimitReachedException"),
+        (502, "ENINotReadyException"),
+        (502, "ResourceNotReadyException"),
+        (502, "SubnetIPAddressLimitReachedException"),
+        (409, "SnapStartNotReadyException"),
+        (408, "SnapStartTimeoutException"),
+        (500, "ServiceException"),
+        (400, "IDPCommunicationError"),
+        (400, "InternalFailure"),
+    ] {
+        for call in [read(), write()] {
+            let error = call.failed(&service_error(status, code, ""));
+            assert!(error.is_transient(), "{code}: {error:?}");
+        }
+    }
+    for code in [
+        "KMSDisabledException",
+        "KMSNotFoundException",
+        "InvalidSubnetIDException",
+        "InvalidSecurityGroupIDException",
+        "InvalidZipFileException",
+        "NotImplemented",
+    ] {
+        let error = read().failed(&service_error(502, code, ""));
+        assert_eq!(error.kind, CallErrorKind::Invalid, "{code}");
+    }
+}
+
+#[test]
 fn throttling_says_when_to_come_back() {
     for code in [
         "TooManyRequestsException",
