@@ -32,8 +32,18 @@ pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
         )
     };
     let changes = changes(want, owner, function, alias);
+    let summary = match function {
+        Some(_) => described(&want.component, &changes),
+        None => {
+            let configuration = &want.configuration;
+            format!(
+                "{}: will create function {name} ({}, role {})",
+                want.component, configuration.runtime, configuration.role
+            )
+        }
+    };
     Part {
-        summary: described(&want.component, &changes),
+        summary,
         changes,
         wanted: Sha256::of_json(&(
             name,
