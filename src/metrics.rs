@@ -380,6 +380,11 @@ impl Metrics {
     pub fn count_drifted(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
         *lock(&self.objects.drifted) = Some(Box::new(count));
     }
+
+    /// Counts the stages that wait for somebody's approval, whenever somebody asks for the metrics.
+    pub fn count_waiting(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
+        *lock(&self.objects.waiting) = Some(Box::new(count));
+    }
 }
 
 /// How many objects of a kind are in which state.
@@ -399,6 +404,7 @@ type Count = Box<dyn Fn() -> ObjectCounts + Send + Sync>;
 struct Objects {
     kinds: Mutex<Vec<(&'static str, Count)>>,
     drifted: Mutex<Option<Box<dyn Fn() -> u32 + Send + Sync>>>,
+    waiting: Mutex<Option<Box<dyn Fn() -> u32 + Send + Sync>>>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -435,6 +441,12 @@ impl Collector for Objects {
             let help = "Targets that are not as they were left";
             let gauge = MetricType::Gauge;
             let descriptor = encoder.encode_descriptor("drifted_targets", help, None, gauge)?;
+            ConstGauge::new(i64::from(count())).encode(descriptor)?;
+        }
+        if let Some(count) = &*lock(&self.waiting) {
+            let help = "Stages that wait for somebody to approve";
+            let name = "stages_waiting_for_approval";
+            let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::from(count())).encode(descriptor)?;
         }
         Ok(())

@@ -85,6 +85,16 @@ impl Feeds {
             let drifted = drifted.filter(|status| is_true(&status.conditions, DRIFTED));
             u32::try_from(drifted.count()).unwrap_or(u32::MAX)
         });
+        let deployments = feeds.deployments.store();
+        metrics.count_waiting(move || {
+            let deployments = deployments.state();
+            let statuses = deployments.iter().filter_map(|it| it.status.as_ref());
+            let waiting = statuses
+                .flat_map(|status| &status.stages)
+                .filter_map(|stage| stage.waiting.as_ref())
+                .filter(|waiting| waiting.reason == "WaitingForApproval");
+            u32::try_from(waiting.count()).unwrap_or(u32::MAX)
+        });
         feeds
     }
 

@@ -25,7 +25,7 @@ use super::{
     traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, DeletionPolicy, OnFailure, PinnedArtifact, ReleaseRef, ReleaseSpec,
+    Check, Component, DeletionPolicy, OnFailure, PinnedArtifact, ReleaseRef, ReleaseSpec, Stage,
     TargetSpec,
 };
 
@@ -139,18 +139,13 @@ pub fn desired(
     owner: &Owner,
     permissions: &Permissions,
 ) -> Result<Desired, Invalid> {
-    let stage = release
-        .template
-        .stages
-        .iter()
-        .find(|stage| stage.name == target.stage)
-        .ok_or_else(|| {
-            Invalid::new(
-                "spec.stages",
-                format!("{} has no stage {}", reference.name, target.stage),
-            )
-        })?;
-    let variables = variables(reference, release, target);
+    let stage = stage_of(&release.template.stages, target).ok_or_else(|| {
+        Invalid::new(
+            "spec.stages",
+            format!("{} has no stage {}", reference.name, target.stage),
+        )
+    })?;
+    let variables = variables(reference, release, target, &stage.name);
     let traffic = Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
         Invalid::new(format!("spec.stages[{}].rollout.{field}", stage.name), why)
     })?;
@@ -256,8 +251,19 @@ fn stage_check(
     }
 }
 
+/// The stage of a Target, also where the Release knows it by the name from before it was renamed.
+fn stage_of<'a>(stages: &'a [Stage], target: &TargetSpec) -> Option<&'a Stage> {
+    let named = |name: &str| stages.iter().find(|stage| stage.name == name);
+    named(&target.stage).or_else(|| named(target.former_stage.as_deref()?))
+}
+
 /// The names that `$(…)` takes on a Target.
-fn variables(reference: &ReleaseRef, release: &ReleaseSpec, target: &TargetSpec) -> Variables {
+fn variables(
+    reference: &ReleaseRef,
+    release: &ReleaseSpec,
+    target: &TargetSpec,
+    stage: &str,
+) -> Variables {
     source_variables(
         &release.source.project,
         &release.source.git_ref,
@@ -266,7 +272,7 @@ fn variables(reference: &ReleaseRef, release: &ReleaseSpec, target: &TargetSpec)
     )
     .with("release.name", &reference.name)
     .with("release.revision", release.revision.to_string())
-    .with("stage.name", &target.stage)
+    .with("stage.name", stage)
     .with("target.account", &target.account)
     .with("target.accountId", &target.account_id)
     .with("target.region", &target.region)

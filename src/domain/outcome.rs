@@ -212,6 +212,21 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
+/// What fits a column of `kubectl get`: less than a hundred characters, cut between words.
+pub fn line(text: &str) -> String {
+    const MOST: usize = 99;
+    let short = shorten(text, MOST);
+    if short == text {
+        return short;
+    }
+    let short = short.trim_end_matches('…');
+    // A long word, such as an ARN, may leave too little before it.
+    match short.rfind(' ').filter(|at| *at > MOST / 2) {
+        Some(at) => format!("{}…", short[..at].trim_end_matches([',', ';', ':'])),
+        None => format!("{short}…"),
+    }
+}
+
 /// At most `limit` characters, with an ellipsis where something is missing.
 pub fn shorten(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
@@ -246,6 +261,21 @@ mod tests {
         let ready = find(&conditions, READY).map(|ready| ready.last_transition_time.0);
         assert_eq!(ready, Some(at(3)));
         assert_eq!(conditions.len(), 1, "Stalled is gone");
+    }
+
+    #[test]
+    fn a_line_is_cut_between_words_below_a_hundred_characters() {
+        assert_eq!(line("r3 serves"), "r3 serves");
+        let cut = line(&"seven words, ".repeat(20));
+        assert!(cut.ends_with("words…") || cut.ends_with("seven…"), "{cut}");
+        for text in [
+            "a".repeat(300),
+            "ä ö ".repeat(99),
+            format!("x {}", "y".repeat(200)),
+        ] {
+            let cut = line(&text);
+            assert!(cut.chars().count() < 100 && cut.ends_with('…'), "{cut}");
+        }
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Owner {
         }
     }
 
+    /// Whether this Deployment created it, and did not only adopt it.
+    pub fn has_created(&self, tags: &BTreeMap<String, String>) -> bool {
+        self.claim(tags) == Claim::Ours && tags.contains_key(CREATED_FOR)
+    }
+
     /// Why something with these tags must not be touched; `None` where it is ours.
     pub fn refusal(&self, tags: &BTreeMap<String, String>) -> Option<String> {
         self.obstacle(tags, &Adoption::NotAsked)

@@ -15,19 +15,23 @@ mod command;
 mod drift;
 mod gate;
 mod outcome;
+mod rename;
 mod stage;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::stage::{StageView, State};
 pub use self::{
-    command::{Back, Commands},
+    command::{Answered, Back, Command, Commands},
     drift::{DriftReport, DriftView},
     gate::{Answer, Ask, Gatekeeper, NoGates, stage_digest},
+    rename::{Renamed, renamed},
     stage::FOLLOWED,
 };
 use super::outcome::Outcome;
@@ -87,10 +91,14 @@ pub struct TargetView {
     pub live: Option<ReleaseRef>,
     /// Why it can't go on, where it says so.
     pub stalled: Option<(String, String)>,
-    /// What it is doing.
-    pub summary: Option<String>,
+    /// What it waits for, where that is more than the next step.
+    pub waits_for: Option<String>,
+    /// Whether it waits for something that only a change of the spec, or of AWS, can bring.
+    pub needs_a_change: bool,
     /// The Release of which it said what it would change, and the digest of that.
     pub plan: Option<(ReleaseRef, String)>,
+    /// That plan in a few words.
+    pub plan_summary: Option<String>,
     /// Whether it has something that its Release no longer has.
     pub dropped: bool,
     /// Whether AWS still is as it left it, where somebody looked.
@@ -116,14 +124,34 @@ pub struct Plan {
     pub stages: Vec<StageStatus>,
     /// How the delivery stands.
     pub outcome: Outcome,
-    /// Whether a good Release serves.
-    pub available: bool,
+    /// Whether good Releases serve, and where none does.
+    pub availability: Availability,
+    /// What keeps the Release that is wanted from serving everywhere; none where it does.
+    pub undelivered: Option<String>,
+    /// What the commands came to.
+    pub answers: Vec<Answered>,
     /// `dev=r3 prod=r2`.
     pub live: String,
     /// Whether AWS still is as it was left, where somebody looked.
     pub drift: Option<DriftReport>,
     /// When there is something to correct, at the latest.
     pub correction_at: Option<Timestamp>,
+}
+
+/// Whether good Releases serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Availability {
+    /// A good Release serves, and every stage in which a delivery has ended serves one.
+    pub is_available: bool,
+    /// For people: what serves where, and where nothing does.
+    pub message: String,
+}
+
+impl Plan {
+    /// Whether something was decided that has to be on record before any order is given.
+    pub fn has_decided(&self) -> bool {
+        self.passed || self.stages.iter().any(|stage| stage.decided.is_some())
+    }
 }
 
 /// What to write next.
@@ -140,7 +168,9 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             reason: "Idle",
             message: String::new(),
         },
-        available: false,
+        availability: Availability::default(),
+        undelivered: None,
+        answers: Vec::new(),
         live: String::new(),
         drift: None,
         correction_at: None,
@@ -171,15 +201,18 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         let leavers = stage.leavers();
         plan.leavers
             .extend(leavers.into_iter().map(|place| (name.clone(), place)));
-        plan.orders.extend(
-            stage
-                .orders(overview.paused)
-                .into_iter()
-                .map(|(place, run)| (name.clone(), place, run)),
-        );
-        plan.stages.push(stage.report(overview, now));
+        let orders = stage.orders(overview.paused);
+        let mut report = stage.report(overview, now);
+        // Once every Target has its order, that is the record.
+        report.decided = report.decided.filter(|_| !orders.is_empty());
+        plan.stages.push(report);
+        let orders = orders.into_iter();
+        plan.orders
+            .extend(orders.map(|(place, run)| (name.clone(), place, run)));
         views.push(stage);
     }
+    plan.leavers.extend(strays(overview, &views));
+    plan.answers = command::answers(&overview.commands, &views);
     let live = |stage: &StageStatus| {
         stage
             .live_revision
@@ -191,19 +224,125 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         .filter_map(live)
         .collect::<Vec<_>>()
         .join(" ");
-    let broken = plan
-        .stages
-        .iter()
-        .any(|stage| stage.state == State::RollbackFailed.as_str());
-    plan.available = !broken
-        && plan
-            .stages
-            .iter()
-            .any(|stage| stage.live_revision.is_some());
+    plan.availability = availability(&views, &plan.live);
+    plan.undelivered = undelivered(overview, &views);
     plan.drift = drift::report(overview, &views);
     plan.correction_at = views.iter().filter_map(|view| view.correction_at).min();
-    plan.outcome = outcome::of(overview, &views, &plan.stages);
+    plan.outcome = outcome::of(overview, &views, &plan);
     plan
+}
+
+/// The Targets of stages that the Deployment no longer has, once a Release without the stage serves in every
+/// stage that there is.
+fn strays(overview: &Overview, views: &[StageView<'_>]) -> Vec<(String, StageTarget)> {
+    let serves_without = |view: &StageView<'_>, stage: &str| {
+        let serving = view.serving().map(|serving| &serving.uid);
+        let mut releases = overview.releases.iter();
+        let release = releases.find(|release| Some(&release.reference.uid) == serving);
+        release.is_some_and(|release| release.stages.iter().all(|one| one.name != stage))
+    };
+    let strays = overview.targets.iter().filter(|target| {
+        !overview.stages.contains(&target.stage)
+            && views.iter().all(|view| serves_without(view, &target.stage))
+    });
+    strays
+        .map(|target| (target.stage.clone(), target.place.clone()))
+        .collect()
+}
+
+fn availability(views: &[StageView<'_>], live: &str) -> Availability {
+    let broken = views
+        .iter()
+        .find(|view| view.state == State::RollbackFailed);
+    let empty = || views.iter().filter(|view| !view.serves_something());
+    let failed = empty().any(|view| view.state.has_failed());
+    let is_available = broken.is_none() && !failed && empty().count() < views.len();
+    let mut words: Vec<String> = Vec::new();
+    words.extend((!live.is_empty()).then(|| live.to_owned()));
+    words.extend(broken.map(|view| format!("{} could not be restored", view.name)));
+    let names: Vec<&str> = empty().map(|view| view.name).collect();
+    words.extend((!names.is_empty()).then(|| format!("nothing serves in {}", names.join(", "))));
+    Availability {
+        is_available,
+        message: words.join("; "),
+    }
+}
+
+/// What keeps the Release that is wanted, the newest or the one that is pinned, from serving everywhere.
+fn undelivered(overview: &Overview, views: &[StageView<'_>]) -> Option<String> {
+    let wanted = match &overview.pin {
+        Some(pin) => {
+            let mut releases = overview.releases.iter();
+            releases.find(|release| release.reference.name == *pin)
+        }
+        None => overview.newest(),
+    };
+    let Some(wanted) = wanted else {
+        return Some("No Release to deliver".to_owned());
+    };
+    let missing = views
+        .iter()
+        .filter(|view| view.serving() != Some(&wanted.reference));
+    let missing: Vec<&str> = missing.map(|view| view.name).collect();
+    let name = &wanted.reference.name;
+    (!missing.is_empty()).then(|| format!("{name} does not serve in {}", missing.join(", ")))
+}
+
+/// The revisions that a stage waits for, will be given next, or would roll back to: they are kept whatever
+/// the history limit says.
+pub fn needed(overview: &Overview) -> BTreeSet<i64> {
+    let mut needed = BTreeSet::new();
+    for name in &overview.stages {
+        let view = StageView::of(overview, name);
+        let next = view.candidate(overview, &[]);
+        needed.extend(next.map(|release| release.reference.revision));
+        if let Some(given) = view.given() {
+            let back = Back {
+                from: given.clone(),
+                to: None,
+            };
+            let good = back.to(overview, name);
+            needed.extend(good.map(|release| release.reference.revision));
+            needed.insert(given.revision);
+        }
+    }
+    for stage in &overview.reported {
+        needed.extend(stage.waiting.iter().map(|at| at.release.revision));
+        needed.extend(stage.passage.iter().map(|at| at.release.revision));
+        needed.extend(stage.decided.iter().map(|at| at.release.revision));
+    }
+    let named = [
+        overview.pin.as_ref(),
+        overview
+            .commands
+            .rollback
+            .as_ref()
+            .and_then(|back| back.to.as_ref()),
+    ];
+    for release in &overview.releases {
+        if named.contains(&Some(&release.reference.name)) {
+            needed.insert(release.reference.revision);
+        }
+    }
+    for target in &overview.targets {
+        needed.extend(target.order.iter().map(|order| order.release.revision));
+        needed.extend(target.live.iter().map(|live| live.revision));
+        needed.extend(target.plan.iter().map(|(release, _)| release.revision));
+        if let Some(run) = &target.run {
+            needed.insert(run.release.revision);
+            let before = run.snapshot.as_ref().and_then(|it| it.release.as_ref());
+            needed.extend(before.map(|before| before.revision));
+        }
+    }
+    needed
+}
+
+impl Overview {
+    /// The newest Release.
+    fn newest(&self) -> Option<&ReleaseView> {
+        let releases = self.releases.iter();
+        releases.max_by_key(|release| release.reference.revision)
+    }
 }
 
 /// What becomes of a Release that served in a stage and is taken back by command.

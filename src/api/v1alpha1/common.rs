@@ -59,6 +59,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// A good release serves, whatever else is going on.
     pub const AVAILABLE: &str = "Available";
+    /// The newest Release, or the one that is pinned, serves in every stage.
+    pub const DELIVERED: &str = "Delivered";
     /// AWS is not as the last rollout left it.
     pub const DRIFTED: &str = "Drifted";
     /// An Approval counts, or counted.
@@ -71,8 +73,8 @@ pub mod annotation {
     pub const RECONCILE: &str = "sluice.dev/reconcile";
     /// Try again what failed last: artifacts that could not be fetched, else the Release.
     pub const RETRY: &str = "sluice.dev/retry";
-    /// Take back what serves: to the last good Release, or to the one named after the token
-    /// (`<token> to <Release>`).
+    /// Roll back: to the last good Release (`<token>`), or to a certain one (`to=<Release>`,
+    /// `<token> to <Release>`, or its name alone).
     pub const ROLLBACK: &str = "sluice.dev/rollback";
     /// Take no further step forward in what is moving.
     pub const PAUSE: &str = "sluice.dev/pause";
@@ -84,6 +86,13 @@ pub mod annotation {
     pub const ABORT: &str = "sluice.dev/abort";
     /// Let go of what can't be undone, on an object that is being deleted.
     pub const ABANDON: &str = "sluice.dev/abandon";
+
+    /// What all annotations of Sluice begin with.
+    pub const PREFIX: &str = "sluice.dev/";
+    /// The annotations that Sluice knows.
+    pub const KNOWN: [&str; 8] = [
+        ABANDON, ABORT, PAUSE, PROMOTE, RECONCILE, RESUME, RETRY, ROLLBACK,
+    ];
 }
 
 /// Finalizers, one per resource that has something to undo.

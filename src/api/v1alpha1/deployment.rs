@@ -349,7 +349,11 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_command: Option<String>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Drifted`.
+    /// Annotations `sluice.dev/…` that Sluice does not know, such as a misspelt command: they do nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 317)))]
+    pub unknown_annotations: Vec<String>,
+    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Delivered`, `Drifted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -411,4 +415,38 @@ pub struct StageStatus {
     /// What let the last Release through the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageStatus>,
+    /// What a command decided, until every Target of the stage has its order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<DecidedOrder>,
+    /// Percent of the traffic that the Release has while traffic moves: the least of all Targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
+}
+
+/// What a command decided for a stage: the order that its Targets get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecidedOrder {
+    /// The Release.
+    pub release: ReleaseRef,
+    /// Which attempt it is.
+    pub attempt: i64,
+    /// Counts the orders of the stage.
+    pub sequence: i64,
+    /// `Deliver` or `Restore`.
+    #[schemars(length(max = 63))]
+    pub goal: String,
+    /// Moves all traffic at once, without bakes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub immediate: bool,
+    /// It rolls back to a Release that has served before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
+    /// How often in a row the Release was delivered again to correct drift.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub correction: i64,
+    /// Why it restores, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
 }

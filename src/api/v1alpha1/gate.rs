@@ -304,6 +304,10 @@ pub struct GateStatus {
     pub message: String,
     /// Since when.
     pub since: Time,
+    /// What the Release would change, for each Target of the stage, in short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 1536)))]
+    pub plan: Vec<String>,
     /// What was seen of the manual jobs since this plan waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -50,6 +50,10 @@ pub struct TargetSpec {
     /// Name of the stage.
     #[schemars(length(min = 1, max = 63))]
     pub stage: String,
+    /// Name of the stage in Releases from before the stage was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub former_stage: Option<String>,
     /// Name of the Account.
     #[schemars(length(min = 1, max = 253))]
     pub account: String,

@@ -1,19 +1,25 @@
 //! One-time commands: annotations with a token as value, each token handled once.
 //!
 //! # Guarantees
-//! - What a rollback takes back is on record before the first order, so that a crash can't make it take
-//!   back one Release more.
-//! - The other commands can be followed twice without harm: they speak of what is moving, and what they
-//!   started no longer is.
+//! - What a command decided is on record before the first order, together with its token: a crash neither
+//!   loses it nor has it carried out twice, and what fails elsewhere does not keep it from being handled.
+//! - What a rollback takes back is on record before the first order, until no stage has it.
+//! - Each command is answered: with what it does, or why it does nothing.
 
 use kube::ResourceExt as _;
 
-use super::{DeploymentController, Failure, Family, overview};
+use super::{DeploymentController, Failure, Family, announce::Said, overview::overview};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, annotation},
     controllers::events::EventType,
-    domain::rollout::{Back, Commands, Plan},
+    domain::{
+        outcome::shorten,
+        rollout::{Back, Command, Commands, Plan},
+    },
 };
+
+/// How many unknown annotations the status names.
+const MOST_UNKNOWN: usize = 16;
 
 /// The commands that were given and not handled yet, and the rollback under way. `retry` is whether a
 /// failed Release is to be tried again.
@@ -46,7 +52,7 @@ pub fn paused(deployment: &Deployment) -> bool {
 }
 
 /// Writes down what was handled.
-pub fn note_handled(deployment: &Deployment, plan: &Plan, status: &mut DeploymentStatus) {
+fn note_handled(deployment: &Deployment, status: &mut DeploymentStatus) {
     let value = |name: &str| deployment.annotations().get(name).cloned();
     status.paused = paused(deployment);
     status.last_handled_retry = value(annotation::RETRY);
@@ -55,7 +61,84 @@ pub fn note_handled(deployment: &Deployment, plan: &Plan, status: &mut Deploymen
     status.last_handled_promote = value(annotation::PROMOTE);
     status.last_handled_pause = value(annotation::PAUSE);
     status.last_handled_resume = value(annotation::RESUME);
+    status.unknown_annotations = unknown(deployment);
+}
+
+/// Every Target has its orders: they are the record now.
+pub fn note_given(plan: &Plan, status: &mut DeploymentStatus) {
+    for stage in &mut status.stages {
+        stage.decided = None;
+    }
     status.rollback = status.rollback.take().filter(|_| plan.taking_back);
+}
+
+/// The annotations of Sluice's that it does not know.
+fn unknown(deployment: &Deployment) -> Vec<String> {
+    let names = deployment.annotations().keys();
+    names
+        .filter(|name| name.starts_with(annotation::PREFIX))
+        .filter(|name| !annotation::KNOWN.contains(&name.as_str()))
+        .map(|name| shorten(name, 317))
+        .take(MOST_UNKNOWN)
+        .collect()
+}
+
+/// What the commands that are new came to, for people. `retried` is whether a retry was for artifacts.
+fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
+    let status = deployment.status.clone().unwrap_or_default();
+    let mut said = Vec::new();
+    let new = |name: &str, handled: &Option<String>| is_new(deployment, name, handled.as_ref());
+    for answer in &plan.answers {
+        let (reason, handled) = match answer.command {
+            Command::Retry => ("Retry", &status.last_handled_retry),
+            Command::Abort => ("Abort", &status.last_handled_abort),
+            Command::Promote => ("Promote", &status.last_handled_promote),
+        };
+        // It was answered together with the order.
+        if !new(answer.command.annotation(), handled) {
+            continue;
+        }
+        let kind = if answer.idle {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        let message = format!("{}: {}", answer.command.annotation(), answer.message);
+        said.push((kind, reason, message));
+    }
+    if retried && new(annotation::RETRY, &status.last_handled_retry) {
+        let message = format!("{}: the artifacts are fetched again", annotation::RETRY);
+        said.push((EventType::Normal, "Retry", message));
+    }
+    if new(annotation::PAUSE, &status.last_handled_pause) {
+        let message = format!("{}: no stage takes a further step", annotation::PAUSE);
+        said.push((EventType::Normal, "Pause", message));
+    }
+    if new(annotation::RESUME, &status.last_handled_resume) {
+        let name = annotation::RESUME;
+        said.push(match (status.paused, paused(deployment)) {
+            (_, true) => {
+                let message = format!("{name}: {} is new as well, and holds", annotation::PAUSE);
+                (EventType::Warning, "Resume", message)
+            }
+            (true, false) => (EventType::Normal, "Resume", format!("{name}: it goes on")),
+            (false, false) => {
+                let message = format!("{name}: nothing to resume: it is not paused");
+                (EventType::Warning, "Resume", message)
+            }
+        });
+    }
+    let known = annotation::KNOWN.join(", ");
+    let unknown = unknown(deployment).into_iter();
+    said.extend(
+        unknown
+            .filter(|name| !status.unknown_annotations.contains(name))
+            .map(|name| {
+                let message = format!("{name} does nothing: Sluice knows only {known}");
+                (EventType::Warning, "UnknownAnnotation", message)
+            }),
+    );
+    said
 }
 
 fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool {
@@ -72,6 +155,28 @@ impl DeploymentController {
         is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)
     }
 
+    /// Writes the status, with the commands handled; then says what they came to.
+    pub(super) async fn answer_commands(
+        &self,
+        deployment: Deployment,
+        plan: &Plan,
+        mut status: DeploymentStatus,
+    ) -> Result<Deployment, Failure> {
+        let retried = self.sources.has_taken_retry(&deployment);
+        let said = answers(&deployment, plan, retried);
+        if !said.is_empty() {
+            let messages: Vec<&str> = said.iter().map(|(.., message)| message.as_str()).collect();
+            status.last_command = Some(shorten(&messages.join("; "), 1024));
+        }
+        note_handled(&deployment, &mut status);
+        if deployment.status.as_ref() == Some(&status) {
+            return Ok(deployment);
+        }
+        let written = self.write_status(&deployment, status).await?;
+        self.say(&written, said);
+        Ok(written)
+    }
+
     /// Puts on record what a new rollback takes back, or why there is nothing to take back.
     pub(super) async fn begin_rollback(
         &self,
@@ -86,7 +191,9 @@ impl DeploymentController {
         if handled == Some(value) {
             return Ok(deployment);
         }
-        let (kind, message) = match Back::of(&overview(&deployment, family, false), value) {
+        let name = deployment.name_any();
+        let overview = overview(&deployment, family, false);
+        let (kind, message) = match Back::of(&overview, &name, value) {
             Ok(back) => {
                 let to = back.to.as_deref().unwrap_or("the last good Release");
                 let message = format!("Taking back {} to {to}", back.from.name);
@@ -99,12 +206,9 @@ impl DeploymentController {
             }
         };
         status.last_handled_rollback = Some(value.clone());
-        status.last_command = Some(message.clone());
+        status.last_command = Some(shorten(&message, 1024));
         let written = self.write_status(&deployment, status).await?;
-        let about = kube::Resource::object_ref(&written, &());
-        self.context
-            .events
-            .publish(about, kind, "Rollback", &message);
+        self.say(&written, [(kind, "Rollback", message)]);
         Ok(written)
     }
 }

@@ -5,7 +5,10 @@ use kube::{ResourceExt as _, api::DeleteParams};
 use super::{DeploymentController, Failure, Family};
 use crate::{
     api::v1alpha1::{Deployment, Release},
-    domain::release,
+    domain::{
+        release,
+        rollout::{self, Overview},
+    },
 };
 
 impl DeploymentController {
@@ -14,31 +17,16 @@ impl DeploymentController {
         &self,
         deployment: &Deployment,
         family: &Family,
+        overview: &Overview,
     ) -> Result<(), Failure> {
         let limit = usize::try_from(deployment.spec.history_limit).unwrap_or(1);
         if family.releases.len() <= limit {
             return Ok(());
         }
-        let mut named = Vec::new();
-        for target in &family.targets {
-            named.extend(target.spec.run.as_ref().map(|run| run.release.revision));
-            let Some(status) = &target.status else {
-                continue;
-            };
-            named.extend(status.live.as_ref().map(|live| live.release.revision));
-            if let Some(run) = &status.run {
-                named.push(run.release.revision);
-                let before = run
-                    .snapshot
-                    .as_ref()
-                    .and_then(|snapshot| snapshot.release.as_ref());
-                named.extend(before.map(|before| before.revision));
-            }
-        }
-        let pin = deployment.spec.pin.as_ref();
-        let pinned = |release: &&std::sync::Arc<Release>| Some(&release.name_any()) == pin;
-        let pinned = family.releases.iter().filter(pinned);
-        named.extend(pinned.map(|release| release.spec.revision));
+        let mut named = rollout::needed(overview);
+        let planned = family.targets.iter().filter_map(|it| it.spec.plan.as_ref());
+        named.extend(planned.map(|release| release.revision));
+        let named: Vec<i64> = named.into_iter().collect();
         let revisions: Vec<i64> = family
             .releases
             .iter()

@@ -8,32 +8,43 @@
 //! - A revision is reserved in the status before its Release is created.
 //! - What was released goes on without GitLab.
 //! - An outcome is on record in its Release before the next order is given.
+//! - A command is handled, and what it decided is on record, before any order is given that follows from it.
+//! - What fails for one Target, Release or Approval keeps no order from another.
 
+mod announce;
 mod commands;
 mod drift;
 mod fetch;
 mod gates;
 mod history;
 mod orphans;
+mod overview;
+mod problems;
 mod release;
 mod remove;
 mod resolve;
 mod source;
+mod status;
 mod targets;
 pub mod transfer;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use self::{gates::Readings, source::Sources, targets::Told, transfer::Transfers};
+use self::{
+    gates::Readings,
+    overview::overview,
+    problems::Problems,
+    source::Sources,
+    status::{ending, status},
+    targets::Told,
+    transfer::Transfers,
+};
 use crate::{
-    api::v1alpha1::{
-        Deployment, DeploymentStatus, DriftPolicy, InventoryItem, Release, Target, condition,
-        finalizer,
-    },
+    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, condition, finalizer},
     controllers::{
         context::Context,
         events::EventType,
@@ -41,9 +52,8 @@ use crate::{
         written::Written,
     },
     domain::{
-        machine,
-        outcome::{self, Outcome, Stamp, shorten},
-        rollout::{self, Overview, Plan, ReleaseView, TargetView},
+        outcome::{self, Outcome},
+        rollout::{self, Plan},
     },
 };
 
@@ -105,9 +115,12 @@ impl DeploymentController {
     }
 
     async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
+        let mut problems = Problems::default();
         let mut deployment = self.hold(deployment).await?;
-        self.take_up_orphans(&deployment).await?;
-        let family = self.family(&deployment);
+        let before = deployment.status.clone().unwrap_or_default();
+        problems.note(self.take_up_orphans(&deployment).await);
+        problems.note(self.follow_renames(&deployment).await);
+        let mut family = self.family(&deployment);
         deployment = self.begin_rollback(deployment, &family).await?;
         let source = if deployment.spec.suspend {
             source::Source::Idle
@@ -127,13 +140,14 @@ impl DeploymentController {
             }
             _ => None,
         };
-        let mut family = family;
         if !deployment.spec.suspend
             && let Some(spec) = release::wanted(&deployment, &family.releases, fetched)
         {
-            deployment = self.reserve(&deployment, &family, &spec).await?;
-            let release = self.create_release(&deployment, spec).await?;
-            family.releases.push(release);
+            if !release::is_reserved(&deployment, &spec) {
+                deployment = self.reserve(&deployment, &family, &spec).await?;
+            }
+            let release = self.create_release(&deployment, spec).await;
+            family.releases.extend(problems.note(release));
         }
         let mut gates = self.gates(&deployment, &family).await;
         let retry = self.retries_a_release(&deployment);
@@ -142,39 +156,91 @@ impl DeploymentController {
         if self.look_at_policy(&mut gates).await {
             plan = rollout::plan(&overview, &gates, Timestamp::now());
         }
-        for (reference, outcome) in &plan.outcomes {
-            self.record_outcome(&deployment, &family, reference, outcome)
-                .await?;
+        if !release::is_of_spec(&deployment, &family.releases) {
+            let missing = "What the spec asks for now has no Release yet";
+            plan.undelivered.get_or_insert_with(|| missing.to_owned());
         }
-        if plan.passed {
-            // What opened a gate is used up before anything starts.
+        let unrecorded = self
+            .record_outcomes(&deployment, &family, &plan, &mut problems)
+            .await;
+        if plan.has_decided() {
+            // What opened a gate is used up, and a command is handled, before anything starts.
             let status = status(&deployment, &plan, &plan.outcome);
-            deployment = self.write_status(&deployment, status).await?;
+            deployment = self.answer_commands(deployment, &plan, status).await?;
         }
         self.announce_corrections(&deployment, &family, &plan);
-        for (stage, place, run) in &plan.orders {
-            let run = Told::Run(run);
-            self.tell(&deployment, &family, stage, place, run).await?;
-        }
-        for (stage, place, release) in &plan.plans {
-            let plan = Told::Plan(release);
-            self.tell(&deployment, &family, stage, place, plan).await?;
-        }
-        self.dismiss(&deployment, &family, &plan.leavers).await?;
-        self.follow_policy(&deployment, &family).await?;
-        self.tidy(&deployment, &family).await?;
-        self.answer(&deployment, &family, &gates, &plan.stages)
-            .await?;
+        let given = self
+            .give_orders(&deployment, &family, &plan, &unrecorded, &mut problems)
+            .await;
+        problems.note(self.dismiss(&deployment, &family, &plan.leavers).await);
+        problems.note(self.follow_policy(&deployment, &family).await);
+        problems.note(self.tidy(&deployment, &family, &overview).await);
+        problems.note(
+            self.answer(&deployment, &family, &gates, &plan.stages)
+                .await,
+        );
         let outcome = combine(
             plan.outcome.clone(),
             source.problem(),
             family.releases.is_empty(),
         );
+        let outcome = problems.told(outcome);
         let mut status = status(&deployment, &plan, &outcome);
-        commands::note_handled(&deployment, &plan, &mut status);
-        self.publish(&deployment, status, &outcome).await?;
+        if given {
+            commands::note_given(&plan, &mut status);
+        }
+        if !fetch::passes_soon(&outcome) {
+            deployment = self
+                .publish_plan(deployment, &plan, status, &outcome)
+                .await?;
+        }
+        self.announce_stages(&deployment, &before);
         let ended = self.sources.until_next_poll(&deployment, outcome);
-        Ok(drift::until_correction(ended, &plan))
+        Ok(problems.ended(drift::until_correction(ended, &plan)))
+    }
+
+    /// Adds what became of Releases to them; the stages and Releases for which that failed.
+    async fn record_outcomes(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        plan: &Plan,
+        problems: &mut Problems,
+    ) -> BTreeSet<String> {
+        let mut unrecorded = BTreeSet::new();
+        for (reference, outcome) in &plan.outcomes {
+            let recorded = self.record_outcome(deployment, family, reference, outcome);
+            if problems.note(recorded.await).is_none() {
+                unrecorded.extend([reference.uid.clone(), outcome.stage.clone()]);
+            }
+        }
+        unrecorded
+    }
+
+    /// Gives the Targets their orders, and asks them for plans; whether all of them have their orders.
+    async fn give_orders(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        plan: &Plan,
+        unrecorded: &BTreeSet<String>,
+        problems: &mut Problems,
+    ) -> bool {
+        let mut given = true;
+        for (stage, place, run) in &plan.orders {
+            // It may follow from an outcome that is not on record.
+            if unrecorded.contains(stage) || unrecorded.contains(&run.release.uid) {
+                given = false;
+                continue;
+            }
+            let told = self.tell(deployment, family, stage, place, Told::Run(run));
+            given &= problems.note(told.await).is_some();
+        }
+        for (stage, place, release) in &plan.plans {
+            let told = self.tell(deployment, family, stage, place, Told::Plan(release));
+            problems.note(told.await);
+        }
+        given
     }
 
     async fn publish(
@@ -188,25 +254,44 @@ impl DeploymentController {
         if before == status || fetch::passes_soon(outcome) {
             return Ok(());
         }
+        let written = self.write_status(deployment, status).await?;
+        self.announce_rest(&written, &before, outcome);
+        Ok(())
+    }
+
+    /// Publishes the status after a plan, with what the commands came to.
+    async fn publish_plan(
+        &self,
+        deployment: Deployment,
+        plan: &Plan,
+        status: DeploymentStatus,
+        outcome: &Outcome,
+    ) -> Result<Deployment, Failure> {
+        let before = deployment.status.clone().unwrap_or_default();
+        let written = self.answer_commands(deployment, plan, status).await?;
+        self.announce_rest(&written, &before, outcome);
+        Ok(written)
+    }
+
+    /// An Event where the Deployment has come to rest, or to a stop, and where Targets found drift.
+    fn announce_rest(&self, written: &Deployment, before: &DeploymentStatus, outcome: &Outcome) {
+        self.announce_drift(written, before, written.status.as_ref().unwrap_or(before));
         let told = |status: &DeploymentStatus| {
             outcome::find(&status.conditions, condition::READY)
                 .map(|ready| (ready.status.clone(), ready.reason.clone()))
         };
-        let news = told(&before) != told(&status);
-        self.announce_drift(deployment, &before, &status);
-        self.write_status(deployment, status).await?;
-        if news {
-            let kind = match outcome {
-                Outcome::Stalled { .. } => EventType::Warning,
-                Outcome::Done { .. } => EventType::Normal,
-                _ => return Ok(()),
-            };
-            let about = deployment.object_ref(&());
-            self.context
-                .events
-                .publish(about, kind, outcome.reason(), outcome.message());
+        if told(before) == told(written.status.as_ref().unwrap_or(before)) {
+            return;
         }
-        Ok(())
+        let kind = match outcome {
+            Outcome::Stalled { .. } => EventType::Warning,
+            Outcome::Done { .. } => EventType::Normal,
+            _ => return,
+        };
+        self.say(
+            written,
+            [(kind, outcome.reason(), outcome.message().to_owned())],
+        );
     }
 
     async fn write_status(
@@ -298,123 +383,6 @@ impl DeploymentController {
             self.context.client.clone(),
             &deployment.namespace().unwrap_or_default(),
         )
-    }
-}
-
-/// The status that says how the reconcile ended; all else that it says stays.
-fn ending(deployment: &Deployment, outcome: &Outcome) -> DeploymentStatus {
-    let generation = deployment.metadata.generation;
-    let mut status = deployment.status.clone().unwrap_or_default();
-    status.observed_generation = generation;
-    status.summary = Some(shorten(outcome.message(), 1024));
-    outcome.write_conditions(&mut status.conditions, generation, Timestamp::now());
-    status
-}
-
-/// The status that also says what the plan is.
-fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
-    let mut status = ending(deployment, outcome);
-    status.stages.clone_from(&plan.stages);
-    status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
-    let (available, reason, message) = if plan.available {
-        ("True", "Serving", plan.live.as_str())
-    } else {
-        (
-            "False",
-            "NothingServes",
-            "No good release serves in any stage",
-        )
-    };
-    let stamp = Stamp {
-        reason,
-        message,
-        generation: deployment.metadata.generation,
-        now: Timestamp::now(),
-    };
-    outcome::set(
-        &mut status.conditions,
-        condition::AVAILABLE,
-        available,
-        &stamp,
-    );
-    drift::write_condition(&mut status, deployment, plan);
-    status
-}
-
-/// What is on record, as the rollout wants it.
-fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
-    let status = deployment.status.clone().unwrap_or_default();
-    let target = |target: &Arc<Target>| {
-        let status = target.status.clone().unwrap_or_default();
-        let stalled = outcome::find(&status.conditions, condition::STALLED)
-            .filter(|stalled| {
-                stalled.status == "True" && status.observed_generation == target.metadata.generation
-            })
-            .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
-        let settled = target
-            .spec
-            .run
-            .as_ref()
-            .is_some_and(|run| machine::settled(run, &status));
-        let mut plan = target.spec.plan.iter();
-        let planned = plan.all(|release| machine::planned(release, &status));
-        TargetView {
-            stage: target.spec.stage.clone(),
-            place: crate::api::v1alpha1::StageTarget {
-                account: target.spec.account.clone(),
-                region: target.spec.region.clone(),
-            },
-            order: target.spec.run.clone(),
-            // The end of a run is told by the run itself; what keeps a plan from being made is not.
-            stalled: stalled.filter(|_| !settled || !planned),
-            live: status.live.as_ref().map(|live| live.release.clone()),
-            plan: status
-                .plan
-                .as_ref()
-                .map(|plan| (plan.release.clone(), plan.digest.clone())),
-            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
-            drift: drift::view(&status),
-            run: status.run,
-            summary: status.summary,
-        }
-    };
-    Overview {
-        stages: deployment
-            .spec
-            .stages
-            .iter()
-            .map(|stage| stage.name.clone())
-            .collect(),
-        releases: family
-            .releases
-            .iter()
-            .map(|release| release_view(release))
-            .collect(),
-        targets: family
-            .targets
-            .iter()
-            .filter(|target| target.metadata.deletion_timestamp.is_none())
-            .map(target)
-            .collect(),
-        suspended: deployment.spec.suspend,
-        paused: commands::paused(deployment),
-        superseding: deployment.spec.superseding,
-        pin: deployment.spec.pin.clone(),
-        correct: deployment.spec.drift.policy == DriftPolicy::Correct,
-        commands: commands::given(deployment, retry),
-        reported: status.stages,
-    }
-}
-
-fn release_view(release: &Release) -> ReleaseView {
-    ReleaseView {
-        reference: release::reference(release),
-        stages: release.spec.template.stages.clone(),
-        outcomes: release
-            .status
-            .iter()
-            .flat_map(|status| status.stages.clone())
-            .collect(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a former Deployment of the same name left when it was deleted with `--cascade=orphan`.
 //!
 //! As everywhere in Kubernetes, whoever matches and has no owner is taken up: deliveries go on where
-//! they stood, and revisions count on.
+//! they stood, and revisions count on. Likewise the Targets of a stage that was renamed go on in the stage
+//! under its new name.
 
 use kube::{
     Resource, ResourceExt as _,
@@ -10,7 +11,10 @@ use kube::{
 use serde_json::json;
 
 use super::{DeploymentController, Failure, owner_reference};
-use crate::api::v1alpha1::{Deployment, Release, Target, label};
+use crate::{
+    api::v1alpha1::{Deployment, Release, StageTarget, Target, label},
+    domain::rollout,
+};
 
 impl DeploymentController {
     /// Makes Releases and Targets that carry the Deployment's name and have no owner its own.
@@ -48,6 +52,49 @@ impl DeploymentController {
         for target in self.targets.overlay(&targets, |it| orphaned(&it.metadata)) {
             let patched = self.take_up(deployment, &*target).await?;
             self.targets.note(patched);
+        }
+        Ok(())
+    }
+
+    /// Has the Targets of a stage that was renamed go on under its new name.
+    pub(super) async fn follow_renames(&self, deployment: &Deployment) -> Result<(), Failure> {
+        let family = self.family(deployment);
+        let place = |target: &Target| StageTarget {
+            account: target.spec.account.clone(),
+            region: target.spec.region.clone(),
+        };
+        let targets: Vec<_> = family
+            .targets
+            .iter()
+            .map(|target| (target.spec.stage.clone(), place(target)))
+            .collect();
+        for renamed in rollout::renamed(&deployment.spec.stages, &targets) {
+            let of = |target: &&std::sync::Arc<Target>| {
+                let spec = &target.spec;
+                spec.stage == renamed.from
+                    && place(target) == renamed.place
+                    && target.metadata.deletion_timestamp.is_none()
+            };
+            let Some(target) = family.targets.iter().find(of) else {
+                continue;
+            };
+            // Releases from before know the stage by the name that it had then.
+            let order = target.spec.run.as_ref();
+            let order = order.and_then(|run| {
+                let mut releases = family.releases.iter();
+                releases.find(|release| release.uid().as_ref() == Some(&run.release.uid))
+            });
+            let stages = order.iter().flat_map(|it| &it.spec.template.stages);
+            let is_known = stages.into_iter().any(|stage| stage.name == renamed.from);
+            let former = match &target.spec.former_stage {
+                Some(former) if !is_known => former,
+                _ => &renamed.from,
+            };
+            let patch = json!({
+                "metadata": {"labels": {(label::STAGE): renamed.to}},
+                "spec": {"stage": renamed.to, "formerStage": former},
+            });
+            self.patch_target(deployment, target, patch).await?;
         }
         Ok(())
     }

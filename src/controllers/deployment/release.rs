@@ -9,7 +9,9 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::{DeploymentController, Failure, Family, overview, owner_reference, status};
+use super::{
+    DeploymentController, Failure, Family, overview::overview, owner_reference, status::status,
+};
 use crate::{
     api::v1alpha1::{
         Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
@@ -19,7 +21,7 @@ use crate::{
     domain::{
         outcome::{self, Outcome, Stamp},
         release::{self, Former},
-        rollout::{self, NoGates, ReleaseView},
+        rollout::{self, Commands, NoGates, ReleaseView},
     },
 };
 
@@ -56,6 +58,21 @@ pub fn wanted(
     Some(spec)
 }
 
+/// Whether the revision is reserved for this very Release: its creation failed, or its controller died.
+pub fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
+    deployment.status.as_ref().is_some_and(|status| {
+        status.newest_revision == Some(spec.revision)
+            && status.newest_key.as_ref() == Some(&spec.key)
+    })
+}
+
+/// Whether the newest Release is what the spec asks for; a pin asks for another one.
+pub fn is_of_spec(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
+    let newest = releases.iter().max_by_key(|release| release.spec.revision);
+    deployment.spec.pin.is_some()
+        || newest.is_none_or(|newest| newest.spec.template == release::template(&deployment.spec))
+}
+
 /// How a Release is referred to.
 pub fn reference(release: &Release) -> ReleaseRef {
     ReleaseRef {
@@ -74,8 +91,9 @@ impl DeploymentController {
         family: &Family,
         spec: &ReleaseSpec,
     ) -> Result<Deployment, Failure> {
-        let retry = self.retries_a_release(deployment);
-        let mut overview = overview(deployment, family, retry);
+        let mut overview = overview(deployment, family, false);
+        // Commands are followed once they can be handled.
+        overview.commands = Commands::default();
         overview.releases.push(ReleaseView {
             reference: ReleaseRef {
                 name: release::name(&deployment.name_any(), spec.revision),
@@ -234,6 +252,6 @@ fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
         (false, false) => "Unknown",
     };
     outcome::set(&mut status.conditions, "Succeeded", succeeded, &stamp);
-    status.summary = Some(summary);
+    status.summary = Some(outcome::line(&summary));
     status
 }

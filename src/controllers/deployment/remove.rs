@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family, ending};
+use super::{DeploymentController, Failure, Family, status::ending};
 use crate::{
     api::v1alpha1::{Deployment, Target, annotation, condition, finalizer},
     domain::outcome::{self, Outcome},

@@ -49,7 +49,10 @@ impl DeploymentController {
                 };
                 self.patch_target(deployment, target, patch).await
             }
-            None => self.create_target(deployment, stage, place, what).await,
+            None => {
+                self.create_target(deployment, family, stage, place, what)
+                    .await
+            }
         }
     }
 
@@ -116,11 +119,13 @@ impl DeploymentController {
     async fn create_target(
         &self,
         deployment: &Deployment,
+        family: &Family,
         stage: &str,
         place: &StageTarget,
         what: Told<'_>,
     ) -> Result<(), Failure> {
-        let account = target::account(&self.context, &place.account)?;
+        let account = target::account(&self.context, &place.account)
+            .map_err(|missing| in_stage(stage, missing))?;
         if !account
             .spec
             .regions
@@ -134,8 +139,7 @@ impl DeploymentController {
             );
             return Err(Outcome::stalled("RegionNotFound", message).into());
         }
-        let name =
-            release::target_name(&deployment.name_any(), stage, &place.account, &place.region);
+        let name = free_name(deployment, family, stage, place);
         let labels = [
             (label::DEPLOYMENT, deployment.name_any()),
             (label::STAGE, stage.to_owned()),
@@ -160,6 +164,7 @@ impl DeploymentController {
         let spec = TargetSpec {
             deployment: deployment.name_any(),
             stage: stage.to_owned(),
+            former_stage: None,
             account: place.account.clone(),
             account_id: account.spec.account_id.clone(),
             region: place.region.clone(),
@@ -194,7 +199,7 @@ impl DeploymentController {
     }
 
     /// Merges: what is to go must be named.
-    async fn patch_target(
+    pub(super) async fn patch_target(
         &self,
         deployment: &Deployment,
         target: &Target,
@@ -211,6 +216,33 @@ impl DeploymentController {
             .await?;
         self.targets.note(patched);
         Ok(())
+    }
+}
+
+/// The name of a new Target. One that went on under another name of its stage keeps its own name, which
+/// another may need then.
+fn free_name(deployment: &Deployment, family: &Family, stage: &str, place: &StageTarget) -> String {
+    let name = release::target_name(&deployment.name_any(), stage, &place.account, &place.region);
+    let taken = |name: &str| {
+        family.targets.iter().any(|target| {
+            let spec = &target.spec;
+            let same =
+                spec.stage == stage && spec.account == place.account && spec.region == place.region;
+            target.name_any() == name && !same
+        })
+    };
+    let mut names =
+        std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
+    names.find(|name| !taken(name)).unwrap_or(name)
+}
+
+/// With the field that names what is missing.
+fn in_stage(stage: &str, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Stalled { reason, message } => {
+            Outcome::stalled(reason, format!("spec.stages[{stage}].targets: {message}"))
+        }
+        other => other,
     }
 }
 

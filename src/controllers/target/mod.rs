@@ -21,6 +21,7 @@ mod packages;
 mod places;
 mod remove;
 mod rest;
+mod shared;
 mod validate;
 mod watch;
 
@@ -365,11 +366,10 @@ fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
         Timestamp::now(),
     );
     let plain = machine::summary(status);
-    status.summary = Some(match outcome {
-        Outcome::Done { .. } => plain,
-        other if other.message() == plain => plain,
-        other => outcome::shorten(other.message(), 1024),
-    });
+    status.summary = Some(outcome::line(match outcome {
+        Outcome::Done { .. } => &plain,
+        other => other.message(),
+    }));
 }
 
 fn step(target: &Target) -> Option<Step> {

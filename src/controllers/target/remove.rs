@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{TargetController, access::Access};
+use super::{TargetController, access::Access, shared};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
     domain::{
@@ -44,8 +44,10 @@ impl TargetController {
         };
         let mut known = self.memory.known(target, target.spec.run.as_ref());
         let policy = target.spec.deletion_policy;
+        let others = shared::owned_by_others(&self.context, target);
         let decide = |status: &_, seen: &Observation, now| {
-            machine::decide_removal(policy, status, &access.owner, seen, now)
+            let own = shared::without(status, &others);
+            machine::decide_removal(policy, &own, &access.owner, seen, now)
         };
         let outcome = self.drive(target, &access, &mut known, true, decide).await;
         self.memory.keep(target, target.spec.run.as_ref(), known);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange, StoredRef},
     domain::{
-        desired::Desired,
+        desired::{Desired, DesiredComponent, Workload},
         digest::Sha256,
         outcome::{Outcome, shorten},
     },
@@ -53,10 +53,14 @@ impl Scene<'_> {
         let is_idle = self.nothing_to_do(desired).is_some();
         let mut changes = Vec::new();
         let mut words = Vec::new();
+        let mut unwatched = Vec::new();
         let mut parts = Vec::new();
         for want in &desired.components {
             let part = workload::plan(want, &desired.release, is_idle, self.view(want.level));
             words.push(part.summary);
+            if !part.changes.is_empty() && !is_watched(desired, want) {
+                unwatched.push(want.name.as_str());
+            }
             parts.push((want.name.clone(), want.level, part.wanted, part.live));
             changes.extend(part.changes);
         }
@@ -69,15 +73,11 @@ impl Scene<'_> {
                 continue;
             }
             let deleted = item.created && desired.deletion_policy == DeletionPolicy::Delete;
-            words.push(format!(
-                "{} {}",
-                item.name,
-                if deleted {
-                    "deleted"
-                } else {
-                    "left alone from now on"
-                }
-            ));
+            words.push(if deleted {
+                format!("will delete {}", item.name)
+            } else {
+                format!("will leave {} in AWS as it is", item.name)
+            });
             changes.push(PlannedChange {
                 component: item.component.clone(),
                 action: if deleted { "Delete" } else { "Keep" }.to_owned(),
@@ -86,6 +86,9 @@ impl Scene<'_> {
                 from: None,
                 to: None,
             });
+        }
+        if !unwatched.is_empty() {
+            words.push(format!("no check watches {}", unwatched.join(", ")));
         }
         let digest = Sha256::of_json(&(&changes, parts)).to_string();
         let omitted = changes.len().saturating_sub(LISTED);
@@ -151,22 +154,36 @@ pub fn change(
     }
 }
 
-/// What changes of a component, in a few words.
+/// Whether any check of the stage could fail because of this component.
+fn is_watched(desired: &Desired, want: &DesiredComponent) -> bool {
+    let invoked = match &want.workload {
+        Workload::Function(function) => !function.checks.is_empty(),
+        Workload::Site(_) => false,
+    };
+    let mut checks = desired.checks.iter();
+    invoked || checks.any(|check| check.component().is_none_or(|name| name == want.name))
+}
+
+/// What would change of a component, in a few words.
 pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
-        return format!("{component} unchanged");
+        return format!("{component}: no change");
     }
     if changes.iter().any(|change| change.action == "Create") {
-        return format!("{component} created");
+        return format!("{component}: will be created");
     }
     let fields: Vec<&str> = changes
         .iter()
         .filter_map(|change| change.field.as_deref())
         .collect();
     if fields.is_empty() {
-        return format!("{component} moved");
+        return format!("{component}: will move traffic");
     }
     let adopted = changes.iter().any(|change| change.action == "Adopt");
-    let how = if adopted { " adopted" } else { "" };
-    format!("{component}{how}: {}", fields.join(", "))
+    let how = if adopted {
+        "will adopt and change"
+    } else {
+        "will change"
+    };
+    format!("{component}: {how} {}", fields.join(", "))
 }

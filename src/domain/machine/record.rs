@@ -175,7 +175,7 @@ impl Scene<'_> {
         want: &DesiredComponent,
         objects: Option<OwnedObjects>,
     ) {
-        let item = workload::inventory_item(want, self.seen);
+        let item = workload::inventory_item(want, self.owner, self.seen);
         let known = inventory.iter_mut().find(|known| workload::is(want, known));
         match known {
             Some(known) => {

@@ -333,18 +333,20 @@ pub fn restored(
     site::restored(then.place()?, owner, seen)
 }
 
-/// What the inventory says of it.
-pub fn inventory_item(want: &DesiredComponent, seen: &Observation) -> InventoryItem {
+/// What the inventory says of it. A function that is there already was created by this Deployment if its
+/// tags say so: by another Target then, as before the stage moved.
+pub fn inventory_item(want: &DesiredComponent, owner: &Owner, seen: &Observation) -> InventoryItem {
     match &want.workload {
         Workload::Function(function) => InventoryItem {
             component: want.name.clone(),
             kind: FUNCTION.to_owned(),
             name: function.function_name.clone(),
             alias: Some(function.alias.clone()),
-            created: !seen
+            created: seen
                 .functions
                 .get(&function.function_name)
-                .is_some_and(Option::is_some),
+                .and_then(Option::as_ref)
+                .is_none_or(|there| owner.has_created(&there.tags)),
             objects: None,
             tags: Vec::new(),
             dropped: false,

@@ -32,7 +32,9 @@ pub struct DriftReport {
 /// What all Targets found; `None` where none has looked.
 pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftReport> {
     let looked = || {
-        let targets = overview.targets.iter();
+        // A Target of a stage that was removed is on its way out.
+        let stays = |target: &&TargetView| overview.stages.contains(&target.stage);
+        let targets = overview.targets.iter().filter(stays);
         targets.filter_map(|target| Some((target, target.drift.as_ref()?)))
     };
     looked().next()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Overview,
+    Overview, Plan,
     gate::{REJECTED, TARGET_STALLED},
     stage::{StageView, State},
 };
@@ -25,15 +25,15 @@ const URGENT: [State; 6] = [
     State::Failed,
 ];
 
-/// How the delivery stands.
-pub fn of(overview: &Overview, views: &[StageView<'_>], reports: &[StageStatus]) -> Outcome {
+/// How the delivery stands; the plan has all but the outcome.
+pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome {
     let urgent = URGENT.iter().find_map(|state| {
-        let mut stages = views.iter().zip(reports);
+        let mut stages = views.iter().zip(&plan.stages);
         stages.find(|(view, _)| view.state == *state)
     });
     match urgent {
         Some((view, report)) => of_stage(overview, view, report),
-        None => at_rest(overview, views),
+        None => at_rest(overview, views, plan),
     }
 }
 
@@ -79,18 +79,35 @@ fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> 
         }
         _ => match view.stalled() {
             Some((_, message)) => {
-                Outcome::stalled(TARGET_STALLED, format!("{}: {message}", view.name))
+                let behind = behind(view, revision);
+                let message = format!("{}: {message}{behind}", view.name);
+                Outcome::stalled(TARGET_STALLED, message)
             }
-            None => moving(
-                "Progressing",
-                format!("{}: delivering r{revision}", view.name),
-            ),
+            None => moving("Progressing", progressing(view, revision)),
         },
     }
 }
 
+fn progressing(view: &StageView<'_>, revision: i64) -> String {
+    let what = match &view.message {
+        Some(said) => format!("{}: delivering r{revision}: {said}", view.name),
+        None => format!("{}: delivering r{revision}", view.name),
+    };
+    format!("{what}{}", behind(view, revision))
+}
+
+/// Which newer Release waits behind what is moving, and the way out.
+fn behind(view: &StageView<'_>, revision: i64) -> String {
+    view.behind.map_or(String::new(), |newer| {
+        let abort = annotation::ABORT;
+        format!(
+            "; r{newer} comes after it: set {abort} to restore what stood before r{revision} now"
+        )
+    })
+}
+
 /// Nothing moves and nothing failed last.
-fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
+fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome {
     if overview.suspended {
         return Outcome::Paused {
             reason: "Suspended",
@@ -124,19 +141,23 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
     if let Some(pin) = &overview.pin {
         return pinned(overview, views, pin);
     }
-    let newest = overview
-        .releases
-        .iter()
-        .max_by_key(|release| release.reference.revision);
-    let Some(newest) = newest else {
+    let Some(newest) = overview.newest() else {
         return Outcome::done("Idle", "Nothing was released yet");
     };
     let revision = newest.reference.revision;
-    let failed = newest
-        .outcomes
-        .iter()
-        .find(|outcome| outcome.outcome != State::Succeeded.as_str());
-    match failed {
+    // What a stage has come to since counts, not what it had come to before.
+    let ended = |view: &StageView<'_>| {
+        let fresh = plan.outcomes.iter();
+        let fresh = fresh.filter(|(release, _)| release.uid == newest.reference.uid);
+        let known = newest.outcomes.iter();
+        known
+            .chain(fresh.map(|(_, outcome)| outcome))
+            .filter(|outcome| outcome.stage == view.name)
+            .max_by_key(|outcome| outcome.attempt)
+            .filter(|outcome| outcome.outcome != State::Succeeded.as_str())
+            .cloned()
+    };
+    match views.iter().find_map(ended) {
         // Taken back by hand, after it had served.
         Some(back) => {
             let why = back.message.as_deref().unwrap_or("see the Release");
@@ -144,9 +165,19 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
                 REJECTED => REJECTED,
                 _ => "RolledBack",
             };
-            Outcome::stalled(reason, format!("{}: r{revision}: {why}", back.stage))
+            let message = format!(
+                "{}: r{revision}: {why}; {}",
+                back.stage, plan.availability.message
+            );
+            Outcome::stalled(reason, message)
         }
-        None => Outcome::done("Delivered", format!("r{revision} serves in every stage")),
+        None if plan.undelivered.is_none() => {
+            Outcome::done("Delivered", format!("r{revision} serves in every stage"))
+        }
+        None => Outcome::done(
+            "Idle",
+            format!("Nothing moves: {}", plan.availability.message),
+        ),
     }
 }
 

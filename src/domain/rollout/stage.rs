@@ -1,13 +1,19 @@
 //! One stage: what it is at, what comes next for it, and what is to be told of it.
 
 mod correct;
+mod decided;
 mod next;
 mod orders;
+mod progress;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Overview, ReleaseView, TargetView, command::Back, gate::AtGate};
+use super::{
+    Overview, ReleaseView, TargetView,
+    command::{Back, Command},
+    gate::AtGate,
+};
 use crate::{
     api::v1alpha1::{
         GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, RunStatus, Stage,
@@ -47,7 +53,7 @@ impl State {
         matches!(self, Self::Progressing | Self::Held | Self::RollingBack)
     }
 
-    fn has_failed(self) -> bool {
+    pub(super) fn has_failed(self) -> bool {
         matches!(self, Self::Failed | Self::RolledBack | Self::RollbackFailed)
     }
 }
@@ -72,6 +78,10 @@ pub struct StageView<'a> {
     pub wanted_plans: Vec<StageTarget>,
     /// What waits at the gate is what a rollback by command goes to.
     waits_to_go_back: bool,
+    /// The command that was carried out here, and what it does.
+    pub obeyed: Option<(Command, String)>,
+    /// A newer Release that waits until what is moving has ended.
+    pub behind: Option<i64>,
 }
 
 #[derive(Clone)]
@@ -81,6 +91,8 @@ pub struct Current {
     sequence: i64,
     immediate: bool,
     back: bool,
+    /// A command decided to restore what stood before.
+    restores: bool,
     /// How often in a row what serves was delivered once more because somebody had changed it.
     correction: i64,
     /// Why it goes back, where somebody said so.
@@ -102,6 +114,7 @@ impl Current {
             sequence,
             immediate: false,
             back: false,
+            restores: false,
             correction: 0,
             reason: None,
             plans: Vec::new(),
@@ -130,11 +143,7 @@ impl<'a> StageView<'a> {
             .iter()
             .filter(|target| target.stage == name)
             .collect();
-        let order = targets
-            .iter()
-            .filter_map(|target| target.order.as_ref())
-            .max_by_key(|order| order.sequence);
-        let current = order.map(|order| {
+        let current = decided::order(overview, name, &targets).map(|order| {
             let template = template(overview, name, &order.release);
             let mut current = Current::new(
                 order.release.clone(),
@@ -144,6 +153,7 @@ impl<'a> StageView<'a> {
             );
             current.immediate = order.immediate;
             current.back = order.back;
+            current.restores = order.goal == Goal::Restore;
             current.correction = order.correction;
             current.reason.clone_from(&order.reason);
             let approved = |target: &&&TargetView| {
@@ -179,8 +189,10 @@ impl<'a> StageView<'a> {
             correction_at: None,
             wanted_plans: Vec::new(),
             waits_to_go_back: false,
+            obeyed: None,
+            behind: None,
         };
-        stage.judge();
+        stage.judge(overview);
         stage
     }
 
@@ -198,7 +210,7 @@ impl<'a> StageView<'a> {
         if same { Step::of(run) } else { None }
     }
 
-    fn judge(&mut self) {
+    fn judge(&mut self, overview: &Overview) {
         let Some(current) = self.current.clone() else {
             return;
         };
@@ -208,14 +220,15 @@ impl<'a> StageView<'a> {
             .map(|place| self.step(&current, place))
             .collect();
         let has = |step: Step| steps.contains(&Some(step));
-        let restoring = current.places.iter().any(|place| {
-            let order = self.target(place).and_then(|target| target.order.as_ref());
-            order.is_some_and(|order| {
-                order.goal == Goal::Restore
-                    && order.attempt == current.attempt
-                    && order.sequence == current.sequence
-            })
-        });
+        let restoring = current.restores
+            || current.places.iter().any(|place| {
+                let order = self.target(place).and_then(|target| target.order.as_ref());
+                order.is_some_and(|order| {
+                    order.goal == Goal::Restore
+                        && order.attempt == current.attempt
+                        && order.sequence == current.sequence
+                })
+            });
         let failed = has(Step::Failed) || has(Step::RolledBack) || has(Step::RollbackFailed);
         let each_for_itself =
             !restoring && current.on_target_failure == OnTargetFailure::RollbackTarget;
@@ -249,7 +262,7 @@ impl<'a> StageView<'a> {
             let failure = self.first_failure(&current);
             failure.map(|why| current.as_correction(why))
         } else {
-            self.progress(&current)
+            self.progress(overview, &current)
         };
     }
 
@@ -260,11 +273,13 @@ impl<'a> StageView<'a> {
             self.state != State::RollbackFailed || Step::of(run) == Some(Step::RollbackFailed)
         };
         let failed = current.places.iter().filter_map(|place| {
-            let target = self.target(place)?;
-            let run = target
+            // What a former attempt said counts no more.
+            self.step(current, place)?;
+            let run = self
+                .target(place)?
                 .run
                 .as_ref()
-                .filter(|run| run.release.uid == current.release.uid && matters(run))?;
+                .filter(|run| matters(run))?;
             let followed = run
                 .message
                 .as_deref()
@@ -285,19 +300,6 @@ impl<'a> StageView<'a> {
         })
     }
 
-    fn progress(&self, current: &Current) -> Option<String> {
-        let busy = current
-            .places
-            .iter()
-            .find(|place| self.step(current, place) != Some(Step::Succeeded))?;
-        let target = self.target(busy)?;
-        target
-            .stalled
-            .as_ref()
-            .map(|(_, message)| message.clone())
-            .or_else(|| target.summary.clone())
-    }
-
     /// What is to be added to the Release that ended here.
     pub fn new_outcome(
         &self,
@@ -315,7 +317,9 @@ impl<'a> StageView<'a> {
         let known = |outcome: &StageOutcome| {
             outcome.stage == self.name && outcome.attempt >= current.attempt
         };
-        if release.outcomes.iter().any(known) {
+        // A Release from before the stage had its name never gets anything in it again.
+        let named = release.stages.iter().any(|stage| stage.name == self.name);
+        if !named || release.outcomes.iter().any(known) {
             return None;
         }
         let outcome = StageOutcome {
@@ -333,6 +337,11 @@ impl<'a> StageView<'a> {
     pub fn serving(&self) -> Option<&ReleaseRef> {
         let current = self.current.as_ref()?;
         (self.state == State::Succeeded).then_some(&current.release)
+    }
+
+    /// Whether any Target of the stage serves a Release.
+    pub fn serves_something(&self) -> bool {
+        self.targets.iter().any(|target| target.live.is_some())
     }
 
     /// Whether giving it this Release takes it back: to one that has served in the stage, from a newer
@@ -383,9 +392,6 @@ impl<'a> StageView<'a> {
             .and_then(|before| before.since.clone())
             .unwrap_or(Time(now));
         let message = self.message.as_ref().map(|message| shorten(message, 4096));
-        // What passes by is for the Target's own status.
-        let message =
-            message.filter(|_| self.state != State::Progressing || self.stalled().is_some());
         StageStatus {
             name: self.name.to_owned(),
             live_revision,
@@ -406,6 +412,7 @@ impl<'a> StageView<'a> {
                     reason: at.reason.to_owned(),
                     message: shorten(&at.message, 4096),
                     since: since.unwrap_or(Time(now)),
+                    plan: self.plans(overview, at),
                     manual_jobs: at.manual_jobs.clone(),
                 }
             }),
@@ -413,6 +420,8 @@ impl<'a> StageView<'a> {
                 .passage
                 .clone()
                 .or_else(|| before.and_then(|before| before.passage.clone())),
+            decided: self.decided(before),
+            weight: self.weight(),
         }
     }
 

@@ -12,8 +12,12 @@ use crate::{
 
 mod commands;
 mod corrections;
+mod crashes;
 mod gates;
+mod history;
 mod leaders;
+mod progress;
+mod stages;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -114,8 +118,10 @@ impl Play {
                 run: None,
                 live: None,
                 stalled: None,
-                summary: None,
+                waits_for: None,
+                needs_a_change: false,
                 plan: None,
+                plan_summary: None,
                 dropped: false,
                 drift: None,
             });
@@ -180,13 +186,13 @@ fn a_release_goes_from_stage_to_stage() {
     let plan = story.plan();
     assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(
-        (plan.outcome.reason(), plan.available),
+        (plan.outcome.reason(), plan.availability.is_available),
         ("Progressing", false)
     );
     story.report("dev", "dev", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(plan.live, "dev=r1");
-    assert!(plan.available);
+    assert!(plan.availability.is_available);
     assert_eq!(story.orders().len(), 3, "both prod targets at once");
     story.report("prod", "prod-a", Step::Succeeded, None);
     assert_eq!(story.plan().outcome.reason(), "Progressing");
@@ -329,7 +335,7 @@ fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
     story.report("dev", "dev", Step::RollbackFailed, Some("denied"));
     let plan = story.plan();
     assert_eq!(
-        (plan.outcome.reason(), plan.available),
+        (plan.outcome.reason(), plan.availability.is_available),
         ("RollbackFailed", false)
     );
     story.release(2);

@@ -169,6 +169,77 @@ fn metadata_and_the_users_own_spec_stay_free() {
     ));
 }
 
+/// `kubectl delete` without waiting, by an administrator or by whom the options name.
+fn delete(namespace: &str, what: &str, options: &[&str]) -> Output {
+    let arguments = ["delete", what, "--namespace", namespace, "--wait=false"];
+    cluster()
+        .kubectl(User::Admin, &[&arguments[..], options].concat())
+        .unwrap()
+}
+
+#[test]
+fn a_release_that_is_needed_is_deleted_by_the_controller_only() {
+    let here = "policy-history";
+    namespace(here);
+    family(here);
+    let release = "releases.sluice.dev/checkout-1";
+    let [user, group] = as_controller();
+    let controller = [user.as_str(), group.as_str()];
+    let outcomes = |outcome: &str, served: bool| {
+        let one = json!({
+            "stage": "dev", "outcome": outcome, "served": served, "attempt": 1,
+            "finishedAt": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({"status": {"stages": [one]}});
+        let options = [&controller[..], &["--subresource=status"]].concat();
+        accepted(&patch(here, release, &options, &status));
+    };
+    let needed = "deletes it once nothing needs it";
+    refused(&delete(here, release, &[]), needed);
+    outcomes("Succeeded", true);
+    refused(&delete(here, release, &[]), needed);
+    outcomes("RolledBack", true);
+    refused(&delete(here, release, &[]), needed);
+    outcomes("RolledBack", false);
+    accepted(&delete(here, release, &["--dry-run=server"]));
+    outcomes("Succeeded", true);
+    accepted(&delete(here, release, &controller));
+}
+
+#[test]
+fn a_release_without_a_deployment_may_be_deleted() {
+    let here = "policy-history-orphan";
+    namespace(here);
+    create_as_controller(here, RELEASE);
+    accepted(&delete(here, "releases.sluice.dev/checkout-1", &[]));
+}
+
+#[test]
+fn the_finalizer_of_a_target_is_taken_off_by_the_controller_only() {
+    let here = "policy-finalizer";
+    namespace(here);
+    family(here);
+    let target = "targets.sluice.dev/checkout-dev";
+    let [user, group] = as_controller();
+    let controller = [user.as_str(), group.as_str()];
+    let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
+    accepted(&patch(
+        here,
+        target,
+        &controller,
+        &finalizers(&["sluice.dev/target"]),
+    ));
+    let only = "taken off by the Sluice controller only";
+    refused(&patch(here, target, &[], &finalizers(&[])), only);
+    refused(
+        &patch(here, target, &[], &finalizers(&["example.com/other"])),
+        only,
+    );
+    let others = finalizers(&["sluice.dev/target", "example.com/other"]);
+    accepted(&patch(here, target, &[], &others));
+    accepted(&patch(here, target, &controller, &finalizers(&[])));
+}
+
 #[test]
 fn a_foreground_deletion_takes_what_is_owned() {
     let here = "policy-foreground";

@@ -49,6 +49,7 @@ fn fed() -> String {
     metrics.transferred_in(1);
     metrics.drift_looked("in_sync");
     metrics.count_drifted(|| 1);
+    metrics.count_waiting(|| 1);
     metrics.event("published");
     metrics.leading(true);
     metrics.count_objects("Account", ObjectCounts::default);

@@ -143,7 +143,21 @@ fn an_approval_by_kubectl_opens_the_gate_for_exactly_one_plan() {
     scene.condition(condition::READY, "True", "WaitingForApproval");
     scene.serves("dev", "v1");
     let plan = scene.target("prod").status.unwrap_or_default().plan;
-    assert_eq!(plan.expect("a plan").summary, "api created");
+    let summary = plan.expect("a plan").summary;
+    let function = format!("api: will create function {}", scene.function());
+    says(
+        &summary,
+        &[
+            &function,
+            "python3.13",
+            "lambda-exec",
+            "no check watches api",
+        ],
+    );
+    says(
+        &first.plan.join("; "),
+        &["prod/eu-west-1: api: will create function"],
+    );
 
     let name = create(&scene, &approval(&first, "Approve"));
     scene.delivered(1);

@@ -80,12 +80,19 @@ fn a_rollback_goes_to_the_release_that_is_named() {
         handled.then(|| status.last_command.clone())?
     });
     says(&told, &["there is no Release checkout-7"]);
+    let unclear = "incident-4712, checkout-1";
+    scene.annotate("sluice.dev/rollback", unclear);
+    scene.event("Deployment", "Warning", "Rollback", &["use to=checkout-1"]);
+    scene.wait(NAME, "the command is answered", |deployment| {
+        let status = deployment.status.as_ref()?;
+        (status.last_handled_rollback.as_deref() == Some(unclear)).then_some(())
+    });
     live(&scene, "dev=r3 prod=r3");
 
     let mark = scene.world.lab.aws.mark();
-    scene.annotate("sluice.dev/rollback", "incident-4712 to checkout-1");
+    scene.annotate("sluice.dev/rollback", "checkout-1");
     live(&scene, "dev=r1 prod=r1");
-    scene.stalled("RolledBack", &["taken back to r1"]);
+    scene.stalled("RolledBack", &["taken back to r1", "dev=r1 prod=r1"]);
     for account in BOTH {
         scene.still_serves(account, "v1");
     }

@@ -37,8 +37,18 @@ pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: V
     let to = recorded(want, release, &view.status.versions);
     let moves = !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
     let changes = changes(want, (function, alias), (moves, to), view);
+    let summary = match function {
+        Some(_) => described(&want.component, &changes),
+        None => {
+            let configuration = &want.configuration;
+            format!(
+                "{}: will create function {name} ({}, role {})",
+                want.component, configuration.runtime, configuration.role
+            )
+        }
+    };
     Part {
-        summary: described(&want.component, &changes),
+        summary,
         changes,
         wanted: Sha256::of_json(&(
             name,

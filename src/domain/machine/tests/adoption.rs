@@ -181,7 +181,8 @@ fn a_plan_says_that_it_adopts() {
     let plan = world.status.plan.clone().expect("a plan");
     assert_eq!(plan.changes[0].action, "Adopt");
     assert!(
-        plan.summary.starts_with("api adopted: code, memorySize"),
+        plan.summary
+            .starts_with("api: will adopt and change code, memorySize"),
         "{}",
         plan.summary
     );

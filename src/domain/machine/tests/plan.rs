@@ -40,10 +40,14 @@ fn a_plan_tells_every_change_and_no_secret() {
     world.deliver(1, &[one, want("worker", "w1", 128)]);
     let mut two = want("api", "v2", 256);
     two.configuration.environment = [("TOKEN".to_owned(), "hunter3".to_owned())].into();
-    let plan = plan(&mut world, 2, &[two, want("site", "s1", 128)]);
+    let mut site = want("site", "s1", 128);
+    site.checks.clear();
+    let plan = plan(&mut world, 2, &[two, site]);
     assert_eq!(
         plan.summary,
-        "api: code, memorySize, environment.OLD, environment.TOKEN; site created; checkout-worker left alone from now on"
+        "api: will change code, memorySize, environment.OLD, environment.TOKEN; \
+         site: will create function checkout-site (python3.13, role arn:aws:iam::222222222222:role/lambda-exec); \
+         will leave checkout-worker in AWS as it is; no check watches site"
     );
     assert_eq!(
         told(&plan),

@@ -4,8 +4,14 @@ use super::{Current, StageView, State, template};
 use jiff::Timestamp;
 
 use crate::{
-    api::v1alpha1::{GateStatus, ReleaseRef, StageOutcome, Superseding, annotation},
-    domain::rollout::{Overview, ReleaseView, command::Back, gate::Gatekeeper},
+    api::v1alpha1::{
+        GateStatus, PassageStatus, ReleaseRef, StageOutcome, StageStatus, Superseding, annotation,
+    },
+    domain::rollout::{
+        Overview, ReleaseView,
+        command::{Back, Command},
+        gate::Gatekeeper,
+    },
 };
 
 impl StageView<'_> {
@@ -27,6 +33,7 @@ impl StageView<'_> {
         if overview.commands.retry && (retried || self.state == State::Held) {
             let anew = matches!(self.state, State::Failed | State::RolledBack);
             let had = self.given().and_then(|had| view(overview, had));
+            self.obey(Command::Retry);
             match had.filter(|_| anew) {
                 // Another try of it is another plan to approve.
                 Some(had) if gates.is_gated(self.name, self.goes_back(had)) => {
@@ -57,6 +64,16 @@ impl StageView<'_> {
             return;
         }
         if blocked || (self.state == State::Progressing && begun) {
+            let newer = candidate.filter(|_| self.state == State::Progressing);
+            if let Some(newer) = newer {
+                match self.stuck() {
+                    Some(why) => self.turn_back(format!(
+                        "{} takes its place, because it could not go on: {why}",
+                        newer.reference.name
+                    )),
+                    None => self.behind = Some(newer.reference.revision),
+                }
+            }
             return;
         }
         if let Some(release) = self.held_at_gate(overview).or(candidate) {
@@ -91,16 +108,25 @@ impl StageView<'_> {
         let waiting = self
             .reported_waiting(overview)
             .is_some_and(|waiting| waiting.release == current.release);
-        let again = void || (waiting && self.state.has_failed());
+        // What passed before the process died has passed.
+        let passed = self.reported_passage(overview).is_some_and(|passage| {
+            passage.release == current.release && passage.attempt > current.attempt
+        });
+        let again = void || ((waiting || passed) && self.state.has_failed());
         view(overview, &current.release).filter(|_| again)
     }
 
     fn reported_waiting<'b>(&self, overview: &'b Overview) -> Option<&'b GateStatus> {
-        let reported = overview
-            .reported
-            .iter()
-            .find(|stage| stage.name == self.name)?;
-        reported.waiting.as_ref()
+        self.reported(overview)?.waiting.as_ref()
+    }
+
+    fn reported_passage<'b>(&self, overview: &'b Overview) -> Option<&'b PassageStatus> {
+        self.reported(overview)?.passage.as_ref()
+    }
+
+    fn reported<'b>(&self, overview: &'b Overview) -> Option<&'b StageStatus> {
+        let mut reported = overview.reported.iter();
+        reported.find(|stage| stage.name == self.name)
     }
 
     /// Which try of the Release the next one is.
@@ -109,9 +135,33 @@ impl StageView<'_> {
             .outcomes
             .iter()
             .filter(|outcome| outcome.stage == self.name)
-            .map(|outcome| outcome.attempt)
-            .max();
-        tried.unwrap_or_default() + 1
+            .map(|outcome| outcome.attempt);
+        // One that has just ended is not on record yet.
+        let ended = self
+            .current
+            .as_ref()
+            .filter(|current| current.release == release.reference && self.state.has_failed())
+            .map(|current| current.attempt);
+        tried.chain(ended).max().unwrap_or_default() + 1
+    }
+
+    /// Notes which command is carried out here, and what it does.
+    fn obey(&mut self, command: Command) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let name = &current.release.name;
+        let what = match (command, self.state) {
+            (Command::Abort, _) => format!("{name} is aborted"),
+            (Command::Promote, State::Held) => format!("{name} goes on with all of the traffic"),
+            (Command::Promote, _) => format!("{name} gets all of the traffic now"),
+            (Command::Retry, State::Held) => format!("{name} goes on"),
+            (Command::Retry, State::RollbackFailed) => {
+                format!("the rollback of {name} is tried again")
+            }
+            (Command::Retry, _) => format!("{name} is tried again"),
+        };
+        self.obeyed = Some((command, what));
     }
 
     /// What somebody asked for, if it is for this stage.
@@ -124,6 +174,7 @@ impl StageView<'_> {
         let commands = &overview.commands;
         let moving = matches!(self.state, State::Progressing | State::Held);
         if commands.abort && moving {
+            self.obey(Command::Abort);
             self.turn_back(format!("it was aborted by {}", annotation::ABORT));
             return true;
         }
@@ -132,14 +183,15 @@ impl StageView<'_> {
             return self.roll_back(overview, gates, back, now);
         }
         if commands.promote && self.state == State::Held {
+            self.obey(Command::Promote);
             self.try_again(true);
             return true;
         }
-        if commands.promote
-            && self.state == State::Progressing
-            && let Some(current) = &mut self.current
-        {
-            current.immediate = true;
+        if commands.promote && self.state == State::Progressing {
+            self.obey(Command::Promote);
+            if let Some(current) = &mut self.current {
+                current.immediate = true;
+            }
         }
         false
     }
@@ -148,6 +200,7 @@ impl StageView<'_> {
     fn turn_back(&mut self, reason: String) {
         if let Some(current) = &mut self.current {
             current.reason = Some(reason.clone());
+            current.restores = true;
             self.state = State::RollingBack;
             self.message = Some(reason);
         }
@@ -195,9 +248,11 @@ impl StageView<'_> {
             // A correction moves at once, however often it is tried.
             current.immediate = immediate || current.back || current.correction > 0;
             self.state = if self.state == State::RollbackFailed {
+                current.restores = true;
                 State::RollingBack
             } else {
                 current.reason = None;
+                current.restores = false;
                 State::Progressing
             };
             self.message = None;
@@ -221,7 +276,7 @@ impl StageView<'_> {
     }
 
     /// The newest Release that this stage may have and has not had.
-    fn candidate<'b>(
+    pub(in crate::domain::rollout) fn candidate<'b>(
         &self,
         overview: &'b Overview,
         fresh: &[(ReleaseRef, StageOutcome)],

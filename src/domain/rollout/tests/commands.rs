@@ -3,7 +3,7 @@
 use super::*;
 
 /// Two Releases that serve everywhere, r2 last.
-fn two_delivered() -> Play {
+pub(super) fn two_delivered() -> Play {
     let mut story = Play::new();
     for revision in 1..=2 {
         story.release(revision);
@@ -12,7 +12,7 @@ fn two_delivered() -> Play {
     story
 }
 
-fn deliver_everywhere(story: &mut Play) {
+pub(super) fn deliver_everywhere(story: &mut Play) {
     story.plan();
     story.report("dev", "dev", Step::Succeeded, None);
     story.plan();
@@ -22,7 +22,7 @@ fn deliver_everywhere(story: &mut Play) {
 }
 
 fn roll_back(story: &mut Play, value: &str) {
-    let back = Back::of(&story.overview, value).expect("something to take back");
+    let back = Back::of(&story.overview, "checkout", value).expect("something to take back");
     story.overview.commands.rollback = Some(back);
 }
 
@@ -59,7 +59,7 @@ fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
     assert_eq!(plan.outcome.reason(), "RolledBack");
     let message = plan.outcome.message();
     assert!(
-        message.contains("taken back to r2 by sluice.dev/rollback"),
+        message.contains("taken back to r2 by sluice.dev/rollback; dev=r2 prod=r2"),
         "{message}"
     );
     story.plan();
@@ -76,15 +76,89 @@ fn a_rollback_to_a_named_release_goes_there() {
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
         assert_eq!(story.orders()[at], "r1 Deliver 2", "{at}");
     }
-    let gone = Back::of(&story.overview, "x to r7").expect_err("no such Release");
+    let gone = Back::of(&story.overview, "checkout", "x to r7").expect_err("no such Release");
     assert!(gone.contains("there is no Release r7"), "{gone}");
     let mut first = Play::new();
     first.release(1);
     deliver_everywhere(&mut first);
-    let alone = Back::of(&first.overview, "x").expect_err("nothing before it");
+    let alone = Back::of(&first.overview, "checkout", "x").expect_err("nothing before it");
     assert!(alone.contains("no stage goes back from r1"), "{alone}");
-    let none = Back::of(&Play::new().overview, "x").expect_err("nothing yet");
+    let none = Back::of(&Play::new().overview, "checkout", "x").expect_err("nothing yet");
     assert!(none.contains("nothing to take back"), "{none}");
+}
+
+#[test]
+fn a_value_of_rollback_is_a_token_or_names_a_release_plainly() {
+    let mut story = two_delivered();
+    story.release(3);
+    deliver_everywhere(&mut story);
+    let back = |value: &str| Back::of(&story.overview, "checkout", value).map(|back| back.to);
+    for value in ["incident-4711", "1718000000", "to", "r3x", "checkout-x"] {
+        assert_eq!(back(value), Ok(None), "{value}");
+    }
+    for value in [
+        "to=r1",
+        "incident to r1",
+        "r1",
+        " r1 ",
+        "to= r1",
+        "4711 to  r1",
+    ] {
+        assert_eq!(back(value), Ok(Some("r1".to_owned())), "{value}");
+    }
+    for value in ["incident r1", "r1!", "to r1", "rollback-to:r1", "r1,r2"] {
+        let refused = back(value).expect_err(value);
+        assert!(
+            refused.contains("does not say whether to roll back to it"),
+            "{refused}"
+        );
+        assert!(refused.contains("use to=r1"), "{refused}");
+    }
+    for value in ["checkout-7", "to=checkout-7"] {
+        let gone = back(value).expect_err("it is not kept");
+        assert!(
+            gone.contains("there is no Release checkout-7 any more"),
+            "{gone}"
+        );
+    }
+}
+
+#[test]
+fn a_command_with_nothing_to_act_on_is_answered() {
+    let mut story = two_delivered();
+    let all = Commands {
+        retry: true,
+        abort: true,
+        promote: true,
+        rollback: None,
+    };
+    story.overview.commands = all.clone();
+    let answers = super::super::plan(&story.overview, &NoGates, NOW).answers;
+    let parts = [
+        "nothing to try again",
+        "nothing to abort",
+        "nothing to promote",
+    ];
+    for (answer, part) in answers.iter().zip(parts) {
+        assert!(answer.idle && answer.message.contains(part), "{answer:?}");
+    }
+    story.overview.commands = Commands::default();
+    story.release(3);
+    story.plan();
+    story.report("dev", "dev", Step::Promote, None);
+    story.overview.commands = all;
+    let answers = super::super::plan(&story.overview, &NoGates, NOW).answers;
+    let told: Vec<_> = answers
+        .iter()
+        .map(|answer| (answer.command, answer.idle))
+        .collect();
+    let expected = [
+        (Command::Retry, true),
+        (Command::Abort, false),
+        (Command::Promote, true),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(answers[1].message, "dev: r3 is aborted");
 }
 
 #[test]
@@ -95,7 +169,7 @@ fn a_rollback_goes_to_no_release_that_never_served() {
     story.report("dev", "dev", Step::RolledBack, Some("alarm"));
     story.release(4);
     deliver_everywhere(&mut story);
-    let never = Back::of(&story.overview, "x to r3").expect_err("it was never good");
+    let never = Back::of(&story.overview, "checkout", "x to r3").expect_err("it was never good");
     assert!(never.contains("r3 has never served"), "{never}");
 }
 

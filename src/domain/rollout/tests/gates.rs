@@ -236,7 +236,8 @@ fn everywhere(story: &mut Play, gates: &dyn Gatekeeper) {
 /// Both ways back: a rollback by command, and a pin.
 fn both_ways_back() -> [(&'static str, Play); 2] {
     let mut by_command = two_behind_a_gate();
-    let back = Back::of(&by_command.overview, "incident").expect("something to take back");
+    let back =
+        Back::of(&by_command.overview, "checkout", "incident").expect("something to take back");
     by_command.overview.commands.rollback = Some(back);
     let mut by_pin = two_behind_a_gate();
     by_pin.overview.pin = Some("r1".into());
@@ -339,7 +340,7 @@ fn an_older_release_that_never_served_meets_the_whole_gate() {
     everywhere(&mut story, &NoGates);
     assert_eq!(story.plan().live, "dev=r4 prod=r4");
 
-    let to = Back::of(&story.overview, "incident to r3").expect("it served in dev");
+    let to = Back::of(&story.overview, "checkout", "incident to r3").expect("it served in dev");
     story.overview.commands.rollback = Some(to);
     story.plan_with(&closed());
     assert_eq!(story.orders()["dev/dev"], "r3 Deliver 2");

@@ -25,6 +25,9 @@ use crate::{
 /// Somebody says yes no more often than this.
 const APPROVALS: usize = 2;
 
+/// It fails no more often than this: once more than somebody asks for another try.
+const FAILURES: usize = 2;
+
 /// What the API server holds.
 #[derive(Clone, Debug)]
 struct Record {
@@ -43,8 +46,8 @@ struct Versions {
 #[derive(Clone, Debug)]
 enum Write {
     Outcome(StageOutcome),
-    /// The stages, and whether the retry that was asked for is handled.
-    Status(Vec<StageStatus>, bool),
+    /// The stages; with it the retry that was asked for is handled.
+    Status(Vec<StageStatus>),
     Order(String, StageTarget, Run),
     PlanOf(String, StageTarget, ReleaseRef),
     /// That an Approval was used.
@@ -161,12 +164,12 @@ impl Leader {
             requirements,
         };
         let plan = plan(overview, &judge, NOW);
+        let has_decided = plan.has_decided();
         let outcomes = plan.outcomes.into_iter();
         self.todo
             .extend(outcomes.map(|(_, outcome)| Write::Outcome(outcome)));
-        if plan.passed {
-            self.todo
-                .push_back(Write::Status(plan.stages.clone(), false));
+        if has_decided {
+            self.todo.push_back(Write::Status(plan.stages.clone()));
         }
         let orders = plan.orders.into_iter();
         self.todo
@@ -180,7 +183,7 @@ impl Leader {
         self.todo
             .extend(news.map(|one| Write::Answer(one.name_any())));
         if plan.stages != overview.reported || overview.commands.retry {
-            self.todo.push_back(Write::Status(plan.stages, true));
+            self.todo.push_back(Write::Status(plan.stages));
         }
     }
 }
@@ -239,7 +242,7 @@ impl State {
         let (read, now) = (self.leaders[index].read.versions, self.record.versions);
         let fits = match write {
             Write::Outcome(_) => read.release == now.release,
-            Write::Status(..) => read.deployment == now.deployment,
+            Write::Status(_) => read.deployment == now.deployment,
             Write::Order(..) | Write::PlanOf(..) => read.target == now.target,
             Write::Answer(_) => true,
         };
@@ -334,9 +337,9 @@ fn apply(record: &mut Record, write: &Write, would_change: &str) {
             outcomes.push(outcome.clone());
             record.versions.release += 1;
         }
-        Write::Status(stages, handled) => {
+        Write::Status(stages) => {
             overview.reported.clone_from(stages);
-            overview.commands.retry &= !handled;
+            overview.commands.retry = false;
             record.versions.deployment += 1;
         }
         Write::Order(stage, place, run) => {
@@ -404,7 +407,7 @@ impl Model for Leaders {
             leaders: vec![Leader::new(&record)],
             record,
             would_change: "aa",
-            failures_left: 1,
+            failures_left: FAILURES,
             retries_left: 1,
             begun: BTreeMap::new(),
             wrong: Vec::new(),
@@ -422,7 +425,7 @@ impl Model for Leaders {
         if state.waiting().is_some() && state.record.approvals.len() < APPROVALS {
             actions.push(Event::Approve);
         }
-        let failed = state.failures_left == 0;
+        let failed = state.failures_left < FAILURES;
         if failed && state.retries_left > 0 {
             actions.push(Event::Retry);
         }
@@ -471,6 +474,10 @@ impl Model for Leaders {
             }),
             Property::always("nothing begins unapproved", |_: &Self, state: &State| {
                 state.wrong.is_empty() && state.begun.values().all(|by| !by.is_empty())
+            }),
+            Property::always("one retry is one more try", |_: &Self, state: &State| {
+                let waits_for_third = state.waiting().is_some_and(|(attempt, _)| attempt > 2);
+                !waits_for_third && state.begun.keys().all(|(_, attempt)| *attempt <= 2)
             }),
             Property::sometimes("another try begins", |_: &Self, state: &State| {
                 state.begun.len() == 2

@@ -1,0 +1,163 @@
+//! Events about a Deployment: what began, moved, waits and was let through since the status before.
+
+use kube::Resource as _;
+
+use super::DeploymentController;
+use crate::{
+    api::v1alpha1::{Deployment, DeploymentStatus, PassageStatus, StageStatus},
+    controllers::events::EventType,
+};
+
+/// One Event: its kind, reason and message.
+pub type Said = (EventType, &'static str, String);
+
+impl DeploymentController {
+    /// Publishes what one status says that the one before did not.
+    pub(super) fn announce_stages(&self, deployment: &Deployment, before: &DeploymentStatus) {
+        let after = deployment.status.iter().flat_map(|status| &status.stages);
+        for stage in after {
+            let then = before.stages.iter().find(|then| then.name == stage.name);
+            self.say(deployment, news(then, stage));
+        }
+    }
+
+    /// Publishes Events about the Deployment.
+    pub(super) fn say(&self, deployment: &Deployment, news: impl IntoIterator<Item = Said>) {
+        for (kind, reason, message) in news {
+            let about = deployment.object_ref(&());
+            self.context.events.publish(about, kind, reason, &message);
+        }
+    }
+}
+
+/// What is new in a stage.
+fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
+    let name = &now.name;
+    let release = format!("r{}", now.revision.unwrap_or_default());
+    let mut news = Vec::new();
+    if let Some(passage) = &now.passage
+        && then.and_then(|then| then.passage.as_ref()) != Some(passage)
+    {
+        news.push((EventType::Normal, "GateOpened", opened(name, passage)));
+    }
+    let was = then.map(|then| (then.state.as_str(), then.revision));
+    let is = (now.state.as_str(), now.revision);
+    match now.state.as_str() {
+        // What was held, and goes on, is no new delivery.
+        "Progressing" if was != Some(is) && was != Some(("Held", now.revision)) => {
+            let message = format!("{name}: delivering {release}");
+            news.push((EventType::Normal, "Delivering", message));
+        }
+        "RollingBack" if was != Some(is) => {
+            let why = now.message.as_deref().unwrap_or("a Target failed");
+            let message = format!("{name}: restoring what stood before {release}: {why}");
+            news.push((EventType::Warning, "RollingBack", message));
+        }
+        _ => {}
+    }
+    let weight_then = then.filter(|_| was == Some(is)).and_then(|it| it.weight);
+    if let Some(weight) = now.weight.filter(|weight| Some(*weight) != weight_then) {
+        let message = format!("{name}: {release} has {weight} % of the traffic");
+        news.push((EventType::Normal, "TrafficMoved", message));
+    }
+    if let Some(waiting) = now.waiting.as_ref().filter(|it| it.digest.is_some()) {
+        let key = |at: &crate::api::v1alpha1::GateStatus| {
+            (
+                at.release.clone(),
+                at.attempt,
+                at.digest.clone(),
+                at.reason.clone(),
+            )
+        };
+        let then = then.and_then(|then| then.waiting.as_ref());
+        if then.map(key) != Some(key(waiting)) {
+            // The command that approves is for the status, where it is whole.
+            let what = waiting.message.split(". To approve: ").next();
+            let message = format!("{name}: {}", what.unwrap_or(&waiting.message));
+            news.push((EventType::Normal, "GateWaiting", message));
+        }
+    }
+    news
+}
+
+fn opened(stage: &str, passage: &PassageStatus) -> String {
+    let approvers = passage.by.approvals.iter().map(|one| one.username.clone());
+    let starters = passage
+        .by
+        .jobs
+        .iter()
+        .filter_map(|job| job.username.clone());
+    let by: Vec<String> = approvers.chain(starters).collect();
+    let release = &passage.release.name;
+    if by.is_empty() {
+        format!("{stage}: the gate is open for {release}")
+    } else {
+        let by = by.join(", ");
+        format!("{stage}: the gate is open for {release}, approved by {by}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn stage(more: &Value) -> StageStatus {
+        let mut stage = json!({"name": "prod", "state": "Progressing", "revision": 3});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            stage[key] = value.clone();
+        }
+        serde_json::from_value(stage).unwrap()
+    }
+
+    fn said(then: Option<&StageStatus>, now: &StageStatus) -> Vec<String> {
+        let news = news(then, now).into_iter();
+        news.map(|(_, reason, message)| format!("{reason} {message}"))
+            .collect()
+    }
+
+    #[test]
+    fn a_start_and_each_move_of_traffic_are_told_once() {
+        let started = stage(&json!({}));
+        assert_eq!(said(None, &started), ["Delivering prod: delivering r3"]);
+        assert_eq!(said(Some(&started), &started), [""; 0]);
+        let moved = stage(&json!({"weight": 10}));
+        let told = ["TrafficMoved prod: r3 has 10 % of the traffic"];
+        assert_eq!(said(Some(&started), &moved), told);
+        assert_eq!(said(Some(&moved), &moved), [""; 0]);
+        let further = stage(&json!({"weight": 50}));
+        assert_eq!(said(Some(&moved), &further).len(), 1);
+    }
+
+    #[test]
+    fn a_gate_is_told_when_it_waits_and_when_it_opens() {
+        let release = json!({"name": "checkout-3", "uid": "u", "revision": 3});
+        let waiting = |reason: &str| {
+            stage(&json!({"state": "Succeeded", "revision": 2, "waiting": {
+                "release": release, "attempt": 1, "digest": "aa", "reason": reason, "message": "bea has to approve. To approve: kubectl",
+                "since": "2026-01-01T00:00:00Z",
+            }}))
+        };
+        let before = stage(&json!({"state": "Succeeded", "revision": 2}));
+        let told = said(Some(&before), &waiting("WaitingForApproval"));
+        assert_eq!(told, ["GateWaiting prod: bea has to approve"]);
+        let again = waiting("WaitingForApproval");
+        assert_eq!(said(Some(&again), &again), [""; 0]);
+        let passed = stage(&json!({"passage": {
+            "release": release, "attempt": 1, "digest": "aa", "at": "2026-01-01T00:00:00Z",
+            "by": {"approvals": [{"name": "a", "uid": "a", "username": "bea"}]},
+        }}));
+        let told = said(Some(&again), &passed);
+        let opened = "GateOpened prod: the gate is open for checkout-3, approved by bea";
+        assert_eq!(told, [opened, "Delivering prod: delivering r3"]);
+    }
+
+    #[test]
+    fn an_abort_is_told_with_its_reason() {
+        let moving = stage(&json!({}));
+        let back = stage(&json!({"state": "RollingBack", "message": "it was aborted"}));
+        let told = ["RollingBack prod: restoring what stood before r3: it was aborted"];
+        assert_eq!(said(Some(&moving), &back), told);
+    }
+}

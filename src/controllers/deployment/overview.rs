@@ -1,0 +1,103 @@
+//! What is on record of a Deployment, as the order of stages wants it.
+
+use std::sync::Arc;
+
+use super::{Family, commands, drift, release};
+use crate::{
+    api::v1alpha1::{
+        Deployment, DriftPolicy, InventoryItem, Release, StageTarget, Target, condition,
+    },
+    domain::{
+        machine, outcome,
+        rollout::{Overview, ReleaseView, TargetView},
+    },
+};
+
+/// What a Target waits for in vain unless the spec, or what it names in AWS, is changed.
+const NEEDS_A_CHANGE: [&str; 2] = ["RoleNotAssumable", "WaitingForChecks"];
+
+/// What is on record, as the rollout wants it.
+pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
+    let status = deployment.status.clone().unwrap_or_default();
+    let target = |target: &Arc<Target>| {
+        let status = target.status.clone().unwrap_or_default();
+        let stalled = outcome::find(&status.conditions, condition::STALLED)
+            .filter(|stalled| {
+                stalled.status == "True" && status.observed_generation == target.metadata.generation
+            })
+            .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
+        let plain = machine::summary(&status);
+        let waiting = outcome::find(&status.conditions, condition::RECONCILING).filter(|waiting| {
+            waiting.status == "True"
+                && waiting.observed_generation == target.metadata.generation
+                && waiting.message != plain
+        });
+        let settled = target
+            .spec
+            .run
+            .as_ref()
+            .is_some_and(|run| machine::settled(run, &status));
+        let mut plan = target.spec.plan.iter();
+        let planned = plan.all(|release| machine::planned(release, &status));
+        TargetView {
+            stage: target.spec.stage.clone(),
+            place: StageTarget {
+                account: target.spec.account.clone(),
+                region: target.spec.region.clone(),
+            },
+            order: target.spec.run.clone(),
+            // The end of a run is told by the run itself; what keeps a plan from being made is not.
+            stalled: stalled.filter(|_| !settled || !planned),
+            live: status.live.as_ref().map(|live| live.release.clone()),
+            plan: status
+                .plan
+                .as_ref()
+                .map(|plan| (plan.release.clone(), plan.digest.clone())),
+            plan_summary: status.plan.as_ref().map(|plan| plan.summary.clone()),
+            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
+            drift: drift::view(&status),
+            waits_for: waiting.map(|waiting| waiting.message.clone()),
+            needs_a_change: waiting
+                .is_some_and(|waiting| NEEDS_A_CHANGE.contains(&waiting.reason.as_str())),
+            run: status.run,
+        }
+    };
+    Overview {
+        stages: deployment
+            .spec
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect(),
+        releases: family
+            .releases
+            .iter()
+            .map(|release| release_view(release))
+            .collect(),
+        targets: family
+            .targets
+            .iter()
+            .filter(|target| target.metadata.deletion_timestamp.is_none())
+            .map(target)
+            .collect(),
+        suspended: deployment.spec.suspend,
+        paused: commands::paused(deployment),
+        superseding: deployment.spec.superseding,
+        pin: deployment.spec.pin.clone(),
+        correct: deployment.spec.drift.policy == DriftPolicy::Correct,
+        commands: commands::given(deployment, retry),
+        reported: status.stages,
+    }
+}
+
+fn release_view(release: &Release) -> ReleaseView {
+    ReleaseView {
+        reference: release::reference(release),
+        stages: release.spec.template.stages.clone(),
+        outcomes: release
+            .status
+            .iter()
+            .flat_map(|status| status.stages.clone())
+            .collect(),
+    }
+}

@@ -1,0 +1,76 @@
+//! What a Deployment's status says.
+
+use jiff::Timestamp;
+
+use super::drift;
+use crate::{
+    api::v1alpha1::{Deployment, DeploymentStatus, condition},
+    domain::{
+        outcome::{self, Outcome, Stamp},
+        rollout::Plan,
+    },
+};
+
+/// The status that says how the reconcile ended; all else that it says stays.
+pub fn ending(deployment: &Deployment, outcome: &Outcome) -> DeploymentStatus {
+    let generation = deployment.metadata.generation;
+    let mut status = deployment.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    status.summary = Some(outcome::line(outcome.message()));
+    outcome.write_conditions(&mut status.conditions, generation, Timestamp::now());
+    status
+}
+
+/// The status that also says what the plan is.
+pub fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
+    let mut status = ending(deployment, outcome);
+    status.stages.clone_from(&plan.stages);
+    status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
+    let availability = &plan.availability;
+    let (available, reason) = if availability.is_available {
+        ("True", "Serving")
+    } else {
+        ("False", "NothingServes")
+    };
+    let message = availability.message.as_str();
+    let stamp = Stamp {
+        reason,
+        message,
+        generation: deployment.metadata.generation,
+        now: Timestamp::now(),
+    };
+    outcome::set(
+        &mut status.conditions,
+        condition::AVAILABLE,
+        available,
+        &stamp,
+    );
+    write_delivered(&mut status, deployment, plan, outcome);
+    drift::write_condition(&mut status, deployment, plan);
+    status
+}
+
+/// Whether the Release that is wanted serves everywhere.
+fn write_delivered(
+    status: &mut DeploymentStatus,
+    deployment: &Deployment,
+    plan: &Plan,
+    outcome: &Outcome,
+) {
+    let (delivered, reason, message) = match &plan.undelivered {
+        None => ("True", "Delivered", plan.live.clone()),
+        Some(missing) => ("False", outcome.reason(), missing.clone()),
+    };
+    let stamp = Stamp {
+        reason,
+        message: &message,
+        generation: deployment.metadata.generation,
+        now: Timestamp::now(),
+    };
+    outcome::set(
+        &mut status.conditions,
+        condition::DELIVERED,
+        delivered,
+        &stamp,
+    );
+}

@@ -1,0 +1,85 @@
+//! What another Target of the same Deployment owns as well: a stage may move to where another one was. It is
+//! never deleted with the one that goes.
+
+use kube::ResourceExt as _;
+
+use crate::{
+    api::v1alpha1::{InventoryItem, Target, TargetStatus},
+    controllers::context::Context,
+    domain::site::Place,
+};
+
+/// What other Targets of the Deployment own at the same place, those apart that are being deleted too.
+pub fn owned_by_others(context: &Context, target: &Target) -> Vec<InventoryItem> {
+    let (namespace, uid, spec) = (target.namespace(), target.uid(), &target.spec);
+    let others = context.stores.targets.state_filter(|other: &Target| {
+        other.namespace() == namespace
+            && other.uid() != uid
+            && other.metadata.deletion_timestamp.is_none()
+            && other.spec.deployment == spec.deployment
+            && other.spec.account_id == spec.account_id
+            && other.spec.region == spec.region
+    });
+    let statuses = others.iter().filter_map(|other| other.status.as_ref());
+    statuses
+        .flat_map(|status| status.inventory.clone())
+        .collect()
+}
+
+/// The status without what others own.
+pub fn without(status: &TargetStatus, others: &[InventoryItem]) -> TargetStatus {
+    let mut status = status.clone();
+    status
+        .inventory
+        .retain(|item| !others.iter().any(|other| same(item, other)));
+    status
+}
+
+fn same(one: &InventoryItem, other: &InventoryItem) -> bool {
+    if one.kind != other.kind {
+        return false;
+    }
+    match (Place::parse(&one.name), Place::parse(&other.name)) {
+        (Some(one), Some(other)) => one.overlaps(&other),
+        _ => one.name == other.name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(kind: &str, name: &str) -> InventoryItem {
+        InventoryItem {
+            component: "c".into(),
+            kind: kind.into(),
+            name: name.into(),
+            alias: None,
+            created: true,
+            objects: None,
+            dropped: false,
+        }
+    }
+
+    #[test]
+    fn what_another_target_owns_is_not_deleted_with_this_one() {
+        let (function, objects) = ("LambdaFunction", "S3Objects");
+        let status = TargetStatus {
+            inventory: vec![
+                item(function, "checkout-api"),
+                item(function, "checkout-worker"),
+                item(objects, "s3://shop/docs/"),
+                item(objects, "s3://shop/blog/"),
+            ],
+            ..TargetStatus::default()
+        };
+        let others = [
+            item(function, "checkout-api"),
+            item(objects, "s3://shop/docs/v2/"),
+            item(objects, "checkout-worker"),
+        ];
+        let left = without(&status, &others).inventory;
+        let left: Vec<&str> = left.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(left, ["checkout-worker", "s3://shop/blog/"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a command decided: on record in the Deployment before any Target gets the order that follows from
+//! it, so that a command is carried out once, and is carried out, wherever the controller dies.
+//!
+//! # Guarantees
+//! - The order on record is the one that the Targets get, as long as one of them lacks it.
+//! - Orders of one sequence only ever add: one that restores is never turned into one that delivers, and one
+//!   that moves at once is never slowed down, however old the record is that a controller reads.
+
+use super::{Current, StageView};
+use crate::{
+    api::v1alpha1::{DecidedOrder, Goal, ReleaseRef, Run, StageStatus},
+    domain::rollout::{Overview, TargetView},
+};
+
+/// The order that holds for the stage: the highest that a Target has, or that a command decided.
+pub(super) fn order(overview: &Overview, stage: &str, targets: &[&TargetView]) -> Option<Run> {
+    let mut reported = overview.reported.iter();
+    let reported = reported.find(|reported| reported.name == stage);
+    let decided = reported.and_then(|reported| run(reported.decided.as_ref()?));
+    let given = targets.iter().filter_map(|target| target.order.clone());
+    given.chain(decided).reduce(|one, other| {
+        if one.sequence == other.sequence && same(&one, &other) {
+            together(one, other)
+        } else if other.sequence >= one.sequence {
+            other
+        } else {
+            one
+        }
+    })
+}
+
+fn same(one: &Run, other: &Run) -> bool {
+    one.release == other.release && one.attempt == other.attempt
+}
+
+fn together(one: Run, other: Run) -> Run {
+    let restores = [&one, &other].map(|run| run.goal == Goal::Restore);
+    let (immediate, back) = (one.immediate || other.immediate, one.back || other.back);
+    let base = if restores[0] && !restores[1] {
+        one
+    } else {
+        other
+    };
+    Run {
+        immediate,
+        back,
+        ..base
+    }
+}
+
+fn run(decided: &DecidedOrder) -> Option<Run> {
+    let goal = match decided.goal.as_str() {
+        "Deliver" => Goal::Deliver,
+        "Restore" => Goal::Restore,
+        // Another version decided it.
+        _ => return None,
+    };
+    Some(Run {
+        immediate: decided.immediate,
+        back: decided.back,
+        correction: decided.correction,
+        reason: decided.reason.clone(),
+        ..Run::new(
+            decided.release.clone(),
+            decided.attempt,
+            goal,
+            decided.sequence,
+        )
+    })
+}
+
+impl StageView<'_> {
+    /// What a command decided just now, or earlier and is still on record.
+    pub(super) fn decided(&self, before: Option<&StageStatus>) -> Option<DecidedOrder> {
+        let current = self.current.as_ref()?;
+        let key =
+            |release: &ReleaseRef, attempt, sequence| (release.uid.clone(), attempt, sequence);
+        let now = key(&current.release, current.attempt, current.sequence);
+        let earlier = before
+            .and_then(|before| before.decided.as_ref())
+            .is_some_and(|one| key(&one.release, one.attempt, one.sequence) == now);
+        let orders_at_once = self.obeyed.is_some() && self.at_gate.is_none();
+        (earlier || (orders_at_once && self.passage.is_none())).then(|| current.decision())
+    }
+}
+
+impl Current {
+    fn decision(&self) -> DecidedOrder {
+        let goal = if self.restores {
+            Goal::Restore
+        } else {
+            Goal::Deliver
+        };
+        DecidedOrder {
+            release: self.release.clone(),
+            attempt: self.attempt,
+            sequence: self.sequence,
+            goal: format!("{goal:?}"),
+            immediate: self.immediate,
+            back: self.back,
+            correction: self.correction,
+            reason: self.reason.clone(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Which Releases are kept.
+
+use super::{commands::deliver_everywhere, *};
+
+fn needed(story: &Play) -> Vec<i64> {
+    super::super::needed(&story.overview).into_iter().collect()
+}
+
+/// Lets nothing into prod.
+struct Closed;
+
+impl Gatekeeper for Closed {
+    fn is_gated(&self, stage: &str, _: bool) -> bool {
+        stage == "prod"
+    }
+
+    fn ask(&self, _: &Ask<'_>) -> Answer {
+        Answer::Waiting {
+            reason: "WaitingForApproval",
+            message: String::new(),
+            manual_jobs: Vec::new(),
+        }
+    }
+}
+
+#[test]
+fn what_waits_at_a_gate_is_kept() {
+    let mut story = Play::new();
+    story.overview.superseding = Superseding::Hold;
+    for revision in 1..=16 {
+        story.release(revision);
+        story.plan_with(&Closed);
+        story.report("dev", "dev", Step::Succeeded, None);
+        story.plan_with(&Closed);
+    }
+    let waiting = story.overview.reported[1].waiting.as_ref();
+    assert_eq!(waiting.map(|at| at.release.revision), Some(1));
+    assert_eq!(needed(&story), [1, 15, 16]);
+}
+
+#[test]
+fn what_a_rollback_would_go_to_is_kept() {
+    let mut story = Play::new();
+    story.release(1);
+    deliver_everywhere(&mut story);
+    story.release(2);
+    deliver_everywhere(&mut story);
+    for revision in 3..=9 {
+        story.release(revision);
+        story.plan();
+        story.report("dev", "dev", Step::RolledBack, Some("alarm"));
+        story.plan();
+    }
+    story.release(10);
+    deliver_everywhere(&mut story);
+    // r2 is what dev and prod would go back to, which no order and no snapshot names any more.
+    assert_eq!(needed(&story), [2, 10]);
+}
+
+#[test]
+fn what_a_later_stage_gets_next_is_kept() {
+    let mut story = Play::new();
+    for revision in 1..=2 {
+        story.release(revision);
+        story.plan();
+        story.report("dev", "dev", Step::Succeeded, None);
+        story.plan();
+        // r1 moves in prod for long, and whatever comes after r2 fails in dev.
+        story.report("prod", "prod-a", Step::Promote, None);
+    }
+    for revision in 3..=9 {
+        story.release(revision);
+        story.plan();
+        story.report("dev", "dev", Step::RolledBack, Some("alarm"));
+        story.plan();
+    }
+    assert_eq!(needed(&story), [1, 2, 9]);
+}

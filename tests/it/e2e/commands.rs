@@ -1,0 +1,167 @@
+//! Commands: each is carried out once, answered, and kept from nothing by what fails elsewhere.
+
+use k8s_openapi::api::events::v1::Event;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{DeploymentStatus, RunStatus, condition};
+use sluice_lab::{
+    aws::{Action, Pattern, Rule},
+    kube::User,
+    lab::package_answering,
+};
+
+use super::scene::{NAME, Scene, says, smoke};
+
+/// A team with v1 serving in dev, and v2 held there by a check that fails whoever asks.
+fn held(namespace: &str) -> Scene<'static> {
+    let scene = Scene::new(namespace);
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
+    wanted["spec"]["rollback"] = json!({"onFailure": "Hold"});
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.push_package(&package_answering(&json!({"statusCode": 500})));
+    scene.stalled("Held", &["r2"]);
+    scene
+}
+
+/// A Release that belongs to no Deployment has the name of the next one.
+fn in_the_way(scene: &Scene<'_>, name: &str) {
+    let mut release = serde_json::to_value(scene.releases().remove(0)).unwrap();
+    release["metadata"] = json!({"name": name, "namespace": scene.team.namespace});
+    release["spec"]["key"] = json!("f".repeat(64));
+    release["spec"]["revision"] = json!(3);
+    let lab = &scene.world.lab;
+    let user = format!("--as={}", lab.controller().username());
+    let arguments = ["create", &user, "--filename=-"];
+    let created = lab
+        .kube
+        .kubectl_with_input(User::Admin, &arguments, &release.to_string())
+        .unwrap();
+    let error = String::from_utf8_lossy(&created.stderr);
+    assert!(created.status.success(), "{error}");
+}
+
+fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
+    scene.target("dev").status.unwrap().run.unwrap()
+}
+
+/// Waits until the status says so.
+#[track_caller]
+fn status(
+    scene: &Scene<'_>,
+    what: &str,
+    is: impl Fn(&DeploymentStatus) -> bool,
+) -> DeploymentStatus {
+    scene.wait(NAME, what, |deployment| {
+        deployment.status.clone().filter(|status| is(status))
+    })
+}
+
+/// The Warnings about the Deployment for that reason.
+fn warnings(scene: &Scene<'_>, reason: &str) -> Vec<Option<String>> {
+    let events = scene.list::<Event>().into_iter();
+    let such = events.filter(|event| {
+        event.reason.as_deref() == Some(reason)
+            && event.type_.as_deref() == Some("Warning")
+            && event.regarding.as_ref().and_then(|it| it.kind.as_deref()) == Some("Deployment")
+    });
+    such.map(|event| event.note).collect()
+}
+
+#[test]
+fn a_command_is_carried_out_once_whatever_else_fails() {
+    let scene = held("command-once");
+    in_the_way(&scene, "checkout-3");
+    scene.push("v3");
+    scene.stalled("Held", &["r2", "besides: Release checkout-3 exists"]);
+
+    scene.annotate("sluice.dev/promote", "go");
+    status(&scene, "the promotion is handled", |status| {
+        status.last_handled_promote.as_deref() == Some("go")
+    });
+    scene.wait(NAME, "r2 is held again", |_| {
+        let run = run_in_dev(&scene);
+        (run.attempt == 2 && run.step == "Held").then_some(())
+    });
+    scene.stalled("Held", &["r2"]);
+    scene.looked_at_gitlab("after it was held again");
+    let run = run_in_dev(&scene);
+    assert_eq!(
+        (run.attempt, run.step.as_str()),
+        (2, "Held"),
+        "one promotion"
+    );
+
+    scene.annotate("sluice.dev/abort", "enough");
+    scene.stalled(
+        "RolledBack",
+        &["r2", "r1 serves", "besides: Release checkout-3 exists"],
+    );
+    scene.event(
+        "Deployment",
+        "Normal",
+        "Abort",
+        &["dev: checkout-2 is aborted"],
+    );
+    scene.still_serves("dev", "v1");
+}
+
+#[test]
+fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
+    let scene = Scene::new("retried");
+    let lab = &scene.world.lab;
+    let publish = Pattern {
+        service: Some("lambda".to_owned()),
+        operation: Some("PublishVersion".to_owned()),
+        resource_contains: Some(scene.function()),
+        ..Pattern::default()
+    };
+    let full = Action::respond(
+        400,
+        "CodeStorageExceededException",
+        "Code storage limit exceeded.",
+    );
+    let fault = lab.aws.faults().add(Rule::always(publish, full));
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.stalled("RolledBack", &["Code storage limit exceeded"]);
+    scene.condition(condition::DELIVERED, "False", "RolledBack");
+    fault.remove();
+    scene.annotate("sluice.dev/retry", "again");
+    scene.delivered(1);
+    scene.condition(condition::DELIVERED, "True", "Delivered");
+    scene.event(
+        "Deployment",
+        "Normal",
+        "Delivered",
+        &["r1 serves in every stage"],
+    );
+    let told = warnings(&scene, "RolledBack");
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_command_with_nothing_to_act_on_and_a_misspelt_one_are_answered() {
+    let scene = Scene::running("idle-commands");
+    scene.annotate("sluice.dev/abort", "now");
+    let idle = "sluice.dev/abort: nothing to abort";
+    scene.event("Deployment", "Warning", "Abort", &[idle]);
+    let answered = status(&scene, "the abort is handled", |status| {
+        status.last_handled_abort.as_deref() == Some("now")
+    });
+    says(answered.last_command.as_deref().unwrap(), &[idle]);
+
+    scene.annotate("sluice.dev/abrot", "now");
+    let parts = ["sluice.dev/abrot does nothing", "sluice.dev/abort"];
+    scene.event("Deployment", "Warning", "UnknownAnnotation", &parts);
+    let answered = status(&scene, "the misspelt one is on record", |status| {
+        !status.unknown_annotations.is_empty()
+    });
+    assert_eq!(answered.unknown_annotations, ["sluice.dev/abrot"]);
+    scene.merge(&json!({"metadata": {"annotations": {"sluice.dev/abrot": Value::Null}}}));
+    status(&scene, "it is gone", |status| {
+        status.unknown_annotations.is_empty()
+    });
+    scene.condition(condition::READY, "True", "Delivered");
+}
