@@ -35,6 +35,7 @@ mod run;
 mod site;
 mod snapshot;
 mod step;
+mod touched;
 mod traffic;
 mod watch;
 mod workload;
@@ -58,6 +59,7 @@ pub use snapshot::{
     WorkloadSnapshot,
 };
 pub use step::{Step, ended, outcome, poll_delay, summary};
+pub use touched::{refused_effect, refused_read};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{
@@ -66,6 +68,9 @@ use crate::api::v1alpha1::{
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
+
+/// What the keys of packages in an artifact bucket begin with.
+pub const PACKAGES: &str = "packages";
 
 /// What the shell has to do next.
 #[derive(Clone, Debug, PartialEq)]

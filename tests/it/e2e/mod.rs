@@ -21,6 +21,7 @@ mod delivery;
 mod drift;
 mod functions;
 mod gates;
+mod grants;
 mod hub;
 mod leader;
 mod levels;
