@@ -91,6 +91,10 @@ pub struct Run {
         default_value = "sluice-approvals"
     )]
     pub approval_policy: String,
+    /// Name of the admission policy for Releases, Targets and statuses, and of its binding. Without them no
+    /// Approval counts.
+    #[arg(long, env = "SLUICE_RECORDS_POLICY", default_value = "sluice-records")]
+    pub records_policy: String,
 
     /// How one of several processes leads.
     #[command(flatten)]

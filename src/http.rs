@@ -14,7 +14,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -25,6 +28,7 @@ use tracing::error;
 use crate::metrics::Metrics;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether the caches are filled. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -71,14 +75,36 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
-    match metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+/// OpenMetrics, or Prometheus' own text format where that is what is asked for.
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(ACCEPT).into_iter();
+    let accepted: Vec<&str> = accepted.filter_map(|value| value.to_str().ok()).collect();
+    let (kind, text) = if prefers_text(&accepted.join(",")) {
+        (PROMETHEUS, metrics.encode_for_prometheus())
+    } else {
+        (OPENMETRICS, metrics.encode())
+    };
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => {
             error!(%error, "the metrics can't be written as text");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// Whether an `Accept` header weighs plain text higher than OpenMetrics. Who names neither takes either.
+fn prefers_text(accept: &str) -> bool {
+    let weight = |wanted: &str| {
+        let ranges = accept.split(',').filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_it = parts.next()?.eq_ignore_ascii_case(wanted);
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            is_it.then(|| weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
+        });
+        ranges.fold(0.0, f64::max)
+    };
+    weight("text/plain") > weight("application/openmetrics-text")
 }
 
 #[cfg(test)]
@@ -107,10 +133,14 @@ mod tests {
     }
 
     async fn get(server: &Server, path: &str) -> (u16, String) {
+        asked(server, path, "").await
+    }
+
+    async fn asked(server: &Server, path: &str, headers: &str) -> (u16, String) {
         let address = server.url.strip_prefix("http://").unwrap();
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Connection: close\r\n\r\n");
         tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
             .await
             .unwrap();
@@ -144,5 +174,42 @@ mod tests {
         assert!(answer.trim_end().ends_with("# EOF"), "{answer}");
         server.stop.cancel();
         server.task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn metrics_are_prometheus_text_for_those_who_ask_for_it() {
+        let server = server().await;
+        let (status, answer) = asked(&server, "/metrics", "Accept: text/plain\r\n").await;
+        assert_eq!(status, 200);
+        assert!(answer.contains(PROMETHEUS), "{answer}");
+        assert!(!answer.contains("# EOF"), "{answer}");
+        let declared = "# TYPE sluice_deliveries_total counter";
+        assert!(answer.contains(declared), "{answer}");
+        server.stop.cancel();
+        server.task.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_weighs_more_is_answered() {
+        // As Prometheus asks, with and without OpenMetrics among its scrape_protocols.
+        let openmetrics = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+            application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,\
+            text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        let text = "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        for (accept, expected) in [
+            ("", false),
+            ("*/*", false),
+            (openmetrics, false),
+            (text, true),
+            ("text/plain", true),
+            (
+                "TEXT/PLAIN; q=0.9, application/openmetrics-text; q=0.8",
+                true,
+            ),
+            ("text/plain, application/openmetrics-text", false),
+            ("text/plain;q=0", false),
+        ] {
+            assert_eq!(prefers_text(accept), expected, "{accept}");
+        }
     }
 }

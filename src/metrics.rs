@@ -3,6 +3,9 @@
 //! Every label has a small, closed set of values: no names of objects, projects, accounts or
 //! functions. Durations are in seconds, sizes in bytes; counters end in `_total`.
 
+mod process;
+mod text;
+
 use std::{
     fmt::{self, Debug},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +14,7 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text as openmetrics},
     metrics::{
         MetricType,
         counter::Counter,
@@ -41,6 +44,7 @@ const ENDS: [&str; 4] = ["Succeeded", "Failed", "RolledBack", "RollbackFailed"];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     objects: std::sync::Arc<Objects>,
     drift_looks: Family<OutcomeLabels, Counter>,
     reconciles: Family<ReconcileLabels, Counter>,
@@ -131,10 +135,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers everything under the prefix `sluice`.
+    /// Registers everything under the prefix `sluice`, and what the process costs under its usual names.
     pub fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("sluice"),
+            process: process::registry(),
             objects: std::sync::Arc::default(),
             drift_looks: Family::default(),
             reconciles: Family::default(),
@@ -253,8 +258,14 @@ impl Metrics {
     /// The text that `/metrics` answers with, as OpenMetrics.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        text::encode(&mut text, &self.registry)?;
+        openmetrics::encode_registry(&mut text, &self.process)?;
+        openmetrics::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// The same in Prometheus' own text format, version 0.0.4.
+    pub fn encode_for_prometheus(&self) -> Result<String, fmt::Error> {
+        Ok(text::prometheus(&self.encode()?))
     }
 
     /// A reconcile ended. `outcome` and `reason` are from closed sets.

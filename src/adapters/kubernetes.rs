@@ -46,6 +46,21 @@ impl KubeSecrets {
             service_account: service_account.into(),
         }
     }
+
+    /// What lets the controller read this Secret and no other.
+    fn way_to_allow(&self, namespace: &str, name: &str) -> String {
+        let Self {
+            namespace: own,
+            service_account,
+            ..
+        } = self;
+        format!(
+            "the controller may not read it. Allow it in that namespace: kubectl --namespace {namespace} create role \
+             sluice-{name} --verb=get --resource=secrets --resource-name={name} && kubectl --namespace {namespace} \
+             create rolebinding sluice-{name} --role=sluice-{name} --serviceaccount={own}:{service_account}. Or have \
+             the platform team add the namespace to the chart's secretNamespaces"
+        )
+    }
 }
 
 #[async_trait]
@@ -57,9 +72,8 @@ impl Secrets for KubeSecrets {
     ) -> Result<BTreeMap<String, SecretString>, CallError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets.get(name).await.map_err(|error| {
-            let hint =
-                "the controller may not read it: grant its ServiceAccount get on this Secret";
-            failed("get Secret", &format!("{namespace}/{name}"), hint, &error)
+            let hint = self.way_to_allow(namespace, name);
+            failed("get Secret", &format!("{namespace}/{name}"), &hint, &error)
         })?;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(SecretString::from);
         let values = secret.data.unwrap_or_default();

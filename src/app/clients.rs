@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderValue, header::USER_AGENT};
 use kube::{Client, Config};
 
 use super::AppError;
@@ -9,6 +10,9 @@ use super::AppError;
 /// Longer than any answer takes; shorter than what the leader election counts on for any call.
 const CALL: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
+/// What audit logs show. The API server takes what stands before the `/` for the manager of the fields
+/// that are written.
+const CALLED: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
 
 /// Clients of the cluster's API server, none of which retries by itself: whoever calls knows best
 /// whether and when.
@@ -36,6 +40,8 @@ impl Clients {
         client: impl Fn(Config) -> Result<Client, kube::Error>,
     ) -> Result<Self, AppError> {
         let mut patient = config;
+        let called = (USER_AGENT, HeaderValue::from_static(CALLED));
+        patient.headers.push(called);
         patient.default_retry = false;
         patient.connect_timeout = Some(CONNECT);
         let mut brisk = patient.clone();

@@ -36,7 +36,7 @@ use crate::{
     },
     cli::Run,
     controllers::{
-        approval::policy::ApprovalPolicy,
+        approval::policy::{ApprovalPolicy, Shipped},
         context::{Context, Settings},
         deployment::transfer::Transfers,
         events::{self, Events},
@@ -194,10 +194,7 @@ impl Process {
             gitlabs: ways.gitlabs,
             invocations: Arc::default(),
             http: ways.http,
-            approval_policy: ApprovalPolicy::new(
-                clients.calls.clone(),
-                options.approval_policy.as_str(),
-            ),
+            approval_policy: ApprovalPolicy::new(clients.calls.clone(), policies(options)),
             events,
             metrics: Arc::clone(metrics),
             stores: feeds.stores(),
@@ -312,6 +309,16 @@ impl Process {
         let task = tokio::spawn(async move { elector.run(finish).await.map_err(AppError::from) });
         (task, phases)
     }
+}
+
+/// The admission policies that the chart installs.
+fn policies(options: &Run) -> [Shipped; 2] {
+    let (namespace, account) = (&options.namespace, &options.service_account);
+    let controller = format!("system:serviceaccount:{namespace}:{account}");
+    [
+        Shipped::approvals(options.approval_policy.as_str()),
+        Shipped::records(options.records_policy.as_str(), &controller),
+    ]
 }
 
 /// The ways to the outside.

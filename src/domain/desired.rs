@@ -18,7 +18,7 @@ use super::{
     check::{DesiredAlarms, DesiredHttp, DesiredMetric, StageCheck, StageCheckKind},
     digest::Sha256,
     duration::duration,
-    grants::Permissions,
+    grants::{Permissions, Resource},
     levels::levels,
     ownership::{Adoption, Owner},
     substitution::Variables,
@@ -307,6 +307,13 @@ impl Scope<'_> {
             (true, false) => Adoption::NotGranted {
                 account: self.target.account.clone(),
             },
+        }
+    }
+
+    fn granted(&self, field: &str, resource: Resource<'_>) -> Result<(), Invalid> {
+        match self.permissions.refusal(resource) {
+            None => Ok(()),
+            Some(why) => Err(self.invalid(field, why)),
         }
     }
 

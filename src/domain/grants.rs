@@ -1,20 +1,94 @@
 //! What a namespace may touch in an account.
 //!
 //! An [`Account`] carries grants; those whose selector matches the namespace's labels are the
-//! namespace's [`Permissions`]. They are checked when a plan is validated and become the session
-//! policy of the client that carries it out.
+//! namespace's [`Permissions`]. [`Permissions::refusal`] is the one question about them: a Release is
+//! asked before it is delivered, every wave of reads and changes before it is made, and the client for
+//! buckets before each call. They also become the session policy of the client.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use super::digest::Sha256;
 use crate::api::v1alpha1::{Account, Grant};
 
 /// The grants of one account that apply to one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Permissions {
+    /// The Account's name.
+    pub account: String,
+    /// Who has them.
+    pub holder: Holder,
     /// Each allows its functions to run as its roles, and its buckets.
     pub grants: Vec<Allowed>,
+}
+
+/// Who holds permissions: what a session in AWS is named after, and which folder of the artifact bucket
+/// it may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The namespace.
+    pub namespace: String,
+    /// The Deployment.
+    pub deployment: String,
+    /// The Target.
+    pub target: String,
+}
+
+impl Holder {
+    /// Tells what is kept of this Target in the artifact bucket from what is kept of others.
+    pub fn folder(&self) -> String {
+        format!("{}/{}", self.namespace, self.target)
+    }
+
+    /// The name of its sessions in AWS, which CloudTrail shows: `sluice.<namespace>.<deployment>`, at
+    /// most 64 characters. A longer name is cut and ends in `=` and a digest of the whole, which no name
+    /// in Kubernetes can hold: two holders never share one.
+    pub fn session_name(&self) -> String {
+        let name = format!("sluice.{}.{}", self.namespace, self.deployment);
+        if name.len() <= SESSION_NAME {
+            return name;
+        }
+        let digest = Sha256::of(name.as_bytes()).to_string();
+        let digest = &digest[..DIGEST];
+        let room = SESSION_NAME - DIGEST - 1;
+        let kept: String = name.chars().take(room).collect();
+        format!("{kept}={digest}")
+    }
+}
+
+/// What STS takes as a session's name.
+const SESSION_NAME: usize = 64;
+/// How much of a digest stands in a name that was cut.
+const DIGEST: usize = 16;
+
+/// Something in an account that is read or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// A function with its versions and aliases.
+    Function(&'a str),
+    /// A function that is given this role (its ARN).
+    FunctionWithRole(&'a str, &'a str),
+    /// A bucket that files are put into.
+    Bucket(&'a str),
+}
+
+/// As messages name it.
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function(name) => write!(f, "function {name}"),
+            Self::FunctionWithRole(name, role) => {
+                write!(f, "function {name} with role {}", role_name(role))
+            }
+            Self::Bucket(name) => write!(f, "bucket {name}"),
+        }
+    }
+}
+
+/// The name of a role, path included, as grants name it.
+fn role_name(arn: &str) -> &str {
+    arn.split_once(":role/").map_or(arn, |(_, name)| name)
 }
 
 /// What one grant allows.
@@ -46,31 +120,79 @@ impl Permissions {
             .filter(|grant| selects(&grant.namespace_selector, namespace_labels))
             .map(allowed)
             .collect();
-        Self { grants }
+        Self {
+            account: account.metadata.name.clone().unwrap_or_default(),
+            holder: Holder::default(),
+            grants,
+        }
+    }
+
+    /// The same, held by this one.
+    #[must_use]
+    pub fn held_by(self, holder: Holder) -> Self {
+        Self { holder, ..self }
+    }
+
+    /// Why this may not be touched; `None` where a grant allows it.
+    pub fn refusal(&self, resource: Resource<'_>) -> Option<String> {
+        if self.grants.iter().any(|grant| grant.allows(resource)) {
+            return None;
+        }
+        let Self {
+            account, holder, ..
+        } = self;
+        let namespace = &holder.namespace;
+        if let Resource::Bucket(bucket) = resource
+            && let Some(pattern) = self.unsafe_pattern(bucket)
+        {
+            return Some(format!(
+                "the grant of bucket pattern {pattern:?} in Account {account} allows nothing, because * stands \
+                 elsewhere than at its end; ask the platform team to name {bucket} in spec.grants"
+            ));
+        }
+        Some(format!(
+            "Account {account} has no grant that lets namespace {namespace} use {resource}; ask the platform team to \
+             extend its spec.grants"
+        ))
     }
 
     /// Whether some grant allows to take over this function.
     pub fn allow_adopting_function(&self, function: &str) -> bool {
         let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
-        grants.any(|grant| grant.functions.iter().any(|one| matches(one, function)))
+        grants.any(|grant| grant.allows(Resource::Function(function)))
     }
 
-    /// Whether some grant allows this bucket.
-    pub fn allow_bucket(&self, bucket: &str) -> bool {
+    /// A pattern that would match this bucket, but may not be used.
+    fn unsafe_pattern(&self, bucket: &str) -> Option<&str> {
         let mut patterns = self.grants.iter().flat_map(|grant| &grant.buckets);
-        patterns.any(|pattern| matches(pattern, bucket))
+        let matching =
+            patterns.find(|pattern| !is_bucket_pattern(pattern) && matches(pattern, bucket));
+        matching.map(String::as_str)
     }
+}
 
-    /// Whether some grant allows this function to run as this role (its name with path).
-    pub fn allow_function(&self, function: &str, role: &str) -> bool {
-        self.grants.iter().any(|grant| {
-            grant
-                .functions
+impl Allowed {
+    fn allows(&self, resource: Resource<'_>) -> bool {
+        let any =
+            |patterns: &[String], name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+        match resource {
+            Resource::Function(function) => any(&self.functions, function),
+            Resource::FunctionWithRole(function, role) => {
+                any(&self.functions, function) && any(&self.roles, role_name(role))
+            }
+            Resource::Bucket(bucket) => self
+                .buckets
                 .iter()
-                .any(|pattern| matches(pattern, function))
-                && grant.roles.iter().any(|pattern| matches(pattern, role))
-        })
+                .any(|pattern| is_bucket_pattern(pattern) && matches(pattern, bucket)),
+        }
     }
+}
+
+/// Whether a pattern of buckets has its `*` at the end only. In a session policy `*` also stands for
+/// `/`, so that `arn:aws:s3:::*-site` would allow the key `x-site` of every bucket. The definition of
+/// Accounts refuses others; those that were stored before allow nothing.
+pub fn is_bucket_pattern(pattern: &str) -> bool {
+    !pattern.trim_end_matches('*').contains('*')
 }
 
 /// Whether an Account keeps artifacts in this bucket: whatever its grants say, it is no place for
@@ -157,10 +279,17 @@ mod tests {
         };
         let permissions = Permissions {
             grants: vec![grant("a-*", "role-a"), grant("b-*", "role-b")],
+            ..Permissions::default()
         };
-        assert!(permissions.allow_function("a-api", "role-a"));
-        assert!(!permissions.allow_function("a-api", "role-b"));
-        assert!(!Permissions::default().allow_function("a-api", "role-a"));
+        let role = |name: &str| format!("arn:aws:iam::222222222222:role/{name}");
+        let refusal = |permissions: &Permissions, name: &str| {
+            permissions.refusal(Resource::FunctionWithRole("a-api", &role(name)))
+        };
+        assert_eq!(refusal(&permissions, "role-a"), None);
+        assert!(refusal(&permissions, "role-b").is_some());
+        assert!(refusal(&Permissions::default(), "role-a").is_some());
+        assert_eq!(permissions.refusal(Resource::Function("b-api")), None);
+        assert!(permissions.refusal(Resource::Function("c-api")).is_some());
     }
 
     #[test]
@@ -172,6 +301,7 @@ mod tests {
         };
         let permissions = Permissions {
             grants: vec![grant("a-*", false), grant("b-*", true)],
+            ..Permissions::default()
         };
         assert!(permissions.allow_adopting_function("b-api"));
         assert!(!permissions.allow_adopting_function("a-api"));
@@ -185,12 +315,53 @@ mod tests {
             ..Allowed::default()
         };
         let permissions = Permissions {
-            grants: vec![buckets("shop-site-*"), buckets("docs")],
+            account: "dev".into(),
+            grants: vec![buckets("shop-site-*"), buckets("docs"), buckets("*-old")],
+            ..Permissions::default()
         };
-        assert!(permissions.allow_bucket("shop-site-111111111111"));
-        assert!(permissions.allow_bucket("docs"));
-        assert!(!permissions.allow_bucket("docs-old"));
-        assert!(!Permissions::default().allow_bucket("docs"));
+        let refusal = |bucket| permissions.refusal(Resource::Bucket(bucket));
+        assert_eq!(refusal("shop-site-111111111111"), None);
+        assert_eq!(refusal("docs"), None);
+        let none = refusal("docs-new").unwrap();
+        assert!(none.contains("Account dev has no grant"), "{none}");
+        let other = Permissions::default().refusal(Resource::Bucket("docs"));
+        assert!(other.is_some());
+        let unsafe_pattern = refusal("docs-old").unwrap();
+        assert!(unsafe_pattern.contains("\"*-old\""), "{unsafe_pattern}");
+    }
+
+    #[test]
+    fn a_bucket_pattern_may_end_in_a_star_only() {
+        for pattern in ["docs", "docs-*", "*", "docs-**"] {
+            assert!(is_bucket_pattern(pattern), "{pattern}");
+        }
+        for pattern in ["*-docs", "docs-*-eu", "*-*"] {
+            assert!(!is_bucket_pattern(pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_session_name_tells_namespace_and_deployment() {
+        let name = |namespace: &str, deployment: &str| {
+            let holder = Holder {
+                namespace: namespace.into(),
+                deployment: deployment.into(),
+                target: String::new(),
+            };
+            holder.session_name()
+        };
+        assert_eq!(name("shop", "checkout"), "sluice.shop.checkout");
+        let (one, other) = (
+            name(&"n".repeat(63), &"d".repeat(63)),
+            name(&"n".repeat(63), &"e".repeat(63)),
+        );
+        assert_ne!(one, other);
+        for long in [one, other, name("shop", &"d".repeat(253))] {
+            assert_eq!(long.len(), 64, "{long}");
+            assert!(long.contains('='), "{long}");
+        }
+        assert_eq!(name("shop", &"d".repeat(52)).len(), 64);
+        assert!(!name("shop", &"d".repeat(52)).contains('='));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 use sluice::{
     api::v1alpha1::{Account, condition},
-    controllers::approval::policy::ApprovalPolicy,
+    controllers::approval::policy::{ApprovalPolicy, Shipped},
     domain::gates::PolicyForce,
 };
 use sluice_lab::{
@@ -107,11 +107,16 @@ impl Ground {
         }
     }
 
-    /// Waits until Approvals can be trusted: the admission policy is as young as the lab.
+    /// Waits until Approvals can be trusted: the admission policies are as young as the lab.
     pub async fn is_vouched_for(&self) -> Result<(), Wrong> {
-        let policy = ApprovalPolicy::new(self.admin.clone(), "sluice-approvals");
+        let controller = format!("system:serviceaccount:{NAMESPACE}:sluice");
+        let shipped = [
+            Shipped::approvals("sluice-approvals"),
+            Shipped::records("sluice-records", &controller),
+        ];
+        let policy = ApprovalPolicy::new(self.admin.clone(), shipped);
         wait_until(
-            "the admission policy is in force",
+            "the admission policies are in force",
             LIMIT,
             async || match policy.force(Duration::ZERO).await {
                 PolicyForce::Since(since) if since <= Timestamp::now() => Ok(()),

@@ -214,7 +214,8 @@ impl Fixture {
     }
 
     /// A package in dev's bucket whose handler answers `answer`.
-    async fn package(&self, key: &str, answer: &str) -> (CodeLocation, Bytes) {
+    async fn package(&self, name: &str, answer: &str) -> (CodeLocation, Bytes) {
+        let key = format!("packages/{name}");
         let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
         let options = zip::write::SimpleFileOptions::default();
         zip.start_file("app.py", options)
@@ -223,12 +224,12 @@ impl Fixture {
         let bytes = Bytes::from(zip.finish().expect("the package").into_inner());
         let store = self.store().await;
         let version_id = store
-            .put(key, bytes.clone(), &BTreeMap::new())
+            .put(&key, bytes.clone(), &BTreeMap::new())
             .await
             .expect("stored");
         let location = CodeLocation {
             bucket: store.bucket().to_owned(),
-            key: key.to_owned(),
+            key,
             version_id,
         };
         (location, bytes)
@@ -306,6 +307,7 @@ fn allowed(functions: &str) -> Permissions {
             roles: vec!["*".to_owned()],
             ..Allowed::default()
         }],
+        ..Permissions::default()
     }
 }
 

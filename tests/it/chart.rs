@@ -1,9 +1,11 @@
 //! The chart, by real helm on a real API server.
 
 mod approvals;
+mod commands;
 mod lint;
 mod policy;
 mod rights;
+mod uninstall;
 
 use std::{
     path::Path,
@@ -43,7 +45,12 @@ const EVERYTHING: &str = r#"{
         {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
          "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "sluice"}}}
     ],
-    "priorityClassName": "system-cluster-critical"
+    "priorityClassName": "system-cluster-critical",
+    "tenantRoles": {"aggregate": true, "separateCommands": true},
+    "networkPolicy": {
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]
+    }
 }"#;
 
 /// Runs helm without a cluster.
@@ -149,6 +156,33 @@ fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
     assert_eq!(policies["items"], json!([]), "only the definitions stay");
     install(&oldest);
     oldest.kubectl_text(User::Admin, &account).unwrap();
+}
+
+#[test]
+fn a_namespace_for_secrets_that_does_not_exist_yet_fails_no_upgrade() {
+    namespace("secrets-there");
+    let upgrade = [
+        "upgrade",
+        "sluice",
+        &chart(),
+        "--namespace",
+        NAMESPACE,
+        "--set=secretNamespaces={secrets-there,secrets-not-yet}",
+        "--dry-run=server",
+    ];
+    let rendered = cluster().helm_text(&upgrade).unwrap();
+    assert!(rendered.contains("namespace: secrets-there"), "{rendered}");
+    assert!(
+        !rendered.contains("namespace: secrets-not-yet"),
+        "{rendered}"
+    );
+    assert!(rendered.contains("Not in secrets-not-yet"), "{rendered}");
+    // The next team does not drop the first.
+    let next = "--set 'secretNamespaces={secrets-there,secrets-not-yet,<team>}'";
+    assert!(rendered.contains(next), "{rendered}");
+    // Where there is no cluster to ask, as with helm template, all are rendered.
+    let blind = render(r#"{"secretNamespaces": ["secrets-not-yet"]}"#).unwrap();
+    assert!(blind.contains("namespace: secrets-not-yet"), "{blind}");
 }
 
 #[test]

@@ -68,15 +68,23 @@ pub fn chart() -> String {
 
 /// Installs the chart and waits until its definitions and its policy are in force.
 pub fn install(control_plane: &ControlPlane) {
-    let arguments = [
+    install_with(control_plane, &[]);
+}
+
+/// [`install`] with further arguments for helm.
+pub fn install_with(control_plane: &ControlPlane, arguments: &[&str]) {
+    let chart = chart();
+    let install = [
         "install",
         "sluice",
-        &chart(),
+        &chart,
         "--namespace",
         NAMESPACE,
         "--create-namespace",
     ];
-    control_plane.helm_text(&arguments).unwrap();
+    control_plane
+        .helm_text(&[&install[..], arguments].concat())
+        .unwrap();
     control_plane
         .kubectl_text(
             User::Admin,

@@ -168,9 +168,23 @@ fn an_account_is_entered_in_exactly_one_way() {
 fn an_account_is_within_bounds() {
     let region = |name: &str| json!({"name": name, "artifactBucket": "artifacts"});
     let grant = |functions: Value| json!([{"namespaceSelector": {}, "functions": functions}]);
+    let buckets = |pattern: &str| json!([{"namespaceSelector": {}, "buckets": [pattern]}]);
     check(
         ACCOUNT,
         &[
+            // Elsewhere `*` would reach into the keys of other buckets.
+            (
+                "/spec/grants",
+                buckets("shop-*"),
+                buckets("*-shop"),
+                "spec.grants[0].buckets[0]",
+            ),
+            (
+                "/spec/grants",
+                buckets("*"),
+                buckets("shop-*-eu"),
+                "buckets",
+            ),
             (
                 "/spec/accountId",
                 json!("012345678901"),

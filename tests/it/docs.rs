@@ -1,6 +1,7 @@
 //! The documentation speaks of this program: its examples are accepted, its links lead somewhere,
 //! and every reason that a condition can have is explained.
 
+mod health;
 mod metrics;
 
 use std::{

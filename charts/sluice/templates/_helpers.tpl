@@ -42,3 +42,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "sluice.fullname" . }}
 {{- define "sluice.approvalPolicy" -}}
 {{- printf "%s-approvals" (include "sluice.fullname" .) }}
 {{- end }}
+
+{{- /* The admission policy for the record of what was delivered, and its binding, likewise. */ -}}
+{{- define "sluice.recordsPolicy" -}}
+{{- printf "%s-records" (include "sluice.fullname" .) }}
+{{- end }}

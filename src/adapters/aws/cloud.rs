@@ -23,7 +23,7 @@ use super::{
     CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
     cloudwatch::CloudWatch,
-    credentials::{self, Session, Source, Sts, Verified},
+    credentials::{self, Restriction, Session, Source, Sts, Verified},
     functions::LambdaFunctions,
     meter::Meter,
     policy::{Place, session_policy},
@@ -64,6 +64,7 @@ pub struct AwsCloud {
     meter: Meter,
     fence: Fence,
     sessions: Shared<Arc<Session>>,
+    verified: Shared<Arc<Verified>>,
     functions: Clients<LambdaFunctions>,
     monitoring: Clients<CloudWatch>,
     sites: Clients<S3Sites>,
@@ -117,6 +118,7 @@ impl AwsCloud {
             meter: Meter::new(metrics),
             fence,
             sessions: Shared::default(),
+            verified: Shared::default(),
             functions: Shared::default(),
             monitoring: Shared::default(),
             sites: Shared::default(),
@@ -166,15 +168,20 @@ impl AwsCloud {
             None => first_region(account)?,
         };
         let sdk = self.sdk(account, &region.name);
-        let policy = |role_arn: &str| {
-            let (region, permissions) = restriction?;
+        let restricted = |role_arn: &str| {
+            let Some((region, permissions)) = restriction else {
+                return Restriction::default();
+            };
             let place = Place {
                 partition: role_arn.split(':').nth(1).unwrap_or("aws"),
                 account_id: &account.spec.account_id,
                 region: &region.name,
                 artifact_bucket: &region.artifact_bucket,
             };
-            Some(session_policy(place, permissions))
+            Restriction {
+                policy: Some(session_policy(place, permissions)),
+                name: Some(permissions.holder.session_name()),
+            }
         };
         let credentials = &account.spec.credentials;
         if let Some(key) = &credentials.access_key {
@@ -188,7 +195,7 @@ impl AwsCloud {
         if let Some(role) = &credentials.web_identity {
             return Ok(Source::WebIdentity {
                 account: name,
-                policy: policy(&role.role_arn),
+                restriction: restricted(&role.role_arn),
                 role: role.clone(),
                 secrets: Arc::clone(&self.secrets),
                 sts: Sts::new(&sdk, None, self.meter.clone()),
@@ -202,7 +209,7 @@ impl AwsCloud {
             let signer: Arc<dyn ProvideCredentials> = from.clone();
             return Ok(Source::AssumeRole {
                 account: name,
-                policy: policy(&role.role_arn),
+                restriction: restricted(&role.role_arn),
                 role: role.clone(),
                 sts: Sts::new(
                     &sdk,
@@ -245,14 +252,30 @@ impl AwsCloud {
         ))
     }
 
-    fn verified(&self, account: &Account, region: &str, session: Arc<Session>) -> Arc<Verified> {
-        Arc::new(Verified::new(
-            session,
-            &account.name_any(),
-            &account.spec.account_id,
-            self.sdk(account, region),
-            self.meter.clone(),
-        ))
+    /// The session of which an access key is used only once it is known to be in that account. Clients of
+    /// all kinds share it, and so the answer to who it is.
+    fn verified(
+        &self,
+        account: &Account,
+        region: &AccountRegion,
+        permissions: Option<&Permissions>,
+    ) -> Result<Arc<Verified>, CallError> {
+        let key = Key {
+            account: account.name_any(),
+            region: region.name.clone(),
+            permissions: permissions.cloned(),
+        };
+        self.verified
+            .get(&*self.directory, key, self.origin(account)?, || {
+                let restriction = permissions.map(|permissions| (region, permissions));
+                Ok(Arc::new(Verified::new(
+                    self.session(account, restriction)?,
+                    &account.name_any(),
+                    &account.spec.account_id,
+                    self.sdk(account, &region.name),
+                    self.meter.clone(),
+                )))
+            })
     }
 
     /// The client of this kind for an account, a region and what is permitted there, once its session is
@@ -270,9 +293,7 @@ impl AwsCloud {
             permissions: permissions.cloned(),
         };
         let (verified, client) = kept.get(&*self.directory, key, self.origin(account)?, || {
-            let restriction = permissions.map(|permissions| (listed, permissions));
-            let session = self.session(account, restriction)?;
-            let verified = self.verified(account, region, session);
+            let verified = self.verified(account, listed, permissions)?;
             let client = make(&self.sdk(account, region), Arc::clone(&verified), listed);
             Ok((verified, Arc::new(client)))
         })?;

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 
 pub(super) use self::{
     chain::via,
-    source::{Source, Sts},
+    source::{Restriction, Source, Sts},
 };
 use super::{
     errors::{Call, as_credentials_error},

@@ -1,31 +1,39 @@
 //! The session policy: what a session in an account may do at most, from a namespace's grants.
 //!
-//! It is a second fence behind the check of the plan, and coarser: a policy can't tie a role to a
+//! It is a second fence behind the check before each wave, and coarser: a policy can't tie a role to a
 //! function, so it allows the roles of all grants for the functions of all grants; and what it allows
 //! on all buckets it allows on artifact buckets too, which the client for buckets refuses itself. AWS takes at most
 //! 2,048 characters; where the patterns need more, those with the longest common beginning are
 //! joined into one that covers both (`shop-api-*` and `shop-web` into `shop-*`), and what is left of them
 //! is cut short, until it fits. Such
 //! a policy still holds the session to this account, this region and these kinds of calls; the exact
-//! patterns remain with the check of the plan.
+//! patterns remain with the check before each wave.
+//!
+//! # Guarantees
+//! - A pattern of buckets allows no key of another bucket: `*` in a policy also stands for `/`, so only
+//!   patterns that end in their one `*` are taken, which are then a beginning of the bucket's name. S3 is
+//!   allowed in the Account's own account only (`s3:ResourceAccount`).
+//! - Of the artifact bucket a session reads packages, which are named by their digests, and reads and
+//!   writes the copies of files in its Target's own folder; it reads no snapshot, plan or artifact.
 
 use serde_json::{Value, json};
 
 use crate::domain::{
-    grants::{Permissions, matches},
+    grants::{Holder, Permissions, is_bucket_pattern, matches},
+    machine::PACKAGES,
     site::KEPT,
 };
 
 /// What AWS takes as a session policy.
 const MOST_CHARACTERS: usize = 2048;
 
-/// What the control plane of a function takes.
-const FUNCTION_ACTIONS: [&str; 15] = [
-    "lambda:CreateAlias",
+/// What the control plane of a function takes. `*` stands where it covers no other action and saves
+/// characters for patterns: aliases are created, read, updated and deleted; of a function the code and the
+/// configuration are updated.
+const FUNCTION_ACTIONS: [&str; 11] = [
+    "lambda:*Alias",
     "lambda:CreateFunction",
-    "lambda:DeleteAlias",
     "lambda:DeleteFunction",
-    "lambda:GetAlias",
     "lambda:GetFunction",
     "lambda:GetProvisionedConcurrencyConfig",
     "lambda:InvokeFunction",
@@ -33,9 +41,7 @@ const FUNCTION_ACTIONS: [&str; 15] = [
     "lambda:PublishVersion",
     "lambda:TagResource",
     "lambda:UntagResource",
-    "lambda:UpdateAlias",
-    "lambda:UpdateFunctionCode",
-    "lambda:UpdateFunctionConfiguration",
+    "lambda:UpdateFunctionCo*",
 ];
 
 /// What tells who invokes a function that is taken over.
@@ -62,12 +68,11 @@ const SITE_ACTIONS: [&str; 6] = [
     "s3:PutObjectTagging",
 ];
 
-/// What copies are kept by, and put back from.
-const KEPT_ACTIONS: [&str; 3] = [
-    "s3:GetObjectVersionTagging",
-    "s3:PutObject",
-    "s3:PutObjectTagging",
-];
+/// What copies are kept by, and put back from: versions and tags are read, too.
+const KEPT_ACTIONS: [&str; 3] = ["s3:GetObject*", "s3:PutObject", "s3:PutObjectTagging"];
+
+/// How much of a Target's name stands in a policy; what a longer one would say more is matched by `*`.
+const LONGEST_TARGET: usize = 60;
 
 /// Where a session is to act.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +91,9 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     };
     let mut functions = Patterns::new(all(|grant| &grant.functions), "_-");
     let mut roles = Patterns::new(all(|grant| &grant.roles), "_+=,.@-/");
-    let mut buckets = Patterns::new(all(|grant| &grant.buckets), ".-");
+    let safe = all(|grant| &grant.buckets).filter(|pattern| is_bucket_pattern(pattern));
+    let mut buckets = Patterns::new(safe, ".-");
+    let folder = folder(&permissions.holder);
     let mut anywhere = Vec::new();
     let mut on_functions = FUNCTION_ACTIONS.to_vec();
     if !permissions.grants.is_empty() {
@@ -98,7 +105,8 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     }
     loop {
         let actions = (&on_functions[..], &anywhere[..]);
-        let policy = document(place, actions, &functions.0, &roles.0, &buckets.0).to_string();
+        let policy = document(place, &folder, actions, &functions.0, &roles.0, &buckets.0);
+        let policy = policy.to_string();
         if policy.len() <= MOST_CHARACTERS {
             return policy;
         }
@@ -112,8 +120,18 @@ pub(super) fn session_policy(place: Place<'_>, permissions: &Permissions) -> Str
     }
 }
 
+/// Where the copies of a Target's files are kept.
+fn folder(holder: &Holder) -> String {
+    let target = match holder.target.get(..LONGEST_TARGET) {
+        Some(beginning) if beginning.len() < holder.target.len() => format!("{beginning}*"),
+        _ => format!("{}/*", holder.target),
+    };
+    format!("{KEPT}/{}/{target}", holder.namespace)
+}
+
 fn document(
     place: Place<'_>,
+    folder: &str,
     (on_functions, anywhere): (&[&str], &[&str]),
     functions: &[String],
     roles: &[String],
@@ -126,11 +144,18 @@ fn document(
         artifact_bucket,
     } = place;
     let mut statements = vec![
+        // Whatever the names of buckets: none of another account.
+        json!({
+            "Effect": "Deny",
+            "Action": "s3:*",
+            "Resource": "*",
+            "Condition": { "StringNotEquals": { "s3:ResourceAccount": account_id } },
+        }),
         // Lambda fetches a package with the rights of whoever names it.
         json!({
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-            "Resource": format!("arn:{partition}:s3:::{artifact_bucket}/*"),
+            "Resource": format!("arn:{partition}:s3:::{artifact_bucket}/{PACKAGES}/*"),
         }),
         // Buckets and functions may be encrypted with keys of the account's own.
         json!({
@@ -180,7 +205,14 @@ fn document(
             .iter()
             .filter(|pattern| !pattern.ends_with('*'))
             .map(|pattern| format!("{}/*", arn(pattern)));
-        let resources: Vec<String> = buckets.iter().map(|name| arn(name)).chain(keys).collect();
+        let resources: Vec<String> = buckets
+            .iter()
+            .map(|name| arn(name))
+            .chain(keys)
+            // Of the artifact bucket itself only the list, without which a copy that is not there is refused
+            // and not missing.
+            .chain([arn(artifact_bucket)])
+            .collect();
         statements.push(json!({
             "Effect": "Allow",
             "Action": SITE_ACTIONS,
@@ -189,12 +221,7 @@ fn document(
         statements.push(json!({
             "Effect": "Allow",
             "Action": KEPT_ACTIONS,
-            "Resource": arn(&format!("{artifact_bucket}/{KEPT}/*")),
-        }));
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": SITE_ACTIONS[0],
-            "Resource": arn(artifact_bucket),
+            "Resource": arn(&format!("{artifact_bucket}/{folder}")),
         }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
@@ -274,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::grants::Allowed;
+    use crate::domain::grants::{Allowed, Resource};
 
     const PLACE: Place<'static> = Place {
         partition: "aws",
@@ -283,15 +310,50 @@ mod tests {
         artifact_bucket: "artifacts-dev",
     };
 
+    fn of(grants: Vec<Allowed>) -> Permissions {
+        Permissions {
+            account: "dev".into(),
+            holder: Holder {
+                namespace: "shop".into(),
+                deployment: "checkout".into(),
+                target: "checkout-dev".into(),
+            },
+            grants,
+        }
+    }
+
     fn permissions(functions: &[&str], roles: &[&str]) -> Permissions {
         let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
-        Permissions {
-            grants: vec![Allowed {
-                functions: owned(functions),
-                roles: owned(roles),
-                ..Allowed::default()
-            }],
-        }
+        of(vec![Allowed {
+            functions: owned(functions),
+            roles: owned(roles),
+            ..Allowed::default()
+        }])
+    }
+
+    fn on_buckets(patterns: &[&str]) -> Permissions {
+        of(vec![Allowed {
+            buckets: patterns.iter().map(ToString::to_string).collect(),
+            ..Allowed::default()
+        }])
+    }
+
+    /// Whether some statement of the policy allows this in the Account's own account, as IAM matches.
+    fn allows(policy: &str, action: &str, arn: &str) -> bool {
+        let policy: Value = serde_json::from_str(policy).expect("JSON");
+        let texts = |value: &Value| match value {
+            Value::Array(all) => all.clone(),
+            one => vec![one.clone()],
+        };
+        let statements = policy["Statement"].as_array().expect("statements");
+        statements.iter().any(|statement| {
+            let has = |what: &str, text: &str| {
+                let patterns = texts(&statement[what]);
+                let mut patterns = patterns.iter().filter_map(Value::as_str);
+                patterns.any(|pattern| matches(pattern, text))
+            };
+            statement["Effect"] == "Allow" && has("Action", action) && has("Resource", arn)
+        })
     }
 
     #[test]
@@ -305,12 +367,22 @@ mod tests {
         {
           "Statement": [
             {
+              "Action": "s3:*",
+              "Condition": {
+                "StringNotEquals": {
+                  "s3:ResourceAccount": "222222222222"
+                }
+              },
+              "Effect": "Deny",
+              "Resource": "*"
+            },
+            {
               "Action": [
                 "s3:GetObject",
                 "s3:GetObjectVersion"
               ],
               "Effect": "Allow",
-              "Resource": "arn:aws:s3:::artifacts-dev/*"
+              "Resource": "arn:aws:s3:::artifacts-dev/packages/*"
             },
             {
               "Action": [
@@ -331,11 +403,9 @@ mod tests {
             },
             {
               "Action": [
-                "lambda:CreateAlias",
+                "lambda:*Alias",
                 "lambda:CreateFunction",
-                "lambda:DeleteAlias",
                 "lambda:DeleteFunction",
-                "lambda:GetAlias",
                 "lambda:GetFunction",
                 "lambda:GetProvisionedConcurrencyConfig",
                 "lambda:InvokeFunction",
@@ -343,9 +413,7 @@ mod tests {
                 "lambda:PublishVersion",
                 "lambda:TagResource",
                 "lambda:UntagResource",
-                "lambda:UpdateAlias",
-                "lambda:UpdateFunctionCode",
-                "lambda:UpdateFunctionConfiguration"
+                "lambda:UpdateFunctionCo*"
               ],
               "Effect": "Allow",
               "Resource": [
@@ -383,18 +451,9 @@ mod tests {
 
     #[test]
     fn a_policy_names_buckets_with_their_keys_and_where_copies_are_kept() {
-        let grant = Allowed {
-            buckets: vec!["shop-site-*".into(), "docs".into()],
-            ..Allowed::default()
-        };
-        let text = session_policy(
-            PLACE,
-            &Permissions {
-                grants: vec![grant],
-            },
-        );
+        let text = session_policy(PLACE, &on_buckets(&["shop-site-*", "docs"]));
         let policy: Value = serde_json::from_str(&text).expect("JSON");
-        insta::assert_json_snapshot!(policy["Statement"].as_array().map(|all| &all[2..]), @r#"
+        insta::assert_json_snapshot!(policy["Statement"].as_array().map(|all| &all[3..]), @r#"
         [
           {
             "Action": [
@@ -418,25 +477,63 @@ mod tests {
             "Resource": [
               "arn:aws:s3:::docs",
               "arn:aws:s3:::shop-site-*",
-              "arn:aws:s3:::docs/*"
+              "arn:aws:s3:::docs/*",
+              "arn:aws:s3:::artifacts-dev"
             ]
           },
           {
             "Action": [
-              "s3:GetObjectVersionTagging",
+              "s3:GetObject*",
               "s3:PutObject",
               "s3:PutObjectTagging"
             ],
             "Effect": "Allow",
-            "Resource": "arn:aws:s3:::artifacts-dev/sites/*"
-          },
-          {
-            "Action": "s3:ListBucket",
-            "Effect": "Allow",
-            "Resource": "arn:aws:s3:::artifacts-dev"
+            "Resource": "arn:aws:s3:::artifacts-dev/sites/shop/checkout-dev/*"
           }
         ]
         "#);
+    }
+
+    #[test]
+    fn a_bucket_pattern_allows_no_key_of_another_bucket() {
+        let permissions = on_buckets(&["*-site", "a*b", "shop-*", "docs"]);
+        let text = session_policy(PLACE, &permissions);
+        let put = |arn: &str| allows(&text, "s3:PutObject", arn);
+        assert!(put("arn:aws:s3:::shop-web/any/key"));
+        assert!(put("arn:aws:s3:::docs/any/key"));
+        for arn in [
+            "arn:aws:s3:::other/x-site",
+            "arn:aws:s3:::other/x-site/key",
+            "arn:aws:s3:::a1/xb",
+            "arn:aws:s3:::docs-old/key",
+        ] {
+            assert!(!put(arn), "{arn}");
+        }
+        // What the policy can't say safely, the check before it does not allow either.
+        assert!(permissions.refusal(Resource::Bucket("x-site")).is_some());
+    }
+
+    #[test]
+    fn of_the_artifact_bucket_a_session_reaches_packages_and_its_own_copies() {
+        let text = session_policy(PLACE, &on_buckets(&["docs"]));
+        let own = "arn:aws:s3:::artifacts-dev/sites/shop/checkout-dev/x/1";
+        let package = "arn:aws:s3:::artifacts-dev/packages/0a.zip";
+        assert!(allows(&text, "s3:PutObject", own));
+        assert!(allows(&text, "s3:GetObjectVersion", own));
+        assert!(allows(&text, "s3:GetObjectVersion", package));
+        assert!(!allows(&text, "s3:PutObject", package));
+        for key in [
+            "sites/shop/checkout-prod/x/1",
+            "sites/pay/checkout-dev/x/1",
+            "snapshots/shop/checkout-dev/1.json",
+            "plans/shop/checkout-dev/1.json",
+            "artifacts/gitlab/1/2/3/4",
+        ] {
+            let arn = format!("arn:aws:s3:::artifacts-dev/{key}");
+            for action in ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"] {
+                assert!(!allows(&text, action, &arn), "{action} {key}");
+            }
+        }
     }
 
     #[test]
@@ -482,8 +579,7 @@ mod tests {
             buckets: vec![format!("shop-site-{n}-of-some-length")],
             may_adopt: false,
         };
-        let grants = (0..40).map(grant).collect();
-        let text = session_policy(PLACE, &Permissions { grants });
+        let text = session_policy(PLACE, &of((0..40).map(grant).collect()));
         assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
         for part in [
             "function:shop-",
@@ -512,8 +608,10 @@ mod tests {
         fn it_always_fits(
             functions in proptest::collection::vec("[a-z*]{1,140}", 0..4),
             roles in proptest::collection::vec("[a-z*/]{1,512}", 0..4),
-            buckets in proptest::collection::vec("[a-z*.-]{1,63}", 0..4),
+            buckets in proptest::collection::vec("[a-z.-]{1,62}[*]?", 0..4),
             may_adopt in any::<bool>(),
+            namespace in "[a-z]{1,63}",
+            target in "[a-z]{1,220}",
         ) {
             let artifact_bucket = "a".repeat(63);
             let place = Place {
@@ -523,7 +621,10 @@ mod tests {
                 ..PLACE
             };
             let grant = Allowed { functions, roles, buckets, may_adopt };
-            let text = session_policy(place, &Permissions { grants: vec![grant] });
+            let mut permissions = of(vec![grant]);
+            permissions.holder.namespace = namespace;
+            permissions.holder.target = target;
+            let text = session_policy(place, &permissions);
             prop_assert!(text.len() <= MOST_CHARACTERS, "{}", text.len());
         }
 

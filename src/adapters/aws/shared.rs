@@ -23,12 +23,56 @@ pub(super) struct Key {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) Vec<(Option<String>, Option<i64>)>);
 
-/// Things that are made once and kept until the Accounts they come from change.
-pub(super) struct Shared<T>(Mutex<HashMap<Key, (Origin, T)>>);
+/// How many of a kind are kept. Sessions belong to Targets, so that CloudTrail names who acts: a cluster
+/// with more Targets than this makes those anew that were not used for longest, at the price of one
+/// `AssumeRole` and one `GetCallerIdentity`.
+const MOST: usize = 256;
+
+/// Things that are made once and kept until the Accounts they come from change, or too many others were
+/// used since.
+pub(super) struct Shared<T>(Mutex<Entries<T>>);
+
+struct Entries<T> {
+    all: HashMap<Key, Entry<T>>,
+    /// Grows with each use.
+    uses: u64,
+}
+
+struct Entry<T> {
+    origin: Origin,
+    thing: T,
+    used: u64,
+}
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Entries {
+            all: HashMap::new(),
+            uses: 0,
+        }))
+    }
+}
+
+impl<T: Clone> Entries<T> {
+    fn kept(&mut self, key: &Key, origin: &Origin) -> Option<T> {
+        self.uses += 1;
+        let entry = self.all.get_mut(key)?;
+        if entry.origin != *origin {
+            return None;
+        }
+        entry.used = self.uses;
+        Some(entry.thing.clone())
+    }
+
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        while self.all.len() >= MOST {
+            let oldest = self.all.iter().min_by_key(|(_, entry)| entry.used);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.all.remove(&oldest);
+        }
     }
 }
 
@@ -41,27 +85,83 @@ impl<T: Clone> Shared<T> {
         make: impl FnOnce() -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = |kept: Option<&(Origin, T)>| match kept {
-            Some((of, thing)) if *of == origin => Some(thing.clone()),
-            _ => None,
-        };
-        if let Some(thing) = kept(lock().get(&key)) {
+        if let Some(thing) = lock().kept(&key, &origin) {
             return Ok(thing);
         }
         // Not under the lock: a session may need another one.
         let fresh = make()?;
-        let mut all = lock();
-        if let Some(thing) = kept(all.get(&key)) {
+        let mut entries = lock();
+        if let Some(thing) = entries.kept(&key, &origin) {
             return Ok(thing);
         }
-        all.retain(|other, (of, _)| {
+        entries.all.retain(|other, entry| {
             if other.account == key.account {
-                *of == origin
+                entry.origin == origin
             } else {
                 directory.account(&other.account).is_some()
             }
         });
-        all.insert(key, (origin, fresh.clone()));
+        entries.make_room();
+        let entry = Entry {
+            origin,
+            thing: fresh.clone(),
+            used: entries.uses,
+        };
+        entries.all.insert(key, entry);
         Ok(fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, sync::Arc};
+
+    use super::*;
+    use crate::api::v1alpha1::{Account, AccountSpec, Credentials};
+
+    struct All;
+
+    impl AccountDirectory for All {
+        fn account(&self, name: &str) -> Option<Arc<Account>> {
+            let spec = AccountSpec {
+                account_id: "222222222222".into(),
+                regions: Vec::new(),
+                endpoint_url: None,
+                credentials: Credentials::default(),
+                requires: None,
+                grants: Vec::new(),
+            };
+            Some(Arc::new(Account::new(name, spec)))
+        }
+    }
+
+    #[test]
+    fn sessions_that_were_not_used_for_longest_make_room() {
+        let shared = Shared::<usize>::default();
+        let made = Cell::new(0);
+        let get = |n: usize| {
+            let key = Key {
+                account: "dev".into(),
+                region: n.to_string(),
+                permissions: None,
+            };
+            let origin = Origin(vec![(None, Some(1))]);
+            let make = || {
+                made.set(made.get() + 1);
+                Ok(n)
+            };
+            assert_eq!(shared.get(&All, key, origin, make), Ok(n));
+        };
+        for n in 0..MOST * 3 {
+            get(n);
+            // The first is in use all the time.
+            get(0);
+        }
+        assert_eq!(made.get(), MOST * 3, "the first was made once");
+        assert_eq!(shared.0.lock().unwrap().all.len(), MOST);
+        get(MOST * 3 - 1);
+        assert_eq!(made.get(), MOST * 3, "so was the last");
+        get(1);
+        assert_eq!(made.get(), MOST * 3 + 1, "the second had to go");
     }
 }

@@ -22,7 +22,7 @@ use super::{CONNECT_TIMEOUT, WRITE_TIMEOUT, credentials::Verified, errors::Call,
 use crate::{
     api::v1alpha1::Account,
     domain::{
-        grants::{Permissions, is_artifact_bucket},
+        grants::{Permissions, Resource, is_artifact_bucket},
         site::{Condition, Deletion, ObjectHead},
     },
     fence::Fence,
@@ -106,8 +106,8 @@ impl S3Sites {
         let account = self.account.name_any();
         let why = if is_artifact_bucket(&self.account, bucket) {
             format!("not sent: Account {account} keeps artifacts there; choose another bucket")
-        } else if !self.permissions.allow_bucket(bucket) {
-            format!("not sent: no grant of Account {account} allows bucket {bucket}")
+        } else if let Some(why) = self.permissions.refusal(Resource::Bucket(bucket)) {
+            format!("not sent: {why}")
         } else {
             return Ok(call);
         };

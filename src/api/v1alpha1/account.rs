@@ -157,7 +157,8 @@ pub struct AssumeRole {
     pub session_tags: BTreeMap<String, String>,
 }
 
-/// What a set of namespaces may touch in this account. Patterns take `*` for any characters.
+/// What a set of namespaces may touch in this account. Patterns take `*` for any characters, those of
+/// buckets at the end only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
@@ -171,10 +172,14 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     pub roles: Vec<String>,
-    /// Patterns of the names of buckets that files may be put into. Artifact buckets are never among
-    /// them.
+    /// Names of buckets that files may be put into, or what their names begin with and a `*`: elsewhere
+    /// `*` would let a session's policy reach into the keys of other buckets. Artifact buckets are never
+    /// among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[^*]*[*]?$"))
+    )]
     pub buckets: Vec<String>,
     /// Components with `adopt` may take over functions that this grant names, and that exist and are
     /// nobody's.

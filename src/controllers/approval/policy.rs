@@ -1,13 +1,15 @@
-//! Whether the admission policy for Approvals is in force as this version ships it, and since when.
+//! Whether the admission policies that vouch for Approvals are in force as this version ships them, and
+//! since when.
 //!
-//! An Approval says who approves; only the admission policy makes that true. So none counts unless
-//! the policy and its binding are there exactly as shipped, and none that was made before the last
-//! change of either: while it was off, anybody could have written anything.
+//! An Approval says who approves, and what it approves stands in records that the controller alone
+//! writes; only the admission policies make both true. So none counts unless both policies and their
+//! bindings are there exactly as shipped, and none that was made before the last change of any of them:
+//! while one was off, anybody could have written anything.
 //!
 //! Guarantees: what can't be read, or is not understood, is not in force.
 //!
 //! Relies on the API server's managedFields for the time of a change, and on the chart to ship the
-//! very file that is compared with.
+//! very files that are compared with.
 
 use std::{
     fmt,
@@ -28,40 +30,67 @@ use tokio::time::Instant;
 
 use crate::domain::gates::PolicyForce;
 
-/// The policy's spec as the chart installs it.
-const SHIPPED: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
+/// The specs of the policies as the chart installs them.
+const APPROVALS: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
+const RECORDS: &str = include_str!("../../../charts/sluice/files/policies/records.yaml");
+/// What stands in them for the controller's user name.
+const CONTROLLER: &str = "$(controller)";
 /// How long API servers may take to enforce what was written.
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 
-/// The policy in the cluster.
+/// A policy as this version ships it; its binding has the same name.
+#[derive(Clone, Debug)]
+pub struct Shipped {
+    name: String,
+    spec: String,
+}
+
+impl Shipped {
+    /// The policy that has an Approval name its maker.
+    pub fn approvals(name: impl Into<String>) -> Self {
+        let (name, spec) = (name.into(), APPROVALS.to_owned());
+        Self { name, spec }
+    }
+
+    /// The policy that leaves Releases, Targets and statuses to the controller, whose user name this is.
+    pub fn records(name: impl Into<String>, controller: &str) -> Self {
+        Self {
+            name: name.into(),
+            spec: RECORDS.replace(CONTROLLER, controller),
+        }
+    }
+}
+
+/// The policies in the cluster.
 pub struct ApprovalPolicy {
     policies: Api<ValidatingAdmissionPolicy>,
     bindings: Api<ValidatingAdmissionPolicyBinding>,
-    name: String,
+    shipped: [Shipped; 2],
     last: Mutex<Option<(Instant, PolicyForce)>>,
 }
 
 impl fmt::Debug for ApprovalPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.shipped.each_ref().map(|shipped| &shipped.name);
         f.debug_struct("ApprovalPolicy")
-            .field("name", &self.name)
+            .field("names", &names)
             .finish_non_exhaustive()
     }
 }
 
 impl ApprovalPolicy {
-    /// The policy and the binding of that name.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
+    /// Both policies with their bindings.
+    pub fn new(client: Client, shipped: [Shipped; 2]) -> Self {
         Self {
             policies: Api::all(client.clone()),
             bindings: Api::all(client),
-            name: name.into(),
+            shipped,
             last: Mutex::default(),
         }
     }
 
-    /// Whether it is in force, as it was at most `age` ago: two reads where that is not known. Before a
-    /// stage starts, ask with no age.
+    /// Whether both are in force, as they were at most `age` ago: four reads where that is not known.
+    /// Before a stage starts, ask with no age.
     pub async fn force(&self, age: Duration) -> PolicyForce {
         let last = self
             .last
@@ -73,33 +102,38 @@ impl ApprovalPolicy {
         {
             return force;
         }
-        let (policy, binding) = tokio::join!(
-            self.policies.get_opt(&self.name),
-            self.bindings.get_opt(&self.name)
-        );
-        let force = match (policy, binding) {
-            (Ok(policy), Ok(binding)) => judge(&self.name, policy.as_ref(), binding.as_ref()),
+        let [one, other] = &self.shipped;
+        let (one, other) = match tokio::join!(self.read(one), self.read(other)) {
+            (Ok(one), Ok(other)) => (one, other),
             // Not remembered: the next one asks again.
-            (Err(error), _) | (_, Err(error)) => {
-                return PolicyForce::NotInForce(format!(
-                    "ValidatingAdmissionPolicy {} and its binding can't be read: {error}",
-                    self.name
-                ));
-            }
+            (Err(problem), _) | (_, Err(problem)) => return PolicyForce::NotInForce(problem),
         };
+        let force = one.and(other);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some((Instant::now(), force.clone()));
         force
+    }
+
+    async fn read(&self, shipped: &Shipped) -> Result<PolicyForce, String> {
+        let name = &shipped.name;
+        let (policy, binding) = tokio::try_join!(
+            self.policies.get_opt(name),
+            self.bindings.get_opt(name)
+        )
+        .map_err(|error| {
+            format!("ValidatingAdmissionPolicy {name} and its binding can't be read: {error}")
+        })?;
+        Ok(judge(shipped, policy.as_ref(), binding.as_ref()))
     }
 }
 
 /// Whether a policy and a binding, as they are in the cluster, are those that this version ships.
 pub fn judge(
-    name: &str,
+    shipped: &Shipped,
     policy: Option<&ValidatingAdmissionPolicy>,
     binding: Option<&ValidatingAdmissionPolicyBinding>,
 ) -> PolicyForce {
-    match since(name, policy, binding) {
+    match since(shipped, policy, binding) {
         Ok(since) => PolicyForce::Since(since),
         Err(problem) => PolicyForce::NotInForce(format!(
             "{problem}. Install or upgrade the chart with admissionPolicy.enabled"
@@ -108,14 +142,14 @@ pub fn judge(
 }
 
 fn since(
-    name: &str,
+    Shipped { name, spec }: &Shipped,
     policy: Option<&ValidatingAdmissionPolicy>,
     binding: Option<&ValidatingAdmissionPolicyBinding>,
 ) -> Result<Timestamp, String> {
     let policy = policy.ok_or_else(|| format!("there is no ValidatingAdmissionPolicy {name}"))?;
     let binding =
         binding.ok_or_else(|| format!("there is no ValidatingAdmissionPolicyBinding {name}"))?;
-    let shipped: ValidatingAdmissionPolicySpec = serde_saphyr::from_str(SHIPPED)
+    let shipped: ValidatingAdmissionPolicySpec = serde_saphyr::from_str(spec)
         .map_err(|error| format!("what this version ships can't be read: {error}"))?;
     if policy.spec.as_ref() != Some(&shipped) {
         return Err(format!(
@@ -168,6 +202,10 @@ mod tests {
 
     const NAME: &str = "sluice-approvals";
 
+    fn approvals() -> Shipped {
+        Shipped::approvals(NAME)
+    }
+
     fn metadata() -> Value {
         json!({
             "name": NAME,
@@ -181,7 +219,7 @@ mod tests {
     }
 
     fn policy() -> Value {
-        let spec: Value = serde_saphyr::from_str(SHIPPED).unwrap();
+        let spec: Value = serde_saphyr::from_str(APPROVALS).unwrap();
         json!({"metadata": metadata(), "spec": spec})
     }
 
@@ -195,7 +233,7 @@ mod tests {
     fn judged(policy: Value, binding: Value) -> PolicyForce {
         let policy = serde_json::from_value(policy).unwrap();
         let binding = serde_json::from_value(binding).unwrap();
-        judge(NAME, Some(&policy), Some(&binding))
+        judge(&approvals(), Some(&policy), Some(&binding))
     }
 
     fn at(text: &str) -> PolicyForce {
@@ -223,11 +261,11 @@ mod tests {
         let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy()).unwrap();
         let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(binding()).unwrap();
         not_in_force(
-            &judge(NAME, None, Some(&binding)),
+            &judge(&approvals(), None, Some(&binding)),
             "no ValidatingAdmissionPolicy ",
         );
         not_in_force(
-            &judge(NAME, Some(&policy), None),
+            &judge(&approvals(), Some(&policy), None),
             "no ValidatingAdmissionPolicyBinding ",
         );
     }
@@ -317,6 +355,24 @@ mod tests {
                 "ValidatingAdmissionPolicyBinding sluice-approvals is not",
             );
         }
+    }
+
+    #[test]
+    fn the_policy_for_records_excepts_this_controller_only() {
+        let ours = "system:serviceaccount:sluice-system:sluice";
+        let shipped = Shipped::records(NAME, ours);
+        let judged = |user: &str| {
+            let spec: Value = serde_saphyr::from_str(&Shipped::records(NAME, user).spec).unwrap();
+            let policy = json!({"metadata": metadata(), "spec": spec});
+            let policy = serde_json::from_value(policy).unwrap();
+            let binding = serde_json::from_value(binding()).unwrap();
+            judge(&shipped, Some(&policy), Some(&binding))
+        };
+        assert_eq!(judged(ours), at("2026-11-01T00:00:10Z"));
+        not_in_force(
+            &judged("system:serviceaccount:shop:sluice"),
+            "ValidatingAdmissionPolicy sluice-approvals is not",
+        );
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! The place a Target stands for: its account and region, with the clients to work there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::reflector::{ObjectRef, Store as Cache},
+};
 
 use crate::{
     api::v1alpha1::{Account, Target},
     controllers::context::Context,
-    domain::{grants::Permissions, outcome::Outcome, ownership::Owner},
+    domain::{
+        grants::{Holder, Permissions},
+        outcome::Outcome,
+        ownership::Owner,
+    },
     ports::{functions::Functions, monitoring::Monitoring, sites::Sites, store::Store},
 };
 
@@ -46,23 +55,13 @@ impl Access {
                 ),
             ));
         }
-        let namespace = target.namespace().unwrap_or_default();
-        let labels = context
-            .stores
-            .namespaces
-            .get(&ObjectRef::new(&namespace))
-            .map(|namespace| namespace.labels().clone())
-            .unwrap_or_default();
-        let permissions = Permissions::of(&account, &labels);
-        if permissions.grants.is_empty() {
-            return Err(Outcome::stalled(
-                "NotGranted",
-                format!(
-                    "Account {} grants nothing to namespace {namespace}; ask the platform team to add it to spec.grants",
-                    spec.account
-                ),
-            ));
-        }
+        let holder = Holder {
+            namespace: target.namespace().unwrap_or_default(),
+            deployment: spec.deployment.clone(),
+            target: target.name_any(),
+        };
+        let folder = holder.folder();
+        let permissions = permissions(&context.stores.namespaces, &account, holder)?;
         let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
         let functions = context
             .cloud
@@ -92,9 +91,39 @@ impl Access {
             sites,
             monitoring,
             store,
-            folder: format!("{namespace}/{}", target.name_any()),
+            folder,
         })
     }
+}
+
+/// What this holder may touch in the account. A namespace that is not known waits: a selector such as
+/// `DoesNotExist` would match labels that are not there yet.
+pub fn permissions(
+    namespaces: &Cache<PartialObjectMeta<Namespace>>,
+    account: &Account,
+    holder: Holder,
+) -> Result<Permissions, Outcome> {
+    let namespace = &holder.namespace;
+    let Some(known) = namespaces.get(&ObjectRef::new(namespace)) else {
+        return Err(Outcome::Waiting {
+            reason: "WaitingForNamespace",
+            message: format!(
+                "Waiting for the labels of namespace {namespace}, which grants are chosen by"
+            ),
+            after: Duration::from_secs(1),
+        });
+    };
+    let permissions = Permissions::of(account, known.labels());
+    if permissions.grants.is_empty() {
+        return Err(Outcome::stalled(
+            "NotGranted",
+            format!(
+                "Account {} grants nothing to namespace {namespace}; ask the platform team to add it to spec.grants",
+                account.name_any()
+            ),
+        ));
+    }
+    Ok(permissions.held_by(holder))
 }
 
 /// The Account of that name.
@@ -121,5 +150,55 @@ fn unreachable_account(account: &str, error: crate::ports::CallError) -> Outcome
             after,
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_not_known_yet_waits_and_is_not_taken_for_one_without_labels() {
+        let account: Account = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "Account",
+            "metadata": {"name": "dev"},
+            "spec": {
+                "accountId": "222222222222",
+                "regions": [],
+                "credentials": {"ambient": {}},
+                "grants": [{
+                    "namespaceSelector": {
+                        "matchExpressions": [{"key": "untrusted", "operator": "DoesNotExist"}],
+                    },
+                    "functions": ["*"],
+                    "roles": ["*"],
+                }],
+            },
+        }))
+        .unwrap();
+        let (namespaces, mut writer) = reflector::store();
+        let asked = || {
+            let holder = Holder {
+                namespace: "shop".into(),
+                ..Holder::default()
+            };
+            permissions(&namespaces, &account, holder)
+        };
+        let reason = || asked().err().map(|outcome| outcome.reason());
+        assert_eq!(reason(), Some("WaitingForNamespace"));
+        let mut seen = |labels: serde_json::Value| {
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels},
+            });
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(namespace).unwrap()));
+        };
+        seen(json!({"untrusted": "yes"}));
+        assert_eq!(reason(), Some("NotGranted"));
+        seen(json!({}));
+        assert_eq!(asked().map(|it| it.grants.len()), Ok(1));
     }
 }

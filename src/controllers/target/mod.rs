@@ -89,16 +89,12 @@ impl TargetController {
             return self.remove(&target).await.into();
         }
         let status = target.status.clone().unwrap_or_default();
-        let run = target.spec.run.as_ref();
-        let open = run.filter(|run| !machine::settled(run, &status));
-        let unplanned = target.spec.plan.as_ref();
-        let unplanned = unplanned.filter(|release| !machine::planned(release, &status));
-        let Some(work) = open.map(Work::Run).or(unplanned.map(Work::Plan)) else {
+        let Some(work) = Work::on(&target, &status) else {
             self.memory.forget(&target);
             self.context.invocations.forget(&target);
             return self.at_rest(&target).await;
         };
-        if open.is_some() {
+        if matches!(work, Work::Run(_)) {
             self.looks.forget(&target);
         } else if self.looks.is_due(&target) {
             // What serves is looked at however long its next plan can't be made.
@@ -174,6 +170,10 @@ impl TargetController {
             let status = target.status.clone().unwrap_or_default();
             match decide(&status, &seen, Timestamp::now()) {
                 Decision::Observe(reads) => {
+                    if let Some(why) = machine::refused_read(&reads, &access.permissions) {
+                        outcome = self.not_granted(&target, status, why).await;
+                        break;
+                    }
                     observe::read(&self.context, access, &status, reads, &mut seen).await;
                 }
                 Decision::Record(next) => match self.record(&target, *next).await {
@@ -198,6 +198,10 @@ impl TargetController {
                         };
                         break;
                     }
+                    if let Some(why) = machine::refused_effect(&effects, &access.permissions) {
+                        outcome = self.not_granted(&target, status, why).await;
+                        break;
+                    }
                     let restoring = verify || step(&target) == Some(Step::Restore);
                     execute::all(&self.context, access, effects, restoring, &mut seen).await;
                 }
@@ -214,6 +218,29 @@ impl TargetController {
         }
         *known = seen.close();
         outcome
+    }
+
+    /// No grant allows what comes next: nothing of it is done, and all stays as it is until the grant is
+    /// back. What an order waits for is said; what is cleaned up at rest is for the caller to tell.
+    async fn not_granted(&self, target: &Target, status: TargetStatus, why: String) -> Outcome {
+        let unfinished = status.run.as_ref().filter(|run| !machine::ended(run));
+        let message = match unfinished {
+            Some(run) => format!(
+                "{why}. Until then r{} stays as it is at step {}",
+                run.release.revision, run.step
+            ),
+            None => why,
+        };
+        let outcome = Outcome::stalled("NotGranted", message);
+        if target.metadata.deletion_timestamp.is_some() {
+            return self
+                .publish(target, status, remove::with_way_out(outcome))
+                .await;
+        }
+        if Work::on(target, &status).is_none() {
+            return outcome;
+        }
+        self.publish(target, status, outcome).await
     }
 
     /// Writes what the machine wants on record, with what it means for people.
@@ -350,6 +377,17 @@ impl TargetController {
 enum Work<'a> {
     Run(&'a Run),
     Plan(&'a ReleaseRef),
+}
+
+impl<'a> Work<'a> {
+    /// What is not carried out yet.
+    fn on(target: &'a Target, status: &TargetStatus) -> Option<Self> {
+        let run = target.spec.run.as_ref();
+        let open = run.filter(|run| !machine::settled(run, status));
+        let plan = target.spec.plan.as_ref();
+        let unplanned = plan.filter(|release| !machine::planned(release, status));
+        open.map(Work::Run).or(unplanned.map(Work::Plan))
+    }
 }
 
 /// The order that a plan is made for.

@@ -20,7 +20,7 @@ use crate::{
         desired::DesiredFunction,
         digest::{Hasher, Sha256},
         function::CodeLocation,
-        machine::{LatestSnapshot, Snapshot},
+        machine::{LatestSnapshot, PACKAGES, Snapshot},
     },
     ports::{
         CallError, CallErrorKind,
@@ -175,7 +175,7 @@ async fn text(access: &Access, key: &str, version: &str) -> Result<Option<Bytes>
 }
 
 fn key(digest: Sha256) -> String {
-    format!("packages/{digest}.zip")
+    format!("{PACKAGES}/{digest}.zip")
 }
 
 fn location(access: &Access, digest: Sha256, version_id: String) -> CodeLocation {

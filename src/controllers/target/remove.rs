@@ -104,7 +104,8 @@ fn gone() -> Outcome {
     }
 }
 
-fn with_way_out(outcome: Outcome) -> Outcome {
+/// Adds how to let the Target go all the same.
+pub fn with_way_out(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Stalled { reason, message } => Outcome::Stalled {
             reason,

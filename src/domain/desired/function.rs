@@ -11,7 +11,7 @@ use crate::{
     },
     domain::{
         archive, digest::Sha256, duration::duration, function::FunctionConfiguration,
-        ownership::Adoption, substitution::UnknownName,
+        grants::Resource, ownership::Adoption, substitution::UnknownName,
     },
 };
 
@@ -93,17 +93,10 @@ impl Scope<'_> {
                 .unwrap_or(&lambda.role),
         )?;
         let role = self.role_arn(&role)?;
-        let role_name = role.split_once(":role/").map_or("", |(_, name)| name);
-        if !self.permissions.allow_function(&function_name, role_name) {
-            return Err(self.invalid(
-                "functionName",
-                format!(
-                    "Account {} has no grant that lets namespace {} deploy function {function_name} with role \
-                     {role_name}; ask the platform team to extend its spec.grants",
-                    self.target.account, self.owner.namespace
-                ),
-            ));
-        }
+        self.granted(
+            "functionName",
+            Resource::FunctionWithRole(&function_name, &role),
+        )?;
         let artifact = self.artifact(&lambda.artifact, artifacts)?;
         if let Some(problem) = archive::lambda_problem(artifact.pinned.archive.as_ref(), None) {
             return Err(self.invalid("artifact", problem));

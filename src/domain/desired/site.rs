@@ -5,6 +5,7 @@ use crate::{
     api::v1alpha1::{PinnedArtifact, S3},
     domain::{
         archive,
+        grants::Resource,
         site::{Place, SiteArchive},
     },
 };
@@ -27,16 +28,7 @@ impl Scope<'_> {
         let bucket = self.expand("bucket", &s3.bucket)?;
         let prefix = self.expand("prefix", &s3.prefix)?;
         let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("bucket", why))?;
-        if !self.permissions.allow_bucket(&bucket) {
-            return Err(self.invalid(
-                "bucket",
-                format!(
-                    "Account {} has no grant that lets namespace {} write to bucket {bucket}; ask the platform team \
-                     to extend its spec.grants",
-                    self.target.account, self.owner.namespace
-                ),
-            ));
-        }
+        self.granted("bucket", Resource::Bucket(&bucket))?;
         let artifact = self.artifact(&s3.artifact, artifacts)?;
         if let Some(problem) = archive::site_problem(artifact.pinned.archive.as_ref(), None) {
             return Err(self.invalid("artifact", problem));

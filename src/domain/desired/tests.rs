@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::grants::Allowed;
+use crate::domain::grants::{Allowed, Holder};
 
 fn release(component: serde_json::Value, stage: serde_json::Value) -> ReleaseSpec {
     let mut component_of = json!({
@@ -59,6 +59,11 @@ fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
         name: "checkout".into(),
     };
     let permissions = Permissions {
+        account: "dev".into(),
+        holder: Holder {
+            namespace: "shop".into(),
+            ..Holder::default()
+        },
         grants: vec![Allowed {
             functions: vec!["checkout-*".into()],
             roles: vec!["lambda-*".into()],
@@ -154,12 +159,12 @@ fn what_can_not_be_carried_out_names_its_field() {
         ),
         (
             json!({"lambda": {"functionName": "payment-api"}}),
-            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop deploy function \
+            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop use function \
              payment-api with role lambda-exec",
         ),
         (
             json!({"lambda": {"role": "admin"}}),
-            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop deploy function \
+            "spec.components[api].lambda.functionName: Account dev has no grant that lets namespace shop use function \
              checkout-dev with role admin",
         ),
         (

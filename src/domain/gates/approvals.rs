@@ -33,13 +33,25 @@ pub struct Subject<'a> {
     pub author: Option<&'a str>,
 }
 
-/// Whether the admission policy that ties approvers to callers is in force, as this version ships it.
+/// Whether the admission policies that tie approvers to callers, and leave the record to the controller,
+/// are in force, as this version ships them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyForce {
     /// What was made since then can be trusted.
     Since(Timestamp),
     /// Nothing can be: why.
     NotInForce(String),
+}
+
+impl PolicyForce {
+    /// Two policies are in force since the later one is.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Since(one), Self::Since(other)) => Self::Since(one.max(other)),
+            (not @ Self::NotInForce(_), _) | (_, not @ Self::NotInForce(_)) => not,
+        }
+    }
 }
 
 /// What became of an Approval.

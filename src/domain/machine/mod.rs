@@ -36,6 +36,7 @@ mod run;
 mod site;
 mod snapshot;
 mod step;
+mod touched;
 mod traffic;
 mod watch;
 mod workload;
@@ -59,6 +60,7 @@ pub use snapshot::{
     WorkloadSnapshot,
 };
 pub use step::{Step, ended, outcome, poll_delay, summary};
+pub use touched::{refused_effect, refused_read};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{
@@ -67,6 +69,9 @@ use crate::api::v1alpha1::{
 
 /// The version of the journal that this program writes and reads.
 pub const JOURNAL_VERSION: i64 = 1;
+
+/// What the keys of packages in an artifact bucket begin with.
+pub const PACKAGES: &str = "packages";
 
 /// What the shell has to do next.
 #[derive(Clone, Debug, PartialEq)]

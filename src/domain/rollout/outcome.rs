@@ -54,7 +54,12 @@ fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> 
         State::RollbackFailed => {
             Outcome::stalled("RollbackFailed", line("could not be taken back"))
         }
-        State::RollingBack => moving("RollingBack", line("is being taken back")),
+        State::RollingBack => match view.kept_from_going_back() {
+            Some((_, message)) => {
+                Outcome::stalled("TargetStalled", format!("{}: {message}", view.name))
+            }
+            None => moving("RollingBack", line("is being taken back")),
+        },
         State::Held => {
             let (promote, abort) = (annotation::PROMOTE, annotation::ABORT);
             let what = format!("is held; set {promote} to go on, or {abort} to put it back");

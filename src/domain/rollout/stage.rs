@@ -435,6 +435,16 @@ impl<'a> StageView<'a> {
                 .filter(|_| !begun || self.state.is_moving())
         })
     }
+
+    /// What keeps a target from going back; what its run ended with is not that.
+    pub fn kept_from_going_back(&self) -> Option<&(String, String)> {
+        let current = self.current.as_ref()?;
+        let mut going_back = current.places.iter().filter(|place| {
+            let step = self.step(current, place);
+            step.is_some_and(|step| !step.is_end() && step != Step::Held)
+        });
+        going_back.find_map(|place| self.target(place)?.stalled.as_ref())
+    }
 }
 
 /// How the messages begin of targets that only follow another's failure.

@@ -225,6 +225,20 @@ fn a_failure_in_dev_never_reaches_prod() {
 }
 
 #[test]
+fn a_target_that_is_kept_from_going_back_is_told() {
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Restore, Some("alarm"));
+    assert_eq!(story.plan().outcome.reason(), "RollingBack");
+    let target = story.target("dev", &place("dev"));
+    target.stalled = Some(("NotGranted".into(), "Account dev has no grant".into()));
+    let plan = story.plan();
+    assert_eq!(plan.outcome.reason(), "TargetStalled");
+    assert!(plan.outcome.message().contains("has no grant"));
+}
+
+#[test]
 fn one_failing_target_takes_its_stage_back() {
     let mut story = Play::new();
     story.release(1);

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use sluice::ports::{CallErrorKind, cloud::Cloud as _};
-use sluice_lab::aws::REGIONS;
+use sluice::{
+    domain::grants::Holder,
+    ports::{CallErrorKind, cloud::Cloud as _},
+};
+use sluice_lab::aws::{Call, REGIONS};
 
 use super::{Fixture, HUB_KEY, REGION, allowed, by_key, by_role, by_token};
 
@@ -46,6 +49,32 @@ async fn a_client_and_its_session_are_made_once() {
     });
     let expected = ["sts:AssumeRole", "lambda:GetFunction", "lambda:GetAlias"];
     assert_eq!(calls.names(), expected);
+}
+
+#[tokio::test]
+async fn the_clients_of_a_target_share_one_session_that_names_it() {
+    let fixture = Fixture::new().await;
+    let lab = fixture.lab;
+    let region = REGIONS[1];
+    let account = fixture.add("named", lab.hub(), by_role(lab.hub(), "hub"));
+    let mut permissions = allowed("named-*");
+    permissions.holder = Holder {
+        namespace: "shop".into(),
+        deployment: "named".into(),
+        target: "named-dev".into(),
+    };
+    let mark = lab.mark();
+    let cloud = &fixture.cloud;
+    let (functions, sites, monitoring) = tokio::join!(
+        cloud.functions(&account, region, &permissions),
+        cloud.sites(&account, region, &permissions),
+        cloud.monitoring(&account, region, &permissions),
+    );
+    assert!(functions.is_ok() && sites.is_ok() && monitoring.is_ok());
+    let calls = lab.calls_since(mark);
+    let named = |call: &&Call| call.qualifier.as_deref() == Some("sluice.shop.named");
+    let sessions = calls.named("sts", "AssumeRole").filter(named).count();
+    assert_eq!(sessions, 1);
 }
 
 #[tokio::test]

@@ -463,6 +463,12 @@ async fn a_client_is_made_once_and_shares_its_session_with_that_of_lambda() {
     let text = fixture.metrics.encode().expect("text");
     let sessions = r#"sluice_aws_calls_total{service="sts",operation="AssumeRole",outcome="ok"} 1"#;
     assert!(text.contains(sessions), "{text}");
+    let known =
+        r#"sluice_aws_calls_total{service="sts",operation="GetCallerIdentity",outcome="ok"} 1"#;
+    assert!(
+        text.contains(known),
+        "who it is was asked once for both: {text}"
+    );
 
     let names = ["sharedwatch-errors".to_owned()];
     client().await.alarms(&names).await.expect("no alarm");

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use sluice::{
     domain::{
         digest::Sha256,
-        grants::{Allowed, Permissions},
+        grants::{Allowed, Holder, Permissions},
         ownership::Owner,
         site::{Condition, Deletion, metadata},
     },
@@ -29,6 +29,12 @@ const MIB: usize = 1024 * 1024;
 
 fn buckets(pattern: &str) -> Permissions {
     Permissions {
+        account: "dev".into(),
+        holder: Holder {
+            namespace: "shop".into(),
+            deployment: "checkout".into(),
+            target: "site".into(),
+        },
         grants: vec![Allowed {
             buckets: vec![pattern.to_owned()],
             ..Allowed::default()
@@ -272,17 +278,23 @@ async fn copies_keep_everything_both_ways() {
         .send();
     let etag = of_somebody.await.expect("put").e_tag.expect("an ETag");
 
-    let to = "sites/copies/one";
+    let to = "sites/shop/site/copies/one";
     let kept = sites.keep(bucket, key, &etag, 6, to).await.expect("kept");
     // A second time the same is found, and another state is not taken for it.
     let again = sites.keep(bucket, key, &etag, 6, to).await.expect("kept");
     assert_eq!(again.version_id, kept.version_id);
     let stale = sites
-        .keep(bucket, key, "\"0\"", 6, "sites/copies/two")
+        .keep(bucket, key, "\"0\"", 6, "sites/shop/site/copies/two")
         .await;
     assert_eq!(kind(stale), Some(CallErrorKind::Stale));
-    assert_eq!(store.head("sites/copies/two").await, Ok(None));
-    let gone = sites.keep(bucket, "copies/none", &etag, 6, "sites/copies/two");
+    assert_eq!(store.head("sites/shop/site/copies/two").await, Ok(None));
+    let gone = sites.keep(
+        bucket,
+        "copies/none",
+        &etag,
+        6,
+        "sites/shop/site/copies/two",
+    );
     assert_eq!(kind(gone.await), Some(CallErrorKind::Stale));
 
     let changed = sites
@@ -402,7 +414,9 @@ async fn a_bucket_of_somebody_else_is_refused_although_it_is_open() {
     assert_eq!(kind(sites.head(theirs, key).await), denied);
     let put = sites.put(theirs, "open/b.css", object("b"), &absent).await;
     assert_eq!(kind(put), denied);
-    let kept = sites.keep(theirs, key, etag, 1, "sites/open/a").await;
+    let kept = sites
+        .keep(theirs, key, etag, 1, "sites/shop/site/open/a")
+        .await;
     assert_eq!(kind(kept), denied);
     let deletion = Deletion {
         path: "a.css".into(),
@@ -435,7 +449,10 @@ async fn artifact_buckets_and_what_is_not_granted_are_refused_without_asking() {
     let error = other.list(fixture.site(), "refused/", None).await;
     let error = error.expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied);
-    assert!(error.message.contains("no grant of Account dev"), "{error}");
+    assert!(
+        error.message.contains("Account dev has no grant"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -445,14 +462,23 @@ async fn a_session_reaches_no_other_bucket_than_the_grants_say() {
     let sites = fixture.sites_of("sluice-site-2*").await;
     let (bucket, key) = (fixture.site(), "session/a.css");
     let etag = put(&*sites, bucket, key, "one").await;
-    let kept = sites.keep(bucket, key, &etag, 3, "sites/session/a").await;
+    let kept = sites
+        .keep(bucket, key, &etag, 3, "sites/shop/site/session/a")
+        .await;
     let kept = kept.expect("kept");
     // Copies go where they may be, and nowhere else in that bucket.
-    let elsewhere = sites.keep(bucket, key, &etag, 3, "packages/session").await;
-    let error = elsewhere.expect_err("refused");
-    assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
+    for to in [
+        "packages/session",
+        "snapshots/shop/site/a",
+        "sites/pay/site/session/a",
+        "sites/shop/site-2/session/a",
+    ] {
+        let elsewhere = sites.keep(bucket, key, &etag, 3, to).await;
+        let error = elsewhere.expect_err("refused");
+        assert_eq!(error.kind, CallErrorKind::Denied, "{to}: {error}");
+    }
     let copy = StoredCopy {
-        key: "sites/session/a",
+        key: "sites/shop/site/session/a",
         version_id: &kept.version_id,
         size: 3,
     };

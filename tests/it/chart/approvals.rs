@@ -52,7 +52,7 @@ fn ground(name: &str) {
     namespace(name);
     for (role, group) in [
         ("sluice-approver", "sluice:approvers"),
-        ("edit", "sluice:tenants"),
+        ("sluice-tenant-edit", "sluice:tenants"),
     ] {
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -63,7 +63,7 @@ fn ground(name: &str) {
         });
         cluster().apply(User::Admin, &binding.to_string()).unwrap();
     }
-    // The chart's role reaches `edit` a moment after it is installed.
+    // The authorizer learns of a binding a moment later.
     crate::cluster::eventually("tenants may read Approvals", || {
         let arguments = ["get", "approvals.sluice.dev"];
         kubectl(User::Tenant, name, &arguments, "").status.success()

@@ -59,6 +59,14 @@ fn values_that_make_no_sense_are_refused() {
             "/secretsInAllNamespaces",
         ),
         (r#"{"leaderElection": "false"}"#, "/leaderElection"),
+        (
+            r#"{"networkPolicy": {"egress": "none"}}"#,
+            "/networkPolicy/egress",
+        ),
+        (
+            r#"{"tenantRoles": {"separateCommands": "yes"}}"#,
+            "/tenantRoles/separateCommands",
+        ),
         (r#"{"logFormat": "xml"}"#, "/logFormat"),
         (r#"{"image": {"digest": "latest"}}"#, "/image/digest"),
         (r#"{"image": {"name": "sluice"}}"#, "/image"),
@@ -90,4 +98,46 @@ fn a_service_monitor_comes_when_asked_for() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0]["metadata"]["labels"]["release"], "prometheus");
     assert_eq!(asked[0]["spec"]["endpoints"][0]["interval"], "30s");
+}
+
+#[test]
+fn the_pod_is_reached_at_its_port_only_and_reaches_all_unless_told() {
+    let policies = |values| {
+        let rendered = render(values).unwrap();
+        documents(&rendered)
+            .into_iter()
+            .filter(|document| document["kind"] == "NetworkPolicy")
+            .collect::<Vec<_>>()
+    };
+    let by_default = policies("{}");
+    assert_eq!(by_default.len(), 1);
+    let spec = &by_default[0]["spec"];
+    assert_eq!(spec["policyTypes"], serde_json::json!(["Ingress"]));
+    assert_eq!(
+        spec["ingress"],
+        serde_json::json!([{"ports": [{"port": "http", "protocol": "TCP"}]}])
+    );
+    let told = policies(
+        r#"{"networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "egress": [{"ports": [{"port": 443}]}]}}"#,
+    );
+    let spec = &told[0]["spec"];
+    assert_eq!(
+        spec["policyTypes"],
+        serde_json::json!(["Ingress", "Egress"])
+    );
+    assert_eq!(spec["egress"][0]["ports"][0]["port"], 443);
+    assert!(spec["ingress"][0]["from"][0]["namespaceSelector"].is_object());
+    assert!(policies(r#"{"networkPolicy": {"enabled": false}}"#).is_empty());
+}
+
+#[test]
+fn delivering_is_added_to_roles_of_kubernetes_only_where_asked_for() {
+    let aggregated = |values| {
+        let rendered = render(values).unwrap();
+        rendered
+            .matches("rbac.authorization.k8s.io/aggregate-to-edit")
+            .count()
+    };
+    assert_eq!(aggregated("{}"), 0);
+    assert_eq!(aggregated(r#"{"tenantRoles": {"aggregate": true}}"#), 2);
 }

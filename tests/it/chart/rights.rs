@@ -52,6 +52,16 @@ fn the_controller_may_do_its_work_and_nothing_else() {
             "get",
             "validatingadmissionpolicybindings.admissionregistration.k8s.io/sluice-approvals",
         ),
+        (
+            NAMESPACE,
+            "get",
+            "validatingadmissionpolicies.admissionregistration.k8s.io/sluice-records",
+        ),
+        (
+            NAMESPACE,
+            "get",
+            "validatingadmissionpolicybindings.admissionregistration.k8s.io/sluice-records",
+        ),
         ("rights-team", "create", "events.events.k8s.io"),
         (NAMESPACE, "get", "secrets"),
         (NAMESPACE, "update", "leases.coordination.k8s.io/sluice"),
@@ -75,7 +85,7 @@ fn the_controller_may_do_its_work_and_nothing_else() {
         (
             NAMESPACE,
             "get",
-            "validatingadmissionpolicies.admissionregistration.k8s.io/sluice-records",
+            "validatingadmissionpolicies.admissionregistration.k8s.io/another",
         ),
         (
             NAMESPACE,
@@ -114,17 +124,16 @@ fn the_controller_may_do_its_work_and_nothing_else() {
 fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
     namespace("rights-tenant");
     namespace("rights-other");
-    // Kubernetes' own role, which the chart's is added to.
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": "tenants", "namespace": "rights-tenant"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-tenant-edit"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:tenants"}],
     });
     cluster().apply(User::Admin, &binding.to_string()).unwrap();
     let can = |namespace, verb, resource| can(User::Tenant, namespace, &[], verb, resource);
-    crate::cluster::eventually("the chart's role is part of edit", || {
+    crate::cluster::eventually("the binding is known", || {
         can("rights-tenant", "create", "deployments.sluice.dev")
     });
     assert!(can(
@@ -145,6 +154,73 @@ fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
     ));
     assert!(!can("rights-tenant", "create", "accounts.sluice.dev"));
     assert!(!can("rights-other", "get", "deployments.sluice.dev"));
+}
+
+/// Being added to `edit` is for the platform team to decide.
+#[test]
+fn editing_is_not_deploying() {
+    namespace("rights-editor");
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "editors", "namespace": "rights-editor"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:tenants"}],
+    });
+    cluster().apply(User::Admin, &binding.to_string()).unwrap();
+    let can = |verb, resource| can(User::Tenant, "rights-editor", &[], verb, resource);
+    crate::cluster::eventually("the binding is known", || can("create", "configmaps"));
+    for verb in ["get", "create", "patch", "delete"] {
+        assert!(!can(verb, "deployments.sluice.dev"), "{verb}");
+    }
+}
+
+/// What the message about a Secret that the controller may not read says.
+#[test]
+fn a_team_lets_the_controller_read_one_secret_by_itself() {
+    let here = "rights-secret";
+    namespace(here);
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "admins", "namespace": here},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:tenants"}],
+    });
+    cluster().apply(User::Admin, &binding.to_string()).unwrap();
+    let controller = format!("--as={CONTROLLER}");
+    let reads = |secret: &str| {
+        let secret = format!("secrets/{secret}");
+        can(User::Admin, here, &[&controller], "get", &secret)
+    };
+    assert!(!reads("gitlab-token"));
+    crate::cluster::eventually("the binding is known", || {
+        can(User::Tenant, here, &[], "create", "roles")
+    });
+    let role = [
+        "--namespace",
+        here,
+        "create",
+        "role",
+        "sluice-gitlab-token",
+        "--verb=get",
+        "--resource=secrets",
+        "--resource-name=gitlab-token",
+    ];
+    let binding = [
+        "--namespace",
+        here,
+        "create",
+        "rolebinding",
+        "sluice-gitlab-token",
+        "--role=sluice-gitlab-token",
+        "--serviceaccount=sluice-system:sluice",
+    ];
+    for command in [&role[..], &binding[..]] {
+        cluster().kubectl_text(User::Tenant, command).unwrap();
+    }
+    crate::cluster::eventually("the controller may read it", || reads("gitlab-token"));
+    assert!(!reads("another"));
 }
 
 #[test]

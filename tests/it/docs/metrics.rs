@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write as _,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -10,6 +12,7 @@ use sluice::{
     api::v1alpha1::RunStatus,
     metrics::{Metrics, ObjectCounts},
 };
+use sluice_lab::toolchain;
 
 use super::{pages, root};
 use crate::architecture::program;
@@ -38,7 +41,11 @@ fn ended_run() -> RunStatus {
 
 /// What `/metrics` answers once everything was counted: what has no sample is left out there.
 fn fed() -> String {
-    let metrics = Metrics::new();
+    feed(&Metrics::new()).encode().unwrap()
+}
+
+/// With something counted of each.
+fn feed(metrics: &Metrics) -> &Metrics {
     let took = Duration::from_secs(1);
     metrics.reconciled("account", "done", "Ready", took);
     metrics.malformed("Account");
@@ -53,7 +60,7 @@ fn fed() -> String {
     metrics.event("published");
     metrics.leading(true);
     metrics.count_objects("Account", ObjectCounts::default);
-    metrics.encode().unwrap()
+    metrics
 }
 
 /// By the name without what a type or a histogram's part adds to it.
@@ -115,8 +122,14 @@ fn quoted(text: &str) -> BTreeSet<String> {
 fn described(page: &str) -> BTreeMap<String, Family> {
     page.lines()
         .filter_map(|line| {
-            let mut cells = line.strip_prefix("| `sluice_")?.split(" | ");
-            let name = format!("sluice_{}", cells.next()?.trim_end_matches('`'));
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let name = cells.next()?.strip_suffix('`')?.to_owned();
+            let is_ours = ["sluice_", "process_"]
+                .iter()
+                .any(|one| name.starts_with(one));
+            if !is_ours {
+                return None;
+            }
             let family = Family {
                 kind: cells.next()?.to_owned(),
                 labels: quoted(cells.next()?),
@@ -138,7 +151,11 @@ fn the_page_describes_what_is_registered() {
         .sum::<usize>()
         // The collector itself has no name.
         - source.matches("register_collector").count();
-    assert_eq!(found.len(), registered, "not everything is fed: {found:#?}");
+    let ours = found
+        .keys()
+        .filter(|name| name.starts_with("sluice_"))
+        .count();
+    assert_eq!(ours, registered, "not everything is fed: {found:#?}");
 
     let page = fs::read_to_string(root().join(PAGE)).unwrap();
     let expected: BTreeMap<_, _> = found
@@ -164,6 +181,44 @@ fn queries_ask_for_what_there_is() {
         }
     }
     assert!(tried >= 20, "only {tried} names were found");
+}
+
+/// `promtool check metrics` calls this very package of Prometheus' client library.
+#[test]
+fn prometheus_finds_nothing_to_complain_about() {
+    let text = feed(&Metrics::new()).encode_for_prometheus().unwrap();
+    let names = [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+    ];
+    for name in names {
+        assert!(
+            text.contains(&format!("\n{name} ")),
+            "{name} is not in\n{text}"
+        );
+    }
+    assert_eq!(linted(&text), "", "{text}");
+    // It does complain.
+    let wrong = "# TYPE sluice_calls counter\nsluice_calls 1\n";
+    assert!(linted(wrong).contains("_total"));
+}
+
+fn linted(text: &str) -> String {
+    let checks = toolchain::checks(&|line| eprintln!("lab: {line}")).unwrap();
+    let mut lint = Command::new(checks.join("promlint"))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = lint.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    let output = lint.wait_with_output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod delivery;
 mod drift;
 mod functions;
 mod gates;
+mod grants;
 mod hub;
 mod leader;
 mod levels;

@@ -108,7 +108,11 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
         more.is_empty(),
         "used and not granted by the chart: {more:?}"
     );
-    let refused = world.lab.kube.audit().unwrap().refused(&subject);
+    let audit = world.lab.kube.audit().unwrap();
+    let called = |agent: &str| agent == concat!("sluice/", env!("CARGO_PKG_VERSION"));
+    let nameless = audit.by(&subject).find(|it| !called(&it.user_agent));
+    assert_eq!(nameless, None, "a request without our name");
+    let refused = audit.refused(&subject);
     assert!(refused.is_empty(), "asked for and refused: {refused:?}");
 }
 
@@ -116,6 +120,9 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
 /// Release.
 fn approve_what_does_not_wait(scene: &Scene<'_>) {
     let release = scene.releases().pop().unwrap();
+    let managers = release.managed_fields().iter();
+    let managers: BTreeSet<_> = managers.filter_map(|it| it.manager.as_deref()).collect();
+    assert_eq!(managers, BTreeSet::from(["sluice"]), "who writes Releases");
     let approval = serde_json::from_value(json!({
         "apiVersion": "sluice.dev/v1alpha1",
         "kind": "Approval",

@@ -1,7 +1,8 @@
 //! The programs of others that the lab runs, installed under `<workspace>/target/lab`.
 //!
 //! Kubernetes, etcd and helm are built from `tests/lab/kube/go.mod` (Go 1.26), `MiniStack` and its
-//! clients come from `tests/lab/requirements.txt` (Python 3.11 or newer with `venv`). Each lands in
+//! clients come from `tests/lab/requirements.txt` (Python 3.11 or newer with `venv`), two small programs
+//! that check what others read from `tests/lab/checks` (Go, too). Each lands in
 //! a directory named by the hash of what pins it, appears there only when complete, and is
 //! installed by one process at a time: any number of test binaries may ask at once.
 //!
@@ -222,6 +223,42 @@ fn kube_programs(all: bool, progress: Progress) -> Result<PathBuf, LabError> {
     for (_, name) in missing {
         fs::rename(partial.join(name), bin.join(name))?;
     }
+    Ok(bin)
+}
+
+/// The directory with `promlint` and `health`, built from `tests/lab/checks`: what Prometheus and Argo CD
+/// say of what Sluice gives them (some seconds the first time).
+pub fn checks(progress: Progress) -> Result<PathBuf, LabError> {
+    let module = workspace().join("tests/lab/checks");
+    let sources = ["go.mod", "go.sum", "promlint/main.go", "health/main.go"];
+    let sources = sources.map(|file| module.join(file));
+    let sources: Vec<&Path> = sources.iter().map(PathBuf::as_path).collect();
+    let home = lab_dir().join(format!("checks-{}", short_hash(&sources)?));
+    let bin = home.join("bin");
+    // Renamed into place when complete.
+    if bin.exists() {
+        return Ok(bin);
+    }
+    let _lock = lock("checks.lock", progress)?;
+    if bin.exists() {
+        return Ok(bin);
+    }
+    fs::create_dir_all(&home)?;
+    let partial = home.join("partial");
+    let mut install = Command::new("go");
+    install
+        .current_dir(&module)
+        .env("CGO_ENABLED", "0")
+        .env("GOBIN", &partial)
+        .args(["install", "-trimpath", "./..."]);
+    run(
+        "promlint and health",
+        "half a minute",
+        &install,
+        &home.join("build.log"),
+        progress,
+    )?;
+    fs::rename(partial, &bin)?;
     Ok(bin)
 }
 

@@ -22,12 +22,28 @@ use crate::{
     ports::{CallError, CallErrorKind, secrets::Secrets},
 };
 
-/// What `CloudTrail` shows as the session's name.
+/// What `CloudTrail` shows as the name of a session that is nobody's in particular, and the name under
+/// which the SDK keeps all credentials.
 const SESSION_NAME: &str = "sluice";
 
 /// Keys of an access key's Secret.
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
+/// What a session of a role is limited to, and called.
+#[derive(Default)]
+pub(in super::super) struct Restriction {
+    /// The session policy.
+    pub(in super::super) policy: Option<String>,
+    /// What `CloudTrail` shows as its name; [`SESSION_NAME`] without one.
+    pub(in super::super) name: Option<String>,
+}
+
+impl Restriction {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(SESSION_NAME)
+    }
+}
 
 /// Where the credentials of an Account come from.
 ///
@@ -49,7 +65,7 @@ pub(in super::super) enum Source {
     WebIdentity {
         account: String,
         role: WebIdentity,
-        policy: Option<String>,
+        restriction: Restriction,
         secrets: Arc<dyn Secrets>,
         sts: Sts,
     },
@@ -57,7 +73,7 @@ pub(in super::super) enum Source {
     AssumeRole {
         account: String,
         role: AssumeRole,
-        policy: Option<String>,
+        restriction: Restriction,
         /// Signed by `from`.
         sts: Sts,
         from: Arc<Session>,
@@ -90,21 +106,21 @@ impl Source {
             Self::WebIdentity {
                 account,
                 role,
-                policy,
+                restriction,
                 secrets,
                 sts,
             } => {
                 let token = secrets.identity_token(&role.audience).await?;
-                web_identity(account, role, policy.clone(), &token, sts).await
+                web_identity(account, role, restriction, &token, sts).await
             }
             Self::AssumeRole {
                 account,
                 role,
-                policy,
+                restriction,
                 sts,
                 from,
             } => {
-                let assumed = assume_role(account, role, policy.clone(), sts).await;
+                let assumed = assume_role(account, role, restriction, sts).await;
                 assumed.inspect_err(|error| from.note(error))
             }
         }
@@ -196,7 +212,7 @@ async fn access_key(
 async fn web_identity(
     account: &str,
     role: &WebIdentity,
-    policy: Option<String>,
+    restriction: &Restriction,
     token: &SecretString,
     sts: &Sts,
 ) -> Result<Credentials, CallError> {
@@ -205,9 +221,9 @@ async fn web_identity(
         .client
         .assume_role_with_web_identity()
         .role_arn(&role.role_arn)
-        .role_session_name(SESSION_NAME)
+        .role_session_name(restriction.name())
         .web_identity_token(token.expose_secret())
-        .set_policy(policy)
+        .set_policy(restriction.policy.clone())
         .send();
     let answer = sts.meter.sent(&call, request).await.map_err(|error| {
         let hint = format!(
@@ -224,7 +240,7 @@ async fn web_identity(
 async fn assume_role(
     account: &str,
     role: &AssumeRole,
-    policy: Option<String>,
+    restriction: &Restriction,
     sts: &Sts,
 ) -> Result<Credentials, CallError> {
     let call = role_call("sts:AssumeRole", account, &role.role_arn);
@@ -238,9 +254,9 @@ async fn assume_role(
         .client
         .assume_role()
         .role_arn(&role.role_arn)
-        .role_session_name(SESSION_NAME)
+        .role_session_name(restriction.name())
         .set_external_id(role.external_id.clone())
-        .set_policy(policy)
+        .set_policy(restriction.policy.clone())
         .set_tags((!tags.is_empty()).then_some(tags))
         .send();
     let answer = sts

@@ -287,3 +287,14 @@ fn the_condition_tells_what_became_of_it() {
     .join("\n");
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn two_policies_are_in_force_since_the_later_one_is() {
+    let since = |text: &str| PolicyForce::Since(at(text));
+    let (early, late) = (since("2026-11-01T00:00:00Z"), since("2026-11-02T00:00:00Z"));
+    let off = PolicyForce::NotInForce("it is gone".into());
+    assert_eq!(early.clone().and(late.clone()), late);
+    assert_eq!(late.clone().and(early.clone()), late);
+    assert_eq!(early.and(off.clone()), off);
+    assert_eq!(off.clone().and(late), off);
+}

@@ -61,7 +61,7 @@ impl Rollout {
             sites: fixture.sites().await,
             store: fixture.store().await,
             hub: hub.expect("the hub's bucket"),
-            records: format!("sites/shop/{name}/{}", place.id()),
+            records: format!("sites/shop/site/{name}/{}", place.id()),
             want: SiteWant {
                 component: "site".into(),
                 place,

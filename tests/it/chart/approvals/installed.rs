@@ -4,28 +4,32 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use serde_json::{Value, json};
-use sluice::{controllers::approval::policy::judge, domain::gates::PolicyForce};
+use sluice::{
+    controllers::approval::policy::{Shipped, judge},
+    domain::gates::PolicyForce,
+};
 use sluice_lab::kube::{ControlPlane, User};
 
-use crate::cluster::cluster;
+use crate::cluster::{CONTROLLER, cluster};
 
-const NAME: &str = "sluice-approvals";
+const APPROVALS: &str = "sluice-approvals";
+const RECORDS: &str = "sluice-records";
 const POLICY: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
 const BINDING: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
 
 /// An object as the API server has it, with its managedFields.
-fn get(control_plane: &ControlPlane, kind: &str) -> Value {
-    let arguments = ["get", kind, NAME, "--show-managed-fields"];
+fn get(control_plane: &ControlPlane, kind: &str, name: &str) -> Value {
+    let arguments = ["get", kind, name, "--show-managed-fields"];
     control_plane.kubectl_json(User::Admin, &arguments).unwrap()
 }
 
 /// What it would be after a patch.
-fn patched(kind: &str, patch: &Value) -> Value {
+fn patched(kind: &str, name: &str, patch: &Value) -> Value {
     let patch = patch.to_string();
     let arguments = [
         "patch",
         kind,
-        NAME,
+        name,
         "--type=json",
         "--dry-run=server",
         "--show-managed-fields",
@@ -35,17 +39,36 @@ fn patched(kind: &str, patch: &Value) -> Value {
     cluster().kubectl_json(User::Admin, &arguments).unwrap()
 }
 
-fn judged(policy: &Value, binding: &Value) -> PolicyForce {
+fn shipped(name: &str) -> Shipped {
+    match name {
+        RECORDS => Shipped::records(RECORDS, CONTROLLER),
+        other => Shipped::approvals(other),
+    }
+}
+
+fn judged(name: &str, policy: &Value, binding: &Value) -> PolicyForce {
     let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy.clone()).unwrap();
     let binding: ValidatingAdmissionPolicyBinding =
         serde_json::from_value(binding.clone()).unwrap();
-    judge(NAME, Some(&policy), Some(&binding))
+    judge(&shipped(name), Some(&policy), Some(&binding))
 }
 
-/// The policy that this control plane has is in force. Used for the oldest one as well.
+/// What the policy of that name is in this control plane.
+fn force(control_plane: &ControlPlane, name: &str) -> PolicyForce {
+    let (policy, binding) = (POLICY, BINDING);
+    judged(
+        name,
+        &get(control_plane, policy, name),
+        &get(control_plane, binding, name),
+    )
+}
+
+/// The policies that this control plane has are in force. Used for the oldest one as well.
 pub fn is_in_force(control_plane: &ControlPlane) {
-    let force = judged(&get(control_plane, POLICY), &get(control_plane, BINDING));
-    assert!(matches!(force, PolicyForce::Since(_)), "{force:?}");
+    for name in [APPROVALS, RECORDS] {
+        let force = force(control_plane, name);
+        assert!(matches!(force, PolicyForce::Since(_)), "{name}: {force:?}");
+    }
 }
 
 #[test]
@@ -55,7 +78,14 @@ fn what_the_chart_installs_is_what_this_version_ships() {
 
 #[test]
 fn what_somebody_changed_is_not() {
-    let (policy, binding) = (get(cluster(), POLICY), get(cluster(), BINDING));
+    for name in [APPROVALS, RECORDS] {
+        changed_is_not_in_force(name);
+    }
+}
+
+fn changed_is_not_in_force(name: &str) {
+    let policy = get(cluster(), POLICY, name);
+    let binding = get(cluster(), BINDING, name);
     let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
     let selector = json!({"matchLabels": {"approvals": "checked"}});
     for patch in [
@@ -73,7 +103,7 @@ fn what_somebody_changed_is_not() {
                     "resources": ["approvals"]}]),
         ),
     ] {
-        let force = judged(&patched(POLICY, &patch), &binding);
+        let force = judged(name, &patched(POLICY, name, &patch), &binding);
         assert!(
             matches!(force, PolicyForce::NotInForce(_)),
             "{patch}: {force:?}"
@@ -87,7 +117,7 @@ fn what_somebody_changed_is_not() {
             json!({"namespaceSelector": selector}),
         ),
     ] {
-        let force = judged(&policy, &patched(BINDING, &patch));
+        let force = judged(name, &policy, &patched(BINDING, name, &patch));
         assert!(
             matches!(force, PolicyForce::NotInForce(_)),
             "{patch}: {force:?}"
@@ -97,7 +127,8 @@ fn what_somebody_changed_is_not() {
 
 #[test]
 fn an_upgrade_that_changes_nothing_leaves_the_approvals_that_wait() {
-    let before = judged(&get(cluster(), POLICY), &get(cluster(), BINDING));
+    let both = || [APPROVALS, RECORDS].map(|name| force(cluster(), name));
+    let before = both();
     // As helm does it.
     let chart = crate::cluster::chart();
     let arguments = [
@@ -108,18 +139,17 @@ fn an_upgrade_that_changes_nothing_leaves_the_approvals_that_wait() {
         crate::cluster::NAMESPACE,
     ];
     cluster().helm_text(&arguments).unwrap();
-    let after = judged(&get(cluster(), POLICY), &get(cluster(), BINDING));
-    assert_eq!(before, after);
+    assert_eq!(before, both());
 }
 
 #[test]
 fn a_change_that_leaves_it_as_it_was_voids_what_was_made_before() {
-    let policy = get(cluster(), POLICY);
+    let policy = get(cluster(), POLICY, APPROVALS);
     let label = json!([{"op": "add", "path": "/metadata/labels/touched", "value": "yes"}]);
-    let before = judged(&policy, &get(cluster(), BINDING));
+    let before = force(cluster(), APPROVALS);
     // The time of a change is in whole seconds: the test's installation is older than one.
     crate::cluster::eventually("the change is later than the installation", || {
-        let after = judged(&policy, &patched(BINDING, &label));
+        let after = judged(APPROVALS, &policy, &patched(BINDING, APPROVALS, &label));
         match (&before, after) {
             (PolicyForce::Since(before), PolicyForce::Since(after)) => after > *before,
             other => panic!("{other:?}"),

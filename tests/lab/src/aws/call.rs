@@ -26,7 +26,7 @@ pub struct Call {
     pub operation: String,
     /// Function name, `bucket/key`, role ARN, or the names of alarms or of a metric.
     pub resource: String,
-    /// Version or alias of a function, version id of an object.
+    /// Version or alias of a function, version id of an object, name of a role's session.
     pub qualifier: Option<String>,
     /// The HTTP status of the answer; none while it is under way or if there was no answer.
     pub status: Option<u16>,

@@ -328,7 +328,7 @@ pub(super) fn other(parts: &Parts, body: &[u8]) -> Operation {
     Operation {
         name,
         resource,
-        qualifier: None,
+        qualifier: value("RoleSessionName"),
     }
 }
 

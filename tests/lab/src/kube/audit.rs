@@ -29,6 +29,8 @@ pub struct Request {
     pub namespace: String,
     /// The object's name; empty for lists and `generateName`.
     pub name: String,
+    /// What the client calls itself.
+    pub user_agent: String,
     /// The HTTP status code; 0 if none was sent.
     pub code: u16,
     /// When it was received, RFC 3339.
@@ -153,6 +155,8 @@ struct Event {
     object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
     #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
     request_received_timestamp: String,
 }
 
@@ -192,6 +196,7 @@ impl Event {
             subresource: object.subresource,
             namespace: object.namespace,
             name: object.name,
+            user_agent: self.user_agent,
             code: self.response_status.map_or(0, |status| status.code),
             at: self.request_received_timestamp,
         })
