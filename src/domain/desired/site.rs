@@ -26,7 +26,8 @@ impl Scope<'_> {
     ) -> Result<DesiredSite, Invalid> {
         let bucket = self.expand("bucket", &s3.bucket)?;
         let prefix = self.expand("prefix", &s3.prefix)?;
-        let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("bucket", why))?;
+        let place =
+            Place::new(&bucket, &prefix).map_err(|(field, why)| self.invalid(field, why))?;
         if !self.permissions.allow_bucket(&bucket) {
             return Err(self.invalid(
                 "bucket",
