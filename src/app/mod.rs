@@ -207,6 +207,7 @@ impl Process {
                 max_artifact_size: options.max_artifact_size,
             },
             fence,
+            stopping: CancellationToken::new(),
         });
         Ok(Some(Self {
             clients,
@@ -247,9 +248,9 @@ impl Process {
                 options.max_transfers.into(),
                 Arc::clone(&self.context.metrics),
             );
-            let working = CancellationToken::new();
+            let stopping = self.context.stopping.clone();
             let mut controllers =
-                controllers::start(&self.context, &self.feeds, &transfers, woken, &working);
+                controllers::start(&self.context, &self.feeds, &transfers, woken, &stopping);
             ended = tokio::select! {
                 () = stop.cancelled() => Ok(()),
                 lost = &mut election => lost.unwrap_or(Err(AppError::Ended("the election"))),
@@ -259,7 +260,7 @@ impl Process {
             self.context.metrics.leading(false);
             readiness.stopping();
             info!("stopping: no new reconciles; those that run come to their end");
-            working.cancel();
+            stopping.cancel();
             drained =
                 ended.is_ok() && drain(controllers, &transfers, options.shutdown_timeout).await;
         }

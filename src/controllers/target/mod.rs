@@ -8,6 +8,8 @@
 //! - Intents are in the API server, at the resourceVersion they were decided from, before anything
 //!   is carried out.
 //! - The status is published on every way out, and only when it says something new.
+//! - Calls wait for their turn in the account's budgets for as long as that takes, by how urgent they are
+//!   ([`turn`]). That is shown, and no failure.
 //! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
 //!   left it.
 
@@ -20,6 +22,7 @@ mod packages;
 mod places;
 mod remove;
 mod rest;
+mod turn;
 mod validate;
 mod watch;
 
@@ -29,7 +32,7 @@ use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 pub use self::access::account;
-use self::{access::Access, memory::Memory, rest::Looks};
+use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
     controllers::{
@@ -129,8 +132,10 @@ impl TargetController {
             machine::decide(&order, &run, status, &owner, seen, now)
         };
         let verify = !matches!(order, Order::Deliver(_));
+        let urgency = |status: &TargetStatus| machine::urgency(&order, &run, status);
+        let pace = Pace::of_order(&urgency);
         let outcome = self
-            .drive(target, &access, &mut known, verify, decide)
+            .drive(target, &access, &mut known, verify, pace, decide)
             .await;
         self.memory.keep(target, Some(&run), known);
         outcome
@@ -143,6 +148,7 @@ impl TargetController {
         access: &Access,
         known: &mut machine::Known,
         verify: bool,
+        pace: Pace<'_>,
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Outcome {
         let mut target = target.clone();
@@ -156,7 +162,13 @@ impl TargetController {
             let status = target.status.clone().unwrap_or_default();
             match decide(&status, &seen, Timestamp::now()) {
                 Decision::Observe(reads) => {
-                    observe::read(&self.context, access, &status, reads, &mut seen).await;
+                    let turn = pace.turn(&target, &status);
+                    let wave = observe::read(&self.context, access, &status, reads, &mut seen);
+                    self.in_turn(&mut target, &turn, pace, wave).await;
+                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                        outcome = end;
+                        break;
+                    }
                 }
                 Decision::Record(next) => match self.record(&target, *next).await {
                     Ok(recorded) => {
@@ -182,7 +194,13 @@ impl TargetController {
                         break;
                     }
                     let restoring = verify || step(&target) == Some(Step::Restore);
-                    execute::all(&self.context, access, effects, restoring, &mut seen).await;
+                    let turn = pace.turn(&target, &status);
+                    let wave = execute::all(&self.context, access, effects, restoring, &mut seen);
+                    self.in_turn(&mut target, &turn, pace, wave).await;
+                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                        outcome = end;
+                        break;
+                    }
                 }
                 Decision::Wait(end) => {
                     outcome = self.publish(&target, status, end).await;
@@ -194,7 +212,11 @@ impl TargetController {
                 }
             }
         }
-        *known = seen.known;
+        *known = if turn::was_called_off(&outcome) {
+            seen.cut_off()
+        } else {
+            seen.into_known()
+        };
         outcome
     }
 
@@ -225,7 +247,7 @@ impl TargetController {
         outcome: Outcome,
     ) -> Outcome {
         let passes_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
-        if passes_soon && status.observed_generation.is_some() {
+        if passes_soon && status.observed_generation.is_some() && !turn::is_told(&status) {
             return outcome;
         }
         dress(target, &mut status, &outcome);

@@ -6,7 +6,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{TargetController, access::Access};
+use super::{TargetController, access::Access, turn::Pace};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
     domain::{
@@ -42,7 +42,10 @@ impl TargetController {
         let decide = |status: &_, seen: &Observation, now| {
             machine::decide_removal(policy, status, &access.owner, seen, now)
         };
-        let outcome = self.drive(target, &access, &mut known, true, decide).await;
+        let pace = Pace::of_order(&machine::urgency_of_removal);
+        let outcome = self
+            .drive(target, &access, &mut known, true, pace, decide)
+            .await;
         self.memory.keep(target, target.spec.run.as_ref(), known);
         match outcome {
             Outcome::Done {

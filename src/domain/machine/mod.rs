@@ -25,6 +25,7 @@ mod asked;
 mod back;
 mod collect;
 mod drift;
+mod kept;
 mod lambda;
 mod next;
 mod observation;
@@ -36,6 +37,7 @@ mod site;
 mod snapshot;
 mod step;
 mod traffic;
+mod urgency;
 mod watch;
 mod workload;
 
@@ -58,6 +60,7 @@ pub use snapshot::{
     WorkloadSnapshot,
 };
 pub use step::{Step, ended, outcome, poll_delay, summary};
+pub use urgency::{urgency, urgency_of_removal};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{
