@@ -59,7 +59,7 @@ check:
 
 # SLUICE_BENCH_PROFILE=release measures what is optimised, which takes as long again to build.
 bench:
-	@echo "bench: counts and times deliveries on the lab; about 18 minutes the first time, 5 after that"
+	@echo "bench: counts and times deliveries on the lab; about 35 minutes the first time, 20 after that"
 	@$(MAKE) --no-print-directory build
 	@if [ "$$SLUICE_BENCH_PROFILE" = release ]; then $(CARGO) build --release --package sluice --locked; fi
 	$(CARGO) bench --workspace --locked --profile $(or $(filter release,$(SLUICE_BENCH_PROFILE)),dev) --bench decide

@@ -2,6 +2,7 @@
 //! whatever URL a check asks.
 
 pub mod aws;
+mod causes;
 mod counted;
 pub mod gitlab;
 pub mod http_probe;

@@ -205,6 +205,7 @@ impl Process {
                 max_artifact_size: options.max_artifact_size,
             },
             fence,
+            stopping: CancellationToken::new(),
         });
         Ok(Some(Self {
             clients,
@@ -245,9 +246,9 @@ impl Process {
                 options.max_transfers.into(),
                 Arc::clone(&self.context.metrics),
             );
-            let working = CancellationToken::new();
+            let stopping = self.context.stopping.clone();
             let mut controllers =
-                controllers::start(&self.context, &self.feeds, &transfers, woken, &working);
+                controllers::start(&self.context, &self.feeds, &transfers, woken, &stopping);
             ended = tokio::select! {
                 () = stop.cancelled() => Ok(()),
                 lost = &mut election => lost.unwrap_or(Err(AppError::Ended("the election"))),
@@ -257,7 +258,7 @@ impl Process {
             self.context.metrics.leading(false);
             readiness.stopping();
             info!("stopping: no new reconciles; those that run come to their end");
-            working.cancel();
+            stopping.cancel();
             drained =
                 ended.is_ok() && drain(controllers, &transfers, options.shutdown_timeout).await;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
+use tokio_util::sync::CancellationToken;
 
 use super::{approval::policy::ApprovalPolicy, events::Events, sites::Waves, target::Invocations};
 use crate::{
@@ -39,6 +40,8 @@ pub struct Context {
     pub settings: Settings,
     /// Whether a write may begin.
     pub fence: Fence,
+    /// Cancelled when no new reconcile begins: what only waits gives up.
+    pub stopping: CancellationToken,
 }
 
 /// What is cached of the cluster, without managedFields. May lag behind.

@@ -36,6 +36,8 @@ pub enum CallErrorKind {
         /// When to come back, where the service says so.
         retry_after: Option<Duration>,
     },
+    /// It waited for a turn in our own budget, and was called off before it was sent.
+    CalledOff,
     /// The service failed or can't be reached; the call had no effect.
     Unavailable,
     /// No answer came: the call may have had its effect. Read back before repeating.
@@ -63,6 +65,7 @@ impl CallErrorKind {
             Self::Denied => "denied",
             Self::Unauthenticated => "unauthenticated",
             Self::Throttled { .. } => "throttled",
+            Self::CalledOff => "called_off",
             Self::Unavailable => "unavailable",
             Self::Unknown => "unknown",
             Self::RoleNotAssumable => "role_not_assumable",
@@ -97,6 +100,7 @@ impl CallError {
             CallErrorKind::Busy
                 | CallErrorKind::Stale
                 | CallErrorKind::Throttled { .. }
+                | CallErrorKind::CalledOff
                 | CallErrorKind::Unavailable
                 | CallErrorKind::Unknown
                 | CallErrorKind::RoleNotAssumable

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod outcome;
 pub mod ownership;
 pub mod pipeline;
+pub mod priority;
 pub mod release;
 pub mod rollout;
 pub mod site;

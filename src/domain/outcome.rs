@@ -142,6 +142,7 @@ impl From<CallError> for Outcome {
             CallErrorKind::Denied => "AccessDenied",
             CallErrorKind::Unauthenticated => "InvalidCredentials",
             CallErrorKind::Throttled { .. } => "Throttled",
+            CallErrorKind::CalledOff => "WaitingForBudget",
             CallErrorKind::Unavailable => "Unavailable",
             CallErrorKind::Unknown => "NoAnswer",
             CallErrorKind::RoleNotAssumable => "RoleNotAssumable",

@@ -11,5 +11,6 @@ pub mod monitoring;
 pub mod secrets;
 pub mod sites;
 pub mod store;
+pub mod turn;
 
 pub use crate::domain::failure::{CallError, CallErrorKind};

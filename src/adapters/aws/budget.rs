@@ -1,116 +1,241 @@
-//! How fast an account and region is called.
+//! How fast an account and region is called, and who is next.
 //!
 //! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100; CloudWatch 9 of
 //! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Ours stay below, so that
 //! people and other tools still get through. `Invoke` has limits of its own and is not counted.
+//!
+//! # Guarantees
+//! - A call waits for its turn for as long as it takes: the most urgent first ([`queue`]). Waiting is no
+//!   failure; [`Turn`] tells who waits, and takes calls out again.
+//! - A call is signed, and checked against the fence, after it has waited.
+//! - Where AWS refuses a call as one too many, all calls of that kind hold still for a moment and then go
+//!   on more slowly ([`rate`]).
+//! - A queue is bounded: the least urgent calls leave a full one.
 
-use std::{num::NonZeroU32, time::Duration};
+mod paced;
+mod queue;
+mod rate;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use super::{BUDGET_WAIT, errors::Call};
-use crate::ports::{CallError, CallErrorKind};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
+
+pub(super) use self::paced::Paced;
+use self::{
+    queue::{Queue, Ticket},
+    rate::Rate,
+};
+use super::errors::Call;
+use crate::ports::{
+    CallError, CallErrorKind,
+    turn::{Place, Turn},
+};
 
 /// Calls a second.
-const CONTROL: u32 = 12;
-const GET_FUNCTION: u32 = 80;
+const CONTROL: u32 = 14;
+const GET_FUNCTION: u32 = 90;
 const DESCRIBE_ALARMS: u32 = 6;
 const ALARM_HISTORY: u32 = 15;
 const METRIC_DATA: u32 = 40;
 
+/// How many calls wait for one budget at most: far more than a thousand Targets ask for at once.
+const LONGEST_QUEUE: usize = 50_000;
+
 /// The budgets of one account and region.
 #[derive(Debug)]
 pub(super) struct Budget {
-    control: DefaultDirectRateLimiter,
-    get_function: DefaultDirectRateLimiter,
-    describe_alarms: DefaultDirectRateLimiter,
-    alarm_history: DefaultDirectRateLimiter,
-    metric_data: DefaultDirectRateLimiter,
+    /// Any control-plane call of Lambda's but `GetFunction`.
+    pub(super) control: Bucket,
+    pub(super) get_function: Bucket,
+    pub(super) describe_alarms: Bucket,
+    pub(super) alarm_history: Bucket,
+    pub(super) metric_data: Bucket,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
+impl Budget {
+    pub(super) fn new(account_id: &str, region: &str) -> Self {
+        let bucket = |calls: &str, rate| {
+            let what = format!("{calls} calls in account {account_id}, {region}");
+            Bucket::new(what, rate)
+        };
         Self {
-            control: limiter(CONTROL),
-            get_function: limiter(GET_FUNCTION),
-            describe_alarms: limiter(DESCRIBE_ALARMS),
-            alarm_history: limiter(ALARM_HISTORY),
-            metric_data: limiter(METRIC_DATA),
+            control: bucket("Lambda control plane", CONTROL),
+            get_function: bucket("lambda:GetFunction", GET_FUNCTION),
+            describe_alarms: bucket("cloudwatch:DescribeAlarms", DESCRIBE_ALARMS),
+            alarm_history: bucket("cloudwatch:DescribeAlarmHistory", ALARM_HISTORY),
+            metric_data: bucket("cloudwatch:GetMetricData", METRIC_DATA),
         }
     }
 }
 
-impl Budget {
-    /// Waits for leave to make any control-plane call of Lambda's but `GetFunction`.
-    pub(super) async fn control(&self, call: &Call) -> Result<(), CallError> {
-        wait(&self.control, BUDGET_WAIT, call).await
+/// The budget of one kind of call, and who waits for it. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    /// In words.
+    what: Arc<str>,
+    schedule: Arc<Mutex<Schedule>>,
+}
+
+#[derive(Debug)]
+struct Schedule {
+    rate: Rate,
+    queue: Queue<oneshot::Sender<()>>,
+    longest: usize,
+    /// Whether a task gives out turns. It ends when nobody waits.
+    is_attended: bool,
+}
+
+impl Bucket {
+    fn new(what: String, per_second: u32) -> Self {
+        Self {
+            what: what.into(),
+            schedule: Arc::new(Mutex::new(Schedule {
+                rate: Rate::per_second(per_second, Instant::now()),
+                queue: Queue::default(),
+                longest: LONGEST_QUEUE,
+                is_attended: false,
+            })),
+        }
     }
 
-    /// Waits for leave to call `GetFunction`.
-    pub(super) async fn get_function(&self, call: &Call) -> Result<(), CallError> {
-        wait(&self.get_function, BUDGET_WAIT, call).await
+    /// Waits for the turn to make a call. It fails only where the calls of that turn were called off.
+    pub(super) async fn turn(&self, call: &Call) -> Result<(), CallError> {
+        let turn = Turn::current();
+        let Some(entry) = self.enter(&turn, Instant::now()) else {
+            return Ok(());
+        };
+        let granted = match entry {
+            Ok(entry) => {
+                let waiting = turn.waits(entry.place);
+                let leaves = Leaves(self, entry.ticket);
+                let granted = tokio::select! {
+                    biased;
+                    granted = entry.granted => granted.is_ok(),
+                    () = turn.called_off() => false,
+                };
+                drop((leaves, waiting));
+                granted
+            }
+            Err(Full) => false,
+        };
+        if granted {
+            return Ok(());
+        }
+        // Whoever makes these calls has to begin anew: what else waits would only be in the way.
+        turn.call_off();
+        let message = format!("not sent: it waited for a turn among the {}", self.what);
+        Err(call.error(CallErrorKind::CalledOff, message))
     }
 
-    /// Waits for leave to call `DescribeAlarms`.
-    pub(super) async fn describe_alarms(&self, call: &Call) -> Result<(), CallError> {
-        wait(&self.describe_alarms, BUDGET_WAIT, call).await
+    /// Notes where a call was one too many.
+    pub(super) fn note(&self, error: &CallError) {
+        if let CallErrorKind::Throttled { retry_after } = error.kind {
+            self.refused(retry_after);
+        }
     }
 
-    /// Waits for leave to call `DescribeAlarmHistory`.
-    pub(super) async fn alarm_history(&self, call: &Call) -> Result<(), CallError> {
-        wait(&self.alarm_history, BUDGET_WAIT, call).await
+    /// AWS refused a call because there were too many.
+    fn refused(&self, pause: Option<Duration>) {
+        tracing::warn!(
+            budget = &*self.what,
+            "AWS throttles: calls go on more slowly"
+        );
+        self.schedule().rate.refused(Instant::now(), pause);
     }
 
-    /// Waits for leave to call `GetMetricData`.
-    pub(super) async fn metric_data(&self, call: &Call) -> Result<(), CallError> {
-        wait(&self.metric_data, BUDGET_WAIT, call).await
+    /// Joins the queue; `None` where it is the call's turn already.
+    fn enter(&self, turn: &Turn, now: Instant) -> Option<Result<Entry, Full>> {
+        let mut schedule = self.schedule();
+        if schedule.queue.len() == 0 && schedule.rate.take(now).is_ok() {
+            return None;
+        }
+        if schedule.queue.len() >= schedule.longest
+            && schedule.queue.displace(turn.priority).is_none()
+        {
+            return Some(Err(Full));
+        }
+        let before = schedule.queue.before(turn.priority);
+        let (grants, granted) = oneshot::channel();
+        let ticket = schedule.queue.push(turn, grants);
+        let calls = f64::from(u32::try_from(before + 1).unwrap_or(u32::MAX));
+        let place = Place {
+            budget: self.what.to_string(),
+            ready_at: now + schedule.rate.time_for(calls, now),
+        };
+        if !schedule.is_attended {
+            schedule.is_attended = true;
+            tokio::spawn(attend(Arc::clone(&self.schedule)));
+        }
+        Some(Ok(Entry {
+            ticket,
+            granted,
+            place,
+        }))
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        lock(&self.schedule)
     }
 }
 
-/// With a burst of one second's calls.
-fn limiter(per_second: u32) -> DefaultDirectRateLimiter {
-    let cells = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-    RateLimiter::direct(Quota::per_second(cells))
+/// A call in the queue.
+struct Entry {
+    ticket: Ticket,
+    granted: oneshot::Receiver<()>,
+    place: Place,
 }
 
-async fn wait(
-    limiter: &DefaultDirectRateLimiter,
-    patience: Duration,
-    call: &Call,
-) -> Result<(), CallError> {
-    tokio::time::timeout(patience, limiter.until_ready())
-        .await
-        .map_err(|_| {
-            let kind = CallErrorKind::Throttled {
-                retry_after: Some(patience),
-            };
-            call.error(
-                kind,
-                "not sent: our own budget of such calls in this account and region is used up",
-            )
-        })
+/// There is no room in the queue for a call that is no more urgent than those that wait.
+struct Full;
+
+/// Takes a call out of the queue, however waiting for it ends.
+struct Leaves<'a>(&'a Bucket, Ticket);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.schedule().queue.leave(&self.1);
+    }
+}
+
+/// Gives out turns for as long as somebody waits.
+async fn attend(schedule: Arc<Mutex<Schedule>>) {
+    loop {
+        let next = lock(&schedule).give_turns(Instant::now());
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => return,
+        }
+    }
+}
+
+impl Schedule {
+    /// Gives out the turns there are; `None` once nobody waits, else when there is another.
+    fn give_turns(&mut self, now: Instant) -> Option<Instant> {
+        while self.queue.len() > 0 {
+            if let Err(next) = self.rate.take(now) {
+                return Some(next);
+            }
+            // Who has just gone takes no turn.
+            while let Some(waiting) = self.queue.pop() {
+                if waiting.send(()).is_ok() {
+                    break;
+                }
+            }
+        }
+        self.is_attended = false;
+        None
+    }
+}
+
+fn lock(schedule: &Mutex<Schedule>) -> MutexGuard<'_, Schedule> {
+    schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_used_up_budget_refuses_without_sending() {
-        // Of one call an hour, the first passes and the second would wait too long.
-        let slow = RateLimiter::direct(Quota::per_hour(NonZeroU32::MIN));
-        let patience = Duration::from_millis(1);
-        let call = Call::write("lambda:PublishVersion", "checkout-api");
-        assert_eq!(wait(&slow, patience, &call).await, Ok(()));
-        let refused = wait(&slow, patience, &call).await.map_err(|e| e.kind);
-        let retry_after = Some(patience);
-        assert_eq!(refused, Err(CallErrorKind::Throttled { retry_after }));
-    }
-
-    #[test]
-    fn reading_functions_has_a_budget_of_its_own() {
-        let budget = Budget::default();
-        while budget.control.check().is_ok() {}
-        assert!(budget.get_function.check().is_ok());
-    }
-}
+mod tests;

@@ -304,7 +304,10 @@ impl AwsCloud {
     fn budget(&self, account: &Account, region: &str) -> Arc<Budget> {
         let key = (account.spec.account_id.clone(), region.to_owned());
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(budgets.entry(key).or_default())
+        let budget = budgets
+            .entry(key)
+            .or_insert_with_key(|(id, region)| Arc::new(Budget::new(id, region)));
+        Arc::clone(budget)
     }
 }
 

@@ -72,7 +72,7 @@ impl CloudWatch {
         let mut alarms = Alarms::new();
         let mut next = None;
         for _ in 0..PAGES {
-            self.budget.describe_alarms(&call).await?;
+            self.budget.describe_alarms.turn(&call).await?;
             let request = self
                 .client
                 .describe_alarms()
@@ -81,7 +81,8 @@ impl CloudWatch {
                 .max_records(i32::try_from(PAGE).unwrap_or(i32::MAX))
                 .set_next_token(next)
                 .send();
-            let answer = self.verified.sent(&call, request).await?;
+            let answer = self.verified.sent(&call, request).await;
+            let answer = answer.inspect_err(|error| self.budget.describe_alarms.note(error))?;
             for alarm in answer.metric_alarms.unwrap_or_default() {
                 let alarm = convert::metric_alarm(&call, alarm)?;
                 alarms.insert(alarm.name.clone(), alarm);
@@ -118,7 +119,7 @@ impl Monitoring for CloudWatch {
         let mut transitions = Vec::new();
         let mut next = None;
         for _ in 0..PAGES {
-            self.budget.alarm_history(&call).await?;
+            self.budget.alarm_history.turn(&call).await?;
             let request = self
                 .client
                 .describe_alarm_history()
@@ -130,7 +131,8 @@ impl Monitoring for CloudWatch {
                 .max_records(i32::try_from(PAGE).unwrap_or(i32::MAX))
                 .set_next_token(next)
                 .send();
-            let answer = self.verified.sent(&call, request).await?;
+            let answer = self.verified.sent(&call, request).await;
+            let answer = answer.inspect_err(|error| self.budget.alarm_history.note(error))?;
             for item in answer.alarm_history_items.unwrap_or_default() {
                 transitions.push(convert::transition(&call, &item)?);
             }
@@ -151,7 +153,7 @@ impl Monitoring for CloudWatch {
         let mut series = convert::Answer::default();
         let mut next = None;
         for _ in 0..PAGES {
-            self.budget.metric_data(&call).await?;
+            self.budget.metric_data.turn(&call).await?;
             let request = self
                 .client
                 .get_metric_data()
@@ -161,7 +163,8 @@ impl Monitoring for CloudWatch {
                 .scan_by(ScanBy::TimestampAscending)
                 .set_next_token(next)
                 .send();
-            let answer = self.verified.sent(&call, request).await?;
+            let answer = self.verified.sent(&call, request).await;
+            let answer = answer.inspect_err(|error| self.budget.metric_data.note(error))?;
             series.take(answer.metric_data_results.unwrap_or_default());
             next = answer.next_token;
             if next.is_none() {

@@ -14,7 +14,11 @@ mod codes;
 
 use self::codes::{Says, says};
 use super::fence::NotLeading;
-use crate::ports::{CallError, CallErrorKind};
+pub(super) use crate::adapters::causes::causes;
+use crate::{
+    adapters::causes::chain,
+    ports::{CallError, CallErrorKind},
+};
 
 /// Whether a call changes anything: decides what a missing answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +87,15 @@ impl Call {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
                 let retry_after = retry_after(answer.raw().headers().get("retry-after"));
-                answered(self.effect, answer.err().meta(), status, retry_after)
+                let error = answer.err().meta();
+                let (kind, message) = answered(self.effect, error, status, retry_after);
+                // An answer to a HEAD has no body, and so never an explanation.
+                match without_body(status).filter(|_| error.code().is_none()) {
+                    Some(likely) if self.operation.starts_with("s3:Head") => {
+                        (kind, format!("status {status}: {likely}"))
+                    }
+                    _ => (kind, message),
+                }
             }
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
@@ -102,6 +114,19 @@ impl Call {
             }
         };
         self.error(kind, message)
+    }
+}
+
+/// What S3 mostly means by a status that it does not explain.
+fn without_body(status: u16) -> Option<&'static str> {
+    match status {
+        301 => Some("the bucket is in another region than the Account's spec.regions says"),
+        400 => Some("the credentials have expired, or the bucket is in another region"),
+        403 => Some(
+            "neither the role nor the bucket's policy allows it (S3 says so, too, of an object that does not \
+             exist where the role lacks s3:ListBucket)",
+        ),
+        _ => None,
     }
 }
 
@@ -262,24 +287,6 @@ pub(super) fn as_credentials_error(error: CallError) -> CallError {
     CallError { kind, ..error }
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// The messages of an error and of what caused it, each said once.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in chain(error).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause);
-        }
-    }
-    text
-}
-
 /// Whether the connection was never made, so that nothing can have been sent.
 ///
 /// The HTTP client's error type is not ours to name; it prints its kind, and nothing else in the
@@ -288,7 +295,7 @@ fn never_connected(causes: &str) -> bool {
     causes.contains("(Connect)")
 }
 
-fn retry_after(header: Option<&str>) -> Option<Duration> {
+pub(super) fn retry_after(header: Option<&str>) -> Option<Duration> {
     header?.trim().parse().ok().map(Duration::from_secs)
 }
 

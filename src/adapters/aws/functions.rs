@@ -22,8 +22,11 @@ use aws_sdk_lambda::{
 };
 
 use super::{
-    CONNECT_TIMEOUT, LONGEST_WRITE, WRITE_TIMEOUT, budget::Budget, credentials::Verified,
-    errors::Call, fence::Fenced,
+    CONNECT_TIMEOUT, WRITE_TIMEOUT,
+    budget::{Budget, Paced},
+    credentials::Verified,
+    errors::Call,
+    fence::Fenced,
 };
 use crate::{
     domain::{
@@ -61,9 +64,10 @@ impl LambdaFunctions {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
         let provider: Arc<dyn ProvideCredentials> = verified.clone();
         let provider = SharedCredentialsProvider::new(provider);
-        let builder = || Builder::from(sdk).credentials_provider(provider.clone());
-        let once = || {
-            builder()
+        let plain = || Builder::from(sdk).credentials_provider(provider.clone());
+        let paced = || plain().interceptor(Paced::new(&budget));
+        let once = |builder: Builder| {
+            builder
                 .retry_config(RetryConfig::disabled())
                 .interceptor(Fenced::new(fence))
         };
@@ -76,13 +80,13 @@ impl LambdaFunctions {
             .connect_timeout(CONNECT_TIMEOUT)
             .disable_operation_timeout()
             .build();
-        let invocations = once()
+        let invocations = once(plain())
             .timeout_config(patient)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Self {
             place: format!("Account {account}, {region}"),
-            reads: Client::from_conf(builder().build()),
-            writes: Client::from_conf(once().timeout_config(timely).build()),
+            reads: Client::from_conf(paced().build()),
+            writes: Client::from_conf(once(paced()).timeout_config(timely).build()),
             invocations: Client::from_conf(invocations.build()),
             verified,
             budget,
@@ -105,7 +109,7 @@ impl LambdaFunctions {
         name: &str,
         version: Option<&str>,
     ) -> Result<Option<GetFunctionOutput>, CallError> {
-        self.budget.get_function(call).await?;
+        self.budget.get_function.turn(call).await?;
         let request = self
             .reads
             .get_function()
@@ -152,7 +156,7 @@ impl Functions for LambdaFunctions {
             .s3_key(&code.key)
             .s3_object_version(&code.version_id)
             .build();
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .create_function()
@@ -182,7 +186,7 @@ impl Functions for LambdaFunctions {
         revision_id: &str,
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:UpdateFunctionCode", name);
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .update_function_code()
@@ -205,7 +209,7 @@ impl Functions for LambdaFunctions {
         revision_id: &str,
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:UpdateFunctionConfiguration", name);
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .update_function_configuration()
@@ -233,10 +237,7 @@ impl Functions for LambdaFunctions {
         current: &BTreeMap<String, String>,
         wanted: &BTreeMap<String, String>,
     ) -> Result<(), CallError> {
-        let call = self.write("lambda:TagResource", arn);
-        tokio::time::timeout(LONGEST_WRITE, self.tag(arn, current, wanted))
-            .await
-            .unwrap_or_else(|_| Err(call.unusable("no answer in time")))
+        self.tag(arn, current, wanted).await
     }
 
     async fn publish(
@@ -247,7 +248,7 @@ impl Functions for LambdaFunctions {
         description: &str,
     ) -> Result<Function, CallError> {
         let call = self.write("lambda:PublishVersion", name);
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .publish_version()
@@ -278,7 +279,7 @@ impl Functions for LambdaFunctions {
             let message = "$LATEST can't be deleted by itself; name a version or none";
             return Err(call.error(CallErrorKind::Invalid, message));
         }
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .delete_function()
@@ -295,7 +296,7 @@ impl Functions for LambdaFunctions {
 
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError> {
         let call = self.read("lambda:GetAlias", &qualified(name, Some(alias)));
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .reads
             .get_alias()
@@ -316,7 +317,7 @@ impl Functions for LambdaFunctions {
     ) -> Result<Option<ProvisionedConcurrency>, CallError> {
         let thing = qualified(name, Some(alias));
         let call = self.read("lambda:GetProvisionedConcurrencyConfig", &thing);
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self.reads.get_provisioned_concurrency_config();
         let request = request.function_name(name).qualifier(alias).send();
         let answer = none_if_missing(self.verified.sent(&call, request).await)?;
@@ -330,7 +331,7 @@ impl Functions for LambdaFunctions {
         to: &AliasTarget,
     ) -> Result<Alias, CallError> {
         let call = self.write("lambda:CreateAlias", &qualified(name, Some(alias)));
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .create_alias()
@@ -352,7 +353,7 @@ impl Functions for LambdaFunctions {
         revision_id: &str,
     ) -> Result<Alias, CallError> {
         let call = self.write("lambda:UpdateAlias", &qualified(name, Some(alias)));
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .update_alias()
@@ -369,7 +370,7 @@ impl Functions for LambdaFunctions {
 
     async fn delete_alias(&self, name: &str, alias: &str) -> Result<(), CallError> {
         let call = self.write("lambda:DeleteAlias", &qualified(name, Some(alias)));
-        self.budget.control(&call).await?;
+        self.budget.control.turn(&call).await?;
         let request = self
             .writes
             .delete_alias()

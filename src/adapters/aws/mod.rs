@@ -8,10 +8,10 @@
 //! - No request leaves with credentials of another account than the Account's `accountId`: every
 //!   access key is shown to `GetCallerIdentity` before its first use.
 //! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
-//!   [`crate::ports::CallErrorKind::Unknown`]. [`LONGEST_WRITE`] after it was asked for it has ended,
-//!   one way or the other.
+//!   [`crate::ports::CallErrorKind::Unknown`]. [`WRITE_TIMEOUT`] after it left it has ended, one way
+//!   or the other; for how long it waited for its turn before, does not matter.
 //! - A write to a user's bucket is sent once and says what must stand there. A large one may take
-//!   longer than [`LONGEST_WRITE`]: whoever gives it its bytes ends it.
+//!   longer than [`WRITE_TIMEOUT`]: whoever gives it its bytes ends it.
 //! - No write is begun once the process may no longer lead, and a body that is still on its way then is
 //!   not completed.
 //! - Every call is counted, once, by what it was and how it ended.
@@ -36,21 +36,13 @@ use std::time::Duration;
 
 pub use cloud::AwsCloud;
 
-/// How long a call waits for the account's rate budget before it answers with
-/// [`crate::ports::CallErrorKind::Throttled`].
-const BUDGET_WAIT: Duration = Duration::from_secs(3);
-
 /// How long a read takes at most, with the SDK's retries.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long sending a write to Lambda and waiting for the answer takes at most. Lambda answers within
-/// a few seconds even where it copies a large package.
+/// a few seconds even where it copies a large package. A new leader has to wait longer than that, because
+/// some writes have no precondition that would stop a former leader's.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How long opening a connection takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// After this long no write to Lambda that was asked for is still to be sent, or waited for (15 s). A
-/// new leader has to wait longer than that, because some writes have no precondition that would stop
-/// a former leader's.
-pub const LONGEST_WRITE: Duration = BUDGET_WAIT.saturating_add(WRITE_TIMEOUT);

@@ -34,7 +34,10 @@ use url::{Host, Url};
 
 use self::reach::Reach;
 use crate::{
-    adapters::counted::{Counted, outcome},
+    adapters::{
+        causes::{causes, chain},
+        counted::{Counted, outcome},
+    },
     api::v1alpha1::HttpMethod,
     domain::check::http::{HttpAnswer, HttpRequest, is_redirect, parse, without_query},
     metrics::Metrics,
@@ -290,26 +293,8 @@ async fn beginning(mut response: Response, limit: usize, call: &Call) -> Result<
     Ok(body.freeze())
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
 fn refusal_within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
     chain(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The messages of an error and of what caused it, each said once.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in chain(error).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub struct DeploymentSpec {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub artifacts: Vec<Artifact>,
     /// What is deployed.
-    #[schemars(length(min = 1, max = 50))]
+    #[schemars(length(min = 1, max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<Component>,
     /// Where, in this order: a stage starts once the one before it succeeded with the same Release.
@@ -205,7 +205,7 @@ pub struct Stage {
     pub checks: Vec<Check>,
     /// What is different in this stage: never the artifact or the function's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
     pub overrides: Vec<Override>,
 }
@@ -270,7 +270,7 @@ pub struct Template {
     #[schemars(length(max = 32))]
     pub artifacts: Vec<Artifact>,
     /// What is deployed.
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 100))]
     pub components: Vec<Component>,
     /// Where.
     #[schemars(length(max = 16))]

@@ -297,7 +297,7 @@ pub struct RunStatus {
     pub intents: Vec<Intent>,
     /// What each component has come to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 100))]
     pub components: Vec<ComponentStatus>,
     /// What stands again after `RolledBack`, as it was seen at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,7 +12,7 @@ use std::{
 
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 
-use super::{TargetController, access::Access};
+use super::{TargetController, access::Access, turn::Pace};
 use crate::{
     api::v1alpha1::{Deployment, Release, Target, TargetStatus, label},
     controllers::events::EventType,
@@ -82,7 +82,8 @@ impl TargetController {
         let decide = |status: &TargetStatus, seen: &Observation, _| {
             machine::decide_collection(status, &kept, &owner, seen)
         };
-        let outcome = self.drive(target, &access, &mut known, false, decide);
+        let pace = Pace::in_background();
+        let outcome = self.drive(target, &access, &mut known, false, pace, decide);
         Ok(outcome.await)
     }
 

@@ -34,6 +34,8 @@ pub async fn all(
     for (effect, reply) in effects.into_iter().zip(replies) {
         match reply {
             Ok(reply) => seen.note(&effect, reply, verify, Timestamp::now()),
+            // It was not sent: what is known of the thing still holds.
+            Err(error) if error.kind == CallErrorKind::CalledOff => {}
             Err(error) => seen.failed(effect, error),
         }
     }
@@ -121,7 +123,7 @@ async fn one(
             Reply::Site(Box::new(site), failed)
         }
         Action::Watch { check, ask, .. } => {
-            Reply::Checked(watch::look(context, access, check, ask).await)
+            Reply::Checked(watch::look(context, access, check, ask).await?)
         }
         Action::Check {
             check,

@@ -8,6 +8,8 @@
 //! - Intents are in the API server, at the resourceVersion they were decided from, before anything
 //!   is carried out.
 //! - The status is published on every way out, and only when it says something new.
+//! - Calls wait for their turn in the account's budgets for as long as that takes, by how urgent they are
+//!   ([`turn`]). That is shown, and no failure.
 //! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
 //!   left it.
 
@@ -22,6 +24,7 @@ mod places;
 mod remove;
 mod rest;
 mod shared;
+mod turn;
 mod validate;
 mod watch;
 
@@ -30,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use self::{access::Access, memory::Memory, rest::Looks};
+use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
 pub use self::{access::account, invocations::Invocations};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus, condition},
@@ -139,8 +142,10 @@ impl TargetController {
             machine::decide(&order, &run, status, &owner, seen, now)
         };
         let verify = !matches!(order, Order::Deliver(_));
+        let urgency = |status: &TargetStatus| machine::urgency(&order, &run, status);
+        let pace = Pace::of_order(&urgency);
         let outcome = self
-            .drive(target, &access, &mut known, verify, decide)
+            .drive(target, &access, &mut known, verify, pace, decide)
             .await;
         if open.is_none() {
             // How long a plan could not be made is no concern of the order that may follow.
@@ -157,6 +162,7 @@ impl TargetController {
         access: &Access,
         known: &mut machine::Known,
         verify: bool,
+        pace: Pace<'_>,
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Outcome {
         let mut target = target.clone();
@@ -174,7 +180,13 @@ impl TargetController {
                         outcome = self.not_granted(&target, status, why).await;
                         break;
                     }
-                    observe::read(&self.context, access, &status, reads, &mut seen).await;
+                    let turn = pace.turn(&target, &status);
+                    let wave = observe::read(&self.context, access, &status, reads, &mut seen);
+                    self.in_turn(&mut target, &turn, pace, wave).await;
+                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                        outcome = end;
+                        break;
+                    }
                 }
                 Decision::Record(next) => match self.record(&target, *next).await {
                     Ok(recorded) => {
@@ -203,7 +215,13 @@ impl TargetController {
                         break;
                     }
                     let restoring = verify || step(&target) == Some(Step::Restore);
-                    execute::all(&self.context, access, effects, restoring, &mut seen).await;
+                    let turn = pace.turn(&target, &status);
+                    let wave = execute::all(&self.context, access, effects, restoring, &mut seen);
+                    self.in_turn(&mut target, &turn, pace, wave).await;
+                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                        outcome = end;
+                        break;
+                    }
                 }
                 Decision::Wait(end) => {
                     let waited = seen.waited(&status, Timestamp::now());
@@ -216,7 +234,11 @@ impl TargetController {
                 }
             }
         }
-        *known = seen.close();
+        *known = if turn::was_called_off(&outcome) {
+            seen.cut_off()
+        } else {
+            seen.into_known()
+        };
         outcome
     }
 
@@ -234,13 +256,13 @@ impl TargetController {
         let outcome = Outcome::stalled("NotGranted", message);
         if target.metadata.deletion_timestamp.is_some() {
             return self
-                .publish(target, status, remove::with_way_out(outcome))
+                .publish(target, status, remove::with_way_out(outcome), Duration::ZERO)
                 .await;
         }
         if Work::on(target, &status).is_none() {
             return outcome;
         }
-        self.publish(target, status, outcome).await
+        self.publish(target, status, outcome, Duration::ZERO).await
     }
 
     /// Writes what the machine wants on record, with what it means for people.
@@ -275,7 +297,7 @@ impl TargetController {
         let is_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
         let is_new = status.observed_generation.is_none()
             || outcome::is_true(&status.conditions, condition::STALLED);
-        if is_soon && waited < SHORT_WAIT && !is_new {
+        if is_soon && waited < SHORT_WAIT && !is_new && !turn::is_told(&status) {
             return outcome;
         }
         dress(target, &mut status, &outcome);

@@ -1,6 +1,7 @@
-//! Looks at what the machine asks for, everything side by side.
+//! Looks at what the machine asks for, everything side by side. What one look lost is lost alone.
 
 use futures::future::join_all;
+use jiff::Timestamp;
 
 use super::{access::Access, packages, places};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         machine::{Observation, Read, Snapshot},
         site::SiteSeen,
     },
-    ports::CallError,
+    ports::{CallError, CallErrorKind},
 };
 
 enum Seen {
@@ -35,6 +36,7 @@ pub async fn read(
         .iter()
         .map(|read| one(context, access, status, read, seen));
     let found = join_all(found).await;
+    seen.at(Timestamp::now());
     for (read, found) in reads.into_iter().zip(found) {
         match (read, found) {
             (Read::Function { name }, Ok(Seen::Function(function))) => {
@@ -50,7 +52,7 @@ pub async fn read(
                 seen.saw_provisioned(name, found);
             }
             (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
-                seen.unqualified.insert(name, callers);
+                seen.saw_unqualified(name, callers);
             }
             (Read::Snapshot, Ok(Seen::Snapshot(snapshot))) => {
                 if let Some(reference) = status.run.as_ref().and_then(|run| run.snapshot.clone()) {
@@ -60,6 +62,8 @@ pub async fn read(
             (_, Ok(Seen::Site(place, site))) => {
                 seen.known.sites.insert(place, *site);
             }
+            // It was not sent, so that nothing is known of it, good or bad.
+            (_, Err(error)) if error.kind == CallErrorKind::CalledOff => {}
             (read, Err(error)) => seen.errors.push((component(status, &read), error)),
             (_, Ok(_)) => {}
         }

@@ -34,7 +34,7 @@ const SHA256: &str = "sha256";
 /// What the keys of plans begin with.
 const PLANS: &str = "plans";
 
-/// More than any snapshot: 50 functions with 4 KiB of environment each.
+/// More than any snapshot: 100 functions with 4 KiB of environment each.
 const MAX_SNAPSHOT: u64 = 4 * 1024 * 1024;
 
 /// Has the package of a Release in the Target's bucket.

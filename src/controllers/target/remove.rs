@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{TargetController, access::Access, shared};
+use super::{TargetController, access::Access, shared, turn::Pace};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
     domain::{
@@ -49,7 +49,10 @@ impl TargetController {
             let own = shared::without(status, &others);
             machine::decide_removal(policy, &own, &access.owner, seen, now)
         };
-        let outcome = self.drive(target, &access, &mut known, true, decide).await;
+        let pace = Pace::of_order(&machine::urgency_of_removal);
+        let outcome = self
+            .drive(target, &access, &mut known, true, pace, decide)
+            .await;
         self.memory.keep(target, target.spec.run.as_ref(), known);
         match outcome {
             Outcome::Done {

@@ -15,7 +15,12 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{BLOCKED, STALE, TargetController, access::Access, validate};
+use super::{
+    BLOCKED, STALE, TargetController,
+    access::Access,
+    turn::{self, Pace},
+    validate,
+};
 use crate::{
     api::v1alpha1::{
         DriftPolicy, ReleaseRef, Target, TargetDrift, TargetStatus, condition::DRIFTED,
@@ -44,6 +49,9 @@ impl TargetController {
         }
         if self.looks.is_due(target) {
             self.look(target).await;
+            if self.is_outdated(target) {
+                return Ended::recheck(machine::outcome(&status), STALE);
+            }
         }
         self.collect(&self.written.newest(target)).await;
         let target = self.written.newest(target);
@@ -112,7 +120,14 @@ impl TargetController {
                     machine::decide_drift(&desired, &run, status, &owner, seen, look())
                 };
                 let mut known = machine::Known::default();
-                self.drive(target, &access, &mut known, true, decide).await;
+                let pace = Pace::in_background();
+                let ended = self
+                    .drive(target, &access, &mut known, true, pace, decide)
+                    .await;
+                if turn::was_called_off(&ended) {
+                    self.looks.put_off(target);
+                    return;
+                }
             }
             Err(why) => {
                 let untold = machine::untold(&status, why.reason(), why.message(), look());
@@ -246,6 +261,18 @@ impl Looks {
         let looked = Looked {
             at: Instant::now(),
             spread: fastrand::f64() / 5.0,
+        };
+        let key = target.uid().unwrap_or_default();
+        self.entries().insert(key, looked);
+    }
+
+    /// It was not looked at, because there was something else to do: it is time again in a minute.
+    fn put_off(&self, target: &Target) {
+        let pause = target.spec.drift.as_ref().map_or(UNTOLD, interval);
+        let now = Instant::now();
+        let looked = Looked {
+            at: now.checked_sub(pause.saturating_sub(UNTOLD)).unwrap_or(now),
+            spread: 0.0,
         };
         let key = target.uid().unwrap_or_default();
         self.entries().insert(key, looked);

@@ -11,19 +11,19 @@ use crate::{
         check::{DesiredAlarms, DesiredMetric, StageCheck, StageCheckKind, Verdict, metric::Bound},
         machine::{Ask, CheckResult, ServedVersions},
     },
-    ports::CallError,
+    ports::{CallError, CallErrorKind},
 };
 
 /// How far a history is read back beyond what is asked about: clocks differ, and entries come late.
 const BEYOND: SignedDuration = SignedDuration::from_mins(1);
 
-/// What a check comes to now.
+/// What a check comes to now; an error only where its calls were called off, so that it was not asked.
 pub async fn look(
     context: &Context,
     access: &Access,
     check: &StageCheck,
     ask: &Ask,
-) -> CheckResult {
+) -> Result<CheckResult, CallError> {
     let verdict = match &check.kind {
         StageCheckKind::Alarms(alarms) => look_at_alarms(access, alarms, ask).await,
         StageCheckKind::Metric(metric) => look_at_metric(access, metric, ask).await,
@@ -36,8 +36,11 @@ pub async fn look(
                 .map(|answer| http.evaluate(&answer)),
         },
     };
-    let verdict = verdict.unwrap_or_else(|error| Verdict::unreadable(&error));
-    CheckResult::from(verdict.of(&check.name))
+    let verdict = match verdict {
+        Err(error) if error.kind == CallErrorKind::CalledOff => return Err(error),
+        verdict => verdict.unwrap_or_else(|error| Verdict::unreadable(&error)),
+    };
+    Ok(CheckResult::from(verdict.of(&check.name)))
 }
 
 async fn look_at_alarms(

@@ -91,6 +91,8 @@ pub struct Transition {
     pub from: AlarmState,
     /// The state after.
     pub to: AlarmState,
+    /// CloudWatch's explanation; may be empty.
+    pub reason: String,
 }
 
 /// Alarms by name.
@@ -138,7 +140,7 @@ impl DesiredAlarms {
                 Err(verdict) => return verdict,
             };
             match self.already_in_alarm {
-                AlreadyInAlarm::Fail if alarm.state == AlarmState::Alarm => already(alarm),
+                AlreadyInAlarm::Fail if alarm.state == AlarmState::Alarm => already(alarm, None),
                 _ => Verdict::Passed,
             }
         }))
@@ -177,10 +179,11 @@ impl DesiredAlarms {
     fn spell(&self, began: Timestamp, alarm: &Alarm, history: Option<&Vec<Transition>>) -> Verdict {
         let is_red = alarm.state == AlarmState::Alarm;
         match alarm.since {
-            Some(at) if at < began && is_red => return self.red_before(alarm),
+            Some(at) if at < began && is_red => return self.red_before(alarm, None),
             Some(at) if at < began => return Verdict::Passed,
             Some(_) if is_red => {
-                return Verdict::Failed(format!("alarm {} is in ALARM{}", alarm.name, why(alarm)));
+                let message = format!("alarm {} is in ALARM{}", alarm.name, why(alarm));
+                return Verdict::Failed(message);
             }
             _ => {}
         }
@@ -198,13 +201,14 @@ impl DesiredAlarms {
             history.iter().filter(|change| change.at >= began).collect();
         changes.sort_by_key(|change| change.at);
         if let Some(red) = changes.iter().find(|change| change.to == AlarmState::Alarm) {
-            let message = format!("alarm {} went into ALARM at {}", alarm.name, second(red.at));
+            let (at, why) = (second(red.at), explained(&red.reason));
+            let message = format!("alarm {} went into ALARM at {at}{why}", alarm.name);
             return Verdict::Failed(message);
         }
         let Some(at) = alarm.since else {
             // Nothing happened since, so it is as it was.
             return if is_red && changes.is_empty() {
-                self.red_before(alarm)
+                self.red_before(alarm, None)
             } else {
                 Verdict::Passed
             };
@@ -215,9 +219,9 @@ impl DesiredAlarms {
         if caught_up { Verdict::Passed } else { late() }
     }
 
-    fn red_before(&self, alarm: &Alarm) -> Verdict {
+    fn red_before(&self, alarm: &Alarm, until: Option<Timestamp>) -> Verdict {
         match self.already_in_alarm {
-            AlreadyInAlarm::Fail => already(alarm),
+            AlreadyInAlarm::Fail => already(alarm, until),
             AlreadyInAlarm::Ignore => Verdict::Passed,
         }
     }
@@ -231,7 +235,10 @@ impl DesiredAlarms {
                 why(alarm)
             ));
         }
-        let message = format!("alarm {} has INSUFFICIENT_DATA", alarm.name);
+        let message = format!(
+            "alarm {} has INSUFFICIENT_DATA, which is not taken for good (insufficientData)",
+            alarm.name
+        );
         match (&alarm.state, self.insufficient_data) {
             (AlarmState::Ok | AlarmState::Alarm, _)
             | (AlarmState::InsufficientData, InsufficientData::Pass) => Verdict::Passed,
@@ -295,29 +302,39 @@ impl DesiredAlarms {
 fn present<'a>(name: &str, alarms: &'a Alarms) -> Result<&'a Alarm, Verdict> {
     alarms.get(name).ok_or_else(|| {
         Verdict::Failed(format!(
-            "there is no alarm {name} in the Target's account and region"
+            "there is no alarm {name} in the Target's account and region: create it, or correct alarms.names"
         ))
     })
 }
 
-fn already(alarm: &Alarm) -> Verdict {
+/// It was in `ALARM` before anything was changed: it still is, or was `until` then. What CloudWatch says of
+/// the present state explains it only in the first case.
+fn already(alarm: &Alarm, until: Option<Timestamp>) -> Verdict {
+    let name = &alarm.name;
+    let why = why(alarm);
+    let told = match (until, why.trim_start_matches([' ', ':'])) {
+        (Some(until), _) => format!(", until {}", second(until)),
+        (None, "") => String::new(),
+        (None, why) => format!(" ({why})"),
+    };
+    let way_out = "find out why, or let the release go ahead with alreadyInAlarm: Ignore";
     Verdict::Failed(format!(
-        "alarm {} was in ALARM before: alreadyInAlarm: Ignore would let the release go ahead{}",
-        alarm.name,
-        why(alarm)
+        "alarm {name} was in ALARM before anything was changed{told}; {way_out}"
     ))
 }
 
-/// CloudWatch's own explanation, where there is one.
+/// Since when the alarm is in its present state, and CloudWatch's explanation of that.
 fn why(alarm: &Alarm) -> String {
-    let since = alarm
-        .since
-        .map(|at| format!(" since {}", second(at)))
-        .unwrap_or_default();
-    if alarm.reason.is_empty() {
-        since
+    let since = alarm.since.map(|at| format!(" since {}", second(at)));
+    format!("{}{}", since.unwrap_or_default(), explained(&alarm.reason))
+}
+
+/// CloudWatch's own explanation, where there is one.
+fn explained(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
     } else {
-        format!("{since}: {}", shorten(&alarm.reason, EXCERPT))
+        format!(": {}", shorten(reason, EXCERPT))
     }
 }
 

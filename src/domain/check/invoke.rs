@@ -33,7 +33,7 @@ pub fn evaluate(attempt: Attempt<'_>, answer: &Invocation) -> CheckResult {
     if let Some(executed) = &answer.executed_version
         && executed != version
     {
-        return failed(format!("version {executed} answered"));
+        return failed(format!("version {executed} answered instead"));
     }
     if let Some(kind) = &answer.function_error {
         return failed(format!("the function failed ({kind}): {}", said()));
@@ -173,7 +173,7 @@ mod tests {
             (
                 &check(None),
                 answer("2", None, "null"),
-                "check smoke failed before traffic on version 3: version 2 answered",
+                "check smoke failed before traffic on version 3: version 2 answered instead",
             ),
             (&check(None), answer("3", None, "null"), "passed"),
         ] {

@@ -212,7 +212,7 @@ impl DesiredMetric {
     /// There is no window yet.
     pub fn too_early(&self) -> Verdict {
         Verdict::NotYet(format!(
-            "no whole period of {} has passed since the step began, of which the data would be there",
+            "no whole period of {} lies between the beginning of the step and CloudWatch's newest data yet",
             shown(self.period)
         ))
     }

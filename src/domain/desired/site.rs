@@ -27,7 +27,8 @@ impl Scope<'_> {
     ) -> Result<DesiredSite, Invalid> {
         let bucket = self.expand("bucket", &s3.bucket)?;
         let prefix = self.expand("prefix", &s3.prefix)?;
-        let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("bucket", why))?;
+        let place =
+            Place::new(&bucket, &prefix).map_err(|(field, why)| self.invalid(field, why))?;
         self.granted("bucket", Resource::Bucket(&bucket))?;
         let artifact = self.artifact(&s3.artifact, artifacts)?;
         if let Some(problem) = archive::site_problem(artifact.pinned.archive.as_ref(), None) {

@@ -11,7 +11,7 @@ mod restore;
 mod tags;
 
 pub use self::{
-    alias::{Shift, move_intent, promote, splits},
+    alias::{Shift, last_read, move_intent, promote, splits},
     begin::{
         component_status, doubtful, exposed, first_reads, intents, snapshot, unchanged,
         unsplittable,

@@ -25,6 +25,7 @@ mod asked;
 mod back;
 mod collect;
 mod drift;
+mod kept;
 mod lambda;
 mod next;
 mod observation;
@@ -38,6 +39,7 @@ mod snapshot;
 mod step;
 mod touched;
 mod traffic;
+mod urgency;
 mod watch;
 mod workload;
 
@@ -61,6 +63,7 @@ pub use snapshot::{
 };
 pub use step::{Step, ended, outcome, poll_delay, summary};
 pub use touched::{refused_effect, refused_read};
+pub use urgency::{urgency, urgency_of_removal};
 
 use super::{desired::Desired, outcome::Outcome, ownership::Owner};
 use crate::api::v1alpha1::{

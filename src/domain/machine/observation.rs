@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     asked::{Ask, CheckKey, CheckResult},
+    kept::{Item, Kept, Times},
     patience::Patience,
     site::SiteTask,
     snapshot::Snapshot,
@@ -208,6 +209,8 @@ pub struct Observation {
     pub errors: Vec<(String, CallError)>,
     /// What this process remembers of the run.
     pub known: Known,
+    /// When all that was read.
+    pub(super) times: Times,
 }
 
 /// What was seen last, for people to read.
@@ -232,6 +235,8 @@ pub struct Known {
     pub published: BTreeMap<String, String>,
     /// Places by their names. What is there is looked at anew in each pass.
     pub sites: BTreeMap<String, SiteSeen>,
+    /// What earlier passes have read.
+    pub kept: Kept,
     /// How often in a row functions, and aliases as `function:alias`, were looked for and not found.
     pub missing: BTreeMap<String, u32>,
     /// Checks that were made.
@@ -305,8 +310,8 @@ pub enum Reply {
 }
 
 impl Observation {
-    /// Nothing seen yet in this pass, which begins `now`. What could not be told in the last one is asked
-    /// again.
+    /// A pass begins `now`: with what earlier ones have read, as long as that is fresh. What could not be
+    /// told in the last one is asked again.
     pub fn of(mut known: Known, now: Timestamp) -> Self {
         known.look(now);
         let again = known.patience.is_watch_due(now);
@@ -315,16 +320,19 @@ impl Observation {
             !matches!(result, CheckResult::NotYet(_)) && !(again && key.is_of_stage())
         });
         known.sites.values_mut().for_each(SiteSeen::forget_objects);
-        Self {
+        let mut seen = Self {
             known,
             ..Self::default()
-        }
+        };
+        seen.take_up(now);
+        seen
     }
 
     /// Takes in `$LATEST` of a function, or that there is none.
     pub fn saw_function(&mut self, name: String, function: Option<Function>) {
         self.looked_for(name.clone(), function.is_some());
         self.saw_at_work(function.as_ref());
+        self.times.note(Item::Function(name.clone()));
         self.last.functions.insert(name.clone(), function.clone());
         self.functions.insert(name, function);
     }
@@ -332,6 +340,8 @@ impl Observation {
     /// Takes in a version of a function, or that there is none.
     pub fn saw_version(&mut self, name: String, version: String, found: Option<Function>) {
         self.saw_at_work(found.as_ref());
+        self.times
+            .note(Item::Version(name.clone(), version.clone()));
         self.versions.insert((name, version), found);
     }
 
@@ -344,6 +354,7 @@ impl Observation {
     /// Takes in an alias, or that there is none.
     pub fn saw_alias(&mut self, name: String, alias: &str, found: Option<Alias>) {
         self.looked_for(format!("{name}:{alias}"), found.is_some());
+        self.times.note(Item::Alias(name.clone()));
         self.last.aliases.insert(name.clone(), found.clone());
         self.aliases.insert(name, found);
     }
@@ -368,6 +379,7 @@ impl Observation {
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.
     pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
         let name = effect.resource.clone();
+        self.at(now);
         self.known.sent(effect);
         match (&effect.action, reply) {
             (Action::Check { key, .. }, Reply::Running) => {

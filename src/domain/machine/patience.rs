@@ -151,15 +151,14 @@ impl Observation {
         self.provisioned.insert(name, found);
     }
 
-    /// What is remembered when a pass ends.
-    pub fn close(mut self) -> Known {
+    /// The pass is over: whether it met an error is remembered.
+    pub(super) fn note_errors(&mut self) {
         let blocked = &mut self.known.patience.blocked_since;
         if self.errors.is_empty() {
             *blocked = None;
         } else {
             *blocked = blocked.or(self.known.looked_at);
         }
-        self.known
     }
 
     /// The status was recorded: `before` is what stood there.

@@ -23,6 +23,7 @@ use crate::{
     },
     domain::{
         desired::{Desired, DesiredComponent},
+        failure::CallError,
         outcome::{Outcome, shorten},
         ownership::Owner,
     },
@@ -304,7 +305,7 @@ impl<'a> Scene<'a> {
                     deadline.as_secs()
                 ));
             }
-            return Poll::Decided(Decision::Wait(wait_for(error)));
+            return Poll::Decided(Decision::Wait(self.wait_on(error)));
         }
         let (mut reads, mut acts) = (Vec::new(), Vec::new());
         let (mut waits, mut running, mut untold) = (Vec::new(), Vec::new(), Vec::new());
@@ -312,6 +313,7 @@ impl<'a> Scene<'a> {
             match next {
                 Next::Read(read) if reads.contains(&read) => {}
                 Next::Read(read) => reads.push(read),
+                Next::Act(effect) if acts.iter().any(|act| shared(act, &effect)) => {}
                 Next::Act(effect) => acts.push(effect),
                 Next::Wait(what) | Next::Stuck(what) => waits.push(what),
                 Next::Running(what) => running.push(what),
@@ -368,6 +370,24 @@ impl<'a> Scene<'a> {
         }))
     }
 
+    /// Waits until an error has passed: not for long where other calls of the same pass have had their
+    /// effect, because then the one is as likely to have it next time.
+    fn wait_on(&self, error: &CallError) -> Outcome {
+        let known = &self.seen.known;
+        match wait_for(error) {
+            Outcome::Transient {
+                reason,
+                message,
+                after,
+            } if known.progressed_at > known.looked_at => Outcome::Waiting {
+                reason,
+                message,
+                after: after.unwrap_or(ANOTHER_LOOK),
+            },
+            outcome => outcome,
+        }
+    }
+
     /// Before anything was changed, what can't be read is somebody's to mend, for as long as the
     /// deadline allows.
     fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
@@ -403,6 +423,17 @@ impl<'a> Scene<'a> {
 
     pub fn since(&self, then: Timestamp) -> Duration {
         passed(then, self.now)
+    }
+}
+
+/// Whether one of these serves for both: components share a package.
+fn shared(one: &Effect, other: &Effect) -> bool {
+    match (&one.action, &other.action) {
+        (Action::CopyPackage(one), Action::CopyPackage(other)) => {
+            one.code_sha256 == other.code_sha256
+        }
+        (Action::FindPackage(one), Action::FindPackage(other)) => one == other,
+        _ => false,
     }
 }
 

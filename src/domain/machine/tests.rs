@@ -2,6 +2,7 @@
 
 mod adoption;
 mod back;
+mod budget;
 mod collect;
 mod delivery;
 mod drift;

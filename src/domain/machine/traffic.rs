@@ -226,6 +226,13 @@ impl Scene<'_> {
             self.note_objects(desired, &mut journal);
         }
         if whole && level == desired.last_level() {
+            let components = desired.components.iter();
+            let reads: Vec<Read> = components
+                .filter_map(|want| workload::last_read(want, self.seen))
+                .collect();
+            if !reads.is_empty() {
+                return Decision::Observe(reads);
+            }
             return self.record_success(desired, &journal);
         }
         if self.run.paused {

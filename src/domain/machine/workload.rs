@@ -263,6 +263,14 @@ pub fn promote(
     }
 }
 
+/// What has to be seen once more before a run that moved it has succeeded.
+pub fn last_read(want: &DesiredComponent, seen: &Observation) -> Option<Read> {
+    match &want.workload {
+        Workload::Function(function) => lambda::last_read(function, seen),
+        Workload::Site(_) => None,
+    }
+}
+
 /// The objects that are ours once it serves; `None` where there are none, or that is not known now.
 pub fn objects(want: &DesiredComponent, view: View<'_>) -> Option<OwnedObjects> {
     match &want.workload {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     digest::Sha256,
-    ownership::{CLUSTER, NAME, NAMESPACE, Owner},
+    ownership::{CLUSTER, Claim, NAME, NAMESPACE, Owner},
 };
 
 /// Name of the metadata with the content's SHA-256, as S3 gives it back (`x-amz-meta-` before it).
@@ -58,7 +58,15 @@ pub fn refusal(owner: &Owner, metadata: &BTreeMap<String, String>) -> Option<Str
         .into_iter()
         .filter_map(|(name, tag)| Some((tag.to_owned(), metadata.get(name)?.clone())))
         .collect();
-    owner.refusal(&tags)
+    match owner.claim(&tags) {
+        Claim::Ours => None,
+        Claim::Others(why) => Some(why),
+        Claim::Nobodys => Some(
+            "it exists and was not created by Sluice, which adopts no S3 objects; choose another prefix, or \
+             delete the object if it is no longer needed"
+                .to_owned(),
+        ),
+    }
 }
 
 /// The content's SHA-256, where the metadata names it.
@@ -88,6 +96,10 @@ mod tests {
             Some("it belongs to Deployment shop/checkout")
         );
         let nobodys = refusal(&owner("checkout"), &BTreeMap::new());
-        assert!(nobodys.is_some_and(|why| why.contains("not created by Sluice")));
+        let why = nobodys.expect("a refusal");
+        assert!(why.contains("not created by Sluice"), "{why}");
+        // What the API refuses for such a component is no way out.
+        assert!(!why.contains("set adopt"), "{why}");
+        assert!(why.contains("another prefix"), "{why}");
     }
 }

@@ -20,8 +20,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// `docs` and `docs/` mean the same. What no bucket or prefix can be is refused, in words.
-    pub fn new(bucket: &str, prefix: &str) -> Result<Self, String> {
+    /// `docs` and `docs/` mean the same. What no bucket or prefix can be is refused: which of the two, and
+    /// why.
+    pub fn new(bucket: &str, prefix: &str) -> Result<Self, (&'static str, String)> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
         let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         if !(3..=63).contains(&bucket.len())
@@ -29,21 +30,18 @@ impl Place {
             || !bucket.starts_with(outer)
             || !bucket.ends_with(outer)
         {
-            return Err(format!(
-                "{bucket:?} is not a bucket's name: 3 to 63 lower-case letters, digits, . and -"
-            ));
+            let why = "is not a bucket's name: 3 to 63 lower-case letters, digits, . and -";
+            return Err(("bucket", format!("{bucket:?} {why}")));
         }
         let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);
         if !trimmed.is_empty() {
             if let Some(why) = unfit(trimmed) {
-                return Err(format!("{prefix:?} is not a prefix: {why}"));
+                return Err(("prefix", format!("{prefix:?} is not a prefix: {why}")));
             }
             if trimmed.len() >= LONGEST_KEY / 2 {
-                return Err(format!(
-                    "the prefix has {} bytes, more than the limit of {}",
-                    trimmed.len(),
-                    LONGEST_KEY / 2
-                ));
+                let (bytes, limit) = (trimmed.len(), LONGEST_KEY / 2);
+                let why = format!("it has {bytes} bytes, more than the limit of {limit}");
+                return Err(("prefix", why));
             }
         }
         let prefix = match trimmed {
@@ -148,12 +146,15 @@ mod tests {
             "s/p",
             "arn:aws:s3:::x",
         ] {
-            assert!(Place::new(bucket, "").is_err(), "{bucket}");
+            let refused = Place::new(bucket, "docs").map_err(|(field, _)| field);
+            assert_eq!(refused, Err("bucket"), "{bucket}");
         }
         for prefix in ["/a", "a//b", "a/../b", "./a", "a\\b", "a\nb", "//"] {
-            assert!(Place::new("shop-site", prefix).is_err(), "{prefix}");
+            let refused = Place::new("shop-site", prefix).map_err(|(field, _)| field);
+            assert_eq!(refused, Err("prefix"), "{prefix}");
         }
-        assert!(Place::new("shop-site", &"p".repeat(512)).is_err());
+        let long = Place::new("shop-site", &"p".repeat(512));
+        assert_eq!(long.map_err(|(field, _)| field), Err("prefix"));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod artifacts;
 mod aws;
 mod back;
+mod budgets;
 mod changes;
 mod check_kinds;
 mod checks;

@@ -98,17 +98,24 @@ pub(super) fn transition(call: &Call, item: &AlarmHistoryItem) -> Result<Transit
     let of_data = || {
         let data: Value = serde_json::from_str(item.history_data.as_deref()?).ok()?;
         let state = |name: &str| Some(AlarmState::parse(data[name]["stateValue"].as_str()?));
-        Some((state("oldState")?, state("newState")?))
+        let reason = data["newState"]["stateReason"].as_str().unwrap_or_default();
+        Some((state("oldState")?, state("newState")?, reason.to_owned()))
     };
     let of_summary = || {
         let summary = item.history_summary.as_deref()?;
         let (from, to) = summary
             .strip_prefix("Alarm updated from ")?
             .split_once(" to ")?;
-        Some((AlarmState::parse(from), AlarmState::parse(to.trim_end())))
+        let (from, to) = (AlarmState::parse(from), AlarmState::parse(to.trim_end()));
+        Some((from, to, String::new()))
     };
-    let (from, to) = of_data().or_else(of_summary).ok_or_else(unusable)?;
-    Ok(Transition { at, from, to })
+    let (from, to, reason) = of_data().or_else(of_summary).ok_or_else(unusable)?;
+    Ok(Transition {
+        at,
+        from,
+        to,
+        reason,
+    })
 }
 
 /// What is asked for one number: itself, what it is computed from, and the samples.

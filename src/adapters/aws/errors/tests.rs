@@ -20,6 +20,29 @@ fn service_error(status: u16, code: &str, message: &str) -> Failure {
     SdkError::service_error(GetFunctionError::generic(error), response)
 }
 
+#[test]
+fn an_answer_without_a_body_is_not_taken_for_another_services() {
+    let head = Call::read("s3:HeadObject", "artifacts/packages/1.zip");
+    for (status, part) in [
+        (301, "another region"),
+        (400, "expired"),
+        (403, "s3:ListBucket"),
+    ] {
+        let error = GetFunctionError::generic(ErrorMetadata::builder().build());
+        let response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::empty());
+        let failure: Failure = SdkError::service_error(error, response);
+        let message = head.failed(&failure).message;
+        assert!(message.contains(part), "{message}");
+        assert!(!message.contains("endpointUrl"), "{message}");
+        assert!(
+            read()
+                .failed(&failure)
+                .message
+                .contains("without an explanation")
+        );
+    }
+}
+
 fn read() -> Call {
     Call::read("lambda:GetFunction", "checkout-api")
 }

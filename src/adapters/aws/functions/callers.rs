@@ -36,7 +36,7 @@ pub(super) async fn unqualified(
 
 async fn permissions(functions: &LambdaFunctions, name: &str) -> Result<Vec<String>, CallError> {
     let call = functions.read("lambda:GetPolicy", name);
-    functions.budget.control(&call).await?;
+    functions.budget.control.turn(&call).await?;
     let request = functions.reads.get_policy().function_name(name).send();
     let answer = functions.verified.sent(&call, request).await;
     let text = none_if_missing(answer)?.and_then(|answer| answer.policy);
@@ -66,7 +66,7 @@ fn principal(said: &Value) -> String {
 
 async fn url(functions: &LambdaFunctions, name: &str) -> Result<Option<String>, CallError> {
     let call = functions.read("lambda:GetFunctionUrlConfig", name);
-    functions.budget.control(&call).await?;
+    functions.budget.control.turn(&call).await?;
     let request = functions.reads.get_function_url_config();
     let request = request.function_name(name).send();
     let answer = functions.verified.sent(&call, request).await;
@@ -79,7 +79,7 @@ async fn event_sources(functions: &LambdaFunctions, name: &str) -> Result<Vec<St
     let mut found = Vec::new();
     let mut next = None;
     loop {
-        functions.budget.control(&call).await?;
+        functions.budget.control.turn(&call).await?;
         let request = functions.reads.list_event_source_mappings();
         let request = request.function_name(name).set_marker(next).send();
         let answer = functions.verified.sent(&call, request).await?;

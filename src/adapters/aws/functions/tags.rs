@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::LambdaFunctions;
-use crate::ports::CallError;
+use crate::ports::{CallError, CallErrorKind};
 
 impl LambdaFunctions {
     /// Calls nothing for what is as wanted already.
@@ -19,7 +19,7 @@ impl LambdaFunctions {
             .collect();
         if !set.is_empty() {
             let call = self.write("lambda:TagResource", arn);
-            self.budget.control(&call).await?;
+            self.budget.control.turn(&call).await?;
             let tags = set
                 .into_iter()
                 .map(|(key, value)| (key.clone(), value.clone()));
@@ -38,7 +38,12 @@ impl LambdaFunctions {
             .collect();
         if !removed.is_empty() {
             let call = self.write("lambda:UntagResource", arn);
-            self.budget.control(&call).await?;
+            // The first of the two may have been made by now.
+            let begun = |error: CallError| CallError {
+                kind: CallErrorKind::Unknown,
+                ..error
+            };
+            self.budget.control.turn(&call).await.map_err(begun)?;
             let request = self
                 .writes
                 .untag_resource()

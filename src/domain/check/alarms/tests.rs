@@ -30,6 +30,7 @@ fn change(second: i64, from: AlarmState, to: AlarmState) -> Transition {
         at: at(second),
         from,
         to,
+        reason: "1 datapoint was over the threshold".into(),
     }
 }
 
@@ -189,7 +190,7 @@ fn an_alarm_that_was_red_before_is_as_the_policy_says() {
             Alarm,
             Some(-600),
             None,
-            "failed: alarm errors was in ALARM before",
+            "failed: alarm errors was in ALARM before anything was changed",
             "passed",
         ),
         (
@@ -197,7 +198,7 @@ fn an_alarm_that_was_red_before_is_as_the_policy_says() {
             Alarm,
             None,
             Some(vec![]),
-            "failed: alarm errors was in ALARM before",
+            "failed: alarm errors was in ALARM before anything was changed",
             "passed",
         ),
         ("it ended", Ok, Some(30), ended(), "passed", "passed"),
@@ -229,12 +230,40 @@ fn an_alarm_that_was_red_before_is_as_the_policy_says() {
 }
 
 #[test]
+fn why_an_alarm_was_red_is_not_explained_by_how_it_turned_green() {
+    use AlarmState::{Alarm, Ok};
+    let message = |alarm, history| outcome(&judged(&strict(), alarm, Some(history)));
+    let green = || super::Alarm {
+        reason: "1 datapoint was not over the threshold".into(),
+        ..alarm(Ok, Some(90))
+    };
+    let went = message(green(), vec![change(60, Ok, Alarm), change(90, Alarm, Ok)]);
+    let red_at = second(at(60));
+    let expected = format!(
+        "failed: alarm errors went into ALARM at {red_at}: 1 datapoint was over the threshold"
+    );
+    assert_eq!(went, expected);
+    let was = message(green(), vec![change(90, Alarm, Ok)]);
+    let until = format!(
+        "was in ALARM before anything was changed, until {}",
+        second(at(90))
+    );
+    assert!(was.contains(&until), "{was}");
+    assert!(!was.contains("not over"), "{was}");
+    assert!(was.contains("alreadyInAlarm: Ignore"), "{was}");
+}
+
+#[test]
 fn before_anything_is_changed_alarms_are_there_and_not_red() {
     use AlarmState::{Alarm, InsufficientData, Ok};
     for (state, policy_fail, policy_ignore) in [
         (Ok, "passed", "passed"),
         (InsufficientData, "passed", "passed"),
-        (Alarm, "failed: alarm errors was in ALARM before", "passed"),
+        (
+            Alarm,
+            "failed: alarm errors was in ALARM before anything was changed",
+            "passed",
+        ),
     ] {
         let alarms = alarms([alarm(state, Some(-600))]);
         assert_outcome(&strict().before(&alarms), policy_fail);

@@ -163,7 +163,7 @@ fn too_little_never_passes_and_never_fails() {
     assert_outcome(&check.judge(window(), &series(0.0, 10.0)), "passed");
     assert_outcome(
         &check.too_early(),
-        "not yet: no whole period of 1m has passed since the step began, of which the data would be there",
+        "not yet: no whole period of 1m lies between the beginning of the step and CloudWatch's newest data yet",
     );
     // A check that was never written with a bound of its own asks for one sample all the same.
     let none = DesiredMetric {

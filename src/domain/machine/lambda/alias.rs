@@ -123,6 +123,14 @@ pub fn promote(
     }
 }
 
+/// An alias that was moved long ago may have been moved by someone else since.
+pub fn last_read(want: &DesiredFunction, seen: &Observation) -> Option<Read> {
+    let name = want.function_name.clone();
+    let alias = want.alias.clone();
+    seen.is_alias_old(&name)
+        .then_some(Read::Alias { name, alias })
+}
+
 /// The move of traffic, by what identifies its effect.
 pub fn move_intent(want: &DesiredFunction, status: &ComponentStatus, weight: i32) -> Intent {
     let operation = if status.alias_revision_id.is_some() {

@@ -99,7 +99,8 @@ impl State {
         let read = (self.world.status.clone(), self.version);
         let now = self.world.now;
         let leader = &mut self.leaders[leader];
-        leader.seen = Observation::of(std::mem::take(&mut leader.seen.known), now);
+        let known = std::mem::take(&mut leader.seen).into_known();
+        leader.seen = Observation::of(known, now);
         leader.read = read;
     }
 

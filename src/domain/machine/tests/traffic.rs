@@ -112,9 +112,11 @@ fn a_weight_changed_by_hand_stops_the_rollout() {
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
+    let revision = world.revision();
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     let alias = deployed.alias.as_mut().expect("an alias");
     alias.weights.insert("2".into(), 0.9);
+    alias.revision_id = revision;
     assert_eq!(world.finish(&order, &run), Step::RolledBack);
     let journal = world.status.run.as_ref().expect("a run");
     let message = journal.message.clone().unwrap_or_default();

@@ -61,7 +61,7 @@ fn order_that_can_not_begin_ends_after_its_own_deadline() {
     }
     // What was mended in between counts no more.
     world.looks_fail = None;
-    world.known = Observation::of(std::mem::take(&mut world.known), world.now).close();
+    world.known = Observation::of(std::mem::take(&mut world.known), world.now).into_known();
     world.looks_fail = Some(CallErrorKind::Denied);
     let began = world.now;
     while !settled(&run, &world.status) {

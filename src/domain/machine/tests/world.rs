@@ -94,6 +94,14 @@ pub struct World {
     pub says_ready: bool,
     /// What invokes functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
+    /// How many calls a pass may make before those that still wait are called off.
+    pub calls_a_pass: Option<usize>,
+    /// How long the calls of each wave wait for their turn.
+    pub wait_for_budget: Duration,
+    /// Looks of which the answer gets lost, once each.
+    pub lost_looks: Vec<Read>,
+    /// How often aliases were looked at.
+    pub alias_looks: usize,
     pub faults: Vec<Fault>,
     pub log: String,
     pub records: usize,
@@ -228,6 +236,10 @@ impl World {
             out_of_concurrency: Vec::new(),
             says_ready: false,
             unqualified: BTreeMap::new(),
+            calls_a_pass: None,
+            wait_for_budget: Duration::ZERO,
+            lost_looks: Vec::new(),
+            alias_looks: 0,
             faults: Vec::new(),
             log: String::new(),
             records: 0,
@@ -288,12 +300,19 @@ impl World {
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
         let mut seen = Observation::of(std::mem::take(&mut self.known), self.now);
+        let mut turns = self.calls_a_pass.unwrap_or(usize::MAX);
         for _ in 0..200 {
             match decide(&self.status, &seen, self.now) {
                 Decision::Observe(reads) => {
                     assert!(!reads.is_empty(), "an empty read");
-                    for read in reads {
+                    self.wait_for_budget(&mut seen);
+                    let waiting = reads.len() > turns;
+                    for read in reads.into_iter().take(turns) {
+                        turns -= 1;
                         self.read(&read, &mut seen);
+                    }
+                    if waiting {
+                        return Some(self.call_off(seen));
                     }
                 }
                 Decision::Record(status) => {
@@ -335,7 +354,10 @@ impl World {
                     seen.recorded(&before, &self.status);
                 }
                 Decision::Execute(effects) => {
-                    for effect in effects {
+                    self.wait_for_budget(&mut seen);
+                    let waiting = effects.len() > turns;
+                    for effect in effects.into_iter().take(turns) {
+                        turns -= 1;
                         if !self.execute(&effect, &mut seen) {
                             self.say("controller dies");
                             self.known = Known {
@@ -346,9 +368,12 @@ impl World {
                             return None;
                         }
                     }
+                    if waiting {
+                        return Some(self.call_off(seen));
+                    }
                 }
                 Decision::Wait(outcome) => {
-                    self.known = seen.close();
+                    self.known = seen.into_known();
                     let after = match &outcome {
                         Outcome::Waiting { after, .. } => *after,
                         _ => Duration::from_secs(1),
@@ -360,6 +385,25 @@ impl World {
             }
         }
         panic!("a reconcile does not end:\n{}", self.log);
+    }
+
+    /// As the shell does around each wave of calls.
+    fn wait_for_budget(&mut self, seen: &mut Observation) {
+        let waited = self.wait_for_budget;
+        self.now += SignedDuration::try_from(waited).expect("short");
+        seen.at(self.now);
+        seen.known.waited_for_budget(waited, self.now);
+    }
+
+    /// What still waits for a turn is called off, and the pass ends.
+    fn call_off(&mut self, seen: Observation) -> Outcome {
+        self.known = seen.cut_off();
+        self.tick(Duration::from_secs(1));
+        Outcome::Waiting {
+            reason: "WaitingForBudget",
+            message: String::new(),
+            after: Duration::from_secs(1),
+        }
     }
 
     /// AWS comes to the end of all it does.
@@ -456,6 +500,13 @@ impl World {
         let old = self.old_answers.iter().position(|old| old == read);
         if let Some(old) = old {
             self.old_answers.remove(old);
+        }
+        self.alias_looks += usize::from(matches!(read, Read::Alias { .. }));
+        if let Some(lost) = self.lost_looks.iter().position(|lost| lost == read) {
+            self.lost_looks.remove(lost);
+            let (kind, why) = (CallErrorKind::Unavailable, "the connection broke");
+            let error = CallError::new("lambda:GetAlias", "checkout-api:live", kind, why);
+            return seen.errors.push(("api".into(), error));
         }
         match read {
             Read::Function { name } if old.is_some() => seen.saw_function(name.clone(), None),

@@ -10,6 +10,7 @@ mod counts;
 mod delivery;
 mod ground;
 mod latency;
+mod many;
 mod plain;
 mod rest;
 mod timeline;
@@ -25,7 +26,7 @@ use crate::demo::tell;
 /// Which build of the controller is measured: `release`, or the one beside this program.
 const PROFILE: &str = "SLUICE_BENCH_PROFILE";
 
-const TITLE: &str = "bench: starts Kubernetes, AWS and GitLab on this machine and delivers again and again; about 4 minutes";
+const TITLE: &str = "bench: starts Kubernetes, AWS and GitLab on this machine and delivers again and again; about 20 minutes";
 
 /// What is measured.
 #[derive(Args, Clone, Debug)]
@@ -39,7 +40,8 @@ pub struct Options {
     /// Shows every call of the last delivery of each kind, with its times.
     #[arg(long)]
     timeline: bool,
-    /// Leaves out what is not about single deliveries: rest, start and the large artifact.
+    /// Leaves out what is not about single deliveries: rest, start, the large artifact and many functions
+    /// at once.
     #[arg(long)]
     deliveries_only: bool,
 }
@@ -72,6 +74,11 @@ fn measure(ground: &Ground, options: &Options, build: &str) -> Result<(), LabErr
     } else {
         Some(big::measure(ground, options.artifact)?)
     };
+    let many = if options.deliveries_only {
+        None
+    } else {
+        Some(many::measure(ground)?)
+    };
     tell::step(&format!("Figures of the {build} build"));
     latencies.report();
     counts::report(&latencies);
@@ -80,6 +87,9 @@ fn measure(ground: &Ground, options: &Options, build: &str) -> Result<(), LabErr
     }
     if let Some(big) = big {
         big.report();
+    }
+    if let Some(many) = many {
+        many.report();
     }
     if options.timeline {
         timeline::show("new function", latencies.fresh.last());

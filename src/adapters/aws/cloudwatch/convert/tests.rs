@@ -210,6 +210,7 @@ fn a_change_of_state_is_read_from_the_data_or_from_the_summary() {
         at: Timestamp::from_millisecond(1_500).unwrap(),
         from: AlarmState::InsufficientData,
         to: AlarmState::Alarm,
+        reason: String::new(),
     };
     let data = r#"{"version":"1.0","oldState":{"stateValue":"INSUFFICIENT_DATA"},"newState":{"stateValue":"ALARM"}}"#;
     let summary = "Alarm updated from INSUFFICIENT_DATA to ALARM";
@@ -220,6 +221,12 @@ fn a_change_of_state_is_read_from_the_data_or_from_the_summary() {
     ] {
         assert_eq!(item(data, summary).as_ref(), Ok(&expected));
     }
+    let told = data.replace(
+        r#""ALARM"}"#,
+        r#""ALARM","stateReason":"Threshold Crossed"}"#,
+    );
+    let reason = item(Some(&told), None).map(|change| change.reason);
+    assert_eq!(reason.as_deref(), Ok("Threshold Crossed"));
     let error = item(None, Some("Alarm created")).unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unavailable);
 }

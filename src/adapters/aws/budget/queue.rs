@@ -1,0 +1,305 @@
+//! Calls in line: the most urgent first, and in turns among those that are equally urgent.
+//!
+//! Namespaces take turns, and within a namespace its Deployments do, one call each: whoever asks for a
+//! thousand calls holds nobody up for longer than one.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{domain::priority::Priority, ports::turn::Turn};
+
+/// The calls of a Deployment, with their numbers.
+type Line<T> = VecDeque<(u64, T)>;
+
+/// Equally urgent calls, by namespace and Deployment.
+type Turns<T> = Ring<Ring<Line<T>>>;
+
+/// Calls in line.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    by_priority: BTreeMap<Priority, Turns<T>>,
+    length: usize,
+    next_number: u64,
+}
+
+/// A place in the line.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    number: u64,
+    priority: Priority,
+    namespace: Arc<str>,
+    deployment: Arc<str>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            by_priority: BTreeMap::new(),
+            length: 0,
+            next_number: 0,
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// How many go before a call that joins with this priority now, at most.
+    pub(super) fn before(&self, priority: Priority) -> usize {
+        let rings = self.by_priority.range(..=priority);
+        rings.map(|(_, ring)| ring.len()).sum()
+    }
+
+    pub(super) fn push(&mut self, turn: &Turn, item: T) -> Ticket {
+        self.next_number += 1;
+        self.length += 1;
+        let ticket = Ticket {
+            number: self.next_number,
+            priority: turn.priority,
+            namespace: Arc::clone(&turn.namespace),
+            deployment: Arc::clone(&turn.deployment),
+        };
+        let ring = self.by_priority.entry(turn.priority).or_default();
+        let line = ring.line(&turn.namespace).line(&turn.deployment);
+        line.push_back((ticket.number, item));
+        ticket
+    }
+
+    /// Whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let mut first = self.by_priority.first_entry()?;
+        let (_, item) = first.get_mut().pop()?;
+        if first.get().is_empty() {
+            first.remove();
+        }
+        self.length -= 1;
+        Some(item)
+    }
+
+    /// Takes out the one whose turn would come last, if it is less urgent than this.
+    pub(super) fn displace(&mut self, priority: Priority) -> Option<T> {
+        let mut last = self.by_priority.last_entry()?;
+        if *last.key() <= priority {
+            return None;
+        }
+        let (_, item) = last.get_mut().pop_last()?;
+        if last.get().is_empty() {
+            last.remove();
+        }
+        self.length -= 1;
+        Some(item)
+    }
+
+    /// Nobody waits for this turn any more.
+    pub(super) fn leave(&mut self, ticket: &Ticket) {
+        let Some(ring) = self.by_priority.get_mut(&ticket.priority) else {
+            return;
+        };
+        let length = ring.len();
+        ring.within(&ticket.namespace, |namespace| {
+            namespace.within(&ticket.deployment, |line| {
+                line.retain(|(number, _)| *number != ticket.number);
+            });
+        });
+        self.length -= length - ring.len();
+        if ring.is_empty() {
+            self.by_priority.remove(&ticket.priority);
+        }
+    }
+}
+
+/// A line of calls, or of such lines.
+trait Lines: Default {
+    type Item;
+    fn pop(&mut self) -> Option<Self::Item>;
+    fn pop_last(&mut self) -> Option<Self::Item>;
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Lines for VecDeque<T> {
+    type Item = T;
+
+    fn pop(&mut self) -> Option<T> {
+        self.pop_front()
+    }
+
+    fn pop_last(&mut self) -> Option<T> {
+        self.pop_back()
+    }
+
+    fn len(&self) -> usize {
+        VecDeque::len(self)
+    }
+}
+
+/// Lines that take turns, none of them empty.
+#[derive(Debug)]
+struct Ring<L> {
+    order: VecDeque<Arc<str>>,
+    lines: HashMap<Arc<str>, L>,
+    length: usize,
+}
+
+impl<L> Default for Ring<L> {
+    fn default() -> Self {
+        Self {
+            order: VecDeque::new(),
+            lines: HashMap::new(),
+            length: 0,
+        }
+    }
+}
+
+impl<L: Lines> Ring<L> {
+    /// The line of that name, which gets one more.
+    fn line(&mut self, name: &Arc<str>) -> &mut L {
+        self.length += 1;
+        if !self.lines.contains_key(name) {
+            self.order.push_back(Arc::clone(name));
+        }
+        self.lines.entry(Arc::clone(name)).or_default()
+    }
+
+    /// Changes the line of that name, if there is one.
+    fn within(&mut self, name: &Arc<str>, change: impl FnOnce(&mut L)) {
+        let Some(line) = self.lines.get_mut(name) else {
+            return;
+        };
+        let before = line.len();
+        change(line);
+        self.length -= before - line.len();
+        if line.is_empty() {
+            self.lines.remove(name);
+            self.order.retain(|other| other != name);
+        }
+    }
+
+    /// Takes from a line, which has had its turn then.
+    fn take(
+        &mut self,
+        name: Arc<str>,
+        take: impl FnOnce(&mut L) -> Option<L::Item>,
+    ) -> Option<L::Item> {
+        let line = self.lines.get_mut(&name)?;
+        let item = take(line)?;
+        self.length -= 1;
+        if line.is_empty() {
+            self.lines.remove(&name);
+        } else {
+            self.order.push_back(name);
+        }
+        Some(item)
+    }
+}
+
+impl<L: Lines> Lines for Ring<L> {
+    type Item = L::Item;
+
+    fn pop(&mut self) -> Option<L::Item> {
+        let name = self.order.pop_front()?;
+        self.take(name, L::pop)
+    }
+
+    fn pop_last(&mut self) -> Option<L::Item> {
+        let name = self.order.pop_back()?;
+        self.take(name, L::pop_last)
+    }
+
+    fn len(&self) -> usize {
+        self.length
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(priority: Priority, namespace: &str, deployment: &str) -> Turn {
+        Turn::new(priority, namespace, deployment)
+    }
+
+    fn drained<T>(queue: &mut Queue<T>) -> Vec<T> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn the_most_urgent_goes_first_whoever_came_first() {
+        let mut queue = Queue::default();
+        for (priority, what) in [
+            (Priority::Background, "drift"),
+            (Priority::Planning, "plan"),
+            (Priority::Traffic, "move"),
+            (Priority::Restore, "undo"),
+            (Priority::Preparation, "publish"),
+        ] {
+            queue.push(&turn(priority, "shop", "checkout"), what);
+        }
+        assert_eq!(queue.before(Priority::Traffic), 2);
+        assert_eq!(
+            drained(&mut queue),
+            ["undo", "move", "publish", "plan", "drift"]
+        );
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn namespaces_and_their_deployments_take_turns() {
+        let mut queue = Queue::default();
+        let calls = |queue: &mut Queue<&'static str>, namespace, deployment, what, count| {
+            for _ in 0..count {
+                queue.push(&turn(Priority::Traffic, namespace, deployment), what);
+            }
+        };
+        calls(&mut queue, "a", "big", "a/big", 4);
+        calls(&mut queue, "a", "small", "a/small", 1);
+        calls(&mut queue, "b", "only", "b", 2);
+        let expected = ["a/big", "b", "a/small", "b", "a/big", "a/big", "a/big"];
+        assert_eq!(drained(&mut queue), expected);
+    }
+
+    #[test]
+    fn who_asks_again_and_again_starves_nobody() {
+        let mut queue = Queue::default();
+        queue.push(&turn(Priority::Planning, "shop", "patient"), "patient");
+        let mut served = Vec::new();
+        for _ in 0..3 {
+            queue.push(&turn(Priority::Planning, "shop", "busy"), "busy");
+            queue.push(&turn(Priority::Planning, "shop", "busy"), "busy");
+            served.extend(queue.pop());
+        }
+        assert!(served.contains(&"patient"), "{served:?}");
+    }
+
+    #[test]
+    fn who_leaves_makes_room_and_nobody_loses_a_turn() {
+        let mut queue = Queue::default();
+        let traffic = |deployment| turn(Priority::Traffic, "shop", deployment);
+        let first = queue.push(&traffic("one"), 1);
+        queue.push(&traffic("other"), 2);
+        queue.push(&traffic("one"), 3);
+        queue.leave(&first);
+        queue.leave(&first);
+        assert_eq!(queue.len(), 2);
+        assert_eq!(drained(&mut queue), [3, 2]);
+        queue.leave(&first);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn only_what_is_less_urgent_is_displaced() {
+        let mut queue = Queue::default();
+        queue.push(&turn(Priority::Planning, "a", "a"), "first");
+        queue.push(&turn(Priority::Planning, "b", "b"), "last");
+        assert_eq!(queue.displace(Priority::Background), None);
+        assert_eq!(queue.displace(Priority::Planning), None);
+        assert_eq!(queue.displace(Priority::Restore), Some("last"));
+        assert_eq!(drained(&mut queue), ["first"]);
+    }
+}

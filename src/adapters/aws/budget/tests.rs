@@ -1,0 +1,151 @@
+//! Who is next, with a clock that the tests move.
+
+use super::*;
+use crate::domain::priority::Priority;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One call a second, and none left of this second. Turns are given out by hand.
+fn used_up() -> Bucket {
+    let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1);
+    let mut schedule = bucket.schedule();
+    schedule.is_attended = true;
+    assert_eq!(schedule.rate.take(Instant::now()), Ok(()));
+    drop(schedule);
+    bucket
+}
+
+fn call() -> Call {
+    Call::write("lambda:UpdateAlias", "checkout-api:live")
+}
+
+fn turn(priority: Priority, deployment: &str) -> Turn {
+    Turn::new(priority, "shop", deployment)
+}
+
+/// A call that waits in another task.
+fn waits(bucket: &Bucket, turn: &Turn) -> tokio::task::JoinHandle<Result<(), CallError>> {
+    let (bucket, turn) = (bucket.clone(), turn.clone());
+    tokio::spawn(async move { turn.scope(bucket.turn(&call())).await })
+}
+
+async fn until_so_many_wait(bucket: &Bucket, count: usize) {
+    while bucket.schedule().queue.len() != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The turns of the next second, which is one.
+fn second_passes(bucket: &Bucket, nth: u32) {
+    let now = Instant::now() + SECOND * nth + Duration::from_millis(100);
+    bucket.schedule().give_turns(now);
+}
+
+fn kind(result: Result<(), CallError>) -> Option<CallErrorKind> {
+    result.err().map(|error| error.kind)
+}
+
+#[tokio::test]
+async fn a_rollback_moves_its_alias_before_a_thousand_drift_checks() {
+    let bucket = used_up();
+    let drift: Vec<_> = (0..1_000)
+        .map(|nth| {
+            waits(
+                &bucket,
+                &turn(Priority::Background, &format!("at-rest-{nth}")),
+            )
+        })
+        .collect();
+    until_so_many_wait(&bucket, 1_000).await;
+    let rollback = waits(&bucket, &turn(Priority::Restore, "checkout"));
+    until_so_many_wait(&bucket, 1_001).await;
+    second_passes(&bucket, 1);
+    assert_eq!(rollback.await.expect("a task"), Ok(()));
+    assert_eq!(bucket.schedule().queue.len(), 1_000);
+    assert!(drift.iter().all(|check| !check.is_finished()));
+}
+
+#[tokio::test]
+async fn no_deployment_waits_for_all_calls_of_another() {
+    let bucket = used_up();
+    let big = turn(Priority::Traffic, "big");
+    let many: Vec<_> = (0..100).map(|_| waits(&bucket, &big)).collect();
+    until_so_many_wait(&bucket, 100).await;
+    let small = waits(&bucket, &turn(Priority::Traffic, "small"));
+    until_so_many_wait(&bucket, 101).await;
+    second_passes(&bucket, 1);
+    second_passes(&bucket, 2);
+    assert_eq!(small.await.expect("a task"), Ok(()));
+    assert_eq!(bucket.schedule().queue.len(), 99);
+    drop(many);
+}
+
+#[tokio::test]
+async fn what_is_called_off_was_not_sent_and_leaves_the_queue() {
+    let bucket = used_up();
+    let checkout = turn(Priority::Preparation, "checkout");
+    let one = waits(&bucket, &checkout);
+    let other = waits(&bucket, &checkout);
+    let stays = waits(&bucket, &turn(Priority::Preparation, "cart"));
+    until_so_many_wait(&bucket, 3).await;
+    let (place, _) = checkout.place().expect("it waits");
+    assert_eq!(place.budget, "calls in account 1, eu-west-1");
+    checkout.call_off();
+    for call in [one, other] {
+        let result = call.await.expect("a task");
+        assert_eq!(kind(result), Some(CallErrorKind::CalledOff));
+    }
+    assert_eq!(bucket.schedule().queue.len(), 1);
+    assert_eq!(checkout.place(), None);
+    stays.abort();
+    until_so_many_wait(&bucket, 0).await;
+    second_passes(&bucket, 1);
+    assert_eq!(bucket.turn(&call()).await, Ok(()), "no turn was lost");
+}
+
+#[tokio::test]
+async fn a_full_queue_keeps_the_most_urgent() {
+    let bucket = used_up();
+    bucket.schedule().longest = 2;
+    let plan = waits(&bucket, &turn(Priority::Planning, "a"));
+    let drift = turn(Priority::Background, "b");
+    let check = waits(&bucket, &drift);
+    until_so_many_wait(&bucket, 2).await;
+    let late = waits(&bucket, &turn(Priority::Background, "c"));
+    let refused = late.await.expect("a task");
+    assert_eq!(kind(refused), Some(CallErrorKind::CalledOff));
+    let rollback = waits(&bucket, &turn(Priority::Restore, "d"));
+    let displaced = check.await.expect("a task");
+    assert_eq!(kind(displaced), Some(CallErrorKind::CalledOff));
+    assert!(drift.is_called_off(), "the rest of it begins anew, too");
+    second_passes(&bucket, 1);
+    assert_eq!(rollback.await.expect("a task"), Ok(()));
+    second_passes(&bucket, 2);
+    assert_eq!(plan.await.expect("a task"), Ok(()));
+}
+
+#[tokio::test]
+async fn more_calls_than_a_burst_all_get_their_turn() {
+    let bucket = Bucket::new("calls".into(), 500);
+    let calls: Vec<_> = (0..600)
+        .map(|nth| {
+            waits(
+                &bucket,
+                &turn(Priority::Planning, &format!("d-{}", nth % 7)),
+            )
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.expect("a task"), Ok(()));
+    }
+    assert!(!bucket.schedule().is_attended, "nobody waits any more");
+}
+
+#[tokio::test]
+async fn a_refusal_by_aws_holds_all_calls_of_the_kind_up() {
+    let budget = Budget::new("111111111111", "eu-west-1");
+    budget.control.refused(None);
+    let now = Instant::now();
+    assert!(budget.control.schedule().rate.take(now).is_err());
+    assert!(budget.get_function.schedule().rate.take(now).is_ok());
+}

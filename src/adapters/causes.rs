@@ -1,0 +1,57 @@
+//! An error's message with all that led to it.
+
+use std::error::Error;
+
+/// What rustls says where the answer to its greeting is no TLS at all, and what it means.
+const NO_TLS: &str = "InvalidContentType";
+const NO_TLS_MEANS: &str = "the other side does not speak TLS there: an address with http:// was \
+     given as https://, or the port is another service's";
+
+/// An error and what caused it, from the first one on.
+pub(super) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The messages of an error and of what caused it, each said once, and in plain words where a library's
+/// own tell nobody anything.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in chain(error).map(ToString::to_string) {
+        let cause = if cause.contains(NO_TLS) {
+            NO_TLS_MEANS.to_owned()
+        } else {
+            cause
+        };
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Failed(&'static str, #[source] Option<Box<Failed>>);
+
+    #[test]
+    fn each_cause_is_said_once_and_what_is_no_tls_in_plain_words() {
+        let tls = Failed("received corrupt message of type InvalidContentType", None);
+        let connect = Failed("client error (Connect)", Some(Box::new(tls)));
+        let text = causes(&Failed("client error (Connect)", Some(Box::new(connect))));
+        assert!(
+            text.starts_with("client error (Connect): the other side"),
+            "{text}"
+        );
+        assert!(text.contains("does not speak TLS"), "{text}");
+        assert!(!text.contains("InvalidContentType"), "{text}");
+    }
+}

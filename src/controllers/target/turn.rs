@@ -1,0 +1,194 @@
+//! Waits for the account's budgets: told where they last, and given up where there is something else to do.
+//!
+//! # Guarantees
+//! - Calls wait for as long as it takes. That is neither an error nor a failure, and no deadline runs.
+//! - What is ordered meanwhile is not held up: calls that still wait are taken out of the queue, those that
+//!   were sent come to their end, and the pass ends.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::future::{Either, select};
+use jiff::Timestamp;
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use tokio::time::{Instant, timeout};
+
+use super::{SHORT_WAIT, TargetController};
+use crate::{
+    api::v1alpha1::{Target, TargetStatus, condition::RECONCILING},
+    domain::{
+        machine::Observation,
+        outcome::{self, Outcome},
+        priority::Priority,
+    },
+    ports::turn::{Place, Turn},
+};
+
+/// How often a pass that waits looks whether there is something else to do.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it says anew for how long it will wait.
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
+
+/// Why nothing moves while calls wait.
+const REASON: &str = "WaitingForBudget";
+
+/// How urgent the calls of a pass are, and whether the Target tells that they wait.
+#[derive(Clone, Copy)]
+pub struct Pace<'a> {
+    urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync),
+    is_told: bool,
+}
+
+impl<'a> Pace<'a> {
+    /// An order waits for these calls.
+    pub fn of_order(urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync)) -> Self {
+        Self {
+            urgency,
+            is_told: true,
+        }
+    }
+
+    /// Nobody waits for these calls.
+    pub fn in_background() -> Self {
+        Self {
+            urgency: &|_| Priority::Background,
+            is_told: false,
+        }
+    }
+
+    /// The turn of the next calls.
+    pub fn turn(self, target: &Target, status: &TargetStatus) -> Turn {
+        let namespace = target.namespace().unwrap_or_default();
+        Turn::new((self.urgency)(status), &namespace, &target.spec.deployment)
+    }
+}
+
+impl TargetController {
+    /// Makes the calls of `wave` in this turn.
+    pub(super) async fn in_turn(
+        &self,
+        target: &mut Target,
+        turn: &Turn,
+        pace: Pace<'_>,
+        wave: impl Future<Output = ()>,
+    ) {
+        let mut wave = pin!(turn.scope(wave));
+        let mut told: Option<Instant> = None;
+        while timeout(LOOK, &mut wave).await.is_err() {
+            if self.is_outdated(target) {
+                turn.call_off();
+            }
+            let waits = turn.place().filter(|(_, since)| {
+                let again = told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN);
+                pace.is_told && again && since.elapsed() >= SHORT_WAIT
+            });
+            let Some((waits_at, _)) = waits else {
+                continue;
+            };
+            told = Some(Instant::now());
+            let status = target.status.clone().unwrap_or_default();
+            // The calls go on meanwhile.
+            let is_over = {
+                let telling = pin!(self.publish(target, status, waiting(&waits_at)));
+                match select(&mut wave, telling).await {
+                    Either::Left(((), telling)) => {
+                        telling.await;
+                        true
+                    }
+                    Either::Right(_) => false,
+                }
+            };
+            *target = (*self.written.newest(&Arc::new(target.clone()))).clone();
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is something else to do than what this state of the Target asks for.
+    pub(super) fn is_outdated(&self, target: &Target) -> bool {
+        if self.context.stopping.is_cancelled() || !self.context.fence.may_write() {
+            return true;
+        }
+        let cached = self
+            .context
+            .stores
+            .targets
+            .get(&ObjectRef::from_obj(target));
+        cached.is_some_and(|now| {
+            now.metadata.generation > target.metadata.generation
+                || now.metadata.deletion_timestamp != target.metadata.deletion_timestamp
+                || now.annotations() != target.annotations()
+        })
+    }
+}
+
+/// How the pass ends if the calls of this turn were called off. What they waited counts for no deadline.
+pub fn ended(turn: &Turn, seen: &mut Observation) -> Option<Outcome> {
+    let waited = turn.waited();
+    seen.known.waited_for_budget(waited, Timestamp::now());
+    turn.is_called_off().then(|| Outcome::Waiting {
+        reason: REASON,
+        message: "Calls that waited for the account's budget were called off: going on anew"
+            .to_owned(),
+        after: LOOK,
+    })
+}
+
+/// Whether a pass ended because its calls were called off.
+pub fn was_called_off(outcome: &Outcome) -> bool {
+    outcome.reason() == REASON
+}
+
+/// Whether the status says that calls wait.
+pub fn is_told(status: &TargetStatus) -> bool {
+    let moving = outcome::find(&status.conditions, RECONCILING);
+    moving.is_some_and(|moving| moving.reason == REASON)
+}
+
+fn waiting(place: &Place) -> Outcome {
+    let left = place.ready_at.saturating_duration_since(Instant::now());
+    let seconds = left.as_secs().max(1);
+    let about = if seconds < 60 {
+        format!("{seconds}s")
+    } else {
+        format!("{}m", seconds.div_ceil(60))
+    };
+    Outcome::Waiting {
+        reason: REASON,
+        message: format!(
+            "Waiting for a turn among the {}, in about {about}",
+            place.budget
+        ),
+        after: SHORT_WAIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_says_for_what_and_for_how_long() {
+        let told = |seconds| {
+            let place = Place {
+                budget: "Lambda control plane calls in account 111111111111, eu-west-1".into(),
+                ready_at: Instant::now() + Duration::from_secs(seconds) + LOOK / 2,
+            };
+            waiting(&place).message().to_owned()
+        };
+        assert_eq!(
+            told(40),
+            "Waiting for a turn among the Lambda control plane calls in account 111111111111, eu-west-1, in about 40s"
+        );
+        assert!(told(61).ends_with("in about 2m"));
+        let mut status = TargetStatus::default();
+        assert!(!is_told(&status));
+        let place = Place {
+            budget: "calls".into(),
+            ready_at: Instant::now(),
+        };
+        waiting(&place).write_conditions(&mut status.conditions, None, Timestamp::UNIX_EPOCH);
+        assert!(is_told(&status));
+    }
+}

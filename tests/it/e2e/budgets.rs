@@ -1,0 +1,81 @@
+//! Far more calls than an account's budget has in a second.
+
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Target, annotation};
+use sluice_lab::lab::wait_for;
+
+use super::{
+    LIMIT,
+    scene::{NAME, Scene, lambda},
+    solo,
+};
+
+/// More than four seconds' worth of the control plane's calls for each kind of write.
+const MANY: usize = 60;
+
+/// A Deployment of so many functions.
+fn with_functions(scene: &Scene<'_>) -> Value {
+    let mut wanted = scene.deployment(&["dev"]);
+    let component = |nth| {
+        let function = format!("{}-{nth}", scene.team.namespace);
+        json!({"name": format!("c{nth}"), "lambda": lambda(&function)})
+    };
+    wanted["spec"]["components"] = (0..MANY).map(component).collect();
+    wanted["spec"]["drift"] = json!({"policy": "Report", "interval": "24h"});
+    wanted
+}
+
+#[test]
+fn sixty_functions_on_one_target_arrive_and_no_alias_is_read_twice() {
+    let world = solo();
+    let scene = Scene::within(&world, "threescore");
+    scene.push("v1");
+    scene.apply(&with_functions(&scene));
+    scene.delivered(1);
+
+    let mark = world.lab.aws.mark();
+    scene.push("v2");
+    scene.delivered(2);
+    let calls = scene.lambda_calls(mark);
+    let count = |operation: &str| calls.named("lambda", operation).count();
+    assert_eq!(count("GetAlias"), MANY, "each once, before the run");
+    for write in ["UpdateFunctionCode", "PublishVersion", "UpdateAlias"] {
+        assert_eq!(count(write), MANY, "{write}");
+    }
+
+    // While all of them are looked at for drift, another Deployment's rollback goes first.
+    let other = Scene::within(&world, "hurried");
+    other.push("v1");
+    other.apply(&other.deployment(&["dev"]));
+    other.delivered(1);
+    other.push("v2");
+    other.delivered(2);
+    let mark = world.lab.aws.mark();
+    scene.annotate(annotation::RECONCILE, "look");
+    let asked = |calls: &sluice_lab::aws::Calls| calls.named("lambda", "GetAlias").count();
+    let begun = wait_for("the look for drift has begun", LIMIT, || {
+        let looks = asked(&scene.lambda_calls(mark));
+        (looks > 0).then_some(())
+    });
+    begun.unwrap_or_else(|error| panic!("{error}\n{}", scene.log()));
+    other.annotate(annotation::ROLLBACK, "now");
+    other.wait(NAME, "r1 serves again", |deployment| {
+        let live = deployment.status.as_ref()?.live.clone()?;
+        (live == "dev=r1").then_some(())
+    });
+    other.serves("dev", "v1");
+    let looked = wait_for("the look for drift has ended", LIMIT, || {
+        let targets = scene.list::<Target>();
+        let handled = targets
+            .iter()
+            .filter_map(|target| target.status.as_ref()?.drift.as_ref()?.handled_look.clone());
+        let all: Vec<String> = handled.collect();
+        if all == ["look"] {
+            Ok(())
+        } else {
+            Err(format!("{all:?}"))
+        }
+    });
+    looked.unwrap_or_else(|error| panic!("{error}\n{}", scene.log()));
+    assert_eq!(asked(&scene.lambda_calls(mark)), MANY, "no look was lost");
+}

@@ -1,0 +1,139 @@
+//! Many functions at once in one account, against the rate that Lambda's control plane allows.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sluice_lab::{
+    aws::{Call, Calls},
+    error::LabError,
+    lab::{condition_of, package},
+};
+
+use super::ground::{Ground, NAMESPACE, manifest};
+use crate::demo::tell::{block, say};
+
+/// Control-plane calls a second and account that Lambda allows, `GetFunction` apart.
+const ALLOWED: f64 = 15.0;
+
+/// Far more than the calls take.
+const LIMIT: Duration = Duration::from_mins(30);
+
+/// What was measured.
+pub struct Many(Vec<Row>);
+
+struct Row {
+    what: String,
+    seconds: f64,
+    /// As the rate counts them.
+    control: usize,
+    lambda: usize,
+    cpu: f64,
+}
+
+/// Delivers 100 functions to one Target, then 50 to each of 20 Targets at once; each new, and then with
+/// other code.
+pub fn measure(ground: &Ground) -> Result<Many, LabError> {
+    let mut rows = Vec::new();
+    for (targets, functions) in [(1, 100), (20, 50)] {
+        let names: Vec<String> = (0..targets)
+            .map(|nth| format!("many-{targets}-{nth}"))
+            .collect();
+        for name in &names {
+            ground.lab.gitlab.push(ground.team.project, name, "Begin");
+            let wish = with_functions(ground, name, functions);
+            ground.lab.apply(&wish.to_string())?;
+            ground.wait_for_wish(name)?;
+        }
+        for (revision, kind) in [(1, "new functions"), (2, "code changes")] {
+            let what = format!("{targets} × {functions} {kind}");
+            say(&format!("delivers {what}"));
+            rows.push(deliver(ground, &names, revision, what)?);
+        }
+        for name in &names {
+            ground.remove(name)?;
+        }
+    }
+    Ok(Many(rows))
+}
+
+fn deliver(
+    ground: &Ground,
+    names: &[String],
+    revision: u32,
+    what: String,
+) -> Result<Row, LabError> {
+    let lab = &ground.lab;
+    let (mark, cpu) = (lab.aws.mark(), lab.controller().cpu_seconds()?);
+    let bytes = package(&format!("v{revision}"));
+    let begun = Instant::now();
+    for name in names {
+        lab.deliverable_pipeline(ground.team.project, name, &bytes);
+    }
+    let live = format!("dev=r{revision}");
+    for name in names {
+        let what = format!("{name} says that {live} is live");
+        lab.wait_for(&what, LIMIT, || arrived(ground, name, &live))?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let calls = lab.aws.calls_since(mark).of_service("lambda");
+    Ok(Row {
+        what,
+        seconds,
+        control: controls(&calls),
+        lambda: calls.len(),
+        cpu: lab.controller().cpu_seconds()? - cpu,
+    })
+}
+
+fn arrived(ground: &Ground, name: &str, live: &str) -> Result<(), String> {
+    let object = ground
+        .lab
+        .get_json("deployment", Some(NAMESPACE), name)
+        .map_err(|error| error.to_string())?;
+    let ready = condition_of(&object, "Ready").is_some_and(|it| it["status"] == "True");
+    if object["status"]["live"] == live && ready {
+        Ok(())
+    } else {
+        Err(format!("status {}", object["status"]["summary"]))
+    }
+}
+
+fn controls(calls: &Calls) -> usize {
+    let is_control = |call: &&Call| !matches!(call.operation.as_str(), "GetFunction" | "Invoke");
+    calls.iter().filter(is_control).count()
+}
+
+/// The Deployment of so many functions that share one artifact, without a check.
+fn with_functions(ground: &Ground, name: &str, count: usize) -> Value {
+    let mut wish = manifest(&ground.team, name, "package", &[]);
+    let one = wish["spec"]["components"][0].take();
+    let component = |nth| {
+        let mut component = one.clone();
+        component["name"] = json!(format!("c{nth}"));
+        component["lambda"]["functionName"] = json!(format!("{name}-{nth}"));
+        component
+    };
+    wish["spec"]["components"] = (0..count).map(component).collect();
+    wish["spec"]["stages"][0]["checks"] = json!([]);
+    wish
+}
+
+impl Many {
+    /// Prints the figures.
+    pub fn report(&self) {
+        say("Many functions at once, as shipped; the law is 15 control-plane calls a second:");
+        let mut table = format!(
+            "{:<28} {:>8} {:>9} {:>7} {:>8} {:>8}\n",
+            "", "control", "all calls", "law (s)", "took (s)", "CPU (s)"
+        );
+        for row in &self.0 {
+            #[allow(clippy::cast_precision_loss, reason = "some thousands")]
+            let law = row.control as f64 / ALLOWED;
+            table += &format!(
+                "{:<28} {:>8} {:>9} {law:>7.1} {:>8.1} {:>8.1}\n",
+                row.what, row.control, row.lambda, row.seconds, row.cpu
+            );
+        }
+        block(&table);
+    }
+}
