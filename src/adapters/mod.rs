@@ -6,3 +6,4 @@ mod counted;
 pub mod gitlab;
 pub mod http_probe;
 pub mod kubernetes;
+mod reach;

@@ -243,10 +243,8 @@ impl Process {
         if led {
             self.context.metrics.leading(true);
             self.look_at_policy().await;
-            let (transfers, woken) = Transfers::new(
-                options.max_transfers.into(),
-                Arc::clone(&self.context.metrics),
-            );
+            let (transfers, woken) =
+                Transfers::new(options.transfers(), Arc::clone(&self.context.metrics));
             let working = CancellationToken::new();
             let mut controllers =
                 controllers::start(&self.context, &self.feeds, &transfers, woken, &working);
@@ -341,7 +339,12 @@ async fn adapters(
         fence.clone(),
     )
     .await?;
-    let gitlabs = GitLabClients::new(secrets, Arc::clone(metrics));
+    let gitlabs = GitLabClients::new(
+        secrets,
+        Arc::clone(metrics),
+        options.gitlab_networks.clone(),
+        options.gitlab_rates(),
+    );
     let http = GuardedHttp::new(options.check_networks.clone(), Arc::clone(metrics))?;
     Ok(Ways {
         cloud: Arc::new(cloud),

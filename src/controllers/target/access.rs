@@ -1,6 +1,6 @@
 //! The place a Target stands for: its account and region, with the clients to work there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
@@ -10,6 +10,9 @@ use crate::{
     domain::{grants::Permissions, outcome::Outcome, ownership::Owner},
     ports::{functions::Functions, monitoring::Monitoring, sites::Sites, store::Store},
 };
+
+/// When to look again for a namespace that has not been seen.
+const NAMESPACE_WAIT: Duration = Duration::from_secs(1);
 
 /// An account and region with the clients to work there.
 pub struct Access {
@@ -45,22 +48,7 @@ impl Access {
             ));
         }
         let namespace = target.namespace().unwrap_or_default();
-        let labels = context
-            .stores
-            .namespaces
-            .get(&ObjectRef::new(&namespace))
-            .map(|namespace| namespace.labels().clone())
-            .unwrap_or_default();
-        let permissions = Permissions::of(&account, &labels);
-        if permissions.grants.is_empty() {
-            return Err(Outcome::stalled(
-                "NotGranted",
-                format!(
-                    "Account {} grants nothing to namespace {namespace}; ask the platform team to add it to spec.grants",
-                    spec.account
-                ),
-            ));
-        }
+        let permissions = permissions(context, &account, &namespace)?;
         let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
         let functions = context
             .cloud
@@ -92,6 +80,38 @@ impl Access {
             folder: format!("{namespace}/{}", target.name_any()),
         })
     }
+}
+
+/// What a namespace may touch in an Account, which must be something.
+///
+/// Grants select by the namespace's labels, and some by what is not among them: a namespace that has
+/// not been seen yet is waited for, not taken for one without labels.
+pub fn permissions(
+    context: &Context,
+    account: &Account,
+    namespace: &str,
+) -> Result<Permissions, Outcome> {
+    let seen = context.stores.namespaces.get(&ObjectRef::new(namespace));
+    let Some(seen) = seen else {
+        return Err(Outcome::Waiting {
+            reason: "WaitingForNamespace",
+            message: format!(
+                "Waiting for the labels of namespace {namespace}, which grants select by"
+            ),
+            after: NAMESPACE_WAIT,
+        });
+    };
+    let permissions = Permissions::of(account, seen.labels());
+    if permissions.grants.is_empty() {
+        return Err(Outcome::stalled(
+            "NotGranted",
+            format!(
+                "Account {} grants nothing to namespace {namespace}; ask the platform team to add it to spec.grants",
+                account.name_any()
+            ),
+        ));
+    }
+    Ok(permissions)
 }
 
 /// The Account of that name.

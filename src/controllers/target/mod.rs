@@ -28,7 +28,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-pub use self::access::account;
+pub use self::access::{account, permissions};
 use self::{access::Access, memory::Memory, rest::Looks};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
