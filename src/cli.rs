@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use crate::{
+    adapters::gitlab,
     controllers::{context::Hub, deployment::transfer},
     leader,
     telemetry::LogFormat,
@@ -54,6 +55,22 @@ pub struct Run {
     /// How many artifacts are fetched at a time; each takes 20 MiB of memory, whatever its size.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers: u16,
+    /// How many of them for one namespace; half of them where this is left out.
+    #[arg(long, env = "SLUICE_MAX_TRANSFERS_PER_NAMESPACE", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub max_transfers_per_namespace: Option<u16>,
+    /// Give up a download that is slower, in bytes a second.
+    #[arg(long, env = "SLUICE_MIN_DOWNLOAD_RATE", default_value_t = transfer::DEFAULT_RATE, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub min_download_rate: u64,
+    /// Networks inside which GitLabConnections and the redirects of downloads may lead, such as
+    /// 10.0.0.0/8: all that is not public is refused otherwise.
+    #[arg(long, env = "SLUICE_GITLAB_NETWORKS", value_delimiter = ',')]
+    pub gitlab_networks: Vec<IpNet>,
+    /// How many requests a minute are sent to one host, by all GitLabConnections to it together.
+    #[arg(long, env = "SLUICE_GITLAB_REQUESTS_PER_MINUTE", default_value_t = gitlab::DEFAULT_PER_MINUTE, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub gitlab_requests_per_minute: u32,
+    /// The same for single hosts, such as gitlab.com=1500.
+    #[arg(long, env = "SLUICE_GITLAB_HOST_REQUESTS_PER_MINUTE", value_delimiter = ',', value_parser = host_rate)]
+    pub gitlab_host_requests_per_minute: Vec<(String, u32)>,
 
     /// Where /healthz, /readyz and /metrics answer.
     #[arg(long, env = "SLUICE_LISTEN", default_value = "127.0.0.1:8080")]
@@ -134,6 +151,23 @@ impl Run {
         })
     }
 
+    /// How many artifacts are fetched at a time, and how slowly.
+    pub fn transfers(&self) -> transfer::Limits {
+        let half = self.max_transfers.div_ceil(2);
+        let per_namespace = self.max_transfers_per_namespace.unwrap_or(half);
+        transfer::Limits::new(
+            self.max_transfers.into(),
+            per_namespace.into(),
+            self.min_download_rate,
+        )
+    }
+
+    /// How many requests each GitLab gets.
+    pub fn gitlab_rates(&self) -> gitlab::Rates {
+        let hosts = self.gitlab_host_requests_per_minute.iter().cloned();
+        gitlab::Rates::new(self.gitlab_requests_per_minute, hosts)
+    }
+
     /// How the Lease is held; `None` where there is no election.
     pub fn lease(&self) -> Option<leader::Settings> {
         let election = &self.election;
@@ -150,6 +184,20 @@ impl Run {
             retry: election.lease_retry_interval.unwrap_or(duration / 8),
             takeover_delay: election.takeover_delay,
         })
+    }
+}
+
+/// `gitlab.com=1500`.
+fn host_rate(text: &str) -> Result<(String, u32), String> {
+    let wrong = || format!("{text:?} is not of the form gitlab.com=1500");
+    let (host, rate) = text.split_once('=').ok_or_else(wrong)?;
+    let rate = rate
+        .parse()
+        .ok()
+        .filter(|rate| (1..=1_000_000).contains(rate));
+    match rate {
+        Some(rate) if !host.is_empty() => Ok((host.to_ascii_lowercase(), rate)),
+        _ => Err(wrong()),
     }
 }
 
@@ -199,6 +247,52 @@ mod tests {
         assert!(run(&["--hub-account=hub"]).is_err());
         let run = run(&["--hub-account=hub", "--hub-region=eu-west-1"]).unwrap();
         assert_eq!(run.hub().unwrap().region, "eu-west-1");
+    }
+
+    #[test]
+    fn a_namespace_gets_half_of_the_transfers_unless_told_otherwise() {
+        for (arguments, all, one) in [
+            (&[][..], 4, 2),
+            (&["--max-transfers=1"], 1, 1),
+            (&["--max-transfers=9"], 9, 5),
+            (
+                &["--max-transfers=3", "--max-transfers-per-namespace=1"],
+                3,
+                1,
+            ),
+            (
+                &["--max-transfers=3", "--max-transfers-per-namespace=8"],
+                3,
+                3,
+            ),
+        ] {
+            let limits = run(arguments).unwrap().transfers();
+            assert_eq!(
+                (limits.parallel, limits.per_namespace),
+                (all, one),
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_has_its_own_rate_or_that_of_all() {
+        let rates = run(&[
+            "--gitlab-requests-per-minute=300",
+            "--gitlab-host-requests-per-minute=GitLab.com=1500,git.example.com=60",
+        ]);
+        let rates = rates.unwrap().gitlab_rates();
+        for (host, rate) in [
+            ("gitlab.com", 1500),
+            ("git.example.com", 60),
+            ("other", 300),
+        ] {
+            assert_eq!(rates.of(host), rate, "{host}");
+        }
+        for wrong in ["gitlab.com", "=5", "gitlab.com=0", "gitlab.com=many"] {
+            let argument = format!("--gitlab-host-requests-per-minute={wrong}");
+            assert!(run(&[&argument]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod controllers;
 pub mod domain;
+pub mod fair_semaphore;
 pub mod fence;
 pub mod generate;
 pub mod http;

@@ -1,7 +1,7 @@
 //! [`Secrets`] over the Kubernetes API: asked each time, so that nothing here outlives a deletion and
 //! no Secret is listed, watched or kept.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use async_trait::async_trait;
 use k8s_openapi::api::{
@@ -11,7 +11,10 @@ use k8s_openapi::api::{
 use kube::{Api, Client, api::PostParams};
 use secrecy::SecretString;
 
-use crate::ports::{CallError, CallErrorKind, secrets::Secrets};
+use crate::ports::{
+    CallError, CallErrorKind,
+    secrets::{SecretData, Secrets},
+};
 
 /// Seconds; the shortest that Kubernetes grants. A token is used at once.
 const TOKEN_LIFETIME: i64 = 600;
@@ -65,11 +68,7 @@ impl KubeSecrets {
 
 #[async_trait]
 impl Secrets for KubeSecrets {
-    async fn get(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, SecretString>, CallError> {
+    async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets.get(name).await.map_err(|error| {
             let hint = self.way_to_allow(namespace, name);
@@ -77,10 +76,14 @@ impl Secrets for KubeSecrets {
         })?;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(SecretString::from);
         let values = secret.data.unwrap_or_default();
-        Ok(values
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, text(value.0)?)))
-            .collect())
+        Ok(SecretData {
+            type_: secret.type_.unwrap_or_default(),
+            labels: secret.metadata.labels.unwrap_or_default(),
+            values: values
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, text(value.0)?)))
+                .collect(),
+        })
     }
 
     async fn identity_token(&self, audience: &str) -> Result<SecretString, CallError> {

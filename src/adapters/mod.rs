@@ -7,3 +7,4 @@ mod counted;
 pub mod gitlab;
 pub mod http_probe;
 pub mod kubernetes;
+mod reach;

@@ -242,10 +242,8 @@ impl Process {
         if led {
             self.context.metrics.leading(true);
             self.look_at_policy().await;
-            let (transfers, woken) = Transfers::new(
-                options.max_transfers.into(),
-                Arc::clone(&self.context.metrics),
-            );
+            let (transfers, woken) =
+                Transfers::new(options.transfers(), Arc::clone(&self.context.metrics));
             let stopping = self.context.stopping.clone();
             let mut controllers =
                 controllers::start(&self.context, &self.feeds, &transfers, woken, &stopping);
@@ -350,7 +348,12 @@ async fn adapters(
         fence.clone(),
     )
     .await?;
-    let gitlabs = GitLabClients::new(secrets, Arc::clone(metrics));
+    let gitlabs = GitLabClients::new(
+        secrets,
+        Arc::clone(metrics),
+        options.gitlab_networks.clone(),
+        options.gitlab_rates(),
+    );
     let http = GuardedHttp::new(options.check_networks.clone(), Arc::clone(metrics))?;
     Ok(Ways {
         cloud: Arc::new(cloud),

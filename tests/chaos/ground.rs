@@ -268,8 +268,8 @@ impl Slot {
 
 /// The Secret with a token.
 pub fn secret(name: &str, token: &str) -> Secret {
-    serde_json::from_value(json!({"metadata": {"name": name}, "stringData": {"token": token}}))
-        .unwrap()
+    let metadata = json!({"name": name, "labels": {"sluice.dev/gitlab-token": "true"}});
+    serde_json::from_value(json!({"metadata": metadata, "stringData": {"token": token}})).unwrap()
 }
 
 /// Time that is given to a reply that is on its way before its reader ends.

@@ -145,6 +145,8 @@ async fn work(place: &Place) -> Result<(), app::AppError> {
         "run".to_owned(),
         format!("--hub-account={slot}-hub"),
         "--hub-region=eu-west-1".to_owned(),
+        "--gitlab-networks=127.0.0.1/32".to_owned(),
+        "--gitlab-requests-per-minute=100000".to_owned(),
         format!("--leader-elect={elect}"),
         format!("--lease-name={lease}"),
         "--lease-duration=3s".to_owned(),

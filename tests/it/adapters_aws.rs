@@ -39,7 +39,7 @@ use sluice::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud as _},
         functions::Functions,
-        secrets::Secrets,
+        secrets::{SecretData, Secrets},
         store::Store,
     },
 };
@@ -87,18 +87,17 @@ impl Vault {
 
 #[async_trait]
 impl Secrets for Vault {
-    async fn get(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, SecretString>, CallError> {
+    async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError> {
         let id = format!("{namespace}/{name}");
         let secrets = self.0.lock().expect("not poisoned");
         let values = secrets
             .get(&id)
             .ok_or_else(|| CallError::new("get Secret", id, CallErrorKind::NotFound, "gone"))?;
         let secret = |(key, value): (&String, &String)| (key.clone(), value.clone().into());
-        Ok(values.iter().map(secret).collect())
+        Ok(SecretData {
+            values: values.iter().map(secret).collect(),
+            ..SecretData::default()
+        })
     }
 
     /// The emulator looks at the claims only.

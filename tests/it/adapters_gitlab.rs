@@ -1,8 +1,10 @@
 //! The GitLab client on the lab's GitLab.
 
+mod bounds;
 mod counts;
 mod downloads;
 mod gates;
+mod reach;
 mod refusals;
 
 use std::{
@@ -16,8 +18,8 @@ use std::{
 use async_trait::async_trait;
 use secrecy::SecretString;
 use sluice::{
-    adapters::gitlab::GitLabClients,
-    api::v1alpha1::GitLabConnection,
+    adapters::gitlab::{GitLabClients, Rates},
+    api::v1alpha1::{GitLabConnection, token_secret},
     domain::{
         eligibility::{Known, Requirements, Verdict},
         pipeline::{PipelineQuery, RefState},
@@ -26,7 +28,7 @@ use sluice::{
     ports::{
         CallError, CallErrorKind,
         gitlab::{GitLab, GitLabs as _},
-        secrets::Secrets,
+        secrets::{SecretData, Secrets},
     },
 };
 use sluice_lab::gitlab::{
@@ -38,23 +40,49 @@ use sluice_lab::gitlab::{
 #[derive(Default)]
 struct Kept {
     values: Mutex<BTreeMap<String, String>>,
+    labels: Mutex<BTreeMap<String, String>>,
     reads: AtomicU64,
+}
+
+impl Kept {
+    /// As `kubectl label secret gitlab sluice.dev/gitlab-token=true` would.
+    fn say_token(&self) {
+        let label = (token_secret::LABEL.to_owned(), "true".to_owned());
+        self.labels.lock().unwrap().extend([label]);
+    }
+}
+
+/// Something that answers in GitLab's place, and its address.
+async fn serve(router: axum::Router) -> (String, tokio::task::JoinHandle<std::io::Result<()>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (
+        url,
+        tokio::spawn(axum::serve(listener, router).into_future()),
+    )
+}
+
+/// Clients that may ask these networks, as much as they like.
+fn clients(secrets: Arc<dyn Secrets>, metrics: &Arc<Metrics>, networks: &[&str]) -> GitLabClients {
+    let networks = networks.iter().map(|network| network.parse().unwrap());
+    let rates = Rates::new(100_000, []);
+    GitLabClients::new(secrets, Arc::clone(metrics), networks.collect(), rates)
 }
 
 #[async_trait]
 impl Secrets for Kept {
-    async fn get(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, SecretString>, CallError> {
+    async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let values = self.values.lock().unwrap();
         let value = values.get(name).ok_or_else(|| {
             let secret = format!("Secret {namespace}/{name}");
             CallError::new("read a Secret", secret, CallErrorKind::NotFound, "none")
         })?;
-        Ok([("token".to_owned(), value.clone().into())].into())
+        Ok(SecretData {
+            labels: self.labels.lock().unwrap().clone(),
+            type_: "Opaque".to_owned(),
+            values: [("token".to_owned(), value.clone().into())].into(),
+        })
     }
 
     async fn identity_token(&self, _: &str) -> Result<SecretString, CallError> {
@@ -84,6 +112,7 @@ impl Lab {
         let project = gitlab.create_project("shop/checkout");
         gitlab.push(project, "main", "First");
         let secrets = Arc::<Kept>::default();
+        secrets.say_token();
         let connection = serde_json::from_value(serde_json::json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "GitLabConnection",
@@ -99,7 +128,7 @@ impl Lab {
         let lab = Self {
             ana,
             project,
-            clients: GitLabClients::new(kept, Arc::clone(&metrics)),
+            clients: clients(kept, &metrics, &["127.0.0.1/32"]),
             metrics,
             secrets,
             connection: connection.unwrap(),

@@ -46,6 +46,7 @@ async fn a_secret_gives_its_values_that_are_text() {
         .await
         .unwrap();
     let shown: Vec<_> = values
+        .values
         .iter()
         .map(|(key, value)| (key.as_str(), value.expose_secret()))
         .collect();

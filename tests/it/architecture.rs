@@ -10,18 +10,35 @@ use std::{
 };
 
 /// What each part of the program may use of the others. Those that start everything may use all.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("api", &["api"]),
     ("domain", &["api", "domain"]),
     ("ports", &["api", "domain", "ports"]),
     (
         "adapters",
-        &["api", "domain", "ports", "adapters", "fence", "metrics"],
+        &[
+            "api",
+            "domain",
+            "ports",
+            "adapters",
+            "fair_semaphore",
+            "fence",
+            "metrics",
+        ],
     ),
     (
         "controllers",
-        &["api", "domain", "ports", "controllers", "fence", "metrics"],
+        &[
+            "api",
+            "domain",
+            "ports",
+            "controllers",
+            "fair_semaphore",
+            "fence",
+            "metrics",
+        ],
     ),
+    ("fair_semaphore", &["fair_semaphore"]),
     ("fence", &["fence"]),
     ("generate", &["api", "generate"]),
     ("metrics", AROUND),

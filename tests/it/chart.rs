@@ -26,6 +26,8 @@ use crate::cluster::{
 /// Every template, and every value that changes one.
 const EVERYTHING: &str = r#"{
     "hub": {"account": "hub", "region": "eu-west-1"},
+    "gitlab": {"allowedNetworks": ["10.0.0.0/8"], "requestsPerMinute": 1000000, "requestsPerMinuteByHost": {"gitlab.com": 1500}},
+    "transfers": {"maxParallel": 8, "maxPerNamespace": 3, "minBytesPerSecond": 131072},
     "secretNamespaces": ["team-a", "sluice-system"],
     "replicaCount": 2,
     "logFormat": "text",

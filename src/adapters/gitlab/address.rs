@@ -49,6 +49,11 @@ impl Address {
         format!("{}{root}", origin(&self.base))
     }
 
+    /// The host alone, in lower case.
+    pub fn host(&self) -> String {
+        self.base.host_str().unwrap_or_default().to_owned()
+    }
+
     /// The whole address of a path below the API, such as `/projects/7?x=y`, or of one that a
     /// server gave and [`Self::own_path`] let through.
     pub fn of(&self, path_and_query: &str) -> Url {

@@ -1,99 +1,333 @@
-//! How many requests may be sent: the connection's own rate, and GitLab's word when that was too
-//! many.
+//! How many requests may be sent: to a host by all connections together, by each connection, and
+//! GitLab's word when that was too many.
+//!
+//! Guarantees
+//! - Requests wait in line. What the host may be sent goes round among the namespaces that wait, and in
+//!   order within one: none is passed over, and none tries its luck again and again.
+//! - A connection can ask for less than its host's budget, never for more.
 
 use std::{
-    num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-};
 use tokio::time::Instant;
 
-/// How long a request waits for its turn. One that would wait longer is given back to its caller, who
-/// has better things to do.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::fair_semaphore::FairSemaphore;
 
-/// The rate at which requests are sent with one token.
+/// How many requests a minute a host gets, unless the platform team says otherwise. gitlab.com allows a
+/// user 2000.
+pub const DEFAULT_PER_MINUTE: u32 = 1200;
+
+/// How long a request waits in line. One that would wait longer is given back to its caller at once,
+/// who has better things to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many requests a minute each host gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rates {
+    others: u32,
+    hosts: BTreeMap<String, u32>,
+}
+
+impl Rates {
+    /// `others` is for hosts that are not among `hosts`, which have names in lower case.
+    pub fn new(others: u32, hosts: impl IntoIterator<Item = (String, u32)>) -> Self {
+        Self {
+            others,
+            hosts: hosts.into_iter().collect(),
+        }
+    }
+
+    /// A host's.
+    pub fn of(&self, host: &str) -> u32 {
+        self.hosts.get(host).copied().unwrap_or(self.others)
+    }
+}
+
+/// The budgets of all hosts to which there are connections.
+pub struct Hosts {
+    rates: Rates,
+    hosts: Mutex<HashMap<String, Weak<Host>>>,
+}
+
+/// What one host may be sent.
+struct Host {
+    name: String,
+    rate: Rate,
+    /// Who holds the one permit is next.
+    line: Arc<FairSemaphore>,
+}
+
+/// What one connection may send.
 pub struct Budget {
-    limiter: DefaultDirectRateLimiter,
+    namespace: String,
+    /// Where it is less than the host's.
+    own: Option<Rate>,
+    host: Arc<Host>,
     /// GitLab does not want to hear of us before.
     held_until: Mutex<Option<Instant>>,
 }
 
-impl Budget {
-    /// So many a minute, a tenth of them at once.
-    pub fn new(per_minute: i32) -> Self {
-        let per_minute = u32::try_from(per_minute)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(per_minute.get() / 10).unwrap_or(NonZeroU32::MIN);
+/// Why a request is not sent now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How long that lasts.
+    pub wait: Duration,
+    /// In words.
+    pub why: String,
+}
+
+impl Hosts {
+    /// With nothing sent yet.
+    pub fn new(rates: Rates) -> Self {
         Self {
-            limiter: RateLimiter::direct(Quota::per_minute(per_minute).allow_burst(burst)),
+            rates,
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// The budget of a connection in that namespace to that host, which asks for so much.
+    pub fn budget(&self, namespace: &str, host: &str, per_minute: i32) -> Budget {
+        let rate = self.rates.of(host);
+        let own = u32::try_from(per_minute).unwrap_or(1);
+        Budget {
+            namespace: namespace.to_owned(),
+            own: (own < rate).then(|| Rate::per_minute(own)),
+            host: self.host(host, rate),
             held_until: Mutex::new(None),
         }
     }
 
-    /// Waits for its turn; the error is how long that would take.
-    pub async fn turn(&self) -> Result<(), Duration> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let now = Instant::now();
-            if let Some(until) = self.held().filter(|until| *until > now) {
-                return Err(until - now);
-            }
-            let Err(not_until) = self.limiter.check() else {
-                return Ok(());
-            };
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            if now + wait > deadline {
-                return Err(wait);
-            }
-            tokio::time::sleep(wait).await;
+    fn host(&self, name: &str, rate: u32) -> Arc<Host> {
+        let mut hosts = lock(&self.hosts);
+        if let Some(host) = hosts.get(name).and_then(Weak::upgrade) {
+            return host;
         }
+        hosts.retain(|_, host| host.strong_count() > 0);
+        let host = Arc::new(Host {
+            name: name.to_owned(),
+            rate: Rate::per_minute(rate),
+            line: FairSemaphore::new(1, 1),
+        });
+        hosts.insert(name.to_owned(), Arc::downgrade(&host));
+        host
+    }
+}
+
+impl Budget {
+    /// Waits for its turn.
+    pub async fn turn(&self) -> Result<(), Refused> {
+        self.held()?;
+        if let Some(own) = &self.own {
+            let wait = own.take(Instant::now(), PATIENCE);
+            rest(wait.map_err(|wait| Refused {
+                wait,
+                why: "spec.requestsPerMinute of the GitLabConnection is used up".to_owned(),
+            })?)
+            .await;
+        }
+        self.host.turn(&self.namespace).await?;
+        self.held()
     }
 
     /// Sends nothing more for this long.
     pub fn hold(&self, wait: Duration) {
         let until = Instant::now() + wait;
-        let mut held = self
-            .held_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held_until);
         *held = Some(held.map_or(until, |held| held.max(until)));
     }
 
-    fn held(&self) -> Option<Instant> {
-        *self
-            .held_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> Result<(), Refused> {
+        let now = Instant::now();
+        let until = lock(&self.held_until).filter(|until| *until > now);
+        until.map_or(Ok(()), |until| {
+            Err(Refused {
+                wait: until - now,
+                why: "GitLab asked for a pause".to_owned(),
+            })
+        })
     }
+}
+
+impl Host {
+    async fn turn(&self, namespace: &str) -> Result<(), Refused> {
+        let refused = |wait| Refused {
+            wait,
+            why: format!(
+                "the budget of requests to {}, which all GitLabConnections to it share, is used up \
+                 (the platform team sets it with gitlab.requestsPerMinute)",
+                self.name
+            ),
+        };
+        let wait = self.rate.wait(self.line.ahead(namespace), Instant::now());
+        if wait > PATIENCE {
+            return Err(refused(wait));
+        }
+        let _next = self.line.acquire(namespace).await;
+        let wait = self
+            .rate
+            .take(Instant::now(), Duration::MAX)
+            .map_err(refused)?;
+        rest(wait).await;
+        Ok(())
+    }
+}
+
+async fn rest(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// So many a minute, evenly, a tenth of them at once where none came before.
+struct Rate {
+    interval: Duration,
+    /// How far the requests that were let through may be ahead of their time.
+    slack: Duration,
+    /// When the next one would be on time.
+    due: Mutex<Instant>,
+}
+
+impl Rate {
+    fn per_minute(rate: u32) -> Self {
+        let rate = rate.max(1);
+        let interval = Duration::from_mins(1) / rate;
+        let at_once = (rate / 10).max(1);
+        Self {
+            interval,
+            slack: interval * (at_once - 1),
+            due: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// How long a request waits that has `ahead` others before it.
+    fn wait(&self, ahead: usize, now: Instant) -> Duration {
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        let due = (*lock(&self.due)).max(now);
+        let early = due.saturating_duration_since(now + self.slack);
+        early.saturating_add(self.interval.saturating_mul(ahead))
+    }
+
+    /// Takes a turn, which comes after the wait that is given; or none, where that would be longer than
+    /// `patience`.
+    fn take(&self, now: Instant, patience: Duration) -> Result<Duration, Duration> {
+        let mut due = lock(&self.due);
+        let at = (*due).max(now);
+        let wait = at.saturating_duration_since(now + self.slack);
+        if wait > patience {
+            return Err(wait);
+        }
+        *due = at + self.interval;
+        Ok(wait)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
+    fn hosts(per_minute: u32) -> Hosts {
+        Hosts::new(Rates::new(per_minute, []))
+    }
+
+    /// What comes of asking until it takes a wait.
+    fn at_once(budget: &Budget) -> usize {
+        let turns = std::iter::from_fn(|| budget.turn().now_or_never());
+        turns.take_while(Result::is_ok).count()
+    }
+
+    #[test]
+    fn turns_come_evenly_after_a_tenth_at_once() {
+        let rate = Rate::per_minute(60);
+        let now = Instant::now();
+        let waits: Vec<u64> = (0..9)
+            .filter_map(|_| rate.take(now, PATIENCE).ok())
+            .map(|wait| {
+                wait.as_millis()
+                    .div_ceil(1000)
+                    .try_into()
+                    .unwrap_or(u64::MAX)
+            })
+            .collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 1, 2, 3]);
+        // Later, they are due; a tenth at once is all that is saved up.
+        let later = now + Duration::from_hours(1);
+        let waits = (0..100).filter_map(|_| rate.take(later, Duration::ZERO).ok());
+        assert_eq!(waits.count(), 6);
+    }
+
+    #[test]
+    fn a_turn_that_is_too_far_away_is_not_taken() {
+        let rate = Rate::per_minute(1);
+        let now = Instant::now();
+        assert_eq!(rate.take(now, PATIENCE), Ok(Duration::ZERO));
+        for _ in 0..3 {
+            let wait = rate.take(now, PATIENCE).unwrap_err();
+            assert!(wait <= Duration::from_mins(1), "{wait:?}");
+        }
+    }
+
     #[tokio::test]
-    async fn what_is_over_the_budget_is_given_back() {
-        let budget = Budget::new(20);
-        assert_eq!(budget.turn().await, Ok(()));
-        assert_eq!(budget.turn().await, Ok(()));
-        let refused = Budget::new(1);
-        assert_eq!(refused.turn().await, Ok(()));
-        assert!(refused.turn().await.is_err_and(|wait| wait > PATIENCE));
+    async fn connections_to_one_host_share_its_budget_and_others_have_their_own() {
+        let hosts = Hosts::new(Rates::new(100, [("git.example.com".to_owned(), 200)]));
+        let one = hosts.budget("shop", "gitlab.com", 100_000);
+        let other = hosts.budget("till", "gitlab.com", 100_000);
+        let elsewhere = hosts.budget("shop", "git.example.com", 100_000);
+        assert_eq!(at_once(&one), 10);
+        assert_eq!(at_once(&other), 0);
+        assert_eq!(at_once(&elsewhere), 20);
+    }
+
+    #[tokio::test]
+    async fn a_connection_lowers_only_its_own_share() {
+        let hosts = hosts(1000);
+        let modest = hosts.budget("shop", "gitlab.com", 20);
+        assert_eq!(at_once(&modest), 2);
+        let other = hosts.budget("till", "gitlab.com", 600);
+        assert_eq!(at_once(&other), 60);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_told_at_once() {
+        let hosts = hosts(60);
+        let busy = hosts.budget("shop", "gitlab.com", 100_000);
+        let mut line = Vec::new();
+        let refused = loop {
+            let mut turn = Box::pin(busy.turn());
+            match turn.as_mut().now_or_never() {
+                Some(Ok(())) => {}
+                Some(Err(refused)) => break refused,
+                None => line.push(turn),
+            }
+        };
+        assert!(refused.wait > PATIENCE, "{refused:?}");
+        assert!(refused.why.contains("gitlab.com"), "{refused:?}");
+        assert!((8..=11).contains(&line.len()), "{}", line.len());
+        // Another namespace has one of theirs before it, not all.
+        let other = hosts.budget("till", "gitlab.com", 100_000);
+        assert!(other.turn().now_or_never().is_none(), "it waits in line");
     }
 
     #[tokio::test]
     async fn nothing_is_sent_while_gitlab_holds_us_off() {
-        let budget = Budget::new(600);
+        let hosts = hosts(600);
+        let budget = hosts.budget("shop", "gitlab.com", 600);
         budget.hold(Duration::from_secs(100));
         budget.hold(Duration::from_secs(1));
-        assert!(budget.turn().await.is_err_and(|wait| wait > PATIENCE));
+        let refused = budget.turn().await.unwrap_err();
+        assert!(
+            refused.wait > PATIENCE && refused.why.contains("pause"),
+            "{refused:?}"
+        );
+        let other = hosts.budget("till", "gitlab.com", 600);
+        assert_eq!(other.turn().await, Ok(()), "it is another token's pause");
     }
 }

@@ -1,15 +1,20 @@
 //! Answers kept for as long as GitLab says "not modified".
 //!
 //! What is kept is what was read out of an answer, not the answer: of a job's three kilobytes some
-//! two hundred bytes matter. Bounded by entries and bytes; the ones not asked for the longest go
-//! first.
+//! two hundred bytes matter. Bounded by entries and bytes, for each client and for all together; the
+//! ones not asked for the longest go first, and of clients the one that keeps the most gives way.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// How many answers are kept.
+/// How many answers are kept for one client.
 const ENTRIES: usize = 8192;
-/// How many bytes they may have in all, addresses and tags included.
+/// How many bytes they may have, addresses and tags included.
 const BYTES: usize = 8 << 20;
+/// How many bytes all of them may have.
+const ALL_BYTES: usize = 32 << 20;
 
 /// An answer that was kept.
 #[derive(Debug)]
@@ -29,9 +34,81 @@ struct Slot {
     used: u64,
 }
 
+/// The answers of all clients.
+#[derive(Debug, Default)]
+pub struct Caches(Mutex<AllCaches>);
+
+#[derive(Debug, Default)]
+struct AllCaches {
+    by_client: HashMap<u64, Cache>,
+    last_id: u64,
+}
+
+/// One client's answers, which go with it.
+#[derive(Debug)]
+pub struct ClientCache {
+    caches: Arc<Caches>,
+    id: u64,
+}
+
+impl ClientCache {
+    /// With nothing in it.
+    pub fn new(caches: Arc<Caches>) -> Self {
+        let id = {
+            let mut all = caches.all();
+            all.last_id += 1;
+            all.last_id
+        };
+        Self { caches, id }
+    }
+
+    /// What is kept of this address.
+    pub fn get(&self, path: &str) -> Option<Arc<Kept>> {
+        self.caches.all().by_client.get_mut(&self.id)?.get(path)
+    }
+
+    /// Keeps an answer, in place of an earlier one from there.
+    pub fn put(&self, path: &str, kept: Kept) {
+        let mut all = self.caches.all();
+        all.by_client.entry(self.id).or_default().put(path, kept);
+        all.stay_within(ALL_BYTES);
+    }
+}
+
+impl Drop for ClientCache {
+    fn drop(&mut self) {
+        self.caches.all().by_client.remove(&self.id);
+    }
+}
+
+impl Caches {
+    fn all(&self) -> MutexGuard<'_, AllCaches> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AllCaches {
+    fn stay_within(&mut self, bytes: usize) {
+        while self
+            .by_client
+            .values()
+            .map(|cache| cache.bytes)
+            .sum::<usize>()
+            > bytes
+        {
+            let largest = self.by_client.values_mut().max_by_key(|cache| cache.bytes);
+            let Some(largest) = largest else {
+                return;
+            };
+            let target = largest.bytes * 3 / 4;
+            largest.shed(ENTRIES, target);
+        }
+    }
+}
+
 /// Answers by path and query.
 #[derive(Debug, Default)]
-pub struct Cache {
+struct Cache {
     slots: HashMap<String, Slot>,
     bytes: usize,
     clock: u64,
@@ -39,7 +116,7 @@ pub struct Cache {
 
 impl Cache {
     /// What is kept of this address.
-    pub fn get(&mut self, path: &str) -> Option<Arc<Kept>> {
+    fn get(&mut self, path: &str) -> Option<Arc<Kept>> {
         self.clock += 1;
         let slot = self.slots.get_mut(path)?;
         slot.used = self.clock;
@@ -47,14 +124,14 @@ impl Cache {
     }
 
     /// Keeps an answer, in place of an earlier one from there.
-    pub fn put(&mut self, path: &str, kept: Kept) {
+    fn put(&mut self, path: &str, kept: Kept) {
         self.remove(path);
         let size = path.len() + kept.etag.len() + kept.content.len();
         if size > BYTES / 8 {
             return;
         }
         if self.slots.len() >= ENTRIES || self.bytes + size > BYTES {
-            self.shed();
+            self.shed(ENTRIES * 3 / 4, BYTES * 3 / 4);
         }
         self.clock += 1;
         self.bytes += size;
@@ -72,14 +149,14 @@ impl Cache {
         }
     }
 
-    /// Gives up a quarter, so that a full cache is not searched on every write.
-    fn shed(&mut self) {
+    /// Gives up a good part at a time, so that a full cache is not searched on every write.
+    fn shed(&mut self, entries: usize, bytes: usize) {
         let mut by_use: Vec<_> = (self.slots.iter())
             .map(|(path, slot)| (slot.used, path.clone()))
             .collect();
         by_use.sort_unstable();
         for (_, path) in by_use {
-            if self.slots.len() <= ENTRIES * 3 / 4 && self.bytes <= BYTES * 3 / 4 {
+            if self.slots.len() <= entries && self.bytes <= bytes {
                 break;
             }
             self.remove(&path);
@@ -111,6 +188,31 @@ mod tests {
         assert!(cache.get("00000").is_none());
         let bytes: usize = cache.slots.values().map(|slot| slot.size).sum();
         assert_eq!(bytes, cache.bytes);
+    }
+
+    #[test]
+    fn clients_stay_within_a_bound_together_and_the_largest_gives_way() {
+        let caches = Arc::<Caches>::default();
+        let modest = ClientCache::new(Arc::clone(&caches));
+        modest.put("own", kept(1000));
+        let greedy: Vec<_> = (0..8)
+            .map(|_| ClientCache::new(Arc::clone(&caches)))
+            .collect();
+        for index in 0..30 {
+            for client in &greedy {
+                client.put(&format!("{index}"), kept(500_000));
+            }
+            let all = caches.all();
+            let bytes: usize = all.by_client.values().map(|cache| cache.bytes).sum();
+            assert!(bytes <= ALL_BYTES, "{bytes}");
+        }
+        assert!(modest.get("own").is_some());
+        drop(greedy);
+        assert_eq!(
+            caches.all().by_client.len(),
+            1,
+            "what a client kept goes with it"
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::{
 
 /// A pipeline of more pages of a hundred jobs than this is not read.
 const PAGES: usize = 50;
+/// A list of more bytes than this is not read on: of what is kept of its rows, some hundred each.
+const LIST_BYTES: usize = 4 << 20;
 
 /// One GitLab, with one token.
 pub struct Client {
@@ -34,6 +36,11 @@ impl Client {
         Self {
             http: SharedHttp::new(http),
         }
+    }
+
+    /// Sends a token that was refused again.
+    pub(super) fn ask_again(&self) {
+        self.http.ask_again();
     }
 
     /// Whether GitLab refused the token.
@@ -67,6 +74,7 @@ impl Client {
         T: DeserializeOwned + Serialize,
     {
         let mut all = Vec::new();
+        let mut bytes = 0;
         let mut next = Some(path);
         for _ in 0..PAGES {
             let Some(path) = next else {
@@ -74,6 +82,13 @@ impl Client {
             };
             let page: super::http::Page<Vec<T>> =
                 (self.http.get(call, &path).await).map_err(|refused| refused.error)?;
+            bytes += page.bytes;
+            if bytes > LIST_BYTES {
+                return Err(call.error(
+                    CallErrorKind::TooLarge,
+                    format!("the list has more than the limit of {LIST_BYTES} bytes"),
+                ));
+            }
             all.extend(page.content);
             next = page.next;
         }

@@ -2,7 +2,8 @@
 //!
 //! Whether an instance serves artifacts itself or redirects to storage is its configuration. The
 //! address of the redirect is signed: a token beside it would be refused by S3, and would be given
-//! away to whoever serves there. So nothing of ours goes along.
+//! away to whoever serves there. So nothing of ours goes along. Where a redirect leads is judged like
+//! the connection's own address, and only an answer with status 200 is an artifact.
 
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use url::Url;
 
 use super::{
     address::origin,
+    answer::text,
     errors::{Call, causes},
-    http::{Http, text},
+    http::{Http, is_redirect},
 };
 use crate::ports::{CallError, CallErrorKind, gitlab::Download, store::ByteStream};
 
@@ -32,31 +34,30 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
         sent.map_err(|refused| refused.error)
     };
     let mut response = in_time(call, sent).await?;
-    for _ in 0..HOPS {
-        if !response.status().is_redirection() {
-            break;
+    let mut hops = 0;
+    while is_redirect(response.status()) {
+        if hops == HOPS {
+            return Err(call.error(CallErrorKind::Unavailable, "redirected too often"));
         }
-        at = target(
-            call,
-            &at,
-            text(response.headers(), &LOCATION).unwrap_or_default(),
-        )?;
+        hops += 1;
+        at = target(call, &at, text(response.headers(), &LOCATION))?;
+        http.reach
+            .judge(&at)
+            .map_err(|refused| call.out_of_reach(&refused))?;
         let request = http.client.get(at.clone()).send();
         let sent = async { request.await.map_err(|error| call.no_answer(error)) };
         response = in_time(call, sent).await?;
-        if !response.status().is_redirection() && response.status() != StatusCode::OK {
-            return Err(call.error(
-                CallErrorKind::Unavailable,
-                format!(
-                    "the storage at {} answered with status {}",
-                    origin(&at),
-                    response.status().as_u16()
-                ),
-            ));
-        }
     }
-    if response.status().is_redirection() {
-        return Err(call.error(CallErrorKind::Unavailable, "redirected too often"));
+    // Nothing else is the artifact: neither a redirect that leads nowhere nor "not modified".
+    if response.status() != StatusCode::OK {
+        return Err(call.error(
+            CallErrorKind::Unavailable,
+            format!(
+                "{} answered with status {} instead of the artifact",
+                origin(&at),
+                response.status().as_u16()
+            ),
+        ));
     }
     let declared_size = response.content_length();
     Ok(Download {
@@ -66,9 +67,11 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
 }
 
 /// Where a download goes on.
-fn target(call: &Call, from: &Url, location: &str) -> Result<Url, CallError> {
+fn target(call: &Call, from: &Url, location: Option<&str>) -> Result<Url, CallError> {
     let refuse = |message: String| call.error(CallErrorKind::Invalid, message);
-    let target = (from.join(location).ok())
+    let target = location
+        .filter(|location| !location.is_empty())
+        .and_then(|location| from.join(location).ok())
         .filter(|url| matches!(url.scheme(), "http" | "https"))
         .ok_or_else(|| refuse("redirected to an address that can't be read".to_owned()))?;
     if from.scheme() == "https" && target.scheme() == "http" {
@@ -144,7 +147,7 @@ mod tests {
             token: String::new(),
         };
         let from = Url::parse("https://git.example.com/api/v4/x").unwrap();
-        let follow = |location| target(&call, &from, location).map(|url| url.to_string());
+        let follow = |location| target(&call, &from, Some(location)).map(|url| url.to_string());
         assert_eq!(
             follow("https://s3.example.com/a?X-Amz-Signature=1").as_deref(),
             Ok("https://s3.example.com/a?X-Amz-Signature=1")
@@ -153,7 +156,13 @@ mod tests {
             follow("/storage/a").as_deref(),
             Ok("https://git.example.com/storage/a")
         );
-        for location in ["http://s3.example.com/a", "file:///etc/passwd", "http://"] {
+        assert!(target(&call, &from, None).is_err());
+        for location in [
+            "",
+            "http://s3.example.com/a",
+            "file:///etc/passwd",
+            "http://",
+        ] {
             assert!(follow(location).is_err(), "{location}");
         }
     }

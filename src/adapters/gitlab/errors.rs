@@ -3,6 +3,9 @@
 //! GitLab answers errors in many shapes: `message` as text or as an object, `error` alone or with
 //! `error_description`, plain text, and web pages of whatever stands in front of it. All are read
 //! here, in one pure function. A token never appears in a request's address, and so in no error.
+//!
+//! Only an error in GitLab's own JSON is shown. Anything else may be the answer of a service that the
+//! author of a connection can't ask himself.
 
 use std::{error::Error, time::Duration};
 
@@ -10,6 +13,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    adapters::{
+        self,
+        reach::{Refused as OutOfReach, refusal_within},
+    },
     domain::outcome::shorten,
     ports::{CallError, CallErrorKind},
 };
@@ -34,9 +41,17 @@ impl Call {
         CallError::new(self.operation, self.resource.as_str(), kind, message)
     }
 
+    /// A request that is not sent, because of where it would go.
+    pub fn out_of_reach(&self, refused: &OutOfReach) -> CallError {
+        self.error(CallErrorKind::Invalid, refused.to_string())
+    }
+
     /// A request that got no answer. Reads have no effect, so that it can't matter whether it
     /// arrived.
     pub fn no_answer(&self, error: reqwest::Error) -> CallError {
+        if let Some(refused) = refusal_within(&error) {
+            return self.out_of_reach(refused);
+        }
         let message = if error.is_timeout() {
             "no answer in time".to_owned()
         } else {
@@ -64,17 +79,14 @@ pub struct Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// What GitLab says, in one line.
+    /// What GitLab says, in one line; nothing of an answer that is not in GitLab's form.
     pub fn words(&self) -> String {
-        let words = match serde_json::from_str::<Value>(self.body) {
-            Ok(json) => flatten(&json),
-            Err(_) if self.is_page() => "a web page instead of an answer of the API".to_owned(),
-            Err(_) => self.body.trim().to_owned(),
-        };
-        let words = if words.is_empty() {
-            format!("status {} without a word", self.status)
-        } else {
-            words
+        let json = serde_json::from_str::<Value>(self.body);
+        let words = json.ok().as_ref().map(gitlabs_error).unwrap_or_default();
+        let words = match words {
+            words if !words.is_empty() => words.replace(char::is_control, " "),
+            _ if self.is_page() => "a web page instead of an answer of the API".to_owned(),
+            _ => format!("status {} without an error in GitLab's form", self.status),
         };
         shorten(&words, 300)
     }
@@ -179,26 +191,24 @@ impl Refusal<'_> {
     }
 }
 
-/// `{"message":"…"}`, `{"message":{"base":["…"]}}`, `{"error":"…","error_description":"…"}`.
+/// `{"message":"…"}`, `{"message":{"base":["…"]}}`, `{"error":"…","error_description":"…"}`; nothing
+/// of another object.
+fn gitlabs_error(json: &Value) -> String {
+    let known = ["message", "error", "error_description"];
+    let said = known.iter().filter_map(|key| json.get(key));
+    join(said.map(flatten), ": ")
+}
+
 fn flatten(json: &Value) -> String {
     match json {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(list) => join(list.iter().map(flatten), ", "),
-        Value::Object(map) => {
-            let known = ["message", "error", "error_description"];
-            if known.iter().any(|key| map.contains_key(*key)) {
-                join(
-                    known.iter().filter_map(|key| map.get(*key)).map(flatten),
-                    ": ",
-                )
-            } else {
-                join(
-                    map.iter()
-                        .map(|(key, value)| format!("{key}: {}", flatten(value))),
-                    ", ",
-                )
-            }
-        }
+        Value::Object(map) if map.keys().any(|key| key == "error") => gitlabs_error(json),
+        Value::Object(map) => join(
+            map.iter()
+                .map(|(key, value)| format!("{key}: {}", flatten(value))),
+            ", ",
+        ),
         Value::Null => String::new(),
         other => other.to_string(),
     }
@@ -210,18 +220,8 @@ fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
 }
 
 /// An error with all that led to it: reqwest says what happened only at the end of the chain.
-pub fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    shorten(&text, 500)
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    shorten(&adapters::causes::causes(error), 500)
 }
 
 #[cfg(test)]
@@ -323,7 +323,12 @@ mod tests {
                 Busy,
                 "Resource lock",
             ),
-            (414, "", Invalid, "status 414 without a word"),
+            (
+                414,
+                "",
+                Invalid,
+                "status 414 without an error in GitLab's form",
+            ),
             (
                 500,
                 r#"{"message":"500 Internal Server Error"}"#,
@@ -343,6 +348,35 @@ mod tests {
             assert_eq!(error.kind, kind, "{status} {body}");
             assert!(error.message.contains(words), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn only_gitlabs_own_errors_are_shown() {
+        let foreign = [
+            "s3cret",
+            "s3cret: yes\nother: no",
+            r#"{"AccessKeyId":"s3cret"}"#,
+            r#"["s3cret"]"#,
+            r#""s3cret""#,
+            "<html>s3cret</html>",
+            r#"{"data":{"message":"s3cret"}}"#,
+        ];
+        for status in [302, 400, 401, 403, 404, 409, 418, 429, 500, 503] {
+            for body in foreign {
+                let error = classify(status, None, body);
+                assert!(
+                    !error.message.contains("s3cret"),
+                    "{status} {body}: {error}"
+                );
+            }
+        }
+        let own = classify(
+            400,
+            None,
+            r#"{"message":{"ref":["is\tmissing"]},"other":"s3cret"}"#,
+        );
+        assert!(own.message.contains("ref: is missing"), "{own}");
+        assert!(!own.message.contains("s3cret"), "{own}");
     }
 
     #[test]

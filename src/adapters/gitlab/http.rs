@@ -1,34 +1,38 @@
 //! Requests to one GitLab with one token.
 //!
-//! Guarantees: the token is sent to the configured address only, in a header that is never shown.
-//! Redirects are followed by hand: those of the API (a project that moved) by their path, on the same
-//! address; those of downloads to wherever they lead, but without the token.
+//! Guarantees
+//! - The token is sent to the configured address only, in a header that is never shown.
+//! - Redirects are followed by hand: those of the API (a project that moved) by their path, on the same
+//!   address; those of downloads to wherever they may lead, but without the token.
+//! - A token that GitLab refused is not sent again for minutes, each time for longer.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use reqwest::{
     Response, StatusCode,
-    header::{
-        ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
-    },
+    header::{ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
 use super::{
     address::Address,
+    answer::{self, Reader, next_page, text},
     budget::Budget,
-    cache::{Cache, Kept},
+    cache::{ClientCache, Kept},
     errors::{Call, Refusal},
+    pools::Pool,
+    secrets::Token,
 };
 use crate::{
-    adapters::counted::{self, Counted},
+    adapters::{
+        counted::{self, Counted},
+        reach::Reach,
+    },
     metrics::Metrics,
     ports::{CallError, CallErrorKind},
 };
@@ -37,10 +41,8 @@ use crate::{
 const TOKEN_HEADER: &str = "private-token";
 /// How long an answer of the API may take, body included.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The most that is read of an answer of the API.
-const ANSWER_BYTES: usize = 16 << 20;
-/// The most that is read of a refusal.
-const REFUSAL_BYTES: usize = 64 << 10;
+/// How long a token that was refused is not sent again, at first and at last.
+const REFUSED: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
 /// How often a request may be sent elsewhere.
 const HOPS: usize = 3;
 
@@ -48,13 +50,37 @@ const HOPS: usize = 3;
 pub struct Http {
     pub(super) address: Address,
     pub(super) client: reqwest::Client,
-    token: HeaderValue,
-    /// `key token of Secret shop/gitlab`.
-    token_place: String,
+    pub(super) reach: Reach,
+    /// Kept for as long as it is used.
+    _pool: Arc<Pool>,
+    namespace: String,
+    token: Token,
     budget: Budget,
-    cache: Mutex<Cache>,
-    token_refused: AtomicBool,
+    reader: Reader,
+    cache: ClientCache,
+    refused: Mutex<Option<RefusedToken>>,
     metrics: Arc<Metrics>,
+}
+
+/// What it takes to reach one GitLab.
+pub struct Setup {
+    pub address: Address,
+    pub pool: Arc<Pool>,
+    pub reach: Reach,
+    pub namespace: String,
+    pub token: Token,
+    pub budget: Budget,
+    pub reader: Reader,
+    pub cache: ClientCache,
+    pub metrics: Arc<Metrics>,
+}
+
+/// GitLab does not take the token.
+struct RefusedToken {
+    /// In GitLab's words.
+    message: String,
+    times: u32,
+    until: Instant,
 }
 
 /// An answer and where the list goes on.
@@ -63,6 +89,8 @@ pub struct Page<T> {
     pub content: T,
     /// The next page's path.
     pub next: Option<String>,
+    /// How many bytes its content has.
+    pub bytes: usize,
 }
 
 /// A request that was not answered with what was asked for.
@@ -83,30 +111,30 @@ impl From<CallError> for Refused {
 }
 
 impl Http {
-    pub(super) fn new(
-        address: Address,
-        client: reqwest::Client,
-        mut token: HeaderValue,
-        token_place: String,
-        requests_per_minute: i32,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        token.set_sensitive(true);
+    pub(super) fn new(setup: Setup) -> Self {
         Self {
-            address,
-            client,
-            token,
-            token_place,
-            budget: Budget::new(requests_per_minute),
-            cache: Mutex::default(),
-            token_refused: AtomicBool::new(false),
-            metrics,
+            address: setup.address,
+            client: setup.pool.client(),
+            reach: setup.reach,
+            _pool: setup.pool,
+            namespace: setup.namespace,
+            token: setup.token,
+            budget: setup.budget,
+            reader: setup.reader,
+            cache: setup.cache,
+            refused: Mutex::default(),
+            metrics: setup.metrics,
         }
     }
 
     /// Whether GitLab refused the token, so that it is time to see if the Secret holds another one.
     pub(super) fn token_refused(&self) -> bool {
-        self.token_refused.load(Ordering::Relaxed)
+        self.refused().is_some()
+    }
+
+    /// Sends a token that was refused again: somebody says that it is worth it.
+    pub(super) fn ask_again(&self) {
+        *self.refused() = None;
     }
 
     /// Names a call for its errors.
@@ -114,7 +142,7 @@ impl Http {
         Call {
             operation,
             resource: format!("{thing} on {}", self.address.shown()),
-            token: self.token_place.clone(),
+            token: self.token.place.clone(),
         }
     }
 
@@ -123,7 +151,7 @@ impl Http {
     where
         T: DeserializeOwned + Serialize,
     {
-        let kept = self.cache().get(path);
+        let kept = self.cache.get(path);
         let mut at = path.to_owned();
         for _ in 0..HOPS {
             let etag = kept.as_ref().map(|kept| kept.etag.as_str());
@@ -131,8 +159,9 @@ impl Http {
             let status = response.status();
             if let Some(kept) = kept.as_ref().filter(|_| status == StatusCode::NOT_MODIFIED) {
                 return Ok(Page {
-                    content: read(call, &kept.content)?,
+                    content: answer::parse(call, &kept.content)?,
                     next: kept.next.clone(),
+                    bytes: kept.content.len(),
                 });
             }
             if status == StatusCode::OK {
@@ -156,22 +185,23 @@ impl Http {
         timeout: Option<Duration>,
         etag: Option<&str>,
     ) -> Result<Response, Refused> {
-        self.budget.turn().await.map_err(|wait| {
+        self.token_is_worth_sending(call)?;
+        let url = self.address.of(path);
+        self.reach
+            .judge(&url)
+            .map_err(|refused| call.out_of_reach(&refused))?;
+        self.budget.turn().await.map_err(|refused| {
+            let retry_after = Some(refused.wait);
+            let seconds = refused.wait.as_secs() + 1;
             call.error(
-                CallErrorKind::Throttled {
-                    retry_after: Some(wait),
-                },
-                format!(
-                    "not asked: the budget of spec.requestsPerMinute is used up, or GitLab asked \
-                     for a pause, for {} s more",
-                    wait.as_secs() + 1
-                ),
+                CallErrorKind::Throttled { retry_after },
+                format!("not asked for {seconds} s more: {}", refused.why),
             )
         })?;
         let mut request = self
             .client
-            .get(self.address.of(path))
-            .header(TOKEN_HEADER, self.token.clone());
+            .get(url)
+            .header(TOKEN_HEADER, self.token.header.clone());
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -182,7 +212,7 @@ impl Http {
             self.metrics.gitlab_request(call.operation, outcome, took);
         });
         let answer = match request.send().await {
-            Ok(response) => self.judged(call, response).await,
+            Ok(response) => self.judged(call, response, etag.is_some()).await,
             Err(error) => Err(call.no_answer(error).into()),
         };
         counted.ended(match &answer {
@@ -192,24 +222,61 @@ impl Http {
         answer
     }
 
-    async fn judged(&self, call: &Call, response: Response) -> Result<Response, Refused> {
+    /// The error that GitLab gave, where it refused the token a short while ago.
+    fn token_is_worth_sending(&self, call: &Call) -> Result<(), CallError> {
+        let now = Instant::now();
+        let refused = self.refused();
+        let Some(refused) = refused.as_ref().filter(|refused| refused.until > now) else {
+            return Ok(());
+        };
+        let seconds = (refused.until - now).as_secs() + 1;
+        Err(call.error(
+            CallErrorKind::Unauthenticated,
+            format!(
+                "{}. It is not sent again for {seconds} s, unless the Secret changes",
+                refused.message
+            ),
+        ))
+    }
+
+    fn note_refused_token(&self, message: &str) {
+        let mut refused = self.refused();
+        let times = refused.as_ref().map_or(0, |refused| refused.times);
+        let (first, last) = REFUSED;
+        let wait = first.saturating_mul(1 << times.min(16)).min(last);
+        *refused = Some(RefusedToken {
+            message: message.to_owned(),
+            times: times.saturating_add(1),
+            until: Instant::now() + wait,
+        });
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<RefusedToken>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn judged(
+        &self,
+        call: &Call,
+        response: Response,
+        conditional: bool,
+    ) -> Result<Response, Refused> {
         let status = response.status();
-        if status == StatusCode::OK || status == StatusCode::NOT_MODIFIED {
-            self.token_refused.store(false, Ordering::Relaxed);
+        if status == StatusCode::OK || conditional && status == StatusCode::NOT_MODIFIED {
+            self.ask_again();
             return Ok(response);
         }
-        if status.is_redirection() {
+        if is_redirect(status) {
             return Ok(response);
         }
-        Err(self.refused(call, response).await)
+        Err(self.refusal(call, response).await)
     }
 
     /// What an answer that is neither 200 nor a redirect means.
-    async fn refused(&self, call: &Call, response: Response) -> Refused {
+    async fn refusal(&self, call: &Call, response: Response) -> Refused {
         let status = response.status().as_u16();
         let retry_after = text(response.headers(), &RETRY_AFTER).map(str::to_owned);
-        // A body that breaks off says as much as it says.
-        let body = body(response, REFUSAL_BYTES).await.0;
+        let body = answer::refusal(response).await;
         let refusal = Refusal {
             status,
             retry_after: retry_after.as_deref(),
@@ -217,7 +284,7 @@ impl Http {
         };
         let error = refusal.classify(call, Timestamp::now());
         match &error.kind {
-            CallErrorKind::Unauthenticated => self.token_refused.store(true, Ordering::Relaxed),
+            CallErrorKind::Unauthenticated => self.note_refused_token(&error.message),
             CallErrorKind::Throttled {
                 retry_after: Some(wait),
             } => self.budget.hold(*wait),
@@ -241,23 +308,26 @@ impl Http {
     {
         let etag = text(response.headers(), &ETAG).map(str::to_owned);
         let next = next_page(&self.address, path, response.headers());
-        let (bytes, complete) = body(response, ANSWER_BYTES).await;
-        complete.map_err(|problem| call.error(CallErrorKind::Unavailable, problem))?;
-        let content: T = read(call, &bytes)?;
+        let answer = self.reader.answer(call, &self.namespace, path, response);
+        let content: T = answer::parse(call, &answer.await?)?;
+        // What is kept, and counted, is what was understood.
+        let understood = serde_json::to_vec(&content).unwrap_or_default();
+        let bytes = understood.len();
         if let Some(etag) = etag
-            && let Ok(content) = serde_json::to_vec(&content)
+            && bytes > 0
         {
-            let next = next.clone();
-            self.cache().put(
-                path,
-                Kept {
-                    etag,
-                    content,
-                    next,
-                },
-            );
+            let kept = Kept {
+                etag,
+                content: understood,
+                next: next.clone(),
+            };
+            self.cache.put(path, kept);
         }
-        Ok(Page { content, next })
+        Ok(Page {
+            content,
+            next,
+            bytes,
+        })
     }
 
     fn moved_to(&self, call: &Call, from: &str, response: &Response) -> Result<String, CallError> {
@@ -276,10 +346,6 @@ impl Http {
             )
         })
     }
-
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Shared by everything that is read from one instance.
@@ -294,110 +360,7 @@ fn answered(status: StatusCode) -> &'static str {
     }
 }
 
-fn read<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
-        if start.trim_start().starts_with('<') {
-            call.error(
-                CallErrorKind::Unavailable,
-                "a web page instead of an answer of the API: spec.url of the GitLabConnection has \
-                 to be the address of GitLab with its relative root, and nothing in front of it \
-                 may ask for a login",
-            )
-        } else {
-            call.error(
-                CallErrorKind::Unavailable,
-                format!("an answer that can't be read ({error}): {start:?}"),
-            )
-        }
-    })
-}
-
-/// A body up to a limit, and whether that is all of it.
-async fn body(mut response: Response, limit: usize) -> (Vec<u8>, Result<(), String>) {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > limit => {
-                bytes.extend_from_slice(&chunk[..limit - bytes.len()]);
-                return (bytes, Err(format!("an answer of more than {limit} bytes")));
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return (bytes, Ok(())),
-            Err(error) => {
-                let problem = if error.is_timeout() {
-                    "the answer was not complete in time".to_owned()
-                } else {
-                    super::errors::causes(&error.without_url())
-                };
-                return (bytes, Err(problem));
-            }
-        }
-    }
-}
-
-/// The path of the next page. A `Link` is taken for its query only: its host is what the instance
-/// calls itself, not where we reach it.
-fn next_page(address: &Address, path: &str, headers: &HeaderMap) -> Option<String> {
-    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
-    if let Some(page) = text(headers, &HeaderName::from_static("x-next-page")) {
-        let page: u32 = page.trim().parse().ok()?;
-        let kept = query
-            .split('&')
-            .filter(|part| !part.is_empty() && !part.starts_with("page="));
-        let query: Vec<&str> = kept.collect();
-        let separator = if query.is_empty() { "" } else { "&" };
-        return Some(format!("{bare}?{}{separator}page={page}", query.join("&")));
-    }
-    let link = text(headers, &LINK)?;
-    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
-    let target = next.trim().strip_prefix('<')?.split_once('>')?.0;
-    let target = address.of(path).join(target).ok()?;
-    Some(format!("{bare}?{}", target.query()?))
-}
-
-/// A header that is text.
-pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
-
-    use super::*;
-
-    fn next(path: &str, headers: &[(&'static str, &'static str)]) -> Option<String> {
-        let address = Address::parse("http://inside/gitlab").unwrap();
-        let headers = (headers.iter())
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
-            .collect();
-        next_page(&address, path, &headers)
-    }
-
-    #[test]
-    fn pages_follow_one_another_on_our_own_address() {
-        let path = "/projects/7/x?per_page=100&page=2";
-        let link = (
-            "link",
-            "<https://git.example.com/gitlab/api/v4/projects/7/x?page=1>; \
-                     rel=\"first\", <https://git.example.com/y?page=3&per_page=100>; rel=\"next\"",
-        );
-        let page = |headers: &[_]| next(path, headers);
-        let third = Some("/projects/7/x?per_page=100&page=3".to_owned());
-        assert_eq!(page(&[("x-next-page", "3")]), third);
-        assert_eq!(page(&[("x-next-page", ""), link]), None);
-        let third = Some("/projects/7/x?page=3&per_page=100".to_owned());
-        assert_eq!(page(&[link]), third);
-        assert_eq!(page(&[]), None);
-        assert_eq!(
-            next("/x", &[("x-next-page", "2")]).as_deref(),
-            Some("/x?page=2")
-        );
-    }
+/// Whether an answer says where to go on.
+pub fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

@@ -1,10 +1,14 @@
 //! GitLab over its REST API.
 //!
 //! Guarantees
-//! - A token goes to its connection's own address only, and into no error, log or cache key.
-//! - One client per connection, shared by all that read through it: one budget of requests, one
-//!   cache of answers. A new token, a new CA bundle or a changed spec makes a new one.
+//! - A token goes to its connection's own address only, and into no error, log or cache key; and only
+//!   what its Secret calls a GitLab token is read as one.
+//! - No request, and no redirect of a download, goes to an address that is neither public nor allowed.
+//! - One client per connection, shared by all that read through it: one cache of answers. A new token,
+//!   a new CA bundle or a changed spec makes a new one. One budget of requests per host.
 //! - A read that finds nothing new costs a 304.
+//! - Clients, their connections and what they keep are bounded in number and bytes, whatever tenants
+//!   write into their connections.
 //!
 //! Requests are not retried here: a reconcile that failed is requeued with backoff, which is all that
 //! is needed, and does not multiply the load on a GitLab that is already slow.
@@ -12,30 +16,45 @@
 //! Relies on: rustls' process-wide crypto provider, installed at start.
 
 mod address;
+mod answer;
 mod budget;
 mod cache;
 mod client;
 mod download;
 mod errors;
 mod http;
+mod pools;
+mod secrets;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use kube::ResourceExt as _;
-use reqwest::{Certificate, header::HeaderValue, redirect};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
+use url::Url;
 
-pub use client::Client;
-
+use self::{
+    address::Address,
+    answer::Reader,
+    budget::Hosts,
+    cache::{Caches, ClientCache},
+    http::{Http, Setup},
+    pools::{Pool, Pools},
+    secrets::ReadSecrets,
+};
+pub use self::{
+    budget::{DEFAULT_PER_MINUTE, Rates},
+    client::Client,
+};
 use crate::{
-    api::v1alpha1::{GitLabConnection, SecretKeyRef, annotation},
+    adapters::reach::{Reach, SystemNames},
+    api::v1alpha1::{GitLabConnection, annotation},
     domain::digest::Sha256,
     metrics::Metrics,
     ports::{
@@ -45,23 +64,36 @@ use crate::{
     },
 };
 
-use self::{address::Address, http::Http};
-
 /// How long a token is used before its Secret is read again. One that GitLab refuses is read again at
 /// once, and every one when the connection's annotation `sluice.dev/reconcile` changes.
 const TOKEN_AGE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
-/// Connections that were not used for this long are forgotten.
-const UNUSED: Duration = Duration::from_hours(1);
+/// Connections that were not used for this long are forgotten. Each is looked at every ten minutes.
+const UNUSED: Duration = Duration::from_mins(30);
+/// How many clients there are; the ones not used for the longest give way, and are made anew when they
+/// are needed.
+const CLIENTS: usize = 1024;
+
+/// Where a proxy of the environment is named.
+const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// One client for each [`GitLabConnection`], shared.
 pub struct GitLabClients {
     secrets: Arc<dyn Secrets>,
     metrics: Arc<Metrics>,
+    reach: Reach,
+    hosts: Hosts,
+    reader: Reader,
+    caches: Arc<Caches>,
+    pools: Pools,
     /// By namespace and name.
     clients: Mutex<HashMap<(String, String), Entry>>,
-    /// By the digest of the CA bundle: connection pools are shared by all that trust the same.
-    pools: Mutex<HashMap<Option<Sha256>, reqwest::Client>>,
 }
 
 struct Entry {
@@ -69,6 +101,8 @@ struct Entry {
     /// The command to look again that was there when the Secret was read.
     command: Option<String>,
     read_at: Instant,
+    used_at: Instant,
+    pool: Arc<Pool>,
     client: Arc<Client>,
 }
 
@@ -82,13 +116,24 @@ struct MadeFrom {
 }
 
 impl GitLabClients {
-    /// Clients with the tokens that `secrets` hold. Requests are counted in `metrics`.
-    pub fn new(secrets: Arc<dyn Secrets>, metrics: Arc<Metrics>) -> Self {
+    /// Clients with the tokens that `secrets` hold, which may ask public addresses and those of the
+    /// `allowed` networks. Requests are counted in `metrics`.
+    pub fn new(
+        secrets: Arc<dyn Secrets>,
+        metrics: Arc<Metrics>,
+        allowed: Vec<IpNet>,
+        rates: Rates,
+    ) -> Self {
+        let names = Arc::new(SystemNames);
         Self {
             secrets,
             metrics,
+            reach: Reach::trusting(proxies(), allowed, "gitlab.allowedNetworks", names),
+            hosts: Hosts::new(rates),
+            reader: Reader::default(),
+            caches: Arc::default(),
+            pools: Pools::default(),
             clients: Mutex::default(),
-            pools: Mutex::default(),
         }
     }
 
@@ -98,35 +143,32 @@ impl GitLabClients {
         key: &(String, String),
         connection: &GitLabConnection,
     ) -> Option<Arc<Client>> {
-        let clients = lock(&self.clients);
-        let entry = clients.get(key)?;
+        let mut clients = lock(&self.clients);
+        let entry = clients.get_mut(key)?;
         let same = entry.made_from.uid == connection.metadata.uid
             && entry.made_from.generation == connection.metadata.generation
             && entry.command.as_ref() == connection.annotations().get(annotation::RECONCILE)
             && entry.read_at.elapsed() < TOKEN_AGE
             && !entry.client.token_refused();
+        entry.used_at = Instant::now();
         same.then(|| Arc::clone(&entry.client))
     }
 
-    fn pool(
-        &self,
-        ca_bundle: Option<(&Sha256, &[Certificate])>,
-    ) -> reqwest::Result<reqwest::Client> {
-        let key = ca_bundle.map(|(digest, _)| *digest);
-        if let Some(pool) = lock(&self.pools).get(&key) {
-            return Ok(pool.clone());
+    /// Lets go of what is not used, and of what is too much.
+    fn evict(&self, clients: &mut HashMap<(String, String), Entry>) {
+        clients.retain(|_, entry| entry.used_at.elapsed() < UNUSED);
+        while clients.len() > CLIENTS || self.pools.too_many() {
+            let oldest = clients.iter().min_by_key(|(_, entry)| entry.used_at);
+            let Some((key, trusts)) = oldest.map(|(key, entry)| (key.clone(), entry.pool.trusts()))
+            else {
+                return;
+            };
+            clients.remove(&key);
+            if self.pools.too_many() {
+                // A pool goes only with all that use it.
+                clients.retain(|_, entry| entry.pool.trusts() != trusts);
+            }
         }
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT);
-        if let Some((_, certificates)) = ca_bundle {
-            builder = builder.tls_certs_only(certificates.iter().cloned());
-        }
-        let pool = builder.build()?;
-        lock(&self.pools).insert(key, pool.clone());
-        Ok(pool)
     }
 }
 
@@ -152,125 +194,79 @@ impl GitLabs for GitLabClients {
         let spec = &connection.spec;
         let address =
             Address::parse(&spec.url).map_err(|problem| invalid(format!("spec.url: {problem}")))?;
-        let mut secrets = SecretValues::new(self.secrets.as_ref(), &key.0);
-        let token = secrets.value(&spec.token_secret_ref).await?;
-        let token_place = place(&key.0, &spec.token_secret_ref);
-        let header =
-            token_header(&token).ok_or_else(|| invalid(format!("{token_place} is not a token")))?;
-        let ca_bundle = match &spec.ca_bundle_ref {
-            Some(reference) => {
-                let pem = secrets.value(reference).await?;
-                let pem = pem.expose_secret().as_bytes();
-                let certificates = Certificate::from_pem_bundle(pem)
-                    .ok()
-                    .filter(|certificates| !certificates.is_empty())
-                    .ok_or_else(|| {
-                        let place = place(&key.0, reference);
-                        invalid(format!("{place} holds no certificates in PEM"))
-                    })?;
-                Some((Sha256::of(pem), certificates))
-            }
+        self.reach
+            .judge(&address.of(""))
+            .map_err(|refused| invalid(format!("spec.url: {refused}")))?;
+        let mut secrets = ReadSecrets::new(self.secrets.as_ref(), &key.0);
+        let token = secrets.token(&spec.token_secret_ref).await?;
+        let bundle = match &spec.ca_bundle_ref {
+            Some(reference) => Some(secrets.bundle(reference).await?),
             None => None,
         };
 
         let made_from = MadeFrom {
             uid: connection.metadata.uid.clone(),
             generation: connection.metadata.generation,
-            token: Sha256::of(token.expose_secret().as_bytes()),
-            ca_bundle: ca_bundle.as_ref().map(|(digest, _)| *digest),
+            token: token.digest,
+            ca_bundle: bundle.as_ref().map(|bundle| bundle.digest),
         };
         let pool = self
-            .pool(
-                ca_bundle
-                    .as_ref()
-                    .map(|(digest, list)| (digest, list.as_slice())),
-            )
+            .pools
+            .get(&self.reach, bundle.as_ref())
             .map_err(|error| invalid(format!("spec.caBundleRef: {}", errors::causes(&error))))?;
         let now = Instant::now();
         let command = connection.annotations().get(annotation::RECONCILE).cloned();
         let mut clients = lock(&self.clients);
-        clients.retain(|_, entry| entry.read_at.elapsed() < UNUSED);
         // Another caller may have been here meanwhile, and the Secret may hold what it held before:
         // what was learnt with it stays.
         if let Some(entry) = clients.get_mut(&key)
             && entry.made_from == made_from
         {
-            entry.read_at = now;
+            if entry.command != command {
+                entry.client.ask_again();
+            }
+            (entry.read_at, entry.used_at) = (now, now);
             entry.command = command;
-            return Ok(Arc::clone(&entry.client) as Arc<dyn GitLab>);
+            let client = Arc::clone(&entry.client);
+            self.evict(&mut clients);
+            return Ok(client);
         }
-        let http = Http::new(
+        let http = Http::new(Setup {
+            budget: self
+                .hosts
+                .budget(&key.0, &address.host(), spec.requests_per_minute),
             address,
-            pool,
-            header,
-            token_place,
-            spec.requests_per_minute,
-            Arc::clone(&self.metrics),
-        );
+            pool: Arc::clone(&pool),
+            reach: self.reach.clone(),
+            namespace: key.0.clone(),
+            token,
+            reader: self.reader.clone(),
+            cache: ClientCache::new(Arc::clone(&self.caches)),
+            metrics: Arc::clone(&self.metrics),
+        });
         let client = Arc::new(Client::new(http));
         let entry = Entry {
             made_from,
             command,
             read_at: now,
+            used_at: now,
+            pool,
             client: Arc::clone(&client),
         };
         clients.insert(key, entry);
+        self.evict(&mut clients);
         Ok(client)
     }
 }
 
-/// Secrets of one namespace, each read once.
-struct SecretValues<'a> {
-    secrets: &'a dyn Secrets,
-    namespace: &'a str,
-    read: BTreeMap<String, BTreeMap<String, SecretString>>,
-}
-
-impl<'a> SecretValues<'a> {
-    fn new(secrets: &'a dyn Secrets, namespace: &'a str) -> Self {
-        Self {
-            secrets,
-            namespace,
-            read: BTreeMap::new(),
-        }
-    }
-
-    async fn value(&mut self, reference: &SecretKeyRef) -> Result<SecretString, CallError> {
-        if !self.read.contains_key(&reference.name) {
-            let values = self.secrets.get(self.namespace, &reference.name).await?;
-            self.read.insert(reference.name.clone(), values);
-        }
-        let values = self.read.get(&reference.name);
-        values
-            .and_then(|values| values.get(&reference.key))
-            .cloned()
-            .ok_or_else(|| {
-                CallError::new(
-                    "read a Secret",
-                    format!("Secret {}/{}", self.namespace, reference.name),
-                    CallErrorKind::NotFound,
-                    format!("it has no key {}", reference.key),
-                )
-            })
-    }
-}
-
-fn place(namespace: &str, reference: &SecretKeyRef) -> String {
-    format!(
-        "key {} of Secret {namespace}/{}",
-        reference.key, reference.name
-    )
-}
-
-/// Without the white space that editors and `echo` leave at the end.
-fn token_header(token: &SecretString) -> Option<HeaderValue> {
-    let text = token.expose_secret().trim();
-    if text.is_empty() {
-        return None;
-    }
-    let mut header = HeaderValue::from_str(text).ok()?;
-    header.set_sensitive(true);
-    Some(header)
+/// The names of the proxies that the environment names.
+fn proxies() -> BTreeSet<String> {
+    let values = PROXIES.iter().filter_map(|name| std::env::var(name).ok());
+    let hosts = values.filter_map(|value| {
+        let url = Url::parse(&value).or_else(|_| Url::parse(&format!("http://{value}")));
+        Some(url.ok()?.host_str()?.to_owned())
+    });
+    hosts.collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,32 +11,19 @@
 //! - Nothing of the controller's is sent: no credentials, no cookies, no Referer.
 //! - At most as much of a body is read as is wanted.
 
-mod reach;
-
-use std::{
-    error::Error,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
-use reqwest::{
-    Client, Method, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
-    header::LOCATION,
-    redirect,
-};
-use url::{Host, Url};
+use reqwest::{Client, Method, Response, header::LOCATION, redirect};
+use url::Url;
 
-use self::reach::Reach;
 use crate::{
     adapters::{
-        causes::{causes, chain},
+        causes::causes,
         counted::{Counted, outcome},
+        reach::{Names, Reach, Refused, SystemNames, refusal_within},
     },
     api::v1alpha1::HttpMethod,
     domain::check::http::{HttpAnswer, HttpRequest, is_redirect, parse, without_query},
@@ -53,7 +40,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Asks URLs from here.
 pub struct GuardedHttp {
     client: Client,
-    reach: Arc<Reach>,
+    reach: Reach,
     metrics: Arc<Metrics>,
 }
 
@@ -77,14 +64,10 @@ impl GuardedHttp {
         metrics: Arc<Metrics>,
         names: Arc<dyn Names>,
     ) -> Result<Self, CallError> {
-        let reach = Arc::new(Reach::new(allowed));
-        let resolver = GuardedNames {
-            names,
-            reach: Arc::clone(&reach),
-        };
+        let reach = Reach::new(allowed, "checks.allowedNetworks", names);
         let client = Client::builder()
             .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(resolver))
+            .dns_resolver(reach.resolver())
             .no_proxy()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -128,12 +111,9 @@ impl GuardedHttp {
         method: HttpMethod,
         call: &Call,
     ) -> Result<Response, CallError> {
-        // The connector uses an address as it stands, without asking the resolver.
-        if let Some(address) = written_address(url)
-            && let Some(refused) = self.reach.refusal(address)
-        {
-            return Err(call.refused(&refused));
-        }
+        self.reach
+            .judge(url)
+            .map_err(|refused| call.refused(&refused))?;
         let method = match method {
             HttpMethod::Get => Method::GET,
             HttpMethod::Head => Method::HEAD,
@@ -188,76 +168,6 @@ impl Call {
     }
 }
 
-/// An address that may not be asked, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{address} is not asked: it is {what}, and the controller may reach what its tenants must not; \
-     the platform team can allow networks"
-)]
-struct Refused {
-    address: IpAddr,
-    what: &'static str,
-}
-
-/// Where names are looked up.
-trait Names: Send + Sync {
-    fn lookup(
-        &self,
-        name: String,
-    ) -> futures::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
-}
-
-/// The system's resolver.
-struct SystemNames;
-
-impl Names for SystemNames {
-    fn lookup(
-        &self,
-        name: String,
-    ) -> futures::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
-    }
-}
-
-/// Names, without the addresses that may not be asked.
-struct GuardedNames {
-    names: Arc<dyn Names>,
-    reach: Arc<Reach>,
-}
-
-impl Resolve for GuardedNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = self.names.lookup(name.as_str().to_owned());
-        let reach = Arc::clone(&self.reach);
-        Box::pin(async move {
-            let mut allowed = Vec::new();
-            let mut refused = None;
-            for address in found.await? {
-                match reach.refusal(address) {
-                    Some(refusal) => refused = Some(refusal),
-                    None => allowed.push(SocketAddr::new(address, 0)),
-                }
-            }
-            // A name with an inner and an outer address: the outer one is as good as any.
-            match refused {
-                Some(refused) if allowed.is_empty() => Err(refused.into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
-        })
-    }
-}
-
-fn written_address(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Ipv4(address) => Some(address.into()),
-        Host::Ipv6(address) => Some(address.into()),
-        Host::Domain(_) => None,
-    }
-}
-
 /// Where a redirect leads, if one may go there.
 fn next(url: &Url, response: &Response) -> Result<Url, String> {
     let location = response.headers().get(LOCATION);
@@ -291,10 +201,6 @@ async fn beginning(mut response: Response, limit: usize, call: &Call) -> Result<
         body.extend_from_slice(&piece[..wanted]);
     }
     Ok(body.freeze())
-}
-
-fn refusal_within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
-    chain(error).find_map(|cause| cause.downcast_ref())
 }
 
 #[cfg(test)]

@@ -46,21 +46,41 @@ use super::SecretKeyRef;
 #[serde(rename_all = "camelCase")]
 pub struct GitLabConnectionSpec {
     /// Where GitLab is, under any relative root: `https://gitlab.com`,
-    /// `https://git.example.com/gitlab`.
+    /// `https://git.example.com/gitlab`. Private networks have to be allowed by the platform team.
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getQuery().size() == 0")
         .message("must be an http or https URL without a query"))]
     pub url: String,
     /// The access token: personal, project, group or service account, with the scope `read_api`
-    /// and at least the role Reporter.
+    /// and at least the role Reporter. Its Secret must say that it holds a GitLab token: by the label
+    /// `sluice.dev/gitlab-token: "true"`, or by the type `sluice.dev/gitlab-token`.
     pub token_secret_ref: SecretKeyRef,
-    /// PEM certificates that vouch for the server, in place of the public ones.
+    /// PEM certificates that vouch for the server, in place of the public ones: at most 300, and
+    /// 512 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<SecretKeyRef>,
-    /// How many requests a minute Sluice may send with this token.
+    /// How many requests a minute Sluice may send with this token, if that is less than what the
+    /// platform team lets all connections to one host send together.
     #[serde(default = "default_requests_per_minute")]
     #[schemars(range(min = 1, max = 100_000))]
     pub requests_per_minute: i32,
+}
+
+/// By what a Secret says that it holds a GitLab token. One that does not is not sent anywhere.
+pub mod token_secret {
+    use std::collections::BTreeMap;
+
+    /// A label with the value [`LABEL_VALUE`].
+    pub const LABEL: &str = "sluice.dev/gitlab-token";
+    /// The label's value.
+    pub const LABEL_VALUE: &str = "true";
+    /// The Secret's type.
+    pub const TYPE: &str = "sluice.dev/gitlab-token";
+
+    /// Whether a Secret of that type and with these labels says so.
+    pub fn is_one(type_: &str, labels: &BTreeMap<String, String>) -> bool {
+        type_ == TYPE || labels.get(LABEL).is_some_and(|value| value == LABEL_VALUE)
+    }
 }
 
 /// A third of what gitlab.com allows a user.

@@ -19,6 +19,9 @@ const ENOUGH: [&str; 3] = ["read_api", "api", "granular"];
 /// How long before its end a token is warned of.
 const WARN_DAYS: i32 = 14;
 
+/// As many scopes as a status may hold; GitLab has some twenty.
+const MAX_SCOPES: usize = 64;
+
 /// What came of asking.
 pub enum Answer {
     /// There was nothing to ask with: the Secret, its key or the CA bundle is amiss.
@@ -42,7 +45,8 @@ pub fn judge(
             status.version = Some(shorten(&standing.version, 64));
             status.user = Some(shorten(&standing.user, 255));
             status.token_expires_at = standing.expires_at.map(|date| date.to_string());
-            status.scopes = standing.scopes;
+            let scopes = standing.scopes.iter().take(MAX_SCOPES);
+            status.scopes = scopes.map(|scope| shorten(scope, 64)).collect();
             outcome
         }
     };
@@ -60,7 +64,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
         let has = if scopes.is_empty() {
             "no scopes".to_owned()
         } else {
-            format!("only {}", scopes.join(", "))
+            format!("only {}", shorten(&scopes.join(", "), 200))
         };
         return Outcome::stalled(
             "ScopeMissing",

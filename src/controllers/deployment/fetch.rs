@@ -10,7 +10,10 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
     resolve::{Answer, about, connection},
-    transfer::{TransferJob, TransferKey, TransferState, Transferred, Transfers, instance_name},
+    transfer::{
+        TransferJob, TransferKey, TransferState, Transferred, Transfers, connection_digest,
+        instance_name,
+    },
 };
 use crate::{
     api::v1alpha1::{
@@ -155,10 +158,14 @@ impl Fetching {
             }
         }
         let store = place.store().await?;
+        // All are asked for, whatever becomes of the first ones: a transfer that nobody asks for ends.
+        let states: Vec<_> = (wanted.iter().zip(&keys))
+            .map(|((_, job), key)| place.transfer(&store, key, job))
+            .collect();
         let mut artifacts = Vec::new();
         let mut moving: Option<String> = None;
-        for ((artifact, job), key) in wanted.iter().zip(&keys) {
-            match place.transfer(&store, key, job) {
+        for ((artifact, job), state) in wanted.iter().zip(states) {
+            match state {
                 TransferState::Done(done) => {
                     check(needs.deployment, artifact, &done)?;
                     artifacts.push(done.pinned(&artifact.name));
@@ -271,10 +278,39 @@ impl<'a> Place<'a> {
         })
     }
 
+    /// The bucket, which nothing is put into for a namespace that is granted nothing: without a hub, by
+    /// the Account that keeps the artifacts; with one, by any Account that the Deployment delivers to.
     async fn store(&self) -> Result<Arc<dyn Store>, Outcome> {
+        self.granted()?;
         let cloud = &self.needs.context.cloud;
         let store = cloud.store(&self.keeper, &self.region).await;
         store.map_err(|error| about(&format!("Account {}", self.keeper.name_any()), error))
+    }
+
+    fn granted(&self) -> Result<(), Outcome> {
+        let (context, deployment) = (self.needs.context, self.needs.deployment);
+        let namespace = deployment.namespace().unwrap_or_default();
+        if context.settings.hub.is_none() {
+            let namespaces = &context.stores.namespaces;
+            return target::permissions(namespaces, &self.keeper, &namespace).map(drop);
+        }
+        let targets = deployment
+            .spec
+            .stages
+            .iter()
+            .flat_map(|stage| &stage.targets);
+        let mut refused = None;
+        for place in targets {
+            let account = target::account(context, &place.account);
+            let permissions = account.and_then(|account| {
+                target::permissions(&context.stores.namespaces, &account, &namespace)
+            });
+            match permissions {
+                Ok(_) => return Ok(()),
+                Err(outcome) => refused = refused.or(Some(outcome)),
+            }
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// Which bytes one artifact is, and where they go.
@@ -292,7 +328,10 @@ impl<'a> Place<'a> {
             })
         };
         Ok(TransferKey {
-            connection: self.connection.uid().unwrap_or_default(),
+            connection: connection_digest(
+                &self.needs.context.settings.cluster_id,
+                &self.connection,
+            ),
             instance: instance_name(&self.connection.spec.url),
             project_id: answer.project.id,
             job_id: job.id,
@@ -305,7 +344,7 @@ impl<'a> Place<'a> {
     /// The artifact as a Release of this Deployment has it pinned: after a restart, neither the
     /// bucket nor its account is asked for what is known from there.
     ///
-    /// The object's key names instance, project, job and path, and a job's artifacts don't change.
+    /// The object's key names connection, project, job and path, and a job's artifacts don't change.
     /// What is no archive is not taken from there where that matters: a Release does not say why.
     fn released(&self, artifact: &Artifact, key: &TransferKey) -> Option<PinnedArtifact> {
         let mut regions = self.keeper.spec.regions.iter();

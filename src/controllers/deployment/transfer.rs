@@ -8,6 +8,10 @@
 //! Guarantees
 //! - At most one transfer of the same bytes to the same place runs at a time, whoever asks, and at
 //!   most so many in all. Memory does not depend on the size of the artifact.
+//! - No namespace takes all the turns: it has at most [`Limits::per_namespace`], and turns that come
+//!   free go round among the namespaces that wait.
+//! - Every transfer ends: it keeps to a rate, has a time for its size, and is given up once no
+//!   Deployment has asked for it for some minutes.
 //! - What is Done is complete, no longer and no shorter than GitLab said, and pinned by its SHA-256
 //!   and the version of the object.
 //! - A restart does not download again what was complete: a marker beside the object remembers.
@@ -19,6 +23,7 @@
 
 mod fetch;
 mod key;
+mod pace;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +31,7 @@ mod tests;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -38,14 +44,16 @@ use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
 };
 use kube::runtime::reflector::ObjectRef;
-use tokio::{sync::Semaphore, task::AbortHandle, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio::{task::AbortHandle, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use fetch::Transferred;
-pub use key::{TransferKey, instance_name};
+pub use key::{TransferKey, connection_digest, instance_name};
+pub use pace::{DEFAULT_RATE, Slowest};
 
 use crate::{
     api::v1alpha1::Deployment,
+    fair_semaphore::FairSemaphore,
     metrics::Metrics,
     ports::{CallError, CallErrorKind, gitlab::GitLab, store::Store},
 };
@@ -61,6 +69,35 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 const DONE_UNUSED: Duration = Duration::from_hours(1);
 /// Longer, so that a poll that comes once a day does not try what can't succeed.
 const FAILED_UNUSED: Duration = Duration::from_hours(25);
+
+/// A transfer that no Deployment asks for this long is given up. Who waits for one asks every few
+/// seconds; who has to do with a failed one besides, after [`LONGEST_BACKOFF`].
+const UNASKED: Duration = Duration::from_mins(6);
+
+/// How many transfers there are at a time, and how slow each may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many in all.
+    pub parallel: usize,
+    /// How many for one namespace.
+    pub per_namespace: usize,
+    /// How slow each may be: [`DEFAULT_RATE`].
+    pub slowest: Slowest,
+    /// How long one goes on that no Deployment asks for any more.
+    pub unasked: Duration,
+}
+
+impl Limits {
+    /// So many at a time, fewer for one namespace where that can be, each of so many bytes a second.
+    pub fn new(parallel: usize, per_namespace: usize, rate: u64) -> Self {
+        Self {
+            parallel,
+            per_namespace: per_namespace.min(parallel),
+            slowest: Slowest::at(rate),
+            unasked: UNASKED,
+        }
+    }
+}
 
 /// What a transfer needs, beyond its key.
 pub struct TransferJob {
@@ -99,7 +136,8 @@ pub enum TransferState {
 /// Artifacts on their way.
 pub struct Transfers {
     entries: Mutex<Entries>,
-    turns: Arc<Semaphore>,
+    turns: Arc<FairSemaphore>,
+    limits: Limits,
     tasks: TaskTracker,
     wake: UnboundedSender<ObjectRef<Deployment>>,
     metrics: Arc<Metrics>,
@@ -139,13 +177,15 @@ struct Progress {
     bytes: AtomicU64,
     /// 0 where it is not known.
     total: AtomicU64,
+    /// Cancelled once nobody asks for it any more.
+    stop: CancellationToken,
 }
 
 impl Transfers {
-    /// At most `max_parallel` at a time, their bytes counted in `metrics`. The stream gives the
-    /// Deployments to wake.
+    /// Transfers within `limits`, their bytes counted in `metrics`. The stream gives the Deployments to
+    /// wake.
     pub fn new(
-        max_parallel: usize,
+        limits: Limits,
         metrics: Arc<Metrics>,
     ) -> (
         Arc<Self>,
@@ -154,7 +194,8 @@ impl Transfers {
         let (wake, woken) = unbounded();
         let transfers = Arc::new(Self {
             entries: Mutex::default(),
-            turns: Arc::new(Semaphore::new(max_parallel)),
+            turns: FairSemaphore::new(limits.parallel, limits.per_namespace),
+            limits,
             tasks: TaskTracker::new(),
             wake,
             metrics,
@@ -191,7 +232,8 @@ impl Transfers {
         entries.last_id += 1;
         let id = entries.last_id;
         let progress = Arc::<Progress>::default();
-        let task = self.spawn(key.clone(), id, start(), Arc::clone(&progress));
+        let namespace = asking.namespace.clone().unwrap_or_default();
+        let task = self.spawn(key.clone(), id, start(), Arc::clone(&progress), namespace);
         let total = progress.total();
         let entry = Entry {
             id,
@@ -239,34 +281,84 @@ impl Transfers {
         id: u64,
         job: TransferJob,
         progress: Arc<Progress>,
+        namespace: String,
     ) -> AbortHandle {
         let transfers = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             let transfer = async {
-                let _turn = transfers.turns.acquire().await.map_err(|_| {
-                    key.error(CallErrorKind::Unavailable, "the controller is stopping")
-                })?;
-                fetch::fetch(&key, &job, &progress, &transfers.metrics).await
+                let _turn = tokio::select! {
+                    turn = transfers.turns.acquire(&namespace) => turn,
+                    () = progress.stop.cancelled() => return Err(key.unasked()),
+                };
+                fetch::fetch(
+                    &key,
+                    &job,
+                    &progress,
+                    transfers.limits.slowest,
+                    &transfers.metrics,
+                )
+                .await
             };
             // An entry whose task is gone would say Running for good.
-            let result = AssertUnwindSafe(transfer)
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    let message = "the transfer broke off by a defect in Sluice; the log has more";
-                    Err(key.error(CallErrorKind::Unknown, message))
-                });
-            transfers.end(&key, id, result);
+            let mut transfer = pin!(AssertUnwindSafe(transfer).catch_unwind());
+            let result = tokio::select! {
+                biased;
+                result = &mut transfer => result,
+                () = transfers.unasked(&key, id) => {
+                    progress.stop.cancel();
+                    // It ends with its next bytes, so that an upload is aborted and not left behind.
+                    transfer.await
+                }
+            };
+            let result = result.unwrap_or_else(|_| {
+                let message = "the transfer broke off by a defect in Sluice; the log has more";
+                Err(key.error(CallErrorKind::Unknown, message))
+            });
+            transfers.end(&key, id, result, progress.stop.is_cancelled());
         });
         task.abort_handle()
     }
 
-    fn end(&self, key: &TransferKey, id: u64, result: Result<Transferred, CallError>) {
+    /// Ends once nobody has asked for it for long.
+    async fn unasked(&self, key: &TransferKey, id: u64) {
+        loop {
+            let asked_at = {
+                let entries = self.entries();
+                let entry = entries.by_key.get(key).filter(|entry| entry.id == id);
+                entry.map(|entry| entry.asked_at)
+            };
+            let given_up = asked_at.map(|asked_at| asked_at + self.limits.unasked);
+            match given_up.filter(|given_up| *given_up > Instant::now()) {
+                Some(given_up) => tokio::time::sleep_until(given_up).await,
+                None => return,
+            }
+        }
+    }
+
+    fn end(
+        &self,
+        key: &TransferKey,
+        id: u64,
+        result: Result<Transferred, CallError>,
+        given_up: bool,
+    ) {
         let waiting = {
             let mut entries = self.entries();
             let Some(entry) = entries.by_key.get_mut(key).filter(|entry| entry.id == id) else {
                 return;
             };
+            if given_up && result.is_err() {
+                tracing::info!(transfer = key.resource(), "given up: nobody asks for it");
+                // Who asked in the last moment asks again, and starts it anew.
+                let entry = entries.by_key.remove(key);
+                drop(entries);
+                self.wake(
+                    entry
+                        .map(|entry| entry.state.into_waiting())
+                        .unwrap_or_default(),
+                );
+                return;
+            }
             let state = match result {
                 Ok(transferred) => EntryState::Done(Arc::new(transferred)),
                 Err(error) => {
@@ -276,10 +368,7 @@ impl Transfers {
                     EntryState::Failed { error, again_at }
                 }
             };
-            match std::mem::replace(&mut entry.state, state) {
-                EntryState::Running { waiting, .. } => waiting,
-                _ => Vec::new(),
-            }
+            std::mem::replace(&mut entry.state, state).into_waiting()
         };
         self.wake(waiting);
     }
@@ -306,6 +395,16 @@ impl Entries {
                 EntryState::Failed { .. } => unused < FAILED_UNUSED,
             }
         });
+    }
+}
+
+impl EntryState {
+    /// Who is to be woken when it ends.
+    fn into_waiting(self) -> Vec<ObjectRef<Deployment>> {
+        match self {
+            Self::Running { waiting, .. } => waiting,
+            Self::Done(_) | Self::Failed { .. } => Vec::new(),
+        }
     }
 }
 

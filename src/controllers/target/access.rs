@@ -61,7 +61,8 @@ impl Access {
             target: target.name_any(),
         };
         let folder = holder.folder();
-        let permissions = permissions(&context.stores.namespaces, &account, holder)?;
+        let permissions = permissions(&context.stores.namespaces, &account, &holder.namespace)?;
+        let permissions = permissions.held_by(holder);
         let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
         let functions = context
             .cloud
@@ -96,14 +97,13 @@ impl Access {
     }
 }
 
-/// What this holder may touch in the account. A namespace that is not known waits: a selector such as
+/// What a namespace may touch in the account, which must be something. A namespace that is not known waits: a selector such as
 /// `DoesNotExist` would match labels that are not there yet.
 pub fn permissions(
     namespaces: &Cache<PartialObjectMeta<Namespace>>,
     account: &Account,
-    holder: Holder,
+    namespace: &str,
 ) -> Result<Permissions, Outcome> {
-    let namespace = &holder.namespace;
     let Some(known) = namespaces.get(&ObjectRef::new(namespace)) else {
         return Err(Outcome::Waiting {
             reason: "WaitingForNamespace",
@@ -123,7 +123,7 @@ pub fn permissions(
             ),
         ));
     }
-    Ok(permissions.held_by(holder))
+    Ok(permissions)
 }
 
 /// The Account of that name.
@@ -181,13 +181,7 @@ mod tests {
         }))
         .unwrap();
         let (namespaces, mut writer) = reflector::store();
-        let asked = || {
-            let holder = Holder {
-                namespace: "shop".into(),
-                ..Holder::default()
-            };
-            permissions(&namespaces, &account, holder)
-        };
+        let asked = || permissions(&namespaces, &account, "shop");
         let reason = || asked().err().map(|outcome| outcome.reason());
         assert_eq!(reason(), Some("WaitingForNamespace"));
         let mut seen = |labels: serde_json::Value| {

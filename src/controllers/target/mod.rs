@@ -34,7 +34,10 @@ use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
-pub use self::{access::account, invocations::Invocations};
+pub use self::{
+    access::{account, permissions},
+    invocations::Invocations,
+};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus, condition},
     controllers::{

@@ -52,6 +52,18 @@ fn values_that_make_no_sense_are_refused() {
             r#"{"hub": {"account": "hub", "region": "Ireland"}}"#,
             "/hub/region",
         ),
+        (
+            r#"{"gitlab": {"allowedNetworks": ["everywhere"]}}"#,
+            "/gitlab/allowedNetworks/0",
+        ),
+        (
+            r#"{"gitlab": {"requestsPerMinuteByHost": {"gitlab.com": 0}}}"#,
+            "/gitlab/requestsPerMinuteByHost/gitlab.com",
+        ),
+        (
+            r#"{"transfers": {"maxParallel": 0}}"#,
+            "/transfers/maxParallel",
+        ),
         (r#"{"secretNamespaces": "team-a"}"#, "/secretNamespaces"),
         (r#"{"secretNamespaces": ["Team A"]}"#, "/secretNamespaces/0"),
         (
@@ -80,6 +92,27 @@ fn values_that_make_no_sense_are_refused() {
         let message = render(values).expect_err(values);
         assert!(message.contains(place), "{values}: {message}");
     }
+}
+
+#[test]
+fn what_gitlab_and_transfers_may_do_reaches_the_controller() {
+    let rendered = render(
+        r#"{"gitlab": {"allowedNetworks": ["10.0.0.0/8", "fd00::/8"], "requestsPerMinute": 1000000,
+                       "requestsPerMinuteByHost": {"gitlab.com": 1500}},
+            "transfers": {"maxParallel": 8, "maxPerNamespace": 3}}"#,
+    )
+    .unwrap();
+    for line in [
+        "- --gitlab-networks=10.0.0.0/8,fd00::/8",
+        "- --gitlab-host-requests-per-minute=gitlab.com=1500",
+        "- --max-transfers-per-namespace=3",
+        "value: \"1000000\"",
+        "value: \"8\"",
+        "value: \"65536\"",
+    ] {
+        assert!(rendered.contains(line), "no {line} in {rendered}");
+    }
+    assert!(!render("{}").unwrap().contains("--gitlab-networks"));
 }
 
 #[test]

@@ -2,14 +2,19 @@
 
 use std::io::{Cursor, Write as _};
 
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
+use sluice::api::v1alpha1::GitLabConnection;
 use sluice_lab::{
     gitlab::{FaultAction, FaultRule, JobEnd, JobSpec, PipelineId, zip},
     lab::{archive, package},
 };
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use super::scene::{NAME, Scene, condition_in, conditions, says};
+use super::{
+    run,
+    scene::{NAME, Scene, condition_in, conditions, says},
+};
 
 /// A newer pipeline with something wrong in it: no Release, and what runs goes on; the pipeline
 /// after it is delivered.
@@ -181,4 +186,53 @@ fn still_fetching(scene: &Scene<'_>) -> String {
         let waits = ready.status == "Unknown" && ready.reason != "Fetching";
         (waits && ready.message.contains("artifact api (job")).then(|| ready.message.clone())
     })
+}
+
+/// A Deployment of another team of the same project: its connection leads to the same GitLab.
+#[test]
+fn an_artifact_that_another_teams_token_fetched_is_not_handed_out() {
+    let owner = Scene::running("own-artifact");
+    let other = Scene::new("other-artifact");
+    // Whoever asks for the job's artifacts now is not let.
+    let project = owner.team.project.0;
+    let refuse = FaultAction::Respond {
+        status: 403,
+        content_type: "application/json".to_owned(),
+        body: r#"{"message":"403 Forbidden"}"#.to_owned(),
+    };
+    let jobs = FaultRule::on(&format!("/projects/{project}/jobs/"), refuse);
+    let fault = owner.world.lab.gitlab.faults().add(jobs);
+    let mut wanted = other.deployment(&["dev"]);
+    wanted["spec"]["source"]["project"] = json!(owner.team.path);
+    other.apply(&wanted);
+    other.stalled(
+        "AccessDenied",
+        &["artifact api (job package)", "403 Forbidden"],
+    );
+    assert!(other.releases().is_empty());
+    fault.remove();
+    other.annotate("sluice.dev/retry", "let");
+    other.delivered(1);
+    let key = |scene: &Scene<'_>| scene.releases()[0].spec.artifacts[0].location.key.clone();
+    assert_ne!(key(&owner), key(&other));
+
+    // A connection that is deleted and applied again is the same one.
+    let connections = owner.api::<GitLabConnection>();
+    let mut connection = run(connections.get("gitlab")).unwrap();
+    run(connections.delete("gitlab", &DeleteParams::default())).unwrap();
+    owner.stalled("ConnectionNotFound", &["gitlab"]);
+    connection.metadata = kube::api::ObjectMeta {
+        name: Some("gitlab".to_owned()),
+        ..Default::default()
+    };
+    connection.status = None;
+    run(connections.create(&PostParams::default(), &connection)).unwrap();
+    let mut wanted = owner.deployment(&["dev"]);
+    wanted["spec"]["components"][0]["lambda"]["memorySize"] = json!(256);
+    owner.apply(&wanted);
+    owner.delivered(2);
+    let keys: Vec<_> = (owner.releases().iter())
+        .map(|release| release.spec.artifacts[0].location.clone())
+        .collect();
+    assert_eq!(keys[0], keys[1], "it is not fetched again");
 }

@@ -107,6 +107,41 @@ fn a_namespace_without_a_grant_is_told_whom_to_ask() {
 }
 
 #[test]
+fn nothing_is_kept_for_a_namespace_that_is_granted_nothing() {
+    let scene = Scene::new("no-grant-at-all");
+    let grant = |selector: Value| json!([{"namespaceSelector": selector, "functions": ["*"], "roles": ["*"]}]);
+    let to_others = grant(json!({"matchLabels": {"team": "another"}}));
+    let account = another_account(&scene, |spec| spec["grants"] = to_others);
+    let lab = &scene.world.lab;
+    let mark = lab.aws.mark();
+    let asked = lab.gitlab.mark();
+    scene.push("v1");
+    scene.apply(&into_account(&scene, &account));
+    let parts = ["no-grant-at-all", "ask the platform team", "spec.grants"];
+    scene.stalled("NotGranted", &parts);
+    scene.event("Deployment", "Warning", "NotGranted", &parts);
+    assert!(scene.releases().is_empty());
+    let project = format!("/projects/{}/jobs/", scene.team.project.0);
+    let requests = lab.gitlab.requests_since(asked);
+    assert!(
+        !requests
+            .iter()
+            .any(|request| request.path.contains(&project))
+    );
+    let stored = lab.aws.calls_since(mark).of_service("s3").writes();
+    let stored = stored.only(|call| call.resource.contains("artifacts/"));
+    let ours = stored.only(|call| {
+        call.resource
+            .contains(&format!("/{}/", scene.team.project.0))
+    });
+    assert!(ours.is_empty(), "{ours:?}");
+
+    another_account(&scene, |spec| spec["grants"] = grant(json!({})));
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+#[test]
 fn an_account_that_is_not_there_is_named() {
     let scene = Scene::new("no-account");
     scene.push("v1");
@@ -116,7 +151,7 @@ fn an_account_that_is_not_there_is_named() {
     scene.event("Deployment", "Warning", "AccountNotFound", &parts);
     another_account(&scene, |_| ());
     scene.apply(&into_account(&scene, "no-account"));
-    scene.delivered(2);
+    scene.delivered(1);
     scene.serves("dev", "v1");
 }
 

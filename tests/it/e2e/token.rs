@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
-use sluice::api::v1alpha1::GitLabConnection;
+use sluice::api::v1alpha1::{GitLabConnection, token_secret};
 use sluice_lab::lab::wait_for;
 
 use super::{
@@ -105,6 +105,25 @@ fn a_secret_that_is_deleted_is_named() {
 }
 
 #[test]
+fn a_secret_that_does_not_say_it_is_a_token_is_not_sent_and_told_how_to() {
+    let parts = [
+        "does not say that it holds a GitLab token",
+        "kubectl --namespace token-unsaid label secret gitlab-token sluice.dev/gitlab-token=true",
+    ];
+    let told = Told {
+        deployment: ("InvalidCredentials", &parts),
+        connection: ("InvalidCredentials", &parts),
+    };
+    let unsay = |scene: &Scene<'_>| {
+        let patch = json!({"metadata": {"labels": {token_secret::LABEL: null}}});
+        let patch = Patch::Merge(patch);
+        let secrets = scene.api::<Secret>();
+        run(secrets.patch("gitlab-token", &PatchParams::default(), &patch)).unwrap();
+    };
+    broken_and_mended("token-unsaid", unsay, &told);
+}
+
+#[test]
 fn a_token_that_ends_soon_is_told_ahead() {
     let scene = Scene::running("token-ends");
     let gitlab = &scene.world.lab.gitlab;
@@ -130,7 +149,11 @@ fn put_token(scene: &Scene<'_>, token: &str) {
     scene.apply(&json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "gitlab-token", "namespace": scene.team.namespace},
+        "metadata": {
+            "name": "gitlab-token",
+            "namespace": scene.team.namespace,
+            "labels": {token_secret::LABEL: token_secret::LABEL_VALUE},
+        },
         "stringData": {"token": token},
     }));
 }

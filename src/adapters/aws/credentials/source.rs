@@ -179,7 +179,7 @@ async fn access_key(
     namespace: &str,
     name: &str,
 ) -> Result<Credentials, CallError> {
-    let values = secrets.get(namespace, name).await.map_err(|error| match error.kind {
+    let secret = secrets.get(namespace, name).await.map_err(|error| match error.kind {
         CallErrorKind::NotFound => CallError {
             message: format!(
                 "the Secret does not exist: create it with the keys {KEY_ID} and {SECRET_KEY}, or \
@@ -190,7 +190,10 @@ async fn access_key(
         _ => error,
     })?;
     let value = |key: &str| {
-        let value = values.get(key).map(|value| value.expose_secret().trim());
+        let value = secret
+            .values
+            .get(key)
+            .map(|value| value.expose_secret().trim());
         value.filter(|value| !value.is_empty()).ok_or_else(|| {
             CallError::new(
                 "get Secret",

@@ -8,8 +8,12 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
 
-use super::{Progress, TransferJob, TransferKey};
+use super::{
+    Progress, TransferJob, TransferKey,
+    pace::{Pace, Slowest},
+};
 use crate::{
     api::v1alpha1::{ArchiveSummary, PinnedArtifact, StoreLocation},
     domain::{
@@ -55,6 +59,9 @@ impl Transferred {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Marker {
+    /// What was fetched, and by which connection: a marker of anything else is not believed,
+    /// wherever it lies.
+    of: Source,
     sha256: String,
     size: u64,
     version_id: String,
@@ -64,10 +71,33 @@ struct Marker {
     archive_problem: Option<String>,
 }
 
+/// What a marker speaks of.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    connection: Sha256,
+    project_id: i64,
+    job_id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+impl Source {
+    fn of(key: &TransferKey) -> Self {
+        Self {
+            connection: key.connection,
+            project_id: key.project_id,
+            job_id: key.job_id,
+            path: key.path.clone(),
+        }
+    }
+}
+
 pub(super) async fn fetch(
     key: &TransferKey,
     job: &TransferJob,
     progress: &Arc<Progress>,
+    slowest: Slowest,
     metrics: &Arc<Metrics>,
 ) -> Result<Transferred, CallError> {
     if let Some(done) = remembered(key, job).await? {
@@ -103,6 +133,7 @@ pub(super) async fn fetch(
         key: key.clone(),
         hasher: Hasher::default(),
         tail: Tail::default(),
+        pace: Pace::new(slowest, expected.unwrap_or(job.limit), Instant::now()),
         expected,
         limit: job.limit,
         progress: Arc::clone(progress),
@@ -136,6 +167,7 @@ pub(super) async fn fetch(
         Err(problem) => (None, Some(problem.to_string())),
     };
     let marker = Marker {
+        of: Source::of(key),
         sha256: hasher.finish().to_string(),
         size,
         version_id,
@@ -169,6 +201,13 @@ async fn remembered(
             return Ok(None);
         }
     };
+    if marker.of != Source::of(key) {
+        tracing::warn!(
+            object = marker_key,
+            "the marker is of another artifact or connection, downloading again"
+        );
+        return Ok(None);
+    }
     let object = job.store.head(&key.object_key()).await?;
     let still_there = object
         .is_some_and(|object| object.version_id == marker.version_id && object.size == marker.size);
@@ -227,6 +266,7 @@ struct Meter {
     key: TransferKey,
     hasher: Hasher,
     tail: Tail,
+    pace: Pace,
     expected: Option<u64>,
     limit: u64,
     progress: Arc<Progress>,
@@ -285,7 +325,7 @@ impl Meter {
 fn metered(body: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
     stream::unfold(Some((body, meter)), |state| async move {
         let (mut body, meter) = state?;
-        let next = body.next().await;
+        let next = next(&mut body, &meter).await;
         let result = {
             let mut meter = lock(&meter);
             let result = match next {
@@ -307,6 +347,35 @@ fn metered(body: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
         }
     })
     .boxed()
+}
+
+/// The next bytes, unless they come too slowly or nobody asks for them any more.
+async fn next(body: &mut ByteStream, meter: &Mutex<Meter>) -> Option<Result<Bytes, CallError>> {
+    let stop = lock(meter).progress.stop.clone();
+    loop {
+        let started = Instant::now();
+        let patience = lock(meter).pace.patience(started);
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Some(Err(lock(meter).key.unasked())),
+            next = timeout(patience, body.next()) => next,
+        };
+        let bytes = match &next {
+            Ok(Some(Ok(bytes))) => bytes.len(),
+            // What ended or failed is not judged by how long that took.
+            Ok(_) => return next.ok().flatten(),
+            Err(_) => 0,
+        };
+        let (mut meter, now) = (lock(meter), Instant::now());
+        if let Err(problem) = meter.pace.waited(now - started, bytes, now) {
+            let total = meter.tail.total() + bytes as u64;
+            let message = format!("{problem}; {total} bytes have arrived");
+            return Some(Err(meter.key.error(CallErrorKind::Unavailable, message)));
+        }
+        if let Ok(next) = next {
+            return next;
+        }
+    }
 }
 
 fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {

@@ -1,8 +1,10 @@
 //! What tells one transfer from another, and where its bytes are kept.
 
+use kube::ResourceExt as _;
 use url::Url;
 
 use crate::{
+    api::v1alpha1::GitLabConnection,
     domain::digest::Sha256,
     ports::{CallError, CallErrorKind},
 };
@@ -13,12 +15,12 @@ const LONGEST_NAME: usize = 128;
 
 /// Which bytes go where.
 ///
-/// The connection is a part of it, so that nobody is handed what only somebody else's token may read.
+/// The connection is a part of it, so that no namespace gets what only another one's token may read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TransferKey {
-    /// The uid of the `GitLabConnection`.
-    pub connection: String,
-    /// The GitLab, by [`instance_name`].
+    /// The `GitLabConnection`, by [`connection_digest`].
+    pub connection: Sha256,
+    /// The GitLab as messages name it, by [`instance_name`].
     pub instance: String,
     /// GitLab's id of the project.
     pub project_id: i64,
@@ -33,22 +35,20 @@ pub struct TransferKey {
 }
 
 impl TransferKey {
-    /// `artifacts/<instance>/<project>/<job>/<16 hex digits of the path's digest>/<file name>`.
-    ///
-    /// The digest keeps files of one name apart.
+    /// `artifacts/<connection>/<project>/<job>/<digest of the path>/<file name>`, both digests with all
+    /// their 64 digits.
     pub fn object_key(&self) -> String {
         let path = self.path.as_deref().unwrap_or_default();
-        let digest = Sha256::of(path.as_bytes()).to_string();
         let name = match path.rsplit('/').next() {
             Some(name) if !name.is_empty() => safe(name),
             _ => "artifacts.zip".to_owned(),
         };
         format!(
             "artifacts/{}/{}/{}/{}/{name}",
-            safe(&self.instance),
+            self.connection,
             self.project_id,
             self.job_id,
-            &digest[..16],
+            Sha256::of(path.as_bytes()),
         )
     }
 
@@ -74,26 +74,58 @@ impl TransferKey {
         }
     }
 
+    /// That it ends because nobody needs it.
+    pub fn unasked(&self) -> CallError {
+        self.error(
+            CallErrorKind::Unavailable,
+            "it was given up: no Deployment asks for it any more",
+        )
+    }
+
     /// An error of this transfer.
     pub fn error(&self, kind: CallErrorKind, message: impl Into<String>) -> CallError {
         CallError::new("transfer", self.resource(), kind, message)
     }
 }
 
-/// A GitLab by its address: the host where it is at the root of an https server, else with a digest
-/// of scheme, port and relative root behind it. Two instances never share a name.
+/// What tells a `GitLabConnection` from every other one, of other clusters too: where it is and which
+/// GitLab it names.
+///
+/// Not its uid: a connection that is deleted and applied again is the same one, and what it fetched
+/// before need not be fetched, or still be had, again. Who may replace a connection in a namespace
+/// could have read there what it fetched.
+pub fn connection_digest(cluster_id: &str, connection: &GitLabConnection) -> Sha256 {
+    Sha256::of_json(&[
+        cluster_id,
+        &connection.namespace().unwrap_or_default(),
+        &connection.name_any(),
+        &whole_address(&connection.spec.url),
+    ])
+}
+
+/// A GitLab by its host, port where it is not the scheme's own, and relative root.
 pub fn instance_name(url: &str) -> String {
     let Ok(parsed) = Url::parse(url.trim()) else {
-        return Sha256::of(url.as_bytes()).short();
+        return url.to_owned();
     };
     let host = parsed.host_str().unwrap_or_default();
+    let port = parsed.port().map(|port| format!(":{port}"));
     let root = parsed.path().trim_end_matches('/');
-    if parsed.scheme() == "https" && parsed.port().is_none() && root.is_empty() {
-        return safe(host);
-    }
-    let port = parsed.port_or_known_default().unwrap_or_default();
-    let whole = format!("{}://{host}:{port}{root}", parsed.scheme());
-    format!("{}-{}", safe(host), Sha256::of(whole.as_bytes()).short())
+    format!("{host}{}{root}", port.unwrap_or_default())
+}
+
+/// The same for every way to write the same address.
+fn whole_address(url: &str) -> String {
+    let Ok(parsed) = Url::parse(url.trim()) else {
+        return url.to_owned();
+    };
+    format!(
+        "{}://{}:{}{}",
+        parsed.scheme(),
+        parsed.host_str().unwrap_or_default(),
+        parsed.port_or_known_default().unwrap_or_default(),
+        parsed.path().trim_end_matches('/')
+    )
 }
 
 /// With every character that S3 might take amiss replaced.
@@ -112,11 +144,21 @@ fn safe(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
     use super::*;
+
+    fn connection(namespace: &str, name: &str, url: &str) -> GitLabConnection {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"url": url, "tokenSecretRef": {"name": "gitlab", "key": "token"}},
+        }))
+        .unwrap()
+    }
 
     fn key(path: Option<&str>) -> String {
         TransferKey {
-            connection: "uid".to_owned(),
+            connection: Sha256::of(b"c"),
             instance: "gitlab.com".to_owned(),
             project_id: 7,
             job_id: 3_580_121_225,
@@ -131,7 +173,8 @@ mod tests {
     fn keys_are_safe_and_tell_paths_apart() {
         assert_eq!(
             key(None),
-            "artifacts/gitlab.com/7/3580121225/e3b0c44298fc1c14/artifacts.zip"
+            "artifacts/2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6/7/3580121225/\
+             e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/artifacts.zip"
         );
         assert_ne!(key(Some("a/api.zip")), key(Some("b/api.zip")));
         assert!(key(Some("a/api.zip")).ends_with("/api.zip"));
@@ -139,26 +182,41 @@ mod tests {
     }
 
     #[test]
-    fn instances_do_not_share_names() {
-        assert_eq!(instance_name("https://gitlab.com/"), "gitlab.com");
-        assert_eq!(instance_name("https://gitlab.com:443"), "gitlab.com");
-        let mut names: Vec<_> = [
-            "https://gitlab.com",
-            "http://gitlab.com",
-            "https://gitlab.com:8443",
-            "https://gitlab.com/gitlab",
-            "https://gitlab.com/other/",
-            "http://[::1]:80/x",
-        ]
-        .map(instance_name)
-        .into();
-        assert_eq!(
-            instance_name("https://gitlab.com/other"),
-            names[4],
-            "a slash at the end is nothing"
-        );
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 6);
+    fn each_connection_has_its_own_keys_and_a_recreated_one_has_the_same() {
+        let of = |cluster: &str, namespace: &str, name: &str, url: &str| {
+            connection_digest(cluster, &connection(namespace, name, url))
+        };
+        let one = of("cluster", "shop", "gitlab", "https://gitlab.com");
+        for written in [
+            "https://gitlab.com/",
+            "https://gitlab.com:443",
+            " https://GITLAB.com ",
+        ] {
+            assert_eq!(of("cluster", "shop", "gitlab", written), one, "{written}");
+        }
+        for other in [
+            of("other", "shop", "gitlab", "https://gitlab.com"),
+            of("cluster", "till", "gitlab", "https://gitlab.com"),
+            of("cluster", "shop", "second", "https://gitlab.com"),
+            of("cluster", "shop", "gitlab", "http://gitlab.com"),
+            of("cluster", "shop", "gitlab", "https://gitlab.com:8443"),
+            of("cluster", "shop", "gitlab", "https://gitlab.com/gitlab"),
+            of("cluster", "shop", "gitlab", "http://[::1]:80/x"),
+        ] {
+            assert_ne!(other, one);
+        }
+    }
+
+    #[test]
+    fn messages_name_host_port_and_relative_root() {
+        for (url, name) in [
+            ("https://gitlab.com/", "gitlab.com"),
+            (
+                "http://git.example.com:8080/gitlab/",
+                "git.example.com:8080/gitlab",
+            ),
+        ] {
+            assert_eq!(instance_name(url), name);
+        }
     }
 }

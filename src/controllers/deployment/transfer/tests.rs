@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, ops::Range};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
@@ -178,8 +179,12 @@ struct Scene {
 }
 
 fn scene(source: Source) -> Scene {
+    scene_within(source, Limits::new(2, 2, DEFAULT_RATE))
+}
+
+fn scene_within(source: Source, limits: Limits) -> Scene {
     let metrics = Arc::<Metrics>::default();
-    let (transfers, woken) = Transfers::new(2, Arc::clone(&metrics));
+    let (transfers, woken) = Transfers::new(limits, Arc::clone(&metrics));
     Scene {
         metrics,
         transfers,
@@ -193,14 +198,17 @@ fn scene(source: Source) -> Scene {
 
 impl Scene {
     fn ask(&self, who: &str, job_id: i64) -> TransferState {
+        self.ask_for(&key(job_id), ObjectRef::new(who).within("shop"))
+    }
+
+    fn ask_for(&self, key: &TransferKey, who: ObjectRef<Deployment>) -> TransferState {
         let start = || TransferJob {
             gitlab: Arc::clone(&self.source) as Arc<dyn GitLab>,
             store: Arc::clone(&self.bucket) as Arc<dyn Store>,
             archive_size: self.archive_size,
             limit: self.limit,
         };
-        let who = ObjectRef::new(who).within("shop");
-        self.transfers.ensure(&key(job_id), who, start)
+        self.transfers.ensure(key, who, start)
     }
 
     async fn wake(&mut self) -> String {
@@ -226,9 +234,17 @@ impl Scene {
     }
 }
 
+/// The same job by another connection.
+fn foreign_key(job_id: i64) -> TransferKey {
+    TransferKey {
+        connection: Sha256::of(b"another connection"),
+        ..key(job_id)
+    }
+}
+
 fn key(job_id: i64) -> TransferKey {
     TransferKey {
-        connection: "uid".to_owned(),
+        connection: Sha256::of(b"a connection"),
         instance: "gitlab.com".to_owned(),
         project_id: 7,
         job_id,
@@ -320,6 +336,130 @@ async fn a_restart_does_not_download_again() {
     second.bucket = Arc::clone(&first.bucket);
     assert_eq!(second.through().await.unwrap(), done);
     assert_eq!(second.source.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_another_connection_fetched_is_not_handed_out() {
+    let mut first = scene(Source::of(&zip()));
+    first.through().await.unwrap();
+    let source = Source::of(&zip());
+    *source.failure.lock().unwrap() = Some(foreign_key(1).error(CallErrorKind::Denied, "403"));
+    let mut second = scene(source);
+    second.bucket = Arc::clone(&first.bucket);
+    let ask = |scene: &Scene| scene.ask_for(&foreign_key(1), ObjectRef::new("b").within("till"));
+    assert!(matches!(ask(&second), TransferState::Running { .. }));
+    second.wake().await;
+    let TransferState::Failed { error, .. } = ask(&second) else {
+        panic!("it has what another connection fetched");
+    };
+    assert_eq!(error.kind, CallErrorKind::Denied);
+    assert_eq!(second.source.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_marker_of_another_connection_is_not_believed_wherever_it_lies() {
+    let mut first = scene(Source::of(b"planted"));
+    first.through().await.unwrap();
+    let planted = |key: String| first.bucket.objects.lock().unwrap()[&key].1.clone();
+    let (object, marker) = (planted(key(1).object_key()), planted(key(1).marker_key()));
+    let mut second = scene(Source::of(&zip()));
+    // The versions count up as those of the first did, so that only the connection differs.
+    second.bucket.keep(&foreign_key(1).object_key(), object);
+    second.bucket.keep(&foreign_key(1).marker_key(), marker);
+    let who = || ObjectRef::new("b").within("till");
+    second.ask_for(&foreign_key(1), who());
+    second.wake().await;
+    let TransferState::Done(done) = second.ask_for(&foreign_key(1), who()) else {
+        panic!("it was said to have ended");
+    };
+    assert_eq!(done.sha256, Sha256::of(&zip()));
+    assert_eq!(second.source.asked(), 1);
+}
+
+#[tokio::test]
+async fn one_namespace_leaves_a_turn_to_another() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let mut scene = scene_within(source, Limits::new(4, 2, DEFAULT_RATE));
+    for job_id in 1..=9 {
+        scene.ask("slow", job_id);
+    }
+    let other = scene_key_of("till");
+    scene.ask_for(&other, ObjectRef::new("b").within("till"));
+    while scene.source.asked() < 3 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        scene.source.asked(),
+        3,
+        "two of the first namespace, one of the other"
+    );
+    scene.source.permits.add_permits(10_000);
+    for _ in 0..10 {
+        scene.wake().await;
+    }
+}
+
+fn scene_key_of(connection: &str) -> TransferKey {
+    TransferKey {
+        connection: Sha256::of(connection.as_bytes()),
+        ..key(1)
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_stands_still_or_crawls_is_given_up() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(1));
+    let slowest = Slowest {
+        window: Duration::from_millis(1),
+        ..Slowest::at(1_000_000)
+    };
+    let limits = Limits {
+        slowest,
+        ..Limits::new(1, 1, 1)
+    };
+    let (kind, message) = scene_within(source, limits).failure().await;
+    assert_eq!(kind, CallErrorKind::Unavailable);
+    assert!(message.contains("too slow: 7 bytes"), "{message}");
+    assert!(message.contains("7 bytes have arrived"), "{message}");
+
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(1));
+    let slowest = Slowest {
+        grace: Duration::from_millis(1),
+        ..Slowest::at(1 << 30)
+    };
+    let limits = Limits { slowest, ..limits };
+    let (kind, message) = scene_within(source, limits).failure().await;
+    assert_eq!(kind, CallErrorKind::Unavailable);
+    assert!(message.contains("not complete within"), "{message}");
+}
+
+#[tokio::test]
+async fn a_transfer_that_nobody_asks_for_ends_and_leaves_its_turn() {
+    let mut source = Source::of(&zip());
+    source.permits = Arc::new(Semaphore::new(0));
+    let limits = Limits {
+        unasked: Duration::from_millis(1),
+        ..Limits::new(1, 1, DEFAULT_RATE)
+    };
+    let mut scene = scene_within(source, limits);
+    scene.ask("gone", 1);
+    scene.ask("also-gone", 2);
+    let mut woken = [scene.wake().await, scene.wake().await];
+    woken.sort();
+    assert_eq!(woken, ["also-gone", "gone"]);
+    assert!(scene.bucket.keys().is_empty(), "nothing becomes visible");
+    // Whoever asks again starts it anew, in the turn that is free.
+    assert!(matches!(scene.ask("a", 1), TransferState::Running { .. }));
+    scene.source.permits.add_permits(10_000);
+    while !matches!(scene.ask("a", 1), TransferState::Done(_)) {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

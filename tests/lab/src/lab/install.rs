@@ -69,6 +69,8 @@ fn chart_values(options: &LabOptions) -> Value {
         "secretNamespaces": options.namespaces,
         "secretsInAllNamespaces": options.namespaces.is_empty(),
         "logFormat": "text",
+        // The lab's GitLab is on this machine, and all tenants of all tests are on that one host.
+        "gitlab": {"allowedNetworks": ["127.0.0.1/32"], "requestsPerMinute": 100_000},
         "extraArgs": options.controller_args,
     })
 }

@@ -44,7 +44,11 @@ impl Lab {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": metadata(TOKEN_SECRET.0),
+            "metadata": {
+                "name": TOKEN_SECRET.0,
+                "namespace": name,
+                "labels": {"sluice.dev/gitlab-token": "true"},
+            },
             "stringData": {TOKEN_SECRET.1: token},
         });
         let connection = json!({

@@ -1,0 +1,375 @@
+//! Answers of the API: read within bounds, and understood.
+//!
+//! Guarantees
+//! - Of one answer no more than [`ANSWER_BYTES`] and [`VALUES`] are read, and of a list no more rows than
+//!   were asked for: what has more is not read on, whatever it announces.
+//! - A bounded number of answers is read at a time in the whole process, and fewer of one namespace; of
+//!   those with more than [`SMALL`], a few. That is what bounds the memory.
+//! - What an answer holds is shown nowhere unless it is one of GitLab's errors.
+
+use std::sync::Arc;
+
+use reqwest::{
+    Response,
+    header::{HeaderMap, HeaderName, LINK},
+};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::{
+    address::Address,
+    errors::{Call, causes},
+};
+use crate::{
+    fair_semaphore::FairSemaphore,
+    ports::{CallError, CallErrorKind},
+};
+
+/// The most that is read of an answer. A hundred jobs have some 300 KiB, and more where the message of
+/// their commit, which each of them repeats, is long.
+const ANSWER_BYTES: usize = 8 << 20;
+/// The most that is read of a refusal.
+const REFUSAL_BYTES: usize = 64 << 10;
+/// The most values in an answer: a short one takes many times its bytes once it is understood. A
+/// hundred jobs have some ten thousand.
+const VALUES: usize = 200_000;
+/// What most answers have at most.
+const SMALL: usize = 256 << 10;
+/// How many answers are read at a time, and how many of one namespace.
+const READ: (usize, usize) = (64, 16);
+/// How many larger ones are, and how many of one namespace.
+const LARGE: (usize, usize) = (4, 2);
+/// How many rows GitLab gives where the request does not say.
+const DEFAULT_ROWS: usize = 20;
+/// How many rows GitLab gives at most.
+const MAX_ROWS: usize = 100;
+
+/// Reads the answers of all GitLabs.
+#[derive(Clone)]
+pub struct Reader {
+    read: Arc<FairSemaphore>,
+    large: Arc<FairSemaphore>,
+}
+
+/// Why an answer was not read to its end.
+enum Problem {
+    Rows(usize),
+    Values,
+    Bytes,
+    BrokeOff(String),
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            read: FairSemaphore::new(READ.0, READ.1),
+            large: FairSemaphore::new(LARGE.0, LARGE.1),
+        }
+    }
+}
+
+impl Reader {
+    /// The whole of an answer to a request for `path`.
+    pub async fn answer(
+        &self,
+        call: &Call,
+        namespace: &str,
+        path: &str,
+        response: Response,
+    ) -> Result<Vec<u8>, CallError> {
+        let rows = asked_rows(path);
+        let too_large = |message: String| call.error(CallErrorKind::TooLarge, message);
+        let read = self.read(response, namespace, rows).await;
+        read.map_err(|problem| match problem {
+            Problem::Rows(rows) => too_large(format!(
+                "the answer lists more than the {rows} rows that were asked for, and was not read on"
+            )),
+            Problem::Values => too_large(format!(
+                "the answer holds more than the limit of {VALUES} values, and was not read on"
+            )),
+            Problem::Bytes => too_large(format!(
+                "the answer has more than the limit of {ANSWER_BYTES} bytes, and was not read on"
+            )),
+            Problem::BrokeOff(problem) => call.error(CallErrorKind::Unavailable, problem),
+        })
+    }
+
+    async fn read(
+        &self,
+        mut response: Response,
+        namespace: &str,
+        rows: usize,
+    ) -> Result<Vec<u8>, Problem> {
+        let _turn = self.read.acquire(namespace).await;
+        let mut bytes = Vec::new();
+        let mut counter = Counter::default();
+        let mut permit = None;
+        while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES {
+                return Err(Problem::Bytes);
+            }
+            counter.count(&chunk);
+            if counter.rows > rows {
+                return Err(Problem::Rows(rows));
+            }
+            if counter.separators >= VALUES {
+                return Err(Problem::Values);
+            }
+            if bytes.len() + chunk.len() > SMALL && permit.is_none() {
+                permit = Some(self.large.acquire(namespace).await);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+/// The beginning of a refusal; one that breaks off says as much as it says.
+pub async fn refusal(mut response: Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < REFUSAL_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        let wanted = chunk.len().min(REFUSAL_BYTES - bytes.len());
+        bytes.extend_from_slice(&chunk[..wanted]);
+    }
+    bytes
+}
+
+fn broke_off(error: reqwest::Error) -> Problem {
+    Problem::BrokeOff(if error.is_timeout() {
+        "the answer was not complete in time".to_owned()
+    } else {
+        causes(&error.without_url())
+    })
+}
+
+/// How many rows a request asks for.
+fn asked_rows(path: &str) -> usize {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let rows = query
+        .split('&')
+        .find_map(|part| part.strip_prefix("per_page="));
+    let rows = rows.and_then(|rows| rows.parse().ok());
+    // The address of a next page comes from GitLab, with whatever it asks for.
+    rows.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS)
+}
+
+/// Counts what JSON holds from its bytes as they come, without keeping any.
+#[derive(Default)]
+struct Counter {
+    depth: usize,
+    text: Text,
+    /// The answer is an array.
+    is_list: bool,
+    /// Something of the present row was there.
+    in_row: bool,
+    /// How many rows have begun; 0 in what is no array.
+    rows: usize,
+    /// How many commas there are between values, at any depth.
+    separators: usize,
+}
+
+/// Where in a text a byte is.
+#[derive(Default)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    AfterBackslash,
+}
+
+impl Counter {
+    fn count(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.take(*byte);
+        }
+    }
+
+    fn take(&mut self, byte: u8) {
+        match (&self.text, byte) {
+            (Text::Outside, _) => {}
+            (Text::Inside, b'\\') => return self.text = Text::AfterBackslash,
+            (Text::Inside, b'"') => return self.text = Text::Outside,
+            (Text::Inside, _) => return,
+            (Text::AfterBackslash, _) => return self.text = Text::Inside,
+        }
+        let outermost = self.depth == 1;
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return,
+            b'[' | b'{' => {
+                self.is_list |= self.depth == 0 && byte == b'[';
+                self.depth += 1;
+            }
+            b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+            b'"' => self.text = Text::Inside,
+            b',' => self.separators += 1,
+            _ => {}
+        }
+        if !(self.is_list && outermost) {
+            return;
+        }
+        if byte == b',' {
+            self.in_row = false;
+        } else if byte != b']' && !self.in_row {
+            self.in_row = true;
+            self.rows += 1;
+        }
+    }
+}
+
+/// What an answer says.
+pub fn parse<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'<') {
+            return call.error(
+                CallErrorKind::Unavailable,
+                "a web page instead of an answer of the API: spec.url of the GitLabConnection has \
+                 to be the address of GitLab with its relative root, and nothing in front of it \
+                 may ask for a login",
+            );
+        }
+        // Not serde's own words: they quote the answer, which may be another service's.
+        let what = match error.classify() {
+            Category::Data => "holds other fields than GitLab's API does",
+            Category::Eof => "ends too early",
+            Category::Io | Category::Syntax => "is not JSON",
+        };
+        let (line, column) = (error.line(), error.column());
+        call.error(
+            CallErrorKind::Unavailable,
+            format!("an answer that can't be read: it {what} (line {line}, column {column})"),
+        )
+    })
+}
+
+/// The path of the next page. A `Link` is taken for its query only: its host is what the instance
+/// calls itself, not where we reach it.
+pub fn next_page(address: &Address, path: &str, headers: &HeaderMap) -> Option<String> {
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    if let Some(page) = text(headers, &HeaderName::from_static("x-next-page")) {
+        let page: u32 = page.trim().parse().ok()?;
+        let kept = query
+            .split('&')
+            .filter(|part| !part.is_empty() && !part.starts_with("page="));
+        let query: Vec<&str> = kept.collect();
+        let separator = if query.is_empty() { "" } else { "&" };
+        return Some(format!("{bare}?{}{separator}page={page}", query.join("&")));
+    }
+    let link = text(headers, &LINK)?;
+    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+    let target = next.trim().strip_prefix('<')?.split_once('>')?.0;
+    let target = address.of(path).join(target).ok()?;
+    Some(format!("{bare}?{}", target.query()?))
+}
+
+/// A header that is text.
+pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn next(path: &str, headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let address = Address::parse("http://inside/gitlab").unwrap();
+        let headers = (headers.iter())
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        next_page(&address, path, &headers)
+    }
+
+    #[test]
+    fn pages_follow_one_another_on_our_own_address() {
+        let path = "/projects/7/x?per_page=100&page=2";
+        let link = (
+            "link",
+            "<https://git.example.com/gitlab/api/v4/projects/7/x?page=1>; \
+                     rel=\"first\", <https://git.example.com/y?page=3&per_page=100>; rel=\"next\"",
+        );
+        let page = |headers: &[_]| next(path, headers);
+        let third = Some("/projects/7/x?per_page=100&page=3".to_owned());
+        assert_eq!(page(&[("x-next-page", "3")]), third);
+        assert_eq!(page(&[("x-next-page", ""), link]), None);
+        let third = Some("/projects/7/x?page=3&per_page=100".to_owned());
+        assert_eq!(page(&[link]), third);
+        assert_eq!(page(&[]), None);
+        assert_eq!(
+            next("/x", &[("x-next-page", "2")]).as_deref(),
+            Some("/x?page=2")
+        );
+    }
+
+    #[test]
+    fn rows_are_counted_as_they_come_whatever_they_hold() {
+        let table = [
+            ("", 0),
+            ("[]", 0),
+            (" [ ] ", 0),
+            (r#"{"a": [1, 2, 3]}"#, 0),
+            ("[1]", 1),
+            ("[null, true ,-1.5e3]", 3),
+            (r#"["a,b", "c\",", "\\", ""]"#, 4),
+            (r#"[{"a": [1, 2], "b": {"c": ","}}, [1, 2, [3]], {}]"#, 3),
+            (r#"[{"text": "], ["}, {"text": "\\\"]"}]"#, 2),
+        ];
+        for (json, rows) in table {
+            let mut counter = Counter::default();
+            counter.count(json.as_bytes());
+            assert_eq!(counter.rows, rows, "{json}");
+            let mut counter = Counter::default();
+            for byte in json.as_bytes() {
+                counter.count(std::slice::from_ref(byte));
+            }
+            assert_eq!(counter.rows, rows, "{json} byte by byte");
+        }
+    }
+
+    #[test]
+    fn values_are_counted_at_any_depth_and_not_in_texts() {
+        let mut counter = Counter::default();
+        counter.count(br#"{"a": ["1,2", [3, 4]], "b": "\",,"}"#);
+        assert_eq!(counter.separators, 3);
+    }
+
+    #[test]
+    fn a_request_says_how_many_rows_it_wants() {
+        assert_eq!(
+            asked_rows("/projects/7/pipelines?ref=main&per_page=100&page=2"),
+            100
+        );
+        assert_eq!(asked_rows("/projects/7"), DEFAULT_ROWS);
+        assert_eq!(asked_rows("/projects/7/jobs?per_page=500000"), MAX_ROWS);
+    }
+
+    #[test]
+    fn an_unreadable_answer_is_not_quoted() {
+        let call = Call {
+            operation: "GET /version",
+            resource: String::new(),
+            token: String::new(),
+        };
+        for (answer, words) in [
+            (r#"{"id": "s3cret"}"#, "other fields"),
+            ("s3cret: yes", "not JSON"),
+            (r#"{"id": "s3cret"#, "too early"),
+            ("  <html>s3cret</html>", "a web page"),
+        ] {
+            let error = parse::<std::collections::BTreeMap<String, i64>>(&call, answer.as_bytes());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

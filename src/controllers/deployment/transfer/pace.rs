@@ -1,0 +1,133 @@
+//! How slowly bytes may come: a rate within each minute, and a time for the whole.
+//!
+//! The rate counts only time in which we waited for bytes, so that a slow bucket of ours is not held
+//! against GitLab; the time for the whole counts everything, so that every transfer ends.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The slowest that a download may be, in bytes a second, unless the platform team says otherwise.
+pub const DEFAULT_RATE: u64 = 64 << 10;
+
+/// How slow a download may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowest {
+    /// Bytes a second.
+    pub rate: u64,
+    /// How long bytes are counted before they are too few.
+    pub window: Duration,
+    /// What every transfer may take besides: GitLab and the bucket need time of their own.
+    pub grace: Duration,
+}
+
+impl Slowest {
+    /// That many bytes a second, a minute at a time.
+    pub fn at(rate: u64) -> Self {
+        Self {
+            rate: rate.max(1),
+            window: Duration::from_mins(1),
+            grace: Duration::from_mins(2),
+        }
+    }
+}
+
+/// How fast one download is.
+pub struct Pace {
+    slowest: Slowest,
+    deadline: Instant,
+    allowed: Duration,
+    /// Of the present window.
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Of a download of that many bytes at most, which begins now.
+    pub fn new(slowest: Slowest, size: u64, now: Instant) -> Self {
+        let allowed = slowest.grace + Duration::from_secs(size / slowest.rate);
+        Self {
+            slowest,
+            deadline: now + allowed,
+            allowed,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    /// How long the next bytes are waited for before [`Self::waited`] is asked.
+    pub fn patience(&self, now: Instant) -> Duration {
+        let left = self.slowest.window.saturating_sub(self.waited);
+        left.min(self.deadline.saturating_duration_since(now))
+    }
+
+    /// Notes the bytes that came after a wait, or none; the error is why the download ends.
+    pub fn waited(&mut self, wait: Duration, bytes: usize, now: Instant) -> Result<(), String> {
+        let Slowest { rate, window, .. } = self.slowest;
+        self.waited += wait;
+        self.bytes += bytes as u64;
+        if now >= self.deadline {
+            let seconds = self.allowed.as_secs_f32();
+            return Err(format!(
+                "not complete within {seconds} s, which is time enough at {rate} bytes a second"
+            ));
+        }
+        if self.waited < window {
+            return Ok(());
+        }
+        if u128::from(self.bytes) * 1000 < u128::from(rate) * window.as_millis() {
+            let (bytes, seconds) = (self.bytes, window.as_secs_f32());
+            return Err(format!(
+                "too slow: {bytes} bytes within {seconds} s, less than {rate} bytes a second"
+            ));
+        }
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: u64 = 1000;
+
+    /// Bytes that come at intervals, until the end or what ends it.
+    fn download(size: u64, interval: u64, bytes: usize) -> Result<(), String> {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(Slowest::at(RATE), size, now);
+        for _ in 0..size.div_ceil(bytes as u64) {
+            let wait = Duration::from_secs(interval);
+            now += wait;
+            pace.waited(wait, bytes, now)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_byte_a_minute_is_too_slow_and_the_rate_is_fast_enough() {
+        assert_eq!(download(600_000, 1, 1000), Ok(()));
+        assert_eq!(download(600_000, 30, 30_000), Ok(()));
+        let slow = download(600_000, 59, 1).unwrap_err();
+        assert!(slow.contains("too slow: 2 bytes within 60 s"), "{slow}");
+        let slow = download(600_000, 1, 999).unwrap_err();
+        assert!(slow.contains("59940 bytes"), "{slow}");
+    }
+
+    #[test]
+    fn the_bucket_is_not_held_against_gitlab_but_the_whole_has_an_end() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(Slowest::at(RATE), 100 * RATE, now);
+        for _ in 0..4 {
+            // Half a minute in which the bucket took no bytes.
+            now += Duration::from_secs(30);
+            assert_eq!(pace.waited(Duration::ZERO, 10, now), Ok(()));
+        }
+        assert_eq!(pace.patience(now), Duration::from_mins(1));
+        now += Duration::from_secs(90);
+        assert_eq!(pace.patience(now), Duration::from_secs(10));
+        now += Duration::from_secs(10);
+        let late = pace.waited(Duration::ZERO, 10, now).unwrap_err();
+        assert!(late.contains("not complete within 220 s"), "{late}");
+    }
+}
