@@ -9,7 +9,7 @@ use sluice_lab::{
     lab::package_answering,
 };
 
-use super::scene::{NAME, Scene, says, smoke};
+use super::scene::{NAME, Scene, condition_in, conditions, says, smoke};
 
 /// A team with v1 serving in dev, and v2 held there by a check that fails whoever asks.
 fn held(namespace: &str) -> Scene<'static> {
@@ -74,7 +74,11 @@ fn a_command_is_carried_out_once_whatever_else_fails() {
     let scene = held("command-once");
     in_the_way(&scene, "checkout-3");
     scene.push("v3");
-    scene.stalled("Held", &["r2", "besides: Release checkout-3 exists"]);
+    let besides = "besides: Release checkout-3 exists";
+    scene.wait(NAME, "a Release is in the way", |deployment| {
+        let stalled = condition_in(conditions(deployment), condition::STALLED)?;
+        (stalled.reason == "Held" && stalled.message.contains(besides)).then_some(())
+    });
 
     scene.annotate("sluice.dev/promote", "go");
     status(&scene, "the promotion is handled", |status| {
@@ -94,10 +98,7 @@ fn a_command_is_carried_out_once_whatever_else_fails() {
     );
 
     scene.annotate("sluice.dev/abort", "enough");
-    scene.stalled(
-        "RolledBack",
-        &["r2", "r1 serves", "besides: Release checkout-3 exists"],
-    );
+    scene.stalled("RolledBack", &["r2", "r1 serves", besides]);
     scene.event(
         "Deployment",
         "Normal",

@@ -26,7 +26,11 @@ fn transcript(scene: &Scene<'_>) -> String {
     let line = |text: &mut String, name: &str, value: Option<&str>| {
         let _ = writeln!(text, "{name}: {}", value.unwrap_or("-"));
     };
-    line(&mut text, "Summary", status.summary.as_deref());
+    // One that was cut depends on how long the lab's names are; the conditions say all of it.
+    let whole = |summary: &&str| !summary.ends_with('…');
+    let summary = status.summary.as_deref();
+    assert!(summary.is_none_or(|it| it.chars().count() < 100));
+    line(&mut text, "Summary", summary.filter(whole));
     line(&mut text, "Live", status.live.as_deref());
     text.push_str("Conditions:\n");
     let mut conditions = status.conditions.clone();

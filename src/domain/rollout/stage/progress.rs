@@ -72,7 +72,12 @@ impl StageView<'_> {
         let weight = |place: &StageTarget| {
             let run = self.target(place)?.run.as_ref()?;
             let begun = self.step(current, place)?;
-            (begun != Step::Succeeded).then(|| run.traffic.as_ref().map(|it| it.weight))?
+            // What moves at once is at its end as soon as it has moved.
+            let gradual = |it: &&TrafficStatus| it.weight < 100 || it.previous_weight.is_some();
+            let traffic = run.traffic.as_ref().filter(gradual);
+            traffic
+                .filter(|_| begun != Step::Succeeded)
+                .map(|it| it.weight)
         };
         current.places.iter().filter_map(weight).min()
     }
