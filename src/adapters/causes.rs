@@ -43,7 +43,7 @@ mod tests {
     struct Failed(&'static str, #[source] Option<Box<Failed>>);
 
     #[test]
-    fn each_cause_is_said_once_and_what_is_no_tls_in_plain_words() {
+    fn plain_http_behind_https_is_named() {
         let tls = Failed("received corrupt message of type InvalidContentType", None);
         let connect = Failed("client error (Connect)", Some(Box::new(tls)));
         let text = causes(&Failed("client error (Connect)", Some(Box::new(connect))));

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_know_their_turn_and_share_what_waits() {
+    async fn calls_share_their_turn() {
         let turn = Turn::new(Priority::Restore, "shop", "checkout");
         let seen = turn.scope(async { Turn::current() }).await;
         assert_eq!(seen.priority, Priority::Restore);

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_wait_says_for_what_and_for_how_long() {
+    async fn waiting_message_names_budget_and_time() {
         let told = |seconds| {
             let place = Place {
                 budget: "Lambda control plane calls in account 111111111111, eu-west-1".into(),

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_urgent_goes_first_whoever_came_first() {
+    fn most_urgent_call_goes_first() {
         let mut queue = Queue::default();
         for (priority, what) in [
             (Priority::Background, "drift"),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_again_and_again_starves_nobody() {
+    fn busy_deployment_does_not_starve_another() {
         let mut queue = Queue::default();
         queue.push(&turn(Priority::Planning, "shop", "patient"), "patient");
         let mut served = Vec::new();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_makes_room_and_nobody_loses_a_turn() {
+    fn cancelled_call_leaves_the_queue() {
         let mut queue = Queue::default();
         let traffic = |deployment| turn(Priority::Traffic, "shop", deployment);
         let first = queue.push(&traffic("one"), 1);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_less_urgent_is_displaced() {
+    fn full_queue_displaces_only_less_urgent_calls() {
         let mut queue = Queue::default();
         queue.push(&turn(Priority::Planning, "a", "a"), "first");
         queue.push(&turn(Priority::Planning, "b", "b"), "last");

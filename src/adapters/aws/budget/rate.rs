@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_half_a_second_and_then_the_rate() {
+    fn burst_is_half_a_second_of_calls() {
         let begin = Instant::now();
         let mut rate = Rate::per_second(10, begin);
         let burst = (0..100).filter(|_| rate.take(begin).is_ok()).count();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_pauses_all_and_halves_the_rate_for_a_while() {
+    fn throttling_pauses_and_halves_the_rate() {
         let begin = Instant::now();
         let mut rate = Rate::per_second(10, begin);
         rate.refused(begin, None);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn aws_may_say_for_how_long_and_refusals_stop_nothing_for_good() {
+    fn retry_after_is_honored_up_to_a_limit() {
         let begin = Instant::now();
         let mut rate = Rate::per_second(8, begin);
         let pause = Duration::from_secs(3);

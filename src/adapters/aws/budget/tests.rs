@@ -46,7 +46,7 @@ fn kind(result: Result<(), CallError>) -> Option<CallErrorKind> {
 }
 
 #[tokio::test]
-async fn a_rollback_moves_its_alias_before_a_thousand_drift_checks() {
+async fn rollback_goes_before_a_thousand_drift_checks() {
     let bucket = used_up();
     let drift: Vec<_> = (0..1_000)
         .map(|nth| {
@@ -66,7 +66,7 @@ async fn a_rollback_moves_its_alias_before_a_thousand_drift_checks() {
 }
 
 #[tokio::test]
-async fn no_deployment_waits_for_all_calls_of_another() {
+async fn deployments_take_turns() {
     let bucket = used_up();
     let big = turn(Priority::Traffic, "big");
     let many: Vec<_> = (0..100).map(|_| waits(&bucket, &big)).collect();
@@ -81,7 +81,7 @@ async fn no_deployment_waits_for_all_calls_of_another() {
 }
 
 #[tokio::test]
-async fn what_is_called_off_was_not_sent_and_leaves_the_queue() {
+async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     let bucket = used_up();
     let checkout = turn(Priority::Preparation, "checkout");
     let one = waits(&bucket, &checkout);
@@ -104,7 +104,7 @@ async fn what_is_called_off_was_not_sent_and_leaves_the_queue() {
 }
 
 #[tokio::test]
-async fn a_full_queue_keeps_the_most_urgent() {
+async fn full_queue_keeps_the_most_urgent_calls() {
     let bucket = used_up();
     bucket.schedule().longest = 2;
     let plan = waits(&bucket, &turn(Priority::Planning, "a"));
@@ -125,7 +125,7 @@ async fn a_full_queue_keeps_the_most_urgent() {
 }
 
 #[tokio::test]
-async fn more_calls_than_a_burst_all_get_their_turn() {
+async fn calls_beyond_the_burst_are_all_granted() {
     let bucket = Bucket::new("calls".into(), 500);
     let calls: Vec<_> = (0..600)
         .map(|nth| {
@@ -142,7 +142,7 @@ async fn more_calls_than_a_burst_all_get_their_turn() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_aws_holds_all_calls_of_the_kind_up() {
+async fn throttling_slows_all_calls_of_that_kind() {
     let budget = Budget::new("111111111111", "eu-west-1");
     budget.control.refused(None);
     let now = Instant::now();

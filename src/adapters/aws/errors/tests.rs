@@ -21,7 +21,7 @@ fn service_error(status: u16, code: &str, message: &str) -> Failure {
 }
 
 #[test]
-fn an_answer_without_a_body_is_not_taken_for_another_services() {
+fn head_error_names_the_likely_cause() {
     let head = Call::read("s3:HeadObject", "artifacts/packages/1.zip");
     for (status, part) in [
         (301, "another region"),

@@ -230,7 +230,7 @@ fn an_alarm_that_was_red_before_is_as_the_policy_says() {
 }
 
 #[test]
-fn why_an_alarm_was_red_is_not_explained_by_how_it_turned_green() {
+fn alarm_message_does_not_quote_the_reason_of_recovery() {
     use AlarmState::{Alarm, Ok};
     let message = |alarm, history| outcome(&judged(&strict(), alarm, Some(history)));
     let green = || super::Alarm {

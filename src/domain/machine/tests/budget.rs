@@ -27,7 +27,7 @@ fn serves(world: &World, count: usize, version: &str) {
 }
 
 #[test]
-fn a_hundred_functions_arrive_with_ten_calls_a_pass() {
+fn hundred_functions_succeed_with_ten_calls_per_pass() {
     let mut world = World::new();
     world.calls_a_pass = Some(10);
     for (revision, code, version) in [(1, "v1", "1"), (2, "v2", "2")] {
@@ -40,7 +40,7 @@ fn a_hundred_functions_arrive_with_ten_calls_a_pass() {
 }
 
 #[test]
-fn a_rollback_of_a_hundred_functions_arrives_with_ten_calls_a_pass() {
+fn hundred_functions_roll_back_with_ten_calls_per_pass() {
     let mut world = World::new();
     world.deliver(1, &many(100, "v1"));
     let before = visible(&world);
@@ -53,7 +53,7 @@ fn a_rollback_of_a_hundred_functions_arrives_with_ten_calls_a_pass() {
 }
 
 #[test]
-fn waiting_for_the_budget_ends_no_run() {
+fn waiting_for_budget_does_not_fail_a_run() {
     let mut world = World::new();
     world.deliver(1, &many(3, "v1"));
     world.wait_for_budget = LONG;
@@ -70,7 +70,7 @@ fn waiting_for_the_budget_ends_no_run() {
 }
 
 #[test]
-fn one_look_that_got_lost_loses_no_other() {
+fn lost_read_does_not_discard_the_others() {
     let mut world = World::new();
     world.deliver(1, &many(100, "v1"));
     let lost = |nth: usize| Read::Alias {
@@ -83,7 +83,7 @@ fn one_look_that_got_lost_loses_no_other() {
 }
 
 #[test]
-fn what_our_own_write_answered_is_not_looked_at_again_all_through_a_bake() {
+fn alias_is_not_read_during_a_bake() {
     let mut world = World::new();
     world.deliver(1, &many(10, "v1"));
     let mut wanted = desired(2, many(10, "v2"));
@@ -102,7 +102,7 @@ fn what_our_own_write_answered_is_not_looked_at_again_all_through_a_bake() {
 }
 
 #[test]
-fn what_was_read_long_ago_is_read_again() {
+fn stale_observation_is_read_again() {
     let mut world = World::new();
     world.deliver(1, &many(1, "v1"));
     let order = Order::Deliver(desired(2, many(1, "v2")));
@@ -123,7 +123,7 @@ fn what_was_read_long_ago_is_read_again() {
 }
 
 #[test]
-fn a_rollback_is_more_urgent_than_a_delivery_and_that_than_a_plan() {
+fn restore_is_most_urgent() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = desired(2, vec![want("api", "v2", 128)]);
@@ -171,7 +171,7 @@ fn a_rollback_is_more_urgent_than_a_delivery_and_that_than_a_plan() {
 }
 
 #[test]
-fn an_alias_that_is_moved_by_hand_in_the_last_bake_does_not_succeed() {
+fn alias_modified_during_the_last_bake_fails_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let mut wanted = desired(2, vec![want("api", "v2", 128)]);
@@ -205,7 +205,7 @@ fn an_alias_that_is_moved_by_hand_in_the_last_bake_does_not_succeed() {
 }
 
 #[test]
-fn what_a_predecessor_left_is_looked_at_twice() {
+fn takeover_observes_twice() {
     let mut world = World::new();
     world.deliver(1, &many(1, "v1"));
     let order = Order::Deliver(desired(2, many(1, "v2")));
