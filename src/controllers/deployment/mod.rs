@@ -18,6 +18,7 @@ mod orphans;
 mod release;
 mod remove;
 mod resolve;
+mod search;
 mod source;
 mod targets;
 pub mod transfer;
@@ -122,16 +123,16 @@ impl DeploymentController {
                 .await
         };
         let fetched = match &source {
-            source::Source::Fetched(source, artifacts) => {
-                Some(((**source).clone(), artifacts.clone()))
-            }
+            source::Source::Fetched {
+                source, artifacts, ..
+            } => Some(((**source).clone(), artifacts.clone())),
             _ => None,
         };
         let mut family = family;
         if !deployment.spec.suspend
             && let Some(spec) = release::wanted(&deployment, &family.releases, fetched)
         {
-            deployment = self.reserve(&deployment, &family, &spec).await?;
+            deployment = self.reserve(&deployment, &family, &spec, &source).await?;
             let release = self.create_release(&deployment, spec).await?;
             family.releases.push(release);
         }
@@ -170,7 +171,9 @@ impl DeploymentController {
             source.problem(),
             family.releases.is_empty(),
         );
+        let outcome = source.remark(outcome);
         let mut status = status(&deployment, &plan, &outcome);
+        source.write_condition(&mut status, deployment.metadata.generation);
         commands::note_handled(&deployment, &plan, &mut status);
         self.publish(&deployment, status, &outcome).await?;
         let ended = self.sources.until_next_poll(&deployment, outcome);

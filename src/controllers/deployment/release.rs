@@ -9,7 +9,9 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::{DeploymentController, Failure, Family, overview, owner_reference, status};
+use super::{
+    DeploymentController, Failure, Family, overview, owner_reference, source::Source, status,
+};
 use crate::{
     api::v1alpha1::{
         Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
@@ -73,6 +75,7 @@ impl DeploymentController {
         deployment: &Deployment,
         family: &Family,
         spec: &ReleaseSpec,
+        source: &Source,
     ) -> Result<Deployment, Failure> {
         let retry = self.retries_a_release(deployment);
         let mut overview = overview(deployment, family, retry);
@@ -88,10 +91,12 @@ impl DeploymentController {
         // A first guess: what gates say comes with the Release.
         let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
         let mut reserved = status(deployment, &plan, &plan.outcome);
+        source.write_condition(&mut reserved, deployment.metadata.generation);
         reserved.newest_revision = Some(spec.revision);
         reserved.newest_key = Some(spec.key.clone());
         reserved.source = Some(SourceStatus {
             project_id: spec.source.project_id,
+            project: Some(deployment.spec.source.project.clone()),
             git_ref: deployment.spec.source.git_ref.clone(),
             pipeline_id: spec.source.pipeline_id,
         });
