@@ -1,26 +1,63 @@
-//! Which pipeline to release: the newest eligible one, judged by its jobs.
+//! Which pipeline to release: the newest eligible one, judged by its jobs and trigger jobs.
 //!
 //! A pipeline's own status is not enough. A manual job that blocks keeps it from ever being
 //! `success`, playing an optional one makes it `running` again, and statuses reported from outside
 //! count in it. So the jobs are asked for, one pipeline at a time ([`Verdict::NeedJobs`]), newest
-//! first, until one is found.
+//! first, until one is found. Trigger jobs are listed apart: they are asked for only where the jobs
+//! leave the verdict open to them ([`Verdict::NeedBridges`]), and so are older pipelines
+//! ([`Verdict::NeedPipelines`]).
 //!
-//! Guarantees: a pipeline at or below the last one released is never chosen. While the newest
-//! pipeline still runs, an older one may be chosen if it is above that.
+//! Guarantees: a pipeline at or below the last one released is never chosen by
+//! [`Requirements::next`]. While the newest pipeline still runs, an older one may be chosen if it is
+//! above that. What comes of a child pipeline comes of the commit that its parent runs on.
 //!
 //! Relies on: the ids of jobs that were not retried grow in the order of their stages, because GitLab
 //! inserts a pipeline's jobs stage by stage. A job after a blocking manual one is known by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pipeline::{Job, Pipeline, TestSummary};
-use crate::api::v1alpha1::DeploymentSpec;
+pub use self::children::child_of;
+use super::pipeline::{Bridge, Job, Pipeline, TestSummary};
+use crate::api::v1alpha1::{DeploymentSpec, JobArtifact};
 
+mod children;
+mod judge;
+mod names;
+mod stand;
 #[cfg(test)]
 mod tests;
 
 /// How many pipelines that were passed over a message names.
 const NOTES: usize = 3;
+/// How many pipelines above the last one released are judged at most: each costs a request or two.
+const JUDGED: usize = 100;
+
+/// A job by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobName {
+    /// The trigger job whose child pipeline has it; `None` where the pipeline itself has it.
+    pub pipeline: Option<String>,
+    /// The job.
+    pub name: String,
+}
+
+impl From<&str> for JobName {
+    fn from(name: &str) -> Self {
+        Self {
+            pipeline: None,
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl From<&JobArtifact> for JobName {
+    fn from(job: &JobArtifact) -> Self {
+        Self {
+            pipeline: job.pipeline.clone(),
+            name: job.name.clone(),
+        }
+    }
+}
 
 /// What a pipeline must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,11 +65,22 @@ pub struct Requirements {
     /// The branch, tag or pattern, for messages.
     pub git_ref: String,
     /// Jobs whose artifacts are delivered.
-    pub artifact_jobs: BTreeSet<String>,
-    /// Further jobs that must have succeeded.
-    pub required_jobs: BTreeSet<String>,
+    pub artifact_jobs: BTreeSet<JobName>,
+    /// Further jobs, or trigger jobs, that must have succeeded.
+    pub required_jobs: BTreeSet<JobName>,
     /// How many tests must be reported at least, none of them failed.
     pub minimum_tests: Option<i64>,
+}
+
+/// How far the list of pipelines goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// To the oldest.
+    All,
+    /// There are older ones to be had.
+    More,
+    /// There are older ones, and no more of them are asked for after so many.
+    Enough(usize),
 }
 
 /// What is known about the pipelines so far.
@@ -40,8 +88,12 @@ pub struct Requirements {
 pub struct Known<'a> {
     /// Of the ref, in any order.
     pub pipelines: &'a [Pipeline],
-    /// Jobs by pipeline, without retried ones.
+    /// Whether these are all.
+    pub listed: Listed,
+    /// Jobs by pipeline or child pipeline, without retried ones.
     pub jobs: &'a BTreeMap<i64, Vec<Job>>,
+    /// Trigger jobs by pipeline, without retried ones.
+    pub bridges: &'a BTreeMap<i64, Vec<Bridge>>,
     /// Test reports by pipeline.
     pub tests: &'a BTreeMap<i64, TestSummary>,
 }
@@ -49,8 +101,12 @@ pub struct Known<'a> {
 /// Which pipeline to release, or what is missing to say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Ask GitLab for the jobs of this pipeline, then ask again.
+    /// Ask GitLab for older pipelines, then ask again.
+    NeedPipelines,
+    /// Ask GitLab for the jobs of this pipeline or child pipeline, then ask again.
     NeedJobs(i64),
+    /// Ask GitLab for the trigger jobs of this pipeline, then ask again.
+    NeedBridges(i64),
     /// Ask GitLab for the test report of this pipeline, then ask again.
     NeedTests(i64),
     /// This one.
@@ -75,6 +131,11 @@ pub enum Verdict {
         /// For people: the job, the pipeline and the way out.
         message: String,
     },
+    /// The newest one was released already.
+    Released {
+        /// For people: which one.
+        message: String,
+    },
     /// There is nothing to release.
     Nothing {
         /// For people: why.
@@ -85,23 +146,32 @@ pub enum Verdict {
 /// What a pipeline's jobs say about it.
 enum Judgement {
     Good,
+    /// This has to be known first.
+    Needs(Verdict),
     Waits(String),
     /// It can't be released as it is.
     Unfit(String),
     ArtifactsGone(String),
-    NeedTests,
 }
+
+/// What keeps a pipeline from being good, for `?`.
+type Judged<T> = Result<T, Judgement>;
 
 impl Requirements {
     /// Those of a Deployment.
     pub fn of(spec: &DeploymentSpec) -> Self {
         let pipeline = spec.source.pipeline.clone().unwrap_or_default();
+        let own = pipeline.required_jobs.iter().map(|name| name[..].into());
+        let of_children = pipeline.required_child_jobs.into_iter().map(|job| JobName {
+            pipeline: Some(job.pipeline),
+            name: job.name,
+        });
         Self {
             git_ref: spec.source.git_ref.clone(),
             artifact_jobs: (spec.artifacts.iter())
-                .map(|artifact| artifact.job.name.clone())
+                .map(|artifact| JobName::from(&artifact.job))
                 .collect(),
-            required_jobs: pipeline.required_jobs.into_iter().collect(),
+            required_jobs: own.chain(of_children).collect(),
             minimum_tests: pipeline.minimum_tests,
         }
     }
@@ -114,30 +184,29 @@ impl Requirements {
             .collect();
         pipelines.sort_by_key(|pipeline| std::cmp::Reverse(pipeline.id));
         pipelines.dedup_by_key(|pipeline| pipeline.id);
-        let Some(newest) = pipelines.first().map(|pipeline| pipeline.id) else {
-            return Verdict::Nothing {
-                message: format!("there is no pipeline of {} yet", self.git_ref),
-            };
-        };
+        let newest = pipelines.first().map(|pipeline| pipeline.id);
 
         let mut waiting: Option<(i64, String)> = None;
         let mut notes = Vec::new();
-        for pipeline in pipelines {
+        let mut listed = known.listed;
+        for (judged, pipeline) in pipelines.into_iter().enumerate() {
             let id = pipeline.id;
             if released.is_some_and(|released| id <= released) {
+                listed = Listed::All;
                 break;
             }
-            let Some(jobs) = known.jobs.get(&id) else {
-                return Verdict::NeedJobs(id);
-            };
-            match self.judge(pipeline, jobs, known.tests.get(&id)) {
+            if judged == JUDGED {
+                listed = Listed::Enough(JUDGED);
+                break;
+            }
+            match self.judge(pipeline, known, true) {
                 Judgement::Good => {
                     return Verdict::Eligible {
                         pipeline: id,
                         note: join(&notes),
                     };
                 }
-                Judgement::NeedTests => return Verdict::NeedTests(id),
+                Judgement::Needs(verdict) => return verdict,
                 Judgement::Waits(message) => {
                     notes.push(message.clone());
                     waiting.get_or_insert((id, message));
@@ -153,99 +222,73 @@ impl Requirements {
                             message: join(&notes).unwrap_or_default(),
                         };
                     }
+                    listed = Listed::All;
                     break;
                 }
             }
         }
-        match (waiting, join(&notes)) {
-            (Some((pipeline, message)), notes) => Verdict::Waiting {
+        if listed == Listed::More {
+            return Verdict::NeedPipelines;
+        }
+        let among = match listed {
+            Listed::Enough(count) => format!(" among the newest {count}"),
+            Listed::All | Listed::More => String::new(),
+        };
+        match (waiting, join(&notes), newest) {
+            (Some((pipeline, message)), notes, _) => Verdict::Waiting {
                 pipeline,
                 message: notes.unwrap_or(message),
             },
-            (None, Some(notes)) => Verdict::Nothing {
+            (None, Some(notes), _) => Verdict::Nothing {
                 message: format!(
-                    "no new pipeline of {} can be released: {notes}",
+                    "no new pipeline of {}{among} can be released: {notes}",
                     self.git_ref
                 ),
             },
-            (None, None) => Verdict::Nothing {
+            (None, None, Some(newest)) => Verdict::Released {
                 message: format!(
                     "pipeline {newest} is the newest of {}; up to {} all was released",
                     self.git_ref,
                     released.unwrap_or(newest)
                 ),
             },
+            (None, None, None) => Verdict::Nothing {
+                message: format!("there is no pipeline of {}{among} yet", self.git_ref),
+            },
         }
     }
 
-    fn judge(&self, pipeline: &Pipeline, jobs: &[Job], tests: Option<&TestSummary>) -> Judgement {
-        let id = pipeline.id;
-        if jobs.is_empty() {
-            return if ["created", "preparing", "pending"].contains(&pipeline.status.as_str()) {
-                Judgement::Waits(format!("pipeline {id} is being created"))
-            } else {
-                Judgement::Unfit(format!("pipeline {id} has no jobs"))
-            };
-        }
-        let needed = || self.artifact_jobs.iter().chain(&self.required_jobs);
-        if let Some(missing) = needed().find(|name| newest_job(jobs, name).is_none()) {
-            return Judgement::Unfit(format!("pipeline {id} has no job {missing}"));
-        }
-        let is_needed = |job: &Job| {
-            self.artifact_jobs.contains(&job.name) || self.required_jobs.contains(&job.name)
+    /// Whether the pipeline that was released last can be fetched from again, because its jobs were
+    /// run anew: [`Verdict::Eligible`], what to ask first, or `None`.
+    ///
+    /// `seen` are the jobs that its artifacts were taken from when it was asked for last: while they
+    /// are the same, nothing else of it matters any more. What it delivered is kept, so that
+    /// artifacts that are gone are only noted.
+    pub fn again(&self, known: Known<'_>, released: i64, seen: &BTreeSet<i64>) -> Option<Verdict> {
+        let listed = known.pipelines.iter();
+        let pipeline = listed
+            .into_iter()
+            .find(|pipeline| pipeline.id == released)?;
+        let jobs = match self.artifact_jobs(pipeline, known) {
+            Ok(jobs) => jobs,
+            Err(Judgement::Needs(verdict)) => return Some(verdict),
+            Err(_) => return None,
         };
-        let stands: Vec<_> = (jobs.iter())
-            .map(|job| (job, stand(job, is_needed(job), jobs)))
-            .collect();
-        if let Some((job, what)) = stands.iter().find_map(|(job, stand)| match stand {
-            Stand::Bad(what) => Some((job, what)),
-            _ => None,
-        }) {
-            return Judgement::Unfit(format!("pipeline {id}: job {} {what}", job.name));
-        }
-        // The jobs that are asked for by name are what people look for in the message.
-        let waits = (stands.iter())
-            .filter_map(|(job, stand)| match stand {
-                Stand::Waits(why) => Some((job, why)),
-                _ => None,
-            })
-            .min_by_key(|(job, _)| (!is_needed(job), job.id));
-        if let Some((job, why)) = waits {
-            return Judgement::Waits(format!(
-                "pipeline {id} waits for job {} ({}){why}",
-                job.name, job.status
-            ));
-        }
-        for name in &self.artifact_jobs {
-            if let Some(gone) =
-                newest_job(jobs, name).and_then(|job| missing_archive(pipeline.id, job))
-            {
-                return Judgement::ArtifactsGone(gone);
+        let ids: BTreeSet<i64> = jobs.iter().map(|(_, job)| job.id).collect();
+        if ids != *seen {
+            match self.judge(pipeline, known, false) {
+                Judgement::Good => {}
+                Judgement::Needs(verdict) => return Some(verdict),
+                Judgement::Waits(_) | Judgement::Unfit(_) | Judgement::ArtifactsGone(_) => {
+                    return None;
+                }
             }
         }
-        self.judge_tests(id, tests)
-    }
-
-    fn judge_tests(&self, id: i64, tests: Option<&TestSummary>) -> Judgement {
-        let Some(minimum) = self.minimum_tests else {
-            return Judgement::Good;
-        };
-        let Some(tests) = tests else {
-            return Judgement::NeedTests;
-        };
-        if tests.failed > 0 {
-            return Judgement::Unfit(format!(
-                "pipeline {id}: {} of {} tests failed",
-                tests.failed, tests.total
-            ));
-        }
-        if tests.total < minimum {
-            return Judgement::Unfit(format!(
-                "pipeline {id}: its report has {} tests, at least {minimum} are required",
-                tests.total
-            ));
-        }
-        Judgement::Good
+        let mut jobs = jobs.into_iter();
+        Some(Verdict::Eligible {
+            pipeline: released,
+            note: jobs.find_map(|(of, job)| missing_archive(of, job)),
+        })
     }
 }
 
@@ -275,54 +318,6 @@ pub fn missing_archive(pipeline_id: i64, job: &Job) -> Option<String> {
         "pipeline {pipeline_id}: {why}. Run the job again (Retry on its page, or a new pipeline); \
          if it never had any, give it artifacts:paths in .gitlab-ci.yml"
     ))
-}
-
-/// How a job stands in the way of its pipeline.
-enum Stand {
-    Fine,
-    /// It will still change; what to add to the message.
-    Waits(String),
-    /// It ended in a way that does not do; in words.
-    Bad(&'static str),
-}
-
-fn stand(job: &Job, needed: bool, jobs: &[Job]) -> Stand {
-    match job.status.as_str() {
-        "skipped" if needed => Stand::Bad("was skipped"),
-        "failed" if needed || !job.allow_failure => Stand::Bad("failed"),
-        "canceled" if needed || !job.allow_failure => Stand::Bad("was canceled"),
-        "manual" if needed => Stand::Waits(": somebody has to start it in GitLab".to_owned()),
-        // A manual job is optional, or a gate: what comes after it is not ours to wait for.
-        "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
-        "created" => match gate_before(job, jobs) {
-            Some(gate) if needed => Stand::Waits(format!(
-                ", which comes after the manual job {gate}: somebody has to start that in GitLab"
-            )),
-            Some(_) => Stand::Fine,
-            None => Stand::Waits(String::new()),
-        },
-        // Words that are not known yet are taken as not the end.
-        _ => Stand::Waits(String::new()),
-    }
-}
-
-/// The blocking manual job that this one waits behind: of the same stage, where `needs` may order
-/// the two, or of an earlier one.
-///
-/// A gate with `needs: []` is manual while the stages before it still run; jobs of those are not
-/// behind it.
-fn gate_before<'a>(job: &Job, jobs: &'a [Job]) -> Option<&'a str> {
-    let start_of = |stage: &str| {
-        (jobs.iter())
-            .filter(|job| job.stage == stage)
-            .map(|job| job.id)
-            .min()
-    };
-    let position = start_of(&job.stage);
-    (jobs.iter())
-        .filter(|gate| gate.status == "manual" && !gate.allow_failure)
-        .find(|gate| start_of(&gate.stage) <= position)
-        .map(|gate| gate.name.as_str())
 }
 
 /// The newest few, as one line.

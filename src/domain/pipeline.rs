@@ -72,6 +72,41 @@ pub struct Job {
     pub user: Option<JobUser>,
 }
 
+/// A trigger job, which GitLab calls a bridge: it starts another pipeline. Lists show it apart from
+/// jobs. With `strategy: depend` (or `mirror`) its status follows that pipeline's, else it has
+/// succeeded as soon as that one is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// A retry makes a new one. Bridges and jobs share one sequence of ids.
+    pub id: i64,
+    /// As in `.gitlab-ci.yml`.
+    pub name: String,
+    /// The bridge's stage.
+    pub stage: String,
+    /// GitLab's word, an open set.
+    pub status: String,
+    /// Its failure, or not being played, does not count against the pipeline.
+    pub allow_failure: bool,
+    /// What it started; `None` until then, and where the token can't see it.
+    pub downstream: Option<Downstream>,
+}
+
+/// A pipeline that a trigger job started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downstream {
+    /// Its id.
+    pub id: i64,
+    /// The project that it runs in.
+    pub project_id: i64,
+    /// The commit that it runs on.
+    pub sha: String,
+    /// GitLab's word, an open set.
+    pub status: String,
+    /// GitLab's word: `parent_pipeline` for a child, `pipeline` for one that was triggered like one of
+    /// another project.
+    pub source: String,
+}
+
 /// A user of GitLab, as jobs show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobUser {
@@ -106,11 +141,20 @@ pub struct TestSummary {
     pub failed: i64,
 }
 
+/// Some of a project's pipelines, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelinePage {
+    /// The pipelines.
+    pub pipelines: Vec<Pipeline>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
 /// Which pipelines to list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PipelineQuery {
     /// Those of exactly this branch or tag.
     Ref(String),
-    /// The newest of every tag.
+    /// Of every tag the newest one.
     Tags,
 }

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{CallError, store::ByteStream};
 use crate::domain::pipeline::{
-    FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary,
+    Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState, Standing,
+    TestSummary,
 };
 
 /// A download under way.
@@ -31,12 +32,14 @@ pub trait GitLab: Send + Sync {
     /// The branch, else the tag, of that name; `None` where there is neither.
     async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError>;
 
-    /// `GET /projects/:id/pipelines`, the newest 20 by id.
+    /// `GET /projects/:id/pipelines`, newest first by id: page 0 has the newest 20, which is mostly
+    /// enough; page `n` above that has the `n`th hundred, which repeats some of those before it.
     async fn pipelines(
         &self,
         project_id: i64,
         query: &PipelineQuery,
-    ) -> Result<Vec<Pipeline>, CallError>;
+        page: usize,
+    ) -> Result<PipelinePage, CallError>;
 
     /// `GET /projects/:id/pipelines/:id`: the name of its user.
     async fn pipeline_user(
@@ -47,6 +50,9 @@ pub trait GitLab: Send + Sync {
 
     /// `GET /projects/:id/pipelines/:id/jobs`, all pages, without retried jobs.
     async fn jobs(&self, project_id: i64, pipeline_id: i64) -> Result<Vec<Job>, CallError>;
+
+    /// `GET /projects/:id/pipelines/:id/bridges`, all pages, without retried ones.
+    async fn bridges(&self, project_id: i64, pipeline_id: i64) -> Result<Vec<Bridge>, CallError>;
 
     /// `GET /projects/:id/pipelines/:id/test_report_summary`.
     async fn test_summary(

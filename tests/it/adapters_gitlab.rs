@@ -6,6 +6,7 @@ mod downloads;
 mod gates;
 mod reach;
 mod refusals;
+mod triggers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use sluice::{
     adapters::gitlab::{GitLabClients, Rates},
     api::v1alpha1::{GitLabConnection, token_secret},
     domain::{
-        eligibility::{Known, Requirements, Verdict},
+        eligibility::{Known, Listed, Requirements, Verdict},
         pipeline::{PipelineQuery, RefState},
     },
     metrics::Metrics,
@@ -200,7 +201,11 @@ async fn everything_a_delivery_needs_is_read() {
         let project = client.project(name).await.unwrap();
         assert_eq!((project.id, project.path.as_str()), (id, "shop/checkout"));
     }
-    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+    let pipelines = client
+        .pipelines(id, &main_branch(), 0)
+        .await
+        .unwrap()
+        .pipelines;
     assert_eq!(pipelines.len(), 1);
     assert_eq!(pipelines[0].id, pipeline);
     assert_eq!(pipelines[0].source, "push");
@@ -262,7 +267,11 @@ async fn unchanged_answers_cost_a_304() {
     let id = lab.project_id();
     let pipeline = lab.run(vec![package()]);
     let read = async || {
-        let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+        let pipelines = client
+            .pipelines(id, &main_branch(), 0)
+            .await
+            .unwrap()
+            .pipelines;
         let jobs = client.jobs(id, pipeline).await.unwrap();
         (pipelines, jobs)
     };
@@ -273,7 +282,11 @@ async fn unchanged_answers_cost_a_304() {
     assert_eq!(answers, [(true, Some(304)), (true, Some(304))]);
 
     let newer = lab.run(vec![package()]);
-    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
+    let pipelines = client
+        .pipelines(id, &main_branch(), 0)
+        .await
+        .unwrap()
+        .pipelines;
     let ids: Vec<_> = pipelines.iter().map(|pipeline| pipeline.id).collect();
     assert_eq!(ids, [newer, pipeline]);
 }
@@ -321,6 +334,21 @@ async fn a_project_that_moved_is_followed_to_its_id() {
 }
 
 #[tokio::test]
+async fn a_project_with_a_dot_that_moved_is_followed_too() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    for (old, new) in [
+        ("jo.doe/check.out", "shop/till"),
+        ("shop/v1.0", "shop/v2.0"),
+    ] {
+        let project = lab.gitlab.create_project(old);
+        lab.gitlab.move_project(project, new);
+        let found = client.project(old).await.unwrap();
+        assert_eq!((found.id, found.path.as_str()), (project.0 as i64, new));
+    }
+}
+
+#[tokio::test]
 async fn a_relative_root_is_kept() {
     let lab = Lab::with(SimulatorOptions {
         relative_root: "/gitlab".to_owned(),
@@ -343,30 +371,53 @@ async fn one_client_is_shared_until_the_connection_changes() {
     assert!(!Arc::ptr_eq(&first, &lab.client().await));
 }
 
+fn requirements() -> Requirements {
+    Requirements {
+        git_ref: "main".to_owned(),
+        artifact_jobs: ["package".into()].into(),
+        required_jobs: ["test".into()].into(),
+        minimum_tests: None,
+    }
+}
+
 /// Asks GitLab until the rules have decided.
 async fn decide(lab: &Lab, released: Option<i64>) -> Verdict {
-    let requirements = Requirements {
-        git_ref: "main".to_owned(),
-        artifact_jobs: ["package".to_owned()].into(),
-        required_jobs: ["test".to_owned()].into(),
-        minimum_tests: None,
-    };
+    decide_by(&requirements(), lab, released).await
+}
+
+async fn decide_by(requirements: &Requirements, lab: &Lab, released: Option<i64>) -> Verdict {
     let (client, id) = (lab.client().await, lab.project_id());
-    let pipelines = client.pipelines(id, &main_branch()).await.unwrap();
-    let mut jobs = BTreeMap::new();
+    let (mut pipelines, mut pages, mut listed) = (Vec::new(), 0, Listed::More);
+    let (mut jobs, mut bridges) = (BTreeMap::new(), BTreeMap::new());
+    let mut verdict = Verdict::NeedPipelines;
     loop {
-        let known = Known {
-            pipelines: &pipelines,
-            jobs: &jobs,
-            tests: &BTreeMap::new(),
-        };
-        match requirements.next(known, released) {
+        match verdict {
+            Verdict::NeedPipelines => {
+                let page = client.pipelines(id, &main_branch(), pages).await.unwrap();
+                pages += 1;
+                pipelines.extend(page.pipelines);
+                if !page.more {
+                    listed = Listed::All;
+                }
+            }
             Verdict::NeedJobs(pipeline) => {
                 let of_it = client.jobs(id, pipeline).await.unwrap();
                 assert!(jobs.insert(pipeline, of_it).is_none());
             }
+            Verdict::NeedBridges(pipeline) => {
+                let of_it = client.bridges(id, pipeline).await.unwrap();
+                assert!(bridges.insert(pipeline, of_it).is_none());
+            }
             verdict => return verdict,
         }
+        let known = Known {
+            pipelines: &pipelines,
+            listed,
+            jobs: &jobs,
+            bridges: &bridges,
+            tests: &BTreeMap::new(),
+        };
+        verdict = requirements.next(known, released);
     }
 }
 
@@ -380,8 +431,8 @@ async fn a_pipeline_held_open_by_a_gate_is_eligible() {
         JobSpec::new("deploy-prod", "deploy"),
     ]);
     let client = lab.client().await;
-    let pipelines = client.pipelines(lab.project_id(), &main_branch()).await;
-    assert_eq!(pipelines.unwrap()[0].status, "manual");
+    let pipelines = client.pipelines(lab.project_id(), &main_branch(), 0).await;
+    assert_eq!(pipelines.unwrap().pipelines[0].status, "manual");
     let taken = Verdict::Eligible {
         pipeline: held,
         note: None,

@@ -102,6 +102,13 @@ pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
+/// A project's id or path as a path segment. Dots are encoded too: GitLab redirects from the former
+/// path of a project that has one to an address where there is nothing
+/// (python-gitlab's issue 3299), unless it is written as `%2E`.
+pub fn project(name: &str) -> String {
+    segment(name).replace('.', "%2E")
+}
+
 /// A file's path within an archive, with its slashes; the error is for people. GitLab refuses what
 /// is refused here with a bare 400.
 pub fn file_path(path: &str) -> Result<String, String> {
@@ -165,6 +172,16 @@ mod tests {
             address("https://gitlab.com").of(&path).as_str(),
             "https://gitlab.com/api/v4/projects/shop%2F%C3%84%20b?ref=a%26b%2Bc%2Fd"
         );
+    }
+
+    #[test]
+    fn dots_of_project_paths_are_encoded() {
+        assert_eq!(project("jo.doe/check.out"), "jo%2Edoe%2Fcheck%2Eout");
+        let address = address("https://gitlab.com");
+        for odd in ["..", ".", "a/.."] {
+            let url = address.of(&format!("/projects/{}x", project(odd)));
+            assert!(url.path().starts_with("/api/v4/projects/"), "{url}");
+        }
     }
 
     #[test]

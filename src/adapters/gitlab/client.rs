@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    address::{file_path, segment},
+    address::{self, file_path, segment},
     download::download,
     errors::Call,
     http::{Http, Refused, SharedHttp},
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::pipeline::{
-        FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing,
-        TestSummary,
+        Bridge, FreezePeriod, Job, JobUser, Pipeline, PipelinePage, PipelineQuery, Project,
+        RefState, Standing, TestSummary,
     },
     ports::{
         CallError, CallErrorKind,
@@ -138,7 +138,7 @@ impl GitLab for Client {
         let call = self
             .http
             .call("GET /projects/:id", &format!("project {project}"));
-        let path = format!("/projects/{}", segment(project));
+        let path = format!("/projects/{}", address::project(project));
         let wire: wire::Project = self.one(&call, &path).await?;
         Ok(Project {
             id: wire.id,
@@ -170,7 +170,8 @@ impl GitLab for Client {
         &self,
         project_id: i64,
         query: &PipelineQuery,
-    ) -> Result<Vec<Pipeline>, CallError> {
+        page: usize,
+    ) -> Result<PipelinePage, CallError> {
         let filter = match query {
             PipelineQuery::Ref(name) => format!("ref={}", segment(name)),
             PipelineQuery::Tags => "scope=tags".to_owned(),
@@ -179,12 +180,20 @@ impl GitLab for Client {
             "GET /projects/:id/pipelines",
             &format!("project {project_id}"),
         );
+        let rows = match page {
+            0 => "per_page=20".to_owned(),
+            page => format!("per_page=100&page={page}"),
+        };
         let path =
-            format!("/projects/{project_id}/pipelines?{filter}&order_by=id&sort=desc&per_page=20");
-        let wire: Vec<wire::Pipeline> = self.one(&call, &path).await?;
-        let mut pipelines: Vec<Pipeline> = wire.into_iter().map(Pipeline::from).collect();
+            format!("/projects/{project_id}/pipelines?{filter}&order_by=id&sort=desc&{rows}");
+        let read: super::http::Page<Vec<wire::Pipeline>> =
+            (self.http.get(&call, &path).await).map_err(|refused| refused.error)?;
+        let mut pipelines: Vec<Pipeline> = read.content.into_iter().map(Pipeline::from).collect();
         pipelines.sort_by_key(|pipeline| std::cmp::Reverse(pipeline.id));
-        Ok(pipelines)
+        Ok(PipelinePage {
+            pipelines,
+            more: read.next.is_some(),
+        })
     }
 
     async fn pipeline_user(
@@ -213,6 +222,19 @@ impl GitLab for Client {
         jobs.sort_by_key(|job| job.id);
         jobs.dedup_by_key(|job| job.id);
         Ok(jobs)
+    }
+
+    async fn bridges(&self, project_id: i64, pipeline_id: i64) -> Result<Vec<Bridge>, CallError> {
+        let call = self.http.call(
+            "GET /projects/:id/pipelines/:id/bridges",
+            &format!("pipeline {pipeline_id} of project {project_id}"),
+        );
+        let path = format!("/projects/{project_id}/pipelines/{pipeline_id}/bridges?per_page=100");
+        let wire: Vec<wire::Bridge> = self.all(&call, path).await?;
+        let mut bridges: Vec<Bridge> = wire.into_iter().map(Bridge::from).collect();
+        bridges.sort_by_key(|bridge| bridge.id);
+        bridges.dedup_by_key(|bridge| bridge.id);
+        Ok(bridges)
     }
 
     async fn test_summary(

@@ -82,6 +82,32 @@ pub struct Job {
     pub user: Option<JobUser>,
 }
 
+#[derive(Deserialize, Serialize)]
+pub struct Bridge {
+    pub id: i64,
+    pub name: String,
+    #[serde(default)]
+    pub stage: Option<String>,
+    pub status: String,
+    #[serde(default)]
+    pub allow_failure: Option<bool>,
+    #[serde(default)]
+    pub downstream_pipeline: Option<DownstreamPipeline>,
+}
+
+#[derive(Deserialize, Serialize)]
+pub struct DownstreamPipeline {
+    pub id: i64,
+    /// Not in old versions: then it is nobody's child.
+    #[serde(default)]
+    pub project_id: Option<i64>,
+    #[serde(default)]
+    pub sha: Option<String>,
+    pub status: String,
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
 /// A user, as a job or `users/:id` shows it.
 #[derive(Deserialize, Serialize)]
 pub struct JobUser {
@@ -177,6 +203,27 @@ impl From<Job> for pipeline::Job {
     }
 }
 
+impl From<Bridge> for pipeline::Bridge {
+    fn from(wire: Bridge) -> Self {
+        Self {
+            id: wire.id,
+            name: wire.name,
+            stage: wire.stage.unwrap_or_default(),
+            status: wire.status,
+            allow_failure: wire.allow_failure.unwrap_or_default(),
+            downstream: wire
+                .downstream_pipeline
+                .map(|downstream| pipeline::Downstream {
+                    id: downstream.id,
+                    project_id: downstream.project_id.unwrap_or_default(),
+                    sha: downstream.sha.unwrap_or_default(),
+                    status: downstream.status,
+                    source: downstream.source.unwrap_or_default(),
+                }),
+        }
+    }
+}
+
 impl From<JobUser> for pipeline::JobUser {
     fn from(wire: JobUser) -> Self {
         Self {
@@ -246,6 +293,27 @@ mod tests {
         assert_eq!(
             (expired.archive_size, expired.archive_kept),
             (Some(7), false)
+        );
+    }
+
+    #[test]
+    fn a_bridge_has_its_downstream_pipeline_or_none() {
+        let bridge = |json: &str| -> pipeline::Bridge {
+            serde_json::from_str::<Bridge>(json).unwrap().into()
+        };
+        let documented = bridge(
+            r#"{"id":7,"name":"teaspoon","stage":"test","status":"pending","allow_failure":false,
+                "downstream_pipeline":{"id":5,"project_id":8,"ref":"main","status":"running",
+                "sha":"f62a4b2fb89754372a346f24659212eb8da13601","source":"parent_pipeline"}}"#,
+        );
+        let downstream = documented.downstream.unwrap();
+        assert_eq!((downstream.id, downstream.project_id), (5, 8));
+        assert_eq!(downstream.source, "parent_pipeline");
+        let waits = r#"{"id":7,"name":"a","status":"created","downstream_pipeline":null}"#;
+        assert_eq!(bridge(waits).downstream, None);
+        assert_eq!(
+            bridge(r#"{"id":7,"name":"a","status":"manual"}"#).downstream,
+            None
         );
     }
 

@@ -63,6 +63,8 @@ pub mod condition {
     pub const DELIVERED: &str = "Delivered";
     /// AWS is not as the last rollout left it.
     pub const DRIFTED: &str = "Drifted";
+    /// GitLab has what the Deployment names, and what was found there can be fetched.
+    pub const SOURCE_READY: &str = "SourceReady";
     /// An Approval counts, or counted.
     pub const COUNTED: &str = "Counted";
 }

@@ -139,14 +139,30 @@ fn default_interval() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineRequirements {
-    /// Jobs that must be there and have succeeded, by name.
+    /// Jobs, or trigger jobs, of the pipeline itself that must be there and have succeeded, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
     pub required_jobs: Vec<String>,
+    /// Jobs of child pipelines that must be there and have succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub required_child_jobs: Vec<ChildJob>,
     /// How many tests the pipeline's test report must have at least, none of them failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub minimum_tests: Option<i64>,
+}
+
+/// A job of a child pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildJob {
+    /// Name of the trigger job that starts the child pipeline.
+    #[schemars(length(min = 1, max = 255))]
+    pub pipeline: String,
+    /// Name of the job in the child pipeline.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
 }
 
 /// Bytes to take from the pipeline.
@@ -167,6 +183,11 @@ pub struct JobArtifact {
     /// Name of the job.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
+    /// Name of the trigger job that starts the child pipeline which has the job; left out where the
+    /// pipeline itself has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub pipeline: Option<String>,
     /// One file of the archive, such as `dist/api.zip`; the whole archive where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
@@ -353,7 +374,7 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 317)))]
     pub unknown_annotations: Vec<String>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Delivered`, `Drifted`.
+    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `Delivered`, `Drifted`, `SourceReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -377,6 +398,10 @@ pub struct RollbackStatus {
 pub struct SourceStatus {
     /// GitLab's numeric id of the project.
     pub project_id: i64,
+    /// `spec.source.project` when this was resolved; a project that moved has another path now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub project: Option<String>,
     /// The ref this was resolved for: another ref starts anew.
     #[serde(rename = "ref")]
     #[schemars(length(max = 255))]

@@ -22,13 +22,8 @@ use crate::{
     },
     controllers::{context::Context, target},
     domain::{
-        archive,
-        desired::source_variables,
-        eligibility::{missing_archive, newest_job},
-        failure::CallErrorKind,
-        outcome::Outcome,
-        pipeline::Job,
-        release,
+        archive, desired::source_variables, eligibility::missing_archive, failure::CallErrorKind,
+        outcome::Outcome, pipeline::Job, release,
     },
     ports::{CallError, store::Store},
 };
@@ -40,7 +35,7 @@ const TRANSFER_WATCH: Duration = Duration::from_secs(15);
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
 /// Why a Deployment waits while artifacts are on their way.
-const FETCHING: &str = "Fetching";
+pub const FETCHING: &str = "Fetching";
 
 /// Whether this only waits for a transfer that may end any moment.
 pub fn passes_soon(outcome: &Outcome) -> bool {
@@ -246,7 +241,8 @@ fn hub(context: &Context, deployment: &Deployment) -> Result<(String, String), O
 }
 
 fn job<'a>(answer: &'a Answer, artifact: &Artifact) -> Result<&'a Job, Outcome> {
-    newest_job(&answer.jobs, &artifact.job.name).ok_or_else(|| {
+    let found = answer.job(&artifact.job).map(|(_, job)| job);
+    found.ok_or_else(|| {
         let message = format!(
             "pipeline {} has no job {}",
             answer.pipeline.id, artifact.job.name
@@ -393,7 +389,9 @@ impl<'a> Place<'a> {
         error: CallError,
         again_in: Option<Duration>,
     ) -> Outcome {
-        let missing = missing_archive(self.needs.answer.pipeline.id, job);
+        let answer = self.needs.answer;
+        let of = answer.job(&artifact.job).map(|(of, _)| of);
+        let missing = missing_archive(of.unwrap_or(answer.pipeline.id), job);
         if error.kind == CallErrorKind::NotFound
             && let Some(why) = missing
         {

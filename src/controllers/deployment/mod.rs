@@ -23,6 +23,7 @@ mod problems;
 mod release;
 mod remove;
 mod resolve;
+mod search;
 mod source;
 mod status;
 mod targets;
@@ -135,16 +136,18 @@ impl DeploymentController {
                 .await
         };
         let fetched = match &source {
-            source::Source::Fetched(source, artifacts) => {
-                Some(((**source).clone(), artifacts.clone()))
-            }
+            source::Source::Fetched {
+                source, artifacts, ..
+            } => Some(((**source).clone(), artifacts.clone())),
             _ => None,
         };
         if !deployment.spec.suspend
             && let Some(spec) = release::wanted(&deployment, &family.releases, fetched)
         {
             if !release::is_reserved(&deployment, &spec) {
-                deployment = self.reserve(&deployment, &family, &spec).await?;
+                deployment = self
+                    .reserve(&deployment, &family, &spec, &source)
+                    .await?;
             }
             let release = self.create_release(&deployment, spec).await;
             family.releases.extend(problems.note(release));
@@ -184,8 +187,10 @@ impl DeploymentController {
             source.problem(),
             family.releases.is_empty(),
         );
+        let outcome = source.remark(outcome);
         let outcome = problems.told(outcome);
         let mut status = status(&deployment, &plan, &outcome);
+        source.write_condition(&mut status, deployment.metadata.generation);
         if given {
             commands::note_given(&plan, &mut status);
         }

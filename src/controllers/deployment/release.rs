@@ -10,7 +10,8 @@ use kube::{
 };
 
 use super::{
-    DeploymentController, Failure, Family, overview::overview, owner_reference, status::status,
+    DeploymentController, Failure, Family, overview::overview, owner_reference, source::Source,
+    status::status,
 };
 use crate::{
     api::v1alpha1::{
@@ -90,6 +91,7 @@ impl DeploymentController {
         deployment: &Deployment,
         family: &Family,
         spec: &ReleaseSpec,
+        source: &Source,
     ) -> Result<Deployment, Failure> {
         let mut overview = overview(deployment, family, false);
         // Commands are followed once they can be handled.
@@ -106,10 +108,12 @@ impl DeploymentController {
         // A first guess: what gates say comes with the Release.
         let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
         let mut reserved = status(deployment, &plan, &plan.outcome);
+        source.write_condition(&mut reserved, deployment.metadata.generation);
         reserved.newest_revision = Some(spec.revision);
         reserved.newest_key = Some(spec.key.clone());
         reserved.source = Some(SourceStatus {
             project_id: spec.source.project_id,
+            project: Some(deployment.spec.source.project.clone()),
             git_ref: deployment.spec.source.git_ref.clone(),
             pipeline_id: spec.source.pipeline_id,
         });

@@ -1,19 +1,24 @@
 //! Asks GitLab which pipeline there is to release.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
+use super::search::Search;
 use crate::{
-    api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
+    api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, JobArtifact, Release},
     controllers::{context::Context, target},
     domain::{
         duration::duration,
-        eligibility::{Known, Requirements, Verdict},
+        eligibility::{Requirements, Verdict, child_of, newest_job},
         gates::requirements::{Asker, protected_ref},
         grants,
         outcome::Outcome,
-        pipeline::{Job, Pipeline, PipelineQuery, Project},
+        pipeline::{Job, Pipeline, Project},
         release,
     },
     ports::{CallError, gitlab::GitLab},
@@ -26,6 +31,45 @@ pub struct Answer {
     pub pipeline: Pipeline,
     pub user: Option<String>,
     pub jobs: Vec<Job>,
+    /// The child pipelines that artifacts come from, by the trigger job that started each.
+    pub children: BTreeMap<String, Child>,
+    /// Which newer pipelines were passed over and why, or what else there is to know.
+    pub note: Option<String>,
+}
+
+/// A child pipeline.
+pub struct Child {
+    pub pipeline_id: i64,
+    pub jobs: Vec<Job>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub struct Unresolved {
+    pub outcome: Outcome,
+    /// Whether something is missing that was not released yet.
+    pub is_new: bool,
+}
+
+impl Answer {
+    /// The newest job of that name, and the pipeline or child pipeline that has it.
+    pub fn job(&self, wanted: &JobArtifact) -> Option<(i64, &Job)> {
+        let (of, jobs) = match &wanted.pipeline {
+            None => (self.pipeline.id, &self.jobs),
+            Some(bridge) => {
+                let child = self.children.get(bridge)?;
+                (child.pipeline_id, &child.jobs)
+            }
+        };
+        newest_job(jobs, &wanted.name).map(|job| (of, job))
+    }
+
+    /// The jobs that artifacts are taken from.
+    fn artifact_jobs(&self, deployment: &Deployment) -> BTreeSet<i64> {
+        let artifacts = deployment.spec.artifacts.iter();
+        let jobs = artifacts.filter_map(|artifact| self.job(&artifact.job));
+        jobs.map(|(_, job)| job.id).collect()
+    }
 }
 
 /// How often GitLab is asked.
@@ -33,7 +77,7 @@ pub fn interval(deployment: &Deployment) -> Duration {
     duration(&deployment.spec.source.interval).unwrap_or(Duration::from_mins(1))
 }
 
-/// Finds the newest eligible pipeline; `None` where nothing is newer than what was released.
+/// Finds the newest eligible pipeline, which may be the one that was released last.
 ///
 /// `project` is asked for once and then remembered there; so is the user of the pipeline that the
 /// `last` answer was about.
@@ -43,9 +87,27 @@ pub async fn resolve(
     releases: &[Arc<Release>],
     project: &mut Option<Project>,
     last: Option<&Answer>,
-) -> Result<Option<Answer>, Outcome> {
+) -> Result<Answer, Unresolved> {
+    let mut is_new = true;
+    let found = find(context, deployment, releases, project, last, &mut is_new).await;
+    found.map_err(|outcome| Unresolved {
+        outcome,
+        is_new: is_new || releases.is_empty(),
+    })
+}
+
+/// As [`resolve`]; `is_new` says all the while whether what is being looked for was never released.
+async fn find(
+    context: &Context,
+    deployment: &Deployment,
+    releases: &[Arc<Release>],
+    project: &mut Option<Project>,
+    last: Option<&Answer>,
+    is_new: &mut bool,
+) -> Result<Answer, Outcome> {
     let spec = &deployment.spec.source;
     let gitlab = client(context, deployment).await?;
+    *is_new = !was_released(deployment, releases);
     let project = if let Some(project) = project {
         project.clone()
     } else {
@@ -53,52 +115,23 @@ pub async fn resolve(
         let found = found.map_err(|error| about("spec.source.project", error))?;
         project.insert(found).clone()
     };
-    let pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
-    if pipelines.is_empty() {
+    let floor = released(deployment, releases, project.id);
+    *is_new = floor.is_none();
+    let mut search = Search::begin(&*gitlab, &project, &spec.git_ref).await?;
+    if search.is_empty() {
         exists(&*gitlab, &project, &spec.git_ref).await?;
     }
-    // The pipeline that was released is looked at again: its jobs may have been run anew.
-    let below = released(deployment, releases, project.id).map(|id| id - 1);
-    let (mut jobs, mut tests) = (BTreeMap::new(), BTreeMap::new());
-    let requirements = Requirements::of(&deployment.spec);
-    let chosen = loop {
-        let known = Known {
-            pipelines: &pipelines,
-            jobs: &jobs,
-            tests: &tests,
-        };
-        match requirements.next(known, below) {
-            Verdict::NeedJobs(id) => {
-                jobs.insert(
-                    id,
-                    gitlab.jobs(project.id, id).await.map_err(Outcome::from)?,
-                );
-            }
-            Verdict::NeedTests(id) => {
-                tests.insert(
-                    id,
-                    gitlab
-                        .test_summary(project.id, id)
-                        .await
-                        .map_err(Outcome::from)?,
-                );
-            }
-            Verdict::Eligible { pipeline, .. } => break pipeline,
-            Verdict::Waiting { message, .. } | Verdict::Nothing { message } => {
-                return Err(Outcome::Waiting {
-                    reason: "WaitingForPipeline",
-                    message,
-                    after: interval(deployment),
-                });
-            }
-            Verdict::Problem { message, .. } => {
-                return Err(Outcome::stalled("ArtifactMissing", message));
-            }
-        }
-    };
+    let (chosen, note) = choose(deployment, &mut search, floor, last, is_new).await?;
+    let Search {
+        pipelines,
+        mut jobs,
+        bridges,
+        ..
+    } = search;
     let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
-        return Ok(None);
+        return Err(waiting(deployment, format!("pipeline {chosen} is gone")));
     };
+    *is_new = floor != Some(chosen);
     if let Some(asker) = asks_for_protected_ref(context, deployment) {
         let name = pipeline
             .git_ref
@@ -127,14 +160,100 @@ pub async fn resolve(
             .await
             .map_err(Outcome::from)?,
     };
+    let mut children = BTreeMap::new();
+    let artifacts = deployment.spec.artifacts.iter();
+    for bridge in artifacts.filter_map(|artifact| artifact.job.pipeline.as_deref()) {
+        let bridges = bridges.get(&chosen).map(Vec::as_slice);
+        let Some(child) = child_of(&pipeline, bridge, bridges.unwrap_or_default()) else {
+            continue;
+        };
+        let child = Child {
+            pipeline_id: child,
+            jobs: jobs.get(&child).cloned().unwrap_or_default(),
+        };
+        children.insert(bridge.to_owned(), child);
+    }
     let jobs = jobs.remove(&chosen).unwrap_or_default();
-    Ok(Some(Answer {
+    Ok(Answer {
         gitlab,
         project,
         pipeline,
         user,
         jobs,
-    }))
+        children,
+        note,
+    })
+}
+
+/// The newest eligible pipeline above the `floor`, else that one itself: its jobs may have been run
+/// anew.
+async fn choose(
+    deployment: &Deployment,
+    search: &mut Search<'_>,
+    floor: Option<i64>,
+    last: Option<&Answer>,
+    is_new: &mut bool,
+) -> Result<(i64, Option<String>), Outcome> {
+    let requirements = Requirements::of(&deployment.spec);
+    let last = last.filter(|last| Some(last.pipeline.id) == floor);
+    let seen = last.map(|last| last.artifact_jobs(deployment));
+    let seen = seen.unwrap_or_default();
+    loop {
+        let verdict = requirements.next(search.known(), floor);
+        // What is said of newer ones holds whatever becomes of the released one.
+        let passed = match &verdict {
+            Verdict::Waiting { message, .. } | Verdict::Nothing { message } => {
+                Some(message.clone())
+            }
+            _ => None,
+        };
+        let is_final = passed.is_some() || matches!(verdict, Verdict::Released { .. });
+        let again = floor
+            .filter(|_| is_final)
+            .and_then(|floor| requirements.again(search.known(), floor, &seen));
+        match again.unwrap_or(verdict) {
+            Verdict::NeedPipelines => search.older_pipelines().await?,
+            Verdict::NeedJobs(id) => search.jobs(id).await?,
+            Verdict::NeedBridges(id) => search.bridges(id).await?,
+            Verdict::NeedTests(id) => search.tests(id).await?,
+            Verdict::Eligible { pipeline, note } => {
+                let notes: Vec<String> = passed.into_iter().chain(note).collect();
+                return Ok((pipeline, (!notes.is_empty()).then(|| notes.join("; "))));
+            }
+            Verdict::Problem { message, .. } => {
+                *is_new = true;
+                return Err(Outcome::stalled("ArtifactMissing", message));
+            }
+            Verdict::Waiting { message, .. }
+            | Verdict::Released { message }
+            | Verdict::Nothing { message } => return Err(waiting(deployment, message)),
+        }
+    }
+}
+
+fn waiting(deployment: &Deployment, message: String) -> Outcome {
+    Outcome::Waiting {
+        reason: "WaitingForPipeline",
+        message,
+        after: interval(deployment),
+    }
+}
+
+/// Whether something was released from what `spec.source` names, as far as that can be told without
+/// GitLab.
+fn was_released(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
+    let spec = &deployment.spec.source;
+    let status = deployment.status.as_ref();
+    let said = status.and_then(|status| status.source.as_ref());
+    let said = said.is_some_and(|said| {
+        said.project.as_ref() == Some(&spec.project) && said.git_ref == spec.git_ref
+    });
+    said || releases.iter().any(|release| {
+        let source = &release.spec.source;
+        let is_project =
+            source.project == spec.project || source.project_id.to_string() == spec.project;
+        is_project && grants::matches(&spec.git_ref, &source.git_ref)
+    })
 }
 
 /// The highest pipeline that was released for this source, as the status says or, where a former
@@ -148,33 +267,6 @@ fn released(deployment: &Deployment, releases: &[Arc<Release>], project_id: i64)
         .map(|source| source.pipeline_id);
     let sources = releases.iter().map(|release| &release.spec.source);
     said.max(release::highest_pipeline(sources, project_id, git_ref))
-}
-
-/// The pipelines of a branch or tag, or of the tags that a pattern matches.
-async fn pipelines(
-    gitlab: &dyn GitLab,
-    project: &Project,
-    git_ref: &str,
-) -> Result<Vec<Pipeline>, Outcome> {
-    let pattern = git_ref.contains('*');
-    let query = if pattern {
-        PipelineQuery::Tags
-    } else {
-        PipelineQuery::Ref(git_ref.to_owned())
-    };
-    let mut pipelines = gitlab
-        .pipelines(project.id, &query)
-        .await
-        .map_err(Outcome::from)?;
-    if pattern {
-        pipelines.retain(|pipeline| {
-            pipeline
-                .git_ref
-                .as_deref()
-                .is_some_and(|name| grants::matches(git_ref, name))
-        });
-    }
-    Ok(pipelines)
 }
 
 /// Tells a ref without pipelines from a ref that is not there.

@@ -6,17 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{
-    fetch::{Fetching, Needs},
-    resolve::{Answer, interval, resolve},
+    fetch::{FETCHING, Fetching, Needs},
+    resolve::{Answer, Unresolved, interval, resolve},
     transfer::Transfers,
 };
 use crate::{
-    api::v1alpha1::{Deployment, PinnedArtifact, Release, ReleaseSource, annotation},
+    api::v1alpha1::{
+        Deployment, DeploymentStatus, PinnedArtifact, Release, ReleaseSource, annotation, condition,
+    },
     controllers::{context::Context, runtime::Ended},
-    domain::{digest::Sha256, outcome::Outcome, pipeline::Project},
+    domain::{
+        digest::Sha256,
+        outcome::{self, Outcome, Stamp},
+        pipeline::Project,
+    },
 };
 
 /// What the source has to say.
@@ -24,18 +31,87 @@ pub enum Source {
     /// Nothing: it is not time to ask, or there is nothing new.
     Idle,
     /// The newest eligible pipeline and its artifacts, pinned.
-    Fetched(Box<ReleaseSource>, Vec<PinnedArtifact>),
+    Fetched {
+        source: Box<ReleaseSource>,
+        artifacts: Vec<PinnedArtifact>,
+        /// Which newer pipelines were passed over and why, or what else there is to know.
+        note: Option<String>,
+    },
     /// Why there is nothing to release.
-    Blocked(Outcome),
+    Blocked(Unresolved),
 }
 
+/// What can be wrong with what was released long ago: it is kept, and goes on without GitLab.
+const OF_THE_PAST: [&str; 5] = [
+    "ArtifactMissing",
+    "NotFound",
+    "ProjectNotFound",
+    "RefNotFound",
+    "RefNotProtected",
+];
+
 impl Source {
-    /// Why there is nothing to release, where there is a reason.
+    /// Why there is nothing to release, where there is a reason that matters to the delivery.
     pub fn problem(&self) -> Option<&Outcome> {
         match self {
-            Self::Blocked(outcome) => Some(outcome),
+            Self::Blocked(blocked) if !blocked.is_past() => Some(&blocked.outcome),
             _ => None,
         }
+    }
+
+    /// How the reconcile ends, together with what is wrong with what was released already.
+    pub fn remark(&self, ending: Outcome) -> Outcome {
+        match (self, ending) {
+            (Self::Blocked(blocked), Outcome::Done { reason, message }) if blocked.is_past() => {
+                let why = blocked.outcome.reason();
+                Outcome::Done {
+                    reason,
+                    message: format!("{message}; nothing newer can be released ({why})"),
+                }
+            }
+            (_, ending) => ending,
+        }
+    }
+
+    /// Says in a condition of its own how the source stands; what is not known stays as it was.
+    pub fn write_condition(&self, status: &mut DeploymentStatus, generation: Option<i64>) {
+        let (is_ready, reason, message) = match self {
+            Self::Idle => return,
+            Self::Fetched { note, .. } => (
+                "True",
+                "Resolved",
+                note.as_deref()
+                    .unwrap_or("What GitLab has to release is fetched"),
+            ),
+            Self::Blocked(Unresolved { outcome, .. }) => {
+                let is_ready = match outcome {
+                    // How far that is, the summary tells.
+                    Outcome::Waiting { reason, .. } if *reason == FETCHING => return,
+                    Outcome::Waiting { .. } | Outcome::Paused { .. } | Outcome::Done { .. } => {
+                        "True"
+                    }
+                    Outcome::Stalled { .. } => "False",
+                    Outcome::Transient { .. } => "Unknown",
+                };
+                (is_ready, outcome.reason(), outcome.message())
+            }
+        };
+        let stamp = Stamp {
+            reason,
+            message,
+            generation,
+            now: Timestamp::now(),
+        };
+        let conditions = &mut status.conditions;
+        outcome::set(conditions, condition::SOURCE_READY, is_ready, &stamp);
+    }
+}
+
+impl Unresolved {
+    fn is_past(&self) -> bool {
+        !self.is_new
+            && matches!(self.outcome, Outcome::Stalled { .. })
+            && OF_THE_PAST.contains(&self.outcome.reason())
     }
 }
 
@@ -56,7 +132,7 @@ pub struct State {
     retry_is_for_fetching: bool,
     next_poll: Option<Instant>,
     project: Option<Project>,
-    answer: Option<Result<Arc<Answer>, Outcome>>,
+    answer: Option<Result<Arc<Answer>, Unresolved>>,
     /// How far the answer's artifacts are.
     fetching: Fetching,
 }
@@ -75,13 +151,14 @@ impl Sources {
             let last = state.answer.take().and_then(Result::ok);
             let project = &mut state.project;
             let answer = resolve(context, deployment, releases, project, last.as_deref()).await;
-            state.answer = match answer {
-                Ok(answer) => answer.map(|answer| Ok(Arc::new(answer))),
-                Err(outcome) => Some(Err(outcome)),
-            };
+            state.answer = Some(answer.map(Arc::new));
             state.next_poll = Some(Instant::now() + jittered(interval(deployment)));
-            if let Some(Err(Outcome::Transient {
-                after: Some(after), ..
+            if let Some(Err(Unresolved {
+                outcome:
+                    Outcome::Transient {
+                        after: Some(after), ..
+                    },
+                ..
             })) = &state.answer
             {
                 state.next_poll = Some(Instant::now() + *after);
@@ -89,7 +166,7 @@ impl Sources {
         }
         let source = match state.answer.clone() {
             None => Source::Idle,
-            Some(Err(outcome)) => Source::Blocked(outcome),
+            Some(Err(unresolved)) => Source::Blocked(unresolved),
             Some(Ok(answer)) => {
                 let needs = Needs {
                     context,
@@ -99,10 +176,15 @@ impl Sources {
                     answer: &answer,
                 };
                 match state.fetching.fetched(&needs).await {
-                    Ok(fetched) => {
-                        Source::Fetched(Box::new(fetched.source.clone()), fetched.artifacts.clone())
-                    }
-                    Err(outcome) => Source::Blocked(outcome),
+                    Ok(fetched) => Source::Fetched {
+                        source: Box::new(fetched.source.clone()),
+                        artifacts: fetched.artifacts.clone(),
+                        note: answer.note.clone(),
+                    },
+                    Err(outcome) => Source::Blocked(Unresolved {
+                        outcome,
+                        is_new: !has_release(deployment, releases, &answer),
+                    }),
                 }
             }
         };
@@ -208,6 +290,16 @@ impl Sources {
     fn entries(&self) -> MutexGuard<'_, HashMap<String, State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the pipeline was released with the artifacts that the Deployment asks for.
+fn has_release(deployment: &Deployment, releases: &[Arc<Release>], answer: &Answer) -> bool {
+    releases.iter().any(|release| {
+        let source = &release.spec.source;
+        source.project_id == answer.project.id
+            && source.pipeline_id == answer.pipeline.id
+            && release.spec.template.artifacts == deployment.spec.artifacts
+    })
 }
 
 fn key(deployment: &Deployment) -> String {

@@ -1,3 +1,6 @@
+mod bridges;
+mod lists;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -38,12 +41,13 @@ fn pipeline(id: i64, status: &str) -> Pipeline {
 fn requirements() -> Requirements {
     Requirements {
         git_ref: "main".to_owned(),
-        artifact_jobs: ["package".to_owned()].into(),
-        required_jobs: ["test".to_owned()].into(),
+        artifact_jobs: ["package".into()].into(),
+        required_jobs: ["test".into()].into(),
         minimum_tests: None,
     }
 }
 
+/// Asks where no pipeline has trigger jobs.
 fn ask(
     requirements: &Requirements,
     pipelines: &[Pipeline],
@@ -52,16 +56,24 @@ fn ask(
 ) -> Verdict {
     let known = Known {
         pipelines,
+        listed: Listed::All,
         jobs,
+        bridges: &no_bridges(jobs),
         tests: &BTreeMap::new(),
     };
     requirements.next(known, released)
 }
 
+fn no_bridges(jobs: &BTreeMap<i64, Vec<Job>>) -> BTreeMap<i64, Vec<Bridge>> {
+    jobs.keys().map(|id| (*id, Vec::new())).collect()
+}
+
 /// In one line, for tables.
 fn say(verdict: Verdict) -> String {
     match verdict {
+        Verdict::NeedPipelines => "older pipelines".to_owned(),
         Verdict::NeedJobs(id) => format!("jobs {id}"),
+        Verdict::NeedBridges(id) => format!("bridges {id}"),
         Verdict::NeedTests(id) => format!("tests {id}"),
         Verdict::Eligible { pipeline, note } => match note {
             Some(note) => format!("take {pipeline}; {note}"),
@@ -69,6 +81,7 @@ fn say(verdict: Verdict) -> String {
         },
         Verdict::Waiting { message, .. } => format!("wait: {message}"),
         Verdict::Problem { message, .. } => format!("problem: {message}"),
+        Verdict::Released { message } => format!("released: {message}"),
         Verdict::Nothing { message } => format!("nothing: {message}"),
     }
 }
@@ -284,12 +297,12 @@ fn the_newest_eligible_is_taken_and_the_others_are_named() {
         (Some(8), "wait: pipeline 9 waits for job package (running)"),
         (
             Some(9),
-            "nothing: pipeline 9 is the newest of main; up to 9 all was released",
+            "released: pipeline 9 is the newest of main; up to 9 all was released",
         ),
         // It was deleted: going back is not an option.
         (
             Some(12),
-            "nothing: pipeline 9 is the newest of main; up to 12 all was released",
+            "released: pipeline 9 is the newest of main; up to 12 all was released",
         ),
     ];
     for (released, expected) in table {
@@ -370,7 +383,9 @@ fn the_test_report_must_have_enough_tests_and_no_failure() {
             .collect();
         let known = Known {
             pipelines: &[pipeline(7, "success")],
+            listed: Listed::All,
             jobs: &jobs,
+            bridges: &no_bridges(&jobs),
             tests: &tests,
         };
         assert_eq!(say(requirements.next(known, None)), expected);

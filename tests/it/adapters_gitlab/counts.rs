@@ -21,7 +21,7 @@ async fn every_request_is_counted_by_how_it_ended() {
     let client = lab.client().await;
     let id = lab.project_id();
     for _ in 0..2 {
-        client.pipelines(id, &main_branch()).await.unwrap();
+        client.pipelines(id, &main_branch(), 0).await.unwrap();
     }
     let listed = "GET /projects/:id/pipelines";
     assert_eq!(counted(&lab, listed, "ok"), 1);
@@ -40,7 +40,7 @@ async fn every_request_is_counted_by_how_it_ended() {
         .gitlab
         .faults()
         .add(FaultRule::on("/pipelines", FaultAction::Drop));
-    client.pipelines(id, &main_branch()).await.unwrap_err();
+    client.pipelines(id, &main_branch(), 0).await.unwrap_err();
     fault.remove();
     assert_eq!(counted(&lab, listed, "unavailable"), 1);
     assert_eq!(counted(&lab, listed, "ok"), 1);

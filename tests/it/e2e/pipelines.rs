@@ -1,11 +1,13 @@
 //! Which pipeline is delivered: the newest eligible one, and never an older one than before.
 
+use serde_json::json;
+use sluice::api::v1alpha1::condition;
 use sluice_lab::{
-    gitlab::{JobEnd, JobSpec, Status},
+    gitlab::{JobEnd, JobSpec, PipelineId, Status, Strategy},
     lab::{archive, package},
 };
 
-use super::scene::Scene;
+use super::scene::{Scene, says};
 
 #[test]
 fn a_pipeline_that_waits_for_a_manual_job_is_delivered() {
@@ -76,6 +78,54 @@ fn a_failed_pipeline_is_passed_over() {
     scene.delivered(1);
     scene.serves("dev", "v1");
     scene.push("v3");
+    scene.delivered(2);
+    scene.serves("dev", "v3");
+}
+
+/// A pipeline of nothing but a trigger job, whose child pipeline tests and packages that version.
+fn run_with_child(scene: &Scene<'_>, version: &str, lint: JobEnd) -> PipelineId {
+    let gitlab = &scene.world.lab.gitlab;
+    gitlab.push(scene.team.project, "main", "Change the answer");
+    let child = vec![
+        JobSpec::new("test", "test").ends(JobEnd::success()),
+        JobSpec::new("lint", "test").ends(lint),
+        JobSpec::new("package", "test").ends(JobEnd::uploads(archive(&package(version)))),
+    ];
+    let services = JobSpec::new("services", "build").triggers(Strategy::Depend, child);
+    gitlab.run_pipeline(scene.team.project, "main", vec![services])
+}
+
+#[test]
+fn artifacts_of_a_child_pipeline_are_delivered() {
+    let scene = Scene::new("child-pipeline");
+    let gitlab = &scene.world.lab.gitlab;
+    let pipeline = run_with_child(&scene, "v1", JobEnd::success());
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["artifacts"][0]["job"]["pipeline"] = json!("services");
+    wanted["spec"]["source"]["pipeline"] = json!({
+        "requiredJobs": ["services"],
+        "requiredChildJobs": [{"pipeline": "services", "name": "test"}],
+    });
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+
+    // A child that builds the same once more is no new Release, and one that fails is none at all.
+    let child = gitlab.downstream(pipeline, "services");
+    gitlab.retry(gitlab.job(child, "package"));
+    scene.looked_at_gitlab("after the retry");
+    run_with_child(&scene, "v2", JobEnd::failed());
+    scene.looked_at_gitlab("at the one that failed");
+    let said = scene.condition(condition::SOURCE_READY, "True", "Resolved");
+    says(
+        &said,
+        &["trigger job services failed", "downstream pipeline"],
+    );
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+    assert_eq!(scene.releases().len(), 1);
+
+    run_with_child(&scene, "v3", JobEnd::success());
     scene.delivered(2);
     scene.serves("dev", "v3");
 }

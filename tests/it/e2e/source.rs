@@ -1,6 +1,7 @@
 //! GitLab does not have what the Deployment asks for.
 
 use serde_json::{Value, json};
+use sluice::api::v1alpha1::condition;
 use sluice_lab::gitlab::{FaultAction, FaultRule};
 
 use super::scene::{NAME, Scene, condition_in, conditions, says};
@@ -94,4 +95,61 @@ fn while_gitlab_is_away_what_runs_goes_on_and_is_called_ready() {
     fault.remove();
     scene.push("v2");
     scene.delivered(2);
+}
+
+#[test]
+fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
+    let scene = Scene::new("source-gone");
+    let (gitlab, project) = (&scene.world.lab.gitlab, scene.team.project);
+    let pipeline = scene.push("v1");
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+
+    gitlab.clean_artifacts(gitlab.job(pipeline, "package"));
+    scene.looked_at_gitlab("after the artifacts expired");
+    let said = scene.condition(condition::SOURCE_READY, "True", "Resolved");
+    says(&said, &["artifacts of job package expired"]);
+    scene.delivered(1);
+
+    gitlab.delete_pipeline(pipeline);
+    gitlab.delete_ref(project, "main");
+    let said = scene.condition(condition::SOURCE_READY, "False", "RefNotFound");
+    says(&said, &["spec.source.ref", "no branch or tag main"]);
+    let ready = scene.condition(condition::READY, "True", "Delivered");
+    says(&ready, &["nothing newer can be released (RefNotFound)"]);
+
+    let path = format!("/projects/{}/", project.0);
+    let gone = FaultAction::Respond {
+        status: 404,
+        content_type: "application/json".to_owned(),
+        body: r#"{"message":"404 Project Not Found"}"#.to_owned(),
+    };
+    let gone = gitlab.faults().add(FaultRule::on(&path, gone));
+    let said = scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
+    says(&said, &["spec.source.project"]);
+    scene.delivered(1);
+    gone.remove();
+
+    // What asks for something new says so at once.
+    let good = scene.deployment(&["dev"]);
+    let mut other = good.clone();
+    other["spec"]["source"]["ref"] = json!("release-9");
+    scene.apply(&other);
+    scene.stalled("RefNotFound", &["no branch or tag release-9"]);
+    scene.apply(&good);
+    scene.push("v2");
+    scene.delivered(2);
+    scene.condition(condition::SOURCE_READY, "True", "Resolved");
+    scene.serves("dev", "v2");
+}
+
+#[test]
+fn a_job_whose_name_differs_is_told_with_what_it_is_called() {
+    let scene = Scene::new("near-miss");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["artifacts"][0]["job"]["name"] = json!("Package");
+    scene.push("v1");
+    scene.apply(&wanted);
+    let said = scene.condition(condition::SOURCE_READY, "True", "WaitingForPipeline");
+    says(&said, &["has no job Package, but package"]);
 }

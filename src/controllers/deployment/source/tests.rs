@@ -96,3 +96,58 @@ fn a_retry_is_for_the_release_unless_artifacts_could_not_be_fetched() {
     assert!(sources.has_taken_retry(&again));
     assert!(!sources.has_taken_retry(&retried), "that is another one");
 }
+
+fn blocked(outcome: Outcome, is_new: bool) -> Source {
+    Source::Blocked(Unresolved { outcome, is_new })
+}
+
+#[test]
+fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
+    let done = || Outcome::Done {
+        reason: "Delivered",
+        message: "r1 serves".to_owned(),
+    };
+    let of = |source: &Source| {
+        let mut status = DeploymentStatus::default();
+        source.write_condition(&mut status, Some(1));
+        let found = outcome::find(&status.conditions, condition::SOURCE_READY);
+        found.map(|found| format!("{} {}", found.status, found.reason))
+    };
+    let stalled = |reason| Outcome::stalled(reason, "why");
+    for reason in OF_THE_PAST {
+        let past = blocked(stalled(reason), false);
+        assert!(past.problem().is_none());
+        let said = past.remark(done());
+        assert!(matches!(said, Outcome::Done { .. }));
+        assert_eq!(
+            said.message(),
+            format!("r1 serves; nothing newer can be released ({reason})")
+        );
+        assert_eq!(of(&past), Some(format!("False {reason}")));
+        let new = blocked(stalled(reason), true);
+        assert!(new.problem().is_some());
+        assert_eq!(new.remark(done()).message(), "r1 serves");
+    }
+    // A token that has ended is the Deployment's own affair, whatever was released.
+    let token = blocked(stalled("InvalidCredentials"), false);
+    assert!(token.problem().is_some());
+    let waits = Outcome::Waiting {
+        reason: "WaitingForPipeline",
+        message: "why".to_owned(),
+        after: Duration::from_mins(1),
+    };
+    assert_eq!(
+        of(&blocked(waits, false)).as_deref(),
+        Some("True WaitingForPipeline")
+    );
+    let away = Outcome::Transient {
+        reason: "Unavailable",
+        message: "why".to_owned(),
+        after: None,
+    };
+    assert_eq!(
+        of(&blocked(away, false)).as_deref(),
+        Some("Unknown Unavailable")
+    );
+    assert_eq!(of(&Source::Idle), None);
+}

@@ -12,8 +12,8 @@ use crate::{
     domain::{
         digest::Sha256,
         pipeline::{
-            FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing,
-            TestSummary,
+            Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState,
+            Standing, TestSummary,
         },
     },
     ports::{
@@ -60,7 +60,15 @@ impl GitLab for Source {
     async fn git_ref(&self, _: i64, _: &str) -> Result<Option<RefState>, CallError> {
         unimplemented!()
     }
-    async fn pipelines(&self, _: i64, _: &PipelineQuery) -> Result<Vec<Pipeline>, CallError> {
+    async fn bridges(&self, _: i64, _: i64) -> Result<Vec<Bridge>, CallError> {
+        unimplemented!()
+    }
+    async fn pipelines(
+        &self,
+        _: i64,
+        _: &PipelineQuery,
+        _: usize,
+    ) -> Result<PipelinePage, CallError> {
         unimplemented!()
     }
     async fn pipeline_user(&self, _: i64, _: i64) -> Result<Option<String>, CallError> {

@@ -2,7 +2,7 @@
 //!
 //! A [`Simulator`] serves GitLab's REST API (projects, refs, freeze periods, pipelines, jobs,
 //! artifacts, users, tokens) from a [`model`] that follows GitLab's own rules: how a pipeline's
-//! status follows from its jobs, what play and retry do, who may see what. A second origin plays the
+//! status follows from its jobs, what trigger jobs start, what play and retry do, who may see what. A second origin plays the
 //! object storage. Every request is [recorded](Simulator::requests), and
 //! [`faults`](Simulator::faults) make chosen ones go wrong.
 //!
@@ -26,7 +26,7 @@
 //! | `POST /_lab/push` | `{project, branch, message}` | `{sha}` |
 //! | `POST /_lab/tags` | `{project, tag, sha}` | `{tag}` |
 //! | `POST /_lab/freeze-periods` | `{project, start, end, timeZone}` | `{id}` |
-//! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed}]}` | `{id, jobs}` |
+//! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed, triggers?: {strategy?: none, depend or mirror, jobs: […]}}]}` | `{id, jobs}` |
 //! | `POST /_lab/jobs/:id/start` | | `{id}` |
 //! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes (or `&generatedBytes=<n>` made up); `?failed=script_failure` | `{id}` |
 //! | `POST /_lab/jobs/:id/play`, `…/retry` | `{username}` | `{id}` |
@@ -46,8 +46,8 @@ mod simulator;
 pub use archive::{ArtifactSource, zip};
 pub use faults::{FaultAction, FaultHandle, FaultRule, Faults};
 pub use model::{
-    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Role, Status, TestSuite, UserId,
-    Visibility,
+    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Role, Status, Strategy, TestSuite,
+    UserId, Visibility,
 };
 pub use requests::{Mark, Origin, RequestRecord};
 pub use simulator::{Simulator, SimulatorOptions, Transport};

@@ -173,6 +173,14 @@ impl Simulator {
         self.change(|world, now| world.add_bridge(now, pipeline, name, stage, downstream))
     }
 
+    /// The pipeline that a trigger job started.
+    #[track_caller]
+    pub fn downstream(&self, pipeline: PipelineId, bridge: &str) -> PipelineId {
+        let job = self.job_state(self.job(pipeline, bridge));
+        let started = job.trigger.and_then(|trigger| trigger.downstream);
+        started.unwrap_or_else(|| panic!("trigger job {bridge} has not started anything"))
+    }
+
     /// The newest job of that name in a pipeline.
     #[track_caller]
     pub fn job(&self, pipeline: PipelineId, name: &str) -> JobId {

@@ -9,6 +9,7 @@
 
 mod alias;
 mod book;
+mod configuration;
 mod invoke;
 mod package;
 mod publish;
@@ -78,6 +79,9 @@ const BEFORE: &[(&[&str], Before)] = &[
     ),
     (&["CreateFunction", "UpdateFunctionCode"], |x| {
         Box::pin(package::refuse_missing_object(x))
+    }),
+    (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
+        Box::pin(async { Ok(configuration::refuse_bad(x)) })
     }),
     (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
         Box::pin(package::refuse_unusable_role(x))

@@ -217,8 +217,12 @@ impl Call<'_> {
         } else {
             format!("?{}", self.raw_query)
         };
+        // A dot that is not encoded is taken for the beginning of a format, which the address keeps:
+        // it leads nowhere. (Symptom: python-gitlab's issue 3299; the exact address is inferred.)
+        let raw = self.path.split('/').nth(1).unwrap_or_default();
+        let format = raw.rfind('.').map_or("", |dot| &raw[dot..]);
         let to = format!(
-            "{}/api/v4/projects/{}{rest}{query}",
+            "{}/api/v4/projects/{}{format}{rest}{query}",
             self.site.base, project.id
         );
         let text = format!("This resource has been moved permanently to {to}");

@@ -8,7 +8,10 @@ use super::{answer::Answer, query::Query};
 use crate::gitlab::{
     FaultRule,
     archive::{ArtifactSource, zip},
-    model::{JobEnd, JobId, JobKind, JobSpec, NewPipeline, ProjectId, Refusal, UserId, World},
+    model::{
+        JobEnd, JobId, JobKind, JobSpec, NewPipeline, ProjectId, Refusal, Strategy, TriggerSpec,
+        UserId, World,
+    },
     simulator::Shared,
 };
 
@@ -71,6 +74,16 @@ struct JobBody {
     #[serde(default)]
     allow_failure: bool,
     ends: Option<Ends>,
+    triggers: Option<TriggerBody>,
+}
+
+/// A child pipeline.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TriggerBody {
+    #[serde(default)]
+    strategy: Strategy,
+    jobs: Vec<JobBody>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +111,11 @@ impl From<JobBody> for JobSpec {
             kind: body.kind,
             allow_failure: body.allow_failure,
             outcome,
+            trigger: body.triggers.map(|trigger| TriggerSpec {
+                strategy: trigger.strategy,
+                elsewhere: None,
+                jobs: trigger.jobs.into_iter().map(Self::from).collect(),
+            }),
         }
     }
 }

@@ -13,7 +13,7 @@ pub fn job<'a>(call: &'a Call<'_>, project: ProjectId, id: &str) -> Result<&'a J
     let id = JobId(number(id, "job_id")?);
     let found = call.world.job(id).ok();
     found
-        .filter(|job| job.project == project && job.downstream.is_none())
+        .filter(|job| job.project == project && job.trigger.is_none())
         .ok_or_else(Answer::no_record)
 }
 

@@ -133,9 +133,7 @@ pub fn jobs(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Ans
     let scope = call.query.statuses("scope")?;
     let of = pipeline(call, project, id)?.id;
     let mut rows = call.world.jobs_of(of, call.query.flag("include_retried"));
-    rows.retain(|job| {
-        job.downstream.is_none() && (scope.is_empty() || scope.contains(&job.status))
-    });
+    rows.retain(|job| job.trigger.is_none() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
     paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
         call.show().job(job, call.now)
@@ -146,9 +144,7 @@ pub fn bridges(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, 
     let scope = call.query.statuses("scope")?;
     let of = pipeline(call, project, id)?.id;
     let mut rows = call.world.jobs_of(of, false);
-    rows.retain(|job| {
-        job.downstream.is_some() && (scope.is_empty() || scope.contains(&job.status))
-    });
+    rows.retain(|job| job.trigger.is_some() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
     paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
         call.show().bridge(job)

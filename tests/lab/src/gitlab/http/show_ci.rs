@@ -135,7 +135,8 @@ impl Show<'_> {
 
     /// A trigger job.
     pub fn bridge(&self, job: &Job) -> Value {
-        let downstream = job.downstream.and_then(|id| self.world.pipeline(id).ok());
+        let started = job.trigger.as_ref().and_then(|trigger| trigger.downstream);
+        let downstream = started.and_then(|id| self.world.pipeline(id).ok());
         let more = json!({"downstream_pipeline": downstream.map(|pipeline| self.pipeline_basic(pipeline))});
         merged(self.job_core(job), more)
     }

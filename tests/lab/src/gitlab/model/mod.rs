@@ -11,14 +11,15 @@ mod repository;
 mod running;
 mod spec;
 mod status;
+mod triggers;
 
 use std::collections::BTreeMap;
 
 pub use access::{Role, Token, User};
 pub use ids::{JobId, PipelineId, ProjectId, UserId};
-pub use pipelines::{Archive, Job, NewPipeline, Pipeline};
+pub use pipelines::{Archive, Job, NewPipeline, Pipeline, Trigger};
 pub use repository::{Commit, FreezePeriod, Project, Ref, Visibility};
-pub use spec::{JobEnd, JobKind, JobSpec, TestSuite};
+pub use spec::{JobEnd, JobKind, JobSpec, Strategy, TestSuite, TriggerSpec};
 pub use status::{Status, composite};
 
 /// Why a change was refused.

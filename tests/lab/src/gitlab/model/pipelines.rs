@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Refusal, Status, TestSuite, UserId,
-    World,
+    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Refusal, Status, Strategy, TestSuite,
+    TriggerSpec, UserId, World,
 };
 use crate::gitlab::archive::ArtifactSource;
 
@@ -24,7 +24,16 @@ impl Archive {
     }
 }
 
-/// A job, or a trigger job if it has a `downstream`.
+/// What makes a job a trigger job.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// What it starts.
+    pub spec: TriggerSpec,
+    /// What it started.
+    pub downstream: Option<PipelineId>,
+}
+
+/// A job, or a trigger job if it has a `trigger`.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "GitLab's own words")]
 pub struct Job {
@@ -49,7 +58,7 @@ pub struct Job {
     /// Replaced by a newer job with the same name.
     pub retried: bool,
     /// Set on trigger jobs only.
-    pub downstream: Option<PipelineId>,
+    pub trigger: Option<Trigger>,
     pub(super) outcome: Option<JobEnd>,
 }
 
@@ -115,6 +124,18 @@ impl World {
             .resolve(head)
             .ok_or_else(|| Refusal::missing("branch or tag", &new.ref_name))?;
         let sha = commit.sha.clone();
+        self.run_pipeline_on(now, new, sha, tag)
+    }
+
+    /// Creates a pipeline on a commit and starts what can start.
+    pub(super) fn run_pipeline_on(
+        &mut self,
+        now: Timestamp,
+        new: NewPipeline,
+        sha: String,
+        tag: bool,
+    ) -> Result<PipelineId, Refusal> {
+        let project = self.project_mut(new.project)?;
         project.pipelines_made += 1;
         let iid = project.pipelines_made;
         let user = new.user.unwrap_or(project.creator);
@@ -142,7 +163,7 @@ impl World {
         };
         self.pipelines.insert(id, pipeline);
         for spec in new.jobs {
-            self.add_job(now, id, spec, None)?;
+            self.add_job(now, id, spec)?;
         }
         self.advance(now, id)?;
         Ok(id)
@@ -158,8 +179,13 @@ impl World {
         downstream: PipelineId,
     ) -> Result<JobId, Refusal> {
         self.pipeline(downstream)?;
-        let spec = JobSpec::new(name, stage).ends(JobEnd::success());
-        let id = self.add_job(now, pipeline, spec, Some(downstream))?;
+        let spec = JobSpec::new(name, stage).triggers(Strategy::None, Vec::new());
+        let id = self.add_job(now, pipeline, spec)?;
+        let job = self.job_mut(id)?;
+        if let Some(trigger) = &mut job.trigger {
+            trigger.downstream = Some(downstream);
+        }
+        job.status = Status::Success;
         self.advance(now, pipeline)?;
         Ok(id)
     }
@@ -169,7 +195,6 @@ impl World {
         now: Timestamp,
         pipeline: PipelineId,
         spec: JobSpec,
-        downstream: Option<PipelineId>,
     ) -> Result<JobId, Refusal> {
         let of = self.pipeline(pipeline)?;
         let (project, user) = (of.project, of.user);
@@ -208,7 +233,10 @@ impl World {
             archive: None,
             artifacts_expire_at: None,
             retried: false,
-            downstream,
+            trigger: spec.trigger.map(|spec| Trigger {
+                spec,
+                downstream: None,
+            }),
             outcome: spec.outcome,
         };
         self.jobs.insert(id, job);

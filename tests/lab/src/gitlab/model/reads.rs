@@ -62,7 +62,7 @@ impl World {
     pub fn jobs_in<'a>(&'a self, project: &Project) -> impl Iterator<Item = &'a Job> + use<'a> {
         let id = project.id;
         let jobs = self.jobs.values().rev();
-        jobs.filter(move |job| job.project == id && job.downstream.is_none())
+        jobs.filter(move |job| job.project == id && job.trigger.is_none())
     }
 
     /// Whether a pipeline keeps its artifacts past their expiry: nothing newer succeeded on its ref.

@@ -18,6 +18,10 @@ impl World {
             let job = self.job_mut(id)?;
             match step {
                 Step::Enqueue => job.enqueue(now),
+                Step::Trigger => {
+                    job.status = Status::Running;
+                    self.start_downstream(now, id)?;
+                }
                 Step::Hold => job.status = Status::Manual,
                 Step::Skip => job.status = Status::Skipped,
                 Step::End(end) => job.end(now, end),
@@ -43,14 +47,21 @@ impl World {
         if of.status.is_complete() && of.status != Status::Skipped {
             of.finished_at = Some(now);
         }
-        Ok(())
+        self.advance_upstream(now, pipeline)
     }
 
     fn next_step(&self, pipeline: PipelineId) -> Option<(JobId, Step)> {
         let jobs = self.jobs_of(pipeline, false);
         let mut ordered: Vec<&&Job> = jobs.iter().collect();
         ordered.sort_by_key(|job| (job.stage_index, job.id));
+        // What a trigger job started is what it follows from then on.
+        let is_led = |job: &Job| {
+            let trigger = job.trigger.as_ref();
+            trigger.is_some_and(|trigger| trigger.downstream.is_some())
+        };
+        ordered.retain(|job| !is_led(job));
         ordered.into_iter().find_map(|job| match job.status {
+            Status::Pending if job.trigger.is_some() => Some((job.id, Step::Trigger)),
             Status::Pending | Status::Running => {
                 job.outcome.clone().map(|end| (job.id, Step::End(end)))
             }
@@ -151,6 +162,9 @@ impl World {
             retried: false,
             ..job.clone()
         };
+        if let Some(trigger) = &mut again.trigger {
+            trigger.downstream = None;
+        }
         again.id = self.new_job_id();
         if again.kind != JobKind::Automatic {
             again.enqueue(now);
@@ -213,6 +227,7 @@ impl World {
 /// What happens next to a job by itself.
 enum Step {
     Enqueue,
+    Trigger,
     Hold,
     Skip,
     End(JobEnd),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::ProjectId;
 use crate::gitlab::archive::ArtifactSource;
 
 /// When a job starts.
@@ -53,6 +54,30 @@ impl JobEnd {
     }
 }
 
+/// How a trigger job follows the pipeline that it starts: `trigger:strategy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Strategy {
+    /// It has succeeded once that pipeline is created.
+    #[default]
+    None,
+    /// It runs until that pipeline has ended, and ends like it.
+    Depend,
+    /// It has that pipeline's status at any time.
+    Mirror,
+}
+
+/// What a trigger job starts.
+#[derive(Clone, Debug)]
+pub struct TriggerSpec {
+    /// How the job follows it.
+    pub strategy: Strategy,
+    /// The project and ref of another pipeline; without one it is a child, on the same commit.
+    pub elsewhere: Option<(ProjectId, String)>,
+    /// The jobs of that pipeline.
+    pub jobs: Vec<JobSpec>,
+}
+
 /// One job of a pipeline to be run. Stages come in the order in which they first occur.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
@@ -67,6 +92,8 @@ pub struct JobSpec {
     /// How it ends as soon as it starts, each time; without one it waits for
     /// [`Simulator::finish_job`](crate::gitlab::Simulator::finish_job).
     pub outcome: Option<JobEnd>,
+    /// What it starts, if it is a trigger job.
+    pub trigger: Option<TriggerSpec>,
 }
 
 impl JobSpec {
@@ -78,6 +105,41 @@ impl JobSpec {
             kind: JobKind::Automatic,
             allow_failure: false,
             outcome: None,
+            trigger: None,
+        }
+    }
+
+    /// A trigger job that starts a child pipeline: `trigger: {include: …, strategy: …}`.
+    #[must_use]
+    pub fn triggers(self, strategy: Strategy, jobs: Vec<Self>) -> Self {
+        let elsewhere = None;
+        Self {
+            trigger: Some(TriggerSpec {
+                strategy,
+                elsewhere,
+                jobs,
+            }),
+            ..self
+        }
+    }
+
+    /// A trigger job that starts a pipeline by project and ref: `trigger: {project: …, branch: …}`.
+    #[must_use]
+    pub fn triggers_in(
+        self,
+        project: ProjectId,
+        ref_name: &str,
+        strategy: Strategy,
+        jobs: Vec<Self>,
+    ) -> Self {
+        let elsewhere = Some((project, ref_name.to_owned()));
+        Self {
+            trigger: Some(TriggerSpec {
+                strategy,
+                elsewhere,
+                jobs,
+            }),
+            ..self
         }
     }
 

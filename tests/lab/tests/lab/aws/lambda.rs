@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::{
     Client,
-    types::{FunctionCode, LastUpdateStatus, Runtime, State},
+    types::{Environment, FunctionCode, LastUpdateStatus, Runtime, State},
 };
 use sluice_lab::aws::Settle;
 
@@ -276,4 +276,48 @@ async fn a_functions_package_is_fetched_through_the_proxy() {
         .calls()
         .only(|call| call.resource == "lambda-location");
     assert_eq!(calls.named("lambda", "DownloadCode").count(), 1);
+}
+
+#[tokio::test]
+async fn runtimes_and_variables_that_lambda_does_not_take_are_refused() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    create(cloud, &lambda, "lambda-environment").await;
+    let update = || {
+        let update = lambda.update_function_configuration();
+        update.function_name("lambda-environment")
+    };
+    let variables = |variables: &[(&str, &str)]| {
+        let mut environment = Environment::builder();
+        for (name, value) in variables {
+            environment = environment.variables(*name, *value);
+        }
+        environment.build()
+    };
+    let refused =
+        async |environment: Environment| refusal(update().environment(environment).send().await);
+    let (error, message) = refused(variables(&[("AWS_REGION", "x"), ("A_B", "y")])).await;
+    assert_eq!(error, "InvalidParameterValueException");
+    assert!(
+        message.ends_with("used in this request: AWS_REGION"),
+        "{message}"
+    );
+    let (error, message) = refused(variables(&[("TEXT", &"x".repeat(4096))])).await;
+    assert_eq!(error, "InvalidParameterValueException");
+    assert!(message.contains("exceeded the 4KB limit"), "{message}");
+    for name in ["1ST", "A", "WITH-DASH"] {
+        let (error, _) = refused(variables(&[(name, "x")])).await;
+        assert_eq!(error, "ValidationException", "{name}");
+    }
+    let runtime = update().runtime(Runtime::from("python2.7")).send().await;
+    let (error, message) = refusal(runtime);
+    assert_eq!(error, "InvalidParameterValueException");
+    assert!(message.contains("python2.7 at 'runtime'"), "{message}");
+
+    let most = "x".repeat(4096 - r#"{"TEXT":""}"#.len());
+    let taken = update()
+        .environment(variables(&[("TEXT", &most)]))
+        .send()
+        .await;
+    taken.unwrap();
 }

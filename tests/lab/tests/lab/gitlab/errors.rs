@@ -284,6 +284,26 @@ async fn a_moved_project_redirects_reads_to_its_number() {
     );
 }
 
+/// As python-gitlab's issue 3299 has it: a dot that is not encoded ends up in the address.
+#[tokio::test]
+async fn a_moved_project_with_a_dot_is_found_only_by_an_encoded_one() {
+    let lab = Lab::start().await;
+    lab.gitlab.move_project(lab.project, "shop/check.out");
+    lab.gitlab.move_project(lab.project, "shop/till");
+    let ask = |path: &str| {
+        reply(
+            lab.bare(Method::GET, path)
+                .header("PRIVATE-TOKEN", &lab.token),
+        )
+    };
+    let to = format!("{}/projects/{}", lab.gitlab.api_url(), lab.project);
+    let encoded = ask("projects/shop%2Fcheck%2Eout").await;
+    assert_eq!(encoded.header("location"), Some(to.as_str()));
+    let bare = ask("projects/shop%2Fcheck.out").await;
+    assert_eq!(bare.status, 301);
+    assert_ne!(bare.header("location"), Some(to.as_str()));
+}
+
 #[tokio::test]
 async fn an_instance_can_live_under_a_relative_root() {
     let options = SimulatorOptions {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sluice_lab::gitlab::{JobEnd, JobSpec, PipelineId, Status, TestSuite, model::composite};
+use sluice_lab::gitlab::{
+    JobEnd, JobSpec, PipelineId, Status, Strategy, TestSuite, model::composite,
+};
 
 use super::{Lab, builds, reply};
 
@@ -296,4 +298,78 @@ async fn pipelines_have_the_keys_that_gitlab_was_recorded_to_send() {
         assert_eq!(extra(&ours["user"], &recorded["user"]), ["public_email"]);
     }
     assert!(id > u64::from(u32::MAX));
+}
+
+#[tokio::test]
+async fn a_trigger_job_follows_its_downstream_pipeline_by_its_strategy() {
+    use Status::{Failed, Manual, Running, Skipped, Success};
+    let lab = Lab::start().await;
+    let child = || {
+        vec![
+            JobSpec::new("gate", "gate").manual_blocking(),
+            JobSpec::new("test", "test"),
+        ]
+    };
+    // What the job and the pipeline are while the child waits for a hand, while it runs, and once it
+    // has failed.
+    let table = [
+        (Strategy::None, [Success; 3], [Success; 3]),
+        (
+            Strategy::Depend,
+            [Running, Running, Failed],
+            [Running, Running, Failed],
+        ),
+        (
+            Strategy::Mirror,
+            [Manual, Running, Failed],
+            [Manual, Running, Failed],
+        ),
+    ];
+    for (strategy, jobs, pipelines) in table {
+        let trigger = JobSpec::new("deploy", "deploy").triggers(strategy, child());
+        let after = JobSpec::new("tell", "tell").ends(JobEnd::success());
+        let pipeline = lab
+            .gitlab
+            .run_pipeline(lab.project, "main", vec![trigger, after]);
+        let bridge = lab.gitlab.job(pipeline, "deploy");
+        let stands = |at: usize| {
+            let job = lab.gitlab.job_state(bridge).status;
+            assert_eq!(
+                (job, lab.gitlab.status(pipeline)),
+                (jobs[at], pipelines[at]),
+                "{strategy:?}"
+            );
+        };
+        stands(0);
+        let downstream = lab.gitlab.downstream(pipeline, "deploy");
+        let gate = lab.gitlab.job(downstream, "gate");
+        let user = lab.gitlab.job_state(gate).user;
+        lab.gitlab.play(gate, user);
+        lab.gitlab.finish_job(gate, JobEnd::success());
+        let test = lab.gitlab.job(downstream, "test");
+        lab.gitlab.start_job(test);
+        stands(1);
+        lab.gitlab.finish_job(test, JobEnd::failed());
+        stands(2);
+        let after = lab
+            .gitlab
+            .job_state(lab.gitlab.job(pipeline, "tell"))
+            .status;
+        let skipped = strategy != Strategy::None;
+        assert_eq!(after, if skipped { Skipped } else { Success });
+
+        let shown = lab
+            .get(&format!("/pipelines/{pipeline}/bridges"))
+            .await
+            .json();
+        assert_eq!(shown[0]["downstream_pipeline"]["source"], "parent_pipeline");
+        let again = lab.gitlab.retry(bridge);
+        assert_ne!(lab.gitlab.downstream(pipeline, "deploy"), downstream);
+        assert_eq!(
+            lab.get(&format!("/pipelines/{pipeline}/bridges"))
+                .await
+                .ids(),
+            [again.0]
+        );
+    }
 }

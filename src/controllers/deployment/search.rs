@@ -1,0 +1,120 @@
+//! What is known of a project's pipelines, and GitLab asked for what a verdict needs to go on.
+
+use std::collections::BTreeMap;
+
+use super::resolve::about;
+use crate::{
+    domain::{
+        eligibility::{Known, Listed},
+        grants,
+        outcome::Outcome,
+        pipeline::{Bridge, Job, Pipeline, PipelineQuery, Project, TestSummary},
+    },
+    ports::gitlab::GitLab,
+};
+
+/// How many pages of pipelines are read at most: a hundred pipelines each, of all tags where the ref
+/// is a pattern.
+const PAGES: usize = 20;
+
+/// One look for a pipeline to release.
+pub struct Search<'a> {
+    gitlab: &'a dyn GitLab,
+    project: &'a Project,
+    git_ref: &'a str,
+    pages: usize,
+    rows: usize,
+    listed: Listed,
+    pub pipelines: Vec<Pipeline>,
+    pub jobs: BTreeMap<i64, Vec<Job>>,
+    pub bridges: BTreeMap<i64, Vec<Bridge>>,
+    tests: BTreeMap<i64, TestSummary>,
+}
+
+impl<'a> Search<'a> {
+    /// Reads the newest pipelines of a branch or tag, or of the tags that a pattern matches.
+    pub async fn begin(
+        gitlab: &'a dyn GitLab,
+        project: &'a Project,
+        git_ref: &'a str,
+    ) -> Result<Self, Outcome> {
+        let mut search = Self {
+            gitlab,
+            project,
+            git_ref,
+            pages: 0,
+            rows: 0,
+            listed: Listed::More,
+            pipelines: Vec::new(),
+            jobs: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            tests: BTreeMap::new(),
+        };
+        search.older_pipelines().await?;
+        Ok(search)
+    }
+
+    /// What is known so far.
+    pub fn known(&self) -> Known<'_> {
+        Known {
+            pipelines: &self.pipelines,
+            listed: self.listed,
+            jobs: &self.jobs,
+            bridges: &self.bridges,
+            tests: &self.tests,
+        }
+    }
+
+    /// Whether the ref has no pipeline at all.
+    pub fn is_empty(&self) -> bool {
+        self.pipelines.is_empty() && self.listed == Listed::All
+    }
+
+    pub async fn older_pipelines(&mut self) -> Result<(), Outcome> {
+        let pattern = self.git_ref.contains('*');
+        let query = if pattern {
+            PipelineQuery::Tags
+        } else {
+            PipelineQuery::Ref(self.git_ref.to_owned())
+        };
+        let read = (self.gitlab)
+            .pipelines(self.project.id, &query, self.pages)
+            .await;
+        let page = read.map_err(|error| about("spec.source.project", error))?;
+        self.rows = self
+            .rows
+            .max(page.pipelines.len() + self.pages.saturating_sub(1) * 100);
+        self.pages += 1;
+        self.listed = match (page.more, self.pages > PAGES) {
+            (false, _) => Listed::All,
+            (true, false) => Listed::More,
+            (true, true) => Listed::Enough(self.rows),
+        };
+        let is_wanted = |pipeline: &Pipeline| {
+            let name = pipeline.git_ref.as_deref();
+            !pattern || name.is_some_and(|name| grants::matches(self.git_ref, name))
+        };
+        self.pipelines
+            .extend(page.pipelines.into_iter().filter(is_wanted));
+        Ok(())
+    }
+
+    pub async fn jobs(&mut self, pipeline: i64) -> Result<(), Outcome> {
+        let jobs = self.gitlab.jobs(self.project.id, pipeline).await;
+        self.jobs.insert(pipeline, jobs.map_err(Outcome::from)?);
+        Ok(())
+    }
+
+    pub async fn bridges(&mut self, pipeline: i64) -> Result<(), Outcome> {
+        let bridges = self.gitlab.bridges(self.project.id, pipeline).await;
+        self.bridges
+            .insert(pipeline, bridges.map_err(Outcome::from)?);
+        Ok(())
+    }
+
+    pub async fn tests(&mut self, pipeline: i64) -> Result<(), Outcome> {
+        let tests = self.gitlab.test_summary(self.project.id, pipeline).await;
+        self.tests.insert(pipeline, tests.map_err(Outcome::from)?);
+        Ok(())
+    }
+}

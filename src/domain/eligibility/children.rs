@@ -1,0 +1,106 @@
+//! Jobs of a pipeline and of the child pipelines that its trigger jobs started, by name.
+
+use super::{
+    JobName, Judged, Judgement, Known, Verdict, names, newest_job,
+    stand::{self, Part, Stand, parts},
+};
+use crate::domain::pipeline::{Bridge, Downstream, Job, Pipeline};
+
+pub(super) fn jobs_of(pipeline: i64, known: Known<'_>) -> Judged<&[Job]> {
+    let jobs = known.jobs.get(&pipeline).map(Vec::as_slice);
+    jobs.ok_or(Judgement::Needs(Verdict::NeedJobs(pipeline)))
+}
+
+pub(super) fn bridges_of(pipeline: i64, known: Known<'_>) -> Judged<&[Bridge]> {
+    let bridges = known.bridges.get(&pipeline).map(Vec::as_slice);
+    bridges.ok_or(Judgement::Needs(Verdict::NeedBridges(pipeline)))
+}
+
+/// A job of the pipeline or of a child pipeline of it, with that one's id and all its jobs.
+pub(super) fn find_job<'a>(
+    pipeline: &Pipeline,
+    name: &JobName,
+    known: Known<'a>,
+) -> Judged<(i64, &'a [Job], &'a Job)> {
+    let of = match &name.pipeline {
+        None => pipeline.id,
+        Some(bridge) => child(pipeline, bridge, bridges_of(pipeline.id, known)?)?,
+    };
+    let jobs = jobs_of(of, known)?;
+    match newest_job(jobs, &name.name) {
+        Some(job) => Ok((of, jobs, job)),
+        // A child pipeline is there before its jobs are.
+        None if jobs.is_empty() && of != pipeline.id => Err(Judgement::Waits(format!(
+            "pipeline {}: child pipeline {of} has no jobs yet",
+            pipeline.id
+        ))),
+        None => Err(Judgement::Unfit(no_such(
+            of,
+            "job",
+            &name.name,
+            &parts(jobs, &[]),
+        ))),
+    }
+}
+
+/// The child pipeline that a trigger job started.
+///
+/// Artifacts are taken from children only: they run in the same project, on the same commit, and so
+/// what was asked of the ref holds for them too.
+fn child(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Judged<i64> {
+    let id = pipeline.id;
+    let parts = parts(&[], bridges);
+    let Some(bridge) = newest_bridge(bridges, name) else {
+        return Err(Judgement::Unfit(no_such(id, "trigger job", name, &parts)));
+    };
+    let Some(Downstream {
+        id: child,
+        sha,
+        source,
+        ..
+    }) = &bridge.downstream
+    else {
+        return Err(match stand::stand(&Part::from(bridge), true, &parts) {
+            Stand::Fine => Judgement::Unfit(format!(
+                "pipeline {id}: the pipeline that trigger job {name} started was deleted, or the \
+                 token can't see it"
+            )),
+            Stand::Bad(why) => Judgement::Unfit(format!("pipeline {id}: trigger job {name} {why}")),
+            Stand::Waits(why) => Judgement::Waits(format!(
+                "pipeline {id} waits for trigger job {name} ({}){why}",
+                bridge.status
+            )),
+        });
+    };
+    if source != "parent_pipeline" || *sha != pipeline.sha {
+        return Err(Judgement::Unfit(format!(
+            "pipeline {id}: trigger job {name} started pipeline {child}, which is no child pipeline: \
+             jobs are only taken from those that `trigger: include` starts, in the same project on \
+             the same commit"
+        )));
+    }
+    Ok(*child)
+}
+
+/// The child pipeline that a trigger job of the pipeline started, where jobs may be taken from it.
+pub fn child_of(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Option<i64> {
+    child(pipeline, name, bridges).ok()
+}
+
+/// That there is nothing of that name, and what there is of almost that name.
+pub(super) fn no_such(id: i64, word: &str, name: &str, parts: &[Part<'_>]) -> String {
+    let near = names::near(name, parts.iter().map(|part| part.name));
+    match near {
+        None => format!("pipeline {id} has no {word} {name}"),
+        Some(near) => format!(
+            "pipeline {id} has no {word} {name}, but {near}: the name has to be exactly as GitLab \
+             shows it"
+        ),
+    }
+}
+
+fn newest_bridge<'a>(bridges: &'a [Bridge], name: &str) -> Option<&'a Bridge> {
+    (bridges.iter())
+        .filter(|bridge| bridge.name == name)
+        .max_by_key(|bridge| bridge.id)
+}

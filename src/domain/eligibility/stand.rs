@@ -1,0 +1,143 @@
+//! How one job or trigger job stands in the way of its pipeline.
+
+use std::borrow::Cow;
+
+use crate::domain::pipeline::{Bridge, Downstream, Job};
+
+/// A job or a trigger job.
+pub struct Part<'a> {
+    pub id: i64,
+    pub name: &'a str,
+    stage: &'a str,
+    pub status: &'a str,
+    allow_failure: bool,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Job,
+    Trigger(Option<&'a Downstream>),
+}
+
+impl Part<'_> {
+    /// GitLab's word for it.
+    pub fn word(&self) -> &'static str {
+        match self.kind {
+            Kind::Job => "job",
+            Kind::Trigger(_) => "trigger job",
+        }
+    }
+
+    pub fn is_trigger(&self) -> bool {
+        matches!(self.kind, Kind::Trigger(_))
+    }
+}
+
+impl<'a> From<&'a Job> for Part<'a> {
+    fn from(job: &'a Job) -> Self {
+        Self {
+            id: job.id,
+            name: &job.name,
+            stage: &job.stage,
+            status: &job.status,
+            allow_failure: job.allow_failure,
+            kind: Kind::Job,
+        }
+    }
+}
+
+impl<'a> From<&'a Bridge> for Part<'a> {
+    fn from(bridge: &'a Bridge) -> Self {
+        Self {
+            id: bridge.id,
+            name: &bridge.name,
+            stage: &bridge.stage,
+            status: &bridge.status,
+            allow_failure: bridge.allow_failure,
+            kind: Kind::Trigger(bridge.downstream.as_ref()),
+        }
+    }
+}
+
+/// All of them.
+pub fn parts<'a>(jobs: &'a [Job], bridges: &'a [Bridge]) -> Vec<Part<'a>> {
+    let jobs = jobs.iter().map(Part::from);
+    jobs.chain(bridges.iter().map(Part::from)).collect()
+}
+
+/// How a job stands in the way of its pipeline.
+pub enum Stand {
+    Fine,
+    /// It will still change; what to add to the message.
+    Waits(String),
+    /// It ended in a way that does not do; in words.
+    Bad(Cow<'static, str>),
+}
+
+/// How `part` stands in the way, among all `parts` of its pipeline.
+pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
+    let bad = |what: &'static str| match part.kind {
+        Kind::Trigger(Some(downstream)) => Stand::Bad(Cow::Owned(format!(
+            "{what}: its downstream pipeline {} is {}",
+            downstream.id, downstream.status
+        ))),
+        Kind::Job | Kind::Trigger(None) => Stand::Bad(Cow::Borrowed(what)),
+    };
+    match part.status {
+        "skipped" if needed => bad("was skipped"),
+        "failed" if needed || !part.allow_failure => bad("failed"),
+        "canceled" if needed || !part.allow_failure => bad("was canceled"),
+        // `strategy: mirror` takes over that the downstream pipeline is held by a manual job.
+        "manual" if let Kind::Trigger(Some(downstream)) = part.kind => {
+            Stand::Waits(downstream_waits(downstream))
+        }
+        "manual" if needed => Stand::Waits(": somebody has to start it in GitLab".to_owned()),
+        // A manual job is optional, or a gate: what comes after it is not ours to wait for.
+        "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
+        "created" => match gate_before(part, parts) {
+            Some(gate) if needed => Stand::Waits(format!(
+                ", which comes after the manual job {gate}: somebody has to start that in GitLab"
+            )),
+            Some(_) => Stand::Fine,
+            None => Stand::Waits(String::new()),
+        },
+        // Words that are not known yet are taken as not the end.
+        _ => Stand::Waits(match part.kind {
+            Kind::Trigger(Some(downstream)) => downstream_waits(downstream),
+            Kind::Job | Kind::Trigger(None) => String::new(),
+        }),
+    }
+}
+
+fn downstream_waits(downstream: &Downstream) -> String {
+    let Downstream { id, status, .. } = downstream;
+    if status == "manual" {
+        // With `strategy: depend` the trigger job is `running` meanwhile.
+        format!(
+            ": its downstream pipeline {id} is held by a manual job, which somebody has to start in \
+             GitLab"
+        )
+    } else {
+        format!(": its downstream pipeline {id} is {status}")
+    }
+}
+
+/// The blocking manual job that this one waits behind: of the same stage, where `needs` may order
+/// the two, or of an earlier one.
+///
+/// A gate with `needs: []` is manual while the stages before it still run; jobs of those are not
+/// behind it.
+fn gate_before<'a>(part: &Part<'_>, parts: &[Part<'a>]) -> Option<&'a str> {
+    let start_of = |stage: &str| {
+        (parts.iter())
+            .filter(|part| part.stage == stage)
+            .map(|part| part.id)
+            .min()
+    };
+    let position = start_of(part.stage);
+    (parts.iter())
+        .filter(|gate| gate.status == "manual" && !gate.allow_failure)
+        .filter(|gate| !matches!(gate.kind, Kind::Trigger(Some(_))))
+        .find(|gate| start_of(gate.stage) <= position)
+        .map(|gate| gate.name)
+}
