@@ -57,6 +57,7 @@ mod tests {
             alias: None,
             created: true,
             objects: None,
+            tags: Vec::new(),
             dropped: false,
         }
     }

@@ -89,7 +89,7 @@ impl TargetController {
             let status = target.status.clone().unwrap_or_default();
             // The calls go on meanwhile.
             let is_over = {
-                let telling = pin!(self.publish(target, status, waiting(&waits_at)));
+                let telling = pin!(self.publish(target, status, waiting(&waits_at), SHORT_WAIT));
                 match select(&mut wave, telling).await {
                     Either::Left(((), telling)) => {
                         telling.await;

@@ -48,6 +48,7 @@ fn effect(effect: &Effect) -> Option<Resource<'_>> {
         | Action::DeleteAlias { .. }
         | Action::DeleteFunction
         | Action::DeleteVersion { .. }
+        | Action::Wake { .. }
         | Action::Check { .. } => Some(Resource::Function(name)),
         Action::Site(task, _) => Some(Resource::Bucket(&task.place.bucket)),
         // What is stored lies in the artifact bucket, in the Target's own folder or under its digest. What
