@@ -6,8 +6,12 @@
 use async_trait::async_trait;
 
 use super::{CallError, store::ByteStream};
-use crate::domain::pipeline::{
-    FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing, TestSummary,
+use crate::{
+    api::v1alpha1::RefType,
+    domain::pipeline::{
+        FreezePeriod, Job, JobUser, Pipeline, PipelineQuery, Project, RefState, Standing,
+        TestSummary,
+    },
 };
 
 /// A download under way.
@@ -28,8 +32,13 @@ pub trait GitLab: Send + Sync {
     /// `GET /projects/:id`; a renamed project is followed.
     async fn project(&self, project: &str) -> Result<Project, CallError>;
 
-    /// The branch, else the tag, of that name; `None` where there is neither.
-    async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError>;
+    /// The branch or the tag of that name; `None` where there is none.
+    async fn git_ref(
+        &self,
+        project_id: i64,
+        kind: RefType,
+        name: &str,
+    ) -> Result<Option<RefState>, CallError>;
 
     /// `GET /projects/:id/pipelines`, the newest 20 by id.
     async fn pipelines(

@@ -142,6 +142,12 @@ impl DeploymentController {
         if self.look_at_policy(&mut gates).await {
             plan = rollout::plan(&overview, &gates, Timestamp::now());
         }
+        if self
+            .look_for_new(&deployment, &family, &mut gates, &plan.stages)
+            .await
+        {
+            plan = rollout::plan(&overview, &gates, Timestamp::now());
+        }
         for (reference, outcome) in &plan.outcomes {
             self.record_outcome(&deployment, &family, reference, outcome)
                 .await?;
@@ -170,11 +176,14 @@ impl DeploymentController {
             source.problem(),
             family.releases.is_empty(),
         );
+        let outcome = remove::with_deletions(outcome, &family);
         let mut status = status(&deployment, &plan, &outcome);
         commands::note_handled(&deployment, &plan, &mut status);
         self.publish(&deployment, status, &outcome).await?;
         let ended = self.sources.until_next_poll(&deployment, outcome);
-        Ok(drift::until_correction(ended, &plan))
+        let now = Timestamp::now();
+        let ended = ended.by(plan.correction_at, now);
+        Ok(ended.by(plan.gate_opens_at, now))
     }
 
     async fn publish(
@@ -370,6 +379,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
                 .plan
                 .as_ref()
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
+            plan_deletes: status.plan.as_ref().is_some_and(|plan| plan.deletions > 0),
             dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
             drift: drift::view(&status),
             run: status.run,
@@ -399,6 +409,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
         superseding: deployment.spec.superseding,
         pin: deployment.spec.pin.clone(),
         correct: deployment.spec.drift.policy == DriftPolicy::Correct,
+        deletion_policy: deployment.spec.deletion_policy,
         commands: commands::given(deployment, retry),
         reported: status.stages,
     }
@@ -407,6 +418,7 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
 fn release_view(release: &Release) -> ReleaseView {
     ReleaseView {
         reference: release::reference(release),
+        source: release.spec.source.clone(),
         stages: release.spec.template.stages.clone(),
         outcomes: release
             .status

@@ -1,9 +1,13 @@
 //! Asks GitLab which pipeline there is to release.
 
+mod refs;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
+pub use self::refs::Reference;
+use self::refs::Refs;
 use crate::{
     api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
     controllers::{context::Context, target},
@@ -21,9 +25,13 @@ use crate::{
 
 /// The newest eligible pipeline.
 pub struct Answer {
+    /// Where that GitLab is.
+    pub url: String,
     pub gitlab: Arc<dyn GitLab>,
     pub project: Project,
     pub pipeline: Pipeline,
+    /// What it is of.
+    pub reference: Reference,
     pub user: Option<String>,
     pub jobs: Vec<Job>,
 }
@@ -45,7 +53,8 @@ pub async fn resolve(
     last: Option<&Answer>,
 ) -> Result<Option<Answer>, Outcome> {
     let spec = &deployment.spec.source;
-    let gitlab = client(context, deployment).await?;
+    let connection = connection(context, deployment)?;
+    let gitlab = client_of(context, &connection).await?;
     let project = if let Some(project) = project {
         project.clone()
     } else {
@@ -53,9 +62,14 @@ pub async fn resolve(
         let found = found.map_err(|error| about("spec.source.project", error))?;
         project.insert(found).clone()
     };
-    let pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
+    let refs = Refs {
+        gitlab: &*gitlab,
+        project: &project,
+        git_ref: &spec.git_ref,
+    };
+    let mut pipelines = pipelines(&*gitlab, &project, spec.git_ref.as_str()).await?;
     if pipelines.is_empty() {
-        exists(&*gitlab, &project, &spec.git_ref).await?;
+        refs.exist().await?;
     }
     // The pipeline that was released is looked at again: its jobs may have been run anew.
     let below = released(deployment, releases, project.id).map(|id| id - 1);
@@ -69,10 +83,12 @@ pub async fn resolve(
         };
         match requirements.next(known, below) {
             Verdict::NeedJobs(id) => {
-                jobs.insert(
-                    id,
-                    gitlab.jobs(project.id, id).await.map_err(Outcome::from)?,
-                );
+                let found = gitlab.jobs(project.id, id).await.map_err(Outcome::from)?;
+                if refs.mean(&found).await? {
+                    jobs.insert(id, found);
+                } else {
+                    pipelines.retain(|pipeline| pipeline.id != id);
+                }
             }
             Verdict::NeedTests(id) => {
                 tests.insert(
@@ -99,26 +115,27 @@ pub async fn resolve(
     let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
         return Ok(None);
     };
-    if let Some(asker) = asks_for_protected_ref(context, deployment) {
-        let name = pipeline
-            .git_ref
-            .clone()
-            .unwrap_or_else(|| spec.git_ref.clone());
-        let state = gitlab
-            .git_ref(project.id, &name)
-            .await
-            .map_err(Outcome::from)?;
-        if !state.is_some_and(|state| state.protected) {
-            let message = format!(
-                "spec.source.requireProtectedRef: {name} of {} is not protected, which {} asks for",
-                project.path,
-                match asker {
-                    Asker::Deployment => "the Deployment or a gate of it".to_owned(),
-                    account @ Asker::Account(_) => account.to_string(),
-                }
-            );
-            return Err(Outcome::stalled("RefNotProtected", message));
-        }
+    let url = connection.spec.url.clone();
+    let jobs = jobs.remove(&chosen).unwrap_or_default();
+    let known = refs::known(&url, &project, &pipeline, last, releases);
+    let demand = asks_for_protected_ref(context, deployment);
+    let asked = demand.is_some() && !known.as_ref().is_some_and(|known| known.done);
+    let found = known.as_ref().map(|known| known.reference);
+    let reference = refs.of(&pipeline, &jobs, found, asked).await?;
+    // What was released already is kept out by the gates.
+    if let Some(asker) = demand.filter(|_| !known.is_some_and(|known| known.released))
+        && reference.protected != Some(true)
+    {
+        let message = format!(
+            "spec.source.requireProtectedRef: {} of {} is not protected, which {} asks for",
+            pipeline.git_ref.as_deref().unwrap_or(&spec.git_ref),
+            project.path,
+            match asker {
+                Asker::Deployment => "the Deployment or a gate of it".to_owned(),
+                account => account.to_string(),
+            }
+        );
+        return Err(Outcome::stalled("RefNotProtected", message));
     }
     let user = match last.filter(|last| last.pipeline.id == chosen) {
         Some(last) => last.user.clone(),
@@ -127,11 +144,12 @@ pub async fn resolve(
             .await
             .map_err(Outcome::from)?,
     };
-    let jobs = jobs.remove(&chosen).unwrap_or_default();
     Ok(Some(Answer {
+        url,
         gitlab,
         project,
         pipeline,
+        reference,
         user,
         jobs,
     }))
@@ -177,35 +195,24 @@ async fn pipelines(
     Ok(pipelines)
 }
 
-/// Tells a ref without pipelines from a ref that is not there.
-async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result<(), Outcome> {
-    if git_ref.contains('*')
-        || gitlab
-            .git_ref(project.id, git_ref)
-            .await
-            .map_err(Outcome::from)?
-            .is_some()
-    {
-        return Ok(());
-    }
-    let message = format!(
-        "spec.source.ref: project {} has no branch or tag {git_ref}",
-        project.path
-    );
-    Err(Outcome::stalled("RefNotFound", message))
-}
-
 pub async fn client(
     context: &Context,
     deployment: &Deployment,
 ) -> Result<Arc<dyn GitLab>, Outcome> {
-    let name = &deployment.spec.source.connection;
-    let connection = connection(context, deployment)?;
-    context
-        .gitlabs
-        .client(&connection)
-        .await
-        .map_err(|error| about(&format!("GitLabConnection {name}"), error))
+    client_of(context, &*connection(context, deployment)?).await
+}
+
+async fn client_of(
+    context: &Context,
+    connection: &GitLabConnection,
+) -> Result<Arc<dyn GitLab>, Outcome> {
+    let client = context.gitlabs.client(connection).await;
+    client.map_err(|error| {
+        about(
+            &format!("GitLabConnection {}", connection.name_any()),
+            error,
+        )
+    })
 }
 
 /// Who asks that only a protected branch or tag counts, if anybody does.

@@ -13,6 +13,7 @@
 
 mod access;
 mod collect;
+mod deletion;
 mod execute;
 mod memory;
 mod observe;
@@ -28,8 +29,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-pub use self::access::account;
 use self::{access::Access, memory::Memory, rest::Looks};
+pub use self::{access::account, deletion::waits_for};
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
     controllers::{
@@ -80,13 +81,14 @@ impl TargetController {
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.written.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
-            return self.remove(&target).await.into();
+            return self.remove(&target).await;
         }
         let status = target.status.clone().unwrap_or_default();
         let run = target.spec.run.as_ref();
         let open = run.filter(|run| !machine::settled(run, &status));
         let unplanned = target.spec.plan.as_ref();
-        let unplanned = unplanned.filter(|release| !machine::planned(release, &status));
+        let unplanned = unplanned
+            .filter(|release| !machine::planned(release, target.spec.deletion_policy, &status));
         let Some(work) = open.map(Work::Run).or(unplanned.map(Work::Plan)) else {
             self.memory.forget(&target);
             return self.at_rest(&target).await;

@@ -5,9 +5,11 @@
 //!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
 //! - Values of environment variables appear nowhere: a change of one is told by its name.
 
-use super::{Decision, collect::replace_plan, observation::Action, run::Scene, workload};
+use super::{
+    Decision, collect::replace_plan, observation::Action, removal::is_deleted, run::Scene, workload,
+};
 use crate::{
-    api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange, StoredRef},
+    api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
     domain::{
         desired::Desired,
         digest::Sha256,
@@ -47,6 +49,7 @@ impl Scene<'_> {
         let mut changes = Vec::new();
         let mut words = Vec::new();
         let mut parts = Vec::new();
+        let mut deletions = 0;
         for want in &desired.components {
             let part = workload::plan(want, self.view(want.level));
             words.push(part.summary);
@@ -61,7 +64,8 @@ impl Scene<'_> {
             {
                 continue;
             }
-            let deleted = item.created && desired.deletion_policy == DeletionPolicy::Delete;
+            let deleted = is_deleted(desired.deletion_policy, item);
+            deletions += i64::from(deleted);
             words.push(format!(
                 "{} {}",
                 item.name,
@@ -97,6 +101,8 @@ impl Scene<'_> {
             summary: shorten(&words.join("; "), 1024),
             changes,
             omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
+            deletions,
+            deletion_policy: Some(desired.deletion_policy.as_str().to_owned()),
             stored,
         })
     }

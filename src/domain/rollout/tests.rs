@@ -12,6 +12,7 @@ use crate::{
 
 mod commands;
 mod corrections;
+mod entry;
 mod gates;
 mod leaders;
 
@@ -50,6 +51,7 @@ impl Play {
             superseding: Superseding::Newest,
             pin: None,
             correct: false,
+            deletion_policy: DeletionPolicy::Delete,
             commands: Commands::default(),
         };
         Self { overview }
@@ -62,6 +64,7 @@ impl Play {
                 uid: format!("uid-{revision}"),
                 revision,
             },
+            source: ReleaseSource::default(),
             stages: vec![stage("dev", &["dev"]), stage("prod", &["prod-a", "prod-b"])],
             outcomes: Vec::new(),
         });
@@ -116,6 +119,7 @@ impl Play {
                 stalled: None,
                 summary: None,
                 plan: None,
+                plan_deletes: false,
                 dropped: false,
                 drift: None,
             });

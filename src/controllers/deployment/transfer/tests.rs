@@ -56,7 +56,12 @@ impl GitLab for Source {
     async fn project(&self, _: &str) -> Result<Project, CallError> {
         unimplemented!()
     }
-    async fn git_ref(&self, _: i64, _: &str) -> Result<Option<RefState>, CallError> {
+    async fn git_ref(
+        &self,
+        _: i64,
+        _: crate::api::v1alpha1::RefType,
+        _: &str,
+    ) -> Result<Option<RefState>, CallError> {
         unimplemented!()
     }
     async fn pipelines(&self, _: i64, _: &PipelineQuery) -> Result<Vec<Pipeline>, CallError> {
