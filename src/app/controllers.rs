@@ -144,12 +144,13 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         })
 }
 
-/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account and its
-/// namespace's labels.
+/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account, its
+/// namespace's labels, and the Approvals of its deletion.
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
     let releases = feeds.releases.store();
     let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
+    let of_approval = targets();
     feeds
         .targets
         .controller()
@@ -166,6 +167,13 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
             such(&of_account, |one| one.spec.account == account.name_any())
+        })
+        .watches_shared_stream(feeds.approvals.changed(), move |approval: Arc<Approval>| {
+            such(&of_approval, |one| {
+                let waits = one.status.as_ref().and_then(|it| it.deletion.as_ref());
+                one.namespace() == approval.namespace()
+                    && waits.is_some_and(|it| it.digest == approval.spec.stage_digest)
+            })
         })
         .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
             such(&of_namespace, |one| {

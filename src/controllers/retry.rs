@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use crate::domain::outcome::Outcome;
 
 const FIRST: Duration = Duration::from_secs(1);
@@ -41,6 +43,21 @@ impl Ended {
             outcome,
             recheck: Some(after),
         }
+    }
+
+    /// To be looked at again at that time at the latest, where there is one.
+    #[must_use]
+    pub fn by(mut self, at: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(at) = at else {
+            return self;
+        };
+        let left = Duration::try_from(at - now).unwrap_or_default();
+        let left = left.max(FIRST);
+        if let Outcome::Waiting { after, .. } = &mut self.outcome {
+            *after = left.min(*after);
+        }
+        self.recheck = Some(self.recheck.map_or(left, |next| next.min(left)));
+        self
     }
 }
 
@@ -148,6 +165,34 @@ mod tests {
             },
             recheck,
         }
+    }
+
+    #[test]
+    fn a_gate_that_time_opens_is_looked_at_then_whatever_the_interval() {
+        let now = Timestamp::UNIX_EPOCH;
+        let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
+        let hour = Duration::from_hours(1);
+        let after = |ended: Ended| Memory::default().next(key(), &ended).after;
+        let paused = |recheck| Ended {
+            outcome: Outcome::Paused {
+                reason: "OutsideWindow",
+                message: String::new(),
+            },
+            recheck,
+        };
+        let minute = Some(Duration::from_mins(1));
+        assert_eq!(after(paused(Some(hour)).by(at(60), now)), minute);
+        assert_eq!(after(paused(None).by(at(60), now)), minute);
+        assert_eq!(after(paused(minute).by(at(3600), now)), minute);
+        assert_eq!(after(paused(Some(hour)).by(None, now)), Some(hour));
+        // One that has just opened is not asked about without end.
+        assert_eq!(after(paused(Some(hour)).by(at(-5), now)), Some(FIRST));
+        let waiting = Ended::from(Outcome::Waiting {
+            reason: "Progressing",
+            message: String::new(),
+            after: hour,
+        });
+        assert_eq!(after(waiting.by(at(60), now)), minute);
     }
 
     #[test]

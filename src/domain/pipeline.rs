@@ -1,5 +1,7 @@
 //! GitLab's projects, pipelines and jobs as data.
 
+use crate::api::v1alpha1::RefType;
+
 /// The server and the token's standing on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -67,9 +69,18 @@ pub struct Job {
     pub archive_expires_at: Option<jiff::Timestamp>,
     /// Title of the commit.
     pub commit_title: Option<String>,
+    /// Whether its pipeline is of a tag, where GitLab says so.
+    pub tag: Option<bool>,
     /// Of a manual job that nobody has started: whose pipeline it is. Of any other: who started or
     /// retried it.
     pub user: Option<JobUser>,
+}
+
+/// What the pipeline of these jobs is of; `None` where they do not all say the same.
+pub fn ref_type(jobs: &[Job]) -> Option<RefType> {
+    let said = jobs.first()?.tag?;
+    let same = jobs.iter().all(|job| job.tag == Some(said));
+    same.then_some(if said { RefType::Tag } else { RefType::Branch })
 }
 
 /// A trigger job, which GitLab calls a bridge: it starts another pipeline. Lists show it apart from

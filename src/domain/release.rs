@@ -61,8 +61,12 @@ pub fn next(
         _ => return None,
     };
     let key = key(source.pipeline_id, &artifacts, &template).to_string();
+    // A ref that was protected only after it was released: the Release that says so may pass where the one
+    // before may not.
+    let is_protected = |source: &ReleaseSource| source.ref_protected == Some(true);
     let tried = former.iter().any(|former| {
         former.spec.key == key
+            && (is_protected(&former.spec.source) || !is_protected(&source))
             && (former.failed
                 || newest.is_some_and(|newest| newest.spec.revision == former.spec.revision))
     });
@@ -100,9 +104,12 @@ pub fn source(
     user: Option<&str>,
 ) -> ReleaseSource {
     ReleaseSource {
+        url: None,
         project_id,
         project: project.to_owned(),
         git_ref: git_ref.to_owned(),
+        ref_type: None,
+        ref_protected: None,
         commit: commit.to_owned(),
         short_commit: commit.chars().take(8).collect(),
         title: title.map(|title| shorten(title, 255)),
@@ -163,6 +170,38 @@ mod tests {
         let other = target_name("a", "b-c", "d", "eu-west-1");
         assert_ne!(one, other);
         assert!(one.starts_with("a-b-c-d-eu-west-1-"));
+    }
+
+    #[test]
+    fn a_ref_that_was_protected_since_is_released_once_more() {
+        let spec: DeploymentSpec = serde_json::from_value(serde_json::json!({
+            "source": {"connection": "gitlab", "project": "shop/checkout", "ref": "v1"},
+            "artifacts": [], "components": [],
+            "stages": [{"name": "dev", "targets": [{"account": "dev", "region": "eu-west-1"}]}],
+        }))
+        .expect("a spec");
+        let from = |ref_protected| ReleaseSource {
+            ref_protected,
+            ..source(1, "shop/checkout", "v1", "c", None, 5, None, None)
+        };
+        let next_of = |released: &[Option<bool>], now| {
+            let mut former: Vec<Former> = Vec::new();
+            for (revision, protected) in (1..).zip(released) {
+                let fetched = (from(*protected), Vec::new());
+                let mut spec = next(&spec, &former, Some(fetched)).expect("a Release");
+                spec.revision = revision;
+                former.push(Former {
+                    spec,
+                    failed: false,
+                });
+            }
+            next(&spec, &former, Some((from(now), Vec::new())))
+        };
+        assert_eq!(next_of(&[Some(false)], Some(false)), None);
+        assert!(next_of(&[Some(false)], Some(true)).is_some());
+        assert!(next_of(&[None], Some(true)).is_some());
+        assert_eq!(next_of(&[Some(false), Some(true)], Some(true)), None);
+        assert_eq!(next_of(&[Some(true)], Some(false)), None);
     }
 
     #[test]

@@ -26,18 +26,20 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+#[cfg(test)]
+use self::gate::NoGates;
 use self::stage::{StageView, State};
 pub use self::{
     command::{Answered, Back, Command, Commands},
     drift::{DriftReport, DriftView},
-    gate::{Answer, Ask, Gatekeeper, NoGates, stage_digest},
+    gate::{Answer, Ask, Asks, Entry, Gatekeeper, stage_digest},
     rename::{Renamed, renamed},
     stage::FOLLOWED,
 };
 use super::outcome::Outcome;
 use crate::api::v1alpha1::{
-    ReleaseRef, Run, RunStatus, Stage, StageOutcome, StageStatus, StageTarget, Superseding,
-    annotation,
+    DeletionPolicy, ReleaseRef, ReleaseSource, Run, RunStatus, Stage, StageOutcome, StageStatus,
+    StageTarget, Superseding, annotation,
 };
 
 /// Everything on record.
@@ -61,6 +63,8 @@ pub struct Overview {
     pub pin: Option<String>,
     /// Whether what somebody changed in AWS is put right.
     pub correct: bool,
+    /// What becomes of what a Release no longer has.
+    pub deletion_policy: DeletionPolicy,
     /// What was asked for.
     pub commands: Commands,
 }
@@ -70,6 +74,8 @@ pub struct Overview {
 pub struct ReleaseView {
     /// Which.
     pub reference: ReleaseRef,
+    /// Where its bytes came from.
+    pub source: ReleaseSource,
     /// The stages of its template.
     pub stages: Vec<Stage>,
     /// What became of it.
@@ -99,6 +105,8 @@ pub struct TargetView {
     pub plan: Option<(ReleaseRef, String)>,
     /// That plan in a few words.
     pub plan_summary: Option<String>,
+    /// Whether that deletes something which the Release no longer has.
+    pub plan_deletes: bool,
     /// Whether it has something that its Release no longer has.
     pub dropped: bool,
     /// Whether AWS still is as it left it, where somebody looked.
@@ -136,6 +144,8 @@ pub struct Plan {
     pub drift: Option<DriftReport>,
     /// When there is something to correct, at the latest.
     pub correction_at: Option<Timestamp>,
+    /// When time alone may open a gate, at the earliest.
+    pub gate_opens_at: Option<Timestamp>,
 }
 
 /// Whether good Releases serve.
@@ -174,6 +184,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         live: String::new(),
         drift: None,
         correction_at: None,
+        gate_opens_at: None,
     };
     let mut views = Vec::new();
     for name in &overview.stages {
@@ -228,6 +239,8 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
     plan.undelivered = undelivered(overview, &views);
     plan.drift = drift::report(overview, &views);
     plan.correction_at = views.iter().filter_map(|view| view.correction_at).min();
+    let gates = views.iter().filter_map(|view| view.at_gate.as_ref());
+    plan.gate_opens_at = gates.filter_map(|at| at.until).min();
     plan.outcome = outcome::of(overview, &views, &plan);
     plan
 }

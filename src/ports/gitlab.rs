@@ -6,9 +6,12 @@
 use async_trait::async_trait;
 
 use super::{CallError, store::ByteStream};
-use crate::domain::pipeline::{
-    Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState, Standing,
-    TestSummary,
+use crate::{
+    api::v1alpha1::RefType,
+    domain::pipeline::{
+        Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState, Standing,
+        TestSummary,
+    },
 };
 
 /// A download under way.
@@ -29,8 +32,13 @@ pub trait GitLab: Send + Sync {
     /// `GET /projects/:id`; a renamed project is followed.
     async fn project(&self, project: &str) -> Result<Project, CallError>;
 
-    /// The branch, else the tag, of that name; `None` where there is neither.
-    async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError>;
+    /// The branch or the tag of that name; `None` where there is none.
+    async fn git_ref(
+        &self,
+        project_id: i64,
+        kind: RefType,
+        name: &str,
+    ) -> Result<Option<RefState>, CallError>;
 
     /// `GET /projects/:id/pipelines`, newest first by id: page 0 has the newest 20, which is mostly
     /// enough; page `n` above that has the `n`th hundred, which repeats some of those before it.

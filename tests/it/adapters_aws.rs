@@ -177,6 +177,7 @@ impl Fixture {
             regions: info.buckets.iter().map(region).collect(),
             endpoint_url: Some(self.lab.endpoint().to_owned()),
             credentials,
+            sources: Vec::new(),
             grants: Vec::new(),
             requires: None,
         };

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use sluice::{
     adapters::gitlab::{GitLabClients, Rates},
-    api::v1alpha1::{GitLabConnection, token_secret},
+    api::v1alpha1::{GitLabConnection, RefType, token_secret},
     domain::{
         eligibility::{Known, Listed, Requirements, Verdict},
         pipeline::{PipelineQuery, RefState},
@@ -245,17 +245,23 @@ async fn branches_and_tags_are_told_from_what_is_not_there() {
     lab.gitlab.protect(lab.project, "v1.0", false);
     lab.gitlab.protect(lab.project, "feature/x#y%20z", false);
     let state = |protected| Some(RefState { protected });
+    // A tag of the branch's name is another thing.
+    lab.gitlab.tag(lab.project, "main", &sha);
+    let (branch, tag) = (RefType::Branch, RefType::Tag);
     let table = [
-        ("main", state(true)),
-        ("feature/x#y%20z", state(false)),
-        ("v1.0", state(false)),
-        ("no-such", None),
-        ("no such..name", None),
+        (branch, "main", state(true)),
+        (tag, "main", state(false)),
+        (branch, "feature/x#y%20z", state(false)),
+        (tag, "v1.0", state(false)),
+        (branch, "v1.0", None),
+        (branch, "no-such", None),
+        (tag, "no such..name", None),
     ];
-    for (name, expected) in table {
-        assert_eq!(client.git_ref(id, name).await.unwrap(), expected, "{name}");
+    for (kind, name, expected) in table {
+        let found = client.git_ref(id, kind, name).await.unwrap();
+        assert_eq!(found, expected, "{kind:?} {name}");
     }
-    let error = client.git_ref(1, "main").await.unwrap_err();
+    let error = client.git_ref(1, branch, "main").await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::NotFound);
     assert!(error.message.contains("no such project"), "{error}");
 }

@@ -11,6 +11,7 @@ use super::{
     wire,
 };
 use crate::{
+    api::v1alpha1::RefType,
     domain::pipeline::{
         Bridge, FreezePeriod, Job, JobUser, Pipeline, PipelinePage, PipelineQuery, Project,
         RefState, Standing, TestSummary,
@@ -146,21 +147,21 @@ impl GitLab for Client {
         })
     }
 
-    async fn git_ref(&self, project_id: i64, name: &str) -> Result<Option<RefState>, CallError> {
+    async fn git_ref(
+        &self,
+        project_id: i64,
+        kind: RefType,
+        name: &str,
+    ) -> Result<Option<RefState>, CallError> {
         let thing = format!("ref {name} of project {project_id}");
+        let (operation, folder) = match kind {
+            RefType::Branch => ("GET /projects/:id/repository/branches/:branch", "branches"),
+            RefType::Tag => ("GET /projects/:id/repository/tags/:tag", "tags"),
+        };
+        let call = self.http.call(operation, &thing);
         let name = segment(name);
-        let call = self
-            .http
-            .call("GET /projects/:id/repository/branches/:branch", &thing);
-        let path = format!("/projects/{project_id}/repository/branches/{name}");
-        let mut found: Option<wire::GitRef> = self.optional(&call, &path).await?;
-        if found.is_none() {
-            let call = self
-                .http
-                .call("GET /projects/:id/repository/tags/:tag", &thing);
-            let path = format!("/projects/{project_id}/repository/tags/{name}");
-            found = self.optional(&call, &path).await?;
-        }
+        let path = format!("/projects/{project_id}/repository/{folder}/{name}");
+        let found: Option<wire::GitRef> = self.optional(&call, &path).await?;
         Ok(found.map(|found| RefState {
             protected: found.protected.unwrap_or_default(),
         }))

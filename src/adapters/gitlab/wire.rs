@@ -79,6 +79,8 @@ pub struct Job {
     #[serde(default)]
     pub commit: Option<Commit>,
     #[serde(default)]
+    pub tag: Option<bool>,
+    #[serde(default)]
     pub user: Option<JobUser>,
 }
 
@@ -198,6 +200,7 @@ impl From<Job> for pipeline::Job {
             archive_kept: kept,
             archive_expires_at: wire.artifacts_expire_at,
             commit_title: wire.commit.and_then(|commit| commit.title),
+            tag: wire.tag,
             user: wire.user.map(pipeline::JobUser::from),
         }
     }

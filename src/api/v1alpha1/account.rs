@@ -57,10 +57,31 @@ pub struct AccountSpec {
     /// What is asked of every stage with a target here, on top of the stage's own gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<AccountRequires>,
+    /// From where Releases may be delivered here; from anywhere where it is left out. A
+    /// GitLabConnection is written by the team that delivers, and may name a GitLab of its own: this
+    /// says which ones the account trusts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub sources: Vec<AllowedSource>,
     /// Which namespaces may touch what. Without a grant nobody may touch anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub grants: Vec<Grant>,
+}
+
+/// A GitLab, and projects of it, whose Releases may be delivered into an account.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedSource {
+    /// Where that GitLab is, as GitLabConnections name it: `https://gitlab.com`,
+    /// `https://git.example.com/gitlab`.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getQuery().size() == 0")
+        .message("must be an http or https URL without a query"))]
+    pub url: String,
+    /// Patterns of project paths, such as `shop/*`; `*` stands for any characters.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1024)))]
+    pub projects: Vec<String>,
 }
 
 /// A region in use.

@@ -49,6 +49,22 @@ pub enum DeletionPolicy {
     Delete,
 }
 
+impl DeletionPolicy {
+    /// As specs name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retain => "Retain",
+            Self::Delete => "Delete",
+        }
+    }
+
+    /// The one that leaves more in AWS.
+    #[must_use]
+    pub fn or_retain(self, other: Self) -> Self {
+        if self == other { self } else { Self::Retain }
+    }
+}
+
 /// The condition types that the resources use, after the conventions of kstatus.
 pub mod condition {
     /// Whether the object is as its spec says.

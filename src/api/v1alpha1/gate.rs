@@ -168,6 +168,30 @@ pub struct AccountRequires {
     /// Only a protected branch or tag is delivered here.
     #[serde(default)]
     pub protected_ref: bool,
+    /// What is asked before anything that serves here is deleted: because the Deployment is deleted,
+    /// because a target or stage is removed from it, or because a Release no longer has a component.
+    /// Nothing is asked where the deletion policy leaves it in AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<RequiredForDeletion>,
+}
+
+/// What is asked before anything that serves in an Account is deleted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.approval) || has(self.windows) && self.windows.size() > 0")
+        .message("deletion must ask for something: approval or windows"),
+    validation = Rule::new("!has(self.approval) || self.approval.kubernetes.allowAuthor")
+        .message("allowAuthor: false means nothing here: no pipeline asks for a deletion")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RequiredForDeletion {
+    /// Somebody has to say yes to exactly what is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RequiredApproval>,
+    /// It begins only within one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub windows: Vec<Window>,
 }
 
 /// Somebody has to say yes, in Kubernetes: a manual job is the delivering team's own to define.
@@ -329,4 +353,18 @@ pub struct PassageStatus {
     pub at: Time,
     /// Who.
     pub by: GatePassage,
+}
+
+/// A deletion that the Account asks an approval or a window for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionStatus {
+    /// The Release that serves, which an Approval names.
+    pub release: ReleaseRef,
+    /// Digest of what is deleted, which is what an Approval speaks of as `stageDigest`.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// What let it begin; none as long as it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<GatePassage>,
 }

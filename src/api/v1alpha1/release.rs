@@ -64,9 +64,13 @@ pub struct ReleaseSpec {
 }
 
 /// Where the bytes came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSource {
+    /// The GitLab, as the connection named it; none where an earlier version made the Release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub url: Option<String>,
     /// GitLab's numeric id of the project.
     pub project_id: i64,
     /// Path of the project at the time.
@@ -76,6 +80,13 @@ pub struct ReleaseSource {
     #[serde(rename = "ref")]
     #[schemars(length(max = 1024))]
     pub git_ref: String,
+    /// Whether that is a branch or a tag; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_type: Option<RefType>,
+    /// Whether it was protected when the pipeline was chosen; none where an earlier version made the
+    /// Release, which counts as not protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_protected: Option<bool>,
     /// The commit, 40 hexadecimal digits.
     #[schemars(length(max = 64))]
     pub commit: String,
@@ -96,6 +107,15 @@ pub struct ReleaseSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub user: Option<String>,
+}
+
+/// A branch or a tag: one of each may have the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RefType {
+    /// A branch.
+    Branch,
+    /// A tag.
+    Tag,
 }
 
 /// Bytes from GitLab, kept in the hub's artifact bucket.

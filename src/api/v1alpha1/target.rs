@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, Difference, DriftStatus, ReleaseRef, TargetDrift};
+use super::{DeletionPolicy, DeletionStatus, Difference, DriftStatus, ReleaseRef, TargetDrift};
 
 /// One account and region inside a stage: what is live there and what is being done. Written by the
 /// controller.
@@ -96,6 +96,15 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub plan_digest: Option<String>,
+    /// Digest of the stage's plan that was approved: what the plans of the Targets that have no order
+    /// yet must add up to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub stage_digest: Option<String>,
+    /// The deletion policy when the stage was given the Release, which its plan was approved with:
+    /// what the Release no longer has goes by it, and stays where the Target's says so by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
     /// Why it goes back, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
@@ -124,6 +133,8 @@ impl Run {
             goal,
             sequence,
             plan_digest: None,
+            stage_digest: None,
+            deletion_policy: None,
             reason: None,
             paused: false,
             immediate: false,
@@ -181,6 +192,9 @@ pub struct TargetStatus {
     /// What differs in AWS from what the last run left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
+    /// The deletion that the Account asks an approval or a window for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionStatus>,
     /// `Ready`, `Reconciling`, `Stalled`, `Drifted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -217,6 +231,13 @@ pub struct PlanStatus {
     /// How many more there are: the digest covers them too.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     pub omitted: i64,
+    /// How many components' resources are deleted, which the Release no longer has.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub deletions: i64,
+    /// The deletion policy that it was made with: another one is another plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub deletion_policy: Option<String>,
     /// All of them, where some are omitted: a JSON list in the Account's artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredRef>,

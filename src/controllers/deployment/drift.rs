@@ -1,6 +1,6 @@
 //! What Targets find changed in AWS: asked for, told of the Deployment as a whole, and corrected.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -10,7 +10,7 @@ use crate::{
     api::v1alpha1::{
         Deployment, DeploymentStatus, DriftPolicy, TargetDrift, TargetStatus, annotation, condition,
     },
-    controllers::{events::EventType, runtime::Ended},
+    controllers::events::EventType,
     domain::{
         outcome::{self, Stamp, shorten},
         rollout::{DriftView, Plan},
@@ -62,16 +62,6 @@ pub fn write_condition(status: &mut DeploymentStatus, deployment: &Deployment, p
         report.status,
         &stamp,
     );
-}
-
-/// The ending, to be followed by the next correction at the latest.
-pub fn until_correction(mut ended: Ended, plan: &Plan) -> Ended {
-    if let Some(at) = plan.correction_at {
-        let after = Duration::try_from(at - Timestamp::now()).unwrap_or_default();
-        let after = after.max(Duration::from_secs(1));
-        ended.recheck = Some(ended.recheck.map_or(after, |next| next.min(after)));
-    }
-    ended
 }
 
 impl DeploymentController {

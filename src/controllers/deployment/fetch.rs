@@ -111,9 +111,11 @@ impl Fetching {
             .map(|artifact| job(answer, artifact))
             .collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+        let source = source(deployment, answer);
         if let Some(fetched) = &self.fetched
             && fetched.pipeline_id == answer.pipeline.id
             && fetched.jobs == ids
+            && fetched.source == source
         {
             self.try_again = false;
             return Ok(Arc::clone(fetched));
@@ -124,7 +126,7 @@ impl Fetching {
         let fetched = Arc::new(Fetched {
             pipeline_id: answer.pipeline.id,
             jobs: ids,
-            source: source(deployment, answer),
+            source,
             artifacts,
         });
         self.fetched = Some(Arc::clone(&fetched));
@@ -202,7 +204,7 @@ impl Fetching {
 /// As a Release names it.
 fn source(deployment: &Deployment, answer: &Answer) -> ReleaseSource {
     let pipeline = &answer.pipeline;
-    release::source(
+    let source = release::source(
         answer.project.id,
         &answer.project.path,
         pipeline
@@ -217,7 +219,13 @@ fn source(deployment: &Deployment, answer: &Answer) -> ReleaseSource {
         pipeline.id,
         pipeline.web_url.as_deref(),
         answer.user.as_deref(),
-    )
+    );
+    ReleaseSource {
+        url: Some(answer.url.clone()),
+        ref_type: answer.reference.kind,
+        ref_protected: answer.reference.protected,
+        ..source
+    }
 }
 
 /// The account and region that keep the artifacts.

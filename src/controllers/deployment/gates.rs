@@ -4,13 +4,15 @@
 //! # Expected flow
 //! [`DeploymentController::gates`] reads what the stages that wait need of GitLab (manual jobs, freeze
 //! periods). The order of stages asks the gates; if they can't say without knowing whether the admission
-//! policy is in force, that is read ([`DeploymentController::look_at_policy`]) and they are asked again.
+//! policy is in force, or what GitLab says of what waits since now, that is read
+//! ([`DeploymentController::look_at_policy`], [`DeploymentController::look_for_new`]) and they are asked
+//! again.
 //! [`DeploymentController::answer`] writes into each Approval whether it counts.
 //!
 //! # Guarantees
 //! - GitLab is asked only for a stage that waits, and not more often than the source is polled; the
 //!   policy is read only when a gate is asked.
-//! - What can't be read keeps the gate closed.
+//! - What can't be read keeps the gate closed, and so does an Account that does not exist.
 
 mod gitlab;
 
@@ -34,17 +36,19 @@ pub use self::gitlab::Readings;
 use super::{DeploymentController, Failure, Family};
 use crate::{
     api::v1alpha1::{
-        Account, Approval, ApprovalStatus, Decision, Deployment, Gate, GateStatus, ManualJobStatus,
-        Release, StageStatus,
+        Account, Approval, ApprovalStatus, Decision, Deployment, Gate, ManualJobStatus, Release,
+        StageStatus,
     },
     controllers::target,
     domain::{
         gates::{
             self, Inputs, Job, Judgement, PolicyForce, Requirements, Subject, Verdict,
             approvals::unasked,
+            entry::{self, Guard, Refusal},
+            requirements::protected_ref,
         },
         pipeline::FreezePeriod,
-        rollout::{Answer, Ask, Gatekeeper},
+        rollout::{Answer, Ask, Asks, Entry, Gatekeeper},
     },
 };
 
@@ -55,39 +59,26 @@ const POLICY_AGE: Duration = Duration::from_secs(10);
 pub struct Gates {
     namespace: String,
     stages: BTreeMap<String, StageGate>,
+    /// Whether the Deployment delivers only protected branches and tags.
+    protected_ref: bool,
+    /// The Accounts that exist, of those that the Deployment or a Release of it names.
+    accounts: BTreeMap<String, Arc<Account>>,
     approvals: Vec<Arc<Approval>>,
     used: BTreeSet<String>,
     /// Not known before it is asked for.
     policy: Option<PolicyForce>,
     policy_asked: AtomicBool,
-    freezes: Result<Vec<FreezePeriod>, String>,
-    authors: BTreeMap<String, Option<String>>,
+    /// None as long as GitLab was not asked.
+    freezes: Option<Result<Vec<FreezePeriod>, String>>,
+    gitlab_asked: AtomicBool,
     judged: Mutex<BTreeMap<String, Judgement>>,
 }
 
-/// What one stage asks for.
+/// What the Deployment says of one stage now.
 struct StageGate {
-    name: String,
     gate: Option<Gate>,
-    accounts: Vec<Arc<Account>>,
+    accounts: BTreeSet<String>,
     looked: Option<Looked>,
-}
-
-impl StageGate {
-    /// What is asked for, or why that can't be told. `back` is whether it goes back to what has served
-    /// there.
-    fn asks(&self, back: bool) -> Result<Requirements, String> {
-        let accounts = self.accounts.iter().filter_map(|account| {
-            let name = account.metadata.name.as_deref()?;
-            Some((name, account.spec.requires.as_ref()?))
-        });
-        let asked = if back {
-            Requirements::of_going_back(accounts)
-        } else {
-            Requirements::of(self.gate.as_ref(), accounts)
-        };
-        asked.map_err(|invalid| format!("spec.stages[{}].gate: {invalid}", self.name))
-    }
 }
 
 /// How the manual jobs of what waits stand.
@@ -100,29 +91,60 @@ struct Looked {
 }
 
 impl Gates {
+    /// All that this Release is asked for before the stage; or why it is never let in.
+    ///
+    /// The places that it writes are those of its own template; what the Deployment says now is asked
+    /// on top, so that an edit can add to what an Account requires and not take it away.
+    fn needs(&self, entry: &Entry<'_>) -> Result<Requirements, Refusal> {
+        let stage = self.stages.get(entry.stage);
+        let written = entry.release.stages.iter();
+        let written = written.filter(|stage| stage.name == entry.stage);
+        let mut names: BTreeSet<&str> = written
+            .flat_map(|stage| &stage.targets)
+            .map(|place| place.account.as_str())
+            .collect();
+        names.extend(stage.iter().flat_map(|it| &it.accounts).map(String::as_str));
+        let account = |name| self.accounts.get(name).map(|account| &account.spec);
+        let guard = Guard {
+            stage: entry.stage,
+            gate: stage.and_then(|stage| stage.gate.as_ref()),
+            protected_ref: self.protected_ref,
+            accounts: names
+                .into_iter()
+                .map(|name| (name, account(name)))
+                .collect(),
+        };
+        let release = entry.release;
+        entry::needs(&guard, &release.reference.name, &release.source, entry.way)
+    }
+
     fn evaluate(
         &self,
         ask: &Ask<'_>,
         requirements: &Requirements,
         policy: &PolicyForce,
     ) -> (Verdict, Looking<'_>) {
+        let release = &ask.entry.release.reference;
         let looked = self
             .stages
-            .get(ask.stage)
+            .get(ask.entry.stage)
             .and_then(|stage| stage.looked.as_ref())
             .filter(|looked| {
-                looked.release_uid == ask.release.uid
+                looked.release_uid == release.uid
                     && looked.attempt == ask.attempt
                     && looked.digest == ask.digest
             });
+        let unread = requirements.no_freeze && self.freezes.is_none();
+        if unread || (looked.is_none() && requirements.manual_jobs().next().is_some()) {
+            self.gitlab_asked.store(true, Ordering::Relaxed);
+        }
         let none = BTreeMap::new();
-        let author = self.authors.get(&ask.release.uid).cloned().flatten();
         let subject = Subject {
-            release: &ask.release.name,
-            release_uid: &ask.release.uid,
-            stage: ask.stage,
+            release: &release.name,
+            release_uid: &release.uid,
+            stage: ask.entry.stage,
             stage_digest: ask.digest,
-            author: author.as_deref(),
+            author: ask.entry.release.source.user.as_deref(),
         };
         let approvals: Vec<&Approval> = self.approvals.iter().map(|one| &**one).collect();
         let evaluation = gates::evaluate(&Inputs {
@@ -133,8 +155,9 @@ impl Gates {
             policy,
             manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
             freeze_periods: match &self.freezes {
-                Ok(periods) => Ok(periods),
-                Err(why) => Err(why),
+                Some(Ok(periods)) => Ok(periods),
+                Some(Err(why)) => Err(why),
+                None => Err("GitLab was not asked yet"),
             },
             now: Timestamp::now(),
         });
@@ -142,7 +165,7 @@ impl Gates {
         for (approval, judgement) in approvals.iter().zip(evaluation.judgements) {
             let uid = approval.uid().unwrap_or_default();
             // The stage that an Approval names speaks of it.
-            if approval.spec.stage == ask.stage || !judged.contains_key(&uid) {
+            if approval.spec.stage == ask.entry.stage || !judged.contains_key(&uid) {
                 judged.insert(uid, judgement);
             }
         }
@@ -167,39 +190,37 @@ struct Looking<'a> {
 }
 
 impl Gatekeeper for Gates {
-    fn is_gated(&self, stage: &str, back: bool) -> bool {
-        let Some(stage) = self.stages.get(stage) else {
-            return false;
-        };
-        stage
-            .asks(back)
-            .as_ref()
-            .map_or(true, |asked| !asked.is_empty())
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        match self.needs(entry) {
+            Ok(requirements) if requirements.is_empty() => Asks::Nothing,
+            Ok(_) => Asks::Something,
+            Err(refusal) => Asks::Refused(refusal),
+        }
     }
 
     fn ask(&self, ask: &Ask<'_>) -> Answer {
-        let waiting = |reason, message| Answer::Waiting {
-            reason,
-            message,
-            manual_jobs: Vec::new(),
-        };
-        let requirements = match self.stages.get(ask.stage).map(|it| it.asks(ask.back)) {
-            Some(Ok(requirements)) => requirements,
-            Some(Err(why)) => return waiting("InvalidGate", why),
-            None => return Answer::Open(crate::api::v1alpha1::GatePassage::default()),
+        let requirements = match self.needs(&ask.entry) {
+            Ok(requirements) => requirements.of_plan(ask.deletes),
+            Err(refusal) => return Answer::Refused(refusal),
         };
         let Some(policy) = &self.policy else {
             self.policy_asked.store(true, Ordering::Relaxed);
-            return waiting("PolicyNotInForce", "it was not looked at".to_owned());
+            return Answer::Waiting {
+                reason: "PolicyNotInForce",
+                message: "it was not looked at".to_owned(),
+                manual_jobs: Vec::new(),
+                until: None,
+            };
         };
         let (verdict, looking) = self.evaluate(ask, &requirements, policy);
         let reason = verdict.reason().unwrap_or("Open");
         match verdict {
             Verdict::Open(by) => Answer::Open(by),
-            Verdict::Waiting { .. } => Answer::Waiting {
+            Verdict::Waiting { until, .. } => Answer::Waiting {
                 reason,
                 message: looking.message,
                 manual_jobs: looking.seen.to_vec(),
+                until,
             },
             Verdict::Rejected { .. } => Answer::Rejected(looking.message),
         }
@@ -209,47 +230,68 @@ impl Gatekeeper for Gates {
 impl DeploymentController {
     /// The gates as they stand, with what GitLab says where something waits at one.
     pub(super) async fn gates(&self, deployment: &Deployment, family: &Family) -> Gates {
-        let stages = deployment.spec.stages.iter().map(|stage| {
+        let mut gates = self.unread_gates(deployment, family);
+        let stages = deployment.status.iter().flat_map(|status| &status.stages);
+        let stages: Vec<StageStatus> = stages.cloned().collect();
+        self.look_at_gitlab(deployment, family, &stages, &mut gates)
+            .await;
+        gates
+    }
+
+    /// The gates as they stand: they can say what they ask for, and open for nothing yet.
+    pub(super) fn unread_gates(&self, deployment: &Deployment, family: &Family) -> Gates {
+        let spec = &deployment.spec;
+        let stages = spec.stages.iter().map(|stage| {
             let places = stage.targets.iter();
-            let accounts =
-                places.filter_map(|place| target::account(&self.context, &place.account).ok());
-            // Two regions of an Account ask once.
-            let accounts: BTreeMap<_, _> = accounts.map(|it| (it.name_any(), it)).collect();
             let gate = StageGate {
-                name: stage.name.clone(),
                 gate: stage.gate.clone(),
-                accounts: accounts.into_values().collect(),
+                accounts: places.map(|place| place.account.clone()).collect(),
                 looked: None,
             };
             (stage.name.clone(), gate)
         });
+        let templates = family.releases.iter();
+        let written = templates.flat_map(|release| &release.spec.template.stages);
+        let places = spec.stages.iter().chain(written).flat_map(|it| &it.targets);
+        let names: BTreeSet<&String> = places.map(|place| &place.account).collect();
+        let accounts = names.into_iter().filter_map(|name| {
+            let account = target::account(&self.context, name).ok()?;
+            Some((name.clone(), account))
+        });
         let status = deployment.status.clone().unwrap_or_default();
-        let mut gates = Gates {
+        Gates {
             namespace: deployment.namespace().unwrap_or_default(),
             stages: stages.collect(),
+            protected_ref: protected_ref(
+                spec.source.require_protected_ref,
+                spec.stages.iter().any(|stage| stage.gate.is_some()),
+                [],
+            )
+            .is_some(),
+            accounts: accounts.collect(),
             approvals: self.approvals_of(family),
             used: used(&status.stages),
             policy: None,
             policy_asked: AtomicBool::new(false),
-            freezes: Err("GitLab was not asked yet".to_owned()),
-            authors: family
-                .releases
-                .iter()
-                .map(|release| {
-                    let author = release.spec.source.user.clone();
-                    (release.uid().unwrap_or_default(), author)
-                })
-                .collect(),
+            freezes: None,
+            gitlab_asked: AtomicBool::new(false),
             judged: Mutex::default(),
-        };
-        let waiting: Vec<(&str, &GateStatus)> = status
-            .stages
-            .iter()
-            .filter_map(|stage| Some((stage.name.as_str(), stage.waiting.as_ref()?)))
-            .collect();
-        self.look_at_gitlab(deployment, family, &waiting, &mut gates)
-            .await;
-        gates
+        }
+    }
+
+    /// Asks GitLab about what waits since this plan, where a gate could not say without; whether it did.
+    pub(super) async fn look_for_new(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        gates: &mut Gates,
+        stages: &[StageStatus],
+    ) -> bool {
+        let asked = gates.gitlab_asked.swap(false, Ordering::Relaxed);
+        if asked {
+            self.look_at_gitlab(deployment, family, stages, gates).await;
+        }
+        asked
     }
 
     /// Reads whether the admission policy is in force, if a gate could not say without; whether it did.
@@ -327,6 +369,14 @@ impl DeploymentController {
                 .releases
                 .iter()
                 .find(|release| release.name_any() == approval.spec.release_ref.name);
+            // What a Target that is being deleted waits for is answered there.
+            let of_deletion = family.targets.iter().any(|target| {
+                let deletion = target.status.as_ref().and_then(|it| it.deletion.as_ref());
+                deletion.is_some_and(|it| it.digest == approval.spec.stage_digest)
+            });
+            if of_deletion {
+                continue;
+            }
             let idle = || unasked(approval, release.and_then(|it| it.uid()).as_deref(), &used);
             let judgement = match judged {
                 Some(judgement) if !used.contains(&approval.uid().unwrap_or_default()) => judgement,

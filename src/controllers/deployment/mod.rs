@@ -159,6 +159,12 @@ impl DeploymentController {
         if self.look_at_policy(&mut gates).await {
             plan = rollout::plan(&overview, &gates, Timestamp::now());
         }
+        if self
+            .look_for_new(&deployment, &family, &mut gates, &plan.stages)
+            .await
+        {
+            plan = rollout::plan(&overview, &gates, Timestamp::now());
+        }
         if !release::is_of_spec(&deployment, &family.releases) {
             let missing = "What the spec asks for now has no Release yet";
             plan.undelivered.get_or_insert_with(|| missing.to_owned());
@@ -188,6 +194,7 @@ impl DeploymentController {
             family.releases.is_empty(),
         );
         let outcome = source.remark(outcome);
+        let outcome = remove::with_deletions(outcome, &family);
         let outcome = problems.told(outcome);
         let mut status = status(&deployment, &plan, &outcome);
         source.write_condition(&mut status, deployment.metadata.generation);
@@ -201,7 +208,10 @@ impl DeploymentController {
         }
         self.announce_stages(&deployment, &before);
         let ended = self.sources.until_next_poll(&deployment, outcome);
-        Ok(problems.ended(drift::until_correction(ended, &plan)))
+        let now = Timestamp::now();
+        let ended = ended.by(plan.correction_at, now);
+        let ended = ended.by(plan.gate_opens_at, now);
+        Ok(problems.ended(ended))
     }
 
     /// Adds what became of Releases to them; the stages and Releases for which that failed.

@@ -38,7 +38,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
             .as_ref()
             .is_some_and(|run| machine::settled(run, &status));
         let mut plan = target.spec.plan.iter();
-        let planned = plan.all(|release| machine::planned(release, &status));
+        let planned = plan.all(|release| machine::planned(release, target.spec.deletion_policy, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: StageTarget {
@@ -53,6 +53,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 .plan
                 .as_ref()
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
+            plan_deletes: status.plan.as_ref().is_some_and(|plan| plan.deletions > 0),
             plan_summary: status.plan.as_ref().map(|plan| plan.summary.clone()),
             dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
             drift: drift::view(&status),
@@ -85,6 +86,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         superseding: deployment.spec.superseding,
         pin: deployment.spec.pin.clone(),
         correct: deployment.spec.drift.policy == DriftPolicy::Correct,
+        deletion_policy: deployment.spec.deletion_policy,
         commands: commands::given(deployment, retry),
         reported: status.stages,
     }
@@ -93,6 +95,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
 fn release_view(release: &Release) -> ReleaseView {
     ReleaseView {
         reference: release::reference(release),
+        source: release.spec.source.clone(),
         stages: release.spec.template.stages.clone(),
         outcomes: release
             .status

@@ -22,7 +22,7 @@ use crate::{
     domain::{
         outcome::{self, Outcome, Stamp},
         release::{self, Former},
-        rollout::{self, Commands, NoGates, ReleaseView},
+        rollout::{self, Commands, ReleaseView},
     },
 };
 
@@ -102,12 +102,19 @@ impl DeploymentController {
                 uid: String::new(),
                 revision: spec.revision,
             },
+            source: spec.source.clone(),
             stages: spec.template.stages.clone(),
             outcomes: Vec::new(),
         });
-        // A first guess: what gates say comes with the Release.
-        let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
-        let mut reserved = status(deployment, &plan, &plan.outcome);
+        let gates = self.unread_gates(deployment, family);
+        let plan = rollout::plan(&overview, &gates, Timestamp::now());
+        // What waits at a gate is not told before the gates were read: it stays as it was.
+        let waits = plan.stages.iter().any(|stage| stage.waiting.is_some());
+        let mut reserved = if waits {
+            deployment.status.clone().unwrap_or_default()
+        } else {
+            status(deployment, &plan, &plan.outcome)
+        };
         source.write_condition(&mut reserved, deployment.metadata.generation);
         reserved.newest_revision = Some(spec.revision);
         reserved.newest_key = Some(spec.key.clone());

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{DeploymentController, Failure, Family, status::ending};
 use crate::{
     api::v1alpha1::{Deployment, Target, annotation, condition, finalizer},
+    controllers::target,
     domain::outcome::{self, Outcome},
 };
 
@@ -99,6 +100,21 @@ fn gone() -> Outcome {
     Outcome::Done {
         reason: "Removed",
         message: "The Deployment is gone".to_owned(),
+    }
+}
+
+/// All is delivered, but for what has left the spec and may not be deleted yet.
+pub fn with_deletions(outcome: Outcome, family: &Family) -> Outcome {
+    let Outcome::Done { reason, message } = outcome else {
+        return outcome;
+    };
+    let waits = family.targets.iter().find_map(|it| target::waits_for(it));
+    match waits {
+        Some(why) => Outcome::Paused {
+            reason: "DeletionWaits",
+            message: format!("{message}; {why}"),
+        },
+        None => Outcome::Done { reason, message },
     }
 }
 

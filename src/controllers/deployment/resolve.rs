@@ -1,5 +1,7 @@
 //! Asks GitLab which pipeline there is to release.
 
+mod refs;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -8,6 +10,8 @@ use std::{
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
+pub use self::refs::Reference;
+use self::refs::Refs;
 use super::search::Search;
 use crate::{
     api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, JobArtifact, Release},
@@ -26,9 +30,13 @@ use crate::{
 
 /// The newest eligible pipeline.
 pub struct Answer {
+    /// Where that GitLab is.
+    pub url: String,
     pub gitlab: Arc<dyn GitLab>,
     pub project: Project,
     pub pipeline: Pipeline,
+    /// What it is of.
+    pub reference: Reference,
     pub user: Option<String>,
     pub jobs: Vec<Job>,
     /// The child pipelines that artifacts come from, by the trigger job that started each.
@@ -106,7 +114,8 @@ async fn find(
     is_new: &mut bool,
 ) -> Result<Answer, Outcome> {
     let spec = &deployment.spec.source;
-    let gitlab = client(context, deployment).await?;
+    let connection = connection(context, deployment)?;
+    let gitlab = client_of(context, &connection).await?;
     *is_new = !was_released(deployment, releases);
     let project = if let Some(project) = project {
         project.clone()
@@ -115,13 +124,18 @@ async fn find(
         let found = found.map_err(|error| about("spec.source.project", error))?;
         project.insert(found).clone()
     };
+    let refs = Refs {
+        gitlab: &*gitlab,
+        project: &project,
+        git_ref: &spec.git_ref,
+    };
     let floor = released(deployment, releases, project.id);
     *is_new = floor.is_none();
     let mut search = Search::begin(&*gitlab, &project, &spec.git_ref).await?;
     if search.is_empty() {
-        exists(&*gitlab, &project, &spec.git_ref).await?;
+        refs.exist().await?;
     }
-    let (chosen, note) = choose(deployment, &mut search, floor, last, is_new).await?;
+    let (chosen, note) = choose(deployment, &refs, &mut search, floor, last, is_new).await?;
     let Search {
         pipelines,
         mut jobs,
@@ -132,26 +146,27 @@ async fn find(
         return Err(waiting(deployment, format!("pipeline {chosen} is gone")));
     };
     *is_new = floor != Some(chosen);
-    if let Some(asker) = asks_for_protected_ref(context, deployment) {
-        let name = pipeline
-            .git_ref
-            .clone()
-            .unwrap_or_else(|| spec.git_ref.clone());
-        let state = gitlab
-            .git_ref(project.id, &name)
-            .await
-            .map_err(Outcome::from)?;
-        if !state.is_some_and(|state| state.protected) {
-            let message = format!(
-                "spec.source.requireProtectedRef: {name} of {} is not protected, which {} asks for",
-                project.path,
-                match asker {
-                    Asker::Deployment => "the Deployment or a gate of it".to_owned(),
-                    account @ Asker::Account(_) => account.to_string(),
-                }
-            );
-            return Err(Outcome::stalled("RefNotProtected", message));
-        }
+    let url = connection.spec.url.clone();
+    let own = jobs.remove(&chosen).unwrap_or_default();
+    let known = refs::known(&url, &project, &pipeline, last, releases);
+    let demand = asks_for_protected_ref(context, deployment);
+    let asked = demand.is_some() && !known.as_ref().is_some_and(|known| known.done);
+    let found = known.as_ref().map(|known| known.reference);
+    let reference = refs.of(&pipeline, &own, found, asked).await?;
+    // What was released already is kept out by the gates.
+    if let Some(asker) = demand.filter(|_| !known.is_some_and(|known| known.released))
+        && reference.protected != Some(true)
+    {
+        let message = format!(
+            "spec.source.requireProtectedRef: {} of {} is not protected, which {} asks for",
+            pipeline.git_ref.as_deref().unwrap_or(&spec.git_ref),
+            project.path,
+            match asker {
+                Asker::Deployment => "the Deployment or a gate of it".to_owned(),
+                account => account.to_string(),
+            }
+        );
+        return Err(Outcome::stalled("RefNotProtected", message));
     }
     let user = match last.filter(|last| last.pipeline.id == chosen) {
         Some(last) => last.user.clone(),
@@ -173,13 +188,14 @@ async fn find(
         };
         children.insert(bridge.to_owned(), child);
     }
-    let jobs = jobs.remove(&chosen).unwrap_or_default();
     Ok(Answer {
+        url,
         gitlab,
         project,
         pipeline,
+        reference,
         user,
-        jobs,
+        jobs: own,
         children,
         note,
     })
@@ -189,6 +205,7 @@ async fn find(
 /// anew.
 async fn choose(
     deployment: &Deployment,
+    refs: &Refs<'_>,
     search: &mut Search<'_>,
     floor: Option<i64>,
     last: Option<&Answer>,
@@ -213,7 +230,12 @@ async fn choose(
             .and_then(|floor| requirements.again(search.known(), floor, &seen));
         match again.unwrap_or(verdict) {
             Verdict::NeedPipelines => search.older_pipelines().await?,
-            Verdict::NeedJobs(id) => search.jobs(id).await?,
+            Verdict::NeedJobs(id) => {
+                let jobs = search.jobs(id).await?;
+                if !refs.mean(jobs).await? {
+                    search.pass_over(id);
+                }
+            }
             Verdict::NeedBridges(id) => search.bridges(id).await?,
             Verdict::NeedTests(id) => search.tests(id).await?,
             Verdict::Eligible { pipeline, note } => {
@@ -269,35 +291,19 @@ fn released(deployment: &Deployment, releases: &[Arc<Release>], project_id: i64)
     said.max(release::highest_pipeline(sources, project_id, git_ref))
 }
 
-/// Tells a ref without pipelines from a ref that is not there.
-async fn exists(gitlab: &dyn GitLab, project: &Project, git_ref: &str) -> Result<(), Outcome> {
-    if git_ref.contains('*')
-        || gitlab
-            .git_ref(project.id, git_ref)
-            .await
-            .map_err(Outcome::from)?
-            .is_some()
-    {
-        return Ok(());
-    }
-    let message = format!(
-        "spec.source.ref: project {} has no branch or tag {git_ref}",
-        project.path
-    );
-    Err(Outcome::stalled("RefNotFound", message))
-}
-
 pub async fn client(
     context: &Context,
     deployment: &Deployment,
 ) -> Result<Arc<dyn GitLab>, Outcome> {
-    let name = &deployment.spec.source.connection;
-    let connection = connection(context, deployment)?;
-    context
-        .gitlabs
-        .client(&connection)
-        .await
-        .map_err(|error| about(&format!("GitLabConnection {name}"), error))
+    client_of(context, &*connection(context, deployment)?).await
+}
+
+async fn client_of(
+    context: &Context,
+    connection: &GitLabConnection,
+) -> Result<Arc<dyn GitLab>, Outcome> {
+    let client = context.gitlabs.client(connection).await;
+    client.map_err(|error| about(&format!("GitLabConnection {}", connection.name_any()), error))
 }
 
 /// Who asks that only a protected branch or tag counts, if anybody does.

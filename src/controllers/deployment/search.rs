@@ -1,6 +1,6 @@
 //! What is known of a project's pipelines, and GitLab asked for what a verdict needs to go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::about;
 use crate::{
@@ -25,6 +25,8 @@ pub struct Search<'a> {
     pages: usize,
     rows: usize,
     listed: Listed,
+    /// Pipelines that are not of the ref that is meant.
+    foreign: BTreeSet<i64>,
     pub pipelines: Vec<Pipeline>,
     pub jobs: BTreeMap<i64, Vec<Job>>,
     pub bridges: BTreeMap<i64, Vec<Bridge>>,
@@ -45,6 +47,7 @@ impl<'a> Search<'a> {
             pages: 0,
             rows: 0,
             listed: Listed::More,
+            foreign: BTreeSet::new(),
             pipelines: Vec::new(),
             jobs: BTreeMap::new(),
             bridges: BTreeMap::new(),
@@ -92,17 +95,25 @@ impl<'a> Search<'a> {
         };
         let is_wanted = |pipeline: &Pipeline| {
             let name = pipeline.git_ref.as_deref();
-            !pattern || name.is_some_and(|name| grants::matches(self.git_ref, name))
+            !self.foreign.contains(&pipeline.id)
+                && (!pattern || name.is_some_and(|name| grants::matches(self.git_ref, name)))
         };
         self.pipelines
             .extend(page.pipelines.into_iter().filter(is_wanted));
         Ok(())
     }
 
-    pub async fn jobs(&mut self, pipeline: i64) -> Result<(), Outcome> {
+    pub async fn jobs(&mut self, pipeline: i64) -> Result<&[Job], Outcome> {
         let jobs = self.gitlab.jobs(self.project.id, pipeline).await;
-        self.jobs.insert(pipeline, jobs.map_err(Outcome::from)?);
-        Ok(())
+        let jobs = jobs.map_err(Outcome::from)?;
+        Ok(self.jobs.entry(pipeline).insert_entry(jobs).into_mut())
+    }
+
+    /// The pipeline is of another ref than the one that is meant: of the tag that is called like the
+    /// branch, or the other way round.
+    pub fn pass_over(&mut self, pipeline: i64) {
+        self.foreign.insert(pipeline);
+        self.pipelines.retain(|one| one.id != pipeline);
     }
 
     pub async fn bridges(&mut self, pipeline: i64) -> Result<(), Outcome> {

@@ -15,6 +15,7 @@
 
 mod access;
 mod collect;
+mod deletion;
 mod execute;
 mod invocations;
 mod memory;
@@ -36,6 +37,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
 pub use self::{
     access::{account, permissions},
+    deletion::waits_for,
     invocations::Invocations,
 };
 use crate::{
@@ -92,7 +94,7 @@ impl TargetController {
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.written.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
-            return self.remove(&target).await.into();
+            return self.remove(&target).await;
         }
         let status = target.status.clone().unwrap_or_default();
         let Some(work) = Work::on(&target, &status) else {
@@ -410,7 +412,7 @@ impl<'a> Work<'a> {
         let run = target.spec.run.as_ref();
         let open = run.filter(|run| !machine::settled(run, status));
         let plan = target.spec.plan.as_ref();
-        let unplanned = plan.filter(|release| !machine::planned(release, status));
+        let unplanned = plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status));
         open.map(Work::Run).or(unplanned.map(Work::Plan))
     }
 }

@@ -8,9 +8,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{TargetController, access::Access, shared, turn::Pace};
+use super::{STALE, TargetController, access::Access, shared, turn::Pace};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
+    controllers::runtime::Ended,
     domain::{
         machine::{self, Observation},
         outcome::Outcome,
@@ -19,31 +20,46 @@ use crate::{
 
 impl TargetController {
     /// Undoes what is to be undone, then lets the Target go.
-    pub(super) async fn remove(&self, target: &Target) -> Outcome {
+    pub(super) async fn remove(&self, target: &Target) -> Ended {
         if !target
             .finalizers()
             .iter()
             .any(|name| name == finalizer::TARGET)
         {
             self.memory.forget(target);
-            return gone();
+            return gone().into();
         }
         let status = target.status.clone().unwrap_or_default();
         let unfinished = status.run.as_ref().is_some_and(|run| !machine::ended(run));
         let untouched = status.inventory.is_empty() && !unfinished;
         let kept = target.spec.deletion_policy == DeletionPolicy::Retain && !unfinished;
         if untouched || kept || target.annotations().contains_key(annotation::ABANDON) {
-            return self.release(target).await;
+            return self.release(target).await.into();
         }
+        // What has begun is put back, whoever is still to be asked.
+        let (target, policy, waits) = match self.may_delete(target).await {
+            Ok(target) => {
+                let policy = target.spec.deletion_policy;
+                (target, policy, false)
+            }
+            Err(_) if unfinished => (target.clone(), DeletionPolicy::Retain, true),
+            Err(not_yet) => {
+                let Ended { outcome, recheck } = not_yet.ended;
+                let outcome = self.publish(target, not_yet.status, outcome, Duration::ZERO).await;
+                return Ended { outcome, recheck };
+            }
+        };
+        let target = &target;
+        let status = target.status.clone().unwrap_or_default();
         let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
             Err(outcome) => {
                 let outcome = with_way_out(outcome);
-                return self.publish(target, status, outcome, Duration::ZERO).await;
+                let outcome = self.publish(target, status, outcome, Duration::ZERO).await;
+                return outcome.into();
             }
         };
         let mut known = self.memory.known(target, target.spec.run.as_ref());
-        let policy = target.spec.deletion_policy;
         let others = shared::owned_by_others(&self.context, target);
         let decide = |status: &_, seen: &Observation, now| {
             let own = shared::without(status, &others);
@@ -57,8 +73,15 @@ impl TargetController {
         match outcome {
             Outcome::Done {
                 reason: "Removed", ..
-            } => self.release(target).await,
-            other => other,
+            } if waits => Ended::from(Outcome::Waiting {
+                reason: "Deleting",
+                message: "What had begun is put back".to_owned(),
+                after: STALE,
+            }),
+            Outcome::Done {
+                reason: "Removed", ..
+            } => self.release(target).await.into(),
+            other => other.into(),
         }
     }
 
@@ -108,7 +131,7 @@ fn gone() -> Outcome {
 }
 
 /// Adds how to let the Target go all the same.
-pub fn with_way_out(outcome: Outcome) -> Outcome {
+pub(super) fn with_way_out(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Stalled { reason, message } => Outcome::Stalled {
             reason,

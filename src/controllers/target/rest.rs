@@ -80,7 +80,8 @@ impl TargetController {
             return outcome.into();
         }
         let mut plan = target.spec.plan.iter();
-        let planned = plan.all(|release| machine::planned(release, &status));
+        let planned =
+            plan.all(|release| machine::planned(release, target.spec.deletion_policy, &status));
         // The order came before the plan, and before what it leaves behind.
         if matches!(outcome, Outcome::Done { .. }) && (!planned || self.clutter(&target).is_some())
         {

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
-use super::access::Access;
+use super::access::{Access, account};
 use crate::{
-    api::v1alpha1::{Goal, Release, ReleaseRef, Run, Target},
+    api::v1alpha1::{DeletionPolicy, Goal, Release, ReleaseRef, Run, Target},
     controllers::context::Context,
     domain::{
         desired::{self, Desired},
         duration::duration,
+        gates::entry,
         machine::{self, Order, Step},
         outcome::Outcome,
         rollout::FOLLOWED,
@@ -34,18 +35,54 @@ pub fn order(
             let why = run.reason.as_deref().unwrap_or(FOLLOWED);
             return Ok(Order::Restore(why.to_owned()));
         }
-        Goal::Prune => return Ok(Order::Prune(target.spec.deletion_policy)),
+        Goal::Prune => return Ok(Order::Prune(deletion_policy(target, run))),
         Goal::Deliver => {}
     }
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
         return Ok(Order::Restore("it was being put back".to_owned()));
     }
+    if begun.is_none() {
+        may_begin(context, target, run)?;
+    }
     match wanted(context, target, &run.release, access) {
-        Ok(desired) => Ok(Order::Deliver(desired)),
+        Ok(desired) => Ok(Order::Deliver(Desired {
+            deletion_policy: run.deletion_policy.unwrap_or(desired.deletion_policy),
+            ..desired
+        })),
         // What was begun is not left half done.
         Err(outcome) if begun.is_some() => Ok(Order::Restore(outcome.message().to_owned())),
         Err(outcome) => Err(outcome),
     }
+}
+
+/// By what the Release no longer has goes: the policy that its plan was approved with, unless it was
+/// changed since to keep more.
+fn deletion_policy(target: &Target, run: &Run) -> DeletionPolicy {
+    let now = target.spec.deletion_policy;
+    run.deletion_policy.map_or(now, |then| then.or_retain(now))
+}
+
+/// Whether the Account takes this Release, asked once more of what is about to be written: the gate of the
+/// stage was asked a while ago, or asked for nothing then.
+fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcome> {
+    let name = &target.spec.account;
+    let account = account(context, name)?;
+    // One that is not there yet, or no more, is waited for where it is read.
+    if let Some(release) = release(context, target, &run.release) {
+        let source = &release.spec.source;
+        entry::admits(name, &account.spec, &run.release.name, source)
+            .map_err(|refusal| Outcome::stalled(refusal.reason, refusal.message))?;
+    }
+    let requires = account.spec.requires.as_ref();
+    let asks = requires.is_some_and(|it| it.approval.is_some() || it.deletion.is_some());
+    if asks && run.plan_digest.is_none() && run.correction == 0 {
+        let message = format!(
+            "Account {name} requires an approval that {} was not asked for when it was ordered: it waits at the              stage's gate now",
+            run.release.name
+        );
+        return Err(Outcome::stalled("NotApproved", message));
+    }
+    Ok(())
 }
 
 /// What a Release wants here; or why that can't be carried out.

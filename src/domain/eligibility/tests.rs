@@ -16,6 +16,7 @@ fn job(id: i64, stage: &str, name: &str, status: &str) -> Job {
         allow_failure: false,
         archive_size: Some(ARCHIVE),
         archive_kept: true,
+        tag: None,
         archive_expires_at: None,
         commit_title: None,
         user: None,
@@ -409,6 +410,7 @@ fn any_job() -> impl Strategy<Value = Job> {
         |(id, name, status, allow_failure, kept)| Job {
             allow_failure,
             archive_kept: kept,
+            tag: None,
             archive_size: kept.then_some(ARCHIVE),
             ..job(id, name, name, status)
         },

@@ -148,6 +148,38 @@ mod tests {
     }
 
     #[test]
+    fn gitlabs_own_cron_is_understood() {
+        // The last Friday of the month until the Monday after it.
+        let last = period("0 18 * * 5#-1", "0 8 * * 1", "UTC");
+        assert_eq!(frozen(&last, "2026-11-20T20:00:00Z"), None);
+        assert_eq!(
+            frozen(&last, "2026-11-28T20:00:00Z").as_deref(),
+            Some("2026-11-30T08:00:00Z")
+        );
+        let before = period("0 18 * * 5#-2", "0 8 * * 1", "UTC");
+        assert_eq!(
+            frozen(&before, "2026-11-21T20:00:00Z").as_deref(),
+            Some("2026-11-23T08:00:00Z")
+        );
+        // Mondays of every second week: the 16th of November 2026 is in week 411 since 2019-01-01.
+        let odd = period("0 0 * * 1%2+1", "0 0 * * 2", "UTC");
+        assert!(frozen(&odd, "2026-11-16T12:00:00Z").is_some());
+        assert_eq!(frozen(&odd, "2026-11-23T12:00:00Z"), None);
+        let weekend = period("0 0 * * 6-0", "0 23 * * 6-0", "UTC");
+        assert!(frozen(&weekend, "2026-11-28T12:00:00Z").is_some());
+        assert!(frozen(&weekend, "2026-11-29T12:00:00Z").is_some());
+        assert_eq!(frozen(&weekend, "2026-11-27T12:00:00Z"), None);
+        // The zone that is written counts.
+        let night = period(
+            "0 18 * * * America/New_York",
+            "0 8 * * * America/New_York",
+            "UTC",
+        );
+        assert_eq!(frozen(&night, "2026-11-26T22:59:00Z"), None);
+        assert!(frozen(&night, "2026-11-26T23:00:00Z").is_some());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_not_passed_over() {
         for broken in [
             period("every monday", "0 7 * * 1", "UTC"),

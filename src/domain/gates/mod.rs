@@ -1,8 +1,9 @@
 //! Whether a stage may start: approvals, windows and freeze periods.
 //!
-//! Expected flow: [`Requirements::of`] puts the Deployment's own gate and what the Accounts require
-//! together; [`manual_job::look`] follows each manual job from poll to poll; [`evaluate`] says
-//! whether the gate is open, what it waits for, and what became of every Approval.
+//! Expected flow: [`entry::needs`] puts the Deployment's own gate and what the Accounts require
+//! together, for one Release on its way into one stage; [`manual_job::look`] follows each manual job
+//! from poll to poll; [`evaluate`] says whether the gate is open, what it waits for, and what became of
+//! every Approval.
 //!
 //! Guarantees
 //! - Everything that is asked for has to be given: more requirements never open a gate that fewer
@@ -16,6 +17,9 @@
 //! the start of the stage, and to pass it back as `used` from then on.
 
 pub mod approvals;
+pub mod deletion;
+pub mod dialect;
+pub mod entry;
 pub mod freeze;
 pub mod manual_job;
 pub mod requirements;

@@ -20,6 +20,10 @@ pub struct Requirements {
     pub windows: Vec<WindowRequirement>,
     /// No freeze period of the project may be in force.
     pub no_freeze: bool,
+    /// Who else has to say yes where the plan deletes something that serves.
+    deletion_approvals: Vec<ApprovalRequirement>,
+    /// Of which further sets a window has to be open then.
+    deletion_windows: Vec<WindowRequirement>,
 }
 
 /// Who asks.
@@ -29,6 +33,8 @@ pub enum Asker {
     Deployment,
     /// The Account of that name.
     Account(String),
+    /// The Account of that name, for what is deleted there.
+    Deletion(String),
 }
 
 /// As messages say it.
@@ -37,6 +43,7 @@ impl fmt::Display for Asker {
         match self {
             Self::Deployment => f.write_str("the stage's gate"),
             Self::Account(name) => write!(f, "Account {name}"),
+            Self::Deletion(name) => write!(f, "Account {name}, for the deletion"),
         }
     }
 }
@@ -125,6 +132,9 @@ impl Requirements {
             let approval = requires.approval.as_ref();
             all.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
             all.ask_windows(&asker, &requires.windows)?;
+            let deletion = Self::of_deletion(name, requires)?;
+            all.deletion_approvals.extend(deletion.approvals);
+            all.deletion_windows.extend(deletion.windows);
         }
         Ok(all)
     }
@@ -140,13 +150,54 @@ impl Requirements {
             let approval = requires.approval.as_ref();
             let asker = Asker::Account(name.to_owned());
             all.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
+            let asker = Asker::Deletion(name.to_owned());
+            let approval = requires
+                .deletion
+                .as_ref()
+                .and_then(|it| it.approval.as_ref());
+            let mut deletion = Self::default();
+            deletion.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
+            all.deletion_approvals.extend(deletion.approvals);
         }
         Ok(all)
     }
 
-    /// Whether there is nothing to ask for.
+    /// What is asked for before something is deleted that serves in an Account.
+    pub fn of_deletion(name: &str, requires: &AccountRequires) -> Result<Self, InvalidGate> {
+        let mut all = Self::default();
+        if let Some(deletion) = &requires.deletion {
+            let asker = Asker::Deletion(name.to_owned());
+            let approval = deletion.approval.as_ref();
+            all.ask_kubernetes(&asker, approval.map(|approval| &approval.kubernetes))?;
+            all.ask_windows(&asker, &deletion.windows)?;
+        }
+        Ok(all)
+    }
+
+    /// What is asked for, now that the plan tells whether it deletes something that serves.
+    #[must_use]
+    pub fn of_plan(mut self, deletes: bool) -> Self {
+        let approvals = std::mem::take(&mut self.deletion_approvals);
+        let windows = std::mem::take(&mut self.deletion_windows);
+        if deletes {
+            self.approvals.extend(approvals);
+            self.windows.extend(windows);
+        }
+        self
+    }
+
+    /// Whether there is nothing to ask for, whatever the plan.
     pub fn is_empty(&self) -> bool {
-        self.approvals.is_empty() && self.windows.is_empty() && !self.no_freeze
+        self.approvals.is_empty()
+            && self.windows.is_empty()
+            && !self.no_freeze
+            && self.deletion_approvals.is_empty()
+            && self.deletion_windows.is_empty()
+    }
+
+    /// Whether GitLab has to be asked: for a manual job or for freeze periods.
+    pub fn need_gitlab(&self) -> bool {
+        self.no_freeze || self.manual_jobs().next().is_some()
     }
 
     /// The manual jobs to look at.

@@ -20,15 +20,56 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// How many times that the clock skips are passed over in a row: more than there are minutes in a
+use super::dialect::{self, Rule};
+
+/// How many times that the clock skips, or days that a rule leaves out, are passed over in a row: more than there are minutes in a
 /// day, which is the most that any zone has skipped.
 const SKIPPED: usize = 2000;
 
 /// Cron's five fields in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    cron: Cron,
+    /// Any of them will do.
+    parts: Vec<Part>,
     zone: TimeZone,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    cron: Cron,
+    /// Which of its days count; all of them where there is none.
+    rule: Option<Rule>,
+}
+
+impl Part {
+    fn parse(parser: &CronParser, text: &str, rule: Option<Rule>) -> Result<Self, String> {
+        let cron = (parser.parse(text)).map_err(|error| format!("{text:?}: {error}"))?;
+        Ok(Self { cron, rule })
+    }
+
+    fn next(&self, at: DateTime, inclusive: bool) -> Option<DateTime> {
+        let mut found = self.cron.find_next_occurrence(&at, inclusive).ok()?;
+        for _ in 0..SKIPPED {
+            if self.rule.is_none_or(|rule| rule.holds(found.date())) {
+                return Some(found);
+            }
+            let end = found.date().at(23, 59, 59, 999_999_999);
+            found = self.cron.find_next_occurrence(&end, false).ok()?;
+        }
+        None
+    }
+
+    fn previous(&self, at: DateTime, inclusive: bool) -> Option<DateTime> {
+        let mut found = self.cron.find_previous_occurrence(&at, inclusive).ok()?;
+        for _ in 0..SKIPPED {
+            if self.rule.is_none_or(|rule| rule.holds(found.date())) {
+                return Some(found);
+            }
+            let start = found.date().at(0, 0, 0, 0);
+            found = self.cron.find_previous_occurrence(&start, false).ok()?;
+        }
+        None
+    }
 }
 
 /// What becomes of a time that the clock skips.
@@ -71,39 +112,46 @@ impl Schedule {
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build();
-        Self::with(parser, text, zone)
+        Self::of(vec![Part::parse(&parser, text, None)?], text, zone)
     }
 
-    /// As GitLab takes them: also with seconds, and with `L` and `#`.
+    /// As GitLab takes them: also with seconds, with `L` and `#`, and in its own [`dialect`]. A zone at
+    /// the end is the one that counts.
     pub fn parse_leniently(text: &str, zone: TimeZone) -> Result<Self, String> {
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
             .sloppy_ranges(true)
             .build();
-        Self::with(parser, text, zone)
+        let plain = dialect::plain(text)?;
+        let parts = plain.alternatives.iter();
+        let parts: Result<Vec<_>, _> = parts
+            .map(|(fields, rule)| Part::parse(&parser, fields, *rule))
+            .collect();
+        Self::of(parts?, text, plain.zone.unwrap_or(zone))
     }
 
-    fn with(parser: CronParser, text: &str, zone: TimeZone) -> Result<Self, String> {
-        let cron = (parser.parse(text)).map_err(|error| format!("{text:?}: {error}"))?;
+    fn of(parts: Vec<Part>, text: &str, zone: TimeZone) -> Result<Self, String> {
         // The 29th of February comes, the 30th does not.
         let start = date(2000, 1, 1).at(0, 0, 0, 0);
-        if cron.find_next_occurrence(&start, true).is_err() {
+        if parts.iter().all(|part| part.next(start, true).is_none()) {
             return Err(format!("{text:?} never comes true"));
         }
-        Ok(Self { cron, zone })
+        Ok(Self { parts, zone })
     }
 
     /// The last time it came true, up to and including `now`.
     pub fn last(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
-        let mut at = (self.cron)
-            .find_previous_occurrence(&self.passed(now), true)
-            .ok()?;
+        let previous = |at: DateTime, inclusive| {
+            let parts = self.parts.iter();
+            parts.filter_map(|it| it.previous(at, inclusive)).max()
+        };
+        let mut at = previous(self.passed(now), true)?;
         for _ in 0..SKIPPED {
             if let Some(found) = self.moment(at, skipped) {
                 return Some(found);
             }
-            at = self.cron.find_previous_occurrence(&at, false).ok()?;
+            at = previous(at, false)?;
         }
         None
     }
@@ -112,7 +160,8 @@ impl Schedule {
     pub fn next(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
         let mut at = self.passed(now);
         for _ in 0..SKIPPED {
-            at = self.cron.find_next_occurrence(&at, false).ok()?;
+            let parts = self.parts.iter();
+            at = parts.filter_map(|it| it.next(at, false)).min()?;
             if let Some(found) = self.moment(at, skipped) {
                 return Some(found);
             }
@@ -154,10 +203,10 @@ impl Schedule {
     }
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 ];
-const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+pub(super) const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 #[cfg(test)]
 mod tests;

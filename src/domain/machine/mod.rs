@@ -54,7 +54,7 @@ pub use asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, ServedVersions};
 pub use collect::{clutter, decide_collection};
 pub use drift::{Look, decide_drift, stop_looking, untold};
 pub use observation::{Action, Effect, Known, Observation, Read, Reply};
-pub use removal::decide_removal;
+pub use removal::{decide_removal, deleted_at_end};
 pub use run::DEFAULT_DEADLINE;
 pub use site::SiteTask;
 pub use snapshot::{
@@ -232,10 +232,13 @@ fn blocked(deadline: Duration, why: &str) -> String {
     format!("it could not begin for {}s: {why}", deadline.as_secs())
 }
 
-/// Whether the status says what this Release would change.
-pub fn planned(release: &ReleaseRef, status: &TargetStatus) -> bool {
+/// Whether the status says what this Release would change, under this deletion policy.
+pub fn planned(release: &ReleaseRef, policy: DeletionPolicy, status: &TargetStatus) -> bool {
     let plan = status.plan.as_ref();
-    plan.is_some_and(|plan| plan.release.uid == release.uid)
+    plan.is_some_and(|plan| {
+        let made_with = plan.deletion_policy.as_deref();
+        plan.release.uid == release.uid && made_with.is_none_or(|it| it == policy.as_str())
+    })
 }
 
 /// Whether the order is carried out, as far as it can be: nothing has to be looked at.

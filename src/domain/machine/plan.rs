@@ -6,10 +6,11 @@
 //! - Values of environment variables appear nowhere: a change of one is told by its name.
 
 use super::{
-    Decision, collect::replace_plan, next::wait_for, observation::Action, run::Scene, workload,
+    Decision, collect::replace_plan, next::wait_for, observation::Action, removal::is_deleted,
+    run::Scene, workload,
 };
 use crate::{
-    api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange, StoredRef},
+    api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
     domain::{
         desired::{Desired, DesiredComponent, Workload},
         digest::Sha256,
@@ -55,6 +56,7 @@ impl Scene<'_> {
         let mut words = Vec::new();
         let mut unwatched = Vec::new();
         let mut parts = Vec::new();
+        let mut deletions = 0;
         for want in &desired.components {
             let part = workload::plan(want, &desired.release, is_idle, self.view(want.level));
             words.push(part.summary);
@@ -72,7 +74,8 @@ impl Scene<'_> {
             {
                 continue;
             }
-            let deleted = item.created && desired.deletion_policy == DeletionPolicy::Delete;
+            let deleted = is_deleted(desired.deletion_policy, item);
+            deletions += i64::from(deleted);
             words.push(if deleted {
                 format!("will delete {}", item.name)
             } else {
@@ -107,6 +110,8 @@ impl Scene<'_> {
             summary: shorten(&words.join("; "), 1024),
             changes,
             omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
+            deletions,
+            deletion_policy: Some(desired.deletion_policy.as_str().to_owned()),
             stored,
         })
     }

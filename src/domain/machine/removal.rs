@@ -10,9 +10,23 @@ use super::{
     workload,
 };
 use crate::{
-    api::v1alpha1::{DeletionPolicy, Run, TargetStatus, annotation},
+    api::v1alpha1::{DeletionPolicy, InventoryItem, Run, TargetStatus, annotation},
     domain::{outcome::Outcome, ownership::Owner},
 };
+
+/// Whether AWS loses it, once it is no longer wanted.
+pub(super) fn is_deleted(policy: DeletionPolicy, item: &InventoryItem) -> bool {
+    item.created && policy == DeletionPolicy::Delete
+}
+
+/// What AWS loses at the end of a Target.
+pub fn deleted_at_end(
+    policy: DeletionPolicy,
+    status: &TargetStatus,
+) -> impl Iterator<Item = &InventoryItem> {
+    let items = status.inventory.iter();
+    items.filter(move |item| is_deleted(policy, item))
+}
 
 /// What to do next; [`Decision::Rest`] once AWS is as the policy says.
 ///
@@ -40,11 +54,7 @@ pub fn decide_removal(
         "Mend it, or set the annotation {}=true to leave it in AWS",
         annotation::ABANDON
     );
-    let items = status
-        .inventory
-        .iter()
-        .filter(|item| item.created && policy == DeletionPolicy::Delete);
-    let nexts = items.map(|item| workload::delete(item, owner, seen));
+    let nexts = deleted_at_end(policy, status).map(|item| workload::delete(item, owner, seen));
     carry_out(nexts, &way_out, seen)
         .unwrap_or_else(|| Decision::Rest(Outcome::done("Removed", "Nothing is left to remove")))
 }
@@ -61,7 +71,7 @@ pub(super) fn decide_prune(
         if !item.dropped {
             return workload::prune(item, seen);
         }
-        if item.created && policy == DeletionPolicy::Delete {
+        if is_deleted(policy, item) {
             return workload::delete(item, owner, seen);
         }
         Next::Ready

@@ -56,6 +56,10 @@ pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftRepor
             ))
         });
         words.extend(waiting);
+        words.extend(views.iter().filter_map(|view| {
+            let why = view.correction_refused.as_ref()?;
+            Some(format!("{}: not corrected: {why}", view.name))
+        }));
         return Some(DriftReport {
             status,
             reason: first.reason.clone(),

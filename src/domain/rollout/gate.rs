@@ -6,6 +6,8 @@
 //! its own plan's digest, and refuses to begin where it would do anything else.
 //!
 //! # Guarantees
+//! - Nobody asks about a stage without the Release: what is asked for depends on the places that it
+//!   writes.
 //! - A stage starts only with the plan that passed. A plan that changed in between passes anew.
 //! - What opened the gate is reported together with the start, and counts for nothing else.
 
@@ -19,32 +21,54 @@ use crate::{
     api::v1alpha1::{
         GatePassage, ManualJobStatus, PassageStatus, ReleaseRef, StageOutcome, StageTarget,
     },
-    domain::digest::Sha256,
+    domain::{
+        digest::Sha256,
+        gates::entry::{Refusal, Way},
+    },
 };
 
 /// Who keeps the gates.
 pub trait Gatekeeper {
-    /// Whether the stage has a gate. `back` is whether it goes back to what has served there: that waits
-    /// for nothing but the approvals that an Account requires.
-    fn is_gated(&self, stage: &str, back: bool) -> bool;
+    /// Whether anything is asked for before this Release is let into the stage.
+    fn asks(&self, entry: &Entry<'_>) -> Asks;
 
     /// Whether this plan may pass.
     fn ask(&self, ask: &Ask<'_>) -> Answer;
 }
 
+/// A Release on its way into a stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The stage.
+    pub stage: &'a str,
+    /// The Release, with the places that it writes.
+    pub release: &'a ReleaseView,
+    /// How it gets there.
+    pub way: Way,
+}
+
+/// Whether anything is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing: it may go on.
+    Nothing,
+    /// There is a gate: a plan has to be made first.
+    Something,
+    /// It is not let in, whatever its plan.
+    Refused(Refusal),
+}
+
 /// What is asked of a gatekeeper.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
-    /// The stage.
-    pub stage: &'a str,
-    /// The Release.
-    pub release: &'a ReleaseRef,
+    /// The Release and its way.
+    pub entry: Entry<'a>,
     /// Which try it would be.
     pub attempt: i64,
     /// Digest of the stage's plan.
     pub digest: &'a str,
-    /// Whether the stage goes back with it.
-    pub back: bool,
+    /// Whether the plan deletes something that the Release no longer has.
+    pub deletes: bool,
 }
 
 /// What a gatekeeper says.
@@ -60,17 +84,23 @@ pub enum Answer {
         message: String,
         /// What was seen of the manual jobs.
         manual_jobs: Vec<ManualJobStatus>,
+        /// When time alone may open it, at the earliest.
+        until: Option<Timestamp>,
     },
+    /// It is not let in, whatever its plan.
+    Refused(Refusal),
     /// Never: the Release ends here, and why.
     Rejected(String),
 }
 
 /// No stage has a gate.
+#[cfg(test)]
 pub struct NoGates;
 
+#[cfg(test)]
 impl Gatekeeper for NoGates {
-    fn is_gated(&self, _: &str, _: bool) -> bool {
-        false
+    fn asks(&self, _: &Entry<'_>) -> Asks {
+        Asks::Nothing
     }
 
     fn ask(&self, _: &Ask<'_>) -> Answer {
@@ -87,6 +117,32 @@ pub struct AtGate {
     pub reason: &'static str,
     pub message: String,
     pub manual_jobs: Vec<ManualJobStatus>,
+    /// When time alone may open it, at the earliest.
+    pub until: Option<Timestamp>,
+    /// It is not let in before somebody changes something.
+    pub refused: bool,
+}
+
+impl AtGate {
+    fn of(release: &ReleaseRef, attempt: i64, reason: &'static str, message: String) -> Self {
+        Self {
+            release: release.clone(),
+            attempt,
+            digest: None,
+            reason,
+            message,
+            manual_jobs: Vec::new(),
+            until: None,
+            refused: false,
+        }
+    }
+
+    fn refused(release: &ReleaseRef, attempt: i64, refusal: Refusal) -> Self {
+        Self {
+            refused: true,
+            ..Self::of(release, attempt, refusal.reason, refusal.message)
+        }
+    }
 }
 
 /// The reason of what a Target says that it can't go on with.
@@ -115,20 +171,23 @@ impl StageView<'_> {
         now: Timestamp,
     ) {
         let reference = &release.reference;
-        let back = self.goes_back(release);
-        if !gates.is_gated(self.name, back) {
-            self.give(overview, reference);
-            return;
-        }
         let attempt = self.attempt_of(release);
+        let entry = self.entry(release);
+        match gates.asks(&entry) {
+            Asks::Nothing => {
+                self.give(overview, reference);
+                return;
+            }
+            Asks::Refused(refusal) => {
+                self.at_gate = Some(AtGate::refused(reference, attempt, refusal));
+                return;
+            }
+            Asks::Something => {}
+        }
         let Some(stage) = template(overview, self.name, reference) else {
             return;
         };
-        let plan_of = |place: &StageTarget| {
-            let (of, digest) = self.target(place)?.plan.as_ref()?;
-            (of.uid == reference.uid).then(|| (place.clone(), digest.clone()))
-        };
-        let plans: Vec<(StageTarget, String)> = stage.targets.iter().filter_map(plan_of).collect();
+        let plans = self.plans_of(reference, &stage.targets);
         if plans.len() < stage.targets.len() {
             let missing = |place: &&StageTarget| !plans.iter().any(|(at, _)| at == *place);
             self.wanted_plans = stage.targets.iter().filter(missing).cloned().collect();
@@ -136,21 +195,17 @@ impl StageView<'_> {
                 .wanted_plans
                 .iter()
                 .find_map(|place| self.target(place)?.stalled.clone());
-            self.at_gate = Some(AtGate {
-                release: reference.clone(),
-                attempt,
-                digest: None,
-                reason: if trouble.is_some() {
-                    TARGET_STALLED
-                } else {
-                    "Planning"
-                },
-                message: match trouble {
-                    Some((_, why)) => format!("{} can't be planned: {why}", reference.name),
-                    None => format!("working out what {} would change", reference.name),
-                },
-                manual_jobs: Vec::new(),
-            });
+            let (reason, message) = match trouble {
+                Some((_, why)) => (
+                    TARGET_STALLED,
+                    format!("{} can't be planned: {why}", reference.name),
+                ),
+                None => (
+                    "Planning",
+                    format!("working out what {} would change", reference.name),
+                ),
+            };
+            self.at_gate = Some(AtGate::of(reference, attempt, reason, message));
             return;
         }
         let digest = stage_digest(&plans);
@@ -165,14 +220,14 @@ impl StageView<'_> {
                     && passage.attempt == attempt
                     && passage.digest == digest
             });
+        let deletes = |place: &StageTarget| self.target(place).is_some_and(|it| it.plan_deletes);
         let answer = match passed {
             Some(passage) => Answer::Open(passage.by.clone()),
             None => gates.ask(&Ask {
-                stage: self.name,
-                release: reference,
+                entry,
                 attempt,
                 digest: &digest,
-                back,
+                deletes: stage.targets.iter().any(deletes),
             }),
         };
         match answer {
@@ -180,6 +235,7 @@ impl StageView<'_> {
                 self.give(overview, reference);
                 if let Some(current) = &mut self.current {
                     current.plans = plans;
+                    current.stage_digest = Some(digest.clone());
                 }
                 self.passage = Some(PassageStatus {
                     release: reference.clone(),
@@ -193,18 +249,33 @@ impl StageView<'_> {
                 reason,
                 message,
                 manual_jobs,
+                until,
             } => {
                 self.at_gate = Some(AtGate {
-                    release: reference.clone(),
-                    attempt,
                     digest: Some(digest),
-                    reason,
-                    message,
                     manual_jobs,
+                    until,
+                    ..AtGate::of(reference, attempt, reason, message)
                 });
+            }
+            Answer::Refused(refusal) => {
+                self.at_gate = Some(AtGate::refused(reference, attempt, refusal));
             }
             Answer::Rejected(why) => self.rejected = Some((reference.clone(), attempt, why)),
         }
+    }
+
+    /// What the Targets say that the Release would change, where they have said so.
+    pub(super) fn plans_of(
+        &self,
+        release: &ReleaseRef,
+        places: &[StageTarget],
+    ) -> Vec<(StageTarget, String)> {
+        let plan_of = |place: &StageTarget| {
+            let (of, digest) = self.target(place)?.plan.as_ref()?;
+            (of.uid == release.uid).then(|| (place.clone(), digest.clone()))
+        };
+        places.iter().filter_map(plan_of).collect()
     }
 
     /// What becomes of a Release that was rejected.
@@ -229,6 +300,13 @@ impl StageView<'_> {
 
     /// Whether what was approved is no longer what would be done, on a place that has not begun.
     pub(super) fn is_void(&self, current: &Current) -> bool {
+        let unknown = |place: &&StageTarget| current.plan_digest(place).is_none();
+        if self.state == State::Progressing
+            && current.stage_digest.is_some()
+            && current.places.iter().any(|place| unknown(&place))
+        {
+            return true;
+        }
         let changed = |(place, approved): &(StageTarget, String)| {
             let plan = self.target(place).and_then(|target| target.plan.as_ref());
             self.step(current, place).is_none()
@@ -236,5 +314,20 @@ impl StageView<'_> {
                     .is_some_and(|(of, digest)| of.uid == current.release.uid && digest != approved)
         };
         self.state == State::Progressing && current.plans.iter().any(changed)
+    }
+}
+
+impl<'a> StageView<'a> {
+    /// The Release on its way into this stage.
+    pub(super) fn entry<'b>(&self, release: &'b ReleaseView) -> Entry<'b>
+    where
+        'a: 'b,
+    {
+        let back = self.goes_back(release);
+        Entry {
+            stage: self.name,
+            release,
+            way: if back { Way::Back } else { Way::Forward },
+        }
     }
 }

@@ -29,12 +29,17 @@ const URGENT: [State; 6] = [
 pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome {
     let urgent = URGENT.iter().find_map(|state| {
         let mut stages = views.iter().zip(&plan.stages);
-        stages.find(|(view, _)| view.state == *state)
+        stages.find(|(view, _)| view.state == *state && !has_to_pass_again(view))
     });
     match urgent {
         Some((view, report)) => of_stage(overview, view, report),
         None => at_rest(overview, views, plan),
     }
+}
+
+/// What was ordered has not begun, and waits at the gate now: the gate speaks for it.
+fn has_to_pass_again(view: &StageView<'_>) -> bool {
+    view.state == State::Progressing && view.at_gate.is_some()
 }
 
 fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> Outcome {
@@ -125,11 +130,17 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
     {
         return Outcome::stalled(REJECTED, format!("{}: {why}", view.name));
     }
-    if let Some((view, at)) = views
-        .iter()
-        .find_map(|view| Some((view, view.at_gate.as_ref()?)))
-    {
+    let at_gates = || {
+        let views = views.iter();
+        views.filter_map(|view| Some((view, view.at_gate.as_ref()?)))
+    };
+    // What somebody has to mend comes before what somebody has to approve.
+    let refused = at_gates().find(|(_, at)| at.refused);
+    if let Some((view, at)) = refused.or_else(|| at_gates().next()) {
         let message = format!("{}: {}", view.name, at.message);
+        if at.refused {
+            return Outcome::stalled(at.reason, message);
+        }
         return match at.digest {
             None if at.reason == TARGET_STALLED => Outcome::stalled(at.reason, message),
             Some(_) => Outcome::Paused {

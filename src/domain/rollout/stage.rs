@@ -12,12 +12,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     Overview, ReleaseView, TargetView,
     command::{Back, Command},
-    gate::AtGate,
+    gate::{AtGate, stage_digest},
 };
 use crate::{
     api::v1alpha1::{
-        GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, RunStatus, Stage,
-        StageOutcome, StageStatus, StageTarget,
+        DeletionPolicy, GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, RunStatus,
+        Stage, StageOutcome, StageStatus, StageTarget,
     },
     domain::{machine::Step, outcome::shorten},
 };
@@ -74,6 +74,8 @@ pub struct StageView<'a> {
     pub(super) rejected: Option<(ReleaseRef, i64, String)>,
     /// When what somebody changed is corrected next, where that waits.
     pub correction_at: Option<Timestamp>,
+    /// Why what somebody changed is not corrected, where the Accounts refuse it.
+    pub correction_refused: Option<String>,
     /// Places whose plan is wanted.
     pub wanted_plans: Vec<StageTarget>,
     /// What waits at the gate is what a rollback by command goes to.
@@ -99,7 +101,11 @@ pub struct Current {
     reason: Option<String>,
     /// The plans that were approved, by place; none where no gate asked for them.
     pub(super) plans: Vec<(StageTarget, String)>,
-    places: Vec<StageTarget>,
+    /// What they add up to: digest of the stage's plan that was approved.
+    pub(super) stage_digest: Option<String>,
+    /// What becomes of what the Release no longer has, as it was when the stage was given it.
+    deletion_policy: Option<DeletionPolicy>,
+    pub(super) places: Vec<StageTarget>,
     on_target_failure: OnTargetFailure,
     most_at_a_time: usize,
 }
@@ -118,6 +124,8 @@ impl Current {
             correction: 0,
             reason: None,
             plans: Vec::new(),
+            stage_digest: None,
+            deletion_policy: None,
             places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
             on_target_failure: template
                 .map(|stage| stage.on_target_failure)
@@ -130,7 +138,7 @@ impl Current {
 }
 
 impl Current {
-    fn plan_digest(&self, place: &StageTarget) -> Option<String> {
+    pub(super) fn plan_digest(&self, place: &StageTarget) -> Option<String> {
         let plan = self.plans.iter().find(|(at, _)| at == place);
         plan.map(|(_, digest)| digest.clone())
     }
@@ -156,6 +164,8 @@ impl<'a> StageView<'a> {
             current.restores = order.goal == Goal::Restore;
             current.correction = order.correction;
             current.reason.clone_from(&order.reason);
+            current.stage_digest.clone_from(&order.stage_digest);
+            current.deletion_policy = order.deletion_policy;
             let approved = |target: &&&TargetView| {
                 let order = target.order.as_ref()?;
                 Some((target.place.clone(), order.plan_digest.clone()?))
@@ -187,13 +197,36 @@ impl<'a> StageView<'a> {
             passage: None,
             rejected: None,
             correction_at: None,
+            correction_refused: None,
             wanted_plans: Vec::new(),
             waits_to_go_back: false,
             obeyed: None,
             behind: None,
         };
+        stage.approve_the_rest();
         stage.judge(overview);
         stage
+    }
+
+    /// Targets that have no order yet carry no digest that was approved: theirs is what their plans say,
+    /// as long as all of them add up to what was approved of the stage.
+    fn approve_the_rest(&mut self) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let Some(approved) = &current.stage_digest else {
+            return;
+        };
+        let mut plans = self.plans_of(&current.release, &current.places);
+        for (place, digest) in &mut plans {
+            if let Some(ordered) = current.plan_digest(place) {
+                *digest = ordered;
+            }
+        }
+        let whole = stage_digest(&plans) == *approved;
+        if let Some(current) = self.current.as_mut().filter(|_| whole) {
+            current.plans = plans;
+        }
     }
 
     pub(super) fn target(&self, place: &StageTarget) -> Option<&'a TargetView> {

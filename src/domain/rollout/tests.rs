@@ -13,6 +13,7 @@ use crate::{
 mod commands;
 mod corrections;
 mod crashes;
+mod entry;
 mod gates;
 mod history;
 mod leaders;
@@ -54,6 +55,7 @@ impl Play {
             superseding: Superseding::Newest,
             pin: None,
             correct: false,
+            deletion_policy: DeletionPolicy::Delete,
             commands: Commands::default(),
         };
         Self { overview }
@@ -66,6 +68,7 @@ impl Play {
                 uid: format!("uid-{revision}"),
                 revision,
             },
+            source: ReleaseSource::default(),
             stages: vec![stage("dev", &["dev"]), stage("prod", &["prod-a", "prod-b"])],
             outcomes: Vec::new(),
         });
@@ -121,6 +124,7 @@ impl Play {
                 waits_for: None,
                 needs_a_change: false,
                 plan: None,
+                plan_deletes: false,
                 plan_summary: None,
                 dropped: false,
                 drift: None,

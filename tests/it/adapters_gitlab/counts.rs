@@ -1,5 +1,6 @@
 //! What is counted of the requests to GitLab.
 
+use sluice::api::v1alpha1::RefType;
 use sluice_lab::gitlab::{FaultAction, FaultRule, Transport};
 
 use super::{Lab, main_branch, package};
@@ -27,7 +28,13 @@ async fn every_request_is_counted_by_how_it_ended() {
     assert_eq!(counted(&lab, listed, "ok"), 1);
     assert_eq!(counted(&lab, listed, "not_modified"), 1);
 
-    assert_eq!(client.git_ref(id, "no-such").await.unwrap(), None);
+    assert_eq!(
+        client
+            .git_ref(id, RefType::Branch, "no-such")
+            .await
+            .unwrap(),
+        None
+    );
     let branch = "GET /projects/:id/repository/branches/:branch";
     assert_eq!(counted(&lab, branch, "not_found"), 1);
 
@@ -46,7 +53,7 @@ async fn every_request_is_counted_by_how_it_ended() {
     assert_eq!(counted(&lab, listed, "ok"), 1);
 
     let text = lab.metrics.encode().unwrap();
-    let durations = "sluice_gitlab_request_duration_seconds_count 7";
+    let durations = "sluice_gitlab_request_duration_seconds_count 6";
     assert!(text.lines().any(|line| line == durations), "{text}");
     assert!(!text.contains("checkout"), "{text}");
 }

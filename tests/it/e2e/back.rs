@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Another Account of prod's, which requires this; its name.
-fn strict(scene: &Scene<'_>, requires: &Value) -> String {
+pub fn strict(scene: &Scene<'_>, requires: &Value) -> String {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let mut account = run(accounts.get("prod")).unwrap();
     let name = format!("prod-of-{}", scene.team.namespace);
@@ -27,7 +27,7 @@ fn strict(scene: &Scene<'_>, requires: &Value) -> String {
 }
 
 /// Has the Account require this from now on, and waits until it does.
-fn require(scene: &Scene<'_>, account: &str, requires: &Value) {
+pub fn require(scene: &Scene<'_>, account: &str, requires: &Value) {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let found = wait_for("the Account is changed", LIMIT, || {
         let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
@@ -42,7 +42,7 @@ fn platform(schedule: &str) -> Value {
 }
 
 /// A Deployment whose stage prod is in that Account, behind that gate.
-fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
+pub fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
     let mut wanted = match gate {
         Some(gate) => gated(scene, gate),
         None => scene.deployment(&["dev", "prod"]),

@@ -93,6 +93,7 @@ mod tests {
                     assume_role: Some(role),
                     ..Credentials::default()
                 },
+                sources: Vec::new(),
                 grants: Vec::new(),
             };
             Arc::new(Account::new(name, spec))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
 
@@ -11,14 +11,15 @@ use kube::ResourceExt as _;
 
 use super::{Gates, Looked};
 use crate::{
-    api::v1alpha1::{Deployment, GateStatus, ManualJobStatus, Release, annotation},
+    api::v1alpha1::{Deployment, GateStatus, ManualJobStatus, Release, StageStatus, annotation},
     controllers::{
         context::Context,
-        deployment::{DeploymentController, Family, resolve},
+        deployment::{DeploymentController, Family, release_view, resolve},
     },
     domain::{
-        gates::{Job, Requirements, manual_job},
+        gates::{Job, Requirements, entry::Way, manual_job},
         pipeline::{self, FreezePeriod},
+        rollout::Entry,
     },
     ports::gitlab::GitLab,
 };
@@ -56,20 +57,24 @@ impl DeploymentController {
         &self,
         deployment: &Deployment,
         family: &Family,
-        waiting: &[(&str, &GateStatus)],
+        stages: &[StageStatus],
         gates: &mut Gates,
     ) {
-        let needs = |name: &str| {
-            let stage = gates.stages.get(name)?;
-            stage.asks(false).ok()
-        };
-        let openings: Vec<(String, Opening, Requirements)> = waiting
+        let openings: Vec<(String, Opening, Requirements)> = stages
             .iter()
-            .filter_map(|(name, status)| {
-                let asked = needs(name)?;
-                let needed = asked.no_freeze || asked.manual_jobs().next().is_some();
-                let opening = Opening::of(family, status)?;
-                needed.then(|| ((*name).to_owned(), opening, asked))
+            .filter_map(|stage| {
+                let status = stage.waiting.as_ref()?;
+                let mut releases = family.releases.iter();
+                let release = releases.find(|it| it.uid().as_ref() == Some(&status.release.uid))?;
+                // On its way back it asks GitLab for nothing.
+                let asked = gates.needs(&Entry {
+                    stage: &stage.name,
+                    release: &release_view(release),
+                    way: Way::Forward,
+                });
+                let asked = asked.ok().filter(Requirements::need_gitlab)?;
+                let opening = Opening::of(release, status)?;
+                Some((stage.name.clone(), opening, asked))
             })
             .collect();
         if openings.is_empty() {
@@ -90,7 +95,7 @@ impl DeploymentController {
                 reading
             }
         };
-        gates.freezes.clone_from(&reading.freezes);
+        gates.freezes = Some(reading.freezes.clone());
         for (stage, opening, asked) in openings {
             let looked = opening.look(&asked, &reading);
             if let Some(gate) = gates.stages.get_mut(&stage) {
@@ -112,9 +117,8 @@ struct Opening {
 }
 
 impl Opening {
-    fn of(family: &Family, status: &GateStatus) -> Option<Self> {
-        let is = |release: &&Arc<Release>| release.uid().as_ref() == Some(&status.release.uid);
-        let source = &family.releases.iter().find(is)?.spec.source;
+    fn of(release: &Release, status: &GateStatus) -> Option<Self> {
+        let source = &release.spec.source;
         Some(Self {
             release_uid: status.release.uid.clone(),
             attempt: status.attempt,

@@ -57,7 +57,12 @@ impl GitLab for Source {
     async fn project(&self, _: &str) -> Result<Project, CallError> {
         unimplemented!()
     }
-    async fn git_ref(&self, _: i64, _: &str) -> Result<Option<RefState>, CallError> {
+    async fn git_ref(
+        &self,
+        _: i64,
+        _: crate::api::v1alpha1::RefType,
+        _: &str,
+    ) -> Result<Option<RefState>, CallError> {
         unimplemented!()
     }
     async fn bridges(&self, _: i64, _: i64) -> Result<Vec<Bridge>, CallError> {

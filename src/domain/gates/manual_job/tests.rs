@@ -31,6 +31,7 @@ fn job(id: i64, status: &str, by: i64) -> pipeline::Job {
         allow_failure: false,
         archive_size: None,
         archive_kept: false,
+        tag: None,
         archive_expires_at: None,
         commit_title: None,
         user: Some(user(by)),

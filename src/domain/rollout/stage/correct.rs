@@ -7,6 +7,8 @@
 //! # Guarantees
 //! - Only what serves on all places of the stage is delivered once more, and only while nothing else
 //!   moves there.
+//! - It asks the gate as everything that is delivered does: nobody has to approve once more what serves,
+//!   but an Account that no longer takes it is not written.
 //! - What differs again as soon as it was corrected is left for longer each time. A correction that
 //!   fails is not repeated by itself: the stage has failed then, like after any other order.
 
@@ -14,8 +16,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Current, StageView, State, template};
-use crate::domain::rollout::Overview;
+use super::{Current, StageView, State, next::view};
+use crate::domain::{
+    gates::entry::Way,
+    rollout::{
+        Overview,
+        gate::{Asks, Entry, Gatekeeper},
+    },
+};
 
 /// After the first correction in a row.
 const FIRST: Duration = Duration::from_mins(5);
@@ -36,7 +44,7 @@ impl Current {
 
 impl StageView<'_> {
     /// Orders what serves once more, where it is due.
-    pub(super) fn correct(&mut self, overview: &Overview, now: Timestamp) {
+    pub(super) fn correct(&mut self, overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) {
         if !overview.correct || overview.paused || self.state != State::Succeeded {
             return;
         }
@@ -48,7 +56,18 @@ impl StageView<'_> {
         let Some(since) = drifted.filter_map(|drift| drift.correctable_since).max() else {
             return;
         };
-        if template(overview, self.name, &current.release).is_none() {
+        let serving = view(overview, &current.release);
+        let Some(serving) = serving.filter(|it| it.stages.iter().any(|it| it.name == self.name))
+        else {
+            return;
+        };
+        let entry = Entry {
+            stage: self.name,
+            release: serving,
+            way: Way::Correction,
+        };
+        if let Asks::Refused(refusal) = gates.asks(&entry) {
+            self.correction_refused = Some(refusal.message);
             return;
         }
         let ends = targets.filter_map(|target| target.run.as_ref()?.finished_at.as_ref());
@@ -70,6 +89,7 @@ impl StageView<'_> {
         current.immediate = true;
         // What was approved is the Release; what it changes now is another plan.
         current.plans.clear();
+        current.stage_digest = None;
         self.state = State::Progressing;
         self.message = None;
     }

@@ -10,7 +10,7 @@ use crate::{
     domain::rollout::{
         Overview, ReleaseView,
         command::{Back, Command},
-        gate::Gatekeeper,
+        gate::{Asks, Gatekeeper},
     },
 };
 
@@ -36,10 +36,14 @@ impl StageView<'_> {
             self.obey(Command::Retry);
             match had.filter(|_| anew) {
                 // Another try of it is another plan to approve.
-                Some(had) if gates.is_gated(self.name, self.goes_back(had)) => {
+                Some(had) if gates.asks(&self.entry(had)) != Asks::Nothing => {
                     self.offer(overview, gates, had, now);
                 }
-                _ => self.try_again(false),
+                Some(_) => {
+                    self.try_again(false);
+                    self.forget_approval(overview);
+                }
+                None => self.try_again(false),
             }
             return;
         }
@@ -78,10 +82,10 @@ impl StageView<'_> {
         }
         if let Some(release) = self.held_at_gate(overview).or(candidate) {
             self.offer(overview, gates, release, now);
-        } else if let Some(release) = self.waits_again(overview, void) {
+        } else if let Some(release) = self.waits_again(overview, gates, void) {
             self.offer(overview, gates, release, now);
         }
-        self.correct(overview, now);
+        self.correct(overview, gates, now);
     }
 
     /// The Release that waits at the gate, where a newer one has to wait behind it.
@@ -101,10 +105,16 @@ impl StageView<'_> {
         (overview.superseding == Superseding::Hold && newer && !tried).then_some(release)
     }
 
-    /// The Release that has to pass the gate once more: another try of it waits there, or what was
-    /// approved changed.
-    fn waits_again<'b>(&self, overview: &'b Overview, void: bool) -> Option<&'b ReleaseView> {
+    /// The Release that has to pass the gate once more: another try of it waits there, what was approved
+    /// changed, or it was ordered while nothing was asked for, has not begun, and now something is.
+    fn waits_again<'b>(
+        &self,
+        overview: &'b Overview,
+        gates: &dyn Gatekeeper,
+        void: bool,
+    ) -> Option<&'b ReleaseView> {
         let current = self.current.as_ref()?;
+        let release = view(overview, &current.release)?;
         let waiting = self
             .reported_waiting(overview)
             .is_some_and(|waiting| waiting.release == current.release);
@@ -112,8 +122,13 @@ impl StageView<'_> {
         let passed = self.reported_passage(overview).is_some_and(|passage| {
             passage.release == current.release && passage.attempt > current.attempt
         });
+        let unasked = self.state == State::Progressing
+            && current.stage_digest.is_none()
+            && current.plans.is_empty()
+            && current.correction == 0;
         let again = void || ((waiting || passed) && self.state.has_failed());
-        view(overview, &current.release).filter(|_| again)
+        let again = again || (unasked && gates.asks(&self.entry(release)) != Asks::Nothing);
+        again.then_some(release)
     }
 
     fn reported_waiting<'b>(&self, overview: &'b Overview) -> Option<&'b GateStatus> {
@@ -259,6 +274,15 @@ impl StageView<'_> {
         }
     }
 
+    /// What begins anew without a gate is bound to no plan that was approved before.
+    fn forget_approval(&mut self, overview: &Overview) {
+        if let Some(current) = &mut self.current {
+            current.plans.clear();
+            current.stage_digest = None;
+            current.deletion_policy = Some(overview.deletion_policy);
+        }
+    }
+
     /// Has the stage get this Release.
     pub(in crate::domain::rollout) fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
         let Some(template) = template(overview, self.name, release) else {
@@ -270,6 +294,7 @@ impl StageView<'_> {
         let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
         current.back = view.is_some_and(|view| self.goes_back(view));
         current.immediate = current.back;
+        current.deletion_policy = Some(overview.deletion_policy);
         self.current = Some(current);
         self.state = State::Progressing;
         self.message = None;
@@ -330,7 +355,7 @@ impl StageView<'_> {
 }
 
 /// What is on record of a Release.
-fn view<'a>(overview: &'a Overview, release: &ReleaseRef) -> Option<&'a ReleaseView> {
+pub(super) fn view<'a>(overview: &'a Overview, release: &ReleaseRef) -> Option<&'a ReleaseView> {
     let mut releases = overview.releases.iter();
     releases.find(|one| one.reference.uid == release.uid)
 }

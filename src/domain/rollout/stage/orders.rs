@@ -33,6 +33,11 @@ impl StageView<'_> {
             .iter()
             .filter(|place| ordered(place) && !ended(place))
             .count();
+        // What has to pass the gate once more gets no further order before it has.
+        let waits_at_gate = self
+            .at_gate
+            .as_ref()
+            .is_some_and(|at| at.release == current.release);
         let mut room = if goal == Goal::Deliver {
             current.most_at_a_time.saturating_sub(busy)
         } else {
@@ -47,6 +52,8 @@ impl StageView<'_> {
                 goal,
                 sequence: current.sequence,
                 plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
+                stage_digest: current.stage_digest.clone(),
+                deletion_policy: current.deletion_policy,
                 reason: current.reason.clone().filter(|_| goal == Goal::Restore),
                 // While one is held, the others wait where they are.
                 paused: goal == Goal::Deliver
@@ -71,7 +78,9 @@ impl StageView<'_> {
                 continue;
             }
             if goal == Goal::Deliver && !ordered(place) {
-                if room == 0 || self.state == State::Held {
+                // Where a plan was approved, nothing begins without its part of it.
+                let approved = current.stage_digest.is_none() || run.plan_digest.is_some();
+                if room == 0 || self.state == State::Held || waits_at_gate || !approved {
                     continue;
                 }
                 room -= 1;
@@ -87,6 +96,8 @@ impl StageView<'_> {
             let target = self.target(place).filter(|target| target.dropped)?;
             let (release, attempt) = (current.release.clone(), current.attempt);
             let run = Run {
+                stage_digest: current.stage_digest.clone(),
+                deletion_policy: current.deletion_policy,
                 immediate: current.immediate,
                 back: current.back,
                 correction: current.correction,

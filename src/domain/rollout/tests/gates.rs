@@ -1,14 +1,21 @@
 //! Gates between a Release and a stage.
 
 use super::*;
-use crate::api::v1alpha1::{GatePassage, UsedApproval};
+use crate::{
+    api::v1alpha1::{GatePassage, UsedApproval},
+    domain::gates::entry::Way,
+};
 
 /// prod has a gate, which says this.
-struct Gate(Answer);
+pub(super) struct Gate(pub(super) Answer);
 
 impl Gatekeeper for Gate {
-    fn is_gated(&self, stage: &str, back: bool) -> bool {
-        stage == "prod" && !back
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        if entry.stage == "prod" && entry.way == Way::Forward {
+            Asks::Something
+        } else {
+            Asks::Nothing
+        }
     }
 
     fn ask(&self, _: &Ask<'_>) -> Answer {
@@ -20,29 +27,35 @@ impl Gatekeeper for Gate {
 struct Account(Answer);
 
 impl Gatekeeper for Account {
-    fn is_gated(&self, stage: &str, _: bool) -> bool {
-        stage == "prod"
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        if entry.stage == "prod" {
+            Asks::Something
+        } else {
+            Asks::Nothing
+        }
     }
 
     fn ask(&self, ask: &Ask<'_>) -> Answer {
-        assert!(ask.back, "the stage's own gate is asked nothing");
+        let way = ask.entry.way;
+        assert_eq!(way, Way::Back, "the stage's own gate is asked nothing");
         self.0.clone()
     }
 }
 
-fn not_yet() -> Answer {
+pub(super) fn not_yet() -> Answer {
     Answer::Waiting {
         reason: "WaitingForApproval",
         message: "r waits".into(),
         manual_jobs: Vec::new(),
+        until: None,
     }
 }
 
-fn closed() -> Gate {
+pub(super) fn closed() -> Gate {
     Gate(not_yet())
 }
 
-fn open(by: &str) -> Gate {
+pub(super) fn open(by: &str) -> Gate {
     Gate(Answer::Open(GatePassage {
         approvals: vec![UsedApproval {
             name: by.into(),
@@ -54,7 +67,7 @@ fn open(by: &str) -> Gate {
 }
 
 /// The Targets say what the Release would change.
-fn planned(story: &mut Play, revision: i64, digests: [&str; 2]) {
+pub(super) fn planned(story: &mut Play, revision: i64, digests: [&str; 2]) {
     for (account, digest) in ["prod-a", "prod-b"].into_iter().zip(digests) {
         let reference = ReleaseRef {
             name: format!("r{revision}"),
@@ -66,7 +79,7 @@ fn planned(story: &mut Play, revision: i64, digests: [&str; 2]) {
 }
 
 /// r1 serves in dev and is next for prod.
-fn before_the_gate(gate: &Gate) -> (Play, Plan) {
+pub(super) fn before_the_gate(gate: &Gate) -> (Play, Plan) {
     let mut story = Play::new();
     story.release(1);
     story.plan_with(gate);
@@ -75,7 +88,7 @@ fn before_the_gate(gate: &Gate) -> (Play, Plan) {
     (story, plan)
 }
 
-fn waiting(plan: &Plan) -> Option<(i64, String)> {
+pub(super) fn waiting(plan: &Plan) -> Option<(i64, String)> {
     let prod = plan.stages.iter().find(|stage| stage.name == "prod")?;
     let waiting = prod.waiting.as_ref()?;
     Some((waiting.release.revision, waiting.reason.clone()))

@@ -103,17 +103,16 @@ struct Judge<'a> {
 }
 
 impl Gatekeeper for Judge<'_> {
-    fn is_gated(&self, _: &str, _: bool) -> bool {
-        true
+    fn asks(&self, _: &Entry<'_>) -> Asks {
+        Asks::Something
     }
-
     fn ask(&self, ask: &Ask<'_>) -> Answer {
         let approvals: Vec<&Approval> = self.record.approvals.iter().collect();
         let evaluation = gates::evaluate(&Inputs {
             subject: Subject {
-                release: &ask.release.name,
-                release_uid: &ask.release.uid,
-                stage: ask.stage,
+                release: &ask.entry.release.reference.name,
+                release_uid: &ask.entry.release.reference.uid,
+                stage: ask.entry.stage,
                 stage_digest: ask.digest,
                 author: None,
             },
@@ -131,6 +130,7 @@ impl Gatekeeper for Judge<'_> {
                 reason: "WaitingForApproval",
                 message: String::new(),
                 manual_jobs: Vec::new(),
+                until: None,
             },
             Verdict::Rejected { by, .. } => Answer::Rejected(by),
         }

@@ -90,7 +90,8 @@ pub struct Pipeline {
 pub struct NewPipeline {
     /// The project.
     pub project: ProjectId,
-    /// Branch or tag; a `refs/merge-requests/N/head` runs the default branch's head.
+    /// Branch or tag; `refs/tags/x` is the tag where there is a branch of that name, too. A
+    /// `refs/merge-requests/N/head` runs the default branch's head.
     pub ref_name: String,
     /// GitLab's word for why it was made, such as `push`.
     pub source: String,
@@ -108,8 +109,10 @@ impl World {
         new: NewPipeline,
     ) -> Result<PipelineId, Refusal> {
         let project = self.project_mut(new.project)?;
-        let tag = !project.branches.contains_key(&new.ref_name)
-            && project.tags.contains_key(&new.ref_name);
+        let named_tag = new.ref_name.strip_prefix("refs/tags/");
+        let tag = named_tag.is_some()
+            || !project.branches.contains_key(&new.ref_name)
+                && project.tags.contains_key(&new.ref_name);
         let head = if new.ref_name.starts_with("refs/merge-requests/") {
             "HEAD"
         } else {
@@ -148,7 +151,7 @@ impl World {
             iid,
             project: new.project,
             sha,
-            ref_name: new.ref_name,
+            ref_name: named_tag.unwrap_or(&new.ref_name).to_owned(),
             tag,
             status: Status::Created,
             source: new.source,

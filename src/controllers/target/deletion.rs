@@ -1,0 +1,183 @@
+//! The end of a Target in an Account that asks an approval or a window for what is deleted there.
+//!
+//! # Guarantees
+//! - Whatever deletes the Target (its Deployment, a changed spec, `kubectl delete`, the end of its
+//!   namespace) asks the same: nothing is deleted in AWS before it is let.
+//! - What let it begin is on record before anything is deleted; more than that needs another approval.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Api, Resource as _, ResourceExt as _};
+
+use super::{TargetController, access::account};
+use crate::{
+    api::v1alpha1::{
+        Approval, ApprovalStatus, Decision, DeletionStatus, InventoryItem, ReleaseRef, Target,
+        TargetStatus, annotation,
+    },
+    controllers::{runtime::Ended, status::publish_status},
+    domain::{
+        gates::{self, Inputs, Judgement, Requirements, Verdict, deletion},
+        machine,
+        outcome::Outcome,
+    },
+};
+
+/// How long it is taken for granted that the admission policy is in force, while nobody has approved.
+const POLICY_AGE: Duration = Duration::from_secs(10);
+
+/// Why nothing may be deleted yet.
+pub struct NotYet {
+    /// With what waits.
+    pub status: TargetStatus,
+    /// How that reads, and when time alone may change it.
+    pub ended: Ended,
+}
+
+impl TargetController {
+    /// The Target, once what its end deletes may be deleted.
+    pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<NotYet>> {
+        let mut status = target.status.clone().unwrap_or_default();
+        let spec = &target.spec;
+        let doomed: Vec<InventoryItem> = machine::deleted_at_end(spec.deletion_policy, &status)
+            .cloned()
+            .collect();
+        if doomed.is_empty() {
+            return Ok(target.clone());
+        }
+        let requirements = match self.required_for_deletion(target) {
+            Ok(None) => return Ok(target.clone()),
+            Ok(Some(requirements)) => requirements,
+            Err(outcome) => return Err(not_yet(status, outcome, None)),
+        };
+        let uid = target.uid().unwrap_or_default();
+        let digest = deletion::digest(spec, &uid, doomed.iter());
+        let waits = deletion::status(status.deletion.as_ref(), serving(target, &status), digest);
+        status.deletion = Some(waits.clone());
+        let approvals = self.approvals_of(target, &waits);
+        if waits.passed.is_some() {
+            self.answer(&approvals, |_| Judgement::Used).await;
+            return Ok(target.clone());
+        }
+        let age = if approvals.is_empty() {
+            POLICY_AGE
+        } else {
+            Duration::ZERO
+        };
+        let force = self.context.approval_policy.force(age).await;
+        let subject = deletion::subject(&spec.stage, &waits);
+        let given: Vec<&Approval> = approvals.iter().map(|one| &**one).collect();
+        let evaluation = gates::evaluate(&Inputs {
+            subject,
+            requirements: &requirements,
+            approvals: &given,
+            used: &std::collections::BTreeSet::new(),
+            policy: &force,
+            manual_jobs: &std::collections::BTreeMap::new(),
+            freeze_periods: Ok(&[]),
+            now: Timestamp::now(),
+        });
+        let message = deletion::message(&evaluation.verdict, spec, doomed.iter());
+        let reason = evaluation.verdict.reason().unwrap_or("Open");
+        match evaluation.verdict {
+            Verdict::Open(by) => {
+                status.deletion = Some(DeletionStatus {
+                    passed: Some(by),
+                    ..waits
+                });
+                let recorded = self.write(target, &status).await;
+                let recorded = recorded.map_err(|outcome| not_yet(status, outcome, None))?;
+                self.answer(&approvals, |_| Judgement::Used).await;
+                Ok(recorded)
+            }
+            Verdict::Waiting { until, .. } => {
+                let judgements = &evaluation.judgements;
+                self.answer(&approvals, |at| judgements[at].clone()).await;
+                let namespace = target.namespace().unwrap_or_default();
+                let approve = gates::approve_command(&namespace, &subject, Decision::Approve);
+                let message = if reason == "WaitingForApproval" {
+                    format!("{message}. To approve: {approve}")
+                } else {
+                    message
+                };
+                Err(not_yet(status, Outcome::stalled(reason, message), until))
+            }
+            Verdict::Rejected { .. } => {
+                self.answer(&approvals, |_| Judgement::Used).await;
+                let outcome = Outcome::stalled("DeletionRejected", message);
+                Err(not_yet(status, super::remove::with_way_out(outcome), None))
+            }
+        }
+    }
+
+    /// What the Account asks for before anything is deleted there.
+    fn required_for_deletion(&self, target: &Target) -> Result<Option<Requirements>, Outcome> {
+        let name = &target.spec.account;
+        let account = account(&self.context, name).map_err(super::remove::with_way_out)?;
+        let Some(requires) = &account.spec.requires else {
+            return Ok(None);
+        };
+        let asked = Requirements::of_deletion(name, requires).map_err(|invalid| {
+            let message = format!("spec.requires.deletion of {invalid}");
+            super::remove::with_way_out(Outcome::stalled("InvalidGate", message))
+        })?;
+        Ok((!asked.is_empty()).then_some(asked))
+    }
+
+    /// The Approvals that speak of this deletion.
+    fn approvals_of(&self, target: &Target, deletion: &DeletionStatus) -> Vec<Arc<Approval>> {
+        let namespace = target.namespace();
+        let approvals = &self.context.stores.approvals;
+        approvals.state_filter(|one: &Approval| {
+            one.namespace() == namespace && one.spec.stage_digest == deletion.digest
+        })
+    }
+
+    /// Writes into each Approval whether it counts, where that is news. What can't be written is written
+    /// with the next look: nothing depends on it.
+    async fn answer(&self, approvals: &[Arc<Approval>], judged: impl Fn(usize) -> Judgement) {
+        for (at, approval) in approvals.iter().enumerate() {
+            let before = approval.status.clone().unwrap_or_default();
+            let mut status = ApprovalStatus {
+                observed_generation: approval.metadata.generation,
+                ..before.clone()
+            };
+            judged(at).write_condition(approval, &mut status.conditions, Timestamp::now());
+            if status == before {
+                continue;
+            }
+            let namespace = approval.namespace().unwrap_or_default();
+            let api: Api<Approval> = Api::namespaced(self.context.client.clone(), &namespace);
+            let written = publish_status(&api, approval.as_ref(), None, &before, &status).await;
+            if let Err(error) = written {
+                tracing::warn!(%error, approval = approval.name_any(), "its status was not written");
+            }
+        }
+    }
+}
+
+/// The Release that serves; the one of the last run where none does.
+fn serving(target: &Target, status: &TargetStatus) -> ReleaseRef {
+    let live = status.live.as_ref().map(|live| &live.release);
+    let run = status.run.as_ref().map(|run| &run.release);
+    live.or(run).cloned().unwrap_or_else(|| ReleaseRef {
+        name: target.name_any(),
+        uid: target.uid().unwrap_or_default(),
+        revision: 1,
+    })
+}
+
+fn not_yet(status: TargetStatus, outcome: Outcome, until: Option<Timestamp>) -> Box<NotYet> {
+    let ended = Ended::from(outcome).by(until, Timestamp::now());
+    Box::new(NotYet { status, ended })
+}
+
+/// What a Target that is being deleted waits for, for its Deployment to say.
+pub fn waits_for(target: &Target) -> Option<String> {
+    target.meta().deletion_timestamp.as_ref()?;
+    let status = target.status.as_ref()?;
+    let waits = status.deletion.as_ref().filter(|it| it.passed.is_none());
+    waits.filter(|_| !target.annotations().contains_key(annotation::ABANDON))?;
+    status.summary.clone()
+}

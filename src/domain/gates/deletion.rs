@@ -1,0 +1,85 @@
+//! Deleting what serves, where an Account asks somebody first: what an Approval of it speaks of.
+//!
+//! An Approval of a deletion looks like any other: it names the Release that serves, the stage, and as
+//! digest that of what is deleted on one Target. So it opens no gate of a delivery, whose digests are over
+//! plans, and a plan's Approval deletes nothing.
+
+use super::{Verdict, approvals::Subject};
+use crate::{
+    api::v1alpha1::{DeletionStatus, InventoryItem, ReleaseRef, TargetSpec},
+    domain::{digest::Sha256, outcome::shorten},
+};
+
+/// How many things a message names.
+const NAMED: usize = 5;
+
+/// Digest of what is deleted at the end of the Target with this uid.
+pub fn digest<'a>(
+    target: &TargetSpec,
+    uid: &str,
+    items: impl Iterator<Item = &'a InventoryItem>,
+) -> String {
+    let mut items: Vec<_> = items.map(|item| (&item.kind, &item.name)).collect();
+    items.sort();
+    let place = (&target.stage, &target.account_id, &target.region);
+    Sha256::of_json(&("deletion", uid, place, items)).to_string()
+}
+
+/// What waits: as it was, where it was about the same.
+pub fn status(
+    before: Option<&DeletionStatus>,
+    release: ReleaseRef,
+    digest: String,
+) -> DeletionStatus {
+    let same = before.filter(|before| before.digest == digest);
+    same.cloned().unwrap_or(DeletionStatus {
+        release,
+        digest,
+        passed: None,
+    })
+}
+
+/// What is to be approved.
+pub fn subject<'a>(stage: &'a str, deletion: &'a DeletionStatus) -> Subject<'a> {
+    Subject {
+        release: &deletion.release.name,
+        release_uid: &deletion.release.uid,
+        stage,
+        stage_digest: &deletion.digest,
+        // Nobody's pipeline asks for it.
+        author: None,
+    }
+}
+
+/// For people: what is to be deleted, and what it waits for, or who said no.
+pub fn message<'a>(
+    verdict: &Verdict,
+    target: &TargetSpec,
+    items: impl Iterator<Item = &'a InventoryItem>,
+) -> String {
+    let names: Vec<&str> = items.map(|item| item.name.as_str()).collect();
+    let mut what = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED {
+        what = format!("{what} and {} more", names.len() - NAMED);
+    }
+    let (account, region) = (&target.account, &target.region);
+    let what = format!("{} in {account}/{region}", shorten(&what, 512));
+    match verdict {
+        Verdict::Open(_) => format!("{what} may be deleted"),
+        Verdict::Waiting { reasons, notes, .. } => {
+            let reasons = reasons.iter().map(super::Waiting::message);
+            let all: Vec<String> = reasons.chain(notes.iter().take(3).cloned()).collect();
+            format!("deleting {what} waits: {}", all.join("; "))
+        }
+        Verdict::Rejected {
+            by,
+            approval,
+            comment,
+            ..
+        } => {
+            let why = comment.as_deref().map(|it| format!(": {it}"));
+            let why = why.unwrap_or_default();
+            format!("{by} rejected deleting {what} (Approval {approval}){why}")
+        }
+    }
+}

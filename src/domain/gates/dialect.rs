@@ -1,0 +1,254 @@
+//! The cron that GitLab takes for freeze periods, put into plain cron.
+//!
+//! GitLab reads cron with fugit (<https://github.com/floraison/fugit>), which takes more than cron does:
+//! a time zone at the end, ranges that go over the end (`6-0`, `22-2`), the last ones of a month
+//! (`5#-1`, `5#-2`), and every so many weeks (`1%2`, `1%2+1`), counted from Tuesday, 2019-01-01.
+//!
+//! Each comes out as alternatives: plain fields, with a [`Rule`] about the day where cron has no word for
+//! it.
+
+use jiff::civil::{Date, date};
+
+use super::time_zone::time_zone;
+
+/// Which of the days that the fields name count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The last of its weekday in the month, or the one before, and so on, from 1.
+    FromTheEnd(i8),
+    /// Those in every so manieth week.
+    Weeks {
+        /// Every how many.
+        every: i32,
+        /// Which of them.
+        offset: i32,
+    },
+}
+
+impl Rule {
+    /// Whether this day counts.
+    pub fn holds(self, day: Date) -> bool {
+        match self {
+            Self::FromTheEnd(nth) => (day.days_in_month() - day.day()) / 7 + 1 == nth,
+            Self::Weeks { every, offset } => {
+                let first = date(2019, 1, 1);
+                let days = day.duration_since(first).as_hours() / 24;
+                let week = i32::try_from(days.div_euclid(7)).unwrap_or_default() + 1;
+                week.rem_euclid(every) == offset.rem_euclid(every)
+            }
+        }
+    }
+}
+
+/// What is written, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// The time zone at the end, where there is one.
+    pub zone: Option<jiff::tz::TimeZone>,
+    /// Fields of cron, each with the rule about its days; any of them will do.
+    pub alternatives: Vec<(String, Option<Rule>)>,
+}
+
+/// The lowest and highest number of each of the five fields.
+const BOUNDS: [(i8, i8); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
+
+/// Puts it into plain cron. What is not of this dialect stays as it is, for cron to judge.
+pub fn plain(text: &str) -> Result<Plain, String> {
+    let mut fields: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    let zone = fields.last().filter(|_| fields.len() > 5);
+    let zone = zone.filter(|last| last.contains(char::is_alphabetic));
+    let zone = zone.and_then(|last| time_zone(last));
+    if zone.is_some() {
+        fields.pop();
+    }
+    // With a sixth field, the first is for seconds.
+    let first = fields.len().saturating_sub(BOUNDS.len());
+    for (field, bounds) in fields.iter_mut().skip(first).zip(BOUNDS) {
+        *field = over_the_end(field, bounds);
+    }
+    let days_of_week = fields.pop().unwrap_or_default();
+    let head = fields.join(" ");
+    let days_of_month = fields.len().checked_sub(2).and_then(|at| fields.get(at));
+    let any_day = days_of_month.is_none_or(|field| field == "*");
+    let mut alternatives = Vec::new();
+    let mut plain = Vec::new();
+    for day in days_of_week.split(',') {
+        match rule(day)? {
+            None => plain.push(day),
+            Some((weekday, rule)) => {
+                let mut fields = fields.clone();
+                if let Some(at) = fields.len().checked_sub(2) {
+                    "*".clone_into(&mut fields[at]);
+                }
+                alternatives.push((format!("{} {weekday}", fields.join(" ")), Some(rule)));
+            }
+        }
+    }
+    // Where both days are restricted, either will do.
+    if !plain.is_empty() {
+        alternatives.insert(0, (format!("{head} {}", plain.join(",")), None));
+    } else if !any_day {
+        alternatives.insert(0, (format!("{head} *"), None));
+    }
+    Ok(Plain { zone, alternatives })
+}
+
+/// The weekday, and which of its days: `5#-2`, `mon%2+1`.
+fn rule(day: &str) -> Result<Option<(&str, Rule)>, String> {
+    let wrong = || format!("{day:?} is not understood");
+    if let Some((weekday, nth)) = day.split_once("#-") {
+        let nth: i8 = nth.parse().map_err(|_| wrong())?;
+        let known = (1..=5).contains(&nth) && !weekday.is_empty();
+        return known
+            .then_some(Some((weekday, Rule::FromTheEnd(nth))))
+            .ok_or_else(wrong);
+    }
+    let Some((weekday, weeks)) = day.split_once('%') else {
+        return Ok(None);
+    };
+    let (every, offset) = match weeks.split_once('+') {
+        Some((every, offset)) => (every, offset.parse().map_err(|_| wrong())?),
+        None => (weeks, 0),
+    };
+    let every: i32 = every.parse().map_err(|_| wrong())?;
+    let known = (1..=520).contains(&every) && !weekday.is_empty();
+    let rule = Rule::Weeks { every, offset };
+    known.then_some(Some((weekday, rule))).ok_or_else(wrong)
+}
+
+/// Ranges that end before they begin, as lists.
+fn over_the_end(field: &str, (lowest, highest): (i8, i8)) -> String {
+    let expand = |part: &str| {
+        let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+        let (start, end) = range.split_once('-')?;
+        let step: usize = step.parse().ok().filter(|step| *step > 0)?;
+        let (start, end) = (number(start)?, number(end)?);
+        // Sunday has two numbers.
+        let sunday = |day: i8| if highest == 6 && day == 7 { 0 } else { day };
+        let (start, end) = (sunday(start), sunday(end));
+        let within = |it: i8| (lowest..=highest).contains(&it);
+        if start <= end || !within(start) || !within(end) {
+            return None;
+        }
+        let all = (start..=highest).chain(lowest..=end).step_by(step);
+        let all: Vec<String> = all.map(|it| it.to_string()).collect();
+        Some(all.join(","))
+    };
+    let parts = field.split(',');
+    let parts: Vec<String> = parts
+        .map(|part| expand(part).unwrap_or_else(|| part.to_owned()))
+        .collect();
+    parts.join(",")
+}
+
+/// A number, or what a name of a weekday or month stands for.
+fn number(text: &str) -> Option<i8> {
+    let at = |names: &[&str]| {
+        names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text))
+    };
+    let named = at(&super::schedule::DAYS).or_else(|| Some(at(&super::schedule::MONTHS)? + 1));
+    match named {
+        Some(named) => i8::try_from(named).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+    use super::*;
+
+    fn alternatives(text: &str) -> Vec<(String, Option<Rule>)> {
+        plain(text).unwrap().alternatives
+    }
+
+    fn one(text: &str) -> String {
+        match alternatives(text).as_slice() {
+            [(fields, None)] => fields.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cron_takes_stays_as_it_is() {
+        for text in [
+            "0 23 * * 5",
+            "0 23 L * *",
+            "0 0 23 * * 5",
+            "0 23 * * 5#2",
+            "0 9-17/2 1,15 * MON-FRI",
+        ] {
+            assert_eq!(one(text), text);
+        }
+    }
+
+    #[test]
+    fn ranges_go_over_the_end() {
+        assert_eq!(one("0 23 * * 6-0"), "0 23 * * 6,0");
+        assert_eq!(one("0 23 * * fri-mon"), "0 23 * * 5,6,0,1");
+        assert_eq!(one("0 23 * * 6-7"), "0 23 * * 6,0");
+        assert_eq!(one("0 22-2/2 * * *"), "0 22,0,2 * * *");
+        assert_eq!(one("0 0 * nov-feb *"), "0 0 * 11,12,1,2 *");
+    }
+
+    #[test]
+    fn a_zone_at_the_end_is_taken_off() {
+        let found = plain("0 23 * * 5 Europe/Berlin").unwrap();
+        assert_eq!(found.zone, time_zone("Europe/Berlin"));
+        assert_eq!(found.alternatives, [("0 23 * * 5".to_owned(), None)]);
+    }
+
+    #[test]
+    fn rules_stand_beside_what_cron_takes() {
+        let last = Some(Rule::FromTheEnd(1));
+        assert_eq!(
+            alternatives("0 23 * * 5#-1"),
+            [("0 23 * * 5".to_owned(), last)]
+        );
+        let other = Rule::Weeks {
+            every: 2,
+            offset: 1,
+        };
+        let expected = [
+            ("0 23 13 * 1".to_owned(), None),
+            ("0 23 * * tue".to_owned(), Some(other)),
+        ];
+        assert_eq!(alternatives("0 23 13 * 1,tue%2+1"), expected);
+        let expected = [
+            ("0 23 13 * *".to_owned(), None),
+            ("0 23 * * 5".to_owned(), Some(Rule::FromTheEnd(2))),
+        ];
+        assert_eq!(alternatives("0 23 13 * 5#-2"), expected);
+        for broken in [
+            "0 23 * * 5#-0",
+            "0 23 * * 5%0",
+            "0 23 * * %2",
+            "0 23 * * 5%x",
+        ] {
+            assert!(plain(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn days_are_counted_from_the_end_of_the_month_and_weeks_from_2019() {
+        let last = Rule::FromTheEnd(1);
+        let before = Rule::FromTheEnd(2);
+        // Fridays of November 2026: 6, 13, 20, 27.
+        assert!(last.holds(date(2026, 11, 27)) && !last.holds(date(2026, 11, 20)));
+        assert!(before.holds(date(2026, 11, 20)) && !before.holds(date(2026, 11, 13)));
+        let odd = Rule::Weeks {
+            every: 2,
+            offset: 1,
+        };
+        let even = Rule::Weeks {
+            every: 2,
+            offset: 0,
+        };
+        // The first week begins on 2019-01-01.
+        assert!(odd.holds(date(2019, 1, 1)) && odd.holds(date(2019, 1, 7)));
+        assert!(even.holds(date(2019, 1, 8)) && even.holds(date(2018, 12, 31)));
+    }
+}

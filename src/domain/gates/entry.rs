@@ -1,0 +1,177 @@
+//! What a Release needs to be let into a stage: the one question of every path there.
+//!
+//! Delivery, pin, rollback, retry and correction ask [`needs`]; a Target asks [`admits`] once more before
+//! it begins.
+//!
+//! # Guarantees
+//! - An Account's requirements come from the places that are written: those of the Release's own template,
+//!   joined with those of the present spec. No edit of the Deployment takes one away.
+//! - An Account that does not exist refuses.
+//! - What an Account trusts (`spec.sources`, `requires.protectedRef`) holds on every way in, also for what
+//!   has served there before.
+
+use url::Url;
+
+use super::requirements::{Asker, Requirements, protected_ref};
+use crate::{
+    api::v1alpha1::{AccountSpec, Gate, ReleaseSource},
+    domain::grants::matches,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How a Release gets into a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As the next one.
+    Forward,
+    /// As one that has served there before, in place of a newer one: that waits for nothing but the
+    /// approvals that an Account requires.
+    Back,
+    /// Once more, because AWS differs from what it left: it is the Release that was let in, on the same
+    /// places.
+    Correction,
+}
+
+/// Why a Release is not let in, whoever approves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// CamelCase, for programs.
+    pub reason: &'static str,
+    /// For people: what is wrong and the way out.
+    pub message: String,
+}
+
+/// What guards a stage.
+#[derive(Clone, Debug)]
+pub struct Guard<'a> {
+    /// The stage.
+    pub stage: &'a str,
+    /// The Deployment's own gate.
+    pub gate: Option<&'a Gate>,
+    /// Whether the Deployment delivers only protected branches and tags.
+    pub protected_ref: bool,
+    /// The Accounts of all places that are written, by name; `None` where one does not exist.
+    pub accounts: Vec<(&'a str, Option<&'a AccountSpec>)>,
+}
+
+/// All that is asked for before this Release is let in; or why it never is.
+pub fn needs(
+    guard: &Guard<'_>,
+    release: &str,
+    source: &ReleaseSource,
+    way: Way,
+) -> Result<Requirements, Refusal> {
+    let mut accounts = Vec::new();
+    for (name, account) in &guard.accounts {
+        let account = account.ok_or_else(|| Refusal {
+            reason: "AccountNotFound",
+            message: format!(
+                "there is no Account {name}, which {release} or the Deployment names for this stage; ask the \
+                 platform team to create it, or correct spec.stages[{}].targets",
+                guard.stage
+            ),
+        })?;
+        admits(name, account, release, source)?;
+        accounts.push((*name, account));
+    }
+    let own = way == Way::Forward && guard.protected_ref;
+    if own && source.ref_protected != Some(true) {
+        return Err(not_protected(&Asker::Deployment, release, source));
+    }
+    let required = accounts
+        .iter()
+        .filter_map(|(name, account)| Some((*name, account.requires.as_ref()?)));
+    let asked = match way {
+        Way::Forward => Requirements::of(guard.gate, required),
+        Way::Back => Requirements::of_going_back(required),
+        Way::Correction => Ok(Requirements::default()),
+    };
+    asked.map_err(|invalid| Refusal {
+        reason: "InvalidGate",
+        message: match &invalid.asker {
+            Asker::Deployment => format!("spec.stages[{}].gate: {invalid}", guard.stage),
+            Asker::Account(_) | Asker::Deletion(_) => format!("spec.requires of {invalid}"),
+        },
+    })
+}
+
+/// Whether an Account takes anything from there at all.
+pub fn admits(
+    name: &str,
+    account: &AccountSpec,
+    release: &str,
+    source: &ReleaseSource,
+) -> Result<(), Refusal> {
+    let trusted = |url: &str| {
+        let allowed = account.sources.iter();
+        let mut allowed = allowed.filter(|one| is_same_gitlab(&one.url, url));
+        allowed.any(|one| one.projects.iter().any(|it| matches(it, &source.project)))
+    };
+    if !account.sources.is_empty() && !source.url.as_deref().is_some_and(trusted) {
+        let project = &source.project;
+        let message = match &source.url {
+            Some(url) => format!(
+                "{release} comes from project {project} of {url}, which spec.sources of Account {name} does \
+                 not name; ask the platform team to add it"
+            ),
+            None => format!(
+                "{release} was made by an earlier version of Sluice, which did not record its GitLab, and \
+                 Account {name} takes nothing else than its spec.sources name; run a new pipeline of {project}"
+            ),
+        };
+        return Err(Refusal {
+            reason: "SourceNotAllowed",
+            message,
+        });
+    }
+    let requires = account.requires.as_ref().map(|requires| (name, requires));
+    match protected_ref(None, false, requires) {
+        Some(asker) if source.ref_protected != Some(true) => {
+            Err(not_protected(&asker, release, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_protected(asker: &Asker, release: &str, source: &ReleaseSource) -> Refusal {
+    let (git_ref, project) = (&source.git_ref, &source.project);
+    let asks = match asker {
+        Asker::Deployment => {
+            "the Deployment asks for (spec.source.requireProtectedRef, or a gate of it)".to_owned()
+        }
+        account => format!("{account} asks for"),
+    };
+    let message = match source.ref_protected {
+        Some(_) => format!(
+            "{release} is from {git_ref} of {project}, which was not a protected branch or tag, as {asks}; \
+             protect it in GitLab"
+        ),
+        None => format!(
+            "{release} was made by an earlier version of Sluice, which did not record whether {git_ref} of \
+             {project} was protected, as {asks}; run a new pipeline"
+        ),
+    };
+    Refusal {
+        reason: "RefNotProtected",
+        message,
+    }
+}
+
+/// Whether two addresses are those of one GitLab: however they write host, default port, the end of the
+/// path and the API below it.
+pub fn is_same_gitlab(one: &str, other: &str) -> bool {
+    let plain = |text: &str| {
+        let url = Url::parse(text.trim()).ok()?;
+        let root = url.path().trim_end_matches('/');
+        let root = root.strip_suffix("/api/v4").unwrap_or(root);
+        Some((
+            url.scheme().to_owned(),
+            url.host_str()?.to_owned(),
+            url.port_or_known_default(),
+            root.trim_end_matches('/').to_owned(),
+        ))
+    };
+    plain(one).is_some_and(|one| Some(one) == plain(other))
+}

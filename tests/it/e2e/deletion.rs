@@ -1,0 +1,189 @@
+//! What is deleted in AWS: only what was approved to be, where somebody is to be asked.
+
+use std::time::Duration;
+
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{DeletionPolicy, Deployment, Goal, Target, condition};
+use sluice_lab::{aws::Settle, lab::wait_for};
+
+use super::{
+    LIMIT,
+    back::{strict, to},
+    gates::{approval, by_approvers, counted, create, let_approve, waiting},
+    run,
+    scene::{NAME, Scene, gone, lambda, says},
+};
+
+/// The name of the second function.
+fn extra(scene: &Scene<'_>) -> String {
+    format!("{}-extra", scene.team.namespace)
+}
+
+/// The Deployment with a second function.
+fn with_extra(scene: &Scene<'_>, mut wanted: Value) -> Value {
+    let component = json!({"name": "extra", "lambda": lambda(&extra(scene))});
+    wanted["spec"]["components"]
+        .as_array_mut()
+        .unwrap()
+        .push(component);
+    wanted
+}
+
+fn is_there(scene: &Scene<'_>, function: &str) -> bool {
+    let lambda = scene.world.lab.lambda("prod", "eu-west-1").unwrap();
+    run(lambda.get_function().function_name(function).send()).is_ok()
+}
+
+#[test]
+fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
+    let scene = Scene::new("asks-deletion");
+    let_approve(&scene);
+    let account = strict(&scene, &json!({"deletion": by_approvers()}));
+    scene.push("v1");
+    let mut wanted = to(&scene, &account, None);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&with_extra(&scene, wanted.clone()));
+    // What deletes nothing needs nobody.
+    scene.delivered(1);
+
+    // A component that is dropped shows in the plan, and is asked for with it.
+    scene.apply(&wanted);
+    let asker = format!("Account {account}, for the deletion");
+    let waits = waiting(
+        &scene,
+        2,
+        "WaitingForApproval",
+        &["0 of 1 approvals", &asker],
+    );
+    let plan = scene.target(&account).status.unwrap_or_default().plan;
+    let changes = plan.expect("a plan").changes;
+    assert!(
+        changes
+            .iter()
+            .any(|it| it.action == "Delete" && it.resource == extra(&scene))
+    );
+    assert!(is_there(&scene, &extra(&scene)));
+    create(&scene, &approval(&waits, "Approve"));
+    scene.delivered(2);
+    let left = wait_for("the dropped function is gone", LIMIT, || {
+        let there = is_there(&scene, &extra(&scene));
+        if there {
+            Err("it is there".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    left.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+
+    // So is the end of the Deployment, for each Target there.
+    run(scene
+        .api::<Deployment>()
+        .delete(NAME, &DeleteParams::default()))
+    .unwrap();
+    let parts = [
+        "deleting asks-deletion-api",
+        asker.as_str(),
+        "kubectl auth whoami",
+    ];
+    let message = scene.stalled("DeletionStalled", &parts);
+    says(&message, &["0 of 1 approvals"]);
+    scene.serves("prod", "v1");
+    let deletion = scene.target(&account).status.unwrap_or_default().deletion;
+    let deletion = deletion.expect("what waits");
+    let mut yes: Value = serde_json::from_str(&approval(&waits, "Approve")).unwrap();
+    yes["spec"]["releaseRef"] = json!({"name": deletion.release.name, "uid": deletion.release.uid});
+    yes["spec"]["stageDigest"] = json!(deletion.digest);
+    let name = create(&scene, &yes.to_string());
+    gone(&scene.api::<Deployment>(), NAME);
+    assert!(!is_there(&scene, &scene.function()));
+    counted(&scene, &name, "True", "Used");
+}
+
+#[test]
+fn abandoning_a_deletion_that_waits_leaves_aws_alone() {
+    let scene = Scene::new("abandon-gated");
+    let account = strict(&scene, &json!({"deletion": by_approvers()}));
+    scene.push("v1");
+    let mut wanted = to(&scene, &account, None);
+    wanted["spec"]["deletionPolicy"] = json!("Delete");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    // Not even who deletes the Target itself gets past it.
+    let targets = scene.api::<Target>();
+    let name = scene.target(&account).metadata.name.unwrap_or_default();
+    run(targets.delete(&name, &DeleteParams::default())).unwrap();
+    run(scene
+        .api::<Deployment>()
+        .delete(NAME, &DeleteParams::default()))
+    .unwrap();
+    scene.stalled("DeletionStalled", &["deleting abandon-gated-api"]);
+    scene.annotate("sluice.dev/abandon", "true");
+    gone(&scene.api::<Deployment>(), NAME);
+    scene.serves("prod", "v1");
+}
+
+#[test]
+fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
+    let scene = Scene::new("keep-approved");
+    let_approve(&scene);
+    let lab = &scene.world.lab;
+    scene.push("v1");
+    let mut wanted = scene.deployment(&["dev", "prod"]);
+    scene.apply(&with_extra(&scene, wanted.clone()));
+    scene.delivered(1);
+    wanted["spec"]["stages"][1]["gate"] = by_approvers();
+    scene.apply(&wanted);
+    waiting(&scene, 2, "WaitingForApproval", &[]);
+    scene.push("v2");
+    let waits = waiting(&scene, 3, "WaitingForApproval", &[]);
+    let plan = scene.target("prod").status.unwrap_or_default().plan;
+    let changes = plan.expect("a plan").changes;
+    assert!(
+        changes
+            .iter()
+            .any(|it| it.action == "Keep" && it.resource == extra(&scene))
+    );
+    let slowly = Settle {
+        update: Duration::from_mins(10),
+        ..Settle::default()
+    };
+    lab.aws.set_settle_of(&scene.function(), slowly);
+    let mark = lab.aws.mark();
+    create(&scene, &approval(&waits, "Approve"));
+    let begun = wait_for("the new code is on its way", LIMIT, || {
+        scene
+            .lambda_calls(mark)
+            .named("lambda", "UpdateFunctionCode")
+            .next()
+            .map(drop)
+    });
+    begun.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    // Now that the stage moves, the policy is changed.
+    scene.merge(&json!({"spec": {"deletionPolicy": "Delete"}}));
+    let found = wait_for("the Target knows the new policy", LIMIT, || {
+        let target = scene.target("prod");
+        let order = target.spec.run.as_ref().map(|run| run.goal);
+        match (target.spec.deletion_policy, order) {
+            (DeletionPolicy::Delete, Some(Goal::Deliver)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    lab.aws.set_settle_of(&scene.function(), Settle::default());
+    lab.aws.settle_now(&scene.function());
+    scene.delivered(3);
+    let pruned = wait_for("what the Release no longer has is let go", LIMIT, || {
+        let inventory = scene.target("prod").status.unwrap_or_default().inventory;
+        match inventory.iter().any(|item| item.name == extra(&scene)) {
+            true => Err(format!("{inventory:?}")),
+            false => Ok(()),
+        }
+    });
+    pruned.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    assert!(
+        is_there(&scene, &extra(&scene)),
+        "it was approved to be kept"
+    );
+    scene.condition(condition::READY, "True", "Delivered");
+}

@@ -1,0 +1,179 @@
+//! What gets into an Account: no edit of the Deployment, no tag and no GitLab of its own leads past what
+//! the platform team asks for.
+
+use kube::{Api, api::PostParams};
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Account, GitLabConnection, RefType, Target, condition};
+use sluice_lab::{
+    gitlab::{JobEnd, JobSpec},
+    lab::{archive, package, wait_for},
+};
+
+use super::{
+    LIMIT,
+    back::{require, strict, to},
+    gates::{by_approvers, waiting},
+    run,
+    scene::{NAME, Scene, condition_in, conditions, says},
+};
+
+/// No Target in that Account has anything to carry out.
+#[track_caller]
+fn nothing_was_ordered(scene: &Scene<'_>, account: &str) {
+    let targets = scene.list::<Target>();
+    let ordered = targets
+        .iter()
+        .filter(|it| it.spec.account == account && it.spec.run.is_some());
+    assert_eq!(ordered.count(), 0, "{targets:#?}");
+}
+
+/// Waits until the present spec was acted on, and gives what Ready says.
+#[track_caller]
+fn seen(scene: &Scene<'_>) -> String {
+    scene.wait(NAME, "the edit is seen", |deployment| {
+        let ready = condition_in(conditions(deployment), condition::READY)?;
+        let now = ready.observed_generation == deployment.metadata.generation;
+        now.then(|| ready.message.clone())
+    })
+}
+
+#[test]
+fn a_pin_after_the_target_was_moved_away_still_asks_the_account_of_the_release() {
+    let scene = Scene::new("pin-bypass");
+    let account = strict(&scene, &by_approvers());
+    scene.push("v1");
+    scene.apply(&to(&scene, &account, Some(&by_approvers())));
+    waiting(&scene, 1, "WaitingForApproval", &["0 of 1 approvals"]);
+
+    // The stage moves elsewhere, its gate is dropped, and the Release that waits is pinned.
+    let mut elsewhere = scene.deployment(&["dev", "prod"]);
+    elsewhere["spec"]["pin"] = json!("checkout-1");
+    scene.apply(&elsewhere);
+    let ready = seen(&scene);
+    says(&ready, &["checkout-1", &format!("Account {account}")]);
+    let asker = format!("Account {account}");
+    waiting(
+        &scene,
+        1,
+        "WaitingForApproval",
+        &["0 of 1 approvals", &asker],
+    );
+    nothing_was_ordered(&scene, &account);
+}
+
+/// A commit with that tag, and a pipeline of the tag that builds that version.
+fn tag(scene: &Scene<'_>, name: &str, version: &str) {
+    let gitlab = &scene.world.lab.gitlab;
+    let project = scene.team.project;
+    let sha = gitlab.push(project, &format!("for-{version}"), "Change the answer");
+    gitlab.tag(project, name, &sha);
+    let jobs =
+        vec![JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package(version))))];
+    gitlab.run_pipeline(project, &format!("refs/tags/{name}"), jobs);
+}
+
+fn from_tag(scene: &Scene<'_>, mut wanted: Value) -> Value {
+    wanted["spec"]["source"]["ref"] = json!("v1.0");
+    let _ = scene;
+    wanted
+}
+
+#[test]
+fn an_unprotected_tag_gets_into_no_stage_that_came_later_and_asks_for_a_protected_one() {
+    let scene = Scene::new("later-stage");
+    let gitlab = &scene.world.lab.gitlab;
+    // The first branch is the protected one.
+    gitlab.push(scene.team.project, "main", "Begin");
+    let account = strict(&scene, &json!({"protectedRef": true}));
+    tag(&scene, "v1.0", "v1");
+    scene.apply(&from_tag(&scene, scene.deployment(&["dev"])));
+    scene.delivered(1);
+    let source = scene.releases()[0].spec.source.clone();
+    assert_eq!(source.ref_type, Some(RefType::Tag));
+    assert_eq!(source.ref_protected, Some(false));
+
+    scene.apply(&from_tag(&scene, to(&scene, &account, None)));
+    let parts = ["prod: ", "v1.0", &format!("Account {account}")];
+    scene.stalled("RefNotProtected", &parts);
+    nothing_was_ordered(&scene, &account);
+    scene.serves("dev", "v1");
+
+    gitlab.protect(scene.team.project, "v1.0", true);
+    scene.delivered(3);
+    scene.serves("prod", "v1");
+}
+
+#[test]
+fn a_tag_is_not_the_protected_branch_of_its_name() {
+    let scene = Scene::new("tag-main");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["source"]["requireProtectedRef"] = json!(true);
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    tag(&scene, "main", "v2");
+    scene.looked_at_gitlab("after the tag");
+    assert_eq!(scene.releases().len(), 1);
+    scene.serves("dev", "v1");
+    scene.push("v3");
+    scene.delivered(2);
+    scene.serves("dev", "v3");
+    let source = scene.releases()[1].spec.source.clone();
+    assert_eq!(source.ref_type, Some(RefType::Branch));
+    assert_eq!(source.ref_protected, Some(true));
+}
+
+/// Has the Account take from these sources only.
+fn takes_from(scene: &Scene<'_>, account: &str, sources: &Value) {
+    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let changed = wait_for("the Account is changed", LIMIT, || {
+        let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
+        found.spec.sources = serde_json::from_value(sources.clone()).unwrap();
+        run(accounts.replace(account, &PostParams::default(), &found)).map_err(|e| e.to_string())
+    });
+    changed.unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn an_account_takes_only_from_the_gitlab_and_projects_that_it_names() {
+    let scene = Scene::new("sources");
+    let account = strict(&scene, &json!({}));
+    let connections: Api<GitLabConnection> = scene.api();
+    let url = run(connections.get("gitlab")).unwrap().spec.url;
+    for (sources, part) in [
+        (
+            json!([{"url": "https://gitlab.example.com", "projects": ["*"]}]),
+            url.as_str(),
+        ),
+        (
+            json!([{"url": url, "projects": ["other/*"]}]),
+            scene.team.path.as_str(),
+        ),
+    ] {
+        takes_from(&scene, &account, &sources);
+        if scene.releases().is_empty() {
+            scene.push("v1");
+            scene.apply(&to(&scene, &account, None));
+        }
+        let parts = ["prod: ", "spec.sources", &account, part];
+        scene.stalled("SourceNotAllowed", &parts);
+        nothing_was_ordered(&scene, &account);
+    }
+    let good = json!([{"url": format!("{url}/"), "projects": [scene.team.path]}]);
+    takes_from(&scene, &account, &good);
+    scene.delivered(1);
+    scene.serves("prod", "v1");
+}
+
+#[test]
+fn a_gate_that_can_never_open_is_not_healthy() {
+    let scene = Scene::new("bad-zone");
+    let account = strict(&scene, &json!({}));
+    let window = json!([{"schedule": "0 9 * * *", "timeZone": "Mars/Olympus", "duration": "1h"}]);
+    require(&scene, &account, &json!({"windows": window}));
+    scene.push("v1");
+    scene.apply(&to(&scene, &account, None));
+    let parts = ["prod: ", "windows[0].timeZone", "Mars/Olympus", &account];
+    scene.stalled("InvalidGate", &parts);
+    scene.serves("dev", "v1");
+}
