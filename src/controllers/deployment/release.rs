@@ -76,18 +76,25 @@ impl DeploymentController {
     ) -> Result<Deployment, Failure> {
         let retry = self.retries_a_release(deployment);
         let mut overview = overview(deployment, family, retry);
-        overview.releases.push(ReleaseView {
-            reference: ReleaseRef {
-                name: release::name(&deployment.name_any(), spec.revision),
-                uid: String::new(),
-                revision: spec.revision,
-            },
-            stages: spec.template.stages.clone(),
-            outcomes: Vec::new(),
-        });
-        // A first guess: what gates say comes with the Release.
-        let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
-        let mut reserved = status(deployment, &plan, &plan.outcome);
+        let reference = ReleaseRef {
+            name: release::name(&deployment.name_any(), spec.revision),
+            uid: String::new(),
+            revision: spec.revision,
+        };
+        let problems = self.preflight(deployment, family, &reference, spec)?;
+        let mut reserved = if problems.is_empty() {
+            overview.releases.push(ReleaseView {
+                reference,
+                stages: spec.template.stages.clone(),
+                outcomes: Vec::new(),
+            });
+            // A first guess: what gates say comes with the Release.
+            let plan = rollout::plan(&overview, &NoGates, Timestamp::now());
+            status(deployment, &plan, &plan.outcome)
+        } else {
+            // What is wrong is told, and announced, once it is there.
+            deployment.status.clone().unwrap_or_default()
+        };
         reserved.newest_revision = Some(spec.revision);
         reserved.newest_key = Some(spec.key.clone());
         reserved.source = Some(SourceStatus {

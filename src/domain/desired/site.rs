@@ -4,7 +4,7 @@ use super::{Invalid, Scope};
 use crate::{
     api::v1alpha1::{PinnedArtifact, S3},
     domain::{
-        archive,
+        archive, limits,
         site::{Place, SiteArchive},
     },
 };
@@ -19,6 +19,15 @@ pub struct DesiredSite {
 }
 
 impl Scope<'_> {
+    /// How messages call the archive.
+    fn origin(&self, s3: &S3) -> String {
+        let field = format!("spec.components[{}].s3", self.component.name);
+        let mut artifacts = self.template_artifacts.iter();
+        let artifact = artifacts.find(|one| one.name == s3.artifact);
+        let job = artifact.map_or_else(String::new, |it| format!(" of job {}", it.job.name));
+        format!("artifact {}{job} for {field}", s3.artifact)
+    }
+
     pub(super) fn site(
         &self,
         s3: &S3,
@@ -26,7 +35,8 @@ impl Scope<'_> {
     ) -> Result<DesiredSite, Invalid> {
         let bucket = self.expand("bucket", &s3.bucket)?;
         let prefix = self.expand("prefix", &s3.prefix)?;
-        let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("bucket", why))?;
+        let bucket = self.within("bucket", bucket.clone(), limits::bucket(&bucket))?;
+        let place = Place::new(&bucket, &prefix).map_err(|why| self.invalid("prefix", why))?;
         if !self.permissions.allow_bucket(&bucket) {
             return Err(self.invalid(
                 "bucket",
@@ -38,7 +48,9 @@ impl Scope<'_> {
             ));
         }
         let artifact = self.artifact(&s3.artifact, artifacts)?;
-        if let Some(problem) = archive::site_problem(artifact.pinned.archive.as_ref(), None) {
+        let tree = s3.path.trim_end_matches('/');
+        let summary = artifact.pinned.archive.as_ref();
+        if let Some(problem) = archive::site_problem(summary, None, tree) {
             return Err(self.invalid("artifact", problem));
         }
         Ok(DesiredSite {
@@ -47,7 +59,9 @@ impl Scope<'_> {
                 location: artifact.pinned.location.clone(),
                 sha256: artifact.sha256,
                 size: artifact.pinned.size.unsigned_abs(),
-                tree: s3.path.trim_end_matches('/').to_owned(),
+                tree: tree.to_owned(),
+                types: s3.content_types.clone(),
+                origin: self.origin(s3),
             },
         })
     }

@@ -14,6 +14,7 @@ mod commands;
 mod corrections;
 mod gates;
 mod leaders;
+mod preflights;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -51,6 +52,7 @@ impl Play {
             pin: None,
             correct: false,
             commands: Commands::default(),
+            preflights: Preflights::default(),
         };
         Self { overview }
     }
