@@ -106,11 +106,12 @@ fn account_wakes(feeds: &Feeds) -> Controller<Account> {
     )
 }
 
-/// A Deployment follows its Releases and Targets, its connection, and the Accounts that its targets
-/// and its artifacts are in.
+/// A Deployment follows its Releases and Targets, its connection, the Accounts that its targets and its
+/// artifacts are in, and its namespace's labels, by which grants are chosen.
 fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> {
     let deployments = feeds.deployments.store();
     let of_account = feeds.deployments.store();
+    let of_namespace = feeds.deployments.store();
     let releases = feeds.releases.store();
     let hub = hub.map(|hub| hub.account.clone());
     feeds
@@ -140,6 +141,11 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
             such(&of_account, |one| {
                 let mut targets = one.spec.stages.iter().flat_map(|stage| &stage.targets);
                 hub.as_ref() == Some(&name) || targets.any(|target| target.account == name)
+            })
+        })
+        .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
+            such(&of_namespace, |one| {
+                one.metadata.namespace == namespace.metadata.name
             })
         })
 }

@@ -15,11 +15,15 @@ mod index;
 mod tests;
 
 use self::index::Attributes;
-pub use self::index::{EntryKind, LOCAL_LENGTH, Packed, ZipEntry, directory_length, index};
-use crate::api::v1alpha1::ArchiveSummary;
+pub use self::index::{
+    EntryKind, LOCAL_LENGTH, Packed, ZipEntry, backslashes, directory_length, index, inside,
+    method_name, normal,
+};
+use crate::api::v1alpha1::{ArchiveSummary, UnsupportedEntry};
 
-/// How many of the last bytes are kept, and so how large a directory may be.
-pub const TAIL: usize = 4 << 20;
+/// How many of the last bytes are kept, and so how large a directory may be: [`ENTRIES`] with names of
+/// 60 bytes and the usual extra fields. It is held in memory while an artifact is transferred.
+pub const TAIL: usize = 12 << 20;
 
 /// The most entries an archive may have.
 pub const ENTRIES: u64 = 100_000;
@@ -108,7 +112,29 @@ impl Tail {
 
 /// Reads the directory of an archive of `size` bytes from the last of them.
 pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProblem> {
-    walk(tail, size, &mut |_| Ok(()))
+    let (mut bootstrap, mut unsupported, mut backslash) = (None, None, None);
+    let summary = walk(tail, size, &mut |entry| {
+        let name = index::normal(entry.name);
+        if *name == *b"bootstrap" {
+            bootstrap = Some(index::is_executable(entry));
+        }
+        if let EntryKind::UnknownMethod(method) = index::kind(entry) {
+            unsupported.get_or_insert_with(|| UnsupportedEntry {
+                name: entry.shown(),
+                method: i32::from(method),
+            });
+        }
+        if name.contains(&b'\\') {
+            backslash.get_or_insert_with(|| entry.shown());
+        }
+        Ok(())
+    })?;
+    Ok(ArchiveSummary {
+        executable_bootstrap: bootstrap,
+        unsupported,
+        backslash,
+        ..summary
+    })
 }
 
 /// Shows every entry of the directory, each checked by itself, then checks all of them together.
@@ -155,29 +181,59 @@ fn walk(
     Ok(ArchiveSummary {
         entries: number(entries),
         uncompressed_size: number(unpacked),
+        executable_bootstrap: None,
+        unsupported: None,
+        backslash: None,
     })
 }
 
 /// Why these bytes can't be unpacked into a bucket, as far as can be told before they are read; `None`
-/// where they can. `problem` is what [`summarise`] said instead of a summary.
-pub fn site_problem(archive: Option<&ArchiveSummary>, problem: Option<&str>) -> Option<String> {
+/// where they can. `problem` is what [`summarise`] said instead of a summary; `tree` is the folder that
+/// is taken.
+pub fn site_problem(
+    archive: Option<&ArchiveSummary>,
+    problem: Option<&str>,
+    tree: &str,
+) -> Option<String> {
     let why = match archive {
-        None => problem.unwrap_or("it is not a zip archive"),
-        Some(archive) if archive.entries == 0 => "the archive is empty",
-        Some(_) => return None,
+        None => problem.unwrap_or("it is not a zip archive").to_owned(),
+        Some(archive) if archive.entries == 0 => "the archive is empty".to_owned(),
+        Some(archive) => {
+            let name = archive.backslash.as_deref()?;
+            let meant = name.replace('\\', "/");
+            index::inside(meant.as_bytes(), &index::normal(tree.as_bytes()))?;
+            index::backslashes(name)
+        }
     };
     Some(format!("its files can't be taken: {why}"))
 }
 
-/// Why Lambda would not take these bytes as a function's package; `None` where it would.
+/// Why Lambda would not run these bytes as a function's package; `None` where it would.
 /// `problem` is what [`summarise`] said instead of a summary.
-pub fn lambda_problem(archive: Option<&ArchiveSummary>, problem: Option<&str>) -> Option<String> {
+pub fn lambda_problem(
+    archive: Option<&ArchiveSummary>,
+    problem: Option<&str>,
+    runtime: &str,
+) -> Option<String> {
     let Some(archive) = archive else {
         let why = problem.unwrap_or("it is not a zip archive");
         return Some(format!("it can't be a function's package: {why}"));
     };
     if archive.entries == 0 {
         return Some("it can't be a function's package: the archive is empty".to_owned());
+    }
+    if let Some(UnsupportedEntry { name, method }) = &archive.unsupported {
+        return Some(format!(
+            "its entry {name:?} is packed by {}, which Lambda does not take: have the build store or \
+             deflate it",
+            index::method_name(*method)
+        ));
+    }
+    if runtime.starts_with("provided") && archive.executable_bootstrap == Some(false) {
+        return Some(format!(
+            "its file bootstrap is not executable, and {runtime} starts it: set the mode to 755 before it \
+             is packed, by a tool that keeps Unix modes"
+        ));
     }
     (archive.uncompressed_size > LAMBDA_UNPACKED).then(|| {
         format!(

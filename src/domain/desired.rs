@@ -1,7 +1,8 @@
 //! What should be on one Target, worked out from a Release.
 //!
-//! Everything that can be known without asking AWS is checked here: names, limits, permissions. A
-//! [`Invalid`] names the field and the way out; nothing has been touched then.
+//! Everything that can be known without asking AWS is checked here: names, limits, permissions. An
+//! [`Invalid`] names the field and the way out; nothing has been touched then. [`examine`] finds all of
+//! them, for [`super::preflight`]; a Target goes by the first.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +12,7 @@ mod site;
 mod tests;
 
 pub use self::{
-    function::{DesiredCheck, DesiredFunction, configuration_digest},
+    function::{DesiredCheck, DesiredFunction, Expected, configuration_digest},
     site::DesiredSite,
 };
 use super::{
@@ -25,8 +26,8 @@ use super::{
     traffic::Traffic,
 };
 use crate::api::v1alpha1::{
-    Check, Component, DeletionPolicy, OnFailure, PinnedArtifact, ReleaseRef, ReleaseSpec, Stage,
-    TargetSpec,
+    Artifact, Check, Component, DeletionPolicy, LambdaOverride, OnFailure, PinnedArtifact,
+    ReleaseRef, ReleaseSpec, Stage, TargetSpec,
 };
 
 /// What should be on one Target.
@@ -131,6 +132,20 @@ impl Invalid {
     }
 }
 
+/// What a Release wants on a Target, as far as that can be told, and all that is wrong with it.
+#[derive(Debug)]
+pub struct Examined {
+    /// The components that nothing is wrong with.
+    pub components: Vec<DesiredComponent>,
+    /// The checks of the stage as a whole, the same.
+    pub checks: Vec<StageCheck>,
+    /// How traffic moves.
+    pub traffic: Option<Traffic>,
+    /// What is wrong, in the order of the spec.
+    pub problems: Vec<Invalid>,
+    progress_deadline: Option<Duration>,
+}
+
 /// What the Release wants on this Target.
 pub fn desired(
     reference: &ReleaseRef,
@@ -139,102 +154,122 @@ pub fn desired(
     owner: &Owner,
     permissions: &Permissions,
 ) -> Result<Desired, Invalid> {
-    let stage = stage_of(&release.template.stages, target).ok_or_else(|| {
-        Invalid::new(
-            "spec.stages",
-            format!("{} has no stage {}", reference.name, target.stage),
-        )
-    })?;
+    let examined = examine(reference, release, target, owner, permissions);
+    if let Some(first) = examined.problems.into_iter().next() {
+        return Err(first);
+    }
+    let missing = || Invalid::new("spec", "it can't be worked out");
+    Ok(Desired {
+        release: reference.clone(),
+        components: examined.components,
+        checks: examined.checks,
+        traffic: examined.traffic.ok_or_else(missing)?,
+        on_failure: release.template.rollback.on_failure,
+        deletion_policy: target.deletion_policy,
+        progress_deadline: examined.progress_deadline.ok_or_else(missing)?,
+    })
+}
+
+/// What the Release wants on this Target, and everything that is wrong with that.
+pub fn examine(
+    reference: &ReleaseRef,
+    release: &ReleaseSpec,
+    target: &TargetSpec,
+    owner: &Owner,
+    permissions: &Permissions,
+) -> Examined {
+    let template = &release.template;
+    let mut found = Problems::default();
+    let Some(stage) = stage_of(&template.stages, target) else {
+        let why = format!("{} has no stage {}", reference.name, target.stage);
+        found.push(Invalid::new("spec.stages", why));
+        return Examined {
+            components: Vec::new(),
+            checks: Vec::new(),
+            traffic: None,
+            problems: found.0,
+            progress_deadline: None,
+        };
+    };
     let variables = variables(reference, release, target, &stage.name);
-    let traffic = Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
+    let traffic = found.keep(Traffic::of(stage.rollout.as_ref()).map_err(|(field, why)| {
         Invalid::new(format!("spec.stages[{}].rollout.{field}", stage.name), why)
-    })?;
-    let dependencies: Vec<(&str, &[String])> = release
-        .template
+    }));
+    let dependencies: Vec<(&str, &[String])> = template
         .components
         .iter()
         .map(|component| (component.name.as_str(), component.depends_on.as_slice()))
         .collect();
-    let levels = levels(&dependencies)
-        .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string()))?;
+    let levels = found.keep(
+        levels(&dependencies)
+            .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string())),
+    );
+    let levels = levels.unwrap_or_else(|| vec![0; template.components.len()]);
     let mut components: Vec<DesiredComponent> = Vec::new();
-    for (component, level) in release.template.components.iter().zip(levels) {
-        let overrides = stage
-            .overrides
-            .iter()
-            .find(|over| over.component == component.name);
-        let invocations = stage
-            .checks
-            .iter()
-            .filter_map(|check| Some((check.name.as_str(), check.invoke.as_ref()?)))
-            .filter(|(_, invoke)| invoke.component == component.name);
+    for (component, level) in template.components.iter().zip(levels) {
         let scope = Scope {
             component,
+            stage,
+            template_artifacts: &template.artifacts,
             target,
             owner,
             permissions,
             variables: &variables,
         };
-        let workload = match (&component.lambda, &component.s3) {
-            (Some(lambda), None) => {
-                let over = overrides.map(|over| &over.lambda);
-                let mut function = scope.function(lambda, over, &release.artifacts)?;
-                function.checks = invocations
-                    .map(|(name, invoke)| scope.check(name, invoke))
-                    .collect::<Result<_, _>>()?;
-                Workload::Function(Box::new(function))
-            }
-            (None, Some(s3)) => Workload::Site(Box::new(scope.site(s3, &release.artifacts)?)),
-            _ => {
-                let field = format!("spec.components[{}]", component.name);
-                return Err(Invalid::new(
-                    field,
-                    "exactly one of lambda and s3 must be set",
-                ));
-            }
+        let Some(workload) = scope.workload(&release.artifacts, &mut found) else {
+            continue;
         };
-        for other in &components {
-            if let Some((field, why)) = workload.clash(&other.workload) {
-                return Err(scope.invalid(field, format!("{why} of component {}", other.name)));
-            }
-        }
+        let clash = components.iter().find_map(|other| {
+            let (field, why) = workload.clash(&other.workload)?;
+            Some(scope.invalid(field, format!("{why} of component {}", other.name)))
+        });
+        found.0.extend(clash);
         components.push(DesiredComponent {
             name: component.name.clone(),
             level,
             workload,
         });
     }
-    let checks = stage
-        .checks
-        .iter()
-        .filter_map(|check| stage_check(check, &variables).transpose())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|(check, invalid)| {
-            let field = format!(
-                "spec.stages[{}].checks[{check}].{}",
-                stage.name, invalid.field
-            );
+    let mut checks = Vec::new();
+    for check in &stage.checks {
+        let made = stage_check(check, &variables).map_err(|invalid| {
+            let (stage, check) = (&stage.name, &check.name);
+            let field = format!("spec.stages[{stage}].checks[{check}].{}", invalid.field);
             Invalid::new(field, invalid.message)
-        })?;
-    let progress_deadline = duration(&release.template.progress_deadline)
-        .ok_or_else(|| Invalid::new("spec.progressDeadline", "must be a duration such as 10m"))?;
-    Ok(Desired {
-        release: reference.clone(),
+        });
+        checks.extend(found.keep(made).flatten());
+    }
+    let progress_deadline = found
+        .keep(duration(&template.progress_deadline).ok_or_else(|| {
+            Invalid::new("spec.progressDeadline", "must be a duration such as 10m")
+        }));
+    Examined {
         components,
         checks,
         traffic,
-        on_failure: release.template.rollback.on_failure,
-        deletion_policy: target.deletion_policy,
+        problems: found.0,
         progress_deadline,
-    })
+    }
 }
 
-/// A check of the stage as a whole; `None` where it belongs to a component. An error carries the check's
-/// name.
-fn stage_check(
-    check: &Check,
-    variables: &Variables,
-) -> Result<Option<StageCheck>, (String, Invalid)> {
+/// What was found wrong on the way.
+#[derive(Debug, Default)]
+struct Problems(Vec<Invalid>);
+
+impl Problems {
+    fn push(&mut self, problem: Invalid) {
+        self.0.push(problem);
+    }
+
+    /// The value; what is wrong with it is kept.
+    fn keep<T>(&mut self, result: Result<T, Invalid>) -> Option<T> {
+        result.map_err(|problem| self.push(problem)).ok()
+    }
+}
+
+/// A check of the stage as a whole; `None` where it belongs to a component. The field of an error begins
+/// below the check.
+fn stage_check(check: &Check, variables: &Variables) -> Result<Option<StageCheck>, Invalid> {
     let kind = if let Some(alarms) = &check.alarms {
         DesiredAlarms::new(alarms, variables).map(StageCheckKind::Alarms)
     } else if let Some(metric) = &check.metric {
@@ -245,10 +280,7 @@ fn stage_check(
         return Ok(None);
     };
     let name = check.name.clone();
-    match kind {
-        Ok(kind) => Ok(Some(StageCheck { name, kind })),
-        Err(invalid) => Err((name, invalid)),
-    }
+    Ok(Some(StageCheck { name, kind: kind? }))
 }
 
 /// The stage of a Target, also where the Release knows it by the name from before it was renamed.
@@ -290,6 +322,9 @@ pub fn source_variables(project: &str, git_ref: &str, commit: &str, pipeline_id:
 /// One component on one Target.
 struct Scope<'a> {
     component: &'a Component,
+    stage: &'a Stage,
+    /// What is taken from the pipeline.
+    template_artifacts: &'a [Artifact],
     target: &'a TargetSpec,
     owner: &'a Owner,
     permissions: &'a Permissions,
@@ -297,6 +332,26 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// What the component is on AWS; `None` where something is wrong with it.
+    fn workload(&self, artifacts: &[PinnedArtifact], found: &mut Problems) -> Option<Workload> {
+        match (&self.component.lambda, &self.component.s3) {
+            (Some(lambda), None) => {
+                let function = self.function(lambda, artifacts, found)?;
+                Some(Workload::Function(Box::new(function)))
+            }
+            (None, Some(s3)) => {
+                let site = found.keep(self.site(s3, artifacts))?;
+                Some(Workload::Site(Box::new(site)))
+            }
+            _ => {
+                let field = format!("spec.components[{}]", self.component.name);
+                let why = "exactly one of lambda and s3 must be set";
+                found.push(Invalid::new(field, why));
+                None
+            }
+        }
+    }
+
     /// What the spec and the grants say about taking something over.
     fn adoption(&self, granted: bool) -> Adoption {
         match (self.component.adopt, granted) {
@@ -323,14 +378,50 @@ impl Scope<'_> {
             .map_err(|error| self.invalid(field, error.to_string()))
     }
 
-    fn expand_map(
+    /// The value, where AWS takes it.
+    fn within<T>(&self, field: &str, value: T, problem: Option<String>) -> Result<T, Invalid> {
+        problem.map_or(Ok(value), |why| Err(self.invalid(field, why)))
+    }
+
+    /// What the stage has in place of the component's settings.
+    fn overrides(&self) -> Option<&LambdaOverride> {
+        let mut overrides = self.stage.overrides.iter();
+        let own = overrides.find(|over| over.component == self.component.name)?;
+        Some(&own.lambda)
+    }
+
+    /// The component's map with the stage's own entries in it, filled in.
+    fn merged(
         &self,
         field: &str,
         map: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>, Invalid> {
-        map.iter()
-            .map(|(key, value)| Ok((key.clone(), self.expand(&format!("{field}.{key}"), value)?)))
-            .collect()
+        over: Option<&BTreeMap<String, String>>,
+        found: &mut Problems,
+    ) -> Option<BTreeMap<String, String>> {
+        let before = found.0.len();
+        let own = over.into_iter().flatten();
+        let theirs = map
+            .iter()
+            .filter(|(key, _)| !over.is_some_and(|over| over.contains_key(*key)));
+        let mut merged = BTreeMap::new();
+        for (key, value) in theirs {
+            let value = self.expand(&format!("{field}.{key}"), value);
+            merged.extend(found.keep(value).map(|value| (key.clone(), value)));
+        }
+        for (key, value) in own {
+            let value = self.variables.expand(value).map_err(|error| {
+                let field = self.overriding(&format!("{field}.{key}"));
+                Invalid::new(field, error.to_string())
+            });
+            merged.extend(found.keep(value).map(|value| (key.clone(), value)));
+        }
+        (found.0.len() == before).then_some(merged)
+    }
+
+    /// The path of a setting that the stage has its own value of.
+    fn overriding(&self, field: &str) -> String {
+        let (stage, component) = (&self.stage.name, &self.component.name);
+        format!("spec.stages[{stage}].overrides[{component}].lambda.{field}")
     }
 
     /// What the Release pinned under that name.

@@ -87,7 +87,7 @@ impl fmt::Display for Resource<'_> {
 }
 
 /// The name of a role, path included, as grants name it.
-fn role_name(arn: &str) -> &str {
+pub fn role_name(arn: &str) -> &str {
     arn.split_once(":role/").map_or(arn, |(_, name)| name)
 }
 

@@ -10,11 +10,13 @@
 //! - A stage that moves finishes or is put back before it gets another Release.
 //! - When one target of a stage fails, all others of the stage are put back.
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
+//! - A stage does not get a Release with which something is wrong there or in a later stage.
 
 mod command;
 mod drift;
 mod gate;
 mod outcome;
+mod preflight;
 mod rename;
 mod stage;
 
@@ -33,6 +35,7 @@ pub use self::{
     command::{Answered, Back, Command, Commands},
     drift::{DriftReport, DriftView},
     gate::{Answer, Ask, Asks, Entry, Gatekeeper, stage_digest},
+    preflight::Preflights,
     rename::{Renamed, renamed},
     stage::FOLLOWED,
 };
@@ -67,6 +70,8 @@ pub struct Overview {
     pub deletion_policy: DeletionPolicy,
     /// What was asked for.
     pub commands: Commands,
+    /// What is wrong with Releases that no stage has yet.
+    pub preflights: Preflights,
 }
 
 /// A Release.

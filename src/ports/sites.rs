@@ -15,7 +15,7 @@ use super::{
     CallError,
     store::{ByteStream, StoredObject},
 };
-use crate::domain::site::{Condition, Deletion, Listed, ObjectHead};
+use crate::domain::site::{Condition, Deletion, Listed, ObjectHead, Served};
 
 /// Objects as they are listed, by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct NewObject {
     /// The bytes. Nothing is read before the call is made; an error inside ends it, and nothing becomes
     /// visible.
     pub body: ByteStream,
-    /// What it is served as.
-    pub content_type: &'static str,
+    /// How it is served.
+    pub served: Served,
     /// User metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
 }

@@ -44,8 +44,12 @@ pub struct InvokeCheck {
     /// Name of the component.
     #[schemars(length(min = 1, max = 63))]
     pub component: String,
-    /// The event that the function gets. Strings in it take `$(…)`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The event that the function gets: `{}` where it is left out. Strings in it take `$(…)`.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(schema_with = "any_json")]
     pub payload: Option<serde_json::Value>,
     /// What the answer must be. Without it, any answer that is not an error will do.
@@ -80,9 +84,27 @@ pub struct Expectation {
     #[serde(default)]
     #[schemars(regex(pattern = r"^(/.*)?$"), length(max = 512))]
     pub path: String,
-    /// The value that must be there.
+    /// The value that must be there, or `isNull`. Strings in it take `$(…)`. Integers are compared
+    /// exactly, up to those of 64 bits; 200 and 200.0 are the same number.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(schema_with = "any_json")]
-    pub equals: serde_json::Value,
+    pub equals: Option<serde_json::Value>,
+    /// That null must be there. The same as `equals: null`, which `kubectl apply` and other patches take
+    /// for a field that is to be removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_null: bool,
+}
+
+/// A null that is written is a value.
+fn present<'de, D>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 fn any_json(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

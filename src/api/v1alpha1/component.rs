@@ -65,6 +65,8 @@ impl Component {
 pub struct S3 {
     /// Name of the bucket, in the target's account and region. Takes `$(…)`.
     #[schemars(length(min = 1, max = 140))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$')")
+        .message("must be 3 to 63 lower-case letters, digits, . and -, between letters or digits"))]
     pub bucket: String,
     /// What the keys begin with, such as `docs/`; the whole bucket where it is left out. Takes `$(…)`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -77,6 +79,31 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub path: String,
+    /// What files are served as whose names don't tell, or tell wrong: the first that matches decides.
+    /// All others go by their names, text as UTF-8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["match"]))]
+    pub content_types: Vec<ContentType>,
+}
+
+/// What some files are served as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentType {
+    /// Which: their path below `path`, in which `*` stands for any characters, `/` included, such as
+    /// `feeds/*.xml`.
+    #[serde(rename = "match")]
+    #[schemars(length(min = 1, max = 512))]
+    pub pattern: String,
+    /// The `Content-Type`, such as `application/rss+xml; charset=utf-8`.
+    #[schemars(
+        regex(
+            pattern = r"^[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+( *; *[a-zA-Z0-9!#$&^_.+-]+=[a-zA-Z0-9!#$&^_.+-]+)*$"
+        ),
+        length(max = 255)
+    )]
+    pub value: String,
 }
 
 /// A Lambda function with an alias that serves.
@@ -85,6 +112,8 @@ pub struct S3 {
 pub struct Lambda {
     /// Name of the function. Takes `$(…)`.
     #[schemars(length(min = 1, max = 140))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z0-9_-]{1,64}$')")
+        .message("must be 1 to 64 letters, digits, - and _"))]
     pub function_name: String,
     /// Name of the artifact: a zip as Lambda takes it.
     #[schemars(length(min = 1, max = 63))]
@@ -96,7 +125,9 @@ pub struct Lambda {
     #[schemars(length(min = 1, max = 128))]
     pub handler: String,
     /// Name (with path) or ARN of the execution role. Takes `$(…)`.
-    #[schemars(length(min = 1, max = 2048))]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
+        .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: String,
     /// The alias that serves: what callers should invoke.
     #[serde(default = "default_alias")]
@@ -118,8 +149,16 @@ pub struct Lambda {
     pub architecture: Architecture,
     /// Environment variables. Values take `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 256))]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))").message("names must be letters, digits and _, at least two, beginning with a letter"))]
+    #[schemars(extend(
+        "maxProperties" = 256,
+        "additionalProperties" = {"type": "string", "maxLength": 4096}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
+            .message("names must be letters, digits and _, at least two, beginning with a letter"),
+        validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
+            .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
+    )]
     pub environment: BTreeMap<String, String>,
     /// What the function is for. Takes `$(…)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,8 +167,16 @@ pub struct Lambda {
     /// Tags of the function, besides those that Sluice sets. A tag that leaves this map leaves the function;
     /// tags that others set stay. Values take `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 40))]
-    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))").message("the prefixes sluice.dev/ and aws: are taken"))]
+    #[schemars(extend(
+        "maxProperties" = 40,
+        "additionalProperties" = {"type": "string", "maxLength": 1024}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
+            .message("the prefixes sluice.dev/ and aws: are taken"),
+        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
+            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
+    )]
     pub tags: BTreeMap<String, String>,
 }
 
@@ -178,12 +225,14 @@ pub struct Override {
 }
 
 /// Settings of a function that may differ from stage to stage.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LambdaOverride {
     /// In place of the component's role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2048))]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
+        .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: Option<String>,
     /// In place of the component's memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,7 +244,16 @@ pub struct LambdaOverride {
     pub timeout: Option<i32>,
     /// Added to the component's variables, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 256))]
+    #[schemars(extend(
+        "maxProperties" = 256,
+        "additionalProperties" = {"type": "string", "maxLength": 4096}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
+            .message("names must be letters, digits and _, at least two, beginning with a letter"),
+        validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
+            .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
+    )]
     pub environment: BTreeMap<String, String>,
     /// In place of the component's description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,6 +261,15 @@ pub struct LambdaOverride {
     pub description: Option<String>,
     /// Added to the component's tags, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 40))]
+    #[schemars(extend(
+        "maxProperties" = 40,
+        "additionalProperties" = {"type": "string", "maxLength": 1024}
+    ))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
+            .message("the prefixes sluice.dev/ and aws: are taken"),
+        validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
+            .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
+    )]
     pub tags: BTreeMap<String, String>,
 }

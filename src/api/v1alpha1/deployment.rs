@@ -42,7 +42,9 @@ use super::{
     validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component && has(c.lambda))))")
         .message("stages[].overrides[].component must be the name of a function among components[]"),
     validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, self.components.exists(o, o.name == d)))")
-        .message("components[].dependsOn must be names of components[]")
+        .message("components[].dependsOn must be names of components[]"),
+    validation = Rule::new("!self.components.exists(c, has(c.lambda) ? !c.lambda.functionName.contains('$(') : !c.s3.bucket.contains('$(') && (!has(c.s3.prefix) || !c.s3.prefix.contains('$('))) || self.stages.all(s, s.targets.all(t, self.stages.all(o, o.name == s.name || !(t in o.targets))))")
+        .message("two stages with the same account and region would change the same function or files: make functionName, bucket or prefix differ, such as by $(stage.name)")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpec {

@@ -159,6 +159,17 @@ pub struct StoreLocation {
     pub version_id: String,
 }
 
+/// An entry that is neither stored nor deflated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnsupportedEntry {
+    /// Its name.
+    #[schemars(length(max = 512))]
+    pub name: String,
+    /// How it is packed: a number of APPNOTE.TXT 4.4.5.
+    pub method: i32,
+}
+
 /// What a zip's own directory says it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -169,6 +180,17 @@ pub struct ArchiveSummary {
     /// Their size in bytes when unpacked.
     #[schemars(range(min = 0))]
     pub uncompressed_size: i64,
+    /// Whether its file `bootstrap` may be executed, which runtimes of the family `provided` start;
+    /// absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable_bootstrap: Option<bool>,
+    /// The first entry that is packed in a way that Lambda does not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<UnsupportedEntry>,
+    /// The first entry with a backslash in its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub backslash: Option<String>,
 }
 
 /// What became of the Release.

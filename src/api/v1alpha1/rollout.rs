@@ -40,8 +40,12 @@ pub struct AllAtOnce {}
 pub struct Canary {
     /// The parts, each larger than the one before; the rest follows after the last one.
     #[schemars(length(min = 1, max = 20))]
-    #[x_kube(validation = Rule::new("self.all(s, self.filter(t, t.weight == s.weight).size() == 1)")
-        .message("no two steps may have the same weight"))]
+    #[x_kube(
+        validation = Rule::new("self.all(s, self.filter(t, t.weight == s.weight).size() == 1)")
+            .message("no two steps may have the same weight"),
+        validation = Rule::new("self.map(s, s.weight).isSorted()")
+            .message("each step must have more weight than the one before")
+    )]
     pub steps: Vec<CanaryStep>,
 }
 

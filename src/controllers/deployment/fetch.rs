@@ -432,14 +432,20 @@ fn unfit(
     let mut consumers =
         components.filter(|component| component.artifact() == Some(artifact.name.as_str()));
     consumers.find_map(|component| {
-        let why = if component.s3.is_some() {
-            archive::site_problem(archive, problem)
-        } else {
-            archive::lambda_problem(archive, problem)
-        }?;
-        let (artifact, component) = (&artifact.name, &component.name);
+        let (kind, why) = match (&component.s3, &component.lambda) {
+            (Some(s3), _) => {
+                let tree = s3.path.trim_end_matches('/');
+                ("s3", archive::site_problem(archive, problem, tree)?)
+            }
+            (None, lambda) => {
+                let runtime = lambda.as_ref().map_or("", |lambda| &lambda.runtime);
+                ("lambda", archive::lambda_problem(archive, problem, runtime)?)
+            }
+        };
+        let (name, job) = (&artifact.name, &artifact.job.name);
         Some(format!(
-            "artifact {artifact} of component {component}: {why}"
+            "spec.components[{0}].{kind}.artifact: artifact {name} of component {0} (job {job}): {why}",
+            component.name
         ))
     })
 }

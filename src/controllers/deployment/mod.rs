@@ -1,7 +1,7 @@
 //! Deployments: which Release there should be, and which Target gets it next.
 //!
 //! # Expected flow
-//! *source → Release → order of stages → outcomes and orders written → published*. Transfers from
+//! *source → Release → preflight → order of stages → outcomes and orders written → published*. Transfers from
 //! GitLab run beside this and wake it when they end; Targets wake it when they change.
 //!
 //! # Guarantees
@@ -19,6 +19,7 @@ mod gates;
 mod history;
 mod orphans;
 mod overview;
+mod preflight;
 mod problems;
 mod release;
 mod remove;
@@ -67,6 +68,7 @@ pub struct DeploymentController {
     releases: Written<Release>,
     targets: Written<Target>,
     readings: Readings,
+    preflights: preflight::Cache,
 }
 
 /// Everything that belongs to one Deployment.
@@ -86,6 +88,7 @@ impl DeploymentController {
             releases: Written::default(),
             targets: Written::default(),
             readings: Readings::default(),
+            preflights: preflight::Cache::default(),
         }
     }
 
@@ -93,6 +96,7 @@ impl DeploymentController {
     pub async fn reconcile(&self, deployment: Arc<Deployment>) -> Ended {
         let deployment = self.deployments.newest(&deployment);
         if deployment.metadata.deletion_timestamp.is_some() {
+            self.preflights.forget(&deployment);
             return self.remove(&deployment).await.into();
         }
         match self.advance(&deployment).await {
@@ -154,7 +158,8 @@ impl DeploymentController {
         }
         let mut gates = self.gates(&deployment, &family).await;
         let retry = self.retries_a_release(&deployment);
-        let overview = overview(&deployment, &family, retry);
+        let mut overview = overview(&deployment, &family, retry);
+        overview.preflights = self.preflights(&deployment, &family)?;
         let mut plan = rollout::plan(&overview, &gates, Timestamp::now());
         if self.look_at_policy(&mut gates).await {
             plan = rollout::plan(&overview, &gates, Timestamp::now());

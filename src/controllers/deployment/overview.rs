@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         machine, outcome,
-        rollout::{Overview, ReleaseView, TargetView},
+        rollout::{Overview, Preflights, ReleaseView, TargetView},
     },
 };
 
@@ -88,6 +88,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         correct: deployment.spec.drift.policy == DriftPolicy::Correct,
         deletion_policy: deployment.spec.deletion_policy,
         commands: commands::given(deployment, retry),
+        preflights: Preflights::default(),
         reported: status.stages,
     }
 }

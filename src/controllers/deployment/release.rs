@@ -96,21 +96,24 @@ impl DeploymentController {
         let mut overview = overview(deployment, family, false);
         // Commands are followed once they can be handled.
         overview.commands = Commands::default();
+        let reference = ReleaseRef {
+            name: release::name(&deployment.name_any(), spec.revision),
+            uid: String::new(),
+            revision: spec.revision,
+        };
+        let problems = self.preflight(deployment, family, &reference, spec)?;
         overview.releases.push(ReleaseView {
-            reference: ReleaseRef {
-                name: release::name(&deployment.name_any(), spec.revision),
-                uid: String::new(),
-                revision: spec.revision,
-            },
+            reference,
             source: spec.source.clone(),
             stages: spec.template.stages.clone(),
             outcomes: Vec::new(),
         });
         let gates = self.unread_gates(deployment, family);
         let plan = rollout::plan(&overview, &gates, Timestamp::now());
-        // What waits at a gate is not told before the gates were read: it stays as it was.
+        // What waits at a gate is not told before the gates were read, and what is wrong not before the
+        // Release is there: all stays as it was.
         let waits = plan.stages.iter().any(|stage| stage.waiting.is_some());
-        let mut reserved = if waits {
+        let mut reserved = if waits || !problems.is_empty() {
             deployment.status.clone().unwrap_or_default()
         } else {
             status(deployment, &plan, &plan.outcome)

@@ -14,10 +14,11 @@ use super::{
     waves::lazy,
 };
 use crate::{
+    api::v1alpha1::ContentType,
     domain::{
         archive::{Packed, directory_length, index},
         digest::{Hasher, Sha256},
-        site::{ContentFile, Run, SiteContent, SiteProblem, runs, select},
+        site::{ContentFile, Run, Served, SiteContent, SiteProblem, runs, select},
     },
     ports::{
         CallError, CallErrorKind,
@@ -47,6 +48,10 @@ pub struct Source {
     pub size: u64,
     /// The sub-tree that is taken; empty for all of it.
     pub tree: String,
+    /// What files are served as, before what their names say.
+    pub types: Vec<ContentType>,
+    /// How messages call it: the field, the artifact and its job.
+    pub origin: String,
 }
 
 impl Source {
@@ -117,14 +122,15 @@ impl Source {
 
     fn unfit(&self, problem: impl Into<SiteProblem>) -> CallError {
         let why = problem.into().to_string();
-        CallError::new("read archive", self.shown(), CallErrorKind::Invalid, why)
+        let what = format!("{} ({})", self.origin, self.shown());
+        CallError::new("unpack", what, CallErrorKind::Invalid, why)
     }
 }
 
 /// The files of the archive, hashed.
 pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
     if let Some(text) = source.store.get(&source.kept_at(), None, MOST).await?
-        && let Some(content) = SiteContent::read(&text, source.sha256, &source.tree)
+        && let Some(content) = SiteContent::read(&text, source.sha256, &source.tree, &source.types)
     {
         return Ok(content);
     }
@@ -140,7 +146,7 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
         .try_collect()
         .await?;
     let files = hashed.into_iter().flatten().collect();
-    let content = SiteContent::new(source.sha256, &source.tree, files);
+    let content = SiteContent::new(source.sha256, &source.tree, files, &source.types);
     keep(source, &content).await;
     Ok(content)
 }
@@ -168,6 +174,7 @@ async fn hash(source: &Source, run: Run<'_>) -> Result<Vec<(String, ContentFile)
         let file = ContentFile {
             sha256: hasher.finish(),
             packed: *packed,
+            served: Served::default(),
         };
         files.push((path.to_owned(), file));
     }

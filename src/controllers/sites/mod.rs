@@ -32,7 +32,7 @@ use crate::{
         ownership::Owner,
         site::{
             Act, CopyBack, Deletion, Keep, KeptObject, Outcome, Place, Put, Read, Reply,
-            SiteContent, SiteSeen, content_type, copy_key, metadata,
+            SiteContent, SiteSeen, copy_key, metadata,
         },
     },
     ports::{
@@ -194,7 +194,7 @@ impl Shell<'_> {
             let object = NewObject {
                 size: wanted.size(),
                 body: source.file(&path, wanted),
-                content_type: content_type(&path),
+                served: wanted.served.clone(),
                 metadata: metadata(self.owner, wanted.sha256),
             };
             let key = self.place.key(&path);

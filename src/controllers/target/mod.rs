@@ -22,6 +22,7 @@ mod memory;
 mod observe;
 mod packages;
 mod places;
+mod preflight;
 mod remove;
 mod rest;
 mod shared;
@@ -131,6 +132,13 @@ impl TargetController {
             }
             Work::Plan(release) => {
                 let desired = validate::wanted(&self.context, target, release, &access);
+                let stage = &target.spec.stage;
+                let desired = match desired {
+                    Ok(desired) => {
+                        preflight::planned(&access, status, release, stage, desired).await
+                    }
+                    Err(outcome) => Err(outcome),
+                };
                 (planning(release), desired.map(Order::Plan))
             }
         };

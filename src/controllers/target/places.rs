@@ -100,6 +100,8 @@ impl Way {
                 sha256: archive.sha256,
                 size: archive.size,
                 tree: archive.tree.clone(),
+                types: archive.types.clone(),
+                origin: archive.origin.clone(),
             }),
         };
         Ok(Self {

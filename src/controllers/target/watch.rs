@@ -8,7 +8,10 @@ use super::access::Access;
 use crate::{
     controllers::context::Context,
     domain::{
-        check::{DesiredAlarms, DesiredMetric, StageCheck, StageCheckKind, Verdict, metric::Bound},
+        check::{
+            DesiredAlarms, DesiredMetric, StageCheck, StageCheckKind, Verdict, alarms::Alarms,
+            metric::Bound,
+        },
         machine::{Ask, CheckResult, ServedVersions},
     },
     ports::{CallError, CallErrorKind},
@@ -48,18 +51,9 @@ async fn look_at_alarms(
     check: &DesiredAlarms,
     ask: &Ask,
 ) -> Result<Verdict, CallError> {
-    let mut alarms = access.monitoring.alarms(&check.names).await?;
     match ask {
         Ask::Before { bake } => {
-            let mut asked = check.names.clone();
-            loop {
-                let more = check.unread(&alarms, &asked);
-                if more.is_empty() {
-                    break;
-                }
-                alarms.extend(access.monitoring.alarms(&more).await?);
-                asked.extend(more);
-            }
+            let alarms = alarms_with_children(access, check).await?;
             let short = check.refuse_bake(&alarms, *bake).map(Verdict::Failed);
             Ok(Verdict::all([
                 check.before(&alarms),
@@ -67,6 +61,7 @@ async fn look_at_alarms(
             ]))
         }
         Ask::Since { since, .. } => {
+            let alarms = access.monitoring.alarms(&check.names).await?;
             let mut histories = std::collections::BTreeMap::new();
             for name in check.wants_history(*since, &alarms) {
                 let transitions = access
@@ -77,6 +72,23 @@ async fn look_at_alarms(
             }
             Ok(check.evaluate(*since, &alarms, &histories))
         }
+    }
+}
+
+/// The alarms of a check, and those that composite ones look at.
+pub async fn alarms_with_children(
+    access: &Access,
+    check: &DesiredAlarms,
+) -> Result<Alarms, CallError> {
+    let mut alarms = access.monitoring.alarms(&check.names).await?;
+    let mut asked = check.names.clone();
+    loop {
+        let more = check.unread(&alarms, &asked);
+        if more.is_empty() {
+            return Ok(alarms);
+        }
+        alarms.extend(access.monitoring.alarms(&more).await?);
+        asked.extend(more);
     }
 }
 

@@ -1,11 +1,19 @@
 //! Where the entries of an archive lie, so that each can be read by its own range of bytes.
 //!
+//! Names are taken as unpacking tools take them: `./x` is `x`. A backslash is no separator; what has one
+//! in its name was packed by a tool that writes Windows' paths, and is told by [`backslashes`].
+//!
 //! What stands before an entry's bytes (its local header) is not trusted for anything but its length:
 //! name, sizes and checksum are the directory's.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ArchiveProblem, End, Entry, TAIL, u16_at, u32_at, walk};
+
+/// The attribute of a directory on MS-DOS, in the lower half.
+pub(super) const MSDOS_DIRECTORY: u32 = 0x10;
 
 const LOCAL: u32 = 0x0403_4b50;
 /// The part of a local header whose length is known beforehand.
@@ -23,7 +31,7 @@ pub(super) struct Attributes {
 /// An entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZipEntry {
-    /// As it stands there; neither absolute nor with `..`.
+    /// As unpacking tools take it ([`normal`]); neither absolute nor with `..`.
     pub name: Box<[u8]>,
     /// What it is.
     pub kind: EntryKind,
@@ -82,7 +90,7 @@ pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
             return Err(ArchiveProblem::Damaged("a stored entry has two sizes"));
         }
         entries.push(ZipEntry {
-            name: entry.name.into(),
+            name: normal(entry.name).into(),
             kind: kind(entry),
             packed: Packed {
                 start: entry.start,
@@ -132,23 +140,78 @@ fn place(entries: &mut [ZipEntry], before: u64, directory: u64) -> Result<(), Ar
     Ok(())
 }
 
-fn kind(entry: &Entry<'_>) -> EntryKind {
+/// What an entry is, by its name, its mode and its method.
+pub(super) fn kind(entry: &Entry<'_>) -> EntryKind {
     let Attributes {
         method,
         made_by,
         external,
         ..
     } = entry.attributes;
+    // Made on Unix or macOS (APPNOTE.TXT 4.4.2): the upper half is the mode.
+    let is_unix = matches!(made_by >> 8, 3 | 19);
     let unix_type = (external >> 16) & 0o170_000;
-    if matches!(entry.name.last(), Some(b'/' | b'\\')) {
+    let is_directory = if is_unix && unix_type != 0 {
+        unix_type == 0o040_000
+    } else {
+        external & MSDOS_DIRECTORY != 0 && entry.unpacked == 0
+    };
+    if is_directory || matches!(entry.name.last(), Some(b'/' | b'\\')) {
         EntryKind::Directory
-    } else if made_by >> 8 == 3 && unix_type == 0o120_000 {
+    } else if is_unix && unix_type == 0o120_000 {
         EntryKind::SymbolicLink
     } else if matches!(method, 0 | 8) {
         EntryKind::File
     } else {
         EntryKind::UnknownMethod(method)
     }
+}
+
+/// Whether anybody may execute it. A tool that keeps no modes writes none, and then Lambda sets none.
+pub(super) fn is_executable(entry: &Entry<'_>) -> bool {
+    (entry.attributes.external >> 16) & 0o111 != 0
+}
+
+/// A name without the parts that stand for where they are: `./a/./b` is `a/b`.
+pub fn normal(name: &[u8]) -> Cow<'_, [u8]> {
+    let is_here = |part: &[u8]| part == b".";
+    if !name.split(|byte| *byte == b'/').any(is_here) {
+        return Cow::Borrowed(name);
+    }
+    let parts = name.split(|byte| *byte == b'/');
+    let parts: Vec<&[u8]> = parts.filter(|part| !is_here(part)).collect();
+    Cow::Owned(parts.join(&b'/'))
+}
+
+/// What is left of a name below a folder, which is given without a slash at its end; empty is the whole
+/// archive. `None` outside.
+pub fn inside<'a>(name: &'a [u8], tree: &[u8]) -> Option<&'a [u8]> {
+    if tree.is_empty() {
+        return Some(name);
+    }
+    name.strip_prefix(tree)?.strip_prefix(b"/")
+}
+
+/// What is said of an entry with backslashes in its name.
+pub fn backslashes(name: &str) -> String {
+    format!(
+        "its entry {name:?} has backslashes in its name, which are no separators in a zip: have the build \
+         pack it with forward slashes, such as by zip, tar or Python's zipfile"
+    )
+}
+
+/// A way of packing, by its number in APPNOTE.TXT 4.4.5.
+pub fn method_name(method: i32) -> String {
+    let name = match method {
+        9 => "Deflate64",
+        12 => "bzip2",
+        14 => "LZMA",
+        93 => "zstd",
+        95 => "xz",
+        98 => "PPMd",
+        _ => return format!("method {method}"),
+    };
+    format!("{name} (method {method})")
 }
 
 impl Packed {

@@ -5,7 +5,7 @@ use std::io::{Cursor, Write as _};
 use proptest::prelude::*;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use super::*;
+use super::{index::MSDOS_DIRECTORY, *};
 
 fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     zip_with(files, SimpleFileOptions::default())
@@ -151,6 +151,12 @@ fn lambda_takes_zips_up_to_its_limit() {
     let summary = |entries, uncompressed_size| ArchiveSummary {
         entries,
         uncompressed_size,
+        executable_bootstrap: None,
+        unsupported: None,
+        backslash: None,
+    };
+    let lambda_problem = |archive: Option<&ArchiveSummary>, problem: Option<&str>| {
+        super::lambda_problem(archive, problem, "python3.13")
     };
     assert_eq!(
         lambda_problem(Some(&summary(1, LAMBDA_UNPACKED)), None),
@@ -165,6 +171,87 @@ fn lambda_takes_zips_up_to_its_limit() {
         no_zip.as_deref(),
         Some("it can't be a function's package: it is not a zip archive, or its end is missing")
     );
+}
+
+fn summary(archive: &[u8]) -> ArchiveSummary {
+    summarise(archive, archive.len() as u64).unwrap()
+}
+
+#[test]
+fn a_bootstrap_without_the_executable_bit_is_refused_where_the_runtime_starts_it() {
+    let problem = |archive: &[u8], runtime: &str| {
+        lambda_problem(Some(&summary(archive)), None, runtime).unwrap_or_default()
+    };
+    let with_mode = |name: &str, mode| {
+        let options = SimpleFileOptions::default().unix_permissions(mode);
+        zip_with(&[("lib/bootstrap", b""), (name, b"\x7fELF")], options)
+    };
+    let plain = with_mode("bootstrap", 0o644);
+    let refused = problem(&plain, "provided.al2023");
+    assert!(refused.contains("set the mode to 755"), "{refused}");
+    assert_eq!(problem(&plain, "python3.13"), "");
+    for fine in [
+        with_mode("bootstrap", 0o755),
+        with_mode("./bootstrap", 0o755),
+        // It may be in a layer.
+        with_mode("app", 0o644),
+    ] {
+        assert_eq!(problem(&fine, "provided.al2"), "");
+    }
+    // A tool that knows no modes.
+    let mut plain = with_mode("bootstrap", 0o755);
+    for name in [&b"lib/bootstrap"[..], b"bootstrap"] {
+        let at = (plain.windows(4).enumerate())
+            .filter(|(_, window)| *window == ENTRY.to_le_bytes())
+            .map(|(at, _)| at)
+            .find(|at| plain[at + ENTRY_LENGTH..].starts_with(name))
+            .unwrap();
+        plain[at + 5] = 0;
+        plain[at + 38..at + 42].fill(0);
+    }
+    assert!(!problem(&plain, "provided.al2023").is_empty());
+}
+
+#[test]
+fn ways_of_packing_that_lambda_does_not_take_are_refused_by_name() {
+    for (method, name) in [
+        (12_u16, "bzip2"),
+        (14, "LZMA"),
+        (93, "zstd"),
+        (1, "method 1"),
+    ] {
+        let mut archive = zip(&[("app.py", b"print()"), ("b", b"")]);
+        patch(&mut archive, 10, &method.to_le_bytes());
+        let problem = lambda_problem(Some(&summary(&archive)), None, "python3.13");
+        let problem = problem.unwrap_or_default();
+        assert!(
+            problem.contains("\"app.py\"") && problem.contains(name),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_packed_with_backslashes_is_told_by_its_true_reason() {
+    let archive = summary(&zip(&[("public\\index.html", b"x")]));
+    for tree in ["", "public", "./public"] {
+        let problem = site_problem(Some(&archive), None, tree).unwrap_or_default();
+        assert!(problem.contains("has backslashes in its name"), "{problem}");
+    }
+    assert_eq!(site_problem(Some(&archive), None, "docs"), None);
+}
+
+#[test]
+fn the_directory_of_many_small_files_is_read() {
+    let names: Vec<String> = (0..36_000)
+        .map(|n| format!("node_modules/@scope/a-package-of-some-length/dist/esm/file-{n}.js"))
+        .collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b""[..])).collect();
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let archive = zip_with(&files, stored);
+    let mut tail = Tail::default();
+    tail.push(&archive);
+    assert_eq!(tail.summarise().map(|summary| summary.entries), Ok(36_000));
 }
 
 #[test]
@@ -258,6 +345,24 @@ fn directories_links_and_unknown_packings_are_told_apart() {
     archive = zip(&[("f", b"abc")]);
     patch(&mut archive, 10, &93_u16.to_le_bytes());
     assert_eq!(kinds(&archive), [EntryKind::UnknownMethod(93)]);
+}
+
+#[test]
+fn a_directory_is_known_by_its_mode_and_a_name_by_what_it_means() {
+    let mut archive = zip(&[("public/assets", b""), ("./public/./a.js", b"a")]);
+    // Writers of this library take the slash as a sign.
+    patch(&mut archive, 38, &(0o040_755_u32 << 16).to_le_bytes());
+    let found = entries(&archive).unwrap();
+    let found: Vec<_> = found.iter().map(|it| (&*it.name, it.kind)).collect();
+    let expected = [
+        (&b"public/assets"[..], EntryKind::Directory),
+        (b"public/a.js", EntryKind::File),
+    ];
+    assert_eq!(found, expected);
+    // As MS-DOS says it.
+    patch(&mut archive, 4, &20_u16.to_le_bytes());
+    patch(&mut archive, 38, &MSDOS_DIRECTORY.to_le_bytes());
+    assert_eq!(entries(&archive).unwrap()[0].kind, EntryKind::Directory);
 }
 
 #[test]

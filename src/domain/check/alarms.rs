@@ -146,6 +146,19 @@ impl DesiredAlarms {
         }))
     }
 
+    /// Why no run could begin, whatever state the alarms are in: one is not there, or is too slow for the
+    /// bake.
+    pub fn obstacle(&self, alarms: &Alarms, bake: Duration) -> Option<String> {
+        let missing = self
+            .names
+            .iter()
+            .find_map(|name| match present(name, alarms) {
+                Err(Verdict::Failed(why)) => Some(why),
+                _ => None,
+            });
+        missing.or_else(|| self.refuse_bake(alarms, bake))
+    }
+
     /// The alarms that may have been in `ALARM` since then and are not any more: only their histories
     /// tell.
     pub fn wants_history(&self, since: Timestamp, alarms: &Alarms) -> Vec<String> {

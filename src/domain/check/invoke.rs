@@ -1,6 +1,6 @@
 //! Whether an invocation answered as a check wants.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::domain::{
     desired::DesiredCheck,
@@ -87,14 +87,48 @@ impl Attempt<'_> {
     }
 }
 
-/// Equal as JSON, where 200 and 200.0 are the same number.
+/// Equal as JSON, where 200 and 200.0 are the same number at any depth.
 fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64() == other.as_f64()
+        (Value::Number(one), Value::Number(other)) => equal_numbers(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(key, value): (&String, &Value)| {
+                other.get(key).is_some_and(|other| equal(value, other))
+            };
+            one.len() == other.len() && one.iter().all(same)
         }
         _ => one == other,
     }
+}
+
+/// Integers are compared as such: many of them have the same number of floating point beside them. What
+/// is beyond 64 bits is known only as one of those.
+fn equal_numbers(one: &Number, other: &Number) -> bool {
+    match (whole(one), whole(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.as_f64() == other.as_f64(),
+    }
+}
+
+/// A number without a fraction, exactly; `None` where that can't be told.
+fn whole(number: &Number) -> Option<i128> {
+    // Beyond this, a number of floating point may stand for several integers that were written.
+    const EXACT: f64 = 9_223_372_036_854_775_808.0;
+    if let Some(integer) = number.as_i64() {
+        return Some(integer.into());
+    }
+    if let Some(integer) = number.as_u64() {
+        return Some(integer.into());
+    }
+    let float = number.as_f64()?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "it has no fraction and is within bounds"
+    )]
+    (float.fract() == 0.0 && float.abs() < EXACT).then_some(float as i128)
 }
 
 #[cfg(test)]
@@ -105,13 +139,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::v1alpha1::Expectation;
+    use crate::domain::desired::Expected;
 
     fn check(expect: Option<(&str, Value)>) -> DesiredCheck {
         DesiredCheck {
             name: "smoke".into(),
             payload: "{}".into(),
-            expect: expect.map(|(path, equals)| Expectation {
+            expect: expect.map(|(path, equals)| Expected {
                 path: path.into(),
                 equals,
             }),
@@ -185,6 +219,61 @@ mod tests {
             };
             assert_eq!(why(evaluate(attempt, &answer)), expected);
         }
+    }
+
+    #[test]
+    fn values_are_equal_as_json_and_integers_exactly() {
+        for (expected, answered, same) in [
+            ("9007199254740993", "9007199254740993", true),
+            ("9007199254740993", "9007199254740992", false),
+            ("9007199254740993", "9007199254740992.0", false),
+            ("9223372036854775807", "9223372036854775806", false),
+            ("18446744073709551615", "18446744073709551614", false),
+            ("-9007199254740993", "-9007199254740992", false),
+            // The API server keeps integers of 64 bits with a sign; others come as floating point.
+            ("1.8446744073709552e19", "18446744073709551615", true),
+            ("200", "200.0", true),
+            ("200", "200.5", false),
+            ("0.1", "0.1", true),
+            ("0", "-0.0", true),
+            ("null", "null", true),
+            ("null", "0", false),
+            ("null", "\"\"", false),
+            (
+                r#"{"a": [200, {"b": null}]}"#,
+                r#"{"a": [200.0, {"b": null}]}"#,
+                true,
+            ),
+            (r#"{"a": 1}"#, r#"{"a": 1, "b": 2}"#, false),
+            (r#"{"a": null}"#, "{}", false),
+            ("[1]", "[1, 2]", false),
+        ] {
+            let check = check(Some(("", serde_json::from_str(expected).expect("JSON"))));
+            let attempt = Attempt {
+                check: &check,
+                phase: CheckPhase::BeforeTraffic,
+                version: "3",
+                nth: 1,
+            };
+            let result = evaluate(attempt, &answer("3", None, answered));
+            let passed = matches!(result, CheckResult::Passed);
+            assert_eq!(passed, same, "{answered} for {expected}");
+        }
+    }
+
+    #[test]
+    fn null_must_be_there_to_be_null() {
+        let check = check(Some(("/error", Value::Null)));
+        let attempt = Attempt {
+            check: &check,
+            phase: CheckPhase::BeforeTraffic,
+            version: "3",
+            nth: 1,
+        };
+        let result = |payload| why(evaluate(attempt, &answer("3", None, payload)));
+        assert_eq!(result(r#"{"error": null}"#), "passed");
+        assert!(result("{}").ends_with("the answer has no /error: {}"));
+        assert!(result(r#"{"error": 1}"#).ends_with("/error is 1, not null"));
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::{Invalid, Scope};
+use super::{Invalid, Pinned, Problems, Scope};
 use crate::{
     api::v1alpha1::{
         Expectation, InvokeCheck, Lambda, LambdaOverride, PinnedArtifact, StoreLocation,
     },
     domain::{
         archive, digest::Sha256, duration::duration, function::FunctionConfiguration,
-        grants::Resource, ownership::Adoption, substitution::UnknownName,
+        grants::{Resource, role_name}, limits, ownership::Adoption, substitution::UnknownName,
     },
 };
 
@@ -61,59 +61,84 @@ pub struct DesiredCheck {
     /// The event, as JSON text.
     pub payload: String,
     /// What the answer must hold.
-    pub expect: Option<Expectation>,
+    pub expect: Option<Expected>,
     /// How long it may take.
     pub timeout: Duration,
     /// How often it is made; each time it must answer so.
     pub repeats: u32,
 }
 
+/// What a place in an answer must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// JSON pointer into the answer; empty for the whole answer.
+    pub path: String,
+    /// The value.
+    pub equals: Value,
+}
+
+impl Expected {
+    /// As the spec says, or why it says nothing.
+    fn of(expect: &Expectation) -> Result<Self, &'static str> {
+        let equals = match (&expect.equals, expect.is_null) {
+            (Some(Value::Null) | None, true) => Value::Null,
+            (Some(value), false) => value.clone(),
+            (Some(_), true) => return Err("equals and isNull are two values: remove one of them"),
+            (None, false) => {
+                return Err("set equals to the value that must be there, or isNull to true");
+            }
+        };
+        Ok(Self {
+            path: expect.path.clone(),
+            equals,
+        })
+    }
+}
+
 /// How long all invocations of a check may take, as long as one of Lambda's may.
 const LONGEST_CHECK: Duration = Duration::from_mins(15);
 
 impl Scope<'_> {
+    /// The function; `None` where something is wrong with it.
     pub(super) fn function(
         &self,
         lambda: &Lambda,
-        over: Option<&LambdaOverride>,
         artifacts: &[PinnedArtifact],
-    ) -> Result<DesiredFunction, Invalid> {
-        let function_name = self.expand("functionName", &lambda.function_name)?;
-        if !is_function_name(&function_name) {
-            return Err(self.invalid(
-                "functionName",
-                format!(
-                    "{function_name:?} is not a function's name: 1 to 64 letters, digits, - and _"
-                ),
-            ));
+        found: &mut Problems,
+    ) -> Option<DesiredFunction> {
+        let over = self.overrides();
+        let function_name = found.keep(self.function_name(lambda));
+        let role = found.keep(self.role(lambda, over));
+        if let (Some(name), Some(role)) = (&function_name, &role)
+            && let Err(refused) = self.granted("functionName", Resource::FunctionWithRole(name, role))
+        {
+            found.push(refused);
         }
-        let role = self.expand(
-            "role",
-            over.and_then(|over| over.role.as_ref())
-                .unwrap_or(&lambda.role),
-        )?;
-        let role = self.role_arn(&role)?;
-        self.granted(
-            "functionName",
-            Resource::FunctionWithRole(&function_name, &role),
-        )?;
-        let artifact = self.artifact(&lambda.artifact, artifacts)?;
-        if let Some(problem) = archive::lambda_problem(artifact.pinned.archive.as_ref(), None) {
-            return Err(self.invalid("artifact", problem));
+        let artifact = found.keep(self.package(lambda, artifacts));
+        let environment = over.map(|over| &over.environment);
+        let environment = self.merged("environment", &lambda.environment, environment, found);
+        for why in environment.iter().flat_map(limits::environment) {
+            found.push(self.invalid("environment", why));
         }
-        let mut environment = lambda.environment.clone();
-        let mut tags = lambda.tags.clone();
-        if let Some(over) = over {
-            environment.extend(over.environment.clone());
-            tags.extend(over.tags.clone());
+        let own = self.merged("tags", &lambda.tags, over.map(|over| &over.tags), found);
+        // One more says for which Release it was created.
+        let ours = self.owner.tags();
+        for why in own.iter().flat_map(|own| limits::tags(own, ours.len() + 1)) {
+            found.push(self.invalid("tags", why));
         }
-        let description = over
-            .and_then(|over| over.description.as_ref())
-            .or(lambda.description.as_ref());
-        let mut tags = self.expand_map("tags", &tags)?;
-        tags.extend(self.owner.tags());
+        let description = found.keep(self.description(lambda, over));
+        let mut checks = Vec::new();
+        for check in &self.stage.checks {
+            let invoke = check.invoke.as_ref();
+            let invoke = invoke.filter(|invoke| invoke.component == self.component.name);
+            let made = invoke.map(|invoke| self.check(&check.name, invoke));
+            checks.extend(made.and_then(|made| found.keep(made)));
+        }
+        let (function_name, artifact) = (function_name?, artifact?);
+        let mut tags = own?;
+        tags.extend(ours);
         let granted = self.permissions.allow_adopting_function(&function_name);
-        Ok(DesiredFunction {
+        Some(DesiredFunction {
             component: self.component.name.clone(),
             adoption: self.adoption(granted),
             function_name,
@@ -124,20 +149,60 @@ impl Scope<'_> {
             configuration: FunctionConfiguration {
                 runtime: lambda.runtime.clone(),
                 handler: lambda.handler.clone(),
-                role,
+                role: role?,
                 memory_size: over
                     .and_then(|over| over.memory_size)
                     .unwrap_or(lambda.memory_size),
                 timeout: over.and_then(|over| over.timeout).unwrap_or(lambda.timeout),
-                environment: self.expand_map("environment", &environment)?,
-                description: self.expand("description", description.map_or("", String::as_str))?,
+                environment: environment?,
+                description: description?,
             },
             tags,
-            checks: Vec::new(),
+            checks,
         })
     }
 
-    pub(super) fn check(&self, name: &str, invoke: &InvokeCheck) -> Result<DesiredCheck, Invalid> {
+    fn function_name(&self, lambda: &Lambda) -> Result<String, Invalid> {
+        let name = self.expand("functionName", &lambda.function_name)?;
+        let problem = limits::function_name(&name);
+        self.within("functionName", name, problem)
+    }
+
+    /// The role's ARN.
+    fn role(&self, lambda: &Lambda, over: Option<&LambdaOverride>) -> Result<String, Invalid> {
+        let own = over.and_then(|over| over.role.as_ref());
+        let role = self.expand("role", own.unwrap_or(&lambda.role))?;
+        let arn = self.role_arn(&role)?;
+        let problem = limits::role(role_name(&arn));
+        self.within("role", arn, problem)
+    }
+
+    fn description(
+        &self,
+        lambda: &Lambda,
+        over: Option<&LambdaOverride>,
+    ) -> Result<String, Invalid> {
+        let own = over.and_then(|over| over.description.as_ref());
+        let text = own
+            .or(lambda.description.as_ref())
+            .map_or("", String::as_str);
+        let text = self.expand("description", text)?;
+        let problem = limits::description(&text);
+        self.within("description", text, problem)
+    }
+
+    fn package<'r>(
+        &self,
+        lambda: &Lambda,
+        artifacts: &'r [PinnedArtifact],
+    ) -> Result<Pinned<'r>, Invalid> {
+        let artifact = self.artifact(&lambda.artifact, artifacts)?;
+        let archive = artifact.pinned.archive.as_ref();
+        let problem = archive::lambda_problem(archive, None, &lambda.runtime);
+        self.within("artifact", artifact, problem)
+    }
+
+    fn check(&self, name: &str, invoke: &InvokeCheck) -> Result<DesiredCheck, Invalid> {
         let field = |below: &str| {
             format!(
                 "spec.stages[{}].checks[{name}].invoke.{below}",
@@ -157,13 +222,15 @@ impl Scope<'_> {
             .expand_json(&payload)
             .map_err(unknown("payload"))?;
         let expect = match &invoke.expect {
-            Some(expect) => Some(Expectation {
-                path: expect.path.clone(),
-                equals: self
+            Some(expect) => {
+                let expected = Expected::of(expect)
+                    .map_err(|why| Invalid::new(field("expect.equals"), why))?;
+                let equals = self
                     .variables
-                    .expand_json(&expect.equals)
-                    .map_err(unknown("expect.equals"))?,
-            }),
+                    .expand_json(&expected.equals)
+                    .map_err(unknown("expect.equals"))?;
+                Some(Expected { equals, ..expected })
+            }
             None => None,
         };
         let timeout = duration(&invoke.timeout)
@@ -211,11 +278,4 @@ pub fn partition(region: &str) -> &'static str {
     } else {
         "aws"
     }
-}
-
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html>: a name, at most 64
-/// characters. ARNs are not taken: they could point elsewhere.
-fn is_function_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }

@@ -20,6 +20,15 @@ pub struct DesiredSite {
 }
 
 impl Scope<'_> {
+    /// How messages call the archive.
+    fn origin(&self, s3: &S3) -> String {
+        let field = format!("spec.components[{}].s3", self.component.name);
+        let mut artifacts = self.template_artifacts.iter();
+        let artifact = artifacts.find(|one| one.name == s3.artifact);
+        let job = artifact.map_or_else(String::new, |it| format!(" of job {}", it.job.name));
+        format!("artifact {}{job} for {field}", s3.artifact)
+    }
+
     pub(super) fn site(
         &self,
         s3: &S3,
@@ -31,7 +40,9 @@ impl Scope<'_> {
             Place::new(&bucket, &prefix).map_err(|(field, why)| self.invalid(field, why))?;
         self.granted("bucket", Resource::Bucket(&bucket))?;
         let artifact = self.artifact(&s3.artifact, artifacts)?;
-        if let Some(problem) = archive::site_problem(artifact.pinned.archive.as_ref(), None) {
+        let tree = s3.path.trim_end_matches('/');
+        let summary = artifact.pinned.archive.as_ref();
+        if let Some(problem) = archive::site_problem(summary, None, tree) {
             return Err(self.invalid("artifact", problem));
         }
         Ok(DesiredSite {
@@ -40,7 +51,9 @@ impl Scope<'_> {
                 location: artifact.pinned.location.clone(),
                 sha256: artifact.sha256,
                 size: artifact.pinned.size.unsigned_abs(),
-                tree: s3.path.trim_end_matches('/').to_owned(),
+                tree: tree.to_owned(),
+                types: s3.content_types.clone(),
+                origin: self.origin(s3),
             },
         })
     }

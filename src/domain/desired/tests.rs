@@ -133,6 +133,106 @@ fn a_check_gets_its_names_filled_in() {
 }
 
 #[test]
+fn null_is_a_value_like_any_other() {
+    let stage = |invoke: serde_json::Value| {
+        let mut invoke = invoke;
+        invoke["component"] = json!("api");
+        json!({"checks": [{"name": "smoke", "invoke": invoke}]})
+    };
+    for expect in [json!({"equals": null}), json!({"isNull": true})] {
+        let check = function(json!({}), stage(json!({"expect": expect})))
+            .checks
+            .remove(0);
+        assert_eq!(
+            check.expect.map(|it| it.equals),
+            Some(json!(null)),
+            "{expect}"
+        );
+    }
+    let check = function(json!({}), stage(json!({"payload": null})))
+        .checks
+        .remove(0);
+    assert_eq!(check.payload, "null");
+    for (expect, why) in [
+        (json!({}), "set equals to the value"),
+        (json!({"equals": 1, "isNull": true}), "remove one of them"),
+    ] {
+        let release = release(json!({}), stage(json!({"expect": expect})));
+        let refusal = work_out(&release).expect_err("refused").to_string();
+        let field = "spec.stages[dev].checks[smoke].invoke.expect.equals: ";
+        assert!(
+            refusal.starts_with(field) && refusal.contains(why),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn what_aws_would_refuse_is_refused_after_substitution() {
+    let release = release(
+        json!({"lambda": {
+            "functionName": format!("checkout-{}-$(stage.name)", "a".repeat(52)),
+            "description": format!("{} $(source.commit)", "d".repeat(255)),
+            "tags": {"Owner": "a,b;c*#"},
+            "environment": {"AWS_REGION": "x", "BIG": "x".repeat(5000)},
+        }}),
+        json!({}),
+    );
+    let owner = Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    };
+    let permissions = Permissions::default();
+    let reference = ReleaseRef {
+        name: "checkout-3".into(),
+        uid: "u".into(),
+        revision: 3,
+    };
+    let found = examine(&reference, &release, &target(), &owner, &permissions);
+    let fields: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        ("functionName", "this has 65 characters"),
+        ("environment", "Lambda sets AWS_REGION itself"),
+        ("environment", "at most 4096"),
+        ("tags", "\"Owner\": ',' is not taken"),
+        ("description", "it has 262 characters"),
+    ];
+    assert_eq!(fields.len(), expected.len(), "{fields:#?}");
+    for (found, (field, why)) in fields.iter().zip(expected) {
+        let field = format!("spec.components[api].lambda.{field}: ");
+        assert!(found.starts_with(&field) && found.contains(why), "{found}");
+    }
+    assert!(found.components.is_empty());
+}
+
+#[test]
+fn an_override_is_named_where_it_is_wrong() {
+    let stage =
+        json!({"overrides": [{"component": "api", "lambda": {"environment": {"URL": "$(nope)"}}}]});
+    let release = release(json!({"lambda": {"environment": {"URL": "fine"}}}), stage);
+    let refusal = work_out(&release).expect_err("refused").to_string();
+    let field = "spec.stages[dev].overrides[api].lambda.environment.URL: $(nope)";
+    assert!(refusal.starts_with(field), "{refusal}");
+}
+
+#[test]
+fn a_package_that_the_runtime_can_not_start_is_refused() {
+    let mut release = release(json!({"lambda": {"runtime": "provided.al2023"}}), json!({}));
+    let archive = release.artifacts[0].archive.as_mut().expect("a zip");
+    archive.executable_bootstrap = Some(false);
+    let refusal = work_out(&release).expect_err("refused").to_string();
+    let field = "spec.components[api].lambda.artifact: its file bootstrap is not executable";
+    assert!(refusal.starts_with(field), "{refusal}");
+    release.template.components[0]
+        .lambda
+        .as_mut()
+        .expect("it")
+        .runtime = "python3.13".into();
+    assert!(work_out(&release).is_ok());
+}
+
+#[test]
 fn all_invocations_of_a_check_end_in_time() {
     let stage = |repeats: u32| {
         json!({"checks": [{"name": "smoke", "invoke":

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Overview, Plan,
     gate::{REJECTED, TARGET_STALLED},
+    preflight,
     stage::{StageView, State},
 };
 use crate::{
@@ -31,6 +32,15 @@ pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome 
         let mut stages = views.iter().zip(&plan.stages);
         stages.find(|(view, _)| view.state == *state && !has_to_pass_again(view))
     });
+    // What failed last is no news where its successor has to be corrected.
+    let ended = |state| matches!(state, State::RolledBack | State::Failed);
+    let at_rest_or_ended = urgent.is_none_or(|(view, _)| ended(view.state));
+    if !overview.suspended
+        && at_rest_or_ended
+        && let Some(stalled) = preflight::stalled(overview, views)
+    {
+        return stalled;
+    }
     match urgent {
         Some((view, report)) => of_stage(overview, view, report),
         None => at_rest(overview, views, plan),

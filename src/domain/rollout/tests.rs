@@ -17,6 +17,7 @@ mod entry;
 mod gates;
 mod history;
 mod leaders;
+mod preflights;
 mod progress;
 mod stages;
 
@@ -57,6 +58,7 @@ impl Play {
             correct: false,
             deletion_policy: DeletionPolicy::Delete,
             commands: Commands::default(),
+            preflights: Preflights::default(),
         };
         Self { overview }
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     StoredRef,
-    content::is_entry_document,
     diff::Drift,
     manifest::SiteManifest,
     object::{Listed, refusal},
     seen::SiteSeen,
+    served::is_entry_document,
     snapshot::{KeptObject, SiteSnapshot},
     steps::{Act, Condition, CopyBack, Deletion, Next, Step, answer, done, looked_at},
 };
@@ -77,7 +77,7 @@ pub fn restore(owner: &Owner, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
             done(Act::CopyBack, wave.collect())
         };
         copy_back(&|_, is_there| !is_there)?;
-        copy_back(&|path, _| is_entry_document(path))?;
+        copy_back(&|path, _| then.is_document(path))?;
         copy_back(&|_, _| true)?;
         delete_ours(owner, then.created.iter(), seen)?;
         seen.need_fresh_listing()?;
@@ -129,11 +129,15 @@ pub fn remove(owner: &Owner, manifest: &StoredRef, seen: &SiteSeen) -> Next {
             let object = listing.objects.get(path);
             object.is_some_and(|object| object.etag == etag)
         };
+        let is_document = |path: &String| {
+            let file = recorded.files.get(path);
+            is_entry_document(path) || file.is_some_and(|file| file.served.is_document())
+        };
         // Pages first, so that none is left that names what is gone.
         for document in [true, false] {
             let of_kind = ours
                 .iter()
-                .filter(|(path, _)| is_entry_document(path) == document);
+                .filter(|(path, _)| is_document(path) == document);
             let known = of_kind
                 .clone()
                 .filter(|(path, etag)| is_there(path, etag))

@@ -1,19 +1,18 @@
 //! The files that a Release puts into a bucket.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::served::Served;
 use crate::{
-    api::v1alpha1::StoreLocation,
+    api::v1alpha1::{ContentType, StoreLocation},
     domain::{archive::Packed, digest::Sha256},
 };
 
-/// The format that this program writes and reads.
-const VERSION: i64 = 1;
-
-/// What a file is served as where its name doesn't tell.
-const BYTES: &str = "application/octet-stream";
+/// The format that this program writes and reads. Another one is read from the archive again: version 1
+/// had directories in it that are known by their mode alone.
+const VERSION: i64 = 2;
 
 /// An archive in the hub, and what is taken of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +25,10 @@ pub struct SiteArchive {
     pub size: u64,
     /// The sub-tree that is taken; empty for all of it.
     pub tree: String,
+    /// What files are served as, before what their names say.
+    pub types: Vec<ContentType>,
+    /// How messages call it: the field, the artifact and its job.
+    pub origin: String,
 }
 
 /// The files of an archive, or of a sub-tree of it.
@@ -49,6 +52,10 @@ pub struct ContentFile {
     pub sha256: Sha256,
     /// Where it is in the archive.
     pub packed: Packed,
+    /// How it is served: by its name and by the spec, so that it is no part of what is kept beside the
+    /// archive, which others use too.
+    #[serde(skip)]
+    pub served: Served,
 }
 
 impl ContentFile {
@@ -59,91 +66,55 @@ impl ContentFile {
 }
 
 impl SiteContent {
-    /// Of the archive with this digest.
-    pub fn new(archive: Sha256, tree: &str, files: BTreeMap<String, ContentFile>) -> Self {
-        Self {
+    /// Of the archive with this digest, served as `types` and the names of the files say.
+    pub fn new(
+        archive: Sha256,
+        tree: &str,
+        files: BTreeMap<String, ContentFile>,
+        types: &[ContentType],
+    ) -> Self {
+        let content = Self {
             version: VERSION,
             archive,
             tree: tree.to_owned(),
             files,
+        };
+        content.served(types)
+    }
+
+    fn served(mut self, types: &[ContentType]) -> Self {
+        for (path, file) in &mut self.files {
+            file.served = Served::of(path, types);
         }
+        self
     }
 
     /// Reads what was kept of an earlier reading of this very archive and sub-tree; `None` where it
     /// is not that, or of another version.
-    pub fn read(text: &[u8], archive: Sha256, tree: &str) -> Option<Self> {
+    pub fn read(text: &[u8], archive: Sha256, tree: &str, types: &[ContentType]) -> Option<Self> {
         let content: Self = serde_json::from_slice(text).ok()?;
         let fits = content.version == VERSION && content.archive == archive && content.tree == tree;
-        fits.then_some(content)
+        fits.then(|| content.served(types))
     }
 
-    /// Of the files' names and bytes, wherever they lie in which archive.
+    /// Of the files' names and bytes, wherever they lie in which archive, and of how they are served
+    /// where the spec says so.
     pub fn digest(&self) -> Sha256 {
         let files: BTreeMap<&str, Sha256> = self
             .files
             .iter()
             .map(|(path, file)| (path.as_str(), file.sha256))
             .collect();
-        Sha256::of_json(&files)
-    }
-}
-
-/// What a file is served as, by its name.
-pub fn content_type(path: &str) -> &'static str {
-    mime_guess::from_path(path).first_raw().unwrap_or(BYTES)
-}
-
-/// Whether a file is one that people open themselves, and that names the others: it changes last.
-pub fn is_entry_document(path: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_served_as_what_their_names_say() {
-        for (path, expected) in [
-            ("index.html", "text/html"),
-            ("a/b/INDEX.HTML", "text/html"),
-            ("app.js", "text/javascript"),
-            ("app.mjs", "application/javascript"),
-            ("style.css", "text/css"),
-            ("data.json", "application/json"),
-            ("app.js.map", "text/plain"),
-            ("site.webmanifest", "application/manifest+json"),
-            ("logo.svg", "image/svg+xml"),
-            ("logo.png", "image/png"),
-            ("photo.webp", "image/webp"),
-            ("favicon.ico", "image/x-icon"),
-            ("font.woff2", "font/woff2"),
-            ("module.wasm", "application/wasm"),
-            ("robots.txt", "text/plain"),
-            ("sitemap.xml", "text/xml"),
-            ("LICENSE", BYTES),
-            ("html", BYTES),
-            ("v1.2/LICENSE", BYTES),
-        ] {
-            assert_eq!(content_type(path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn entry_documents_are_html() {
-        for path in ["index.html", "a/404.HTML"] {
-            assert!(is_entry_document(path), "{path}");
-        }
-        for path in [
-            "index.htm.js",
-            "a.html/style.css",
-            "app.js",
-            "a.xhtml",
-            "html",
-        ] {
-            assert!(!is_entry_document(path), "{path}");
+        let said: BTreeMap<&str, &Served> = self
+            .files
+            .iter()
+            .filter(|(path, file)| file.served != Served::of(path, &[]))
+            .map(|(path, file)| (path.as_str(), &file.served))
+            .collect();
+        if said.is_empty() {
+            Sha256::of_json(&files)
+        } else {
+            Sha256::of_json(&(files, said))
         }
     }
 }

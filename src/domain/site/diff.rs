@@ -1,11 +1,12 @@
 //! What differs between the files that are wanted, what is ours, and what is there.
 
 use super::{
-    content::{ContentFile, SiteContent, content_type, is_entry_document},
+    content::{ContentFile, SiteContent},
     manifest::SiteManifest,
     object::{ObjectHead, refusal, sha256_of},
     place::Place,
     seen::SiteSeen,
+    served::{Served, essence},
 };
 use crate::domain::ownership::Owner;
 
@@ -78,12 +79,6 @@ impl<'a> Diff<'a> {
             && foreign.is_empty()
     }
 
-    /// The entry documents among what is written.
-    pub fn entry_documents(&self) -> impl Iterator<Item = &'a str> {
-        let written = self.new.iter().chain(&self.changed).copied();
-        written.filter(|path| is_entry_document(path))
-    }
-
     /// Why the place can't be taken; `None` where nobody else's object is in the way.
     pub fn refusal(&self, place: &Place) -> Option<String> {
         let (path, why) = self.foreign.first()?;
@@ -130,7 +125,7 @@ fn standing(
         && file.etag == object.etag
         && file.size == object.size
     {
-        return same(file.sha256 == wanted.sha256 && file.content_type == content_type(path));
+        return same(file.sha256 == wanted.sha256 && file.served == wanted.served);
     }
     // Not in the manifest, or not as the manifest has it: what is there speaks for itself.
     let Some(Some(head)) = seen.heads.get(path) else {
@@ -141,14 +136,24 @@ fn standing(
     {
         return Standing::Foreign(why);
     }
-    same(is_wanted(path, wanted, head))
+    same(is_wanted(wanted, head))
 }
 
 /// Whether an object has these bytes and is served so, by what its metadata says.
-pub(super) fn is_wanted(path: &str, wanted: &ContentFile, head: &ObjectHead) -> bool {
-    sha256_of(&head.metadata) == Some(wanted.sha256)
-        && head.size == wanted.size()
-        && head.content_type == content_type(path)
+pub(super) fn is_wanted(wanted: &ContentFile, head: &ObjectHead) -> bool {
+    has_bytes(wanted, head) && head.served == wanted.served
+}
+
+/// Whether an object has these bytes and is served so, or as an earlier version of Sluice would have
+/// said it, which knew no parameters.
+pub(super) fn is_put(wanted: &ContentFile, head: &ObjectHead) -> bool {
+    let same =
+        |one: &Served, other: &Served| essence(&one.content_type) == essence(&other.content_type);
+    has_bytes(wanted, head) && same(&head.served, &wanted.served)
+}
+
+fn has_bytes(wanted: &ContentFile, head: &ObjectHead) -> bool {
+    sha256_of(&head.metadata) == Some(wanted.sha256) && head.size == wanted.size()
 }
 
 /// An object that is not as it should be.

@@ -1,14 +1,15 @@
 //! Towards what a Release wants: look, keep what would be lost, put, show, confirm.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     StoredRef,
-    content::{ContentFile, SiteContent, content_type, is_entry_document},
-    diff::{Diff, is_wanted},
+    content::{ContentFile, SiteContent},
+    diff::{Diff, is_put, is_wanted},
     manifest::{SiteFile, SiteManifest},
     seen::SiteSeen,
     select::too_long,
+    served::{Served, is_entry_document},
     snapshot::SiteSnapshot,
     steps::{Act, Condition, Keep, Next, Put, Read, SiteWant, Step, answer, done, looked_at},
 };
@@ -66,6 +67,24 @@ fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, seen: &SiteSeen) -> S
     done(Act::Keep, wave)?;
     list.retired = diff.removed.iter().map(ToString::to_string).collect();
     list.created = diff.new.iter().map(ToString::to_string).collect();
+    let recorded = match manifest {
+        Some(reference) => Some(seen.need_manifest(reference)?),
+        None => None,
+    };
+    let is_served_as_document = |path: &&String| {
+        let wanted = content.files.get(*path).map(|file| &file.served);
+        let was = recorded
+            .and_then(|it| it.files.get(*path))
+            .map(|file| &file.served);
+        wanted.or(was).is_some_and(Served::is_document)
+    };
+    let touched = list.created.iter().chain(list.kept.keys());
+    let documents: BTreeSet<String> = touched
+        .filter(|path| !is_entry_document(path))
+        .filter(is_served_as_document)
+        .cloned()
+        .collect();
+    list.documents = documents;
     Ok(Next::Act(Act::StoreSnapshot(Arc::new(list))))
 }
 
@@ -74,7 +93,7 @@ pub fn prepare(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
     answer((|| {
         let run = Run::of(want, snapshot, seen)?;
         let new = run.snapshot.created.iter();
-        run.put(new.filter(|path| !is_entry_document(path)))?;
+        run.put(new.filter(|path| !run.snapshot.is_document(path)))?;
         Ok(Next::Ready(run.snapshot.manifest.clone()))
     })())
 }
@@ -86,12 +105,12 @@ pub fn promote(want: &SiteWant, snapshot: &StoredRef, seen: &SiteSeen) -> Next {
         run.put(
             run.snapshot
                 .changed()
-                .filter(|path| !is_entry_document(path)),
+                .filter(|path| !run.snapshot.is_document(path)),
         )?;
         run.put(
             run.snapshot
                 .written()
-                .filter(|path| is_entry_document(path)),
+                .filter(|path| run.snapshot.is_document(path)),
         )?;
         Ok(seen.store(run.manifest()?))
     })())
@@ -207,7 +226,7 @@ impl<'a> Run<'a> {
         };
         let ours = super::object::refusal(&self.want.owner, &head.metadata).is_none();
         match self.content.files.get(path) {
-            Some(file) if ours && is_wanted(path, file, head) => Made::Yes(object.etag),
+            Some(file) if ours && is_put(file, head) => Made::Yes(object.etag),
             _ if kept.is_some() => Made::Taken("was changed"),
             _ => Made::Taken("was created"),
         }
@@ -251,11 +270,18 @@ impl<'a> Run<'a> {
                 Made::No(_) => return Err(meddled(self.want, path, "was deleted")),
                 Made::Taken(what) => return Err(meddled(self.want, path, what)),
             };
+            // What this run did not touch is served as it was.
+            let untouched =
+                !self.snapshot.created.contains(path) && !self.snapshot.kept.contains_key(path);
+            let served = match was {
+                Some(was) if untouched => was.served.clone(),
+                _ => file.served.clone(),
+            };
             let recorded = SiteFile {
                 sha256: file.sha256,
                 etag,
                 size: file.size(),
-                content_type: content_type(path).to_owned(),
+                served,
             };
             manifest.files.insert(path.clone(), recorded);
         }
@@ -283,7 +309,7 @@ impl<'a> Run<'a> {
         match (was, seen.heads.get(path)) {
             (Some(was), _) if was.etag == object.etag => Made::Yes(was.etag.clone()),
             (_, None) => Made::Unclear,
-            (_, Some(Some(head))) if is_wanted(path, file, head) => Made::Yes(object.etag),
+            (_, Some(Some(head))) if is_wanted(file, head) => Made::Yes(object.etag),
             // Overwritten meanwhile, the same.
             (Some(was), _) => Made::Yes(was.etag.clone()),
             (None, _) => Made::Taken("was changed"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
+use super::{place::Place, served::Served};
 use crate::domain::digest::Sha256;
 
 /// The format that this program writes and reads.
@@ -34,8 +34,9 @@ pub struct SiteFile {
     pub etag: String,
     /// Bytes.
     pub size: u64,
-    /// What it is served as.
-    pub content_type: String,
+    /// How it is served.
+    #[serde(flatten)]
+    pub served: Served,
 }
 
 impl SiteManifest {

@@ -29,8 +29,10 @@ mod object;
 mod place;
 mod seen;
 mod select;
+mod served;
 mod snapshot;
 mod steps;
+mod unicode;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -39,7 +41,7 @@ pub use crate::api::v1alpha1::StoredRef;
 
 pub use self::{
     back::{not_restored, prune, remove, restore},
-    content::{ContentFile, SiteArchive, SiteContent, content_type, is_entry_document},
+    content::{ContentFile, SiteArchive, SiteContent},
     diff::{Diff, Drift, drift},
     forward::{begin, confirm, look, prepare, promote, unchanged},
     manifest::{SiteFile, SiteManifest},
@@ -47,6 +49,7 @@ pub use self::{
     place::Place,
     seen::{Listing, Outcome, Reply, SiteSeen},
     select::{FILE_SIZE, FILES, Run, SiteProblem, TOTAL_SIZE, runs, select},
+    served::{Served, is_entry_document},
     snapshot::{KEPT, KeptObject, SiteSnapshot, copy_key},
     steps::{
         Act, Condition, CopyBack, Deletion, Keep, Next, Phase, Put, Read, SiteIntent, SiteWant,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::served::Served;
 use crate::domain::{
     digest::Sha256,
     ownership::{CLUSTER, Claim, NAME, NAMESPACE, Owner},
@@ -36,8 +37,8 @@ pub struct ObjectHead {
     pub etag: String,
     /// Bytes.
     pub size: u64,
-    /// Empty where there is none.
-    pub content_type: String,
+    /// How it is served; an empty type where there is none.
+    pub served: Served,
     /// User metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
 }

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::digest::Sha256;
+use super::unicode::{escaped, is_composed};
+use crate::domain::{digest::Sha256, limits};
 
-/// The most bytes that a key may have (Amazon S3 User Guide, "Naming Amazon S3 objects").
-pub(super) const LONGEST_KEY: usize = 1024;
+/// The most bytes that a key may have.
+pub(super) const LONGEST_KEY: usize = limits::KEY;
 
 /// A bucket and a prefix: empty, or ending in `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,15 +24,8 @@ impl Place {
     /// `docs` and `docs/` mean the same. What no bucket or prefix can be is refused: which of the two, and
     /// why.
     pub fn new(bucket: &str, prefix: &str) -> Result<Self, (&'static str, String)> {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-        let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !(3..=63).contains(&bucket.len())
-            || !bucket.chars().all(allowed)
-            || !bucket.starts_with(outer)
-            || !bucket.ends_with(outer)
-        {
-            let why = "is not a bucket's name: 3 to 63 lower-case letters, digits, . and -";
-            return Err(("bucket", format!("{bucket:?} {why}")));
+        if let Some(why) = limits::bucket(bucket) {
+            return Err(("bucket", why));
         }
         let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);
         if !trimmed.is_empty() {
@@ -54,7 +48,7 @@ impl Place {
         })
     }
 
-    /// As it is shown: `s3://shop-site/docs/`.
+    /// As it is displayed: `s3://shop-site/docs/`.
     pub fn parse(shown: &str) -> Option<Self> {
         let (bucket, prefix) = shown.strip_prefix("s3://")?.split_once('/')?;
         Self::new(bucket, prefix).ok()
@@ -71,9 +65,15 @@ impl Place {
             .filter(|path| !path.is_empty())
     }
 
-    /// How messages call the object at this path.
+    /// How messages call the object at this path. One in a form of Unicode that looks like another key
+    /// is told apart.
     pub fn shown(&self, path: &str) -> String {
-        format!("s3://{}/{}{path}", self.bucket, self.prefix)
+        let shown = format!("s3://{}/{}{path}", self.bucket, self.prefix);
+        if is_composed(&shown) {
+            shown
+        } else {
+            format!("{shown} ({})", escaped(path))
+        }
     }
 
     /// Whether some key could belong to both.
@@ -92,7 +92,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown(""))
+        write!(f, "s3://{}/{}", self.bucket, self.prefix)
     }
 }
 
@@ -126,6 +126,9 @@ mod tests {
         assert_eq!(docs.path("docs-old/a"), None);
         assert_eq!(docs.path("docs/"), None);
         assert_eq!(docs.shown("a"), "s3://shop-site/docs/a");
+        assert_eq!(docs.shown("\u{e9}"), "s3://shop-site/docs/\u{e9}");
+        let decomposed = docs.shown("e\u{301}");
+        assert!(decomposed.ends_with("(e\\u{301})"), "{decomposed}");
         let whole = place("shop-site", "");
         assert_eq!(whole.key("a"), "a");
         assert_eq!(whole.to_string(), "s3://shop-site/");

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::place::{LONGEST_KEY, Place, unfit};
+use super::{
+    place::{LONGEST_KEY, Place, unfit},
+    unicode::{escaped, is_same_text},
+};
 use crate::domain::{
-    archive::{ArchiveProblem, EntryKind, Packed, ZipEntry},
+    archive::{
+        ArchiveProblem, EntryKind, Packed, ZipEntry, backslashes, inside, method_name, normal,
+    },
     outcome::shorten,
 };
 
@@ -35,6 +40,22 @@ pub enum SiteProblem {
         /// The sub-tree.
         tree: String,
     },
+    /// Nothing to put, but in a folder whose name only looks the same.
+    #[error(
+        "it has no file below {tree:?} ({wanted}), but below {found:?} ({there}): these are the same \
+         characters in different Unicode forms, such as NFC and NFD; write the path as the archive has it",
+        wanted = escaped(.tree),
+        there = escaped(.found)
+    )]
+    OtherForm {
+        /// The sub-tree.
+        tree: String,
+        /// The folder that is there.
+        found: String,
+    },
+    /// A name that was written by a tool that packs Windows' paths.
+    #[error("{why}", why = backslashes(.0))]
+    Backslash(String),
     /// A name that makes no key.
     #[error("its entry {0:?} can't be a key: {1}")]
     UnfitName(String, &'static str),
@@ -45,7 +66,10 @@ pub enum SiteProblem {
     #[error("its entry {0:?} is a symbolic link: have the build put the file itself there")]
     SymbolicLink(String),
     /// Neither stored nor deflated.
-    #[error("its entry {0:?} is packed by method {1}: have the build store or deflate it")]
+    #[error(
+        "its entry {0:?} is packed by {by}: have the build store or deflate it",
+        by = packing(.1)
+    )]
     UnknownMethod(String, u16),
     /// More than [`FILES`].
     #[error("it has {files} files{}, more than the limit of {FILES}", below(.tree))]
@@ -78,14 +102,20 @@ fn below(tree: &str) -> String {
 /// The files of a sub-tree (`public` and `public/` mean the same; empty is the whole archive), by
 /// their path below it.
 pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packed>, SiteProblem> {
-    let trimmed = tree.strip_suffix('/').unwrap_or(tree);
+    let folder = normal(tree.trim_end_matches('/').as_bytes());
     let mut files = BTreeMap::new();
     let mut total = 0_u64;
     for entry in entries {
-        let Some(path) = inside(&entry.name, trimmed) else {
+        if entry.kind == EntryKind::Directory {
+            continue;
+        }
+        let shown = || shorten(&String::from_utf8_lossy(&entry.name), 100);
+        let Some(path) = inside(&entry.name, &folder) else {
+            if inside(&meant(&entry.name), &folder).is_some() {
+                return Err(SiteProblem::Backslash(shown()));
+            }
             continue;
         };
-        let shown = || shorten(&String::from_utf8_lossy(&entry.name), 100);
         match entry.kind {
             EntryKind::Directory => continue,
             EntryKind::SymbolicLink => return Err(SiteProblem::SymbolicLink(shown())),
@@ -97,6 +127,9 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         let Ok(path) = std::str::from_utf8(path) else {
             return Err(SiteProblem::UnfitName(shown(), "it is not UTF-8"));
         };
+        if path.contains('\\') {
+            return Err(SiteProblem::Backslash(shown()));
+        }
         if let Some(why) = unfit(path) {
             return Err(SiteProblem::UnfitName(shown(), why));
         }
@@ -110,7 +143,10 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
     }
     if files.is_empty() {
         let tree = tree.to_owned();
-        return Err(SiteProblem::NoMatch { tree });
+        return Err(match same_text(entries, &tree) {
+            Some(found) => SiteProblem::OtherForm { tree, found },
+            None => SiteProblem::NoMatch { tree },
+        });
     }
     if files.len() > FILES {
         let (files, tree) = (files.len(), tree.to_owned());
@@ -123,12 +159,33 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
     Ok(files)
 }
 
-/// What is left of a name below the sub-tree; `None` outside.
-fn inside<'a>(name: &'a [u8], tree: &str) -> Option<&'a [u8]> {
-    if tree.is_empty() {
-        return Some(name);
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the derived message gives a reference"
+)]
+fn packing(method: &u16) -> String {
+    method_name(i32::from(*method))
+}
+
+/// A name that was written with backslashes, as it was meant.
+fn meant(name: &[u8]) -> Vec<u8> {
+    let separator = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
+    name.iter().map(separator).collect()
+}
+
+/// The folder whose name is the same text as that of the sub-tree, in other bytes.
+fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
+    let tree = tree.trim_end_matches('/');
+    if tree.is_ascii() {
+        return None;
     }
-    name.strip_prefix(tree.as_bytes())?.strip_prefix(b"/")
+    let depth = tree.split('/').count();
+    entries.iter().find_map(|entry| {
+        let name = std::str::from_utf8(&entry.name).ok()?;
+        let parts: Vec<&str> = name.split('/').take(depth).collect();
+        let folder = parts.join("/");
+        is_same_text(&folder, tree).then_some(folder)
+    })
 }
 
 /// Whether every file's key is short enough in this place; the first that is not, in words.
@@ -226,7 +283,9 @@ mod tests {
         ];
         let expected = Ok(vec!["css/a.css".to_owned(), "index.html".to_owned()]);
         assert_eq!(selected(&names, "public/"), expected);
-        assert_eq!(selected(&names, "public"), expected);
+        for same in ["public", "./public", "./public/", "public/."] {
+            assert_eq!(selected(&names, same), expected, "{same}");
+        }
         assert_eq!(selected(&names, "public/css"), Ok(vec!["a.css".to_owned()]));
         assert_eq!(selected(&names, "").map(|files| files.len()), Ok(4));
     }
@@ -251,7 +310,6 @@ mod tests {
             ("p/a\\b", "backslash"),
             ("p/a\nb", "control"),
             ("p//b", "name of its own"),
-            ("p/./b", "name of its own"),
             ("p/../b", "name of its own"),
         ] {
             let problem = selected(&[name], "p").expect_err("refused");
@@ -276,6 +334,34 @@ mod tests {
         assert!(select(&[latin], "").is_err());
         let twice = selected(&["p/a", "p/a"], "p");
         assert_eq!(twice, Err("it has two entries of the name \"p/a\"".into()));
+    }
+
+    #[test]
+    fn a_path_and_a_folder_are_told_apart_where_only_their_unicode_form_differs() {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        let problem = selected(&[&format!("{decomposed}/index.html")], composed);
+        let problem = problem.expect_err("it has another name");
+        for part in ["caf\\u{e9}", "cafe\\u{301}", "NFC and NFD"] {
+            assert!(problem.contains(part), "{problem}");
+        }
+        let other = selected(&["th\u{e9}/index.html"], composed);
+        assert_eq!(other, Err(format!("it has no file below {composed:?}")));
+        // Both are there: two files, two objects.
+        let both = [&*format!("p/{composed}"), &*format!("p/{decomposed}")];
+        assert_eq!(selected(&both, "p").map(|files| files.len()), Ok(2));
+    }
+
+    #[test]
+    fn backslashes_are_told_where_the_folder_is_meant() {
+        for (name, tree) in [
+            ("public\\index.html", "public/"),
+            ("public/a\\index.html", "public"),
+            ("public\\index.html", ""),
+        ] {
+            let problem = selected(&[name, "public/fine.html"], tree).expect_err("refused");
+            assert!(problem.contains("has backslashes in its name"), "{problem}");
+        }
+        assert!(selected(&["docs\\a", "public/a"], "public").is_ok());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoredRef, object::Listed, place::Place};
+use super::{StoredRef, object::Listed, place::Place, served::is_entry_document};
 use crate::domain::digest::Sha256;
 
 /// What the keys of all that is kept of sites begin with, in the artifact bucket: copies, snapshots,
@@ -38,6 +38,10 @@ pub struct SiteSnapshot {
     pub retired: BTreeSet<String>,
     /// The paths where there was nothing.
     pub created: BTreeSet<String>,
+    /// Those of all these that people open themselves, though their names don't tell: what is served
+    /// as HTML.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub documents: BTreeSet<String>,
 }
 
 /// An object as it stood, and where the copy of it is.
@@ -66,7 +70,13 @@ impl SiteSnapshot {
             kept: BTreeMap::new(),
             retired: BTreeSet::new(),
             created: BTreeSet::new(),
+            documents: BTreeSet::new(),
         }
+    }
+
+    /// Whether a file is one that people open themselves, and that names the others: it changes last.
+    pub fn is_document(&self, path: &str) -> bool {
+        is_entry_document(path) || self.documents.contains(path)
     }
 
     /// The paths of what the run overwrites.

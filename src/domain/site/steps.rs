@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     StoredRef,
-    content::{SiteContent, is_entry_document},
+    content::SiteContent,
     manifest::SiteManifest,
     place::Place,
     seen::{Listing, SiteSeen},
@@ -198,7 +198,7 @@ pub fn intents(snapshot: &SiteSnapshot, digest: &str, phase: Phase) -> Vec<SiteI
     let removed = snapshot.retired.len();
     let new = created
         .iter()
-        .filter(|path| !is_entry_document(path))
+        .filter(|path| !snapshot.is_document(path))
         .count();
     let lines = match phase {
         Phase::Prepare => [intent("PutObject", new, "new files", &content), None],

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 mod random;
+mod served;
 
 use super::*;
 use bucket::{End, World, content, want};
@@ -36,7 +37,7 @@ fn a_first_delivery_puts_pages_last() {
         [("a.css", "a"), ("index.html", "i"), ("z/app.js", "z")]
     );
     let manifest = world.manifest();
-    assert_eq!(manifest.files["z/app.js"].content_type, "text/javascript");
+    assert_eq!(manifest.files["z/app.js"].served, Served::of("app.js", &[]));
     assert!(manifest.retired.is_empty());
 }
 
@@ -190,11 +191,13 @@ fn a_file_that_is_only_served_differently_is_restored_too() {
         .files
         .get_mut("a.css")
         .expect("the file")
+        .served
         .content_type = "text/plain".into();
     world
         .objects
         .get_mut(&key)
         .expect("the object")
+        .served
         .content_type = "text/plain".into();
     world.record(&manifest);
     let before = world.objects.clone();
@@ -203,7 +206,7 @@ fn a_file_that_is_only_served_differently_is_restored_too() {
         world.deliver(&content(&[("a.css", "1")]), &mut seen),
         End::Ready
     );
-    assert_eq!(world.objects[&key].content_type, "text/css");
+    assert_eq!(world.objects[&key].served, Served::of("a.css", &[]));
     assert_eq!(world.restore(&mut seen), End::Ready);
     world.assert_same(&before);
 }

@@ -12,7 +12,7 @@ use sluice::{
         digest::Sha256,
         grants::{Allowed, Holder, Permissions},
         ownership::Owner,
-        site::{Condition, Deletion, metadata},
+        site::{Condition, Deletion, Served, metadata},
     },
     ports::{
         CallError, CallErrorKind,
@@ -91,7 +91,10 @@ fn object(bytes: impl Into<Bytes>) -> NewObject {
     });
     NewObject {
         size: bytes.len() as u64,
-        content_type: "text/css",
+        served: Served {
+            content_type: "text/css".into(),
+            content_encoding: Some("gzip".into()),
+        },
         metadata: metadata(&owner(), Sha256::of(&bytes)),
         body: body.boxed(),
     }
@@ -122,7 +125,7 @@ async fn objects_of_any_size_are_put_listed_and_looked_at() {
         let head = head.expect("an object");
         assert_eq!(head.etag, etag);
         assert_eq!(head.size, size as u64);
-        assert_eq!(head.content_type, "text/css");
+        assert_eq!(head.served, object("").served);
         assert_eq!(head.metadata, metadata(&owner(), Sha256::of(&bytes)));
         let (found, ..) = fixture.look(&key).await.expect("an object");
         assert!(found == bytes, "{size}");
@@ -202,7 +205,10 @@ async fn a_body_that_breaks_off_never_becomes_visible() {
         let key = format!("broken/{size}");
         let with = |body| NewObject {
             size: size as u64,
-            content_type: "text/css",
+            served: Served {
+                content_type: "text/css".into(),
+                content_encoding: Some("gzip".into()),
+            },
             metadata: BTreeMap::new(),
             body,
         };

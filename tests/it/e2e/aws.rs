@@ -101,8 +101,8 @@ fn a_namespace_without_a_grant_is_told_whom_to_ask() {
     scene.push("v1");
     scene.apply(&into_account(&scene, &account));
     let parts = ["no grant", "no-grant-api", "ask the platform team"];
-    scene.stalled("TargetStalled", &parts);
-    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+    scene.stalled("PreflightFailed", &parts);
+    scene.event("Deployment", "Warning", "PreflightFailed", &parts);
     assert!(scene.lambda_calls(mark).is_empty());
 }
 
@@ -147,8 +147,8 @@ fn an_account_that_is_not_there_is_named() {
     scene.push("v1");
     scene.apply(&into_account(&scene, "nowhere"));
     let parts = ["nowhere", "ask the platform team"];
-    scene.stalled("AccountNotFound", &parts);
-    scene.event("Deployment", "Warning", "AccountNotFound", &parts);
+    scene.stalled("PreflightFailed", &parts);
+    scene.event("Deployment", "Warning", "PreflightFailed", &parts);
     another_account(&scene, |_| ());
     scene.apply(&into_account(&scene, "no-account"));
     scene.delivered(1);

@@ -120,9 +120,9 @@ fn a_change_of_the_spec_that_can_not_be_carried_out_names_the_field() {
         "spec.components[api].lambda.environment.WHERE",
         "target.planet",
     ];
-    let message = scene.stalled("TargetStalled", &parts);
+    let message = scene.stalled("PreflightFailed", &parts);
     says(&message, &["dev: "]);
-    scene.event("Deployment", "Warning", "TargetStalled", &parts);
+    scene.event("Deployment", "Warning", "PreflightFailed", &parts);
     scene.still_serves("dev", "v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.wait(NAME, "it is Ready again", |deployment| {

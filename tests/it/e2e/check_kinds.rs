@@ -197,11 +197,11 @@ fn a_metric_out_of_bounds_takes_the_release_back_and_one_within_does_not() {
     scene.apply(&named("Good", "4m"));
     scene.apply(&named("Bad", "4m"));
     let parts = [
-        "r1 was not delivered",
+        "checks[errors].metric.period",
         "a bake of 3m is too short",
         "at least 4m",
     ];
-    scene.stalled_of("short", "DeliveryFailed", &parts);
+    scene.stalled_of("short", "PreflightFailed", &parts);
     let api = scene.api::<sluice::api::v1alpha1::Deployment>();
     let ready = |name: &str| {
         wait_for(&format!("{name} is judged"), MINUTES, || {

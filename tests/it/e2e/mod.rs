@@ -32,6 +32,7 @@ mod levels;
 mod malformed;
 mod ownership;
 mod pipelines;
+mod preflight;
 mod removal;
 mod removal_stuck;
 mod renames;

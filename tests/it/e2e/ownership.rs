@@ -76,13 +76,12 @@ fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.stalled(
-        "DeliveryFailed",
+        "PreflightFailed",
         &["adopted-api", "Account adopted", "mayAdopt"],
     );
     assert!(scene.lambda_calls(mark).writes().is_empty());
 
     adopting(&scene, true);
-    scene.annotate("sluice.dev/retry", "the platform team agrees");
     scene.delivered(1);
     scene.serves("dev", "v1");
     scene.serves_unqualified("dev", "v1");

@@ -125,6 +125,60 @@ fn wait_files(scene: &Scene<'_>, wanted: &Files<'_>) {
 }
 
 #[test]
+fn files_are_served_as_what_they_are_and_pages_of_every_kind_come_last() {
+    let scene = Scene::new("site-types");
+    let mut wanted = site_only(&scene);
+    wanted["spec"]["components"][0]["s3"]["path"] = json!("./public");
+    wanted["spec"]["components"][0]["s3"]["contentTypes"] =
+        json!([{"match": "feeds/*", "value": "application/rss+xml; charset=utf-8"}]);
+    let names = [
+        ".well-known/apple-app-site-association",
+        "about.htm",
+        "app.js",
+        "feeds/news",
+        "index.html",
+        "legal.xhtml",
+        "logo.svgz",
+    ];
+    let both = |text: &'static str| names.map(|name| (name, text));
+    push(&scene, &package("v1"), &both("one"));
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let found = files(&scene);
+    let types: Vec<&str> = names
+        .iter()
+        .map(|name| &*found[*name].content_type)
+        .collect();
+    let expected = [
+        "application/json",
+        "text/html; charset=utf-8",
+        "text/javascript; charset=utf-8",
+        "application/rss+xml; charset=utf-8",
+        "text/html; charset=utf-8",
+        "application/xhtml+xml",
+        "image/svg+xml",
+    ];
+    assert_eq!(types, expected);
+    let s3 = scene.world.lab.s3("dev").unwrap();
+    let bucket = scene.world.lab.site_bucket("dev").unwrap();
+    let key = format!("{}logo.svgz", prefix(&scene));
+    let head = run(s3.head_object().bucket(bucket).key(key).send()).unwrap();
+    assert_eq!(head.content_encoding(), Some("gzip"));
+
+    let mark = scene.world.lab.aws.mark();
+    push(&scene, &package("v1"), &both("two"));
+    scene.delivered(2);
+    let written = writes(&scene, mark);
+    let is_page = |line: &String| {
+        let pages = ["about.htm", "index.html", "legal.xhtml"];
+        pages.iter().any(|page| line.ends_with(page))
+    };
+    let pages: Vec<bool> = written.iter().map(is_page).collect();
+    assert_eq!(pages.len(), 7);
+    assert!(pages.is_sorted(), "{written:?}");
+}
+
+#[test]
 fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
     let scene = Scene::new("site-order");
     let own = format!("{}own.txt", prefix(&scene));
@@ -141,7 +195,8 @@ fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
     all.push(("own.txt", "not Sluice's"));
     assert_eq!(texts(&scene), owned(&all));
     let found = files(&scene);
-    assert_eq!(found["index.html"].content_type, "text/html");
+    let html = "text/html; charset=utf-8";
+    assert_eq!(found["index.html"].content_type, html);
     assert_eq!(found["assets/gone.svg"].content_type, "image/svg+xml");
     let written = writes(&scene, mark);
     assert_eq!(written.last().unwrap(), "PutObject index.html");

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{
     adapters::aws::errors::Call,
-    domain::site::{Deletion, Listed, ObjectHead},
+    domain::site::{Deletion, Listed, ObjectHead, Served},
     ports::{CallError, CallErrorKind, sites::Page, store::StoredObject},
 };
 
@@ -76,9 +76,21 @@ pub(super) fn head(call: &Call, answer: HeadObjectOutput) -> Result<ObjectHead, 
     Ok(ObjectHead {
         etag: etag(call, answer.e_tag)?,
         size: size(call, answer.content_length)?,
-        content_type: answer.content_type.unwrap_or_default(),
+        served: Served {
+            content_type: answer.content_type.unwrap_or_default(),
+            content_encoding: encoding(answer.content_encoding.as_deref()),
+        },
         metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
     })
+}
+
+/// How the bytes are packed, without the way in which they were sent.
+fn encoding(said: Option<&str>) -> Option<String> {
+    let parts = said?.split(',').map(str::trim);
+    let parts: Vec<&str> = parts
+        .filter(|part| !part.is_empty() && *part != "aws-chunked")
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A copy that is there.

@@ -33,7 +33,7 @@ pub(super) async fn put(
     let NewObject {
         size,
         body,
-        content_type,
+        served,
         metadata,
     } = object;
     let body = fenced(body, &sites.fence);
@@ -52,7 +52,8 @@ pub(super) async fn put(
         .bucket(bucket)
         .key(key)
         .content_length(length)
-        .content_type(content_type)
+        .content_type(served.content_type)
+        .set_content_encoding(served.content_encoding)
         .set_metadata(Some(metadata.into_iter().collect()))
         .set_if_match(if_match)
         .set_if_none_match(if_none_match)

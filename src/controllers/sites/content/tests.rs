@@ -112,6 +112,8 @@ fn source(bucket: Bucket, archive: Bytes, tree: &str) -> (Arc<Bucket>, Source) {
         sha256,
         size,
         tree: tree.to_owned(),
+        types: Vec::new(),
+        origin: "artifact site of job build for spec.components[site].s3".to_owned(),
     };
     (bucket, source)
 }

@@ -418,3 +418,15 @@ fn names_are_filled_in_and_each_is_asked_for_once() {
     let error = DesiredAlarms::new(&check, &Variables::default()).unwrap_err();
     assert_eq!(error.field, "alarms.names[0]");
 }
+
+#[test]
+fn what_no_run_could_begin_with_is_an_obstacle_whatever_the_alarm_is_in() {
+    let red = alarm(AlarmState::Alarm, Some(5));
+    let there = Alarms::from([(red.name.clone(), red)]);
+    let long = Duration::from_hours(1);
+    assert_eq!(strict().obstacle(&there, long), None);
+    let short = strict().obstacle(&there, Duration::from_secs(1));
+    assert!(short.is_some_and(|why| why.contains("too short for alarm")));
+    let missing = strict().obstacle(&Alarms::new(), long);
+    assert!(missing.is_some_and(|why| why.contains("there is no alarm errors")));
+}

@@ -192,6 +192,8 @@ pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> Desired
         sha256,
         size: 1,
         tree: String::new(),
+        types: Vec::new(),
+        origin: "artifact site".into(),
     };
     DesiredComponent {
         name: "site".into(),

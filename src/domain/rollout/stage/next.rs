@@ -102,7 +102,9 @@ impl StageView<'_> {
         let newer = self
             .given()
             .is_none_or(|given| given.revision < release.reference.revision);
-        (overview.superseding == Superseding::Hold && newer && !tried).then_some(release)
+        let refused = overview.preflights.refuse(release, self.name);
+        let waits = newer && !tried && !refused;
+        (overview.superseding == Superseding::Hold && waits).then_some(release)
     }
 
     /// The Release that has to pass the gate once more: another try of it waits there, what was approved
@@ -344,7 +346,9 @@ impl StageView<'_> {
                         })
                 }
             };
-            wanted && before.is_none_or(|before| succeeded(release, before, fresh))
+            wanted
+                && !overview.preflights.refuse(release, self.name)
+                && before.is_none_or(|before| succeeded(release, before, fresh))
         };
         overview
             .releases

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::domain::{archive::Packed, digest::Sha256, ownership::Owner};
+use crate::{
+    api::v1alpha1::ContentType,
+    domain::{archive::Packed, digest::Sha256, ownership::Owner},
+};
 
 use super::super::*;
 
@@ -15,7 +18,7 @@ pub struct Object {
     pub bytes: String,
     pub etag: String,
     pub modified: i64,
-    pub content_type: String,
+    pub served: Served,
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -62,6 +65,11 @@ pub fn want() -> SiteWant {
 
 /// A file's bytes are its digest's text, and so are its size.
 pub fn content(files: &[(&str, &str)]) -> SiteContent {
+    content_with(files, &[])
+}
+
+/// The same, served as these say.
+pub fn content_with(files: &[(&str, &str)], types: &[ContentType]) -> SiteContent {
     let file = |(path, bytes): &(&str, &str)| {
         let size = bytes.len() as u64;
         let packed = Packed {
@@ -73,10 +81,16 @@ pub fn content(files: &[(&str, &str)]) -> SiteContent {
             deflated: false,
         };
         let sha256 = Sha256::of(bytes.as_bytes());
-        ((*path).to_owned(), ContentFile { sha256, packed })
+        let served = Served::default();
+        let file = ContentFile {
+            sha256,
+            packed,
+            served,
+        };
+        ((*path).to_owned(), file)
     };
     let files = files.iter().map(file).collect();
-    SiteContent::new(Sha256::of(b"archive"), "public", files)
+    SiteContent::new(Sha256::of(b"archive"), "public", files, types)
 }
 
 impl World {
@@ -89,7 +103,11 @@ impl World {
 
     /// Somebody else writes.
     pub fn foreign(&mut self, key: &str, bytes: &str) {
-        self.write(key, bytes, "binary/octet-stream", BTreeMap::new());
+        let served = Served {
+            content_type: "binary/octet-stream".into(),
+            content_encoding: None,
+        };
+        self.write(key, bytes, &served, BTreeMap::new());
     }
 
     /// What can be read below the prefix.
@@ -117,12 +135,7 @@ impl World {
         let essence = |objects: &BTreeMap<String, Object>| -> Vec<_> {
             let of = |(key, object): (&String, &Object)| {
                 let object = object.clone();
-                (
-                    key.clone(),
-                    object.bytes,
-                    object.content_type,
-                    object.metadata,
-                )
+                (key.clone(), object.bytes, object.served, object.metadata)
             };
             objects.iter().map(of).collect()
         };
@@ -271,7 +284,7 @@ impl World {
                     let head = object.map(|object| ObjectHead {
                         etag: object.etag.clone(),
                         size: object.bytes.len() as u64,
-                        content_type: object.content_type.clone(),
+                        served: object.served.clone(),
                         metadata: object.metadata.clone(),
                     });
                     (path, head)
@@ -330,7 +343,7 @@ impl World {
                     }
                     let metadata = metadata(&want().owner, file.sha256);
                     let bytes = bytes_of(&content, &put.path);
-                    let etag = self.write(&key, &bytes, content_type(&put.path), metadata);
+                    let etag = self.write(&key, &bytes, &file.served, metadata);
                     outcomes.insert(put.path.clone(), Outcome::Written(etag));
                 }
             }
@@ -350,7 +363,7 @@ impl World {
                         copy.modified,
                     );
                     let was = self.copies[&name].clone();
-                    let etag = self.write(&key, &was.bytes, &was.content_type, was.metadata);
+                    let etag = self.write(&key, &was.bytes, &was.served, was.metadata);
                     outcomes.insert(back.path.clone(), Outcome::Written(etag));
                 }
             }
@@ -394,7 +407,7 @@ impl World {
         &mut self,
         key: &str,
         bytes: &str,
-        content_type: &str,
+        served: &Served,
         metadata: BTreeMap<String, String>,
     ) -> String {
         self.writes += 1;
@@ -408,7 +421,7 @@ impl World {
             bytes: bytes.to_owned(),
             etag: etag.clone(),
             modified: self.clock,
-            content_type: content_type.to_owned(),
+            served: served.clone(),
             metadata,
         };
         self.objects.insert(key.to_owned(), object);

@@ -88,6 +88,8 @@ impl Rollout {
             sha256,
             size,
             tree: "public".into(),
+            types: Vec::new(),
+            origin: "artifact site".to_owned(),
         });
         self.want.copies = sha256.short();
         self.snapshot = None;

@@ -1,0 +1,193 @@
+//! What is wrong with Releases, worked out before any of their stages moves.
+//!
+//! Guarantees: nothing is asked of AWS or the API server. What was worked out is kept for as long as
+//! nothing changes that it rests on, so that a reconcile in which nothing changed costs a look-up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+
+use super::{DeploymentController, Failure, Family, release};
+use crate::{
+    api::v1alpha1::{Deployment, Release, ReleaseRef, ReleaseSpec},
+    controllers::target,
+    domain::{
+        digest::Sha256,
+        grants::Permissions,
+        outcome::Outcome,
+        ownership::Owner,
+        preflight::{Entered, Preflight, Problem},
+        rollout::Preflights,
+    },
+};
+
+/// What was worked out, by the Deployment's uid and the Release's.
+#[derive(Default)]
+pub struct Cache(Mutex<HashMap<String, Kept>>);
+
+/// By the Release's uid: what it rests on, and what came of it.
+type Kept = HashMap<String, (Sha256, Arc<Vec<Problem>>)>;
+
+impl Cache {
+    /// Forgets a Deployment.
+    pub fn forget(&self, deployment: &Deployment) {
+        let uid = deployment.uid().unwrap_or_default();
+        self.kept().remove(&uid);
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the preflights of one Deployment rest on, besides the Releases.
+struct Basis {
+    owner: Owner,
+    accounts: BTreeMap<String, Entered>,
+    artifact_buckets: BTreeMap<String, String>,
+    owned: BTreeSet<(String, String, String)>,
+    digest: Sha256,
+}
+
+impl DeploymentController {
+    /// What is wrong with the Releases that a stage may still get.
+    pub(super) fn preflights(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+    ) -> Result<Preflights, Failure> {
+        let basis = self.basis(deployment, family)?;
+        let uid = deployment.uid().unwrap_or_default();
+        let mut before = self.preflights.kept().remove(&uid).unwrap_or_default();
+        let mut now = Kept::new();
+        let mut found = Preflights::default();
+        for release in family.releases.iter().filter(|release| is_open(release)) {
+            let release_uid = release.uid().unwrap_or_default();
+            let kept = before.remove(&release_uid);
+            let problems = match kept.filter(|(digest, _)| *digest == basis.digest) {
+                Some((_, problems)) => problems,
+                None => {
+                    let reference = release::reference(release);
+                    Arc::new(basis.problems(deployment, &reference, &release.spec))
+                }
+            };
+            if !problems.is_empty() {
+                found.0.insert(release_uid.clone(), problems.to_vec());
+            }
+            now.insert(release_uid, (basis.digest, problems));
+        }
+        self.preflights.kept().insert(uid, now);
+        Ok(found)
+    }
+
+    /// What is wrong with a Release that is not there yet.
+    pub(super) fn preflight(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        reference: &ReleaseRef,
+        spec: &ReleaseSpec,
+    ) -> Result<Vec<Problem>, Failure> {
+        let basis = self.basis(deployment, family)?;
+        Ok(basis.problems(deployment, reference, spec))
+    }
+
+    fn basis(&self, deployment: &Deployment, family: &Family) -> Result<Basis, Failure> {
+        let stores = &self.context.stores;
+        let namespace = deployment.namespace().unwrap_or_default();
+        let Some(labels) = stores.namespaces.get(&ObjectRef::new(&namespace)) else {
+            // Grants go by its labels: none of them is not the same as not known.
+            return Err(Outcome::Waiting {
+                reason: "WaitingForNamespace",
+                message: format!("Waiting for the namespace {namespace} to be seen"),
+                after: Duration::from_secs(1),
+            }
+            .into());
+        };
+        let templates = (family.releases.iter()).flat_map(|release| &release.spec.template.stages);
+        let stages = templates.chain(&deployment.spec.stages);
+        let names: BTreeSet<&str> = stages
+            .flat_map(|stage| &stage.targets)
+            .map(|target| target.account.as_str())
+            .collect();
+        let mut accounts = BTreeMap::new();
+        for name in names {
+            if let Ok(account) = target::account(&self.context, name) {
+                let permissions = Permissions::of(&account, labels.labels());
+                let entered = Entered {
+                    account,
+                    permissions,
+                };
+                accounts.insert(name.to_owned(), entered);
+            }
+        }
+        let all = stores.accounts.state();
+        let buckets = all.iter().flat_map(|account| {
+            let regions = account.spec.regions.iter();
+            regions.map(|region| (region.artifact_bucket.clone(), account.name_any()))
+        });
+        let artifact_buckets: BTreeMap<String, String> = buckets.collect();
+        let owned: BTreeSet<(String, String, String)> = family
+            .targets
+            .iter()
+            .flat_map(|target| {
+                let (account, region) = (&target.spec.account, &target.spec.region);
+                let items = target.status.iter().flat_map(|status| &status.inventory);
+                items.map(|item| (account.clone(), region.clone(), item.name.clone()))
+            })
+            .collect();
+        let specs: BTreeMap<&String, _> = accounts
+            .iter()
+            .map(|(name, one)| (name, (one.account.uid(), one.account.metadata.generation)))
+            .collect();
+        let gates: Vec<_> = (deployment.spec.stages.iter())
+            .map(|stage| (&stage.name, &stage.gate))
+            .collect();
+        let labels = labels.labels();
+        let digest = Sha256::of_json(&(specs, labels, gates, &artifact_buckets, &owned));
+        Ok(Basis {
+            owner: Owner {
+                cluster: self.context.settings.cluster_id.clone(),
+                namespace,
+                name: deployment.name_any(),
+            },
+            accounts,
+            artifact_buckets,
+            owned,
+            digest,
+        })
+    }
+}
+
+impl Basis {
+    fn problems(
+        &self,
+        deployment: &Deployment,
+        reference: &ReleaseRef,
+        release: &ReleaseSpec,
+    ) -> Vec<Problem> {
+        let preflight = Preflight {
+            reference,
+            release,
+            stages: &deployment.spec.stages,
+            owner: &self.owner,
+            accounts: &self.accounts,
+            artifact_buckets: &self.artifact_buckets,
+            owned: &self.owned,
+        };
+        preflight.problems()
+    }
+}
+
+/// Whether a stage may still get this Release: it failed nowhere, and some stage has not had it.
+fn is_open(release: &Release) -> bool {
+    let outcomes = release.status.iter().flat_map(|status| &status.stages);
+    let (good, bad): (Vec<_>, Vec<_>) = outcomes.partition(|one| one.outcome == "Succeeded");
+    let had = |name: &String| good.iter().any(|one| one.stage == *name);
+    let mut stages = release.spec.template.stages.iter();
+    bad.is_empty() && !stages.all(|stage| had(&stage.name))
+}

@@ -1,0 +1,220 @@
+//! What AWS allows: names, sizes and characters, each with its source.
+//!
+//! # Guarantees
+//! - One table. [`super::desired`] judges by it what a Release wants on each Target, after
+//!   substitution; the rules of the custom resources repeat what can be told before that, and a test
+//!   here compares their numbers with these.
+//! - Nothing here is stricter than AWS: a value that AWS takes is never refused.
+//!
+//! Each function gives the message for a value that AWS refuses, without the field it stands in.
+
+use std::collections::BTreeMap;
+
+/// Characters of a function's name (Lambda API Reference, `CreateFunction`, `FunctionName`: "If you
+/// specify only the function name, it is limited to 64 characters in length").
+pub const FUNCTION_NAME: usize = 64;
+
+/// Characters of a function's description (Lambda API Reference, `CreateFunction`, `Description`).
+pub const DESCRIPTION: usize = 256;
+
+/// Bytes of all environment variables of a function, measured on their JSON (AWS Lambda quotas,
+/// "Environment variables: 4 KB, for all environment variables associated with the function, in
+/// aggregate").
+pub const ENVIRONMENT: usize = 4096;
+
+/// Variables that Lambda sets itself (AWS Lambda Developer Guide, "Defined runtime environment
+/// variables", reserved).
+pub const RESERVED_VARIABLES: [&str; 17] = [
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "_HANDLER",
+];
+
+/// Tags of one resource, those of Sluice included (AWS General Reference, "Tag naming limits and
+/// requirements").
+pub const TAGS: usize = 50;
+
+/// Characters of a tag's key (the same).
+pub const TAG_KEY: usize = 128;
+
+/// Characters of a tag's value (the same).
+pub const TAG_VALUE: usize = 256;
+
+/// Characters of a role's name (IAM API Reference, `CreateRole`, `RoleName`).
+pub const ROLE_NAME: usize = 64;
+
+/// Characters of a role's path, with the slashes around it (IAM API Reference, `CreateRole`, `Path`).
+pub const ROLE_PATH: usize = 512;
+
+/// Characters of an alias (Lambda API Reference, `CreateAlias`, `Name`).
+pub const ALIAS: usize = 128;
+
+/// Characters of a bucket's name (Amazon S3 User Guide, "General purpose bucket naming rules").
+pub const BUCKET: std::ops::RangeInclusive<usize> = 3..=63;
+
+/// What no bucket's name may begin with (the same).
+const BUCKET_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
+
+/// What no bucket's name may end with: these are names of access points and of other kinds of bucket
+/// (the same).
+const BUCKET_SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+
+/// Bytes of an object's key (Amazon S3 User Guide, "Naming Amazon S3 objects").
+pub const KEY: usize = 1024;
+
+/// Why this is no function's name. ARNs are not taken: they could point elsewhere.
+pub fn function_name(name: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let fits = (1..=FUNCTION_NAME).contains(&name.len()) && name.chars().all(allowed);
+    (!fits).then(|| {
+        format!(
+            "{name:?} is not a function's name: 1 to {FUNCTION_NAME} letters, digits, - and _; this has \
+             {} characters",
+            name.chars().count()
+        )
+    })
+}
+
+/// Why this is no description.
+pub fn description(text: &str) -> Option<String> {
+    let length = text.chars().count();
+    (length > DESCRIPTION).then(|| {
+        format!("it has {length} characters, and Lambda takes at most {DESCRIPTION}: shorten it")
+    })
+}
+
+/// Why Lambda would refuse these environment variables.
+pub fn environment(variables: &BTreeMap<String, String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let reserved: Vec<&str> = (variables.keys().map(String::as_str))
+        .filter(|name| RESERVED_VARIABLES.contains(name))
+        .collect();
+    if !reserved.is_empty() {
+        problems.push(format!(
+            "Lambda sets {} itself: remove what it reserves",
+            reserved.join(", ")
+        ));
+    }
+    let size = serde_json::to_vec(variables).map_or(usize::MAX, |json| json.len());
+    if size > ENVIRONMENT {
+        problems.push(format!(
+            "the variables have {size} bytes as JSON, and Lambda takes at most {ENVIRONMENT}: keep long \
+             values in Secrets Manager, Parameter Store or the package"
+        ));
+    }
+    problems
+}
+
+/// Why AWS would refuse these tags: `own` are the user's, beside `others` of ours.
+pub fn tags(own: &BTreeMap<String, String>, others: usize) -> Vec<String> {
+    let mut problems: Vec<String> = own
+        .iter()
+        .filter_map(|(key, value)| Some(format!("{key:?}: {}", tag(key, value)?)))
+        .collect();
+    if own.len() + others > TAGS {
+        problems.push(format!(
+            "there are {} tags, {others} of Sluice's among them, and AWS takes at most {TAGS}",
+            own.len() + others
+        ));
+    }
+    problems
+}
+
+fn tag(key: &str, value: &str) -> Option<String> {
+    let too_long = |what: &str, text: &str, limit: usize| {
+        let length = text.chars().count();
+        (length > limit)
+            .then(|| format!("the {what} has {length} characters, and AWS takes at most {limit}"))
+    };
+    if key.is_empty() {
+        return Some("a tag needs a key".to_owned());
+    }
+    let reserved = |text: &str| {
+        text.get(..4)
+            .is_some_and(|it| it.eq_ignore_ascii_case("aws:"))
+    };
+    if reserved(key) || reserved(value) {
+        return Some("what begins with aws: is reserved by AWS".to_owned());
+    }
+    let odd = |text: &str| text.chars().find(|c| !is_tag_character(*c));
+    if let Some(odd) = odd(key).or_else(|| odd(value)) {
+        return Some(format!(
+            "{odd:?} is not taken in tags: letters, digits, spaces and _ . : / = + - @ are"
+        ));
+    }
+    too_long("key", key, TAG_KEY).or_else(|| too_long("value", value, TAG_VALUE))
+}
+
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`: what no API refuses that Sluice calls.
+fn is_tag_character(c: char) -> bool {
+    let separator = c.is_whitespace() && !c.is_control();
+    c.is_alphanumeric() || separator || "_.:/=+-@".contains(c)
+}
+
+/// Why this is no role's name, with its path and without the slash that it begins with.
+pub fn role(name_with_path: &str) -> Option<String> {
+    let (path, name) = name_with_path
+        .rsplit_once('/')
+        .unwrap_or(("", name_with_path));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let in_path = |c: char| ('!'..='~').contains(&c);
+    let fits = (1..=ROLE_NAME).contains(&name.len())
+        && name.chars().all(allowed)
+        && path.len() + 2 <= ROLE_PATH
+        && !name_with_path.starts_with('/')
+        && path.chars().all(in_path);
+    (!fits).then(|| {
+        format!(
+            "{name_with_path:?} is not a role: its name has 1 to {ROLE_NAME} letters, digits and _+=,.@-, \
+             this has {} characters",
+            name.chars().count()
+        )
+    })
+}
+
+/// Why this is no bucket's name.
+pub fn bucket(name: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !BUCKET.contains(&name.len())
+        || !name.chars().all(allowed)
+        || !name.starts_with(outer)
+        || !name.ends_with(outer)
+    {
+        return Some(format!(
+            "{name:?} is not a bucket's name: {} to {} lower-case letters, digits, . and -, between \
+             letters or digits; this has {} characters",
+            BUCKET.start(),
+            BUCKET.end(),
+            name.chars().count()
+        ));
+    }
+    if name.contains("..") || name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Some(format!(
+            "{name:?} is not a bucket's name: it must be without two dots in a row, and no IP address"
+        ));
+    }
+    let begins = BUCKET_PREFIXES.iter().find(|it| name.starts_with(**it));
+    let ends = BUCKET_SUFFIXES.iter().find(|it| name.ends_with(**it));
+    let reserved = begins.or(ends)?;
+    Some(format!(
+        "{name:?} is not a general purpose bucket's name: S3 reserves {reserved}"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

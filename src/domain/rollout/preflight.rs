@@ -1,0 +1,64 @@
+//! Releases that a preflight found something wrong with, as the order of stages sees them.
+//!
+//! Guarantees: a stage that has not served a Release does not get it while anything is wrong with that
+//! stage or a later one. What serves or has served stays within reach of a rollback.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Overview, ReleaseView,
+    stage::{StageView, State, has_served},
+};
+use crate::domain::{
+    outcome::Outcome,
+    preflight::{Problem, summary},
+};
+
+/// What was found wrong, by the Release's uid.
+#[derive(Clone, Debug, Default)]
+pub struct Preflights(pub BTreeMap<String, Vec<Problem>>);
+
+impl Preflights {
+    /// What keeps a stage from getting this Release.
+    fn of<'a>(
+        &'a self,
+        release: &'a ReleaseView,
+        stage: &str,
+    ) -> impl Iterator<Item = &'a Problem> {
+        let at = position(release, stage);
+        let problems = self.0.get(&release.reference.uid);
+        let problems = problems.into_iter().flatten();
+        problems.filter(move |problem| position(release, &problem.stage) >= at)
+    }
+
+    /// Whether a stage may not get this Release.
+    pub(super) fn refuse(&self, release: &ReleaseView, stage: &str) -> bool {
+        !has_served(release, stage) && self.of(release, stage).next().is_some()
+    }
+}
+
+fn position(release: &ReleaseView, stage: &str) -> Option<usize> {
+    release.stages.iter().position(|one| one.name == stage)
+}
+
+/// Where the Release that should come next is kept from a stage: what has to be corrected.
+pub(super) fn stalled(overview: &Overview, views: &[StageView<'_>]) -> Option<Outcome> {
+    let newest = || {
+        let releases = overview.releases.iter();
+        releases.max_by_key(|release| release.reference.revision)
+    };
+    let next = match &overview.pin {
+        Some(pin) => (overview.releases.iter()).find(|release| release.reference.name == *pin),
+        None => newest(),
+    }?;
+    let failed = |outcome: &str| outcome != State::Succeeded.as_str();
+    if next.outcomes.iter().any(|one| failed(&one.outcome)) {
+        return None;
+    }
+    let kept_from = views.iter().find(|view| {
+        view.given() != Some(&next.reference) && overview.preflights.refuse(next, view.name)
+    })?;
+    let problems = overview.preflights.of(next, kept_from.name);
+    let message = format!("{}: {}", next.reference.name, summary(problems));
+    Some(Outcome::stalled("PreflightFailed", message))
+}
