@@ -20,7 +20,6 @@ mod instance;
 mod invariants;
 mod matrix;
 mod names;
-mod orders;
 mod plan;
 mod play;
 mod run;

@@ -373,6 +373,7 @@ pub struct TrafficStatus {
 
 impl TrafficStatus {
     /// The same share of the traffic, watched anew.
+    #[must_use]
     pub fn anew(&self) -> Self {
         Self {
             baked: 0,

@@ -41,6 +41,7 @@ pub async fn all(
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm per action")]
 async fn one(
     context: &Context,
     access: &Access,

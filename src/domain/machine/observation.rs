@@ -317,7 +317,8 @@ impl Observation {
         let again = known.patience.is_watch_due(now);
         known.patience.running.clear();
         known.checks.retain(|key, result| {
-            !matches!(result, CheckResult::NotYet(_)) && !(again && key.is_of_stage())
+            let asked_again = again && key.is_of_stage();
+            !asked_again && !matches!(result, CheckResult::NotYet(_))
         });
         known.sites.values_mut().for_each(SiteSeen::forget_objects);
         let mut seen = Self {

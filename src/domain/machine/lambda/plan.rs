@@ -35,8 +35,9 @@ pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: V
         )
     };
     let to = recorded(want, release, &view.status.versions);
-    let moves = !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
-    let changes = changes(want, (function, alias), (moves, to), view);
+    let goes_elsewhere =
+        !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
+    let changes = changes(want, (function, alias), (goes_elsewhere, to), view);
     let summary = match function {
         Some(_) => described(&want.component, &changes),
         None => {
@@ -85,7 +86,7 @@ fn moves(want: &DesiredFunction, to: Option<&str>, alias: &Alias, view: View<'_>
 fn changes(
     want: &DesiredFunction,
     (function, alias): (Option<&Function>, Option<&Alias>),
-    (moves, to): (bool, Option<String>),
+    (goes_elsewhere, to): (bool, Option<String>),
     view: View<'_>,
 ) -> Vec<PlannedChange> {
     let name = want.function_name.as_str();
@@ -123,7 +124,7 @@ fn changes(
     for (key, values) in tags::changes(want, function, view) {
         changes.push(of("Update", Some(&format!("tags.{key}")), values));
     }
-    if !changes.is_empty() || moves {
+    if !changes.is_empty() || goes_elsewhere {
         changes.push(moved);
     }
     changes

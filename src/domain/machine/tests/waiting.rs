@@ -83,17 +83,17 @@ fn order_that_is_refused_entry_ends_after_its_own_deadline() {
     let mut world = after_an_old_rollback();
     let run = run(3, 1, Goal::Deliver);
     let deadline = Duration::from_mins(10);
-    let give_up = |world: &mut World| {
+    let refused = |world: &mut World| {
         world.known.block(world.now);
         let why = (&world.known, "There is no Account dev");
         give_up(&run, &world.status, &owner(), why, deadline, world.now)
     };
     for _ in 0..3 {
-        assert_eq!(give_up(&mut world), None);
+        assert_eq!(refused(&mut world), None);
         world.tick(Duration::from_mins(4));
     }
-    let given_up = give_up(&mut world).expect("the deadline is over");
-    let message = given_up.run.and_then(|run| run.message).unwrap_or_default();
+    let ended = refused(&mut world).expect("the deadline is over");
+    let message = ended.run.and_then(|run| run.message).unwrap_or_default();
     assert!(message.contains("There is no Account dev"), "{message}");
 }
 
@@ -156,6 +156,24 @@ fn component_that_is_gone_does_not_keep_the_others_from_being_restored() {
     world.functions.remove("checkout-worker");
     assert_eq!(world.restore(2), Step::RollbackFailed, "{}", world.log);
     assert_eq!(visible(&world)["checkout-api"], before["checkout-api"]);
+}
+
+#[test]
+fn wait_that_lasts_is_known_to_last() {
+    let mut world = World::new();
+    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let run = run(1, 1, Goal::Deliver);
+    while pass(&mut world, &order, &run).map(|it| it.reason()) != Some("WaitingForLambda") {}
+    let mut lasted = Vec::new();
+    for _ in 0..20 {
+        let deployed = world.functions.get_mut("checkout-api").expect("there");
+        deployed.settles_in = 2;
+        pass(&mut world, &order, &run);
+        let seen = Observation::of(world.known.clone(), world.now);
+        lasted.push(seen.waited(&world.status, world.now));
+    }
+    assert!(lasted.is_sorted(), "{lasted:?}");
+    assert!(lasted[19] > Duration::from_secs(5), "{lasted:?}");
 }
 
 /// Traffic is at 10 %, and the invocation that is asked then is not answered.
