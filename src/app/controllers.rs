@@ -58,7 +58,8 @@ pub fn start(
         async move { this.reconcile(one).await }
     });
     let targets = Arc::new(TargetController::new(Arc::clone(context)));
-    tasks.start("target", target_wakes(feeds), move |one| {
+    let woken = target_wakes(feeds).reconcile_on(context.invocations.woken());
+    tasks.start("target", woken, move |one| {
         let this = Arc::clone(&targets);
         async move { this.reconcile(one).await }
     });

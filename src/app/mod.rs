@@ -192,6 +192,7 @@ impl Process {
             cloud: ways.cloud,
             waves: Waves::default(),
             gitlabs: ways.gitlabs,
+            invocations: Arc::default(),
             http: ways.http,
             approval_policy: ApprovalPolicy::new(
                 clients.calls.clone(),

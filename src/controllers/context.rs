@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 
-use super::{approval::policy::ApprovalPolicy, events::Events, sites::Waves};
+use super::{approval::policy::ApprovalPolicy, events::Events, sites::Waves, target::Invocations};
 use crate::{
     api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
@@ -23,6 +23,8 @@ pub struct Context {
     pub waves: Waves,
     /// The way to GitLab.
     pub gitlabs: Arc<dyn GitLabs>,
+    /// Invocations of functions that checks make.
+    pub invocations: Arc<Invocations>,
     /// The way to URLs that checks name.
     pub http: Arc<dyn HttpProbe>,
     /// What vouches for Approvals.

@@ -68,6 +68,8 @@ impl Function {
 pub struct ProvisionedConcurrency {
     /// How many execution environments were asked for.
     pub requested: i32,
+    /// Whether Lambda is still providing them.
+    pub is_allocating: bool,
     /// Why Lambda could not provide them, where it could not.
     pub failure: Option<String>,
 }

@@ -145,7 +145,6 @@ fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallError
     match says {
         Says::NotFound => Kind::NotFound,
         Says::AlreadyExists => Kind::AlreadyExists,
-        Says::Busy => Kind::Busy,
         Says::Stale => Kind::Stale,
         Says::Denied => Kind::Denied,
         Says::Unauthenticated => Kind::Unauthenticated,
@@ -156,7 +155,7 @@ fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallError
         Says::Corrupt => Kind::Corrupt,
         Says::TooLarge => Kind::TooLarge,
         Says::Conflict if message.contains("already exist") => Kind::AlreadyExists,
-        Says::Conflict => Kind::Busy,
+        Says::Busy | Says::Conflict => Kind::Busy,
         Says::Parameter => invalid_parameter(message),
     }
 }

@@ -125,7 +125,8 @@ pub struct Lambda {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
-    /// Tags of the function, besides those that Sluice sets. Values take `$(…)`.
+    /// Tags of the function, besides those that Sluice sets. A tag that leaves this map leaves the function;
+    /// tags that others set stay. Values take `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 40))]
     #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))").message("the prefixes sluice.dev/ and aws: are taken"))]

@@ -346,6 +346,20 @@ pub struct TrafficStatus {
     pub pending: Option<String>,
 }
 
+impl TrafficStatus {
+    /// The same share of the traffic, watched anew.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            baked: 0,
+            evaluations: 0,
+            evaluated_at: None,
+            pending: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// Where the snapshot's values are kept, and what it speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -478,6 +492,11 @@ pub struct InventoryItem {
     /// The objects that are Sluice's in a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<OwnedObjects>,
+    /// Keys of the tags that Sluice set: one that leaves the spec leaves the function, and tags of
+    /// others stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 128)))]
+    pub tags: Vec<String>,
     /// The Release that serves no longer has it: it goes, by the deletion policy, once the whole stage
     /// has succeeded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -356,6 +356,8 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
             .run
             .as_ref()
             .is_some_and(|run| machine::settled(run, &status));
+        let mut plan = target.spec.plan.iter();
+        let planned = plan.all(|release| machine::planned(release, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: crate::api::v1alpha1::StageTarget {
@@ -363,8 +365,8 @@ fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
                 region: target.spec.region.clone(),
             },
             order: target.spec.run.clone(),
-            // The end of a run is told by the run itself.
-            stalled: stalled.filter(|_| !settled),
+            // The end of a run is told by the run itself; what keeps a plan from being made is not.
+            stalled: stalled.filter(|_| !settled || !planned),
             live: status.live.as_ref().map(|live| live.release.clone()),
             plan: status
                 .plan

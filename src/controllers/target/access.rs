@@ -13,6 +13,8 @@ use crate::{
 
 /// An account and region with the clients to work there.
 pub struct Access {
+    /// The Target.
+    pub target: ObjectRef<Target>,
     /// Whose functions these are.
     pub owner: Owner,
     /// What the namespace may touch there.
@@ -83,6 +85,7 @@ impl Access {
             .await
             .map_err(into)?;
         Ok(Self {
+            target: ObjectRef::from_obj(target),
             owner: super::owner(context, target),
             permissions,
             functions,

@@ -1,5 +1,7 @@
 //! Carries out a wave of effects, side by side, and takes in what they answer.
 
+use std::{sync::Arc, time::Duration};
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -11,8 +13,11 @@ use crate::{
         check::{self, Attempt},
         machine::{Action, CheckResult, Effect, Observation, Reply},
     },
-    ports::{CallError, CallErrorKind},
+    ports::{CallError, CallErrorKind, functions::Functions},
 };
+
+/// How long Lambda may take to answer that a version is asleep.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Carries out every effect; failures become part of the observation.
 pub async fn all(
@@ -34,6 +39,7 @@ pub async fn all(
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm per action")]
 async fn one(
     context: &Context,
     access: &Access,
@@ -124,13 +130,23 @@ async fn one(
             qualifier,
             version,
         } => {
-            let first = Attempt {
-                check,
-                phase: key.moment.phase,
-                version,
-                nth: 1,
+            let functions = Arc::clone(functions);
+            let (check, version) = (check.clone(), version.clone());
+            let (of, phase) = ((name.clone(), qualifier.clone()), key.moment.phase);
+            let invoke = || async move {
+                let first = Attempt {
+                    check: &check,
+                    phase,
+                    version: &version,
+                    nth: 1,
+                };
+                invoke(functions.as_ref(), (&of.0, &of.1), first).await
             };
-            Reply::Checked(invoke(access, (name, qualifier), first).await?)
+            let invocations = &context.invocations;
+            invocations.answer(&access.target, key, invoke).await?
+        }
+        Action::Wake { version, payload } => {
+            wake(functions.as_ref(), name, version, payload).await?
         }
     })
 }
@@ -139,7 +155,7 @@ async fn one(
 /// time is its own fault; that an answer is lost, or that Lambda gives none of the function's, tells
 /// nothing, and the check is made again.
 async fn invoke(
-    access: &Access,
+    functions: &dyn Functions,
     (name, qualifier): (&str, &str),
     first: Attempt<'_>,
 ) -> Result<CheckResult, CallError> {
@@ -147,7 +163,6 @@ async fn invoke(
     for nth in 1..=check.repeats {
         let attempt = Attempt { nth, ..first };
         let payload = check.payload.as_bytes();
-        let functions = &access.functions;
         let begun = Instant::now();
         let answer = functions
             .invoke(name, qualifier, payload, check.timeout)
@@ -165,6 +180,28 @@ async fn invoke(
         }
     }
     Ok(CheckResult::Passed)
+}
+
+/// Invokes a version that is asleep. Lambda wakes it by that and refuses the invocation, in words that are no
+/// concern here: what came of it is read afterwards.
+async fn wake(
+    functions: &dyn Functions,
+    name: &str,
+    version: &str,
+    payload: &str,
+) -> Result<Reply, CallError> {
+    let answer = functions
+        .invoke(name, version, payload.as_bytes(), WAKE_TIMEOUT)
+        .await;
+    match answer {
+        Ok(_) => Ok(Reply::Done),
+        Err(error) => match error.kind {
+            CallErrorKind::Busy | CallErrorKind::Unknown | CallErrorKind::Unavailable => {
+                Ok(Reply::Done)
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 /// What has no answer but that it is done.

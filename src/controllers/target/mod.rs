@@ -14,6 +14,7 @@
 mod access;
 mod collect;
 mod execute;
+mod invocations;
 mod memory;
 mod observe;
 mod packages;
@@ -28,10 +29,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-pub use self::access::account;
 use self::{access::Access, memory::Memory, rest::Looks};
+pub use self::{access::account, invocations::Invocations};
 use crate::{
-    api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus},
+    api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus, condition},
     controllers::{
         context::Context,
         events::EventType,
@@ -40,7 +41,7 @@ use crate::{
     },
     domain::{
         machine::{self, Decision, Observation, Order, Step},
-        outcome::Outcome,
+        outcome::{self, Outcome},
         ownership::Owner,
     },
 };
@@ -51,6 +52,10 @@ const MAX_DECISIONS: usize = 1_000;
 
 /// How soon to look again when the API server says that the decision was stale.
 const STALE: Duration = Duration::from_millis(100);
+
+/// How soon an order that only a person can help with is looked at again: no deadline counts time in which
+/// nobody looked.
+const BLOCKED: Duration = Duration::from_mins(4);
 
 /// What is not worth a status write because it passes so soon.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
@@ -89,10 +94,15 @@ impl TargetController {
         let unplanned = unplanned.filter(|release| !machine::planned(release, &status));
         let Some(work) = open.map(Work::Run).or(unplanned.map(Work::Plan)) else {
             self.memory.forget(&target);
+            self.context.invocations.forget(&target);
             return self.at_rest(&target).await;
         };
         if open.is_some() {
             self.looks.forget(&target);
+        } else if self.looks.is_due(&target) {
+            // What serves is looked at however long its next plan can't be made.
+            self.look(&target).await;
+            return Ended::recheck(machine::outcome(&status), STALE);
         }
         let outcome = self.work(&target, &status, work).await;
         self.until_next(&target, outcome)
@@ -124,6 +134,9 @@ impl TargetController {
             Err(outcome) => return self.not_begun(target, open, outcome).await,
         };
         let mut known = self.memory.known(target, Some(&run));
+        if open.is_some() {
+            self.context.invocations.begin(target, &run);
+        }
         let owner = access.owner.clone();
         let decide = |status: &TargetStatus, seen: &Observation, now| {
             machine::decide(&order, &run, status, &owner, seen, now)
@@ -132,6 +145,10 @@ impl TargetController {
         let outcome = self
             .drive(target, &access, &mut known, verify, decide)
             .await;
+        if open.is_none() {
+            // How long a plan could not be made is no concern of the order that may follow.
+            known.unblock();
+        }
         self.memory.keep(target, Some(&run), known);
         outcome
     }
@@ -160,10 +177,9 @@ impl TargetController {
                 }
                 Decision::Record(next) => match self.record(&target, *next).await {
                     Ok(recorded) => {
-                        seen.known.recorded_here = true;
-                        seen.known.hold_until = None;
+                        seen.recorded(&status, &recorded.status.clone().unwrap_or_default());
                         if step(&recorded) == Some(Step::Restore) {
-                            seen.turn_back();
+                            self.context.invocations.forget(&recorded);
                         }
                         target = recorded;
                     }
@@ -185,7 +201,8 @@ impl TargetController {
                     execute::all(&self.context, access, effects, restoring, &mut seen).await;
                 }
                 Decision::Wait(end) => {
-                    outcome = self.publish(&target, status, end).await;
+                    let waited = seen.waited(&status, Timestamp::now());
+                    outcome = self.publish(&target, status, end, waited).await;
                     break;
                 }
                 Decision::Rest(end) => {
@@ -194,7 +211,7 @@ impl TargetController {
                 }
             }
         }
-        *known = seen.known;
+        *known = seen.close();
         outcome
     }
 
@@ -217,15 +234,20 @@ impl TargetController {
         Ok(recorded)
     }
 
-    /// Writes the conditions that an ending means, where they say something new.
+    /// Writes the conditions that an ending means, where they say something new. What is looked at again
+    /// soon is worth it once it has `waited` for long, or where the conditions still speak of an order before
+    /// this one.
     async fn publish(
         &self,
         target: &Target,
         mut status: TargetStatus,
         outcome: Outcome,
+        waited: Duration,
     ) -> Outcome {
-        let passes_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
-        if passes_soon && status.observed_generation.is_some() {
+        let is_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
+        let is_new = status.observed_generation.is_none()
+            || outcome::is_true(&status.conditions, condition::STALLED);
+        if is_soon && waited < SHORT_WAIT && !is_new {
             return outcome;
         }
         dress(target, &mut status, &outcome);
@@ -274,17 +296,24 @@ impl TargetController {
     /// The Target can't be worked on: that is waited out for as long as the deadline allows.
     async fn not_begun(&self, target: &Target, open: Option<&Run>, outcome: Outcome) -> Outcome {
         let status = target.status.clone().unwrap_or_default();
-        let (Some(run), Outcome::Stalled { message, .. }) = (open, &outcome) else {
-            return self.publish(target, status, outcome).await;
+        let Some(run) = open.map(|run| machine::effective(run, &status)) else {
+            return self.publish(target, status, outcome, Duration::ZERO).await;
         };
+        let now = Timestamp::now();
+        let mut known = self.memory.known(target, Some(&run));
+        known.block(now);
         let deadline = validate::progress_deadline(&self.context, target);
         let owner = owner(&self.context, target);
-        match machine::give_up(run, &status, &owner, message, deadline, Timestamp::now()) {
+        let why = (&known, outcome.message());
+        let given_up = machine::give_up(&run, &status, &owner, why, deadline, now);
+        let waited = known.blocked_for(now);
+        self.memory.keep(target, Some(&run), known);
+        match given_up {
             Some(given_up) => match self.record(target, *given_up).await {
                 Ok(recorded) => machine::outcome(&recorded.status.unwrap_or_default()),
                 Err(end) => end,
             },
-            None => self.publish(target, status, outcome).await,
+            None => self.publish(target, status, outcome, waited).await,
         }
     }
 
@@ -339,7 +368,7 @@ fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
     status.summary = Some(match outcome {
         Outcome::Done { .. } => plain,
         other if other.message() == plain => plain,
-        other => crate::domain::outcome::shorten(other.message(), 1024),
+        other => outcome::shorten(other.message(), 1024),
     });
 }
 

@@ -47,7 +47,7 @@ pub async fn read(
                 seen.saw_alias(name, &alias, found);
             }
             (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(found))) => {
-                seen.provisioned.insert(name, found);
+                seen.saw_provisioned(name, found);
             }
             (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
                 seen.unqualified.insert(name, callers);

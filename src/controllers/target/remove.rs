@@ -1,5 +1,7 @@
 //! The end of a Target: AWS as the deletion policy says, from the Target's status alone.
 
+use std::time::Duration;
+
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -35,7 +37,10 @@ impl TargetController {
         }
         let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
-            Err(outcome) => return self.publish(target, status, with_way_out(outcome)).await,
+            Err(outcome) => {
+                let outcome = with_way_out(outcome);
+                return self.publish(target, status, outcome, Duration::ZERO).await;
+            }
         };
         let mut known = self.memory.known(target, target.spec.run.as_ref());
         let policy = target.spec.deletion_policy;
@@ -74,6 +79,7 @@ impl TargetController {
         {
             Ok(_) => {
                 self.memory.forget(target);
+                self.context.invocations.forget(target);
                 self.looks.forget(target);
                 self.collections.forget(target);
                 self.written.forget(target);

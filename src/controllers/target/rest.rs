@@ -15,12 +15,15 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{STALE, TargetController, access::Access, validate};
+use super::{BLOCKED, STALE, TargetController, access::Access, validate};
 use crate::{
     api::v1alpha1::{
         DriftPolicy, ReleaseRef, Target, TargetDrift, TargetStatus, condition::DRIFTED,
     },
-    controllers::{events::EventType, runtime::Ended},
+    controllers::{
+        events::EventType,
+        runtime::{Ended, spread},
+    },
     domain::{
         desired::Desired,
         duration::duration,
@@ -46,7 +49,7 @@ impl TargetController {
         let target = self.written.newest(target);
         let status = target.status.clone().unwrap_or_default();
         let outcome = machine::outcome(&status);
-        let outcome = self.publish(&target, status, outcome).await;
+        let outcome = self.publish(&target, status, outcome, Duration::ZERO).await;
         self.until_next(&target, outcome)
     }
 
@@ -55,7 +58,17 @@ impl TargetController {
         let target = self.written.newest(target);
         let status = target.status.clone().unwrap_or_default();
         let run = target.spec.run.as_ref();
-        if !run.is_some_and(|run| machine::settled(run, &status)) {
+        if let Some(run) = run
+            && !machine::settled(run, &status)
+        {
+            return match outcome {
+                Outcome::Stalled { .. } if !machine::is_held(run, &status) => {
+                    Ended::recheck(outcome, spread(BLOCKED))
+                }
+                _ => outcome.into(),
+            };
+        }
+        if run.is_none() {
             return outcome.into();
         }
         let mut plan = target.spec.plan.iter();
@@ -72,7 +85,7 @@ impl TargetController {
     }
 
     /// Looks at what serves, and writes down what is new.
-    async fn look(&self, target: &Arc<Target>) {
+    pub(super) async fn look(&self, target: &Arc<Target>) {
         let status = target.status.clone().unwrap_or_default();
         if policy(target) == DriftPolicy::Ignore {
             if let Some(next) = machine::stop_looking(&status) {
@@ -197,7 +210,7 @@ struct Looked {
 
 impl Looks {
     /// Whether it is time to look, or there is something to be let go of.
-    fn is_due(&self, target: &Target) -> bool {
+    pub fn is_due(&self, target: &Target) -> bool {
         let status = target.status.as_ref();
         if policy(target) == DriftPolicy::Ignore {
             return status.is_some_and(|status| machine::stop_looking(status).is_some());

@@ -11,7 +11,9 @@
 //! history, so that most looks cost one call for all alarms.
 //!
 //! `since` is when [`DesiredAlarms::before`] passed, for every step of the rollout the same: so that an
-//! alarm can't go into `ALARM` between two steps and be taken for one that was in it before. Our clock
+//! alarm can't go into `ALARM` between two steps and be taken for one that was in it before. Where
+//! somebody goes on with what was held, it is when they did. An alarm that was in `ALARM` then counts as
+//! long as it stays there: one that has left it since was red for another reason. Our clock
 //! and CloudWatch's may differ by two seconds: what happened that shortly before counts as since.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -198,12 +200,6 @@ impl DesiredAlarms {
         if let Some(red) = changes.iter().find(|change| change.to == AlarmState::Alarm) {
             let message = format!("alarm {} went into ALARM at {}", alarm.name, second(red.at));
             return Verdict::Failed(message);
-        }
-        if changes
-            .first()
-            .is_some_and(|change| change.from == AlarmState::Alarm)
-        {
-            return self.red_before(alarm);
         }
         let Some(at) = alarm.since else {
             // Nothing happened since, so it is as it was.

@@ -91,6 +91,17 @@ pub struct CheckKey {
     pub moment: Moment,
 }
 
+/// What stands in the place of a component's name where the stage as a whole is meant: no
+/// component can be called so.
+pub(super) const STAGE: &str = "(stage)";
+
+impl CheckKey {
+    /// Whether it is a check of the stage as a whole: an alarm, a metric or a URL.
+    pub fn is_of_stage(&self) -> bool {
+        self.component == STAGE
+    }
+}
+
 /// What a check came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {

@@ -1,10 +1,13 @@
 //! The way back: what stood before a run stands again, and what came of that is told.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Decision,
     drift::told,
+    next::{Next, may_pass, wait_for},
     run::{DEFAULT_DEADLINE, Poll, Scene},
     snapshot::{ComponentSnapshot, Snapshot},
     step::Step,
@@ -12,32 +15,113 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{ComponentStatus, Difference, Intent, RunStatus},
-    domain::outcome::shorten,
+    domain::{
+        failure::CallError,
+        outcome::{Outcome, shorten},
+    },
 };
 
 /// How much of what came of it the status lists.
 const LISTED: usize = 100;
 
+/// How often what Lambda can't provide now is looked at.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Why something can't be put back.
+struct Trouble {
+    why: String,
+    /// How it is waited for, where it may pass.
+    wait: Option<Outcome>,
+}
+
+impl Trouble {
+    fn may_pass(why: String) -> Self {
+        let wait = Outcome::Waiting {
+            reason: "WaitingForLambda",
+            message: format!("Waiting for a way on: {why}"),
+            after: AGAIN,
+        };
+        Self {
+            why,
+            wait: Some(wait),
+        }
+    }
+}
+
 impl Scene<'_> {
-    /// Puts back what stood before, and looks whether it does.
+    /// Puts back what stood before, and looks whether it does. What can't be put back holds up nothing
+    /// else: it is told once all the rest is, or the deadline is over.
     pub fn restore(&self, journal: &RunStatus) -> Decision {
         let deadline = DEFAULT_DEADLINE;
         let Some((_, snapshot)) = &self.seen.known.snapshot else {
             return self.load_snapshot(deadline, journal);
         };
-        let next =
-            |then: &ComponentSnapshot| workload::restore(then, journal, self.owner, self.seen);
-        let highest = snapshot.components.iter().map(|then| then.level).max();
-        for level in (0..=highest.unwrap_or_default()).rev() {
+        let mut troubles = self.failed_calls(deadline);
+        let levels = snapshot.components.iter().map(|then| then.level);
+        for level in (0..=levels.max().unwrap_or_default()).rev() {
             let of_level = snapshot.components.iter().rev();
             let of_level = of_level.filter(|then| then.level == level);
-            match self.poll(of_level.map(next), deadline, journal) {
-                Poll::Decided(decision) => return decision,
-                Poll::Failed(why) => return self.not_put_back(journal, snapshot, &why),
-                Poll::Ready => {}
+            let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+            for then in of_level.filter(|then| self.may_go_on(then, snapshot)) {
+                match workload::restore(then, journal, self.owner, self.seen) {
+                    Next::Read(read) if reads.contains(&read) => {}
+                    Next::Read(read) => reads.push(read),
+                    Next::Act(effect) => acts.push(effect),
+                    Next::Wait(what) | Next::Running(what) | Next::NotYet(what) => waits.push(what),
+                    Next::Stuck(why) => troubles.push(Trouble::may_pass(why)),
+                    Next::Fail(why) => troubles.push(Trouble { why, wait: None }),
+                    Next::Ready => {}
+                }
+            }
+            if !reads.is_empty() {
+                return Decision::Observe(reads);
+            }
+            if !acts.is_empty() {
+                return self.act(acts);
+            }
+            if !waits.is_empty() {
+                match self.settles(&waits, deadline, journal) {
+                    Poll::Decided(decision) => return decision,
+                    Poll::Failed(why) => troubles.push(Trouble { why, wait: None }),
+                    Poll::Ready => {}
+                }
             }
         }
-        self.put_back(journal, snapshot)
+        let late = self.stuck(journal) > deadline;
+        if let Some(wait) = troubles.iter().find_map(|trouble| trouble.wait.clone())
+            && !late
+        {
+            return Decision::Wait(wait);
+        }
+        let whys: Vec<String> = troubles.into_iter().map(|trouble| trouble.why).collect();
+        match whys.as_slice() {
+            [] => self.put_back(journal, snapshot),
+            whys => self.not_put_back(journal, snapshot, &whys.join("; ")),
+        }
+    }
+
+    /// The calls of this pass that failed.
+    fn failed_calls(&self, deadline: Duration) -> Vec<Trouble> {
+        let trouble = |(component, error): &(String, CallError)| {
+            let why = format!("component {component}: {error}");
+            if !may_pass(error) {
+                return Trouble { why, wait: None };
+            }
+            Trouble {
+                why: format!("no progress for {}s; {why}", deadline.as_secs()),
+                wait: Some(wait_for(error)),
+            }
+        };
+        self.seen.errors.iter().map(trouble).collect()
+    }
+
+    /// Whether anything may be done for it in this pass: not where a call for it has failed, or one of which
+    /// it is not known whom it was for.
+    fn may_go_on(&self, then: &ComponentSnapshot, snapshot: &Snapshot) -> bool {
+        let failed = self.seen.errors.iter().map(|(component, _)| component);
+        !failed.into_iter().any(|component| {
+            *component == then.component || snapshot.component(component).is_none()
+        })
     }
 
     /// Everything stands as it did: says what does.

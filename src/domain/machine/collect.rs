@@ -70,7 +70,10 @@ pub fn decide_collection(
             Some(Next::Read(read)) => reads.push(read),
             Some(Next::Act(effect)) => acts.push(effect),
             Some(Next::Ready) => gone.push(*version),
-            Some(Next::Wait(_) | Next::NotYet(_) | Next::Fail(_)) | None => {}
+            Some(
+                Next::Wait(_) | Next::Running(_) | Next::Stuck(_) | Next::NotYet(_) | Next::Fail(_),
+            )
+            | None => {}
         }
     }
     let discarded = |it: &StoredSnapshot| {

@@ -8,6 +8,7 @@ mod plan;
 mod prepare;
 mod report;
 mod restore;
+mod tags;
 
 pub use self::{
     alias::{Shift, move_intent, promote, splits},
@@ -102,6 +103,10 @@ pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, seen: &Obse
             Some(CheckResult::Passed) => {}
             Some(CheckResult::Failed(why)) => return Next::Fail(why.clone()),
             Some(CheckResult::NotYet(why)) => return Next::NotYet(why.clone()),
+            None if seen.known.patience.running.contains(&key) => {
+                let what = format!("check {} of {}:{qualifier}", check.name, want.function_name);
+                return Next::Running(what);
+            }
             None => {
                 return act(
                     want,
@@ -178,6 +183,13 @@ fn broken(function: &Function) -> Option<String> {
         (_, LastUpdate::Failed(why)) => Some(format!("Lambda could not apply the update: {why}")),
         _ => None,
     }
+}
+
+/// Why the update of `$LATEST` that was sent in this phase of the run came to nothing. One that failed
+/// before is no reason not to send one.
+fn update_failed(function: &Function, name: &str, seen: &Observation) -> Option<String> {
+    let ours = seen.known.patience.has_updated(name, &function.revision_id);
+    broken(function).filter(|_| ours)
 }
 
 fn act(want: &DesiredFunction, action: Action) -> Next {

@@ -28,6 +28,7 @@ mod drift;
 mod lambda;
 mod next;
 mod observation;
+mod patience;
 mod plan;
 mod record;
 mod removal;
@@ -153,6 +154,12 @@ pub fn decide(
     }
 }
 
+/// Whether it waits for somebody to decide.
+pub fn is_held(run: &Run, status: &TargetStatus) -> bool {
+    let journal = status.run.as_ref();
+    journal.is_some_and(|it| same_run(run, it) && Step::of(it) == Some(Step::Held))
+}
+
 /// The order to work on: a run that was left unfinished is put back before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
@@ -188,7 +195,7 @@ pub fn give_up(
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
-    why: &str,
+    (known, why): (&Known, &str),
     deadline: Duration,
     now: Timestamp,
 ) -> Option<Box<TargetStatus>> {
@@ -201,14 +208,20 @@ pub fn give_up(
         now,
     };
     if status.run.as_ref().is_some_and(|journal| !ended(journal))
-        || !scene.stalled_longer_than(deadline)
+        || known.blocked_for(now) <= deadline
     {
         return None;
     }
-    match scene.never_began(why) {
+    let why = blocked(deadline, why);
+    match scene.never_began(&why) {
         Decision::Record(status) => Some(status),
         _ => None,
     }
+}
+
+/// Why an order that could not begin has ended.
+fn blocked(deadline: Duration, why: &str) -> String {
+    format!("it could not begin for {}s: {why}", deadline.as_secs())
 }
 
 /// Whether the status says what this Release would change.

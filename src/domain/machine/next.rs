@@ -17,8 +17,14 @@ pub enum Next {
     Read(Read),
     /// This has to be done.
     Act(Effect),
-    /// AWS is at work.
+    /// It settles by itself: AWS is at work, or another pass tells. Waited for until the deadline, in
+    /// which time that AWS was seen at work does not count.
     Wait(String),
+    /// An invocation is under way: it ends by the check's own timeout.
+    Running(String),
+    /// On the way back: it can't go on unless something else changes, which is waited for until the
+    /// deadline. Nothing else is held up by it.
+    Stuck(String),
     /// A check can't be told yet; why.
     NotYet(String),
     /// The step is complete for this component.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     asked::{Ask, CheckKey, CheckResult},
+    patience::Patience,
     site::SiteTask,
     snapshot::Snapshot,
 };
@@ -117,6 +118,13 @@ pub enum Action {
         current: BTreeMap<String, String>,
         /// What it should have.
         wanted: BTreeMap<String, String>,
+    },
+    /// `Invoke` of a version that Lambda has put to sleep.
+    Wake {
+        /// The number.
+        version: String,
+        /// What it is invoked with, should it be awake.
+        payload: String,
     },
     /// `PublishVersion`.
     Publish {
@@ -244,6 +252,8 @@ pub struct Known {
     /// After taking over a run: no change before this, and only after another look, because a
     /// predecessor's last call may still be on its way.
     pub hold_until: Option<Timestamp>,
+    /// What deadlines and repetitions count from.
+    pub patience: Patience,
 }
 
 impl Effect {
@@ -265,33 +275,11 @@ impl Effect {
             Action::DeleteFunction | Action::DeleteVersion { .. } => "DeleteFunction",
             Action::DeleteSnapshot(_) => "DeleteSnapshot",
             Action::Site(_, act) => act.operation(),
-            Action::Check { .. } => "Invoke",
+            Action::Check { .. } | Action::Wake { .. } => "Invoke",
             Action::Watch { .. } => "Watch",
         }
     }
 }
-
-impl Known {
-    /// Somebody looks. No deadline runs while nobody does, because then nothing could move: neither an
-    /// absence of this process nor a step of the clock ends a run.
-    fn look(&mut self, now: Timestamp) {
-        let gap = self.looked_at.map(|then| now.duration_since(then));
-        let gap = gap.filter(|gap| gap.is_negative() || *gap > LONGEST_PAUSE);
-        for at in [
-            &mut self.progressed_at,
-            &mut self.waiting_since,
-            &mut self.at_work_at,
-        ] {
-            let moved = gap.and_then(|gap| at.as_ref()?.checked_add(gap).ok());
-            *at = moved.or(*at);
-        }
-        self.progressed_at.get_or_insert(now);
-        self.looked_at = Some(now);
-    }
-}
-
-/// Longer than anything that is under way is left alone (the back-off ends at five minutes).
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(6);
 
 /// What a carried-out effect answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -310,6 +298,8 @@ pub enum Reply {
     Site(Box<SiteSeen>, Vec<CallError>),
     /// Done, with nothing to say.
     Done,
+    /// The invocation is under way.
+    Running,
     /// What the check came to.
     Checked(CheckResult),
 }
@@ -319,9 +309,12 @@ impl Observation {
     /// again.
     pub fn of(mut known: Known, now: Timestamp) -> Self {
         known.look(now);
-        known
-            .checks
-            .retain(|_, result| !matches!(result, CheckResult::NotYet(_)));
+        let again = known.patience.is_watch_due(now);
+        known.patience.running.clear();
+        known.checks.retain(|key, result| {
+            let asked_again = again && key.is_of_stage();
+            !asked_again && !matches!(result, CheckResult::NotYet(_))
+        });
         known.sites.values_mut().for_each(SiteSeen::forget_objects);
         Self {
             known,
@@ -376,7 +369,20 @@ impl Observation {
     /// While putting things back (`verify`), no reply is taken for the state: it is read again.
     pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
         let name = effect.resource.clone();
+        self.known.sent(effect);
         match (&effect.action, reply) {
+            (Action::Check { key, .. }, Reply::Running) => {
+                // Whoever asked for the check said how long it may take.
+                self.known.at_work_at = self.known.looked_at;
+                self.known.patience.running.insert(key.clone());
+                return;
+            }
+            (Action::Wake { version, .. }, _) => {
+                // What never wakes makes no progress by that.
+                self.known.patience.note_woken(&name, version, now);
+                self.versions.remove(&(name, version.clone()));
+                return;
+            }
             (Action::StorePlan { digest, .. }, Reply::Planned(stored)) => {
                 self.known.plan = Some((digest.clone(), stored));
             }
@@ -391,6 +397,9 @@ impl Observation {
             }
             (Action::Check { key, .. } | Action::Watch { key, .. }, Reply::Checked(result)) => {
                 let waits = matches!(result, CheckResult::NotYet(_));
+                if key.is_of_stage() {
+                    self.known.patience.watched_at = Some(now);
+                }
                 self.known.checks.insert(key.clone(), result);
                 if waits {
                     // Waiting is no progress.
@@ -456,24 +465,18 @@ impl Observation {
         self.known.progressed_at = Some(now);
     }
 
-    /// Takes in that an effect failed: whatever was known of its resource may be stale now.
-    pub fn failed(&mut self, effect: Effect, error: CallError) {
-        self.forget(&effect.resource);
-        self.known.recorded_here = false;
-        self.errors.push((effect.component, error));
-    }
-
     /// What was seen on the way forward is no base for going back.
     pub fn turn_back(&mut self) {
         let sites = self.known.sites.values_mut();
         sites.for_each(SiteSeen::forget_objects);
+        self.known.patience.forget_updates();
         self.functions.clear();
         self.aliases.clear();
         self.provisioned.clear();
         self.errors.clear();
     }
 
-    fn forget(&mut self, resource: &str) {
+    pub(super) fn forget(&mut self, resource: &str) {
         self.functions.remove(resource);
         self.aliases.remove(resource);
         self.provisioned.remove(resource);

@@ -5,7 +5,9 @@
 //!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
 //! - Values of environment variables appear nowhere: a change of one is told by its name.
 
-use super::{Decision, collect::replace_plan, observation::Action, run::Scene, workload};
+use super::{
+    Decision, collect::replace_plan, next::wait_for, observation::Action, run::Scene, workload,
+};
 use crate::{
     api::v1alpha1::{DeletionPolicy, PlanStatus, PlannedChange, StoredRef},
     domain::{
@@ -23,7 +25,11 @@ const VALUE: usize = 512;
 
 impl Scene<'_> {
     /// Says what the Release would change, and nothing else.
+    /// Whatever fails on the way, the journal is that of what serves, and stays as it is.
     pub fn make_plan(&self, desired: &Desired) -> Decision {
+        if let Some((_, error)) = self.seen.errors.first() {
+            return Decision::Wait(wait_for(error));
+        }
         if let Some(decision) = self.look(desired) {
             return decision;
         }
@@ -44,11 +50,12 @@ impl Scene<'_> {
 
     /// The plan, from what was seen; or what has to be done first, where it is too long for the status.
     pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
+        let is_idle = self.nothing_to_do(desired).is_some();
         let mut changes = Vec::new();
         let mut words = Vec::new();
         let mut parts = Vec::new();
         for want in &desired.components {
-            let part = workload::plan(want, self.view(want.level));
+            let part = workload::plan(want, &desired.release, is_idle, self.view(want.level));
             words.push(part.summary);
             parts.push((want.name.clone(), want.level, part.wanted, part.live));
             changes.extend(part.changes);

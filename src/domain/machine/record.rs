@@ -32,7 +32,7 @@ impl Scene<'_> {
             journal_version: JOURNAL_VERSION,
             step: Step::Failed.as_str().to_owned(),
             held_at: None,
-            unwatched: self.run.back,
+            unwatched: self.is_unwatched(),
             level: 0,
             traffic: None,
             message: None,
@@ -96,6 +96,10 @@ impl Scene<'_> {
         };
         for item in &mut status.inventory {
             item.dropped = !wanted(item);
+            let mut components = desired.components.iter();
+            if let Some(want) = components.find(|want| workload::is(want, item)) {
+                item.tags = workload::tag_keys(want);
+            }
         }
         note_versions(&mut status.versions, desired, &run);
         replace_run(&mut status, run);
@@ -177,6 +181,7 @@ impl Scene<'_> {
             Some(known) => {
                 *known = InventoryItem {
                     created: known.created,
+                    tags: std::mem::take(&mut known.tags),
                     objects: objects.or_else(|| known.objects.take()),
                     ..item
                 };

@@ -103,7 +103,9 @@ fn carry_out(
         match next {
             Next::Read(read) => reads.push(read),
             Next::Act(effect) => acts.push(effect),
-            Next::Wait(what) | Next::NotYet(what) => waits.push(what),
+            Next::Wait(what) | Next::Running(what) | Next::Stuck(what) | Next::NotYet(what) => {
+                waits.push(what);
+            }
             Next::Ready => {}
             Next::Fail(why) => {
                 return Some(Decision::Wait(Outcome::stalled("CanNotDelete", why)));

@@ -2,26 +2,28 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Decision,
+    Decision, blocked,
     collect::{replace_plan, replace_run},
     next::{Next, View, may_pass, wait_for},
-    observation::{Action, Observation, Read},
+    observation::{Action, Effect, Observation, Read},
+    patience::passed,
     snapshot::Snapshot,
     step::{Step, poll_delay},
+    watch::under_way,
     workload,
 };
 use crate::{
     api::v1alpha1::{
         ComponentStatus, Goal, Intent, OnFailure, PlanStatus, Run, RunStatus, SnapshotRef,
-        TargetStatus, annotation, condition::STALLED,
+        TargetStatus, TrafficStatus, annotation,
     },
     domain::{
         desired::{Desired, DesiredComponent},
-        outcome::{Outcome, find, shorten},
+        outcome::{Outcome, shorten},
         ownership::Owner,
     },
 };
@@ -54,12 +56,9 @@ impl<'a> Scene<'a> {
         (same_release && (same_attempt || resumed)).then_some(journal)
     }
 
-    /// Looks at everything that matters before a run; `None` once it was looked at and nothing is in
-    /// the way.
+    /// Looks at everything that matters before a run; `None` once it was looked at. What fails is for
+    /// the caller to answer.
     pub fn look(&self, desired: &Desired) -> Option<Decision> {
-        if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
-            return Some(decision);
-        }
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let reads: Vec<Read> = desired
             .components
@@ -89,6 +88,9 @@ impl<'a> Scene<'a> {
 
     /// Looks at everything, takes the snapshot and writes down what will be done.
     pub fn begin(&self, desired: &Desired) -> Decision {
+        if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
+            return decision;
+        }
         if let Some(decision) = self.look(desired) {
             return decision;
         }
@@ -153,7 +155,11 @@ impl<'a> Scene<'a> {
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
                 Next::Fail(why) => return Some(self.fail_untouched(&why)),
-                Next::Wait(_) | Next::NotYet(_) | Next::Ready => {}
+                Next::Wait(_)
+                | Next::Running(_)
+                | Next::Stuck(_)
+                | Next::NotYet(_)
+                | Next::Ready => {}
             }
         }
         if !reads.is_empty() {
@@ -236,7 +242,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Goes on at the step where it was held, with everything looked at anew: what was seen before
-    /// somebody decided counts no more. Who promotes does not ask alarms again, which may be why it was
+    /// somebody decided counts no more, neither the time that was watched nor what alarms said. Who promotes does not ask alarms again, which may be why it was
     /// held.
     pub fn go_on(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
@@ -249,6 +255,7 @@ impl<'a> Scene<'a> {
             message: None,
             attempt: self.run.attempt,
             unwatched: journal.unwatched || self.run.immediate,
+            traffic: journal.traffic.as_ref().map(TrafficStatus::anew),
             started_at: Time(self.now),
             progressed_at: Time(self.now),
             ..journal.clone()
@@ -262,7 +269,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What the status says of the components, if every one is as wanted already.
-    fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
+    pub fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
         let last = self
             .status
             .run
@@ -300,13 +307,14 @@ impl<'a> Scene<'a> {
             return Poll::Decided(Decision::Wait(wait_for(error)));
         }
         let (mut reads, mut acts) = (Vec::new(), Vec::new());
-        let (mut waits, mut untold) = (Vec::new(), Vec::new());
+        let (mut waits, mut running, mut untold) = (Vec::new(), Vec::new(), Vec::new());
         for next in next {
             match next {
                 Next::Read(read) if reads.contains(&read) => {}
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
-                Next::Wait(what) => waits.push(what),
+                Next::Wait(what) | Next::Stuck(what) => waits.push(what),
+                Next::Running(what) => running.push(what),
                 Next::NotYet(why) => untold.push(why),
                 Next::Ready => {}
                 Next::Fail(why) => return Poll::Failed(why),
@@ -316,36 +324,47 @@ impl<'a> Scene<'a> {
             return Poll::Decided(Decision::Observe(reads));
         }
         if !acts.is_empty() {
-            return Poll::Decided(
-                match self.seen.known.hold_until.filter(|until| *until > self.now) {
-                    Some(until) => Decision::Wait(Outcome::Waiting {
-                        reason: "TakingOver",
-                        message: "Looking twice at what a predecessor left before going on"
-                            .to_owned(),
-                        after: until
-                            .duration_since(self.now)
-                            .try_into()
-                            .unwrap_or_default(),
-                    }),
-                    None => Decision::Execute(acts),
-                },
-            );
+            return Poll::Decided(self.act(acts));
         }
-        if waits.is_empty() {
-            return match untold.as_slice() {
-                [] => Poll::Ready,
-                untold => self.not_told(&untold.join(" and "), deadline, journal),
-            };
+        if !waits.is_empty() {
+            return self.settles(&waits, deadline, journal);
         }
-        let waited = self
-            .seen
-            .known
-            .progressed_at
-            .map_or(Duration::ZERO, |at| self.since(at));
+        if !running.is_empty() {
+            return Poll::Decided(Decision::Wait(under_way(&running)));
+        }
+        match untold.as_slice() {
+            [] => Poll::Ready,
+            untold => self.not_told(&untold.join(" and "), deadline, journal),
+        }
+    }
+
+    /// Carries these out, once what a predecessor left was seen twice.
+    pub fn act(&self, acts: Vec<Effect>) -> Decision {
+        match self.seen.known.hold_until.filter(|until| *until > self.now) {
+            Some(until) => Decision::Wait(Outcome::Waiting {
+                reason: "TakingOver",
+                message: "Looking twice at what a predecessor left before going on".to_owned(),
+                after: until
+                    .duration_since(self.now)
+                    .try_into()
+                    .unwrap_or_default(),
+            }),
+            None => Decision::Execute(acts),
+        }
+    }
+
+    /// Waits for what settles by itself, until the deadline.
+    pub fn settles(&self, waits: &[String], deadline: Duration, journal: &RunStatus) -> Poll {
+        let waits = waits.join(" and ");
+        if self.stuck(journal) > deadline {
+            let seconds = deadline.as_secs();
+            return Poll::Failed(format!("no progress for {seconds}s: waiting for {waits}"));
+        }
+        let moved = self.seen.known.progressed_at;
         Poll::Decided(Decision::Wait(Outcome::Waiting {
             reason: "WaitingForLambda",
-            message: format!("Waiting for {}", waits.join(" and ")),
-            after: poll_delay(waited),
+            message: format!("Waiting for {waits}"),
+            after: poll_delay(moved.map_or(Duration::ZERO, |at| self.since(at))),
         }))
     }
 
@@ -353,16 +372,11 @@ impl<'a> Scene<'a> {
     /// deadline allows.
     fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
         let (component, error) = self.seen.errors.first()?;
-        if self.stalled_longer_than(deadline) {
-            return Some(self.fail_untouched(&format!("component {component}: {error}")));
+        if self.seen.known.blocked_for(self.now) > deadline {
+            let why = blocked(deadline, &format!("component {component}: {error}"));
+            return Some(self.fail_untouched(&why));
         }
         Some(Decision::Wait(wait_for(error)))
-    }
-
-    /// Whether the Target has said for this long that only a person can help.
-    pub fn stalled_longer_than(&self, deadline: Duration) -> bool {
-        let stalled = find(&self.status.conditions, STALLED);
-        stalled.is_some_and(|stalled| self.since(stalled.last_transition_time.0) > deadline)
     }
 
     pub fn load_snapshot(&self, deadline: Duration, journal: &RunStatus) -> Decision {
@@ -380,14 +394,15 @@ impl<'a> Scene<'a> {
     /// For how long nothing has moved while this process looked and AWS was not at work.
     pub fn stuck(&self, journal: &RunStatus) -> Duration {
         let known = &self.seen.known;
-        let moved = [known.progressed_at, known.at_work_at];
-        let recorded = journal.progressed_at.0;
-        self.since(moved.into_iter().flatten().fold(recorded, Timestamp::max))
+        // What another process wrote by a clock that is ahead counts from when this one first looked.
+        let recorded = Some(journal.progressed_at.0).filter(|at| *at <= self.now);
+        let moved = [known.progressed_at, known.at_work_at, recorded];
+        let last = moved.into_iter().flatten().max();
+        last.map_or(Duration::ZERO, |last| self.since(last))
     }
 
     pub fn since(&self, then: Timestamp) -> Duration {
-        let passed: SignedDuration = self.now.duration_since(then);
-        passed.try_into().unwrap_or_default()
+        passed(then, self.now)
     }
 }
 

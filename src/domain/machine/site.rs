@@ -301,6 +301,7 @@ pub fn inventory_item(want: &DesiredComponent, site: &DesiredSite) -> InventoryI
         alias: None,
         created: true,
         objects: None,
+        tags: Vec::new(),
         dropped: false,
     }
 }

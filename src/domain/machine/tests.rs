@@ -9,5 +9,8 @@ mod faults;
 mod leaders;
 mod plan;
 mod sites;
+mod tags;
 mod traffic;
+mod updates;
+mod waiting;
 mod world;

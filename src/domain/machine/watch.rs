@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     Decision,
-    asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, ServedVersions},
+    asked::{Ask, CheckKey, CheckPhase, CheckResult, Moment, STAGE, ServedVersions},
     next::Next,
     observation::{Action, Effect},
+    patience::WATCH_INTERVAL,
     run::{Poll, Scene},
     workload,
 };
@@ -19,14 +20,16 @@ use crate::{
     },
 };
 
-/// What stands in the place of a component's name where the stage as a whole is meant.
-const STAGE: &str = "stage";
-
 impl Scene<'_> {
-    /// Whether a run may begin, as far as the stage's checks go. Who goes back does not ask: an alarm
-    /// may be the very reason.
+    /// Whether alarms and metrics are left out: an alarm may be the very reason to go back, and red
+    /// because of what a correction puts right.
+    pub fn is_unwatched(&self) -> bool {
+        self.run.back || self.run.correction > 0
+    }
+
+    /// Whether a run may begin, as far as the stage's checks go.
     pub fn before(&self, desired: &Desired) -> Vec<Next> {
-        if self.run.back {
+        if self.is_unwatched() {
             return Vec::new();
         }
         let moment = Moment {
@@ -68,17 +71,21 @@ impl Scene<'_> {
     pub fn untouched(&self, desired: &Desired, asked: Vec<Next>) -> Option<Decision> {
         let since = self.seen.known.waiting_since.unwrap_or(self.now);
         let late = self.since(since) > desired.progress_deadline;
-        let (mut acts, mut waits) = (Vec::new(), Vec::new());
+        let (mut acts, mut waits, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for next in asked {
             match next {
                 Next::Act(effect) => acts.push(effect),
                 Next::NotYet(why) => waits.push(why),
+                Next::Running(what) => running.push(what),
                 Next::Fail(why) => return Some(self.fail_untouched(&why)),
-                Next::Read(_) | Next::Wait(_) | Next::Ready => {}
+                Next::Read(_) | Next::Wait(_) | Next::Stuck(_) | Next::Ready => {}
             }
         }
         if !acts.is_empty() {
             return Some(Decision::Execute(acts));
+        }
+        if !running.is_empty() {
+            return Some(Decision::Wait(under_way(&running)));
         }
         let why = waits.join(" and ");
         if why.is_empty() {
@@ -97,8 +104,10 @@ impl Scene<'_> {
 
     /// Whether all was well since the run began.
     pub fn during(&self, desired: &Desired, journal: &RunStatus, moment: Moment) -> Vec<Next> {
+        // Another clock may have written it.
+        let since = journal.started_at.0.min(self.now);
         let ask = |check: &StageCheck| Ask::Since {
-            since: journal.started_at.0,
+            since,
             served: served(desired, journal, check, moment),
         };
         desired
@@ -169,6 +178,16 @@ fn served(
         version: status.version.clone()?,
         previous: previous.filter(|_| moment.phase == CheckPhase::DuringTraffic),
     })
+}
+
+/// Invocations have not been answered yet. Each is bounded by its check's own timeout, and wakes the
+/// Target when it ends.
+pub(super) fn under_way(what: &[String]) -> Outcome {
+    Outcome::Waiting {
+        reason: "WaitingForChecks",
+        message: format!("Waiting for the answer to {}", what.join(" and ")),
+        after: WATCH_INTERVAL,
+    }
 }
 
 /// How long a check that has not been told yet is left alone.

@@ -90,7 +90,7 @@ pub fn unchanged(
 ) -> Option<ComponentStatus> {
     match &want.workload {
         Workload::Function(function) => {
-            let version = lambda::unchanged(function, last, view.seen)?;
+            let version = lambda::unchanged(function, last, view)?;
             Some(ComponentStatus {
                 version: Some(version),
                 ..lambda::component_status(function, view.seen)
@@ -103,10 +103,11 @@ pub fn unchanged(
     }
 }
 
-/// What would change of it, from what was seen.
-pub fn plan(want: &DesiredComponent, view: View<'_>) -> Part {
+/// What would change of it for the Release, from what was seen. `is_idle` is whether nothing at all has to
+/// be done.
+pub fn plan(want: &DesiredComponent, release: &ReleaseRef, is_idle: bool, view: View<'_>) -> Part {
     match &want.workload {
-        Workload::Function(function) => lambda::plan(function, view.owner, view.seen),
+        Workload::Function(function) => lambda::plan(function, release, is_idle, view),
         Workload::Site(place) => site::plan(want, place, view),
     }
 }
@@ -128,9 +129,7 @@ pub fn drift(
     view: View<'_>,
 ) -> Vec<Difference> {
     match &want.workload {
-        Workload::Function(function) => {
-            lambda::drift(function, left, release, &view.status.versions, view.seen)
-        }
+        Workload::Function(function) => lambda::drift(function, left, release, view),
         Workload::Site(place) => site::drift(want, place, view),
     }
 }
@@ -347,9 +346,18 @@ pub fn inventory_item(want: &DesiredComponent, seen: &Observation) -> InventoryI
                 .get(&function.function_name)
                 .is_some_and(Option::is_some),
             objects: None,
+            tags: Vec::new(),
             dropped: false,
         },
         Workload::Site(place) => site::inventory_item(want, place),
+    }
+}
+
+/// The keys of the tags that are set on it once it serves.
+pub fn tag_keys(want: &DesiredComponent) -> Vec<String> {
+    match &want.workload {
+        Workload::Function(function) => function.tags.keys().cloned().collect(),
+        Workload::Site(_) => Vec::new(),
     }
 }
 

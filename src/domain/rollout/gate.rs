@@ -89,6 +89,9 @@ pub struct AtGate {
     pub manual_jobs: Vec<ManualJobStatus>,
 }
 
+/// The reason of what a Target says that it can't go on with.
+pub const TARGET_STALLED: &str = "TargetStalled";
+
 /// How a Release ends in a stage that was not let into it.
 pub const REJECTED: &str = "Rejected";
 
@@ -137,7 +140,11 @@ impl StageView<'_> {
                 release: reference.clone(),
                 attempt,
                 digest: None,
-                reason: "Planning",
+                reason: if trouble.is_some() {
+                    TARGET_STALLED
+                } else {
+                    "Planning"
+                },
                 message: match trouble {
                     Some((_, why)) => format!("{} can't be planned: {why}", reference.name),
                     None => format!("working out what {} would change", reference.name),

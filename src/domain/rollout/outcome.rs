@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Overview,
-    gate::REJECTED,
+    gate::{REJECTED, TARGET_STALLED},
     stage::{StageView, State},
 };
 use crate::{
@@ -79,7 +79,7 @@ fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> 
         }
         _ => match view.stalled() {
             Some((_, message)) => {
-                Outcome::stalled("TargetStalled", format!("{}: {message}", view.name))
+                Outcome::stalled(TARGET_STALLED, format!("{}: {message}", view.name))
             }
             None => moving(
                 "Progressing",
@@ -109,6 +109,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>]) -> Outcome {
     {
         let message = format!("{}: {}", view.name, at.message);
         return match at.digest {
+            None if at.reason == TARGET_STALLED => Outcome::stalled(at.reason, message),
             Some(_) => Outcome::Paused {
                 reason: at.reason,
                 message,

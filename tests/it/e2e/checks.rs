@@ -1,13 +1,13 @@
 //! A new version that does not do what the checks want is taken back.
 
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::condition;
+use sluice::api::v1alpha1::{annotation, condition};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     lab::{package, package_answering, package_of},
 };
 
-use super::scene::{NAME, Scene, smoke};
+use super::scene::{NAME, Scene, condition_in, smoke};
 
 /// Version v1 passes the check; the one after it does not and is taken back, code and alias; the one
 /// after that is delivered.
@@ -134,4 +134,31 @@ fn a_first_release_that_fails_leaves_nothing_behind() {
     );
     scene.push_package(&package("v2"));
     scene.delivered(2);
+}
+
+#[test]
+fn abort_is_heeded_while_an_invocation_is_under_way() {
+    let scene = Scene::new("check-slow");
+    let mut check = smoke();
+    check["invoke"]["timeout"] = json!("15m");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    wanted["spec"]["components"][0]["lambda"]["timeout"] = json!(900);
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    // Longer than any test waits.
+    let slow = package_of(
+        "import time\n\n\ndef handler(event, context):\n    time.sleep(800)\n    return {'statusCode': 200}\n",
+    );
+    scene.push_package(&slow);
+    scene.wait(NAME, "the Target waits for the answer", |_| {
+        let status = scene.target("dev").status?;
+        let ready = condition_in(&status.conditions, condition::READY)?;
+        let says = ready.message.contains("the answer to check smoke");
+        (ready.reason == "WaitingForChecks" && says).then_some(())
+    });
+    scene.annotate(annotation::ABORT, "it takes too long");
+    scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
+    scene.still_serves("dev", "v1");
 }

@@ -11,7 +11,7 @@ use sluice_lab::{
 use super::{
     LIMIT, run,
     scene::{NAME, Scene, condition_in, says},
-    watching::{versions, wait_routed},
+    watching::{alarm, versions, wait_routed},
 };
 
 /// A team that has v1 and v2 delivered to dev, v2 last, and that drift policy.
@@ -152,6 +152,26 @@ fn what_was_changed_is_put_right_where_the_spec_says_so() {
     let run = target.status.unwrap().run.unwrap();
     assert!(run.snapshot.is_some(), "what was found could be put back");
     assert_eq!(scene.releases().len(), 2, "an edit in AWS is no Release");
+}
+
+#[test]
+fn correction_is_made_though_an_alarm_is_red() {
+    let scene = Scene::new("drift-alarm");
+    let alarm = alarm(&scene, "dev");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["drift"] = json!({"interval": "1s", "policy": "Correct"});
+    let check = json!({"name": "errors", "alarms": {"names": [alarm.name]}});
+    wanted["spec"]["stages"][0]["checks"] = json!([check]);
+    scene.apply(&wanted);
+    for revision in 1..=2 {
+        scene.push(&format!("v{revision}"));
+        scene.delivered(revision);
+    }
+    alarm.turn_red("because of what comes now").unwrap();
+    move_alias(&scene, "1");
+    scene.event("Target", "Normal", "Corrected", &["r2 serves"]);
+    wait_routed(&scene, "dev", "2");
+    scene.delivered(2);
 }
 
 #[test]

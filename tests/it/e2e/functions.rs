@@ -89,3 +89,35 @@ fn when_the_second_of_two_new_functions_fails_neither_is_left() {
         );
     }
 }
+
+#[test]
+fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
+    let scene = Scene::new("tag-removed");
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["drift"] = json!({"interval": "1s", "policy": "Report"});
+    wanted["spec"]["components"][0]["lambda"]["tags"] = json!({"team": "x"});
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let get = || run(lambda.get_function().function_name(scene.function()).send()).unwrap();
+    let arn = get().configuration.unwrap().function_arn.unwrap();
+    run(lambda
+        .tag_resource()
+        .resource(arn)
+        .tags("cost", "42")
+        .send())
+    .unwrap();
+
+    let spec = wanted["spec"]["components"][0]["lambda"].as_object_mut();
+    spec.unwrap().remove("tags");
+    scene.apply(&wanted);
+    scene.delivered(2);
+    let tags = get().tags.unwrap_or_default();
+    assert!(!tags.contains_key("team"), "{tags:?}");
+    assert_eq!(tags.get("cost").map(String::as_str), Some("42"));
+    let plan = scene.target("dev").status.unwrap().plan.unwrap();
+    assert!(plan.summary.contains("tags.team"), "{}", plan.summary);
+    scene.looked_at_gitlab("is all as it was left?");
+    scene.condition(condition::DRIFTED, "False", "InSync");
+}

@@ -194,6 +194,43 @@ fn what_is_held_goes_on_when_it_is_promoted() {
 }
 
 #[test]
+fn retry_of_what_is_held_watches_it_anew() {
+    let (scene, alarm) = watched("held-retried", "Hold");
+    scene.push("v2");
+    wait_routed(&scene, "dev", "1, 10 % to 2");
+    let held = |attempt: i64| {
+        scene.wait(NAME, "it is held", |_| {
+            let run = scene.target("dev").status?.run?;
+            (run.attempt == attempt && run.step == "Held").then_some(run)
+        })
+    };
+    alarm.turn_red("the test says so").unwrap();
+    let first = held(1);
+    alarm.turn_green("the test says so").unwrap();
+    wait_settled(&alarm);
+    scene.annotate("sluice.dev/retry", "it is green again");
+    let watched = scene.wait(NAME, "it is watched anew", |_| {
+        let run = scene.target("dev").status?.run?;
+        let traffic = run.traffic.clone()?;
+        let anew = run.attempt == 2 && run.step == "Promote" && traffic.evaluations > 0;
+        anew.then_some(run)
+    });
+    assert!(watched.started_at > first.progressed_at);
+    // One that turns red from then on counts.
+    alarm.turn_red("once more").unwrap();
+    let second = held(2);
+    let message = second.message.unwrap_or_default();
+    assert!(message.contains("once more"), "{message}");
+    assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
+
+    alarm.turn_green("the test says so").unwrap();
+    wait_settled(&alarm);
+    scene.annotate("sluice.dev/retry", "and now?");
+    scene.delivered(2);
+    scene.serves("dev", "v2");
+}
+
+#[test]
 fn what_is_paused_takes_no_step_until_it_is_resumed() {
     let (scene, _) = running("paused", &canary(&[(10, "5s"), (50, "1s")]));
     scene.push("v2");

@@ -58,8 +58,10 @@ macro_rules! answer {
                 .set_last_modified(output.last_modified)
                 .set_state(output.state)
                 .set_state_reason(output.state_reason)
+                .set_state_reason_code(output.state_reason_code)
                 .set_last_update_status(output.last_update_status)
                 .set_last_update_status_reason(output.last_update_status_reason)
+                .set_last_update_status_reason_code(output.last_update_status_reason_code)
                 .build()
         }
     };
@@ -106,11 +108,13 @@ pub(super) fn function(
             to: choose another name, or delete it";
         return Err(call.error(CallErrorKind::Invalid, message));
     }
-    let state = state(answer.state.as_ref(), answer.state_reason);
-    let last_update = last_update(
-        answer.last_update_status.as_ref(),
-        answer.last_update_status_reason,
-    );
+    let code = answer.state_reason_code;
+    let why = reason(code.map(|it| it.as_str().to_owned()), answer.state_reason);
+    let state = state(answer.state.as_ref(), why);
+    let code = answer.last_update_status_reason_code;
+    let why = answer.last_update_status_reason;
+    let why = reason(code.map(|it| it.as_str().to_owned()), why);
+    let last_update = last_update(answer.last_update_status.as_ref(), why);
     let architecture = answer
         .architectures
         .and_then(|all| all.into_iter().next())
@@ -147,6 +151,14 @@ pub(super) fn function(
 /// Without the qualifier that the ARN of a version ends in.
 fn unqualified(arn: &str) -> String {
     arn.split(':').take(7).collect::<Vec<_>>().join(":")
+}
+
+/// Lambda's explanation together with the code that it can be looked up by.
+fn reason(code: Option<String>, text: Option<String>) -> Option<String> {
+    match (code, text) {
+        (Some(code), Some(text)) => Some(format!("{text} ({code})")),
+        (code, text) => text.or(code),
+    }
 }
 
 fn state(state: Option<&State>, reason: Option<String>) -> FunctionState {
@@ -219,11 +231,13 @@ pub(super) fn provisioned(
     answer: GetProvisionedConcurrencyConfigOutput,
 ) -> Option<ProvisionedConcurrency> {
     let failed = answer.status == Some(ProvisionedConcurrencyStatusEnum::Failed);
+    let is_allocating = answer.status == Some(ProvisionedConcurrencyStatusEnum::InProgress);
     let why = answer
         .status_reason
         .unwrap_or("Lambda gives no reason".to_owned());
     Some(ProvisionedConcurrency {
         requested: answer.requested_provisioned_concurrent_executions?,
+        is_allocating,
         failure: failed.then_some(why),
     })
 }

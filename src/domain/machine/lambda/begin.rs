@@ -1,6 +1,6 @@
 //! Before a run: what has to be seen, what stands there, and what would be done.
 
-use super::{published_of, recorded, same, serves};
+use super::{broken, published_of, recorded, same, serves, tags};
 use crate::{
     api::v1alpha1::{ComponentStatus, Intent, ReleaseRef},
     domain::{
@@ -153,8 +153,9 @@ pub fn exposed(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Opt
 pub fn unchanged(
     want: &DesiredFunction,
     last: Option<&ComponentStatus>,
-    seen: &Observation,
+    view: View<'_>,
 ) -> Option<String> {
+    let seen = view.seen;
     let function = seen.functions.get(&want.function_name)?.as_ref()?;
     let alias = seen.aliases.get(&want.function_name)?.as_ref()?;
     let last = last?;
@@ -164,10 +165,8 @@ pub fn unchanged(
         && last.configuration_digest.as_deref()
             == Some(want.configuration_digest().to_string().as_str());
     let latest = same(want, function)
-        && want
-            .tags
-            .iter()
-            .all(|(key, value)| function.tags.get(key) == Some(value));
+        && broken(function).is_none()
+        && tags::changes(want, function, view).is_empty();
     (as_recorded && latest && serves(alias, version)).then(|| version.clone())
 }
 
@@ -229,14 +228,12 @@ pub fn intents(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     if function.code_sha256 != want.code_sha256 || function.architecture != want.architecture {
         intents.push(intent("UpdateFunctionCode", code.clone()));
     }
-    if function.configuration != want.configuration {
+    if function.configuration != want.configuration
+        || (broken(function).is_some() && intents.is_empty())
+    {
         intents.push(intent("UpdateFunctionConfiguration", configuration));
     }
-    if want
-        .tags
-        .iter()
-        .any(|(key, value)| function.tags.get(key) != Some(value))
-    {
+    if !tags::changes(want, function, view).is_empty() {
         intents.push(intent(
             "TagResource",
             Sha256::of_json(&want.tags).to_string(),

@@ -6,15 +6,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     plan::{Values, differing},
-    recorded,
+    recorded, tags,
 };
 use crate::{
-    api::v1alpha1::{Difference, PublishedVersion, ReleaseRef},
+    api::v1alpha1::{Difference, ReleaseRef},
     domain::{
         desired::DesiredFunction,
         function::{Alias, Function},
         machine::{
             drift::difference,
+            next::View,
             observation::{Observation, Read},
         },
     },
@@ -40,9 +41,9 @@ pub fn drift(
     want: &DesiredFunction,
     left: Option<&str>,
     release: &ReleaseRef,
-    versions: &[PublishedVersion],
-    seen: &Observation,
+    view: View<'_>,
 ) -> Vec<Difference> {
+    let seen = view.seen;
     let name = &want.function_name;
     let Some(function) = seen.functions.get(name) else {
         return Vec::new();
@@ -51,28 +52,27 @@ pub fn drift(
         let values = (Some("there".to_owned()), Some("gone".to_owned()));
         return vec![difference(&want.component, name, None, values)];
     };
-    let mut found = of_latest(want, function);
+    let mut found = of_latest(want, function, view);
     let version = left
         .map(str::to_owned)
-        .or_else(|| recorded(want, release, versions));
+        .or_else(|| recorded(want, release, &view.status.versions));
     if let (Some(version), Some(alias)) = (version, seen.aliases.get(name)) {
         found.extend(of_alias(want, &version, alias.as_ref()));
     }
     found
 }
 
-fn of_latest(want: &DesiredFunction, function: &Function) -> Vec<Difference> {
+fn of_latest(want: &DesiredFunction, function: &Function, view: View<'_>) -> Vec<Difference> {
     let name = &want.function_name;
     let versioned = differing(want.into(), function.into());
     let dated = |(field, values): (String, Values)| Difference {
         changed_at: function.last_modified.map(Time),
         ..difference(&want.component, name, Some(&field), values)
     };
-    let tags = want.tags.iter().filter_map(|(key, value)| {
-        let now = function.tags.get(key);
-        let values = (Some(value.clone()), now.cloned());
+    let tags = tags::changes(want, function, view).into_iter();
+    let tags = tags.map(|(key, (now, wanted))| {
         let field = format!("tags.{key}");
-        (now != Some(value)).then(|| difference(&want.component, name, Some(&field), values))
+        difference(&want.component, name, Some(&field), (wanted, now))
     });
     versioned.into_iter().map(dated).chain(tags).collect()
 }

@@ -4,23 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::{broken, recorded, tags};
 use crate::{
-    api::v1alpha1::PlannedChange,
+    api::v1alpha1::{PlannedChange, ReleaseRef},
     domain::{
         desired::{DesiredFunction, configuration_digest},
         digest::Sha256,
         function::{Alias, Function, FunctionConfiguration},
         machine::{
-            observation::Observation,
+            next::View,
             plan::{Part, change, described},
             snapshot::AliasSnapshot,
         },
-        ownership::{Claim, Owner},
+        ownership::Claim,
     },
 };
 
-/// What would change of a function, from what was seen of it.
-pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
+/// What would change of a function, from what was seen of it. `is_idle` is whether nothing at all has to be
+/// done for the Release.
+pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: View<'_>) -> Part {
+    let seen = view.seen;
     let name = &want.function_name;
     let function = seen.functions.get(name).and_then(Option::as_ref);
     let alias = seen.aliases.get(name).and_then(Option::as_ref);
@@ -31,7 +34,10 @@ pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
             function.tags.clone(),
         )
     };
-    let changes = changes(want, owner, function, alias);
+    let to = recorded(want, release, &view.status.versions);
+    let goes_elsewhere =
+        !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
+    let changes = changes(want, (function, alias), (goes_elsewhere, to), view);
     Part {
         summary: described(&want.component, &changes),
         changes,
@@ -46,11 +52,32 @@ pub fn plan(want: &DesiredFunction, owner: &Owner, seen: &Observation) -> Part {
     }
 }
 
+/// Whether the alias stands elsewhere than where the Release's version will be. Without one on record
+/// `PublishVersion` answers with the newest version where that is the same, or with a new one.
+fn moves(want: &DesiredFunction, to: Option<&str>, alias: &Alias, view: View<'_>) -> bool {
+    if !alias.weights.is_empty() {
+        return true;
+    }
+    if let Some(to) = to {
+        return alias.version != to;
+    }
+    let number = |version: &str| version.parse::<u64>().unwrap_or_default();
+    let versions = view.status.versions.iter();
+    let newest = versions
+        .filter(|one| one.function_name == want.function_name)
+        .max_by_key(|one| number(&one.version));
+    !newest.is_some_and(|newest| {
+        newest.version == alias.version
+            && newest.code_sha256 == want.code_sha256.to_string()
+            && newest.configuration_digest == want.configuration_digest().to_string()
+    })
+}
+
 fn changes(
     want: &DesiredFunction,
-    owner: &Owner,
-    function: Option<&Function>,
-    alias: Option<&Alias>,
+    (function, alias): (Option<&Function>, Option<&Alias>),
+    (goes_elsewhere, to): (bool, Option<String>),
+    view: View<'_>,
 ) -> Vec<PlannedChange> {
     let name = want.function_name.as_str();
     let of = |action: &str, field: Option<&str>, values| {
@@ -63,7 +90,10 @@ fn changes(
         None,
         (
             alias.map(|alias| format!("version {}", alias.version)),
-            Some("the new version".to_owned()),
+            Some(to.map_or_else(
+                || "the new version".to_owned(),
+                |version| format!("version {version}"),
+            )),
         ),
     );
     let Some(function) = function else {
@@ -71,20 +101,20 @@ fn changes(
         return vec![of("Create", Some("code"), code), moved];
     };
     let mut changes = Vec::new();
-    if owner.claim(&function.tags) == Claim::Nobodys {
+    if view.owner.claim(&function.tags) == Claim::Nobodys {
         changes.push(of("Adopt", None, (None, None)));
     }
     for (field, values) in differing(function.into(), want.into()) {
         changes.push(of("Update", Some(&field), values));
     }
-    for (key, value) in &want.tags {
-        let now = function.tags.get(key);
-        if now != Some(value) {
-            let values = (now.cloned(), Some(value.clone()));
-            changes.push(of("Update", Some(&format!("tags.{key}")), values));
-        }
+    if broken(function).is_some() && changes.is_empty() {
+        let values = ["Failed", "Successful"].map(|word| Some(word.to_owned()));
+        changes.push(of("Update", Some("lastUpdateStatus"), values.into()));
     }
-    if !changes.is_empty() || alias.is_none_or(|alias| !alias.weights.is_empty()) {
+    for (key, values) in tags::changes(want, function, view) {
+        changes.push(of("Update", Some(&format!("tags.{key}")), values));
+    }
+    if !changes.is_empty() || goes_elsewhere {
         changes.push(moved);
     }
     changes

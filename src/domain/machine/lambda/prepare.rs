@@ -1,11 +1,13 @@
 //! Prepare: `$LATEST` gets code and settings, and a version of them is published.
 
-use super::{act, broken, checks, published_of, recorded, settling, was_created_for};
+use super::{
+    act, broken, checks, published_of, recorded, settling, tags, update_failed, was_created_for,
+};
 use crate::{
     api::v1alpha1::{ReleaseRef, annotation},
     domain::{
         desired::DesiredFunction,
-        function::Function,
+        function::FunctionState,
         machine::{
             asked::{CheckPhase, Moment},
             next::{Next, View},
@@ -48,7 +50,7 @@ pub fn prepare(
             annotation::RETRY
         ));
     }
-    let tags = tagged(want, function);
+    let tags = tags::set(want, function, view);
     // What is taken over is marked before it is changed, so that nobody else takes it.
     let marks_first = owner.claim(&function.tags) == Claim::Nobodys;
     if let Some(next) = tags.clone().filter(|_| marks_first) {
@@ -57,6 +59,12 @@ pub fn prepare(
     if let Some(wait) = settling(name, function) {
         return wait;
     }
+    if let Some(why) = update_failed(function, name, seen) {
+        return Next::Fail(format!(
+            "function {name}: {why}; once that is mended, set {} to send the update again",
+            annotation::RETRY
+        ));
+    }
     if function.code_sha256 != want.code_sha256 || function.architecture != want.architecture {
         return with_package(want, seen, |code| Action::UpdateCode {
             architecture: want.architecture.clone(),
@@ -64,7 +72,8 @@ pub fn prepare(
             revision_id: function.revision_id.clone(),
         });
     }
-    if function.configuration != want.configuration {
+    // What was left broken, by whomever, is updated once, though it has the values already.
+    if function.configuration != want.configuration || broken(function).is_some() {
         return act(
             want,
             Action::UpdateConfiguration {
@@ -72,9 +81,6 @@ pub fn prepare(
                 revision_id: function.revision_id.clone(),
             },
         );
-    }
-    if let Some(why) = broken(function) {
-        return Next::Fail(format!("function {name}: {why}"));
     }
     if let Some(next) = tags {
         return next;
@@ -102,18 +108,6 @@ pub fn prepare(
             description: format!("{}/{} {}", owner.namespace, owner.name, release.name),
         },
     )
-}
-
-/// What sets the tags, if any has to be. Those that are no longer named stay.
-fn tagged(want: &DesiredFunction, function: &Function) -> Option<Next> {
-    let mut wanted = function.tags.clone();
-    wanted.extend(want.tags.clone());
-    let set = Action::SetTags {
-        arn: function.arn.clone(),
-        current: function.tags.clone(),
-        wanted: wanted.clone(),
-    };
-    (wanted != function.tags).then(|| act(want, set))
 }
 
 /// The published version can be invoked and passes the checks that come before traffic.
@@ -146,6 +140,9 @@ fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next 
     if let Some(why) = broken(published) {
         return Next::Fail(format!("version {version} of function {name}: {why}"));
     }
+    if published.state == FunctionState::Inactive {
+        return wake(want, version, seen);
+    }
     let moment = Moment {
         phase: CheckPhase::BeforeTraffic,
         level: view.level,
@@ -153,6 +150,20 @@ fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next 
         round: 0,
     };
     checks(want, version, moment, seen)
+}
+
+/// Lambda puts what nobody has invoked for weeks to sleep. Only an invocation wakes it, and fails by that:
+/// the function's code does not run.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html>
+fn wake(want: &DesiredFunction, version: &str, seen: &Observation) -> Next {
+    let (name, known) = (&want.function_name, &seen.known);
+    if known.patience.is_waking(name, version, known.looked_at) {
+        return Next::Wait(format!("{name}:{version}, which is Inactive, to wake"));
+    }
+    let payload = want.checks.first();
+    let payload = payload.map_or_else(|| "{}".to_owned(), |check| check.payload.clone());
+    let version = version.to_owned();
+    act(want, Action::Wake { version, payload })
 }
 
 fn with_package(

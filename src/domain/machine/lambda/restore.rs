@@ -1,6 +1,6 @@
 //! Restore: what stood before stands again; and deletion.
 
-use super::{effect, reallocating, settling, was_created_for};
+use super::{effect, reallocating, settling, update_failed, was_created_for};
 use crate::{
     api::v1alpha1::RunStatus,
     domain::{
@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// What stood before stands again: traffic first, then `$LATEST`.
+/// What stood before stands again: traffic first, then `$LATEST`. What Lambda can't provide for the alias does
+/// not hold up the rest.
 pub fn restore(
     component: &str,
     then: &FunctionSnapshot,
@@ -49,8 +50,13 @@ pub fn restore(
         }
         (Some(function), Some(before)) => (function, before),
     };
-    match alias(component, then, journal, seen) {
+    let traffic = alias(component, then, journal, seen);
+    match traffic {
         Next::Ready => latest(component, name, function, before, seen),
+        Next::Wait(_) | Next::Stuck(_) => match latest(component, name, function, before, seen) {
+            Next::Ready => traffic,
+            next => next,
+        },
         next => next,
     }
 }
@@ -82,7 +88,7 @@ fn alias(
             let revision_id = now.revision_id.clone();
             match reallocating(name, &alias, now, &to, seen).filter(|_| !was_split) {
                 // The former version had it: there is nothing better than to wait for that.
-                Some(Next::Fail(why)) => Next::Wait(why),
+                Some(Next::Fail(why)) => Next::Stuck(why),
                 Some(next) => next,
                 None => act(Action::UpdateAlias {
                     alias,
@@ -121,6 +127,9 @@ fn latest(
             "the snapshot of function {name} has no digest of its code"
         ));
     };
+    if let Some(why) = update_failed(function, name, seen) {
+        return Next::Fail(format!("function {name}: {why}"));
+    }
     if function.code_sha256 != code_before || function.architecture != before.architecture {
         return Next::Act(match seen.known.packages.get(&code_before) {
             None => effect(Action::FindPackage(code_before)),

@@ -124,10 +124,7 @@ impl State {
                 self.world.status = (*next).clone();
                 let leader = &mut self.leaders[index];
                 leader.read = (*next, self.version);
-                leader.seen.known.recorded_here = true;
-                if run_step(&leader.read.0) == Some(Step::Restore) {
-                    leader.seen.turn_back();
-                }
+                leader.seen.recorded(&status, &leader.read.0);
             }
             Decision::Execute(_) if leader.is_fenced => self.leaders[index].is_done = true,
             Decision::Execute(effects) => {

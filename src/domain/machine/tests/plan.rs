@@ -3,7 +3,7 @@
 use super::{super::*, world::*};
 use crate::{
     api::v1alpha1::{PlanStatus, PlannedChange},
-    domain::desired::DesiredFunction,
+    domain::{desired::DesiredFunction, failure::CallErrorKind},
 };
 
 fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
@@ -77,6 +77,66 @@ fn a_digest_speaks_of_what_is_wanted_and_what_is_live() {
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.configuration.timeout = 9;
     assert_ne!(plan(&mut world, 2, &wanted).digest, first);
+}
+
+#[test]
+fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    assert_eq!(told(&plan(&mut world, 2, &wanted)), [""; 0]);
+    assert_eq!(told(&plan(&mut world, 3, &wanted)), [""; 0]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.alias.as_mut().expect("an alias").version = "1".into();
+    world.known = Known::default();
+    let moved = plan(&mut world, 2, &wanted);
+    assert_eq!(moved.summary, "api moved");
+    assert_eq!(
+        told(&moved),
+        ["Move checkout-api:live : version 1 → version 2"]
+    );
+    let newer = plan(&mut world, 3, &wanted);
+    assert_eq!(
+        told(&newer),
+        ["Move checkout-api:live : version 1 → the new version"]
+    );
+    assert_eq!(world.deliver(3, &wanted), Step::Succeeded);
+    let alias = world.functions["checkout-api"].alias.clone();
+    assert_eq!(alias.expect("an alias").version, "2");
+}
+
+#[test]
+fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = world.status.run.clone();
+    let order = Order::Plan(desired(2, vec![want("api", "v2", 128)]));
+    let planned = run(2, 1, Goal::Deliver);
+    for kind in [
+        CallErrorKind::Denied,
+        CallErrorKind::Throttled { retry_after: None },
+    ] {
+        world.looks_fail = Some(kind);
+        for _ in 0..4 {
+            let ask = |status: &TargetStatus, seen: &Observation, now| {
+                decide(&order, &planned, status, &owner(), seen, now)
+            };
+            let outcome = world.pass(&ask).expect("it waits");
+            let status = &mut world.status;
+            outcome.write_conditions(&mut status.conditions, Some(1), world.now);
+            assert_eq!(status.run, before, "{outcome:?}");
+            assert!(status.superseded.is_empty());
+            world.tick(std::time::Duration::from_mins(4));
+        }
+    }
+    world.looks_fail = None;
+    let wanted = [want("api", "v2", 128)];
+    let approved = plan(&mut world, 2, &wanted).digest;
+    let mut run = planned.clone();
+    run.plan_digest = Some(approved);
+    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
 #[test]

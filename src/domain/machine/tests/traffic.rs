@@ -255,6 +255,76 @@ fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
 }
 
 #[test]
+fn retry_of_what_is_held_watches_it_anew() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(Desired {
+        on_failure: OnFailure::Hold,
+        ..with_alarm(2, "v2")
+    });
+    let first = run(2, 1, Goal::Deliver);
+    let pass = |world: &mut World, run: &Run| {
+        world.pass(&|status, seen, now| decide(&order, run, status, &owner(), seen, now));
+    };
+    let traffic = |world: &World| {
+        let journal = world.status.run.as_ref().expect("a run");
+        let traffic = journal.traffic.clone().expect("traffic");
+        (traffic.weight, traffic.baked)
+    };
+    until(&mut world, &order, &first, 10);
+    while traffic(&world).1 < 18 {
+        pass(&mut world, &first);
+    }
+    let red = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+    world.watched = red.clone();
+    while run_step(&world.status) != Some(Step::Held) {
+        pass(&mut world, &first);
+    }
+
+    // It is green again: nothing of what was watched before counts.
+    world.watched = CheckResult::Passed;
+    world.known = Known::default();
+    world.log.clear();
+    let second = run(2, 2, Goal::Deliver);
+    pass(&mut world, &second);
+    let began = world.now;
+    assert_eq!(traffic(&world), (10, 0), "{}", world.log);
+    while traffic(&world).0 == 10 {
+        pass(&mut world, &second);
+    }
+    let watched = world.now.duration_since(began);
+    assert!(watched >= jiff::SignedDuration::from_secs(18), "{watched}");
+    assert!(!world.log.contains("does not match"), "{}", world.log);
+
+    // One that goes red after the retry counts.
+    world.watched = red;
+    while run_step(&world.status) != Some(Step::Held) {
+        pass(&mut world, &second);
+    }
+}
+
+#[test]
+fn correction_asks_no_alarms_and_is_made_though_one_is_red() {
+    for (correction, step) in [(0, Step::Failed), (1, Step::Succeeded)] {
+        let mut world = World::new();
+        world.deliver_as(with_alarm(1, "v1"));
+        world.deliver_as(with_alarm(2, "v2"));
+        let before = visible(&world);
+        let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+        deployed.latest.configuration.timeout = 9;
+        deployed.alias.as_mut().expect("an alias").version = "1".into();
+        world.watched = CheckResult::Failed("check errors failed: alarm checkout-errors".into());
+        world.known = Known::default();
+        let mut run = run(2, 2, Goal::Deliver);
+        run.immediate = true;
+        run.correction = correction;
+        let order = Order::Deliver(with_alarm(2, "v2"));
+        assert_eq!(world.finish(&order, &run), step, "{}", world.log);
+        assert_eq!(visible(&world) == before, correction == 1);
+    }
+}
+
+#[test]
 fn a_level_is_prepared_when_the_one_below_serves() {
     let mut world = World::new();
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
@@ -418,7 +488,7 @@ fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
 }
 
 /// A release whose stage watches an alarm.
-fn with_alarm(revision: i64, code: &str) -> Desired {
+pub fn with_alarm(revision: i64, code: &str) -> Desired {
     let check = AlarmsCheck {
         names: vec!["checkout-errors".into()],
         already_in_alarm: AlreadyInAlarm::Fail,

@@ -71,10 +71,18 @@ pub struct World {
     pub bad_once_served: bool,
     /// Code whose check can't be told.
     pub untold: Vec<Sha256>,
+    /// Code whose check takes until it is no longer in here.
+    pub slow: Vec<Sha256>,
+    /// Functions of which no update succeeds, and whether the new values show all the same.
+    pub broken: BTreeMap<String, bool>,
     /// What the checks of the stage come to.
     pub watched: CheckResult,
     /// Functions that AWS refuses to make.
     pub refused: Vec<String>,
+    /// How every look at a function fails, where it does.
+    pub looks_fail: Option<CallErrorKind>,
+    /// Functions whose versions fall asleep again as soon as they are woken.
+    pub sleepers: Vec<String>,
     /// Looks that find nothing, once each, whatever is there.
     pub old_answers: Vec<Read>,
     /// Concurrency that is provisioned for aliases: after each move they have a weight for the version
@@ -82,6 +90,8 @@ pub struct World {
     pub provisioned: BTreeMap<String, i32>,
     /// Versions that never get it.
     pub out_of_concurrency: Vec<String>,
+    /// Whether Lambda says that nothing is left to do all the same.
+    pub says_ready: bool,
     /// What invokes functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
     pub faults: Vec<Fault>,
@@ -207,11 +217,16 @@ impl World {
             bad: Vec::new(),
             bad_once_served: false,
             untold: Vec::new(),
+            slow: Vec::new(),
+            broken: BTreeMap::new(),
             watched: CheckResult::Passed,
             refused: Vec::new(),
+            looks_fail: None,
+            sleepers: Vec::new(),
             old_answers: Vec::new(),
             provisioned: BTreeMap::new(),
             out_of_concurrency: Vec::new(),
+            says_ready: false,
             unqualified: BTreeMap::new(),
             faults: Vec::new(),
             log: String::new(),
@@ -283,7 +298,7 @@ impl World {
                 }
                 Decision::Record(status) => {
                     self.check_transition(&status);
-                    self.status = *status;
+                    let before = std::mem::replace(&mut self.status, *status);
                     self.records += 1;
                     let run = self.status.run.as_ref().expect("a recorded run");
                     let mut line = format!("status: {}", run.step);
@@ -317,11 +332,7 @@ impl World {
                         self.say(format!("  intent {} {}", intent.operation, intent.resource));
                     }
                     self.say(line);
-                    seen.known.recorded_here = true;
-                    seen.known.hold_until = None;
-                    if run_step(&self.status) == Some(Step::Restore) {
-                        seen.turn_back();
-                    }
+                    seen.recorded(&before, &self.status);
                 }
                 Decision::Execute(effects) => {
                     for effect in effects {
@@ -337,7 +348,7 @@ impl World {
                     }
                 }
                 Decision::Wait(outcome) => {
-                    self.known = seen.known;
+                    self.known = seen.close();
                     let after = match &outcome {
                         Outcome::Waiting { after, .. } => *after,
                         _ => Duration::from_secs(1),
@@ -370,13 +381,18 @@ impl World {
             if deployed.settles_in > 0 {
                 deployed.settles_in -= 1;
                 if deployed.settles_in == 0 {
-                    deployed.latest.last_update = LastUpdate::Successful;
+                    deployed.latest.last_update = if self.broken.contains_key(&name) {
+                        LastUpdate::Failed("no addresses are left in the subnet".into())
+                    } else {
+                        LastUpdate::Successful
+                    };
                     deployed.latest.state = FunctionState::Active;
                     // As AWS does: the revision changes once more.
                     deployed.latest.revision_id = revision;
                 }
             }
-            for version in deployed.versions.values_mut() {
+            let versions = deployed.versions.values_mut();
+            for version in versions.filter(|version| version.state == FunctionState::Pending) {
                 version.state = FunctionState::Active;
             }
             if let Some(alias) = &mut deployed.alias
@@ -430,6 +446,13 @@ impl World {
     }
 
     pub fn read(&mut self, read: &Read, seen: &mut Observation) {
+        if let Some(kind) = &self.looks_fail
+            && *read != Read::Snapshot
+        {
+            let error = CallError::new("lambda:GetFunction", "checkout-api", kind.clone(), "no");
+            seen.errors.push(("api".into(), error));
+            return;
+        }
         let old = self.old_answers.iter().position(|old| old == read);
         if let Some(old) = old {
             self.old_answers.remove(old);
@@ -462,15 +485,17 @@ impl World {
             Read::Provisioned { name, .. } => {
                 let alias = self.functions.get(name).and_then(|it| it.alias.as_ref());
                 let is_out = alias.is_some_and(|it| self.out_of_concurrency.contains(&it.version));
-                let failure = is_out.then(|| "no more is left".into());
+                let failure = (is_out && !self.says_ready).then(|| "no more is left".into());
+                let is_allocating = failure.is_none() && !self.says_ready;
                 let found = self
                     .provisioned
                     .get(name)
                     .map(|requested| ProvisionedConcurrency {
                         requested: *requested,
+                        is_allocating,
                         failure,
                     });
-                seen.provisioned.insert(name.clone(), found);
+                seen.saw_provisioned(name.clone(), found);
             }
             Read::Unqualified { name } => {
                 let callers = self.unqualified.get(name).cloned().unwrap_or_default();
@@ -690,6 +715,8 @@ impl World {
             _ => {}
         }
         let (bad, late, untold) = (self.bad.clone(), self.bad_once_served, self.untold.clone());
+        let (slow, sleeps) = (self.slow.clone(), self.sleepers.contains(&name));
+        let shows = self.broken.get(&name) != Some(&false);
         let provisioned = self.provisioned.contains_key(&name);
         let Some(deployed) = self.functions.get_mut(&name) else {
             return fail(CallErrorKind::NotFound, "gone");
@@ -708,8 +735,10 @@ impl World {
                 if *revision_id != current {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
-                deployed.latest.code_sha256 = Sha256::from_hex(&code.key).expect("a digest");
-                deployed.latest.architecture.clone_from(architecture);
+                if shows {
+                    deployed.latest.code_sha256 = Sha256::from_hex(&code.key).expect("a digest");
+                    deployed.latest.architecture.clone_from(architecture);
+                }
                 deployed.latest.revision_id = revision;
                 deployed.latest.last_update = LastUpdate::InProgress;
                 deployed.settles_in = 2;
@@ -725,7 +754,9 @@ impl World {
                 if *revision_id != current {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
-                deployed.latest.configuration = (**configuration).clone();
+                if shows {
+                    deployed.latest.configuration = (**configuration).clone();
+                }
                 deployed.latest.revision_id = revision;
                 deployed.latest.last_update = LastUpdate::InProgress;
                 deployed.settles_in = 2;
@@ -813,9 +844,20 @@ impl World {
                 deployed.versions.remove(&number);
                 Ok(Reply::Done)
             }
+            Action::Wake { version, .. } => {
+                let number: u32 = version.parse().expect("a number");
+                let version = deployed.versions.get_mut(&number).expect("a version");
+                if !sleeps {
+                    version.state = FunctionState::Pending;
+                }
+                Ok(Reply::Done)
+            }
             Action::Check { version, key, .. } => {
                 let number: u32 = version.parse().expect("a number");
                 let digest = deployed.versions[&number].code_sha256;
+                if slow.contains(&digest) {
+                    return Ok(Reply::Running);
+                }
                 Ok(Reply::Checked(
                     if bad.contains(&digest)
                         && (!late || key.moment.phase == CheckPhase::AfterTraffic)

@@ -52,7 +52,8 @@ impl StageView<'_> {
             return;
         }
         let ends = targets.filter_map(|target| target.run.as_ref()?.finished_at.as_ref());
-        let ended = ends.map(|at| at.0).max().unwrap_or(now);
+        // A clock that is ahead, or was, holds up nothing.
+        let ended = ends.map(|at| at.0.min(now)).max().unwrap_or(now);
         let pause = pause_after(current.correction);
         let due = ended.saturating_add(signed(pause)).unwrap_or(now);
         if now < due {

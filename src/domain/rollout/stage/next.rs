@@ -192,7 +192,8 @@ impl StageView<'_> {
         if let Some(current) = &mut self.current {
             current.attempt += 1;
             current.sequence += 1;
-            current.immediate = immediate || current.back;
+            // A correction moves at once, however often it is tried.
+            current.immediate = immediate || current.back || current.correction > 0;
             self.state = if self.state == State::RollbackFailed {
                 State::RollingBack
             } else {

@@ -108,6 +108,21 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
 }
 
 #[test]
+fn plan_that_can_not_be_made_stalls_the_deployment_in_its_targets_words() {
+    let (mut story, _) = before_the_gate(&closed());
+    let denied = "lambda:GetFunction on checkout-api: denied";
+    story.target("prod", &place("prod-a")).stalled = Some(("AccessDenied".into(), denied.into()));
+    let plan = story.plan_with(&closed());
+    assert_eq!(waiting(&plan), Some((1, "TargetStalled".into())));
+    assert!(
+        matches!(plan.outcome, Outcome::Stalled { .. }),
+        "only a person can help: {:?}",
+        plan.outcome
+    );
+    assert!(plan.outcome.message().contains(denied));
+}
+
+#[test]
 fn what_passed_before_a_crash_has_passed() {
     let (mut story, _) = before_the_gate(&closed());
     planned(&mut story, 1, ["aa", "bb"]);
