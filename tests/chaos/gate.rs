@@ -144,6 +144,11 @@ impl Gate {
         });
     }
 
+    /// AWS takes this operation again.
+    pub fn allow(&self, operation: &str) {
+        self.state().refused.retain(|it| it.operation != operation);
+    }
+
     /// What a paused controller had sent goes on.
     pub fn release(&self) {
         self.released.send_replace(true);

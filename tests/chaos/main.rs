@@ -20,6 +20,7 @@ mod instance;
 mod invariants;
 mod matrix;
 mod names;
+mod orders;
 mod plan;
 mod play;
 mod run;

@@ -6,7 +6,10 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::Deployment;
 
-use crate::play::{LIMIT, NAME, Play, SITE, Wrong, wait_until, wrong};
+use crate::{
+    orders::{Corrected, PlannedLate, RetriedHeld, StageRemoved},
+    play::{LIMIT, NAME, Play, SITE, Wrong, wait_until, wrong},
+};
 
 /// Something that a controller carries out.
 #[async_trait(?Send)]
@@ -47,13 +50,19 @@ pub fn all() -> Vec<&'static dyn Scenario> {
         &Site,
         &Together,
         &TogetherBack,
+        &Corrected,
+        &PlannedLate,
+        &RetriedHeld,
+        &StageRemoved,
     ]
 }
 
-const ONE: [&str; 1] = ["api"];
+/// The only component of most scenarios.
+pub const ONE: [&str; 1] = ["api"];
 const THREE: [&str; 3] = ["api", "worker", "front"];
 
-fn smoke(component: &str) -> Value {
+/// A check that invokes the component.
+pub fn smoke(component: &str) -> Value {
     json!({
         "name": "smoke",
         "invoke": {"component": component, "expect": {"path": "/statusCode", "equals": 200}},
@@ -61,7 +70,7 @@ fn smoke(component: &str) -> Value {
 }
 
 /// Has v1 of these served.
-async fn serving(play: &Play<'_>, components: &[&str], wanted: &Value) -> Result<(), Wrong> {
+pub async fn serving(play: &Play<'_>, components: &[&str], wanted: &Value) -> Result<(), Wrong> {
     play.push("v1", components, &[]);
     play.apply(wanted).await?;
     play.delivered(1).await

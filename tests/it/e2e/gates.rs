@@ -5,6 +5,7 @@ use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Approval, GateStatus, annotation, condition};
 use sluice_lab::{
+    aws::{Action, Pattern, Rule},
     gitlab::{JobEnd, JobSpec, PipelineId},
     kube::User,
     lab::{archive, package, wait_for},
@@ -285,4 +286,37 @@ fn a_stage_starts_within_its_windows_only() {
     scene.delivered(1);
     scene.serves("prod", "v1");
     assert_eq!(scene.releases().len(), 1);
+}
+
+#[test]
+fn plan_that_can_not_be_made_is_told_and_leaves_the_journal_of_what_serves() {
+    let scene = Scene::new("plan-denied");
+    let mut wanted = scene.deployment(&["dev"]);
+    scene.push("v1");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let before = scene.target("dev").status.unwrap().run;
+    let denial = Action::respond(
+        403,
+        "AccessDeniedException",
+        "User is not authorized to perform: lambda:GetFunction",
+    );
+    let reads = Pattern::operation("lambda", "GetFunction").about(&scene.function());
+    let faults = scene.world.lab.aws.faults();
+    let fault = faults.add(Rule::always(reads, denial));
+    wanted["spec"]["stages"][0]["gate"] = by_approvers();
+    scene.apply(&wanted);
+    scene.push("v2");
+    let parts = ["can't be planned", "lambda:GetFunction"];
+    scene.stalled("TargetStalled", &parts);
+    assert_eq!(scene.target("dev").status.unwrap().run, before);
+
+    fault.remove();
+    scene.annotate(annotation::RECONCILE, "it is allowed now");
+    scene.wait(NAME, "it waits for an approval", |deployment| {
+        let stages = &deployment.status.as_ref()?.stages;
+        let waiting = stages.first()?.waiting.as_ref()?;
+        (waiting.reason == "WaitingForApproval").then_some(())
+    });
+    assert_eq!(scene.target("dev").status.unwrap().run, before);
 }
