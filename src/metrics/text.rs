@@ -22,9 +22,9 @@ pub fn prometheus(openmetrics: &str) -> String {
                 other => ("", other),
             };
             if let Some(help) = help.take() {
-                text.push_str(&format!("# HELP {name}{ending} {help}\n"));
+                text.extend(["# HELP ", name, ending, " ", help, "\n"]);
             }
-            text.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
+            text.extend(["# TYPE ", name, ending, " ", kind, "\n"]);
         } else if !line.starts_with('#') {
             text.push_str(line);
             text.push('\n');

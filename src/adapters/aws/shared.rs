@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn sessions_that_were_not_used_for_longest_make_room() {
         let shared = Shared::<usize>::default();
-        let made = Cell::new(0);
+        let calls = Cell::new(0);
         let get = |n: usize| {
             let key = Key {
                 account: "dev".into(),
@@ -147,7 +147,7 @@ mod tests {
             };
             let origin = Origin(vec![(None, Some(1))]);
             let make = || {
-                made.set(made.get() + 1);
+                calls.set(calls.get() + 1);
                 Ok(n)
             };
             assert_eq!(shared.get(&All, key, origin, make), Ok(n));
@@ -157,11 +157,11 @@ mod tests {
             // The first is in use all the time.
             get(0);
         }
-        assert_eq!(made.get(), MOST * 3, "the first was made once");
+        assert_eq!(calls.get(), MOST * 3, "the first was made once");
         assert_eq!(shared.0.lock().unwrap().all.len(), MOST);
         get(MOST * 3 - 1);
-        assert_eq!(made.get(), MOST * 3, "so was the last");
+        assert_eq!(calls.get(), MOST * 3, "so was the last");
         get(1);
-        assert_eq!(made.get(), MOST * 3 + 1, "the second had to go");
+        assert_eq!(calls.get(), MOST * 3 + 1, "the second had to go");
     }
 }

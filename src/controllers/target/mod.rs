@@ -32,6 +32,7 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
@@ -190,7 +191,7 @@ impl TargetController {
             match decide(&status, &seen, Timestamp::now()) {
                 Decision::Observe(reads) => {
                     if let Some(why) = machine::refused_read(&reads, &access.permissions) {
-                        outcome = self.not_granted(&target, status, why).await;
+                        outcome = self.not_granted(&target, status, why).boxed().await;
                         break;
                     }
                     let turn = pace.turn(&target, &status);
@@ -224,7 +225,7 @@ impl TargetController {
                         break;
                     }
                     if let Some(why) = machine::refused_effect(&effects, &access.permissions) {
-                        outcome = self.not_granted(&target, status, why).await;
+                        outcome = self.not_granted(&target, status, why).boxed().await;
                         break;
                     }
                     let restoring = verify || step(&target) == Some(Step::Restore);
