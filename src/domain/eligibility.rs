@@ -265,10 +265,8 @@ impl Requirements {
     /// are the same, nothing else of it matters any more. What it delivered is kept, so that
     /// artifacts that are gone are only noted.
     pub fn again(&self, known: Known<'_>, released: i64, seen: &BTreeSet<i64>) -> Option<Verdict> {
-        let listed = known.pipelines.iter();
-        let pipeline = listed
-            .into_iter()
-            .find(|pipeline| pipeline.id == released)?;
+        let mut listed = known.pipelines.iter();
+        let pipeline = listed.find(|pipeline| pipeline.id == released)?;
         let jobs = match self.artifact_jobs(pipeline, known) {
             Ok(jobs) => jobs,
             Err(Judgement::Needs(verdict)) => return Some(verdict),

@@ -350,7 +350,10 @@ async fn a_project_with_a_dot_that_moved_is_followed_too() {
         let project = lab.gitlab.create_project(old);
         lab.gitlab.move_project(project, new);
         let found = client.project(old).await.unwrap();
-        assert_eq!((found.id, found.path.as_str()), (project.0 as i64, new));
+        assert_eq!(
+            (found.id, found.path.as_str()),
+            (i64::try_from(project.0).unwrap(), new)
+        );
     }
 }
 

@@ -138,10 +138,11 @@ impl Monitoring for CloudWatch {
             }
             next = answer.next_token;
             if next.is_none() {
-                break;
+                return Ok(transitions);
             }
         }
-        Ok(transitions)
+        // The newest ones are what is missing, and one of those may be the alarm.
+        Err(call.unusable("the answer does not come to an end"))
     }
 
     async fn measure(&self, query: &MetricQuery) -> Result<Series, CallError> {

@@ -222,7 +222,7 @@ fn a_trigger_job_without_a_child_pipeline_is_told() {
     let started = bridge(3, "build", "build", "success", Some((8, "success")));
     let elsewhere = |change: fn(&mut Downstream)| {
         let mut bridge = started.clone();
-        bridge.downstream.as_mut().map(change).unwrap();
+        change(bridge.downstream.as_mut().unwrap());
         bridge
     };
     let table = [

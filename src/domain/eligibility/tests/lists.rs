@@ -14,9 +14,9 @@ fn ask_of(ids: std::ops::RangeInclusive<i64>, listed: Listed, released: Option<i
     let oldest = *ids.start();
     let pipelines: Vec<_> = ids.map(|id| pipeline(id, "running")).collect();
     let jobs = (pipelines.iter())
-        .map(|pipeline| match pipeline.id == oldest {
-            true => (pipeline.id, good()),
-            false => (pipeline.id, running()),
+        .map(|pipeline| {
+            let is_oldest = pipeline.id == oldest;
+            (pipeline.id, if is_oldest { good() } else { running() })
         })
         .collect();
     let known = Known {
