@@ -206,6 +206,7 @@ impl Preflight<'_> {
         let spec = TargetSpec {
             deployment: self.owner.name.clone(),
             stage: stage.name.clone(),
+            former_stage: None,
             account: target.account.clone(),
             account_id: entered.account.spec.account_id.clone(),
             region: target.region.clone(),

@@ -93,7 +93,8 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
     }
 }
 
-fn release_view(release: &Release) -> ReleaseView {
+/// A Release as the order of stages sees it.
+pub fn release_view(release: &Release) -> ReleaseView {
     ReleaseView {
         reference: release::reference(release),
         source: release.spec.source.clone(),

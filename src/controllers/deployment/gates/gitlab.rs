@@ -14,7 +14,7 @@ use crate::{
     api::v1alpha1::{Deployment, GateStatus, ManualJobStatus, Release, StageStatus, annotation},
     controllers::{
         context::Context,
-        deployment::{DeploymentController, Family, release_view, resolve},
+        deployment::{DeploymentController, Family, overview::release_view, resolve},
     },
     domain::{
         gates::{Job, Requirements, entry::Way, manual_job},
