@@ -2,6 +2,7 @@
 //! stage.
 
 use async_trait::async_trait;
+use aws_sdk_lambda::operation::get_function::GetFunctionError;
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::Target;
 
@@ -156,7 +157,7 @@ impl Scenario for StageRemoved {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|it| it.is_resource_not_found_exception()) =>
+                    .is_some_and(GetFunctionError::is_resource_not_found_exception) =>
             {
                 Ok(())
             }
