@@ -9,8 +9,8 @@ use super::{CallError, store::ByteStream};
 use crate::{
     api::v1alpha1::RefType,
     domain::pipeline::{
-        Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState, Standing,
-        TestSummary,
+        Bridge, FreezePeriod, Job, JobUser, PipelinePage, PipelineQuery, Project, RefState,
+        Standing, TestSummary,
     },
 };
 

@@ -129,6 +129,7 @@ mod tests {
                 endpoint_url: None,
                 credentials: Credentials::default(),
                 requires: None,
+                sources: Vec::new(),
                 grants: Vec::new(),
             };
             Some(Arc::new(Account::new(name, spec)))

@@ -149,9 +149,7 @@ impl DeploymentController {
             && let Some(spec) = release::wanted(&deployment, &family.releases, fetched)
         {
             if !release::is_reserved(&deployment, &spec) {
-                deployment = self
-                    .reserve(&deployment, &family, &spec, &source)
-                    .await?;
+                deployment = self.reserve(&deployment, &family, &spec, &source).await?;
             }
             let release = self.create_release(&deployment, spec).await;
             family.releases.extend(problems.note(release));

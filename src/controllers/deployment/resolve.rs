@@ -303,7 +303,12 @@ async fn client_of(
     connection: &GitLabConnection,
 ) -> Result<Arc<dyn GitLab>, Outcome> {
     let client = context.gitlabs.client(connection).await;
-    client.map_err(|error| about(&format!("GitLabConnection {}", connection.name_any()), error))
+    client.map_err(|error| {
+        about(
+            &format!("GitLabConnection {}", connection.name_any()),
+            error,
+        )
+    })
 }
 
 /// Who asks that only a protected branch or tag counts, if anybody does.

@@ -270,7 +270,12 @@ impl TargetController {
         let outcome = Outcome::stalled("NotGranted", message);
         if target.metadata.deletion_timestamp.is_some() {
             return self
-                .publish(target, status, remove::with_way_out(outcome), Duration::ZERO)
+                .publish(
+                    target,
+                    status,
+                    remove::with_way_out(outcome),
+                    Duration::ZERO,
+                )
                 .await;
         }
         if Work::on(target, &status).is_none() {
@@ -421,7 +426,8 @@ impl<'a> Work<'a> {
         let run = target.spec.run.as_ref();
         let open = run.filter(|run| !machine::settled(run, status));
         let plan = target.spec.plan.as_ref();
-        let unplanned = plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status));
+        let unplanned =
+            plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status));
         open.map(Work::Run).or(unplanned.map(Work::Plan))
     }
 }

@@ -45,7 +45,9 @@ impl TargetController {
             Err(_) if unfinished => (target.clone(), DeletionPolicy::Retain, true),
             Err(not_yet) => {
                 let Ended { outcome, recheck } = not_yet.ended;
-                let outcome = self.publish(target, not_yet.status, outcome, Duration::ZERO).await;
+                let outcome = self
+                    .publish(target, not_yet.status, outcome, Duration::ZERO)
+                    .await;
                 return Ended { outcome, recheck };
             }
         };

@@ -10,8 +10,14 @@ use crate::{
         Expectation, InvokeCheck, Lambda, LambdaOverride, PinnedArtifact, StoreLocation,
     },
     domain::{
-        archive, digest::Sha256, duration::duration, function::FunctionConfiguration,
-        grants::{Resource, role_name}, limits, ownership::Adoption, substitution::UnknownName,
+        archive,
+        digest::Sha256,
+        duration::duration,
+        function::FunctionConfiguration,
+        grants::{Resource, role_name},
+        limits,
+        ownership::Adoption,
+        substitution::UnknownName,
     },
 };
 
@@ -110,7 +116,8 @@ impl Scope<'_> {
         let function_name = found.keep(self.function_name(lambda));
         let role = found.keep(self.role(lambda, over));
         if let (Some(name), Some(role)) = (&function_name, &role)
-            && let Err(refused) = self.granted("functionName", Resource::FunctionWithRole(name, role))
+            && let Err(refused) =
+                self.granted("functionName", Resource::FunctionWithRole(name, role))
         {
             found.push(refused);
         }

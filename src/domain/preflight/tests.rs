@@ -23,6 +23,7 @@ fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, En
             buckets: vec!["shop-*".into(), "artifacts-*".into()],
             ..Allowed::default()
         }],
+        ..Permissions::default()
     };
     let entered = Entered {
         account: Arc::new(Account::new(name, spec)),

@@ -94,7 +94,7 @@ fn a_pin_a_retry_and_a_rollback_ask_for_the_places_of_the_release() {
         }
         story.plan();
     }
-    let back = Back::of(&story.overview, "incident").expect("something to take back");
+    let back = Back::of(&story.overview, "checkout", "incident").expect("something to take back");
     story.overview.commands.rollback = Some(back);
     story.plan_with(&refuses);
     assert_eq!(story.orders()["prod/prod-a"], "r2 Deliver 1", "rollback");

@@ -10,8 +10,12 @@ fn needed(story: &Play) -> Vec<i64> {
 struct Closed;
 
 impl Gatekeeper for Closed {
-    fn is_gated(&self, stage: &str, _: bool) -> bool {
-        stage == "prod"
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        if entry.stage == "prod" {
+            Asks::Something
+        } else {
+            Asks::Nothing
+        }
     }
 
     fn ask(&self, _: &Ask<'_>) -> Answer {
@@ -19,6 +23,7 @@ impl Gatekeeper for Closed {
             reason: "WaitingForApproval",
             message: String::new(),
             manual_jobs: Vec::new(),
+            until: None,
         }
     }
 }

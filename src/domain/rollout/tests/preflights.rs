@@ -74,7 +74,7 @@ fn what_serves_goes_on_and_the_release_before_is_not_superseded() {
     let plan = story.plan();
     assert_eq!(plan.live, "dev=r1 prod=r1");
     assert_eq!(plan.outcome.reason(), "PreflightFailed");
-    assert!(plan.available);
+    assert!(plan.availability.is_available);
 }
 
 #[test]

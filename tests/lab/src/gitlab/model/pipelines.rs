@@ -127,7 +127,8 @@ impl World {
             .resolve(head)
             .ok_or_else(|| Refusal::missing("branch or tag", &new.ref_name))?;
         let sha = commit.sha.clone();
-        self.run_pipeline_on(now, new, sha, tag)
+        let ref_name = named_tag.unwrap_or(&new.ref_name).to_owned();
+        self.run_pipeline_on(now, NewPipeline { ref_name, ..new }, sha, tag)
     }
 
     /// Creates a pipeline on a commit and starts what can start.
@@ -151,7 +152,7 @@ impl World {
             iid,
             project: new.project,
             sha,
-            ref_name: named_tag.unwrap_or(&new.ref_name).to_owned(),
+            ref_name: new.ref_name,
             tag,
             status: Status::Created,
             source: new.source,
