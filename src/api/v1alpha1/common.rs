@@ -58,6 +58,13 @@ impl DeletionPolicy {
         }
     }
 
+    /// The one of that name; `None` where another version of Sluice wrote it.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Retain, Self::Delete]
+            .into_iter()
+            .find(|one| one.as_str() == name)
+    }
+
     /// The one that leaves more in AWS.
     #[must_use]
     pub fn or_retain(self, other: Self) -> Self {

@@ -125,7 +125,7 @@ pub struct Lambda {
     #[schemars(length(min = 1, max = 128))]
     pub handler: String,
     /// Name (with path) or ARN of the execution role. Takes `$(…)`.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 768))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
         .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: String,
@@ -230,7 +230,7 @@ pub struct Override {
 pub struct LambdaOverride {
     /// In place of the component's role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 768))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
         .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: Option<String>,

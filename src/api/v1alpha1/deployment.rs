@@ -476,4 +476,12 @@ pub struct DecidedOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
+    /// Digest of the stage's plan that was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub stage_digest: Option<String>,
+    /// The deletion policy when the stage was given the Release: `Retain` or `Delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub deletion_policy: Option<String>,
 }

@@ -140,7 +140,7 @@ impl DesiredAlarms {
                 Err(verdict) => return verdict,
             };
             match self.already_in_alarm {
-                AlreadyInAlarm::Fail if alarm.state == AlarmState::Alarm => already(alarm, None),
+                AlreadyInAlarm::Fail if alarm.state == AlarmState::Alarm => already(alarm),
                 _ => Verdict::Passed,
             }
         }))
@@ -192,7 +192,7 @@ impl DesiredAlarms {
     fn spell(&self, began: Timestamp, alarm: &Alarm, history: Option<&Vec<Transition>>) -> Verdict {
         let is_red = alarm.state == AlarmState::Alarm;
         match alarm.since {
-            Some(at) if at < began && is_red => return self.red_before(alarm, None),
+            Some(at) if at < began && is_red => return self.red_before(alarm),
             Some(at) if at < began => return Verdict::Passed,
             Some(_) if is_red => {
                 let message = format!("alarm {} is in ALARM{}", alarm.name, why(alarm));
@@ -221,7 +221,7 @@ impl DesiredAlarms {
         let Some(at) = alarm.since else {
             // Nothing happened since, so it is as it was.
             return if is_red && changes.is_empty() {
-                self.red_before(alarm, None)
+                self.red_before(alarm)
             } else {
                 Verdict::Passed
             };
@@ -232,9 +232,9 @@ impl DesiredAlarms {
         if caught_up { Verdict::Passed } else { late() }
     }
 
-    fn red_before(&self, alarm: &Alarm, until: Option<Timestamp>) -> Verdict {
+    fn red_before(&self, alarm: &Alarm) -> Verdict {
         match self.already_in_alarm {
-            AlreadyInAlarm::Fail => already(alarm, until),
+            AlreadyInAlarm::Fail => already(alarm),
             AlreadyInAlarm::Ignore => Verdict::Passed,
         }
     }
@@ -320,15 +320,13 @@ fn present<'a>(name: &str, alarms: &'a Alarms) -> Result<&'a Alarm, Verdict> {
     })
 }
 
-/// It was in `ALARM` before anything was changed: it still is, or was `until` then. What CloudWatch says of
-/// the present state explains it only in the first case.
-fn already(alarm: &Alarm, until: Option<Timestamp>) -> Verdict {
+/// It was in `ALARM` before anything was changed, and still is.
+fn already(alarm: &Alarm) -> Verdict {
     let name = &alarm.name;
     let why = why(alarm);
-    let told = match (until, why.trim_start_matches([' ', ':'])) {
-        (Some(until), _) => format!(", until {}", second(until)),
-        (None, "") => String::new(),
-        (None, why) => format!(" ({why})"),
+    let told = match why.trim_start_matches([' ', ':']) {
+        "" => String::new(),
+        why => format!(" ({why})"),
     };
     let way_out = "find out why, or let the release go ahead with alreadyInAlarm: Ignore";
     Verdict::Failed(format!(

@@ -47,9 +47,11 @@ impl Known {
     /// time, and it counts for no deadline.
     pub fn waited_for_budget(&mut self, waited: Duration, now: Timestamp) {
         for at in [
+            &mut self.looked_at,
             &mut self.progressed_at,
             &mut self.waiting_since,
             &mut self.at_work_at,
+            &mut self.patience.blocked_since,
         ] {
             let later = at.and_then(|at| at.checked_add(waited).ok());
             *at = later.map(|at| at.min(now)).or(*at);

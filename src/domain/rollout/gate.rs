@@ -278,6 +278,27 @@ impl StageView<'_> {
         places.iter().filter_map(plan_of).collect()
     }
 
+    /// Targets that have no order yet carry no digest that was approved: theirs is what their plans say,
+    /// as long as all of them add up to what was approved of the stage.
+    pub(super) fn approve_the_rest(&mut self) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let Some(approved) = &current.stage_digest else {
+            return;
+        };
+        let mut plans = self.plans_of(&current.release, &current.places);
+        for (place, digest) in &mut plans {
+            if let Some(ordered) = current.plan_digest(place) {
+                *digest = ordered;
+            }
+        }
+        let whole = stage_digest(&plans) == *approved;
+        if let Some(current) = self.current.as_mut().filter(|_| whole) {
+            current.plans = plans;
+        }
+    }
+
     /// What becomes of a Release that was rejected.
     pub(super) fn rejection(
         &self,

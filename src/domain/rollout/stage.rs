@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     Overview, ReleaseView, TargetView,
     command::{Back, Command},
-    gate::{AtGate, stage_digest},
+    gate::AtGate,
 };
 use crate::{
     api::v1alpha1::{
@@ -206,27 +206,6 @@ impl<'a> StageView<'a> {
         stage.approve_the_rest();
         stage.judge(overview);
         stage
-    }
-
-    /// Targets that have no order yet carry no digest that was approved: theirs is what their plans say,
-    /// as long as all of them add up to what was approved of the stage.
-    fn approve_the_rest(&mut self) {
-        let Some(current) = &self.current else {
-            return;
-        };
-        let Some(approved) = &current.stage_digest else {
-            return;
-        };
-        let mut plans = self.plans_of(&current.release, &current.places);
-        for (place, digest) in &mut plans {
-            if let Some(ordered) = current.plan_digest(place) {
-                *digest = ordered;
-            }
-        }
-        let whole = stage_digest(&plans) == *approved;
-        if let Some(current) = self.current.as_mut().filter(|_| whole) {
-            current.plans = plans;
-        }
     }
 
     pub(super) fn target(&self, place: &StageTarget) -> Option<&'a TargetView> {

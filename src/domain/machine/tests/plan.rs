@@ -95,7 +95,7 @@ fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
     deployed.alias.as_mut().expect("an alias").version = "1".into();
     world.known = Known::default();
     let moved = plan(&mut world, 2, &wanted);
-    assert_eq!(moved.summary, "api moved");
+    assert_eq!(moved.summary, "api: will move traffic");
     assert_eq!(
         told(&moved),
         ["Move checkout-api:live : version 1 → version 2"]

@@ -8,7 +8,7 @@
 
 use super::{Current, StageView};
 use crate::{
-    api::v1alpha1::{DecidedOrder, Goal, ReleaseRef, Run, StageStatus},
+    api::v1alpha1::{DecidedOrder, DeletionPolicy, Goal, ReleaseRef, Run, StageStatus},
     domain::rollout::{Overview, TargetView},
 };
 
@@ -60,6 +60,11 @@ fn run(decided: &DecidedOrder) -> Option<Run> {
         back: decided.back,
         correction: decided.correction,
         reason: decided.reason.clone(),
+        stage_digest: decided.stage_digest.clone(),
+        deletion_policy: decided
+            .deletion_policy
+            .as_deref()
+            .and_then(DeletionPolicy::of),
         ..Run::new(
             decided.release.clone(),
             decided.attempt,
@@ -100,6 +105,8 @@ impl Current {
             back: self.back,
             correction: self.correction,
             reason: self.reason.clone(),
+            stage_digest: self.stage_digest.clone(),
+            deletion_policy: self.deletion_policy.map(|it| it.as_str().to_owned()),
         }
     }
 }
