@@ -69,7 +69,7 @@ async fn a_missing_secret_and_a_missing_right_are_named() {
         .unwrap_err();
     assert_eq!(denied.kind, CallErrorKind::Denied, "{denied}");
     assert!(
-        denied.message.contains("grant its ServiceAccount"),
+        denied.message.contains("create rolebinding sluice-hub-key"),
         "{denied}"
     );
     let denied = secrets(User::Tenant)

@@ -55,7 +55,7 @@ async fn a_client_and_its_session_are_made_once() {
 async fn the_clients_of_a_target_share_one_session_that_names_it() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
-    let region = REGIONS[1];
+    let region = REGIONS[0];
     let account = fixture.add("named", lab.hub(), by_role(lab.hub(), "hub"));
     let mut permissions = allowed("named-*");
     permissions.holder = Holder {
