@@ -37,9 +37,9 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
             .run
             .as_ref()
             .is_some_and(|run| machine::settled(run, &status));
-        let mut plan = target.spec.plan.iter();
+        let mut asked = target.spec.plan.iter();
         let planned =
-            plan.all(|release| machine::planned(release, target.spec.deletion_policy, &status));
+            asked.all(|release| machine::planned(release, target.spec.deletion_policy, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: StageTarget {

@@ -147,8 +147,8 @@ fn an_account_that_is_not_there_is_named() {
     scene.push("v1");
     scene.apply(&into_account(&scene, "nowhere"));
     let parts = ["nowhere", "ask the platform team"];
-    scene.stalled("PreflightFailed", &parts);
-    scene.event("Deployment", "Warning", "PreflightFailed", &parts);
+    scene.stalled("AccountNotFound", &parts);
+    scene.event("Deployment", "Warning", "AccountNotFound", &parts);
     another_account(&scene, |_| ());
     scene.apply(&into_account(&scene, "no-account"));
     scene.delivered(1);

@@ -174,6 +174,6 @@ fn a_gate_that_can_never_open_is_not_healthy() {
     scene.push("v1");
     scene.apply(&to(&scene, &account, None));
     let parts = ["prod: ", "windows[0].timeZone", "Mars/Olympus", &account];
-    scene.stalled("InvalidGate", &parts);
-    scene.serves("dev", "v1");
+    // No stage gets a Release that could never get past a later one.
+    scene.stalled("PreflightFailed", &parts);
 }

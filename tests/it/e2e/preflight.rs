@@ -34,9 +34,9 @@ fn untouched(scene: &Scene<'_>, mark: usize) {
 
 #[test]
 fn an_invalid_later_stage_is_told_before_dev_is_changed() {
-    let scene = Scene::new("later-stage");
+    let scene = Scene::new("later-wrong");
     let mark = scene.world.lab.aws.mark();
-    let named = |padding: usize| format!("later-stage-{}-$(stage.name)", "a".repeat(padding));
+    let named = |padding: usize| format!("later-wrong-{}-$(stage.name)", "a".repeat(padding));
     let mut wanted = two_stages(&scene);
     let name = &mut wanted["spec"]["components"][0]["lambda"]["functionName"];
     // 59 characters in dev, 66 in production.
@@ -172,7 +172,7 @@ fn an_alarm_that_does_not_exist_is_told_before_anybody_approves() {
         "spec.stages[prod].checks[errors].alarms",
         "there is no alarm no-alarm-prod",
     ];
-    waiting(&scene, 1, "Planning", &parts);
+    waiting(&scene, 1, "TargetStalled", &parts);
 
     wanted["spec"]["stages"][1]
         .as_object_mut()

@@ -232,7 +232,7 @@ fn retry_of_what_is_held_watches_it_anew() {
 
 #[test]
 fn what_is_paused_takes_no_step_until_it_is_resumed() {
-    let (scene, _) = running("paused", &canary(&[(10, "5s"), (50, "1s")]));
+    let (scene, _) = running("paused", &canary(&[(10, "15s"), (50, "1s")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
     scene.annotate("sluice.dev/pause", "lunch");
@@ -244,7 +244,7 @@ fn what_is_paused_takes_no_step_until_it_is_resumed() {
         (ready.reason == "Paused").then_some(())
     });
     let traffic = run_in_dev(&scene).traffic.unwrap();
-    assert!(traffic.baked >= 5, "{traffic:?}");
+    assert!(traffic.baked >= 15, "{traffic:?}");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
 
     scene.annotate("sluice.dev/resume", "back from lunch");

@@ -122,18 +122,19 @@ impl Many {
     /// Prints the figures.
     pub fn report(&self) {
         say("Many functions at once, as shipped; the law is 15 control-plane calls a second:");
-        let mut table = format!(
+        let head = format!(
             "{:<28} {:>8} {:>9} {:>7} {:>8} {:>8}\n",
             "", "control", "all calls", "law (s)", "took (s)", "CPU (s)"
         );
-        for row in &self.0 {
+        let line = |row: &Row| {
             #[allow(clippy::cast_precision_loss, reason = "some thousands")]
             let law = row.control as f64 / ALLOWED;
-            table += &format!(
+            format!(
                 "{:<28} {:>8} {:>9} {law:>7.1} {:>8.1} {:>8.1}\n",
                 row.what, row.control, row.lambda, row.seconds, row.cpu
-            );
-        }
-        block(&table);
+            )
+        };
+        let lines: String = self.0.iter().map(line).collect();
+        block(&(head + &lines));
     }
 }
