@@ -61,7 +61,7 @@ pub fn start(
     let woken = target_wakes(feeds).reconcile_on(context.invocations.woken());
     tasks.start("target", woken, move |one| {
         let this = Arc::clone(&targets);
-        async move { this.reconcile(one).await }
+        async move { Box::pin(this.reconcile(one)).await }
     });
     tasks.running
 }

@@ -44,7 +44,7 @@ const DEFAULT_ROWS: usize = 20;
 /// How many rows GitLab gives at most.
 const MAX_ROWS: usize = 100;
 
-/// Reads the answers of all GitLabs.
+/// Reads the answers of every GitLab.
 #[derive(Clone)]
 pub struct Reader {
     read: Arc<FairSemaphore>,

@@ -246,6 +246,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one table of all shapes")]
     fn every_shape_of_refusal_is_understood() {
         use CallErrorKind::{Busy, Denied, Invalid, NotFound, Unauthenticated, Unavailable};
         let table = [

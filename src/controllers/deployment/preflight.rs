@@ -68,13 +68,13 @@ impl DeploymentController {
         for release in family.releases.iter().filter(|release| is_open(release)) {
             let release_uid = release.uid().unwrap_or_default();
             let kept = before.remove(&release_uid);
-            let problems = match kept.filter(|(digest, _)| *digest == basis.digest) {
-                Some((_, problems)) => problems,
-                None => {
+            let problems =
+                if let Some((_, problems)) = kept.filter(|(digest, _)| *digest == basis.digest) {
+                    problems
+                } else {
                     let reference = release::reference(release);
                     Arc::new(basis.problems(deployment, &reference, &release.spec))
-                }
-            };
+                };
             if !problems.is_empty() {
                 found.0.insert(release_uid.clone(), problems.to_vec());
             }

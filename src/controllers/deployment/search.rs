@@ -10,7 +10,7 @@ use crate::{
         outcome::Outcome,
         pipeline::{Bridge, Job, Pipeline, PipelineQuery, Project, TestSummary},
     },
-    ports::gitlab::GitLab,
+    ports::{CallErrorKind, gitlab::GitLab},
 };
 
 /// How many pages of pipelines are read at most: a hundred pipelines each, of all tags where the ref
@@ -83,7 +83,11 @@ impl<'a> Search<'a> {
         let read = (self.gitlab)
             .pipelines(self.project.id, &query, self.pages)
             .await;
-        let page = read.map_err(|error| about("spec.source.project", error))?;
+        // A project that is not there is the field's fault; a token that is refused is not.
+        let page = read.map_err(|error| match error.kind {
+            CallErrorKind::NotFound => about("spec.source.project", error),
+            _ => Outcome::from(error),
+        })?;
         self.rows = self
             .rows
             .max(page.pipelines.len() + self.pages.saturating_sub(1) * 100);

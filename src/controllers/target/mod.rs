@@ -96,7 +96,7 @@ impl TargetController {
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.written.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
-            return self.remove(&target).await;
+            return Box::pin(self.remove(&target)).await;
         }
         let status = target.status.clone().unwrap_or_default();
         let Some(work) = Work::on(&target, &status) else {

@@ -42,7 +42,7 @@ struct Part {
 }
 
 impl Part {
-    fn parse(parser: &CronParser, text: &str, rule: Option<Rule>) -> Result<Self, String> {
+    fn parse(parser: CronParser, text: &str, rule: Option<Rule>) -> Result<Self, String> {
         let cron = (parser.parse(text)).map_err(|error| format!("{text:?}: {error}"))?;
         Ok(Self { cron, rule })
     }
@@ -112,7 +112,7 @@ impl Schedule {
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build();
-        Self::of(vec![Part::parse(&parser, text, None)?], text, zone)
+        Self::of(vec![Part::parse(parser, text, None)?], text, zone)
     }
 
     /// As GitLab takes them: also with seconds, with `L` and `#`, and in its own [`dialect`]. A zone at
@@ -126,7 +126,7 @@ impl Schedule {
         let plain = dialect::plain(text)?;
         let parts = plain.alternatives.iter();
         let parts: Result<Vec<_>, _> = parts
-            .map(|(fields, rule)| Part::parse(&parser, fields, *rule))
+            .map(|(fields, rule)| Part::parse(parser, fields, *rule))
             .collect();
         Self::of(parts?, text, plain.zone.unwrap_or(zone))
     }

@@ -175,9 +175,10 @@ fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
     scene.delivered(3);
     let pruned = wait_for("what the Release no longer has is let go", LIMIT, || {
         let inventory = scene.target("prod").status.unwrap_or_default().inventory;
-        match inventory.iter().any(|item| item.name == extra(&scene)) {
-            true => Err(format!("{inventory:?}")),
-            false => Ok(()),
+        if inventory.iter().any(|item| item.name == extra(&scene)) {
+            Err(format!("{inventory:?}"))
+        } else {
+            Ok(())
         }
     });
     pruned.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));

@@ -38,15 +38,14 @@ pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: V
     let goes_elsewhere =
         !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
     let changes = changes(want, (function, alias), (goes_elsewhere, to), view);
-    let summary = match function {
-        Some(_) => described(&want.component, &changes),
-        None => {
-            let configuration = &want.configuration;
-            format!(
-                "{}: will create function {name} ({}, role {})",
-                want.component, configuration.runtime, configuration.role
-            )
-        }
+    let summary = if function.is_some() {
+        described(&want.component, &changes)
+    } else {
+        let configuration = &want.configuration;
+        format!(
+            "{}: will create function {name} ({}, role {})",
+            want.component, configuration.runtime, configuration.role
+        )
     };
     Part {
         summary,

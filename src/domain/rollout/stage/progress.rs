@@ -17,10 +17,9 @@ impl StageView<'_> {
     pub(super) fn progress(&self, overview: &Overview, current: &Current) -> Option<String> {
         let is_done = |place: &&StageTarget| self.step(current, place) == Some(Step::Succeeded);
         let done = current.places.iter().filter(is_done).count();
-        let busy = current.places.iter().filter(|place| !is_done(place));
-        let (place, said) = busy
-            .filter_map(|place| Some((place, self.said(overview, current, place)?)))
-            .next()?;
+        let mut busy = current.places.iter().filter(|place| !is_done(place));
+        let (place, said) =
+            busy.find_map(|place| Some((place, self.said(overview, current, place)?)))?;
         let all = current.places.len();
         Some(if all > 1 {
             let StageTarget { account, region } = place;
