@@ -8,10 +8,10 @@
 //! - No request leaves with credentials of another account than the Account's `accountId`: every
 //!   access key is shown to `GetCallerIdentity` before its first use.
 //! - A write to Lambda is sent once. Whatever is not known to have failed before it was sent ends in
-//!   [`crate::ports::CallErrorKind::Unknown`]. [`WRITE_TIMEOUT`] after it left it has ended, one way
+//!   [`crate::ports::CallErrorKind::Unknown`]. `WRITE_TIMEOUT` after it left it has ended, one way
 //!   or the other; for how long it waited for its turn before, does not matter.
 //! - A write to a user's bucket is sent once and says what must stand there. A large one may take
-//!   longer than [`WRITE_TIMEOUT`]: whoever gives it its bytes ends it.
+//!   longer than `WRITE_TIMEOUT`: whoever gives it its bytes ends it.
 //! - No write is begun once the process may no longer lead, and a body that is still on its way then is
 //!   not completed.
 //! - Every call is counted, once, by what it was and how it ended.

@@ -9,7 +9,7 @@
 //!   is carried out.
 //! - The status is published on every way out, and only when it says something new.
 //! - Calls wait for their turn in the account's budgets for as long as that takes, by how urgent they are
-//!   ([`turn`]). That is shown, and no failure.
+//!   (`turn`). That is shown, and no failure.
 //! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
 //!   left it.
 
