@@ -267,7 +267,18 @@ impl<'a> Play<'a> {
 
     /// Sets an annotation on the Deployment.
     pub async fn annotate(&self, key: &str, value: &str) -> Result<(), Wrong> {
-        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.change(json!({"metadata": {"annotations": {key: value}}}))
+            .await
+    }
+
+    /// Has nothing look for drift any more.
+    pub async fn ignore_drift(&self) -> Result<(), Wrong> {
+        self.change(json!({"spec": {"drift": {"policy": "Ignore"}}}))
+            .await
+    }
+
+    /// Merges this into the Deployment.
+    async fn change(&self, patch: Value) -> Result<(), Wrong> {
         let params = PatchParams::default();
         self.api::<Deployment>()
             .patch(NAME, &params, &Patch::Merge(patch))
