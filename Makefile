@@ -33,7 +33,7 @@ lab:
 	@$(LAB) up
 
 test:
-	@echo "test: builds everything and runs every test; about 22 minutes the first time, 10 after that"
+	@echo "test: builds everything and runs every test; about 40 minutes the first time, 25 after that"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	# Most of them wait for something: more threads than cores keep the machine busy.
@@ -43,7 +43,7 @@ test:
 # second third. Half of the work is the controllers', so they are optimised: that builds most of everything
 # once more.
 chaos:
-	@echo "chaos: runs every plan of the crash matrix and prints what was covered; about 75 minutes on two cores, and 12 more to build the first time"
+	@echo "chaos: runs every plan of the crash matrix and prints what was covered; about 100 minutes on two cores, and 12 more to build the first time"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	$(CARGO) test --workspace --locked --profile chaos --test chaos -- --all
