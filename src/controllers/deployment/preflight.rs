@@ -6,10 +6,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::ResourceExt as _;
 
 use super::{DeploymentController, Failure, Family, release};
 use crate::{
@@ -18,7 +17,6 @@ use crate::{
     domain::{
         digest::Sha256,
         grants::Permissions,
-        outcome::Outcome,
         ownership::Owner,
         preflight::{Entered, Preflight, Problem},
         rollout::Preflights,
@@ -99,15 +97,7 @@ impl DeploymentController {
     fn basis(&self, deployment: &Deployment, family: &Family) -> Result<Basis, Failure> {
         let stores = &self.context.stores;
         let namespace = deployment.namespace().unwrap_or_default();
-        let Some(labels) = stores.namespaces.get(&ObjectRef::new(&namespace)) else {
-            // Grants go by its labels: none of them is not the same as not known.
-            return Err(Outcome::Waiting {
-                reason: "WaitingForNamespace",
-                message: format!("Waiting for the namespace {namespace} to be seen"),
-                after: Duration::from_secs(1),
-            }
-            .into());
-        };
+        let labels = target::known_namespace(&stores.namespaces, &namespace)?;
         let templates = (family.releases.iter()).flat_map(|release| &release.spec.template.stages);
         let stages = templates.chain(&deployment.spec.stages);
         let names: BTreeSet<&str> = stages

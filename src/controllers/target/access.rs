@@ -104,15 +104,7 @@ pub fn permissions(
     account: &Account,
     namespace: &str,
 ) -> Result<Permissions, Outcome> {
-    let Some(known) = namespaces.get(&ObjectRef::new(namespace)) else {
-        return Err(Outcome::Waiting {
-            reason: "WaitingForNamespace",
-            message: format!(
-                "Waiting for the labels of namespace {namespace}, which grants are chosen by"
-            ),
-            after: Duration::from_secs(1),
-        });
-    };
+    let known = known_namespace(namespaces, namespace)?;
     let permissions = Permissions::of(account, known.labels());
     if permissions.grants.is_empty() {
         return Err(Outcome::stalled(
@@ -124,6 +116,22 @@ pub fn permissions(
         ));
     }
     Ok(permissions)
+}
+
+/// The namespace with its labels, as far as it has been seen: until then it waits.
+pub fn known_namespace(
+    namespaces: &Cache<PartialObjectMeta<Namespace>>,
+    namespace: &str,
+) -> Result<Arc<PartialObjectMeta<Namespace>>, Outcome> {
+    namespaces
+        .get(&ObjectRef::new(namespace))
+        .ok_or_else(|| Outcome::Waiting {
+            reason: "WaitingForNamespace",
+            message: format!(
+                "Waiting for the labels of namespace {namespace}, which grants are chosen by"
+            ),
+            after: Duration::from_secs(1),
+        })
 }
 
 /// The Account of that name.

@@ -38,7 +38,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 
 use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
 pub use self::{
-    access::{account, permissions},
+    access::{account, known_namespace, permissions},
     deletion::waits_for,
     invocations::Invocations,
 };

@@ -243,8 +243,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Goes on at the step where it was held, with everything looked at anew: what was seen before
-    /// somebody decided counts no more, neither the time that was watched nor what alarms said. Who promotes does not ask alarms again, which may be why it was
-    /// held.
+    /// the decision counts no more, neither the time that was watched nor what alarms said. Who promotes does
+    /// not ask alarms again, which may be why it was held.
     pub fn go_on(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
             return self.turn_back(journal, "the step at which it was held is not on record");
