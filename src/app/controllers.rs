@@ -151,12 +151,13 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
 }
 
 /// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account, its
-/// namespace's labels, and the Approvals of its deletion.
+/// namespace's labels, and the Approvals of its deletion. It follows its Deployment too: who asks for another
+/// look (`sluice.dev/reconcile`) need not wait until what stands still is tried again by itself.
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
     let releases = feeds.releases.store();
     let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
-    let of_approval = targets();
+    let (of_approval, of_deployment) = (targets(), targets());
     feeds
         .targets
         .controller()
@@ -169,6 +170,12 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
                 let of = release.labels().get(label::DEPLOYMENT);
                 one.namespace() == release.namespace()
                     && (ordered || (gone && of == Some(&one.spec.deployment)))
+            })
+        })
+        .watches_shared_stream(feeds.deployments.changed(), move |deployment| {
+            let name = deployment.name_any();
+            such(&of_deployment, |one| {
+                one.namespace() == deployment.namespace() && one.spec.deployment == name
             })
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {

@@ -1,4 +1,5 @@
-//! Orders that are given to what has served or was held: a correction, a retry, and the end of a stage.
+//! Orders that are given to what has served, waits or was held: a correction, a plan, a retry, and the end of a
+//! stage.
 
 use async_trait::async_trait;
 use aws_sdk_lambda::operation::get_function::GetFunctionError;
@@ -51,6 +52,40 @@ impl Scenario for Corrected {
         play.delivered(2).await?;
         // Asked once more, each Target would answer that it looked.
         play.ignore_drift().await
+    }
+}
+
+/// What a Release would change can't be told for a while, behind a gate.
+pub struct PlannedLate;
+
+#[async_trait(?Send)]
+impl Scenario for PlannedLate {
+    fn name(&self) -> &'static str {
+        "planned-late"
+    }
+
+    async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        let mut wanted = play.deployment(&ONE, &["dev"]);
+        wanted["spec"]["stages"][0]["gate"] =
+            json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
+        play.push("v1", &ONE, &[]);
+        play.apply(&wanted).await?;
+        let waiting = play.waits_for_approval("dev").await?;
+        play.approve("dev", &waiting).await?;
+        play.delivered(1).await?;
+        let gate = &play.slot.gate;
+        gate.refuse("GetFunction", play.function("api"));
+        Ok(())
+    }
+
+    async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
+        play.push("v2", &ONE, &[]);
+        play.stalled("TargetStalled").await?;
+        play.slot.gate.allow("GetFunction");
+        play.poke("it is allowed now").await?;
+        let waiting = play.waits_for_approval("dev").await?;
+        play.approve("dev", &waiting).await?;
+        play.delivered(2).await
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::Deployment;
 
 use crate::{
-    orders::{Corrected, RetriedHeld, StageRemoved},
+    orders::{Corrected, PlannedLate, RetriedHeld, StageRemoved},
     play::{LIMIT, NAME, Play, SITE, Wrong, wait_until, wrong},
 };
 
@@ -51,6 +51,7 @@ pub fn all() -> Vec<&'static dyn Scenario> {
         &Together,
         &TogetherBack,
         &Corrected,
+        &PlannedLate,
         &RetriedHeld,
         &StageRemoved,
     ]

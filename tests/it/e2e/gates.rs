@@ -306,6 +306,8 @@ fn a_stage_starts_within_its_windows_only() {
 fn plan_that_can_not_be_made_is_told_and_leaves_the_journal_of_what_serves() {
     let scene = Scene::new("plan-denied");
     let mut wanted = scene.deployment(&["dev"]);
+    // Nobody looks for drift: who asks is heard nevertheless.
+    wanted["spec"]["drift"] = json!({"policy": "Ignore"});
     scene.push("v1");
     scene.apply(&wanted);
     scene.delivered(1);
