@@ -19,6 +19,7 @@ use crate::{
     api::v1alpha1::{Account, Approval, Deployment, Release, Target, label},
     controllers::{
         account::{self, AccountController},
+        cache::Cache,
         connection::ConnectionController,
         context::{Context, Hub},
         deployment::{DeploymentController, transfer::Transfers},
@@ -156,27 +157,23 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
     let releases = feeds.releases.store();
-    let (of_release, of_account, of_namespace) = (targets(), targets(), targets());
-    let (of_approval, of_deployment) = (targets(), targets());
+    let (of_release, of_deployment) = (feeds.targets.cache(), feeds.targets.cache());
+    let (of_account, of_namespace, of_approval) = (targets(), targets(), targets());
     feeds
         .targets
         .controller()
         .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
             // One that is gone may leave versions behind that nothing needs.
             let gone = releases.get(&ObjectRef::from_obj(&*release)).is_none();
-            such(&of_release, |one| {
+            let of = release.labels().get(label::DEPLOYMENT);
+            belonging(&of_release, &*release, of, |one| {
                 let run = one.spec.run.as_ref();
-                let ordered = run.map(|run| &run.release.name) == release.metadata.name.as_ref();
-                let of = release.labels().get(label::DEPLOYMENT);
-                one.namespace() == release.namespace()
-                    && (ordered || (gone && of == Some(&one.spec.deployment)))
+                gone || run.map(|run| &run.release.name) == release.metadata.name.as_ref()
             })
         })
         .watches_shared_stream(feeds.deployments.changed(), move |deployment| {
-            let name = deployment.name_any();
-            such(&of_deployment, |one| {
-                one.namespace() == deployment.namespace() && one.spec.deployment == name
-            })
+            let of = deployment.metadata.name.as_ref();
+            belonging(&of_deployment, &*deployment, of, |_| true)
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
             such(&of_account, |one| one.spec.account == account.name_any())
@@ -193,6 +190,20 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
                 one.metadata.namespace == namespace.metadata.name
             })
         })
+}
+
+/// The Targets of that Deployment in the object's namespace.
+fn belonging(
+    targets: &Cache<Target>,
+    object: &impl kube::ResourceExt,
+    deployment: Option<&String>,
+    wanted: impl Fn(&Target) -> bool,
+) -> Vec<ObjectRef<Target>> {
+    let namespace = object.namespace();
+    let of = |name: &String| targets.belonging_to(namespace.as_deref(), name);
+    let members = deployment.map(of).unwrap_or_default();
+    let members = members.iter().filter(|one| wanted(one));
+    members.map(|one| ObjectRef::from_obj(&**one)).collect()
 }
 
 fn such<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>

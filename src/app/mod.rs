@@ -12,6 +12,7 @@
 
 mod clients;
 mod controllers;
+mod turns;
 mod watches;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -165,6 +166,10 @@ impl Process {
             Fence::closed()
         } else {
             Fence::open()
+        };
+        let clients = Clients {
+            calls: turns::in_turn(clients.calls, fence.clone()),
+            ..clients
         };
         let mut background = JoinSet::new();
         let (events, news) = Events::channel(Arc::clone(metrics));

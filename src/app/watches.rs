@@ -23,8 +23,9 @@ use crate::{
         condition::{DRIFTED, READY, STALLED},
     },
     controllers::{
+        cache::by_release,
         context::Stores,
-        feed::{Feed, feed},
+        feed::{Feed, Source, feed, feed_by},
         malformed::Isolation,
     },
     domain::outcome::is_true,
@@ -73,7 +74,7 @@ impl Feeds {
             targets: watches.start("Target", |one: &Target| {
                 one.status.as_ref().map(|status| &status.conditions[..])
             }),
-            approvals: watches.start("Approval", |one: &Approval| {
+            approvals: watches.fill(feed_by(by_release), "Approval", |one: &Approval| {
                 one.status.as_ref().map(|status| &status.conditions[..])
             }),
             namespaces: namespaces(client, tasks),
@@ -103,26 +104,26 @@ impl Feeds {
         let stores = self.stores();
         // A store whose watch ended is never filled; but that ends the process anyway.
         let _ = tokio::join!(
-            stores.accounts.wait_until_ready(),
-            stores.namespaces.wait_until_ready(),
-            stores.connections.wait_until_ready(),
-            stores.deployments.wait_until_ready(),
-            stores.releases.wait_until_ready(),
-            stores.targets.wait_until_ready(),
-            stores.approvals.wait_until_ready(),
+            stores.accounts.store().wait_until_ready(),
+            stores.namespaces.store().wait_until_ready(),
+            stores.connections.store().wait_until_ready(),
+            stores.deployments.store().wait_until_ready(),
+            stores.releases.store().wait_until_ready(),
+            stores.targets.store().wait_until_ready(),
+            stores.approvals.store().wait_until_ready(),
         );
     }
 
     /// The caches.
     pub fn stores(&self) -> Stores {
         Stores {
-            accounts: self.accounts.store(),
-            namespaces: self.namespaces.store(),
-            connections: self.connections.store(),
-            deployments: self.deployments.store(),
-            releases: self.releases.store(),
-            targets: self.targets.store(),
-            approvals: self.approvals.store(),
+            accounts: self.accounts.cache(),
+            namespaces: self.namespaces.cache(),
+            connections: self.connections.cache(),
+            deployments: self.deployments.cache(),
+            releases: self.releases.cache(),
+            targets: self.targets.cache(),
+            approvals: self.approvals.cache(),
         }
     }
 }
@@ -143,7 +144,18 @@ impl Watches<'_> {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let (feed, source) = feed::<K>();
+        self.fill(feed(), kind, conditions)
+    }
+
+    fn fill<K>(
+        &mut self,
+        (feed, source): (Feed<K>, Source<K>),
+        kind: &'static str,
+        conditions: impl Fn(&K) -> Option<&[Condition]> + Send + Sync + 'static,
+    ) -> Feed<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
         let store = feed.store();
         self.metrics.count_objects(kind, move || {
             count(&store, |one| conditions(one).unwrap_or_default())

@@ -144,10 +144,10 @@ impl<K: Watched> Cache<K> {
     /// The watch brought `after` in place of `before`.
     pub(super) fn replaced(&self, before: Option<&Arc<K>>, after: Option<&Arc<K>>) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        for before in before {
+        if let Some(before) = before {
             leave(&mut members, before, self.index);
         }
-        for after in after {
+        if let Some(after) = after {
             join(&mut members, after, self.index);
         }
         drop(members);

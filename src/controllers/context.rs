@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
+use kube::{Client, core::PartialObjectMeta};
 use tokio_util::sync::CancellationToken;
 
-use super::{approval::policy::ApprovalPolicy, events::Events, sites::Waves, target::Invocations};
+use super::{
+    approval::policy::ApprovalPolicy, cache::Cache, events::Events, sites::Waves,
+    target::Invocations,
+};
 use crate::{
     api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},
     fence::Fence,
@@ -44,23 +47,23 @@ pub struct Context {
     pub stopping: CancellationToken,
 }
 
-/// What is cached of the cluster, without managedFields. May lag behind.
-#[derive(Clone, Debug)]
+/// What is cached of the cluster, without managedFields. May lag behind what others write.
+#[derive(Clone)]
 pub struct Stores {
     /// Every Account.
-    pub accounts: Store<Account>,
+    pub accounts: Cache<Account>,
     /// Every namespace's metadata: grants select by its labels.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
     /// Every GitLabConnection.
-    pub connections: Store<GitLabConnection>,
+    pub connections: Cache<GitLabConnection>,
     /// Every Deployment.
-    pub deployments: Store<Deployment>,
+    pub deployments: Cache<Deployment>,
     /// Every Release.
-    pub releases: Store<Release>,
+    pub releases: Cache<Release>,
     /// Every Target.
-    pub targets: Store<Target>,
+    pub targets: Cache<Target>,
     /// Every Approval.
-    pub approvals: Store<Approval>,
+    pub approvals: Cache<Approval>,
 }
 
 /// How the process was started.

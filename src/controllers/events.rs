@@ -1,17 +1,19 @@
 //! Events: what people see under `kubectl describe`.
 //!
-//! Best effort and never in the way: publishing returns at once, a worker writes them one by one,
-//! and what cannot be written (a namespace that is being deleted takes no new objects) is let go.
+//! Best effort and never in the way: publishing returns at once, a few are written at a time, and what cannot
+//! be written (a namespace that is being deleted takes no new objects) is let go.
 //!
 //! kube's own recorder takes two Events of one reason for the same, whatever they say; here the
 //! message counts too, because "rolled back release 5" does not repeat "rolled back release 4".
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::{HashMap, hash_map::DefaultHasher},
+    hash::{Hash as _, Hasher as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -29,8 +31,11 @@ use tracing::debug;
 
 use crate::metrics::Metrics;
 
-/// More than this waiting to be written means that the API server is in trouble: Events can go.
-const QUEUE: usize = 512;
+/// More than this waiting to be written means that the API server is in trouble: Events can go. A few
+/// thousand Deployments that are delivered at once do not fill it.
+const QUEUE: usize = 8192;
+/// So many are written at a time.
+const WRITERS: usize = 4;
 /// The same Event within this time is a repetition of the first.
 const REPEATS_WITHIN: Duration = Duration::from_mins(6);
 /// A repetition is written down at most this often.
@@ -125,14 +130,18 @@ pub async fn write(
     client: Client,
     instance: String,
     metrics: Arc<Metrics>,
-    mut news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<News>,
 ) {
-    let mut writer = Writer {
+    let writer = Writer {
         client,
         instance,
-        written: HashMap::new(),
+        known: Mutex::default(),
     };
-    while let Some(news) = news.recv().await {
+    let (writer, metrics) = (&writer, &metrics);
+    let news = stream::unfold(news, |mut news| async move {
+        news.recv().await.map(|one| (one, news))
+    });
+    news.for_each_concurrent(WRITERS, |news| async move {
         match writer.write(&news).await {
             Ok(outcome) => metrics.event(outcome),
             Err(error) => {
@@ -140,21 +149,20 @@ pub async fn write(
                 debug!(%error, reason = news.reason, "an Event was not written");
             }
         }
-    }
+    })
+    .await;
 }
 
 struct Writer {
     client: Client,
     instance: String,
-    written: HashMap<Key, Written>,
+    known: Mutex<Known>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    object: String,
-    kind: EventType,
-    reason: String,
-    message: String,
+/// What was written lately, by [`mark`].
+struct Known {
+    written: HashMap<u64, Written>,
+    tidied: Instant,
 }
 
 struct Written {
@@ -164,81 +172,119 @@ struct Written {
     noted: Instant,
 }
 
+/// What is to be written about a piece of news.
+enum Writing {
+    /// An Event of this name.
+    First(String),
+    /// That the Event of this name came so often by now.
+    Again(String, i32),
+    /// Nothing yet.
+    Nothing,
+}
+
 impl Writer {
-    async fn write(&mut self, news: &News) -> Result<&'static str, kube::Error> {
-        let now = Instant::now();
-        self.written
-            .retain(|_, written| now.duration_since(written.last) < REPEATS_WITHIN);
+    async fn write(&self, news: &News) -> Result<&'static str, kube::Error> {
         let namespace = news.regarding.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let key = Key::of(news);
-        if let Some(written) = self.written.get_mut(&key) {
-            written.count += 1;
-            written.last = now;
-            if now.duration_since(written.noted) < WRITE_REPETITION_AFTER {
-                return Ok("repeated");
-            }
-            let series = serde_json::json!({"series": EventSeries {
-                count: written.count,
-                last_observed_time: MicroTime(Timestamp::now()),
-            }});
-            let patched = api
-                .patch(
-                    &written.name,
-                    &PatchParams::default(),
-                    &Patch::Merge(&series),
-                )
-                .await;
-            match patched {
-                Ok(_) => {
-                    written.noted = now;
-                    return Ok("repeated");
+        let mark = mark(news);
+        let writing = self.known().note(mark, news, Instant::now());
+        let name = match writing {
+            Writing::Nothing => return Ok("repeated"),
+            Writing::First(name) => name,
+            Writing::Again(name, count) => {
+                let series = serde_json::json!({"series": EventSeries {
+                    count,
+                    last_observed_time: MicroTime(Timestamp::now()),
+                }});
+                let params = PatchParams::default();
+                match api.patch(&name, &params, &Patch::Merge(&series)).await {
+                    Ok(_) => return Ok("repeated"),
+                    // Events expire: then this is the first one again.
+                    Err(error) if is_not_found(&error) => self.known().anew(mark, news),
+                    Err(error) => return Err(error),
                 }
-                // Events expire: then this is the first one again.
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error),
             }
+        };
+        let event = event(news, name, &self.instance, namespace, Timestamp::now());
+        let created = api.create(&PostParams::default(), &event).await;
+        if created.is_err() {
+            self.known().written.remove(&mark);
         }
-        let event = event(news, &self.instance, namespace, Timestamp::now());
-        let name = event.metadata.name.clone().unwrap_or_default();
-        api.create(&PostParams::default(), &event).await?;
-        self.written.insert(
-            key,
-            Written {
-                name,
-                count: 1,
-                last: now,
-                noted: now,
-            },
-        );
-        Ok("published")
+        created.map(|_| "published")
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Key {
-    fn of(news: &News) -> Self {
-        let about = &news.regarding;
-        let object = about.uid.clone().unwrap_or_else(|| {
-            let part = |part: &Option<String>| part.clone().unwrap_or_default();
-            [&about.kind, &about.namespace, &about.name]
-                .map(part)
-                .join("/")
-        });
+impl Default for Known {
+    fn default() -> Self {
         Self {
-            object,
-            kind: news.kind,
-            reason: news.reason.clone(),
-            message: news.message.clone(),
+            written: HashMap::new(),
+            tidied: Instant::now(),
         }
     }
 }
 
-fn event(news: &News, instance: &str, namespace: &str, now: Timestamp) -> Event {
-    let object = news.regarding.name.as_deref().unwrap_or("unnamed");
+impl Known {
+    /// Counts it. What is being written at this moment counts as written: the same news that comes meanwhile
+    /// is a repetition.
+    fn note(&mut self, mark: u64, news: &News, now: Instant) -> Writing {
+        if now.duration_since(self.tidied) > WRITE_REPETITION_AFTER {
+            self.tidied = now;
+            self.written
+                .retain(|_, written| now.duration_since(written.last) < REPEATS_WITHIN);
+        }
+        let Some(written) = self
+            .written
+            .get_mut(&mark)
+            .filter(|written| now.duration_since(written.last) < REPEATS_WITHIN)
+        else {
+            return Writing::First(self.anew(mark, news));
+        };
+        written.count += 1;
+        written.last = now;
+        if now.duration_since(written.noted) < WRITE_REPETITION_AFTER {
+            return Writing::Nothing;
+        }
+        written.noted = now;
+        Writing::Again(written.name.clone(), written.count)
+    }
+
+    /// Counts it as the first of its kind; the name of its Event.
+    fn anew(&mut self, mark: u64, news: &News) -> String {
+        let object = news.regarding.name.as_deref().unwrap_or("unnamed");
+        // The moment makes the name unique, as the API server's own clients do it.
+        let name = format!("{object}.{:x}", Timestamp::now().as_nanosecond());
+        let now = Instant::now();
+        let written = Written {
+            name: name.clone(),
+            count: 1,
+            last: now,
+            noted: now,
+        };
+        self.written.insert(mark, written);
+        name
+    }
+}
+
+/// Tells one piece of news from all others.
+fn mark(news: &News) -> u64 {
+    let about = &news.regarding;
+    let mut hasher = DefaultHasher::new();
+    match &about.uid {
+        Some(uid) => uid.hash(&mut hasher),
+        None => (&about.kind, &about.namespace, &about.name).hash(&mut hasher),
+    }
+    (news.kind, &news.reason, &news.message).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn event(news: &News, name: String, instance: &str, namespace: &str, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
-            // The moment makes the name unique, as the API server's own clients do it.
-            name: Some(format!("{object}.{:x}", now.as_nanosecond())),
+            name: Some(name),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
@@ -287,14 +333,48 @@ mod tests {
 
     #[test]
     fn another_message_is_another_event() {
-        assert!(Key::of(&news("release 4")) != Key::of(&news("release 5")));
-        assert!(Key::of(&news("release 5")) == Key::of(&news("release 5")));
+        assert_ne!(mark(&news("release 4")), mark(&news("release 5")));
+        assert_eq!(mark(&news("release 5")), mark(&news("release 5")));
+    }
+
+    #[test]
+    fn what_repeats_is_counted_and_written_once_a_minute() {
+        let (mut known, begin) = (Known::default(), Instant::now());
+        let news = news("release 4");
+        let mut at = |seconds| {
+            let now = begin + Duration::from_secs(seconds);
+            match known.note(1, &news, now) {
+                Writing::First(_) => "first".to_owned(),
+                Writing::Again(_, count) => format!("{count} times"),
+                Writing::Nothing => "nothing".to_owned(),
+            }
+        };
+        let told = [0, 1, 30, 61, 62, 130, 491].map(&mut at);
+        let expected = [
+            "first", "nothing", "nothing", "4 times", "nothing", "6 times", "first",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_old_is_not_remembered() {
+        let (mut known, begin) = (Known::default(), Instant::now());
+        for mark in 0..1_000 {
+            known.note(mark, &news("release 4"), begin);
+        }
+        known.note(
+            1_000,
+            &news("release 5"),
+            begin + REPEATS_WITHIN + REPEATS_WITHIN,
+        );
+        assert_eq!(known.written.len(), 1);
     }
 
     #[test]
     fn a_note_fits_kubernetes_limit_in_bytes() {
         let event = event(
             &news(&"ä".repeat(1000)),
+            "dev.1".into(),
             "pod",
             "shop",
             Timestamp::UNIX_EPOCH,

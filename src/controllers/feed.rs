@@ -27,7 +27,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
-use super::guard::{Guarded, Malformed};
+use super::{
+    cache::{self, Cache, Index},
+    guard::{Guarded, Malformed},
+};
 
 /// A kind of object that is watched.
 pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
@@ -43,14 +46,14 @@ enum Change<K> {
 
 /// The shared watch of a kind. Clones share it.
 pub struct Feed<K: Watched> {
-    store: Store<K>,
+    cache: Cache<K>,
     listeners: Arc<Mutex<Vec<UnboundedSender<Change<K>>>>>,
 }
 
 impl<K: Watched> Clone for Feed<K> {
     fn clone(&self) -> Self {
         Self {
-            store: self.store.clone(),
+            cache: self.cache.clone(),
             listeners: Arc::clone(&self.listeners),
         }
     }
@@ -64,11 +67,16 @@ pub struct Source<K: Watched> {
     listed: bool,
 }
 
-/// A feed, and the end that has to be filled.
+/// A feed, and the end that has to be filled. Its objects are found by their Deployment.
 pub fn feed<K: Watched>() -> (Feed<K>, Source<K>) {
+    feed_by(cache::by_deployment)
+}
+
+/// As [`feed()`], with objects that are found by something else.
+pub fn feed_by<K: Watched>(index: Index<K>) -> (Feed<K>, Source<K>) {
     let writer = Writer::new(());
     let feed = Feed {
-        store: writer.as_reader(),
+        cache: Cache::new(writer.as_reader(), index),
         listeners: Arc::default(),
     };
     let source = Source {
@@ -81,8 +89,13 @@ pub fn feed<K: Watched>() -> (Feed<K>, Source<K>) {
 
 impl<K: Watched> Feed<K> {
     /// The cache.
+    pub fn cache(&self) -> Cache<K> {
+        self.cache.clone()
+    }
+
+    /// What the watch brought.
     pub fn store(&self) -> Store<K> {
-        self.store.clone()
+        self.cache.store().clone()
     }
 
     /// Everything cached, then every object that changes in any way or is deleted: for controllers
@@ -125,7 +138,7 @@ impl<K: Watched> Feed<K> {
         let (sender, receiver) = unbounded_channel();
         // Under the lock, so that no change can be told between the snapshot and the rest.
         let mut listeners = self.listeners();
-        for object in self.store.state() {
+        for object in self.cache.state() {
             // The receiver is in our hands.
             let _ = sender.send(Change::Applied(object));
         }
@@ -208,38 +221,44 @@ impl<K: Watched> Source<K> {
             Event::Init | Event::InitApply(_) => self.writer.apply_watcher_event(event),
             Event::InitDone => {
                 let before = if self.listed {
-                    self.feed.store.state()
+                    self.feed.cache.state()
                 } else {
                     Vec::new()
                 };
                 self.listed = true;
                 self.writer.apply_watcher_event(event);
-                for object in self.feed.store.state() {
+                self.feed.cache.filled();
+                for object in self.feed.cache.state() {
                     self.feed.tell(&Change::Applied(object));
                 }
                 for object in before {
-                    if self
-                        .feed
-                        .store
-                        .get(&ObjectRef::from_obj(&*object))
-                        .is_none()
-                    {
+                    let reference = ObjectRef::from_obj(&*object);
+                    if self.feed.cache.store().get(&reference).is_none() {
                         self.feed.tell(&Change::Deleted(object));
                     }
                 }
             }
             Event::Apply(object) => {
-                let reference = ObjectRef::from_obj(object);
-                self.writer.apply_watcher_event(event);
-                if let Some(object) = self.feed.store.get(&reference) {
+                if let Some(object) = self.replace(event, object) {
                     self.feed.tell(&Change::Applied(object));
                 }
             }
             Event::Delete(object) => {
-                self.writer.apply_watcher_event(event);
+                self.replace(event, object);
                 self.feed.tell(&Change::Deleted(Arc::new(object.clone())));
             }
         }
+    }
+
+    /// Takes one object's change into the cache; what is cached of it now.
+    fn replace(&mut self, event: &Event<K>, object: &K) -> Option<Arc<K>> {
+        let reference = ObjectRef::from_obj(object);
+        let store = self.feed.store();
+        let before = store.get(&reference);
+        self.writer.apply_watcher_event(event);
+        let after = store.get(&reference);
+        self.feed.cache.replaced(before.as_ref(), after.as_ref());
+        after
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod approval;
+pub mod cache;
 pub mod connection;
 pub mod context;
 pub mod deployment;
@@ -16,4 +17,3 @@ pub mod runtime;
 pub mod sites;
 pub mod status;
 pub mod target;
-pub mod written;

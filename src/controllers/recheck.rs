@@ -11,15 +11,16 @@ use std::{
     time::Duration,
 };
 
-use kube::{Api, Resource, ResourceExt as _, core::object::HasStatus};
+use kube::{Api, ResourceExt as _, core::object::HasStatus};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
+    cache::Cache,
     context::Context,
+    feed,
     report::{Found, Reported, publish},
     retry::{Ended, spread},
-    written::Written,
 };
 use crate::{
     api::v1alpha1::condition::READY,
@@ -34,28 +35,27 @@ const BAD: Duration = Duration::from_mins(1);
 const TOLERATED: u32 = 4;
 
 /// The objects of a kind, each of which stands for something outside.
-pub struct Watched<K> {
+pub struct Watched<K: feed::Watched> {
     rechecks: Rechecks,
-    written: Written<K>,
-}
-
-impl<K> Default for Watched<K> {
-    fn default() -> Self {
-        Self {
-            rechecks: Rechecks::default(),
-            written: Written::default(),
-        }
-    }
+    cache: Cache<K>,
 }
 
 impl<K> Watched<K>
 where
-    K: Resource<DynamicType = ()> + HasStatus + Clone + DeserializeOwned + Debug,
+    K: feed::Watched + HasStatus + DeserializeOwned,
     K::Status: Reported + Default,
 {
-    /// The object, or what was written of it if that is newer.
+    /// Those of this cache, with nothing remembered.
+    pub fn new(cache: Cache<K>) -> Self {
+        Self {
+            rechecks: Rechecks::default(),
+            cache,
+        }
+    }
+
+    /// The object as it was written last.
     pub fn newest(&self, cached: &Arc<K>) -> Arc<K> {
-        self.written.newest(cached)
+        self.cache.newest(cached)
     }
 
     /// Looks, if it is time, and publishes what was found.
@@ -89,7 +89,7 @@ where
         let may_pass = matches!(found.outcome, Outcome::Transient { .. });
         if !(may_pass && good && !self.rechecks.in_doubt(&uid)) {
             match publish(context, api, object, &before, &found).await {
-                Ok(written) => self.written.note(written),
+                Ok(written) => self.cache.note(written),
                 Err(end) => {
                     self.rechecks.forget(&uid);
                     return end.into();

@@ -80,7 +80,7 @@ impl Scenario for PlannedLate {
 
     async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
         play.push("v2", &ONE, &[]);
-        play.stalled("TargetStalled").await?;
+        play.stalled_or_asks("TargetStalled", "dev").await?;
         play.slot.gate.allow("GetFunction");
         play.poke("it is allowed now").await?;
         let waiting = play.waits_for_approval("dev").await?;

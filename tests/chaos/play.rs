@@ -374,15 +374,16 @@ impl<'a> Play<'a> {
     /// Waits until a stage waits at its gate for an approval.
     pub async fn waits_for_approval(&self, stage: &str) -> Result<GateStatus, Wrong> {
         let what = format!("{stage} waits for an approval");
+        self.wait(&what, |deployment| asks(deployment, stage)).await
+    }
+
+    /// Waits until only a person can help, for that reason; or until an approval is asked for before the
+    /// stage, where an old answer was enough to come so far.
+    pub async fn stalled_or_asks(&self, reason: &str, stage: &str) -> Result<(), Wrong> {
+        let what = format!("it is stalled: {reason}, or {stage} waits for an approval");
         self.wait(&what, |deployment| {
-            let stages = &deployment.status.as_ref()?.stages;
-            let waiting = stages
-                .iter()
-                .find(|one| one.name == stage)?
-                .waiting
-                .as_ref()?;
-            let asked = waiting.reason == "WaitingForApproval" && waiting.digest.is_some();
-            asked.then(|| waiting.clone())
+            let stalled = holds(deployment, condition::STALLED, Some(reason));
+            (stalled || asks(deployment, stage).is_some()).then_some(())
         })
         .await
     }
@@ -593,6 +594,17 @@ async fn supervise(
 }
 
 /// Whether a condition is True of the present generation, for that reason.
+/// What a stage waits for an approval of.
+fn asks(deployment: &Deployment, stage: &str) -> Option<GateStatus> {
+    let stages = &deployment.status.as_ref()?.stages;
+    let mut waiting = stages
+        .iter()
+        .filter(|one| one.name == stage)
+        .filter_map(|one| one.waiting.as_ref());
+    let waits = |one: &&GateStatus| one.reason == "WaitingForApproval" && one.digest.is_some();
+    waiting.find(waits).cloned()
+}
+
 fn holds(deployment: &Deployment, kind: &str, reason: Option<&str>) -> bool {
     let status = deployment.status.iter();
     let mut conditions = status.flat_map(|status| &status.conditions);

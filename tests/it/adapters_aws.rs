@@ -169,6 +169,7 @@ impl Fixture {
     /// Adds or replaces an Account; each time is a new generation.
     fn add(&self, name: &str, info: &AccountInfo, credentials: Credentials) -> Arc<Account> {
         let region = |(name, bucket): (&String, &String)| AccountRegion {
+            request_rates: None,
             name: name.clone(),
             artifact_bucket: bucket.clone(),
         };

@@ -1,6 +1,7 @@
 //! How fast an account and region is called, and who is next.
 //!
-//! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100; CloudWatch 9 of
+//! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100, unless AWS granted an account
+//! more (`regions[].requestRates` of its Account); CloudWatch 9 of
 //! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Ours stay below, so that
 //! people and other tools still get through. `Invoke` has limits of its own and is not counted.
 //!
@@ -32,9 +33,12 @@ use self::{
     rate::Rate,
 };
 use super::errors::Call;
-use crate::ports::{
-    CallError, CallErrorKind,
-    turn::{Place, Turn},
+use crate::{
+    api::v1alpha1::RequestRates,
+    ports::{
+        CallError, CallErrorKind,
+        turn::{Place, Turn},
+    },
 };
 
 /// Calls a second.
@@ -71,6 +75,15 @@ impl Budget {
             alarm_history: bucket("cloudwatch:DescribeAlarmHistory", ALARM_HISTORY),
             metric_data: bucket("cloudwatch:GetMetricData", METRIC_DATA),
         }
+    }
+
+    /// Goes as fast as the Account says, or as is safe in any account.
+    pub(super) fn allow(&self, rates: Option<&RequestRates>) {
+        let control = rates.and_then(|rates| rates.lambda_control_plane);
+        let get_function = rates.and_then(|rates| rates.lambda_get_function);
+        self.control.allow(control.unwrap_or(CONTROL));
+        self.get_function
+            .allow(get_function.unwrap_or(GET_FUNCTION));
     }
 }
 
@@ -131,6 +144,10 @@ impl Bucket {
         turn.call_off();
         let message = format!("not sent: it waited for a turn among the {}", self.what);
         Err(call.error(CallErrorKind::CalledOff, message))
+    }
+
+    fn allow(&self, per_second: u32) {
+        self.schedule().rate.allow(per_second, Instant::now());
     }
 
     /// Notes where a call was one too many.

@@ -307,6 +307,9 @@ impl AwsCloud {
         let budget = budgets
             .entry(key)
             .or_insert_with_key(|(id, region)| Arc::new(Budget::new(id, region)));
+        let mut regions = account.spec.regions.iter();
+        let listed = regions.find(|one| one.name == region);
+        budget.allow(listed.and_then(|one| one.request_rates.as_ref()));
         Arc::clone(budget)
     }
 }

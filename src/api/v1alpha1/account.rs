@@ -98,6 +98,24 @@ pub struct AccountRegion {
         length(min = 3, max = 63)
     )]
     pub artifact_bucket: String,
+    /// How many requests a second are sent there at most, where AWS granted another quota than usual or other
+    /// tools need a part of it. Accounts of one account id share what the one says that was used last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_rates: Option<RequestRates>,
+}
+
+/// Requests a second, for all Deployments together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestRates {
+    /// To the control plane of Lambda, `GetFunction` apart: 14 where it is left out, of AWS's 15.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub lambda_control_plane: Option<u32>,
+    /// `GetFunction` of Lambda: 90 where it is left out, of AWS's 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub lambda_get_function: Option<u32>,
 }
 
 /// How to get into the account: exactly one of these.

@@ -109,6 +109,7 @@ mod tests {
     fn bucket(region: &str, problems: Result<Vec<String>, CallError>) -> BucketReport {
         BucketReport {
             region: AccountRegion {
+                request_rates: None,
                 name: region.into(),
                 artifact_bucket: "packages".into(),
             },

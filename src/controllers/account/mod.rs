@@ -37,8 +37,8 @@ impl AccountController {
     /// With nothing remembered.
     pub fn new(context: Arc<Context>) -> Self {
         Self {
+            watched: Watched::new(context.stores.accounts.clone()),
             context,
-            watched: Watched::default(),
         }
     }
 

@@ -32,8 +32,8 @@ impl ConnectionController {
     /// With nothing remembered.
     pub fn new(context: Arc<Context>) -> Self {
         Self {
+            watched: Watched::new(context.stores.connections.clone()),
             context,
-            watched: Watched::default(),
         }
     }
 

@@ -307,17 +307,11 @@ impl DeploymentController {
 
     /// The Approvals that name a Release of this Deployment.
     fn approvals_of(&self, family: &Family) -> Vec<Arc<Approval>> {
-        let names: BTreeSet<(Option<String>, String)> = family
-            .releases
-            .iter()
-            .map(|release| (release.namespace(), release.name_any()))
-            .collect();
-        self.context
-            .stores
-            .approvals
-            .state_filter(|one: &Approval| {
-                names.contains(&(one.namespace(), one.spec.release_ref.name.clone()))
-            })
+        let approvals = &self.context.stores.approvals;
+        let of = |release: &Arc<Release>| {
+            approvals.belonging_to(release.namespace().as_deref(), &release.name_any())
+        };
+        family.releases.iter().flat_map(of).collect()
     }
 
     /// Has an Approval go with its Release.

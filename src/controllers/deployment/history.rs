@@ -43,9 +43,9 @@ impl DeploymentController {
                 .delete(&release.name_any(), &DeleteParams::default())
                 .await
             {
-                Ok(_) => self.releases.forget(release),
+                Ok(_) => self.context.stores.releases.forget(release),
                 Err(kube::Error::Api(error)) if error.is_not_found() => {
-                    self.releases.forget(release);
+                    self.context.stores.releases.forget(release);
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -51,7 +51,6 @@ use crate::{
         context::Context,
         events::EventType,
         runtime::{self, Ended},
-        written::Written,
     },
     domain::{
         outcome::{self, Outcome},
@@ -64,9 +63,6 @@ pub struct DeploymentController {
     context: Arc<Context>,
     sources: Sources,
     transfers: Arc<Transfers>,
-    deployments: Written<Deployment>,
-    releases: Written<Release>,
-    targets: Written<Target>,
     readings: Readings,
     preflights: preflight::Cache,
 }
@@ -84,9 +80,6 @@ impl DeploymentController {
             sources: Sources::default(),
             context,
             transfers,
-            deployments: Written::default(),
-            releases: Written::default(),
-            targets: Written::default(),
             readings: Readings::default(),
             preflights: preflight::Cache::default(),
         }
@@ -94,7 +87,7 @@ impl DeploymentController {
 
     /// Brings one Deployment a step further.
     pub async fn reconcile(&self, deployment: Arc<Deployment>) -> Ended {
-        let deployment = self.deployments.newest(&deployment);
+        let deployment = self.context.stores.deployments.newest(&deployment);
         if deployment.metadata.deletion_timestamp.is_some() {
             self.preflights.forget(&deployment);
             return self.remove(&deployment).await.into();
@@ -109,7 +102,11 @@ impl DeploymentController {
     /// Says what keeps the Deployment from going on; all else that its status says stays.
     async fn interrupted(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
         // Something may have been written on the way here.
-        let deployment = self.deployments.newest(&Arc::new(deployment.clone()));
+        let deployment = self
+            .context
+            .stores
+            .deployments
+            .newest(&Arc::new(deployment.clone()));
         match self
             .publish(&deployment, ending(&deployment, &outcome), &outcome)
             .await
@@ -323,7 +320,7 @@ impl DeploymentController {
         let written =
             crate::controllers::status::publish_status(&api, deployment, version, &before, &status)
                 .await?;
-        self.deployments.note(written.clone());
+        self.context.stores.deployments.note(written.clone());
         Ok(written)
     }
 
@@ -359,36 +356,33 @@ impl DeploymentController {
                 &patch,
             )
             .await?;
-        self.deployments.note(patched.clone());
+        self.context.stores.deployments.note(patched.clone());
         Ok(patched)
     }
 
     /// The Releases and Targets of a Deployment, by owner.
     fn family(&self, deployment: &Deployment) -> Family {
-        let namespace = deployment.namespace();
         let uid = deployment.uid();
-        let owned = move |meta: &kube::api::ObjectMeta| {
-            meta.namespace == namespace
-                && meta
-                    .owner_references
-                    .iter()
-                    .flatten()
-                    .any(|owner| Some(&owner.uid) == uid.as_ref())
+        let owned = |meta: &kube::api::ObjectMeta| {
+            let mut owners = meta.owner_references.iter().flatten();
+            owners.any(|owner| Some(&owner.uid) == uid.as_ref())
         };
+        let Family {
+            mut releases,
+            mut targets,
+        } = self.named(deployment);
+        releases.retain(|release| owned(&release.metadata));
+        targets.retain(|target| owned(&target.metadata));
+        Family { releases, targets }
+    }
+
+    /// The Releases and Targets that speak of a Deployment of this name.
+    fn named(&self, deployment: &Deployment) -> Family {
+        let (namespace, name) = (deployment.namespace(), deployment.name_any());
         let stores = &self.context.stores;
-        let releases = stores
-            .releases
-            .state_filter(|release: &Release| owned(&release.metadata));
-        let targets = stores
-            .targets
-            .state_filter(|target: &Target| owned(&target.metadata));
         Family {
-            releases: self
-                .releases
-                .overlay(&releases, |release| owned(&release.metadata)),
-            targets: self
-                .targets
-                .overlay(&targets, |target| owned(&target.metadata)),
+            releases: stores.releases.belonging_to(namespace.as_deref(), &name),
+            targets: stores.targets.belonging_to(namespace.as_deref(), &name),
         }
     }
 

@@ -10,16 +10,16 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, owner_reference};
+use super::{DeploymentController, Failure, Family, owner_reference};
 use crate::{
-    api::v1alpha1::{Deployment, Release, StageTarget, Target, label},
+    api::v1alpha1::{Deployment, StageTarget, Target, label},
     domain::rollout,
 };
 
 impl DeploymentController {
     /// Makes Releases and Targets that carry the Deployment's name and have no owner its own.
     pub(super) async fn take_up_orphans(&self, deployment: &Deployment) -> Result<(), Failure> {
-        let (name, namespace) = (deployment.name_any(), deployment.namespace());
+        let name = deployment.name_any();
         let orphaned = |meta: &ObjectMeta| {
             let labelled = meta
                 .labels
@@ -30,28 +30,17 @@ impl DeploymentController {
                 .iter()
                 .flatten()
                 .any(|owner| owner.controller == Some(true));
-            labelled == Some(&name)
-                && meta.namespace == namespace
-                && meta.deletion_timestamp.is_none()
-                && !owned
+            labelled == Some(&name) && meta.deletion_timestamp.is_none() && !owned
         };
+        let Family { releases, targets } = self.named(deployment);
         let stores = &self.context.stores;
-        let releases = stores
-            .releases
-            .state_filter(|release: &Release| orphaned(&release.metadata));
-        for release in self
-            .releases
-            .overlay(&releases, |it| orphaned(&it.metadata))
-        {
-            let patched = self.take_up(deployment, &*release).await?;
-            self.releases.note(patched);
+        for release in releases.iter().filter(|it| orphaned(&it.metadata)) {
+            let patched = self.take_up(deployment, &**release).await?;
+            stores.releases.note(patched);
         }
-        let targets = stores
-            .targets
-            .state_filter(|target: &Target| orphaned(&target.metadata));
-        for target in self.targets.overlay(&targets, |it| orphaned(&it.metadata)) {
-            let patched = self.take_up(deployment, &*target).await?;
-            self.targets.note(patched);
+        for target in targets.iter().filter(|it| orphaned(&it.metadata)) {
+            let patched = self.take_up(deployment, &**target).await?;
+            stores.targets.note(patched);
         }
         Ok(())
     }

@@ -177,7 +177,7 @@ impl DeploymentController {
             }
             Err(error) => return Err(error.into()),
         };
-        self.releases.note(created.clone());
+        self.context.stores.releases.note(created.clone());
         Ok(Arc::new(created))
     }
 
@@ -225,7 +225,7 @@ impl DeploymentController {
             &status,
         )
         .await?;
-        self.releases.note(written);
+        self.context.stores.releases.note(written);
         Ok(())
     }
 }

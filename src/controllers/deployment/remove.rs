@@ -28,7 +28,7 @@ impl DeploymentController {
         {
             self.sources.forget(deployment);
             self.readings.forget(deployment);
-            self.deployments.forget(deployment);
+            self.context.stores.deployments.forget(deployment);
             return gone();
         }
         match self.remove_targets(deployment).await {
@@ -52,7 +52,7 @@ impl DeploymentController {
                 .await?;
             self.sources.forget(deployment);
             self.readings.forget(deployment);
-            self.deployments.forget(deployment);
+            self.context.stores.deployments.forget(deployment);
             return Ok(gone());
         }
         self.follow_policy(deployment, &family).await?;
@@ -89,7 +89,7 @@ impl DeploymentController {
                 let patched = api
                     .patch(&target.name_any(), &PatchParams::default(), &patch)
                     .await?;
-                self.targets.note(patched);
+                self.context.stores.targets.note(patched);
             }
         }
         Ok(())

@@ -93,7 +93,7 @@ impl DeploymentController {
             Err(kube::Error::Api(error)) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
-        self.targets.forget(target);
+        self.context.stores.targets.forget(target);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl DeploymentController {
             .await
         {
             Ok(created) => {
-                self.targets.note(created);
+                self.context.stores.targets.note(created);
                 Ok(())
             }
             // One that was made a moment ago, or one of a Deployment that is just being deleted.
@@ -214,7 +214,7 @@ impl DeploymentController {
                 &Patch::Merge(patch),
             )
             .await?;
-        self.targets.note(patched);
+        self.context.stores.targets.note(patched);
         Ok(())
     }
 }

@@ -3,15 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    ResourceExt as _,
-    core::PartialObjectMeta,
-    runtime::reflector::{ObjectRef, Store as Cache},
-};
+use kube::{ResourceExt as _, core::PartialObjectMeta, runtime::reflector::ObjectRef};
 
 use crate::{
     api::v1alpha1::{Account, Target},
-    controllers::context::Context,
+    controllers::{cache::Cache, context::Context},
     domain::{
         grants::{Holder, Permissions},
         outcome::Outcome,
@@ -167,6 +163,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::controllers::cache::by_deployment;
 
     #[test]
     fn a_namespace_that_is_not_known_yet_waits_and_is_not_taken_for_one_without_labels() {
@@ -189,6 +186,7 @@ mod tests {
         }))
         .unwrap();
         let (namespaces, mut writer) = reflector::store();
+        let namespaces = Cache::new(namespaces, by_deployment);
         let asked = || permissions(&namespaces, &account, "shop");
         let reason = || asked().err().map(|outcome| outcome.reason());
         assert_eq!(reason(), Some("WaitingForNamespace"));

@@ -53,12 +53,10 @@ impl TargetController {
     /// What there is to remove now, as far as the cache knows.
     pub(super) fn clutter(&self, target: &Target) -> Option<BTreeSet<String>> {
         let status = target.status.as_ref()?;
-        let releases = self.context.stores.releases.state();
-        let ours = releases.iter().filter(|release| {
-            release.namespace() == target.namespace()
-                && release.labels().get(label::DEPLOYMENT) == Some(&target.spec.deployment)
-        });
-        let cached = ours.filter_map(|release| release.uid()).collect();
+        let namespace = target.namespace();
+        let releases = &self.context.stores.releases;
+        let ours = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
+        let cached = ours.iter().filter_map(|release| release.uid()).collect();
         let clutter = machine::clutter(status, &cached);
         self.collections
             .are_due(target, &clutter)

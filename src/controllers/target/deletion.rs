@@ -129,7 +129,7 @@ impl TargetController {
     fn approvals_of(&self, target: &Target, deletion: &DeletionStatus) -> Vec<Arc<Approval>> {
         let namespace = target.namespace();
         let approvals = &self.context.stores.approvals;
-        approvals.state_filter(|one: &Approval| {
+        approvals.store().state_filter(|one: &Approval| {
             one.namespace() == namespace && one.spec.stage_digest == deletion.digest
         })
     }

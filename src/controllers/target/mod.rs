@@ -48,7 +48,6 @@ use crate::{
         context::Context,
         events::EventType,
         runtime::{self, Ended},
-        written::Written,
     },
     domain::{
         machine::{self, Decision, Observation, Order, Step},
@@ -77,7 +76,6 @@ pub struct TargetController {
     memory: Memory,
     looks: Looks,
     collections: collect::Collections,
-    written: Written<Target>,
 }
 
 impl TargetController {
@@ -88,13 +86,12 @@ impl TargetController {
             memory: Memory::default(),
             looks: Looks::default(),
             collections: collect::Collections::default(),
-            written: Written::default(),
         }
     }
 
     /// Brings one Target a step further.
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
-        let target = self.written.newest(&target);
+        let target = self.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
             return Box::pin(self.remove(&target)).await;
         }
@@ -108,11 +105,18 @@ impl TargetController {
             self.looks.forget(&target);
         } else if self.looks.is_due(&target) {
             // What serves is looked at however long its next plan can't be made.
-            self.look(&target).await;
-            return Ended::recheck(machine::outcome(&status), STALE);
+            return match self.look(&target).await {
+                Ok(()) => Ended::recheck(machine::outcome(&status), STALE),
+                Err(unrecorded) => unrecorded.into(),
+            };
         }
         let outcome = self.work(&target, &status, work).await;
         self.until_next(&target, outcome)
+    }
+
+    /// The Target as it was written last.
+    fn newest(&self, target: &Arc<Target>) -> Arc<Target> {
+        self.context.stores.targets.newest(target)
     }
 
     /// Carries out what there is to do.
@@ -355,7 +359,7 @@ impl TargetController {
                 .await;
         match written {
             Ok(written) => {
-                self.written.note(written.clone());
+                self.context.stores.targets.note(written.clone());
                 Ok(written)
             }
             Err(error) => Err(runtime::api_failure(error)),

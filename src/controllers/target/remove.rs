@@ -112,7 +112,7 @@ impl TargetController {
                 self.context.invocations.forget(target);
                 self.looks.forget(target);
                 self.collections.forget(target);
-                self.written.forget(target);
+                self.context.stores.targets.forget(target);
                 gone()
             }
             Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => gone(),

@@ -48,13 +48,15 @@ impl TargetController {
             return machine::outcome(&status).into();
         }
         if self.looks.is_due(target) {
-            self.look(target).await;
+            if let Err(unrecorded) = self.look(target).await {
+                return unrecorded.into();
+            }
             if self.is_outdated(target) {
                 return Ended::recheck(machine::outcome(&status), STALE);
             }
         }
-        self.collect(&self.written.newest(target)).await;
-        let target = self.written.newest(target);
+        self.collect(&self.newest(target)).await;
+        let target = self.newest(target);
         let status = target.status.clone().unwrap_or_default();
         let outcome = machine::outcome(&status);
         let outcome = self.publish(&target, status, outcome, Duration::ZERO).await;
@@ -63,7 +65,7 @@ impl TargetController {
 
     /// The ending of a pass, to be followed by the next look at the latest.
     pub(super) fn until_next(&self, target: &Arc<Target>, outcome: Outcome) -> Ended {
-        let target = self.written.newest(target);
+        let target = self.newest(target);
         let status = target.status.clone().unwrap_or_default();
         let run = target.spec.run.as_ref();
         if let Some(run) = run
@@ -93,20 +95,20 @@ impl TargetController {
         }
     }
 
-    /// Looks at what serves, and writes down what is new.
-    pub(super) async fn look(&self, target: &Arc<Target>) {
+    /// Looks at what serves, and writes down what is new. What could not be written down was not looked at:
+    /// else nobody would know of it for an interval.
+    pub(super) async fn look(&self, target: &Arc<Target>) -> Result<(), Outcome> {
         let status = target.status.clone().unwrap_or_default();
         if policy(target) == DriftPolicy::Ignore {
             if let Some(next) = machine::stop_looking(&status) {
-                // What fails is tried again at the next occasion.
-                let _ = self.record(target, next).await;
+                self.record(target, next).await?;
             }
-            return;
+            return Ok(());
         }
         let live = status.live.as_ref().map(|live| live.release.clone());
         let (Some(live), Some(run)) = (live, target.spec.run.clone()) else {
             self.looks.looked(target);
-            return;
+            return Ok(());
         };
         let asked = asked(target).map(str::to_owned);
         let look = || Look {
@@ -127,17 +129,20 @@ impl TargetController {
                     .await;
                 if turn::was_called_off(&ended) {
                     self.looks.put_off(target);
-                    return;
+                    return Ok(());
+                }
+                if matches!(ended, Outcome::Transient { .. } | Outcome::Waiting { .. }) {
+                    return Err(ended);
                 }
             }
             Err(why) => {
                 let untold = machine::untold(&status, why.reason(), why.message(), look());
                 if let Decision::Record(next) = untold {
-                    let _ = self.record(target, *next).await;
+                    self.record(target, *next).await?;
                 }
             }
         }
-        let target = self.written.newest(target);
+        let target = self.newest(target);
         let conditions = target.status.iter().flat_map(|status| &status.conditions);
         let found = conditions.filter(|one| one.type_ == DRIFTED);
         for drifted in found {
@@ -150,6 +155,7 @@ impl TargetController {
                 });
         }
         self.looks.looked(&target);
+        Ok(())
     }
 
     /// The way in, and what should be there.

@@ -12,14 +12,18 @@ use crate::{
 /// What other Targets of the Deployment own at the same place, those apart that are being deleted too.
 pub fn owned_by_others(context: &Context, target: &Target) -> Vec<InventoryItem> {
     let (namespace, uid, spec) = (target.namespace(), target.uid(), &target.spec);
-    let others = context.stores.targets.state_filter(|other: &Target| {
-        other.namespace() == namespace
-            && other.uid() != uid
-            && other.metadata.deletion_timestamp.is_none()
-            && other.spec.deployment == spec.deployment
-            && other.spec.account_id == spec.account_id
-            && other.spec.region == spec.region
-    });
+    let others = context
+        .stores
+        .targets
+        .store()
+        .state_filter(|other: &Target| {
+            other.namespace() == namespace
+                && other.uid() != uid
+                && other.metadata.deletion_timestamp.is_none()
+                && other.spec.deployment == spec.deployment
+                && other.spec.account_id == spec.account_id
+                && other.spec.region == spec.region
+        });
     let statuses = others.iter().filter_map(|other| other.status.as_ref());
     statuses
         .flat_map(|status| status.inventory.clone())

@@ -98,7 +98,7 @@ impl TargetController {
                     Either::Right(_) => false,
                 }
             };
-            *target = (*self.written.newest(&Arc::new(target.clone()))).clone();
+            *target = (*self.newest(&Arc::new(target.clone()))).clone();
             if is_over {
                 return;
             }

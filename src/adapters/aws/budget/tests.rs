@@ -149,3 +149,24 @@ async fn throttling_slows_all_calls_of_that_kind() {
     assert!(budget.control.schedule().rate.take(now).is_err());
     assert!(budget.get_function.schedule().rate.take(now).is_ok());
 }
+
+#[tokio::test]
+async fn an_account_goes_as_fast_as_its_region_says() {
+    let budget = Budget::new("111111111111", "eu-west-1");
+    let rates = RequestRates {
+        lambda_control_plane: Some(200),
+        lambda_get_function: None,
+    };
+    let at_once = |bucket: &Bucket| {
+        let now = Instant::now() + SECOND;
+        let tries = (0..1_000).filter(|_| bucket.schedule().rate.take(now).is_ok());
+        tries.count()
+    };
+    budget.allow(Some(&rates));
+    assert_eq!(at_once(&budget.control), 100);
+    budget.allow(None);
+    let second = Instant::now() + SECOND * 3;
+    let mut schedule = budget.control.schedule();
+    let taken = (0..1_000).filter(|_| schedule.rate.take(second).is_ok());
+    assert_eq!(taken.count(), 7);
+}
