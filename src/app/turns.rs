@@ -46,7 +46,7 @@ pub fn in_turn(client: Client, fence: Fence) -> Client {
     let namespace = client.default_namespace().to_owned();
     let turns = Turns {
         client,
-        turns: FairSemaphore::new(AT_A_TIME, AT_A_TIME),
+        queue: FairSemaphore::new(AT_A_TIME, AT_A_TIME),
         fence,
     };
     Client::new(turns, namespace)
@@ -55,7 +55,7 @@ pub fn in_turn(client: Client, fence: Fence) -> Client {
 #[derive(Clone)]
 struct Turns {
     client: Client,
-    turns: Arc<FairSemaphore>,
+    queue: Arc<FairSemaphore>,
     fence: Fence,
 }
 
@@ -77,7 +77,7 @@ impl Service<Request<Body>> for Turns {
 impl Turns {
     async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let whose = whose(request.uri().path()).to_owned();
-        let _turn = self.turns.acquire(&whose).await;
+        let _turn = self.queue.acquire(&whose).await;
         for _ in 0..AGAIN {
             let again = copy(&request);
             let response = self.send_now(request, &whose).await?;
@@ -140,7 +140,7 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::{core::v1::ConfigMap, events::v1::Event};
     use kube::{
         Api,
         api::{DeleteParams, PostParams},
@@ -149,10 +149,13 @@ mod tests {
 
     use super::*;
 
+    /// A request that is not answered yet.
+    type Open = (String, oneshot::Sender<Response<Body>>);
+
     /// An API server that answers in its own time.
     #[derive(Clone, Default)]
     struct Server {
-        open: Arc<Mutex<VecDeque<(String, oneshot::Sender<Response<Body>>)>>>,
+        open: Arc<Mutex<VecDeque<Open>>>,
         sent: Arc<AtomicUsize>,
     }
 
@@ -247,10 +250,10 @@ mod tests {
         );
         assert_eq!(server.sent.load(Ordering::Relaxed), AT_A_TIME);
         // News of what was done is still told.
-        let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(client, "late");
+        let events: Api<Event> = Api::namespaced(client, "late");
         tokio::spawn(async move {
             events
-                .create(&PostParams::default(), &Default::default())
+                .create(&PostParams::default(), &Event::default())
                 .await
         });
         server.settle().await;

@@ -115,15 +115,44 @@ fn what_gitlab_and_transfers_may_do_reaches_the_controller() {
     assert!(!render("{}").unwrap().contains("--gitlab-networks"));
 }
 
+/// The documents of a kind that these values lead to.
+fn rendered(kind: &str, values: &str) -> Vec<Value> {
+    let documents = documents(&render(values).unwrap());
+    let of_kind = documents
+        .into_iter()
+        .filter(|document| document["kind"] == kind);
+    of_kind.collect()
+}
+
+#[test]
+fn the_lease_is_renewed_before_other_requests_of_service_accounts() {
+    let schemas = |values| rendered("FlowSchema", values);
+    let by_default = schemas("{}");
+    assert_eq!(by_default.len(), 1);
+    let spec = &by_default[0]["spec"];
+    assert_eq!(
+        spec["priorityLevelConfiguration"]["name"],
+        "leader-election"
+    );
+    let rule = &spec["rules"][0];
+    let account = &rendered("ServiceAccount", "{}")[0]["metadata"];
+    let subject = &rule["subjects"][0]["serviceAccount"];
+    assert_eq!(subject["name"], account["name"]);
+    assert_eq!(
+        subject["namespace"],
+        rule["resourceRules"][0]["namespaces"][0]
+    );
+    assert_eq!(
+        rule["resourceRules"][0]["resources"],
+        serde_json::json!(["leases"])
+    );
+    assert!(schemas(r#"{"leaderElectionFlowSchema": false}"#).is_empty());
+    assert!(schemas(r#"{"leaderElection": false, "replicaCount": 1}"#).is_empty());
+}
+
 #[test]
 fn a_service_monitor_comes_when_asked_for() {
-    let monitors = |values| {
-        let rendered = render(values).unwrap();
-        documents(&rendered)
-            .into_iter()
-            .filter(|document| document["kind"] == "ServiceMonitor")
-            .collect::<Vec<_>>()
-    };
+    let monitors = |values| rendered("ServiceMonitor", values);
     assert!(monitors("{}").is_empty());
     let asked = monitors(
         r#"{"metrics": {"serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}}}}"#,
@@ -135,13 +164,7 @@ fn a_service_monitor_comes_when_asked_for() {
 
 #[test]
 fn the_pod_is_reached_at_its_port_only_and_reaches_all_unless_told() {
-    let policies = |values| {
-        let rendered = render(values).unwrap();
-        documents(&rendered)
-            .into_iter()
-            .filter(|document| document["kind"] == "NetworkPolicy")
-            .collect::<Vec<_>>()
-    };
+    let policies = |values| rendered("NetworkPolicy", values);
     let by_default = policies("{}");
     assert_eq!(by_default.len(), 1);
     let spec = &by_default[0]["spec"];

@@ -27,6 +27,8 @@ enum Command {
     Up,
     /// Counts and times deliveries, and says how far they are from the goals.
     Bench(bench::Options),
+    /// Delivers many Deployments at once, and says what that cost.
+    Fleet(bench::fleet::Options),
     /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
     Tools,
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(&directory("demo")),
         Command::Up => up::up(&directory("up")),
         Command::Bench(options) => bench::bench(&directory("bench"), &options),
+        Command::Fleet(options) => bench::fleet::fleet(&directory("fleet"), &options),
         Command::Tools => tools(),
     };
     match outcome {

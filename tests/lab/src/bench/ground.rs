@@ -11,7 +11,7 @@ use sluice_lab::{
     aws::Calls,
     error::LabError,
     gitlab::{Mark, Origin, RequestRecord},
-    kube::{Request, User},
+    kube::{Request, User, cpu_seconds},
     lab::{HUB_REGION, Lab, LabOptions, Tenant, condition_of},
 };
 
@@ -37,6 +37,19 @@ pub struct Moment {
     gitlab: Mark,
     audit: usize,
     cpu: f64,
+    server_cpu: f64,
+}
+
+impl Moment {
+    /// The processor time of etcd and API server by then, in seconds.
+    pub fn server_cpu(&self) -> f64 {
+        self.server_cpu
+    }
+
+    /// The same for a controller that was started since.
+    pub fn restarted(self) -> Self {
+        Self { cpu: 0.0, ..self }
+    }
 }
 
 /// What happened between two moments.
@@ -54,10 +67,20 @@ pub struct Record {
 impl Ground {
     /// Starts it.
     pub fn start(dir: &Path, binary: Option<PathBuf>) -> Result<Self, LabError> {
+        Self::start_with(dir, binary, Vec::new())
+    }
+
+    /// Starts it, with such arguments of the controller besides its own.
+    pub fn start_with(
+        dir: &Path,
+        binary: Option<PathBuf>,
+        controller_args: Vec<String>,
+    ) -> Result<Self, LabError> {
         let lab = Lab::start(&LabOptions {
             dir: dir.to_owned(),
             audit: true,
             binary,
+            controller_args,
             namespaces: vec![NAMESPACE.to_owned()],
             progress: say,
             ..Default::default()
@@ -86,6 +109,7 @@ impl Ground {
             gitlab: self.lab.gitlab.mark(),
             audit,
             cpu: self.lab.controller().cpu_seconds()?,
+            server_cpu: self.server_cpu_seconds()?,
         })
     }
 
@@ -105,6 +129,12 @@ impl Ground {
             api: api.cloned().collect(),
             cpu,
         })
+    }
+
+    /// Processor time that etcd, API server and controller manager have used, in seconds.
+    pub fn server_cpu_seconds(&self) -> Result<f64, LabError> {
+        let servers = self.lab.kube.pids();
+        servers.into_iter().map(cpu_seconds).sum()
     }
 
     /// The AWS calls since that moment.

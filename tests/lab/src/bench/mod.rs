@@ -8,6 +8,7 @@
 mod big;
 mod counts;
 mod delivery;
+pub mod fleet;
 mod ground;
 mod latency;
 mod many;

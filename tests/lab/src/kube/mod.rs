@@ -22,4 +22,4 @@ pub mod workload;
 pub use access::User;
 pub use audit::{Audit, Request};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
-pub use workload::{Controller, Overrides};
+pub use workload::{Controller, Overrides, cpu_seconds};

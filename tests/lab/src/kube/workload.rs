@@ -287,27 +287,7 @@ impl Controller {
 
     /// Processor time this process has used, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64, LabError> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        // The program's name, in parentheses, may hold anything; what follows has no spaces in it.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|text| text.parse::<u32>().ok())
-                .map(f64::from)
-        };
-        match (ticks(11), ticks(12)) {
-            (Some(user), Some(system)) => Ok((user + system) / TICKS_PER_SECOND),
-            _ => Err(LabError::new(format!(
-                "process {}: its processor time cannot be read",
-                self.pid()
-            ))),
-        }
+        cpu_seconds(self.pid())
     }
 
     /// Its output, of all its starts.
@@ -380,5 +360,29 @@ impl Controller {
             IntOrString::String(name) => self.port_named(name)?,
         };
         Ok(probe::succeeds(port, path))
+    }
+}
+
+/// Processor time that a process has used, in seconds.
+pub fn cpu_seconds(pid: u32) -> Result<f64, LabError> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The program's name, in parentheses, may hold anything; what follows has no spaces in it.
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|text| text.parse::<u32>().ok())
+            .map(f64::from)
+    };
+    match (ticks(11), ticks(12)) {
+        (Some(user), Some(system)) => Ok((user + system) / TICKS_PER_SECOND),
+        _ => Err(LabError::new(format!(
+            "process {pid}: its processor time cannot be read"
+        ))),
     }
 }

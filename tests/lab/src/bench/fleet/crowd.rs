@@ -1,0 +1,197 @@
+//! Many Deployments of one function each, and when they have arrived.
+
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{
+    Api, Client, Config,
+    api::{ApiResource, DynamicObject, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::GroupVersionKind,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use serde_json::{Value, json};
+use sluice_lab::{
+    error::LabError,
+    gitlab::ProjectId,
+    kube::User,
+    lab::{Tenant, condition_of, package},
+    runtime,
+};
+
+use super::super::ground::{Ground, NAMESPACE, manifest};
+
+/// Requests under way at a time, for creating them.
+const CREATED_AT_A_TIME: usize = 16;
+/// Far more than anything takes.
+const LIMIT: Duration = Duration::from_mins(40);
+
+/// Many Deployments.
+pub struct Crowd {
+    api: Api<DynamicObject>,
+    members: Vec<Member>,
+    /// Each project once, with its own path.
+    projects: Vec<ProjectId>,
+}
+
+struct Member {
+    name: String,
+    wish: Value,
+}
+
+/// When they arrived.
+pub struct Arrival {
+    /// The first of them.
+    pub first: Instant,
+}
+
+impl Crowd {
+    /// Makes their projects. They are not created yet.
+    pub fn gather(ground: &Ground, objects: u32, projects: Option<u32>) -> Result<Self, LabError> {
+        let count = projects.unwrap_or(objects).min(objects);
+        let paths: Vec<String> = (0..count).map(|nth| format!("fleet/p{nth:05}")).collect();
+        let gitlab = &ground.lab.gitlab;
+        let projects: Vec<ProjectId> = paths
+            .iter()
+            .map(|path| gitlab.create_project(path))
+            .collect();
+        let members = (0..objects).map(|nth| {
+            let name = format!("f{nth:05}");
+            let path = &paths[usize::try_from(nth % count).unwrap_or_default()];
+            let team = Tenant {
+                path: path.clone(),
+                ..ground.team.clone()
+            };
+            let mut wish = manifest(&team, &name, "package", &[]);
+            wish["spec"]["source"]["ref"] = json!("main");
+            wish["spec"]["source"]["interval"] = json!("1m");
+            Member { name, wish }
+        });
+        Ok(Self {
+            api: api(ground)?,
+            members: members.collect(),
+            projects,
+        })
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A pipeline in each project, whose artifact no other has.
+    pub fn push(&self, ground: &Ground, revision: u32) {
+        for (nth, project) in self.projects.iter().enumerate() {
+            let bytes = package(&format!("p{nth} v{revision}"));
+            ground
+                .lab
+                .pipeline(*project, "main", &format!("Answer v{revision}"), &bytes);
+        }
+    }
+
+    /// Creates them all.
+    pub fn create(&self) -> Result<(), LabError> {
+        let create = |member: &Member| {
+            let object = serde_json::from_value::<DynamicObject>(member.wish.clone());
+            let api = self.api.clone();
+            async move {
+                let object = object.map_err(|error| LabError::new(error.to_string()))?;
+                let created = api.create(&PostParams::default(), &object).await;
+                created
+                    .map(drop)
+                    .map_err(|error| LabError::new(error.to_string()))
+            }
+        };
+        let created = stream::iter(self.members.iter().map(create))
+            .buffer_unordered(CREATED_AT_A_TIME)
+            .try_collect::<Vec<()>>();
+        runtime::handle().block_on(created).map(drop)
+    }
+
+    /// Waits until that revision serves everywhere.
+    pub fn wait_live(&self, revision: u32) -> Result<Arrival, LabError> {
+        let live = format!("dev=r{revision}");
+        let mut missing: BTreeSet<&str> = self.members.iter().map(|it| it.name.as_str()).collect();
+        let mut first = None;
+        let arrive = async {
+            let watch = watcher(self.api.clone(), watcher::Config::default());
+            let mut watch = pin!(watch.default_backoff().applied_objects());
+            while let Some(seen) = watch.next().await {
+                let Ok(object) = seen else { continue };
+                let ready =
+                    condition_of(&object.data, "Ready").is_some_and(|it| it["status"] == "True");
+                let arrived = ready && object.data["status"]["live"] == live;
+                let name = object.metadata.name.unwrap_or_default();
+                if arrived && missing.remove(name.as_str()) {
+                    first.get_or_insert_with(Instant::now);
+                }
+                if missing.is_empty() {
+                    break;
+                }
+            }
+        };
+        let ended = runtime::handle().block_on(async { tokio::time::timeout(LIMIT, arrive).await });
+        match first {
+            Some(first) if ended.is_ok() => Ok(Arrival { first }),
+            _ => Err(LabError::new(format!(
+                "{} of {} did not arrive at r{revision}, such as {:?}",
+                missing.len(),
+                self.members.len(),
+                missing.first()
+            ))),
+        }
+    }
+
+    /// Waits until a controller that has just started has looked at each Deployment once.
+    pub fn wait_judged(&self, ground: &Ground) -> Result<(), LabError> {
+        let port = ground.lab.controller().port_named("http")?;
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        let all = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        ground
+            .lab
+            .wait_for("every Deployment is looked at", LIMIT, || {
+                let text = runtime::handle().block_on(async {
+                    let response = reqwest::get(&url).await?;
+                    response.text().await
+                });
+                let text = text.map_err(|error| error.to_string())?;
+                let looked = reconciles(&text);
+                (looked >= all)
+                    .then_some(())
+                    .ok_or_else(|| format!("{looked} of {all}"))
+            })
+    }
+}
+
+/// How many reconciles of Deployments have ended.
+fn reconciles(metrics: &str) -> u64 {
+    let lines = metrics.lines();
+    let counted = lines.filter(|line| {
+        line.starts_with("sluice_reconciles_total{") && line.contains("controller=\"deployment\"")
+    });
+    let values = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    values.sum()
+}
+
+fn api(ground: &Ground) -> Result<Api<DynamicObject>, LabError> {
+    let wrong = |error: &dyn std::error::Error| LabError::new(format!("the cluster: {error}"));
+    let path = ground.lab.kube.kubeconfig(User::Admin);
+    let config = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
+    let options = KubeConfigOptions::default();
+    let client = runtime::handle().block_on(async {
+        let config = Config::from_custom_kubeconfig(config, &options)
+            .await
+            .map_err(|error| wrong(&error))?;
+        Client::try_from(config).map_err(|error| wrong(&error))
+    })?;
+    let kind = GroupVersionKind::gvk("sluice.dev", "v1alpha1", "Deployment");
+    Ok(Api::namespaced_with(
+        client,
+        NAMESPACE,
+        &ApiResource::from_gvk(&kind),
+    ))
+}
