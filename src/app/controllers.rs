@@ -118,8 +118,8 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
     feeds
         .deployments
         .controller()
-        .owns_shared_stream(feeds.releases.touched())
-        .watches_shared_stream(feeds.targets.touched(), |target: Arc<Target>| {
+        .owns_shared_stream(feeds.releases.changed())
+        .watches_shared_stream(feeds.targets.reported(), |target: Arc<Target>| {
             let deployment = ObjectRef::new(&target.spec.deployment);
             [deployment.within(&target.namespace().unwrap_or_default())]
         })

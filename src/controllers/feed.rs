@@ -17,13 +17,14 @@ use std::{
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
     Resource, ResourceExt as _,
+    core::object::HasStatus,
     runtime::{
         Controller,
         reflector::{ObjectRef, Store, store::Writer},
         watcher::{self, Event},
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
@@ -109,11 +110,33 @@ impl<K: Watched> Feed<K> {
     /// As [`Feed::touched`], without changes that only a controller makes (status): for what
     /// depends on the spec, the labels, the annotations or the end of an object.
     pub fn changed(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        self.marked(mark)
+    }
+
+    /// As [`Feed::touched`], without changes that leave the status as it was: for who writes the rest.
+    pub fn reported(&self) -> impl Stream<Item = Arc<K>> + Send + 'static
+    where
+        K: HasStatus,
+        K::Status: Serialize,
+    {
+        self.marked(|object| {
+            let mut hasher = identity(object);
+            let status = serde_json::to_vec(&object.status());
+            status.unwrap_or_default().hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+
+    /// Everything cached, then every object whose mark is another one than before or that is deleted.
+    fn marked(
+        &self,
+        mark: impl Fn(&K) -> u64 + Send + 'static,
+    ) -> impl Stream<Item = Arc<K>> + Send + 'static {
         let mut known: HashMap<ObjectRef<K>, u64> = HashMap::new();
         self.listen().filter_map(move |change| {
             let object = match change {
                 Change::Applied(object) => {
-                    let mark = mark(&*object);
+                    let mark = mark(&object);
                     let before = known.insert(ObjectRef::from_obj(&*object), mark);
                     (before != Some(mark)).then_some(object)
                 }
@@ -262,17 +285,26 @@ impl<K: Watched> Source<K> {
     }
 }
 
-/// What of an object wakes its own controller: everything but status and managedFields.
+/// What of an object wakes its own controller: everything but status and managedFields, and but for
+/// finalizers, which only controllers write.
 fn mark<K: Resource>(object: &K) -> u64 {
+    let mut hasher = identity(object);
+    object.meta().generation.hash(&mut hasher);
+    object.labels().hash(&mut hasher);
+    object.annotations().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Which object it is, whose, and whether it is being deleted.
+fn identity<K: Resource>(object: &K) -> DefaultHasher {
     let meta = object.meta();
     let mut hasher = DefaultHasher::new();
     meta.uid.hash(&mut hasher);
-    meta.generation.hash(&mut hasher);
-    object.labels().hash(&mut hasher);
-    object.annotations().hash(&mut hasher);
-    object.finalizers().hash(&mut hasher);
     meta.deletion_timestamp.is_some().hash(&mut hasher);
-    hasher.finish()
+    for owner in meta.owner_references.iter().flatten() {
+        owner.uid.hash(&mut hasher);
+    }
+    hasher
 }
 
 #[cfg(test)]
@@ -344,6 +376,32 @@ mod tests {
         let a = |generation| ("a".to_owned(), generation);
         assert_eq!(heard(&mut touched), [a(1), a(1), a(2)]);
         assert_eq!(heard(&mut changed), [a(1), a(2)]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_reports_hears_of_changes_of_the_status_only() {
+        let (feed, source) = feed();
+        let mut reported = Box::pin(feed.reported());
+        let with = |generation, arn: &str| {
+            let mut account = account("a", generation);
+            account.status = Some(crate::api::v1alpha1::AccountStatus {
+                caller_arn: Some(arn.to_owned()),
+                ..Default::default()
+            });
+            account
+        };
+        fill(
+            source,
+            vec![
+                Event::Apply(with(1, "one")),
+                Event::Apply(with(2, "one")),
+                Event::Apply(with(3, "two")),
+                Event::Delete(with(4, "two")),
+            ],
+        )
+        .await;
+        let a = |generation| ("a".to_owned(), generation);
+        assert_eq!(heard(&mut reported), [a(1), a(3), a(4)]);
     }
 
     #[tokio::test]

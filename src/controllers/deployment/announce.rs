@@ -1,11 +1,15 @@
-//! Events about a Deployment: what began, moved, waits and was let through since the status before.
+//! Events about a Deployment: what began, moved, waits, was let through and arrived since the status before.
+//!
+//! A Release that goes straight into the only stage, and serves there, is told of twice: that it was made, and
+//! that it serves. Each Event is a write, and a thousand Deployments make thousands of them.
 
 use kube::Resource as _;
 
 use super::DeploymentController;
 use crate::{
-    api::v1alpha1::{Deployment, DeploymentStatus, PassageStatus, StageStatus},
+    api::v1alpha1::{Deployment, DeploymentStatus, PassageStatus, StageStatus, condition},
     controllers::events::EventType,
+    domain::outcome,
 };
 
 /// One Event: its kind, reason and message.
@@ -14,10 +18,22 @@ pub type Said = (EventType, &'static str, String);
 impl DeploymentController {
     /// Publishes what one status says that the one before did not.
     pub(super) fn announce_stages(&self, deployment: &Deployment, before: &DeploymentStatus) {
-        let after = deployment.status.iter().flat_map(|status| &status.stages);
-        for stage in after {
+        let Some(status) = &deployment.status else {
+            return;
+        };
+        let arrived = outcome::is_true(&status.conditions, condition::READY);
+        for (nth, stage) in status.stages.iter().enumerate() {
             let then = before.stages.iter().find(|then| then.name == stage.name);
-            self.say(deployment, news(then, stage));
+            let mut news = news(then, stage);
+            // The Release was told of when it was made, and that it serves everywhere is told by itself.
+            let is_new = then.and_then(|then| then.revision) != stage.revision;
+            let went_straight = nth == 0 && is_new && stage.passage.is_none();
+            news.retain(|(_, reason, _)| match *reason {
+                DELIVERING => !went_straight,
+                DELIVERED => !arrived,
+                _ => true,
+            });
+            self.say(deployment, news);
         }
     }
 
@@ -29,6 +45,9 @@ impl DeploymentController {
         }
     }
 }
+
+const DELIVERING: &str = "Delivering";
+const DELIVERED: &str = "Delivered";
 
 /// What is new in a stage.
 fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
@@ -46,7 +65,11 @@ fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
         // What was held, and goes on, is no new delivery.
         "Progressing" if was != Some(is) && was != Some(("Held", now.revision)) => {
             let message = format!("{name}: delivering {release}");
-            news.push((EventType::Normal, "Delivering", message));
+            news.push((EventType::Normal, DELIVERING, message));
+        }
+        "Succeeded" if was.is_some_and(|was| was != is) => {
+            let message = format!("{name}: {release} serves");
+            news.push((EventType::Normal, DELIVERED, message));
         }
         "RollingBack" if was != Some(is) => {
             let why = now.message.as_deref().unwrap_or("a Target failed");
@@ -151,6 +174,18 @@ mod tests {
         let told = said(Some(&again), &passed);
         let opened = "GateOpened prod: the gate is open for checkout-3, approved by bea";
         assert_eq!(told, [opened, "Delivering prod: delivering r3"]);
+    }
+
+    #[test]
+    fn a_stage_that_was_delivered_is_told_once() {
+        let (moving, there) = (stage(&json!({})), stage(&json!({"state": "Succeeded"})));
+        assert_eq!(said(Some(&moving), &there), ["Delivered prod: r3 serves"]);
+        assert_eq!(said(Some(&there), &there), [""; 0]);
+        assert_eq!(
+            said(None, &there),
+            [""; 0],
+            "what served before this process began"
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::{
 const TRANSFER_WATCH: Duration = Duration::from_secs(15);
 
 /// A transfer that takes no longer is not worth a status write.
-const WORTH_TELLING: Duration = Duration::from_secs(2);
+const WORTH_TELLING: Duration = Duration::from_secs(5);
 
 /// Why a Deployment waits while artifacts are on their way.
 pub const FETCHING: &str = "Fetching";

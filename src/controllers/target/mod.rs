@@ -396,13 +396,13 @@ impl TargetController {
         let message = machine::summary(&status);
         let news = match step(target) {
             Some(Step::Succeeded) if corrects(target) => Some((EventType::Normal, "Corrected")),
-            Some(Step::Succeeded) => Some((EventType::Normal, "Delivered")),
             Some(Step::Restore) => Some((EventType::Warning, "RollingBack")),
             Some(Step::RolledBack) => Some((EventType::Warning, "RolledBack")),
             Some(Step::Held) => Some((EventType::Warning, "Held")),
             Some(Step::Failed) => Some((EventType::Warning, "DeliveryFailed")),
             Some(Step::RollbackFailed) => Some((EventType::Warning, "RollbackFailed")),
-            Some(Step::Prepare | Step::Promote) | None => None,
+            // The Deployment tells of what went well, once for all Targets of a stage.
+            Some(Step::Prepare | Step::Promote | Step::Succeeded) | None => None,
         };
         if let Some((kind, reason)) = news {
             self.context

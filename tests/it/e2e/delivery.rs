@@ -26,7 +26,7 @@ fn a_first_delivery_goes_stage_by_stage_and_a_second_pipeline_replaces_it() {
     scene.condition(condition::AVAILABLE, "True", "Serving");
     scene.event("Deployment", "Normal", "Released", &["checkout-1"]);
     scene.event("Deployment", "Normal", "Delivered", &["r1 serves"]);
-    scene.event("Target", "Normal", "Delivered", &["r1 serves"]);
+    scene.event("Deployment", "Normal", "Delivered", &["dev: r1 serves"]);
     dev_came_before_prod(&scene, 1);
 
     scene.push("v2");

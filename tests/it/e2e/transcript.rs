@@ -133,7 +133,6 @@ fn a_delivery_through_two_stages() {
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev", "prod"]));
     scene.delivered(1);
-    scene.event("Target", "Normal", "Delivered", &["r1"]);
     scene.event("Deployment", "Normal", "Delivered", &["r1"]);
     insta::assert_snapshot!(transcript(&scene));
 }

@@ -17,7 +17,10 @@ use sluice_lab::{
     kube::User,
 };
 
-use self::{crowd::Crowd, figures::Figures};
+use self::{
+    crowd::{Crowd, Passes},
+    figures::Figures,
+};
 use super::{
     build,
     ground::{Ground, Moment},
@@ -129,10 +132,10 @@ fn delivered(
     what: &str,
     run: impl FnOnce() -> Result<crowd::Arrival, LabError>,
 ) -> Result<Figures, LabError> {
-    let moment = ground.moment()?;
+    let then = (ground.moment()?, Passes::now(ground)?);
     let begun = Instant::now();
     let arrival = run()?;
-    let figures = figures(ground, crowd, what, &moment, begun)?;
+    let figures = figures(ground, crowd, what, &then, begun)?;
     Ok(Figures {
         first: Some(arrival.first.duration_since(begun)),
         ..figures
@@ -150,7 +153,8 @@ fn restarted(ground: &Ground, crowd: &Crowd) -> Result<Figures, LabError> {
     }
     let ready = begun.elapsed();
     crowd.wait_judged(ground)?;
-    let figures = figures(ground, crowd, "restart", &moment.restarted(), begun)?;
+    let then = (moment.restarted(), Passes::default());
+    let figures = figures(ground, crowd, "restart", &then, begun)?;
     Ok(Figures {
         first: Some(ready),
         ..figures
@@ -158,23 +162,24 @@ fn restarted(ground: &Ground, crowd: &Crowd) -> Result<Figures, LabError> {
 }
 
 fn idle(ground: &Ground, crowd: &Crowd, time: Duration) -> Result<Figures, LabError> {
-    let moment = ground.moment()?;
+    let then = (ground.moment()?, Passes::now(ground)?);
     let begun = Instant::now();
     ground.lab.wait_for("time passes", time * 2, || {
         (begun.elapsed() >= time).then_some(())
     })?;
-    figures(ground, crowd, "idle", &moment, begun)
+    figures(ground, crowd, "idle", &then, begun)
 }
 
 fn figures(
     ground: &Ground,
     crowd: &Crowd,
     what: &str,
-    moment: &Moment,
+    (moment, passes): &(Moment, Passes),
     begun: Instant,
 ) -> Result<Figures, LabError> {
     let took = begun.elapsed();
     let servers = ground.server_cpu_seconds()? - moment.server_cpu();
+    let passes = Passes::now(ground)?.since(*passes);
     let peak = ground.lab.controller().peak_rss_bytes()?;
     let record = ground.since(moment)?;
     Ok(Figures {
@@ -184,6 +189,7 @@ fn figures(
         took,
         servers,
         peak,
+        passes,
         record,
     })
 }

@@ -148,33 +148,58 @@ impl Crowd {
 
     /// Waits until a controller that has just started has looked at each Deployment once.
     pub fn wait_judged(&self, ground: &Ground) -> Result<(), LabError> {
-        let port = ground.lab.controller().port_named("http")?;
-        let url = format!("http://127.0.0.1:{port}/metrics");
-        let all = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
         ground
             .lab
             .wait_for("every Deployment is looked at", LIMIT, || {
-                let text = runtime::handle().block_on(async {
-                    let response = reqwest::get(&url).await?;
-                    response.text().await
-                });
-                let text = text.map_err(|error| error.to_string())?;
-                let looked = reconciles(&text);
-                (looked >= all)
+                let passes = Passes::now(ground).map_err(|error| error.to_string())?;
+                let all = self.members.len();
+                (passes.deployments >= all)
                     .then_some(())
-                    .ok_or_else(|| format!("{looked} of {all}"))
+                    .ok_or_else(|| format!("{} of {all}", passes.deployments))
             })
     }
 }
 
-/// How many reconciles of Deployments have ended.
-fn reconciles(metrics: &str) -> u64 {
-    let lines = metrics.lines();
-    let counted = lines.filter(|line| {
-        line.starts_with("sluice_reconciles_total{") && line.contains("controller=\"deployment\"")
-    });
-    let values = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-    values.sum()
+/// How many reconciles have ended since the controller was started.
+#[derive(Clone, Copy, Default)]
+pub struct Passes {
+    /// Of Deployments.
+    pub deployments: usize,
+    /// Of Targets.
+    pub targets: usize,
+}
+
+impl Passes {
+    /// So far.
+    pub fn now(ground: &Ground) -> Result<Self, LabError> {
+        let port = ground.lab.controller().port_named("http")?;
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        let text = runtime::handle().block_on(async {
+            let response = reqwest::get(&url).await?;
+            response.text().await
+        });
+        let text = text.map_err(|error| LabError::new(format!("{url}: {error}")))?;
+        let of = |controller: &str| {
+            let lines = text.lines().filter(|line| {
+                let label = format!("controller=\"{controller}\"");
+                line.starts_with("sluice_reconciles_total{") && line.contains(&label)
+            });
+            let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+            values.sum()
+        };
+        Ok(Self {
+            deployments: of("deployment"),
+            targets: of("target"),
+        })
+    }
+
+    /// How many more than by then.
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            deployments: self.deployments - then.deployments,
+            targets: self.targets - then.targets,
+        }
+    }
 }
 
 fn api(ground: &Ground) -> Result<Api<DynamicObject>, LabError> {

@@ -4,9 +4,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use sluice_lab::aws::Call;
 
-use super::super::{
-    ground::{Record, is_poll},
-    mebibytes,
+use super::{
+    super::{
+        ground::{Record, is_poll},
+        mebibytes,
+    },
+    crowd::Passes,
 };
 
 /// Control-plane calls a second and account that Lambda allows, `GetFunction` apart.
@@ -26,6 +29,8 @@ pub struct Figures {
     pub servers: f64,
     /// The controller's most resident memory so far, in bytes.
     pub peak: u64,
+    /// Reconciles.
+    pub passes: Passes,
     /// All calls.
     pub record: Record,
 }
@@ -88,10 +93,13 @@ pub fn table(rows: &[Figures]) -> String {
             .iter()
             .map(|(name, count)| format!("{name} {:.2}", amount(*count) / amount(row.objects)))
             .collect();
+        let passes = &row.passes;
         let _ = writeln!(
             text,
-            "{}: {polls} polls of GitLab; {}",
+            "{}: {polls} polls of GitLab; reconciles: {:.2} of the Deployment, {:.2} of the Target; {}",
             row.what,
+            amount(passes.deployments) / amount(row.objects),
+            amount(passes.targets) / amount(row.objects),
             names.join(", ")
         );
         let writes = row.record.api.iter().filter(|request| request.is_write());
