@@ -212,7 +212,7 @@ fn not_empty(text: &str) -> Result<String, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let signed: SignedDuration = text
         .parse()
-        .map_err(|error| format!("{error}: write it as 15s or 1m30s"))?;
+        .map_err(|_| format!("{text:?} is not a duration: write it as 15s or 1m30s"))?;
     Duration::try_from(signed).map_err(|_| "must not be negative".to_owned())
 }
 

@@ -11,9 +11,12 @@ use k8s_openapi::api::{
 use kube::{Api, Client, api::PostParams};
 use secrecy::SecretString;
 
-use crate::ports::{
-    CallError, CallErrorKind,
-    secrets::{SecretData, Secrets},
+use crate::{
+    adapters::causes::causes,
+    ports::{
+        CallError, CallErrorKind,
+        secrets::{SecretData, Secrets},
+    },
 };
 
 /// Seconds; the shortest that Kubernetes grants. A token is used at once.
@@ -138,7 +141,7 @@ fn failed(operation: &str, resource: &str, denied: &str, error: &kube::Error) ->
             400..500 => (CallErrorKind::Invalid, status.message.clone()),
             _ => (CallErrorKind::Unavailable, status.message.clone()),
         },
-        error => (CallErrorKind::Unavailable, error.to_string()),
+        error => (CallErrorKind::Unavailable, causes(error)),
     };
     CallError::new(operation, resource, kind, message)
 }

@@ -24,6 +24,7 @@ use std::{
 use futures::{FutureExt as _, StreamExt as _};
 use kube::{
     Resource, ResourceExt as _,
+    core::Status,
     runtime::controller::{Action, Controller, Error},
 };
 use serde::de::DeserializeOwned;
@@ -165,10 +166,29 @@ pub fn api_failure(error: kube::Error) -> Outcome {
         },
         error => Outcome::Transient {
             reason: "ApiServer",
-            message: format!("the API server refused or failed: {error}"),
+            message: refusal(&error),
             after: None,
         },
     }
+}
+
+/// What the API server said, or why it gave no answer.
+pub fn refusal(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let Status {
+            message,
+            reason,
+            code,
+            ..
+        } = &**status;
+        return format!("the API server refused: {message} ({code} {reason})");
+    }
+    // What led to it is last; the rest names parts of the client.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("the API server gave no answer that can be used: {cause}")
 }
 
 /// A defect of ours: tried again with backoff, because others of its kind passed by themselves.
@@ -190,6 +210,25 @@ fn panicked(panic: &(dyn Any + Send)) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_api_server_says_is_told_in_its_words() {
+        let status = Status::failure(
+            "targets.sluice.dev \"a\" is invalid: spec.run: Too long",
+            "Invalid",
+        );
+        let error = kube::Error::Api(status.with_code(422).boxed());
+        assert_eq!(
+            api_failure(error).message(),
+            "the API server refused: targets.sluice.dev \"a\" is invalid: spec.run: Too long (422 Invalid)"
+        );
+        let io = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let message = refusal(&kube::Error::Service(Box::new(io)));
+        assert_eq!(
+            message,
+            "the API server gave no answer that can be used: connection refused"
+        );
+    }
 
     #[test]
     fn a_panic_is_an_ending_with_its_message() {

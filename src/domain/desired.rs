@@ -21,6 +21,7 @@ use super::{
     duration::duration,
     grants::{Permissions, Resource},
     levels::levels,
+    names,
     ownership::{Adoption, Owner},
     substitution::Variables,
     traffic::Traffic,
@@ -418,6 +419,15 @@ impl Scope<'_> {
         (found.0.len() == before).then_some(merged)
     }
 
+    /// What is wrong with a setting, said of the stage's own value where it `has_own`.
+    fn wrong(&self, field: &str, has_own: bool, why: impl Into<String>) -> Invalid {
+        if has_own {
+            Invalid::new(self.overriding(field), why)
+        } else {
+            self.invalid(field, why)
+        }
+    }
+
     /// The path of a setting that the stage has its own value of.
     fn overriding(&self, field: &str) -> String {
         let (stage, component) = (&self.stage.name, &self.component.name);
@@ -431,8 +441,13 @@ impl Scope<'_> {
         artifacts: &'r [PinnedArtifact],
     ) -> Result<Pinned<'r>, Invalid> {
         let pinned = artifacts.iter().find(|artifact| artifact.name == name);
-        let pinned = pinned
-            .ok_or_else(|| self.invalid("artifact", format!("there is no artifact {name}")))?;
+        let pinned = pinned.ok_or_else(|| {
+            let near = names::but(
+                name,
+                artifacts.iter().map(|artifact| artifact.name.as_str()),
+            );
+            self.invalid("artifact", format!("there is no artifact {name}{near}"))
+        })?;
         let sha256 = Sha256::from_hex(&pinned.sha256)
             .ok_or_else(|| self.invalid("artifact", format!("{name} has no SHA-256 digest")))?;
         Ok(Pinned { pinned, sha256 })

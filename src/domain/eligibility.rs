@@ -22,7 +22,6 @@ use crate::api::v1alpha1::{DeploymentSpec, JobArtifact};
 
 mod children;
 mod judge;
-mod names;
 mod stand;
 #[cfg(test)]
 mod tests;

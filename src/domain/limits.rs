@@ -10,61 +10,12 @@
 
 use std::collections::BTreeMap;
 
-/// Characters of a function's name (Lambda API Reference, `CreateFunction`, `FunctionName`: "If you
-/// specify only the function name, it is limited to 64 characters in length").
-pub const FUNCTION_NAME: usize = 64;
+mod table;
 
-/// Characters of a function's description (Lambda API Reference, `CreateFunction`, `Description`).
-pub const DESCRIPTION: usize = 256;
-
-/// Bytes of all environment variables of a function, measured on their JSON (AWS Lambda quotas,
-/// "Environment variables: 4 KB, for all environment variables associated with the function, in
-/// aggregate").
-pub const ENVIRONMENT: usize = 4096;
-
-/// Variables that Lambda sets itself (AWS Lambda Developer Guide, "Defined runtime environment
-/// variables", reserved).
-pub const RESERVED_VARIABLES: [&str; 17] = [
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-    "_HANDLER",
-];
-
-/// Tags of one resource, those of Sluice included (AWS General Reference, "Tag naming limits and
-/// requirements").
-pub const TAGS: usize = 50;
-
-/// Characters of a tag's key (the same).
-pub const TAG_KEY: usize = 128;
-
-/// Characters of a tag's value (the same).
-pub const TAG_VALUE: usize = 256;
-
-/// Characters of a role's name (IAM API Reference, `CreateRole`, `RoleName`).
-pub const ROLE_NAME: usize = 64;
-
-/// Characters of a role's path, with the slashes around it (IAM API Reference, `CreateRole`, `Path`).
-pub const ROLE_PATH: usize = 512;
-
-/// Characters of an alias (Lambda API Reference, `CreateAlias`, `Name`).
-pub const ALIAS: usize = 128;
-
-/// Characters of a bucket's name (Amazon S3 User Guide, "General purpose bucket naming rules").
-pub const BUCKET: std::ops::RangeInclusive<usize> = 3..=63;
+pub use self::table::{
+    ALIAS, BUCKET, DESCRIPTION, ENVIRONMENT, FUNCTION_NAME, KEY, RESERVED_VARIABLES, ROLE_NAME,
+    ROLE_PATH, TAG_KEY, TAG_VALUE, TAGS,
+};
 
 /// What no bucket's name may begin with (the same).
 const BUCKET_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
@@ -72,9 +23,6 @@ const BUCKET_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 /// What no bucket's name may end with: these are names of access points and of other kinds of bucket
 /// (the same).
 const BUCKET_SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
-
-/// Bytes of an object's key (Amazon S3 User Guide, "Naming Amazon S3 objects").
-pub const KEY: usize = 1024;
 
 /// Why this is no function's name. ARNs are not taken: they could point elsewhere.
 pub fn function_name(name: &str) -> Option<String> {

@@ -25,6 +25,7 @@ use super::{
     desired::{DesiredComponent, Examined, Workload, examine},
     gates::Requirements,
     grants::Permissions,
+    names,
     ownership::{Adoption, Owner},
     site::Place,
 };
@@ -48,6 +49,8 @@ pub struct Preflight<'a> {
     pub owner: &'a Owner,
     /// The Accounts that exist, of those that the Release names.
     pub accounts: &'a BTreeMap<String, Entered>,
+    /// The names of the Accounts that grant the namespace anything: others are nothing it has to know of.
+    pub granting: &'a BTreeSet<String>,
     /// The buckets that keep artifacts, each with the name of its Account.
     pub artifact_buckets: &'a BTreeMap<String, String>,
     /// The functions that are the Deployment's already: Account, region, name.
@@ -180,14 +183,24 @@ impl Preflight<'_> {
     fn enter(&self, target: &StageTarget) -> Result<&Entered, (&'static str, String)> {
         let StageTarget { account, region } = target;
         let entered = self.accounts.get(account).ok_or_else(|| {
-            let why = format!("There is no Account {account}; ask the platform team to create it");
+            let near = names::but(account, self.granting.iter().map(String::as_str));
+            let why = match near.as_str() {
+                "" => format!("There is no Account {account}; ask the platform team to create it"),
+                near => format!("There is no Account {account}{near}: correct the name"),
+            };
             ("account", why)
         })?;
         let regions = &entered.account.spec.regions;
         if !regions.iter().any(|one| one.name == *region) {
+            let granted = !entered.permissions.grants.is_empty();
+            let there: Vec<&str> = regions.iter().map(|one| one.name.as_str()).collect();
+            let there = match granted {
+                true if !there.is_empty() => format!(", but {}", there.join(", ")),
+                _ => String::new(),
+            };
             let why = format!(
-                "Account {account} has no region {region}; ask the platform team to add it, with its artifact \
-                 bucket"
+                "Account {account} has no region {region}{there}; ask the platform team to add it, with its \
+                 artifact bucket"
             );
             return Err(("region", why));
         }

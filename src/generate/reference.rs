@@ -208,8 +208,18 @@ fn constraints(field: &JSONSchemaProps, required: bool) -> String {
         all.push(format!("unique by {}", keys.join(" and ")));
     }
     let rules = field.x_kubernetes_validations.iter().flatten();
-    all.extend(rules.filter_map(|rule| rule.message.clone()));
+    all.extend(rules.filter_map(|rule| {
+        let worked_out = rule.message_expression.as_deref().and_then(begins);
+        rule.message.clone().or(worked_out)
+    }));
     all.join("; ")
+}
+
+/// What a message that is worked out always says: its first text, up to where it goes on with what is wrong.
+fn begins(expression: &str) -> Option<String> {
+    let text = expression.strip_prefix('\'')?.split('\'').next()?;
+    let end = text.find([';', ':']).unwrap_or(text.len());
+    Some(text[..end].trim_end().to_owned())
 }
 
 fn range<T: ToString>(unit: &str, least: Option<T>, most: Option<T>) -> Option<String> {

@@ -277,19 +277,22 @@ fn a_deployment_refers_to_what_it_has() {
                 "/spec/components/0/lambda/artifact",
                 json!("api"),
                 json!("web"),
-                "the artifact of each of components[] must be the name of one of artifacts[]",
+                "the artifact of each of components[] must be the name of one of artifacts[]; not there: web \
+                 (component api); there are: api",
             ),
             (
                 "/spec/stages/0/checks/0/invoke/component",
                 json!("api"),
                 json!("web"),
-                "stages[].checks[].invoke.component must be the name of a function among components[]",
+                "stages[].checks[].invoke.component must be the name of a function among components[]; not one: web \
+                 (check smoke, stage dev); functions are: api",
             ),
             (
                 "/spec/stages/1/overrides/0/component",
                 json!("api"),
                 json!("web"),
-                "stages[].overrides[].component must be the name of a function among components[]",
+                "stages[].overrides[].component must be the name of a function among components[]; not one: web \
+                 (stage prod); functions are: api",
             ),
             // What may not differ from stage to stage has no field.
             (
@@ -593,6 +596,30 @@ fn a_deployment_is_within_bounds() {
             ),
             (
                 "/spec/source/project",
+                json!("a.b/c_d/checkout.x"),
+                json!("https://gitlab.example.com/shop/checkout.git"),
+                "must be the path of the project, not its address: write shop/checkout\n",
+            ),
+            (
+                "/spec/source/project",
+                json!("42"),
+                json!("https://gitlab.example.com/a/shop/checkout/-/pipelines"),
+                "must be the path of the project, not its address: write a/shop/checkout\n",
+            ),
+            (
+                "/spec/source/project",
+                json!("42"),
+                json!("git@gitlab.example.com:shop/checkout.git"),
+                "must be the path of the project, not its address: write shop/checkout\n",
+            ),
+            (
+                "/spec/source/project",
+                json!("42"),
+                json!("https://gitlab.example.com"),
+                "write it with its namespace, such as shop/checkout",
+            ),
+            (
+                "/spec/source/project",
                 json!("a/b/c"),
                 json!(42),
                 "spec.source.project",
@@ -717,7 +744,7 @@ fn rollouts_and_gates_are_within_bounds() {
                 "/spec/components/0/dependsOn",
                 json!([]),
                 json!(["nothing"]),
-                "components[].dependsOn must be names of components[]",
+                "components[].dependsOn must be names of components[]; not there: nothing (component api)",
             ),
         ],
     );

@@ -27,12 +27,21 @@ pub struct Address {
 impl Address {
     /// From a connection's `url`; the error is for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let base = Url::parse(text.trim()).map_err(|error| format!("{text:?}: {error}"))?;
+        let wrong = || {
+            format!(
+                "{text:?} is not an http or https address: write it with its scheme, such as \
+                 https://gitlab.example.com"
+            )
+        };
+        let base = Url::parse(text.trim()).map_err(|_| wrong())?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(format!("{text:?} is not an http or https address"));
+            return Err(wrong());
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err("it must not hold a user or a password".to_owned());
+            return Err(
+                "it must not hold a user or a password: the token is in spec.tokenSecretRef"
+                    .to_owned(),
+            );
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(format!("{text:?} must not have a query or a fragment"));

@@ -41,6 +41,11 @@ impl Call {
         CallError::new(self.operation, self.resource.as_str(), kind, message)
     }
 
+    /// Whether it reads something of a project, so that a role in it is what may be missing.
+    fn is_about_project(&self) -> bool {
+        self.operation.contains("/projects/")
+    }
+
     /// A request that is not sent, because of where it would go.
     pub fn out_of_reach(&self, refused: &OutOfReach) -> CallError {
         self.error(CallErrorKind::Invalid, refused.to_string())
@@ -134,6 +139,14 @@ impl Refusal<'_> {
                 CallErrorKind::Unavailable,
                 "403 with a web page: something in front of GitLab refuses us. gitlab.com blocks \
                  an address for 15 minutes after many failed logins",
+            ),
+            403 if !call.is_about_project() => call.error(
+                CallErrorKind::Denied,
+                format!(
+                    "GitLab says {words:?}. Put a token that may do this, with the scope read_api, into {}; a user \
+                     who is blocked has to be unblocked in GitLab",
+                    call.token
+                ),
             ),
             403 => call.error(
                 CallErrorKind::Denied,
@@ -349,6 +362,33 @@ mod tests {
             assert_eq!(error.kind, kind, "{status} {body}");
             assert!(error.message.contains(words), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn a_role_in_a_project_is_advised_where_a_project_was_asked_for() {
+        let refusal = Refusal {
+            status: 403,
+            retry_after: None,
+            body: r#"{"message":"403 Forbidden"}"#,
+        };
+        let advised = |operation| {
+            let call = Call {
+                operation,
+                resource: "x on gitlab.example.com".into(),
+                token: "key token of Secret shop/gitlab-token".into(),
+            };
+            refusal.classify(&call, Timestamp::UNIX_EPOCH).message
+        };
+        let project = advised("GET /projects/:id");
+        assert!(
+            project.contains("role Reporter") && !project.contains("Secret"),
+            "{project}"
+        );
+        let user = advised("GET /user");
+        assert!(
+            user.contains("Secret shop/gitlab-token") && !user.contains("Reporter"),
+            "{user}"
+        );
     }
 
     #[test]

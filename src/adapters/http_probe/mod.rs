@@ -176,7 +176,7 @@ fn next(url: &Url, response: &Response) -> Result<Url, String> {
         .ok_or("redirected without a Location that can be read")?;
     let target = url
         .join(location)
-        .map_err(|error| format!("redirected to what is no URL: {error}"))?;
+        .map_err(|_| "redirected to what is no URL")?;
     let target = parse(target.as_str())
         .map_err(|problem| format!("redirected to {}, which {problem}", without_query(&target)))?;
     if url.scheme() == "https" && target.scheme() == "http" {

@@ -34,15 +34,15 @@ use super::{
 )]
 #[x_kube(
     validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == (has(c.lambda) ? c.lambda.artifact : c.s3.artifact)))")
-        .message("the artifact of each of components[] must be the name of one of artifacts[]"),
+        .message(Message::Expression("'the artifact of each of components[] must be the name of one of artifacts[]; not there: ' + self.components.filter(c, !self.artifacts.exists(a, a.name == (has(c.lambda) ? c.lambda.artifact : c.s3.artifact))).map(c, (has(c.lambda) ? c.lambda.artifact : c.s3.artifact) + ' (component ' + c.name + ')').join(', ') + '; there are: ' + self.artifacts.map(a, a.name).join(', ')".into())),
     validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.invoke) || self.components.exists(c, c.name == k.invoke.component && has(c.lambda))))")
-        .message("stages[].checks[].invoke.component must be the name of a function among components[]"),
+        .message(Message::Expression("'stages[].checks[].invoke.component must be the name of a function among components[]; not one: ' + self.stages.map(s, has(s.checks) ? s.checks.filter(k, has(k.invoke) && !self.components.exists(c, c.name == k.invoke.component && has(c.lambda))).map(k, k.invoke.component + ' (check ' + k.name + ', stage ' + s.name + ')').join(', ') : '').filter(t, t != '').join(', ') + '; functions are: ' + self.components.filter(c, has(c.lambda)).map(c, c.name).join(', ')".into())),
     validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.metric) || !has(k.metric.component) || self.components.exists(c, c.name == k.metric.component && has(c.lambda))))")
-        .message("stages[].checks[].metric.component must be the name of a function among components[]"),
+        .message(Message::Expression("'stages[].checks[].metric.component must be the name of a function among components[]; not one: ' + self.stages.map(s, has(s.checks) ? s.checks.filter(k, has(k.metric) && has(k.metric.component) && !self.components.exists(c, c.name == k.metric.component && has(c.lambda))).map(k, k.metric.component + ' (check ' + k.name + ', stage ' + s.name + ')').join(', ') : '').filter(t, t != '').join(', ') + '; functions are: ' + self.components.filter(c, has(c.lambda)).map(c, c.name).join(', ')".into())),
     validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component && has(c.lambda))))")
-        .message("stages[].overrides[].component must be the name of a function among components[]"),
+        .message(Message::Expression("'stages[].overrides[].component must be the name of a function among components[]; not one: ' + self.stages.map(s, has(s.overrides) ? s.overrides.filter(k, !self.components.exists(c, c.name == k.component && has(c.lambda))).map(k, k.component + ' (stage ' + s.name + ')').join(', ') : '').filter(t, t != '').join(', ') + '; functions are: ' + self.components.filter(c, has(c.lambda)).map(c, c.name).join(', ')".into())),
     validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, self.components.exists(o, o.name == d)))")
-        .message("components[].dependsOn must be names of components[]"),
+        .message(Message::Expression("'components[].dependsOn must be names of components[]; not there: ' + self.components.map(c, has(c.dependsOn) ? c.dependsOn.filter(d, !self.components.exists(o, o.name == d)).map(d, d + ' (component ' + c.name + ')').join(', ') : '').filter(t, t != '').join(', ')".into())),
     validation = Rule::new("!self.components.exists(c, has(c.lambda) ? !c.lambda.functionName.contains('$(') : !c.s3.bucket.contains('$(') && (!has(c.s3.prefix) || !c.s3.prefix.contains('$('))) || self.stages.all(s, s.targets.all(t, self.stages.all(o, o.name == s.name || !(t in o.targets))))")
         .message("two stages with the same account and region would change the same function or files: make functionName, bucket or prefix differ, such as by $(stage.name)")
 )]
@@ -112,7 +112,12 @@ pub struct Source {
     pub connection: String,
     /// Path (`shop/checkout`) or numeric id of the project.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new("self.matches('^[0-9]+$') || self.contains('/')").message("must be a numeric id or a path with its namespace, such as shop/checkout"))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[0-9]+$') || self.contains('/')")
+            .message("must be a numeric id or a path with its namespace, such as shop/checkout"),
+        validation = Rule::new("!self.contains(':')")
+            .message(Message::Expression("'must be the path of the project, not its address: write ' + [self.contains('://') ? self.substring(self.indexOf('://') + 3) : self].map(r, self.contains('://') ? r.substring(r.indexOf('/') + 1) : r.substring(r.indexOf(':') + 1)).map(p, p.split('/-/')[0]).map(p, p.endsWith('/') ? p.substring(0, p.size() - 1) : p).map(p, p.endsWith('.git') ? p.substring(0, p.size() - 4) : p).map(p, p.contains('/') ? p : 'it with its namespace, such as shop/checkout')[0]".into()))
+    )]
     pub project: String,
     /// Branch, tag, or a tag pattern such as `v*`.
     #[serde(rename = "ref")]

@@ -141,10 +141,11 @@ pub struct Window {
     #[x_kube(validation = Rule::new("self.matches('^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$')")
         .message("must be five fields of cron: minute, hour, day of month, month, day of week"))]
     pub schedule: String,
-    /// The IANA time zone of the schedule, such as `Europe/Berlin` or `UTC`.
+    /// The time zone of the schedule, by its IANA name, such as `Europe/Berlin`, `CET` or `UTC`, or by the
+    /// name that GitLab shows.
     #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$')")
-        .message("must be an IANA time zone, such as Europe/Berlin or UTC"))]
+    #[x_kube(validation = Rule::new("self.matches(\"^[A-Za-z][A-Za-z0-9 _+/.,&()'-]*$\")")
+        .message("must be the name of a time zone, such as Europe/Berlin, CET or UTC"))]
     pub time_zone: String,
     /// How long it stays open, such as `8h`.
     #[schemars(length(max = 32))]

@@ -28,7 +28,7 @@ use k8s_openapi::{
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::domain::gates::PolicyForce;
+use crate::{controllers::runtime::refusal, domain::gates::PolicyForce};
 
 /// The specs of the policies as the chart installs them.
 const APPROVALS: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
@@ -116,13 +116,13 @@ impl ApprovalPolicy {
 
     async fn read(&self, shipped: &Shipped) -> Result<PolicyForce, String> {
         let name = &shipped.name;
-        let (policy, binding) = tokio::try_join!(
-            self.policies.get_opt(name),
-            self.bindings.get_opt(name)
-        )
-        .map_err(|error| {
-            format!("ValidatingAdmissionPolicy {name} and its binding can't be read: {error}")
-        })?;
+        let (policy, binding) =
+            tokio::try_join!(self.policies.get_opt(name), self.bindings.get_opt(name)).map_err(
+                |error| {
+                    let why = refusal(&error);
+                    format!("ValidatingAdmissionPolicy {name} and its binding can't be read: {why}")
+                },
+            )?;
         Ok(judge(shipped, policy.as_ref(), binding.as_ref()))
     }
 }
@@ -174,7 +174,7 @@ fn since(
         })?;
     changed
         .checked_add(SETTLE)
-        .map_err(|error| format!("{name}: {error}"))
+        .map_err(|_| format!("{name} was changed at a time that no clock shows"))
 }
 
 /// When an object was changed last, its status apart. `None` where that can't be told or it is being

@@ -10,7 +10,7 @@ use crate::{
         outcome::{Outcome, shorten},
         pipeline::Standing,
     },
-    ports::{CallError, CallErrorKind},
+    ports::CallError,
 };
 
 /// Either is enough to read; `granular` says that the token has permissions of its own, of which
@@ -22,25 +22,17 @@ const WARN_DAYS: i32 = 14;
 /// As many scopes as a status may hold; GitLab has some twenty.
 const MAX_SCOPES: usize = 64;
 
-/// What came of asking.
-pub enum Answer {
-    /// There was nothing to ask with: the Secret, its key or the CA bundle is amiss.
-    NotAsked(CallError),
-    /// What GitLab said.
-    OfGitLab(Result<Standing, CallError>),
-}
-
-/// The status and the ending.
+/// The status and the ending. `answer` is what GitLab said, or why it was not asked; either error says what
+/// to do by itself.
 pub fn judge(
     connection: &GitLabConnection,
-    answer: Answer,
+    answer: Result<Standing, CallError>,
     today: Date,
 ) -> Found<GitLabConnectionStatus> {
     let mut status = connection.status.clone().unwrap_or_default();
     let outcome = match answer {
-        Answer::NotAsked(error) => error.into(),
-        Answer::OfGitLab(Err(error)) => refused(connection, error),
-        Answer::OfGitLab(Ok(standing)) => {
+        Err(error) => error.into(),
+        Ok(standing) => {
             let outcome = good_for(connection, &standing, today);
             status.version = Some(shorten(&standing.version, 64));
             status.user = Some(shorten(&standing.user, 255));
@@ -109,20 +101,6 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
     }
 }
 
-/// GitLab's refusal, with the way out where a new token is one.
-fn refused(connection: &GitLabConnection, error: CallError) -> Outcome {
-    let token = matches!(
-        error.kind,
-        CallErrorKind::Unauthenticated | CallErrorKind::Denied
-    );
-    match Outcome::from(error) {
-        Outcome::Stalled { reason, message } if token => {
-            Outcome::stalled(reason, format!("{message}; {}", way_out(connection)))
-        }
-        other => other,
-    }
-}
-
 fn way_out(connection: &GitLabConnection) -> String {
     let secret = &connection.spec.token_secret_ref;
     format!(
@@ -138,6 +116,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::ports::CallErrorKind;
 
     fn connection() -> GitLabConnection {
         serde_json::from_value(serde_json::json!({
@@ -158,11 +137,7 @@ mod tests {
             scopes: scopes.iter().map(ToString::to_string).collect(),
             expires_at,
         };
-        judge(
-            &connection(),
-            Answer::OfGitLab(Ok(standing)),
-            date(2026, 11, 20),
-        )
+        judge(&connection(), Ok(standing), date(2026, 11, 20))
     }
 
     #[test]
@@ -202,34 +177,26 @@ mod tests {
     }
 
     fn error(kind: CallErrorKind) -> CallError {
-        CallError::new("GET /user", "gitlab.example.com", kind, "said so")
+        let message = "GitLab says \"401 Unauthorized\". Put a valid access token with the scope read_api into key \
+                       token of Secret shop/gitlab-token";
+        CallError::new(
+            "GET /user",
+            "the token's user on gitlab.example.com",
+            kind,
+            message,
+        )
     }
 
     #[test]
-    fn a_refused_token_says_the_way_out_and_an_outage_does_not() {
-        let failed = |kind| {
-            let answer = Answer::OfGitLab(Err(error(kind)));
-            judge(&connection(), answer, date(2026, 11, 20))
-        };
+    fn a_refusal_is_told_as_gitlab_and_its_adapter_say_it_with_the_advice_once() {
+        let failed = |kind| judge(&connection(), Err(error(kind)), date(2026, 11, 20));
         let refused = failed(CallErrorKind::Unauthenticated);
         assert!(matches!(refused.outcome, Outcome::Stalled { .. }));
-        assert!(
-            refused
-                .outcome
-                .message()
-                .contains("Secret shop/gitlab-token")
-        );
+        let message = refused.outcome.message();
+        assert_eq!(message.matches("read_api").count(), 1, "{message}");
+        assert_eq!(message.matches("gitlab-token").count(), 1, "{message}");
         let away = failed(CallErrorKind::Unavailable);
         assert!(matches!(away.outcome, Outcome::Transient { .. }));
-        assert!(!away.outcome.message().contains("Secret"));
         assert_eq!(away.status.user.as_deref(), Some("before"));
-    }
-
-    #[test]
-    fn a_secret_that_may_not_be_read_asks_for_no_new_token() {
-        let answer = Answer::NotAsked(error(CallErrorKind::Denied));
-        let found = judge(&connection(), answer, date(2026, 11, 20));
-        assert!(matches!(found.outcome, Outcome::Stalled { .. }));
-        assert!(!found.outcome.message().contains("new token"));
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use kube::{Api, ResourceExt as _};
 
-use self::judge::{Answer, judge};
+use self::judge::judge;
 use super::{context::Context, recheck::Watched, report::Found, retry::Ended};
 use crate::api::v1alpha1::{GitLabConnection, GitLabConnectionStatus, annotation};
 
@@ -50,8 +50,8 @@ impl ConnectionController {
 
     async fn look(&self, connection: &GitLabConnection) -> Found<GitLabConnectionStatus> {
         let answer = match self.context.gitlabs.client(connection).await {
-            Ok(client) => Answer::OfGitLab(client.standing().await),
-            Err(error) => Answer::NotAsked(error),
+            Ok(client) => client.standing().await,
+            Err(error) => Err(error),
         };
         // GitLab's tokens end at the start of a day in UTC.
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();

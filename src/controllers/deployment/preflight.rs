@@ -46,6 +46,7 @@ impl Cache {
 struct Basis {
     owner: Owner,
     accounts: BTreeMap<String, Entered>,
+    granting: BTreeSet<String>,
     artifact_buckets: BTreeMap<String, String>,
     owned: BTreeSet<(String, String, String)>,
     digest: Sha256,
@@ -105,17 +106,23 @@ impl DeploymentController {
             .map(|target| target.account.as_str())
             .collect();
         let mut accounts = BTreeMap::new();
-        for name in names {
+        for name in &names {
             if let Ok(account) = target::account(&self.context, name) {
                 let permissions = Permissions::of(&account, labels.labels());
                 let entered = Entered {
                     account,
                     permissions,
                 };
-                accounts.insert(name.to_owned(), entered);
+                accounts.insert((*name).to_owned(), entered);
             }
         }
         let all = stores.accounts.state();
+        // Only where one is missing is one of almost that name looked for.
+        let looks = accounts.len() < names.len();
+        let granting: BTreeSet<String> = (all.iter().filter(|_| looks))
+            .filter(|account| !Permissions::of(account, labels.labels()).grants.is_empty())
+            .map(|account| account.name_any())
+            .collect();
         let buckets = all.iter().flat_map(|account| {
             let regions = account.spec.regions.iter();
             regions.map(|region| (region.artifact_bucket.clone(), account.name_any()))
@@ -138,7 +145,7 @@ impl DeploymentController {
             .map(|stage| (&stage.name, &stage.gate))
             .collect();
         let labels = labels.labels();
-        let digest = Sha256::of_json(&(specs, labels, gates, &artifact_buckets, &owned));
+        let digest = Sha256::of_json(&(specs, labels, gates, &granting, &artifact_buckets, &owned));
         Ok(Basis {
             owner: Owner {
                 cluster: self.context.settings.cluster_id.clone(),
@@ -146,6 +153,7 @@ impl DeploymentController {
                 name: deployment.name_any(),
             },
             accounts,
+            granting,
             artifact_buckets,
             owned,
             digest,
@@ -166,6 +174,7 @@ impl Basis {
             stages: &deployment.spec.stages,
             owner: &self.owner,
             accounts: &self.accounts,
+            granting: &self.granting,
             artifact_buckets: &self.artifact_buckets,
             owned: &self.owned,
         };

@@ -20,12 +20,12 @@ use crate::{
         duration::duration,
         eligibility::{Requirements, Verdict, child_of, newest_job},
         gates::requirements::{Asker, protected_ref},
-        grants,
+        grants, names,
         outcome::Outcome,
         pipeline::{Job, Pipeline, Project},
-        release,
+        project, release,
     },
-    ports::{CallError, gitlab::GitLab},
+    ports::{CallError, CallErrorKind, gitlab::GitLab},
 };
 
 /// The newest eligible pipeline.
@@ -121,7 +121,8 @@ async fn find(
         project.clone()
     } else {
         let found = gitlab.project(&spec.project).await;
-        let found = found.map_err(|error| about("spec.source.project", error))?;
+        let found =
+            found.map_err(|error| no_project(&spec.project, &connection.spec.url, error))?;
         project.insert(found).clone()
     };
     let refs = Refs {
@@ -337,8 +338,12 @@ pub fn connection(
         .connections
         .get(&connection_ref(deployment))
         .ok_or_else(|| {
+            let all = context.stores.connections.state();
+            let here = all.iter().filter(|it| it.namespace() == deployment.namespace());
+            let names: Vec<String> = here.map(|it| it.name_any()).collect();
+            let near = names::but(name, names.iter().map(String::as_str));
             let message = format!(
-                "spec.source.connection: there is no GitLabConnection {name} in this namespace"
+                "spec.source.connection: there is no GitLabConnection {name} in this namespace{near}"
             );
             Outcome::stalled("ConnectionNotFound", message)
         })
@@ -348,6 +353,16 @@ pub fn connection(
 fn connection_ref(deployment: &Deployment) -> ObjectRef<GitLabConnection> {
     ObjectRef::new(&deployment.spec.source.connection)
         .within(&deployment.namespace().unwrap_or_default())
+}
+
+/// Why the project can't be read; where it was written as an address, what to write.
+fn no_project(project: &str, url: &str, mut error: CallError) -> Outcome {
+    if error.kind == CallErrorKind::NotFound
+        && let Some(path) = project::meant(project, url)
+    {
+        error.message = format!("this is not the path of a project: write {path}");
+    }
+    about("spec.source.project", error)
 }
 
 /// A failed call, with the field or object that it is about.
@@ -367,5 +382,37 @@ pub fn about(field: &str, error: CallError) -> Outcome {
             after,
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_that_is_written_as_its_address_is_answered_with_its_path() {
+        let failed = |project: &str, kind| {
+            let resource = format!("project {project} on gitlab.example.com");
+            let why = "there is no such project, or the token's user can't see it";
+            let error = CallError::new("GET /projects/:id", resource, kind, why);
+            no_project(project, "https://gitlab.example.com", error)
+        };
+        let url = "gitlab.example.com/shop/checkout.git";
+        let outcome = failed(url, CallErrorKind::NotFound);
+        assert_eq!(outcome.reason(), "ProjectNotFound");
+        let message = outcome.message();
+        assert!(message.starts_with("spec.source.project: "), "{message}");
+        assert!(
+            message.ends_with("not the path of a project: write shop/checkout"),
+            "{message}"
+        );
+        let other = failed("shop/checkout", CallErrorKind::NotFound);
+        assert!(
+            other.message().contains("no such project"),
+            "{}",
+            other.message()
+        );
+        let away = failed(url, CallErrorKind::Unavailable);
+        assert!(!away.message().contains("write shop"), "{}", away.message());
     }
 }

@@ -179,7 +179,11 @@ fn broke_off(key: &CheckKey, error: &tokio::task::JoinError) -> CallError {
         "lambda:Invoke",
         format!("check {} of {}", key.check, key.component),
         CallErrorKind::Unknown,
-        format!("the invocation broke off: {error}"),
+        if error.is_panic() {
+            "the invocation ended by a defect in Sluice: please report it; the log has more"
+        } else {
+            "the invocation broke off: the controller is stopping"
+        },
     )
 }
 

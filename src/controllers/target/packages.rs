@@ -144,8 +144,12 @@ pub async fn load_snapshot(access: &Access, status: &TargetStatus) -> Result<Sna
         let why = "the snapshot is not the one that was stored: its digest differs".to_owned();
         return Err(failed(&reference.key, CallErrorKind::Invalid, why));
     }
-    serde_json::from_slice(&text)
-        .map_err(|error| failed(&reference.key, CallErrorKind::Invalid, error.to_string()))
+    serde_json::from_slice(&text).map_err(|error| {
+        let why = format!(
+            "this version of Sluice can't read the snapshot ({error}): let the version that wrote it finish the run"
+        );
+        failed(&reference.key, CallErrorKind::Invalid, why)
+    })
 }
 
 /// Deletes a snapshot that nobody goes back to any more, and what was put aside with it.

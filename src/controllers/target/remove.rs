@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{STALE, TargetController, access::Access, shared, turn::Pace};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
-    controllers::runtime::Ended,
+    controllers::runtime::{Ended, refusal},
     domain::{
         machine::{self, Observation},
         outcome::Outcome,
@@ -118,7 +118,11 @@ impl TargetController {
             Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => gone(),
             Err(error) => Outcome::Transient {
                 reason: "ApiServer",
-                message: format!("letting Target {} go: {error}", target.name_any()),
+                message: format!(
+                    "letting Target {} go: {}",
+                    target.name_any(),
+                    refusal(&error)
+                ),
                 after: None,
             },
         }

@@ -77,7 +77,8 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
     let asks = requires.is_some_and(|it| it.approval.is_some() || it.deletion.is_some());
     if asks && run.plan_digest.is_none() && run.correction == 0 {
         let message = format!(
-            "Account {name} requires an approval that {} was not asked for when it was ordered: it waits at the              stage's gate now",
+            "Account {name} requires an approval that {} was not asked for when it was ordered: it waits at the \
+             stage's gate now",
             run.release.name
         );
         return Err(Outcome::stalled("NotApproved", message));

@@ -11,7 +11,9 @@ use url::Url;
 use super::Verdict;
 use crate::{
     api::v1alpha1::{ExpectedStatus, HttpCheck, HttpMethod},
-    domain::{desired::Invalid, duration::duration, outcome::shorten, substitution::Variables},
+    domain::{
+        desired::Invalid, duration::duration, outcome::shorten, pattern, substitution::Variables,
+    },
 };
 
 /// How much of a body is looked at.
@@ -90,13 +92,9 @@ impl DesiredHttp {
         let body_pattern = check
             .body_pattern
             .as_deref()
-            .map(|pattern| {
-                regex::RegexBuilder::new(pattern)
-                    .size_limit(PATTERN_LIMIT)
-                    .build()
-            })
+            .map(|pattern| pattern::compile(pattern, PATTERN_LIMIT))
             .transpose()
-            .map_err(|error| invalid("bodyPattern", error.to_string()))?;
+            .map_err(|problem| invalid("bodyPattern", problem))?;
         let timeout = duration(&check.timeout)
             .ok_or_else(|| invalid("timeout", "must be a duration such as 10s".to_owned()))?;
         let request = HttpRequest {
@@ -314,7 +312,7 @@ mod tests {
             (
                 check(|check| check.body_pattern = Some("\\w{1000}{1000}".into())),
                 "http.bodyPattern",
-                "size limit",
+                "too large a regular expression",
             ),
             (
                 check(|check| check.timeout = "soon".into()),

@@ -178,10 +178,14 @@ impl Scope<'_> {
     /// The role's ARN.
     fn role(&self, lambda: &Lambda, over: Option<&LambdaOverride>) -> Result<String, Invalid> {
         let own = over.and_then(|over| over.role.as_ref());
-        let role = self.expand("role", own.unwrap_or(&lambda.role))?;
-        let arn = self.role_arn(&role)?;
-        let problem = limits::role(role_name(&arn));
-        self.within("role", arn, problem)
+        let role = self.variables.expand(own.unwrap_or(&lambda.role));
+        let role = role.map_err(|error| error.to_string());
+        let arn = role.and_then(|role| self.role_arn(&role));
+        let arn = arn.and_then(|arn| match limits::role(role_name(&arn)) {
+            None => Ok(arn),
+            Some(problem) => Err(problem),
+        });
+        arn.map_err(|why| self.wrong("role", own.is_some(), why))
     }
 
     fn description(
@@ -193,9 +197,15 @@ impl Scope<'_> {
         let text = own
             .or(lambda.description.as_ref())
             .map_or("", String::as_str);
-        let text = self.expand("description", text)?;
-        let problem = limits::description(&text);
-        self.within("description", text, problem)
+        let wrong = |why: String| self.wrong("description", own.is_some(), why);
+        let text = self
+            .variables
+            .expand(text)
+            .map_err(|error| wrong(error.to_string()))?;
+        match limits::description(&text) {
+            None => Ok(text),
+            Some(problem) => Err(wrong(problem)),
+        }
     }
 
     fn package<'r>(
@@ -257,7 +267,7 @@ impl Scope<'_> {
     }
 
     /// The role's ARN: a bare name is a role of the Target's own account and partition.
-    fn role_arn(&self, role: &str) -> Result<String, Invalid> {
+    fn role_arn(&self, role: &str) -> Result<String, String> {
         let Some(rest) = role.strip_prefix("arn:") else {
             let partition = partition(&self.target.region);
             return Ok(format!(
@@ -267,9 +277,9 @@ impl Scope<'_> {
         };
         let account = rest.split(':').nth(3).unwrap_or_default();
         if account != self.target.account_id || !role.contains(":role/") {
-            return Err(self.invalid(
-                "role",
-                format!("{role} is not a role of account {}; name the role alone to use each account's own", self.target.account_id),
+            return Err(format!(
+                "{role} is not a role of account {}; name the role alone to use each account's own",
+                self.target.account_id
             ));
         }
         Ok(role.to_owned())

@@ -214,6 +214,23 @@ fn an_override_is_named_where_it_is_wrong() {
     let refusal = work_out(&release).expect_err("refused").to_string();
     let field = "spec.stages[dev].overrides[api].lambda.environment.URL: $(nope)";
     assert!(refusal.starts_with(field), "{refusal}");
+    for (setting, expected) in [
+        (json!({"role": "$(nope)"}), "role: $(nope) is not known"),
+        (
+            json!({"role": "arn:aws:iam::999999999999:role/lambda-exec"}),
+            "role: arn:aws:iam::999999999999:role/lambda-exec is not a role of account",
+        ),
+        (
+            json!({"description": "$(nope)"}),
+            "description: $(nope) is not known",
+        ),
+    ] {
+        let stage = json!({"overrides": [{"component": "api", "lambda": setting}]});
+        let release = self::release(json!({}), stage);
+        let refusal = work_out(&release).expect_err("refused").to_string();
+        let expected = format!("spec.stages[dev].overrides[api].lambda.{expected}");
+        assert!(refusal.starts_with(&expected), "{refusal}");
+    }
 }
 
 #[test]
@@ -279,6 +296,10 @@ fn what_can_not_be_carried_out_names_its_field() {
         (
             json!({"lambda": {"artifact": "site"}}),
             "spec.components[api].lambda.artifact: there is no artifact site",
+        ),
+        (
+            json!({"lambda": {"artifact": "apii"}}),
+            "spec.components[api].lambda.artifact: there is no artifact apii, but api",
         ),
     ] {
         let refusal = refusal(component);

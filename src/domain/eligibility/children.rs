@@ -1,10 +1,13 @@
 //! Jobs of a pipeline and of the child pipelines that its trigger jobs started, by name.
 
 use super::{
-    JobName, Judged, Judgement, Known, Verdict, names, newest_job,
+    JobName, Judged, Judgement, Known, Verdict, newest_job,
     stand::{self, Part, Stand, parts},
 };
-use crate::domain::pipeline::{Bridge, Downstream, Job, Pipeline};
+use crate::domain::{
+    names,
+    pipeline::{Bridge, Downstream, Job, Pipeline},
+};
 
 pub(super) fn jobs_of(pipeline: i64, known: Known<'_>) -> Judged<&[Job]> {
     let jobs = known.jobs.get(&pipeline).map(Vec::as_slice);

@@ -144,7 +144,9 @@ impl Ignored {
                 spec.release_ref.uid
             ),
             Self::OtherStage => format!("Release {release} does not wait in stage {stage}"),
-            Self::NotWaiting => format!("Release {release} waits for nobody in stage {stage}"),
+            Self::NotWaiting => format!(
+                "stage {stage} does not wait for an approval of Release {release} now: nothing comes of this one"
+            ),
             Self::OtherPlan { current } => format!(
                 "the plan of stage {stage} has changed since: it is {} now, not {}. Look at it and \
                  approve again",

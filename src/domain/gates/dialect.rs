@@ -9,7 +9,7 @@
 
 use jiff::civil::{Date, date};
 
-use super::time_zone::time_zone;
+use super::time_zone::{self, time_zone};
 
 /// Which of the days that the fields name count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,14 @@ pub fn plain(text: &str) -> Result<Plain, String> {
     let mut fields: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     let zone = fields.last().filter(|_| fields.len() > 5);
     let zone = zone.filter(|last| last.contains(char::is_alphabetic));
-    let zone = zone.and_then(|last| time_zone(last));
+    let zone = match zone {
+        None => None,
+        Some(last) => match time_zone(last) {
+            // Days of the week have a number behind a slash, if anything.
+            None if is_place(last) => return Err(time_zone::unknown(last)),
+            zone => zone,
+        },
+    };
     if zone.is_some() {
         fields.pop();
     }
@@ -93,9 +100,20 @@ pub fn plain(text: &str) -> Result<Plain, String> {
     Ok(Plain { zone, alternatives })
 }
 
+/// Whether it is written as IANA's names are: `Europe/Berlin`.
+fn is_place(text: &str) -> bool {
+    let mut parts = text.split('/').skip(1);
+    parts.any(|part| part.starts_with(|first: char| first.is_ascii_alphabetic()))
+}
+
 /// The weekday, and which of its days: `5#-2`, `mon%2+1`.
 fn rule(day: &str) -> Result<Option<(&str, Rule)>, String> {
-    let wrong = || format!("{day:?} is not understood");
+    let wrong = || {
+        format!(
+            "the day of week {day:?} is not understood: behind # stands -1 to -5, behind % a number of weeks, such \
+             as 5#-1 or 1%2+1"
+        )
+    };
     if let Some((weekday, nth)) = day.split_once("#-") {
         let nth: i8 = nth.parse().map_err(|_| wrong())?;
         let known = (1..=5).contains(&nth) && !weekday.is_empty();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     schedule::{Schedule, Skipped},
-    time_zone::time_zone,
+    time_zone,
 };
 use crate::domain::pipeline::FreezePeriod;
 
@@ -48,10 +48,14 @@ pub fn in_force(periods: &[FreezePeriod], now: Timestamp) -> Vec<Freeze> {
 
 /// When the period that is in force ends.
 fn ends(period: &FreezePeriod, now: Timestamp) -> Result<Option<Timestamp>, String> {
-    let zone = time_zone(&period.cron_timezone)
-        .ok_or_else(|| format!("{:?} is not a known time zone", period.cron_timezone))?;
-    let start = Schedule::parse_leniently(&period.freeze_start, zone.clone())?;
-    let end = Schedule::parse_leniently(&period.freeze_end, zone)?;
+    let named = |field: &str| {
+        let field = field.to_owned();
+        move |problem: String| format!("{field}: {problem}")
+    };
+    let zone = time_zone::parse(&period.cron_timezone).map_err(named("cron_timezone"))?;
+    let start = Schedule::parse_leniently(&period.freeze_start, zone.clone());
+    let start = start.map_err(named("freeze_start"))?;
+    let end = Schedule::parse_leniently(&period.freeze_end, zone).map_err(named("freeze_end"))?;
     let Some(started) = start.last(now, Skipped::HappensAfter) else {
         return Ok(None);
     };

@@ -31,6 +31,7 @@ use crate::{
     api::v1alpha1::{GitLabApproval, ManualJobStatus, PlayedBy},
     domain::{
         eligibility::newest_job,
+        names,
         pipeline::{self, JobUser},
     },
 };
@@ -55,7 +56,10 @@ pub struct Opening<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     /// The pipeline has no job of that name.
-    Missing,
+    Missing {
+        /// Those of almost that name.
+        near: Option<String>,
+    },
     /// It can't be started yet; GitLab's word for how it is.
     NotYet {
         /// Such as `created`.
@@ -131,11 +135,12 @@ pub fn look(
         played: None,
     });
     let Some(job) = newest_job(jobs, &rule.manual_job) else {
-        return (seen, Job::Missing);
+        let near = names::near(&rule.manual_job, jobs.iter().map(|job| job.name.as_str()));
+        return (seen, Job::Missing { near });
     };
     // Lists come from a cache at times: an older job is no news.
     if seen.job_id.is_some_and(|known| job.id < known) {
-        return (seen, Job::Missing);
+        return (seen, Job::Missing { near: None });
     }
     if seen.job_id != Some(job.id) {
         // Somebody asked for this rerun after the gate opened, as long as the one before did not

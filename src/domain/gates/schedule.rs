@@ -42,9 +42,10 @@ struct Part {
 }
 
 impl Part {
-    fn parse(parser: CronParser, text: &str, rule: Option<Rule>) -> Result<Self, String> {
-        let cron = (parser.parse(text)).map_err(|error| format!("{text:?}: {error}"))?;
-        Ok(Self { cron, rule })
+    /// `None` where the fields are not those of cron.
+    fn parse(parser: CronParser, text: &str, rule: Option<Rule>) -> Option<Self> {
+        let cron = parser.parse(text).ok()?;
+        Some(Self { cron, rule })
     }
 
     fn next(&self, at: DateTime, inclusive: bool) -> Option<DateTime> {
@@ -93,26 +94,26 @@ impl Schedule {
                 fields.len()
             ));
         }
-        for (at, field) in fields.iter().enumerate() {
-            let names: &[&str] = match at {
-                3 => &MONTHS,
-                4 => &DAYS,
-                _ => &[],
-            };
+        for (place, field) in FIELDS.iter().skip(1).zip(&fields) {
             let words = field.split(|c: char| !c.is_ascii_alphabetic());
             let known = |word: &str| {
-                word.is_empty() || names.iter().any(|name| name.eq_ignore_ascii_case(word))
+                word.is_empty()
+                    || place
+                        .names
+                        .iter()
+                        .any(|name| name.eq_ignore_ascii_case(word))
             };
             let strange = |c: char| !(c.is_ascii_alphanumeric() || "*,-/".contains(c));
             if field.contains(strange) || !words.into_iter().all(known) {
-                return Err(format!("{field:?} in {text:?} is not understood"));
+                return Err(place.refuse(field, text));
             }
         }
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build();
-        Self::of(vec![Part::parse(parser, text, None)?], text, zone)
+        let part = Part::parse(parser, text, None).ok_or_else(|| culprit(parser, text, text))?;
+        Self::of(vec![part], text, zone)
     }
 
     /// As GitLab takes them: also with seconds, with `L` and `#`, and in its own [`dialect`]. A zone at
@@ -126,7 +127,9 @@ impl Schedule {
         let plain = dialect::plain(text)?;
         let parts = plain.alternatives.iter();
         let parts: Result<Vec<_>, _> = parts
-            .map(|(fields, rule)| Part::parse(parser, fields, *rule))
+            .map(|(fields, rule)| {
+                Part::parse(parser, fields, *rule).ok_or_else(|| culprit(parser, fields, text))
+            })
             .collect();
         Self::of(parts?, text, plain.zone.unwrap_or(zone))
     }
@@ -135,7 +138,9 @@ impl Schedule {
         // The 29th of February comes, the 30th does not.
         let start = date(2000, 1, 1).at(0, 0, 0, 0);
         if parts.iter().all(|part| part.next(start, true).is_none()) {
-            return Err(format!("{text:?} never comes true"));
+            return Err(format!(
+                "{text:?} never comes true: no month that it names has such a day"
+            ));
         }
         Ok(Self { parts, zone })
     }
@@ -201,6 +206,80 @@ impl Schedule {
             }
         }
     }
+}
+
+/// A field of cron, for messages.
+struct Field {
+    name: &'static str,
+    /// Which numbers and names it takes.
+    takes: &'static str,
+    names: &'static [&'static str],
+}
+
+/// In their order; the first one only where there are six.
+const FIELDS: [Field; 6] = [
+    Field {
+        name: "second",
+        takes: "0 to 59",
+        names: &[],
+    },
+    Field {
+        name: "minute",
+        takes: "0 to 59",
+        names: &[],
+    },
+    Field {
+        name: "hour",
+        takes: "0 to 23",
+        names: &[],
+    },
+    Field {
+        name: "day of month",
+        takes: "1 to 31",
+        names: &[],
+    },
+    Field {
+        name: "month",
+        takes: "1 to 12 or JAN to DEC",
+        names: &MONTHS,
+    },
+    Field {
+        name: "day of week",
+        takes: "0 to 7 (0 and 7 are Sunday) or SUN to SAT",
+        names: &DAYS,
+    },
+];
+
+impl Field {
+    fn refuse(&self, field: &str, text: &str) -> String {
+        let Self { name, takes, .. } = self;
+        format!(
+            "the {name} {field:?} of {text:?} is not understood: it takes {takes}, alone, as a list (1,2), as a \
+             range (1-5), with a step (*/2, 1-9/2), or *"
+        )
+    }
+}
+
+/// Which of the fields is not one of cron's, and what it takes: the first that is refused among fields that
+/// take everything. `text` is what was written, where `fields` were made of that.
+fn culprit(parser: CronParser, fields: &str, text: &str) -> String {
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let (5 | 6) = fields.len() else {
+        return format!(
+            "{text:?} is not cron: it has {} fields, and there must be five (minute, hour, day of month, month, day \
+             of week), or six with the second before them",
+            fields.len()
+        );
+    };
+    let places = FIELDS.iter().skip(FIELDS.len() - fields.len());
+    for (at, (place, field)) in places.zip(&fields).enumerate() {
+        let mut alone = vec!["*"; fields.len()];
+        alone[at] = field;
+        if parser.parse(&alone.join(" ")).is_err() {
+            return place.refuse(field, text);
+        }
+    }
+    format!("{text:?} is not understood: its fields are fine alone, and not together")
 }
 
 pub(super) const MONTHS: [&str; 12] = [

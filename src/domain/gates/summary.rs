@@ -91,7 +91,10 @@ fn job_message(job: &str, stands: Option<&Job>) -> String {
     let who = |by: &Option<String>| by.as_deref().unwrap_or("somebody").to_owned();
     match stands {
         None => format!("the manual job {job} has not been looked at yet"),
-        Some(Job::Missing) => format!(
+        Some(Job::Missing { near: Some(near) }) => format!(
+            "the pipeline has no job {job}, but {near}: the gate has to name it exactly as GitLab shows it"
+        ),
+        Some(Job::Missing { near: None }) => format!(
             "the pipeline has no job {job}: add it to .gitlab-ci.yml with when: manual, or correct \
              the gate"
         ),

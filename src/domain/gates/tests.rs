@@ -299,7 +299,10 @@ fn what_it_says_reads_like_this() {
     let mut told = vec![scene.message()];
     let jobs = [
         None,
-        Some(Job::Missing),
+        Some(Job::Missing { near: None }),
+        Some(Job::Missing {
+            near: Some("approve_prod".into()),
+        }),
         Some(Job::NotYet {
             status: "created".into(),
         }),

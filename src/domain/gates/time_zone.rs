@@ -5,6 +5,8 @@
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use crate::domain::names;
+
 /// The time zone of that name.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let name = name.trim();
@@ -15,6 +17,98 @@ pub fn time_zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZoneDatabase::bundled().get(iana).ok()?;
     (!zone.is_unknown()).then_some(zone)
 }
+
+/// The time zone of that name; the error says what to write instead.
+pub fn parse(name: &str) -> Result<TimeZone, String> {
+    time_zone(name).ok_or_else(|| unknown(name.trim()))
+}
+
+/// Why that is no time zone, and what to write instead.
+pub fn unknown(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    if let Some((_, zone)) = ABBREVIATIONS.iter().find(|(short, _)| *short == upper) {
+        return format!(
+            "{name:?} is the name of a time in a part of the year or in several places, not a time zone: write a \
+             place, such as {zone}"
+        );
+    }
+    if let Some(hours) = offset(&upper) {
+        // POSIX counts them the other way round.
+        let zone = match hours {
+            0 => "UTC".to_owned(),
+            hours => format!("Etc/GMT{:+}", -hours),
+        };
+        return format!(
+            "{name:?} is a difference from UTC, not a time zone: write {zone}, or a place such as Europe/Berlin, \
+             which has summer time as well"
+        );
+    }
+    let written = name.replace(' ', "_");
+    let database = TimeZoneDatabase::bundled();
+    let zones: Vec<String> = database.available().map(|zone| zone.to_string()).collect();
+    let place = |zone: &&String| {
+        let last = zone.rsplit('/').next().unwrap_or(zone);
+        last.eq_ignore_ascii_case(&written)
+    };
+    let near = match zones.iter().find(place) {
+        Some(zone) => format!(", but {zone}"),
+        None => names::but(&written, zones.iter().map(String::as_str)),
+    };
+    format!(
+        "there is no time zone {name:?}{near}: write a name of the IANA time zone database, such as Europe/Berlin, \
+         CET or UTC"
+    )
+}
+
+/// The whole hours of an offset such as `+02:00`, `UTC+2` or `GMT-5`.
+fn offset(text: &str) -> Option<i32> {
+    let text = text
+        .strip_prefix("UTC")
+        .or_else(|| text.strip_prefix("GMT"))
+        .unwrap_or(text);
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let hours = digits
+        .strip_suffix(":00")
+        .or_else(|| digits.strip_suffix("00").filter(|it| it.len() == 2));
+    let hours: i32 = hours.unwrap_or(digits).parse().ok()?;
+    (0..=14).contains(&hours).then_some(sign * hours)
+}
+
+/// Abbreviations that are no time zones of IANA's, each with a place where it is used.
+const ABBREVIATIONS: [(&str, &str); 28] = [
+    ("ACST", "Australia/Darwin"),
+    ("AEDT", "Australia/Sydney"),
+    ("AEST", "Australia/Sydney"),
+    ("AWST", "Australia/Perth"),
+    ("BRT", "America/Sao_Paulo"),
+    ("BST", "Europe/London"),
+    ("CAT", "Africa/Harare"),
+    ("CDT", "America/Chicago"),
+    ("CEST", "Europe/Berlin"),
+    ("CST", "America/Chicago"),
+    ("EAT", "Africa/Nairobi"),
+    ("EDT", "America/New_York"),
+    ("EEST", "Europe/Athens"),
+    ("HKT", "Asia/Hong_Kong"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("KST", "Asia/Seoul"),
+    ("MDT", "America/Denver"),
+    ("MESZ", "Europe/Berlin"),
+    ("MEZ", "Europe/Berlin"),
+    ("MSK", "Europe/Moscow"),
+    ("NZDT", "Pacific/Auckland"),
+    ("NZST", "Pacific/Auckland"),
+    ("PDT", "America/Los_Angeles"),
+    ("PST", "America/Los_Angeles"),
+    ("SAST", "Africa/Johannesburg"),
+    ("SGT", "Asia/Singapore"),
+    ("WEST", "Europe/Lisbon"),
+];
 
 /// What Rails calls some time zones (`ActiveSupport::TimeZone`), sorted. GitLab takes these names for
 /// freeze periods besides IANA's.
@@ -185,6 +279,10 @@ mod tests {
             ("Berlin", "Europe/Berlin"),
             ("Pacific Time (US & Canada)", "America/Los_Angeles"),
             (" Nuku'alofa ", "Pacific/Tongatapu"),
+            ("CET", "CET"),
+            ("EST5EDT", "EST5EDT"),
+            ("GB-Eire", "GB-Eire"),
+            ("Etc/GMT-2", "Etc/GMT-2"),
         ] {
             let zone = time_zone(name).unwrap();
             assert_eq!(zone.iana_name(), Some(iana), "{name}");
@@ -202,6 +300,35 @@ mod tests {
             "berlin time",
         ] {
             assert_eq!(time_zone(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_what_to_write() {
+        for (name, expected) in [
+            ("CEST", "such as Europe/Berlin"),
+            ("pst", "such as America/Los_Angeles"),
+            ("+02:00", "write Etc/GMT-2,"),
+            ("UTC+2", "write Etc/GMT-2,"),
+            ("GMT-0500", "write Etc/GMT+5,"),
+            ("Europe/Berln", ", but Europe/Berlin:"),
+            ("berlin", ", but Europe/Berlin:"),
+            ("new york", ", but America/New_York:"),
+            (
+                "Mars/Olympus",
+                "there is no time zone \"Mars/Olympus\": write a name",
+            ),
+        ] {
+            let problem = parse(name).unwrap_err();
+            assert!(problem.contains(expected), "{name}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_offered_in_place_of_an_abbreviation_is_a_zone() {
+        for (short, zone) in ABBREVIATIONS {
+            assert_eq!(time_zone(short), None, "{short}");
+            assert!(time_zone(zone).is_some(), "{zone}");
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     schedule::{Schedule, Skipped},
-    time_zone::time_zone,
+    time_zone,
 };
 use crate::{api::v1alpha1, domain::duration::duration};
 
@@ -34,13 +34,7 @@ pub enum Standing {
 impl Window {
     /// What a spec says. The error is the field within the window and what is wrong there.
     pub fn parse(spec: &v1alpha1::Window) -> Result<Self, (&'static str, String)> {
-        let zone = time_zone(&spec.time_zone).ok_or_else(|| {
-            let problem = format!(
-                "{:?} is not a time zone such as Europe/Berlin",
-                spec.time_zone
-            );
-            ("timeZone", problem)
-        })?;
+        let zone = time_zone::parse(&spec.time_zone).map_err(|problem| ("timeZone", problem))?;
         let schedule =
             Schedule::parse(&spec.schedule, zone).map_err(|problem| ("schedule", problem))?;
         let duration = duration(&spec.duration)

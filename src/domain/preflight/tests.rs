@@ -32,6 +32,10 @@ fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, En
     (name.to_owned(), entered)
 }
 
+fn account_of(name: &str) -> (String, Entered) {
+    account(name, "333333333333", |_| ())
+}
+
 /// Two stages, one component of each kind, and what is changed of that.
 struct Case {
     template: Value,
@@ -98,6 +102,7 @@ impl Case {
                 name: "checkout".into(),
             },
             accounts: &self.accounts,
+            granting: &self.accounts.keys().cloned().collect(),
             artifact_buckets: &buckets,
             owned: &self.owned,
         };
@@ -141,12 +146,22 @@ fn accounts_regions_and_grants_that_are_missing_are_found() {
     missing.accounts.remove("prod");
     let target = "production: spec.stages[production].targets[].";
     let account = format!("{target}account: ");
-    missing.finds(&[(&account, "There is no Account prod")]);
+    missing.finds(&[(&account, "There is no Account prod; ask the platform team")]);
+    missing
+        .accounts
+        .extend([account_of("prod-eu"), account_of("prods")]);
+    missing.finds(&[(
+        &account,
+        "There is no Account prod, but prods: correct the name",
+    )]);
 
     let mut elsewhere = case();
     elsewhere.template["stages"][1]["targets"][0]["region"] = json!("eu-north-1");
     let region = format!("{target}region: ");
-    elsewhere.finds(&[(&region, "Account prod has no region eu-north-1")]);
+    elsewhere.finds(&[(
+        &region,
+        "Account prod has no region eu-north-1, but eu-west-1, us-east-1; ask",
+    )]);
 
     let mut closed = case();
     let prod = closed.accounts.get_mut("prod").expect("it");

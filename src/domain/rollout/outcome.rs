@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{StageStatus, annotation},
-    domain::outcome::Outcome,
+    domain::{names, outcome::Outcome},
 };
 
 /// Targets wake their Deployment; this is only for what is missed.
@@ -211,8 +211,10 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
 fn pinned(overview: &Overview, views: &[StageView<'_>], pin: &str) -> Outcome {
     let releases = &overview.releases;
     if !releases.iter().any(|release| release.reference.name == pin) {
+        let names = releases.iter().map(|it| it.reference.name.as_str());
+        let near = names::but(pin, names);
         let message = format!(
-            "spec.pin: there is no Release {pin}: kubectl get srel lists those that are kept"
+            "spec.pin: there is no Release {pin}{near}: kubectl get srel lists those that are kept"
         );
         return Outcome::stalled("NotFound", message);
     }

@@ -58,7 +58,9 @@ impl SiteManifest {
 
     /// Reads what was stored, in words where that can't be done.
     pub fn read(text: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let manifest: Self = serde_json::from_slice(text).map_err(|error| {
+            format!("it is damaged, or another version of Sluice wrote it ({error})")
+        })?;
         if manifest.version != VERSION {
             return Err(format!(
                 "it was written by another version of Sluice (format {}, this one reads {VERSION})",

@@ -1,6 +1,6 @@
 //! Which of an archive's entries become files of a site, and how they are read together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     place::{LONGEST_KEY, Place, unfit},
@@ -10,6 +10,7 @@ use crate::domain::{
     archive::{
         ArchiveProblem, EntryKind, Packed, ZipEntry, backslashes, inside, method_name, normal,
     },
+    names,
     outcome::shorten,
 };
 
@@ -35,10 +36,12 @@ pub enum SiteProblem {
     #[error(transparent)]
     Archive(#[from] ArchiveProblem),
     /// Nothing to put.
-    #[error("it has no file{}", below(.tree))]
+    #[error("it has no file{}{near}", below(.tree))]
     NoMatch {
         /// The sub-tree.
         tree: String,
+        /// The folders of almost that name, as the message has them.
+        near: String,
     },
     /// Nothing to put, but in a folder whose name only looks the same.
     #[error(
@@ -145,7 +148,10 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         let tree = tree.to_owned();
         return Err(match same_text(entries, &tree) {
             Some(found) => SiteProblem::OtherForm { tree, found },
-            None => SiteProblem::NoMatch { tree },
+            None => {
+                let near = near(entries, &tree);
+                SiteProblem::NoMatch { tree, near }
+            }
         });
     }
     if files.len() > FILES {
@@ -186,6 +192,20 @@ fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
         let folder = parts.join("/");
         is_same_text(&folder, tree).then_some(folder)
     })
+}
+
+/// The folders whose names are almost that of the sub-tree, for a message.
+fn near(entries: &[ZipEntry], tree: &str) -> String {
+    let tree = tree.trim_end_matches('/');
+    let depth = tree.split('/').count();
+    let folder = |entry: &ZipEntry| {
+        let name = std::str::from_utf8(&entry.name).ok()?;
+        let parts: Vec<&str> = name.split('/').collect();
+        (parts.len() > depth).then(|| parts[..depth].join("/"))
+    };
+    let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
+    let folders: BTreeSet<String> = files.filter_map(folder).collect();
+    names::but(tree, folders.iter().map(String::as_str))
 }
 
 /// Whether every file's key is short enough in this place; the first that is not, in words.
@@ -302,6 +322,10 @@ mod tests {
             Err("it has no file below \"index.html\"".into())
         );
         assert_eq!(selected(&["public/"], ""), Err("it has no file".into()));
+        assert_eq!(
+            selected(&["build/public/index.html", "README"], "build/pubic"),
+            Err("it has no file below \"build/pubic\", but build/public".into())
+        );
     }
 
     #[test]

@@ -195,14 +195,25 @@ fn windows_look_like_windows() {
         ("schedule", "0 9 * * 1-5", "0 0 9 * * *", "five fields"),
         ("schedule", "0 9 * * *", "@daily", "five fields"),
         ("schedule", "0 9 * * *", "0 9 * * 5#2", "five fields"),
-        ("timeZone", "UTC", "Berlin", "must be an IANA time zone"),
+        ("timeZone", "CET", "2", "must be the name of a time zone"),
+        (
+            "timeZone",
+            "Pacific Time (US & Canada)",
+            "Europe/Berlin; UTC",
+            "must be the name of a time zone",
+        ),
         (
             "timeZone",
             "America/Argentina/Buenos_Aires",
             "+02:00",
-            "must be an IANA time zone",
+            "must be the name of a time zone",
         ),
-        ("timeZone", "Etc/GMT+12", "", "must be an IANA time zone"),
+        (
+            "timeZone",
+            "Etc/GMT+12",
+            "",
+            "must be the name of a time zone",
+        ),
         ("duration", "1m", "0m", "must be a duration from 1m to 768h"),
         (
             "duration",

@@ -137,6 +137,7 @@ impl Lab {
             (kube, aws)
         });
         let (kube, aws) = (kube?, aws?);
+        aws.trust(kube.token_key()?);
         kube.apply(
             User::Admin,
             &install::accounts(aws.accounts(), aws.endpoint(), aws.hub_access_key()),

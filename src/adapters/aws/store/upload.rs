@@ -278,7 +278,13 @@ impl Drop for Multipart {
 
 /// What came of a task; its end without one is an error of its call.
 async fn ended<T>(call: &Call, task: JoinHandle<Result<T, CallError>>) -> Result<T, CallError> {
-    let unknown = |error: tokio::task::JoinError| call.unusable(error.to_string());
+    let unknown = |error: tokio::task::JoinError| {
+        call.unusable(if error.is_panic() {
+            "a part of the upload ended by a defect in Sluice: please report it; the log has more"
+        } else {
+            "the upload broke off: the controller is stopping"
+        })
+    };
     task.await.unwrap_or_else(|error| Err(unknown(error)))
 }
 

@@ -237,7 +237,11 @@ fn a_pipeline_without_the_job_says_so() {
     let mut looks = Looks::new();
     let mut other = job(10, "manual", ANA);
     other.name = "deploy".to_owned();
-    assert_eq!(looks.look(&[other]), Job::Missing);
+    let near = None;
+    assert_eq!(looks.look(&[other.clone()]), Job::Missing { near });
+    other.name = "Approve_prod".to_owned();
+    let near = Some("Approve_prod".to_owned());
+    assert_eq!(looks.look(&[other]), Job::Missing { near });
     // It was never seen waiting.
     let stands = looks.see(10, "success", BEA);
     assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
@@ -248,7 +252,7 @@ fn a_job_is_followed_by_its_newest_run_only() {
     let mut looks = Looks::new();
     looks.look(&[job(10, "failed", BEA), job(11, "manual", ANA)]);
     // A list from before.
-    assert_eq!(looks.see(10, "success", BEA), Job::Missing);
+    assert_eq!(looks.see(10, "success", BEA), Job::Missing { near: None });
     assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 3));
 }
 

@@ -99,6 +99,51 @@ fn other_fields_are_refused() {
 }
 
 #[test]
+fn a_wrong_field_is_named_with_what_it_takes() {
+    let strict = |fields| Schedule::parse(fields, TimeZone::UTC).unwrap_err();
+    let lenient = |fields| Schedule::parse_leniently(fields, TimeZone::UTC).unwrap_err();
+    for (problem, expected) in [
+        (
+            strict("61 9 * * *"),
+            "the minute \"61\" of \"61 9 * * *\" is not understood: it takes 0 to 59,",
+        ),
+        (strict("0 25 * * *"), "the hour \"25\""),
+        (strict("0 9 0 * *"), "the day of month \"0\""),
+        (strict("0 9 * XYZ *"), "the month \"XYZ\""),
+        (
+            strict("0 9 * * MON-FRIDAY"),
+            "the day of week \"MON-FRIDAY\"",
+        ),
+        (
+            strict("0 9 * * 1-"),
+            "0 to 7 (0 and 7 are Sunday) or SUN to SAT",
+        ),
+        (strict("*/0 9 * * *"), "the minute \"*/0\""),
+        (
+            lenient("0 25 * * 5"),
+            "the hour \"25\" of \"0 25 * * 5\" is not understood: it takes 0 to 23,",
+        ),
+        (lenient("61 0 9 * * 5"), "the second \"61\""),
+        (lenient("0 0 23 * 13 5"), "the month \"13\""),
+        (
+            lenient("every friday"),
+            "it has 2 fields, and there must be five",
+        ),
+        (
+            lenient("0 23 * * 5 Europe/Berln"),
+            "there is no time zone \"Europe/Berln\", but Europe/Berlin:",
+        ),
+        (lenient("0 23 * * 5#-9"), "the day of week \"5#-9\""),
+    ] {
+        assert!(problem.contains(expected), "{problem}");
+        // Words of the library's own.
+        for word in ["pattern", "Pattern", "Component", "Cron"] {
+            assert!(!problem.contains(word), "{problem}");
+        }
+    }
+}
+
+#[test]
 fn what_gitlab_takes_besides_is_taken_from_gitlab() {
     for fields in ["0 0 23 * * 5", "0 23 L * *", "0 23 * * 5#2", "0/10 * * * *"] {
         assert!(

@@ -140,7 +140,18 @@ impl Backend {
         service: &str,
         form: &[(&str, &str)],
     ) -> Result<Reply, LabError> {
-        let mut headers = root(account, "us-east-1", service)?;
+        self.ask_form_in(account, "us-east-1", service, form).await
+    }
+
+    /// The same of a service that has a region.
+    pub(super) async fn ask_form_in(
+        &self,
+        account: &str,
+        region: &str,
+        service: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Reply, LabError> {
+        let mut headers = root(account, region, service)?;
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
@@ -149,6 +160,22 @@ impl Backend {
             .extend_pairs(form)
             .finish();
         self.exchange(Method::POST, "/", headers, body.into()).await
+    }
+
+    /// Asks a service of the JSON protocol as the root of `account`.
+    pub(super) async fn ask_target(
+        &self,
+        (account, region): (&str, &str),
+        service: &str,
+        target: &'static str,
+        request: &Value,
+    ) -> Result<Reply, LabError> {
+        let mut headers = root(account, region, service)?;
+        let json = HeaderValue::from_static("application/x-amz-json-1.1");
+        headers.insert(CONTENT_TYPE, json);
+        headers.insert("x-amz-target", HeaderValue::from_static(target));
+        let body = request.to_string().into();
+        self.exchange(Method::POST, "/", headers, body).await
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_mins(2);
 const PROGRAM: &str = concat!(
     include_str!("emulator_cloudwatch.py"),
+    include_str!("emulator_lambda.py"),
     include_str!("emulator.py")
 );
 const POLL: Duration = Duration::from_millis(50);

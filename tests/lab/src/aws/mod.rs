@@ -28,12 +28,17 @@ mod connection;
 mod emulator;
 mod journal;
 mod keys;
+/// The same table that Sluice judges by.
+#[path = "../../../../src/domain/limits/table.rs"]
+pub mod limits;
 mod operation;
 mod proxy;
 mod reply;
 mod rules;
 mod sigv4;
 mod strict_lambda;
+mod to_lambda;
+mod web_identity;
 
 use std::{
     path::{Path, PathBuf},
@@ -198,6 +203,12 @@ impl Cloud {
             .region(Region::new(region.to_owned()))
             .credentials_provider(credentials)
             .build()
+    }
+
+    /// From now on a web identity must be signed with this key: an ECDSA P-256 public key as X.509 has it
+    /// (DER). Before, any signature will do, but there must be one.
+    pub fn trust(&self, issuer_key: Vec<u8>) {
+        self.proxy.issuer_key.set(issuer_key);
     }
 
     /// All calls so far.

@@ -121,11 +121,12 @@ fn column(method: &Method) -> Option<usize> {
 pub(super) fn lambda(parts: &Parts, body: &[u8]) -> Operation {
     let path = parts.uri.path();
     if let Some(code) = path.strip_prefix("/_ministack/lambda-code/") {
-        let resource = code.rsplit('/').next().map(decoded).unwrap_or_default();
+        let reference = code.rsplit('/').next().map(decoded).unwrap_or_default();
+        let (resource, qualifier) = function_and_qualifier(&reference);
         return Operation {
             name: "DownloadCode".into(),
             resource,
-            qualifier: None,
+            qualifier,
         };
     }
     let segments: Vec<String> = path.split('/').skip(2).map(decoded).collect();
@@ -164,6 +165,26 @@ pub(super) fn lambda(parts: &Parts, body: &[u8]) -> Operation {
                 _ => "UntagResource",
             };
             (name, arn.join("/"))
+        }
+        ["event-source-mappings" | "event-source-mappings/"] | ["event-source-mappings", ""] => {
+            if get {
+                let function = query(parts)
+                    .into_iter()
+                    .find(|(name, _)| name == "FunctionName");
+                let function = function.map(|(_, value)| value);
+                ("ListEventSourceMappings", function.unwrap_or_default())
+            } else {
+                let function = body_field(body, "FunctionName");
+                ("CreateEventSourceMapping", function)
+            }
+        }
+        ["event-source-mappings", id] => {
+            let name = match parts.method {
+                Method::GET => "GetEventSourceMapping",
+                Method::PUT => "UpdateEventSourceMapping",
+                _ => "DeleteEventSourceMapping",
+            };
+            (name, (*id).to_owned())
         }
         ["account-settings", ..] => ("GetAccountSettings", String::new()),
         _ => ("", String::new()),

@@ -16,7 +16,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{ConnectInfo, State},
-    http::{HeaderMap, Method, Request, StatusCode, request::Parts},
+    http::{HeaderMap, Request, StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -34,8 +34,8 @@ use super::{
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
     rules::{Action, Faults, Strike},
-    sigv4::{self, Unsigned},
-    strict_lambda::{Book, Exchange, FunctionKey, Step},
+    strict_lambda::Book,
+    web_identity::{self, IssuerKey},
 };
 use crate::{
     door::{Fault, Point, Porter, Visit},
@@ -57,6 +57,8 @@ pub(super) struct Proxy {
     pub(super) keys: Keys,
     pub(super) journal: Journal,
     pub(super) faults: Faults,
+    /// What web identities are signed with.
+    pub(super) issuer_key: IssuerKey,
 }
 
 /// A request's body: whole where the proxy must see it.
@@ -119,6 +121,7 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
         keys: Keys::default(),
         journal: Journal::default(),
         faults: Faults::default(),
+        issuer_key: IssuerKey::default(),
     });
     let entrance = Entrance {
         proxy: Arc::clone(&proxy),
@@ -469,9 +472,15 @@ impl Proxy {
                             .await?
                     }
                     _ => {
-                        self.backend
-                            .exchange(method, &target, headers, body)
-                            .await?
+                        let refusal = web_identity::refuse(self, operation, &body).await?;
+                        match refusal {
+                            Some(refusal) => refusal,
+                            None => {
+                                self.backend
+                                    .exchange(method, &target, headers, body)
+                                    .await?
+                            }
+                        }
                     }
                 };
                 if ["sts", "iam"].contains(&asked.service.as_str()) && reply.status.is_success() {
@@ -482,67 +491,5 @@ impl Proxy {
                 Ok(Answer::Whole(reply))
             }
         }
-    }
-
-    async fn pass_to_lambda(
-        &self,
-        parts: &Parts,
-        target: String,
-        body: Bytes,
-        asked: &Asked,
-        operation: &Operation,
-        caller: &Key,
-    ) -> Result<Reply, LabError> {
-        let region = asked.region.clone().unwrap_or_default();
-        let function = FunctionKey {
-            account: caller.account.clone(),
-            region: region.clone(),
-            name: operation.resource.clone(),
-        };
-        let mut exchange = Exchange {
-            operation: operation.name.clone(),
-            qualifier: operation.qualifier.clone(),
-            path_and_query: target,
-            body,
-            ..Exchange::new(
-                Arc::clone(&self.backend),
-                Arc::clone(&self.book),
-                self.endpoint.clone(),
-                function,
-            )
-        };
-        let _writing = if exchange.is_write() {
-            Some(self.book.writing(&exchange.function).await)
-        } else {
-            None
-        };
-        if let Step::Answer(reply) = exchange.before().await? {
-            return Ok(reply);
-        }
-        let mut headers = parts.headers.clone();
-        if exchange.changed {
-            headers.remove("content-length");
-            let (path, query) = exchange
-                .path_and_query
-                .split_once('?')
-                .unwrap_or((&exchange.path_and_query, ""));
-            let request = Unsigned {
-                method: parts.method.as_str(),
-                path,
-                query,
-                body: &exchange.body,
-                region: &region,
-                service: "lambda",
-            };
-            sigv4::sign(&request, &mut headers, caller, Timestamp::now())?;
-        }
-        let method: Method = parts.method.clone();
-        let (target, body) = (exchange.path_and_query.clone(), exchange.body.clone());
-        let mut reply = self
-            .backend
-            .exchange(method, &target, headers, body)
-            .await?;
-        exchange.after(&mut reply);
-        Ok(reply)
     }
 }

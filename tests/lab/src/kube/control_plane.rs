@@ -236,6 +236,11 @@ impl ControlPlane {
             .collect()
     }
 
+    /// What the tokens of service accounts are signed with: an ECDSA P-256 public key as X.509 has it.
+    pub fn token_key(&self) -> Result<Vec<u8>, LabError> {
+        keys::public_key(&fs::read_to_string(self.dir.join("sa.pub"))?)
+    }
+
     fn try_start(tools: &Toolchain, options: &ControlPlaneOptions) -> Result<Self, StartError> {
         let dir = &options.dir;
         for old in ["etcd", "certs", "logs"] {

@@ -24,6 +24,14 @@ pub(super) fn write_signing_key(private: &Path, public: &Path) -> Result<(), Lab
     Ok(())
 }
 
+/// The public half, as X.509 has it.
+pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, LabError> {
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    let text: String = lines.collect();
+    let der = STANDARD.decode(text);
+    der.map_err(|_| LabError::new("the key of the service accounts' tokens is not PEM"))
+}
+
 /// A bearer token nobody can guess: other users of this machine reach the API server too.
 pub(super) fn random_token() -> Result<String, LabError> {
     let mut bytes = [0; 24];

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 /// How long a function's changes take to settle.
@@ -16,7 +17,8 @@ pub struct Settle {
     /// half a second.
     pub update: Duration,
     /// A newly published version is Pending for this long, and an alias with provisioned concurrency
-    /// that moved to another version is served by the former one.
+    /// that moved to another version is served by the former one. Provisioned concurrency and event source
+    /// mappings take as long.
     pub version: Duration,
     /// Both end in Failed with this reason code, such as `InvalidRuntime`.
     pub failure: Option<&'static str>,
@@ -88,12 +90,26 @@ pub(in crate::aws) enum Change {
     Update,
 }
 
+/// An event source mapping that is being changed.
+#[derive(Clone, Debug)]
+struct Mapping {
+    /// Lambda's word for that, such as `Creating`.
+    state: &'static str,
+    due: Due,
+    /// What it was, where it is being deleted.
+    deleted: Option<Value>,
+}
+
 #[derive(Debug, Default)]
 struct Page {
     change: Option<(Change, Due)>,
     published: HashMap<String, Due>,
     /// The version that an alias is being moved away from.
     left: HashMap<String, (String, Due)>,
+    /// Provisioned concurrency by version or alias.
+    provisioned: HashMap<String, Due>,
+    /// Event source mappings by their id.
+    mappings: HashMap<String, Mapping>,
     writer: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -104,7 +120,10 @@ impl Page {
             due.at = now;
         }
         let left = self.left.values_mut().map(|(_, due)| due);
-        for due in self.published.values_mut().chain(left) {
+        let provisioned = self.provisioned.values_mut();
+        let mappings = self.mappings.values_mut().map(|mapping| &mut mapping.due);
+        let all = self.published.values_mut().chain(left);
+        for due in all.chain(provisioned).chain(mappings) {
             due.at = now;
         }
     }
@@ -198,6 +217,64 @@ impl Book {
         left.insert(alias.to_owned(), (version.to_owned(), due));
     }
 
+    pub(in crate::aws) fn provision(&self, function: &FunctionKey, qualifier: &str) {
+        let mut pages = self.lock();
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.version, settle.failure);
+        let provisioned = &mut pages.page(function).provisioned;
+        provisioned.insert(qualifier.to_owned(), due);
+    }
+
+    /// Where the provisioned concurrency of a version or alias stands.
+    pub(in crate::aws) fn provisioned(&self, function: &FunctionKey, qualifier: &str) -> Standing {
+        let pages = self.lock();
+        let page = pages.functions.get(function);
+        let due = page.and_then(|page| page.provisioned.get(qualifier));
+        due.map_or(Standing::Settled, |due| due.standing())
+    }
+
+    /// A mapping is being changed, or `deleted`.
+    pub(in crate::aws) fn change_mapping(
+        &self,
+        function: &FunctionKey,
+        id: &str,
+        state: &'static str,
+        deleted: Option<Value>,
+    ) {
+        let mut pages = self.lock();
+        let settle = pages.settle_of(function);
+        let due = Due::after(settle.version, None);
+        let mapping = Mapping {
+            state,
+            due,
+            deleted,
+        };
+        let mappings = &mut pages.page(function).mappings;
+        mappings.insert(id.to_owned(), mapping);
+    }
+
+    /// What is being done to a mapping, in Lambda's word.
+    pub(in crate::aws) fn mapping(&self, id: &str) -> Option<&'static str> {
+        let pages = self.lock();
+        let mut pages = pages.functions.values();
+        let mapping = pages.find_map(|page| page.mappings.get(id))?;
+        (mapping.due.standing() == Standing::Unsettled).then_some(mapping.state)
+    }
+
+    /// The mappings that are being deleted, in this account and region.
+    pub(in crate::aws) fn deleted_mappings(&self, place: &FunctionKey) -> Vec<Value> {
+        let pages = self.lock();
+        let here = pages
+            .functions
+            .iter()
+            .filter(|(key, _)| key.account == place.account && key.region == place.region);
+        let mappings = here.flat_map(|(_, page)| page.mappings.values());
+        mappings
+            .filter(|mapping| mapping.due.standing() == Standing::Unsettled)
+            .filter_map(|mapping| mapping.deleted.clone())
+            .collect()
+    }
+
     /// The version that an alias was moved away from and still has.
     pub(in crate::aws) fn left(&self, function: &FunctionKey, alias: &str) -> Option<String> {
         let pages = self.lock();
@@ -211,6 +288,7 @@ impl Book {
         page.change = None;
         page.published.clear();
         page.left.clear();
+        page.provisioned.clear();
     }
 
     /// Held from a write's checks to its answer: otherwise two writes at once pass the same checks.

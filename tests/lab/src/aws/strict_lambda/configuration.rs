@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::{Exchange, Step, invalid, refuse, text};
+use crate::aws::limits;
 
 /// Those that functions can be created with, newest first.
 const RUNTIMES: [&str; 18] = [
@@ -30,31 +31,6 @@ const RUNTIMES: [&str; 18] = [
     "provided.al2",
 ];
 
-/// Variables that Lambda sets itself.
-const RESERVED: [&str; 18] = [
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "LAMBDA_TASK_ROOT",
-    "LAMBDA_RUNTIME_DIR",
-];
-
-/// What all variables may measure, as JSON.
-const ENVIRONMENT_BYTES: usize = 4096;
-
 const UNABLE: &str = "Lambda was unable to configure your environment variables because the \
                       environment variables you have provided";
 
@@ -70,24 +46,69 @@ pub(super) fn refuse_bad(exchange: &Exchange) -> Step {
             RUNTIMES.join(", ")
         ));
     }
+    if let Some(refusal) = refuse_long(&request).or_else(|| refuse_tags(&request)) {
+        return refusal;
+    }
     match &request["Environment"]["Variables"] {
         Value::Object(variables) => refuse_variables(variables),
         _ => Step::Pass,
     }
 }
 
+/// A name or a description with more characters than Lambda takes.
+fn refuse_long(request: &Value) -> Option<Step> {
+    let fields = [
+        ("FunctionName", "functionName", limits::FUNCTION_NAME),
+        ("Description", "description", limits::DESCRIPTION),
+    ];
+    fields.into_iter().find_map(|(field, member, most)| {
+        let value = text(request, field).filter(|value| !value.starts_with("arn:"))?;
+        let is_long = value.chars().count() > most;
+        is_long.then(|| {
+            violated(&format!(
+                "Value '{value}' at '{member}' failed to satisfy constraint: Member must have length less than or \
+                 equal to {most}"
+            ))
+        })
+    })
+}
+
+fn refuse_tags(request: &Value) -> Option<Step> {
+    let tags = request["Tags"].as_object()?;
+    if tags.len() > limits::TAGS {
+        return Some(invalid("Number of tags exceeds resource tag limit."));
+    }
+    let is_long = |(key, value): (&String, &Value)| {
+        let value = value.as_str().unwrap_or_default();
+        key.chars().count() > limits::TAG_KEY || value.chars().count() > limits::TAG_VALUE
+    };
+    tags.iter().any(is_long).then(|| {
+        violated(&format!(
+            "Value at 'tags' failed to satisfy constraint: Map keys must have at most {} characters and values at \
+             most {}",
+            limits::TAG_KEY,
+            limits::TAG_VALUE
+        ))
+    })
+}
+
+fn violated(what: &str) -> Step {
+    refuse(
+        400,
+        "ValidationException",
+        &format!("1 validation error detected: {what}"),
+    )
+}
+
 fn refuse_variables(variables: &serde_json::Map<String, Value>) -> Step {
     if !variables.keys().all(|name| is_name(name)) {
-        return refuse(
-            400,
-            "ValidationException",
-            "1 validation error detected: Value at 'environment.variables' failed to satisfy \
-             constraint: Map keys must satisfy constraint: [Member must satisfy regular expression \
-             pattern: [a-zA-Z]([a-zA-Z0-9_])+]",
+        return violated(
+            "Value at 'environment.variables' failed to satisfy constraint: Map keys must satisfy constraint: \
+             [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]",
         );
     }
     let reserved: Vec<&str> = (variables.keys().map(String::as_str))
-        .filter(|name| RESERVED.contains(name))
+        .filter(|name| limits::RESERVED_VARIABLES.contains(name))
         .collect();
     if !reserved.is_empty() {
         return invalid(&format!(
@@ -97,7 +118,7 @@ fn refuse_variables(variables: &serde_json::Map<String, Value>) -> Step {
         ));
     }
     let measured = Value::Object(variables.clone()).to_string();
-    if measured.len() > ENVIRONMENT_BYTES {
+    if measured.len() > limits::ENVIRONMENT {
         return invalid(&format!(
             "{UNABLE} exceeded the 4KB limit. String measured: {measured}"
         ));
@@ -108,7 +129,7 @@ fn refuse_variables(variables: &serde_json::Map<String, Value>) -> Step {
 /// `_HANDLER` and the like are refused as reserved, not as misnamed.
 fn is_name(name: &str) -> bool {
     let mut letters = name.bytes();
-    RESERVED.contains(&name)
+    limits::RESERVED_VARIABLES.contains(&name)
         || name.len() > 1
             && letters
                 .next()

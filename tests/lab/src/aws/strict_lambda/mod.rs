@@ -4,14 +4,17 @@
 //! emulator and may refuse, answer or change the request; [`AFTER`] shapes the answer. What stands
 //! in the emulator is asked from it each time, so that these rules hold whoever changed it.
 //!
-//! A refusal comes before the emulator's own check of permissions and signatures: a caller who may
-//! not write sees AWS's refusal of the write rather than its `AccessDeniedException`.
+//! As on AWS, signature and permission are checked before any of that: where there are rules ahead of the
+//! emulator, it is asked first whether the caller may ([`AUTHORIZE`]).
 
 mod alias;
 mod book;
 mod configuration;
 mod invoke;
+mod mapping;
+mod network;
 mod package;
+mod provisioned;
 mod publish;
 mod update;
 mod view;
@@ -86,6 +89,22 @@ const BEFORE: &[(&[&str], Before)] = &[
     (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
         Box::pin(package::refuse_unusable_role(x))
     }),
+    (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
+        Box::pin(network::refuse_missing(x))
+    }),
+    (&["CreateFunction", "UpdateFunctionCode"], |x| {
+        Box::pin(package::refuse_missing_image(x))
+    }),
+    (&["PutProvisionedConcurrencyConfig"], |x| {
+        Box::pin(async { Ok(provisioned::refuse_unpublished(x)) })
+    }),
+    (
+        &["UpdateEventSourceMapping", "DeleteEventSourceMapping"],
+        |x| Box::pin(async { Ok(mapping::refuse_in_use(x)) }),
+    ),
+    (&["GetEventSourceMapping"], |x| {
+        Box::pin(async { Ok(mapping::answer_deleted(x)) })
+    }),
     (&["UpdateFunctionCode"], |x| {
         Box::pin(update::answer_dry_run(x))
     }),
@@ -142,7 +161,36 @@ const AFTER: &[(&[&str], After)] = &[
         &["ListVersionsByFunction", "ListFunctions"],
         view::show_list,
     ),
+    (&["PutProvisionedConcurrencyConfig"], provisioned::note),
+    (
+        &[
+            "PutProvisionedConcurrencyConfig",
+            "GetProvisionedConcurrencyConfig",
+        ],
+        provisioned::show,
+    ),
+    (
+        &[
+            "CreateEventSourceMapping",
+            "UpdateEventSourceMapping",
+            "DeleteEventSourceMapping",
+        ],
+        mapping::note,
+    ),
+    (
+        &[
+            "CreateEventSourceMapping",
+            "UpdateEventSourceMapping",
+            "DeleteEventSourceMapping",
+            "GetEventSourceMapping",
+        ],
+        mapping::show_one,
+    ),
+    (&["ListEventSourceMappings"], mapping::show_list),
 ];
+
+/// A request with this header is answered as soon as it is permitted, and has no effect.
+pub(super) const AUTHORIZE: &str = "x-lab-authorize";
 
 impl Exchange {
     /// For a request to `operation` on `function`.
@@ -174,6 +222,12 @@ impl Exchange {
             && !["Get", "List", "Invoke"]
                 .iter()
                 .any(|read| self.operation.starts_with(read))
+    }
+
+    /// Whether a rule may answer in the emulator's place, so that permission must be asked for before.
+    pub(super) fn is_judged(&self) -> bool {
+        let mut rules = BEFORE.iter();
+        rules.any(|(operations, _)| operations.contains(&self.operation.as_str()))
     }
 
     /// Runs the rules ahead of the emulator.

@@ -1,8 +1,11 @@
-//! What a function is made from: its package in S3 and its execution role must be there.
+//! What a function is made from: its package in S3 or its image, and its execution role must be there.
+//!
+//! (The wording of the errors about images as client libraries' issues quote it, such as
+//! <https://github.com/hashicorp/terraform/issues/27963>.)
 
 use axum::http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Exchange, Step, invalid, text};
 use crate::{
@@ -38,6 +41,58 @@ pub(super) async fn refuse_missing_object(exchange: &mut Exchange) -> Result<Ste
     Ok(invalid(&format!(
         "Error occurred while GetObject. S3 Error Code: {error}. S3 Error Message: {message}"
     )))
+}
+
+/// An image that is not in the registry of the function's own region.
+pub(super) async fn refuse_missing_image(exchange: &mut Exchange) -> Result<Step, LabError> {
+    let request = exchange.json();
+    let code = if exchange.operation == "CreateFunction" {
+        &request["Code"]
+    } else {
+        &request
+    };
+    let Some(uri) = text(code, "ImageUri") else {
+        return Ok(Step::Pass);
+    };
+    let Some((account, repository, image)) = image_of(uri, &exchange.function.region) else {
+        return Ok(invalid(&format!(
+            "Source image {uri} is not valid. Provide a valid source image."
+        )));
+    };
+    let place = (account, exchange.function.region.as_str());
+    let target = "AmazonEC2ContainerRegistry_V20150921.DescribeImages";
+    let asked = json!({"repositoryName": repository, "imageIds": [image]});
+    let reply = exchange
+        .backend
+        .ask_target(place, "ecr", target, &asked)
+        .await?;
+    let found = reply.value().unwrap_or_default();
+    if found["imageDetails"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty())
+    {
+        return Ok(Step::Pass);
+    }
+    Ok(invalid(&format!(
+        "Source image {uri} does not exist. Provide a valid source image."
+    )))
+}
+
+/// The account, repository and id of an image in the region's registry.
+fn image_of<'a>(uri: &'a str, region: &str) -> Option<(&'a str, &'a str, Value)> {
+    let (host, path) = uri.split_once('/')?;
+    let (account, rest) = host.split_once(".dkr.ecr.")?;
+    if rest != format!("{region}.amazonaws.com") {
+        return None;
+    }
+    let (repository, image) = match path.split_once('@') {
+        Some((repository, digest)) => (repository, json!({"imageDigest": digest})),
+        None => {
+            let (repository, tag) = path.split_once(':')?;
+            (repository, json!({"imageTag": tag}))
+        }
+    };
+    Some((account, repository, image))
 }
 
 /// The whole object that `code` names.

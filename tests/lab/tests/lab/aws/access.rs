@@ -3,10 +3,12 @@
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_lambda::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sluice_lab::aws::{AUDIENCE, REGIONS, SUBJECT};
+use sluice_lab::aws::{REGIONS, Settle};
 
-use super::{REGION, assumed, cloud, create, deployer, dev_lambda, hub_user, refusal_code};
+use super::{
+    REGION, assumed, cloud, create, deployer, dev_lambda, hub_user, limited, refusal, refusal_code,
+    update,
+};
 
 #[tokio::test]
 async fn a_call_is_recorded_with_account_region_operation_and_outcome() {
@@ -135,53 +137,6 @@ async fn a_key_that_was_handed_out_past_the_proxy_is_known_by_its_account() {
     assert_eq!(calls[0].account.as_deref(), Some(cloud.prod().id.as_str()));
 }
 
-/// As Kubernetes makes it; the emulator does not check signatures.
-fn token(audience: &str, subject: &str) -> String {
-    let claims = serde_json::json!({
-        "iss": "https://kubernetes.default.svc", "aud": [audience], "sub": subject,
-        "iat": 1_700_000_000, "exp": 4_000_000_000_u64,
-    });
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    format!(
-        "{}.{}.{}",
-        part(r#"{"alg":"RS256"}"#),
-        part(&claims.to_string()),
-        part("signature")
-    )
-}
-
-#[tokio::test]
-async fn a_web_identity_is_taken_for_the_controllers_service_account_only() {
-    let cloud = cloud().await;
-    let sts = aws_sdk_sts::Client::new(&hub_user(cloud));
-    let role = cloud
-        .dev()
-        .web_identity_role_arn
-        .clone()
-        .expect("dev has such a role");
-    let assume = |audience: &str, subject: &str| {
-        sts.assume_role_with_web_identity()
-            .role_arn(&role)
-            .role_session_name("access")
-            .web_identity_token(token(audience, subject))
-            .send()
-    };
-    let other_subject = assume(AUDIENCE, "system:serviceaccount:shop:sluice").await;
-    assert_eq!(refusal_code(other_subject), "AccessDenied");
-    assert_eq!(refusal_code(assume("other", SUBJECT).await), "AccessDenied");
-    assume(AUDIENCE, SUBJECT)
-        .await
-        .expect("the controller's token is taken");
-
-    let calls = cloud.calls();
-    let call = calls
-        .named("sts", "AssumeRoleWithWebIdentity")
-        .next()
-        .expect("it is recorded");
-    assert_eq!(call.account.as_deref(), Some(cloud.dev().id.as_str()));
-    assert!(!call.signed);
-}
-
 #[tokio::test]
 async fn artifact_buckets_keep_versions_and_abort_incomplete_uploads() {
     let cloud = cloud().await;
@@ -238,4 +193,72 @@ async fn a_policy_can_name_the_function_that_is_made_and_whose_alias_is_touched(
         .function_name("access-named")
         .name("live");
     assert_eq!(refusal_code(delete.send().await), "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn a_denial_names_who_may_not_do_what_to_what_and_why() {
+    let cloud = cloud().await;
+    let account = &cloud.dev().id;
+    let arn = format!("arn:aws:lambda:{REGION}:{account}:function:access-denied");
+    let caller = format!("arn:aws:sts::{account}:assumed-role/sluice-deployer/test");
+    let denied = async |policy: serde_json::Value| {
+        let lambda = Client::new(&assumed(cloud, cloud.dev(), Some(policy.to_string())).await);
+        let request = lambda.get_function().function_name("access-denied");
+        let (code, message) = refusal(request.send().await);
+        assert_eq!(code, "AccessDeniedException");
+        message
+    };
+    let allow =
+        |action: &str| serde_json::json!({"Effect": "Allow", "Action": action, "Resource": "*"});
+    let begin = format!(
+        "User: {caller} is not authorized to perform: lambda:GetFunction on resource: {arn} "
+    );
+    let not_allowed =
+        serde_json::json!({"Version": "2012-10-17", "Statement": [allow("lambda:List*")]});
+    assert_eq!(
+        denied(not_allowed).await,
+        format!("{begin}because no session policy allows the lambda:GetFunction action")
+    );
+    let deny =
+        serde_json::json!({"Effect": "Deny", "Action": "lambda:GetFunction", "Resource": arn});
+    let forbidden =
+        serde_json::json!({"Version": "2012-10-17", "Statement": [allow("lambda:*"), deny]});
+    let message = denied(forbidden).await;
+    assert!(message.starts_with(&begin), "{message}");
+    assert!(message.contains("with an explicit deny"), "{message}");
+
+    let (_, message) = refusal(Client::new(&hub_user(cloud)).list_functions().send().await);
+    assert!(
+        message
+            .ends_with("because no identity-based policy allows the lambda:ListFunctions action"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn permission_is_asked_for_before_any_state() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "access-first";
+    create(cloud, &lambda, name).await;
+    cloud.set_settle_of(name, Settle::NEVER);
+    update(&lambda, name, "two").await;
+    let reader = Client::new(&limited(cloud, "lambda:Get*").await);
+    for (client, expected) in [
+        (&lambda, "ResourceConflictException"),
+        (&reader, "AccessDeniedException"),
+    ] {
+        let request = client.update_function_configuration().function_name(name);
+        assert_eq!(
+            refusal_code(request.memory_size(256).send().await),
+            expected
+        );
+        let publish = client.publish_version().function_name(name);
+        assert_eq!(refusal_code(publish.send().await), expected);
+    }
+    let create = reader.create_function().function_name("access-first-made");
+    let create = create.role("arn:aws:iam::222222222222:role/not-there");
+    let create = create.code(super::code("one")).send().await;
+    assert_eq!(refusal_code(create), "AccessDeniedException");
+    cloud.settle_now(name);
 }

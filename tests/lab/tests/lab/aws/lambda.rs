@@ -2,13 +2,13 @@
 
 use aws_sdk_lambda::{
     Client,
-    types::{Environment, FunctionCode, LastUpdateStatus, Runtime, State},
+    types::{Environment, FunctionCode, LastUpdateStatus, PackageType, Runtime, State, VpcConfig},
 };
-use sluice_lab::aws::Settle;
+use sluice_lab::aws::{Settle, limits};
 
 use super::{
     cloud, code, configuration, create, dev_lambda, ended, get, limited, package, refusal,
-    refusal_code, settled, update,
+    refusal_code, release, settled, update,
 };
 
 #[tokio::test]
@@ -320,4 +320,128 @@ async fn runtimes_and_variables_that_lambda_does_not_take_are_refused() {
         .send()
         .await;
     taken.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_has_its_own_package() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-packages";
+    create(cloud, &lambda, name).await;
+    let first = release(&lambda, name, "first").await;
+    let alias = lambda.create_alias().function_name(name).name("live");
+    alias
+        .function_version(&first)
+        .send()
+        .await
+        .expect("an alias");
+    let second = release(&lambda, name, "second").await;
+    update(&lambda, name, "latest").await;
+    settled(&lambda, name).await;
+    for (qualifier, answer) in [
+        (Some(first.as_str()), "first"),
+        (Some("live"), "first"),
+        (Some(second.as_str()), "second"),
+        (Some("$LATEST"), "latest"),
+        (None, "latest"),
+    ] {
+        let location = get(&lambda, name, qualifier)
+            .await
+            .code
+            .and_then(|code| code.location);
+        let answered = reqwest::get(location.expect("a location"))
+            .await
+            .expect("an answer");
+        let bytes = answered.bytes().await.expect("a package");
+        assert_eq!(bytes, package(answer).into_inner(), "{qualifier:?}");
+    }
+}
+
+#[tokio::test]
+async fn subnets_groups_and_images_that_are_not_there_are_refused() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-network";
+    create(cloud, &lambda, name).await;
+    let refused = async |subnets: &[&str], groups: &[&str]| {
+        let mut network = VpcConfig::builder();
+        for subnet in subnets {
+            network = network.subnet_ids(*subnet);
+        }
+        for group in groups {
+            network = network.security_group_ids(*group);
+        }
+        let update = lambda.update_function_configuration().function_name(name);
+        let (code, message) = refusal(update.vpc_config(network.build()).send().await);
+        assert_eq!(code, "InvalidParameterValueException");
+        message
+    };
+    assert_eq!(
+        refused(&["subnet-0123"], &["sg-0123"]).await,
+        "Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound. EC2 Error Message: The \
+         subnet ID 'subnet-0123' does not exist"
+    );
+    assert!(
+        refused(&["subnet-0123"], &[])
+            .await
+            .contains("must coexist")
+    );
+
+    let image = async |uri: &str| {
+        let create = lambda.create_function().function_name("lambda-image");
+        let create = create
+            .package_type(PackageType::Image)
+            .role(&cloud.dev().execution_role_arn);
+        let create = create.code(FunctionCode::builder().image_uri(uri).build());
+        let (code, message) = refusal(create.send().await);
+        assert_eq!(code, "InvalidParameterValueException");
+        message
+    };
+    let here = format!("{}.dkr.ecr.eu-west-1.amazonaws.com/shop:1", cloud.dev().id);
+    let expected = format!("Source image {here} does not exist. Provide a valid source image.");
+    assert_eq!(image(&here).await, expected);
+    let elsewhere = here.replace("eu-west-1", "us-east-1");
+    let expected = format!("Source image {elsewhere} is not valid. Provide a valid source image.");
+    assert_eq!(image(&elsewhere).await, expected);
+}
+
+#[tokio::test]
+async fn what_is_longer_than_the_table_of_limits_says_is_refused() {
+    let cloud = cloud().await;
+    let lambda = dev_lambda(cloud).await;
+    let name = "lambda-limits";
+    create(cloud, &lambda, name).await;
+    let describe = |length: usize| {
+        let update = lambda.update_function_configuration().function_name(name);
+        update.description("x".repeat(length)).send()
+    };
+    let (code, message) = refusal(describe(limits::DESCRIPTION + 1).await);
+    assert_eq!(code, "ValidationException");
+    assert!(message.contains("less than or equal to 256"), "{message}");
+    describe(limits::DESCRIPTION).await.expect("taken");
+    let make = |name: String| {
+        let create = lambda.create_function().function_name(name);
+        let create = create.runtime(Runtime::Python313).handler("app.handler");
+        create
+            .role(&cloud.dev().execution_role_arn)
+            .code(code("one"))
+    };
+    let long = make("n".repeat(limits::FUNCTION_NAME + 1)).send().await;
+    assert_eq!(refusal_code(long), "ValidationException");
+    let mut tagged = make("lambda-limits-tags".to_owned());
+    for tag in 0..=limits::TAGS {
+        tagged = tagged.tags(format!("tag-{tag}"), "x");
+    }
+    let (code, message) = refusal(tagged.send().await);
+    assert_eq!(code, "InvalidParameterValueException");
+    assert!(message.contains("exceeds resource tag limit"), "{message}");
+    let traced = Environment::builder()
+        .variables("_X_AMZN_TRACE_ID", "x")
+        .build();
+    let update = lambda.update_function_configuration().function_name(name);
+    let (_, message) = refusal(update.environment(traced).send().await);
+    assert!(
+        message.ends_with("used in this request: _X_AMZN_TRACE_ID"),
+        "{message}"
+    );
 }

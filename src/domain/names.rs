@@ -1,6 +1,6 @@
-//! Names of jobs that are almost the one that is looked for.
+//! Names that are almost the one that a spec has: of jobs, Accounts, regions and the like.
 //!
-//! GitLab makes names of its own: `build: [x, y]` of a matrix, `build 1/3` of a parallel job,
+//! GitLab makes names of jobs of its own: `build: [x, y]` of a matrix, `build 1/3` of a parallel job,
 //! `build:policy-123-0` where a pipeline execution policy has a job of the same name. (Source: GitLab's
 //! documentation of `parallel`, `parallel:matrix` and pipeline execution policies.)
 
@@ -29,6 +29,11 @@ pub fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<St
     }
 }
 
+/// `, but NAMES` for a message that something is missing; empty where no name is almost `wanted`.
+pub fn but<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    near(wanted, names).map_or_else(String::new, |near| format!(", but {near}"))
+}
+
 fn is_near(wanted: &str, name: &str) -> bool {
     let (wanted, name) = (wanted.trim().to_lowercase(), name.trim().to_lowercase());
     if wanted == name || base(&wanted) == base(&name) {
@@ -37,7 +42,9 @@ fn is_near(wanted: &str, name: &str) -> bool {
     let (wanted, name): (Vec<char>, Vec<char>) = (wanted.chars().collect(), name.chars().collect());
     let short = wanted.len().min(name.len());
     let long = wanted.len().max(name.len());
-    short >= 4 && long <= COMPARED && distance(&wanted, &name) <= 1 + short / 8
+    // Of three letters one too many or too few is almost the same, and another one is not.
+    let is_long_enough = short >= 4 || short == 3 && long > short;
+    is_long_enough && long <= COMPARED && distance(&wanted, &name) <= 1 + short / 8
 }
 
 /// A name without what GitLab adds to it.
@@ -88,6 +95,8 @@ mod tests {
             ("build", "test", false),
             ("build", "build docs", false),
             ("build", "rebuild-all", false),
+            ("apii", "api", true),
+            ("dev", "deb", false),
             ("a", "b", false),
         ];
         for (wanted, name, expected) in table {

@@ -1,0 +1,121 @@
+//! What `spec.source.project` was meant to be where GitLab has no such project.
+
+/// The path of a project that was written as its address, with GitLab's host or root in front, or with `.git`
+/// at the end; `None` where it is none of that. `url` is the connection's.
+pub fn meant(project: &str, url: &str) -> Option<String> {
+    let (host, root) = host_and_root(url);
+    let rest = match project.split_once("://") {
+        Some((_, rest)) => after_host(rest),
+        // As git clones by SSH.
+        None => match project.split_once(':') {
+            Some((_, path)) => path,
+            None if host_of(project).eq_ignore_ascii_case(host) => after_host(project),
+            None => project,
+        },
+    };
+    // What GitLab shows below a project comes behind `/-/`.
+    let path = rest.split("/-/").next().unwrap_or(rest);
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let path = path.trim_matches('/');
+    let path = match path.strip_prefix(root) {
+        Some(below) if !root.is_empty() && below.starts_with('/') => below.trim_matches('/'),
+        _ => path,
+    };
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    let is_path = path.contains('/') && path != project;
+    is_path.then(|| path.to_owned())
+}
+
+/// Host (with its port) and relative root of the connection's `url`.
+fn host_and_root(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let root = rest.split_once('/').map_or("", |(_, root)| root);
+    let root = root.trim_end_matches('/');
+    (
+        host_of(rest),
+        root.strip_suffix("api/v4")
+            .unwrap_or(root)
+            .trim_end_matches('/'),
+    )
+}
+
+fn host_of(text: &str) -> &str {
+    text.split('/').next().unwrap_or(text)
+}
+
+fn after_host(text: &str) -> &str {
+    text.split_once('/').map_or("", |(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leads_to_the_path_of_its_project() {
+        let gitlab = "https://gitlab.example.com";
+        for (project, url, expected) in [
+            (
+                "https://gitlab.example.com/shop/checkout",
+                gitlab,
+                "shop/checkout",
+            ),
+            (
+                "https://gitlab.example.com/shop/checkout.git",
+                gitlab,
+                "shop/checkout",
+            ),
+            (
+                "https://gitlab.example.com/shop/checkout/",
+                gitlab,
+                "shop/checkout",
+            ),
+            (
+                "https://gitlab.example.com/a/shop/checkout/-/pipelines?page=2",
+                gitlab,
+                "a/shop/checkout",
+            ),
+            (
+                "https://other.example.com/shop/checkout",
+                gitlab,
+                "shop/checkout",
+            ),
+            ("gitlab.example.com/shop/checkout", gitlab, "shop/checkout"),
+            (
+                "git@gitlab.example.com:shop/checkout.git",
+                gitlab,
+                "shop/checkout",
+            ),
+            (
+                "ssh://git@gitlab.example.com:2222/shop/checkout.git",
+                gitlab,
+                "shop/checkout",
+            ),
+            ("/shop/checkout", gitlab, "shop/checkout"),
+            ("shop/checkout.git", gitlab, "shop/checkout"),
+            (
+                "https://example.com/gitlab/shop/checkout",
+                "https://example.com/gitlab/",
+                "shop/checkout",
+            ),
+            (
+                "gitlab/shop/checkout",
+                "https://example.com/gitlab/api/v4",
+                "shop/checkout",
+            ),
+        ] {
+            assert_eq!(meant(project, url).as_deref(), Some(expected), "{project}");
+        }
+    }
+
+    #[test]
+    fn a_path_or_an_id_is_what_it_is() {
+        for project in ["shop/checkout", "a/b/c", "42", "https://gitlab.example.com"] {
+            assert_eq!(
+                meant(project, "https://gitlab.example.com"),
+                None,
+                "{project}"
+            );
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Provisioned concurrency takes time; the emulator has it at once.
+
+use serde_json::json;
+
+use super::{Exchange, Step, book::Standing, invalid};
+use crate::aws::reply::Reply;
+
+/// `$LATEST` has none.
+pub(super) fn refuse_unpublished(exchange: &Exchange) -> Step {
+    match exchange.qualifier.as_deref() {
+        None | Some("$LATEST") => invalid(
+            "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
+        ),
+        Some(_) => Step::Pass,
+    }
+}
+
+/// It was asked for.
+pub(super) fn note(exchange: &mut Exchange, _: &mut Reply) {
+    if let Some(qualifier) = &exchange.qualifier {
+        exchange.book.provision(&exchange.function, qualifier);
+    }
+}
+
+/// As it stands: nothing is there until all is, and while an alias moves it is being allocated anew.
+pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
+    let (Some(mut config), Some(qualifier)) = (reply.value(), &exchange.qualifier) else {
+        return;
+    };
+    let moves = exchange.book.left(&exchange.function, qualifier).is_some();
+    match exchange.book.provisioned(&exchange.function, qualifier) {
+        Standing::Failed(code) => {
+            config["Status"] = json!("FAILED");
+            config["StatusReason"] = json!(code);
+        }
+        Standing::Settled if !moves => return,
+        _ => config["Status"] = json!("IN_PROGRESS"),
+    }
+    for field in [
+        "AvailableProvisionedConcurrentExecutions",
+        "AllocatedProvisionedConcurrentExecutions",
+    ] {
+        config[field] = json!(0);
+    }
+    reply.set_value(&config);
+}
