@@ -421,3 +421,6 @@ fn used(stages: &[StageStatus]) -> BTreeSet<String> {
         .map(|approval| approval.uid.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
