@@ -128,10 +128,6 @@ fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
     let said = scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
     says(&said, &["spec.source.project"]);
     scene.delivered(1);
-    // Also where the project has to be found anew.
-    scene.merge(&json!({"spec": {"source": {"interval": "2s"}}}));
-    scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
-    scene.condition(condition::READY, "True", "Delivered");
     gone.remove();
 
     // What asks for something new says so at once.
