@@ -415,3 +415,6 @@ fn used(stages: &[StageStatus]) -> BTreeSet<String> {
         .map(|approval| approval.uid.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

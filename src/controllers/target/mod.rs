@@ -149,7 +149,16 @@ impl TargetController {
         };
         let order = match order {
             Ok(order) => order,
-            Err(outcome) => return self.not_begun(target, open, outcome).await,
+            Err(outcome) => {
+                // What waits at the gate now can be approved only once it is planned.
+                if open.is_some()
+                    && outcome.reason() == validate::NOT_APPROVED
+                    && let Some(release) = unplanned(target, status)
+                {
+                    return Box::pin(self.work(target, status, Work::Plan(release))).await;
+                }
+                return self.not_begun(target, open, outcome).await;
+            }
         };
         let mut known = self.memory.known(target, Some(&run));
         if open.is_some() {
@@ -429,11 +438,15 @@ impl<'a> Work<'a> {
     fn on(target: &'a Target, status: &TargetStatus) -> Option<Self> {
         let run = target.spec.run.as_ref();
         let open = run.filter(|run| !machine::settled(run, status));
-        let plan = target.spec.plan.as_ref();
-        let unplanned =
-            plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status));
-        open.map(Work::Run).or(unplanned.map(Work::Plan))
+        open.map(Work::Run)
+            .or(unplanned(target, status).map(Work::Plan))
     }
+}
+
+/// The Release whose plan is asked for and not made yet.
+fn unplanned<'a>(target: &'a Target, status: &TargetStatus) -> Option<&'a ReleaseRef> {
+    let plan = target.spec.plan.as_ref();
+    plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status))
 }
 
 /// The order that a plan is made for.

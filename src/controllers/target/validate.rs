@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// The reason of an order that its Account requires an approval for, which it does not have.
+pub const NOT_APPROVED: &str = "NotApproved";
+
 /// The order, worked out; or why it can't be.
 pub fn order(
     context: &Context,
@@ -81,7 +84,7 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
              stage's gate now",
             run.release.name
         );
-        return Err(Outcome::stalled("NotApproved", message));
+        return Err(Outcome::stalled(NOT_APPROVED, message));
     }
     Ok(())
 }
@@ -129,4 +132,52 @@ fn release(context: &Context, target: &Target, named: &ReleaseRef) -> Option<Arc
         .releases
         .get(&ObjectRef::new(&named.name).within(&namespace));
     release.filter(|release| release.uid().as_ref() == Some(&named.uid))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_approved_to_be_kept_is_kept_and_so_is_what_is_to_be_kept_now() {
+        use DeletionPolicy::{Delete, Retain};
+        for (approved, now, expected) in [
+            (Some(Delete), Delete, Delete),
+            (Some(Delete), Retain, Retain),
+            (Some(Retain), Delete, Retain),
+            (Some(Retain), Retain, Retain),
+            // An order of an earlier version.
+            (None, Delete, Delete),
+            (None, Retain, Retain),
+        ] {
+            let target: Target = serde_json::from_value(json!({
+                "apiVersion": "sluice.dev/v1alpha1",
+                "kind": "Target",
+                "metadata": {"name": "t", "namespace": "n"},
+                "spec": {
+                    "deployment": "d", "stage": "s", "account": "a", "accountId": "1", "region": "r",
+                    "deletionPolicy": now,
+                },
+            }))
+            .unwrap();
+            let release = ReleaseRef {
+                name: "d-1".into(),
+                uid: "u".into(),
+                revision: 1,
+            };
+            let run = Run {
+                deletion_policy: approved,
+                ..Run::new(release, 1, Goal::Prune, 1)
+            };
+            assert_eq!(
+                deletion_policy(&target, &run),
+                expected,
+                "{approved:?} {now:?}"
+            );
+        }
+    }
 }

@@ -48,6 +48,10 @@ fn target() -> TargetSpec {
 }
 
 fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
+    work_out_on(release, &target())
+}
+
+fn work_out_on(release: &ReleaseSpec, target: &TargetSpec) -> Result<Desired, Invalid> {
     let reference = ReleaseRef {
         name: "checkout-3".into(),
         uid: "u".into(),
@@ -70,7 +74,7 @@ fn work_out(release: &ReleaseSpec) -> Result<Desired, Invalid> {
             ..Allowed::default()
         }],
     };
-    desired(&reference, release, &target(), &owner, &permissions)
+    desired(&reference, release, target, &owner, &permissions)
 }
 
 fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
@@ -337,4 +341,20 @@ fn the_digest_of_a_configuration_sees_every_setting() {
     ] {
         assert_ne!(digest(change.clone()), plain, "{change}");
     }
+}
+
+#[test]
+fn a_release_from_before_a_stage_was_renamed_is_worked_out_by_its_former_name() {
+    let release = release(json!({}), json!({}));
+    let mut target = target();
+    target.stage = "staging".into();
+    let unknown = work_out_on(&release, &target).expect_err("it has no such stage");
+    assert!(
+        unknown.to_string().contains("has no stage staging"),
+        "{unknown}"
+    );
+    target.former_stage = Some("dev".into());
+    let desired = work_out_on(&release, &target).expect("it can be worked out");
+    let name = desired.components[0].workload.resource();
+    assert_eq!(name, "checkout-dev", "what serves keeps its name");
 }

@@ -83,3 +83,67 @@ pub fn message<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn target(change: &str, to: &str) -> TargetSpec {
+        let mut spec = json!({
+            "deployment": "checkout", "stage": "prod", "account": "prod", "accountId": "222222222222",
+            "region": "eu-west-1", "deletionPolicy": "Delete",
+        });
+        if !change.is_empty() {
+            spec[change] = json!(to);
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn items(names: &[&str]) -> Vec<InventoryItem> {
+        let item = |name: &&str| {
+            serde_json::from_value(json!({
+                "component": "api", "kind": "LambdaFunction", "name": name, "created": true,
+            }))
+        };
+        names.iter().map(|name| item(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn an_approval_of_a_deletion_is_for_what_is_deleted_on_one_target_only() {
+        let of =
+            |spec: &TargetSpec, uid: &str, names: &[&str]| digest(spec, uid, items(names).iter());
+        let both = ["checkout-api", "checkout-worker"];
+        let approved = of(&target("", ""), "uid-1", &both);
+        let turned = ["checkout-worker", "checkout-api"];
+        assert_eq!(of(&target("", ""), "uid-1", &turned), approved);
+        for other in [
+            of(&target("", ""), "uid-1", &both[..1]),
+            of(&target("", ""), "uid-1", &["checkout-api", "checkout-cron"]),
+            of(&target("", ""), "uid-2", &both),
+            of(&target("stage", "qa"), "uid-1", &both),
+            of(&target("accountId", "333333333333"), "uid-1", &both),
+            of(&target("region", "eu-west-2"), "uid-1", &both),
+        ] {
+            assert_ne!(other, approved);
+        }
+    }
+
+    #[test]
+    fn what_let_a_deletion_begin_does_not_count_for_another() {
+        let release = ReleaseRef {
+            name: "checkout-7".into(),
+            uid: "uid-7".into(),
+            revision: 7,
+        };
+        let passed = DeletionStatus {
+            passed: Some(crate::api::v1alpha1::GatePassage::default()),
+            ..status(None, release.clone(), "a".repeat(64))
+        };
+        let same = status(Some(&passed), release.clone(), "a".repeat(64));
+        assert_eq!(same.passed, passed.passed);
+        let other = status(Some(&passed), release, "b".repeat(64));
+        assert_eq!(other.passed, None);
+    }
+}

@@ -174,15 +174,16 @@ pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
         return format!("{component}: no change");
     }
-    if changes.iter().any(|change| change.action == "Create") {
-        return format!("{component}: will be created");
-    }
+    let mut changed = changes.iter();
+    let created = changed.find(|change| change.action == "Create" && change.field.is_none());
+    let created = created.map(|alias| format!("create alias {}", alias.resource));
     let fields: Vec<&str> = changes
         .iter()
         .filter_map(|change| change.field.as_deref())
         .collect();
     if fields.is_empty() {
-        return format!("{component}: will move traffic");
+        let what = created.unwrap_or_else(|| "move traffic".to_owned());
+        return format!("{component}: will {what}");
     }
     let adopted = changes.iter().any(|change| change.action == "Adopt");
     let how = if adopted {
@@ -190,5 +191,6 @@ pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     } else {
         "will change"
     };
-    format!("{component}: {how} {}", fields.join(", "))
+    let also = created.map_or(String::new(), |what| format!(" and {what}"));
+    format!("{component}: {how} {}{also}", fields.join(", "))
 }

@@ -184,6 +184,26 @@ async fn an_alarm_that_was_red_in_between_fails_by_its_history() {
 }
 
 #[tokio::test]
+async fn a_history_of_more_than_a_page_is_read_to_its_end() {
+    let fixture = Fixture::new().await;
+    let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
+    make_alarm(&watch, "busy-errors").await;
+    let began = Timestamp::now() - SignedDuration::from_secs(1);
+    for _ in 0..51 {
+        set(&watch, "busy-errors", StateValue::Ok).await;
+        set(&watch, "busy-errors", StateValue::Alarm).await;
+    }
+    let mark = fixture.lab.mark();
+    let changes = monitoring.transitions("busy-errors", began).await;
+    let changes = changes.expect("the history");
+    // CloudWatch may have found in between that there is no data.
+    assert!(changes.len() >= 102, "{}", changes.len());
+    let red = changes.iter().filter(|one| one.to == AlarmState::Alarm);
+    assert_eq!(red.count(), 51);
+    assert_eq!(fixture.calls_about("busy-errors", mark).len(), 2);
+}
+
+#[tokio::test]
 async fn an_alarm_that_did_not_change_costs_one_call() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);

@@ -6,7 +6,10 @@ use sluice_lab::{
     gitlab::{FaultAction, FaultRule},
 };
 
-use super::scene::{NAME, Scene, condition_in, conditions, says};
+use super::{
+    gates::{by_approvers, gated, waiting},
+    scene::{NAME, Scene, condition_in, conditions, says},
+};
 
 #[test]
 fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
@@ -158,4 +161,31 @@ fn old_releases_go_and_the_live_one_stays() {
     });
     assert_eq!(kept.unwrap(), [3, 4]);
     scene.serves("dev", "v4");
+}
+
+#[test]
+fn what_waits_at_a_gate_stays_however_many_newer_ones_there_are() {
+    let scene = Scene::new("history-gate");
+    let mut wanted = gated(&scene, &by_approvers());
+    wanted["spec"]["historyLimit"] = json!(1);
+    wanted["spec"]["superseding"] = json!("Hold");
+    for revision in 1..=4 {
+        scene.push(&format!("v{revision}"));
+        scene.apply(&wanted);
+        waiting(&scene, 1, "WaitingForApproval", &[]);
+        scene.wait(NAME, "dev has the newest", |deployment| {
+            let dev = &deployment.status.as_ref()?.stages[0];
+            (dev.live_revision == Some(revision)).then_some(())
+        });
+    }
+    let kept = sluice_lab::lab::wait_for("r2 is gone", super::LIMIT, || {
+        let releases = scene.releases();
+        let kept: Vec<i64> = releases.iter().map(|it| it.spec.revision).collect();
+        if kept.contains(&2) {
+            Err(format!("{kept:?}"))
+        } else {
+            Ok(kept)
+        }
+    });
+    assert_eq!(kept.unwrap(), [1, 3, 4]);
 }

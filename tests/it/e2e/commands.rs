@@ -1,15 +1,26 @@
 //! Commands: each is carried out once, answered, and kept from nothing by what fails elsewhere.
 
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::ConfigMap,
+    events::v1::Event,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{DeploymentStatus, RunStatus, condition};
+use sluice::api::v1alpha1::{DeploymentStatus, RunStatus, Target, condition};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     kube::User,
-    lab::package_answering,
+    lab::{package_answering, wait_for},
 };
 
-use super::scene::{NAME, Scene, condition_in, conditions, says, smoke};
+use super::{
+    LIMIT, run,
+    scene::{NAME, Scene, condition_in, conditions, says, smoke},
+};
 
 /// A team with v1 serving in dev, and v2 held there by a check that fails whoever asks.
 fn held(namespace: &str) -> Scene<'static> {
@@ -106,6 +117,159 @@ fn a_command_is_carried_out_once_whatever_else_fails() {
         &["dev: checkout-2 is aborted"],
     );
     scene.still_serves("dev", "v1");
+}
+
+/// Has the API server refuse every change of these objects in the team's namespace, until it is dropped.
+struct Refusing<'a> {
+    scene: &'a Scene<'a>,
+    resource: &'static str,
+    before: usize,
+}
+
+impl<'a> Refusing<'a> {
+    fn begin(scene: &'a Scene<'a>, resource: &'static str) -> Self {
+        let name = format!("refuses-{}", scene.team.namespace);
+        let mine = json!({"kubernetes.io/metadata.name": scene.team.namespace});
+        let policy = json!({"metadata": {"name": name}, "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [
+                {
+                    "apiGroups": ["sluice.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                    "resources": [resource],
+                },
+                {
+                    "apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"],
+                    "resources": ["configmaps"],
+                },
+            ]},
+            "validations": [{"expression": "false", "message": "not now", "reason": "Forbidden"}],
+        }});
+        let binding = json!({"metadata": {"name": name}, "spec": {
+            "policyName": name, "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": mine}},
+        }});
+        let params = PostParams::default();
+        let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy).unwrap();
+        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(binding).unwrap();
+        run(Api::all(scene.world.client.clone()).create(&params, &policy)).unwrap();
+        run(Api::all(scene.world.client.clone()).create(&params, &binding)).unwrap();
+        let mut refusing = Self {
+            scene,
+            resource,
+            before: 0,
+        };
+        refusing.wait();
+        refusing.before = refusing.refused();
+        refusing
+    }
+
+    /// Waits until the API server heeds the policy.
+    fn wait(&self) {
+        let api = self.scene.api::<ConfigMap>();
+        let probe = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let found = wait_for("the policy is heeded", LIMIT, || {
+            match run(api.create(&params, &probe)) {
+                Ok(_) => Err("it was taken"),
+                Err(_) => Ok(()),
+            }
+        });
+        found.unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// How many changes were refused to the controller.
+    fn refused(&self) -> usize {
+        let lab = &self.scene.world.lab;
+        let (audit, user) = (lab.kube.audit().unwrap(), lab.controller().username());
+        let refused = audit.by(&user).filter(|request| {
+            request.is_refused()
+                && request.namespace == self.scene.team.namespace
+                && request.rbac_resource() == self.resource
+        });
+        refused.count()
+    }
+
+    /// Waits until so many were.
+    #[track_caller]
+    fn has_refused(&self, count: usize) {
+        let tried = wait_for("the controller tries to write", LIMIT, || {
+            let refused = self.refused() - self.before;
+            if refused < count {
+                Err(refused)
+            } else {
+                Ok(())
+            }
+        });
+        tried.unwrap_or_else(|e| panic!("{e}\n{}", self.scene.log()));
+    }
+}
+
+impl Drop for Refusing<'_> {
+    fn drop(&mut self) {
+        let name = format!("refuses-{}", self.scene.team.namespace);
+        let client = || self.scene.world.client.clone();
+        let params = DeleteParams::default();
+        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client());
+        let policies: Api<ValidatingAdmissionPolicy> = Api::all(client());
+        drop(run(bindings.delete(&name, &params)));
+        drop(run(policies.delete(&name, &params)));
+    }
+}
+
+/// Waits until r2 is held once more, by its second attempt.
+#[track_caller]
+fn held_again(scene: &Scene<'_>) {
+    scene.wait(NAME, "r2 is held again", |_| {
+        let run = run_in_dev(scene);
+        (run.attempt == 2 && run.step == "Held").then_some(())
+    });
+    let order = scene.target("dev").spec.run;
+    assert_eq!(order.map(|run| run.attempt), Some(2), "one promotion");
+}
+
+#[test]
+fn nothing_is_ordered_before_the_command_is_on_record() {
+    let scene = held("command-first");
+    let refusing = Refusing::begin(&scene, "deployments/status");
+    scene.annotate("sluice.dev/promote", "go");
+    refusing.has_refused(2);
+    let order = scene.target("dev").spec.run;
+    assert_eq!(order.map(|run| run.attempt), Some(1), "nothing follows yet");
+    drop(refusing);
+    status(&scene, "the promotion is handled", |status| {
+        status.last_handled_promote.as_deref() == Some("go")
+    });
+    held_again(&scene);
+}
+
+#[test]
+fn an_order_that_is_refused_follows_once_it_is_taken() {
+    let scene = held("order-later");
+    let refusing = Refusing::begin(&scene, "targets");
+    scene.annotate("sluice.dev/promote", "go");
+    status(&scene, "the promotion is handled", |status| {
+        status.last_handled_promote.as_deref() == Some("go")
+    });
+    refusing.has_refused(1);
+    drop(refusing);
+    held_again(&scene);
+}
+
+#[test]
+fn no_stage_goes_on_before_the_outcome_of_the_one_before_is_on_record() {
+    let scene = Scene::new("outcome-first");
+    let refusing = Refusing::begin(&scene, "releases/status");
+    scene.push("v1");
+    scene.apply(&scene.deployment(&["dev", "prod"]));
+    refusing.has_refused(2);
+    let targets = scene.list::<Target>();
+    let of_prod = targets.iter().filter(|it| it.spec.account == "prod");
+    assert_eq!(of_prod.count(), 0, "{targets:#?}");
+    drop(refusing);
+    scene.delivered(1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sluice_lab::{
 use super::{
     LIMIT,
     back::{require, strict, to},
-    gates::{by_approvers, waiting},
+    gates::{approval, by_approvers, create, let_approve, waiting},
     run,
     scene::{NAME, Scene, condition_in, conditions, says},
 };
@@ -123,15 +123,83 @@ fn a_tag_is_not_the_protected_branch_of_its_name() {
     assert_eq!(source.ref_protected, Some(true));
 }
 
-/// Has the Account take from these sources only.
-fn takes_from(scene: &Scene<'_>, account: &str, sources: &Value) {
+/// Changes what the Account says.
+fn edit(scene: &Scene<'_>, account: &str, change: impl Fn(&mut Value)) {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let changed = wait_for("the Account is changed", LIMIT, || {
         let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
-        found.spec.sources = serde_json::from_value(sources.clone()).unwrap();
+        let mut spec = serde_json::to_value(&found.spec).unwrap();
+        change(&mut spec);
+        found.spec = serde_json::from_value(spec).unwrap();
         run(accounts.replace(account, &PostParams::default(), &found)).map_err(|e| e.to_string())
     });
     changed.unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// Has the Account take from these sources only.
+fn takes_from(scene: &Scene<'_>, account: &str, sources: &Value) {
+    edit(scene, account, |spec| spec["sources"] = sources.clone());
+}
+
+#[test]
+fn a_tag_of_the_name_of_the_branch_is_not_delivered_in_its_place() {
+    let scene = Scene::running("tag-of-main");
+    tag(&scene, "main", "v2");
+    scene.looked_at_gitlab("after the tag");
+    assert_eq!(scene.releases().len(), 1);
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+/// Waits until the Target in the Account does not begin its order for that reason.
+#[track_caller]
+fn does_not_begin(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
+    scene.wait(NAME, &format!("its Target says {reason}"), |_| {
+        let targets = scene.list::<Target>();
+        let target = targets.iter().find(|it| it.spec.account == account)?;
+        let conditions = &target.status.as_ref()?.conditions;
+        let stalled = condition_in(conditions, condition::STALLED)?;
+        (stalled.reason == reason).then(|| says(&stalled.message, parts))
+    });
+}
+
+#[test]
+fn what_was_ordered_and_has_not_begun_is_asked_once_more_by_its_target() {
+    let scene = Scene::new("asked-again");
+    let_approve(&scene);
+    let account = strict(&scene, &json!({}));
+    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let spec = serde_json::to_value(run(accounts.get(&account)).unwrap().spec).unwrap();
+    let role = spec["credentials"]["assumeRole"]["roleArn"].clone();
+    let nobody = json!("arn:aws:iam::333333333333:role/nobody");
+    edit(&scene, &account, |spec| {
+        spec["credentials"]["assumeRole"]["roleArn"] = nobody.clone();
+    });
+    scene.push("v1");
+    scene.apply(&to(&scene, &account, None));
+    does_not_begin(&scene, &account, "AccessDenied", &["sts:AssumeRole"]);
+
+    // AWS lets it in now, and the platform team does no more.
+    let mark = scene.world.lab.aws.mark();
+    let others = json!([{"url": "https://gitlab.example.com", "projects": ["*"]}]);
+    edit(&scene, &account, |spec| {
+        spec["credentials"]["assumeRole"]["roleArn"] = role.clone();
+        spec["sources"] = others.clone();
+    });
+    does_not_begin(&scene, &account, "SourceNotAllowed", &["spec.sources"]);
+    scene.stalled("SourceNotAllowed", &["prod: ", &account]);
+    edit(&scene, &account, |spec| {
+        spec["sources"] = json!([]);
+        spec["requires"] = by_approvers();
+    });
+    let parts = ["requires an approval", "waits at the stage's gate"];
+    does_not_begin(&scene, &account, "NotApproved", &parts);
+    let asker = format!("Account {account}");
+    let waits = waiting(&scene, 1, "WaitingForApproval", &[&asker]);
+    assert!(scene.lambda_calls(mark).writes().is_empty());
+    create(&scene, &approval(&waits, "Approve"));
+    scene.delivered(1);
+    scene.serves("prod", "v1");
 }
 
 #[test]

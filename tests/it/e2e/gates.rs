@@ -1,6 +1,7 @@
 //! Gates from end to end: who approves, how, and what does not count.
 
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use k8s_openapi::api::{events::v1::Event, rbac::v1::RoleBinding};
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Approval, GateStatus, annotation, condition};
@@ -269,6 +270,12 @@ fn a_freeze_period_holds_a_stage_until_it_is_over() {
     waiting(&scene, 1, "Frozen", &["freeze period"]);
     scene.condition(condition::READY, "True", "Frozen");
     scene.serves("dev", "v1");
+    // It was looked at before anything was said of it.
+    scene.event("Deployment", "Normal", "GateWaiting", &["freeze period"]);
+    let notes = scene.list::<Event>().into_iter();
+    let told: Vec<String> = notes.filter_map(|event| event.note).collect();
+    let unknown = told.iter().filter(|note| note.contains("not asked yet"));
+    assert_eq!(unknown.count(), 0, "{told:#?}");
     gitlab.thaw(scene.team.project, period);
     scene.annotate(annotation::RECONCILE, "after the thaw");
     scene.delivered(1);
@@ -300,6 +307,23 @@ fn a_stage_starts_within_its_windows_only() {
     scene.delivered(1);
     scene.serves("prod", "v1");
     assert_eq!(scene.releases().len(), 1);
+}
+
+#[test]
+fn a_window_that_opens_is_not_missed_however_seldom_gitlab_is_asked() {
+    let scene = Scene::new("window-opens");
+    // The next minute, or the one after where that is too soon.
+    let soon = Timestamp::now() + SignedDuration::from_secs(85);
+    let opens = soon.to_zoned(TimeZone::UTC);
+    let schedule = opens.strftime("%M %H %d %m *").to_string();
+    let window = json!([{"schedule": schedule, "timeZone": "UTC", "duration": "30m"}]);
+    let mut wanted = gated(&scene, &json!({"windows": window}));
+    wanted["spec"]["source"]["interval"] = json!("1h");
+    scene.push("v1");
+    scene.apply(&wanted);
+    waiting(&scene, 1, "OutsideWindow", &["the next window opens at"]);
+    scene.delivered(1);
+    scene.serves("prod", "v1");
 }
 
 #[test]

@@ -129,3 +129,42 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
     scene.delivered(2);
     scene.serves("dev", "v3");
 }
+
+/// Pipelines of the branch main that don't come to their end.
+fn busy(scene: &Scene<'_>, count: usize) {
+    let gitlab = &scene.world.lab.gitlab;
+    for _ in 0..count {
+        gitlab.push(scene.team.project, "main", "Change the answer");
+        let jobs = vec![JobSpec::new("package", "package")];
+        gitlab.run_pipeline(scene.team.project, "main", jobs);
+    }
+}
+
+#[test]
+fn a_finished_pipeline_behind_a_page_of_newer_ones_that_run_is_delivered() {
+    let scene = Scene::new("busy-branch");
+    scene.push("v1");
+    busy(&scene, 21);
+    scene.apply(&scene.deployment(&["dev"]));
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+}
+
+#[test]
+fn a_tag_of_a_pattern_is_found_behind_a_busy_branch() {
+    let scene = Scene::new("busy-tags");
+    let gitlab = &scene.world.lab.gitlab;
+    let project = scene.team.project;
+    let sha = gitlab.push(project, "main", "Change the answer");
+    gitlab.tag(project, "v1.0", &sha);
+    let jobs =
+        vec![JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package("v1"))))];
+    gitlab.run_pipeline(project, "refs/tags/v1.0", jobs);
+    busy(&scene, 21);
+    let mut wanted = scene.deployment(&["dev"]);
+    wanted["spec"]["source"]["ref"] = json!("v*");
+    scene.apply(&wanted);
+    scene.delivered(1);
+    scene.serves("dev", "v1");
+    assert_eq!(scene.releases()[0].spec.source.git_ref, "v1.0");
+}

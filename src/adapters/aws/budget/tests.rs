@@ -5,6 +5,9 @@ use crate::domain::priority::Priority;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// No test takes a tenth of it.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// One call a second, and none left of this second. Turns are given out by hand.
 fn used_up() -> Bucket {
     let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1);
@@ -29,8 +32,17 @@ fn waits(bucket: &Bucket, turn: &Turn) -> tokio::task::JoinHandle<Result<(), Cal
     tokio::spawn(async move { turn.scope(bucket.turn(&call())).await })
 }
 
+/// What came of a call; one that never ends fails its test and does not hold it up.
+async fn ended(call: tokio::task::JoinHandle<Result<(), CallError>>) -> Result<(), CallError> {
+    let call = tokio::time::timeout(LIMIT, call).await;
+    call.expect("it ends").expect("a task")
+}
+
 async fn until_so_many_wait(bucket: &Bucket, count: usize) {
+    let until = Instant::now() + LIMIT;
     while bucket.schedule().queue.len() != count {
+        let waiting = bucket.schedule().queue.len();
+        assert!(Instant::now() < until, "{waiting} wait, not {count}");
         tokio::task::yield_now().await;
     }
 }
@@ -60,7 +72,7 @@ async fn rollback_goes_before_a_thousand_drift_checks() {
     let rollback = waits(&bucket, &turn(Priority::Restore, "checkout"));
     until_so_many_wait(&bucket, 1_001).await;
     second_passes(&bucket, 1);
-    assert_eq!(rollback.await.expect("a task"), Ok(()));
+    assert_eq!(ended(rollback).await, Ok(()));
     assert_eq!(bucket.schedule().queue.len(), 1_000);
     assert!(drift.iter().all(|check| !check.is_finished()));
 }
@@ -75,7 +87,7 @@ async fn deployments_take_turns() {
     until_so_many_wait(&bucket, 101).await;
     second_passes(&bucket, 1);
     second_passes(&bucket, 2);
-    assert_eq!(small.await.expect("a task"), Ok(()));
+    assert_eq!(ended(small).await, Ok(()));
     assert_eq!(bucket.schedule().queue.len(), 99);
     drop(many);
 }
@@ -92,7 +104,7 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     assert_eq!(place.budget, "calls in account 1, eu-west-1");
     checkout.call_off();
     for call in [one, other] {
-        let result = call.await.expect("a task");
+        let result = ended(call).await;
         assert_eq!(kind(result), Some(CallErrorKind::CalledOff));
     }
     assert_eq!(bucket.schedule().queue.len(), 1);
@@ -100,7 +112,8 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     stays.abort();
     until_so_many_wait(&bucket, 0).await;
     second_passes(&bucket, 1);
-    assert_eq!(bucket.turn(&call()).await, Ok(()), "no turn was lost");
+    let next = waits(&bucket, &turn(Priority::Preparation, "cart"));
+    assert_eq!(ended(next).await, Ok(()), "no turn was lost");
 }
 
 #[tokio::test]
@@ -112,16 +125,16 @@ async fn full_queue_keeps_the_most_urgent_calls() {
     let check = waits(&bucket, &drift);
     until_so_many_wait(&bucket, 2).await;
     let late = waits(&bucket, &turn(Priority::Background, "c"));
-    let refused = late.await.expect("a task");
+    let refused = ended(late).await;
     assert_eq!(kind(refused), Some(CallErrorKind::CalledOff));
     let rollback = waits(&bucket, &turn(Priority::Restore, "d"));
-    let displaced = check.await.expect("a task");
+    let displaced = ended(check).await;
     assert_eq!(kind(displaced), Some(CallErrorKind::CalledOff));
     assert!(drift.is_called_off(), "the rest of it begins anew, too");
     second_passes(&bucket, 1);
-    assert_eq!(rollback.await.expect("a task"), Ok(()));
+    assert_eq!(ended(rollback).await, Ok(()));
     second_passes(&bucket, 2);
-    assert_eq!(plan.await.expect("a task"), Ok(()));
+    assert_eq!(ended(plan).await, Ok(()));
 }
 
 #[tokio::test]
@@ -136,7 +149,7 @@ async fn calls_beyond_the_burst_are_all_granted() {
         })
         .collect();
     for call in calls {
-        assert_eq!(call.await.expect("a task"), Ok(()));
+        assert_eq!(ended(call).await, Ok(()));
     }
     assert!(!bucket.schedule().is_attended, "nobody waits any more");
 }
@@ -169,4 +182,31 @@ async fn an_account_goes_as_fast_as_its_region_says() {
     let mut schedule = budget.control.schedule();
     let taken = (0..1_000).filter(|_| schedule.rate.take(second).is_ok());
     assert_eq!(taken.count(), 7);
+}
+
+#[tokio::test]
+async fn new_call_does_not_overtake_those_that_wait() {
+    let bucket = used_up();
+    let first = waits(&bucket, &turn(Priority::Restore, "checkout"));
+    until_so_many_wait(&bucket, 1).await;
+    // There is a turn again, which was not given out yet.
+    let later = Instant::now() + SECOND + Duration::from_millis(100);
+    let entry = bucket.enter(&turn(Priority::Background, "at-rest"), later);
+    let entry = entry.expect("it joins the queue").ok().expect("has room");
+    assert_eq!(bucket.schedule().queue.len(), 2);
+    bucket.schedule().give_turns(later);
+    assert_eq!(ended(first).await, Ok(()));
+    drop(entry);
+}
+
+#[tokio::test]
+async fn turn_of_a_call_that_has_gone_goes_to_the_next() {
+    let bucket = used_up();
+    let (gone, _) = oneshot::channel();
+    let checkout = turn(Priority::Restore, "checkout");
+    bucket.schedule().queue.push(&checkout, gone);
+    let next = waits(&bucket, &checkout);
+    until_so_many_wait(&bucket, 2).await;
+    second_passes(&bucket, 1);
+    assert_eq!(ended(next).await, Ok(()));
 }

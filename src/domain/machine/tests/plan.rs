@@ -9,8 +9,17 @@ use crate::{
 fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
     let order = Order::Plan(desired(revision, functions.to_vec()));
     let run = run(revision, 1, Goal::Deliver);
-    let outcome =
-        world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+    let mut passes = 0;
+    let outcome = loop {
+        let outcome =
+            world.pass(&|status, seen, now| decide(&order, &run, status, &owner(), seen, now));
+        passes += 1;
+        // What was not found is looked for twice.
+        match outcome {
+            Some(Outcome::Waiting { after, .. }) if passes < 3 => world.tick(after),
+            outcome => break outcome,
+        }
+    };
     assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
     world.status.plan.clone().expect("a plan")
 }
@@ -199,4 +208,20 @@ fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
     let short = plan(&mut world, 3, &[want("api", "v3", 128)]);
     assert_eq!(short.stored, None);
     assert_eq!(superseded(&world), [stored.key]);
+}
+
+#[test]
+fn plan_says_that_an_alias_is_created_where_only_that_is_missing() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.alias = None;
+    world.known = Known::default();
+    let same = plan(&mut world, 2, &[want("api", "v1", 128)]);
+    assert_eq!(same.summary, "api: will create alias checkout-api:live");
+    let other = plan(&mut world, 3, &[want("api", "v1", 256)]);
+    assert_eq!(
+        other.summary,
+        "api: will change memorySize and create alias checkout-api:live"
+    );
 }

@@ -1,6 +1,10 @@
 //! Each command is carried out once, wherever the controller dies or a write fails.
 
-use super::{commands::two_delivered, *};
+use super::{
+    commands::two_delivered,
+    gates::{before_the_gate, closed, open, planned},
+    *,
+};
 
 /// The controller dies when its decision is on record, and before any order is given. The next one gets the
 /// record, without the command.
@@ -202,4 +206,27 @@ fn the_first_failure_is_one_of_the_present_attempt() {
         message.contains("alarm two") && !message.contains("alarm one"),
         "{message}"
     );
+}
+
+#[test]
+fn a_promotion_keeps_the_plans_that_were_approved_through_a_crash() {
+    let (mut story, _) = before_the_gate(&closed());
+    planned(&mut story, 1, ["aa", "bb"]);
+    story.plan_with(&open("one"));
+    for account in ["prod-a", "prod-b"] {
+        story.report("prod", account, Step::Held, Some("alarm"));
+    }
+    story.plan();
+    story.overview.commands.promote = true;
+    let plan = dies_before_its_orders(&mut story);
+    let approved = stage_digest(&[
+        (place("prod-a"), "aa".to_owned()),
+        (place("prod-b"), "bb".to_owned()),
+    ]);
+    let digests = plan.orders.iter().map(|(.., run)| {
+        let stage = run.stage_digest.as_deref().unwrap_or_default();
+        (run.plan_digest.as_deref().unwrap_or_default(), stage)
+    });
+    let digests: Vec<_> = digests.collect();
+    assert_eq!(digests, [("aa", &*approved), ("bb", &*approved)]);
 }

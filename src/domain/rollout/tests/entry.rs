@@ -237,3 +237,51 @@ fn the_plan_tells_when_time_alone_may_open_the_gate() {
     assert_eq!(plan.gate_opens_at, Some(opens));
     assert!(matches!(plan.outcome, Outcome::Paused { .. }));
 }
+
+#[test]
+fn a_plan_that_changed_on_a_later_target_is_not_ordered_while_the_deployment_is_suspended() {
+    let mut story = one_at_a_time();
+    planned(&mut story, 1, ["aa", "cc"]);
+    story.overview.suspended = true;
+    story.plan_with(&closed());
+    assert!(
+        !story.orders().contains_key("prod/prod-b"),
+        "{:?}",
+        story.orders()
+    );
+}
+
+/// prod refuses the Release, and dev waits for somebody.
+struct RefusesAndWaits;
+
+impl Gatekeeper for RefusesAndWaits {
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        match entry.stage {
+            "dev" => Asks::Something,
+            _ => Refuses("prod-a").asks(entry),
+        }
+    }
+
+    fn ask(&self, _: &Ask<'_>) -> Answer {
+        super::gates::not_yet()
+    }
+}
+
+#[test]
+fn what_has_to_be_corrected_is_told_before_what_has_to_be_approved() {
+    let mut story = delivered_to_dev();
+    story.plan_with(&Refuses("prod-a"));
+    story.release(2);
+    story.plan_with(&RefusesAndWaits);
+    let two = story.overview.releases[1].reference.clone();
+    story.target("dev", &place("dev")).plan = Some((two, "dd".into()));
+    let plan = story.plan_with(&RefusesAndWaits);
+    let waiting = plan.stages[0].waiting.as_ref().expect("dev waits");
+    assert_eq!(waiting.reason, "WaitingForApproval");
+    assert_eq!(plan.outcome.message(), "prod: Account prod-a takes nothing");
+    assert!(
+        matches!(plan.outcome, Outcome::Stalled { .. }),
+        "{:?}",
+        plan.outcome
+    );
+}

@@ -396,3 +396,31 @@ fn another_try_of_the_way_back_is_one_too() {
     assert_eq!((order.release.revision, order.attempt), (1, 3));
     assert!(order.immediate);
 }
+
+#[test]
+fn what_waits_is_told_with_what_each_target_would_change() {
+    let (mut story, _) = before_the_gate(&closed());
+    planned(&mut story, 1, ["aa", "bb"]);
+    for account in ["prod-a", "prod-b"] {
+        let summary = format!("api: will change code in {account}");
+        story.target("prod", &place(account)).plan_summary = Some(summary);
+    }
+    // What another Release would change is no part of it.
+    let mut other = story.overview.releases[0].reference.clone();
+    other.uid = "uid-0".into();
+    let plan = story.plan_with(&closed());
+    let told = |plan: &Plan| plan.stages[1].waiting.clone().expect("it waits").plan;
+    assert_eq!(
+        told(&plan),
+        [
+            "prod-a/eu-west-1: api: will change code in prod-a",
+            "prod-b/eu-west-1: api: will change code in prod-b"
+        ]
+    );
+    story.target("prod", &place("prod-a")).plan = Some((other, "aa".into()));
+    let plan = super::super::plan(&story.overview, &closed(), NOW);
+    assert_eq!(
+        told(&plan),
+        ["prod-b/eu-west-1: api: will change code in prod-b"]
+    );
+}

@@ -1,6 +1,6 @@
 //! Which Releases are kept.
 
-use super::{commands::deliver_everywhere, *};
+use super::{commands::deliver_everywhere, preflights::wrong as refused, *};
 
 fn needed(story: &Play) -> Vec<i64> {
     super::super::needed(&story.overview).into_iter().collect()
@@ -80,4 +80,33 @@ fn what_a_later_stage_gets_next_is_kept() {
         story.plan();
     }
     assert_eq!(needed(&story), [1, 2, 9]);
+}
+
+#[test]
+fn what_the_first_stage_gets_next_is_kept_though_all_newer_ones_are_refused() {
+    let mut story = Play::new();
+    story.release(1);
+    story.plan();
+    story.report("dev", "dev", Step::Promote, None);
+    for revision in 2..=9 {
+        story.release(revision);
+        if revision > 2 {
+            refused(&mut story, revision, &["dev"]);
+        }
+    }
+    story.plan();
+    assert_eq!(needed(&story), [1, 2]);
+}
+
+#[test]
+fn what_a_target_plans_is_kept() {
+    let mut story = Play::new();
+    for revision in 1..=3 {
+        story.release(revision);
+        deliver_everywhere(&mut story);
+    }
+    assert_eq!(needed(&story), [2, 3]);
+    let one = story.overview.releases[0].reference.clone();
+    story.target("prod", &place("prod-b")).plan = Some((one, "bb".into()));
+    assert_eq!(needed(&story), [1, 2, 3]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::preflight::Problem;
 
-fn wrong(story: &mut Play, revision: i64, stages: &[&str]) {
+pub(super) fn wrong(story: &mut Play, revision: i64, stages: &[&str]) {
     let problem = |stage: &&str| Problem {
         stage: (*stage).to_owned(),
         field: "spec.components[api].lambda.functionName".into(),
