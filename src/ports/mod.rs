@@ -3,6 +3,7 @@
 //! No type of an SDK appears here. Every call answers with a [`CallError`] that says which operation
 //! on which thing failed and of what kind the failure is, because that decides what happens next.
 
+pub mod as_of;
 pub mod cloud;
 pub mod functions;
 pub mod gitlab;

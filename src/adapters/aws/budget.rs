@@ -79,11 +79,11 @@ impl Budget {
 
     /// Goes as fast as the Account says, or as is safe in any account.
     pub(super) fn allow(&self, rates: Option<&RequestRates>) {
-        let control = rates.and_then(|rates| rates.lambda_control_plane);
-        let get_function = rates.and_then(|rates| rates.lambda_get_function);
+        let said = |rate: Option<i32>| rate.and_then(|rate| u32::try_from(rate).ok());
+        let control = rates.and_then(|rates| said(rates.lambda_control_plane));
+        let functions = rates.and_then(|rates| said(rates.lambda_get_function));
         self.control.allow(control.unwrap_or(CONTROL));
-        self.get_function
-            .allow(get_function.unwrap_or(GET_FUNCTION));
+        self.get_function.allow(functions.unwrap_or(GET_FUNCTION));
     }
 }
 

@@ -9,6 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::time::Instant;
+
+use crate::ports::as_of::AsOf;
+
 /// How many answers are kept for one client.
 const ENTRIES: usize = 8192;
 /// How many bytes they may have, addresses and tags included.
@@ -25,6 +29,22 @@ pub struct Kept {
     pub content: Vec<u8>,
     /// The path of the next page.
     pub next: Option<String>,
+    /// When it was asked for last.
+    pub asked_at: Mutex<Instant>,
+}
+
+impl Kept {
+    /// It was asked for then, and is still so.
+    pub fn confirm(&self, asked_at: Instant) {
+        let mut last = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = asked_at.max(*last);
+    }
+
+    /// Whether it was asked for at that moment or later.
+    pub fn is_as_of(&self, moment: AsOf) -> bool {
+        let last = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *last >= moment.0
+    }
 }
 
 #[derive(Debug)]
@@ -173,6 +193,7 @@ mod tests {
             etag: String::new(),
             content: vec![0; size],
             next: None,
+            asked_at: Mutex::new(Instant::now()),
         }
     }
 

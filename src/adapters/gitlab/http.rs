@@ -33,8 +33,9 @@ use crate::{
         counted::{self, Counted},
         reach::Reach,
     },
+    fair_semaphore::FairSemaphore,
     metrics::Metrics,
-    ports::{CallError, CallErrorKind},
+    ports::{CallError, CallErrorKind, as_of::AsOf},
 };
 
 /// How GitLab's own tokens are sent: personal, project, group and service account tokens alike.
@@ -58,6 +59,8 @@ pub struct Http {
     budget: Budget,
     reader: Reader,
     cache: ClientCache,
+    /// Who asks the same as of the same moment waits for the first one's answer.
+    asked: Arc<FairSemaphore>,
     refused: Mutex<Option<RefusedToken>>,
     metrics: Arc<Metrics>,
 }
@@ -122,6 +125,7 @@ impl Http {
             budget: setup.budget,
             reader: setup.reader,
             cache: setup.cache,
+            asked: FairSemaphore::new(usize::MAX, 1),
             refused: Mutex::default(),
             metrics: setup.metrics,
         }
@@ -146,26 +150,39 @@ impl Http {
         }
     }
 
-    /// Reads one page of the API, from the cache where GitLab says it has not changed.
+    /// Reads one page of the API, from the cache where GitLab says it has not changed, or where it was asked
+    /// late enough ([`AsOf`]).
     pub(super) async fn get<T>(&self, call: &Call, path: &str) -> Result<Page<T>, Refused>
     where
         T: DeserializeOwned + Serialize,
     {
+        let Some(moment) = AsOf::current() else {
+            return self.ask(call, path).await;
+        };
+        let _first = self.asked.acquire(path).await;
+        match self.cache.get(path).filter(|kept| kept.is_as_of(moment)) {
+            Some(kept) => Ok(page_of(call, &kept)?),
+            None => self.ask(call, path).await,
+        }
+    }
+
+    async fn ask<T>(&self, call: &Call, path: &str) -> Result<Page<T>, Refused>
+    where
+        T: DeserializeOwned + Serialize,
+    {
         let kept = self.cache.get(path);
+        let asked_at = Instant::now();
         let mut at = path.to_owned();
         for _ in 0..HOPS {
             let etag = kept.as_ref().map(|kept| kept.etag.as_str());
             let response = self.send(call, &at, Some(ANSWER), etag).await?;
             let status = response.status();
             if let Some(kept) = kept.as_ref().filter(|_| status == StatusCode::NOT_MODIFIED) {
-                return Ok(Page {
-                    content: answer::parse(call, &kept.content)?,
-                    next: kept.next.clone(),
-                    bytes: kept.content.len(),
-                });
+                kept.confirm(asked_at);
+                return Ok(page_of(call, kept)?);
             }
             if status == StatusCode::OK {
-                return Ok(self.keep(call, path, response).await?);
+                return Ok(self.keep(call, path, response, asked_at).await?);
             }
             at = self.moved_to(call, &at, &response)?;
         }
@@ -302,6 +319,7 @@ impl Http {
         call: &Call,
         path: &str,
         response: Response,
+        asked_at: Instant,
     ) -> Result<Page<T>, CallError>
     where
         T: DeserializeOwned + Serialize,
@@ -320,6 +338,7 @@ impl Http {
                 etag,
                 content: understood,
                 next: next.clone(),
+                asked_at: Mutex::new(asked_at),
             };
             self.cache.put(path, kept);
         }
@@ -350,6 +369,15 @@ impl Http {
 
 /// Shared by everything that is read from one instance.
 pub type SharedHttp = Arc<Http>;
+
+/// A page as it was kept.
+fn page_of<T: DeserializeOwned>(call: &Call, kept: &Kept) -> Result<Page<T>, CallError> {
+    Ok(Page {
+        content: answer::parse(call, &kept.content)?,
+        next: kept.next.clone(),
+        bytes: kept.content.len(),
+    })
+}
 
 /// The outcome of a request that was not refused, as a label.
 fn answered(status: StatusCode) -> &'static str {

@@ -111,11 +111,11 @@ pub struct RequestRates {
     /// To the control plane of Lambda, `GetFunction` apart: 14 where it is left out, of AWS's 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub lambda_control_plane: Option<u32>,
+    pub lambda_control_plane: Option<i32>,
     /// `GetFunction` of Lambda: 90 where it is left out, of AWS's 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub lambda_get_function: Option<u32>,
+    pub lambda_get_function: Option<i32>,
 }
 
 /// How to get into the account: exactly one of these.

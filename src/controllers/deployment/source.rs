@@ -1,4 +1,8 @@
 //! The source of a Deployment: has GitLab asked when it is time, and the artifacts fetched.
+//!
+//! Deployments of a namespace that follow the same ref of the same project are due at the same moments, and what
+//! one of them is told then is told to all: as many requests as there are refs, however many Deployments follow
+//! them.
 
 use std::{
     collections::HashMap,
@@ -24,6 +28,7 @@ use crate::{
         outcome::{self, Outcome, Stamp},
         pipeline::Project,
     },
+    ports::as_of::AsOf,
 };
 
 /// What the source has to say.
@@ -117,7 +122,29 @@ impl Unresolved {
 
 /// What this process knows of the sources of all Deployments.
 #[derive(Default)]
-pub struct Sources(Mutex<HashMap<String, State>>);
+pub struct Sources(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// By the Deployment's uid.
+    states: HashMap<String, State>,
+    /// When those who ask the same do so next.
+    rounds: HashMap<Sha256, Instant>,
+}
+
+impl Known {
+    /// The next moment at which those ask who ask this: the one that others wait for, or `at`.
+    fn round(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
+        if self.rounds.len() > 2 * self.states.len().max(16) {
+            self.rounds.retain(|_, next| *next > now);
+        }
+        let next = self.rounds.entry(source).or_insert(at);
+        if *next <= now {
+            *next = at;
+        }
+        *next
+    }
+}
 
 /// What is known of one source.
 #[derive(Clone, Default)]
@@ -147,12 +174,15 @@ impl Sources {
         releases: &[Arc<Release>],
     ) -> Source {
         let mut state = self.state(deployment, releases);
-        if state.next_poll.is_none_or(|at| at <= Instant::now()) {
+        let now = Instant::now();
+        if state.next_poll.is_none_or(|at| at <= now) {
+            // Nothing that was answered before somebody asked for a look will do.
+            let moment = AsOf(state.next_poll.unwrap_or(now).into());
             let last = state.answer.take().and_then(Result::ok);
             let project = &mut state.project;
-            let answer = resolve(context, deployment, releases, project, last.as_deref()).await;
-            state.answer = Some(answer.map(Arc::new));
-            state.next_poll = Some(Instant::now() + jittered(interval(deployment)));
+            let resolved = resolve(context, deployment, releases, project, last.as_deref());
+            state.answer = Some(moment.scope(resolved).await.map(Arc::new));
+            state.next_poll = Some(self.next_round(deployment, jittered(interval(deployment))));
             if let Some(Err(Unresolved {
                 outcome:
                     Outcome::Transient {
@@ -192,12 +222,19 @@ impl Sources {
         source
     }
 
+    /// When it is asked next: with the others that ask the same, or after this time.
+    fn next_round(&self, deployment: &Deployment, after: Duration) -> Instant {
+        let namespace = deployment.namespace();
+        let source = Sha256::of_json(&(namespace, &deployment.spec.source));
+        let now = Instant::now();
+        self.known().round(source, now + after, now)
+    }
+
     /// How long until GitLab is asked again.
     fn next_poll(&self, deployment: &Deployment) -> Duration {
-        let entries = self.entries();
-        let at = entries
-            .get(&key(deployment))
-            .and_then(|state| state.next_poll);
+        let known = self.known();
+        let state = known.states.get(&key(deployment));
+        let at = state.and_then(|state| state.next_poll);
         at.map_or(Duration::from_secs(1), |at| {
             at.saturating_duration_since(Instant::now())
         })
@@ -207,9 +244,9 @@ impl Sources {
     /// Whether the retry that the Deployment carries was meant for artifacts that could not be
     /// fetched, and so not for a Release.
     pub fn has_taken_retry(&self, deployment: &Deployment) -> bool {
-        let entries = self.entries();
+        let known = self.known();
         let retry = deployment.annotations().get(annotation::RETRY);
-        let state = entries.get(&key(deployment));
+        let state = known.states.get(&key(deployment));
         state.is_some_and(|state| state.retry.as_ref() == retry && state.retry_is_for_fetching)
     }
 
@@ -236,7 +273,7 @@ impl Sources {
 
     /// The Deployment is gone.
     pub fn forget(&self, deployment: &Deployment) {
-        self.entries().remove(&key(deployment));
+        self.known().states.remove(&key(deployment));
     }
 
     /// What is known, unless something else is asked now.
@@ -245,7 +282,7 @@ impl Sources {
         let question = Sha256::of_json(&(&spec.source, &spec.artifacts));
         let command = deployment.annotations().get(annotation::RECONCILE).cloned();
         let retry = deployment.annotations().get(annotation::RETRY).cloned();
-        let known = self.entries().get(&key(deployment)).cloned();
+        let known = self.known().states.get(&key(deployment)).cloned();
         let Some(mut state) = known else {
             // No transfer is remembered to have failed either. After a restart, what was released
             // already is asked about in its own time: a thousand Deployments must not ask at once.
@@ -254,7 +291,8 @@ impl Sources {
                 && status.last_handled_reconcile == command
                 && status.last_handled_retry == retry
                 && !releases.is_empty();
-            let later = Instant::now() + interval(deployment).mul_f64(fastrand::f64());
+            let later = interval(deployment).mul_f64(fastrand::f64());
+            let later = self.next_round(deployment, later);
             return State {
                 question: Some(question),
                 command,
@@ -284,10 +322,10 @@ impl Sources {
     }
 
     fn keep(&self, deployment: &Deployment, state: State) {
-        self.entries().insert(key(deployment), state);
+        self.known().states.insert(key(deployment), state);
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, State>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
