@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 
 use crate::api::v1alpha1::definitions;
@@ -75,7 +75,7 @@ fn kind(page: &mut String, crd: &CustomResourceDefinition) {
 /// The rules that span several fields of the object.
 fn bullets(page: &mut String, schema: &JSONSchemaProps) {
     let rules = schema.x_kubernetes_validations.iter().flatten();
-    let messages: Vec<&str> = rules.filter_map(|rule| rule.message.as_deref()).collect();
+    let messages: Vec<String> = rules.filter_map(message).collect();
     for message in &messages {
         let _ = writeln!(page, "- {message}");
     }
@@ -208,18 +208,18 @@ fn constraints(field: &JSONSchemaProps, required: bool) -> String {
         all.push(format!("unique by {}", keys.join(" and ")));
     }
     let rules = field.x_kubernetes_validations.iter().flatten();
-    all.extend(rules.filter_map(|rule| {
-        let worked_out = rule.message_expression.as_deref().and_then(begins);
-        rule.message.clone().or(worked_out)
-    }));
+    all.extend(rules.filter_map(message));
     all.join("; ")
 }
 
-/// What a message that is worked out always says: its first text, up to where it goes on with what is wrong.
-fn begins(expression: &str) -> Option<String> {
-    let text = expression.strip_prefix('\'')?.split('\'').next()?;
-    let end = text.find([';', ':']).unwrap_or(text.len());
-    Some(text[..end].trim_end().to_owned())
+/// What a rule says where it is broken; of a message that is worked out, what it always says: its first text, up
+/// to where it goes on with what is wrong.
+fn message(rule: &ValidationRule) -> Option<String> {
+    rule.message.clone().or_else(|| {
+        let text = rule.message_expression.as_deref()?.split('\'').nth(1)?;
+        let end = text.find([';', ':']).unwrap_or(text.len());
+        Some(text[..end].trim_end().to_owned())
+    })
 }
 
 fn range<T: ToString>(unit: &str, least: Option<T>, most: Option<T>) -> Option<String> {

@@ -190,7 +190,7 @@ fn a_metric_is_one_or_computed_and_has_one_bound() {
             ),
             (
                 json!({"metricStat": null, "metricMath": with(&math, &json!({"samples": "other"}))}),
-                Some("samples must be the id of one of metrics[]; not there: other; there are: "),
+                Some("samples must be the id of one of metrics[]; there is no other"),
             ),
             (
                 json!({"metricStat": null, "metricMath": {"expression": "SELECT AVG(Errors) FROM Shop"}}),

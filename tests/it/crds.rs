@@ -277,22 +277,22 @@ fn a_deployment_refers_to_what_it_has() {
                 "/spec/components/0/lambda/artifact",
                 json!("api"),
                 json!("web"),
-                "the artifact of each of components[] must be the name of one of artifacts[]; not there: web \
-                 (component api); there are: api",
+                "the artifact of each of components[] must be the name of one of artifacts[]; there is \
+                 no web (component api)",
             ),
             (
                 "/spec/stages/0/checks/0/invoke/component",
                 json!("api"),
                 json!("web"),
-                "stages[].checks[].invoke.component must be the name of a function among components[]; not one: web \
-                 (check smoke, stage dev); functions are: api",
+                "stages[].checks[].invoke.component must be the name of a function among components[]; see stage \
+                 dev",
             ),
             (
                 "/spec/stages/1/overrides/0/component",
                 json!("api"),
                 json!("web"),
-                "stages[].overrides[].component must be the name of a function among components[]; not one: web \
-                 (stage prod); functions are: api",
+                "stages[].overrides[].component must be the name of a function among components[]; see stage \
+                 prod",
             ),
             // What may not differ from stage to stage has no field.
             (
@@ -744,7 +744,7 @@ fn rollouts_and_gates_are_within_bounds() {
                 "/spec/components/0/dependsOn",
                 json!([]),
                 json!(["nothing"]),
-                "components[].dependsOn must be names of components[]; not there: nothing (component api)",
+                "components[].dependsOn must be names of components[]; see component api",
             ),
         ],
     );

@@ -248,7 +248,7 @@ pub struct MetricStat {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.samples) || (has(self.metrics) && self.metrics.exists(m, m.id == self.samples))")
-        .message(Message::Expression("'samples must be the id of one of metrics[]; not there: ' + self.samples + '; there are: ' + (has(self.metrics) ? self.metrics.map(m, m.id).join(', ') : 'none')".into()))
+        .message(Message::Expression("'samples must be the id of one of metrics[]; there is no ' + self.samples".into()))
 )]
 pub struct MetricMath {
     /// Such as `100 * errors / invocations`, of ids in `metrics`. Takes `$(…)`.

@@ -146,12 +146,11 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
     }
     if files.is_empty() {
         let tree = tree.to_owned();
-        return Err(match same_text(entries, &tree) {
-            Some(found) => SiteProblem::OtherForm { tree, found },
-            None => {
-                let near = near(entries, &tree);
-                SiteProblem::NoMatch { tree, near }
-            }
+        return Err(if let Some(found) = same_text(entries, &tree) {
+            SiteProblem::OtherForm { tree, found }
+        } else {
+            let near = near(entries, &tree);
+            SiteProblem::NoMatch { tree, near }
         });
     }
     if files.len() > FILES {

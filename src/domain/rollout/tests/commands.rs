@@ -231,7 +231,8 @@ fn a_pin_that_can_not_be_followed_says_so() {
     story.release(4);
     deliver_everywhere(&mut story);
     for (pin, reason, part) in [
-        ("r7", "NotFound", "there is no Release r7"),
+        ("r7", "NotFound", "there is no Release r7:"),
+        ("R4", "NotFound", "there is no Release R4, but r4:"),
         ("r3", "InvalidSpec", "r3 can't be given to dev"),
     ] {
         story.overview.pin = Some(pin.into());

@@ -22,10 +22,11 @@ answer_lambda = app.SERVICE_HANDLERS["lambda"]
 deny = iam_actions.access_denied_response
 evaluate = iam_evaluator.evaluate
 
-# Whether the session's own policy is what a call was denied by.
-limited = contextvars.ContextVar("lab_limited", default=False)
+# The action and resource that the session's own policy was the one to deny.
+limited = contextvars.ContextVar("lab_limited", default=None)
 NAMED = {"lambda", "monitoring", "cloudwatch", "s3"}
 FRAME = re.compile(r'  File "')
+CODE = re.compile(r'"[^"]*/ministack-lambda-[^"/]*/code/')
 RAISED = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
 
 
@@ -60,8 +61,8 @@ def serve_version(reference, account_id=None, region=None):
 
 def judged(context, policies, *limits):
     result = evaluate(context, policies, *limits)
-    implicitly = bool(limits) and result.decision == "ImplicitDeny"
-    limited.set(implicitly and evaluate(context, policies).decision == "Allow")
+    if limits and result.decision not in ("Allow", evaluate(context, policies).decision):
+        limited.set((context.action, context.resource_arn))
     return result
 
 
@@ -71,8 +72,9 @@ def denied(service, action, principal_arn, request_id, **named):
     if own and service in NAMED:
         shown = f'"{resource}"' if service == "s3" else resource
         message = iam_actions.identity_denial_message(action, principal_arn, shown, named.get("explicit_deny", False))
-        kind = "session" if limited.get() else "identity-based"
-        named["message"] = message.replace("no identity-based policy", f"no {kind} policy")
+        if limited.get() == (action, resource):
+            message = message.replace("an identity-based", "a session").replace("no identity-based", "no session")
+        named["message"] = message
     return deny(service, action, principal_arn, request_id, **named)
 
 
@@ -90,6 +92,7 @@ def raised(log):
     bounds = [*frames, after]
     # The first one is the runtime's own.
     stack = ["\n".join(lines[at:end]) + "\n" for at, end in zip(bounds, bounds[1:])][1:]
+    stack = [CODE.sub('"/var/task/', frame) for frame in stack]
     return name.group(1).rsplit(".", 1)[-1], stack
 
 

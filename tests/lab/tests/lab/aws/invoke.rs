@@ -77,7 +77,10 @@ async fn an_error_says_its_own_type_and_where_it_was_raised() {
     assert_eq!(payload["errorMessage"], "no more");
     assert!(payload["requestId"].is_string(), "{payload}");
     let stack = payload["stackTrace"][0].as_str().expect("a stack");
-    assert!(stack.contains("app.py\", line 11, in handler"), "{payload}");
+    assert!(
+        stack.contains("/var/task/app.py\", line 10, in handler"),
+        "{payload}"
+    );
     assert!(
         payload["stackTrace"].as_array().expect("a list").len() == 1,
         "{payload}"

@@ -381,6 +381,14 @@ async fn subnets_groups_and_images_that_are_not_there_are_refused() {
         "Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound. EC2 Error Message: The \
          subnet ID 'subnet-0123' does not exist"
     );
+    // The default subnet of every account.
+    let message = refused(&["subnet-00000001"], &["sg-0fedcba9876543210"]).await;
+    assert!(
+        message.starts_with(
+            "Error occurred while DescribeSecurityGroups. EC2 Error Code: InvalidGroup.NotFound."
+        ),
+        "{message}"
+    );
     assert!(
         refused(&["subnet-0123"], &[])
             .await
@@ -415,10 +423,11 @@ async fn what_is_longer_than_the_table_of_limits_says_is_refused() {
         let update = lambda.update_function_configuration().function_name(name);
         update.description("x".repeat(length)).send()
     };
-    let (code, message) = refusal(describe(limits::DESCRIPTION + 1).await);
-    assert_eq!(code, "ValidationException");
+    let (error, message) = refusal(describe(limits::DESCRIPTION + 1).await);
+    assert_eq!(error, "ValidationException");
     assert!(message.contains("less than or equal to 256"), "{message}");
     describe(limits::DESCRIPTION).await.expect("taken");
+    settled(&lambda, name).await;
     let make = |name: String| {
         let create = lambda.create_function().function_name(name);
         let create = create.runtime(Runtime::Python313).handler("app.handler");
