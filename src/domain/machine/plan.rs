@@ -174,8 +174,8 @@ pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
         return format!("{component}: no change");
     }
-    let mut all = changes.iter();
-    let created = all.find(|change| change.action == "Create" && change.field.is_none());
+    let is_alias = |change: &&PlannedChange| change.action == "Create" && change.field.is_none();
+    let created = changes.iter().find(is_alias);
     let created = created.map(|alias| format!("create alias {}", alias.resource));
     let fields: Vec<&str> = changes
         .iter()

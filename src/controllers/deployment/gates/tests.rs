@@ -95,6 +95,6 @@ fn an_account_that_only_one_of_them_names_refuses_where_it_is_not_there() {
     let gone = Err("AccountNotFound");
     let moved = gates("new", &["new"]);
     assert_eq!(askers(&moved, &release("old"), Way::Forward), gone);
-    let returned = gates("new", &["old"]);
-    assert_eq!(askers(&returned, &release("old"), Way::Forward), gone);
+    let unknown = gates("new", &["old"]);
+    assert_eq!(askers(&unknown, &release("old"), Way::Forward), gone);
 }
