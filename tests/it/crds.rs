@@ -574,20 +574,10 @@ fn a_function_is_within_bounds() {
 }
 
 #[test]
-fn a_deployment_is_within_bounds() {
-    let stages = |count: usize| {
-        let stage = |n| json!({"name": format!("s{n}"), "targets": [{"account": format!("a{n}"), "region": "eu-west-1"}]});
-        Value::Array((0..count).map(stage).collect())
-    };
+fn a_source_is_within_bounds() {
     check(
         DEPLOYMENT,
         &[
-            (
-                "/metadata/name",
-                json!("a".repeat(63)),
-                json!("a".repeat(64)),
-                "the name may have at most 63 characters",
-            ),
             (
                 "/spec/source/project",
                 json!("42"),
@@ -635,6 +625,25 @@ fn a_deployment_is_within_bounds() {
                 json!({"minimumTests": 1}),
                 json!({"minimumTests": 0}),
                 "minimumTests",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_deployment_is_within_bounds() {
+    let stages = |count: usize| {
+        let stage = |n| json!({"name": format!("s{n}"), "targets": [{"account": format!("a{n}"), "region": "eu-west-1"}]});
+        Value::Array((0..count).map(stage).collect())
+    };
+    check(
+        DEPLOYMENT,
+        &[
+            (
+                "/metadata/name",
+                json!("a".repeat(63)),
+                json!("a".repeat(64)),
+                "the name may have at most 63 characters",
             ),
             (
                 "/spec/artifacts/0/name",
