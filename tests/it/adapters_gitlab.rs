@@ -28,6 +28,7 @@ use sluice::{
     metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
+        as_of::AsOf,
         gitlab::{GitLab, GitLabs as _},
         secrets::{SecretData, Secrets},
     },
@@ -295,6 +296,32 @@ async fn unchanged_answers_cost_a_304() {
         .pipelines;
     let ids: Vec<_> = pipelines.iter().map(|pipeline| pipeline.id).collect();
     assert_eq!(ids, [newer, pipeline]);
+}
+
+#[tokio::test]
+async fn who_asks_as_of_the_same_moment_shares_the_answer() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    let id = lab.project_id();
+    let pipeline = lab.run(vec![package()]);
+    let read = async || client.jobs(id, pipeline).await.unwrap();
+    let moment = AsOf(tokio::time::Instant::now());
+    let together = async || {
+        let readers = (0..20).map(|_| moment.scope(read()));
+        futures::future::join_all(readers).await
+    };
+    let (answers, requests) = lab.requests(together()).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(requests.len(), 1);
+    let (_, requests) = lab.requests(together()).await;
+    assert_eq!(requests.len(), 0, "it was asked for since");
+
+    let later = AsOf(tokio::time::Instant::now());
+    let (_, requests) = lab.requests(later.scope(read())).await;
+    let statuses: Vec<_> = requests.iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [Some(304)]);
+    let (_, requests) = lab.requests(read()).await;
+    assert_eq!(requests.len(), 1, "who names no moment asks");
 }
 
 #[tokio::test]

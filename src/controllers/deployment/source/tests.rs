@@ -151,3 +151,41 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
     );
     assert_eq!(of(&Source::Idle), None);
 }
+
+#[test]
+fn who_follows_the_same_ref_asks_at_the_same_moments() {
+    let sources = Sources::default();
+    let of = |project: &str, namespace: &str| {
+        let mut one = deployment(&[]);
+        one.spec.source.project = project.to_owned();
+        one.metadata.namespace = Some(namespace.to_owned());
+        one
+    };
+    let minute = Duration::from_mins(1);
+    let first = sources.next_round(&of("shop/checkout", "shop"), minute);
+    let joins = sources.next_round(&of("shop/checkout", "shop"), minute / 2);
+    assert_eq!(joins, first);
+    assert_ne!(
+        sources.next_round(&of("shop/billing", "shop"), minute),
+        first
+    );
+    assert_ne!(
+        sources.next_round(&of("shop/checkout", "other"), minute),
+        first
+    );
+}
+
+#[test]
+fn a_round_that_is_over_is_followed_by_another_and_forgotten_with_those_that_asked() {
+    let (mut known, begin) = (Known::default(), Instant::now());
+    let source = |nth: u32| Sha256::of_json(&nth);
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    assert_eq!(known.round(source(0), at(60), begin), at(60));
+    assert_eq!(known.round(source(0), at(119), at(59)), at(60));
+    assert_eq!(known.round(source(0), at(120), at(60)), at(120));
+    for nth in 1..=32 {
+        known.round(source(nth), at(60), begin);
+    }
+    known.round(source(33), at(180), at(120));
+    assert_eq!(known.rounds.len(), 1);
+}
