@@ -7,18 +7,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     records::MOST,
     unpack::{Tape, Unpacking},
-    waves::lazy,
+    waves::{Waves, lazy},
 };
 use crate::{
     api::v1alpha1::ContentType,
     domain::{
         archive::{Packed, directory_length, index},
         digest::{Hasher, Sha256},
-        site::{ContentFile, Run, Served, SiteContent, SiteProblem, runs, select},
+        site::{ContentFile, Put, Run, Served, SiteContent, SiteProblem, runs, select},
     },
     ports::{
         CallError, CallErrorKind,
@@ -62,9 +63,9 @@ impl Source {
             let mut tape = source.tape(file.packed.start, file.packed.end).await?;
             let unpacking = Unpacking::begin(&path, &file.packed, &mut tape).await?;
             let state = Some((tape, unpacking, Hasher::default()));
-            let shown = source.shown();
+            let changed = source.changed();
             let pieces = stream::unfold(state, move |state| {
-                let shown = shown.clone();
+                let changed = changed.clone();
                 async move {
                     let (mut tape, mut unpacking, mut hasher) = state?;
                     match unpacking.next(&mut tape).await {
@@ -73,12 +74,7 @@ impl Source {
                             Some((Ok(piece), Some((tape, unpacking, hasher))))
                         }
                         Ok(None) if hasher.finish() == file.sha256 => None,
-                        Ok(None) => {
-                            let why = "the bytes are not those that were hashed before";
-                            let kind = CallErrorKind::Corrupt;
-                            let error = CallError::new("s3:GetObject", shown, kind, why);
-                            Some((Err(error), None))
-                        }
+                        Ok(None) => Some((Err(changed), None)),
                         Err(error) => Some((Err(error), None)),
                     }
                 }
@@ -86,6 +82,31 @@ impl Source {
             Ok(pieces.boxed())
         };
         lazy(open).boxed()
+    }
+
+    /// A file's bytes, verified.
+    async fn unpacked(
+        &self,
+        path: &str,
+        file: &ContentFile,
+        tape: &mut Tape,
+    ) -> Result<Bytes, CallError> {
+        let mut unpacking = Unpacking::begin(path, &file.packed, tape).await?;
+        let mut bytes = Vec::with_capacity(usize::try_from(file.size()).unwrap_or_default());
+        while let Some(piece) = unpacking.next(tape).await? {
+            bytes.extend_from_slice(&piece);
+        }
+        if Sha256::of(&bytes) == file.sha256 {
+            Ok(bytes.into())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    /// Its files are not what they were when they were hashed.
+    fn changed(&self) -> CallError {
+        let why = "the bytes are not those that were hashed before";
+        CallError::new("s3:GetObject", self.shown(), CallErrorKind::Corrupt, why)
     }
 
     async fn tape(&self, start: u64, end: u64) -> Result<Tape, CallError> {
@@ -125,6 +146,48 @@ impl Source {
         let what = format!("{} ({})", self.origin, self.shown());
         CallError::new("unpack", what, CallErrorKind::Invalid, why)
     }
+}
+
+/// A small file in memory, verified.
+pub(super) struct Small {
+    bytes: Result<Bytes, CallError>,
+    /// It counts as one of the batches for as long as any file of its batch is there.
+    _batch: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Small {
+    /// Its bytes.
+    pub(super) fn body(&self) -> Result<ByteStream, CallError> {
+        let bytes = self.bytes.clone()?;
+        Ok(stream::iter([Ok(bytes)]).boxed())
+    }
+}
+
+/// Reads files that lie one behind the other by one request. What fails fails for all that come after it.
+pub(super) async fn load(
+    source: &Source,
+    waves: &Waves,
+    files: Vec<(Put, ContentFile)>,
+) -> Vec<(Put, Option<Small>)> {
+    let batch = waves.batch().await;
+    let mut loaded = Vec::with_capacity(files.len());
+    let (start, end) = match (files.first(), files.last()) {
+        (Some((_, first)), Some((_, last))) => (first.packed.start, last.packed.end),
+        _ => return loaded,
+    };
+    let mut tape = source.tape(start, end).await;
+    for (put, file) in files {
+        let bytes = match &mut tape {
+            Ok(tape) => source.unpacked(&put.path, &file, tape).await,
+            Err(error) => Err(error.clone()),
+        };
+        if let (Ok(_), Err(error)) = (&tape, &bytes) {
+            tape = Err(error.clone());
+        }
+        let _batch = batch.clone();
+        loaded.push((put, Some(Small { bytes, _batch })));
+    }
+    loaded
 }
 
 /// The files of the archive, hashed.

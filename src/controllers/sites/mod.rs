@@ -20,8 +20,9 @@ mod waves;
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
+use self::content::Small;
 pub use self::{
     content::Source,
     records::{discard, discard_snapshot},
@@ -32,7 +33,7 @@ use crate::{
         ownership::Owner,
         site::{
             Act, CopyBack, Deletion, Keep, KeptObject, Outcome, Place, Put, Read, Reply,
-            SiteContent, SiteSeen, copy_key, metadata,
+            SiteContent, SiteSeen, batches, copy_key, metadata,
         },
     },
     ports::{
@@ -41,6 +42,12 @@ use crate::{
         store::{ByteStream, Store},
     },
 };
+
+/// Smaller files are read many at a time.
+const SMALL: u64 = 256 << 10;
+
+/// How many batches of them are read ahead of what is put.
+const AHEAD: usize = 2;
 
 /// One place of a Target, and the ways there.
 pub struct Shell<'a> {
@@ -186,14 +193,17 @@ impl Shell<'_> {
         source: &Source,
         content: &SiteContent,
     ) -> (Option<Reply>, Vec<CallError>) {
-        let put = |file: Put| async move {
+        let put = |(file, body): (Put, Option<Small>)| async move {
             let Put { path, condition } = file;
             let Some(wanted) = content.files.get(&path) else {
                 return Err(self.error("s3:PutObject", &format!("{path} is not in the archive")));
             };
             let object = NewObject {
                 size: wanted.size(),
-                body: source.file(&path, wanted),
+                body: match &body {
+                    Some(small) => small.body()?,
+                    None => source.file(&path, wanted),
+                },
                 served: wanted.served.clone(),
                 metadata: metadata(self.owner, wanted.sha256),
             };
@@ -202,7 +212,40 @@ impl Shell<'_> {
             let etag = self.sites.put(bucket, &key, object, &condition).await?;
             Ok((path, Outcome::Written(etag)))
         };
-        wave(self.waves.all(files.to_vec(), put).await)
+        let (large, loading) = self.loading(files, source, content);
+        let loaded = stream::iter(loading).buffered(AHEAD).flat_map(stream::iter);
+        let all = stream::iter(large).chain(loaded);
+        wave(self.waves.each(all, put).await)
+    }
+
+    /// The files that are read while they are put, and batches of those that are read ahead.
+    fn loading<'a>(
+        &'a self,
+        files: &[Put],
+        source: &'a Source,
+        content: &SiteContent,
+    ) -> (
+        Vec<(Put, Option<Small>)>,
+        Vec<BoxFuture<'a, Vec<(Put, Option<Small>)>>>,
+    ) {
+        let (mut large, mut small) = (Vec::new(), BTreeMap::new());
+        for put in files {
+            match content.files.get(&put.path) {
+                Some(file) if file.size() <= SMALL => {
+                    small.insert(put.path.clone(), (put, file));
+                }
+                _ => large.push((put.clone(), None)),
+            }
+        }
+        let wanted = small.iter().map(|(path, (_, file))| (path, *file));
+        let batches = batches(wanted).into_iter().map(|batch| {
+            let files = batch.into_iter().filter_map(|(path, file)| {
+                let (put, _) = small.get(path)?;
+                Some(((*put).clone(), file.clone()))
+            });
+            content::load(source, self.waves, files.collect()).boxed()
+        });
+        (large, batches.collect())
     }
 
     async fn copy_back(

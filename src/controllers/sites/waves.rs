@@ -1,19 +1,25 @@
 //! Many objects side by side, a few at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use futures::{Stream, StreamExt as _, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failing;
 use crate::ports::{CallError, store::ByteStream};
 
-/// Objects of one wave at a time.
-const OF_ONE_WAVE: usize = 16;
+/// Objects of one wave at a time: S3 takes its time over each, and takes thousands a second side by side.
+const OF_ONE_WAVE: usize = 48;
 
 /// Objects at a time in the whole process. Each holds a quarter of a MiB at most, and what it takes to
 /// inflate.
-const OF_ALL: usize = 48;
+const OF_ALL: usize = 96;
+
+/// Batches of small files in memory at a time, in the whole process.
+const BATCHES: usize = 8;
 
 /// So many failures and no more objects of the wave are begun: the rest would fail as well.
 const ENOUGH: usize = 16;
@@ -21,20 +27,41 @@ const ENOUGH: usize = 16;
 /// How many objects are worked on at a time. One for the whole process.
 pub struct Waves {
     turns: Semaphore,
+    batches: Arc<Semaphore>,
 }
 
 impl Default for Waves {
     fn default() -> Self {
-        let turns = Semaphore::new(OF_ALL);
-        Self { turns }
+        Self {
+            turns: Semaphore::new(OF_ALL),
+            batches: Arc::new(Semaphore::new(BATCHES)),
+        }
     }
 }
 
 impl Waves {
+    /// Waits until a batch of small files may be read, which is one of them for as long as this is kept.
+    pub(super) async fn batch(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+        let permit = Arc::clone(&self.batches).acquire_owned().await;
+        permit.ok().map(Arc::new)
+    }
+
     /// Works on all of them; what came of them, and what failed.
     pub(super) async fn all<T, R, F>(
         &self,
         items: Vec<T>,
+        work: impl Fn(T) -> F,
+    ) -> (Vec<R>, Vec<CallError>)
+    where
+        F: Future<Output = Result<R, CallError>>,
+    {
+        self.each(stream::iter(items), work).await
+    }
+
+    /// As [`Waves::all`], while they come.
+    pub(super) async fn each<T, R, F>(
+        &self,
+        items: impl Stream<Item = T>,
         work: impl Fn(T) -> F,
     ) -> (Vec<R>, Vec<CallError>)
     where
@@ -56,7 +83,7 @@ impl Waves {
                 Some(end)
             }
         };
-        let ends: Vec<_> = stream::iter(items)
+        let ends: Vec<_> = items
             .map(one)
             .buffer_unordered(OF_ONE_WAVE)
             .filter_map(std::future::ready)

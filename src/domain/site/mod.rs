@@ -48,7 +48,7 @@ pub use self::{
     object::{Listed, ObjectHead, metadata},
     place::Place,
     seen::{Listing, Outcome, Reply, SiteSeen},
-    select::{FILE_SIZE, FILES, Run, SiteProblem, TOTAL_SIZE, runs, select},
+    select::{FILE_SIZE, FILES, Run, SiteProblem, TOTAL_SIZE, batches, runs, select},
     served::{Served, is_entry_document},
     snapshot::{KEPT, KeptObject, SiteSnapshot, copy_key},
     steps::{

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    content::ContentFile,
     place::{LONGEST_KEY, Place, unfit},
     unicode::{escaped, is_same_text},
 };
@@ -28,6 +29,9 @@ const GAP: u64 = 64 << 10;
 
 /// As much is read by one request, unless a single file has more.
 const RUN: u64 = 16 << 20;
+
+/// Small files are held in memory together up to so many bytes.
+const BATCH: u64 = 4 << 20;
 
 /// Why an archive's entries can't become a site.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -258,11 +262,40 @@ pub fn runs<'a>(files: impl IntoIterator<Item = (&'a String, &'a Packed)>) -> Ve
     runs
 }
 
+/// Files that lie one behind the other, as many as are held in memory together. Each is small.
+pub fn batches<'a>(
+    files: impl IntoIterator<Item = (&'a String, &'a ContentFile)>,
+) -> Vec<Vec<(&'a str, &'a ContentFile)>> {
+    let mut order: Vec<(&str, &ContentFile)> = files
+        .into_iter()
+        .map(|(path, file)| (path.as_str(), file))
+        .collect();
+    order.sort_by_key(|(_, file)| file.packed.start);
+    let mut batches: Vec<Vec<(&str, &ContentFile)>> = Vec::new();
+    let (mut size, mut end) = (0, 0);
+    for (path, file) in order {
+        let is_near = file.packed.start.saturating_sub(end) <= GAP;
+        end = file.packed.end;
+        match batches.last_mut() {
+            Some(batch) if is_near && size + file.size() <= BATCH => {
+                size += file.size();
+                batch.push((path, file));
+            }
+            _ => {
+                size = file.size();
+                batches.push(vec![(path, file)]);
+            }
+        }
+    }
+    batches
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::{digest::Sha256, site::Served};
 
     fn entry(name: &str) -> ZipEntry {
         ZipEntry {
@@ -444,6 +477,32 @@ mod tests {
                 for (_, packed) in &run.files {
                     prop_assert!(packed.start >= last && packed.end <= run.end);
                     last = packed.end;
+                }
+            }
+        }
+
+        /// Every file is in one batch, in the order in which they lie, and no batch has more than fits.
+        #[test]
+        fn batches_have_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..2_000_000_u64), 0..60)) {
+            let mut at = 0;
+            let mut files = BTreeMap::new();
+            for (number, (gap, size)) in sizes.into_iter().enumerate() {
+                let start = at + gap;
+                // Deflated to a tenth: what counts is what is in memory.
+                at = start + 30 + size / 10;
+                let packed = Packed { start, end: at, length: size / 10, size, crc32: 0, deflated: true };
+                let file = ContentFile { sha256: Sha256::of(b""), packed, served: Served::default() };
+                files.insert(format!("{:x}", 1000 - number), file);
+            }
+            let batches = batches(&files);
+            prop_assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), files.len());
+            let mut end = 0;
+            for batch in &batches {
+                prop_assert!(batch.len() == 1 || batch.iter().map(|(_, file)| file.size()).sum::<u64>() <= BATCH);
+                for (nth, (_, file)) in batch.iter().enumerate() {
+                    prop_assert!(file.packed.start >= end);
+                    prop_assert!(nth == 0 || file.packed.start - end <= GAP);
+                    end = file.packed.end;
                 }
             }
         }
