@@ -194,9 +194,10 @@ impl Preflight<'_> {
         if !regions.iter().any(|one| one.name == *region) {
             let granted = !entered.permissions.grants.is_empty();
             let there: Vec<&str> = regions.iter().map(|one| one.name.as_str()).collect();
-            let there = match granted {
-                true if !there.is_empty() => format!(", but {}", there.join(", ")),
-                _ => String::new(),
+            let there = if granted && !there.is_empty() {
+                format!(", but {}", there.join(", "))
+            } else {
+                String::new()
             };
             let why = format!(
                 "Account {account} has no region {region}{there}; ask the platform team to add it, with its \

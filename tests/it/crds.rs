@@ -574,20 +574,10 @@ fn a_function_is_within_bounds() {
 }
 
 #[test]
-fn a_deployment_is_within_bounds() {
-    let stages = |count: usize| {
-        let stage = |n| json!({"name": format!("s{n}"), "targets": [{"account": format!("a{n}"), "region": "eu-west-1"}]});
-        Value::Array((0..count).map(stage).collect())
-    };
+fn a_project_is_a_path_or_an_id_and_its_address_is_answered_with_the_path() {
     check(
         DEPLOYMENT,
         &[
-            (
-                "/metadata/name",
-                json!("a".repeat(63)),
-                json!("a".repeat(64)),
-                "the name may have at most 63 characters",
-            ),
             (
                 "/spec/source/project",
                 json!("42"),
@@ -617,6 +607,25 @@ fn a_deployment_is_within_bounds() {
                 json!("42"),
                 json!("https://gitlab.example.com"),
                 "write it with its namespace, such as shop/checkout",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_deployment_is_within_bounds() {
+    let stages = |count: usize| {
+        let stage = |n| json!({"name": format!("s{n}"), "targets": [{"account": format!("a{n}"), "region": "eu-west-1"}]});
+        Value::Array((0..count).map(stage).collect())
+    };
+    check(
+        DEPLOYMENT,
+        &[
+            (
+                "/metadata/name",
+                json!("a".repeat(63)),
+                json!("a".repeat(64)),
+                "the name may have at most 63 characters",
             ),
             (
                 "/spec/source/project",

@@ -85,12 +85,11 @@ fn image_of<'a>(uri: &'a str, region: &str) -> Option<(&'a str, &'a str, Value)>
     if rest != format!("{region}.amazonaws.com") {
         return None;
     }
-    let (repository, image) = match path.split_once('@') {
-        Some((repository, digest)) => (repository, json!({"imageDigest": digest})),
-        None => {
-            let (repository, tag) = path.split_once(':')?;
-            (repository, json!({"imageTag": tag}))
-        }
+    let (repository, image) = if let Some((repository, digest)) = path.split_once('@') {
+        (repository, json!({"imageDigest": digest}))
+    } else {
+        let (repository, tag) = path.split_once(':')?;
+        (repository, json!({"imageTag": tag}))
     };
     Some((account, repository, image))
 }
