@@ -574,7 +574,7 @@ fn a_function_is_within_bounds() {
 }
 
 #[test]
-fn a_source_is_within_bounds() {
+fn a_project_is_a_path_or_an_id_and_its_address_is_answered_with_the_path() {
     check(
         DEPLOYMENT,
         &[
@@ -608,24 +608,6 @@ fn a_source_is_within_bounds() {
                 json!("https://gitlab.example.com"),
                 "write it with its namespace, such as shop/checkout",
             ),
-            (
-                "/spec/source/project",
-                json!("a/b/c"),
-                json!(42),
-                "spec.source.project",
-            ),
-            (
-                "/spec/source/ref",
-                json!("v*"),
-                json!(""),
-                "spec.source.ref",
-            ),
-            (
-                "/spec/source/pipeline",
-                json!({"minimumTests": 1}),
-                json!({"minimumTests": 0}),
-                "minimumTests",
-            ),
         ],
     );
 }
@@ -644,6 +626,24 @@ fn a_deployment_is_within_bounds() {
                 json!("a".repeat(63)),
                 json!("a".repeat(64)),
                 "the name may have at most 63 characters",
+            ),
+            (
+                "/spec/source/project",
+                json!("a/b/c"),
+                json!(42),
+                "spec.source.project",
+            ),
+            (
+                "/spec/source/ref",
+                json!("v*"),
+                json!(""),
+                "spec.source.ref",
+            ),
+            (
+                "/spec/source/pipeline",
+                json!({"minimumTests": 1}),
+                json!({"minimumTests": 0}),
+                "minimumTests",
             ),
             (
                 "/spec/artifacts/0/name",

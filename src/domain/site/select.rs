@@ -150,12 +150,11 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
     }
     if files.is_empty() {
         let tree = tree.to_owned();
-        return Err(if let Some(found) = same_text(entries, &tree) {
-            SiteProblem::OtherForm { tree, found }
-        } else {
-            let near = near(entries, &tree);
-            SiteProblem::NoMatch { tree, near }
-        });
+        if let Some(found) = same_text(entries, &tree) {
+            return Err(SiteProblem::OtherForm { tree, found });
+        }
+        let near = near(entries, &tree);
+        return Err(SiteProblem::NoMatch { tree, near });
     }
     if files.len() > FILES {
         let (files, tree) = (files.len(), tree.to_owned());

@@ -69,7 +69,7 @@ fn log(answer: &InvokeOutput) -> String {
 async fn an_error_says_its_own_type_and_where_it_was_raised() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "invoke-errors";
-    created(&lambda, name, CODE, "app.handler").await;
+    Box::pin(created(&lambda, name, CODE, "app.handler")).await;
     let (answer, payload) = invoked(&lambda, name, "fail").await;
     assert_eq!(answer.status_code, 200);
     assert_eq!(answer.function_error.as_deref(), Some("Unhandled"));
@@ -113,7 +113,7 @@ async fn a_function_that_cannot_begin_says_what_is_missing() {
             "Handler 'other' missing on module 'app'",
         ),
     ] {
-        created(&lambda, name, code, handler).await;
+        Box::pin(created(&lambda, name, code, handler)).await;
         let (answer, payload) = invoked(&lambda, name, "answer").await;
         assert_eq!(answer.function_error.as_deref(), Some("Unhandled"));
         assert_eq!(payload["errorType"], kind, "{payload}");
@@ -125,7 +125,7 @@ async fn a_function_that_cannot_begin_says_what_is_missing() {
 async fn the_end_of_the_log_comes_along() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "invoke-log";
-    created(&lambda, name, CODE, "app.handler").await;
+    Box::pin(created(&lambda, name, CODE, "app.handler")).await;
     let (answer, _) = invoked(&lambda, name, "answer").await;
     let short = log(&answer);
     assert!(short.starts_with("START RequestId: "), "{short}");
