@@ -163,12 +163,15 @@ impl Small {
     }
 }
 
+/// A file to put, with its bytes if it is small.
+pub(super) type Wanted = (Put, Option<Small>);
+
 /// Reads files that lie one behind the other by one request. What fails fails for all that come after it.
 pub(super) async fn load(
     source: &Source,
     waves: &Waves,
     files: Vec<(Put, ContentFile)>,
-) -> Vec<(Put, Option<Small>)> {
+) -> Vec<Wanted> {
     let batch = waves.batch().await;
     let mut loaded = Vec::with_capacity(files.len());
     let (start, end) = match (files.first(), files.last()) {
@@ -184,8 +187,11 @@ pub(super) async fn load(
         if let (Ok(_), Err(error)) = (&tape, &bytes) {
             tape = Err(error.clone());
         }
-        let _batch = batch.clone();
-        loaded.push((put, Some(Small { bytes, _batch })));
+        let small = Small {
+            bytes,
+            _batch: batch.clone(),
+        };
+        loaded.push((put, Some(small)));
     }
     loaded
 }

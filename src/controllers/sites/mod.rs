@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
-use self::content::Small;
+use self::content::Wanted;
 pub use self::{
     content::Source,
     records::{discard, discard_snapshot},
@@ -193,7 +193,7 @@ impl Shell<'_> {
         source: &Source,
         content: &SiteContent,
     ) -> (Option<Reply>, Vec<CallError>) {
-        let put = |(file, body): (Put, Option<Small>)| async move {
+        let put = |(file, body): Wanted| async move {
             let Put { path, condition } = file;
             let Some(wanted) = content.files.get(&path) else {
                 return Err(self.error("s3:PutObject", &format!("{path} is not in the archive")));
@@ -224,10 +224,7 @@ impl Shell<'_> {
         files: &[Put],
         source: &'a Source,
         content: &SiteContent,
-    ) -> (
-        Vec<(Put, Option<Small>)>,
-        Vec<BoxFuture<'a, Vec<(Put, Option<Small>)>>>,
-    ) {
+    ) -> (Vec<Wanted>, Vec<BoxFuture<'a, Vec<Wanted>>>) {
         let (mut large, mut small) = (Vec::new(), BTreeMap::new());
         for put in files {
             match content.files.get(&put.path) {
