@@ -8,7 +8,7 @@ use sluice::api::v1alpha1::Target;
 
 use crate::{
     play::{LIMIT, Play, Wrong, wait_until, wrong},
-    scenarios::{ONE, Scenario, serving, smoke},
+    scenarios::{ONE, Scenario, gated, serving, smoke},
 };
 
 /// What serves is corrected although an alarm is red, which may be because of what it corrects.
@@ -65,14 +65,7 @@ impl Scenario for PlannedLate {
     }
 
     async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
-        let mut wanted = play.deployment(&ONE, &["dev"]);
-        wanted["spec"]["stages"][0]["gate"] =
-            json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
-        play.push("v1", &ONE, &[]);
-        play.apply(&wanted).await?;
-        let waiting = play.waits_for_approval("dev").await?;
-        play.approve("dev", &waiting).await?;
-        play.delivered(1).await?;
+        gated(play).await?;
         let gate = &play.slot.gate;
         gate.refuse("GetFunction", play.function("api"));
         Ok(())
@@ -83,8 +76,7 @@ impl Scenario for PlannedLate {
         play.stalled_or_asks("TargetStalled", "dev").await?;
         play.slot.gate.allow("GetFunction");
         play.poke("it is allowed now").await?;
-        let waiting = play.waits_for_approval("dev").await?;
-        play.approve("dev", &waiting).await?;
+        play.let_in("dev").await?;
         play.delivered(2).await
     }
 }

@@ -408,6 +408,12 @@ impl<'a> Play<'a> {
         made.map(drop).map_err(wrong)
     }
 
+    /// Waits until a stage asks for an approval, and gives it.
+    pub async fn let_in(&self, stage: &str) -> Result<(), Wrong> {
+        let waiting = self.waits_for_approval(stage).await?;
+        self.approve(stage, &waiting).await
+    }
+
     /// Waits until the alias of a function sends its traffic there: `1`, or `1, 10 % to 2`.
     pub async fn routed(&self, account: &str, component: &str, wanted: &str) -> Result<(), Wrong> {
         let lambda = self.ground.lambda(account);

@@ -76,6 +76,17 @@ pub async fn serving(play: &Play<'_>, components: &[&str], wanted: &Value) -> Re
     play.delivered(1).await
 }
 
+/// Has v1 served in a stage that waits for somebody's yes.
+pub async fn gated(play: &Play<'_>) -> Result<(), Wrong> {
+    let mut wanted = play.deployment(&ONE, &["dev"]);
+    wanted["spec"]["stages"][0]["gate"] =
+        json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
+    play.push("v1", &ONE, &[]);
+    play.apply(&wanted).await?;
+    play.let_in("dev").await?;
+    play.delivered(1).await
+}
+
 /// A function is made.
 struct Create;
 
@@ -329,20 +340,12 @@ impl Scenario for Approved {
     }
 
     async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
-        let mut wanted = play.deployment(&ONE, &["dev"]);
-        wanted["spec"]["stages"][0]["gate"] =
-            json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
-        play.push("v1", &ONE, &[]);
-        play.apply(&wanted).await?;
-        let waiting = play.waits_for_approval("dev").await?;
-        play.approve("dev", &waiting).await?;
-        play.delivered(1).await
+        gated(play).await
     }
 
     async fn act(&self, play: &Play<'_>) -> Result<(), Wrong> {
         play.push("v2", &ONE, &[]);
-        let waiting = play.waits_for_approval("dev").await?;
-        play.approve("dev", &waiting).await?;
+        play.let_in("dev").await?;
         play.delivered(2).await
     }
 }
@@ -357,14 +360,7 @@ impl Scenario for Superseded {
     }
 
     async fn prepare(&self, play: &Play<'_>) -> Result<(), Wrong> {
-        let mut wanted = play.deployment(&ONE, &["dev"]);
-        wanted["spec"]["stages"][0]["gate"] =
-            json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"]}}});
-        play.push("v1", &ONE, &[]);
-        play.apply(&wanted).await?;
-        let waiting = play.waits_for_approval("dev").await?;
-        play.approve("dev", &waiting).await?;
-        play.delivered(1).await?;
+        gated(play).await?;
         play.push("v2", &ONE, &[]);
         play.waits_for_approval("dev").await.map(drop)
     }

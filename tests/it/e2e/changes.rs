@@ -4,9 +4,11 @@ use serde_json::json;
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     gitlab::{FaultAction, FaultRule},
+    lab::wait_for,
 };
 
 use super::{
+    LIMIT,
     gates::{by_approvers, gated, waiting},
     scene::{NAME, Scene, condition_in, conditions, says},
 };
@@ -85,11 +87,13 @@ fn a_retry_is_for_what_failed_last() {
 
     let (mark, calls) = (gitlab.mark(), aws.mark());
     retried(&scene, "the artifact");
-    let asked = gitlab.requests_since(mark);
-    assert!(
-        asked.iter().any(|it| it.path.contains(&artifacts)),
-        "it was asked for again: {asked:?}"
-    );
+    // By a transfer, which runs beside what handles the command.
+    let asked = wait_for("it is asked for again", LIMIT, || {
+        let asked = gitlab.requests_since(mark);
+        let again = asked.iter().any(|it| it.path.contains(&artifacts));
+        again.then_some(()).ok_or_else(|| format!("{asked:?}"))
+    });
+    asked.unwrap_or_else(|e| panic!("{e}"));
     let run = scene.target("dev").spec.run.unwrap();
     assert_eq!(
         (run.release.revision, run.attempt),
