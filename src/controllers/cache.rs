@@ -85,7 +85,9 @@ impl<K: Watched> Cache<K> {
 
     /// The object, if there is one.
     pub fn get(&self, reference: &ObjectRef<K>) -> Option<Arc<K>> {
-        self.store.get(reference).map(|cached| self.newest(&cached))
+        let stored = self.store.get(reference)?;
+        let written = self.written().find(&stored.uid().unwrap_or_default());
+        Some(newer(stored, written))
     }
 
     /// Every object, as the watch brought it.
@@ -100,13 +102,7 @@ impl<K: Watched> Cache<K> {
             .get(&ObjectRef::from_obj(&**known))
             .filter(|stored| stored.uid() == known.uid());
         let written = self.written().find(&known.uid().unwrap_or_default());
-        let mut newest = known;
-        for other in stored.iter().chain(&written) {
-            if version(&**other) > version(&**newest) {
-                newest = other;
-            }
-        }
-        Arc::clone(newest)
+        newer(newer(Arc::clone(known), stored), written)
     }
 
     /// The objects that belong to the one of that name, each in its newest state.
@@ -282,6 +278,14 @@ pub fn by_deployment<K: Watched>(object: &K) -> Vec<Owner> {
 pub fn by_release(approval: &Approval) -> Vec<Owner> {
     let release = approval.spec.release_ref.name.clone();
     vec![(approval.namespace().unwrap_or_default(), release)]
+}
+
+/// The other one, where that is newer.
+fn newer<K: Watched>(one: Arc<K>, other: Option<Arc<K>>) -> Arc<K> {
+    match other {
+        Some(other) if version(&*other) > version(&*one) => other,
+        _ => one,
+    }
 }
 
 /// Resource versions of one kind can be compared as numbers (KEP-5504); an unreadable one is oldest.

@@ -13,7 +13,7 @@ use super::ground::{Ground, NAMESPACE, manifest};
 use crate::demo::tell::{block, say};
 
 /// Control-plane calls a second and account that Lambda allows, `GetFunction` apart.
-const ALLOWED: f64 = 15.0;
+pub const ALLOWED: f64 = 15.0;
 
 /// Far more than the calls take.
 const LIMIT: Duration = Duration::from_mins(30);
@@ -98,7 +98,8 @@ fn arrived(ground: &Ground, name: &str, live: &str) -> Result<(), String> {
     }
 }
 
-fn controls(calls: &Calls) -> usize {
+/// How many of these calls of Lambda count against that.
+pub fn controls(calls: &Calls) -> usize {
     let is_control = |call: &&Call| !matches!(call.operation.as_str(), "GetFunction" | "Invoke");
     calls.iter().filter(is_control).count()
 }

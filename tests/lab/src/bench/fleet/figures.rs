@@ -2,18 +2,15 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use sluice_lab::aws::Call;
-
 use super::{
     super::{
+        counts::Counts,
         ground::{Record, is_poll},
+        many::{ALLOWED, controls},
         mebibytes,
     },
     crowd::Passes,
 };
-
-/// Control-plane calls a second and account that Lambda allows, `GetFunction` apart.
-const ALLOWED: f64 = 15.0;
 
 /// One row.
 pub struct Figures {
@@ -58,14 +55,8 @@ pub fn table(rows: &[Figures]) -> String {
         let api = &row.record.api;
         let writes = || api.iter().filter(|request| request.is_write());
         let events = writes().filter(|it| it.resource == "events").count();
-        let leases = writes().filter(|it| it.resource == "leases").count();
         let refused = writes().filter(|it| it.code >= 400).count();
-        let control = row
-            .record
-            .calls
-            .iter()
-            .filter(|call| controls(call))
-            .count();
+        let control = controls(&row.record.calls.of_service("lambda"));
         let first = row
             .first
             .map_or_else(String::new, |first| format!("{:.2}", first.as_secs_f64()));
@@ -78,7 +69,7 @@ pub fn table(rows: &[Figures]) -> String {
             row.record.cpu,
             row.servers,
             mebibytes(row.peak),
-            each(writes().count() - events - leases),
+            each(Counts::of(&row.record).writes),
             each(events),
             each(control),
             each(row.record.calls.len()),
@@ -116,10 +107,6 @@ pub fn table(rows: &[Figures]) -> String {
     }
     text += "(writes, Events, control, AWS and GitLab: for each Deployment; law: control-plane calls at 15 a second)";
     text
-}
-
-fn controls(call: &Call) -> bool {
-    call.service == "lambda" && !matches!(call.operation.as_str(), "GetFunction" | "Invoke")
 }
 
 fn amount(count: usize) -> f64 {
