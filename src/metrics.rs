@@ -56,6 +56,7 @@ pub struct Metrics {
     gitlab_duration: Histogram,
     aws_calls: Family<AwsLabels, Counter>,
     aws_duration: Family<ServiceLabels, Histogram, Buckets>,
+    aws_waiting: Family<BudgetLabels, Gauge>,
     http_probes: Family<OutcomeLabels, Counter>,
     transferred: Family<DirectionLabels, Counter>,
     events: Family<OutcomeLabels, Counter>,
@@ -109,6 +110,11 @@ struct AwsLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
 }
@@ -151,6 +157,7 @@ impl Metrics {
             gitlab_duration: Histogram::new(CALL_BUCKETS),
             aws_calls: Family::default(),
             aws_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS)),
+            aws_waiting: Family::default(),
             http_probes: Family::default(),
             transferred: Family::default(),
             events: Family::default(),
@@ -222,6 +229,11 @@ impl Metrics {
             "How long a call to AWS took, retries included",
             Unit::Seconds,
             self.aws_duration.clone(),
+        );
+        registry.register(
+            "aws_calls_waiting",
+            "Calls to AWS that wait for their turn in Sluice's own budgets, by kind of call",
+            self.aws_waiting.clone(),
         );
         registry.register(
             "http_probes",
@@ -343,6 +355,12 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// The calls that wait for budgets of a kind: `lambda_control_plane`.
+    pub fn aws_calls_waiting(&self, budget: &'static str) -> Crowd {
+        let labels = BudgetLabels { budget };
+        Crowd(self.aws_waiting.get_or_create(&labels).clone())
+    }
+
     /// A URL that a check asks answered, whatever it said (`ok`), or did not.
     pub fn http_probe(&self, outcome: &'static str) {
         self.http_probes
@@ -395,6 +413,28 @@ impl Metrics {
     /// Counts the stages that wait for somebody's approval, whenever somebody asks for the metrics.
     pub fn count_waiting(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
         *lock(&self.objects.waiting) = Some(Box::new(count));
+    }
+}
+
+/// Those that wait for something. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Crowd(Gauge);
+
+impl Crowd {
+    /// One more waits, until what is returned is dropped.
+    pub fn join(&self) -> InCrowd {
+        self.0.inc();
+        InCrowd(self.0.clone())
+    }
+}
+
+/// One of a [`Crowd`].
+#[derive(Debug)]
+pub struct InCrowd(Gauge);
+
+impl Drop for InCrowd {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

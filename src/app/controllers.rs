@@ -26,6 +26,7 @@ use crate::{
         runtime::{Ended, run},
         target::TargetController,
     },
+    domain::rollout,
 };
 
 /// Starts every controller as a task that ends after `stop`, once its reconciles have ended.
@@ -119,10 +120,13 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         .deployments
         .controller()
         .owns_shared_stream(feeds.releases.changed())
-        .watches_shared_stream(feeds.targets.reported(), |target: Arc<Target>| {
-            let deployment = ObjectRef::new(&target.spec.deployment);
-            [deployment.within(&target.namespace().unwrap_or_default())]
-        })
+        .watches_shared_stream(
+            feeds.targets.reported(rollout::decisive),
+            |target: Arc<Target>| {
+                let deployment = ObjectRef::new(&target.spec.deployment);
+                [deployment.within(&target.namespace().unwrap_or_default())]
+            },
+        )
         .watches_shared_stream(feeds.approvals.changed(), move |approval: Arc<Approval>| {
             let release = ObjectRef::<Release>::new(&approval.spec.release_ref.name);
             let namespace = approval.namespace().unwrap_or_default();

@@ -24,7 +24,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
@@ -113,16 +113,19 @@ impl<K: Watched> Feed<K> {
         self.marked(mark)
     }
 
-    /// As [`Feed::touched`], without changes that leave the status as it was: for who writes the rest.
-    pub fn reported(&self) -> impl Stream<Item = Arc<K>> + Send + 'static
+    /// As [`Feed::touched`], without changes that leave that part of the status as it was: for who writes the
+    /// rest.
+    pub fn reported<P: Hash>(
+        &self,
+        part: fn(&K::Status) -> P,
+    ) -> impl Stream<Item = Arc<K>> + Send + 'static
     where
         K: HasStatus,
-        K::Status: Serialize,
+        P: 'static,
     {
-        self.marked(|object| {
+        self.marked(move |object| {
             let mut hasher = identity(object);
-            let status = serde_json::to_vec(&object.status());
-            status.unwrap_or_default().hash(&mut hasher);
+            object.status().map(part).hash(&mut hasher);
             hasher.finish()
         })
     }
@@ -314,7 +317,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::v1alpha1::Account;
+    use crate::api::v1alpha1::{Account, AccountStatus};
 
     fn account(name: &str, generation: i64) -> Account {
         serde_json::from_value(json!({
@@ -363,7 +366,7 @@ mod tests {
         let mut touched = Box::pin(feed.touched());
         let mut changed = Box::pin(feed.changed());
         let mut with_status = account("a", 1);
-        with_status.status = Some(crate::api::v1alpha1::AccountStatus::default());
+        with_status.status = Some(AccountStatus::default());
         fill(
             source,
             vec![
@@ -381,10 +384,11 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_reports_hears_of_changes_of_the_status_only() {
         let (feed, source) = feed();
-        let mut reported = Box::pin(feed.reported());
+        let mut reported =
+            Box::pin(feed.reported(|status: &AccountStatus| status.caller_arn.clone()));
         let with = |generation, arn: &str| {
             let mut account = account("a", generation);
-            account.status = Some(crate::api::v1alpha1::AccountStatus {
+            account.status = Some(AccountStatus {
                 caller_arn: Some(arn.to_owned()),
                 ..Default::default()
             });

@@ -13,6 +13,7 @@
 //! - A stage does not get a Release with which something is wrong there or in a later stage.
 
 mod command;
+mod decisive;
 mod drift;
 mod gate;
 mod outcome;
@@ -33,6 +34,7 @@ use self::gate::NoGates;
 use self::stage::{StageView, State};
 pub use self::{
     command::{Answered, Back, Command, Commands},
+    decisive::decisive,
     drift::{DriftReport, DriftView},
     gate::{Answer, Ask, Asks, Entry, Gatekeeper, stage_digest},
     preflight::Preflights,
@@ -246,7 +248,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
     plan.correction_at = views.iter().filter_map(|view| view.correction_at).min();
     let gates = views.iter().filter_map(|view| view.at_gate.as_ref());
     plan.gate_opens_at = gates.filter_map(|at| at.until).min();
-    plan.outcome = outcome::of(overview, &views, &plan);
+    plan.outcome = outcome::of(overview, &views, &plan, now);
     plan
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -27,8 +28,10 @@ pub struct Turn {
     pub priority: Priority,
     /// Namespaces take turns with calls that are equally urgent.
     pub namespace: Arc<str>,
-    /// Within a namespace, Deployments take turns.
+    /// Within a namespace, the Deployments that began first take turns.
     pub deployment: Arc<str>,
+    /// Since when the work is under way that the calls are part of.
+    pub since: Timestamp,
     called_off: CancellationToken,
     line: Arc<Mutex<Line>>,
 }
@@ -49,6 +52,8 @@ struct Line {
 pub struct Place {
     /// The budget, in words: `Lambda control plane calls in account 111111111111, eu-west-1`.
     pub budget: String,
+    /// How many calls go before it, at most.
+    pub before: usize,
     /// When its turn comes, as far as the queue can tell.
     pub ready_at: Instant,
 }
@@ -59,11 +64,12 @@ pub struct Waiting(Arc<Mutex<Line>>);
 
 impl Turn {
     /// No call waits yet.
-    pub fn new(priority: Priority, namespace: &str, deployment: &str) -> Self {
+    pub fn new(priority: Priority, namespace: &str, deployment: &str, since: Timestamp) -> Self {
         Self {
             priority,
             namespace: namespace.into(),
             deployment: deployment.into(),
+            since,
             called_off: CancellationToken::new(),
             line: Arc::default(),
         }
@@ -78,7 +84,7 @@ impl Turn {
     pub fn current() -> Self {
         CURRENT
             .try_with(Self::clone)
-            .unwrap_or_else(|_| Self::new(Priority::Planning, "", ""))
+            .unwrap_or_else(|_| Self::new(Priority::Planning, "", "", Timestamp::now()))
     }
 
     /// Takes the calls that wait out of their queues. Those that were sent come to their end.
@@ -142,13 +148,15 @@ mod tests {
     fn place() -> Place {
         Place {
             budget: "calls".into(),
+            before: 0,
             ready_at: Instant::now(),
         }
     }
 
     #[tokio::test]
     async fn calls_share_their_turn() {
-        let turn = Turn::new(Priority::Restore, "shop", "checkout");
+        let since = Timestamp::UNIX_EPOCH;
+        let turn = Turn::new(Priority::Restore, "shop", "checkout", since);
         let seen = turn.scope(async { Turn::current() }).await;
         assert_eq!(seen.priority, Priority::Restore);
         assert_eq!(&*seen.deployment, "checkout");

@@ -35,6 +35,7 @@ use self::{
 use super::errors::Call;
 use crate::{
     api::v1alpha1::RequestRates,
+    metrics::{Crowd, Metrics},
     ports::{
         CallError, CallErrorKind,
         turn::{Place, Turn},
@@ -63,17 +64,20 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(account_id: &str, region: &str) -> Self {
-        let bucket = |calls: &str, rate| {
+    pub(super) fn new(account_id: &str, region: &str, metrics: &Metrics) -> Self {
+        let bucket = |calls: &str, kind, rate| {
             let what = format!("{calls} calls in account {account_id}, {region}");
-            Bucket::new(what, rate)
+            Bucket::new(what, rate, metrics.aws_calls_waiting(kind))
         };
+        let (control, function) = ("lambda_control_plane", "lambda_get_function");
+        let (alarms, history) = ("cloudwatch_describe_alarms", "cloudwatch_alarm_history");
+        let data = "cloudwatch_metric_data";
         Self {
-            control: bucket("Lambda control plane", CONTROL),
-            get_function: bucket("lambda:GetFunction", GET_FUNCTION),
-            describe_alarms: bucket("cloudwatch:DescribeAlarms", DESCRIBE_ALARMS),
-            alarm_history: bucket("cloudwatch:DescribeAlarmHistory", ALARM_HISTORY),
-            metric_data: bucket("cloudwatch:GetMetricData", METRIC_DATA),
+            control: bucket("Lambda control plane", control, CONTROL),
+            get_function: bucket("lambda:GetFunction", function, GET_FUNCTION),
+            describe_alarms: bucket("cloudwatch:DescribeAlarms", alarms, DESCRIBE_ALARMS),
+            alarm_history: bucket("cloudwatch:DescribeAlarmHistory", history, ALARM_HISTORY),
+            metric_data: bucket("cloudwatch:GetMetricData", data, METRIC_DATA),
         }
     }
 
@@ -93,6 +97,7 @@ pub(super) struct Bucket {
     /// In words.
     what: Arc<str>,
     schedule: Arc<Mutex<Schedule>>,
+    waiting: Crowd,
 }
 
 #[derive(Debug)]
@@ -105,9 +110,10 @@ struct Schedule {
 }
 
 impl Bucket {
-    fn new(what: String, per_second: u32) -> Self {
+    fn new(what: String, per_second: u32, waiting: Crowd) -> Self {
         Self {
             what: what.into(),
+            waiting,
             schedule: Arc::new(Mutex::new(Schedule {
                 rate: Rate::per_second(per_second, Instant::now()),
                 queue: Queue::default(),
@@ -126,7 +132,7 @@ impl Bucket {
         let granted = match entry {
             Ok(entry) => {
                 let waiting = turn.waits(entry.place);
-                let leaves = Leaves(self, entry.ticket);
+                let leaves = (Leaves(self, entry.ticket), self.waiting.join());
                 let granted = tokio::select! {
                     biased;
                     granted = entry.granted => granted.is_ok(),
@@ -183,6 +189,7 @@ impl Bucket {
         let calls = f64::from(u32::try_from(before + 1).unwrap_or(u32::MAX));
         let place = Place {
             budget: self.what.to_string(),
+            before,
             ready_at: now + schedule.rate.time_for(calls, now),
         };
         if !schedule.is_attended {

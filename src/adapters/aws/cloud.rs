@@ -62,6 +62,7 @@ pub struct AwsCloud {
     directory: Arc<dyn AccountDirectory>,
     namespace: String,
     meter: Meter,
+    metrics: Arc<Metrics>,
     fence: Fence,
     sessions: Shared<Arc<Session>>,
     verified: Shared<Arc<Verified>>,
@@ -115,7 +116,8 @@ impl AwsCloud {
             secrets,
             directory,
             namespace: namespace.into(),
-            meter: Meter::new(metrics),
+            meter: Meter::new(Arc::clone(&metrics)),
+            metrics,
             fence,
             sessions: Shared::default(),
             verified: Shared::default(),
@@ -306,7 +308,7 @@ impl AwsCloud {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = budgets
             .entry(key)
-            .or_insert_with_key(|(id, region)| Arc::new(Budget::new(id, region)));
+            .or_insert_with_key(|(id, region)| Arc::new(Budget::new(id, region, &self.metrics)));
         let mut regions = account.spec.regions.iter();
         let listed = regions.find(|one| one.name == region);
         budget.allow(listed.and_then(|one| one.request_rates.as_ref()));

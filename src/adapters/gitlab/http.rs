@@ -246,14 +246,8 @@ impl Http {
         let Some(refused) = refused.as_ref().filter(|refused| refused.until > now) else {
             return Ok(());
         };
-        let seconds = (refused.until - now).as_secs() + 1;
-        Err(call.error(
-            CallErrorKind::Unauthenticated,
-            format!(
-                "{}. It is not sent again for {seconds} s, unless the Secret changes",
-                refused.message
-            ),
-        ))
+        // In the same words: what counts down would be written at every look.
+        Err(call.error(CallErrorKind::Unauthenticated, refused.message.clone()))
     }
 
     fn note_refused_token(&self, message: &str) {

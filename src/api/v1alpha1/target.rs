@@ -372,6 +372,11 @@ pub struct TrafficStatus {
 }
 
 impl TrafficStatus {
+    /// Whether traffic moves in parts: what moves at once is at its end as soon as it has moved.
+    pub fn is_gradual(&self) -> bool {
+        self.weight < 100 || self.previous_weight.is_some()
+    }
+
     /// The same share of the traffic, watched anew.
     #[must_use]
     pub fn anew(&self) -> Self {

@@ -9,18 +9,62 @@ use super::DeploymentController;
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, PassageStatus, StageStatus, condition},
     controllers::events::EventType,
-    domain::outcome,
+    domain::outcome::{self, Outcome},
 };
 
 /// One Event: its kind, reason and message.
 pub type Said = (EventType, &'static str, String);
 
 impl DeploymentController {
-    /// Publishes what one status says that the one before did not.
-    pub(super) fn announce_stages(&self, deployment: &Deployment, before: &DeploymentStatus) {
+    /// Publishes what the status says that the one before did not.
+    pub(super) fn announce(
+        &self,
+        deployment: &Deployment,
+        before: &DeploymentStatus,
+        outcome: Option<&Outcome>,
+    ) {
         let Some(status) = &deployment.status else {
             return;
         };
+        self.announce_stages(deployment, before, status);
+        self.announce_drift(deployment, before, status);
+        if let Some(outcome) = outcome {
+            self.announce_rest(deployment, before, status, outcome);
+        }
+    }
+
+    /// An Event where the Deployment has come to rest, or to a stop.
+    fn announce_rest(
+        &self,
+        deployment: &Deployment,
+        before: &DeploymentStatus,
+        status: &DeploymentStatus,
+        outcome: &Outcome,
+    ) {
+        let told = |status: &DeploymentStatus| {
+            outcome::find(&status.conditions, condition::READY)
+                .map(|ready| (ready.status.clone(), ready.reason.clone()))
+        };
+        if told(before) == told(status) {
+            return;
+        }
+        let kind = match outcome {
+            Outcome::Stalled { .. } => EventType::Warning,
+            Outcome::Done { .. } => EventType::Normal,
+            _ => return,
+        };
+        self.say(
+            deployment,
+            [(kind, outcome.reason(), outcome.message().to_owned())],
+        );
+    }
+
+    fn announce_stages(
+        &self,
+        deployment: &Deployment,
+        before: &DeploymentStatus,
+        status: &DeploymentStatus,
+    ) {
         let arrived = outcome::is_true(&status.conditions, condition::READY);
         for (nth, stage) in status.stages.iter().enumerate() {
             let then = before.stages.iter().find(|then| then.name == stage.name);

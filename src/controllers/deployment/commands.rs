@@ -13,7 +13,7 @@ use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, annotation},
     controllers::events::EventType,
     domain::{
-        outcome::shorten,
+        outcome::{Outcome, shorten},
         rollout::{Back, Command, Commands, Plan},
     },
 };
@@ -161,6 +161,7 @@ impl DeploymentController {
         deployment: Deployment,
         plan: &Plan,
         mut status: DeploymentStatus,
+        outcome: &Outcome,
     ) -> Result<Deployment, Failure> {
         let retried = self.sources.has_taken_retry(&deployment);
         let said = answers(&deployment, plan, retried);
@@ -172,7 +173,9 @@ impl DeploymentController {
         if deployment.status.as_ref() == Some(&status) {
             return Ok(deployment);
         }
-        let written = self.write_status(&deployment, status).await?;
+        let written = self
+            .write_status(&deployment, status, Some(outcome))
+            .await?;
         self.say(&written, said);
         Ok(written)
     }
@@ -207,7 +210,7 @@ impl DeploymentController {
         };
         status.last_handled_rollback = Some(value.clone());
         status.last_command = Some(shorten(&message, 1024));
-        let written = self.write_status(&deployment, status).await?;
+        let written = self.write_status(&deployment, status, None).await?;
         self.say(&written, [(kind, "Rollback", message)]);
         Ok(written)
     }

@@ -46,14 +46,13 @@ use self::{
     transfer::Transfers,
 };
 use crate::{
-    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, condition, finalizer},
+    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, finalizer},
     controllers::{
         context::Context,
-        events::EventType,
         runtime::{self, Ended},
     },
     domain::{
-        outcome::{self, Outcome},
+        outcome::Outcome,
         rollout::{self, Plan},
     },
 };
@@ -119,7 +118,6 @@ impl DeploymentController {
     async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
         let mut problems = Problems::default();
         let mut deployment = self.hold(deployment).await?;
-        let before = deployment.status.clone().unwrap_or_default();
         problems.note(self.take_up_orphans(&deployment).await);
         problems.note(self.follow_renames(&deployment).await);
         let mut family = self.family(&deployment);
@@ -175,7 +173,9 @@ impl DeploymentController {
         if plan.has_decided() {
             // What opened a gate is used up, and a command is handled, before anything starts.
             let status = status(&deployment, &plan, &plan.outcome);
-            deployment = self.answer_commands(deployment, &plan, status).await?;
+            deployment = self
+                .answer_commands(deployment, &plan, status, &plan.outcome)
+                .await?;
         }
         self.announce_corrections(&deployment, &family, &plan);
         let given = self
@@ -203,10 +203,9 @@ impl DeploymentController {
         }
         if !fetch::passes_soon(&outcome) {
             deployment = self
-                .publish_plan(deployment, &plan, status, &outcome)
+                .answer_commands(deployment, &plan, status, &outcome)
                 .await?;
         }
-        self.announce_stages(&deployment, &before);
         let ended = self.sources.until_next_poll(&deployment, outcome);
         let now = Timestamp::now();
         let ended = ended.by(plan.correction_at, now);
@@ -264,55 +263,21 @@ impl DeploymentController {
         status: DeploymentStatus,
         outcome: &Outcome,
     ) -> Result<(), Failure> {
-        let before = deployment.status.clone().unwrap_or_default();
         // A small artifact is there before anybody could read that it is on its way.
-        if before == status || fetch::passes_soon(outcome) {
+        if deployment.status.as_ref() == Some(&status) || fetch::passes_soon(outcome) {
             return Ok(());
         }
-        let written = self.write_status(deployment, status).await?;
-        self.announce_rest(&written, &before, outcome);
+        self.write_status(deployment, status, Some(outcome)).await?;
         Ok(())
     }
 
-    /// Publishes the status after a plan, with what the commands came to.
-    async fn publish_plan(
-        &self,
-        deployment: Deployment,
-        plan: &Plan,
-        status: DeploymentStatus,
-        outcome: &Outcome,
-    ) -> Result<Deployment, Failure> {
-        let before = deployment.status.clone().unwrap_or_default();
-        let written = self.answer_commands(deployment, plan, status).await?;
-        self.announce_rest(&written, &before, outcome);
-        Ok(written)
-    }
-
-    /// An Event where the Deployment has come to rest, or to a stop, and where Targets found drift.
-    fn announce_rest(&self, written: &Deployment, before: &DeploymentStatus, outcome: &Outcome) {
-        self.announce_drift(written, before, written.status.as_ref().unwrap_or(before));
-        let told = |status: &DeploymentStatus| {
-            outcome::find(&status.conditions, condition::READY)
-                .map(|ready| (ready.status.clone(), ready.reason.clone()))
-        };
-        if told(before) == told(written.status.as_ref().unwrap_or(before)) {
-            return;
-        }
-        let kind = match outcome {
-            Outcome::Stalled { .. } => EventType::Warning,
-            Outcome::Done { .. } => EventType::Normal,
-            _ => return,
-        };
-        self.say(
-            written,
-            [(kind, outcome.reason(), outcome.message().to_owned())],
-        );
-    }
-
+    /// Writes the status, and tells what is new in it: what is on record was told, however the rest of the
+    /// reconcile goes. `outcome` is what its conditions say, where they were written anew.
     async fn write_status(
         &self,
         deployment: &Deployment,
         status: DeploymentStatus,
+        outcome: Option<&Outcome>,
     ) -> Result<Deployment, Failure> {
         let api = self.api::<Deployment>(deployment);
         let before = deployment.status.clone().unwrap_or_default();
@@ -321,6 +286,7 @@ impl DeploymentController {
             crate::controllers::status::publish_status(&api, deployment, version, &before, &status)
                 .await?;
         self.context.stores.deployments.note(written.clone());
+        self.announce(&written, &before, outcome);
         Ok(written)
     }
 

@@ -127,7 +127,8 @@ impl DeploymentController {
             git_ref: deployment.spec.source.git_ref.clone(),
             pipeline_id: spec.source.pipeline_id,
         });
-        self.write_status(deployment, reserved).await
+        self.write_status(deployment, reserved, Some(&plan.outcome))
+            .await
     }
 
     /// Creates the Release, or finds the one that an earlier try created.

@@ -16,7 +16,7 @@ use super::{SHORT_WAIT, TargetController};
 use crate::{
     api::v1alpha1::{Target, TargetStatus, condition::RECONCILING},
     domain::{
-        machine::Observation,
+        machine::{self, Observation},
         outcome::{self, Outcome},
         priority::Priority,
     },
@@ -59,7 +59,14 @@ impl<'a> Pace<'a> {
     /// The turn of the next calls.
     pub fn turn(self, target: &Target, status: &TargetStatus) -> Turn {
         let namespace = target.namespace().unwrap_or_default();
-        Turn::new((self.urgency)(status), &namespace, &target.spec.deployment)
+        let began = status.run.as_ref().filter(|run| !machine::ended(run));
+        let since = began.map_or_else(Timestamp::now, |run| run.started_at.0);
+        Turn::new(
+            (self.urgency)(status),
+            &namespace,
+            &target.spec.deployment,
+            since,
+        )
     }
 }
 
@@ -157,8 +164,8 @@ fn waiting(place: &Place) -> Outcome {
     Outcome::Waiting {
         reason: REASON,
         message: format!(
-            "Waiting for a turn among the {}, in about {about}",
-            place.budget
+            "Waiting for a turn among the {}: {} before it, about {about}",
+            place.budget, place.before
         ),
         after: SHORT_WAIT,
     }
@@ -173,19 +180,21 @@ mod tests {
         let told = |seconds| {
             let place = Place {
                 budget: "Lambda control plane calls in account 111111111111, eu-west-1".into(),
+                before: 412,
                 ready_at: Instant::now() + Duration::from_secs(seconds) + LOOK / 2,
             };
             waiting(&place).message().to_owned()
         };
         assert_eq!(
             told(40),
-            "Waiting for a turn among the Lambda control plane calls in account 111111111111, eu-west-1, in about 40s"
+            "Waiting for a turn among the Lambda control plane calls in account 111111111111, eu-west-1: 412 before it, about 40s"
         );
-        assert!(told(61).ends_with("in about 2m"));
+        assert!(told(61).ends_with("about 2m"));
         let mut status = TargetStatus::default();
         assert!(!is_told(&status));
         let place = Place {
             budget: "calls".into(),
+            before: 0,
             ready_at: Instant::now(),
         };
         waiting(&place).write_conditions(&mut status.conditions, None, Timestamp::UNIX_EPOCH);

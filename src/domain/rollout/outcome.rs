@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Overview, Plan,
     gate::{REJECTED, TARGET_STALLED},
@@ -13,8 +15,12 @@ use crate::{
     domain::{names, outcome::Outcome},
 };
 
-/// Targets wake their Deployment; this is only for what is missed.
+/// What opens a gate wakes the Deployment; this is only for what is missed.
 const WATCHED: Duration = Duration::from_mins(1);
+
+/// How soon it is told at the earliest how far a stage that moves has come: what a Deployment decides from
+/// wakes it, words do not.
+const TOLD: Duration = Duration::from_secs(10);
 
 /// The states that speak for the whole, the most urgent first.
 const URGENT: [State; 6] = [
@@ -27,7 +33,7 @@ const URGENT: [State; 6] = [
 ];
 
 /// How the delivery stands; the plan has all but the outcome.
-pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome {
+pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan, now: Timestamp) -> Outcome {
     let urgent = URGENT.iter().find_map(|state| {
         let mut stages = views.iter().zip(&plan.stages);
         stages.find(|(view, _)| view.state == *state && !has_to_pass_again(view))
@@ -42,7 +48,7 @@ pub fn of(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome 
         return stalled;
     }
     match urgent {
-        Some((view, report)) => of_stage(overview, view, report),
+        Some((view, report)) => of_stage(overview, view, report, now),
         None => at_rest(overview, views, plan),
     }
 }
@@ -52,7 +58,12 @@ fn has_to_pass_again(view: &StageView<'_>) -> bool {
     view.state == State::Progressing && view.at_gate.is_some()
 }
 
-fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> Outcome {
+fn of_stage(
+    overview: &Overview,
+    view: &StageView<'_>,
+    report: &StageStatus,
+    now: Timestamp,
+) -> Outcome {
     let revision = report.revision.unwrap_or_default();
     let serving = match report.live_revision {
         Some(revision) => format!("r{revision} serves"),
@@ -60,10 +71,13 @@ fn of_stage(overview: &Overview, view: &StageView<'_>, report: &StageStatus) -> 
     };
     let why = view.message.as_deref().unwrap_or("see its Targets");
     let line = |what: &str| format!("{}: r{revision} {what}: {why}", view.name);
+    // The longer it takes, the less news there is in a minute.
+    let taken = report.since.as_ref().map(|since| now - since.0);
+    let taken = taken.and_then(|taken| Duration::try_from(taken).ok());
     let moving = |reason, message| Outcome::Waiting {
         reason,
         message,
-        after: WATCHED,
+        after: taken.unwrap_or_default().clamp(TOLD, WATCHED),
     };
     match view.state {
         State::RollbackFailed => {

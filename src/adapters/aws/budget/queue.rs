@@ -1,20 +1,30 @@
 //! Calls in line: the most urgent first, and in turns among those that are equally urgent.
 //!
-//! Namespaces take turns, and within a namespace its Deployments do, one call each: whoever asks for a
-//! thousand calls holds nobody up for longer than one.
+//! Namespaces take turns, one call each: whoever asks for a thousand calls holds another up for one. Within a
+//! namespace, the few Deployments that began first take turns, and the others wait: thirty deliveries that are
+//! done are worth more than a thousand that are half done.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{domain::priority::Priority, ports::turn::Turn};
+
+/// How many Deployments of a namespace take turns. More than one, so that a large one does not hold up all
+/// others; few, so that those that have begun come to their end.
+const AT_A_TIME: usize = 16;
 
 /// The calls of a Deployment, with their numbers.
 type Line<T> = VecDeque<(u64, T)>;
 
 /// Equally urgent calls, by namespace and Deployment.
-type Turns<T> = Ring<Ring<Line<T>>>;
+type Turns<T> = Ring<Deployments<T>>;
+
+/// Since when a Deployment is at work, and its name.
+type Began = (Timestamp, Arc<str>);
 
 /// Calls in line.
 #[derive(Debug)]
@@ -30,7 +40,7 @@ pub(super) struct Ticket {
     number: u64,
     priority: Priority,
     namespace: Arc<str>,
-    deployment: Arc<str>,
+    deployment: Began,
 }
 
 impl<T> Default for Queue<T> {
@@ -61,18 +71,18 @@ impl<T> Queue<T> {
             number: self.next_number,
             priority: turn.priority,
             namespace: Arc::clone(&turn.namespace),
-            deployment: Arc::clone(&turn.deployment),
+            deployment: (turn.since, Arc::clone(&turn.deployment)),
         };
         let ring = self.by_priority.entry(turn.priority).or_default();
-        let line = ring.line(&turn.namespace).line(&turn.deployment);
-        line.push_back((ticket.number, item));
+        let deployments = ring.line(&turn.namespace);
+        deployments.push(ticket.deployment.clone(), (ticket.number, item));
         ticket
     }
 
     /// Whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
         let mut first = self.by_priority.first_entry()?;
-        let (_, item) = first.get_mut().pop()?;
+        let item = first.get_mut().pop()?;
         if first.get().is_empty() {
             first.remove();
         }
@@ -86,7 +96,7 @@ impl<T> Queue<T> {
         if *last.key() <= priority {
             return None;
         }
-        let (_, item) = last.get_mut().pop_last()?;
+        let item = last.get_mut().pop_last()?;
         if last.get().is_empty() {
             last.remove();
         }
@@ -100,10 +110,8 @@ impl<T> Queue<T> {
             return;
         };
         let length = ring.len();
-        ring.within(&ticket.namespace, |namespace| {
-            namespace.within(&ticket.deployment, |line| {
-                line.retain(|(number, _)| *number != ticket.number);
-            });
+        ring.within(&ticket.namespace, |deployments| {
+            deployments.leave(&ticket.deployment, ticket.number);
         });
         self.length -= length - ring.len();
         if ring.is_empty() {
@@ -123,19 +131,91 @@ trait Lines: Default {
     }
 }
 
-impl<T> Lines for VecDeque<T> {
+/// The calls of the Deployments of a namespace.
+#[derive(Debug)]
+struct Deployments<T> {
+    lines: BTreeMap<Began, Waiting<T>>,
+    length: usize,
+    turns: u64,
+}
+
+/// What waits of a Deployment; never empty.
+#[derive(Debug)]
+struct Waiting<T> {
+    line: Line<T>,
+    /// When it had its turn last, or joined.
+    turn: u64,
+}
+
+impl<T> Default for Deployments<T> {
+    fn default() -> Self {
+        Self {
+            lines: BTreeMap::new(),
+            length: 0,
+            turns: 0,
+        }
+    }
+}
+
+impl<T> Deployments<T> {
+    fn push(&mut self, deployment: Began, call: (u64, T)) {
+        self.length += 1;
+        self.turns += 1;
+        let turn = self.turns;
+        let joins = || Waiting {
+            line: VecDeque::new(),
+            turn,
+        };
+        let waiting = self.lines.entry(deployment).or_insert_with(joins);
+        waiting.line.push_back(call);
+    }
+
+    fn leave(&mut self, deployment: &Began, number: u64) {
+        let Some(waiting) = self.lines.get_mut(deployment) else {
+            return;
+        };
+        let before = waiting.line.len();
+        waiting.line.retain(|(other, _)| *other != number);
+        self.length -= before - waiting.line.len();
+        if waiting.line.is_empty() {
+            self.lines.remove(deployment);
+        }
+    }
+
+    fn take(
+        &mut self,
+        deployment: &Began,
+        take: impl FnOnce(&mut Line<T>) -> Option<(u64, T)>,
+    ) -> Option<T> {
+        self.turns += 1;
+        let waiting = self.lines.get_mut(deployment)?;
+        waiting.turn = self.turns;
+        let (_, item) = take(&mut waiting.line)?;
+        self.length -= 1;
+        if waiting.line.is_empty() {
+            self.lines.remove(deployment);
+        }
+        Some(item)
+    }
+}
+
+impl<T> Lines for Deployments<T> {
     type Item = T;
 
     fn pop(&mut self) -> Option<T> {
-        self.pop_front()
+        let admitted = self.lines.iter().take(AT_A_TIME);
+        let (next, _) = admitted.min_by_key(|(_, waiting)| waiting.turn)?;
+        let next = next.clone();
+        self.take(&next, Line::pop_front)
     }
 
     fn pop_last(&mut self) -> Option<T> {
-        self.pop_back()
+        let last = self.lines.keys().next_back()?.clone();
+        self.take(&last, Line::pop_back)
     }
 
     fn len(&self) -> usize {
-        VecDeque::len(self)
+        self.length
     }
 }
 
@@ -222,7 +302,7 @@ mod tests {
     use super::*;
 
     fn turn(priority: Priority, namespace: &str, deployment: &str) -> Turn {
-        Turn::new(priority, namespace, deployment)
+        Turn::new(priority, namespace, deployment, Timestamp::UNIX_EPOCH)
     }
 
     fn drained<T>(queue: &mut Queue<T>) -> Vec<T> {
@@ -275,6 +355,36 @@ mod tests {
             served.extend(queue.pop());
         }
         assert!(served.contains(&"patient"), "{served:?}");
+    }
+
+    #[test]
+    fn what_began_first_comes_to_its_end_first() {
+        let mut queue = Queue::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        // Each makes its second call once it has made the first.
+        let mut left: HashMap<i64, u32> = (0..100).map(|began| (began, 2)).collect();
+        let join = |queue: &mut Queue<i64>, began: i64| {
+            let name = format!("d{}", began % 7);
+            let turn = Turn::new(Priority::Preparation, "shop", &name, at(began));
+            queue.push(&turn, began);
+        };
+        for began in (0..100).rev() {
+            join(&mut queue, began);
+        }
+        let mut done = Vec::new();
+        while let Some(began) = queue.pop() {
+            let calls = left.get_mut(&began).unwrap();
+            *calls -= 1;
+            if *calls == 0 {
+                done.push(began);
+            } else {
+                join(&mut queue, began);
+            }
+        }
+        let place = |began: i64| done.iter().position(|one| *one == began).unwrap();
+        assert_eq!(done.len(), 100);
+        assert!((0..16).all(|began| place(began) < 32), "{done:?}");
+        assert!((50..100).all(|began| place(began) >= 34), "{done:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Who is next, with a clock that the tests move.
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::domain::priority::Priority;
 
@@ -10,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// One call a second, and none left of this second. Turns are given out by hand.
 fn used_up() -> Bucket {
-    let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1);
+    let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1, Crowd::default());
     let mut schedule = bucket.schedule();
     schedule.is_attended = true;
     assert_eq!(schedule.rate.take(Instant::now()), Ok(()));
@@ -23,7 +25,7 @@ fn call() -> Call {
 }
 
 fn turn(priority: Priority, deployment: &str) -> Turn {
-    Turn::new(priority, "shop", deployment)
+    Turn::new(priority, "shop", deployment, Timestamp::UNIX_EPOCH)
 }
 
 /// A call that waits in another task.
@@ -138,8 +140,32 @@ async fn full_queue_keeps_the_most_urgent_calls() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_are_counted() {
+    let metrics = Metrics::new();
+    let waiting = "sluice_aws_calls_waiting{budget=\"lambda_control_plane\"} ";
+    let says = |count: u32| {
+        metrics
+            .encode()
+            .unwrap()
+            .contains(&format!("{waiting}{count}\n"))
+    };
+    let bucket = Bucket {
+        waiting: metrics.aws_calls_waiting("lambda_control_plane"),
+        ..used_up()
+    };
+    assert!(says(0));
+    let checkout = turn(Priority::Traffic, "checkout");
+    let call = waits(&bucket, &checkout);
+    until_so_many_wait(&bucket, 1).await;
+    assert!(says(1), "{}", metrics.encode().unwrap());
+    checkout.call_off();
+    assert!(ended(call).await.is_err());
+    assert!(says(0));
+}
+
+#[tokio::test]
 async fn calls_beyond_the_burst_are_all_granted() {
-    let bucket = Bucket::new("calls".into(), 500);
+    let bucket = Bucket::new("calls".into(), 500, Crowd::default());
     let calls: Vec<_> = (0..600)
         .map(|nth| {
             waits(
@@ -156,7 +182,7 @@ async fn calls_beyond_the_burst_are_all_granted() {
 
 #[tokio::test]
 async fn throttling_slows_all_calls_of_that_kind() {
-    let budget = Budget::new("111111111111", "eu-west-1");
+    let budget = Budget::new("111111111111", "eu-west-1", &Metrics::new());
     budget.control.refused(None);
     let now = Instant::now();
     assert!(budget.control.schedule().rate.take(now).is_err());
@@ -165,7 +191,7 @@ async fn throttling_slows_all_calls_of_that_kind() {
 
 #[tokio::test]
 async fn an_account_goes_as_fast_as_its_region_says() {
-    let budget = Budget::new("111111111111", "eu-west-1");
+    let budget = Budget::new("111111111111", "eu-west-1", &Metrics::new());
     let rates = RequestRates {
         lambda_control_plane: Some(200),
         lambda_get_function: None,

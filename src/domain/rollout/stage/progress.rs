@@ -71,9 +71,7 @@ impl StageView<'_> {
         let weight = |place: &StageTarget| {
             let run = self.target(place)?.run.as_ref()?;
             let begun = self.step(current, place)?;
-            // What moves at once is at its end as soon as it has moved.
-            let gradual = |it: &&TrafficStatus| it.weight < 100 || it.previous_weight.is_some();
-            let traffic = run.traffic.as_ref().filter(gradual);
+            let traffic = run.traffic.as_ref().filter(|it| it.is_gradual());
             traffic
                 .filter(|_| begun != Step::Succeeded)
                 .map(|it| it.weight)

@@ -1,0 +1,151 @@
+//! What of a Target's status a Deployment decides from.
+//!
+//! How far a run is between its beginning and its end, and in which words a Target says what it waits for, is
+//! only told: the Deployment tells it when it looks again, and is not woken for it.
+
+use serde::Serialize;
+
+use crate::{
+    api::v1alpha1::{
+        DeletionStatus, DriftStatus, InventoryItem, RunStatus, TargetStatus, condition,
+    },
+    domain::machine::Step,
+};
+
+/// Why a Target is moving while it goes on by itself.
+const FORWARD: [&str; 5] = [
+    "Preparing",
+    "Promoting",
+    "Baking",
+    "TakingOver",
+    "WaitingForLambda",
+];
+
+/// Equal for two statuses between which a Deployment would decide nothing else.
+pub fn decisive(status: &TargetStatus) -> Vec<u8> {
+    serde_json::to_vec(&Decisive::of(status)).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Decisive<'a> {
+    generation: Option<i64>,
+    live: Option<&'a str>,
+    plan: Option<(&'a str, &'a str)>,
+    dropped: bool,
+    drift: Option<&'a DriftStatus>,
+    deletion: Option<&'a DeletionStatus>,
+    conditions: Vec<(&'a str, &'a str, &'a str, &'a str)>,
+    run: Option<Told<'a>>,
+}
+
+/// What matters of a run.
+#[derive(Serialize)]
+struct Told<'a> {
+    release: &'a str,
+    attempt: i64,
+    /// None while it goes forward.
+    step: Option<&'a str>,
+    traffic: Option<(i64, i32)>,
+    message: Option<&'a str>,
+}
+
+impl<'a> Decisive<'a> {
+    fn of(status: &'a TargetStatus) -> Self {
+        // Ready says nothing that the others don't.
+        let conditions = status.conditions.iter();
+        let conditions = conditions.filter(|it| it.type_ != condition::READY);
+        let conditions = conditions.map(|it| match (&*it.type_, &*it.reason) {
+            (condition::RECONCILING, reason) if FORWARD.contains(&reason) => {
+                (&*it.type_, &*it.status, "", "")
+            }
+            (condition::RECONCILING, reason) => (&*it.type_, &*it.status, reason, ""),
+            (kind, reason) => (kind, &*it.status, reason, &*it.message),
+        });
+        let plan = status.plan.as_ref();
+        Self {
+            generation: status.observed_generation,
+            live: status.live.as_ref().map(|live| &*live.release.uid),
+            plan: plan.map(|plan| (&*plan.release.uid, &*plan.digest)),
+            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
+            drift: status.drift.as_ref(),
+            deletion: status.deletion.as_ref(),
+            conditions: conditions.collect(),
+            run: status.run.as_ref().map(Told::of),
+        }
+    }
+}
+
+impl<'a> Told<'a> {
+    fn of(run: &'a RunStatus) -> Self {
+        let forward = matches!(Step::of(run), Some(Step::Prepare | Step::Promote));
+        let gradual = run.traffic.as_ref().filter(|it| it.is_gradual());
+        Self {
+            release: &run.release.uid,
+            attempt: run.attempt,
+            step: (!forward).then_some(&*run.step),
+            traffic: gradual.map(|it| (it.step, it.weight)),
+            message: run.message.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+        let mut status = json!({
+            "observedGeneration": 2,
+            "conditions": [condition("Reconciling", "Preparing", "Preparing r1"), condition("Ready", "Preparing", "")],
+            "run": {
+                "release": {"name": "checkout-1", "uid": "u", "revision": 1}, "attempt": 1, "journalVersion": 1,
+                "step": "Prepare", "startedAt": "2026-01-01T00:00:00Z", "progressedAt": "2026-01-01T00:00:00Z",
+            },
+        });
+        change(&mut status);
+        decisive(&serde_json::from_value(status).unwrap())
+    }
+
+    fn condition(kind: &str, reason: &str, message: &str) -> Value {
+        json!({"type": kind, "status": "True", "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    #[test]
+    fn a_run_that_goes_on_wakes_nobody() {
+        let begun = status(|_| {});
+        let goes_on: [fn(&mut Value); 4] = [
+            |it| it["run"]["step"] = json!("Promote"),
+            |it| it["run"]["traffic"] = json!({"step": 0, "weight": 100}),
+            |it| it["run"]["progressedAt"] = json!("2026-01-01T00:01:00Z"),
+            |it| {
+                it["conditions"][0] = condition("Reconciling", "Promoting", "Moving traffic to r1")
+            },
+        ];
+        for change in goes_on {
+            assert_eq!(status(change), begun);
+        }
+    }
+
+    #[test]
+    fn what_a_deployment_decides_from_wakes_it() {
+        let begun = status(|_| {});
+        let matters: [fn(&mut Value); 10] = [
+            |it| it["run"]["step"] = json!("Succeeded"),
+            |it| it["run"]["step"] = json!("Held"),
+            |it| it["run"]["step"] = json!("Restore"),
+            |it| it["run"]["attempt"] = json!(2),
+            |it| it["run"]["traffic"] = json!({"step": 0, "weight": 10}),
+            |it| it["live"] = json!({"release": {"name": "checkout-1", "uid": "u", "revision": 1}, "since": "2026-01-01T00:00:00Z"}),
+            |it| it["plan"] = json!({"release": {"name": "checkout-1", "uid": "u", "revision": 1}, "digest": "d", "summary": "s"}),
+            |it| it["conditions"][0] = condition("Reconciling", "RoleNotAssumable", "m"),
+            |it| it["conditions"][0] = condition("Stalled", "NotGranted", "m"),
+            |it| it["inventory"] = json!([{"component": "a", "kind": "Function", "name": "f", "created": true, "dropped": true}]),
+        ];
+        for (nth, change) in matters.into_iter().enumerate() {
+            assert_ne!(status(change), begun, "{nth}");
+        }
+    }
+}
