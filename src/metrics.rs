@@ -3,29 +3,30 @@
 //! Every label has a small, closed set of values: no names of objects, projects, accounts or
 //! functions. Durations are in seconds, sizes in bytes; counters end in `_total`.
 
+mod crowd;
+mod objects;
 mod process;
 mod text;
 
-use std::{
-    fmt::{self, Debug},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text as openmetrics},
+    encoding::{EncodeLabelSet, text as openmetrics},
     metrics::{
-        MetricType,
         counter::Counter,
         family::{Family, MetricConstructor},
-        gauge::{ConstGauge, Gauge},
+        gauge::Gauge,
         histogram::Histogram,
         info::Info,
     },
     registry::{Registry, Unit},
 };
 
+use self::objects::Objects;
+pub use self::{
+    crowd::{Crowd, InCrowd},
+    objects::ObjectCounts,
+};
 use crate::api::v1alpha1::RunStatus;
 
 /// From a cached answer to a long wait.
@@ -78,12 +79,6 @@ struct ControllerLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindStateLabels {
-    kind: &'static str,
-    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -358,7 +353,7 @@ impl Metrics {
     /// The calls that wait for budgets of a kind: `lambda_control_plane`.
     pub fn aws_calls_waiting(&self, budget: &'static str) -> Crowd {
         let labels = BudgetLabels { budget };
-        Crowd(self.aws_waiting.get_or_create(&labels).clone())
+        Crowd::of(self.aws_waiting.get_or_create(&labels).clone())
     }
 
     /// A URL that a check asks answered, whatever it said (`ok`), or did not.
@@ -401,106 +396,17 @@ impl Metrics {
         count: impl Fn() -> ObjectCounts + Send + Sync + 'static,
     ) {
         self.malformed.get_or_create(&KindLabels { kind }).inc_by(0);
-        let mut kinds = lock(&self.objects.kinds);
-        kinds.push((kind, Box::new(count)));
+        self.objects.count(kind, Box::new(count));
     }
 
     /// Counts the Targets that are not as they were left, whenever somebody asks for the metrics.
     pub fn count_drifted(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
-        *lock(&self.objects.drifted) = Some(Box::new(count));
+        self.objects.count_drifted(Box::new(count));
     }
 
     /// Counts the stages that wait for somebody's approval, whenever somebody asks for the metrics.
     pub fn count_waiting(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
-        *lock(&self.objects.waiting) = Some(Box::new(count));
-    }
-}
-
-/// Those that wait for something. Clones count together.
-#[derive(Clone, Debug, Default)]
-pub struct Crowd(Gauge);
-
-impl Crowd {
-    /// One more waits, until what is returned is dropped.
-    pub fn join(&self) -> InCrowd {
-        self.0.inc();
-        InCrowd(self.0.clone())
-    }
-}
-
-/// One of a [`Crowd`].
-#[derive(Debug)]
-pub struct InCrowd(Gauge);
-
-impl Drop for InCrowd {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// How many objects of a kind are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ObjectCounts {
-    /// Ready is True.
-    pub ready: u32,
-    /// Stalled is True: somebody has to do something.
-    pub stalled: u32,
-    /// Neither: moving, or not looked at yet.
-    pub moving: u32,
-}
-
-type Count = Box<dyn Fn() -> ObjectCounts + Send + Sync>;
-
-#[derive(Default)]
-struct Objects {
-    kinds: Mutex<Vec<(&'static str, Count)>>,
-    drifted: Mutex<Option<Box<dyn Fn() -> u32 + Send + Sync>>>,
-    waiting: Mutex<Option<Box<dyn Fn() -> u32 + Send + Sync>>>,
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Debug for Objects {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Objects")
-    }
-}
-
-impl Collector for Objects {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut descriptor = encoder.encode_descriptor(
-            "objects",
-            "Objects by kind and state",
-            None,
-            MetricType::Gauge,
-        )?;
-        let kinds = lock(&self.kinds);
-        for (kind, count) in kinds.iter() {
-            let counts = count();
-            for (state, number) in [
-                ("ready", counts.ready),
-                ("stalled", counts.stalled),
-                ("moving", counts.moving),
-            ] {
-                let labels = KindStateLabels { kind, state };
-                ConstGauge::new(i64::from(number)).encode(descriptor.encode_family(&labels)?)?;
-            }
-        }
-        if let Some(count) = &*lock(&self.drifted) {
-            let help = "Targets that are not as they were left";
-            let gauge = MetricType::Gauge;
-            let descriptor = encoder.encode_descriptor("drifted_targets", help, None, gauge)?;
-            ConstGauge::new(i64::from(count())).encode(descriptor)?;
-        }
-        if let Some(count) = &*lock(&self.waiting) {
-            let help = "Stages that wait for somebody to approve";
-            let name = "stages_waiting_for_approval";
-            let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(i64::from(count())).encode(descriptor)?;
-        }
-        Ok(())
+        self.objects.count_waiting(Box::new(count));
     }
 }
 

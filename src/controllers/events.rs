@@ -1,7 +1,8 @@
 //! Events: what people see under `kubectl describe`.
 //!
-//! Best effort and never in the way: publishing returns at once, a few are written at a time, and what cannot
-//! be written (a namespace that is being deleted takes no new objects) is let go.
+//! Best effort and never in the way: publishing returns at once, a few are written at a time, those about one
+//! object one after the other, and what cannot be written (a namespace that is being deleted takes no new
+//! objects) is let go.
 //!
 //! kube's own recorder takes two Events of one reason for the same, whatever they say; here the
 //! message counts too, because "rolled back release 5" does not repeat "rolled back release 4".
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt as _, stream};
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -31,11 +32,11 @@ use tracing::debug;
 
 use crate::metrics::Metrics;
 
-/// More than this waiting to be written means that the API server is in trouble: Events can go. A few
-/// thousand Deployments that are delivered at once do not fill it.
-const QUEUE: usize = 8192;
 /// So many are written at a time.
 const WRITERS: usize = 4;
+/// More than this waiting for one writer means that the API server is in trouble: Events can go. A few
+/// thousand Deployments that are delivered at once do not fill it.
+const QUEUE: usize = 2048;
 /// The same Event within this time is a repetition of the first.
 const REPEATS_WITHIN: Duration = Duration::from_mins(6);
 /// A repetition is written down at most this often.
@@ -73,20 +74,28 @@ pub struct News {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// When it happened.
+    pub at: Timestamp,
 }
 
 /// Where news goes. Clones share the way.
 #[derive(Clone, Debug)]
 pub struct Events {
-    queue: mpsc::Sender<News>,
+    /// One for each writer.
+    queues: Arc<[mpsc::Sender<News>]>,
     metrics: Arc<Metrics>,
 }
 
+/// The far end of the way for news.
+#[derive(Debug)]
+pub struct Inbox(Vec<mpsc::Receiver<News>>);
+
 impl Events {
     /// A way for news and its far end; [`write()`] is what listens there.
-    pub fn channel(metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<News>) {
-        let (queue, news) = mpsc::channel(QUEUE);
-        (Self { queue, metrics }, news)
+    pub fn channel(metrics: Arc<Metrics>) -> (Self, Inbox) {
+        let (queues, inbox): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::channel(QUEUE)).unzip();
+        let queues = queues.into();
+        (Self { queues, metrics }, Inbox(inbox))
     }
 
     /// Publishes that something went as it should. Returns at once.
@@ -118,39 +127,43 @@ impl Events {
             kind,
             reason: reason.to_owned(),
             message: message.to_owned(),
+            at: Timestamp::now(),
         };
-        if self.queue.try_send(news).is_err() {
+        // Always the same for an object: its Events are written in the order in which they happened.
+        let mut hasher = DefaultHasher::new();
+        hash_object(&news.regarding, &mut hasher);
+        let writer = hasher.finish() % (WRITERS as u64);
+        let queue = usize::try_from(writer)
+            .ok()
+            .and_then(|it| self.queues.get(it));
+        if queue.is_none_or(|queue| queue.try_send(news).is_err()) {
             self.metrics.event("dropped");
         }
     }
 }
 
 /// Writes news as Events until nobody can publish any more. `instance` is the pod.
-pub async fn write(
-    client: Client,
-    instance: String,
-    metrics: Arc<Metrics>,
-    news: mpsc::Receiver<News>,
-) {
+pub async fn write(client: Client, instance: String, metrics: Arc<Metrics>, inbox: Inbox) {
     let writer = Writer {
         client,
         instance,
         known: Mutex::default(),
     };
-    let (writer, metrics) = (&writer, &metrics);
-    let news = stream::unfold(news, |mut news| async move {
-        news.recv().await.map(|one| (one, news))
-    });
-    news.for_each_concurrent(WRITERS, |news| async move {
-        match writer.write(&news).await {
-            Ok(outcome) => metrics.event(outcome),
-            Err(error) => {
-                metrics.event("failed");
-                debug!(%error, reason = news.reason, "an Event was not written");
+    let writing = inbox.0.into_iter().map(|mut news| {
+        let (writer, metrics) = (&writer, &metrics);
+        async move {
+            while let Some(news) = news.recv().await {
+                match writer.write(&news).await {
+                    Ok(outcome) => metrics.event(outcome),
+                    Err(error) => {
+                        metrics.event("failed");
+                        debug!(%error, reason = news.reason, "an Event was not written");
+                    }
+                }
             }
         }
-    })
-    .await;
+    });
+    join_all(writing).await;
 }
 
 struct Writer {
@@ -205,7 +218,7 @@ impl Writer {
                 }
             }
         };
-        let event = event(news, name, &self.instance, namespace, Timestamp::now());
+        let event = event(news, name, &self.instance, namespace);
         let created = api.create(&PostParams::default(), &event).await;
         if created.is_err() {
             self.known().written.remove(&mark);
@@ -271,17 +284,21 @@ impl Known {
 
 /// Tells one piece of news from all others.
 fn mark(news: &News) -> u64 {
-    let about = &news.regarding;
     let mut hasher = DefaultHasher::new();
-    match &about.uid {
-        Some(uid) => uid.hash(&mut hasher),
-        None => (&about.kind, &about.namespace, &about.name).hash(&mut hasher),
-    }
+    hash_object(&news.regarding, &mut hasher);
     (news.kind, &news.reason, &news.message).hash(&mut hasher);
     hasher.finish()
 }
 
-fn event(news: &News, name: String, instance: &str, namespace: &str, now: Timestamp) -> Event {
+/// Tells one object from all others.
+fn hash_object(about: &ObjectReference, hasher: &mut DefaultHasher) {
+    match &about.uid {
+        Some(uid) => uid.hash(hasher),
+        None => (&about.kind, &about.namespace, &about.name).hash(hasher),
+    }
+}
+
+fn event(news: &News, name: String, instance: &str, namespace: &str) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(name),
@@ -292,7 +309,7 @@ fn event(news: &News, name: String, instance: &str, namespace: &str, now: Timest
         reason: Some(news.reason.clone()),
         note: Some(within(&news.message, NOTE_LIMIT)),
         action: Some("Reconcile".to_owned()),
-        event_time: Some(MicroTime(now)),
+        event_time: Some(MicroTime(news.at)),
         regarding: Some(news.regarding.clone()),
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(within(instance, 128)),
@@ -328,6 +345,7 @@ mod tests {
             kind: EventType::Warning,
             reason: "RolledBack".into(),
             message: message.into(),
+            at: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -372,27 +390,50 @@ mod tests {
 
     #[test]
     fn a_note_fits_kubernetes_limit_in_bytes() {
-        let event = event(
-            &news(&"ä".repeat(1000)),
-            "dev.1".into(),
-            "pod",
-            "shop",
-            Timestamp::UNIX_EPOCH,
-        );
+        let event = event(&news(&"ä".repeat(1000)), "dev.1".into(), "pod", "shop");
         let note = event.note.unwrap_or_default();
         assert!(note.len() <= 1024, "{}", note.len());
         assert!(note.ends_with('…'));
     }
 
+    fn about(uid: &str) -> ObjectReference {
+        ObjectReference {
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        }
+    }
+
+    #[test]
+    fn news_about_an_object_stays_in_order_and_that_about_many_is_shared_out() {
+        let (events, Inbox(inbox)) = Events::channel(Arc::new(Metrics::new()));
+        for message in 0..50 {
+            for object in 0..50 {
+                let about = about(&format!("uid-{object}"));
+                events.publish(about, EventType::Normal, "A", &message.to_string());
+            }
+        }
+        for mut news in inbox {
+            let mut told: HashMap<String, Vec<String>> = HashMap::new();
+            while let Ok(news) = news.try_recv() {
+                let uid = news.regarding.uid.unwrap_or_default();
+                told.entry(uid).or_default().push(news.message);
+            }
+            let in_order: Vec<String> = (0..50).map(|message| message.to_string()).collect();
+            assert!((1..50).contains(&told.len()), "{}", told.len());
+            assert!(told.values().all(|messages| *messages == in_order));
+        }
+    }
+
     #[test]
     fn news_is_dropped_rather_than_waited_for() {
         let metrics = Arc::new(Metrics::new());
-        let (events, mut receiver) = Events::channel(Arc::clone(&metrics));
+        let (events, inbox) = Events::channel(Arc::clone(&metrics));
         for _ in 0..=QUEUE {
-            events.publish(ObjectReference::default(), EventType::Normal, "A", "a");
+            events.publish(about("uid"), EventType::Normal, "A", "a");
         }
-        assert!(receiver.try_recv().is_ok());
         let text = metrics.encode().unwrap();
         assert!(text.contains(r#"sluice_events_total{outcome="dropped"} 1"#));
+        let waiting: usize = inbox.0.iter().map(mpsc::Receiver::len).sum();
+        assert_eq!(waiting, QUEUE);
     }
 }

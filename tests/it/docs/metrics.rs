@@ -52,6 +52,7 @@ fn feed(metrics: &Metrics) -> &Metrics {
     metrics.delivery_ended("Succeeded", &ended_run());
     metrics.gitlab_request("GET /user", "ok", took);
     metrics.aws_call("lambda", "UpdateAlias", "ok", took);
+    metrics.aws_calls_waiting("lambda_control_plane");
     metrics.http_probe("ok");
     metrics.transferred_in(1);
     metrics.drift_looked("in_sync");
@@ -143,8 +144,11 @@ fn described(page: &str) -> BTreeMap<String, Family> {
 fn the_page_describes_what_is_registered() {
     let text = fed();
     let found = families(&text);
-    let source = fs::read_to_string(root().join("src/metrics.rs")).unwrap();
-    let source = program(&source);
+    let sources = ["src/metrics.rs", "src/metrics/objects.rs"].map(|path| {
+        let source = fs::read_to_string(root().join(path)).unwrap();
+        program(&source).to_owned()
+    });
+    let source = sources.concat();
     let registered = ["registry.register", "encode_descriptor("]
         .iter()
         .map(|call| source.matches(call).count())

@@ -29,6 +29,24 @@ pub struct Scene<'a> {
     pub team: Tenant,
 }
 
+/// What one team is done with asks GitLab no more: a hundred of them would leave the others in a shared lab
+/// hardly any of its budget.
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        let suspended = Patch::Merge(json!({"spec": {"suspend": true}}));
+        let api = self.api::<Deployment>();
+        // Where the namespace, the rules of the scene or its API server are against it, nothing polls or it is
+        // all over anyway.
+        let Ok(deployments) = run(api.list(&ListParams::default())) else {
+            return;
+        };
+        for deployment in deployments {
+            let name = deployment.name_any();
+            let _ = run(api.patch(&name, &PatchParams::default(), &suspended));
+        }
+    }
+}
+
 impl Scene<'static> {
     /// A team in the lab that tests share.
     pub fn new(namespace: &str) -> Self {
