@@ -146,7 +146,7 @@ fn the_page_describes_what_is_registered() {
     let found = families(&text);
     let sources = ["src/metrics.rs", "src/metrics/objects.rs"].map(|path| {
         let source = fs::read_to_string(root().join(path)).unwrap();
-        program(&source).to_owned()
+        program(&source)
     });
     let source = sources.concat();
     let registered = ["registry.register", "encode_descriptor("]
