@@ -3,7 +3,10 @@
 //! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100, unless AWS granted an account
 //! more (`regions[].requestRates` of its Account); CloudWatch 9 of
 //! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Ours stay below, so that
-//! people and other tools still get through. `Invoke` has limits of its own and is not counted.
+//! people and other tools still get through.
+//!
+//! `Invoke` is limited by how many run at a time: what checks invoke is taken from the concurrency that an
+//! account's functions share, a thousand unless AWS granted more.
 //!
 //! # Guarantees
 //! - A call waits for its turn for as long as it takes: the most urgent first ([`queue`]). Waiting is no
@@ -35,6 +38,7 @@ use self::{
 use super::errors::Call;
 use crate::{
     api::v1alpha1::RequestRates,
+    fair_semaphore::{FairSemaphore, Permit},
     metrics::{Crowd, Metrics},
     ports::{
         CallError, CallErrorKind,
@@ -49,6 +53,9 @@ const DESCRIBE_ALARMS: u32 = 6;
 const ALARM_HISTORY: u32 = 15;
 const METRIC_DATA: u32 = 40;
 
+/// Invocations at a time, of one namespace and of all.
+const INVOCATIONS: (usize, usize) = (50, 200);
+
 /// How many calls wait for one budget at most: far more than a thousand Targets ask for at once.
 const LONGEST_QUEUE: usize = 50_000;
 
@@ -61,6 +68,8 @@ pub(super) struct Budget {
     pub(super) describe_alarms: Bucket,
     pub(super) alarm_history: Bucket,
     pub(super) metric_data: Bucket,
+    invocations: Arc<FairSemaphore>,
+    invoking: Crowd,
 }
 
 impl Budget {
@@ -78,7 +87,17 @@ impl Budget {
             describe_alarms: bucket("cloudwatch:DescribeAlarms", alarms, DESCRIBE_ALARMS),
             alarm_history: bucket("cloudwatch:DescribeAlarmHistory", history, ALARM_HISTORY),
             metric_data: bucket("cloudwatch:GetMetricData", data, METRIC_DATA),
+            invocations: FairSemaphore::new(INVOCATIONS.1, INVOCATIONS.0),
+            invoking: metrics.aws_calls_waiting("lambda_invoke"),
         }
+    }
+
+    /// Waits until a function may be invoked, which lasts until what is returned is dropped.
+    pub(super) async fn invocation(&self) -> Permit {
+        let waiting = self.invoking.join();
+        let permit = self.invocations.acquire(&Turn::current().namespace).await;
+        drop(waiting);
+        permit
     }
 
     /// Goes as fast as the Account says, or as is safe in any account.

@@ -389,6 +389,8 @@ impl Functions for LambdaFunctions {
         timeout: Duration,
     ) -> Result<Invocation, CallError> {
         let call = self.write("lambda:Invoke", &qualified(name, Some(qualifier)));
+        // The timeout begins when it is sent.
+        let _running = self.budget.invocation().await;
         let request = self
             .invocations
             .invoke()

@@ -59,12 +59,17 @@ impl DeploymentController {
         deployment: &Deployment,
         family: &Family,
     ) -> Result<Preflights, Failure> {
-        let basis = self.basis(deployment, family)?;
         let uid = deployment.uid().unwrap_or_default();
         let mut before = self.preflights.kept().remove(&uid).unwrap_or_default();
         let mut now = Kept::new();
         let mut found = Preflights::default();
-        for release in family.releases.iter().filter(|release| is_open(release)) {
+        let open = || family.releases.iter().filter(|release| is_open(release));
+        // At rest there is none, and nothing has to be worked out.
+        if open().next().is_none() {
+            return Ok(found);
+        }
+        let basis = self.basis(deployment, family)?;
+        for release in open() {
             let release_uid = release.uid().unwrap_or_default();
             let kept = before.remove(&release_uid);
             let problems =

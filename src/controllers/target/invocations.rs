@@ -33,7 +33,7 @@ use tracing::Instrument as _;
 use crate::{
     api::v1alpha1::{Goal, Run, Target},
     domain::machine::{CheckKey, CheckResult, Reply},
-    ports::{CallError, CallErrorKind},
+    ports::{CallError, CallErrorKind, turn::Turn},
 };
 
 /// How long a reconcile waits for an answer before it goes on without it.
@@ -147,8 +147,9 @@ impl Invocations {
     ) -> UnderWay {
         let is_left = Arc::<AtomicBool>::default();
         let (left, wake) = (Arc::clone(&is_left), self.wake.clone());
+        let turn = Turn::current();
         let task = async move {
-            let answer = invoke.await;
+            let answer = turn.scope(invoke).await;
             if left.load(Ordering::SeqCst) {
                 // Nobody listens any more when the controller stops.
                 let _ = wake.unbounded_send(asking);

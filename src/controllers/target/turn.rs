@@ -26,7 +26,7 @@ use crate::{
 /// How often a pass that waits looks whether there is something else to do.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How often it says anew for how long it will wait.
+/// How soon it says anew for how long it will wait; after that in twice the time, and so on.
 const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why nothing moves while calls wait.
@@ -81,18 +81,21 @@ impl TargetController {
     ) {
         let mut wave = pin!(turn.scope(wave));
         let mut told: Option<Instant> = None;
+        let mut again_after = TOLD_AGAIN;
         while timeout(LOOK, &mut wave).await.is_err() {
             if self.is_outdated(target) {
                 turn.call_off();
             }
             let waits = turn.place().filter(|(_, since)| {
-                let again = told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN);
+                let again = told.is_none_or(|told| told.elapsed() >= again_after);
                 pace.is_told && again && since.elapsed() >= SHORT_WAIT
             });
             let Some((waits_at, _)) = waits else {
                 continue;
             };
-            told = Some(Instant::now());
+            if told.replace(Instant::now()).is_some() {
+                again_after *= 2;
+            }
             let status = target.status.clone().unwrap_or_default();
             // The calls go on meanwhile.
             let is_over = {

@@ -23,6 +23,7 @@ mod deletion;
 mod delivery;
 mod drift;
 mod entry;
+mod fleet;
 mod functions;
 mod gates;
 mod grants;

@@ -1,6 +1,8 @@
 //! Who is next, with a clock that the tests move.
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
+use tokio::task::unconstrained;
 
 use super::*;
 use crate::domain::priority::Priority;
@@ -235,4 +237,29 @@ async fn turn_of_a_call_that_has_gone_goes_to_the_next() {
     until_so_many_wait(&bucket, 2).await;
     second_passes(&bucket, 1);
     assert_eq!(ended(next).await, Ok(()));
+}
+
+#[tokio::test]
+async fn one_namespace_invokes_fifty_at_a_time_and_holds_up_no_other() {
+    let metrics = Metrics::new();
+    let budget = Budget::new("111111111111", "eu-west-1", &metrics);
+    let within = |namespace: &str| {
+        let turn = Turn::new(
+            Priority::Traffic,
+            namespace,
+            "checkout",
+            Timestamp::UNIX_EPOCH,
+        );
+        // More at once than tokio lets a task do.
+        unconstrained(turn.scope(budget.invocation())).now_or_never()
+    };
+    let mut running: Vec<_> = (0..50).map(|_| within("shop").expect("its turn")).collect();
+    assert!(within("shop").is_none());
+    assert!(within("bank").is_some());
+    running.pop();
+    assert!(within("shop").is_some());
+    let others: Vec<_> = (0..400)
+        .map(|nth| within(&format!("n{}", nth % 40)))
+        .collect();
+    assert_eq!(others.iter().flatten().count(), 200 - running.len());
 }

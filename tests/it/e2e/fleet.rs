@@ -1,0 +1,208 @@
+//! Two hundred Deployments at once: what each costs is no more than one alone costs, and who began first is
+//! done first.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use sluice::api::v1alpha1::{Account, Deployment, condition};
+use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
+
+use super::{
+    World, run,
+    scene::{Scene, condition_in, lambda},
+    solo,
+};
+
+/// How many.
+const MANY: usize = 200;
+
+/// More than the lab can answer.
+const LIFTED: i32 = 10_000;
+
+/// For a machine that has much else to do.
+const LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
+
+/// Lambda takes more calls in the Account dev than the lab can answer, until this is dropped.
+struct Lifted<'a>(&'a World);
+
+impl<'a> Lifted<'a> {
+    fn new(world: &'a World) -> Self {
+        let rates = json!({"lambdaControlPlane": LIFTED, "lambdaGetFunction": LIFTED});
+        allow(world, &rates);
+        Self(world)
+    }
+}
+
+impl Drop for Lifted<'_> {
+    fn drop(&mut self) {
+        allow(self.0, &Value::Null);
+    }
+}
+
+fn allow(world: &World, rates: &Value) {
+    let accounts: Api<Account> = Api::all(world.client.clone());
+    let account = run(accounts.get("dev")).unwrap();
+    let mut regions = serde_json::to_value(&account.spec.regions).unwrap();
+    for region in regions.as_array_mut().unwrap() {
+        region["requestRates"] = rates.clone();
+    }
+    let patch = Patch::Merge(json!({"spec": {"regions": regions}}));
+    run(accounts.patch("dev", &PatchParams::default(), &patch)).unwrap();
+}
+
+fn name(nth: usize) -> String {
+    format!("f{nth:03}")
+}
+
+/// Creates them all.
+fn create(scene: &Scene<'_>) {
+    let api = scene.api::<Deployment>();
+    let create = |nth| {
+        let mut wanted = scene.deployment(&["dev"]);
+        wanted["metadata"]["name"] = json!(name(nth));
+        let function = format!("{}-{nth}", scene.team.namespace);
+        wanted["spec"]["components"][0]["lambda"] = lambda(&function);
+        let wanted: Deployment = serde_json::from_value(wanted).unwrap();
+        let api = api.clone();
+        async move { api.create(&PostParams::default(), &wanted).await.unwrap() }
+    };
+    run(stream::iter(0..MANY)
+        .map(create)
+        .buffer_unordered(16)
+        .count());
+}
+
+/// Waits until that revision serves in all of them.
+#[track_caller]
+fn delivered(scene: &Scene<'_>, revision: i64) {
+    let api = scene.api::<Deployment>();
+    let serves = |it: &Deployment| {
+        let status = it.status.clone().unwrap_or_default();
+        let ready = condition_in(&status.conditions, condition::READY);
+        let mut stages = status.stages.iter();
+        ready.is_some_and(|it| it.status == "True")
+            && stages.all(|stage| stage.live_revision == Some(revision))
+    };
+    // One after the other: to list them all would be most of what the API server does.
+    let mut there = 0;
+    let found = wait_for("all of them serve", LIMIT, || {
+        while there < MANY {
+            let deployment = run(api.get(&name(there))).map_err(|error| error.to_string())?;
+            if !serves(&deployment) {
+                return Err(format!("{there} of {MANY}: {:?}", deployment.status));
+            }
+            there += 1;
+        }
+        Ok(())
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+/// The controller's requests in the namespace that changed something, or would have, after the first `skip`.
+fn writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
+    let lab = &scene.world.lab;
+    let user = lab.controller().username();
+    let audit = lab.kube.audit().unwrap();
+    let ours = audit.by(&user).filter(|it| it.is_write());
+    let ours = ours.filter(|it| it.namespace == scene.team.namespace);
+    ours.skip(skip).cloned().collect()
+}
+
+/// How many of each kind there are for each Deployment.
+fn each<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, f64> {
+    let mut each = BTreeMap::new();
+    for kind in kinds {
+        *each.entry(kind.to_owned()).or_insert(0.0) += 1.0 / 200.0;
+    }
+    each
+}
+
+/// Writes to the API server for each Deployment: its finalizer once; the revision and the end of the delivery; the
+/// Release and its outcome; the Target or its order, and the three steps of its run.
+const MOST_WRITES: f64 = 9.2;
+
+/// Calls to Lambda for each: three writes and, for a change, the alias; and how the function stands.
+const MOST_CALLS: f64 = 9.0;
+
+/// What may come on top: nothing where all is done within a minute; else progress is told, too.
+fn slack(writes: &[&Request]) -> f64 {
+    let at = |it: &Request| it.at.parse::<jiff::Timestamp>().unwrap();
+    let first = writes.iter().map(|it| at(it)).min();
+    let last = writes.iter().map(|it| at(it)).max();
+    let took = last
+        .zip(first)
+        .map(|(last, first)| (last - first).get_seconds());
+    if took < Some(60) { 0.0 } else { 4.0 }
+}
+
+#[track_caller]
+fn keep_to_budget(scene: &Scene<'_>, writes: &[Request], calls: &Calls, releases: usize) {
+    let (events, others): (Vec<&Request>, Vec<&Request>) =
+        writes.iter().partition(|it| it.resource == "events");
+    let refused = others.iter().filter(|it| it.code >= 400).count();
+    let kinds: Vec<String> = others.iter().map(|it| it.rbac_resource()).collect();
+    let kinds = each(kinds.iter().map(String::as_str));
+    let operations = each(calls.iter().map(|it| it.operation.as_str()));
+    let told = format!("writes {kinds:#?}\ncalls {operations:#?}\nrefused {refused}");
+    assert!(
+        kinds.values().sum::<f64>() <= MOST_WRITES + slack(&others),
+        "{told}"
+    );
+    assert!(operations.values().sum::<f64>() <= MOST_CALLS, "{told}");
+    let found = wait_for("each was told to be released, and to serve", LIMIT, || {
+        let all = scene.list::<Event>();
+        let kind = |event: &Event| event.regarding.as_ref().and_then(|it| it.kind.clone());
+        let about =
+            |event: &&Event| matches!(kind(event).as_deref(), Some("Deployment" | "Target"));
+        match all.iter().filter(about).count() {
+            count if count == 2 * MANY * releases => Ok(()),
+            count => Err(format!("{count} Events")),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    assert!(events.len() < 2 * MANY + 10, "{} Events", events.len());
+    assert!(refused <= MANY / 10, "{told}");
+}
+
+#[test]
+fn two_hundred_at_once_cost_each_what_one_alone_costs() {
+    let world = solo();
+    let scene = Scene::within(&world, "fleet");
+    let _lifted = Lifted::new(&world);
+    let gitlab = world.lab.gitlab.mark();
+    let aws = world.lab.aws.mark();
+    scene.push("v1");
+    create(&scene);
+    delivered(&scene, 1);
+    let first = writes(&scene, 0);
+    let calls = scene.lambda_calls(aws);
+    eprintln!(
+        "MEASURED {:?}",
+        each(first.iter().map(|it| it.resource.as_str()))
+    );
+    keep_to_budget(&scene, &first, &calls, 1);
+
+    let aws = world.lab.aws.mark();
+    scene.push("v2");
+    delivered(&scene, 2);
+    let second = writes(&scene, first.len());
+    eprintln!(
+        "MEASURED {:?}",
+        each(second.iter().map(|it| it.resource.as_str()))
+    );
+    keep_to_budget(&scene, &second, &scene.lambda_calls(aws), 2);
+
+    let project = format!("/projects/{}/jobs/", scene.team.project.0);
+    let requests = world.lab.gitlab.requests_since(gitlab);
+    let downloads = requests.iter().filter(|it| it.path.contains(&project));
+    assert!(
+        downloads.count() <= 4,
+        "each artifact is fetched once for all"
+    );
+}
