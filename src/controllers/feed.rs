@@ -115,13 +115,13 @@ impl<K: Watched> Feed<K> {
 
     /// As [`Feed::touched`], without changes that leave that part of the status as it was: for who writes the
     /// rest.
-    pub fn reported<P: Hash>(
+    pub fn reported<P>(
         &self,
         part: fn(&K::Status) -> P,
     ) -> impl Stream<Item = Arc<K>> + Send + 'static
     where
         K: HasStatus,
-        P: 'static,
+        P: Hash + 'static,
     {
         self.marked(move |object| {
             let mut hasher = identity(object);

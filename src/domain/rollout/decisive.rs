@@ -121,7 +121,7 @@ mod tests {
             |it| it["run"]["traffic"] = json!({"step": 0, "weight": 100}),
             |it| it["run"]["progressedAt"] = json!("2026-01-01T00:01:00Z"),
             |it| {
-                it["conditions"][0] = condition("Reconciling", "Promoting", "Moving traffic to r1")
+                it["conditions"][0] = condition("Reconciling", "Promoting", "Moving traffic to r1");
             },
         ];
         for change in goes_on {
