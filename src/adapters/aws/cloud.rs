@@ -1,7 +1,7 @@
 //! [`Cloud`] over the SDK: which session a client gets, and what clients share.
 //!
-//! One HTTP client, and so one pool of connections, serves all of them. Sessions and clients are
-//! kept until the Account they belong to, or one it goes through, changes.
+//! One HTTP client, and so one pool of connections, serves all of them. Clients are shared by the sessions of an
+//! account and region; sessions are kept until the Account they belong to, or one it goes through, changes.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
 };
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::IdentityCache;
 use aws_smithy_http_client::tls;
 use kube::ResourceExt as _;
@@ -22,6 +22,7 @@ use kube::ResourceExt as _;
 use super::{
     CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
+    clients::Clients,
     cloudwatch::CloudWatch,
     credentials::{self, Restriction, Session, Source, Sts, Verified},
     functions::LambdaFunctions,
@@ -50,8 +51,11 @@ use crate::{
 /// The SDK's attempts at a read.
 const READ_ATTEMPTS: u32 = 3;
 
-/// Clients of one kind, each with its session.
-type Clients<T> = Shared<(Arc<Verified>, Arc<T>)>;
+/// What reaches one service, each with its session.
+type Ports<T> = Shared<(Arc<Verified>, Arc<T>)>;
+
+/// An account's id, a region, and where AWS answers, if that is elsewhere.
+type Address = (String, String, Option<String>);
 
 /// AWS accounts through the SDK.
 pub struct AwsCloud {
@@ -66,10 +70,11 @@ pub struct AwsCloud {
     fence: Fence,
     sessions: Shared<Arc<Session>>,
     verified: Shared<Arc<Verified>>,
-    functions: Clients<LambdaFunctions>,
-    monitoring: Clients<CloudWatch>,
-    sites: Clients<S3Sites>,
-    stores: Clients<S3Store>,
+    functions: Ports<LambdaFunctions>,
+    monitoring: Ports<CloudWatch>,
+    sites: Ports<S3Sites>,
+    stores: Ports<S3Store>,
+    clients: Mutex<HashMap<Address, Arc<Clients>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
 
@@ -125,6 +130,7 @@ impl AwsCloud {
             monitoring: Shared::default(),
             sites: Shared::default(),
             stores: Shared::default(),
+            clients: Mutex::default(),
             budgets: Mutex::default(),
         })
     }
@@ -139,6 +145,26 @@ impl AwsCloud {
             builder.set_endpoint_url(account.spec.endpoint_url.clone());
         }
         builder.build()
+    }
+
+    /// The clients that all sessions of an account share in a region.
+    fn clients(&self, account: &Account, region: &str) -> Arc<Clients> {
+        let spec = &account.spec;
+        let address = (
+            spec.account_id.clone(),
+            region.to_owned(),
+            spec.endpoint_url.clone(),
+        );
+        let budget = self.budget(account, region);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            Arc::new(Clients::new(
+                &self.sdk(account, region),
+                budget,
+                &self.fence,
+            ))
+        };
+        Arc::clone(clients.entry(address).or_insert_with(make))
     }
 
     /// The session of an account: limited to `restriction` where that is given and where the
@@ -169,7 +195,10 @@ impl AwsCloud {
             Some((region, _)) => region,
             None => first_region(account)?,
         };
-        let sdk = self.sdk(account, &region.name);
+        let sts = Sts {
+            client: self.clients(account, &region.name).sts(),
+            meter: self.meter.clone(),
+        };
         let restricted = |role_arn: &str| {
             let Some((region, permissions)) = restriction else {
                 return Restriction::default();
@@ -200,7 +229,7 @@ impl AwsCloud {
                 restriction: restricted(&role.role_arn),
                 role: role.clone(),
                 secrets: Arc::clone(&self.secrets),
-                sts: Sts::new(&sdk, None, self.meter.clone()),
+                sts,
             });
         }
         if let Some(role) = &credentials.assume_role {
@@ -208,16 +237,11 @@ impl AwsCloud {
                 Some(via) => self.session(&*self.account(via)?, None)?,
                 None => Arc::new(Session::new(self.ambient(&name))),
             };
-            let signer: Arc<dyn ProvideCredentials> = from.clone();
             return Ok(Source::AssumeRole {
                 account: name,
                 restriction: restricted(&role.role_arn),
                 role: role.clone(),
-                sts: Sts::new(
-                    &sdk,
-                    Some(SharedCredentialsProvider::new(signer)),
-                    self.meter.clone(),
-                ),
+                sts,
                 from,
             });
         }
@@ -274,7 +298,7 @@ impl AwsCloud {
                     self.session(account, restriction)?,
                     &account.name_any(),
                     &account.spec.account_id,
-                    self.sdk(account, &region.name),
+                    self.clients(account, &region.name).sts(),
                     self.meter.clone(),
                 )))
             })
@@ -284,9 +308,9 @@ impl AwsCloud {
     /// known to be in that account.
     async fn client<T>(
         &self,
-        kept: &Clients<T>,
+        kept: &Ports<T>,
         (account, region, permissions): (&Account, &str, Option<&Permissions>),
-        make: impl FnOnce(&SdkConfig, Arc<Verified>, &AccountRegion) -> T,
+        make: impl FnOnce(&Clients, Arc<Verified>, &AccountRegion) -> T,
     ) -> Result<Arc<T>, CallError> {
         let listed = listed_region(account, region)?;
         let key = Key {
@@ -296,7 +320,8 @@ impl AwsCloud {
         };
         let (verified, client) = kept.get(&*self.directory, key, self.origin(account)?, || {
             let verified = self.verified(account, listed, permissions)?;
-            let client = make(&self.sdk(account, region), Arc::clone(&verified), listed);
+            let clients = self.clients(account, region);
+            let client = make(&clients, Arc::clone(&verified), listed);
             Ok((verified, Arc::new(client)))
         })?;
         verified.credentials().await?;
@@ -321,8 +346,8 @@ impl Cloud for AwsCloud {
     async fn identity(&self, account: &Account) -> Result<Identity, CallError> {
         let session = self.session(account, None)?;
         let credentials = session.renewed().await?;
-        let sdk = self.sdk(account, &first_region(account)?.name);
-        credentials::identity(&account.name_any(), &sdk, &credentials, &self.meter)
+        let sts = self.clients(account, &first_region(account)?.name).sts();
+        credentials::identity(&account.name_any(), &sts, &credentials, &self.meter)
             .await
             .inspect_err(|error| session.note(error))
     }
@@ -333,11 +358,9 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Functions>, CallError> {
-        let make = |sdk: &SdkConfig, verified, _: &AccountRegion| {
-            let budget = self.budget(account, region);
-            let downloads = self.downloads.clone();
-            let name = account.name_any();
-            LambdaFunctions::new(&name, sdk, verified, budget, downloads, &self.fence)
+        let make = |clients: &Clients, verified, _: &AccountRegion| {
+            let place = place(account, region);
+            LambdaFunctions::new(place, clients, verified, self.downloads.clone())
         };
         let to = (account, region, Some(permissions));
         Ok(self.client(&self.functions, to, make).await?)
@@ -349,9 +372,8 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Monitoring>, CallError> {
-        let make = |sdk: &SdkConfig, verified, _: &AccountRegion| {
-            let budget = self.budget(account, region);
-            CloudWatch::new(&account.name_any(), sdk, verified, budget)
+        let make = |clients: &Clients, verified, _: &AccountRegion| {
+            CloudWatch::new(place(account, region), clients, verified)
         };
         let to = (account, region, Some(permissions));
         Ok(self.client(&self.monitoring, to, make).await?)
@@ -363,24 +385,28 @@ impl Cloud for AwsCloud {
         region: &str,
         permissions: &Permissions,
     ) -> Result<Arc<dyn Sites>, CallError> {
-        let make = |sdk: &SdkConfig, verified, listed: &AccountRegion| {
+        let make = |clients: &Clients, verified, listed: &AccountRegion| {
             let bucket = &listed.artifact_bucket;
-            S3Sites::new(account, sdk, verified, bucket, permissions, &self.fence)
+            S3Sites::new(account, clients, verified, bucket, permissions, &self.fence)
         };
         let to = (account, region, Some(permissions));
         Ok(self.client(&self.sites, to, make).await?)
     }
 
     async fn store(&self, account: &Account, region: &str) -> Result<Arc<dyn Store>, CallError> {
-        let make = |sdk: &SdkConfig, verified, listed: &AccountRegion| {
+        let make = |clients: &Clients, verified, listed: &AccountRegion| {
             let (bucket, owner) = (&listed.artifact_bucket, &account.spec.account_id);
-            let own_endpoint = account.spec.endpoint_url.is_some();
-            S3Store::new(sdk, verified, bucket, owner, own_endpoint, &self.fence)
+            S3Store::new(clients, verified, bucket, owner, &self.fence)
         };
         Ok(self
             .client(&self.stores, (account, region, None), make)
             .await?)
     }
+}
+
+/// For messages.
+fn place(account: &Account, region: &str) -> String {
+    format!("Account {}, {region}", account.name_any())
 }
 
 fn first_region(account: &Account) -> Result<&AccountRegion, CallError> {

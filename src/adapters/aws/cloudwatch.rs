@@ -7,16 +7,13 @@ mod convert;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_cloudwatch::{
     Client,
-    config::Builder,
     types::{AlarmType, HistoryItemType, ScanBy},
 };
 use jiff::Timestamp;
 
-use super::{budget::Budget, credentials::Verified, errors::Call};
+use super::{budget::Budget, clients::Clients, credentials::Verified, errors::Call};
 use crate::{
     domain::check::{
         alarms::{Alarms, Transition},
@@ -44,22 +41,13 @@ pub(super) struct CloudWatch {
 }
 
 impl CloudWatch {
-    pub(super) fn new(
-        account: &str,
-        sdk: &SdkConfig,
-        verified: Arc<Verified>,
-        budget: Arc<Budget>,
-    ) -> Self {
-        let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        let provider: Arc<dyn ProvideCredentials> = verified.clone();
-        let config = Builder::from(sdk)
-            .credentials_provider(SharedCredentialsProvider::new(provider))
-            .build();
+    /// `place` is for messages: the Account and the region.
+    pub(super) fn new(place: String, clients: &Clients, verified: Arc<Verified>) -> Self {
         Self {
-            place: format!("Account {account}, {region}"),
-            client: Client::from_conf(config),
+            place,
+            client: clients.cloudwatch(),
             verified,
-            budget,
+            budget: clients.budget(),
         }
     }
 

@@ -15,13 +15,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::SdkConfig;
 use aws_credential_types::{
     Credentials,
-    provider::{
-        ProvideCredentials, Result as Provided, SharedCredentialsProvider, error::CredentialsError,
-        future,
-    },
+    provider::{ProvideCredentials, Result as Provided, error::CredentialsError, future},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -33,6 +29,7 @@ pub(super) use self::{
     source::{Restriction, Source, Sts},
 };
 use super::{
+    caller::{self, Signer},
     errors::{Call, as_credentials_error},
     meter::Meter,
 };
@@ -153,19 +150,19 @@ pub(super) struct Verified {
     session: Arc<Session>,
     account: String,
     account_id: String,
-    sts: SdkConfig,
+    sts: aws_sdk_sts::Client,
     meter: Meter,
     /// The access key that was placed last.
     placed: Mutex<Option<String>>,
 }
 
 impl Verified {
-    /// `account` is the Account's name; `sts` says where and how STS is asked.
+    /// `account` is the Account's name.
     pub(super) fn new(
         session: Arc<Session>,
         account: &str,
         account_id: &str,
-        sts: SdkConfig,
+        sts: aws_sdk_sts::Client,
         meter: Meter,
     ) -> Self {
         Self {
@@ -200,7 +197,7 @@ impl Verified {
 
     /// Makes a call with this session, and looks at how it fails.
     pub(super) fn sent<T, E>(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
         request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     ) -> impl Future<Output = Result<T, CallError>> + Send
@@ -209,7 +206,8 @@ impl Verified {
     {
         // An answer to HEAD has no body in which S3 could say why.
         let is_silent = matches!(call.operation, "s3:HeadObject" | "s3:HeadBucket");
-        let answer = self.meter.sent(call, request);
+        let signer: Signer = self.clone();
+        let answer = self.meter.sent(call, caller::calls(signer, request));
         answer.or_else(async move |error| {
             let refused = matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Invalid);
             let error = if is_silent && refused {
@@ -243,7 +241,7 @@ impl Verified {
              nothing is done with them; correct one or the other",
             identity.account_id, identity.arn, self.account_id
         );
-        caller(&self.account).error(CallErrorKind::WrongAccount, message)
+        asked(&self.account).error(CallErrorKind::WrongAccount, message)
     }
 }
 
@@ -264,22 +262,21 @@ impl ProvideCredentials for Verified {
     }
 }
 
-fn caller(account: &str) -> Call {
+fn asked(account: &str) -> Call {
     Call::read("sts:GetCallerIdentity", format!("Account {account}"))
 }
 
 /// Who AWS says the holder of these credentials is.
 pub(super) async fn identity(
     account: &str,
-    sts: &SdkConfig,
+    sts: &aws_sdk_sts::Client,
     credentials: &Credentials,
     meter: &Meter,
 ) -> Result<Identity, CallError> {
-    let credentials = SharedCredentialsProvider::new(credentials.clone());
-    let config = sts.to_builder().credentials_provider(credentials).build();
-    let call = caller(account);
-    let sts = aws_sdk_sts::Client::new(&config);
-    let answer = meter.sent(&call, sts.get_caller_identity().send()).await?;
+    let signer: Signer = Arc::new(credentials.clone());
+    let call = asked(account);
+    let request = caller::calls(signer, sts.get_caller_identity().send());
+    let answer = meter.sent(&call, request).await?;
     match (answer.account, answer.arn) {
         (Some(account_id), Some(arn)) => Ok(Identity { account_id, arn }),
         _ => {

@@ -12,7 +12,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_lambda::{
     Client,
     config::{Builder, StalledStreamProtectionConfig},
@@ -24,6 +23,7 @@ use aws_sdk_lambda::{
 use super::{
     CONNECT_TIMEOUT, WRITE_TIMEOUT,
     budget::{Budget, Paced},
+    clients::Clients,
     credentials::Verified,
     errors::Call,
     fence::Fenced,
@@ -44,28 +44,24 @@ use crate::{
 pub(super) struct LambdaFunctions {
     /// For messages: the Account and the region.
     place: String,
-    reads: Client,
-    writes: Client,
-    invocations: Client,
+    clients: LambdaClients,
     verified: Arc<Verified>,
     budget: Arc<Budget>,
     downloads: reqwest::Client,
 }
 
-impl LambdaFunctions {
-    pub(super) fn new(
-        account: &str,
-        sdk: &SdkConfig,
-        verified: Arc<Verified>,
-        budget: Arc<Budget>,
-        downloads: reqwest::Client,
-        fence: &Fence,
-    ) -> Self {
-        let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        let provider: Arc<dyn ProvideCredentials> = verified.clone();
-        let provider = SharedCredentialsProvider::new(provider);
-        let plain = || Builder::from(sdk).credentials_provider(provider.clone());
-        let paced = || plain().interceptor(Paced::new(&budget));
+/// Clients for what is repeated, for what is not, and for what may last.
+#[derive(Clone, Debug)]
+pub(super) struct LambdaClients {
+    reads: Client,
+    writes: Client,
+    invocations: Client,
+}
+
+impl LambdaClients {
+    pub(super) fn new(sdk: &SdkConfig, budget: &Arc<Budget>, fence: &Fence) -> Self {
+        let plain = || Builder::from(sdk);
+        let paced = || plain().interceptor(Paced::new(budget));
         let once = |builder: Builder| {
             builder
                 .retry_config(RetryConfig::disabled())
@@ -84,12 +80,26 @@ impl LambdaFunctions {
             .timeout_config(patient)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Self {
-            place: format!("Account {account}, {region}"),
             reads: Client::from_conf(paced().build()),
             writes: Client::from_conf(once(paced()).timeout_config(timely).build()),
             invocations: Client::from_conf(invocations.build()),
+        }
+    }
+}
+
+impl LambdaFunctions {
+    /// `place` is for messages: the Account and the region.
+    pub(super) fn new(
+        place: String,
+        clients: &Clients,
+        verified: Arc<Verified>,
+        downloads: reqwest::Client,
+    ) -> Self {
+        Self {
+            place,
+            clients: clients.lambda(),
             verified,
-            budget,
+            budget: clients.budget(),
             downloads,
         }
     }
@@ -111,6 +121,7 @@ impl LambdaFunctions {
     ) -> Result<Option<GetFunctionOutput>, CallError> {
         self.budget.get_function.turn(call).await?;
         let request = self
+            .clients
             .reads
             .get_function()
             .function_name(name)
@@ -158,6 +169,7 @@ impl Functions for LambdaFunctions {
             .build();
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .create_function()
             .function_name(name)
@@ -188,6 +200,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:UpdateFunctionCode", name);
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .update_function_code()
             .function_name(name)
@@ -211,6 +224,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:UpdateFunctionConfiguration", name);
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .update_function_configuration()
             .function_name(name)
@@ -250,6 +264,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:PublishVersion", name);
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .publish_version()
             .function_name(name)
@@ -281,6 +296,7 @@ impl Functions for LambdaFunctions {
         }
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .delete_function()
             .function_name(name)
@@ -298,6 +314,7 @@ impl Functions for LambdaFunctions {
         let call = self.read("lambda:GetAlias", &qualified(name, Some(alias)));
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .reads
             .get_alias()
             .function_name(name)
@@ -318,7 +335,7 @@ impl Functions for LambdaFunctions {
         let thing = qualified(name, Some(alias));
         let call = self.read("lambda:GetProvisionedConcurrencyConfig", &thing);
         self.budget.control.turn(&call).await?;
-        let request = self.reads.get_provisioned_concurrency_config();
+        let request = self.clients.reads.get_provisioned_concurrency_config();
         let request = request.function_name(name).qualifier(alias).send();
         let answer = none_if_missing(self.verified.sent(&call, request).await)?;
         Ok(answer.and_then(convert::provisioned))
@@ -333,6 +350,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:CreateAlias", &qualified(name, Some(alias)));
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .create_alias()
             .function_name(name)
@@ -355,6 +373,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:UpdateAlias", &qualified(name, Some(alias)));
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .update_alias()
             .function_name(name)
@@ -372,6 +391,7 @@ impl Functions for LambdaFunctions {
         let call = self.write("lambda:DeleteAlias", &qualified(name, Some(alias)));
         self.budget.control.turn(&call).await?;
         let request = self
+            .clients
             .writes
             .delete_alias()
             .function_name(name)
@@ -392,6 +412,7 @@ impl Functions for LambdaFunctions {
         // The timeout begins when it is sent.
         let _running = self.budget.invocation().await;
         let request = self
+            .clients
             .invocations
             .invoke()
             .function_name(name)

@@ -20,6 +20,8 @@
 
 mod body;
 mod budget;
+mod caller;
+mod clients;
 mod cloud;
 mod cloudwatch;
 mod credentials;

@@ -1,4 +1,4 @@
-//! Sessions and clients that are made once and shared until the Accounts they come from change.
+//! Sessions that are made once and shared until the Accounts they come from change.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use crate::{
     ports::{CallError, cloud::AccountDirectory},
 };
 
-/// What a session or client is for.
+/// What a session is for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) account: String,
@@ -26,7 +26,7 @@ pub(super) struct Origin(pub(super) Vec<(Option<String>, Option<i64>)>);
 /// How many of a kind are kept. Sessions belong to Targets, so that CloudTrail names who acts: a cluster
 /// with more Targets than this makes those anew that were not used for longest, at the price of one
 /// `AssumeRole` and one `GetCallerIdentity`.
-const MOST: usize = 256;
+const MOST: usize = 2048;
 
 /// Things that are made once and kept until the Accounts they come from change, or too many others were
 /// used since.

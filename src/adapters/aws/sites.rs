@@ -10,7 +10,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::{
     Client,
     config::Builder,
@@ -18,7 +17,10 @@ use aws_sdk_s3::{
 };
 use kube::ResourceExt as _;
 
-use super::{CONNECT_TIMEOUT, WRITE_TIMEOUT, credentials::Verified, errors::Call, fence::Fenced};
+use super::{
+    CONNECT_TIMEOUT, WRITE_TIMEOUT, clients::Clients, credentials::Verified, errors::Call,
+    fence::Fenced,
+};
 use crate::{
     api::v1alpha1::Account,
     domain::{
@@ -38,8 +40,7 @@ const BYTES_A_SECOND: u64 = 512 << 10;
 
 /// Buckets of users in one account and region.
 pub(super) struct S3Sites {
-    reads: Client,
-    writes: Client,
+    clients: SitesClients,
     account: Account,
     artifact_bucket: String,
     permissions: Permissions,
@@ -47,24 +48,16 @@ pub(super) struct S3Sites {
     fence: Fence,
 }
 
-impl S3Sites {
-    pub(super) fn new(
-        account: &Account,
-        sdk: &SdkConfig,
-        verified: Arc<Verified>,
-        artifact_bucket: &str,
-        permissions: &Permissions,
-        fence: &Fence,
-    ) -> Self {
-        let provider: Arc<dyn ProvideCredentials> = verified.clone();
-        let provider = SharedCredentialsProvider::new(provider);
-        // Elsewhere than at `<bucket>.s3.<region>`, the bucket can't be part of the host's name.
-        let own_endpoint = account.spec.endpoint_url.is_some();
-        let builder = || {
-            Builder::from(sdk)
-                .credentials_provider(provider.clone())
-                .force_path_style(own_endpoint)
-        };
+/// Clients for what is repeated, and for what is not.
+#[derive(Clone, Debug)]
+pub(super) struct SitesClients {
+    reads: Client,
+    writes: Client,
+}
+
+impl SitesClients {
+    pub(super) fn new(sdk: &SdkConfig, own_endpoint: bool, fence: &Fence) -> Self {
+        let builder = || Builder::from(sdk).force_path_style(own_endpoint);
         let by_size = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .disable_operation_timeout()
@@ -76,6 +69,21 @@ impl S3Sites {
         Self {
             reads: Client::from_conf(builder().build()),
             writes: Client::from_conf(writes.build()),
+        }
+    }
+}
+
+impl S3Sites {
+    pub(super) fn new(
+        account: &Account,
+        clients: &Clients,
+        verified: Arc<Verified>,
+        artifact_bucket: &str,
+        permissions: &Permissions,
+        fence: &Fence,
+    ) -> Self {
+        Self {
+            clients: clients.sites(),
             account: account.clone(),
             artifact_bucket: artifact_bucket.to_owned(),
             permissions: permissions.clone(),
@@ -119,6 +127,7 @@ impl S3Sites {
         let resource = format!("s3://{}/{key}", self.artifact_bucket);
         let call = Call::read("s3:HeadObject", resource);
         let request = self
+            .clients
             .reads
             .head_object()
             .bucket(&self.artifact_bucket)
@@ -144,6 +153,7 @@ impl Sites for S3Sites {
         let call = self.read("s3:ListObjectsV2", bucket, prefix)?;
         // Encoded, because keys may hold what XML can't.
         let request = self
+            .clients
             .reads
             .list_objects_v2()
             .bucket(bucket)
@@ -159,6 +169,7 @@ impl Sites for S3Sites {
     async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>, CallError> {
         let call = self.read("s3:HeadObject", bucket, key)?;
         let request = self
+            .clients
             .reads
             .head_object()
             .bucket(bucket)
@@ -194,6 +205,7 @@ impl Sites for S3Sites {
     ) -> Result<StoredObject, CallError> {
         let call = self.write("s3:CopyObject", bucket, key)?;
         let request = self
+            .clients
             .writes
             .copy_object()
             .copy_source(convert::source(bucket, key, None))
@@ -224,6 +236,7 @@ impl Sites for S3Sites {
         let source = convert::source(&self.artifact_bucket, from.key, Some(from.version_id));
         let (if_match, if_none_match) = headers(condition);
         let request = self
+            .clients
             .writes
             .copy_object()
             .copy_source(source)
@@ -278,6 +291,7 @@ impl Sites for S3Sites {
         let delete =
             delete.map_err(|error| call.error(CallErrorKind::Invalid, error.to_string()))?;
         let request = self
+            .clients
             .writes
             .delete_objects()
             .bucket(bucket)

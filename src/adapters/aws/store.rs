@@ -11,7 +11,6 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::{
     Client, config::Builder, operation::get_object::GetObjectOutput, types::ChecksumAlgorithm,
 };
@@ -21,6 +20,7 @@ use futures::StreamExt as _;
 use super::{
     CONNECT_TIMEOUT,
     body::{exactly, pieces},
+    clients::Clients,
     credentials::Verified,
     errors::Call,
     fence::Fenced,
@@ -49,31 +49,30 @@ pub(super) struct S3Store {
     fence: Fence,
 }
 
+/// Where S3 has an `own_endpoint`, the bucket can't be part of the host's name.
+pub(super) fn store_client(sdk: &SdkConfig, own_endpoint: bool, fence: &Fence) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .disable_operation_timeout()
+        .build();
+    let config = Builder::from(sdk)
+        .timeout_config(timeouts)
+        .interceptor(Fenced::new(fence))
+        .force_path_style(own_endpoint);
+    Client::from_conf(config.build())
+}
+
 impl S3Store {
-    /// `own_endpoint`: S3 answers elsewhere than at `<bucket>.s3.<region>`, where the bucket can't be
-    /// part of the host's name.
     pub(super) fn new(
-        sdk: &SdkConfig,
+        clients: &Clients,
         verified: Arc<Verified>,
         bucket: &str,
         owner: &str,
-        own_endpoint: bool,
         fence: &Fence,
     ) -> Self {
-        let provider: Arc<dyn ProvideCredentials> = verified.clone();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .disable_operation_timeout()
-            .build();
-        let config = Builder::from(sdk)
-            .credentials_provider(SharedCredentialsProvider::new(provider))
-            .timeout_config(timeouts)
-            .interceptor(Fenced::new(fence))
-            .force_path_style(own_endpoint)
-            .build();
         Self {
-            client: Client::from_conf(config),
+            client: clients.store(),
             bucket: bucket.to_owned(),
             owner: owner.to_owned(),
             verified,

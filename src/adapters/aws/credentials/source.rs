@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use aws_config::SdkConfig;
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
@@ -12,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     super::{
+        caller::{self, Signer},
         errors::{Call, causes},
         meter::Meter,
     },
@@ -74,8 +74,8 @@ pub(in super::super) enum Source {
         account: String,
         role: AssumeRole,
         restriction: Restriction,
-        /// Signed by `from`.
         sts: Sts,
+        /// Who asks for it.
         from: Arc<Session>,
     },
 }
@@ -120,33 +120,18 @@ impl Source {
                 sts,
                 from,
             } => {
-                let assumed = assume_role(account, role, restriction, sts).await;
+                let signer: Signer = from.clone();
+                let assumed = assume_role(account, role, restriction, sts, signer).await;
                 assumed.inspect_err(|error| from.note(error))
             }
         }
     }
 }
 
-/// STS, asked as somebody or as nobody.
+/// STS, and who counts what it is asked.
 pub(in super::super) struct Sts {
-    client: aws_sdk_sts::Client,
-    meter: Meter,
-}
-
-impl Sts {
-    /// Asked as `credentials`, or as nobody.
-    pub(in super::super) fn new(
-        sdk: &SdkConfig,
-        credentials: Option<SharedCredentialsProvider>,
-        meter: Meter,
-    ) -> Self {
-        let mut builder = sdk.to_builder();
-        builder.set_credentials_provider(credentials);
-        Self {
-            client: aws_sdk_sts::Client::new(&builder.build()),
-            meter,
-        }
-    }
+    pub(in super::super) client: aws_sdk_sts::Client,
+    pub(in super::super) meter: Meter,
 }
 
 async fn ambient(
@@ -245,6 +230,7 @@ async fn assume_role(
     role: &AssumeRole,
     restriction: &Restriction,
     sts: &Sts,
+    signer: Signer,
 ) -> Result<Credentials, CallError> {
     let call = role_call("sts:AssumeRole", account, &role.role_arn);
     let tags = role
@@ -264,7 +250,7 @@ async fn assume_role(
         .send();
     let answer = sts
         .meter
-        .sent(&call, request)
+        .sent(&call, caller::calls(signer, request))
         .await
         .map_err(|error| hinted(error, &[CallErrorKind::Denied], &trust_hint(role)))?;
     credentials(&call, answer.credentials)

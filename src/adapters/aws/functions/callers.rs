@@ -37,7 +37,12 @@ pub(super) async fn unqualified(
 async fn permissions(functions: &LambdaFunctions, name: &str) -> Result<Vec<String>, CallError> {
     let call = functions.read("lambda:GetPolicy", name);
     functions.budget.control.turn(&call).await?;
-    let request = functions.reads.get_policy().function_name(name).send();
+    let request = functions
+        .clients
+        .reads
+        .get_policy()
+        .function_name(name)
+        .send();
     let answer = functions.verified.sent(&call, request).await;
     let text = none_if_missing(answer)?.and_then(|answer| answer.policy);
     let Some(text) = text else {
@@ -67,7 +72,7 @@ fn principal(said: &Value) -> String {
 async fn url(functions: &LambdaFunctions, name: &str) -> Result<Option<String>, CallError> {
     let call = functions.read("lambda:GetFunctionUrlConfig", name);
     functions.budget.control.turn(&call).await?;
-    let request = functions.reads.get_function_url_config();
+    let request = functions.clients.reads.get_function_url_config();
     let request = request.function_name(name).send();
     let answer = functions.verified.sent(&call, request).await;
     let found = none_if_missing(answer)?;
@@ -80,7 +85,7 @@ async fn event_sources(functions: &LambdaFunctions, name: &str) -> Result<Vec<St
     let mut next = None;
     loop {
         functions.budget.control.turn(&call).await?;
-        let request = functions.reads.list_event_source_mappings();
+        let request = functions.clients.reads.list_event_source_mappings();
         let request = request.function_name(name).set_marker(next).send();
         let answer = functions.verified.sent(&call, request).await?;
         let mappings = answer.event_source_mappings.unwrap_or_default();

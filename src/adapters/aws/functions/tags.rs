@@ -24,6 +24,7 @@ impl LambdaFunctions {
                 .into_iter()
                 .map(|(key, value)| (key.clone(), value.clone()));
             let request = self
+                .clients
                 .writes
                 .tag_resource()
                 .resource(arn)
@@ -45,6 +46,7 @@ impl LambdaFunctions {
             };
             self.budget.control.turn(&call).await.map_err(begun)?;
             let request = self
+                .clients
                 .writes
                 .untag_resource()
                 .resource(arn)

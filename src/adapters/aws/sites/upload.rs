@@ -47,6 +47,7 @@ pub(super) async fn put(
     let length = i64::try_from(size).unwrap_or(i64::MAX);
     let (if_match, if_none_match) = headers(condition);
     let request = sites
+        .clients
         .writes
         .put_object()
         .bucket(bucket)

@@ -1,0 +1,92 @@
+//! Who makes a call. A client is shared by all sessions of an account and region, and signs each call with the
+//! session that makes it: a fleet has a session for each Deployment, and a client for each of them would be
+//! most of the controller's memory and time.
+//!
+//! # Guarantees
+//! - What nobody makes ([`calls`]) is not signed, and so not sent.
+//! - A client keeps nothing of a session: the SDK's cache of identities is off, and who makes a call belongs to
+//!   the task that makes it.
+
+use std::{fmt, sync::Arc};
+
+use aws_config::{SdkConfig, identity::IdentityCache};
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+};
+
+/// Somebody who can sign.
+pub(super) type Signer = Arc<dyn ProvideCredentials>;
+
+tokio::task_local! {
+    static CALLER: Signer;
+}
+
+/// Makes the call of `request` as this one.
+pub(super) fn calls<F: Future>(signer: Signer, request: F) -> impl Future<Output = F::Output> {
+    CALLER.scope(signer, request)
+}
+
+/// Settings for clients that many share.
+pub(super) fn shared(sdk: &SdkConfig) -> SdkConfig {
+    sdk.to_builder()
+        .credentials_provider(SharedCredentialsProvider::new(Caller))
+        .identity_cache(IdentityCache::no_cache())
+        .build()
+}
+
+/// Whoever makes the call.
+struct Caller;
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Caller")
+    }
+}
+
+impl ProvideCredentials for Caller {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let signer = CALLER.try_with(Arc::clone);
+            let signer =
+                signer.map_err(|_| CredentialsError::not_loaded("nobody makes this call"))?;
+            signer.provide_credentials().await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+
+    use super::*;
+
+    fn signer(key: &str) -> Signer {
+        Arc::new(Credentials::new(key, "secret", None, None, "test"))
+    }
+
+    async fn key() -> Option<String> {
+        let provided = Caller.provide_credentials().await;
+        provided.ok().map(|it| it.access_key_id().to_owned())
+    }
+
+    #[tokio::test]
+    async fn each_call_is_signed_by_who_makes_it_and_none_without() {
+        let (one, other) = tokio::join!(calls(signer("one"), key()), calls(signer("other"), key()));
+        assert_eq!(
+            (one.as_deref(), other.as_deref()),
+            (Some("one"), Some("other"))
+        );
+        let inner = calls(signer("one"), async {
+            (key().await, calls(signer("other"), key()).await)
+        });
+        let (outer, inner) = inner.await;
+        assert_eq!(
+            (outer.as_deref(), inner.as_deref()),
+            (Some("one"), Some("other"))
+        );
+        assert_eq!(key().await, None);
+    }
+}

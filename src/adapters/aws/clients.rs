@@ -1,0 +1,72 @@
+//! The clients of one account and region: made once, when they are needed first, and shared by all sessions
+//! ([`super::caller`]).
+
+use std::sync::{Arc, OnceLock};
+
+use aws_config::SdkConfig;
+
+use super::{
+    budget::Budget, caller, functions::LambdaClients, sites::SitesClients, store::store_client,
+};
+use crate::fence::Fence;
+
+/// The clients of one account, region and address.
+#[derive(Debug)]
+pub(super) struct Clients {
+    sdk: SdkConfig,
+    /// S3 answers elsewhere than at `<bucket>.s3.<region>`, where the bucket can't be part of the host's name.
+    own_endpoint: bool,
+    budget: Arc<Budget>,
+    fence: Fence,
+    lambda: OnceLock<LambdaClients>,
+    cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
+    sites: OnceLock<SitesClients>,
+    store: OnceLock<aws_sdk_s3::Client>,
+    sts: OnceLock<aws_sdk_sts::Client>,
+}
+
+impl Clients {
+    /// `sdk` has the region and the address.
+    pub(super) fn new(sdk: &SdkConfig, budget: Arc<Budget>, fence: &Fence) -> Self {
+        Self {
+            sdk: caller::shared(sdk),
+            own_endpoint: sdk.endpoint_url().is_some(),
+            budget,
+            fence: fence.clone(),
+            lambda: OnceLock::new(),
+            cloudwatch: OnceLock::new(),
+            sites: OnceLock::new(),
+            store: OnceLock::new(),
+            sts: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
+    }
+
+    pub(super) fn lambda(&self) -> LambdaClients {
+        let make = || LambdaClients::new(&self.sdk, &self.budget, &self.fence);
+        self.lambda.get_or_init(make).clone()
+    }
+
+    pub(super) fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
+        let make = || aws_sdk_cloudwatch::Client::new(&self.sdk);
+        self.cloudwatch.get_or_init(make).clone()
+    }
+
+    pub(super) fn sites(&self) -> SitesClients {
+        let make = || SitesClients::new(&self.sdk, self.own_endpoint, &self.fence);
+        self.sites.get_or_init(make).clone()
+    }
+
+    pub(super) fn store(&self) -> aws_sdk_s3::Client {
+        let make = || store_client(&self.sdk, self.own_endpoint, &self.fence);
+        self.store.get_or_init(make).clone()
+    }
+
+    pub(super) fn sts(&self) -> aws_sdk_sts::Client {
+        let make = || aws_sdk_sts::Client::new(&self.sdk);
+        self.sts.get_or_init(make).clone()
+    }
+}
