@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use sluice::{
     domain::grants::Holder,
     ports::{CallErrorKind, cloud::Cloud as _},
@@ -178,12 +179,21 @@ async fn a_session_can_do_no_more_than_the_grants_say() {
         .await
         .expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
-    assert!(
-        ours.get("shop-fenced", None)
-            .await
-            .expect("an answer")
-            .is_some()
-    );
+    // Both go through the same clients: what is asked at the same time is still asked as who asks.
+    let asked = (0..40).map(|nth| {
+        let (who, is_ours) = if nth % 2 == 0 {
+            (&ours, true)
+        } else {
+            (&theirs, false)
+        };
+        async move { (is_ours, who.get("shop-fenced", None).await) }
+    });
+    for (is_ours, answer) in join_all(asked).await {
+        match answer {
+            Ok(found) => assert!(is_ours && found.is_some()),
+            Err(error) => assert!(!is_ours && error.kind == CallErrorKind::Denied, "{error}"),
+        }
+    }
 }
 
 #[tokio::test]
