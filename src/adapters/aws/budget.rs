@@ -74,19 +74,28 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(account_id: &str, region: &str, metrics: &Metrics) -> Self {
-        let bucket = |calls: &str, kind, rate| {
+        let bucket = |kind, calls: &str, rate| {
             let what = format!("{calls} calls in account {account_id}, {region}");
             Bucket::new(what, rate, metrics.aws_calls_waiting(kind))
         };
-        let (control, function) = ("lambda_control_plane", "lambda_get_function");
-        let (alarms, history) = ("cloudwatch_describe_alarms", "cloudwatch_alarm_history");
-        let data = "cloudwatch_metric_data";
         Self {
-            control: bucket("Lambda control plane", control, CONTROL),
-            get_function: bucket("lambda:GetFunction", function, GET_FUNCTION),
-            describe_alarms: bucket("cloudwatch:DescribeAlarms", alarms, DESCRIBE_ALARMS),
-            alarm_history: bucket("cloudwatch:DescribeAlarmHistory", history, ALARM_HISTORY),
-            metric_data: bucket("cloudwatch:GetMetricData", data, METRIC_DATA),
+            control: bucket("lambda_control_plane", "Lambda control plane", CONTROL),
+            get_function: bucket("lambda_get_function", "lambda:GetFunction", GET_FUNCTION),
+            describe_alarms: bucket(
+                "cloudwatch_describe_alarms",
+                "cloudwatch:DescribeAlarms",
+                DESCRIBE_ALARMS,
+            ),
+            alarm_history: bucket(
+                "cloudwatch_alarm_history",
+                "cloudwatch:DescribeAlarmHistory",
+                ALARM_HISTORY,
+            ),
+            metric_data: bucket(
+                "cloudwatch_metric_data",
+                "cloudwatch:GetMetricData",
+                METRIC_DATA,
+            ),
             invocations: FairSemaphore::new(INVOCATIONS.1, INVOCATIONS.0),
             invoking: metrics.aws_calls_waiting("lambda_invoke"),
         }

@@ -63,13 +63,14 @@ impl DeploymentController {
         let mut before = self.preflights.kept().remove(&uid).unwrap_or_default();
         let mut now = Kept::new();
         let mut found = Preflights::default();
-        let open = || family.releases.iter().filter(|release| is_open(release));
-        // At rest there is none, and nothing has to be worked out.
-        if open().next().is_none() {
+        let open = family.releases.iter().filter(|release| is_open(release));
+        let open: Vec<&Arc<Release>> = open.collect();
+        // At rest no Release is open, and the basis is not computed.
+        if open.is_empty() {
             return Ok(found);
         }
         let basis = self.basis(deployment, family)?;
-        for release in open() {
+        for release in open {
             let release_uid = release.uid().unwrap_or_default();
             let kept = before.remove(&release_uid);
             let problems =

@@ -20,16 +20,13 @@ const AT_A_TIME: usize = 16;
 /// The calls of a Deployment, with their numbers.
 type Line<T> = VecDeque<(u64, T)>;
 
-/// Equally urgent calls, by namespace and Deployment.
-type Turns<T> = Ring<Deployments<T>>;
-
 /// Since when a Deployment is at work, and its name.
 type Began = (Timestamp, Arc<str>);
 
 /// Calls in line.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    by_priority: BTreeMap<Priority, Turns<T>>,
+    by_priority: BTreeMap<Priority, Namespaces<T>>,
     length: usize,
     next_number: u64,
 }
@@ -60,8 +57,8 @@ impl<T> Queue<T> {
 
     /// How many go before a call that joins with this priority now, at most.
     pub(super) fn before(&self, priority: Priority) -> usize {
-        let rings = self.by_priority.range(..=priority);
-        rings.map(|(_, ring)| ring.len()).sum()
+        let ahead = self.by_priority.range(..=priority);
+        ahead.map(|(_, namespaces)| namespaces.length).sum()
     }
 
     pub(super) fn push(&mut self, turn: &Turn, item: T) -> Ticket {
@@ -73,9 +70,9 @@ impl<T> Queue<T> {
             namespace: Arc::clone(&turn.namespace),
             deployment: (turn.since, Arc::clone(&turn.deployment)),
         };
-        let ring = self.by_priority.entry(turn.priority).or_default();
-        let deployments = ring.line(&turn.namespace);
-        deployments.push(ticket.deployment.clone(), (ticket.number, item));
+        let namespaces = self.by_priority.entry(turn.priority).or_default();
+        let call = (ticket.number, item);
+        namespaces.push(&turn.namespace, ticket.deployment.clone(), call);
         ticket
     }
 
@@ -83,7 +80,7 @@ impl<T> Queue<T> {
     pub(super) fn pop(&mut self) -> Option<T> {
         let mut first = self.by_priority.first_entry()?;
         let item = first.get_mut().pop()?;
-        if first.get().is_empty() {
+        if first.get().length == 0 {
             first.remove();
         }
         self.length -= 1;
@@ -97,7 +94,7 @@ impl<T> Queue<T> {
             return None;
         }
         let item = last.get_mut().pop_last()?;
-        if last.get().is_empty() {
+        if last.get().length == 0 {
             last.remove();
         }
         self.length -= 1;
@@ -106,28 +103,15 @@ impl<T> Queue<T> {
 
     /// Nobody waits for this turn any more.
     pub(super) fn leave(&mut self, ticket: &Ticket) {
-        let Some(ring) = self.by_priority.get_mut(&ticket.priority) else {
+        let Some(namespaces) = self.by_priority.get_mut(&ticket.priority) else {
             return;
         };
-        let length = ring.len();
-        ring.within(&ticket.namespace, |deployments| {
-            deployments.leave(&ticket.deployment, ticket.number);
-        });
-        self.length -= length - ring.len();
-        if ring.is_empty() {
+        let before = namespaces.length;
+        namespaces.leave(&ticket.namespace, &ticket.deployment, ticket.number);
+        self.length -= before - namespaces.length;
+        if namespaces.length == 0 {
             self.by_priority.remove(&ticket.priority);
         }
-    }
-}
-
-/// A line of calls, or of such lines.
-trait Lines: Default {
-    type Item;
-    fn pop(&mut self) -> Option<Self::Item>;
-    fn pop_last(&mut self) -> Option<Self::Item>;
-    fn len(&self) -> usize;
-    fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -197,10 +181,6 @@ impl<T> Deployments<T> {
         }
         Some(item)
     }
-}
-
-impl<T> Lines for Deployments<T> {
-    type Item = T;
 
     fn pop(&mut self) -> Option<T> {
         let admitted = self.lines.iter().take(AT_A_TIME);
@@ -213,87 +193,74 @@ impl<T> Lines for Deployments<T> {
         let last = self.lines.keys().next_back()?.clone();
         self.take(&last, Line::pop_back)
     }
-
-    fn len(&self) -> usize {
-        self.length
-    }
 }
 
-/// Lines that take turns, none of them empty.
+/// Equally urgent calls: the namespaces take turns, none of them without a call.
 #[derive(Debug)]
-struct Ring<L> {
+struct Namespaces<T> {
     order: VecDeque<Arc<str>>,
-    lines: HashMap<Arc<str>, L>,
+    by_name: HashMap<Arc<str>, Deployments<T>>,
     length: usize,
 }
 
-impl<L> Default for Ring<L> {
+impl<T> Default for Namespaces<T> {
     fn default() -> Self {
         Self {
             order: VecDeque::new(),
-            lines: HashMap::new(),
+            by_name: HashMap::new(),
             length: 0,
         }
     }
 }
 
-impl<L: Lines> Ring<L> {
-    /// The line of that name, which gets one more.
-    fn line(&mut self, name: &Arc<str>) -> &mut L {
+impl<T> Namespaces<T> {
+    fn push(&mut self, namespace: &Arc<str>, deployment: Began, call: (u64, T)) {
         self.length += 1;
-        if !self.lines.contains_key(name) {
-            self.order.push_back(Arc::clone(name));
+        if !self.by_name.contains_key(namespace) {
+            self.order.push_back(Arc::clone(namespace));
         }
-        self.lines.entry(Arc::clone(name)).or_default()
+        let deployments = self.by_name.entry(Arc::clone(namespace)).or_default();
+        deployments.push(deployment, call);
     }
 
-    /// Changes the line of that name, if there is one.
-    fn within(&mut self, name: &Arc<str>, change: impl FnOnce(&mut L)) {
-        let Some(line) = self.lines.get_mut(name) else {
+    fn leave(&mut self, namespace: &Arc<str>, deployment: &Began, number: u64) {
+        let Some(deployments) = self.by_name.get_mut(namespace) else {
             return;
         };
-        let before = line.len();
-        change(line);
-        self.length -= before - line.len();
-        if line.is_empty() {
-            self.lines.remove(name);
-            self.order.retain(|other| other != name);
+        let before = deployments.length;
+        deployments.leave(deployment, number);
+        self.length -= before - deployments.length;
+        if deployments.length == 0 {
+            self.by_name.remove(namespace);
+            self.order.retain(|other| other != namespace);
         }
     }
 
-    /// Takes from a line, which has had its turn then.
+    /// Takes a call of a namespace, which has had its turn then.
     fn take(
         &mut self,
-        name: Arc<str>,
-        take: impl FnOnce(&mut L) -> Option<L::Item>,
-    ) -> Option<L::Item> {
-        let line = self.lines.get_mut(&name)?;
-        let item = take(line)?;
+        namespace: Arc<str>,
+        take: impl FnOnce(&mut Deployments<T>) -> Option<T>,
+    ) -> Option<T> {
+        let deployments = self.by_name.get_mut(&namespace)?;
+        let item = take(deployments)?;
         self.length -= 1;
-        if line.is_empty() {
-            self.lines.remove(&name);
+        if deployments.length == 0 {
+            self.by_name.remove(&namespace);
         } else {
-            self.order.push_back(name);
+            self.order.push_back(namespace);
         }
         Some(item)
     }
-}
 
-impl<L: Lines> Lines for Ring<L> {
-    type Item = L::Item;
-
-    fn pop(&mut self) -> Option<L::Item> {
-        let name = self.order.pop_front()?;
-        self.take(name, L::pop)
+    fn pop(&mut self) -> Option<T> {
+        let namespace = self.order.pop_front()?;
+        self.take(namespace, Deployments::pop)
     }
 
-    fn pop_last(&mut self) -> Option<L::Item> {
-        let name = self.order.pop_back()?;
-        self.take(name, L::pop_last)
-    }
-
-    fn len(&self) -> usize {
-        self.length
+    fn pop_last(&mut self) -> Option<T> {
+        let namespace = self.order.pop_back()?;
+        self.take(namespace, Deployments::pop_last)
     }
 }
 
