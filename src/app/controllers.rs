@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use futures::Stream;
+use futures::{Stream, channel::mpsc::unbounded};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{
@@ -54,7 +54,19 @@ pub fn start(
     });
     let deployments = DeploymentController::new(Arc::clone(context), Arc::clone(transfers));
     let deployments = Arc::new(deployments);
-    let woken = deployment_wakes(feeds, context.settings.hub.as_ref()).reconcile_on(woken);
+    let (wake, news) = unbounded();
+    let woken = deployment_wakes(feeds, context.settings.hub.as_ref())
+        .reconcile_on(woken)
+        .reconcile_on(news);
+    let attending = Arc::clone(&deployments);
+    let stopped = stop.clone();
+    tasks.running.spawn(async move {
+        tokio::select! {
+            () = attending.attend(&wake) => {}
+            () = stopped.cancelled() => {}
+        }
+        "the look for news in GitLab"
+    });
     tasks.start("deployment", woken, move |one| {
         let this = Arc::clone(&deployments);
         async move { this.reconcile(one).await }

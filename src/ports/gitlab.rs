@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use super::{CallError, store::ByteStream};
+use super::{CallError, store::ByteStream, validators::Validators};
 use crate::{
     api::v1alpha1::RefType,
     domain::pipeline::{
@@ -84,6 +84,10 @@ pub trait GitLab: Send + Sync {
         job_id: i64,
         path: Option<&str>,
     ) -> Result<Download, CallError>;
+
+    /// Whether everything that was read is still as it was, by conditional requests for just that. As of a moment
+    /// ([`super::as_of::AsOf`]) where the caller names one.
+    async fn still_hold(&self, validators: &Validators) -> Result<bool, CallError>;
 }
 
 /// Makes clients, one per connection, shared.

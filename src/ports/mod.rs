@@ -13,5 +13,6 @@ pub mod secrets;
 pub mod sites;
 pub mod store;
 pub mod turn;
+pub mod validators;
 
 pub use crate::domain::failure::{CallError, CallErrorKind};

@@ -235,9 +235,16 @@ fn lasting(value: &Value, names: &Names) -> Value {
     }
 }
 
-/// Of annotations, those of the harness say nothing.
+/// Of annotations, those of the harness say nothing; conditions are told by their types, in whatever order.
 fn lasting_of(key: &str, value: &Value, names: &Names) -> Value {
     match (key, value) {
+        ("conditions", Value::Array(list)) => {
+            let by_type = list.iter().map(|one| {
+                let kind = one["type"].as_str().unwrap_or_default();
+                (kind.to_owned(), lasting(one, names))
+            });
+            by_type.collect()
+        }
         ("annotations", Value::Object(map)) => {
             let kept = map.iter().filter(|(key, _)| *key != "sluice.dev/reconcile");
             kept.map(|(key, value)| (key.clone(), lasting(value, names)))

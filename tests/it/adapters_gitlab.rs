@@ -31,6 +31,7 @@ use sluice::{
         as_of::AsOf,
         gitlab::{GitLab, GitLabs as _},
         secrets::{SecretData, Secrets},
+        validators::Validators,
     },
 };
 use sluice_lab::gitlab::{
@@ -322,6 +323,48 @@ async fn who_asks_as_of_the_same_moment_shares_the_answer() {
     assert_eq!(statuses, [Some(304)]);
     let (_, requests) = lab.requests(read()).await;
     assert_eq!(requests.len(), 1, "who names no moment asks");
+}
+
+#[tokio::test]
+async fn it_can_be_asked_whether_what_was_read_still_holds() {
+    let lab = Lab::start().await;
+    let client = lab.client().await;
+    let id = lab.project_id();
+    let pipeline = lab.run(vec![package()]);
+    let read = async || {
+        let pipelines = client.pipelines(id, &main_branch(), 0).await.unwrap();
+        (pipelines, client.jobs(id, pipeline).await.unwrap())
+    };
+    let statuses = |requests: &[RequestRecord]| {
+        let all = requests.iter().map(|request| request.status.unwrap());
+        all.collect::<Vec<_>>()
+    };
+    let (_, validators) = Validators::of(read()).await;
+    assert!(validators.tell_all());
+    let holds = async || client.still_hold(&validators).await;
+    let (still, requests) = lab.requests(holds()).await;
+    assert_eq!(still, Ok(true));
+    assert_eq!(statuses(&requests), [304, 304]);
+
+    // Who reads as of the same moment asks no more.
+    let moment = AsOf(tokio::time::Instant::now());
+    let (_, requests) = lab.requests(moment.scope(holds())).await;
+    assert_eq!(statuses(&requests), [304, 304]);
+    let (_, requests) = lab.requests(moment.scope(read())).await;
+    assert_eq!(requests.len(), 0);
+    let (still, requests) = lab.requests(moment.scope(holds())).await;
+    assert_eq!((still, requests.len()), (Ok(true), 0));
+
+    lab.run(vec![package()]);
+    let (still, requests) = lab.requests(holds()).await;
+    assert_eq!(still, Ok(false));
+    assert_eq!(statuses(&requests).last(), Some(&200));
+    let (_, newer) = Validators::of(read()).await;
+    assert_eq!(client.still_hold(&newer).await, Ok(true));
+
+    // What failed was not read.
+    let (_, failed) = Validators::of(client.jobs(id, 4711)).await;
+    assert!(!failed.tell_all());
 }
 
 #[tokio::test]

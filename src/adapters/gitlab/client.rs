@@ -19,6 +19,7 @@ use crate::{
     ports::{
         CallError, CallErrorKind,
         gitlab::{Download, GitLab},
+        validators::Validators,
     },
 };
 
@@ -307,5 +308,16 @@ impl GitLab for Client {
             }
             error
         })
+    }
+
+    async fn still_hold(&self, validators: &Validators) -> Result<bool, CallError> {
+        for (path, validator) in validators.iter() {
+            let call = self.http.call(validator.operation, "what was read before");
+            let still = self.http.still_holds(&call, path, &validator.value).await;
+            if !still.map_err(|refused| refused.error)? {
+                return Ok(false);
+            }
+        }
+        Ok(validators.tell_all())
     }
 }

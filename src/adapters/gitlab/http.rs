@@ -35,7 +35,11 @@ use crate::{
     },
     fair_semaphore::FairSemaphore,
     metrics::Metrics,
-    ports::{CallError, CallErrorKind, as_of::AsOf},
+    ports::{
+        CallError, CallErrorKind,
+        as_of::AsOf,
+        validators::{Validator, Validators},
+    },
 };
 
 /// How GitLab's own tokens are sent: personal, project, group and service account tokens alike.
@@ -95,6 +99,9 @@ pub struct Page<T> {
     /// How many bytes its content has.
     pub bytes: usize,
 }
+
+/// A page and its ETag, if it has one.
+type Tagged<T> = (Page<T>, Option<String>);
 
 /// A request that was not answered with what was asked for.
 pub struct Refused {
@@ -156,6 +163,44 @@ impl Http {
     where
         T: DeserializeOwned + Serialize,
     {
+        let got = self.get_as_of(call, path).await;
+        let etag = got.as_ref().ok().and_then(|(_, etag)| etag.clone());
+        let validator = etag.map(|value| Validator {
+            operation: call.operation,
+            value,
+        });
+        Validators::note(path, validator);
+        got.map(|(page, _)| page)
+    }
+
+    /// Whether the answer that came with this ETag is still what GitLab has there. Nothing else is read.
+    pub(super) async fn still_holds(
+        &self,
+        call: &Call,
+        path: &str,
+        etag: &str,
+    ) -> Result<bool, Refused> {
+        let _first = self.asked.acquire(path).await;
+        let kept = self.cache.get(path).filter(|kept| kept.etag == etag);
+        if let (Some(kept), Some(moment)) = (&kept, AsOf::current())
+            && kept.is_as_of(moment)
+        {
+            return Ok(true);
+        }
+        let asked_at = Instant::now();
+        let response = self.send(call, path, Some(ANSWER), Some(etag)).await?;
+        let still = response.status() == StatusCode::NOT_MODIFIED
+            || text(response.headers(), &ETAG) == Some(etag);
+        if let Some(kept) = kept.filter(|_| still) {
+            kept.confirm(asked_at);
+        }
+        Ok(still)
+    }
+
+    async fn get_as_of<T>(&self, call: &Call, path: &str) -> Result<Tagged<T>, Refused>
+    where
+        T: DeserializeOwned + Serialize,
+    {
         let Some(moment) = AsOf::current() else {
             return self.ask(call, path).await;
         };
@@ -166,7 +211,7 @@ impl Http {
         }
     }
 
-    async fn ask<T>(&self, call: &Call, path: &str) -> Result<Page<T>, Refused>
+    async fn ask<T>(&self, call: &Call, path: &str) -> Result<Tagged<T>, Refused>
     where
         T: DeserializeOwned + Serialize,
     {
@@ -314,7 +359,7 @@ impl Http {
         path: &str,
         response: Response,
         asked_at: Instant,
-    ) -> Result<Page<T>, CallError>
+    ) -> Result<Tagged<T>, CallError>
     where
         T: DeserializeOwned + Serialize,
     {
@@ -325,7 +370,7 @@ impl Http {
         // What is kept, and counted, is what was understood.
         let understood = serde_json::to_vec(&content).unwrap_or_default();
         let bytes = understood.len();
-        if let Some(etag) = etag
+        if let Some(etag) = etag.clone()
             && bytes > 0
         {
             let kept = Kept {
@@ -336,11 +381,12 @@ impl Http {
             };
             self.cache.put(path, kept);
         }
-        Ok(Page {
+        let page = Page {
             content,
             next,
             bytes,
-        })
+        };
+        Ok((page, etag))
     }
 
     fn moved_to(&self, call: &Call, from: &str, response: &Response) -> Result<String, CallError> {
@@ -365,12 +411,13 @@ impl Http {
 pub type SharedHttp = Arc<Http>;
 
 /// A page as it was kept.
-fn page_of<T: DeserializeOwned>(call: &Call, kept: &Kept) -> Result<Page<T>, CallError> {
-    Ok(Page {
+fn page_of<T: DeserializeOwned>(call: &Call, kept: &Kept) -> Result<Tagged<T>, CallError> {
+    let page = Page {
         content: answer::parse(call, &kept.content)?,
         next: kept.next.clone(),
         bytes: kept.content.len(),
-    })
+    };
+    Ok((page, Some(kept.etag.clone())))
 }
 
 /// The outcome of a request that was not refused, as a label.

@@ -32,9 +32,10 @@ pub mod transfer;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 
 use self::{
     gates::Readings,
@@ -82,6 +83,11 @@ impl DeploymentController {
             readings: Readings::default(),
             preflights: preflight::Cache::default(),
         }
+    }
+
+    /// Asks GitLab for Deployments at rest, for ever; gives those for which there is news.
+    pub async fn attend(&self, woken: &UnboundedSender<ObjectRef<Deployment>>) {
+        self.sources.attend(&self.context, woken).await;
     }
 
     /// Brings one Deployment a step further.

@@ -73,7 +73,7 @@ impl Answer {
     }
 
     /// The jobs that artifacts are taken from.
-    fn artifact_jobs(&self, deployment: &Deployment) -> BTreeSet<i64> {
+    pub fn artifact_jobs(&self, deployment: &Deployment) -> BTreeSet<i64> {
         let artifacts = deployment.spec.artifacts.iter();
         let jobs = artifacts.filter_map(|artifact| self.job(&artifact.job));
         jobs.map(|(_, job)| job.id).collect()

@@ -2,7 +2,10 @@
 //!
 //! Deployments of a namespace that follow the same ref of the same project are due at the same moments, and what
 //! one of them is told then is told to all: as many requests as there are refs, however many Deployments follow
-//! them.
+//! them. Those at rest don't even look then ([`rounds`]).
+
+mod rest;
+mod rounds;
 
 use std::{
     collections::HashMap,
@@ -12,7 +15,12 @@ use std::{
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use tokio::sync::Notify;
 
+use self::{
+    rest::{RESTED, question_of_all},
+    rounds::Rounds,
+};
 use super::{
     fetch::{FETCHING, Fetching, Needs},
     resolve::{Answer, Unresolved, interval, resolve},
@@ -22,13 +30,16 @@ use crate::{
     api::v1alpha1::{
         Deployment, DeploymentStatus, PinnedArtifact, Release, ReleaseSource, annotation, condition,
     },
-    controllers::{context::Context, runtime::Ended},
+    controllers::{
+        context::Context,
+        runtime::{Ended, spread},
+    },
     domain::{
         digest::Sha256,
         outcome::{self, Outcome, Stamp},
         pipeline::Project,
     },
-    ports::as_of::AsOf,
+    ports::{as_of::AsOf, validators::Validators},
 };
 
 /// What the source has to say.
@@ -61,6 +72,17 @@ impl Source {
         match self {
             Self::Blocked(blocked) if !blocked.is_past() => Some(&blocked.outcome),
             _ => None,
+        }
+    }
+
+    /// Whether nothing more comes of it by itself.
+    fn is_settled(&self) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::Fetched { .. } => true,
+            Self::Blocked(Unresolved { outcome, .. }) => {
+                matches!(outcome, Outcome::Waiting { reason, .. } if *reason != FETCHING)
+            }
         }
     }
 
@@ -122,27 +144,25 @@ impl Unresolved {
 
 /// What this process knows of the sources of all Deployments.
 #[derive(Default)]
-pub struct Sources(Mutex<Known>);
+pub struct Sources {
+    known: Mutex<Known>,
+    /// Somebody rests in a round that nobody rested in before.
+    rested: Notify,
+}
 
 #[derive(Default)]
 struct Known {
     /// By the Deployment's uid.
     states: HashMap<String, State>,
-    /// When those who ask the same do so next.
-    rounds: HashMap<Sha256, Instant>,
+    rounds: Rounds,
 }
 
 impl Known {
-    /// The next moment at which those ask who ask this: the one that others wait for, or `at`.
-    fn round(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
+    fn next_round(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
         if self.rounds.len() > 2 * self.states.len().max(16) {
-            self.rounds.retain(|_, next| *next > now);
+            self.rounds.tidy(now);
         }
-        let next = self.rounds.entry(source).or_insert(at);
-        if *next <= now {
-            *next = at;
-        }
-        *next
+        self.rounds.next(source, at, now)
     }
 }
 
@@ -160,6 +180,14 @@ pub struct State {
     next_poll: Option<Instant>,
     project: Option<Project>,
     answer: Option<Result<Arc<Answer>, Unresolved>>,
+    /// What the answer was worked out from.
+    read: Validators,
+    /// Whether it is another one than before.
+    is_news: bool,
+    /// Whether there is nothing left to do about it.
+    is_settled: bool,
+    /// The round in which it rests.
+    rests_in: Option<Sha256>,
     /// How far the answer's artifacts are.
     fetching: Fetching,
 }
@@ -181,7 +209,10 @@ impl Sources {
             let last = state.answer.take().and_then(Result::ok);
             let project = &mut state.project;
             let resolved = resolve(context, deployment, releases, project, last.as_deref());
-            state.answer = Some(moment.scope(resolved).await.map(Arc::new));
+            let (resolved, read) = Validators::of(moment.scope(resolved)).await;
+            state.is_news = is_news(deployment, last.as_deref(), &resolved);
+            state.answer = Some(resolved.map(Arc::new));
+            state.read = read;
             state.next_poll = Some(self.next_round(deployment, jittered(interval(deployment))));
             if let Some(Err(Unresolved {
                 outcome:
@@ -218,16 +249,16 @@ impl Sources {
                 }
             }
         };
+        state.is_settled = source.is_settled();
         self.keep(deployment, state);
         source
     }
 
     /// When it is asked next: with the others that ask the same, or after this time.
     fn next_round(&self, deployment: &Deployment, after: Duration) -> Instant {
-        let namespace = deployment.namespace();
-        let source = Sha256::of_json(&(namespace, &deployment.spec.source));
         let now = Instant::now();
-        self.known().round(source, now + after, now)
+        self.known()
+            .next_round(question_of_all(deployment), now + after, now)
     }
 
     /// How long until GitLab is asked again.
@@ -253,7 +284,11 @@ impl Sources {
     /// The ending, to be followed by the next poll at the latest.
     pub fn until_next_poll(&self, deployment: &Deployment, outcome: Outcome) -> Ended {
         if deployment.spec.suspend {
+            self.wake(deployment);
             return outcome.into();
+        }
+        if matches!(outcome, Outcome::Done { .. }) && self.rest(deployment) {
+            return Ended::recheck(outcome, spread(RESTED));
         }
         let poll = self.next_poll(deployment);
         match outcome {
@@ -273,7 +308,12 @@ impl Sources {
 
     /// The Deployment is gone.
     pub fn forget(&self, deployment: &Deployment) {
-        self.known().states.remove(&key(deployment));
+        let mut known = self.known();
+        let Known { states, rounds } = &mut *known;
+        let uid = key(deployment);
+        if let Some(source) = states.remove(&uid).and_then(|state| state.rests_in) {
+            rounds.leave(source, &uid);
+        }
     }
 
     /// What is known, unless something else is asked now.
@@ -282,8 +322,7 @@ impl Sources {
         let question = Sha256::of_json(&(&spec.source, &spec.artifacts));
         let command = deployment.annotations().get(annotation::RECONCILE).cloned();
         let retry = deployment.annotations().get(annotation::RETRY).cloned();
-        let known = self.known().states.get(&key(deployment)).cloned();
-        let Some(mut state) = known else {
+        let Some(mut state) = self.wake(deployment) else {
             // No transfer is remembered to have failed either. After a restart, what was released
             // already is asked about in its own time: a thousand Deployments must not ask at once.
             let status = deployment.status.clone().unwrap_or_default();
@@ -321,12 +360,47 @@ impl Sources {
         }
     }
 
+    /// What is known of one that looks for itself from now on.
+    fn wake(&self, deployment: &Deployment) -> Option<State> {
+        let mut known = self.known();
+        let Known { states, rounds } = &mut *known;
+        let uid = key(deployment);
+        let state = states.get_mut(&uid)?;
+        if let Some(source) = state.rests_in.take() {
+            rounds.leave(source, &uid);
+        }
+        Some(state.clone())
+    }
+
     fn keep(&self, deployment: &Deployment, state: State) {
         self.known().states.insert(key(deployment), state);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether nothing was new when GitLab was asked last, and it can be asked whether that is still so.
+    fn is_told_of_news(&self) -> bool {
+        self.is_settled && !self.is_news && self.read.tell_all()
+    }
+}
+
+/// Whether an answer is another one than the `last`: then other things were read for it than will be next time.
+fn is_news(
+    deployment: &Deployment,
+    last: Option<&Answer>,
+    answer: &Result<Answer, Unresolved>,
+) -> bool {
+    match (last, answer) {
+        (Some(last), Ok(answer)) => {
+            last.pipeline.id != answer.pipeline.id
+                || last.artifact_jobs(deployment) != answer.artifact_jobs(deployment)
+        }
+        (None, Ok(_)) => true,
+        (_, Err(_)) => false,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use sluice_lab::{aws::Calls, gitlab::Mark, kube::Request, lab::wait_for};
 
 use super::{
     LIMIT, World,
-    scene::{Scene, smoke},
+    scene::{Scene, lambda, smoke},
     shared, solo,
 };
 
@@ -68,7 +69,7 @@ fn a_delivery_of_one_function_keeps_to_its_budget() {
     let world = shared();
     let scene = Scene::new("budget");
     let mut wanted = scene.deployment(&["dev"]);
-    wanted["spec"]["stages"][0]["checks"] = serde_json::json!([smoke()]);
+    wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
     let mark = world.lab.aws.mark();
     scene.push("v1");
     scene.apply(&wanted);
@@ -196,4 +197,45 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
         "{:#?}",
         described(&after[writes_before..])
     );
+}
+
+/// How many reconciles of Deployments there are while the team's pipelines are asked for three times.
+fn reconciles_while_polled(scene: &Scene<'_>) -> usize {
+    let lab = &scene.world.lab;
+    let count = || lab.controller().reconciles("deployment").unwrap();
+    let before = count();
+    polled(scene, lab.gitlab.mark(), 3);
+    count() - before
+}
+
+#[test]
+fn deployments_at_rest_are_not_reconciled_until_gitlab_has_news_for_them() {
+    let world = solo();
+    let scene = Scene::within(&world, "resting");
+    let name = |nth: usize| format!("d{nth}");
+    scene.push("v1");
+    for nth in 0..4 {
+        let mut wanted = scene.deployment(&["dev"]);
+        wanted["metadata"]["name"] = json!(name(nth));
+        let function = format!("{}-{nth}", scene.team.namespace);
+        wanted["spec"]["components"][0]["lambda"] = lambda(&function);
+        scene.apply(&wanted);
+    }
+    let all_serve = |revision: i64| {
+        for nth in 0..4 {
+            scene.delivered_of(&name(nth), revision);
+        }
+    };
+    all_serve(1);
+    // What follows from the last of its reports, and the first poll, may still come.
+    let found = wait_for("nothing is reconciled while GitLab is asked", LIMIT, || {
+        match reconciles_while_polled(&scene) {
+            0 => Ok(()),
+            reconciles => Err(format!("{reconciles} reconciles")),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}"));
+
+    scene.push("v2");
+    all_serve(2);
 }

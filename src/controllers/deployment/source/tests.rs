@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::ports::validators::Validator;
 
 fn deployment(annotations: &[(&str, &str)]) -> Deployment {
     let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
@@ -175,17 +176,92 @@ fn who_follows_the_same_ref_asks_at_the_same_moments() {
     );
 }
 
-#[test]
-fn a_round_that_is_over_is_followed_by_another_and_forgotten_with_those_that_asked() {
-    let (mut known, begin) = (Known::default(), Instant::now());
-    let source = |nth: u32| Sha256::of_json(&nth);
-    let at = |seconds| begin + Duration::from_secs(seconds);
-    assert_eq!(known.round(source(0), at(60), begin), at(60));
-    assert_eq!(known.round(source(0), at(119), at(59)), at(60));
-    assert_eq!(known.round(source(0), at(120), at(60)), at(120));
-    for nth in 1..=32 {
-        known.round(source(nth), at(60), begin);
-    }
-    known.round(source(33), at(180), at(120));
-    assert_eq!(known.rounds.len(), 1);
+/// Sources in which this Deployment has asked and been told that.
+fn told(deployment: &Deployment, source: &Source, read: Validators) -> Sources {
+    let sources = Sources::default();
+    let mut state = sources.state(deployment, &[]);
+    state.is_settled = source.is_settled();
+    state.next_poll = Some(sources.next_round(deployment, Duration::from_mins(1)));
+    state.read = read;
+    sources.keep(deployment, state);
+    sources
+}
+
+fn waits(reason: &'static str) -> Source {
+    let waiting = Outcome::Waiting {
+        reason,
+        message: "why".to_owned(),
+        after: Duration::from_mins(1),
+    };
+    blocked(waiting, false)
+}
+
+fn waits_for_pipeline() -> Source {
+    waits("WaitingForPipeline")
+}
+
+async fn read(etag: Option<&str>) -> Validators {
+    let validator = etag.map(|etag| Validator {
+        operation: "GET /projects/:id/pipelines",
+        value: etag.to_owned(),
+    });
+    Validators::of(async { Validators::note("/pipelines", validator) })
+        .await
+        .1
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() {
+    let done = || Outcome::done("Delivered", "r1 serves");
+    let gone = || Outcome::stalled("ProjectNotFound", "why");
+    let rests = async |source: Source, etag, ending| {
+        let deployment = deployment(&[]);
+        let sources = told(&deployment, &source, read(etag).await);
+        let ended = sources.until_next_poll(&deployment, ending);
+        let rests = sources.known().rounds.earliest().is_some();
+        assert_eq!(ended.recheck >= Some(RESTED), rests);
+        rests
+    };
+    assert!(rests(waits_for_pipeline(), Some("1"), done()).await);
+    assert!(!rests(waits_for_pipeline(), Some("1"), gone()).await);
+    assert!(!rests(waits_for_pipeline(), None, done()).await, "no ETag");
+    assert!(!rests(waits(FETCHING), Some("1"), done()).await);
+    assert!(!rests(blocked(gone(), false), Some("1"), done()).await);
+    assert!(!rests(Source::Idle, Some("1"), done()).await);
+}
+
+#[tokio::test]
+async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension() {
+    let mut deployment = deployment(&[]);
+    let done = || Outcome::done("Delivered", "r1 serves");
+    let sources = told(&deployment, &waits_for_pipeline(), read(Some("1")).await);
+    let rest = |deployment: &Deployment| sources.until_next_poll(deployment, done());
+    let due = || {
+        let soon = Instant::now() + Duration::from_mins(2);
+        sources.known().rounds.due(soon)
+    };
+    rest(&deployment);
+    let source = due()[0].source;
+    let before = sources.known().states["u"].next_poll;
+    assert!(
+        sources
+            .told(source, Some(Duration::from_mins(1)))
+            .is_empty()
+    );
+    assert!(sources.known().states["u"].next_poll > before, "asked for");
+    assert_eq!(due().len(), 1, "and again");
+    assert_eq!(sources.told(source, None)[0].name, "checkout");
+    assert!(due().is_empty());
+
+    rest(&deployment);
+    sources.state(&deployment, &[]);
+    assert!(due().is_empty(), "it looks for itself");
+    rest(&deployment);
+    deployment.spec.suspend = true;
+    rest(&deployment);
+    assert!(due().is_empty(), "it is suspended");
+    deployment.spec.suspend = false;
+    rest(&deployment);
+    sources.forget(&deployment);
+    assert!(due().is_empty(), "it is gone");
 }

@@ -19,6 +19,7 @@ use crate::{
     ports::{
         gitlab::Download,
         store::{ByteStream, StoredObject},
+        validators::Validators,
     },
 };
 
@@ -51,6 +52,9 @@ impl Source {
 
 #[async_trait]
 impl GitLab for Source {
+    async fn still_hold(&self, _: &Validators) -> Result<bool, CallError> {
+        unimplemented!()
+    }
     async fn standing(&self) -> Result<Standing, CallError> {
         unimplemented!()
     }

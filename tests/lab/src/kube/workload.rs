@@ -32,6 +32,7 @@ use super::{
 use crate::{
     error::LabError,
     process::{Process, Signal},
+    runtime,
 };
 
 /// What a pod gets unless its image says otherwise.
@@ -262,6 +263,19 @@ impl Controller {
                 "the port {name}: the container has none of that name"
             ))
         })?)
+    }
+
+    /// How many reconciles of that controller (`deployment`) have ended since the process was started.
+    pub fn reconciles(&self, controller: &str) -> Result<usize, LabError> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port_named("http")?);
+        let text = runtime::handle().block_on(async { reqwest::get(&url).await?.text().await });
+        let text = text.map_err(|error| LabError::new(format!("{url}: {error}")))?;
+        let label = format!("controller=\"{controller}\"");
+        let lines = text.lines().filter(|line| {
+            line.starts_with("sluice_reconciles_total{") && line.contains(label.as_str())
+        });
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        Ok(values.sum())
     }
 
     /// The process id; of the last one if it has ended.

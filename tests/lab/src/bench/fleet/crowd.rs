@@ -172,24 +172,10 @@ pub struct Passes {
 impl Passes {
     /// So far.
     pub fn now(ground: &Ground) -> Result<Self, LabError> {
-        let port = ground.lab.controller().port_named("http")?;
-        let url = format!("http://127.0.0.1:{port}/metrics");
-        let text = runtime::handle().block_on(async {
-            let response = reqwest::get(&url).await?;
-            response.text().await
-        });
-        let text = text.map_err(|error| LabError::new(format!("{url}: {error}")))?;
-        let of = |controller: &str| {
-            let lines = text.lines().filter(|line| {
-                let label = format!("controller=\"{controller}\"");
-                line.starts_with("sluice_reconciles_total{") && line.contains(&label)
-            });
-            let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
-            values.sum()
-        };
+        let controller = ground.lab.controller();
         Ok(Self {
-            deployments: of("deployment"),
-            targets: of("target"),
+            deployments: controller.reconciles("deployment")?,
+            targets: controller.reconciles("target")?,
         })
     }
 

@@ -1,0 +1,116 @@
+//! Deployments at rest: GitLab is asked for all that follow the same ref, and wakes them when it has news.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, channel::mpsc::UnboundedSender, stream::FuturesUnordered};
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use tracing::debug;
+
+use super::{Known, Sources, jittered, key, rounds::Due};
+use crate::{
+    api::v1alpha1::Deployment,
+    controllers::{
+        context::Context,
+        deployment::resolve::{client, interval},
+    },
+    domain::digest::Sha256,
+    ports::{CallError, as_of::AsOf},
+};
+
+/// A Deployment that rests until there is news looks nevertheless once in this time.
+pub(super) const RESTED: Duration = Duration::from_hours(1);
+
+impl Sources {
+    /// Whether it need not look before there is news.
+    pub(super) fn rest(&self, deployment: &Deployment) -> bool {
+        let mut known = self.known();
+        let Known { states, rounds } = &mut *known;
+        let uid = key(deployment);
+        let Some(state) = states.get_mut(&uid) else {
+            return false;
+        };
+        if !state.is_told_of_news() {
+            return false;
+        }
+        let Some(at) = state.next_poll else {
+            return false;
+        };
+        let source = question_of_all(deployment);
+        state.rests_in = Some(source);
+        let who = ObjectRef::from_obj(deployment);
+        if rounds.rest((source, at), uid, who, state.read.clone()) {
+            self.rested.notify_one();
+        }
+        true
+    }
+
+    /// Asks GitLab for those at rest whenever it is time, for ever; gives those for whom there is news.
+    pub async fn attend(&self, context: &Context, woken: &UnboundedSender<ObjectRef<Deployment>>) {
+        let mut asking = FuturesUnordered::new();
+        loop {
+            let earliest = self.known().rounds.earliest();
+            let is_time = async {
+                match earliest {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.rested.notified() => {}
+                () = is_time => {
+                    let due = self.known().rounds.due(Instant::now());
+                    asking.extend(due.into_iter().map(|due| ask(context, due)));
+                }
+                Some((source, unchanged)) = asking.next() => {
+                    for who in self.told(source, unchanged) {
+                        // Nobody listens any more when the controller stops.
+                        let _ = woken.unbounded_send(who);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What they read still holds, and how often it is asked for; or there may be news. Who is to be woken.
+    pub(super) fn told(
+        &self,
+        source: Sha256,
+        unchanged: Option<Duration>,
+    ) -> Vec<ObjectRef<Deployment>> {
+        let mut known = self.known();
+        let Known { states, rounds } = &mut *known;
+        let Some(interval) = unchanged else {
+            return rounds.news(source);
+        };
+        let at = Instant::now() + jittered(interval);
+        for uid in rounds.unchanged(source, at) {
+            if let Some(state) = states.get_mut(&uid) {
+                state.next_poll = Some(at);
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// Asks GitLab for all who rest in a round: how often that is done, if what they read still holds.
+async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
+    let stores = &context.stores;
+    let mut members = due.members.iter();
+    let follower = members.find_map(|member| stores.deployments.get(member));
+    let unchanged = async {
+        let follower = follower.filter(|_| due.read.tell_all())?;
+        let gitlab = client(context, &follower).await.ok()?;
+        let holds = gitlab.still_hold(&due.read).await;
+        let holds = holds.inspect_err(|error: &CallError| {
+            debug!(%error, "not known whether there is news: those who rest look for themselves");
+        });
+        (holds == Ok(true)).then(|| interval(&follower))
+    };
+    let unchanged = AsOf(due.at.into()).scope(unchanged).await;
+    (due.source, unchanged)
+}
+
+/// What those ask who are answered alike.
+pub(super) fn question_of_all(deployment: &Deployment) -> Sha256 {
+    Sha256::of_json(&(deployment.namespace(), &deployment.spec.source))
+}
