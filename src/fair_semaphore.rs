@@ -25,9 +25,17 @@ pub struct FairSemaphore {
 struct State {
     in_use: usize,
     held: HashMap<String, usize>,
-    waiting: HashMap<String, VecDeque<oneshot::Sender<Permit>>>,
+    waiting: HashMap<String, Queue>,
     /// The keys that wait, the next one first.
     order: VecDeque<String>,
+}
+
+/// Who waits for a permit of one key, the next one first.
+#[derive(Debug, Default)]
+struct Queue {
+    senders: VecDeque<oneshot::Sender<Permit>>,
+    /// How many there were when those who gave up were last let go of.
+    tidied: usize,
 }
 
 /// The right to go ahead, until it is dropped.
@@ -64,8 +72,9 @@ impl FairSemaphore {
     /// How many permits are out or will be given before the one that this key would ask for now.
     pub fn ahead(&self, key: &str) -> usize {
         let state = self.state();
-        let waiting = |queue: &VecDeque<oneshot::Sender<Permit>>| {
-            queue.iter().filter(|sender| !sender.is_closed()).count()
+        let waiting = |queue: &Queue| {
+            let senders = queue.senders.iter();
+            senders.filter(|sender| !sender.is_closed()).count()
         };
         let own = state.waiting.get(key).map(waiting).unwrap_or_default();
         let others = state.waiting.iter().filter(|(other, _)| *other != key);
@@ -100,11 +109,10 @@ impl FairSemaphore {
 impl State {
     fn queue(&mut self, key: &str, sender: oneshot::Sender<Permit>) {
         let queue = self.waiting.entry(key.to_owned()).or_default();
-        if queue.is_empty() {
+        if queue.senders.is_empty() {
             self.order.push_back(key.to_owned());
         }
-        queue.retain(|sender| !sender.is_closed());
-        queue.push_back(sender);
+        queue.push(sender);
     }
 
     /// Who is next, with the permit already counted.
@@ -116,8 +124,8 @@ impl State {
         let at = self.order.iter().position(may)?;
         let key = self.order.remove(at)?;
         let queue = self.waiting.get_mut(&key)?;
-        let sender = queue.pop_front();
-        if queue.is_empty() {
+        let sender = queue.senders.pop_front();
+        if queue.senders.is_empty() {
             self.waiting.remove(&key);
         } else {
             self.order.push_back(key.clone());
@@ -136,6 +144,17 @@ impl State {
                 self.held.remove(key);
             }
         }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, sender: oneshot::Sender<Permit>) {
+        // Not each time: who waits in a long queue would be looked at by everybody who joins it.
+        if self.senders.len() >= 2 * self.tidied.max(8) {
+            self.senders.retain(|sender| !sender.is_closed());
+            self.tidied = self.senders.len();
+        }
+        self.senders.push_back(sender);
     }
 }
 
@@ -214,6 +233,7 @@ mod tests {
             assert!(one.now_or_never().is_none());
         }
         assert_eq!(semaphore.ahead("c"), 1);
+        assert!(semaphore.state().waiting["b"].senders.len() < 20);
         drop(first);
         assert!(at_once(&semaphore, "c").is_some());
     }

@@ -51,7 +51,7 @@ pub struct DeploymentSpec {
     /// Which pipelines count.
     pub source: Source,
     /// What is taken from the pipeline.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub artifacts: Vec<Artifact>,
     /// What is deployed.
@@ -295,7 +295,7 @@ pub enum OnFailure {
 #[serde(rename_all = "camelCase")]
 pub struct Template {
     /// What is taken from the pipeline.
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 100))]
     pub artifacts: Vec<Artifact>,
     /// What is deployed.
     #[schemars(length(max = 100))]

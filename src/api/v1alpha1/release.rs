@@ -57,7 +57,7 @@ pub struct ReleaseSpec {
     /// Where the bytes came from.
     pub source: ReleaseSource,
     /// The pinned bytes.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 100))]
     pub artifacts: Vec<PinnedArtifact>,
     /// What is done with them, as the Deployment said at the time.
     pub template: Template,

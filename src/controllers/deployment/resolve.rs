@@ -109,7 +109,7 @@ async fn find(
     context: &Context,
     deployment: &Deployment,
     releases: &[Arc<Release>],
-    project: &mut Option<Project>,
+    remembered: &mut Option<Project>,
     last: Option<&Answer>,
     is_new: &mut bool,
 ) -> Result<Answer, Outcome> {
@@ -117,14 +117,16 @@ async fn find(
     let connection = connection(context, deployment)?;
     let gitlab = client_of(context, &connection).await?;
     *is_new = !was_released(deployment, releases);
-    let project = if let Some(project) = project {
-        project.clone()
-    } else {
-        let found = gitlab.project(&spec.project).await;
-        let found =
-            found.map_err(|error| no_project(&spec.project, &connection.spec.url, error))?;
-        project.insert(found).clone()
+    let url = connection.spec.url.clone();
+    let project = match remembered
+        .take()
+        .or_else(|| released_project(deployment, releases, &url))
+    {
+        Some(known) => known,
+        None => (gitlab.project(&spec.project).await)
+            .map_err(|error| no_project(&spec.project, &url, error))?,
     };
+    let project = remembered.insert(project).clone();
     let refs = Refs {
         gitlab: &*gitlab,
         project: &project,
@@ -147,7 +149,6 @@ async fn find(
         return Err(waiting(deployment, format!("pipeline {chosen} is gone")));
     };
     *is_new = floor != Some(chosen);
-    let url = connection.spec.url.clone();
     let own = jobs.remove(&chosen).unwrap_or_default();
     let known = refs::known(&url, &project, &pipeline, last, releases);
     let demand = asks_for_protected_ref(context, deployment);
@@ -155,7 +156,8 @@ async fn find(
     let found = known.as_ref().map(|known| known.reference);
     let reference = refs.of(&pipeline, &own, found, asked).await?;
     // What was released already is kept out by the gates.
-    if let Some(asker) = demand.filter(|_| !known.is_some_and(|known| known.released))
+    let released = known.and_then(|known| known.released);
+    if let Some(asker) = demand.filter(|_| released.is_none())
         && reference.protected != Some(true)
     {
         let message = format!(
@@ -169,8 +171,10 @@ async fn find(
         );
         return Err(Outcome::stalled("RefNotProtected", message));
     }
-    let user = match last.filter(|last| last.pipeline.id == chosen) {
-        Some(last) => last.user.clone(),
+    let said = last.filter(|last| last.pipeline.id == chosen);
+    let said = said.map(|last| &last.user);
+    let user = match said.or(released.map(|source| &source.user)) {
+        Some(user) => user.clone(),
         None => gitlab
             .pipeline_user(project.id, chosen)
             .await
@@ -276,6 +280,27 @@ fn was_released(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
         let is_project =
             source.project == spec.project || source.project_id.to_string() == spec.project;
         is_project && grants::matches(&spec.git_ref, &source.git_ref)
+    })
+}
+
+/// The project that `spec.source.project` names, if this GitLab was asked before, and something released.
+fn released_project(
+    deployment: &Deployment,
+    releases: &[Arc<Release>],
+    url: &str,
+) -> Option<Project> {
+    let said = deployment.status.as_ref()?.source.as_ref()?;
+    if said.project.as_ref() != Some(&deployment.spec.source.project) {
+        return None;
+    }
+    let of_it = releases.iter().filter(|release| {
+        let source = &release.spec.source;
+        source.project_id == said.project_id && source.url.as_deref() == Some(url)
+    });
+    let newest = of_it.max_by_key(|release| release.spec.revision)?;
+    Some(Project {
+        id: newest.spec.source.project_id,
+        path: newest.spec.source.project.clone(),
     })
 }
 

@@ -210,7 +210,7 @@ impl Sources {
             let project = &mut state.project;
             let resolved = resolve(context, deployment, releases, project, last.as_deref());
             let (resolved, read) = Validators::of(moment.scope(resolved)).await;
-            state.is_news = is_news(deployment, last.as_deref(), &resolved);
+            state.is_news = is_news(deployment, releases, last.as_deref(), &resolved);
             state.answer = Some(resolved.map(Arc::new));
             state.read = read;
             state.next_poll = Some(self.next_round(deployment, jittered(interval(deployment))));
@@ -388,9 +388,11 @@ impl State {
     }
 }
 
-/// Whether an answer is another one than the `last`: then other things were read for it than will be next time.
+/// Whether an answer is another one than the `last`, or than what was released: then more was read for it than will
+/// be next time.
 fn is_news(
     deployment: &Deployment,
+    releases: &[Arc<Release>],
     last: Option<&Answer>,
     answer: &Result<Answer, Unresolved>,
 ) -> bool {
@@ -399,7 +401,7 @@ fn is_news(
             last.pipeline.id != answer.pipeline.id
                 || last.artifact_jobs(deployment) != answer.artifact_jobs(deployment)
         }
-        (None, Ok(_)) => true,
+        (None, Ok(answer)) => !has_release(deployment, releases, answer),
         (_, Err(_)) => false,
     }
 }

@@ -29,6 +29,8 @@ enum Command {
     Bench(bench::Options),
     /// Delivers many Deployments at once, and says what that cost.
     Fleet(bench::fleet::Options),
+    /// Delivers a site of many files, and says how long that took.
+    Sites(bench::sites::Options),
     /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
     Tools,
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Up => up::up(&directory("up")),
         Command::Bench(options) => bench::bench(&directory("bench"), &options),
         Command::Fleet(options) => bench::fleet::fleet(&directory("fleet"), &options),
+        Command::Sites(options) => bench::sites::sites(&directory("sites"), &options),
         Command::Tools => tools(),
     };
     match outcome {

@@ -103,20 +103,20 @@ impl Refs<'_> {
 /// What is known of this pipeline's ref without GitLab: from the last answer, or from the newest Release
 /// that was made of it. `done` is whether nothing waits for a better answer: that Release serves in all of
 /// its stages.
-pub struct Known {
+pub struct Known<'a> {
     pub reference: Reference,
-    pub released: bool,
+    pub released: Option<&'a ReleaseSource>,
     pub done: bool,
 }
 
 /// What is known of a pipeline of this GitLab.
-pub fn known(
+pub fn known<'a>(
     url: &str,
     project: &Project,
     pipeline: &Pipeline,
     last: Option<&Answer>,
-    releases: &[Arc<Release>],
-) -> Option<Known> {
+    releases: &'a [Arc<Release>],
+) -> Option<Known<'a>> {
     let of = |source: &ReleaseSource| {
         source.pipeline_id == pipeline.id
             && source.project_id == project.id
@@ -133,14 +133,14 @@ pub fn known(
                 kind: source.ref_type,
                 protected: source.ref_protected,
             },
-            released: true,
+            released: Some(source),
             done: succeeded.count() == release.spec.template.stages.len(),
         });
     }
     let last = last.filter(|last| last.url == url && last.pipeline.id == pipeline.id)?;
     Some(Known {
         reference: last.reference,
-        released: false,
+        released: None,
         done: false,
     })
 }

@@ -3,6 +3,7 @@
 
 mod crowd;
 mod figures;
+mod neighbour;
 
 use std::{
     path::Path,
@@ -51,6 +52,12 @@ pub struct Options {
     /// Milliseconds that each AWS call takes on top.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
+    /// Leaves out the check, in which the lab's Lambda, and not Sluice, is what takes time.
+    #[arg(long)]
+    unchecked: bool,
+    /// Delivers for another namespace, alone and while all of them change once more.
+    #[arg(long)]
+    neighbour: bool,
     /// How long they are left alone at the end, in seconds.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=3600))]
     idle: u64,
@@ -82,7 +89,12 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
     }
     let _slow = slow(ground, options.delay);
     say(&format!("makes {} projects and pipelines", options.objects));
-    let crowd = Crowd::gather(ground, options.objects, options.projects)?;
+    let crowd = Crowd::gather(
+        ground,
+        options.objects,
+        options.projects,
+        !options.unchecked,
+    )?;
     crowd.push(ground, 1);
     let mut rows = Vec::new();
     say("creates them all at once");
@@ -98,9 +110,16 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
     say("starts the controller anew");
     rows.push(restarted(ground, &crowd)?);
     if options.idle > 0 {
+        say("waits until all of them rest");
+        crowd.wait_at_rest(ground)?;
         say(&format!("leaves them alone for {} s", options.idle));
         rows.push(idle(ground, &crowd, Duration::from_secs(options.idle))?);
     }
+    let neighbour = if options.neighbour {
+        Some(neighbour::measure(ground, &crowd)?)
+    } else {
+        None
+    };
     tell::step(&format!(
         "{} Deployments, {}, {} ms a call, budgets {}",
         options.objects,
@@ -116,6 +135,9 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
         },
     ));
     block(&figures::table(&rows));
+    if let Some(neighbour) = neighbour {
+        neighbour.report();
+    }
     let controller = ground.lab.controller();
     say(&format!(
         "memory at the end: {:.0} MiB resident, {:.0} MiB at the most since the restart",

@@ -19,6 +19,8 @@ use crate::demo::tell::say;
 
 /// The namespace of everything that is delivered.
 pub const NAMESPACE: &str = "shop";
+/// The namespace of somebody else.
+pub const NEIGHBOUR: &str = "neighbour";
 /// Far more than anything here takes.
 pub const LIMIT: Duration = Duration::from_mins(2);
 
@@ -81,7 +83,7 @@ impl Ground {
             audit: true,
             binary,
             controller_args,
-            namespaces: vec![NAMESPACE.to_owned()],
+            namespaces: vec![NAMESPACE.to_owned(), NEIGHBOUR.to_owned()],
             progress: say,
             ..Default::default()
         })?;

@@ -14,6 +14,7 @@ mod latency;
 mod many;
 mod plain;
 mod rest;
+pub mod sites;
 mod timeline;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_lc_rs::digest;
 use aws_sdk_lambda::{
@@ -30,10 +31,24 @@ const ALIAS: &str = "live";
 
 /// Clients for the hub and dev.
 pub struct Plain {
+    session: Session,
     lambda: aws_sdk_lambda::Client,
     hub: Bucket,
     target: Bucket,
     role: String,
+}
+
+/// As the role that the controller assumes in dev.
+#[derive(Clone)]
+pub struct Session {
+    /// For the SDK.
+    pub config: SdkConfig,
+    /// The same for other programs.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// The session's token.
+    pub token: String,
 }
 
 struct Bucket {
@@ -66,13 +81,19 @@ impl Plain {
             .credentials
             .ok_or_else(|| LabError::new("AssumeRole gave no credentials"))?;
         let of_dev = config(Credentials::new(
-            given.access_key_id,
-            given.secret_access_key,
-            Some(given.session_token),
+            given.access_key_id(),
+            given.secret_access_key(),
+            Some(given.session_token().to_owned()),
             None,
             "bench",
         ));
         Ok(Self {
+            session: Session {
+                config: of_dev.clone(),
+                access_key_id: given.access_key_id,
+                secret_access_key: given.secret_access_key,
+                token: given.session_token,
+            },
             lambda: aws_sdk_lambda::Client::new(&of_dev),
             hub: Bucket {
                 s3: aws_sdk_s3::Client::new(&of_hub),
@@ -84,6 +105,11 @@ impl Plain {
             },
             role: dev.execution_role_arn.clone(),
         })
+    }
+
+    /// Who it is in dev.
+    pub fn session(&self) -> Session {
+        self.session.clone()
     }
 
     /// Delivers a function that is not there yet; the seconds until its alias serves.

@@ -51,7 +51,12 @@ pub struct Arrival {
 
 impl Crowd {
     /// Makes their projects. They are not created yet.
-    pub fn gather(ground: &Ground, objects: u32, projects: Option<u32>) -> Result<Self, LabError> {
+    pub fn gather(
+        ground: &Ground,
+        objects: u32,
+        projects: Option<u32>,
+        checked: bool,
+    ) -> Result<Self, LabError> {
         let count = projects.unwrap_or(objects).min(objects);
         let paths: Vec<String> = (0..count).map(|nth| format!("fleet/p{nth:05}")).collect();
         let gitlab = &ground.lab.gitlab;
@@ -69,6 +74,9 @@ impl Crowd {
             let mut wish = manifest(&team, &name, "package", &[]);
             wish["spec"]["source"]["ref"] = json!("main");
             wish["spec"]["source"]["interval"] = json!("1m");
+            if !checked {
+                wish["spec"]["stages"][0]["checks"] = json!([]);
+            }
             Member { name, wish }
         });
         Ok(Self {
@@ -144,6 +152,21 @@ impl Crowd {
                 missing.first()
             ))),
         }
+    }
+
+    /// Waits until GitLab is asked, and nothing more is done about it.
+    pub fn wait_at_rest(&self, ground: &Ground) -> Result<(), LabError> {
+        let what = "nothing is reconciled while GitLab is asked";
+        ground.lab.wait_for(what, LIMIT, || {
+            let passes = || Passes::now(ground).map_err(|error| error.to_string());
+            let before = passes()?;
+            let polled = ground.wait_for_polls(self.projects.len());
+            polled.map_err(|error| error.to_string())?;
+            match passes()?.since(before) {
+                Passes { deployments: 0, .. } => Ok(()),
+                more => Err(format!("{} reconciles", more.deployments)),
+            }
+        })
     }
 
     /// Waits until a controller that has just started has looked at each Deployment once.
