@@ -135,16 +135,18 @@ impl<K: Watched> Feed<K> {
         &self,
         mark: impl Fn(&K) -> u64 + Send + 'static,
     ) -> impl Stream<Item = Arc<K>> + Send + 'static {
-        let mut known: HashMap<ObjectRef<K>, u64> = HashMap::new();
+        // By a hash of its name, because this is there for each object as often as somebody listens. Two that have
+        // the same are told of more often than needed: a mark is of one object.
+        let mut known: HashMap<u64, u64> = HashMap::new();
         self.listen().filter_map(move |change| {
             let object = match change {
                 Change::Applied(object) => {
                     let mark = mark(&object);
-                    let before = known.insert(ObjectRef::from_obj(&*object), mark);
+                    let before = known.insert(name_hash(&*object), mark);
                     (before != Some(mark)).then_some(object)
                 }
                 Change::Deleted(object) => {
-                    known.remove(&ObjectRef::from_obj(&*object));
+                    known.remove(&name_hash(&*object));
                     Some(object)
                 }
             };
@@ -295,6 +297,13 @@ fn mark<K: Resource>(object: &K) -> u64 {
     object.meta().generation.hash(&mut hasher);
     object.labels().hash(&mut hasher);
     object.annotations().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn name_hash<K: Resource>(object: &K) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let meta = object.meta();
+    (&meta.namespace, &meta.name).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -187,9 +187,10 @@ async fn find(
         let Some(child) = child_of(&pipeline, bridge, bridges.unwrap_or_default()) else {
             continue;
         };
+        let jobs = jobs.get(&child).cloned().unwrap_or_default();
         let child = Child {
             pipeline_id: child,
-            jobs: jobs.get(&child).cloned().unwrap_or_default(),
+            jobs: needed(jobs, deployment),
         };
         children.insert(bridge.to_owned(), child);
     }
@@ -200,10 +201,23 @@ async fn find(
         pipeline,
         reference,
         user,
-        jobs: own,
+        jobs: needed(own, deployment),
         children,
         note,
     })
+}
+
+/// What of a pipeline's jobs is remembered: those that artifacts come from, and one that tells the commit. A
+/// pipeline may have thousands.
+fn needed(mut jobs: Vec<Job>, deployment: &Deployment) -> Vec<Job> {
+    let artifacts = &deployment.spec.artifacts;
+    let telling = jobs.iter().find(|job| job.commit_title.is_some());
+    let telling = telling.map(|job| job.id);
+    jobs.retain(|job| {
+        Some(job.id) == telling || artifacts.iter().any(|it| it.job.name == job.name)
+    });
+    jobs.shrink_to_fit();
+    jobs
 }
 
 /// The newest eligible pipeline above the `floor`, else that one itself: its jobs may have been run
