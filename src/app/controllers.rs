@@ -72,7 +72,9 @@ pub fn start(
         async move { this.reconcile(one).await }
     });
     let targets = Arc::new(TargetController::new(Arc::clone(context)));
-    let woken = target_wakes(feeds).reconcile_on(context.invocations.woken());
+    let woken = target_wakes(feeds)
+        .reconcile_on(context.invocations.woken())
+        .reconcile_on(context.admissions.woken());
     tasks.start("target", woken, move |one| {
         let this = Arc::clone(&targets);
         async move { Box::pin(this.reconcile(one)).await }

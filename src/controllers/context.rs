@@ -7,8 +7,11 @@ use kube::{Client, core::PartialObjectMeta};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    approval::policy::ApprovalPolicy, cache::Cache, events::Events, sites::Waves,
-    target::Invocations,
+    approval::policy::ApprovalPolicy,
+    cache::Cache,
+    events::Events,
+    sites::Waves,
+    target::{Admissions, Invocations},
 };
 use crate::{
     api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},
@@ -29,6 +32,8 @@ pub struct Context {
     pub gitlabs: Arc<dyn GitLabs>,
     /// Invocations of functions that checks make.
     pub invocations: Arc<Invocations>,
+    /// Which runs begin.
+    pub admissions: Admissions,
     /// The way to URLs that checks name.
     pub http: Arc<dyn HttpProbe>,
     /// What vouches for Approvals.

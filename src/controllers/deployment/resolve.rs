@@ -156,8 +156,8 @@ async fn find(
     let found = known.as_ref().map(|known| known.reference);
     let reference = refs.of(&pipeline, &own, found, asked).await?;
     // What was released already is kept out by the gates.
-    let released = known.and_then(|known| known.released);
-    if let Some(asker) = demand.filter(|_| released.is_none())
+    let before = known.and_then(|known| known.released);
+    if let Some(asker) = demand.filter(|_| before.is_none())
         && reference.protected != Some(true)
     {
         let message = format!(
@@ -173,7 +173,7 @@ async fn find(
     }
     let said = last.filter(|last| last.pipeline.id == chosen);
     let said = said.map(|last| &last.user);
-    let user = match said.or(released.map(|source| &source.user)) {
+    let user = match said.or(before.map(|source| &source.user)) {
         Some(user) => user.clone(),
         None => gitlab
             .pipeline_user(project.id, chosen)

@@ -14,6 +14,7 @@
 //!   left it.
 
 mod access;
+mod admission;
 mod collect;
 mod deletion;
 mod execute;
@@ -39,6 +40,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
 pub use self::{
     access::{account, known_namespace, permissions},
+    admission::Admissions,
     deletion::waits_for,
     invocations::Invocations,
 };
@@ -93,16 +95,21 @@ impl TargetController {
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
+            self.context.admissions.leave(&target);
             return Box::pin(self.remove(&target)).await;
         }
         let status = target.status.clone().unwrap_or_default();
         let Some(work) = Work::on(&target, &status) else {
             self.memory.forget(&target);
             self.context.invocations.forget(&target);
+            self.context.admissions.leave(&target);
             return self.at_rest(&target).await;
         };
-        if matches!(work, Work::Run(_)) {
+        if let Work::Run(run) = work {
             self.looks.forget(&target);
+            if let Some(waits) = self.waits_to_begin(&target, run, &status).await {
+                return waits.into();
+            }
         } else if self.looks.is_due(&target) {
             // What serves is looked at however long its next plan can't be made.
             return match self.look(&target).await {
@@ -111,6 +118,7 @@ impl TargetController {
             };
         }
         let outcome = self.work(&target, &status, work).await;
+        self.let_others_begin(&target);
         self.until_next(&target, outcome)
     }
 

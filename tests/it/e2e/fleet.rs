@@ -7,10 +7,10 @@ use futures::{StreamExt as _, stream};
 use k8s_openapi::api::events::v1::Event;
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{Account, Deployment, condition};
+use sluice::api::v1alpha1::{Account, Deployment, Target, condition};
 use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
 
 use super::{
@@ -63,7 +63,7 @@ fn name(nth: usize) -> String {
 }
 
 /// Creates them all.
-fn create(scene: &Scene<'_>) {
+fn create(scene: &Scene<'_>, many: usize) {
     let api = scene.api::<Deployment>();
     let create = |nth| {
         let mut wanted = scene.deployment(&["dev"]);
@@ -74,7 +74,7 @@ fn create(scene: &Scene<'_>) {
         let api = api.clone();
         async move { api.create(&PostParams::default(), &wanted).await.unwrap() }
     };
-    run(stream::iter(0..MANY)
+    run(stream::iter(0..many)
         .map(create)
         .buffer_unordered(16)
         .count());
@@ -175,7 +175,7 @@ fn two_hundred_at_once_cost_each_what_one_alone_costs() {
     let gitlab = world.lab.gitlab.mark();
     let aws = world.lab.aws.mark();
     scene.push("v1");
-    create(&scene);
+    create(&scene, MANY);
     delivered(&scene, 1);
     let first = writes(&scene, 0);
     let calls = scene.lambda_calls(aws);
@@ -194,4 +194,34 @@ fn two_hundred_at_once_cost_each_what_one_alone_costs() {
         downloads.count() <= 4,
         "each artifact is fetched once for all"
     );
+}
+
+/// Three seconds' worth of the calls that are allowed.
+const PREPARE: usize = 42;
+
+#[test]
+fn no_more_begin_than_come_to_their_end_soon() {
+    const SOME: usize = 60;
+    let world = solo();
+    let scene = Scene::within(&world, "admitted");
+    let targets = scene.api::<Target>();
+    scene.push("v1");
+    create(&scene, SOME);
+    let mut most = 0;
+    let found = wait_for("all of them serve", LIMIT, || {
+        let targets = run(targets.list(&ListParams::default())).unwrap().items;
+        let at = |step: &str| {
+            let runs = targets
+                .iter()
+                .filter_map(|it| it.status.as_ref()?.run.as_ref());
+            runs.filter(|run| run.step == step).count()
+        };
+        most = most.max(at("Prepare"));
+        match at("Succeeded") {
+            SOME => Ok(()),
+            done => Err(format!("{done} of {SOME}")),
+        }
+    });
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+    assert!((1..=PREPARE).contains(&most), "{most} prepared at a time");
 }
