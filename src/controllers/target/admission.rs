@@ -267,8 +267,8 @@ impl TargetController {
         AHEAD * rate.unwrap_or(RATE)
     }
 
-    /// A run that prepares no more makes room for others.
-    pub(super) fn let_others_begin(&self, target: &Arc<Target>) {
+    /// A run that prepares no more, or can't for now, makes room for others.
+    pub(super) fn let_others_begin(&self, target: &Arc<Target>, outcome: &Outcome) {
         let target = self.newest(target);
         let journal = target.status.as_ref().and_then(|it| it.run.as_ref());
         let is_past = journal
@@ -277,7 +277,8 @@ impl TargetController {
                 let is_of_run = it.release.uid == run.release.uid && it.attempt == run.attempt;
                 is_of_run && Step::of(it) != Some(Step::Prepare)
             });
-        if is_past {
+        let is_stuck = matches!(outcome, Outcome::Stalled { .. } | Outcome::Transient { .. });
+        if is_past || is_stuck {
             self.context.admissions.leave(&target);
         }
     }

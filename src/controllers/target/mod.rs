@@ -118,7 +118,7 @@ impl TargetController {
             };
         }
         let outcome = self.work(&target, &status, work).await;
-        self.let_others_begin(&target);
+        self.let_others_begin(&target, &outcome);
         self.until_next(&target, outcome)
     }
 
