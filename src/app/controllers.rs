@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use futures::{Stream, channel::mpsc::unbounded};
+use futures::Stream;
 use kube::{
     Resource, ResourceExt as _,
     runtime::{
@@ -54,15 +54,14 @@ pub fn start(
     });
     let deployments = DeploymentController::new(Arc::clone(context), Arc::clone(transfers));
     let deployments = Arc::new(deployments);
-    let (wake, news) = unbounded();
     let woken = deployment_wakes(feeds, context.settings.hub.as_ref())
         .reconcile_on(woken)
-        .reconcile_on(news);
+        .reconcile_on(deployments.woken());
     let attending = Arc::clone(&deployments);
     let stopped = stop.clone();
     tasks.running.spawn(async move {
         tokio::select! {
-            () = attending.attend(&wake) => {}
+            () = attending.attend() => {}
             () = stopped.cancelled() => {}
         }
         "the look for news in GitLab"

@@ -17,3 +17,4 @@ pub mod runtime;
 pub mod sites;
 pub mod status;
 pub mod target;
+mod wakes;

@@ -46,9 +46,7 @@ use crate::{
     },
 };
 
-/// Calls a second.
-const CONTROL: u32 = 14;
-const GET_FUNCTION: u32 = 90;
+/// Calls a second; those of Lambda, an Account may set.
 const DESCRIBE_ALARMS: u32 = 6;
 const ALARM_HISTORY: u32 = 15;
 const METRIC_DATA: u32 = 40;
@@ -79,8 +77,16 @@ impl Budget {
             Bucket::new(what, rate, metrics.aws_calls_waiting(kind))
         };
         Self {
-            control: bucket("lambda_control_plane", "Lambda control plane", CONTROL),
-            get_function: bucket("lambda_get_function", "lambda:GetFunction", GET_FUNCTION),
+            control: bucket(
+                "lambda_control_plane",
+                "Lambda control plane",
+                RequestRates::control_plane(None),
+            ),
+            get_function: bucket(
+                "lambda_get_function",
+                "lambda:GetFunction",
+                RequestRates::get_function(None),
+            ),
             describe_alarms: bucket(
                 "cloudwatch_describe_alarms",
                 "cloudwatch:DescribeAlarms",
@@ -111,11 +117,8 @@ impl Budget {
 
     /// Goes as fast as the Account says, or as is safe in any account.
     pub(super) fn allow(&self, rates: Option<&RequestRates>) {
-        let said = |rate: Option<i32>| rate.and_then(|rate| u32::try_from(rate).ok());
-        let control = rates.and_then(|rates| said(rates.lambda_control_plane));
-        let functions = rates.and_then(|rates| said(rates.lambda_get_function));
-        self.control.allow(control.unwrap_or(CONTROL));
-        self.get_function.allow(functions.unwrap_or(GET_FUNCTION));
+        self.control.allow(RequestRates::control_plane(rates));
+        self.get_function.allow(RequestRates::get_function(rates));
     }
 }
 

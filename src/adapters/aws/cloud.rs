@@ -334,9 +334,7 @@ impl AwsCloud {
         let budget = budgets
             .entry(key)
             .or_insert_with_key(|(id, region)| Arc::new(Budget::new(id, region, &self.metrics)));
-        let mut regions = account.spec.regions.iter();
-        let listed = regions.find(|one| one.name == region);
-        budget.allow(listed.and_then(|one| one.request_rates.as_ref()));
+        budget.allow(account.spec.request_rates(region));
         Arc::clone(budget)
     }
 }

@@ -84,6 +84,15 @@ pub struct AllowedSource {
     pub projects: Vec<String>,
 }
 
+impl AccountSpec {
+    /// What it says about the requests of a region.
+    pub fn request_rates(&self, region: &str) -> Option<&RequestRates> {
+        let mut regions = self.regions.iter();
+        let listed = regions.find(|listed| listed.name == region);
+        listed.and_then(|listed| listed.request_rates.as_ref())
+    }
+}
+
 /// A region in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -116,6 +125,20 @@ pub struct RequestRates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub lambda_get_function: Option<i32>,
+}
+
+impl RequestRates {
+    /// Requests a second to the control plane of Lambda, `GetFunction` apart.
+    pub fn control_plane(said: Option<&Self>) -> u32 {
+        let said = said.and_then(|rates| rates.lambda_control_plane);
+        said.and_then(|rate| rate.try_into().ok()).unwrap_or(14)
+    }
+
+    /// `GetFunction` requests a second.
+    pub fn get_function(said: Option<&Self>) -> u32 {
+        let said = said.and_then(|rates| rates.lambda_get_function);
+        said.and_then(|rate| rate.try_into().ok()).unwrap_or(90)
+    }
 }
 
 /// How to get into the account: exactly one of these.

@@ -32,7 +32,7 @@ pub mod transfer;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::channel::mpsc::UnboundedSender;
+use futures::Stream;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
@@ -51,6 +51,7 @@ use crate::{
     controllers::{
         context::Context,
         runtime::{self, Ended},
+        wakes::Wakes,
     },
     domain::{
         outcome::Outcome,
@@ -62,6 +63,7 @@ use crate::{
 pub struct DeploymentController {
     context: Arc<Context>,
     sources: Sources,
+    news: Wakes<Deployment>,
     transfers: Arc<Transfers>,
     readings: Readings,
     preflights: preflight::Cache,
@@ -78,6 +80,7 @@ impl DeploymentController {
     pub fn new(context: Arc<Context>, transfers: Arc<Transfers>) -> Self {
         Self {
             sources: Sources::default(),
+            news: Wakes::default(),
             context,
             transfers,
             readings: Readings::default(),
@@ -85,9 +88,14 @@ impl DeploymentController {
         }
     }
 
-    /// Asks GitLab for Deployments at rest, for ever; gives those for which there is news.
-    pub async fn attend(&self, woken: &UnboundedSender<ObjectRef<Deployment>>) {
-        self.sources.attend(&self.context, woken).await;
+    /// Asks GitLab for Deployments at rest, for ever.
+    pub async fn attend(&self) {
+        self.sources.attend(&self.context, &self.news).await;
+    }
+
+    /// The Deployments at rest for which GitLab has news; for the first who asks.
+    pub fn woken(&self) -> impl Stream<Item = ObjectRef<Deployment>> + Send + 'static {
+        self.news.woken()
     }
 
     /// Brings one Deployment a step further.

@@ -15,20 +15,15 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    Stream,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
-    future::Either,
-    stream,
-};
+use futures::Stream;
 use jiff::Timestamp;
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
 
-use super::{SHORT_WAIT, TargetController, account};
+use super::{SHORT_WAIT, TargetController, account, turn};
 use crate::{
-    api::v1alpha1::{Goal, Run, Target, TargetStatus},
-    controllers::runtime::spread,
+    api::v1alpha1::{Goal, RequestRates, Run, Target, TargetStatus},
+    controllers::{runtime::spread, wakes::Wakes},
     domain::{
         machine::{self, Step},
         outcome::Outcome,
@@ -38,9 +33,6 @@ use crate::{
 /// How many seconds' worth of Lambda's control-plane calls prepare at a time: enough that the budget is used up
 /// while each waits for Lambda to settle.
 const AHEAD: usize = 3;
-
-/// How many calls a second are allowed where the Account does not say.
-const RATE: usize = 14;
 
 /// For how long a run counts from its begin, should it be at its preparation for longer.
 const COUNTED: Duration = Duration::from_mins(2);
@@ -54,14 +46,11 @@ const GONE: Duration = Duration::from_mins(3);
 /// How soon it is told that a run waits, and then again after as long as it has waited by then.
 const TOLD: Duration = Duration::from_secs(10);
 
-/// Why a run does not begin.
-const REASON: &str = "WaitingForBudget";
-
 /// Who prepares and who waits, in all accounts and regions.
+#[derive(Default)]
 pub struct Admissions {
     lines: Mutex<HashMap<Place, Line>>,
-    wake: UnboundedSender<ObjectRef<Target>>,
-    woken: Mutex<Option<UnboundedReceiver<ObjectRef<Target>>>>,
+    wakes: Wakes<Target>,
 }
 
 /// Where those are that wait for each other: the id of the account, the region, and the namespace.
@@ -95,25 +84,10 @@ pub struct Waits {
     pub after: Duration,
 }
 
-impl Default for Admissions {
-    fn default() -> Self {
-        let (wake, woken) = unbounded();
-        Self {
-            lines: Mutex::default(),
-            wake,
-            woken: Mutex::new(Some(woken)),
-        }
-    }
-}
-
 impl Admissions {
     /// The Targets whose turn has come; for the first who asks.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<Target>> + Send + 'static {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        match woken.take() {
-            Some(woken) => Either::Left(woken),
-            None => Either::Right(stream::pending()),
-        }
+        self.wakes.woken()
     }
 
     /// Whether the order may be carried out now.
@@ -157,8 +131,7 @@ impl Admissions {
         };
         line.leave(&target.uid().unwrap_or_default());
         for who in line.next() {
-            // Nobody listens any more when the controller stops.
-            let _ = self.wake.unbounded_send(who);
+            self.wakes.wake(who);
         }
         if line.preparing.is_empty() && line.waiting.is_empty() {
             lines.remove(&place);
@@ -260,11 +233,10 @@ impl TargetController {
     /// How many prepare at a time where the Target is.
     fn room(&self, target: &Target) -> usize {
         let account = account(&self.context, &target.spec.account).ok();
-        let mut regions = account.iter().flat_map(|account| &account.spec.regions);
-        let region = regions.find(|region| region.name == target.spec.region);
-        let said = region.and_then(|region| region.request_rates.as_ref()?.lambda_control_plane);
-        let rate = said.and_then(|rate| usize::try_from(rate).ok());
-        AHEAD * rate.unwrap_or(RATE)
+        let rates = account
+            .as_ref()
+            .and_then(|account| account.spec.request_rates(&target.spec.region));
+        AHEAD.saturating_mul(RequestRates::control_plane(rates) as usize)
     }
 
     /// A run that prepares no more, or can't for now, makes room for others.
@@ -274,8 +246,7 @@ impl TargetController {
         let is_past = journal
             .zip(target.spec.run.as_ref())
             .is_some_and(|(it, run)| {
-                let is_of_run = it.release.uid == run.release.uid && it.attempt == run.attempt;
-                is_of_run && Step::of(it) != Some(Step::Prepare)
+                machine::same_run(run, it) && Step::of(it) != Some(Step::Prepare)
             });
         let is_stuck = matches!(outcome, Outcome::Stalled { .. } | Outcome::Transient { .. });
         if is_past || is_stuck {
@@ -289,7 +260,7 @@ impl Waits {
     fn outcome(&self, target: &Target) -> Outcome {
         let spec = &target.spec;
         Outcome::Waiting {
-            reason: REASON,
+            reason: turn::REASON,
             message: format!(
                 "Waiting to begin: {} of this namespace go before it in account {}, {}",
                 self.before, spec.account_id, spec.region

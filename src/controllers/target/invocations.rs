@@ -20,18 +20,14 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    Stream,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
-    future::Either,
-    stream,
-};
+use futures::Stream;
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::{
     api::v1alpha1::{Goal, Run, Target},
+    controllers::wakes::Wakes,
     domain::machine::{CheckKey, CheckResult, Reply},
     ports::{CallError, CallErrorKind, turn::Turn},
 };
@@ -45,8 +41,7 @@ type Answer = Result<CheckResult, CallError>;
 pub struct Invocations {
     soon: Duration,
     targets: Mutex<HashMap<String, OfTarget>>,
-    wake: UnboundedSender<ObjectRef<Target>>,
-    woken: Mutex<Option<UnboundedReceiver<ObjectRef<Target>>>>,
+    wakes: Wakes<Target>,
 }
 
 #[derive(Default)]
@@ -69,12 +64,10 @@ impl Drop for UnderWay {
 
 impl Default for Invocations {
     fn default() -> Self {
-        let (wake, woken) = unbounded();
         Self {
             soon: SOON,
             targets: Mutex::default(),
-            wake,
-            woken: Mutex::new(Some(woken)),
+            wakes: Wakes::default(),
         }
     }
 }
@@ -82,11 +75,7 @@ impl Default for Invocations {
 impl Invocations {
     /// The Targets to wake; for the first who asks.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<Target>> + Send + 'static {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        match woken.take() {
-            Some(woken) => Either::Left(woken),
-            None => Either::Right(stream::pending()),
-        }
+        self.wakes.woken()
     }
 
     /// The Target carries out this order: what another one has asked is dropped.
@@ -134,7 +123,7 @@ impl Invocations {
         }
         under_way.is_left.store(true, Ordering::SeqCst);
         if under_way.task.is_finished() {
-            let _ = self.wake.unbounded_send(asking.clone());
+            self.wakes.wake(asking.clone());
         }
         self.leave(uid, key, under_way);
         Ok(Reply::Running)
@@ -146,13 +135,12 @@ impl Invocations {
         invoke: impl Future<Output = Answer> + Send + 'static,
     ) -> UnderWay {
         let is_left = Arc::<AtomicBool>::default();
-        let (left, wake) = (Arc::clone(&is_left), self.wake.clone());
+        let (left, wake) = (Arc::clone(&is_left), self.wakes.waker());
         let turn = Turn::current();
         let task = async move {
             let answer = turn.scope(invoke).await;
             if left.load(Ordering::SeqCst) {
-                // Nobody listens any more when the controller stops.
-                let _ = wake.unbounded_send(asking);
+                wake(asking);
             }
             answer
         };

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why nothing moves while calls wait.
-const REASON: &str = "WaitingForBudget";
+pub(super) const REASON: &str = "WaitingForBudget";
 
 /// How urgent the calls of a pass are, and whether the Target tells that they wait.
 #[derive(Clone, Copy)]

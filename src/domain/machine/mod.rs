@@ -191,7 +191,8 @@ fn goes_on(run: &Run, journal: &RunStatus) -> bool {
         && Step::of(journal) == Some(Step::Held)
 }
 
-fn same_run(run: &Run, journal: &RunStatus) -> bool {
+/// Whether the journal is of this order.
+pub fn same_run(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid && journal.attempt == run.attempt
 }
 

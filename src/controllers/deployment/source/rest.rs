@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, channel::mpsc::UnboundedSender, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tracing::debug;
 
@@ -12,6 +12,7 @@ use crate::{
     controllers::{
         context::Context,
         deployment::resolve::{client, interval},
+        wakes::Wakes,
     },
     domain::digest::Sha256,
     ports::{CallError, as_of::AsOf},
@@ -44,8 +45,8 @@ impl Sources {
         true
     }
 
-    /// Asks GitLab for those at rest whenever it is time, for ever; gives those for whom there is news.
-    pub async fn attend(&self, context: &Context, woken: &UnboundedSender<ObjectRef<Deployment>>) {
+    /// Asks GitLab for those at rest whenever it is time, for ever; wakes those for whom there is news.
+    pub async fn attend(&self, context: &Context, wakes: &Wakes<Deployment>) {
         let mut asking = FuturesUnordered::new();
         loop {
             let earliest = self.known().rounds.earliest();
@@ -63,8 +64,7 @@ impl Sources {
                 }
                 Some((source, unchanged)) = asking.next() => {
                     for who in self.told(source, unchanged) {
-                        // Nobody listens any more when the controller stops.
-                        let _ = woken.unbounded_send(who);
+                        wakes.wake(who);
                     }
                 }
             }
@@ -94,9 +94,7 @@ impl Sources {
 
 /// Asks GitLab for all who rest in a round: how often that is done, if what they read still holds.
 async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
-    let stores = &context.stores;
-    let mut members = due.members.iter();
-    let follower = members.find_map(|member| stores.deployments.get(member));
+    let follower = context.stores.deployments.get(&due.who);
     let unchanged = async {
         let follower = follower.filter(|_| due.read.tell_all())?;
         let gitlab = client(context, &follower).await.ok()?;

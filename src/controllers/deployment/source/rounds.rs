@@ -31,7 +31,7 @@ pub struct Due {
     pub source: Sha256,
     pub at: Instant,
     /// Any of them: they follow the same.
-    pub members: Vec<ObjectRef<Deployment>>,
+    pub who: ObjectRef<Deployment>,
     /// What is asked about; where it can't be told whether that still holds, there is nothing to ask.
     pub read: Validators,
 }
@@ -85,7 +85,10 @@ impl Rounds {
 
     /// When the first of those who rest are due.
     pub fn earliest(&self) -> Option<Instant> {
-        let waiting = self.0.values().filter(|round| round.is_waited_for());
+        let waiting = self
+            .0
+            .values()
+            .filter(|it| !it.is_asked && !it.resting.is_empty());
         waiting.map(|round| round.at).min()
     }
 
@@ -93,12 +96,15 @@ impl Rounds {
     pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
         for (source, round) in &mut self.0 {
-            if round.is_waited_for() && round.at <= now {
+            if let Some(who) = round.resting.values().next()
+                && !round.is_asked
+                && round.at <= now
+            {
                 round.is_asked = true;
                 due.push(Due {
                     source: *source,
                     at: round.at,
-                    members: round.resting.values().cloned().collect(),
+                    who: who.clone(),
                     read: round.read.clone(),
                 });
             }
@@ -135,10 +141,6 @@ impl Round {
             resting: HashMap::new(),
             read: Validators::default(),
         }
-    }
-
-    fn is_waited_for(&self) -> bool {
-        !self.is_asked && !self.resting.is_empty()
     }
 }
 
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(rounds.0.earliest(), Some(rounds.at(60)));
         assert_eq!(rounds.due(59).len(), 0);
         let due = rounds.due(60);
-        assert_eq!((due.len(), due[0].members.len()), (1, 2));
+        assert_eq!(due.len(), 1, "for both of them");
         assert!(due[0].read.tell_all());
         assert_eq!(rounds.due(61).len(), 0, "it is being asked");
         assert_eq!(rounds.0.earliest(), None);

@@ -12,11 +12,7 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
-use sluice_lab::{
-    aws::{Action, Fault, Pattern, Rule},
-    error::LabError,
-    kube::User,
-};
+use sluice_lab::{error::LabError, kube::User};
 
 use self::{
     crowd::{Crowd, Passes},
@@ -87,7 +83,7 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
     if options.lifted {
         lift(ground)?;
     }
-    let _slow = slow(ground, options.delay);
+    let _slow = ground.slow(options.delay);
     say(&format!("makes {} projects and pipelines", options.objects));
     let crowd = Crowd::gather(
         ground,
@@ -238,10 +234,4 @@ fn lift(ground: &Ground) -> Result<(), LabError> {
         kube.kubectl_text(User::Admin, &args)?;
     }
     Ok(())
-}
-
-fn slow(ground: &Ground, milliseconds: u64) -> Option<Fault> {
-    let delay = Action::delay(Duration::from_millis(milliseconds));
-    let rule = Rule::always(Pattern::default(), delay);
-    (milliseconds > 0).then(|| ground.lab.aws.faults().add(rule))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 use sluice_lab::{
-    aws::Calls,
+    aws::{Action, Calls, Fault, Pattern, Rule},
     error::LabError,
     gitlab::{Mark, Origin, RequestRecord},
     kube::{Request, User, cpu_seconds},
@@ -101,6 +101,13 @@ impl Ground {
             team,
             markers: AtomicUsize::new(0),
         })
+    }
+
+    /// Each call to AWS takes so many milliseconds on top, until what is returned is dropped.
+    pub fn slow(&self, milliseconds: u64) -> Option<Fault> {
+        let delay = Action::delay(Duration::from_millis(milliseconds));
+        let rule = Rule::always(Pattern::default(), delay);
+        (milliseconds > 0).then(|| self.lab.aws.faults().add(rule))
     }
 
     /// This moment.

@@ -12,7 +12,6 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use sluice_lab::{
-    aws::{Action, Pattern, Rule},
     error::LabError,
     gitlab::{JobEnd, JobSpec, zip},
     lab::HUB_REGION,
@@ -67,11 +66,7 @@ pub fn sites(dir: &Path, options: &Options) -> Result<(), LabError> {
     say(&format!("measures the {build} build of the controller"));
     let files = Files::new(options);
     let session = Plain::enter(&ground.lab)?.session();
-    let delay = Action::delay(Duration::from_millis(options.delay));
-    let _slow = (options.delay > 0).then(|| {
-        let rule = Rule::always(Pattern::default(), delay);
-        ground.lab.aws.faults().add(rule)
-    });
+    let _slow = ground.slow(options.delay);
     let mut rows = vec![
         by_sluice(&ground, &files)?,
         by_plain(&ground, &files, &session)?,
