@@ -20,7 +20,7 @@ help:
 	@echo "make check     formatting, lints, dependencies, generated files, chart, architecture"
 	@echo "make bench     counts and times deliveries on the lab"
 	@echo "make bench-fleet  delivers a thousand Deployments at once, and says what that costs"
-	@echo "make generate  writes crds/, the chart's definitions and docs/reference.md from the types"
+	@echo "make generate  writes crds/, the chart's definitions and the tables of docs/ from the types"
 	@echo "make fmt       formats the sources"
 
 demo:
@@ -75,7 +75,7 @@ bench-fleet:
 
 generate:
 	UPDATE_GENERATED=1 $(CARGO) test --workspace --locked --test it -- generated::
-	@git --no-pager diff --stat -- crds charts/sluice/files docs/reference.md
+	@git --no-pager diff --stat -- crds charts/sluice/files docs
 
 fmt:
 	$(CARGO) fmt --all

@@ -14,12 +14,16 @@ use sluice::{
         DeletionPolicy, Goal, OnFailure, ReleaseRef, Run, SnapshotRef, StoreLocation, TargetStatus,
     },
     domain::{
-        desired::{Desired, DesiredComponent, DesiredFunction, Workload},
+        desired::Desired,
         digest::Sha256,
-        function::{CodeLocation, FunctionConfiguration},
-        machine::{Action, Decision, Observation, Order, Read, Reply, decide},
+        engine::{Action, Decision, Found, Observation, Order, Read, Reply, decide},
         ownership::{Adoption, Owner},
         traffic::Traffic,
+        workload::{
+            component::DesiredComponent,
+            kinds::{self, Workload},
+            lambda::{self, CodeLocation, DesiredFunction, FunctionConfiguration},
+        },
     },
 };
 
@@ -31,11 +35,11 @@ fn main() {
     let run = Run::new(wanted.release.clone(), 1, Goal::Deliver, 1);
     let order = Order::Deliver(wanted);
     let mut status = TargetStatus::default();
-    let mut seen = Observation::default();
+    let mut observed = Observation::default();
     let now = Timestamp::now();
     println!("decide: one decision for a release of {COMPONENTS} functions, on average of {TIMES}");
     loop {
-        let ask = || decide(&order, &run, &status, &owner(), &seen, now);
+        let ask = || decide(&order, &run, &status, &owner(), &observed, now);
         let begun = Instant::now();
         for _ in 0..TIMES {
             std::hint::black_box(ask());
@@ -45,8 +49,11 @@ fn main() {
             Decision::Observe(reads) => {
                 say("what has to be looked at", took);
                 for read in reads {
-                    if let Read::Function { name } = read {
-                        seen.functions.insert(name, None);
+                    if let Read::Component(kinds::Read::Lambda(lambda::Read::Function { name })) =
+                        read
+                    {
+                        let found = lambda::Found::Function(name, None);
+                        observed.found(Found::Component(kinds::Found::Lambda(found)));
                     }
                 }
             }
@@ -60,16 +67,24 @@ fn main() {
                 }
                 for effect in effects {
                     let reply = match &effect.action {
-                        Action::StoreSnapshot(_) => Reply::Stored(snapshot()),
-                        _ => Reply::Package(package()),
+                        Action::StoreSnapshot(taken) => {
+                            Reply::SnapshotStored(snapshot(), taken.clone())
+                        }
+                        Action::Component(kinds::Action::Lambda(lambda::Action::CopyPackage(
+                            want,
+                        ))) => {
+                            let copied = lambda::Reply::Package(want.code_sha256, package());
+                            Reply::Component(kinds::Reply::Lambda(copied))
+                        }
+                        other => unreachable!("{other:?} comes later"),
                     };
-                    seen.note(&effect, reply, false, now);
+                    observed.note(&effect, reply, false, now);
                 }
             }
             Decision::Record(next) => {
                 say("plan, snapshot and intents, to be written down", took);
                 status = *next;
-                seen.known.recorded_here = true;
+                observed.known.recorded_here = true;
             }
             Decision::Wait(_) | Decision::Rest(_) => unreachable!("it has only begun"),
         }
@@ -139,7 +154,7 @@ fn desired() -> Desired {
         DesiredComponent {
             name: function.component.clone(),
             level: 0,
-            workload: Workload::Function(Box::new(function)),
+            workload: Workload::Lambda(Box::new(function)),
         }
     };
     Desired {

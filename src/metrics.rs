@@ -27,7 +27,7 @@ pub use self::{
     crowd::{Crowd, InCrowd},
     objects::ObjectCounts,
 };
-use crate::api::v1alpha1::RunStatus;
+use crate::{api::v1alpha1::RunStatus, domain::reason::Reason};
 
 /// From a cached answer to a long wait.
 const RECONCILE_BUCKETS: [f64; 9] = [0.005, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -47,7 +47,7 @@ pub struct Metrics {
     registry: Registry,
     process: Registry,
     objects: std::sync::Arc<Objects>,
-    drift_looks: Family<OutcomeLabels, Counter>,
+    drift_checks: Family<OutcomeLabels, Counter>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Family<ControllerLabels, Histogram, Buckets>,
     malformed: Family<KindLabels, Counter>,
@@ -142,7 +142,7 @@ impl Metrics {
             registry: Registry::with_prefix("sluice"),
             process: process::registry(),
             objects: std::sync::Arc::default(),
-            drift_looks: Family::default(),
+            drift_checks: Family::default(),
             reconciles: Family::default(),
             reconcile_duration: Family::new_with_constructor(Buckets(&RECONCILE_BUCKETS)),
             malformed: Family::default(),
@@ -193,9 +193,9 @@ impl Metrics {
             self.deliveries.clone(),
         );
         registry.register(
-            "drift_looks",
+            "drift_checks",
             "Looks whether AWS is as it was left, by what they found",
-            self.drift_looks.clone(),
+            self.drift_checks.clone(),
         );
         registry.register_with_unit(
             "delivery_duration",
@@ -280,14 +280,14 @@ impl Metrics {
         &self,
         controller: &'static str,
         outcome: &'static str,
-        reason: &'static str,
+        reason: Reason,
         took: Duration,
     ) {
         self.reconciles
             .get_or_create(&ReconcileLabels {
                 controller,
                 outcome,
-                reason,
+                reason: reason.as_str(),
             })
             .inc();
         self.reconcile_duration
@@ -319,7 +319,7 @@ impl Metrics {
     /// It was looked whether a Target is as it was left: `in_sync`, `drifted` or `unknown`.
     pub fn drift_looked(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };
-        self.drift_looks.get_or_create(&labels).inc();
+        self.drift_checks.get_or_create(&labels).inc();
     }
 
     /// A request to GitLab was answered, or was not: `GET /projects/:id/pipelines`, `not_modified`.
@@ -432,7 +432,12 @@ mod tests {
         let metrics = Metrics::new();
         let none_yet = r#"sluice_deliveries_total{outcome="RollbackFailed"} 0"#;
         assert!(metrics.encode().unwrap().contains(none_yet));
-        metrics.reconciled("account", "done", "Ready", Duration::from_millis(30));
+        metrics.reconciled(
+            "account",
+            "done",
+            Reason::Verified,
+            Duration::from_millis(30),
+        );
         metrics.delivery_ended("Succeeded", &run(7));
         metrics.aws_call("lambda", "UpdateAlias", "ok", Duration::from_millis(80));
         metrics.gitlab_request("GET /user", "not_modified", Duration::from_millis(80));
@@ -448,7 +453,7 @@ mod tests {
         });
         let text = metrics.encode().unwrap();
         for line in [
-            r#"sluice_reconciles_total{controller="account",outcome="done",reason="Ready"} 1"#,
+            r#"sluice_reconciles_total{controller="account",outcome="done",reason="Verified"} 1"#,
             r#"sluice_reconcile_duration_seconds_bucket{le="0.05",controller="account"} 1"#,
             r#"sluice_deliveries_total{outcome="Succeeded"} 1"#,
             r#"sluice_delivery_duration_seconds_sum{outcome="Succeeded"} 7.0"#,
@@ -456,7 +461,7 @@ mod tests {
             r#"sluice_gitlab_requests_total{operation="GET /user",outcome="not_modified"} 1"#,
             r#"sluice_transferred_bytes_total{direction="in"} 12"#,
             "sluice_leader 1",
-            r#"sluice_drift_looks_total{outcome="drifted"} 1"#,
+            r#"sluice_drift_checks_total{outcome="drifted"} 1"#,
             "sluice_drifted_targets 3",
             r#"sluice_malformed_objects_total{kind="Account"} 0"#,
             r#"sluice_objects{kind="Account",state="ready"} 2"#,

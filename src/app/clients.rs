@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, header::USER_AGENT};
 use kube::{Client, Config};
 
-use super::AppError;
+use super::error::AppError;
 
 /// Longer than any answer takes; shorter than what the leader election counts on for any call.
 const CALL: Duration = Duration::from_secs(10);

@@ -12,10 +12,11 @@
 
 mod clients;
 mod controllers;
+mod error;
 mod turns;
 mod watches;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -29,8 +30,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use self::clients::Clients;
 use self::watches::Feeds;
+pub use self::{clients::Clients, error::AppError};
 use crate::{
     adapters::{
         aws::AwsCloud, gitlab::GitLabClients, http_probe::GuardedHttp, kubernetes::KubeSecrets,
@@ -42,51 +43,21 @@ use crate::{
         deployment::transfer::Transfers,
         events::{self, Events},
         malformed::{self, Isolation},
-        sites::Waves,
         target::Admissions,
+        workload::s3::Waves,
     },
     domain::gates::PolicyForce,
     fence::Fence,
     http::{self, Readiness},
-    leader::{Elector, Lost, Phase},
+    leader::{Elector, Phase},
     metrics::Metrics,
-    ports::{CallError, cloud::Cloud, gitlab::GitLabs, http::HttpProbe, secrets::Secrets},
+    ports::{cloud::Cloud, gitlab::GitLabs, http::HttpProbe, secrets::Secrets},
 };
 
 /// How long the last Events may take to be written.
 const LAST_NEWS: Duration = Duration::from_secs(2);
 /// How soon to ask the API server again at start.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-
-/// Why the process can't start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The port is taken or not allowed.
-    #[error("can't listen on {address}: {source}; choose another with --listen")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// No way to the cluster.
-    #[error(
-        "no way to a cluster's API server: {0}; run in a pod with a ServiceAccount, or set KUBECONFIG"
-    )]
-    Cluster(Box<dyn std::error::Error + Send + Sync>),
-    /// The client for AWS can't be made.
-    #[error(transparent)]
-    Adapters(#[from] CallError),
-    /// Signals can't be heard.
-    #[error("can't listen for signals: {0}")]
-    Signals(io::Error),
-    /// The Lease is no longer ours.
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    /// A part of the process ended that never should.
-    #[error("{0} ended without being told to: please report this")]
-    Ended(&'static str),
-}
 
 /// Runs the controller as a process: until it is told to stop by a signal, or loses the Lease.
 pub async fn run(options: Run) -> Result<(), AppError> {

@@ -28,7 +28,7 @@ use crate::{
         feed::{Feed, Source, feed, feed_by},
         malformed::Isolation,
     },
-    domain::outcome::is_true,
+    domain::{outcome::is_true, reason::Reason},
     metrics::{Metrics, ObjectCounts},
     ports::cloud::AccountDirectory,
 };
@@ -93,7 +93,7 @@ impl Feeds {
             let waiting = statuses
                 .flat_map(|status| &status.stages)
                 .filter_map(|stage| stage.waiting.as_ref())
-                .filter(|waiting| waiting.reason == "WaitingForApproval");
+                .filter(|waiting| waiting.reason == Reason::WaitingForApproval.as_str());
             u32::try_from(waiting.count()).unwrap_or(u32::MAX)
         });
         feeds

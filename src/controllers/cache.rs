@@ -18,7 +18,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::feed::Watched;
+use super::watched::Watched;
 use crate::api::v1alpha1::{Approval, label};
 
 /// After this long the watch is right even where it disagrees: what was written was deleted, or replaced, and

@@ -10,8 +10,8 @@ use super::{
     approval::policy::ApprovalPolicy,
     cache::Cache,
     events::Events,
-    sites::Waves,
-    target::{Admissions, Invocations},
+    target::Admissions,
+    workload::{lambda::Invocations, s3::Waves},
 };
 use crate::{
     api::v1alpha1::{Account, Approval, Deployment, GitLabConnection, Release, Target},

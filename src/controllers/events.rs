@@ -30,7 +30,7 @@ use kube::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::metrics::Metrics;
+use crate::{domain::reason::Reason, metrics::Metrics};
 
 /// So many are written at a time.
 const WRITERS: usize = 4;
@@ -71,7 +71,7 @@ pub struct News {
     /// What kind of news.
     pub kind: EventType,
     /// CamelCase, for programs.
-    pub reason: String,
+    pub reason: Reason,
     /// For people.
     pub message: String,
     /// When it happened.
@@ -99,7 +99,7 @@ impl Events {
     }
 
     /// Publishes that something went as it should. Returns at once.
-    pub fn normal<K>(&self, object: &K, reason: &str, message: &str)
+    pub fn normal<K>(&self, object: &K, reason: Reason, message: &str)
     where
         K: Resource<DynamicType = ()>,
     {
@@ -107,7 +107,7 @@ impl Events {
     }
 
     /// Publishes that somebody should have a look. Returns at once.
-    pub fn warning<K>(&self, object: &K, reason: &str, message: &str)
+    pub fn warning<K>(&self, object: &K, reason: Reason, message: &str)
     where
         K: Resource<DynamicType = ()>,
     {
@@ -119,13 +119,13 @@ impl Events {
         &self,
         regarding: ObjectReference,
         kind: EventType,
-        reason: &str,
+        reason: Reason,
         message: &str,
     ) {
         let news = News {
             regarding,
             kind,
-            reason: reason.to_owned(),
+            reason,
             message: message.to_owned(),
             at: Timestamp::now(),
         };
@@ -157,7 +157,7 @@ pub async fn write(client: Client, instance: String, metrics: Arc<Metrics>, inbo
                     Ok(outcome) => metrics.event(outcome),
                     Err(error) => {
                         metrics.event("failed");
-                        debug!(%error, reason = news.reason, "an Event was not written");
+                        debug!(%error, reason = news.reason.as_str(), "an Event was not written");
                     }
                 }
             }
@@ -286,7 +286,7 @@ impl Known {
 fn mark(news: &News) -> u64 {
     let mut hasher = DefaultHasher::new();
     hash_object(&news.regarding, &mut hasher);
-    (news.kind, &news.reason, &news.message).hash(&mut hasher);
+    (news.kind, news.reason, &news.message).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -306,7 +306,7 @@ fn event(news: &News, name: String, instance: &str, namespace: &str) -> Event {
             ..ObjectMeta::default()
         },
         type_: Some(news.kind.as_str().to_owned()),
-        reason: Some(news.reason.clone()),
+        reason: Some(news.reason.to_string()),
         note: Some(within(&news.message, NOTE_LIMIT)),
         action: Some("Reconcile".to_owned()),
         event_time: Some(MicroTime(news.at)),
@@ -343,7 +343,7 @@ mod tests {
                 ..ObjectReference::default()
             },
             kind: EventType::Warning,
-            reason: "RolledBack".into(),
+            reason: Reason::RolledBack,
             message: message.into(),
             at: Timestamp::UNIX_EPOCH,
         }
@@ -409,7 +409,12 @@ mod tests {
         for message in 0..50 {
             for object in 0..50 {
                 let about = about(&format!("uid-{object}"));
-                events.publish(about, EventType::Normal, "A", &message.to_string());
+                events.publish(
+                    about,
+                    EventType::Normal,
+                    Reason::Delivered,
+                    &message.to_string(),
+                );
             }
         }
         for mut news in inbox {
@@ -429,7 +434,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let (events, inbox) = Events::channel(Arc::clone(&metrics));
         for _ in 0..=QUEUE {
-            events.publish(about("uid"), EventType::Normal, "A", "a");
+            events.publish(about("uid"), EventType::Normal, Reason::Delivered, "a");
         }
         let text = metrics.encode().unwrap();
         assert!(text.contains(r#"sluice_events_total{outcome="dropped"} 1"#));

@@ -8,7 +8,6 @@
 
 use std::{
     collections::{HashMap, hash_map::DefaultHasher},
-    fmt::Debug,
     hash::{Hash, Hasher as _},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,12 +30,8 @@ use tracing::warn;
 use super::{
     cache::{self, Cache, Index},
     guard::{Guarded, Malformed},
+    watched::Watched,
 };
-
-/// A kind of object that is watched.
-pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
-
-impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Watched for K {}
 
 /// What happened to an object.
 #[derive(Clone, Debug)]

@@ -21,7 +21,11 @@ use super::{
     guard::Malformed,
     status::strictly,
 };
-use crate::{domain::outcome::Outcome, fence::Fence, metrics::Metrics};
+use crate::{
+    domain::{outcome::Outcome, reason::Reason},
+    fence::Fence,
+    metrics::Metrics,
+};
 
 /// How often a standby looks whether it leads by now.
 const STANDBY: Duration = Duration::from_secs(1);
@@ -123,7 +127,7 @@ fn outcome(malformed: &Malformed) -> Outcome {
         field => field,
     };
     Outcome::stalled(
-        "Malformed",
+        Reason::Malformed,
         format!(
             "this version of Sluice can't read {field}: {}; correct it, or run the version that \
              wrote it",

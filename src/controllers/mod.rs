@@ -1,6 +1,8 @@
 //! The shells: one controller per resource. Each observes, asks the domain, acts and reports.
 
+mod access;
 pub mod account;
+mod api_failure;
 pub mod approval;
 pub mod cache;
 pub mod connection;
@@ -14,7 +16,8 @@ mod recheck;
 mod report;
 mod retry;
 pub mod runtime;
-pub mod sites;
 pub mod status;
 pub mod target;
 mod wakes;
+pub mod watched;
+pub mod workload;

@@ -18,13 +18,16 @@ use tokio::time::Instant;
 use super::{
     cache::Cache,
     context::Context,
-    feed,
     report::{Found, Reported, publish},
     retry::{Ended, spread},
+    watched,
 };
 use crate::{
     api::v1alpha1::condition::READY,
-    domain::outcome::{Outcome, is_true},
+    domain::{
+        outcome::{Outcome, is_true},
+        reason::Reason,
+    },
 };
 
 /// How often a good state is confirmed.
@@ -35,14 +38,14 @@ const BAD: Duration = Duration::from_mins(1);
 const TOLERATED: u32 = 4;
 
 /// The objects of a kind, each of which stands for something outside.
-pub struct Watched<K: feed::Watched> {
+pub struct Watched<K: watched::Watched> {
     rechecks: Rechecks,
     cache: Cache<K>,
 }
 
 impl<K> Watched<K>
 where
-    K: feed::Watched + HasStatus + DeserializeOwned,
+    K: watched::Watched + HasStatus + DeserializeOwned,
     K::Status: Reported + Default,
 {
     /// Those of this cache, with nothing remembered.
@@ -74,13 +77,16 @@ where
         if object.meta().deletion_timestamp.is_some() {
             self.rechecks.forget(&uid);
             let message = format!("the {} is being deleted", K::kind(&()));
-            return Outcome::done("Gone", message).into();
+            return Outcome::done(Reason::Gone, message).into();
         }
         let before = object.status().cloned().unwrap_or_default();
         let good =
             before.speaks_of() == object.meta().generation && is_true(before.stated(), READY);
         if let Some(rest) = self.rechecks.rest(&uid, mark, good, Instant::now()) {
-            return Ended::recheck(Outcome::done("Unchanged", "looked at not long ago"), rest);
+            return Ended::recheck(
+                Outcome::done(Reason::Unchanged, "looked at not long ago"),
+                rest,
+            );
         }
         let found = look.await;
         let recheck = self
@@ -184,14 +190,14 @@ mod tests {
 
     fn done() -> Outcome {
         Outcome::Done {
-            reason: "Ready",
+            reason: Reason::Verified,
             message: String::new(),
         }
     }
 
     fn transient() -> Outcome {
         Outcome::Transient {
-            reason: "Throttled",
+            reason: Reason::Throttled,
             message: String::new(),
             after: None,
         }
@@ -222,7 +228,7 @@ mod tests {
     #[test]
     fn what_was_wrong_is_looked_at_sooner() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
-        let after = rechecks.looked("a", 1, &Outcome::stalled("A", "a"), now);
+        let after = rechecks.looked("a", 1, &Outcome::stalled(Reason::AccessDenied, "a"), now);
         assert!(after.unwrap() < GOOD / 5);
     }
 

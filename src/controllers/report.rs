@@ -7,10 +7,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{context::Context, events::EventType, runtime::api_failure, status::publish_status};
+use super::{
+    api_failure::api_failure, context::Context, events::EventType, status::publish_status,
+};
 use crate::{
     api::v1alpha1::{AccountStatus, GitLabConnectionStatus, condition::READY},
-    domain::outcome::{Outcome, find},
+    domain::{
+        outcome::{Outcome, find},
+        reason::Reason,
+    },
 };
 
 /// A status that says which generation it speaks of, and has conditions.
@@ -90,9 +95,14 @@ where
 /// when the message does.
 fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<EventType> {
     let kind = match outcome {
-        Outcome::Done { reason, .. } if *reason == TOKEN_EXPIRES => EventType::Warning,
+        // That state is good, but not for long.
+        Outcome::Done {
+            reason: Reason::TokenExpires,
+            ..
+        }
+        | Outcome::Stalled { .. }
+        | Outcome::Transient { .. } => EventType::Warning,
         Outcome::Done { .. } | Outcome::Paused { .. } => EventType::Normal,
-        Outcome::Stalled { .. } | Outcome::Transient { .. } => EventType::Warning,
         Outcome::Waiting { .. } => return None,
     };
     let passes = matches!(outcome, Outcome::Transient { .. });
@@ -106,9 +116,6 @@ fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<
     (!same).then_some(kind)
 }
 
-/// The reason of a state that is good, but not for long.
-pub const TOKEN_EXPIRES: &str = "TokenExpires";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +126,7 @@ mod tests {
         conditions
     }
 
-    fn done(reason: &'static str, message: &str) -> Outcome {
+    fn done(reason: Reason, message: &str) -> Outcome {
         Outcome::Done {
             reason,
             message: message.to_owned(),
@@ -132,23 +139,26 @@ mod tests {
 
     #[test]
     fn the_first_state_and_every_other_state_is_news() {
-        let good = done("Verified", "a");
+        let good = done(Reason::Verified, "a");
         assert_eq!(
             news(&[], &conditions(&good), &good),
             Some(EventType::Normal)
         );
-        let bad = Outcome::stalled("AccessDenied", "a");
+        let bad = Outcome::stalled(Reason::AccessDenied, "a");
         assert_eq!(told(&good, &bad), Some(EventType::Warning));
         assert_eq!(told(&bad, &good), Some(EventType::Normal));
     }
 
     #[test]
     fn a_new_message_is_news_only_where_somebody_has_to_act() {
-        assert_eq!(told(&done("Verified", "a"), &done("Verified", "b")), None);
-        let stalled = |message| Outcome::stalled("AccessDenied", message);
+        assert_eq!(
+            told(&done(Reason::Verified, "a"), &done(Reason::Verified, "b")),
+            None
+        );
+        let stalled = |message| Outcome::stalled(Reason::AccessDenied, message);
         assert_eq!(told(&stalled("a"), &stalled("b")), Some(EventType::Warning));
         assert_eq!(told(&stalled("a"), &stalled("a")), None);
-        let expires = |message| done(TOKEN_EXPIRES, message);
+        let expires = |message| done(Reason::TokenExpires, message);
         assert_eq!(told(&expires("a"), &expires("b")), Some(EventType::Warning));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::domain::outcome::Outcome;
+use crate::domain::{outcome::Outcome, reason::Reason};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_mins(5);
@@ -71,7 +71,7 @@ pub struct Memory(Mutex<HashMap<Key, Remembered>>);
 #[derive(Debug, Default)]
 struct Remembered {
     failures: u32,
-    last: Option<(&'static str, &'static str)>,
+    last: Option<(&'static str, Reason)>,
 }
 
 /// What follows from an ending.
@@ -150,7 +150,7 @@ mod tests {
 
     fn transient(after: Option<Duration>) -> Ended {
         Outcome::Transient {
-            reason: "Unavailable",
+            reason: Reason::Unavailable,
             message: String::new(),
             after,
         }
@@ -160,7 +160,7 @@ mod tests {
     fn done(recheck: Option<Duration>) -> Ended {
         Ended {
             outcome: Outcome::Done {
-                reason: "Ready",
+                reason: Reason::Verified,
                 message: String::new(),
             },
             recheck,
@@ -175,7 +175,7 @@ mod tests {
         let after = |ended: Ended| Memory::default().next(key(), &ended).after;
         let paused = |recheck| Ended {
             outcome: Outcome::Paused {
-                reason: "OutsideWindow",
+                reason: Reason::OutsideWindow,
                 message: String::new(),
             },
             recheck,
@@ -188,7 +188,7 @@ mod tests {
         // One that has just opened is not asked about without end.
         assert_eq!(after(paused(Some(hour)).by(at(-5), now)), Some(FIRST));
         let waiting = Ended::from(Outcome::Waiting {
-            reason: "Progressing",
+            reason: Reason::Progressing,
             message: String::new(),
             after: hour,
         });
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn stalled_is_looked_at_again_in_the_end() {
         let memory = Memory::default();
-        let stalled = Outcome::stalled("Denied", "m").into();
+        let stalled = Outcome::stalled(Reason::AccessDenied, "m").into();
         let after = memory.next(key(), &stalled).after.unwrap();
         assert!(after >= STALLED && after <= STALLED * 6 / 5, "{after:?}");
     }

@@ -24,7 +24,6 @@ use std::{
 use futures::{FutureExt as _, StreamExt as _};
 use kube::{
     Resource, ResourceExt as _,
-    core::Status,
     runtime::controller::{Action, Controller, Error},
 };
 use serde::de::DeserializeOwned;
@@ -37,10 +36,7 @@ pub use super::{
     retry::{Ended, spread},
     status::publish_status,
 };
-use crate::domain::outcome::Outcome;
-
-/// How soon to look again when the API server says that a write was decided from an old state.
-const STALE: Duration = Duration::from_millis(100);
+use crate::domain::{outcome::Outcome, reason::Reason};
 
 /// How soon to look again while another process may hold the Lease.
 const FENCED: Duration = Duration::from_secs(1);
@@ -140,6 +136,7 @@ fn conclude(
     let outcome = &ended.outcome;
     let (word, reason, message) = (word(outcome), outcome.reason(), outcome.message());
     context.metrics.reconciled(controller, word, reason, took);
+    let reason = reason.as_str();
     let next = memory.next(key, ended);
     let trouble = matches!(outcome, Outcome::Transient { .. } | Outcome::Stalled { .. });
     let (ms, after) = (took.as_millis(), next.after);
@@ -152,45 +149,6 @@ fn conclude(
         .map_or_else(Action::await_change, Action::requeue)
 }
 
-/// A write to the API server that failed, as the ending it leads to.
-pub fn api_failure(error: kube::Error) -> Outcome {
-    match error {
-        kube::Error::Api(status) if status.is_conflict() => Outcome::Waiting {
-            reason: "Stale",
-            message: "The object changed meanwhile".to_owned(),
-            after: STALE,
-        },
-        kube::Error::Api(status) if status.is_not_found() => Outcome::Done {
-            reason: "Gone",
-            message: "The object is gone".to_owned(),
-        },
-        error => Outcome::Transient {
-            reason: "ApiServer",
-            message: refusal(&error),
-            after: None,
-        },
-    }
-}
-
-/// What the API server said, or why it gave no answer.
-pub fn refusal(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        let Status {
-            message,
-            reason,
-            code,
-            ..
-        } = &**status;
-        return format!("the API server refused: {message} ({code} {reason})");
-    }
-    // What led to it is last; the rest names parts of the client.
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    format!("the API server gave no answer that can be used: {cause}")
-}
-
 /// A defect of ours: tried again with backoff, because others of its kind passed by themselves.
 fn panicked(panic: &(dyn Any + Send)) -> Ended {
     let what = panic
@@ -200,7 +158,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Ended {
         .unwrap_or("no message");
     error!(what, "a reconcile panicked: please report this");
     Outcome::Transient {
-        reason: "Panicked",
+        reason: Reason::InternalError,
         message: format!("the controller has a defect here: {what}"),
         after: None,
     }
@@ -212,29 +170,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_api_server_says_is_told_in_its_words() {
-        let status = Status::failure(
-            "targets.sluice.dev \"a\" is invalid: spec.run: Too long",
-            "Invalid",
-        );
-        let error = kube::Error::Api(status.with_code(422).boxed());
-        assert_eq!(
-            api_failure(error).message(),
-            "the API server refused: targets.sluice.dev \"a\" is invalid: spec.run: Too long (422 Invalid)"
-        );
-        let io = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-        let message = refusal(&kube::Error::Service(Box::new(io)));
-        assert_eq!(
-            message,
-            "the API server gave no answer that can be used: connection refused"
-        );
-    }
-
-    #[test]
     fn a_panic_is_an_ending_with_its_message() {
         let panic = std::panic::catch_unwind(|| panic!("no {}", "stage")).unwrap_err();
         let ended = panicked(&*panic);
-        assert_eq!(ended.outcome.reason(), "Panicked");
+        assert_eq!(ended.outcome.reason(), Reason::InternalError);
         assert!(ended.outcome.message().ends_with("no stage"));
     }
 }

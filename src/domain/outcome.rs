@@ -15,7 +15,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::failure::{CallError, CallErrorKind};
+use super::{
+    failure::{CallError, CallErrorKind},
+    reason::Reason,
+};
 use crate::api::v1alpha1::condition::{READY, RECONCILING, STALLED};
 
 /// How a reconcile ended.
@@ -23,22 +26,22 @@ use crate::api::v1alpha1::condition::{READY, RECONCILING, STALLED};
 pub enum Outcome {
     /// All is as the spec says.
     Done {
-        /// CamelCase, for programs.
-        reason: &'static str,
+        /// For programs.
+        reason: Reason,
         /// For people.
         message: String,
     },
     /// All is well, and goes on when a person or a window says so.
     Paused {
-        /// CamelCase, for programs.
-        reason: &'static str,
+        /// For programs.
+        reason: Reason,
         /// For people: what it waits for.
         message: String,
     },
     /// Something has to happen first, and will.
     Waiting {
-        /// CamelCase, for programs.
-        reason: &'static str,
+        /// For programs.
+        reason: Reason,
         /// For people: what it waits for.
         message: String,
         /// When to look again, where nothing else wakes us.
@@ -46,8 +49,8 @@ pub enum Outcome {
     },
     /// It failed, and the same may succeed later: retried with backoff.
     Transient {
-        /// CamelCase, for programs.
-        reason: &'static str,
+        /// For programs.
+        reason: Reason,
         /// For people: what failed.
         message: String,
         /// When to try again at the earliest, where the other side said so.
@@ -55,8 +58,8 @@ pub enum Outcome {
     },
     /// Only a person can help.
     Stalled {
-        /// CamelCase, for programs.
-        reason: &'static str,
+        /// For programs.
+        reason: Reason,
         /// For people: what is wrong and the way out.
         message: String,
     },
@@ -64,13 +67,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// The reason, for programs.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
             Self::Done { reason, .. }
             | Self::Paused { reason, .. }
             | Self::Waiting { reason, .. }
             | Self::Transient { reason, .. }
-            | Self::Stalled { reason, .. } => reason,
+            | Self::Stalled { reason, .. } => *reason,
         }
     }
 
@@ -86,7 +89,7 @@ impl Outcome {
     }
 
     /// All is as the spec says.
-    pub fn done(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn done(reason: Reason, message: impl Into<String>) -> Self {
         Self::Done {
             reason,
             message: message.into(),
@@ -94,7 +97,7 @@ impl Outcome {
     }
 
     /// Something only a person can help with.
-    pub fn stalled(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stalled {
             reason,
             message: message.into(),
@@ -135,21 +138,21 @@ impl From<CallError> for Outcome {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
         let reason = match &error.kind {
-            CallErrorKind::NotFound => "NotFound",
-            CallErrorKind::AlreadyExists => "AlreadyExists",
-            CallErrorKind::Busy => "Busy",
-            CallErrorKind::Stale => "ChangedElsewhere",
-            CallErrorKind::Denied => "AccessDenied",
-            CallErrorKind::Unauthenticated => "InvalidCredentials",
-            CallErrorKind::Throttled { .. } => "Throttled",
-            CallErrorKind::CalledOff => "WaitingForBudget",
-            CallErrorKind::Unavailable => "Unavailable",
-            CallErrorKind::Unknown => "NoAnswer",
-            CallErrorKind::RoleNotAssumable => "RoleNotAssumable",
-            CallErrorKind::Invalid => "Refused",
-            CallErrorKind::Corrupt => "CorruptDownload",
-            CallErrorKind::TooLarge => "TooLarge",
-            CallErrorKind::WrongAccount => "WrongAccount",
+            CallErrorKind::NotFound => Reason::NotFound,
+            CallErrorKind::AlreadyExists => Reason::AlreadyExists,
+            CallErrorKind::Busy => Reason::Busy,
+            CallErrorKind::Stale => Reason::Conflict,
+            CallErrorKind::Denied => Reason::AccessDenied,
+            CallErrorKind::Unauthenticated => Reason::InvalidCredentials,
+            CallErrorKind::Throttled { .. } => Reason::Throttled,
+            CallErrorKind::CalledOff => Reason::WaitingForBudget,
+            CallErrorKind::Unavailable => Reason::Unavailable,
+            CallErrorKind::Unknown => Reason::OutcomeUnknown,
+            CallErrorKind::RoleNotAssumable => Reason::RoleNotAssumable,
+            CallErrorKind::Invalid => Reason::Refused,
+            CallErrorKind::Corrupt => Reason::CorruptDownload,
+            CallErrorKind::TooLarge => Reason::TooLarge,
+            CallErrorKind::WrongAccount => Reason::WrongAccount,
         };
         if !error.is_transient() {
             return Self::Stalled { reason, message };
@@ -168,8 +171,8 @@ impl From<CallError> for Outcome {
 
 /// What a condition says besides its type and status.
 pub struct Stamp<'a> {
-    /// CamelCase, for programs.
-    pub reason: &'a str,
+    /// For programs.
+    pub reason: Reason,
     /// For people.
     pub message: &'a str,
     /// The generation it speaks of.
@@ -192,7 +195,7 @@ pub fn set(conditions: &mut Vec<Condition>, kind: &str, status: &str, stamp: &St
     let condition = Condition {
         type_: kind.to_owned(),
         status: status.to_owned(),
-        reason: stamp.reason.to_owned(),
+        reason: stamp.reason.to_string(),
         message: shorten(stamp.message, 4096),
         observed_generation: stamp.generation,
         last_transition_time: since,
@@ -249,13 +252,13 @@ mod tests {
     #[test]
     fn a_condition_keeps_its_time_until_its_status_changes() {
         let mut conditions = Vec::new();
-        Outcome::stalled("A", "a").write_conditions(&mut conditions, Some(1), at(1));
-        Outcome::stalled("B", "b").write_conditions(&mut conditions, Some(2), at(2));
+        Outcome::stalled(Reason::Held, "a").write_conditions(&mut conditions, Some(1), at(1));
+        Outcome::stalled(Reason::RolledBack, "b").write_conditions(&mut conditions, Some(2), at(2));
         let ready = find(&conditions, READY)
             .map(|ready| (ready.reason.as_str(), ready.last_transition_time.0));
-        assert_eq!(ready, Some(("B", at(1))));
+        assert_eq!(ready, Some(("RolledBack", at(1))));
         Outcome::Done {
-            reason: "C",
+            reason: Reason::Delivered,
             message: String::new(),
         }
         .write_conditions(&mut conditions, Some(2), at(3));
@@ -283,7 +286,7 @@ mod tests {
     fn moving_is_neither_ready_nor_stalled() {
         let mut conditions = Vec::new();
         let waiting = Outcome::Waiting {
-            reason: "A",
+            reason: Reason::Preparing,
             message: String::new(),
             after: Duration::ZERO,
         };

@@ -22,12 +22,12 @@ use std::{
 
 use super::{
     check::{StageCheck, StageCheckKind},
-    desired::{DesiredComponent, Examined, Workload, examine},
+    desired::{Examined, examine},
     gates::Requirements,
     grants::Permissions,
     names,
-    ownership::{Adoption, Owner},
-    site::Place,
+    ownership::Owner,
+    workload::{component::DesiredComponent, protocol::Surroundings},
 };
 use crate::api::v1alpha1::{
     Account, DeletionPolicy, ReleaseRef, ReleaseSpec, Stage, StageTarget, TargetSpec,
@@ -101,17 +101,11 @@ pub fn summary<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
     }
 }
 
-/// A function or an S3 location that a stage has, with the account it lies in.
+/// A component that a stage has, with the account it lies in.
 struct Held<'a> {
     stage: &'a str,
     target: &'a StageTarget,
-    component: String,
-    what: What,
-}
-
-enum What {
-    Function(String),
-    Location(Place),
+    component: DesiredComponent,
 }
 
 impl Preflight<'_> {
@@ -155,18 +149,22 @@ impl Preflight<'_> {
                 let here = held.entry((account_id.clone(), target.region.clone()));
                 let here = here.or_default();
                 for component in examined.components {
-                    if let Some((field, message)) = self.refused(&component, target) {
-                        note(path(&component, field), message);
+                    let surroundings = Surroundings {
+                        target,
+                        artifact_buckets: self.artifact_buckets,
+                        owned: self.owned,
+                    };
+                    if let Some((field, message)) = component.refused(&surroundings) {
+                        note(component.path(field), message);
                     }
                     let one = Held {
                         stage: &stage.name,
                         target,
-                        component: component.name.clone(),
-                        what: What::of(&component),
+                        component,
                     };
                     let clash = here.iter().find_map(|other| one.clash(other));
                     if let Some((field, message)) = clash {
-                        note(path(&component, field), message);
+                        note(one.component.path(field), message);
                     }
                     here.push(one);
                 }
@@ -233,42 +231,6 @@ impl Preflight<'_> {
         examine(self.reference, self.release, &spec, self.owner, permissions)
     }
 
-    /// What would be refused on the Target for reasons outside of the spec.
-    fn refused(
-        &self,
-        component: &DesiredComponent,
-        target: &StageTarget,
-    ) -> Option<(&'static str, String)> {
-        match &component.workload {
-            Workload::Function(function) => {
-                let Adoption::NotGranted { account } = &function.adoption else {
-                    return None;
-                };
-                let StageTarget {
-                    account: at,
-                    region,
-                } = target;
-                let name = &function.function_name;
-                let known = (at.clone(), region.clone(), name.clone());
-                (!self.owned.contains(&known)).then(|| {
-                    let why = format!(
-                        "adopt is set, and Account {account} has no grant with mayAdopt for function {name}; \
-                         ask the platform team to set it"
-                    );
-                    ("functionName", why)
-                })
-            }
-            Workload::Site(site) => {
-                let keeper = self.artifact_buckets.get(&site.place.bucket)?;
-                let bucket = &site.place.bucket;
-                let why = format!(
-                    "Account {keeper} keeps artifacts in {bucket}: nothing else is put there; name another bucket"
-                );
-                Some(("bucket", why))
-            }
-        }
-    }
-
     /// Why the gate of a stage could never open.
     fn gate(&self, stage: &Stage) -> Option<(String, String)> {
         let present = self.stages.iter().find(|one| one.name == stage.name);
@@ -306,44 +268,18 @@ fn too_short(examined: &Examined) -> Vec<(String, String)> {
     examined.checks.iter().filter_map(short).collect()
 }
 
-/// The path of a component's field.
-fn path(component: &DesiredComponent, field: &str) -> String {
-    let kind = match component.workload {
-        Workload::Function(_) => "lambda",
-        Workload::Site(_) => "s3",
-    };
-    format!("spec.components[{}].{kind}.{field}", component.name)
-}
-
-impl What {
-    fn of(component: &DesiredComponent) -> Self {
-        match &component.workload {
-            Workload::Function(function) => Self::Function(function.function_name.clone()),
-            Workload::Site(site) => Self::Location(site.place.clone()),
-        }
-    }
-}
-
 impl Held<'_> {
     /// Why both can't be, where they are in different stages: a Target tells what it sees itself.
     fn clash(&self, other: &Self) -> Option<(&'static str, String)> {
         if self.stage == other.stage && self.target == other.target {
             return None;
         }
-        let (field, what) = match (&self.what, &other.what) {
-            (What::Function(one), What::Function(other)) if one == other => {
-                ("functionName", format!("function {one} is also that"))
-            }
-            (What::Location(one), What::Location(other)) if one.overlaps(other) => {
-                ("prefix", format!("{one} overlaps {other}, which is that"))
-            }
-            _ => return None,
-        };
+        let (field, what) = self.component.clash(&other.component)?;
         let StageTarget { account, region } = other.target;
         let why = format!(
             "{what} of component {} in stage {} ({account}/{region}), in the same AWS account and region: one \
              stage would change what the other serves; make the name differ, such as by $(stage.name)",
-            other.component, other.stage
+            other.component.name, other.stage
         );
         Some((field, why))
     }

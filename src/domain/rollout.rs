@@ -12,14 +12,19 @@
 //! - A Release that failed in a stage is not given to it again, unless a retry is asked for.
 //! - A stage does not get a Release with which something is wrong there or in a later stage.
 
+mod answers;
 mod command;
 mod decisive;
 mod drift;
 mod gate;
 mod outcome;
+mod overview;
+mod plan;
 mod preflight;
 mod rename;
+mod rollback;
 mod stage;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -31,145 +36,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 #[cfg(test)]
 use self::gate::NoGates;
-use self::stage::{StageView, State};
 pub use self::{
-    command::{Answered, Back, Command, Commands},
+    answers::Answered,
+    command::{Back, Command, Commands},
     decisive::decisive,
-    drift::{DriftReport, DriftView},
+    drift::DriftReport,
     gate::{Answer, Ask, Asks, Entry, Gatekeeper, stage_digest},
-    preflight::Preflights,
+    overview::{DriftView, Overview, Preflights, ReleaseView, TargetView},
+    plan::{Availability, Plan},
     rename::{Renamed, renamed},
     stage::FOLLOWED,
 };
+use self::{stage::StageView, state::State};
 use super::outcome::Outcome;
-use crate::api::v1alpha1::{
-    DeletionPolicy, ReleaseRef, ReleaseSource, Run, RunStatus, Stage, StageOutcome, StageStatus,
-    StageTarget, Superseding, annotation,
+use crate::{
+    api::v1alpha1::{ReleaseRef, StageOutcome, StageStatus, StageTarget, annotation},
+    domain::reason::Reason,
 };
-
-/// Everything on record.
-#[derive(Clone, Debug)]
-pub struct Overview {
-    /// The names of the stages as the Deployment has them now, in order.
-    pub stages: Vec<String>,
-    /// The Releases that exist.
-    pub releases: Vec<ReleaseView>,
-    /// The Targets that exist.
-    pub targets: Vec<TargetView>,
-    /// The stages as last reported, for the times in them.
-    pub reported: Vec<StageStatus>,
-    /// Start nothing new.
-    pub suspended: bool,
-    /// Take no further step forward.
-    pub paused: bool,
-    /// What happens to a Release that waits at a gate when a newer one has come as far.
-    pub superseding: Superseding,
-    /// The name of the only Release that may be given to a stage.
-    pub pin: Option<String>,
-    /// Whether what somebody changed in AWS is put right.
-    pub correct: bool,
-    /// What becomes of what a Release no longer has.
-    pub deletion_policy: DeletionPolicy,
-    /// What was asked for.
-    pub commands: Commands,
-    /// What is wrong with Releases that no stage has yet.
-    pub preflights: Preflights,
-}
-
-/// A Release.
-#[derive(Clone, Debug)]
-pub struct ReleaseView {
-    /// Which.
-    pub reference: ReleaseRef,
-    /// Where its bytes came from.
-    pub source: ReleaseSource,
-    /// The stages of its template.
-    pub stages: Vec<Stage>,
-    /// What became of it.
-    pub outcomes: Vec<StageOutcome>,
-}
-
-/// A Target.
-#[derive(Clone, Debug)]
-pub struct TargetView {
-    /// Its stage.
-    pub stage: String,
-    /// Its account and region.
-    pub place: StageTarget,
-    /// Its order.
-    pub order: Option<Run>,
-    /// How far the last order is carried out.
-    pub run: Option<RunStatus>,
-    /// What serves.
-    pub live: Option<ReleaseRef>,
-    /// Why it can't go on, where it says so.
-    pub stalled: Option<(String, String)>,
-    /// What it waits for, where that is more than the next step.
-    pub waits_for: Option<String>,
-    /// Whether it waits for something that only a change of the spec, or of AWS, can bring.
-    pub needs_a_change: bool,
-    /// The Release of which it said what it would change, and the digest of that.
-    pub plan: Option<(ReleaseRef, String)>,
-    /// That plan in a few words.
-    pub plan_summary: Option<String>,
-    /// Whether that deletes something which the Release no longer has.
-    pub plan_deletes: bool,
-    /// Whether it has something that its Release no longer has.
-    pub dropped: bool,
-    /// Whether AWS still is as it left it, where somebody looked.
-    pub drift: Option<DriftView>,
-}
-
-/// What to write.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Outcomes to add to Releases, before any order is given.
-    pub outcomes: Vec<(ReleaseRef, StageOutcome)>,
-    /// Orders to Targets, which may not exist yet.
-    pub orders: Vec<(String, StageTarget, Run)>,
-    /// Whether a gate was passed: that has to be on record before the orders are given.
-    pub passed: bool,
-    /// Whether the rollback by command is still under way.
-    pub taking_back: bool,
-    /// Plans that Targets, which may not exist yet, are asked for.
-    pub plans: Vec<(String, StageTarget, ReleaseRef)>,
-    /// Targets that no Release names any more.
-    pub leavers: Vec<(String, StageTarget)>,
-    /// Each stage's state.
-    pub stages: Vec<StageStatus>,
-    /// How the delivery stands.
-    pub outcome: Outcome,
-    /// Whether good Releases serve, and where none does.
-    pub availability: Availability,
-    /// What keeps the Release that is wanted from serving everywhere; none where it does.
-    pub undelivered: Option<String>,
-    /// What the commands came to.
-    pub answers: Vec<Answered>,
-    /// `dev=r3 prod=r2`.
-    pub live: String,
-    /// Whether AWS still is as it was left, where somebody looked.
-    pub drift: Option<DriftReport>,
-    /// When there is something to correct, at the latest.
-    pub correction_at: Option<Timestamp>,
-    /// When time alone may open a gate, at the earliest.
-    pub gate_opens_at: Option<Timestamp>,
-}
-
-/// Whether good Releases serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Availability {
-    /// A good Release serves, and every stage in which a delivery has ended serves one.
-    pub is_available: bool,
-    /// For people: what serves where, and where nothing does.
-    pub message: String,
-}
-
-impl Plan {
-    /// Whether something was decided that has to be on record before any order is given.
-    pub fn has_decided(&self) -> bool {
-        self.passed || self.stages.iter().any(|stage| stage.decided.is_some())
-    }
-}
 
 /// What to write next.
 pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan {
@@ -182,7 +65,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         leavers: Vec::new(),
         stages: Vec::new(),
         outcome: Outcome::Done {
-            reason: "Idle",
+            reason: Reason::Idle,
             message: String::new(),
         },
         availability: Availability::default(),
@@ -230,7 +113,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         views.push(stage);
     }
     plan.leavers.extend(strays(overview, &views));
-    plan.answers = command::answers(&overview.commands, &views);
+    plan.answers = answers::answers(&overview.commands, &views);
     let live = |stage: &StageStatus| {
         stage
             .live_revision
@@ -357,14 +240,6 @@ pub fn needed(overview: &Overview) -> BTreeSet<i64> {
     needed
 }
 
-impl Overview {
-    /// The newest Release.
-    fn newest(&self) -> Option<&ReleaseView> {
-        let releases = self.releases.iter();
-        releases.max_by_key(|release| release.reference.revision)
-    }
-}
-
 /// What becomes of a Release that served in a stage and is taken back by command.
 fn taken_back(
     overview: &Overview,
@@ -388,7 +263,7 @@ fn taken_back(
         served: true,
         attempt: attempt.unwrap_or(1),
         message: Some(format!(
-            "it was taken back to r{to} by {}",
+            "it was rolled back to r{to} by {}",
             annotation::ROLLBACK
         )),
         finished_at: Time(now),

@@ -21,6 +21,7 @@
 //! Losing the Lease ends the process: everything in memory was true only under it.
 
 mod record;
+mod settings;
 
 use std::time::Duration;
 
@@ -35,24 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::record::{Move, Sighting, claimed, created, next, released};
+pub use self::settings::Settings;
 use crate::fence::Fence;
-
-/// How the Lease is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Name of the Lease.
-    pub name: String,
-    /// Who this process is: the pod, and what tells it from an earlier one of that name.
-    pub identity: String,
-    /// How long the Lease holds without being renewed; whole seconds.
-    pub duration: Duration,
-    /// How often it is renewed.
-    pub renew: Duration,
-    /// How soon to try again.
-    pub retry: Duration,
-    /// How long to hold still after the Lease of a former leader has run out.
-    pub takeover_delay: Duration,
-}
 
 /// Whether this process leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +67,8 @@ pub enum Lost {
     },
     /// It ran out.
     #[error(
-        "Lease {lease} could not be renewed in time (last: {last}); look at the API server and at \
-         what is between"
+        "Lease {lease} could not be renewed in time (last: {last}); check the API server and the \
+         network between"
     )]
     Expired {
         /// The Lease.

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
-use super::Settings;
+use super::settings::Settings;
 
 /// What a Lease that doesn't say how long it holds is taken to hold.
 const UNSAID: Duration = Duration::from_secs(15);

@@ -89,7 +89,7 @@ impl Collector for Objects {
             ConstGauge::new(i64::from(count())).encode(descriptor)?;
         }
         if let Some(count) = &*lock(&self.waiting) {
-            let help = "Stages that wait for somebody to approve";
+            let help = "Stages that wait for an approval";
             let name = "stages_waiting_for_approval";
             let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::from(count())).encode(descriptor)?;

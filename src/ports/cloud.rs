@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{CallError, functions::Functions, monitoring::Monitoring, sites::Sites, store::Store};
+use super::{CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, store::Store};
 use crate::{api::v1alpha1::Account, domain::grants::Permissions};
 
 /// Who `GetCallerIdentity` says we are.

@@ -5,12 +5,12 @@
 
 pub mod as_of;
 pub mod cloud;
-pub mod functions;
 pub mod gitlab;
 pub mod http;
+pub mod lambda;
 pub mod monitoring;
+pub mod s3;
 pub mod secrets;
-pub mod sites;
 pub mod store;
 pub mod turn;
 pub mod validators;

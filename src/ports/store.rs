@@ -11,6 +11,9 @@ use super::CallError;
 /// Bytes on their way. An error inside ends the transfer; nothing of it becomes visible.
 pub type ByteStream = BoxStream<'static, Result<Bytes, CallError>>;
 
+/// The metadata that names an object's digest.
+pub const SHA256: &str = "sha256";
+
 /// An object that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {

@@ -32,7 +32,7 @@ const PASSING: [&str; 28] = [
     "at",
     "attempt",
     "sequence",
-    "baked",
+    "bakedSeconds",
     "evaluations",
     "aliasRevisionId",
     "versionId",

@@ -30,15 +30,17 @@ use sluice::{
         WebIdentity,
     },
     domain::{
-        function::{CodeLocation, Function, FunctionConfiguration, FunctionState, LastUpdate},
         grants::{Allowed, Permissions},
+        workload::lambda::{
+            CodeLocation, Function, FunctionConfiguration, FunctionState, LastUpdate,
+        },
     },
     fence::Fence,
     metrics::Metrics,
     ports::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud as _},
-        functions::Functions,
+        lambda::Functions,
         secrets::{SecretData, Secrets},
         store::Store,
     },

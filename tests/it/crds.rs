@@ -359,7 +359,7 @@ fn a_component_is_a_function_or_files() {
                 "/spec/components",
                 taken_over,
                 not_taken_over,
-                "allowUnqualified is for a function that is taken over",
+                "allowUnqualified is for a function that is adopted",
             ),
             (
                 "/spec/components",

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sluice::generate;
+use sluice::{domain::reason::Section, generate};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -72,4 +72,31 @@ fn the_reference_is_current() {
         found == text,
         "docs/reference.md is not what the types say: run make generate"
     );
+}
+
+#[test]
+fn the_tables_of_reasons_are_current() {
+    let mut shown = Vec::new();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let name = path.file_name().unwrap().display();
+        let found = fs::read_to_string(&path).unwrap();
+        let (text, sections) = generate::with_reasons(&found).unwrap();
+        shown.extend(sections);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            fs::write(&path, &text).unwrap();
+        } else {
+            assert!(
+                found == text,
+                "the reasons in docs/{name} are not what src/domain/reason.rs says: run make generate"
+            );
+        }
+    }
+    for section in Section::ALL {
+        let times = shown.iter().filter(|one| *one == section).count();
+        assert_eq!(times, 1, "pages with the reasons of {section:?}");
+    }
 }

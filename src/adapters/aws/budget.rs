@@ -16,7 +16,6 @@
 //!   on more slowly ([`rate`]).
 //! - A queue is bounded: the least urgent calls leave a full one.
 
-mod paced;
 mod queue;
 mod rate;
 
@@ -30,7 +29,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub(super) use self::paced::Paced;
 use self::{
     queue::{Queue, Ticket},
     rate::Rate,
@@ -195,7 +193,7 @@ impl Bucket {
     }
 
     /// AWS refused a call because there were too many.
-    fn refused(&self, pause: Option<Duration>) {
+    pub(super) fn refused(&self, pause: Option<Duration>) {
         tracing::warn!(
             budget = &*self.what,
             "AWS throttles: calls go on more slowly"

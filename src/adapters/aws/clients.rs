@@ -5,9 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use aws_config::SdkConfig;
 
-use super::{
-    budget::Budget, caller, functions::LambdaClients, sites::SitesClients, store::store_client,
-};
+use super::{budget::Budget, caller, lambda::LambdaClients, s3::SitesClients, store::store_client};
 use crate::fence::Fence;
 
 /// The clients of one account, region and address.

@@ -20,17 +20,17 @@ use aws_smithy_http_client::tls;
 use kube::ResourceExt as _;
 
 use super::{
-    CONNECT_TIMEOUT, READ_TIMEOUT,
     budget::Budget,
     clients::Clients,
     cloudwatch::CloudWatch,
     credentials::{self, Restriction, Session, Source, Sts, Verified},
-    functions::LambdaFunctions,
+    lambda::LambdaFunctions,
     meter::Meter,
     policy::{Place, session_policy},
+    s3::S3Sites,
     shared::{Key, Origin, Shared},
-    sites::S3Sites,
     store::S3Store,
+    timeouts::{CONNECT_TIMEOUT, READ_TIMEOUT},
 };
 use crate::{
     api::v1alpha1::{Account, AccountRegion},
@@ -40,10 +40,10 @@ use crate::{
     ports::{
         CallError, CallErrorKind,
         cloud::{AccountDirectory, Cloud, Identity},
-        functions::Functions,
+        lambda::Functions,
         monitoring::Monitoring,
+        s3::Sites,
         secrets::Secrets,
-        sites::Sites,
         store::Store,
     },
 };

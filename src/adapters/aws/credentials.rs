@@ -6,27 +6,24 @@
 //! in the Account's own account.
 
 mod chain;
+mod session;
 mod source;
 
-use std::{
-    error::Error,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, fmt, sync::Arc};
 
 use aws_credential_types::{
     Credentials,
-    provider::{ProvideCredentials, Result as Provided, error::CredentialsError, future},
+    provider::{ProvideCredentials, future},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures::TryFutureExt as _;
 use tokio::sync::Mutex;
 
+use self::session::provided;
 pub(super) use self::{
     chain::via,
-    source::{Restriction, Source, Sts},
+    session::{Restriction, Session, Source, Sts},
 };
 use super::{
     caller::{self, Signer},
@@ -34,116 +31,6 @@ use super::{
     meter::Meter,
 };
 use crate::ports::{CallError, CallErrorKind, cloud::Identity};
-
-/// Renewal begins this long before the end of a session, so that AWS may be away for a while.
-const RENEWED_BEFORE: Duration = Duration::from_mins(5);
-
-/// What has no end of its own is read again after this long: that is how a rotated key arrives.
-const READ_AGAIN: Duration = Duration::from_mins(5);
-
-/// The credentials of one Account, perhaps limited by a session policy.
-pub(super) struct Session {
-    source: Source,
-    held: Mutex<Option<Held>>,
-}
-
-struct Held {
-    credentials: Credentials,
-    renew_at: SystemTime,
-}
-
-impl Held {
-    fn new(credentials: Credentials, now: SystemTime) -> Self {
-        let renew_at = match credentials.expiry() {
-            Some(end) => end.checked_sub(RENEWED_BEFORE).unwrap_or(now),
-            None => now + READ_AGAIN,
-        };
-        Self {
-            credentials,
-            renew_at,
-        }
-    }
-
-    fn is_good(&self, now: SystemTime) -> bool {
-        self.credentials.expiry().is_none_or(|end| now < end)
-    }
-}
-
-impl Session {
-    pub(super) fn new(source: Source) -> Self {
-        Self {
-            source,
-            held: Mutex::default(),
-        }
-    }
-
-    /// What is held, renewed if it is time.
-    pub(super) async fn credentials(&self) -> Result<Credentials, CallError> {
-        let mut held = self.held.lock().await;
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the SDK counts the life of credentials by it"
-        )]
-        let now = SystemTime::now();
-        if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
-            return Ok(held.credentials.clone());
-        }
-        match self.source.load().await {
-            Ok(credentials) => {
-                *held = Some(Held::new(credentials.clone(), now));
-                Ok(credentials)
-            }
-            Err(error) => match held.as_ref().filter(|held| held.is_good(now)) {
-                Some(held) if error.is_transient() => {
-                    tracing::warn!(%error, "could not renew a session that is still good");
-                    Ok(held.credentials.clone())
-                }
-                _ => {
-                    *held = None;
-                    Err(as_credentials_error(error))
-                }
-            },
-        }
-    }
-
-    /// New ones, whatever is held.
-    pub(super) async fn renewed(&self) -> Result<Credentials, CallError> {
-        self.held.lock().await.take();
-        self.credentials().await
-    }
-
-    /// Looks at the error of a call made with what is held. Where AWS did not take it, it is let go,
-    /// so that the next call starts anew.
-    pub(super) fn note(&self, error: &CallError) {
-        // Whoever holds the lock is renewing at this moment.
-        if error.kind == CallErrorKind::Unauthenticated
-            && let Ok(mut held) = self.held.try_lock()
-        {
-            *held = None;
-        }
-    }
-}
-
-/// Credentials stay out of logs.
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Session").field(&self.source).finish()
-    }
-}
-
-impl ProvideCredentials for Session {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async { provided(self.credentials().await) })
-    }
-}
-
-/// The error stays whole: [`Call::failed`] finds it again below the SDK's own.
-fn provided(result: Result<Credentials, CallError>) -> Provided {
-    result.map_err(CredentialsError::provider_error)
-}
 
 /// A session whose every access key was placed in the Account's account before its first use.
 pub(super) struct Verified {

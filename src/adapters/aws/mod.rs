@@ -1,5 +1,5 @@
-//! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::functions`],
-//! [`crate::ports::monitoring`], [`crate::ports::sites`] and [`crate::ports::store`].
+//! AWS through its SDK: the ports [`crate::ports::cloud`], [`crate::ports::lambda`],
+//! [`crate::ports::monitoring`], [`crate::ports::s3`] and [`crate::ports::store`].
 //!
 //! [`AwsCloud`] is the one thing made from outside. It hands out clients that belong to one account,
 //! region and set of permissions; they share connections, sessions and rate budgets.
@@ -27,24 +27,13 @@ mod cloudwatch;
 mod credentials;
 mod errors;
 mod fence;
-mod functions;
+mod lambda;
 mod meter;
+mod paced;
 mod policy;
+mod s3;
 mod shared;
-mod sites;
 mod store;
-
-use std::time::Duration;
+mod timeouts;
 
 pub use cloud::AwsCloud;
-
-/// How long a read takes at most, with the SDK's retries.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long sending a write to Lambda and waiting for the answer takes at most. Lambda answers within
-/// a few seconds even where it copies a large package. A new leader has to wait longer than that, because
-/// some writes have no precondition that would stop a former leader's.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
-
-/// How long opening a connection takes at most.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -20,8 +20,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     grants::{Holder, Permissions, is_bucket_pattern, matches},
-    machine::PACKAGES,
-    site::KEPT,
+    workload::{lambda::PACKAGES, s3::site::KEPT},
 };
 
 /// What AWS takes as a session policy.
@@ -160,7 +159,7 @@ fn document(
         // Buckets and functions may be encrypted with keys of the account's own.
         json!({
             "Effect": "Allow",
-            "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt"],
+            "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
             "Resource": "*",
             "Condition": { "StringLike": {
                 "kms:ViaService": [format!("lambda.{region}.*"), format!("s3.{region}.*")],
@@ -388,7 +387,8 @@ mod tests {
               "Action": [
                 "kms:CreateGrant",
                 "kms:Decrypt",
-                "kms:Encrypt"
+                "kms:Encrypt",
+                "kms:GenerateDataKey"
               ],
               "Condition": {
                 "StringLike": {

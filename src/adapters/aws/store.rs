@@ -4,107 +4,27 @@
 //! never read or written. All calls are repeated by the SDK: a repeated write makes at most one more
 //! version, and nobody looks at one that is not pinned.
 
+mod bucket;
 mod checks;
+mod client;
 mod upload;
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
-use aws_config::{SdkConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::{
-    Client, config::Builder, operation::get_object::GetObjectOutput, types::ChecksumAlgorithm,
-};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
+use self::bucket::{CHECKSUM, version_id};
+pub(super) use self::{bucket::S3Store, client::store_client};
 use super::{
-    CONNECT_TIMEOUT,
     body::{exactly, pieces},
-    clients::Clients,
-    credentials::Verified,
     errors::Call,
-    fence::Fenced,
 };
-use crate::{
-    fence::Fence,
-    ports::{
-        CallError, CallErrorKind,
-        store::{ByteStream, Store, StoredObject},
-    },
+use crate::ports::{
+    CallError, CallErrorKind,
+    store::{ByteStream, Store, StoredObject},
 };
-
-/// How long one attempt takes at most: 5 MiB at 90 kB a second.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Computed by the SDK while sending, checked by S3.
-const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc32;
-
-/// The artifact bucket of one account and region.
-#[derive(Clone)]
-pub(super) struct S3Store {
-    client: Client,
-    bucket: String,
-    owner: String,
-    verified: Arc<Verified>,
-    fence: Fence,
-}
-
-/// Where S3 has an `own_endpoint`, the bucket can't be part of the host's name.
-pub(super) fn store_client(sdk: &SdkConfig, own_endpoint: bool, fence: &Fence) -> Client {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .disable_operation_timeout()
-        .build();
-    let config = Builder::from(sdk)
-        .timeout_config(timeouts)
-        .interceptor(Fenced::new(fence))
-        .force_path_style(own_endpoint);
-    Client::from_conf(config.build())
-}
-
-impl S3Store {
-    pub(super) fn new(
-        clients: &Clients,
-        verified: Arc<Verified>,
-        bucket: &str,
-        owner: &str,
-        fence: &Fence,
-    ) -> Self {
-        Self {
-            client: clients.store(),
-            bucket: bucket.to_owned(),
-            owner: owner.to_owned(),
-            verified,
-            fence: fence.clone(),
-        }
-    }
-
-    fn read(&self, operation: &'static str, key: &str) -> Call {
-        Call::read(operation, format!("s3://{}/{key}", self.bucket))
-    }
-
-    fn write(&self, operation: &'static str, key: &str) -> Call {
-        Call::write(operation, format!("s3://{}/{key}", self.bucket))
-    }
-
-    async fn fetch(
-        &self,
-        call: &Call,
-        key: &str,
-        version_id: Option<&str>,
-    ) -> Result<GetObjectOutput, CallError> {
-        let request = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .set_version_id(version_id.map(str::to_owned))
-            .expected_bucket_owner(&self.owner)
-            .send();
-        self.verified.sent(call, request).await
-    }
-}
 
 #[async_trait]
 impl Store for S3Store {
@@ -251,34 +171,8 @@ fn is_missing_object(error: &CallError) -> bool {
     error.kind == CallErrorKind::NotFound && !error.message.contains("NoSuchBucket")
 }
 
-/// What pins the bytes.
-fn version_id(call: &Call, version_id: Option<String>) -> Result<String, CallError> {
-    // Suspended versioning says "null", which the next write replaces.
-    version_id.filter(|id| id != "null").ok_or_else(|| {
-        call.error(
-            CallErrorKind::Invalid,
-            "the object has no version id, so nothing pins its bytes: turn the bucket's versioning on",
-        )
-    })
-}
-
 fn size(call: &Call, length: Option<i64>) -> Result<u64, CallError> {
     length
         .and_then(|length| u64::try_from(length).ok())
         .ok_or_else(|| call.unusable("the answer does not say how long the object is"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_suspended_buckets_version_pins_nothing() {
-        let call = Call::write("s3:PutObject", "s3://b/k");
-        for id in [None, Some("null".to_owned())] {
-            let error = version_id(&call, id).expect_err("no pin");
-            assert!(error.message.contains("versioning"), "{error}");
-        }
-        assert_eq!(version_id(&call, Some("v1".into())), Ok("v1".to_owned()));
-    }
 }

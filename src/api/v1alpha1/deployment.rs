@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Component, DeletionPolicy, Drift, Gate, GateStatus, Override, PassageStatus, ReleaseRef,
-    Rollout,
+    Check, DeletionPolicy, Drift, Gate, GateStatus, Override, PassageStatus, ReleaseRef, Rollout,
+    component::Component,
 };
 
 /// What a team wants delivered where.
@@ -387,7 +387,7 @@ pub struct DeploymentStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// A Release that is being taken back by command.
+/// A Release that is being rolled back by command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackStatus {
@@ -473,9 +473,9 @@ pub struct DecidedOrder {
     pub immediate: bool,
     /// It rolls back to a Release that has served before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub back: bool,
+    pub rollback: bool,
     /// How often in a row the Release was delivered again to correct drift.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub correction: i64,
     /// Why it restores, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]

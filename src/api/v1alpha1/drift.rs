@@ -68,7 +68,7 @@ pub struct DriftStatus {
     /// The value of `sluice.dev/reconcile` for which was looked last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
-    pub handled_look: Option<String>,
+    pub handled_check: Option<String>,
     /// When exactly these differences were seen first: looks that find the same are not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -77,7 +77,7 @@ pub struct DriftStatus {
     #[schemars(length(max = 50))]
     pub differences: Vec<Difference>,
     /// How many more there are.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub omitted: i64,
     /// Why they can't be corrected.
     #[serde(default, skip_serializing_if = "Option::is_none")]

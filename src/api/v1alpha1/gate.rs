@@ -55,7 +55,7 @@ pub struct ApprovalGate {
     validation = Rule::new("has(self.groups) && self.groups.size() > 0 || !has(self.users) || self.minimumApprovals <= self.users.size()")
         .message("minimumApprovals is more than there are users"),
     validation = Rule::new("self.allowAuthor || has(self.identities) && self.identities.size() > 0")
-        .message("allowAuthor: false needs identities: they tell who the author is in Kubernetes"),
+        .message("allowAuthor: false needs identities, which say who the author is in Kubernetes"),
     validation = Rule::new("!self.allowAuthor || !has(self.identities) || self.identities.size() == 0")
         .message("identities do nothing without allowAuthor: false")
 )]

@@ -13,47 +13,34 @@ mod approval;
 mod check;
 mod common;
 mod component;
+mod definitions;
 mod deployment;
 mod drift;
 mod gate;
 mod gitlab_connection;
+mod lambda;
+#[cfg(test)]
+mod note;
 mod release;
 mod rollout;
+mod s3;
 mod target;
+mod zero;
 
 pub use account::*;
 pub use approval::*;
 pub use check::*;
 pub use common::*;
 pub use component::*;
+pub use definitions::*;
 pub use deployment::*;
 pub use drift::*;
 pub use gate::*;
 pub use gitlab_connection::*;
+pub use lambda::*;
+#[cfg(test)]
+pub use note::*;
 pub use release::*;
 pub use rollout::*;
+pub use s3::*;
 pub use target::*;
-
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
-
-/// The API group of every resource.
-pub const GROUP: &str = "sluice.dev";
-
-/// Whether a count says nothing.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(count: &i64) -> bool {
-    *count == 0
-}
-
-/// The definitions of all resources, in the order in which they are documented.
-pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![
-        GitLabConnection::crd(),
-        Account::crd(),
-        Deployment::crd(),
-        Release::crd(),
-        Target::crd(),
-        Approval::crd(),
-    ]
-}

@@ -117,10 +117,10 @@ pub struct Run {
     pub immediate: bool,
     /// It goes back to what has served before: alarms and metrics are not asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub back: bool,
+    pub rollback: bool,
     /// How often in a row what serves was delivered once more because somebody had changed it; 0 where
     /// that is not what this order is for.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub correction: i64,
 }
 
@@ -138,7 +138,7 @@ impl Run {
             reason: None,
             paused: false,
             immediate: false,
-            back: false,
+            rollback: false,
             correction: 0,
         }
     }
@@ -188,7 +188,7 @@ pub struct TargetStatus {
     /// bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
-    pub superseded: Vec<StoredSnapshot>,
+    pub expired_snapshots: Vec<StoredSnapshot>,
     /// What differs in AWS from what the last run left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
@@ -229,10 +229,10 @@ pub struct PlanStatus {
     #[schemars(length(max = 100))]
     pub changes: Vec<PlannedChange>,
     /// How many more there are: the digest covers them too.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub omitted: i64,
     /// How many components' resources are deleted, which the Release no longer has.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub deletions: i64,
     /// The deletion policy that it was made with: another one is another plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,7 +291,7 @@ pub struct RunStatus {
     /// It goes back, or was promoted while it was held: checks that need time for data to arrive are
     /// left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unwatched: bool,
+    pub metric_checks_skipped: bool,
     /// The level of components that is worked on, from 0: those that depend on nothing.
     #[serde(default)]
     pub level: i64,
@@ -358,7 +358,7 @@ pub struct TrafficStatus {
     pub previous_weight: Option<i32>,
     /// Seconds for which the checks were watched in this step.
     #[serde(default)]
-    pub baked: i64,
+    pub baked_seconds: i64,
     /// How often they were looked at in this step.
     #[serde(default)]
     pub evaluations: i64,
@@ -381,7 +381,7 @@ impl TrafficStatus {
     #[must_use]
     pub fn anew(&self) -> Self {
         Self {
-            baked: 0,
+            baked_seconds: 0,
             evaluations: 0,
             evaluated_at: None,
             pending: None,
@@ -440,7 +440,7 @@ pub struct Intent {
 }
 
 /// What a component has come to in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentStatus {
     /// The component.
@@ -481,7 +481,7 @@ pub struct OwnedObjects {
     /// The list of them.
     pub manifest: StoredRef,
     /// How many of them the Release no longer has: they go once the whole stage has succeeded.
-    #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub retired: i64,
 }
 
@@ -501,7 +501,7 @@ pub struct StoredRef {
 }
 
 /// Something that Sluice made or owns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryItem {
     /// The component.
@@ -530,14 +530,14 @@ pub struct InventoryItem {
     /// The Release that serves no longer has it: it goes, by the deletion policy, once the whole stage
     /// has succeeded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub dropped: bool,
+    pub removed: bool,
 }
 
 impl InventoryItem {
     /// Whether something of it is to go, now that the Release serves everywhere in the stage.
     pub fn is_to_prune(&self) -> bool {
         let retired = |objects: &OwnedObjects| objects.retired > 0;
-        self.dropped || self.objects.as_ref().is_some_and(retired)
+        self.removed || self.objects.as_ref().is_some_and(retired)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     api::v1alpha1::{AccountRegion, AccountSpec, AccountStatus},
     controllers::report::Found,
-    domain::outcome::Outcome,
+    domain::{outcome::Outcome, reason::Reason},
     ports::{CallError, cloud::Identity},
 };
 
@@ -38,7 +38,7 @@ pub fn judge(
         judge_buckets(&identity, buckets)
     } else {
         Outcome::stalled(
-            "WrongAccount",
+            Reason::WrongAccount,
             format!(
                 "the credentials are those of {} in account {}, but spec.accountId is {}: nothing \
                  will be written; correct spec.credentials, or make an Account for {}",
@@ -70,13 +70,13 @@ fn judge_buckets(identity: &Identity, buckets: Vec<BucketReport>) -> Outcome {
     }
     if !wrong.is_empty() {
         let message = format!("artifact bucket {}", wrong.join("; artifact bucket "));
-        return Outcome::stalled("BucketNotFit", message);
+        return Outcome::stalled(Reason::BucketMisconfigured, message);
     }
     if let Some(error) = uncertain {
         return error.into();
     }
     Outcome::Done {
-        reason: "Verified",
+        reason: Reason::Verified,
         message: format!(
             "{}; artifact buckets are fit in {}",
             identity.arn,
@@ -138,7 +138,7 @@ mod tests {
             Ok(identity("111111111111")),
             vec![bucket("eu-west-1", Ok(vec![]))],
         );
-        assert_eq!(found.outcome.reason(), "Verified");
+        assert_eq!(found.outcome.reason(), Reason::Verified);
         assert!(matches!(found.outcome, Outcome::Done { .. }));
         let arn = found.status.caller_arn.unwrap();
         assert_eq!(arn, "arn:aws:iam::111111111111:user/sluice");
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn another_account_stalls_and_says_that_nothing_is_written() {
         let found = judged(Ok(identity("222222222222")), Vec::new());
-        assert_eq!(found.outcome.reason(), "WrongAccount");
+        assert_eq!(found.outcome.reason(), Reason::WrongAccount);
         let message = found.outcome.message();
         for part in ["222222222222", "111111111111", "nothing will be written"] {
             assert!(message.contains(part), "{message}");

@@ -28,7 +28,7 @@ use k8s_openapi::{
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::{controllers::runtime::refusal, domain::gates::PolicyForce};
+use crate::{controllers::api_failure::refusal, domain::gates::PolicyForce};
 
 /// The specs of the policies as the chart installs them.
 const APPROVALS: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
@@ -170,7 +170,7 @@ fn since(
         .zip(changed(&binding.metadata))
         .map(|(policy, binding)| policy.max(binding))
         .ok_or_else(|| {
-            format!("nobody can tell when {name} was changed last: its managedFields are gone")
+            format!("the time of the last change of {name} is unknown: its managedFields are gone")
         })?;
     changed
         .checked_add(SETTLE)
@@ -388,6 +388,6 @@ mod tests {
         not_in_force(&judged(timeless, binding()), "managedFields");
         let mut going = binding();
         going["metadata"]["deletionTimestamp"] = json!("2026-11-26T00:00:00Z");
-        not_in_force(&judged(policy(), going), "nobody can tell");
+        not_in_force(&judged(policy(), going), "the time of the last change");
     }
 }

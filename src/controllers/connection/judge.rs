@@ -5,10 +5,11 @@ use kube::ResourceExt as _;
 
 use crate::{
     api::v1alpha1::{GitLabConnection, GitLabConnectionStatus},
-    controllers::report::{Found, TOKEN_EXPIRES},
+    controllers::report::Found,
     domain::{
         outcome::{Outcome, shorten},
         pipeline::Standing,
+        reason::Reason,
     },
     ports::CallError,
 };
@@ -59,7 +60,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
             format!("only {}", shorten(&scopes.join(", "), 200))
         };
         return Outcome::stalled(
-            "ScopeMissing",
+            Reason::ScopeMissing,
             format!(
                 "the token of {user} has {has} but needs read_api; {}",
                 way_out(connection)
@@ -68,13 +69,13 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
     }
     let Some(end) = expires_at else {
         return Outcome::Done {
-            reason: "Verified",
+            reason: Reason::Verified,
             message: format!("GitLab {version} as {user}; the token does not expire"),
         };
     };
     if *end <= today {
         return Outcome::stalled(
-            "TokenExpired",
+            Reason::TokenExpired,
             format!(
                 "the token of {user} expired on {end}; {}",
                 way_out(connection)
@@ -88,7 +89,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
             days => format!("in {days} days"),
         };
         return Outcome::Done {
-            reason: TOKEN_EXPIRES,
+            reason: Reason::TokenExpires,
             message: format!(
                 "GitLab {version} as {user}; the token expires {left}, on {end}: {}",
                 way_out(connection)
@@ -96,7 +97,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
         };
     }
     Outcome::Done {
-        reason: "Verified",
+        reason: Reason::Verified,
         message: format!("GitLab {version} as {user}; the token expires on {end}"),
     }
 }
@@ -144,7 +145,7 @@ mod tests {
     fn a_token_that_can_read_is_verified() {
         for scope in ENOUGH {
             let found = judged(&["read_user", scope], Some(date(2027, 5, 1)));
-            assert_eq!(found.outcome.reason(), "Verified", "{scope}");
+            assert_eq!(found.outcome.reason(), Reason::Verified, "{scope}");
             assert_eq!(found.status.token_expires_at.as_deref(), Some("2027-05-01"));
             assert_eq!(found.status.user.as_deref(), Some("deployer"));
         }
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn a_token_that_cannot_read_names_the_scope_and_the_secret() {
         let found = judged(&["read_repository"], None);
-        assert_eq!(found.outcome.reason(), "ScopeMissing");
+        assert_eq!(found.outcome.reason(), Reason::ScopeMissing);
         let message = found.outcome.message();
         for part in [
             "only read_repository",
@@ -167,10 +168,10 @@ mod tests {
     #[test]
     fn the_end_of_a_token_is_told_fourteen_days_ahead() {
         let reason = |end| judged(&["api"], Some(end)).outcome.reason();
-        assert_eq!(reason(date(2026, 12, 5)), "Verified");
-        assert_eq!(reason(date(2026, 12, 4)), TOKEN_EXPIRES);
-        assert_eq!(reason(date(2026, 11, 21)), TOKEN_EXPIRES);
-        assert_eq!(reason(date(2026, 11, 20)), "TokenExpired");
+        assert_eq!(reason(date(2026, 12, 5)), Reason::Verified);
+        assert_eq!(reason(date(2026, 12, 4)), Reason::TokenExpires);
+        assert_eq!(reason(date(2026, 11, 21)), Reason::TokenExpires);
+        assert_eq!(reason(date(2026, 11, 20)), Reason::TokenExpired);
         let found = judged(&["api"], Some(date(2026, 11, 29)));
         assert!(matches!(found.outcome, Outcome::Done { .. }), "still Ready");
         assert!(found.outcome.message().contains("in 9 days, on 2026-11-29"));

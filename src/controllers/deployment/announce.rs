@@ -5,15 +5,18 @@
 
 use kube::Resource as _;
 
-use super::DeploymentController;
+use super::controller::DeploymentController;
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, PassageStatus, StageStatus, condition},
     controllers::events::EventType,
-    domain::outcome::{self, Outcome},
+    domain::{
+        outcome::{self, Outcome},
+        reason::Reason,
+    },
 };
 
 /// One Event: its kind, reason and message.
-pub type Said = (EventType, &'static str, String);
+pub type Said = (EventType, Reason, String);
 
 impl DeploymentController {
     /// Publishes what the status says that the one before did not.
@@ -72,9 +75,9 @@ impl DeploymentController {
             // The Release was told of when it was made, and that it serves everywhere is told by itself.
             let is_new = then.and_then(|then| then.revision) != stage.revision;
             let went_straight = nth == 0 && is_new && stage.passage.is_none();
-            news.retain(|(_, reason, _)| match *reason {
-                DELIVERING => !went_straight,
-                DELIVERED => !arrived,
+            news.retain(|(_, reason, _)| match reason {
+                Reason::Delivering => !went_straight,
+                Reason::Delivered => !arrived,
                 _ => true,
             });
             self.say(deployment, news);
@@ -90,9 +93,6 @@ impl DeploymentController {
     }
 }
 
-const DELIVERING: &str = "Delivering";
-const DELIVERED: &str = "Delivered";
-
 /// What is new in a stage.
 fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
     let name = &now.name;
@@ -101,7 +101,7 @@ fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
     if let Some(passage) = &now.passage
         && then.and_then(|then| then.passage.as_ref()) != Some(passage)
     {
-        news.push((EventType::Normal, "GateOpened", opened(name, passage)));
+        news.push((EventType::Normal, Reason::GateOpened, opened(name, passage)));
     }
     let was = then.map(|then| (then.state.as_str(), then.revision));
     let is = (now.state.as_str(), now.revision);
@@ -109,23 +109,23 @@ fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
         // What was held, and goes on, is no new delivery.
         "Progressing" if was != Some(is) && was != Some(("Held", now.revision)) => {
             let message = format!("{name}: delivering {release}");
-            news.push((EventType::Normal, DELIVERING, message));
+            news.push((EventType::Normal, Reason::Delivering, message));
         }
         "Succeeded" if was.is_some_and(|was| was != is) => {
             let message = format!("{name}: {release} serves");
-            news.push((EventType::Normal, DELIVERED, message));
+            news.push((EventType::Normal, Reason::Delivered, message));
         }
         "RollingBack" if was != Some(is) => {
             let why = now.message.as_deref().unwrap_or("a Target failed");
-            let message = format!("{name}: restoring what stood before {release}: {why}");
-            news.push((EventType::Warning, "RollingBack", message));
+            let message = format!("{name}: restoring the state before {release}: {why}");
+            news.push((EventType::Warning, Reason::RollingBack, message));
         }
         _ => {}
     }
     let weight_then = then.filter(|_| was == Some(is)).and_then(|it| it.weight);
     if let Some(weight) = now.weight.filter(|weight| Some(*weight) != weight_then) {
         let message = format!("{name}: {release} has {weight} % of the traffic");
-        news.push((EventType::Normal, "TrafficMoved", message));
+        news.push((EventType::Normal, Reason::TrafficMoved, message));
     }
     if let Some(waiting) = now.waiting.as_ref().filter(|it| it.digest.is_some()) {
         let key = |at: &crate::api::v1alpha1::GateStatus| {
@@ -141,7 +141,7 @@ fn news(then: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
             // The command that approves is for the status, where it is whole.
             let what = waiting.message.split(". To approve: ").next();
             let message = format!("{name}: {}", what.unwrap_or(&waiting.message));
-            news.push((EventType::Normal, "GateWaiting", message));
+            news.push((EventType::Normal, Reason::GateWaiting, message));
         }
     }
     news
@@ -236,7 +236,7 @@ mod tests {
     fn an_abort_is_told_with_its_reason() {
         let moving = stage(&json!({}));
         let back = stage(&json!({"state": "RollingBack", "message": "it was aborted"}));
-        let told = ["RollingBack prod: restoring what stood before r3: it was aborted"];
+        let told = ["RollingBack prod: restoring the state before r3: it was aborted"];
         assert_eq!(said(Some(&moving), &back), told);
     }
 }

@@ -3,18 +3,18 @@
 //! # Guarantees
 //! - What a command decided is on record before the first order, together with its token: a crash neither
 //!   loses it nor has it carried out twice, and what fails elsewhere does not keep it from being handled.
-//! - What a rollback takes back is on record before the first order, until no stage has it.
 //! - Each command is answered: with what it does, or why it does nothing.
 
 use kube::ResourceExt as _;
 
-use super::{DeploymentController, Failure, Family, announce::Said, overview::overview};
+use super::{announce::Said, controller::DeploymentController, failure::Failure};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, annotation},
     controllers::events::EventType,
     domain::{
         outcome::{Outcome, shorten},
-        rollout::{Back, Command, Commands, Plan},
+        reason::Reason,
+        rollout::{Command, Commands, Plan},
     },
 };
 
@@ -90,9 +90,9 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
     let new = |name: &str, handled: &Option<String>| is_new(deployment, name, handled.as_ref());
     for answer in &plan.answers {
         let (reason, handled) = match answer.command {
-            Command::Retry => ("Retry", &status.last_handled_retry),
-            Command::Abort => ("Abort", &status.last_handled_abort),
-            Command::Promote => ("Promote", &status.last_handled_promote),
+            Command::Retry => (Reason::Retry, &status.last_handled_retry),
+            Command::Abort => (Reason::Abort, &status.last_handled_abort),
+            Command::Promote => (Reason::Promote, &status.last_handled_promote),
         };
         // It was answered together with the order.
         if !new(answer.command.annotation(), handled) {
@@ -108,23 +108,27 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
     }
     if retried && new(annotation::RETRY, &status.last_handled_retry) {
         let message = format!("{}: the artifacts are fetched again", annotation::RETRY);
-        said.push((EventType::Normal, "Retry", message));
+        said.push((EventType::Normal, Reason::Retry, message));
     }
     if new(annotation::PAUSE, &status.last_handled_pause) {
         let message = format!("{}: no stage takes a further step", annotation::PAUSE);
-        said.push((EventType::Normal, "Pause", message));
+        said.push((EventType::Normal, Reason::Pause, message));
     }
     if new(annotation::RESUME, &status.last_handled_resume) {
         let name = annotation::RESUME;
         said.push(match (status.paused, paused(deployment)) {
             (_, true) => {
                 let message = format!("{name}: {} is new as well, and holds", annotation::PAUSE);
-                (EventType::Warning, "Resume", message)
+                (EventType::Warning, Reason::Resume, message)
             }
-            (true, false) => (EventType::Normal, "Resume", format!("{name}: it goes on")),
+            (true, false) => (
+                EventType::Normal,
+                Reason::Resume,
+                format!("{name}: it goes on"),
+            ),
             (false, false) => {
                 let message = format!("{name}: nothing to resume: it is not paused");
-                (EventType::Warning, "Resume", message)
+                (EventType::Warning, Reason::Resume, message)
             }
         });
     }
@@ -135,7 +139,7 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
             .filter(|name| !status.unknown_annotations.contains(name))
             .map(|name| {
                 let message = format!("{name} does nothing: Sluice knows only {known}");
-                (EventType::Warning, "UnknownAnnotation", message)
+                (EventType::Warning, Reason::UnknownAnnotation, message)
             }),
     );
     said
@@ -177,41 +181,6 @@ impl DeploymentController {
             .write_status(&deployment, status, Some(outcome))
             .await?;
         self.say(&written, said);
-        Ok(written)
-    }
-
-    /// Puts on record what a new rollback takes back, or why there is nothing to take back.
-    pub(super) async fn begin_rollback(
-        &self,
-        deployment: Deployment,
-        family: &Family,
-    ) -> Result<Deployment, Failure> {
-        let mut status = deployment.status.clone().unwrap_or_default();
-        let handled = status.last_handled_rollback.as_ref();
-        let Some(value) = deployment.annotations().get(annotation::ROLLBACK) else {
-            return Ok(deployment);
-        };
-        if handled == Some(value) {
-            return Ok(deployment);
-        }
-        let name = deployment.name_any();
-        let overview = overview(&deployment, family, false);
-        let (kind, message) = match Back::of(&overview, &name, value) {
-            Ok(back) => {
-                let to = back.to.as_deref().unwrap_or("the last good Release");
-                let message = format!("Taking back {} to {to}", back.from.name);
-                status.rollback = Some(back);
-                (EventType::Normal, message)
-            }
-            Err(why) => {
-                let message = format!("{}: {why}", annotation::ROLLBACK);
-                (EventType::Warning, message)
-            }
-        };
-        status.last_handled_rollback = Some(value.clone());
-        status.last_command = Some(shorten(&message, 1024));
-        let written = self.write_status(&deployment, status, None).await?;
-        self.say(&written, [(kind, "Rollback", message)]);
         Ok(written)
     }
 }

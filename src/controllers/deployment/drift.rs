@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::{DeploymentController, Family};
+use super::{controller::DeploymentController, family::Family};
 use crate::{
     api::v1alpha1::{
         Deployment, DeploymentStatus, DriftPolicy, TargetDrift, TargetStatus, annotation, condition,
@@ -13,6 +14,7 @@ use crate::{
     controllers::events::EventType,
     domain::{
         outcome::{self, Stamp, shorten},
+        reason::Reason,
         rollout::{DriftView, Plan},
     },
 };
@@ -36,10 +38,20 @@ pub fn view(status: &TargetStatus) -> Option<DriftView> {
     let correctable = found.filter(|found| found.obstacle.is_none());
     Some(DriftView {
         status: drifted.status.clone(),
-        reason: drifted.reason.clone(),
+        reason: why(drifted),
         message: drifted.message.clone(),
         correctable_since: correctable.and_then(|found| found.since.as_ref().map(|at| at.0)),
     })
+}
+
+/// The reason that a Target gives; that of the status, where another version of Sluice gave one of its own.
+fn why(drifted: &Condition) -> Reason {
+    let plain = match drifted.status.as_str() {
+        "True" => Reason::Drifted,
+        "False" => Reason::InSync,
+        _ => Reason::OutcomeUnknown,
+    };
+    Reason::parse(&drifted.reason).unwrap_or(plain)
 }
 
 /// Says what the Targets found.
@@ -51,7 +63,7 @@ pub fn write_condition(status: &mut DeploymentStatus, deployment: &Deployment, p
         return;
     };
     let stamp = Stamp {
-        reason: &report.reason,
+        reason: report.reason,
         message: &report.message,
         generation: deployment.metadata.generation,
         now: Timestamp::now(),
@@ -83,10 +95,10 @@ impl DeploymentController {
         }
         let (kind, reason, message) = match (then, now) {
             (_, Some((word, message))) if word == "True" => {
-                (EventType::Warning, "Drifted", message)
+                (EventType::Warning, Reason::Drifted, message)
             }
             (Some(_), Some((word, message))) if word == "False" => {
-                (EventType::Normal, "InSync", message)
+                (EventType::Normal, Reason::InSync, message)
             }
             _ => return,
         };
@@ -112,12 +124,12 @@ impl DeploymentController {
                 continue;
             }
             let message = format!(
-                "{stage}: delivering {} once more, because somebody changed what serves there",
+                "{stage}: delivering {} again, because what serves there was modified externally",
                 run.release.name
             );
             let about = deployment.object_ref(&());
             let events = &self.context.events;
-            events.publish(about, EventType::Normal, "Correcting", &message);
+            events.publish(about, EventType::Normal, Reason::Correcting, &message);
         }
     }
 }

@@ -9,7 +9,8 @@ use std::{
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
-    resolve::{Answer, about, connection},
+    gitlab_failure::about,
+    resolve::{Answer, connection},
     transfer::{
         TransferJob, TransferKey, TransferState, Transferred, Transfers, connection_digest,
         instance_name,
@@ -20,10 +21,10 @@ use crate::{
         Account, ArchiveSummary, Artifact, Deployment, GitLabConnection, PinnedArtifact, Release,
         ReleaseSource,
     },
-    controllers::{context::Context, target},
+    controllers::{access, context::Context},
     domain::{
-        archive, desired::source_variables, eligibility::missing_archive, failure::CallErrorKind,
-        outcome::Outcome, pipeline::Job, release,
+        desired::source_variables, eligibility::missing_archive, failure::CallErrorKind,
+        outcome::Outcome, pipeline::Job, reason::Reason, release, workload::spec,
     },
     ports::{CallError, store::Store},
 };
@@ -34,14 +35,11 @@ const TRANSFER_WATCH: Duration = Duration::from_secs(15);
 /// A transfer that takes no longer is not worth a status write.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 
-/// Why a Deployment waits while artifacts are on their way.
-pub const FETCHING: &str = "Fetching";
-
 /// Whether this only waits for a transfer that may end any moment.
 pub fn passes_soon(outcome: &Outcome) -> bool {
     matches!(
         outcome,
-        Outcome::Waiting { reason: FETCHING, after, .. } if *after <= WORTH_TELLING
+        Outcome::Waiting { reason: Reason::Fetching, after, .. } if *after <= WORTH_TELLING
     )
 }
 
@@ -194,7 +192,7 @@ impl Fetching {
         self.under_way = Some((pipeline, since));
         let left = WORTH_TELLING.saturating_sub(since.elapsed());
         Outcome::Waiting {
-            reason: FETCHING,
+            reason: Reason::Fetching,
             message: format!("Fetching from pipeline {pipeline}: {what}"),
             after: if left.is_zero() { TRANSFER_WATCH } else { left },
         }
@@ -242,7 +240,7 @@ fn hub(context: &Context, deployment: &Deployment) -> Result<(String, String), O
         .map(|target| (target.account.clone(), target.region.clone()))
         .ok_or_else(|| {
             Outcome::stalled(
-                "NoHub",
+                Reason::NoHub,
                 "spec.stages: there is no target to keep the artifacts",
             )
         })
@@ -256,7 +254,7 @@ fn job<'a>(answer: &'a Answer, artifact: &Artifact) -> Result<&'a Job, Outcome> 
             answer.pipeline.id, artifact.job.name
         );
         Outcome::stalled(
-            "ArtifactMissing",
+            Reason::ArtifactMissing,
             format!("spec.artifacts[{}].job.name: {message}", artifact.name),
         )
     })
@@ -277,7 +275,7 @@ impl<'a> Place<'a> {
         Ok(Self {
             needs: *needs,
             connection: connection(needs.context, needs.deployment)?,
-            keeper: target::account(needs.context, &account)?,
+            keeper: access::account(needs.context, &account)?,
             region,
         })
     }
@@ -296,7 +294,7 @@ impl<'a> Place<'a> {
         let namespace = deployment.namespace().unwrap_or_default();
         if context.settings.hub.is_none() {
             let namespaces = &context.stores.namespaces;
-            return target::permissions(namespaces, &self.keeper, &namespace).map(drop);
+            return access::permissions(namespaces, &self.keeper, &namespace).map(drop);
         }
         let targets = deployment
             .spec
@@ -305,9 +303,9 @@ impl<'a> Place<'a> {
             .flat_map(|stage| &stage.targets);
         let mut refused = None;
         for place in targets {
-            let account = target::account(context, &place.account);
+            let account = access::account(context, &place.account);
             let permissions = account.and_then(|account| {
-                target::permissions(&context.stores.namespaces, &account, &namespace)
+                access::permissions(&context.stores.namespaces, &account, &namespace)
             });
             match permissions {
                 Ok(_) => return Ok(()),
@@ -326,7 +324,7 @@ impl<'a> Place<'a> {
         let expand = |path: &String| {
             variables.expand(path).map_err(|error| {
                 Outcome::stalled(
-                    "InvalidSpec",
+                    Reason::InvalidSpec,
                     format!("spec.artifacts[{}].job.path: {error}", artifact.name),
                 )
             })
@@ -403,7 +401,7 @@ impl<'a> Place<'a> {
         if error.kind == CallErrorKind::NotFound
             && let Some(why) = missing
         {
-            return Outcome::stalled("ArtifactMissing", why);
+            return Outcome::stalled(Reason::ArtifactMissing, why);
         }
         match about(
             &format!("artifact {} (job {})", artifact.name, artifact.job.name),
@@ -430,21 +428,12 @@ fn unfit(
 ) -> Option<String> {
     let components = deployment.spec.components.iter();
     let mut consumers =
-        components.filter(|component| component.artifact() == Some(artifact.name.as_str()));
+        components.filter(|component| spec::artifact(component) == Some(&artifact.name));
     consumers.find_map(|component| {
-        let (kind, why) = match (&component.s3, &component.lambda) {
-            (Some(s3), _) => {
-                let tree = s3.path.trim_end_matches('/');
-                ("s3", archive::site_problem(archive, problem, tree)?)
-            }
-            (None, lambda) => {
-                let runtime = lambda.as_ref().map_or("", |lambda| &lambda.runtime);
-                ("lambda", archive::lambda_problem(archive, problem, runtime)?)
-            }
-        };
+        let (path, why) = spec::artifact_problem(component, archive, problem)?;
         let (name, job) = (&artifact.name, &artifact.job.name);
         Some(format!(
-            "spec.components[{0}].{kind}.artifact: artifact {name} of component {0} (job {job}): {why}",
+            "{path}: artifact {name} of component {} (job {job}): {why}",
             component.name
         ))
     })
@@ -455,6 +444,6 @@ fn check(deployment: &Deployment, artifact: &Artifact, done: &Transferred) -> Re
     let problem = done.archive_problem.as_deref();
     match unfit(deployment, artifact, done.archive.as_ref(), problem) {
         None => Ok(()),
-        Some(why) => Err(Outcome::stalled("InvalidArtifact", why)),
+        Some(why) => Err(Outcome::stalled(Reason::InvalidArtifact, why)),
     }
 }

@@ -15,9 +15,11 @@
 //! - What can't be read keeps the gate closed, and so does an Account that does not exist.
 
 mod gitlab;
+mod keeper;
+mod readings;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -32,200 +34,17 @@ use kube::{
 };
 use serde_json::json;
 
-pub use self::gitlab::Readings;
-use super::{DeploymentController, Failure, Family};
+use self::keeper::{Gates, StageGate};
+pub use self::readings::Readings;
+use super::{controller::DeploymentController, failure::Failure, family::Family};
 use crate::{
-    api::v1alpha1::{
-        Account, Approval, ApprovalStatus, Decision, Deployment, Gate, ManualJobStatus, Release,
-        StageStatus,
-    },
-    controllers::target,
-    domain::{
-        gates::{
-            self, Inputs, Job, Judgement, PolicyForce, Requirements, Subject, Verdict,
-            approvals::unasked,
-            entry::{self, Guard, Refusal},
-            requirements::protected_ref,
-        },
-        pipeline::FreezePeriod,
-        rollout::{Answer, Ask, Asks, Entry, Gatekeeper},
-    },
+    api::v1alpha1::{Approval, ApprovalStatus, Deployment, Release, StageStatus},
+    controllers::access,
+    domain::gates::{approvals::unasked, requirements::protected_ref},
 };
 
 /// How long it is taken for granted that the admission policy is in force, while nobody has approved.
 const POLICY_AGE: Duration = Duration::from_secs(10);
-
-/// The gates as they stand.
-pub struct Gates {
-    namespace: String,
-    stages: BTreeMap<String, StageGate>,
-    /// Whether the Deployment delivers only protected branches and tags.
-    protected_ref: bool,
-    /// The Accounts that exist, of those that the Deployment or a Release of it names.
-    accounts: BTreeMap<String, Arc<Account>>,
-    approvals: Vec<Arc<Approval>>,
-    used: BTreeSet<String>,
-    /// Not known before it is asked for.
-    policy: Option<PolicyForce>,
-    policy_asked: AtomicBool,
-    /// None as long as GitLab was not asked.
-    freezes: Option<Result<Vec<FreezePeriod>, String>>,
-    gitlab_asked: AtomicBool,
-    judged: Mutex<BTreeMap<String, Judgement>>,
-}
-
-/// What the Deployment says of one stage now.
-struct StageGate {
-    gate: Option<Gate>,
-    accounts: BTreeSet<String>,
-    looked: Option<Looked>,
-}
-
-/// How the manual jobs of what waits stand.
-struct Looked {
-    release_uid: String,
-    attempt: i64,
-    digest: String,
-    jobs: BTreeMap<String, Job>,
-    seen: Vec<ManualJobStatus>,
-}
-
-impl Gates {
-    /// All that this Release is asked for before the stage; or why it is never let in.
-    ///
-    /// The places that it writes are those of its own template; what the Deployment says now is asked
-    /// on top, so that an edit can add to what an Account requires and not take it away.
-    fn needs(&self, entry: &Entry<'_>) -> Result<Requirements, Refusal> {
-        let stage = self.stages.get(entry.stage);
-        let written = entry.release.stages.iter();
-        let written = written.filter(|stage| stage.name == entry.stage);
-        let mut names: BTreeSet<&str> = written
-            .flat_map(|stage| &stage.targets)
-            .map(|place| place.account.as_str())
-            .collect();
-        names.extend(stage.iter().flat_map(|it| &it.accounts).map(String::as_str));
-        let account = |name| self.accounts.get(name).map(|account| &account.spec);
-        let guard = Guard {
-            stage: entry.stage,
-            gate: stage.and_then(|stage| stage.gate.as_ref()),
-            protected_ref: self.protected_ref,
-            accounts: names
-                .into_iter()
-                .map(|name| (name, account(name)))
-                .collect(),
-        };
-        let release = entry.release;
-        entry::needs(&guard, &release.reference.name, &release.source, entry.way)
-    }
-
-    fn evaluate(
-        &self,
-        ask: &Ask<'_>,
-        requirements: &Requirements,
-        policy: &PolicyForce,
-    ) -> (Verdict, Looking<'_>) {
-        let release = &ask.entry.release.reference;
-        let looked = self
-            .stages
-            .get(ask.entry.stage)
-            .and_then(|stage| stage.looked.as_ref())
-            .filter(|looked| {
-                looked.release_uid == release.uid
-                    && looked.attempt == ask.attempt
-                    && looked.digest == ask.digest
-            });
-        let unread = requirements.no_freeze && self.freezes.is_none();
-        if unread || (looked.is_none() && requirements.manual_jobs().next().is_some()) {
-            self.gitlab_asked.store(true, Ordering::Relaxed);
-        }
-        let none = BTreeMap::new();
-        let subject = Subject {
-            release: &release.name,
-            release_uid: &release.uid,
-            stage: ask.entry.stage,
-            stage_digest: ask.digest,
-            author: ask.entry.release.source.user.as_deref(),
-        };
-        let approvals: Vec<&Approval> = self.approvals.iter().map(|one| &**one).collect();
-        let evaluation = gates::evaluate(&Inputs {
-            subject,
-            requirements,
-            approvals: &approvals,
-            used: &self.used,
-            policy,
-            manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
-            freeze_periods: match &self.freezes {
-                Some(Ok(periods)) => Ok(periods),
-                Some(Err(why)) => Err(why),
-                None => Err("GitLab was not asked yet"),
-            },
-            now: Timestamp::now(),
-        });
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        for (approval, judgement) in approvals.iter().zip(evaluation.judgements) {
-            let uid = approval.uid().unwrap_or_default();
-            // The stage that an Approval names speaks of it.
-            if approval.spec.stage == ask.entry.stage || !judged.contains_key(&uid) {
-                judged.insert(uid, judgement);
-            }
-        }
-        if let Verdict::Rejected { approval_uid, .. } = &evaluation.verdict {
-            judged.insert(approval_uid.clone(), Judgement::Used);
-        }
-        let mut message = evaluation.verdict.message(&subject);
-        if matches!(&evaluation.verdict, Verdict::Waiting { reasons, .. }
-            if reasons.iter().any(|one| matches!(one, gates::Waiting::Approvals { .. })))
-        {
-            let command = gates::approve_command(&self.namespace, &subject, Decision::Approve);
-            message = format!("{message}. To approve: {command}");
-        }
-        let seen = looked.map_or(&[][..], |looked| &looked.seen);
-        (evaluation.verdict, Looking { message, seen })
-    }
-}
-
-struct Looking<'a> {
-    message: String,
-    seen: &'a [ManualJobStatus],
-}
-
-impl Gatekeeper for Gates {
-    fn asks(&self, entry: &Entry<'_>) -> Asks {
-        match self.needs(entry) {
-            Ok(requirements) if requirements.is_empty() => Asks::Nothing,
-            Ok(_) => Asks::Something,
-            Err(refusal) => Asks::Refused(refusal),
-        }
-    }
-
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
-        let requirements = match self.needs(&ask.entry) {
-            Ok(requirements) => requirements.of_plan(ask.deletes),
-            Err(refusal) => return Answer::Refused(refusal),
-        };
-        let Some(policy) = &self.policy else {
-            self.policy_asked.store(true, Ordering::Relaxed);
-            return Answer::Waiting {
-                reason: "PolicyNotInForce",
-                message: "it was not looked at".to_owned(),
-                manual_jobs: Vec::new(),
-                until: None,
-            };
-        };
-        let (verdict, looking) = self.evaluate(ask, &requirements, policy);
-        let reason = verdict.reason().unwrap_or("Open");
-        match verdict {
-            Verdict::Open(by) => Answer::Open(by),
-            Verdict::Waiting { until, .. } => Answer::Waiting {
-                reason,
-                message: looking.message,
-                manual_jobs: looking.seen.to_vec(),
-                until,
-            },
-            Verdict::Rejected { .. } => Answer::Rejected(looking.message),
-        }
-    }
-}
 
 impl DeploymentController {
     /// The gates as they stand, with what GitLab says where something waits at one.
@@ -255,7 +74,7 @@ impl DeploymentController {
         let places = spec.stages.iter().chain(written).flat_map(|it| &it.targets);
         let names: BTreeSet<&String> = places.map(|place| &place.account).collect();
         let accounts = names.into_iter().filter_map(|name| {
-            let account = target::account(&self.context, name).ok()?;
+            let account = access::account(&self.context, name).ok()?;
             Some((name.clone(), account))
         });
         let status = deployment.status.clone().unwrap_or_default();

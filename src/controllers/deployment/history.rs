@@ -2,7 +2,7 @@
 
 use kube::{ResourceExt as _, api::DeleteParams};
 
-use super::{DeploymentController, Failure, Family};
+use super::{controller::DeploymentController, failure::Failure, family::Family};
 use crate::{
     api::v1alpha1::{Deployment, Release},
     domain::{

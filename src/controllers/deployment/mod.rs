@@ -13,9 +13,13 @@
 
 mod announce;
 mod commands;
+mod controller;
 mod drift;
+mod failure;
+mod family;
 mod fetch;
 mod gates;
+mod gitlab_failure;
 mod history;
 mod orphans;
 mod overview;
@@ -23,7 +27,9 @@ mod preflight;
 mod problems;
 mod release;
 mod remove;
+mod reserve;
 mod resolve;
+mod rollback;
 mod search;
 mod source;
 mod status;
@@ -34,60 +40,27 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::Stream;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Api, Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
 
+pub use self::controller::DeploymentController;
 use self::{
-    gates::Readings,
+    failure::Failure,
+    family::Family,
     overview::overview,
     problems::Problems,
-    source::Sources,
     status::{ending, status},
     targets::Told,
-    transfer::Transfers,
 };
 use crate::{
-    api::v1alpha1::{Deployment, DeploymentStatus, Release, Target, finalizer},
-    controllers::{
-        context::Context,
-        runtime::{self, Ended},
-        wakes::Wakes,
-    },
+    api::v1alpha1::{Deployment, DeploymentStatus, finalizer},
+    controllers::runtime::Ended,
     domain::{
         outcome::Outcome,
         rollout::{self, Plan},
     },
 };
 
-/// The controller of Deployments.
-pub struct DeploymentController {
-    context: Arc<Context>,
-    sources: Sources,
-    news: Wakes<Deployment>,
-    transfers: Arc<Transfers>,
-    readings: Readings,
-    preflights: preflight::Cache,
-}
-
-/// Everything that belongs to one Deployment.
-struct Family {
-    releases: Vec<Arc<Release>>,
-    targets: Vec<Arc<Target>>,
-}
-
 impl DeploymentController {
-    /// With nothing remembered.
-    pub fn new(context: Arc<Context>, transfers: Arc<Transfers>) -> Self {
-        Self {
-            sources: Sources::default(),
-            news: Wakes::default(),
-            context,
-            transfers,
-            readings: Readings::default(),
-            preflights: preflight::Cache::default(),
-        }
-    }
-
     /// Asks GitLab for Deployments at rest, for ever.
     pub async fn attend(&self) {
         self.sources.attend(&self.context, &self.news).await;
@@ -398,36 +371,5 @@ fn combine(delivery: Outcome, source: Option<&Outcome>, nothing_yet: bool) -> Ou
         Some(Outcome::Waiting { .. }) if !nothing_yet => Outcome::Done { reason, message },
         Some(problem) => problem.clone(),
         None => Outcome::Done { reason, message },
-    }
-}
-
-fn owner_reference(deployment: &Deployment) -> Option<OwnerReference> {
-    deployment.controller_owner_ref(&())
-}
-
-/// What went wrong on the way.
-enum Failure {
-    Api(kube::Error),
-    Outcome(Outcome),
-}
-
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        Self::Api(error)
-    }
-}
-
-impl From<Outcome> for Failure {
-    fn from(outcome: Outcome) -> Self {
-        Self::Outcome(outcome)
-    }
-}
-
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Outcome(outcome) => outcome,
-            Failure::Api(error) => runtime::api_failure(error),
-        }
     }
 }

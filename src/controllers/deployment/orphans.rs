@@ -10,7 +10,11 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family, owner_reference};
+use super::{
+    controller::DeploymentController,
+    failure::Failure,
+    family::{Family, owner_reference},
+};
 use crate::{
     api::v1alpha1::{Deployment, StageTarget, Target, label},
     domain::rollout,

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Family, commands, drift, release};
+use super::{commands, drift, family::Family, release};
 use crate::{
     api::v1alpha1::{
         Deployment, DriftPolicy, InventoryItem, Release, StageTarget, Target, condition,
     },
     domain::{
-        machine, outcome,
+        engine, outcome,
+        reason::Reason,
         rollout::{Overview, Preflights, ReleaseView, TargetView},
     },
 };
-
-/// What a Target waits for in vain unless the spec, or what it names in AWS, is changed.
-const NEEDS_A_CHANGE: [&str; 2] = ["RoleNotAssumable", "WaitingForChecks"];
 
 /// What is on record, as the rollout wants it.
 pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
@@ -26,7 +24,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 stalled.status == "True" && status.observed_generation == target.metadata.generation
             })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
-        let plain = machine::summary(&status);
+        let plain = engine::summary(&status);
         let waiting = outcome::find(&status.conditions, condition::RECONCILING).filter(|waiting| {
             waiting.status == "True"
                 && waiting.observed_generation == target.metadata.generation
@@ -36,10 +34,10 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
             .spec
             .run
             .as_ref()
-            .is_some_and(|run| machine::settled(run, &status));
+            .is_some_and(|run| engine::settled(run, &status));
         let mut asked = target.spec.plan.iter();
         let planned =
-            asked.all(|release| machine::planned(release, target.spec.deletion_policy, &status));
+            asked.all(|release| engine::planned(release, target.spec.deletion_policy, &status));
         TargetView {
             stage: target.spec.stage.clone(),
             place: StageTarget {
@@ -56,11 +54,12 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
             plan_deletes: status.plan.as_ref().is_some_and(|plan| plan.deletions > 0),
             plan_summary: status.plan.as_ref().map(|plan| plan.summary.clone()),
-            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
+            is_to_prune: status.inventory.iter().any(InventoryItem::is_to_prune),
             drift: drift::view(&status),
             waits_for: waiting.map(|waiting| waiting.message.clone()),
-            needs_a_change: waiting
-                .is_some_and(|waiting| NEEDS_A_CHANGE.contains(&waiting.reason.as_str())),
+            needs_a_change: waiting.is_some_and(|waiting| {
+                Reason::parse(&waiting.reason).is_some_and(Reason::needs_a_change)
+            }),
             run: status.run,
         }
     };

@@ -3,17 +3,21 @@
 //! Guarantees: nothing is asked of AWS or the API server. What was worked out is kept for as long as
 //! nothing changes that it rests on, so that a reconcile in which nothing changed costs a look-up.
 
+mod cache;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use kube::ResourceExt as _;
 
-use super::{DeploymentController, Failure, Family, release};
+pub use self::cache::Cache;
+use self::cache::Kept;
+use super::{controller::DeploymentController, failure::Failure, family::Family, release};
 use crate::{
     api::v1alpha1::{Deployment, Release, ReleaseRef, ReleaseSpec},
-    controllers::target,
+    controllers::access,
     domain::{
         digest::Sha256,
         grants::Permissions,
@@ -22,25 +26,6 @@ use crate::{
         rollout::Preflights,
     },
 };
-
-/// What was worked out, by the Deployment's uid and the Release's.
-#[derive(Default)]
-pub struct Cache(Mutex<HashMap<String, Kept>>);
-
-/// By the Release's uid: what it rests on, and what came of it.
-type Kept = HashMap<String, (Sha256, Arc<Vec<Problem>>)>;
-
-impl Cache {
-    /// Forgets a Deployment.
-    pub fn forget(&self, deployment: &Deployment) {
-        let uid = deployment.uid().unwrap_or_default();
-        self.kept().remove(&uid);
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What the preflights of one Deployment rest on, besides the Releases.
 struct Basis {
@@ -104,7 +89,7 @@ impl DeploymentController {
     fn basis(&self, deployment: &Deployment, family: &Family) -> Result<Basis, Failure> {
         let stores = &self.context.stores;
         let namespace = deployment.namespace().unwrap_or_default();
-        let labels = target::known_namespace(&stores.namespaces, &namespace)?;
+        let labels = access::known_namespace(&stores.namespaces, &namespace)?;
         let templates = (family.releases.iter()).flat_map(|release| &release.spec.template.stages);
         let stages = templates.chain(&deployment.spec.stages);
         let names: BTreeSet<&str> = stages
@@ -113,7 +98,7 @@ impl DeploymentController {
             .collect();
         let mut accounts = BTreeMap::new();
         for name in &names {
-            if let Ok(account) = target::account(&self.context, name) {
+            if let Ok(account) = access::account(&self.context, name) {
                 let permissions = Permissions::of(&account, labels.labels());
                 let entered = Entered {
                     account,

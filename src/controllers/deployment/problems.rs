@@ -1,11 +1,10 @@
 //! What fails for one Target, Release or Approval of a Deployment: noted, so that the others go on.
 
+use super::failure::Failure;
 use crate::{
-    controllers::runtime::{self, Ended},
+    controllers::{api_failure::api_failure, runtime::Ended},
     domain::outcome::Outcome,
 };
-
-use super::Failure;
 
 /// The failures of one reconcile, of each kind the first.
 #[derive(Default)]
@@ -49,7 +48,7 @@ impl Problems {
     /// How the reconcile ends: a write that failed is tried again soon.
     pub fn ended(self, ended: Ended) -> Ended {
         match self.api {
-            Some(error) => runtime::api_failure(error).into(),
+            Some(error) => api_failure(error).into(),
             None => ended,
         }
     }
@@ -58,10 +57,11 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reason::Reason;
 
     fn waiting() -> Outcome {
         Outcome::Waiting {
-            reason: "TargetTaken",
+            reason: Reason::TargetTaken,
             message: "soon".into(),
             after: std::time::Duration::from_secs(1),
         }
@@ -72,12 +72,12 @@ mod tests {
         let mut problems = Problems::default();
         assert_eq!(problems.note(Ok(1)), Some(1));
         let _: Option<()> = problems.note(Err(waiting().into()));
-        let missing = Outcome::stalled("AccountNotFound", "no Account prod");
+        let missing = Outcome::stalled(Reason::AccountNotFound, "no Account prod");
         let _: Option<()> = problems.note(Err(missing.clone().into()));
         let _: Option<()> = problems.note(Err(waiting().into()));
-        assert_eq!(problems.told(Outcome::done("Idle", "")), missing);
-        let held = problems.told(Outcome::stalled("Held", "dev: r2 is held"));
-        assert_eq!(held.reason(), "Held");
+        assert_eq!(problems.told(Outcome::done(Reason::Idle, "")), missing);
+        let held = problems.told(Outcome::stalled(Reason::Held, "dev: r2 is held"));
+        assert_eq!(held.reason(), Reason::Held);
         assert_eq!(held.message(), "dev: r2 is held; besides: no Account prod");
     }
 }

@@ -1,4 +1,4 @@
-//! Reserving a revision, creating its Release, and recording what becomes of it.
+//! Which Release there should be, creating it, and recording what becomes of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,19 +10,20 @@ use kube::{
 };
 
 use super::{
-    DeploymentController, Failure, Family, overview::overview, owner_reference, source::Source,
-    status::status,
+    controller::DeploymentController,
+    failure::Failure,
+    family::{Family, owner_reference},
 };
 use crate::{
     api::v1alpha1::{
         Deployment, PinnedArtifact, Release, ReleaseRef, ReleaseSource, ReleaseSpec, ReleaseStatus,
-        SourceStatus, StageOutcome, label,
+        StageOutcome, label,
     },
     controllers::events::EventType,
     domain::{
         outcome::{self, Outcome, Stamp},
+        reason::Reason,
         release::{self, Former},
-        rollout::{self, Commands, ReleaseView},
     },
 };
 
@@ -84,53 +85,6 @@ pub fn reference(release: &Release) -> ReleaseRef {
 }
 
 impl DeploymentController {
-    /// Writes the reservation, together with what the delivery will look like once the Release is
-    /// there, which saves a write.
-    pub(super) async fn reserve(
-        &self,
-        deployment: &Deployment,
-        family: &Family,
-        spec: &ReleaseSpec,
-        source: &Source,
-    ) -> Result<Deployment, Failure> {
-        let mut overview = overview(deployment, family, false);
-        // Commands are followed once they can be handled.
-        overview.commands = Commands::default();
-        let reference = ReleaseRef {
-            name: release::name(&deployment.name_any(), spec.revision),
-            uid: String::new(),
-            revision: spec.revision,
-        };
-        let problems = self.preflight(deployment, family, &reference, spec)?;
-        overview.releases.push(ReleaseView {
-            reference,
-            source: spec.source.clone(),
-            stages: spec.template.stages.clone(),
-            outcomes: Vec::new(),
-        });
-        let gates = self.unread_gates(deployment, family);
-        let plan = rollout::plan(&overview, &gates, Timestamp::now());
-        // What waits at a gate is not told before the gates were read, and what is wrong not before the
-        // Release is there: all stays as it was.
-        let waits = plan.stages.iter().any(|stage| stage.waiting.is_some());
-        let mut reserved = if waits || !problems.is_empty() {
-            deployment.status.clone().unwrap_or_default()
-        } else {
-            status(deployment, &plan, &plan.outcome)
-        };
-        source.write_condition(&mut reserved, deployment.metadata.generation);
-        reserved.newest_revision = Some(spec.revision);
-        reserved.newest_key = Some(spec.key.clone());
-        reserved.source = Some(SourceStatus {
-            project_id: spec.source.project_id,
-            project: Some(deployment.spec.source.project.clone()),
-            git_ref: deployment.spec.source.git_ref.clone(),
-            pipeline_id: spec.source.pipeline_id,
-        });
-        self.write_status(deployment, reserved, Some(&plan.outcome))
-            .await
-    }
-
     /// Creates the Release, or finds the one that an earlier try created.
     pub(super) async fn create_release(
         &self,
@@ -157,7 +111,7 @@ impl DeploymentController {
                 self.context.events.publish(
                     deployment.object_ref(&()),
                     EventType::Normal,
-                    "Released",
+                    Reason::Released,
                     &message,
                 );
                 created
@@ -166,7 +120,7 @@ impl DeploymentController {
                 let there = self.existing_release(deployment, &name)?;
                 if there.spec.key != release.spec.key {
                     return Err(Outcome::stalled(
-                        "ReleaseExists",
+                        Reason::ReleaseExists,
                         format!(
                             "Release {name} exists and is another delivery. It belongs to a former Deployment of this \
                              name; delete it to go on"
@@ -191,7 +145,7 @@ impl DeploymentController {
             .get(&ObjectRef::new(name).within(&namespace));
         cached.map(Arc::unwrap_or_clone).ok_or_else(|| {
             Outcome::Waiting {
-                reason: "WaitingForRelease",
+                reason: Reason::WaitingForRelease,
                 message: format!("Waiting for the Release {name} that is there already to be seen"),
                 after: Duration::from_secs(1),
             }
@@ -231,6 +185,12 @@ impl DeploymentController {
     }
 }
 
+/// Why a Release has not succeeded in a stage where it ended in this state.
+fn why_not(state: &str) -> Reason {
+    // The states that are no reasons mean that nothing was changed.
+    Reason::parse(state).unwrap_or(Reason::DeliveryFailed)
+}
+
 fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
     let mut status = release.status.clone().unwrap_or_default();
     status.stages.retain(|stage| stage.stage != outcome.stage);
@@ -253,7 +213,7 @@ fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
         .and_then(|stage| stage.message.clone())
         .unwrap_or_else(|| summary.clone());
     let stamp = Stamp {
-        reason: failed.map_or("Delivered", |stage| stage.outcome.as_str()),
+        reason: failed.map_or(Reason::Delivered, |stage| why_not(&stage.outcome)),
         message: &message,
         generation: release.metadata.generation,
         now: Timestamp::now(),

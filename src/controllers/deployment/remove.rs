@@ -8,11 +8,14 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family, status::ending};
+use super::{controller::DeploymentController, failure::Failure, family::Family, status::ending};
 use crate::{
     api::v1alpha1::{Deployment, Target, annotation, condition, finalizer},
     controllers::target,
-    domain::outcome::{self, Outcome},
+    domain::{
+        outcome::{self, Outcome},
+        reason::Reason,
+    },
 };
 
 /// The finalizer that `kubectl delete --cascade=orphan` sets.
@@ -98,7 +101,7 @@ impl DeploymentController {
 
 fn gone() -> Outcome {
     Outcome::Done {
-        reason: "Removed",
+        reason: Reason::Removed,
         message: "The Deployment is gone".to_owned(),
     }
 }
@@ -111,7 +114,7 @@ pub fn with_deletions(outcome: Outcome, family: &Family) -> Outcome {
     let waits = family.targets.iter().find_map(|it| target::waits_for(it));
     match waits {
         Some(why) => Outcome::Paused {
-            reason: "DeletionWaits",
+            reason: Reason::DeletionWaits,
             message: format!("{message}; {why}"),
         },
         None => Outcome::Done { reason, message },
@@ -130,10 +133,10 @@ fn waiting(family: &Family) -> Outcome {
     });
     match stalled {
         Some((name, message)) => {
-            Outcome::stalled("DeletionStalled", format!("Target {name}: {message}"))
+            Outcome::stalled(Reason::DeletionStalled, format!("Target {name}: {message}"))
         }
         None => Outcome::Waiting {
-            reason: "Deleting",
+            reason: Reason::Deleting,
             message: format!("Waiting for {} Targets to end", family.targets.len()),
             after: Duration::from_secs(30),
         },

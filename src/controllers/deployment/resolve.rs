@@ -1,84 +1,31 @@
 //! Asks GitLab which pipeline there is to release.
 
+mod answer;
 mod refs;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
-pub use self::refs::Reference;
-use self::refs::Refs;
-use super::search::Search;
+pub use self::answer::{Answer, Unresolved};
+use self::{answer::Child, refs::Refs};
+use super::{gitlab_failure::about, search::Search};
 use crate::{
-    api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, JobArtifact, Release},
-    controllers::{context::Context, target},
+    api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
+    controllers::{access, context::Context},
     domain::{
         duration::duration,
-        eligibility::{Requirements, Verdict, child_of, newest_job},
+        eligibility::{Requirements, Verdict, child_of},
         gates::requirements::{Asker, protected_ref},
         grants, names,
         outcome::Outcome,
-        pipeline::{Job, Pipeline, Project},
-        project, release,
+        pipeline::{Job, Project},
+        project,
+        reason::Reason,
+        release,
     },
     ports::{CallError, CallErrorKind, gitlab::GitLab},
 };
-
-/// The newest eligible pipeline.
-pub struct Answer {
-    /// Where that GitLab is.
-    pub url: String,
-    pub gitlab: Arc<dyn GitLab>,
-    pub project: Project,
-    pub pipeline: Pipeline,
-    /// What it is of.
-    pub reference: Reference,
-    pub user: Option<String>,
-    pub jobs: Vec<Job>,
-    /// The child pipelines that artifacts come from, by the trigger job that started each.
-    pub children: BTreeMap<String, Child>,
-    /// Which newer pipelines were passed over and why, or what else there is to know.
-    pub note: Option<String>,
-}
-
-/// A child pipeline.
-pub struct Child {
-    pub pipeline_id: i64,
-    pub jobs: Vec<Job>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug)]
-pub struct Unresolved {
-    pub outcome: Outcome,
-    /// Whether something is missing that was not released yet.
-    pub is_new: bool,
-}
-
-impl Answer {
-    /// The newest job of that name, and the pipeline or child pipeline that has it.
-    pub fn job(&self, wanted: &JobArtifact) -> Option<(i64, &Job)> {
-        let (of, jobs) = match &wanted.pipeline {
-            None => (self.pipeline.id, &self.jobs),
-            Some(bridge) => {
-                let child = self.children.get(bridge)?;
-                (child.pipeline_id, &child.jobs)
-            }
-        };
-        newest_job(jobs, &wanted.name).map(|job| (of, job))
-    }
-
-    /// The jobs that artifacts are taken from.
-    pub fn artifact_jobs(&self, deployment: &Deployment) -> BTreeSet<i64> {
-        let artifacts = deployment.spec.artifacts.iter();
-        let jobs = artifacts.filter_map(|artifact| self.job(&artifact.job));
-        jobs.map(|(_, job)| job.id).collect()
-    }
-}
 
 /// How often GitLab is asked.
 pub fn interval(deployment: &Deployment) -> Duration {
@@ -169,7 +116,7 @@ async fn find(
                 account => account.to_string(),
             }
         );
-        return Err(Outcome::stalled("RefNotProtected", message));
+        return Err(Outcome::stalled(Reason::RefNotProtected, message));
     }
     let said = last.filter(|last| last.pipeline.id == chosen);
     let said = said.map(|last| &last.user);
@@ -263,7 +210,7 @@ async fn choose(
             }
             Verdict::Problem { message, .. } => {
                 *is_new = true;
-                return Err(Outcome::stalled("ArtifactMissing", message));
+                return Err(Outcome::stalled(Reason::ArtifactMissing, message));
             }
             Verdict::Waiting { message, .. }
             | Verdict::Released { message }
@@ -274,7 +221,7 @@ async fn choose(
 
 fn waiting(deployment: &Deployment, message: String) -> Outcome {
     Outcome::Waiting {
-        reason: "WaitingForPipeline",
+        reason: Reason::WaitingForPipeline,
         message,
         after: interval(deployment),
     }
@@ -358,7 +305,7 @@ fn asks_for_protected_ref(context: &Context, deployment: &Deployment) -> Option<
     let places = spec.stages.iter().flat_map(|stage| &stage.targets);
     let required: Vec<(&str, AccountRequires)> = places
         .filter_map(|place| {
-            let account = target::account(context, &place.account).ok()?;
+            let account = access::account(context, &place.account).ok()?;
             Some((place.account.as_str(), account.spec.requires.clone()?))
         })
         .collect();
@@ -384,7 +331,7 @@ pub fn connection(
             let message = format!(
                 "spec.source.connection: there is no GitLabConnection {name} in this namespace{near}"
             );
-            Outcome::stalled("ConnectionNotFound", message)
+            Outcome::stalled(Reason::ConnectionNotFound, message)
         })
 }
 
@@ -404,26 +351,6 @@ fn no_project(project: &str, url: &str, mut error: CallError) -> Outcome {
     about("spec.source.project", error)
 }
 
-/// A failed call, with the field or object that it is about.
-pub fn about(field: &str, error: CallError) -> Outcome {
-    let message = format!("{field}: {error}");
-    match Outcome::from(error) {
-        Outcome::Stalled {
-            reason: "NotFound", ..
-        } if field.ends_with("project") => Outcome::Stalled {
-            reason: "ProjectNotFound",
-            message,
-        },
-        Outcome::Stalled { reason, .. } => Outcome::Stalled { reason, message },
-        Outcome::Transient { reason, after, .. } => Outcome::Transient {
-            reason,
-            message,
-            after,
-        },
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,7 +365,7 @@ mod tests {
         };
         let url = "gitlab.example.com/shop/checkout.git";
         let outcome = failed(url, CallErrorKind::NotFound);
-        assert_eq!(outcome.reason(), "ProjectNotFound");
+        assert_eq!(outcome.reason(), Reason::ProjectNotFound);
         let message = outcome.message();
         assert!(message.starts_with("spec.source.project: "), "{message}");
         assert!(

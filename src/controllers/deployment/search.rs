@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::resolve::about;
+use super::gitlab_failure::about;
 use crate::{
     domain::{
         eligibility::{Known, Listed},

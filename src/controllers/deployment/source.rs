@@ -4,25 +4,25 @@
 //! one of them is told then is told to all: as many requests as there are refs, however many Deployments follow
 //! them. Those at rest don't even look then ([`rounds`]).
 
+mod memory;
 mod rest;
 mod rounds;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use tokio::sync::Notify;
 
+pub use self::memory::Sources;
 use self::{
+    memory::{Known, State, jittered, key},
     rest::{RESTED, question_of_all},
-    rounds::Rounds,
 };
 use super::{
-    fetch::{FETCHING, Fetching, Needs},
+    fetch::Needs,
     resolve::{Answer, Unresolved, interval, resolve},
     transfer::Transfers,
 };
@@ -37,7 +37,7 @@ use crate::{
     domain::{
         digest::Sha256,
         outcome::{self, Outcome, Stamp},
-        pipeline::Project,
+        reason::Reason,
     },
     ports::{as_of::AsOf, validators::Validators},
 };
@@ -58,12 +58,12 @@ pub enum Source {
 }
 
 /// What can be wrong with what was released long ago: it is kept, and goes on without GitLab.
-const OF_THE_PAST: [&str; 5] = [
-    "ArtifactMissing",
-    "NotFound",
-    "ProjectNotFound",
-    "RefNotFound",
-    "RefNotProtected",
+const OF_THE_PAST: [Reason; 5] = [
+    Reason::ArtifactMissing,
+    Reason::NotFound,
+    Reason::ProjectNotFound,
+    Reason::RefNotFound,
+    Reason::RefNotProtected,
 ];
 
 impl Source {
@@ -81,7 +81,7 @@ impl Source {
             Self::Idle => false,
             Self::Fetched { .. } => true,
             Self::Blocked(Unresolved { outcome, .. }) => {
-                matches!(outcome, Outcome::Waiting { reason, .. } if *reason != FETCHING)
+                matches!(outcome, Outcome::Waiting { reason, .. } if *reason != Reason::Fetching)
             }
         }
     }
@@ -106,14 +106,14 @@ impl Source {
             Self::Idle => return,
             Self::Fetched { note, .. } => (
                 "True",
-                "Resolved",
+                Reason::Resolved,
                 note.as_deref()
                     .unwrap_or("What GitLab has to release is fetched"),
             ),
             Self::Blocked(Unresolved { outcome, .. }) => {
                 let is_ready = match outcome {
                     // How far that is, the summary tells.
-                    Outcome::Waiting { reason, .. } if *reason == FETCHING => return,
+                    Outcome::Waiting { reason, .. } if *reason == Reason::Fetching => return,
                     Outcome::Waiting { .. } | Outcome::Paused { .. } | Outcome::Done { .. } => {
                         "True"
                     }
@@ -140,56 +140,6 @@ impl Unresolved {
             && matches!(self.outcome, Outcome::Stalled { .. })
             && OF_THE_PAST.contains(&self.outcome.reason())
     }
-}
-
-/// What this process knows of the sources of all Deployments.
-#[derive(Default)]
-pub struct Sources {
-    known: Mutex<Known>,
-    /// Somebody rests in a round that nobody rested in before.
-    rested: Notify,
-}
-
-#[derive(Default)]
-struct Known {
-    /// By the Deployment's uid.
-    states: HashMap<String, State>,
-    rounds: Rounds,
-}
-
-impl Known {
-    fn next_round(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
-        if self.rounds.len() > 2 * self.states.len().max(16) {
-            self.rounds.tidy(now);
-        }
-        self.rounds.next(source, at, now)
-    }
-}
-
-/// What is known of one source.
-#[derive(Clone, Default)]
-pub struct State {
-    /// What was asked for: another spec asks anew.
-    question: Option<Sha256>,
-    /// The value of the reconcile annotation that was answered.
-    command: Option<String>,
-    /// The value of the retry annotation that was answered.
-    retry: Option<String>,
-    /// Whether that one was meant for artifacts that could not be fetched.
-    retry_is_for_fetching: bool,
-    next_poll: Option<Instant>,
-    project: Option<Project>,
-    answer: Option<Result<Arc<Answer>, Unresolved>>,
-    /// What the answer was worked out from.
-    read: Validators,
-    /// Whether it is another one than before.
-    is_news: bool,
-    /// Whether there is nothing left to do about it.
-    is_settled: bool,
-    /// The round in which it rests.
-    rests_in: Option<Sha256>,
-    /// How far the answer's artifacts are.
-    fetching: Fetching,
 }
 
 impl Sources {
@@ -375,17 +325,6 @@ impl Sources {
     fn keep(&self, deployment: &Deployment, state: State) {
         self.known().states.insert(key(deployment), state);
     }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Whether nothing was new when GitLab was asked last, and it can be asked whether that is still so.
-    fn is_told_of_news(&self) -> bool {
-        self.is_settled && !self.is_news && self.read.tell_all()
-    }
 }
 
 /// Whether an answer is another one than the `last`, or than what was released: then more was read for it than will
@@ -414,15 +353,6 @@ fn has_release(deployment: &Deployment, releases: &[Arc<Release>], answer: &Answ
             && source.pipeline_id == answer.pipeline.id
             && release.spec.template.artifacts == deployment.spec.artifacts
     })
-}
-
-fn key(deployment: &Deployment) -> String {
-    deployment.uid().unwrap_or_default()
-}
-
-/// A tenth more or less, so that Deployments made together don't ask together for ever.
-fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.95 + fastrand::f64() / 10.0)
 }
 
 #[cfg(test)]

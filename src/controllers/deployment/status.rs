@@ -7,6 +7,7 @@ use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, condition},
     domain::{
         outcome::{self, Outcome, Stamp},
+        reason::Reason,
         rollout::Plan,
     },
 };
@@ -28,9 +29,9 @@ pub fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deploy
     status.live = (!plan.live.is_empty()).then(|| plan.live.clone());
     let availability = &plan.availability;
     let (available, reason) = if availability.is_available {
-        ("True", "Serving")
+        ("True", Reason::Serving)
     } else {
-        ("False", "NothingServes")
+        ("False", Reason::NoLiveRelease)
     };
     let message = availability.message.as_str();
     let stamp = Stamp {
@@ -58,7 +59,7 @@ fn write_delivered(
     outcome: &Outcome,
 ) {
     let (delivered, reason, message) = match &plan.undelivered {
-        None => ("True", "Delivered", plan.live.clone()),
+        None => ("True", Reason::Delivered, plan.live.clone()),
         Some(missing) => ("False", outcome.reason(), missing.clone()),
     };
     let stamp = Stamp {

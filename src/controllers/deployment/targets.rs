@@ -6,13 +6,18 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{DeploymentController, Failure, Family, drift, owner_reference};
+use super::{
+    controller::DeploymentController,
+    drift,
+    failure::Failure,
+    family::{Family, owner_reference},
+};
 use crate::{
     api::v1alpha1::{
         Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label,
     },
-    controllers::target,
-    domain::{outcome::Outcome, release},
+    controllers::access,
+    domain::{outcome::Outcome, reason::Reason, release},
 };
 
 /// What a Target is told.
@@ -124,7 +129,7 @@ impl DeploymentController {
         place: &StageTarget,
         what: Told<'_>,
     ) -> Result<(), Failure> {
-        let account = target::account(&self.context, &place.account)
+        let account = access::account(&self.context, &place.account)
             .map_err(|missing| in_stage(stage, missing))?;
         if !account
             .spec
@@ -137,7 +142,7 @@ impl DeploymentController {
                  artifact bucket",
                 place.account, place.region
             );
-            return Err(Outcome::stalled("RegionNotFound", message).into());
+            return Err(Outcome::stalled(Reason::RegionNotFound, message).into());
         }
         let name = free_name(deployment, family, stage, place);
         let labels = [
@@ -189,7 +194,7 @@ impl DeploymentController {
             }
             // One that was made a moment ago, or one of a Deployment that is just being deleted.
             Err(kube::Error::Api(error)) if error.is_already_exists() => Err(Outcome::Waiting {
-                reason: "TargetTaken",
+                reason: Reason::TargetTaken,
                 message: format!("Waiting for the Target {name} that is there already to be seen"),
                 after: std::time::Duration::from_secs(1),
             }
@@ -276,11 +281,11 @@ mod tests {
             reason: Some("it was aborted".into()),
             paused: true,
             immediate: true,
-            back: true,
+            rollback: true,
             ..run.clone()
         };
         let patch = in_place_of(Some(&before), &run);
-        for field in ["planDigest", "reason", "paused", "immediate", "back"] {
+        for field in ["planDigest", "reason", "paused", "immediate", "rollback"] {
             assert_eq!(patch.get(field), Some(&serde_json::Value::Null), "{field}");
         }
         assert_eq!(patch["release"], json!(run.release));

@@ -22,6 +22,7 @@
 //! its bytes.
 
 mod fetch;
+mod job;
 mod key;
 mod pace;
 
@@ -32,10 +33,7 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -45,9 +43,11 @@ use futures::{
 };
 use kube::runtime::reflector::ObjectRef;
 use tokio::{task::AbortHandle, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
+use self::job::Progress;
 pub use fetch::Transferred;
+pub use job::TransferJob;
 pub use key::{TransferKey, connection_digest, instance_name};
 pub use pace::{DEFAULT_RATE, Slowest};
 
@@ -55,7 +55,7 @@ use crate::{
     api::v1alpha1::Deployment,
     fair_semaphore::FairSemaphore,
     metrics::Metrics,
-    ports::{CallError, CallErrorKind, gitlab::GitLab, store::Store},
+    ports::{CallError, CallErrorKind},
 };
 
 /// The largest artifact that is taken: what one `PutObject` or one copy in S3 may have.
@@ -97,18 +97,6 @@ impl Limits {
             unasked: UNASKED,
         }
     }
-}
-
-/// What a transfer needs, beyond its key.
-pub struct TransferJob {
-    /// The side it comes from.
-    pub gitlab: Arc<dyn GitLab>,
-    /// The bucket of the key's account and region.
-    pub store: Arc<dyn Store>,
-    /// What GitLab lists as the size of the whole archive; not looked at for a single file.
-    pub archive_size: Option<u64>,
-    /// The most bytes that are taken: [`DEFAULT_LIMIT`].
-    pub limit: u64,
 }
 
 /// How far a transfer is.
@@ -169,16 +157,6 @@ enum EntryState {
         error: CallError,
         again_at: Option<Instant>,
     },
-}
-
-/// How far a running transfer is.
-#[derive(Default)]
-struct Progress {
-    bytes: AtomicU64,
-    /// 0 where it is not known.
-    total: AtomicU64,
-    /// Cancelled once nobody asks for it any more.
-    stop: CancellationToken,
 }
 
 impl Transfers {
@@ -433,12 +411,6 @@ impl Entry {
                 again_in: again_at.map(|again_at| again_at - now),
             },
         })
-    }
-}
-
-impl Progress {
-    fn total(&self) -> Option<u64> {
-        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
     }
 }
 

@@ -4,63 +4,56 @@
 //! read, or has just missed. While a Deployment is being deleted its Releases go too, and what becomes of
 //! AWS is then for the deletion policy to say.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 
-use super::{TargetController, access::Access, turn::Pace};
+use super::{controller::TargetController, turn::Pace};
 use crate::{
     api::v1alpha1::{Deployment, Release, Target, TargetStatus, label},
-    controllers::events::EventType,
+    controllers::{access::Access, events::EventType},
     domain::{
-        machine::{self, Observation},
+        engine::{self, Observation},
         outcome::Outcome,
+        reason::Reason,
     },
 };
-
-/// What could not be removed is tried again after this.
-const AGAIN: Duration = Duration::from_hours(1);
 
 impl TargetController {
     /// Removes versions and snapshots that nothing needs. What fails is told, and tried again later.
     pub(super) async fn collect(&self, target: &Arc<Target>) {
-        let Some(clutter) = self.clutter(target) else {
+        let Some(garbage) = self.garbage(target) else {
             return;
         };
         let status = target.status.clone().unwrap_or_default();
         let ended = self.collect_now(target, &status).await;
-        self.collections.tried(target, clutter);
+        self.collections.tried(target, garbage);
         match ended {
             Ok(Outcome::Stalled { message, .. }) => {
-                let message =
-                    format!("What nothing needs any more could not be removed: {message}");
+                let message = format!("Garbage could not be removed: {message}");
                 self.context.events.publish(
                     target.object_ref(&()),
                     EventType::Warning,
-                    "CanNotCollect",
+                    Reason::GarbageCollectionFailed,
                     &message,
                 );
             }
-            Ok(outcome) => tracing::debug!(reason = outcome.reason(), "collected"),
-            Err(error) => tracing::warn!(%error, "what nothing needs any more can't be told"),
+            Ok(outcome) => tracing::debug!(reason = outcome.reason().as_str(), "collected"),
+            Err(error) => tracing::warn!(%error, "the garbage of the Target is unknown"),
         }
     }
 
     /// What there is to remove now, as far as the cache knows.
-    pub(super) fn clutter(&self, target: &Target) -> Option<BTreeSet<String>> {
+    pub(super) fn garbage(&self, target: &Target) -> Option<BTreeSet<String>> {
         let status = target.status.as_ref()?;
         let namespace = target.namespace();
         let releases = &self.context.stores.releases;
         let ours = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
         let cached = ours.iter().filter_map(|release| release.uid()).collect();
-        let clutter = machine::clutter(status, &cached);
+        let garbage = engine::garbage(status, &cached);
         self.collections
-            .are_due(target, &clutter)
-            .then_some(clutter)
+            .are_due(target, &garbage)
+            .then_some(garbage)
     }
 
     async fn collect_now(
@@ -69,16 +62,16 @@ impl TargetController {
         status: &TargetStatus,
     ) -> Result<Outcome, kube::Error> {
         let Some(kept) = self.kept(target).await? else {
-            return Ok(machine::outcome(status));
+            return Ok(engine::outcome(status));
         };
         let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
             Err(outcome) => return Ok(outcome),
         };
-        let mut known = machine::Known::default();
+        let mut known = engine::Known::default();
         let owner = access.owner.clone();
-        let decide = |status: &TargetStatus, seen: &Observation, _| {
-            machine::decide_collection(status, &kept, &owner, seen)
+        let decide = |status: &TargetStatus, observed: &Observation, _| {
+            engine::decide_garbage_collection(status, &kept, &owner, observed)
         };
         let pace = Pace::in_background();
         let outcome = self.drive(target, &access, &mut known, false, pace, decide);
@@ -103,40 +96,5 @@ impl TargetController {
         let stands = found.any(|it| it.metadata.deletion_timestamp.is_none());
         let uids = listed.iter().filter_map(ResourceExt::uid).collect();
         Ok(stands.then_some(uids))
-    }
-}
-
-/// What each Target tried to remove last, as far as this process knows.
-#[derive(Default)]
-pub struct Collections(Mutex<HashMap<String, Tried>>);
-
-struct Tried {
-    at: Instant,
-    /// What came since is tried at once.
-    clutter: BTreeSet<String>,
-}
-
-impl Collections {
-    fn are_due(&self, target: &Target, clutter: &BTreeSet<String>) -> bool {
-        let entries = self.entries();
-        let last = entries.get(&target.uid().unwrap_or_default());
-        let due = |last: &Tried| last.at.elapsed() > AGAIN || !clutter.is_subset(&last.clutter);
-        !clutter.is_empty() && last.is_none_or(due)
-    }
-
-    fn tried(&self, target: &Target, clutter: BTreeSet<String>) {
-        let at = Instant::now();
-        let tried = Tried { at, clutter };
-        let key = target.uid().unwrap_or_default();
-        self.entries().insert(key, tried);
-    }
-
-    /// The Target is gone.
-    pub fn forget(&self, target: &Target) {
-        self.entries().remove(&target.uid().unwrap_or_default());
-    }
-
-    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Tried>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,17 +10,18 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use super::{TargetController, access::account};
+use super::{controller::TargetController, remove::with_way_out};
 use crate::{
     api::v1alpha1::{
         Approval, ApprovalStatus, Decision, DeletionStatus, InventoryItem, ReleaseRef, Target,
         TargetStatus, annotation,
     },
-    controllers::{runtime::Ended, status::publish_status},
+    controllers::{access::account, runtime::Ended, status::publish_status},
     domain::{
+        engine,
         gates::{self, Inputs, Judgement, Requirements, Verdict, deletion},
-        machine,
         outcome::Outcome,
+        reason::Reason,
     },
 };
 
@@ -28,7 +29,7 @@ use crate::{
 const POLICY_AGE: Duration = Duration::from_secs(10);
 
 /// Why nothing may be deleted yet.
-pub struct NotYet {
+pub struct Inconclusive {
     /// With what waits.
     pub status: TargetStatus,
     /// How that reads, and when time alone may change it.
@@ -37,10 +38,10 @@ pub struct NotYet {
 
 impl TargetController {
     /// The Target, once what its end deletes may be deleted.
-    pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<NotYet>> {
+    pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<Inconclusive>> {
         let mut status = target.status.clone().unwrap_or_default();
         let spec = &target.spec;
-        let doomed: Vec<InventoryItem> = machine::deleted_at_end(spec.deletion_policy, &status)
+        let doomed: Vec<InventoryItem> = engine::deleted_at_end(spec.deletion_policy, &status)
             .cloned()
             .collect();
         if doomed.is_empty() {
@@ -79,7 +80,9 @@ impl TargetController {
             now: Timestamp::now(),
         });
         let message = deletion::message(&evaluation.verdict, spec, doomed.iter());
-        let reason = evaluation.verdict.reason().unwrap_or("Open");
+        // An open gate has none.
+        let reason = evaluation.verdict.reason();
+        let reason = reason.unwrap_or(Reason::WaitingForApproval);
         match evaluation.verdict {
             Verdict::Open(by) => {
                 status.deletion = Some(DeletionStatus {
@@ -96,7 +99,7 @@ impl TargetController {
                 self.answer(&approvals, |at| judgements[at].clone()).await;
                 let namespace = target.namespace().unwrap_or_default();
                 let approve = gates::approve_command(&namespace, &subject, Decision::Approve);
-                let message = if reason == "WaitingForApproval" {
+                let message = if reason == Reason::WaitingForApproval {
                     format!("{message}. To approve: {approve}")
                 } else {
                     message
@@ -105,8 +108,8 @@ impl TargetController {
             }
             Verdict::Rejected { .. } => {
                 self.answer(&approvals, |_| Judgement::Used).await;
-                let outcome = Outcome::stalled("DeletionRejected", message);
-                Err(not_yet(status, super::remove::with_way_out(outcome), None))
+                let outcome = Outcome::stalled(Reason::DeletionRejected, message);
+                Err(not_yet(status, with_way_out(outcome), None))
             }
         }
     }
@@ -114,13 +117,13 @@ impl TargetController {
     /// What the Account asks for before anything is deleted there.
     fn required_for_deletion(&self, target: &Target) -> Result<Option<Requirements>, Outcome> {
         let name = &target.spec.account;
-        let account = account(&self.context, name).map_err(super::remove::with_way_out)?;
+        let account = account(&self.context, name).map_err(with_way_out)?;
         let Some(requires) = &account.spec.requires else {
             return Ok(None);
         };
         let asked = Requirements::of_deletion(name, requires).map_err(|invalid| {
             let message = format!("spec.requires.deletion of {invalid}");
-            super::remove::with_way_out(Outcome::stalled("InvalidGate", message))
+            with_way_out(Outcome::stalled(Reason::InvalidGate, message))
         })?;
         Ok((!asked.is_empty()).then_some(asked))
     }
@@ -168,9 +171,9 @@ fn serving(target: &Target, status: &TargetStatus) -> ReleaseRef {
     })
 }
 
-fn not_yet(status: TargetStatus, outcome: Outcome, until: Option<Timestamp>) -> Box<NotYet> {
+fn not_yet(status: TargetStatus, outcome: Outcome, until: Option<Timestamp>) -> Box<Inconclusive> {
     let ended = Ended::from(outcome).by(until, Timestamp::now());
-    Box::new(NotYet { status, ended })
+    Box::new(Inconclusive { status, ended })
 }
 
 /// What a Target that is being deleted waits for, for its Deployment to say.

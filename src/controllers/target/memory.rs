@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 
 use crate::{
     api::v1alpha1::{Run, Target},
-    domain::machine::{self, Known},
+    domain::engine::{self, Clocks, Known},
 };
 
 /// How long a predecessor's last call may still be on its way: what it left is looked at twice, this
@@ -40,9 +40,12 @@ impl Memory {
             .status
             .as_ref()
             .and_then(|status| status.run.as_ref());
-        let taken_over = begun.is_some_and(|run| !machine::ended(run));
+        let taken_over = begun.is_some_and(|run| !engine::ended(run));
         Known {
-            hold_until: taken_over.then(|| Timestamp::now() + SETTLE),
+            clocks: Clocks {
+                hold_until: taken_over.then(|| Timestamp::now() + SETTLE),
+                ..Clocks::default()
+            },
             ..Known::default()
         }
     }

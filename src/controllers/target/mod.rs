@@ -1,4 +1,4 @@
-//! The engine's shell: carries out on one Target what [`machine::decide`] says.
+//! The engine's shell: carries out on one Target what [`engine::decide`] says.
 //!
 //! # Expected flow
 //! *observe → validate → decide → execute → publish*, as often as there is something to do, then
@@ -13,17 +13,19 @@
 //! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
 //!   left it.
 
-mod access;
 mod admission;
+mod begin;
 mod collect;
+mod collections;
+mod controller;
+mod delay;
 mod deletion;
 mod execute;
-mod invocations;
+mod looks;
 mod memory;
 mod observe;
-mod packages;
-mod places;
 mod preflight;
+mod records;
 mod remove;
 mod rest;
 mod shared;
@@ -37,24 +39,23 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use self::{access::Access, memory::Memory, rest::Looks, turn::Pace};
-pub use self::{
-    access::{account, known_namespace, permissions},
-    admission::Admissions,
-    deletion::waits_for,
-    invocations::Invocations,
+pub use self::{admission::Admissions, controller::TargetController, deletion::waits_for};
+use self::{
+    delay::{SHORT_WAIT, STALE},
+    turn::Pace,
 };
 use crate::{
     api::v1alpha1::{Goal, ReleaseRef, Run, Target, TargetStatus, condition},
     controllers::{
-        context::Context,
+        access::{Access, owner},
+        api_failure::api_failure,
         events::EventType,
-        runtime::{self, Ended},
+        runtime::Ended,
     },
     domain::{
-        machine::{self, Decision, Observation, Order, Step},
+        engine::{self, Decision, Observation, Order, Step},
         outcome::{self, Outcome},
-        ownership::Owner,
+        reason::Reason,
     },
 };
 
@@ -62,35 +63,7 @@ use crate::{
 /// ends in a wait and not in a loop.
 const MAX_DECISIONS: usize = 1_000;
 
-/// How soon to look again when the API server says that the decision was stale.
-const STALE: Duration = Duration::from_millis(100);
-
-/// How soon an order that only a person can help with is looked at again: no deadline counts time in which
-/// nobody looked.
-const BLOCKED: Duration = Duration::from_mins(4);
-
-/// What is not worth a status write because it passes so soon.
-const SHORT_WAIT: Duration = Duration::from_secs(5);
-
-/// The controller of Targets.
-pub struct TargetController {
-    context: Arc<Context>,
-    memory: Memory,
-    looks: Looks,
-    collections: collect::Collections,
-}
-
 impl TargetController {
-    /// With nothing remembered.
-    pub fn new(context: Arc<Context>) -> Self {
-        Self {
-            context,
-            memory: Memory::default(),
-            looks: Looks::default(),
-            collections: collect::Collections::default(),
-        }
-    }
-
     /// Brings one Target a step further.
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.newest(&target);
@@ -103,7 +76,7 @@ impl TargetController {
             self.memory.forget(&target);
             self.context.invocations.forget(&target);
             self.context.admissions.leave(&target);
-            return self.at_rest(&target).await;
+            return Box::pin(self.at_rest(&target)).await;
         };
         if let Work::Run(run) = work {
             self.looks.forget(&target);
@@ -113,7 +86,7 @@ impl TargetController {
         } else if self.looks.is_due(&target) {
             // What serves is looked at however long its next plan can't be made.
             return match self.look(&target).await {
-                Ok(()) => Ended::recheck(machine::outcome(&status), STALE),
+                Ok(()) => Ended::recheck(engine::outcome(&status), STALE),
                 Err(unrecorded) => unrecorded.into(),
             };
         }
@@ -139,7 +112,7 @@ impl TargetController {
         };
         let (run, order) = match work {
             Work::Run(run) => {
-                let run = machine::effective(run, status);
+                let run = engine::effective(run, status);
                 let order = validate::order(&self.context, target, &run, &access);
                 (run, order)
             }
@@ -160,7 +133,7 @@ impl TargetController {
             Err(outcome) => {
                 // What waits at the gate now can be approved only once it is planned.
                 if open.is_some()
-                    && outcome.reason() == validate::NOT_APPROVED
+                    && outcome.reason() == Reason::NotApproved
                     && let Some(release) = unplanned(target, status)
                 {
                     return Box::pin(self.work(target, status, Work::Plan(release))).await;
@@ -173,18 +146,18 @@ impl TargetController {
             self.context.invocations.begin(target, &run);
         }
         let owner = access.owner.clone();
-        let decide = |status: &TargetStatus, seen: &Observation, now| {
-            machine::decide(&order, &run, status, &owner, seen, now)
+        let decide = |status: &TargetStatus, observed: &Observation, now| {
+            engine::decide(&order, &run, status, &owner, observed, now)
         };
         let verify = !matches!(order, Order::Deliver(_));
-        let urgency = |status: &TargetStatus| machine::urgency(&order, &run, status);
+        let urgency = |status: &TargetStatus| engine::urgency(&order, &run, status);
         let pace = Pace::of_order(&urgency);
         let outcome = self
             .drive(target, &access, &mut known, verify, pace, decide)
             .await;
         if open.is_none() {
             // How long a plan could not be made is no concern of the order that may follow.
-            known.unblock();
+            known.clocks.unblock();
         }
         self.memory.keep(target, Some(&run), known);
         outcome
@@ -195,37 +168,37 @@ impl TargetController {
         &self,
         target: &Target,
         access: &Access,
-        known: &mut machine::Known,
+        known: &mut engine::Known,
         verify: bool,
         pace: Pace<'_>,
         decide: impl Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Outcome {
         let mut target = target.clone();
-        let mut seen = Observation::of(std::mem::take(known), Timestamp::now());
+        let mut observed = Observation::of(std::mem::take(known), Timestamp::now());
         let mut outcome = Outcome::Waiting {
-            reason: "Busy",
+            reason: Reason::Busy,
             message: "Going on with the next step".to_owned(),
             after: STALE,
         };
         for _ in 0..MAX_DECISIONS {
             let status = target.status.clone().unwrap_or_default();
-            match decide(&status, &seen, Timestamp::now()) {
+            match decide(&status, &observed, Timestamp::now()) {
                 Decision::Observe(reads) => {
-                    if let Some(why) = machine::refused_read(&reads, &access.permissions) {
+                    if let Some(why) = engine::refused_read(&reads, &access.permissions) {
                         outcome = self.not_granted(&target, status, why).boxed().await;
                         break;
                     }
                     let turn = pace.turn(&target, &status);
-                    let wave = observe::read(&self.context, access, &status, reads, &mut seen);
+                    let wave = observe::read(&self.context, access, &status, reads, &mut observed);
                     self.in_turn(&mut target, &turn, pace, wave).await;
-                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                    if let Some(end) = turn::ended(&turn, &mut observed) {
                         outcome = end;
                         break;
                     }
                 }
                 Decision::Record(next) => match self.record(&target, *next).await {
                     Ok(recorded) => {
-                        seen.recorded(&status, &recorded.status.clone().unwrap_or_default());
+                        observed.recorded(&status, &recorded.status.clone().unwrap_or_default());
                         if step(&recorded) == Some(Step::Restore) {
                             self.context.invocations.forget(&recorded);
                         }
@@ -239,27 +212,31 @@ impl TargetController {
                 Decision::Execute(effects) => {
                     if !self.context.fence.may_write() {
                         outcome = Outcome::Waiting {
-                            reason: "NotLeading",
+                            reason: Reason::NotLeading,
                             message: "This process no longer holds the Lease".to_owned(),
                             after: Duration::from_secs(1),
                         };
                         break;
                     }
-                    if let Some(why) = machine::refused_effect(&effects, &access.permissions) {
+                    if let Some(why) = engine::refused_effect(&effects, &access.permissions) {
                         outcome = self.not_granted(&target, status, why).boxed().await;
                         break;
                     }
                     let restoring = verify || step(&target) == Some(Step::Restore);
                     let turn = pace.turn(&target, &status);
-                    let wave = execute::all(&self.context, access, effects, restoring, &mut seen);
+                    let wave =
+                        execute::all(&self.context, access, effects, restoring, &mut observed);
                     self.in_turn(&mut target, &turn, pace, wave).await;
-                    if let Some(end) = turn::ended(&turn, &mut seen) {
+                    if let Some(end) = turn::ended(&turn, &mut observed) {
                         outcome = end;
                         break;
                     }
                 }
                 Decision::Wait(end) => {
-                    let waited = seen.waited(&status, Timestamp::now());
+                    let waited = observed
+                        .known
+                        .clocks
+                        .waited(status.run.as_ref(), Timestamp::now());
                     outcome = self.publish(&target, status, end, waited).await;
                     break;
                 }
@@ -270,9 +247,9 @@ impl TargetController {
             }
         }
         *known = if turn::was_called_off(&outcome) {
-            seen.cut_off()
+            observed.cut_off()
         } else {
-            seen.into_known()
+            observed.into_known()
         };
         outcome
     }
@@ -280,7 +257,7 @@ impl TargetController {
     /// No grant allows what comes next: nothing of it is done, and all stays as it is until the grant is
     /// back. What an order waits for is said; what is cleaned up at rest is for the caller to tell.
     async fn not_granted(&self, target: &Target, status: TargetStatus, why: String) -> Outcome {
-        let unfinished = status.run.as_ref().filter(|run| !machine::ended(run));
+        let unfinished = status.run.as_ref().filter(|run| !engine::ended(run));
         let message = match unfinished {
             Some(run) => format!(
                 "{why}. Until then r{} stays as it is at step {}",
@@ -288,7 +265,7 @@ impl TargetController {
             ),
             None => why,
         };
-        let outcome = Outcome::stalled("NotGranted", message);
+        let outcome = Outcome::stalled(Reason::NotGranted, message);
         if target.metadata.deletion_timestamp.is_some() {
             return self
                 .publish(
@@ -309,10 +286,10 @@ impl TargetController {
     async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
         let run = |target: &Target| target.status.as_ref()?.run.clone();
         let before = run(target);
-        if status.run != before && status.run.as_ref().is_some_and(machine::ended) {
+        if status.run != before && status.run.as_ref().is_some_and(engine::ended) {
             rest::answer_look(target, &mut status);
         }
-        let outcome = machine::outcome(&status);
+        let outcome = engine::outcome(&status);
         dress(target, &mut status, &outcome);
         let recorded = self.write(target, &status).await?;
         let after = run(&recorded);
@@ -347,14 +324,14 @@ impl TargetController {
         match self.write(target, &status).await {
             Ok(written) => {
                 // The end of a run was announced when it was recorded.
-                let ending = machine::outcome(written.status.as_ref().unwrap_or(&status));
+                let ending = engine::outcome(written.status.as_ref().unwrap_or(&status));
                 if let Outcome::Stalled { reason, message } = &outcome
                     && outcome != ending
                 {
                     self.context.events.publish(
                         written.object_ref(&()),
                         EventType::Warning,
-                        reason,
+                        *reason,
                         message,
                     );
                 }
@@ -379,28 +356,28 @@ impl TargetController {
                 self.context.stores.targets.note(written.clone());
                 Ok(written)
             }
-            Err(error) => Err(runtime::api_failure(error)),
+            Err(error) => Err(api_failure(error)),
         }
     }
 
     /// The Target can't be worked on: that is waited out for as long as the deadline allows.
     async fn not_begun(&self, target: &Target, open: Option<&Run>, outcome: Outcome) -> Outcome {
         let status = target.status.clone().unwrap_or_default();
-        let Some(run) = open.map(|run| machine::effective(run, &status)) else {
+        let Some(run) = open.map(|run| engine::effective(run, &status)) else {
             return self.publish(target, status, outcome, Duration::ZERO).await;
         };
         let now = Timestamp::now();
         let mut known = self.memory.known(target, Some(&run));
-        known.block(now);
+        known.clocks.block(now);
         let deadline = validate::progress_deadline(&self.context, target);
         let owner = owner(&self.context, target);
         let why = (&known, outcome.message());
-        let given_up = machine::give_up(&run, &status, &owner, why, deadline, now);
-        let waited = known.blocked_for(now);
+        let given_up = engine::give_up(&run, &status, &owner, why, deadline, now);
+        let waited = known.clocks.blocked_for(now);
         self.memory.keep(target, Some(&run), known);
         match given_up {
             Some(given_up) => match self.record(target, *given_up).await {
-                Ok(recorded) => machine::outcome(&recorded.status.unwrap_or_default()),
+                Ok(recorded) => engine::outcome(&recorded.status.unwrap_or_default()),
                 Err(end) => end,
             },
             None => self.publish(target, status, outcome, waited).await,
@@ -410,14 +387,16 @@ impl TargetController {
     /// An Event for each end of a run, and for the start of a rollback.
     fn announce(&self, target: &Target) {
         let status = target.status.clone().unwrap_or_default();
-        let message = machine::summary(&status);
+        let message = engine::summary(&status);
         let news = match step(target) {
-            Some(Step::Succeeded) if corrects(target) => Some((EventType::Normal, "Corrected")),
-            Some(Step::Restore) => Some((EventType::Warning, "RollingBack")),
-            Some(Step::RolledBack) => Some((EventType::Warning, "RolledBack")),
-            Some(Step::Held) => Some((EventType::Warning, "Held")),
-            Some(Step::Failed) => Some((EventType::Warning, "DeliveryFailed")),
-            Some(Step::RollbackFailed) => Some((EventType::Warning, "RollbackFailed")),
+            Some(Step::Succeeded) if corrects(target) => {
+                Some((EventType::Normal, Reason::Corrected))
+            }
+            Some(Step::Restore) => Some((EventType::Warning, Reason::RollingBack)),
+            Some(Step::RolledBack) => Some((EventType::Warning, Reason::RolledBack)),
+            Some(Step::Held) => Some((EventType::Warning, Reason::Held)),
+            Some(Step::Failed) => Some((EventType::Warning, Reason::DeliveryFailed)),
+            Some(Step::RollbackFailed) => Some((EventType::Warning, Reason::RollbackFailed)),
             // The Deployment tells of what went well, once for all Targets of a stage.
             Some(Step::Prepare | Step::Promote | Step::Succeeded) | None => None,
         };
@@ -427,7 +406,7 @@ impl TargetController {
                 .publish(target.object_ref(&()), kind, reason, &message);
         }
         if let Some(run) = &status.run
-            && machine::ended(run)
+            && engine::ended(run)
         {
             self.context.metrics.delivery_ended(&run.step, run);
         }
@@ -445,7 +424,7 @@ impl<'a> Work<'a> {
     /// What is not carried out yet.
     fn on(target: &'a Target, status: &TargetStatus) -> Option<Self> {
         let run = target.spec.run.as_ref();
-        let open = run.filter(|run| !machine::settled(run, status));
+        let open = run.filter(|run| !engine::settled(run, status));
         open.map(Work::Run)
             .or(unplanned(target, status).map(Work::Plan))
     }
@@ -454,7 +433,7 @@ impl<'a> Work<'a> {
 /// The Release whose plan is asked for and not made yet.
 fn unplanned<'a>(target: &'a Target, status: &TargetStatus) -> Option<&'a ReleaseRef> {
     let plan = target.spec.plan.as_ref();
-    plan.filter(|release| !machine::planned(release, target.spec.deletion_policy, status))
+    plan.filter(|release| !engine::planned(release, target.spec.deletion_policy, status))
 }
 
 /// The order that a plan is made for.
@@ -470,7 +449,7 @@ fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
         target.metadata.generation,
         Timestamp::now(),
     );
-    let plain = machine::summary(status);
+    let plain = engine::summary(status);
     status.summary = Some(outcome::line(match outcome {
         Outcome::Done { .. } => &plain,
         other => other.message(),
@@ -485,13 +464,4 @@ fn step(target: &Target) -> Option<Step> {
 fn corrects(target: &Target) -> bool {
     let run = target.spec.run.as_ref();
     run.is_some_and(|run| run.correction > 0)
-}
-
-/// Whose functions these are.
-fn owner(context: &Context, target: &Target) -> Owner {
-    Owner {
-        cluster: context.settings.cluster_id.clone(),
-        namespace: target.namespace().unwrap_or_default(),
-        name: target.spec.deployment.clone(),
-    }
 }

@@ -1,28 +1,15 @@
-//! Looks at what the machine asks for, everything side by side. What one look lost is lost alone.
+//! Reads what the engine asks for, everything side by side. What one read lost is lost alone.
 
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::{access::Access, packages, places};
+use super::records;
 use crate::{
     api::v1alpha1::TargetStatus,
-    controllers::context::Context,
-    domain::{
-        function::{Alias, Function, ProvisionedConcurrency},
-        machine::{Observation, Read, Snapshot},
-        site::SiteSeen,
-    },
+    controllers::{access::Access, context::Context, workload},
+    domain::engine::{Found, Observation, Read},
     ports::{CallError, CallErrorKind},
 };
-
-enum Seen {
-    Function(Option<Box<Function>>),
-    Alias(Option<Alias>),
-    Unqualified(Vec<String>),
-    Provisioned(Option<ProvisionedConcurrency>),
-    Snapshot(Box<Snapshot>),
-    Site(String, Box<SiteSeen>),
-}
 
 /// Reads, and adds what was found, or what went wrong, to the observation.
 pub async fn read(
@@ -30,42 +17,19 @@ pub async fn read(
     access: &Access,
     status: &TargetStatus,
     reads: Vec<Read>,
-    seen: &mut Observation,
+    observed: &mut Observation,
 ) {
     let found = reads
         .iter()
-        .map(|read| one(context, access, status, read, seen));
+        .map(|read| one(context, access, status, read, observed));
     let found = join_all(found).await;
-    seen.at(Timestamp::now());
+    observed.at(Timestamp::now());
     for (read, found) in reads.into_iter().zip(found) {
-        match (read, found) {
-            (Read::Function { name }, Ok(Seen::Function(function))) => {
-                seen.saw_function(name, function.map(|function| *function));
-            }
-            (Read::Version { name, version }, Ok(Seen::Function(function))) => {
-                seen.saw_version(name, version, function.map(|function| *function));
-            }
-            (Read::Alias { name, alias }, Ok(Seen::Alias(found))) => {
-                seen.saw_alias(name, &alias, found);
-            }
-            (Read::Provisioned { name, .. }, Ok(Seen::Provisioned(found))) => {
-                seen.saw_provisioned(name, found);
-            }
-            (Read::Unqualified { name }, Ok(Seen::Unqualified(callers))) => {
-                seen.saw_unqualified(name, callers);
-            }
-            (Read::Snapshot, Ok(Seen::Snapshot(snapshot))) => {
-                if let Some(reference) = status.run.as_ref().and_then(|run| run.snapshot.clone()) {
-                    seen.known.snapshot = Some((reference, *snapshot));
-                }
-            }
-            (_, Ok(Seen::Site(place, site))) => {
-                seen.known.sites.insert(place, *site);
-            }
+        match found {
+            Ok(found) => observed.found(found),
             // It was not sent, so that nothing is known of it, good or bad.
-            (_, Err(error)) if error.kind == CallErrorKind::CalledOff => {}
-            (read, Err(error)) => seen.errors.push((component(status, &read), error)),
-            (_, Ok(_)) => {}
+            Err(error) if error.kind == CallErrorKind::CalledOff => {}
+            Err(error) => observed.errors.push((component(status, &read), error)),
         }
     }
 }
@@ -75,53 +39,26 @@ async fn one(
     access: &Access,
     status: &TargetStatus,
     read: &Read,
-    seen: &Observation,
-) -> Result<Seen, CallError> {
-    Ok(match read {
-        Read::Function { name } => {
-            Seen::Function(access.functions.get(name, None).await?.map(Box::new))
+    observed: &Observation,
+) -> Result<Found, CallError> {
+    match read {
+        Read::Snapshot => {
+            let (reference, snapshot) = records::load_snapshot(access, status).await?;
+            Ok(Found::Snapshot(reference, Box::new(snapshot)))
         }
-        Read::Version { name, version } => Seen::Function(
-            access
-                .functions
-                .get(name, Some(version))
-                .await?
-                .map(Box::new),
-        ),
-        Read::Alias { name, alias } => Seen::Alias(access.functions.alias(name, alias).await?),
-        Read::Provisioned { name, alias } => Seen::Provisioned(
-            access
-                .functions
-                .provisioned_concurrency(name, alias)
-                .await?,
-        ),
-        Read::Unqualified { name } => {
-            Seen::Unqualified(access.functions.unqualified_callers(name).await?)
-        }
-        Read::Snapshot => Seen::Snapshot(Box::new(packages::load_snapshot(access, status).await?)),
-        Read::Site(task, read) => {
-            let place = task.place.to_string();
-            let mut site = seen.known.sites.get(&place).cloned().unwrap_or_default();
-            places::read(context, access, task, read, &mut site).await?;
-            Seen::Site(place, Box::new(site))
-        }
-    })
+        Read::Component(read) => workload::read(context, access, read, &observed.components)
+            .await
+            .map(Found::Component),
+    }
 }
 
 /// The component that a read is for, as far as that can be told.
 fn component(status: &TargetStatus, read: &Read) -> String {
-    let name = match read {
-        Read::Function { name }
-        | Read::Version { name, .. }
-        | Read::Alias { name, .. }
-        | Read::Provisioned { name, .. }
-        | Read::Unqualified { name } => name,
-        Read::Site(task, _) => &task.place.to_string(),
+    let resource = match read {
         Read::Snapshot => return "snapshot".to_owned(),
+        Read::Component(read) => read.resource(),
     };
-    let components = status.run.iter().flat_map(|run| &run.components);
-    let mut named = components.filter(|component| component.resource == *name);
-    named
-        .next()
-        .map_or_else(|| name.clone(), |component| component.name.clone())
+    let mut components = status.run.iter().flat_map(|run| &run.components);
+    let named = components.find(|component| component.resource == resource);
+    named.map_or(resource, |component| component.name.clone())
 }

@@ -3,10 +3,11 @@
 //! Guarantees: nothing is written, and a call that fails for a moment holds up no plan: the run asks again
 //! before it changes anything. Who goes back is not asked: an alarm that is gone must not hold up a rollback.
 
-use super::{access::Access, watch};
+use super::watch;
 use crate::{
     api::v1alpha1::{ReleaseRef, TargetStatus},
-    domain::{check::StageCheckKind, desired::Desired, outcome::Outcome},
+    controllers::access::Access,
+    domain::{check::StageCheckKind, desired::Desired, outcome::Outcome, reason::Reason},
     ports::CallErrorKind,
 };
 
@@ -42,6 +43,9 @@ pub async fn planned(
     if problems.is_empty() {
         Ok(desired)
     } else {
-        Err(Outcome::stalled("PreflightFailed", problems.join("; ")))
+        Err(Outcome::stalled(
+            Reason::PreflightFailed,
+            problems.join("; "),
+        ))
     }
 }

@@ -8,13 +8,14 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{STALE, TargetController, access::Access, shared, turn::Pace};
+use super::{controller::TargetController, delay::STALE, shared, turn::Pace};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Target, annotation, finalizer},
-    controllers::runtime::{Ended, refusal},
+    controllers::{access::Access, api_failure::refusal, runtime::Ended},
     domain::{
-        machine::{self, Observation},
+        engine::{self, Observation},
         outcome::Outcome,
+        reason::Reason,
     },
 };
 
@@ -30,7 +31,7 @@ impl TargetController {
             return gone().into();
         }
         let status = target.status.clone().unwrap_or_default();
-        let unfinished = status.run.as_ref().is_some_and(|run| !machine::ended(run));
+        let unfinished = status.run.as_ref().is_some_and(|run| !engine::ended(run));
         let untouched = status.inventory.is_empty() && !unfinished;
         let kept = target.spec.deletion_policy == DeletionPolicy::Retain && !unfinished;
         if untouched || kept || target.annotations().contains_key(annotation::ABANDON) {
@@ -63,25 +64,27 @@ impl TargetController {
         };
         let mut known = self.memory.known(target, target.spec.run.as_ref());
         let others = shared::owned_by_others(&self.context, target);
-        let decide = |status: &_, seen: &Observation, now| {
+        let decide = |status: &_, observed: &Observation, now| {
             let own = shared::without(status, &others);
-            machine::decide_removal(policy, &own, &access.owner, seen, now)
+            engine::decide_removal(policy, &own, &access.owner, observed, now)
         };
-        let pace = Pace::of_order(&machine::urgency_of_removal);
+        let pace = Pace::of_order(&engine::urgency_of_removal);
         let outcome = self
             .drive(target, &access, &mut known, true, pace, decide)
             .await;
         self.memory.keep(target, target.spec.run.as_ref(), known);
         match outcome {
             Outcome::Done {
-                reason: "Removed", ..
+                reason: Reason::Removed,
+                ..
             } if waits => Ended::from(Outcome::Waiting {
-                reason: "Deleting",
-                message: "What had begun is put back".to_owned(),
+                reason: Reason::Deleting,
+                message: "Restoring what had begun".to_owned(),
                 after: STALE,
             }),
             Outcome::Done {
-                reason: "Removed", ..
+                reason: Reason::Removed,
+                ..
             } => self.release(target).await.into(),
             other => other.into(),
         }
@@ -117,7 +120,7 @@ impl TargetController {
             }
             Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => gone(),
             Err(error) => Outcome::Transient {
-                reason: "ApiServer",
+                reason: Reason::ApiServer,
                 message: format!(
                     "letting Target {} go: {}",
                     target.name_any(),
@@ -131,7 +134,7 @@ impl TargetController {
 
 fn gone() -> Outcome {
     Outcome::Done {
-        reason: "Removed",
+        reason: Reason::Removed,
         message: "The Target is gone".to_owned(),
     }
 }

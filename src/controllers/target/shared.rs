@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use crate::{
     api::v1alpha1::{InventoryItem, Target, TargetStatus},
     controllers::context::Context,
-    domain::site::Place,
+    domain::workload::inventory,
 };
 
 /// What other Targets of the Deployment own at the same place, those apart that are being deleted too.
@@ -35,18 +35,8 @@ pub fn without(status: &TargetStatus, others: &[InventoryItem]) -> TargetStatus 
     let mut status = status.clone();
     status
         .inventory
-        .retain(|item| !others.iter().any(|other| same(item, other)));
+        .retain(|item| !others.iter().any(|other| inventory::overlap(item, other)));
     status
-}
-
-fn same(one: &InventoryItem, other: &InventoryItem) -> bool {
-    if one.kind != other.kind {
-        return false;
-    }
-    match (Place::parse(&one.name), Place::parse(&other.name)) {
-        (Some(one), Some(other)) => one.overlaps(&other),
-        _ => one.name == other.name,
-    }
 }
 
 #[cfg(test)]
@@ -62,7 +52,7 @@ mod tests {
             created: true,
             objects: None,
             tags: Vec::new(),
-            dropped: false,
+            removed: false,
         }
     }
 

@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::time::{Instant, timeout};
 
-use super::{SHORT_WAIT, TargetController};
+use super::{controller::TargetController, delay::SHORT_WAIT};
 use crate::{
     api::v1alpha1::{Target, TargetStatus, condition::RECONCILING},
     domain::{
-        machine::{self, Observation},
+        engine::{self, Observation},
         outcome::{self, Outcome},
         priority::Priority,
+        reason::Reason,
     },
     ports::turn::{Place, Turn},
 };
@@ -28,9 +29,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How soon it says anew for how long it will wait; after that in twice the time, and so on.
 const TOLD_AGAIN: Duration = Duration::from_mins(1);
-
-/// Why nothing moves while calls wait.
-pub(super) const REASON: &str = "WaitingForBudget";
 
 /// How urgent the calls of a pass are, and whether the Target tells that they wait.
 #[derive(Clone, Copy)]
@@ -59,7 +57,7 @@ impl<'a> Pace<'a> {
     /// The turn of the next calls.
     pub fn turn(self, target: &Target, status: &TargetStatus) -> Turn {
         let namespace = target.namespace().unwrap_or_default();
-        let began = status.run.as_ref().filter(|run| !machine::ended(run));
+        let began = status.run.as_ref().filter(|run| !engine::ended(run));
         let since = began.map_or_else(Timestamp::now, |run| run.started_at.0);
         Turn::new(
             (self.urgency)(status),
@@ -134,26 +132,30 @@ impl TargetController {
 }
 
 /// How the pass ends if the calls of this turn were called off. What they waited counts for no deadline.
-pub fn ended(turn: &Turn, seen: &mut Observation) -> Option<Outcome> {
+pub fn ended(turn: &Turn, observed: &mut Observation) -> Option<Outcome> {
     let waited = turn.waited();
-    seen.known.waited_for_budget(waited, Timestamp::now());
+    observed
+        .known
+        .clocks
+        .waited_for_budget(waited, Timestamp::now());
     turn.is_called_off().then(|| Outcome::Waiting {
-        reason: REASON,
-        message: "Calls that waited for the account's budget were called off: going on anew"
-            .to_owned(),
+        reason: Reason::WaitingForBudget,
+        message:
+            "Calls that waited for the account's budget were called off; the next pass makes them"
+                .to_owned(),
         after: LOOK,
     })
 }
 
 /// Whether a pass ended because its calls were called off.
 pub fn was_called_off(outcome: &Outcome) -> bool {
-    outcome.reason() == REASON
+    outcome.reason() == Reason::WaitingForBudget
 }
 
 /// Whether the status says that calls wait.
 pub fn is_told(status: &TargetStatus) -> bool {
     let moving = outcome::find(&status.conditions, RECONCILING);
-    moving.is_some_and(|moving| moving.reason == REASON)
+    moving.is_some_and(|moving| moving.reason == Reason::WaitingForBudget.as_str())
 }
 
 fn waiting(place: &Place) -> Outcome {
@@ -165,7 +167,7 @@ fn waiting(place: &Place) -> Outcome {
         format!("{}m", seconds.div_ceil(60))
     };
     Outcome::Waiting {
-        reason: REASON,
+        reason: Reason::WaitingForBudget,
         message: format!(
             "Waiting for a turn among the {}: {} before it, about {about}",
             place.budget, place.before

@@ -4,22 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
-use super::access::{Access, account};
 use crate::{
     api::v1alpha1::{DeletionPolicy, Goal, Release, ReleaseRef, Run, Target},
-    controllers::context::Context,
+    controllers::{
+        access::{Access, account},
+        context::Context,
+    },
     domain::{
         desired::{self, Desired},
         duration::duration,
+        engine::{self, Order, Step},
         gates::entry,
-        machine::{self, Order, Step},
         outcome::Outcome,
+        reason::Reason,
         rollout::FOLLOWED,
     },
 };
-
-/// The reason of an order that its Account requires an approval for, which it does not have.
-pub const NOT_APPROVED: &str = "NotApproved";
 
 /// The order, worked out; or why it can't be.
 pub fn order(
@@ -32,7 +32,7 @@ pub fn order(
         .status
         .as_ref()
         .and_then(|status| status.run.as_ref());
-    let begun = journal.filter(|journal| !machine::ended(journal));
+    let begun = journal.filter(|journal| !engine::ended(journal));
     match run.goal {
         Goal::Restore => {
             let why = run.reason.as_deref().unwrap_or(FOLLOWED);
@@ -42,7 +42,7 @@ pub fn order(
         Goal::Deliver => {}
     }
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
-        return Ok(Order::Restore("it was being put back".to_owned()));
+        return Ok(Order::Restore("it was being restored".to_owned()));
     }
     if begun.is_none() {
         may_begin(context, target, run)?;
@@ -84,7 +84,7 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
              stage's gate now",
             run.release.name
         );
-        return Err(Outcome::stalled(NOT_APPROVED, message));
+        return Err(Outcome::stalled(Reason::NotApproved, message));
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ pub fn wanted(
     let Some(release) = release(context, target, reference) else {
         // The watch of Releases may be a moment behind the order; it wakes us.
         return Err(Outcome::Waiting {
-            reason: "WaitingForRelease",
+            reason: Reason::WaitingForRelease,
             message: format!("Waiting for Release {}, which is not there", reference.name),
             after: Duration::from_secs(1),
         });
@@ -111,7 +111,7 @@ pub fn wanted(
         &access.owner,
         &access.permissions,
     )
-    .map_err(|invalid| Outcome::stalled("InvalidSpec", invalid.to_string()))
+    .map_err(|invalid| Outcome::stalled(Reason::InvalidSpec, invalid.to_string()))
 }
 
 /// How long the Target may go without progress, as its Release says.
@@ -122,7 +122,7 @@ pub fn progress_deadline(context: &Context, target: &Target) -> Duration {
         .as_ref()
         .and_then(|run| release(context, target, &run.release));
     let said = release.and_then(|release| duration(&release.spec.template.progress_deadline));
-    said.unwrap_or(machine::DEFAULT_DEADLINE)
+    said.unwrap_or(engine::DEFAULT_DEADLINE)
 }
 
 fn release(context: &Context, target: &Target, named: &ReleaseRef) -> Option<Arc<Release>> {

@@ -4,15 +4,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::access::Access;
 use crate::{
-    controllers::context::Context,
-    domain::{
-        check::{
-            DesiredAlarms, DesiredMetric, StageCheck, StageCheckKind, Verdict, alarms::Alarms,
-            metric::Bound,
-        },
-        machine::{Ask, CheckResult, ServedVersions},
+    controllers::{access::Access, context::Context},
+    domain::check::{
+        Ask, DesiredAlarms, DesiredMetric, ServedVersions, StageCheck, StageCheckKind, Verdict,
+        alarms::Alarms, metric::Bound,
     },
     ports::{CallError, CallErrorKind},
 };
@@ -26,7 +22,7 @@ pub async fn look(
     access: &Access,
     check: &StageCheck,
     ask: &Ask,
-) -> Result<CheckResult, CallError> {
+) -> Result<Verdict, CallError> {
     let verdict = match &check.kind {
         StageCheckKind::Alarms(alarms) => look_at_alarms(access, alarms, ask).await,
         StageCheckKind::Metric(metric) => look_at_metric(access, metric, ask).await,
@@ -43,7 +39,7 @@ pub async fn look(
         Err(error) if error.kind == CallErrorKind::CalledOff => return Err(error),
         verdict => verdict.unwrap_or_else(|error| Verdict::unreadable(&error)),
     };
-    Ok(CheckResult::from(verdict.of(&check.name)))
+    Ok(verdict.of(&check.name))
 }
 
 async fn look_at_alarms(

@@ -10,7 +10,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveProblem, End, Entry, TAIL, u16_at, u32_at, walk};
+use super::{
+    directory::{Attributes, End, Entry, u16_at, u32_at, walk},
+    problem::{ArchiveProblem, TAIL},
+};
 
 /// The attribute of a directory on MS-DOS, in the lower half.
 pub(super) const MSDOS_DIRECTORY: u32 = 0x10;
@@ -18,15 +21,6 @@ pub(super) const MSDOS_DIRECTORY: u32 = 0x10;
 const LOCAL: u32 = 0x0403_4b50;
 /// The part of a local header whose length is known beforehand.
 pub const LOCAL_LENGTH: u64 = 30;
-
-/// What the directory says of an entry besides its name and sizes.
-#[derive(Clone, Copy)]
-pub(super) struct Attributes {
-    pub(super) method: u16,
-    pub(super) crc32: u32,
-    pub(super) made_by: u16,
-    pub(super) external: u32,
-}
 
 /// An entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]

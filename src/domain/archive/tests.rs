@@ -5,7 +5,11 @@ use std::io::{Cursor, Write as _};
 use proptest::prelude::*;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use super::{index::MSDOS_DIRECTORY, *};
+use super::{
+    directory::{END_LENGTH, END64, ENTRY, ENTRY_LENGTH, LOCATOR, u32_at},
+    index::MSDOS_DIRECTORY,
+    *,
+};
 
 fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     zip_with(files, SimpleFileOptions::default())

@@ -20,10 +20,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CLOUDWATCH_DELAY, Verdict, alarm_rule, shown};
+use super::{alarm_rule, cloudwatch::CLOUDWATCH_DELAY, verdict::Verdict};
 use crate::{
     api::v1alpha1::{AlarmsCheck, AlreadyInAlarm, InsufficientData},
-    domain::{desired::Invalid, outcome::shorten, substitution::Variables},
+    domain::{duration::shown, invalid::Invalid, outcome::shorten, substitution::Variables},
 };
 
 /// By how much our clock and CloudWatch's may differ.
@@ -205,7 +205,7 @@ impl DesiredAlarms {
                 "the history of alarm {} does not show yet how it came into its state",
                 alarm.name
             );
-            Verdict::NotYet(message)
+            Verdict::Inconclusive(message)
         };
         let Some(history) = history else {
             return late();
@@ -242,7 +242,7 @@ impl DesiredAlarms {
     /// What the present state means of an alarm that did not go into `ALARM`.
     fn now(&self, alarm: &Alarm) -> Verdict {
         if let Some(trouble) = &alarm.trouble {
-            return Verdict::NotYet(format!(
+            return Verdict::Inconclusive(format!(
                 "CloudWatch can't evaluate alarm {} ({trouble}){}",
                 alarm.name,
                 why(alarm)
@@ -255,9 +255,11 @@ impl DesiredAlarms {
         match (&alarm.state, self.insufficient_data) {
             (AlarmState::Ok | AlarmState::Alarm, _)
             | (AlarmState::InsufficientData, InsufficientData::Pass) => Verdict::Passed,
-            (AlarmState::InsufficientData, InsufficientData::Wait) => Verdict::NotYet(message),
+            (AlarmState::InsufficientData, InsufficientData::Wait) => {
+                Verdict::Inconclusive(message)
+            }
             (AlarmState::InsufficientData, InsufficientData::Fail) => Verdict::Failed(message),
-            (AlarmState::Other(state), _) => Verdict::NotYet(format!(
+            (AlarmState::Other(state), _) => Verdict::Inconclusive(format!(
                 "alarm {} is in state {state}, which this version does not know",
                 alarm.name
             )),
@@ -301,7 +303,7 @@ impl DesiredAlarms {
         let needed = window.saturating_add(CLOUDWATCH_DELAY);
         (bake < needed).then(|| {
             format!(
-                "a bake of {} is too short for alarm {name}, which looks at {} of data that may be {} \
+                "a bake of {} is too short for alarm {name}, which evaluates {} of data that may be {} \
                  late: it has to be at least {}",
                 shown(bake),
                 shown(window),

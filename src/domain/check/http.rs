@@ -12,7 +12,7 @@ use super::Verdict;
 use crate::{
     api::v1alpha1::{ExpectedStatus, HttpCheck, HttpMethod},
     domain::{
-        desired::Invalid, duration::duration, outcome::shorten, pattern, substitution::Variables,
+        duration::duration, invalid::Invalid, outcome::shorten, pattern, substitution::Variables,
     },
 };
 
@@ -233,7 +233,7 @@ mod tests {
         match verdict {
             Verdict::Passed => "passed".to_owned(),
             Verdict::Failed(why) => why,
-            Verdict::NotYet(why) => panic!("an answer can be judged: {why}"),
+            Verdict::Inconclusive(why) => panic!("an answer can be judged: {why}"),
         }
     }
 

@@ -16,10 +16,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CLOUDWATCH_DELAY, Verdict, shown};
+use super::{cloudwatch::CLOUDWATCH_DELAY, verdict::Verdict};
 use crate::{
     api::v1alpha1::{ComparedToPrevious, MetricCheck, MetricMath, MetricStat, Threshold},
-    domain::{desired::Invalid, duration::duration, substitution::Variables},
+    domain::{
+        duration::{duration, shown},
+        invalid::Invalid,
+        substitution::Variables,
+    },
 };
 
 /// The longest period that CloudWatch takes.
@@ -211,7 +215,7 @@ impl DesiredMetric {
 
     /// There is no window yet.
     pub fn too_early(&self) -> Verdict {
-        Verdict::NotYet(format!(
+        Verdict::Inconclusive(format!(
             "no whole period of {} lies between the beginning of the step and CloudWatch's newest data yet",
             shown(self.period)
         ))
@@ -220,7 +224,7 @@ impl DesiredMetric {
     /// What the number means.
     pub fn judge(&self, window: Window, series: &Series) -> Verdict {
         let Bound::Threshold(threshold) = self.bound else {
-            return Verdict::NotYet("there is nothing to compare with".to_owned());
+            return Verdict::Inconclusive("there is nothing to compare with".to_owned());
         };
         let measured = match self.measured(window, series, "") {
             Ok(measured) => measured,
@@ -287,7 +291,7 @@ impl DesiredMetric {
         let wanted = self.minimum_samples.max(1);
         let not_yet = |what: String| {
             let over = shown(window.length());
-            Verdict::NotYet(format!("{whose}{} {what} over {over}", self.name()))
+            Verdict::Inconclusive(format!("{whose}{} {what} over {over}", self.name()))
         };
         #[allow(clippy::cast_precision_loss, reason = "at most a thousand million")]
         let enough = samples >= wanted as f64;

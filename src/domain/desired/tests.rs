@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::grants::{Allowed, Holder};
+use crate::domain::{
+    grants::{Allowed, Holder},
+    workload::{kinds::Workload, lambda::DesiredFunction},
+};
 
 fn release(component: serde_json::Value, stage: serde_json::Value) -> ReleaseSpec {
     let mut component_of = json!({
@@ -79,7 +82,7 @@ fn work_out_on(release: &ReleaseSpec, target: &TargetSpec) -> Result<Desired, In
 
 fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
     let mut desired = work_out(&release(component, stage)).expect("it can be worked out");
-    let Workload::Function(function) = desired.components.remove(0).workload else {
+    let Workload::Lambda(function) = desired.components.remove(0).workload else {
         panic!("a function");
     };
     *function
@@ -323,7 +326,7 @@ fn two_components_can_not_be_one_function() {
     let refusal = work_out(&release).expect_err("refused").to_string();
     assert_eq!(
         refusal,
-        "spec.components[worker].lambda.functionName: checkout-api is also the function of component api"
+        "spec.components[worker].lambda.functionName: function checkout-api is also that of component api"
     );
 }
 
@@ -355,6 +358,6 @@ fn a_release_from_before_a_stage_was_renamed_is_worked_out_by_its_former_name() 
     );
     target.former_stage = Some("dev".into());
     let desired = work_out_on(&release, &target).expect("it can be worked out");
-    let name = desired.components[0].workload.resource();
+    let name = desired.components[0].resource();
     assert_eq!(name, "checkout-dev", "what serves keeps its name");
 }

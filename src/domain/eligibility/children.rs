@@ -1,8 +1,10 @@
 //! Jobs of a pipeline and of the child pipelines that its trigger jobs started, by name.
 
 use super::{
-    JobName, Judged, Judgement, Known, Verdict, newest_job,
+    job::{JobName, newest_job},
+    known::Known,
     stand::{self, Part, Stand, parts},
+    verdict::{Judged, Judgement, Verdict},
 };
 use crate::domain::{
     names,

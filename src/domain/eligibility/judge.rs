@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    JobName, Judged, Judgement, Known, Requirements, Verdict,
     children::{bridges_of, find_job, jobs_of, no_such},
-    missing_archive, newest_job,
+    job::{JobName, missing_archive, newest_job},
+    known::Known,
+    requirements::Requirements,
     stand::{self, Part, Stand, parts},
+    verdict::{Judged, Judgement, Verdict},
 };
 use crate::domain::pipeline::{Bridge, Job, Pipeline, TestSummary};
 

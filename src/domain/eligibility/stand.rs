@@ -91,12 +91,12 @@ pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
         "manual" if let Kind::Trigger(Some(downstream)) = part.kind => {
             Stand::Waits(downstream_waits(downstream))
         }
-        "manual" if needed => Stand::Waits(": somebody has to start it in GitLab".to_owned()),
+        "manual" if needed => Stand::Waits(": start it in GitLab".to_owned()),
         // A manual job is optional, or a gate: what comes after it is not ours to wait for.
         "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
         "created" => match gate_before(part, parts) {
             Some(gate) if needed => Stand::Waits(format!(
-                ", which comes after the manual job {gate}: somebody has to start that in GitLab"
+                ", which comes after the manual job {gate}: start that job in GitLab"
             )),
             Some(_) => Stand::Fine,
             None => Stand::Waits(String::new()),
@@ -114,7 +114,7 @@ fn downstream_waits(downstream: &Downstream) -> String {
     if status == "manual" {
         // With `strategy: depend` the trigger job is `running` meanwhile.
         format!(
-            ": its downstream pipeline {id} is held by a manual job, which somebody has to start in \
+            ": its downstream pipeline {id} waits for a manual job: start that job in \
              GitLab"
         )
     } else {

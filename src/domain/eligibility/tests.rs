@@ -1,9 +1,12 @@
 mod bridges;
 mod lists;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::pipeline::{Bridge, Job, Pipeline, TestSummary};
 
 const ARCHIVE: u64 = 10;
 
@@ -245,7 +248,7 @@ fn a_job_that_is_asked_for_has_to_run_even_behind_a_gate() {
     assert_eq!(
         judge_one("manual", jobs),
         "wait: pipeline 7 waits for job package (created), which comes after the manual job \
-         approve: somebody has to start that in GitLab"
+         approve: start that job in GitLab"
     );
     let jobs = vec![
         job(1, "test", "test", "success"),
@@ -253,7 +256,7 @@ fn a_job_that_is_asked_for_has_to_run_even_behind_a_gate() {
     ];
     assert_eq!(
         judge_one("success", jobs),
-        "wait: pipeline 7 waits for job package (manual): somebody has to start it in GitLab"
+        "wait: pipeline 7 waits for job package (manual): start it in GitLab"
     );
 }
 

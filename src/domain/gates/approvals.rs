@@ -12,7 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::requirements::KubernetesApprovers;
 use crate::{
     api::v1alpha1::{Approval, Decision, condition::COUNTED},
-    domain::outcome::{Stamp, find, set},
+    domain::{
+        outcome::{Stamp, find, set},
+        reason::Reason,
+    },
 };
 
 #[cfg(test)]
@@ -110,21 +113,21 @@ pub enum Ignored {
 
 impl Ignored {
     /// CamelCase, for programs.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::PolicyNotInForce(_) => "PolicyNotInForce",
-            Self::NoSuchRelease => "NoSuchRelease",
-            Self::OtherRelease => "OtherRelease",
-            Self::OtherStage => "OtherStage",
-            Self::NotWaiting => "NotWaiting",
-            Self::OtherPlan { .. } => "OtherPlan",
-            Self::Used => "AlreadyUsed",
-            Self::Expired { .. } => "Expired",
-            Self::NotAllowed => "NotAllowed",
-            Self::AuthorBarred => "AuthorBarred",
-            Self::AuthorUnknown { .. } => "AuthorUnknown",
-            Self::Repeated { .. } => "Repeated",
-            Self::NotAsked => "NotAsked",
+            Self::PolicyNotInForce(_) => Reason::PolicyNotInForce,
+            Self::NoSuchRelease => Reason::NoSuchRelease,
+            Self::OtherRelease => Reason::OtherRelease,
+            Self::OtherStage => Reason::OtherStage,
+            Self::NotWaiting => Reason::NotWaiting,
+            Self::OtherPlan { .. } => Reason::OtherPlan,
+            Self::Used => Reason::AlreadyUsed,
+            Self::Expired { .. } => Reason::Expired,
+            Self::NotAllowed => Reason::NotAllowed,
+            Self::AuthorBarred => Reason::AuthorBarred,
+            Self::AuthorUnknown { .. } => Reason::AuthorUnknown,
+            Self::Repeated { .. } => Reason::Repeated,
+            Self::NotAsked => Reason::NotAsked,
         }
     }
 
@@ -164,16 +167,16 @@ impl Ignored {
             }
             Self::AuthorBarred => {
                 format!(
-                    "{username} started the pipeline of {release}: somebody else has to approve"
+                    "{username} started the pipeline of {release}: another person has to approve"
                 )
             }
             Self::AuthorUnknown { author } => format!(
-                "the author of {release} may not approve it, and nobody knows who {} is in \
-                 Kubernetes: add them to the gate's identities",
+                "the author of {release} may not approve it, and the gate's identities do not \
+                 say who {} is in Kubernetes: add them there",
                 author.as_deref().unwrap_or("the pipeline's user")
             ),
             Self::Repeated { by } => {
-                format!("{username} has approved already, by {by}: somebody else has to")
+                format!("{username} has approved already, by {by}: another person has to approve")
             }
             Self::NotAsked => format!("stage {stage} asks for no Approvals"),
         }
@@ -193,17 +196,17 @@ impl Judgement {
         let (status, reason, message) = match (self, spec.decision) {
             (Self::Counts, _) => (
                 "True",
-                "Counted",
+                Reason::Counted,
                 format!("counts for stage {stage} of Release {release}"),
             ),
             (Self::Used, Decision::Approve) => (
                 "True",
-                USED,
+                Reason::Used,
                 format!("stage {stage} of Release {release} started with it"),
             ),
             (Self::Used, Decision::Reject) => (
                 "True",
-                USED,
+                Reason::Used,
                 format!("Release {release} ended by it, before stage {stage}"),
             ),
             (Self::Ignored(why), _) => ("False", why.reason(), why.message(approval)),
@@ -217,8 +220,6 @@ impl Judgement {
         set(conditions, COUNTED, status, &stamp);
     }
 }
-
-const USED: &str = "Used";
 
 /// The judgement of an Approval that no open gate asks for. `release_uid` is that of the Release of
 /// its name, `used` the Approvals that stages started with.
@@ -244,7 +245,7 @@ pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
         .uid
         .as_ref()
         .is_some_and(|uid| used.contains(uid));
-    remembered || counted(approval).is_some_and(|counted| counted.reason == USED)
+    remembered || counted(approval).is_some_and(|counted| counted.reason == Reason::Used.as_str())
 }
 
 /// Whether its own status says that it counts.

@@ -4,7 +4,7 @@
 //! digest that of what is deleted on one Target. So it opens no gate of a delivery, whose digests are over
 //! plans, and a plan's Approval deletes nothing.
 
-use super::{Verdict, approvals::Subject};
+use super::{approvals::Subject, verdict::Verdict};
 use crate::{
     api::v1alpha1::{DeletionStatus, InventoryItem, ReleaseRef, TargetSpec},
     domain::{digest::Sha256, outcome::shorten},

@@ -9,7 +9,10 @@
 
 use jiff::civil::{Date, date};
 
-use super::time_zone::{self, time_zone};
+use super::{
+    calendar::{DAYS, MONTHS},
+    time_zone::{self, time_zone},
+};
 
 /// Which of the days that the fields name count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +169,7 @@ fn number(text: &str) -> Option<i8> {
             .iter()
             .position(|name| name.eq_ignore_ascii_case(text))
     };
-    let named = at(&super::schedule::DAYS).or_else(|| Some(at(&super::schedule::MONTHS)? + 1));
+    let named = at(&DAYS).or_else(|| Some(at(&MONTHS)? + 1));
     match named {
         Some(named) => i8::try_from(named).ok(),
         None => text.parse().ok(),

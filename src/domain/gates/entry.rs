@@ -15,7 +15,7 @@ use url::Url;
 use super::requirements::{Asker, Requirements, protected_ref};
 use crate::{
     api::v1alpha1::{AccountSpec, Gate, ReleaseSource},
-    domain::grants::matches,
+    domain::{grants::matches, reason::Reason},
 };
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ pub enum Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// CamelCase, for programs.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// For people: what is wrong and the way out.
     pub message: String,
 }
@@ -66,7 +66,7 @@ pub fn needs(
     let mut accounts = Vec::new();
     for (name, account) in &guard.accounts {
         let account = account.ok_or_else(|| Refusal {
-            reason: "AccountNotFound",
+            reason: Reason::AccountNotFound,
             message: format!(
                 "there is no Account {name}, which {release} or the Deployment names for this stage; ask the \
                  platform team to create it, or correct spec.stages[{}].targets",
@@ -89,7 +89,7 @@ pub fn needs(
         Way::Correction => Ok(Requirements::default()),
     };
     asked.map_err(|invalid| Refusal {
-        reason: "InvalidGate",
+        reason: Reason::InvalidGate,
         message: match &invalid.asker {
             Asker::Deployment => format!("spec.stages[{}].gate: {invalid}", guard.stage),
             Asker::Account(_) | Asker::Deletion(_) => format!("spec.requires of {invalid}"),
@@ -122,7 +122,7 @@ pub fn admits(
             ),
         };
         return Err(Refusal {
-            reason: "SourceNotAllowed",
+            reason: Reason::SourceNotAllowed,
             message,
         });
     }
@@ -154,7 +154,7 @@ fn not_protected(asker: &Asker, release: &str, source: &ReleaseSource) -> Refusa
         ),
     };
     Refusal {
-        reason: "RefNotProtected",
+        reason: Reason::RefNotProtected,
         message,
     }
 }

@@ -61,7 +61,7 @@ pub enum Job {
         near: Option<String>,
     },
     /// It can't be started yet; GitLab's word for how it is.
-    NotYet {
+    Inconclusive {
         /// Such as `created`.
         status: String,
     },
@@ -161,7 +161,7 @@ pub fn look(
             seen.author_id = job.user.as_ref().map(|user| user.id).or(seen.author_id);
             Job::Waiting
         }
-        "created" | "scheduled" | "skipped" => Job::NotYet {
+        "created" | "scheduled" | "skipped" => Job::Inconclusive {
             status: job.status.clone(),
         },
         status => {

@@ -20,7 +20,10 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-use super::dialect::{self, Rule};
+use super::{
+    calendar::{DAYS, MONTHS},
+    dialect::{self, Rule},
+};
 
 /// How many times that the clock skips, or days that a rule leaves out, are passed over in a row: more than there are minutes in a
 /// day, which is the most that any zone has skipped.
@@ -281,11 +284,6 @@ fn culprit(parser: CronParser, fields: &str, text: &str) -> String {
     }
     format!("{text:?} is not understood: its fields are fine alone, and not together")
 }
-
-pub(super) const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
-pub(super) const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 #[cfg(test)]
 mod tests;

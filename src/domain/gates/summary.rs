@@ -1,20 +1,24 @@
 //! What a gate says to people.
 
 use super::{
-    Freeze, Subject, Verdict, Waiting, manual_job::Job, requirements::KubernetesApprovers,
+    approvals::Subject,
+    freeze::Freeze,
+    manual_job::Job,
+    requirements::KubernetesApprovers,
+    verdict::{Verdict, Waiting},
 };
-use crate::api::v1alpha1::Decision;
+use crate::{api::v1alpha1::Decision, domain::reason::Reason};
 
 /// How many Approvals that do not count a message names.
 const NOTES: usize = 3;
 
 impl Verdict {
     /// CamelCase, for programs: why it is not open.
-    pub fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Open(_) => None,
             Self::Waiting { reasons, .. } => reasons.first().map(Waiting::reason),
-            Self::Rejected { .. } => Some("Rejected"),
+            Self::Rejected { .. } => Some(Reason::Rejected),
         }
     }
 
@@ -46,14 +50,14 @@ impl Verdict {
 
 impl Waiting {
     /// CamelCase, for programs.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::PolicyNotInForce { .. } => "PolicyNotInForce",
-            Self::Approvals { .. } | Self::ManualJob { .. } => "WaitingForApproval",
-            Self::Window { .. } => "OutsideWindow",
-            Self::Freeze(Freeze::InForce { .. }) => "Frozen",
+            Self::PolicyNotInForce { .. } => Reason::PolicyNotInForce,
+            Self::Approvals { .. } | Self::ManualJob { .. } => Reason::WaitingForApproval,
+            Self::Window { .. } => Reason::OutsideWindow,
+            Self::Freeze(Freeze::InForce { .. }) => Reason::Frozen,
             Self::Freeze(Freeze::Unreadable { .. }) | Self::FreezeUnknown { .. } => {
-                "FreezePeriodsUnknown"
+                Reason::FreezePeriodsUnknown
             }
         }
     }
@@ -90,7 +94,7 @@ impl Waiting {
 fn job_message(job: &str, stands: Option<&Job>) -> String {
     let who = |by: &Option<String>| by.as_deref().unwrap_or("somebody").to_owned();
     match stands {
-        None => format!("the manual job {job} has not been looked at yet"),
+        None => format!("the manual job {job} has not been read yet"),
         Some(Job::Missing { near: Some(near) }) => format!(
             "the pipeline has no job {job}, but {near}: the gate has to name it exactly as GitLab shows it"
         ),
@@ -98,10 +102,10 @@ fn job_message(job: &str, stands: Option<&Job>) -> String {
             "the pipeline has no job {job}: add it to .gitlab-ci.yml with when: manual, or correct \
              the gate"
         ),
-        Some(Job::NotYet { status }) => {
+        Some(Job::Inconclusive { status }) => {
             format!("the manual job {job} is {status}: GitLab does not let it be started yet")
         }
-        Some(Job::Waiting) => format!("somebody has to start the manual job {job} in GitLab"),
+        Some(Job::Waiting) => format!("start the manual job {job} in GitLab"),
         Some(Job::Running { by }) => {
             format!(
                 "{} started the manual job {job}, which has not ended yet",

@@ -11,7 +11,10 @@ use super::{
     approvals::tests::{SUBJECT, approval, at, manifest},
     *,
 };
-use crate::api::v1alpha1::{AccountRequires, Gate};
+use crate::{
+    api::v1alpha1::{AccountRequires, Gate},
+    domain::reason::Reason,
+};
 
 const NOW: &str = "2026-11-26T12:00:00Z";
 
@@ -91,7 +94,7 @@ impl Scene {
         let reason = |judgement: Judgement| match judgement {
             Judgement::Counts => "Counts",
             Judgement::Used => "Used",
-            Judgement::Ignored(why) => why.reason(),
+            Judgement::Ignored(why) => why.reason().as_str(),
         };
         self.judge().judgements.into_iter().map(reason).collect()
     }
@@ -156,7 +159,7 @@ fn a_rejection_wins_over_everything() {
     scene.approves("yes", "bea", &["approvers"], 1);
     scene.says("no", "carl", &["approvers"], Decision::Reject, 2);
     let verdict = scene.judge().verdict;
-    assert_eq!(verdict.reason(), Some("Rejected"));
+    assert_eq!(verdict.reason(), Some(Reason::Rejected));
     assert!(
         matches!(&verdict, Verdict::Rejected { approval, by, .. } if approval == "no" && by == "carl")
     );
@@ -174,7 +177,10 @@ fn a_rejection_counts_for_its_plan_only() {
     scene.says("no", "carl", &["approvers"], Decision::Reject, 1);
     scene.approvals[0].spec.stage_digest = "b".repeat(64);
     assert_eq!(scene.reasons(), ["OtherPlan"]);
-    assert_eq!(scene.judge().verdict.reason(), Some("WaitingForApproval"));
+    assert_eq!(
+        scene.judge().verdict.reason(),
+        Some(Reason::WaitingForApproval)
+    );
 }
 
 #[test]
@@ -184,7 +190,10 @@ fn nothing_counts_without_the_policy() {
     scene.says("no", "carl", &["approvers"], Decision::Reject, 2);
     scene.policy = PolicyForce::NotInForce("the binding is gone".into());
     assert_eq!(scene.reasons(), ["PolicyNotInForce", "PolicyNotInForce"]);
-    assert_eq!(scene.judge().verdict.reason(), Some("PolicyNotInForce"));
+    assert_eq!(
+        scene.judge().verdict.reason(),
+        Some(Reason::PolicyNotInForce)
+    );
     assert!(
         scene
             .message()
@@ -282,7 +291,10 @@ fn time_is_told_where_time_alone_may_open_it() {
     assert!(scene.is_open());
     scene.freeze_periods = Err("GitLab does not answer".into());
     assert_eq!(until(&scene), None);
-    assert_eq!(scene.judge().verdict.reason(), Some("FreezePeriodsUnknown"));
+    assert_eq!(
+        scene.judge().verdict.reason(),
+        Some(Reason::FreezePeriodsUnknown)
+    );
 }
 
 #[test]
@@ -303,7 +315,7 @@ fn what_it_says_reads_like_this() {
         Some(Job::Missing {
             near: Some("approve_prod".into()),
         }),
-        Some(Job::NotYet {
+        Some(Job::Inconclusive {
             status: "created".into(),
         }),
         Some(Job::Waiting),

@@ -9,17 +9,8 @@ use crate::{
     api::v1alpha1::{
         DeletionStatus, DriftStatus, InventoryItem, RunStatus, TargetStatus, condition,
     },
-    domain::machine::Step,
+    domain::{engine::Step, reason::Reason},
 };
-
-/// Why a Target is moving while it goes on by itself.
-const FORWARD: [&str; 5] = [
-    "Preparing",
-    "Promoting",
-    "Baking",
-    "TakingOver",
-    "WaitingForLambda",
-];
 
 /// Equal for two statuses between which a Deployment would decide nothing else.
 pub fn decisive(status: &TargetStatus) -> Vec<u8> {
@@ -31,7 +22,7 @@ struct Decisive<'a> {
     generation: Option<i64>,
     live: Option<&'a str>,
     plan: Option<(&'a str, &'a str)>,
-    dropped: bool,
+    is_to_prune: bool,
     drift: Option<&'a DriftStatus>,
     deletion: Option<&'a DeletionStatus>,
     conditions: Vec<(&'a str, &'a str, &'a str, &'a str)>,
@@ -55,7 +46,9 @@ impl<'a> Decisive<'a> {
         let conditions = status.conditions.iter();
         let conditions = conditions.filter(|it| it.type_ != condition::READY);
         let conditions = conditions.map(|it| match (&*it.type_, &*it.reason) {
-            (condition::RECONCILING, reason) if FORWARD.contains(&reason) => {
+            (condition::RECONCILING, reason)
+                if Reason::parse(reason).is_some_and(Reason::goes_forward) =>
+            {
                 (&*it.type_, &*it.status, "", "")
             }
             (condition::RECONCILING, reason) => (&*it.type_, &*it.status, reason, ""),
@@ -66,7 +59,7 @@ impl<'a> Decisive<'a> {
             generation: status.observed_generation,
             live: status.live.as_ref().map(|live| &*live.release.uid),
             plan: plan.map(|plan| (&*plan.release.uid, &*plan.digest)),
-            dropped: status.inventory.iter().any(InventoryItem::is_to_prune),
+            is_to_prune: status.inventory.iter().any(InventoryItem::is_to_prune),
             drift: status.drift.as_ref(),
             deletion: status.deletion.as_ref(),
             conditions: conditions.collect(),
@@ -142,7 +135,7 @@ mod tests {
             |it| it["plan"] = json!({"release": {"name": "checkout-1", "uid": "u", "revision": 1}, "digest": "d", "summary": "s"}),
             |it| it["conditions"][0] = condition("Reconciling", "RoleNotAssumable", "m"),
             |it| it["conditions"][0] = condition("Stalled", "NotGranted", "m"),
-            |it| it["inventory"] = json!([{"component": "a", "kind": "Function", "name": "f", "created": true, "dropped": true}]),
+            |it| it["inventory"] = json!([{"component": "a", "kind": "Function", "name": "f", "created": true, "removed": true}]),
         ];
         for (nth, change) in matters.into_iter().enumerate() {
             assert_ne!(status(change), begun, "{nth}");

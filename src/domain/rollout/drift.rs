@@ -1,22 +1,10 @@
 //! What the Targets found changed in AWS, for the Deployment as a whole.
 
-use jiff::Timestamp;
-
-use super::{Overview, TargetView, stage::StageView};
-use crate::domain::outcome::shorten;
-
-/// What a Target found when it looked last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DriftView {
-    /// `True`, `False` or `Unknown`.
-    pub status: String,
-    /// CamelCase, for programs.
-    pub reason: String,
-    /// For people.
-    pub message: String,
-    /// Since when there is something that can be corrected.
-    pub correctable_since: Option<Timestamp>,
-}
+use super::{
+    overview::{Overview, TargetView},
+    stage::StageView,
+};
+use crate::domain::{outcome::shorten, reason::Reason};
 
 /// The condition `Drifted` of a Deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +12,7 @@ pub struct DriftReport {
     /// `True` where any Target has drifted, `Unknown` where one can't tell, else `False`.
     pub status: &'static str,
     /// CamelCase, for programs.
-    pub reason: String,
+    pub reason: Reason,
     /// For people: by stage.
     pub message: String,
 }
@@ -62,13 +50,13 @@ pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftRepor
         }));
         return Some(DriftReport {
             status,
-            reason: first.reason.clone(),
+            reason: first.reason,
             message: shorten(&words.join("; "), 4096),
         });
     }
     Some(DriftReport {
         status: "False",
-        reason: "InSync".to_owned(),
+        reason: Reason::InSync,
         message: "All is as it was left".to_owned(),
     })
 }

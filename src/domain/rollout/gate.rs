@@ -1,29 +1,14 @@
 //! Gates, as the order of stages sees them: is there one, and may this plan pass?
-//!
-//! # Expected flow
-//! A Release that is next for a gated stage has its Targets say what it would change; the digest over
-//! their plans is what is asked about. Once the gate is open, each Target gets its order together with
-//! its own plan's digest, and refuses to begin where it would do anything else.
-//!
-//! # Guarantees
-//! - Nobody asks about a stage without the Release: what is asked for depends on the places that it
-//!   writes.
-//! - A stage starts only with the plan that passed. A plan that changed in between passes anew.
-//! - What opened the gate is reported together with the start, and counts for nothing else.
 
 use jiff::Timestamp;
 
-use super::{
-    Overview, ReleaseView,
-    stage::{Current, StageView, State, has_served, template},
-};
+use super::overview::ReleaseView;
 use crate::{
-    api::v1alpha1::{
-        GatePassage, ManualJobStatus, PassageStatus, ReleaseRef, StageOutcome, StageTarget,
-    },
+    api::v1alpha1::{GatePassage, ManualJobStatus, ReleaseRef, StageTarget},
     domain::{
         digest::Sha256,
         gates::entry::{Refusal, Way},
+        reason::Reason,
     },
 };
 
@@ -79,7 +64,7 @@ pub enum Answer {
     /// Not yet.
     Waiting {
         /// CamelCase, for programs.
-        reason: &'static str,
+        reason: Reason,
         /// For people.
         message: String,
         /// What was seen of the manual jobs.
@@ -114,7 +99,7 @@ pub struct AtGate {
     pub release: ReleaseRef,
     pub attempt: i64,
     pub digest: Option<String>,
-    pub reason: &'static str,
+    pub reason: Reason,
     pub message: String,
     pub manual_jobs: Vec<ManualJobStatus>,
     /// When time alone may open it, at the earliest.
@@ -124,7 +109,7 @@ pub struct AtGate {
 }
 
 impl AtGate {
-    fn of(release: &ReleaseRef, attempt: i64, reason: &'static str, message: String) -> Self {
+    pub(super) fn of(release: &ReleaseRef, attempt: i64, reason: Reason, message: String) -> Self {
         Self {
             release: release.clone(),
             attempt,
@@ -137,16 +122,13 @@ impl AtGate {
         }
     }
 
-    fn refused(release: &ReleaseRef, attempt: i64, refusal: Refusal) -> Self {
+    pub(super) fn refused(release: &ReleaseRef, attempt: i64, refusal: Refusal) -> Self {
         Self {
             refused: true,
             ..Self::of(release, attempt, refusal.reason, refusal.message)
         }
     }
 }
-
-/// The reason of what a Target says that it can't go on with.
-pub const TARGET_STALLED: &str = "TargetStalled";
 
 /// How a Release ends in a stage that was not let into it.
 pub const REJECTED: &str = "Rejected";
@@ -159,196 +141,4 @@ pub fn stage_digest(plans: &[(StageTarget, String)]) -> String {
         .collect();
     sorted.sort();
     Sha256::of_json(&sorted).to_string()
-}
-
-impl StageView<'_> {
-    /// Gives the stage this Release, or leaves it in front of the gate.
-    pub(super) fn offer(
-        &mut self,
-        overview: &Overview,
-        gates: &dyn Gatekeeper,
-        release: &ReleaseView,
-        now: Timestamp,
-    ) {
-        let reference = &release.reference;
-        let attempt = self.attempt_of(release);
-        let entry = self.entry(release);
-        match gates.asks(&entry) {
-            Asks::Nothing => {
-                self.give(overview, reference);
-                return;
-            }
-            Asks::Refused(refusal) => {
-                self.at_gate = Some(AtGate::refused(reference, attempt, refusal));
-                return;
-            }
-            Asks::Something => {}
-        }
-        let Some(stage) = template(overview, self.name, reference) else {
-            return;
-        };
-        let plans = self.plans_of(reference, &stage.targets);
-        if plans.len() < stage.targets.len() {
-            let missing = |place: &&StageTarget| !plans.iter().any(|(at, _)| at == *place);
-            self.wanted_plans = stage.targets.iter().filter(missing).cloned().collect();
-            let trouble = self
-                .wanted_plans
-                .iter()
-                .find_map(|place| self.target(place)?.stalled.clone());
-            let (reason, message) = match trouble {
-                Some((_, why)) => (
-                    TARGET_STALLED,
-                    format!("{} can't be planned: {why}", reference.name),
-                ),
-                None => (
-                    "Planning",
-                    format!("working out what {} would change", reference.name),
-                ),
-            };
-            self.at_gate = Some(AtGate::of(reference, attempt, reason, message));
-            return;
-        }
-        let digest = stage_digest(&plans);
-        // What passed before the process died has passed: its Approvals are used up by that.
-        let passed = overview
-            .reported
-            .iter()
-            .find(|stage| stage.name == self.name)
-            .and_then(|stage| stage.passage.as_ref())
-            .filter(|passage| {
-                passage.release == *reference
-                    && passage.attempt == attempt
-                    && passage.digest == digest
-            });
-        let deletes = |place: &StageTarget| self.target(place).is_some_and(|it| it.plan_deletes);
-        let answer = match passed {
-            Some(passage) => Answer::Open(passage.by.clone()),
-            None => gates.ask(&Ask {
-                entry,
-                attempt,
-                digest: &digest,
-                deletes: stage.targets.iter().any(deletes),
-            }),
-        };
-        match answer {
-            Answer::Open(by) => {
-                self.give(overview, reference);
-                if let Some(current) = &mut self.current {
-                    current.plans = plans;
-                    current.stage_digest = Some(digest.clone());
-                }
-                self.passage = Some(PassageStatus {
-                    release: reference.clone(),
-                    attempt,
-                    digest,
-                    at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
-                    by,
-                });
-            }
-            Answer::Waiting {
-                reason,
-                message,
-                manual_jobs,
-                until,
-            } => {
-                self.at_gate = Some(AtGate {
-                    digest: Some(digest),
-                    manual_jobs,
-                    until,
-                    ..AtGate::of(reference, attempt, reason, message)
-                });
-            }
-            Answer::Refused(refusal) => {
-                self.at_gate = Some(AtGate::refused(reference, attempt, refusal));
-            }
-            Answer::Rejected(why) => self.rejected = Some((reference.clone(), attempt, why)),
-        }
-    }
-
-    /// What the Targets say that the Release would change, where they have said so.
-    pub(super) fn plans_of(
-        &self,
-        release: &ReleaseRef,
-        places: &[StageTarget],
-    ) -> Vec<(StageTarget, String)> {
-        let plan_of = |place: &StageTarget| {
-            let (of, digest) = self.target(place)?.plan.as_ref()?;
-            (of.uid == release.uid).then(|| (place.clone(), digest.clone()))
-        };
-        places.iter().filter_map(plan_of).collect()
-    }
-
-    /// Targets that have no order yet carry no digest that was approved: theirs is what their plans say,
-    /// as long as all of them add up to what was approved of the stage.
-    pub(super) fn approve_the_rest(&mut self) {
-        let Some(current) = &self.current else {
-            return;
-        };
-        let Some(approved) = &current.stage_digest else {
-            return;
-        };
-        let mut plans = self.plans_of(&current.release, &current.places);
-        for (place, digest) in &mut plans {
-            if let Some(ordered) = current.plan_digest(place) {
-                *digest = ordered;
-            }
-        }
-        let whole = stage_digest(&plans) == *approved;
-        if let Some(current) = self.current.as_mut().filter(|_| whole) {
-            current.plans = plans;
-        }
-    }
-
-    /// What becomes of a Release that was rejected.
-    pub(super) fn rejection(
-        &self,
-        overview: &Overview,
-        now: Timestamp,
-    ) -> Option<(ReleaseRef, StageOutcome)> {
-        let (release, attempt, why) = self.rejected.clone()?;
-        let mut releases = overview.releases.iter();
-        let view = releases.find(|one| one.reference.uid == release.uid);
-        let outcome = StageOutcome {
-            stage: self.name.to_owned(),
-            outcome: REJECTED.to_owned(),
-            served: view.is_some_and(|view| has_served(view, self.name)),
-            attempt,
-            message: Some(why),
-            finished_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
-        };
-        Some((release, outcome))
-    }
-
-    /// Whether what was approved is no longer what would be done, on a place that has not begun.
-    pub(super) fn is_void(&self, current: &Current) -> bool {
-        let unknown = |place: &&StageTarget| current.plan_digest(place).is_none();
-        if self.state == State::Progressing
-            && current.stage_digest.is_some()
-            && current.places.iter().any(|place| unknown(&place))
-        {
-            return true;
-        }
-        let changed = |(place, approved): &(StageTarget, String)| {
-            let plan = self.target(place).and_then(|target| target.plan.as_ref());
-            self.step(current, place).is_none()
-                && plan
-                    .is_some_and(|(of, digest)| of.uid == current.release.uid && digest != approved)
-        };
-        self.state == State::Progressing && current.plans.iter().any(changed)
-    }
-}
-
-impl<'a> StageView<'a> {
-    /// The Release on its way into this stage.
-    pub(super) fn entry<'b>(&self, release: &'b ReleaseView) -> Entry<'b>
-    where
-        'a: 'b,
-    {
-        let back = self.goes_back(release);
-        Entry {
-            stage: self.name,
-            release,
-            way: if back { Way::Back } else { Way::Forward },
-        }
-    }
 }

@@ -5,14 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Overview, Plan,
-    gate::{REJECTED, TARGET_STALLED},
-    preflight,
-    stage::{StageView, State},
+    gate::REJECTED, overview::Overview, plan::Plan, preflight, stage::StageView, state::State,
 };
 use crate::{
     api::v1alpha1::{StageStatus, annotation},
-    domain::{names, outcome::Outcome},
+    domain::{names, outcome::Outcome, reason::Reason},
 };
 
 /// What opens a gate wakes the Deployment; this is only for what is missed.
@@ -81,32 +78,35 @@ fn of_stage(
     };
     match view.state {
         State::RollbackFailed => {
-            Outcome::stalled("RollbackFailed", line("could not be taken back"))
+            Outcome::stalled(Reason::RollbackFailed, line("could not be rolled back"))
         }
         State::RollingBack => match view.kept_from_going_back() {
             Some((_, message)) => {
-                Outcome::stalled("TargetStalled", format!("{}: {message}", view.name))
+                Outcome::stalled(Reason::TargetStalled, format!("{}: {message}", view.name))
             }
-            None => moving("RollingBack", line("is being taken back")),
+            None => moving(Reason::RollingBack, line("is being rolled back")),
         },
         State::Held => {
             let (promote, abort) = (annotation::PROMOTE, annotation::ABORT);
-            let what = format!("is held; set {promote} to go on, or {abort} to put it back");
-            Outcome::stalled("Held", line(&what))
+            let what = format!(
+                "is held; set {promote} to continue, or {abort} to restore the former state"
+            );
+            Outcome::stalled(Reason::Held, line(&what))
         }
-        State::RolledBack => {
-            Outcome::stalled("RolledBack", line(&format!("was taken back, {serving}")))
-        }
+        State::RolledBack => Outcome::stalled(
+            Reason::RolledBack,
+            line(&format!("was rolled back, {serving}")),
+        ),
         State::Failed => Outcome::stalled(
-            "DeliveryFailed",
+            Reason::DeliveryFailed,
             line(&format!("was not delivered, {serving}")),
         ),
         _ if overview.paused => {
             let (resume, abort) = (annotation::RESUME, annotation::ABORT);
             moving(
-                "Paused",
+                Reason::Paused,
                 format!(
-                    "{}: r{revision} is paused; set {resume} to go on, or {abort} to put it back",
+                    "{}: r{revision} is paused; set {resume} to continue, or {abort} to restore the former state",
                     view.name
                 ),
             )
@@ -115,9 +115,9 @@ fn of_stage(
             Some((_, message)) => {
                 let behind = behind(view, revision);
                 let message = format!("{}: {message}{behind}", view.name);
-                Outcome::stalled(TARGET_STALLED, message)
+                Outcome::stalled(Reason::TargetStalled, message)
             }
-            None => moving("Progressing", progressing(view, revision)),
+            None => moving(Reason::Progressing, progressing(view, revision)),
         },
     }
 }
@@ -135,7 +135,7 @@ fn behind(view: &StageView<'_>, revision: i64) -> String {
     view.behind.map_or(String::new(), |newer| {
         let abort = annotation::ABORT;
         format!(
-            "; r{newer} comes after it: set {abort} to restore what stood before r{revision} now"
+            "; r{newer} comes after it: set {abort} to restore the state before r{revision} now"
         )
     })
 }
@@ -144,7 +144,7 @@ fn behind(view: &StageView<'_>, revision: i64) -> String {
 fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome {
     if overview.suspended {
         return Outcome::Paused {
-            reason: "Suspended",
+            reason: Reason::Suspended,
             message: "Suspended: set spec.suspend to false to go on".to_owned(),
         };
     }
@@ -152,7 +152,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
         .iter()
         .find_map(|view| Some((view, view.rejected.as_ref()?)))
     {
-        return Outcome::stalled(REJECTED, format!("{}: {why}", view.name));
+        return Outcome::stalled(Reason::Rejected, format!("{}: {why}", view.name));
     }
     let at_gates = || {
         let views = views.iter();
@@ -166,7 +166,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
             return Outcome::stalled(at.reason, message);
         }
         return match at.digest {
-            None if at.reason == TARGET_STALLED => Outcome::stalled(at.reason, message),
+            None if at.reason == Reason::TargetStalled => Outcome::stalled(at.reason, message),
             Some(_) => Outcome::Paused {
                 reason: at.reason,
                 message,
@@ -182,7 +182,7 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
         return pinned(overview, views, pin);
     }
     let Some(newest) = overview.newest() else {
-        return Outcome::done("Idle", "Nothing was released yet");
+        return Outcome::done(Reason::Idle, "Nothing was released yet");
     };
     let revision = newest.reference.revision;
     // What a stage has come to since counts, not what it had come to before.
@@ -202,8 +202,8 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
         Some(back) => {
             let why = back.message.as_deref().unwrap_or("see the Release");
             let reason = match back.outcome.as_str() {
-                REJECTED => REJECTED,
-                _ => "RolledBack",
+                REJECTED => Reason::Rejected,
+                _ => Reason::RolledBack,
             };
             let message = format!(
                 "{}: r{revision}: {why}; {}",
@@ -211,11 +211,12 @@ fn at_rest(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
             );
             Outcome::stalled(reason, message)
         }
-        None if plan.undelivered.is_none() => {
-            Outcome::done("Delivered", format!("r{revision} serves in every stage"))
-        }
+        None if plan.undelivered.is_none() => Outcome::done(
+            Reason::Delivered,
+            format!("r{revision} serves in every stage"),
+        ),
         None => Outcome::done(
-            "Idle",
+            Reason::Idle,
             format!("Nothing moves: {}", plan.availability.message),
         ),
     }
@@ -230,7 +231,7 @@ fn pinned(overview: &Overview, views: &[StageView<'_>], pin: &str) -> Outcome {
         let message = format!(
             "spec.pin: there is no Release {pin}{near}: kubectl get srel lists those that are kept"
         );
-        return Outcome::stalled("NotFound", message);
+        return Outcome::stalled(Reason::NotFound, message);
     }
     let serves = |view: &&StageView<'_>| view.serving().is_some_and(|it| it.name == pin);
     match views.iter().find(|view| !serves(view)) {
@@ -240,8 +241,8 @@ fn pinned(overview: &Overview, views: &[StageView<'_>], pin: &str) -> Outcome {
                  have that stage; name one that was good",
                 view.name
             );
-            Outcome::stalled("InvalidSpec", message)
+            Outcome::stalled(Reason::InvalidSpec, message)
         }
-        None => Outcome::done("Pinned", format!("{pin} is held by spec.pin")),
+        None => Outcome::done(Reason::Pinned, format!("{pin} is held by spec.pin")),
     }
 }

@@ -3,20 +3,16 @@
 //! Guarantees: a stage that has not served a Release does not get it while anything is wrong with that
 //! stage or a later one. What serves or has served stays within reach of a rollback.
 
-use std::collections::BTreeMap;
-
 use super::{
-    Overview, ReleaseView,
-    stage::{StageView, State, has_served},
+    overview::{Overview, Preflights, ReleaseView, has_served},
+    stage::StageView,
+    state::State,
 };
 use crate::domain::{
     outcome::Outcome,
     preflight::{Problem, summary},
+    reason::Reason,
 };
-
-/// What was found wrong, by the Release's uid.
-#[derive(Clone, Debug, Default)]
-pub struct Preflights(pub BTreeMap<String, Vec<Problem>>);
 
 impl Preflights {
     /// What keeps a stage from getting this Release.
@@ -60,5 +56,5 @@ pub(super) fn stalled(overview: &Overview, views: &[StageView<'_>]) -> Option<Ou
     })?;
     let problems = overview.preflights.of(next, kept_from.name);
     let message = format!("{}: {}", next.reference.name, summary(problems));
-    Some(Outcome::stalled("PreflightFailed", message))
+    Some(Outcome::stalled(Reason::PreflightFailed, message))
 }

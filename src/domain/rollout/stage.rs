@@ -2,147 +2,29 @@
 
 mod correct;
 mod decided;
+mod gate;
 mod next;
 mod orders;
 mod progress;
+mod view;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use self::view::Current;
+pub use self::view::{FOLLOWED, StageView};
 use super::{
-    Overview, ReleaseView, TargetView,
-    command::{Back, Command},
-    gate::AtGate,
+    command::Back,
+    overview::{Overview, ReleaseView, TargetView, has_served, template},
+    state::State,
 };
 use crate::{
     api::v1alpha1::{
-        DeletionPolicy, GateStatus, Goal, OnTargetFailure, PassageStatus, ReleaseRef, RunStatus,
-        Stage, StageOutcome, StageStatus, StageTarget,
+        GateStatus, Goal, OnTargetFailure, ReleaseRef, RunStatus, StageOutcome, StageStatus,
+        StageTarget,
     },
-    domain::{machine::Step, outcome::shorten},
+    domain::{engine::Step, outcome::shorten},
 };
-
-/// A stage's state as the status names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Pending,
-    Progressing,
-    Held,
-    Succeeded,
-    RollingBack,
-    RolledBack,
-    Failed,
-    RollbackFailed,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Progressing => "Progressing",
-            Self::Held => "Held",
-            Self::Succeeded => "Succeeded",
-            Self::RollingBack => "RollingBack",
-            Self::RolledBack => "RolledBack",
-            Self::Failed => "Failed",
-            Self::RollbackFailed => "RollbackFailed",
-        }
-    }
-
-    pub(super) fn is_moving(self) -> bool {
-        matches!(self, Self::Progressing | Self::Held | Self::RollingBack)
-    }
-
-    pub(super) fn has_failed(self) -> bool {
-        matches!(self, Self::Failed | Self::RolledBack | Self::RollbackFailed)
-    }
-}
-
-/// What a stage is at.
-pub struct StageView<'a> {
-    pub name: &'a str,
-    targets: Vec<&'a TargetView>,
-    /// The Release and attempt it has, with the places that get it.
-    pub(super) current: Option<Current>,
-    pub state: State,
-    pub message: Option<String>,
-    /// The Release in front of its gate.
-    pub at_gate: Option<AtGate>,
-    /// What let the current Release through, where it is just being let through.
-    pub passage: Option<PassageStatus>,
-    /// A Release that was rejected, which try, and why.
-    pub(super) rejected: Option<(ReleaseRef, i64, String)>,
-    /// When what somebody changed is corrected next, where that waits.
-    pub correction_at: Option<Timestamp>,
-    /// Why what somebody changed is not corrected, where the Accounts refuse it.
-    pub correction_refused: Option<String>,
-    /// Places whose plan is wanted.
-    pub wanted_plans: Vec<StageTarget>,
-    /// What waits at the gate is what a rollback by command goes to.
-    waits_to_go_back: bool,
-    /// The command that was carried out here, and what it does.
-    pub obeyed: Option<(Command, String)>,
-    /// A newer Release that waits until what is moving has ended.
-    pub behind: Option<i64>,
-}
-
-#[derive(Clone)]
-pub struct Current {
-    pub(super) release: ReleaseRef,
-    attempt: i64,
-    sequence: i64,
-    immediate: bool,
-    back: bool,
-    /// A command decided to restore what stood before.
-    restores: bool,
-    /// How often in a row what serves was delivered once more because somebody had changed it.
-    correction: i64,
-    /// Why it goes back, where somebody said so.
-    reason: Option<String>,
-    /// The plans that were approved, by place; none where no gate asked for them.
-    pub(super) plans: Vec<(StageTarget, String)>,
-    /// What they add up to: digest of the stage's plan that was approved.
-    pub(super) stage_digest: Option<String>,
-    /// What becomes of what the Release no longer has, as it was when the stage was given it.
-    deletion_policy: Option<DeletionPolicy>,
-    pub(super) places: Vec<StageTarget>,
-    on_target_failure: OnTargetFailure,
-    most_at_a_time: usize,
-}
-
-impl Current {
-    /// `template` is the stage as the Release has it; none where the Release is gone.
-    fn new(release: ReleaseRef, attempt: i64, sequence: i64, template: Option<&Stage>) -> Self {
-        let most = template.and_then(|stage| stage.max_concurrent_targets);
-        Self {
-            release,
-            attempt,
-            sequence,
-            immediate: false,
-            back: false,
-            restores: false,
-            correction: 0,
-            reason: None,
-            plans: Vec::new(),
-            stage_digest: None,
-            deletion_policy: None,
-            places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
-            on_target_failure: template
-                .map(|stage| stage.on_target_failure)
-                .unwrap_or_default(),
-            most_at_a_time: most
-                .and_then(|most| usize::try_from(most).ok())
-                .unwrap_or(usize::MAX),
-        }
-    }
-}
-
-impl Current {
-    pub(super) fn plan_digest(&self, place: &StageTarget) -> Option<String> {
-        let plan = self.plans.iter().find(|(at, _)| at == place);
-        plan.map(|(_, digest)| digest.clone())
-    }
-}
 
 impl<'a> StageView<'a> {
     pub fn of(overview: &'a Overview, name: &'a str) -> Self {
@@ -160,7 +42,7 @@ impl<'a> StageView<'a> {
                 template,
             );
             current.immediate = order.immediate;
-            current.back = order.back;
+            current.rollback = order.rollback;
             current.restores = order.goal == Goal::Restore;
             current.correction = order.correction;
             current.reason.clone_from(&order.reason);
@@ -421,7 +303,7 @@ impl<'a> StageView<'a> {
                     release: at.release.clone(),
                     attempt: at.attempt,
                     digest: at.digest.clone(),
-                    reason: at.reason.to_owned(),
+                    reason: at.reason.to_string(),
                     message: shorten(&at.message, 4096),
                     since: since.unwrap_or(Time(now)),
                     plan: self.plans(overview, at),
@@ -457,26 +339,4 @@ impl<'a> StageView<'a> {
         });
         going_back.find_map(|place| self.target(place)?.stalled.as_ref())
     }
-}
-
-/// How the messages begin of targets that only follow another's failure.
-pub const FOLLOWED: &str = "another target of the stage failed";
-
-/// Whether the Release has ever served on all targets of the stage.
-pub(super) fn has_served(release: &ReleaseView, stage: &str) -> bool {
-    let here = release.outcomes.iter().find(|one| one.stage == stage);
-    here.is_some_and(|one| one.served || one.outcome == State::Succeeded.as_str())
-}
-
-/// The stage as the Release has it.
-pub(super) fn template<'a>(
-    overview: &'a Overview,
-    stage: &str,
-    release: &ReleaseRef,
-) -> Option<&'a Stage> {
-    let release = overview
-        .releases
-        .iter()
-        .find(|one| one.reference.uid == release.uid)?;
-    release.stages.iter().find(|one| one.name == stage)
 }

@@ -6,8 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::{
-    api::v1alpha1::{Goal, OnTargetFailure},
-    domain::machine::{JOURNAL_VERSION, Step},
+    api::v1alpha1::{
+        DeletionPolicy, Goal, OnTargetFailure, ReleaseSource, Run, RunStatus, Stage, Superseding,
+    },
+    domain::engine::{JOURNAL_VERSION, Step},
 };
 
 mod commands;
@@ -128,7 +130,7 @@ impl Play {
                 plan: None,
                 plan_deletes: false,
                 plan_summary: None,
-                dropped: false,
+                is_to_prune: false,
                 drift: None,
             });
             targets.len() - 1
@@ -146,7 +148,7 @@ impl Play {
             journal_version: JOURNAL_VERSION,
             step: step.as_str().into(),
             held_at: None,
-            unwatched: false,
+            metric_checks_skipped: false,
             level: 0,
             traffic: None,
             message: message.map(Into::into),
@@ -187,13 +189,13 @@ fn orders(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn a_release_goes_from_stage_to_stage() {
     let mut story = Play::new();
-    assert_eq!(story.plan().outcome.reason(), "Idle");
+    assert_eq!(story.plan().outcome.reason(), Reason::Idle);
     story.release(1);
     let plan = story.plan();
     assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(
         (plan.outcome.reason(), plan.availability.is_available),
-        ("Progressing", false)
+        (Reason::Progressing, false)
     );
     story.report("dev", "dev", Step::Succeeded, None);
     let plan = story.plan();
@@ -201,11 +203,11 @@ fn a_release_goes_from_stage_to_stage() {
     assert!(plan.availability.is_available);
     assert_eq!(story.orders().len(), 3, "both prod targets at once");
     story.report("prod", "prod-a", Step::Succeeded, None);
-    assert_eq!(story.plan().outcome.reason(), "Progressing");
+    assert_eq!(story.plan().outcome.reason(), Reason::Progressing);
     story.report("prod", "prod-b", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(plan.live, "dev=r1 prod=r1");
-    assert_eq!(plan.outcome.reason(), "Delivered");
+    assert_eq!(plan.outcome.reason(), Reason::Delivered);
 }
 
 #[test]
@@ -216,10 +218,10 @@ fn a_failure_in_dev_never_reaches_prod() {
     story.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
     let plan = story.plan();
     assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
-    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
         plan.outcome.message(),
-        "dev: r1 was taken back, nothing serves: check smoke failed"
+        "dev: r1 was rolled back, nothing serves: check smoke failed"
     );
     story.release(2);
     story.plan();
@@ -236,11 +238,11 @@ fn a_target_that_is_kept_from_going_back_is_told() {
     story.release(1);
     story.plan();
     story.report("dev", "dev", Step::Restore, Some("alarm"));
-    assert_eq!(story.plan().outcome.reason(), "RollingBack");
+    assert_eq!(story.plan().outcome.reason(), Reason::RollingBack);
     let target = story.target("dev", &place("dev"));
     target.stalled = Some(("NotGranted".into(), "Account dev has no grant".into()));
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "TargetStalled");
+    assert_eq!(plan.outcome.reason(), Reason::TargetStalled);
     assert!(plan.outcome.message().contains("has no grant"));
 }
 
@@ -260,7 +262,7 @@ fn one_failing_target_takes_its_stage_back() {
         "r1 Deliver 1",
         "it went back by itself"
     );
-    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
     assert!(
         story.overview.releases[0]
             .outcomes
@@ -270,7 +272,7 @@ fn one_failing_target_takes_its_stage_back() {
     );
     story.report("prod", "prod-a", Step::RolledBack, Some(FOLLOWED));
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert!(
         plan.outcome.message().contains("prod-b/eu-west-1: alarm"),
         "{}",
@@ -320,7 +322,7 @@ fn an_order_that_nobody_began_gives_way_to_a_newer_release() {
     let plan = story.plan();
     assert_eq!(
         (plan.outcome.reason(), plan.outcome.message()),
-        ("TargetStalled", "dev: There is no Account dev")
+        (Reason::TargetStalled, "dev: There is no Account dev")
     );
     story.release(2);
     story.plan();
@@ -356,7 +358,7 @@ fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
     let plan = story.plan();
     assert_eq!(
         (plan.outcome.reason(), plan.availability.is_available),
-        ("RollbackFailed", false)
+        (Reason::RollbackFailed, false)
     );
     story.release(2);
     story.plan();
@@ -380,7 +382,7 @@ fn nothing_new_starts_while_suspended_but_what_moves_ends() {
     story.report("dev", "dev", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(story.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
-    assert_eq!(plan.outcome.reason(), "Suspended");
+    assert_eq!(plan.outcome.reason(), Reason::Suspended);
     story.overview.suspended = false;
     story.plan();
     assert_eq!(story.orders()["dev/dev"], "r2 Deliver 1");

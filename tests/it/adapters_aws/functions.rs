@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use sluice::{
     domain::{
         digest::Sha256,
-        function::{AliasTarget, FunctionState},
+        workload::lambda::{AliasTarget, FunctionState},
     },
     ports::CallErrorKind,
 };

@@ -218,7 +218,7 @@ async fn an_alarm_that_did_not_change_costs_one_call() {
 
     set(&watch, "quiet-errors", StateValue::InsufficientData).await;
     let verdict = look(&*monitoring, &check(&["quiet-errors"]), since).await;
-    assert!(matches!(verdict, Verdict::NotYet(_)), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
     let verdict = look(&*monitoring, &check(&["quiet-missing"]), since).await;
     assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?}");
 }
@@ -314,7 +314,7 @@ async fn a_metric_is_one_number_over_the_window_with_its_samples() {
             ..check
         };
         let verdict = more.judge(window, &series);
-        assert!(matches!(verdict, Verdict::NotYet(_)), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
     }
 }
 
@@ -331,7 +331,7 @@ async fn no_data_is_no_number() {
     let series = series.expect("an empty series");
     assert!(series.values.is_empty() && series.samples.is_empty());
     let verdict = check.judge(window, &series);
-    assert!(matches!(verdict, Verdict::NotYet(_)), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
 }
 
 #[tokio::test]
@@ -419,7 +419,7 @@ async fn two_versions_of_a_function_are_told_apart() {
     assert!(why.contains("is 0.25 over"), "{why}");
     assert_eq!(check.compare(window, &old, &new), Verdict::Passed);
     let verdict = check.compare(window, &new, &older);
-    assert!(matches!(verdict, Verdict::NotYet(_)), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
 }
 
 #[tokio::test]
@@ -444,7 +444,10 @@ async fn what_keeps_cloudwatch_from_answering_is_told() {
         let error = error.expect_err("no answer");
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.resource.contains(name), "{error}");
-        assert!(matches!(Verdict::unreadable(&error), Verdict::NotYet(_)));
+        assert!(matches!(
+            Verdict::unreadable(&error),
+            Verdict::Inconclusive(_)
+        ));
     }
 }
 

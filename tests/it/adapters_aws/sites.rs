@@ -12,12 +12,12 @@ use sluice::{
         digest::Sha256,
         grants::{Allowed, Holder, Permissions},
         ownership::Owner,
-        site::{Condition, Deletion, Served, metadata},
+        workload::s3::site::{Condition, Deletion, Served, metadata},
     },
     ports::{
         CallError, CallErrorKind,
         cloud::Cloud as _,
-        sites::{NewObject, Sites, StoredCopy},
+        s3::{NewObject, Sites, StoredCopy},
         store::ByteStream,
     },
 };

@@ -10,6 +10,7 @@ use std::{
 
 use sluice::{
     api::v1alpha1::RunStatus,
+    domain::reason::Reason,
     metrics::{Metrics, ObjectCounts},
 };
 use sluice_lab::toolchain;
@@ -47,7 +48,7 @@ fn fed() -> String {
 /// With something counted of each.
 fn feed(metrics: &Metrics) -> &Metrics {
     let took = Duration::from_secs(1);
-    metrics.reconciled("account", "done", "Ready", took);
+    metrics.reconciled("account", "done", Reason::Verified, took);
     metrics.malformed("Account");
     metrics.delivery_ended("Succeeded", &ended_run());
     metrics.gitlab_request("GET /user", "ok", took);

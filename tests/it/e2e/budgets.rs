@@ -66,9 +66,15 @@ fn sixty_functions_on_one_target_succeed_and_read_each_alias_once() {
     other.serves("dev", "v1");
     let looked = wait_for("the look for drift has ended", LIMIT, || {
         let targets = scene.list::<Target>();
-        let handled = targets
-            .iter()
-            .filter_map(|target| target.status.as_ref()?.drift.as_ref()?.handled_look.clone());
+        let handled = targets.iter().filter_map(|target| {
+            target
+                .status
+                .as_ref()?
+                .drift
+                .as_ref()?
+                .handled_check
+                .clone()
+        });
         let all: Vec<String> = handled.collect();
         if all == ["look"] {
             Ok(())

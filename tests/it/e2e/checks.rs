@@ -27,7 +27,7 @@ fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     parts.push("check smoke failed before traffic on version 2");
     let message = scene.stalled("RolledBack", &parts);
     assert!(
-        message.starts_with("dev: r2 was taken back, r1 serves: "),
+        message.starts_with("dev: r2 was rolled back, r1 serves: "),
         "{message}"
     );
     scene.event("Deployment", "Warning", "RolledBack", &parts);
@@ -122,7 +122,7 @@ fn a_first_release_that_fails_leaves_nothing_behind() {
     wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
     scene.apply(&wanted);
     scene.stalled("RolledBack", &["nothing serves", "/statusCode is 500"]);
-    scene.condition(condition::AVAILABLE, "False", "NothingServes");
+    scene.condition(condition::AVAILABLE, "False", "NoLiveRelease");
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let found = super::run(lambda.get_function().function_name(scene.function()).send());
     assert!(

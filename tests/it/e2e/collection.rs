@@ -75,10 +75,10 @@ fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
     let recorded = wait_for("the record follows", LIMIT, || {
         let status = scene.target("dev").status.unwrap();
         let recorded: Vec<_> = status.versions.into_iter().map(|it| it.version).collect();
-        if recorded == ["3", "4"] && status.superseded.is_empty() {
+        if recorded == ["3", "4"] && status.expired_snapshots.is_empty() {
             Ok(())
         } else {
-            Err(format!("{recorded:?}, {:?}", status.superseded))
+            Err(format!("{recorded:?}, {:?}", status.expired_snapshots))
         }
     });
     recorded.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));

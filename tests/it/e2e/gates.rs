@@ -224,7 +224,7 @@ fn the_play_button_in_gitlab_opens_the_gate() {
     let gitlab = &scene.world.lab.gitlab;
     let pipeline = pipeline(&scene, "v1");
     scene.apply(&gated(&scene, &by_the_play_button()));
-    let text = "somebody has to start the manual job approve-prod";
+    let text = "start the manual job approve-prod";
     waiting(&scene, 1, "WaitingForApproval", &[text]);
     scene.serves("dev", "v1");
     let bea = gitlab.create_user("bea-of-play");

@@ -125,7 +125,7 @@ fn a_function_that_is_dropped_goes_once_the_release_without_it_serves() {
     without["spec"]["components"][0]["lambda"]["description"] = json!("Without the worker");
     without["spec"]["stages"][0]["checks"] = check(418);
     scene.apply(&without);
-    scene.stalled("RolledBack", &["r2 was taken back, r1 serves", "418"]);
+    scene.stalled("RolledBack", &["r2 was rolled back, r1 serves", "418"]);
     scene.answers("dev", &worker(&scene), Some("live"), "v1");
 
     without["spec"]["stages"][0]["checks"] = check(200);

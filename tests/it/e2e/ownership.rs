@@ -186,7 +186,7 @@ fn a_function_that_exists_already_is_not_taken() {
     scene.stalled("DeliveryFailed", &parts);
     scene.event("Deployment", "Warning", "DeliveryFailed", &parts);
     scene.event("Target", "Warning", "DeliveryFailed", &parts);
-    scene.condition(condition::AVAILABLE, "False", "NothingServes");
+    scene.condition(condition::AVAILABLE, "False", "NoLiveRelease");
     scene.answers("dev", &scene.function(), None, "theirs");
     let writes = scene.lambda_calls(mark).writes();
     assert!(writes.is_empty(), "{writes:?}");

@@ -46,7 +46,7 @@ fn a_rollback_brings_back_the_last_good_release_and_it_stays() {
     live(&scene, "dev=r2 prod=r2");
     scene.stalled(
         "RolledBack",
-        &["r3", "taken back to r2", "sluice.dev/rollback"],
+        &["r3", "rolled back to r2", "sluice.dev/rollback"],
     );
     for account in BOTH {
         scene.still_serves(account, "v2");
@@ -92,7 +92,7 @@ fn a_rollback_goes_to_the_release_that_is_named() {
     let mark = scene.world.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "checkout-1");
     live(&scene, "dev=r1 prod=r1");
-    scene.stalled("RolledBack", &["taken back to r1", "dev=r1 prod=r1"]);
+    scene.stalled("RolledBack", &["rolled back to r1", "dev=r1 prod=r1"]);
     for account in BOTH {
         scene.still_serves(account, "v1");
     }

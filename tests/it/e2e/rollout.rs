@@ -175,7 +175,7 @@ fn what_is_held_stays_at_its_weight_until_it_is_aborted() {
     assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
 
     scene.annotate("sluice.dev/abort", "enough");
-    scene.stalled("RolledBack", &["r2 was taken back, r1 serves"]);
+    scene.stalled("RolledBack", &["r2 was rolled back, r1 serves"]);
     scene.still_serves("dev", "v1");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1");
 }
@@ -244,7 +244,7 @@ fn what_is_paused_takes_no_step_until_it_is_resumed() {
         (ready.reason == "Paused").then_some(())
     });
     let traffic = run_in_dev(&scene).traffic.unwrap();
-    assert!(traffic.baked >= 15, "{traffic:?}");
+    assert!(traffic.baked_seconds >= 15, "{traffic:?}");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
 
     scene.annotate("sluice.dev/resume", "back from lunch");

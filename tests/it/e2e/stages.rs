@@ -80,7 +80,10 @@ fn a_later_stage_that_fails_leaves_the_earlier_one_as_it_is() {
     scene.push_package(&package_answering(
         &json!({"statusCode": 503, "version": "v2"}),
     ));
-    let message = scene.stalled("RolledBack", &["prod: r2 was taken back, r1 serves", "503"]);
+    let message = scene.stalled(
+        "RolledBack",
+        &["prod: r2 was rolled back, r1 serves", "503"],
+    );
     scene.event("Deployment", "Warning", "RolledBack", &[&message]);
     scene.still_serves("dev", "v2");
     scene.still_serves("prod", "v1");

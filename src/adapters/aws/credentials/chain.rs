@@ -13,7 +13,7 @@ use crate::{
 const MOST_ROLES: usize = 4;
 
 /// The Accounts behind `assumeRole.via`, the nearest first; empty where there is none.
-pub(in super::super) fn via(
+pub fn via(
     account: &Account,
     directory: &dyn AccountDirectory,
 ) -> Result<Vec<Arc<Account>>, CallError> {

@@ -1,6 +1,6 @@
-//! Where the credentials of an Account come from.
+//! How new credentials are got from where an Account has them.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::{
     Credentials,
@@ -13,84 +13,17 @@ use super::{
     super::{
         caller::{self, Signer},
         errors::{Call, causes},
-        meter::Meter,
     },
-    Session,
+    session::{Restriction, SESSION_NAME, Source, Sts},
 };
 use crate::{
     api::v1alpha1::{AssumeRole, WebIdentity},
     ports::{CallError, CallErrorKind, secrets::Secrets},
 };
 
-/// What `CloudTrail` shows as the name of a session that is nobody's in particular, and the name under
-/// which the SDK keeps all credentials.
-const SESSION_NAME: &str = "sluice";
-
 /// Keys of an access key's Secret.
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
-
-/// What a session of a role is limited to, and called.
-#[derive(Default)]
-pub(in super::super) struct Restriction {
-    /// The session policy.
-    pub(in super::super) policy: Option<String>,
-    /// What `CloudTrail` shows as its name; [`SESSION_NAME`] without one.
-    pub(in super::super) name: Option<String>,
-}
-
-impl Restriction {
-    fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(SESSION_NAME)
-    }
-}
-
-/// Where the credentials of an Account come from.
-///
-/// Roles are assumed for one hour, which is what AWS allows at most where one role assumes another.
-pub(in super::super) enum Source {
-    /// What the pod has.
-    Ambient {
-        account: String,
-        provider: Option<SharedCredentialsProvider>,
-    },
-    /// A Secret.
-    AccessKey {
-        account: String,
-        secrets: Arc<dyn Secrets>,
-        namespace: String,
-        name: String,
-    },
-    /// A role that trusts the cluster's tokens.
-    WebIdentity {
-        account: String,
-        role: WebIdentity,
-        restriction: Restriction,
-        secrets: Arc<dyn Secrets>,
-        sts: Sts,
-    },
-    /// A role that trusts another session.
-    AssumeRole {
-        account: String,
-        role: AssumeRole,
-        restriction: Restriction,
-        sts: Sts,
-        /// Who asks for it.
-        from: Arc<Session>,
-    },
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, account) = match self {
-            Self::Ambient { account, .. } => ("Ambient", account),
-            Self::AccessKey { account, .. } => ("AccessKey", account),
-            Self::WebIdentity { account, .. } => ("WebIdentity", account),
-            Self::AssumeRole { account, .. } => ("AssumeRole", account),
-        };
-        f.debug_tuple(kind).field(account).finish()
-    }
-}
 
 impl Source {
     /// Gets new credentials.
@@ -126,12 +59,6 @@ impl Source {
             }
         }
     }
-}
-
-/// STS, and who counts what it is asked.
-pub(in super::super) struct Sts {
-    pub(in super::super) client: aws_sdk_sts::Client,
-    pub(in super::super) meter: Meter,
 }
 
 async fn ambient(

@@ -5,7 +5,7 @@ use aws_sdk_s3::{error::SdkError, operation::head_bucket::HeadBucketError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::TryFutureExt as _;
 
-use super::S3Store;
+use super::bucket::S3Store;
 use crate::ports::{CallError, CallErrorKind};
 
 /// What is wrong with the bucket, each with the way out.

@@ -26,7 +26,7 @@ use futures::{
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
-use super::{CHECKSUM, S3Store, version_id};
+use super::bucket::{CHECKSUM, S3Store, version_id};
 use crate::{
     adapters::aws::{errors::Call, fence::fenced},
     ports::{

@@ -1,55 +1,28 @@
 //! What gates need of GitLab: manual jobs, who started them, and freeze periods.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{Gates, Looked};
+use super::{
+    keeper::{Gates, Looked},
+    readings::Reading,
+};
 use crate::{
     api::v1alpha1::{Deployment, GateStatus, ManualJobStatus, Release, StageStatus, annotation},
     controllers::{
         context::Context,
-        deployment::{DeploymentController, Family, overview::release_view, resolve},
+        deployment::{
+            controller::DeploymentController, family::Family, overview::release_view, resolve,
+        },
     },
     domain::{
         gates::{Job, Requirements, entry::Way, manual_job},
-        pipeline::{self, FreezePeriod},
         rollout::Entry,
     },
     ports::gitlab::GitLab,
 };
-
-/// What this process has read of GitLab for gates, by Deployment.
-#[derive(Default)]
-pub struct Readings(Mutex<HashMap<String, Reading>>);
-
-/// What was read of GitLab for one Deployment's gates.
-#[derive(Clone)]
-struct Reading {
-    /// For which openings: another one needs what was asked for after it opened.
-    about: String,
-    at: Instant,
-    jobs: BTreeMap<i64, Vec<pipeline::Job>>,
-    bots: BTreeMap<i64, bool>,
-    freezes: Result<Vec<FreezePeriod>, String>,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            about: String::new(),
-            at: Instant::now(),
-            jobs: BTreeMap::new(),
-            bots: BTreeMap::new(),
-            freezes: Err("GitLab was not asked yet".to_owned()),
-        }
-    }
-}
 
 impl DeploymentController {
     /// Asks GitLab for what the stages that wait need, if it is time.
@@ -228,25 +201,7 @@ async fn ask_for_users(
             Ok(user) => {
                 reading.bots.insert(id, user.bot.unwrap_or_default());
             }
-            Err(error) => tracing::warn!(%error, "GitLab was not told who started a manual job"),
+            Err(error) => tracing::warn!(%error, "GitLab did not learn who started a manual job"),
         }
-    }
-}
-
-impl Readings {
-    fn get(&self, key: &str) -> Option<Reading> {
-        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readings.get(key).cloned()
-    }
-
-    fn keep(&self, key: &str, reading: Reading) {
-        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readings.insert(key.to_owned(), reading);
-    }
-
-    /// The Deployment is gone.
-    pub fn forget(&self, deployment: &Deployment) {
-        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readings.remove(&deployment.uid().unwrap_or_default());
     }
 }

@@ -5,8 +5,12 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::v1alpha1::{ReleaseRef, ReleaseSource, Stage, StageTarget},
-    domain::{gates::entry::Way, rollout::ReleaseView},
+    api::v1alpha1::{Account, ReleaseRef, ReleaseSource, Stage, StageTarget},
+    domain::{
+        gates::entry::Way,
+        reason::Reason,
+        rollout::{Entry, ReleaseView},
+    },
 };
 
 /// An Account that requires an approval by this group.
@@ -67,7 +71,7 @@ fn release(account: &str) -> ReleaseView {
     }
 }
 
-fn askers(gates: &Gates, release: &ReleaseView, way: Way) -> Result<Vec<String>, &'static str> {
+fn askers(gates: &Gates, release: &ReleaseView, way: Way) -> Result<Vec<String>, Reason> {
     let entry = Entry {
         stage: "prod",
         release,
@@ -92,7 +96,7 @@ fn the_accounts_of_the_release_are_asked_together_with_those_of_the_spec() {
 
 #[test]
 fn an_account_that_only_one_of_them_names_refuses_where_it_is_not_there() {
-    let gone = Err("AccountNotFound");
+    let gone = Err(Reason::AccountNotFound);
     let moved = gates("new", &["new"]);
     assert_eq!(askers(&moved, &release("old"), Way::Forward), gone);
     let unknown = gates("new", &["old"]);

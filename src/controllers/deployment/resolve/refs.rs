@@ -11,12 +11,13 @@
 
 use std::sync::Arc;
 
-use super::Answer;
+use super::answer::{Answer, Reference};
 use crate::{
     api::v1alpha1::{RefType, Release, ReleaseSource},
     domain::{
         outcome::Outcome,
         pipeline::{Job, Pipeline, Project, ref_type},
+        reason::Reason,
     },
     ports::gitlab::GitLab,
 };
@@ -26,15 +27,6 @@ pub struct Refs<'a> {
     pub gitlab: &'a dyn GitLab,
     pub project: &'a Project,
     pub git_ref: &'a str,
-}
-
-/// What a pipeline is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reference {
-    /// None where the jobs do not tell.
-    pub kind: Option<RefType>,
-    /// None where an earlier version, which did not ask, made the Release of it.
-    pub protected: Option<bool>,
 }
 
 impl Refs<'_> {
@@ -64,7 +56,7 @@ impl Refs<'_> {
             "spec.source.ref: project {} has no branch or tag {}",
             self.project.path, self.git_ref
         );
-        Err(Outcome::stalled("RefNotFound", message))
+        Err(Outcome::stalled(Reason::RefNotFound, message))
     }
 
     /// What the pipeline is of. `known` is what was found before; `asked` is whether something asks for a

@@ -6,7 +6,10 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tracing::debug;
 
-use super::{Known, Sources, jittered, key, rounds::Due};
+use super::{
+    memory::{Known, Sources, jittered, key},
+    rounds::Due,
+};
 use crate::{
     api::v1alpha1::Deployment,
     controllers::{

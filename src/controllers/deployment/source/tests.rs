@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::ports::validators::Validator;
+use crate::{controllers::deployment::fetch::Fetching, ports::validators::Validator};
 
 fn deployment(annotations: &[(&str, &str)]) -> Deployment {
     let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
@@ -105,7 +105,7 @@ fn blocked(outcome: Outcome, is_new: bool) -> Source {
 #[test]
 fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
     let done = || Outcome::Done {
-        reason: "Delivered",
+        reason: Reason::Delivered,
         message: "r1 serves".to_owned(),
     };
     let of = |source: &Source| {
@@ -130,10 +130,10 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         assert_eq!(new.remark(done()).message(), "r1 serves");
     }
     // A token that has ended is the Deployment's own affair, whatever was released.
-    let token = blocked(stalled("InvalidCredentials"), false);
+    let token = blocked(stalled(Reason::InvalidCredentials), false);
     assert!(token.problem().is_some());
     let waits = Outcome::Waiting {
-        reason: "WaitingForPipeline",
+        reason: Reason::WaitingForPipeline,
         message: "why".to_owned(),
         after: Duration::from_mins(1),
     };
@@ -142,7 +142,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         Some("True WaitingForPipeline")
     );
     let away = Outcome::Transient {
-        reason: "Unavailable",
+        reason: Reason::Unavailable,
         message: "why".to_owned(),
         after: None,
     };
@@ -187,7 +187,7 @@ fn told(deployment: &Deployment, source: &Source, read: Validators) -> Sources {
     sources
 }
 
-fn waits(reason: &'static str) -> Source {
+fn waits(reason: Reason) -> Source {
     let waiting = Outcome::Waiting {
         reason,
         message: "why".to_owned(),
@@ -197,7 +197,7 @@ fn waits(reason: &'static str) -> Source {
 }
 
 fn waits_for_pipeline() -> Source {
-    waits("WaitingForPipeline")
+    waits(Reason::WaitingForPipeline)
 }
 
 async fn read(etag: Option<&str>) -> Validators {
@@ -212,8 +212,8 @@ async fn read(etag: Option<&str>) -> Validators {
 
 #[tokio::test]
 async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() {
-    let done = || Outcome::done("Delivered", "r1 serves");
-    let gone = || Outcome::stalled("ProjectNotFound", "why");
+    let done = || Outcome::done(Reason::Delivered, "r1 serves");
+    let gone = || Outcome::stalled(Reason::ProjectNotFound, "why");
     let rests = async |source: Source, etag, ending| {
         let deployment = deployment(&[]);
         let sources = told(&deployment, &source, read(etag).await);
@@ -225,7 +225,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
     assert!(rests(waits_for_pipeline(), Some("1"), done()).await);
     assert!(!rests(waits_for_pipeline(), Some("1"), gone()).await);
     assert!(!rests(waits_for_pipeline(), None, done()).await, "no ETag");
-    assert!(!rests(waits(FETCHING), Some("1"), done()).await);
+    assert!(!rests(waits(Reason::Fetching), Some("1"), done()).await);
     assert!(!rests(blocked(gone(), false), Some("1"), done()).await);
     assert!(!rests(Source::Idle, Some("1"), done()).await);
 }
@@ -233,7 +233,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
 #[tokio::test]
 async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension() {
     let mut deployment = deployment(&[]);
-    let done = || Outcome::done("Delivered", "r1 serves");
+    let done = || Outcome::done(Reason::Delivered, "r1 serves");
     let sources = told(&deployment, &waits_for_pipeline(), read(Some("1")).await);
     let rest = |deployment: &Deployment| sources.until_next_poll(deployment, done());
     let due = || {

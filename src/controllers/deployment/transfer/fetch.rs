@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Progress, TransferJob, TransferKey,
+    job::{Progress, TransferJob},
+    key::TransferKey,
     pace::{Pace, Slowest},
 };
 use crate::{
@@ -138,7 +139,7 @@ pub(super) async fn fetch(
         limit: job.limit,
         progress: Arc::clone(progress),
         metrics: Arc::clone(metrics),
-        end: End::NotYet,
+        end: End::Inconclusive,
     }));
     let object_key = key.object_key();
     let metadata = BTreeMap::from([
@@ -153,7 +154,7 @@ pub(super) async fn fetch(
         // Why the stream ended says more than that the upload did.
         (End::Failed(error), _) | (_, Err(error)) => return Err(error),
         (End::Reached, Ok(version_id)) => version_id,
-        (End::NotYet, Ok(_)) => {
+        (End::Inconclusive, Ok(_)) => {
             return Err(key.error(
                 CallErrorKind::Corrupt,
                 "the upload ended before the download",
@@ -275,7 +276,7 @@ struct Meter {
 }
 
 enum End {
-    NotYet,
+    Inconclusive,
     Reached,
     Failed(CallError),
 }
@@ -315,7 +316,7 @@ impl Meter {
         (
             std::mem::take(&mut self.hasher),
             std::mem::take(&mut self.tail),
-            std::mem::replace(&mut self.end, End::NotYet),
+            std::mem::replace(&mut self.end, End::Inconclusive),
         )
     }
 }

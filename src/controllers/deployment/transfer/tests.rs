@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
-use std::{collections::BTreeMap, io::Write as _, ops::Range};
+use std::{collections::BTreeMap, io::Write as _, ops::Range, sync::atomic::AtomicU64};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,8 +17,8 @@ use crate::{
         },
     },
     ports::{
-        gitlab::Download,
-        store::{ByteStream, StoredObject},
+        gitlab::{Download, GitLab},
+        store::{ByteStream, Store, StoredObject},
         validators::Validators,
     },
 };

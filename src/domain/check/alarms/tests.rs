@@ -55,7 +55,7 @@ fn outcome(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Passed => "passed".to_owned(),
         Verdict::Failed(why) => format!("failed: {why}"),
-        Verdict::NotYet(why) => format!("not yet: {why}"),
+        Verdict::Inconclusive(why) => format!("not yet: {why}"),
     }
 }
 
@@ -336,7 +336,7 @@ fn a_bake_that_the_alarm_can_not_end_in_is_refused() {
     assert_eq!(
         why.as_deref(),
         Some(
-            "a bake of 4m59s is too short for alarm errors, which looks at 3m of data that may be 2m \
+            "a bake of 4m59s is too short for alarm errors, which evaluates 3m of data that may be 2m \
              late: it has to be at least 5m"
         )
     );

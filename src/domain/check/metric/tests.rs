@@ -67,7 +67,7 @@ fn assert_outcome(verdict: &Verdict, expected: &str) {
     let outcome = match verdict {
         Verdict::Passed => "passed".to_owned(),
         Verdict::Failed(why) => format!("failed: {why}"),
-        Verdict::NotYet(why) => format!("not yet: {why}"),
+        Verdict::Inconclusive(why) => format!("not yet: {why}"),
     };
     assert_eq!(outcome, expected);
 }
@@ -172,7 +172,7 @@ fn too_little_never_passes_and_never_fails() {
     };
     assert!(matches!(
         none.judge(window(), &Series::default()),
-        Verdict::NotYet(_)
+        Verdict::Inconclusive(_)
     ));
 }
 
@@ -263,7 +263,7 @@ fn a_number_is_judged_beside_that_of_the_version_before() {
         let verdict = check.compare(window(), &series(new, 100.0), &series(old, 900.0));
         assert_eq!(verdict == Verdict::Passed, passes, "{case}: {verdict:?}");
         assert!(
-            !matches!(verdict, Verdict::NotYet(_)),
+            !matches!(verdict, Verdict::Inconclusive(_)),
             "{case}: {verdict:?}"
         );
     }

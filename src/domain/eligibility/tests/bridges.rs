@@ -1,7 +1,7 @@
 //! Trigger jobs and child pipelines.
 
 use super::*;
-use crate::domain::pipeline::Downstream;
+use crate::domain::pipeline::{Bridge, Downstream};
 
 const SHA: &str = "0000000000000000000000000000000000000000";
 
@@ -82,14 +82,14 @@ fn trigger_jobs_count_like_jobs() {
         // With `strategy: depend`, and with `mirror`.
         (
             ("running", Some((8, "manual"))),
-            "wait: pipeline 7 waits for trigger job deploy (running): its downstream pipeline 8 is \
-             held by a manual job, which somebody has to start in GitLab"
+            "wait: pipeline 7 waits for trigger job deploy (running): its downstream pipeline 8 \
+             waits for a manual job: start that job in GitLab"
                 .to_owned(),
         ),
         (
             ("manual", Some((8, "manual"))),
-            "wait: pipeline 7 waits for trigger job deploy (manual): its downstream pipeline 8 is \
-             held by a manual job, which somebody has to start in GitLab"
+            "wait: pipeline 7 waits for trigger job deploy (manual): its downstream pipeline 8 \
+             waits for a manual job: start that job in GitLab"
                 .to_owned(),
         ),
     ];
@@ -133,7 +133,7 @@ fn trigger_jobs_are_asked_for_only_where_they_can_change_the_verdict() {
     let judge = |test| judge(&requirements(), package.clone(), Some(vec![test]), None);
     assert_eq!(judge(test("success")), "take 7");
     assert!(judge(test("skipped")).contains("trigger job test was skipped"));
-    assert!(judge(test("manual")).contains("trigger job test (manual): somebody has to start it"));
+    assert!(judge(test("manual")).contains("trigger job test (manual): start it"));
 }
 
 /// The package, and a test, come of the child pipeline of trigger job `build`.
@@ -239,7 +239,7 @@ fn a_trigger_job_without_a_child_pipeline_is_told() {
         ),
         (
             bridge(3, "build", "build", "manual", None),
-            "wait: pipeline 7 waits for trigger job build (manual): somebody has to start it in \
+            "wait: pipeline 7 waits for trigger job build (manual): start it in \
              GitLab"
                 .to_owned(),
         ),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{super::requirements::Requirements, *};
 use crate::{
     api::v1alpha1::{AccountRequires, ApprovalStatus},
-    domain::gates::requirements::Approvers,
+    domain::{gates::requirements::Approvers, reason::Reason},
 };
 
 pub const DIGEST: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -138,7 +138,7 @@ fn one_that_was_used_does_not_count_again() {
 fn none_counts_that_the_policy_does_not_vouch_for() {
     let force = PolicyForce::NotInForce("it is not installed".into());
     let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
-    assert_eq!(ignored.reason(), "PolicyNotInForce");
+    assert_eq!(ignored.reason(), Reason::PolicyNotInForce);
     assert!(ignored.message(&good()).contains("it is not installed"));
     // Made while it was not in force.
     let force = PolicyForce::Since(at("2026-11-26T10:00:01Z"));
@@ -159,7 +159,10 @@ fn none_counts_that_the_policy_does_not_vouch_for() {
 fn one_that_the_api_server_gave_no_time_is_as_old_as_can_be() {
     let mut timeless = good();
     timeless.metadata.creation_timestamp = None;
-    assert_eq!(speaks(&timeless).unwrap_err().reason(), "PolicyNotInForce");
+    assert_eq!(
+        speaks(&timeless).unwrap_err().reason(),
+        Reason::PolicyNotInForce
+    );
 }
 
 #[test]
@@ -247,9 +250,9 @@ fn one_that_nobody_asks_for_says_so() {
         Judgement::Ignored(why) => why.reason(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(reason(None), "NoSuchRelease");
-    assert_eq!(reason(Some("uid-8")), "OtherRelease");
-    assert_eq!(reason(Some("uid-7")), "NotWaiting");
+    assert_eq!(reason(None), Reason::NoSuchRelease);
+    assert_eq!(reason(Some("uid-8")), Reason::OtherRelease);
+    assert_eq!(reason(Some("uid-7")), Reason::NotWaiting);
     let used = BTreeSet::from(["approval-bea".to_owned()]);
     assert_eq!(unasked(&good(), Some("uid-7"), &used), Judgement::Used);
 }

@@ -53,7 +53,7 @@ fn a_missing_account_refuses_on_every_way() {
             way,
         );
         let refusal = found.unwrap_err();
-        assert_eq!(refusal.reason, "AccountNotFound");
+        assert_eq!(refusal.reason, Reason::AccountNotFound);
         assert!(
             refusal.message.contains("no Account prod"),
             "{}",
@@ -92,7 +92,7 @@ fn only_a_ref_known_to_be_protected_gets_into_an_account_that_asks_for_it() {
         assert!(found(Some(true)).is_ok());
         for unprotected in [None, Some(false)] {
             let refusal = found(unprotected).unwrap_err();
-            assert_eq!(refusal.reason, "RefNotProtected", "{way:?}");
+            assert_eq!(refusal.reason, Reason::RefNotProtected, "{way:?}");
             assert!(
                 refusal.message.contains("Account prod"),
                 "{}",
@@ -115,7 +115,7 @@ fn the_deployments_own_demand_for_a_protected_ref_is_asked_forward() {
     assert!(ask(Some(true), Way::Forward).is_ok());
     assert_eq!(
         ask(None, Way::Forward).unwrap_err().reason,
-        "RefNotProtected"
+        Reason::RefNotProtected
     );
     assert!(ask(None, Way::Back).is_ok());
 }
@@ -138,7 +138,7 @@ fn an_account_takes_only_from_the_sources_that_it_names() {
         ] {
             assert_eq!(
                 found(foreign).unwrap_err().reason,
-                "SourceNotAllowed",
+                Reason::SourceNotAllowed,
                 "{foreign:?}"
             );
         }
@@ -177,7 +177,7 @@ fn a_gate_that_makes_no_sense_refuses_and_names_the_field() {
         Way::Forward,
     )
     .unwrap_err();
-    assert_eq!(refusal.reason, "InvalidGate");
+    assert_eq!(refusal.reason, Reason::InvalidGate);
     let start = "spec.requires of Account prod: windows[0].schedule: ";
     assert!(refusal.message.starts_with(start), "{}", refusal.message);
     // No clock is asked on the way back, so a broken one keeps nobody out.

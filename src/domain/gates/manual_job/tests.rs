@@ -146,7 +146,7 @@ fn a_press_before_the_gate_opened_does_not_count_until_the_job_is_run_again() {
 fn a_job_that_cannot_be_started_yet_is_armed_when_it_can() {
     let mut looks = Looks::new();
     for status in ["created", "skipped"] {
-        let not_yet = Job::NotYet {
+        let not_yet = Job::Inconclusive {
             status: status.to_owned(),
         };
         assert_eq!(looks.see(10, status, ANA), not_yet);

@@ -16,12 +16,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Current, StageView, State, next::view};
+use super::{
+    next::view,
+    view::{Current, StageView},
+};
 use crate::domain::{
     gates::entry::Way,
     rollout::{
-        Overview,
         gate::{Asks, Entry, Gatekeeper},
+        overview::Overview,
+        state::State,
     },
 };
 
@@ -38,7 +42,7 @@ impl Current {
         if self.correction == 0 {
             return why;
         }
-        format!("what somebody changed could not be corrected: {why}")
+        format!("the drift could not be corrected: {why}")
     }
 }
 

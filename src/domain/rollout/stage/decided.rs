@@ -6,10 +6,10 @@
 //! - Orders of one sequence only ever add: one that restores is never turned into one that delivers, and one
 //!   that moves at once is never slowed down, however old the record is that a controller reads.
 
-use super::{Current, StageView};
+use super::view::{Current, StageView};
 use crate::{
     api::v1alpha1::{DecidedOrder, DeletionPolicy, Goal, ReleaseRef, Run, StageStatus},
-    domain::rollout::{Overview, TargetView},
+    domain::rollout::overview::{Overview, TargetView},
 };
 
 /// The order that holds for the stage: the highest that a Target has, or that a command decided.
@@ -35,7 +35,10 @@ fn same(one: &Run, other: &Run) -> bool {
 
 fn together(one: Run, other: Run) -> Run {
     let restores = [&one, &other].map(|run| run.goal == Goal::Restore);
-    let (immediate, back) = (one.immediate || other.immediate, one.back || other.back);
+    let (immediate, rollback) = (
+        one.immediate || other.immediate,
+        one.rollback || other.rollback,
+    );
     let base = if restores[0] && !restores[1] {
         one
     } else {
@@ -43,7 +46,7 @@ fn together(one: Run, other: Run) -> Run {
     };
     Run {
         immediate,
-        back,
+        rollback,
         ..base
     }
 }
@@ -57,7 +60,7 @@ fn run(decided: &DecidedOrder) -> Option<Run> {
     };
     Some(Run {
         immediate: decided.immediate,
-        back: decided.back,
+        rollback: decided.rollback,
         correction: decided.correction,
         reason: decided.reason.clone(),
         stage_digest: decided.stage_digest.clone(),
@@ -102,7 +105,7 @@ impl Current {
             sequence: self.sequence,
             goal: format!("{goal:?}"),
             immediate: self.immediate,
-            back: self.back,
+            rollback: self.rollback,
             correction: self.correction,
             reason: self.reason.clone(),
             stage_digest: self.stage_digest.clone(),

@@ -1,16 +1,17 @@
 //! What comes next for a stage: what somebody asked for, another try, or the next Release.
 
-use super::{Current, StageView, State, template};
 use jiff::Timestamp;
 
+use super::view::{Current, StageView};
 use crate::{
     api::v1alpha1::{
         GateStatus, PassageStatus, ReleaseRef, StageOutcome, StageStatus, Superseding, annotation,
     },
     domain::rollout::{
-        Overview, ReleaseView,
         command::{Back, Command},
         gate::{Asks, Gatekeeper},
+        overview::{Overview, ReleaseView, template},
+        state::State,
     },
 };
 
@@ -240,7 +241,7 @@ impl StageView<'_> {
         // What a correction would put back is the same Release, as somebody had changed it.
         let corrects = current.correction > 0 && self.state == State::Progressing;
         if matches!(self.state, State::Progressing | State::Held) && !corrects {
-            self.turn_back(format!("it was taken back by {}", annotation::ROLLBACK));
+            self.turn_back(format!("it was rolled back by {}", annotation::ROLLBACK));
             return true;
         }
         let Some(to) = back.to(overview, self.name) else {
@@ -263,7 +264,7 @@ impl StageView<'_> {
             current.attempt += 1;
             current.sequence += 1;
             // A correction moves at once, however often it is tried.
-            current.immediate = immediate || current.back || current.correction > 0;
+            current.immediate = immediate || current.rollback || current.correction > 0;
             self.state = if self.state == State::RollbackFailed {
                 current.restores = true;
                 State::RollingBack
@@ -294,8 +295,8 @@ impl StageView<'_> {
         let attempt = view.map_or(1, |view| self.attempt_of(view));
         let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
         let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
-        current.back = view.is_some_and(|view| self.goes_back(view));
-        current.immediate = current.back;
+        current.rollback = view.is_some_and(|view| self.goes_back(view));
+        current.immediate = current.rollback;
         current.deletion_policy = Some(overview.deletion_policy);
         self.current = Some(current);
         self.state = State::Progressing;

@@ -1,9 +1,9 @@
 //! What the Targets of a stage are told.
 
-use super::{Current, StageView, State};
+use super::view::{Current, StageView};
 use crate::{
     api::v1alpha1::{Goal, Run, StageTarget},
-    domain::machine::Step,
+    domain::{engine::Step, rollout::state::State},
 };
 
 impl StageView<'_> {
@@ -59,7 +59,7 @@ impl StageView<'_> {
                 paused: goal == Goal::Deliver
                     && (paused || (self.state == State::Held && step != Some(Step::Held))),
                 immediate: current.immediate,
-                back: current.back,
+                rollback: current.rollback,
                 correction: current.correction,
             };
             let has = self.target(place).and_then(|target| target.order.as_ref());
@@ -93,13 +93,13 @@ impl StageView<'_> {
     /// What the Release no longer has may go, now that it serves everywhere in the stage.
     fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
         let pruning = |place: &StageTarget| {
-            let target = self.target(place).filter(|target| target.dropped)?;
+            let target = self.target(place).filter(|target| target.is_to_prune)?;
             let (release, attempt) = (current.release.clone(), current.attempt);
             let run = Run {
                 stage_digest: current.stage_digest.clone(),
                 deletion_policy: current.deletion_policy,
                 immediate: current.immediate,
-                back: current.back,
+                rollback: current.rollback,
                 correction: current.correction,
                 ..Run::new(release, attempt, Goal::Prune, current.sequence)
             };

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Current, StageView, State, template};
+use super::view::{Current, StageView};
 use crate::{
     api::v1alpha1::{RunStatus, StageTarget, TrafficStatus},
     domain::{
-        machine::Step,
-        rollout::{Overview, gate::AtGate},
+        engine::Step,
+        rollout::{
+            gate::AtGate,
+            overview::{Overview, template},
+            state::State,
+        },
         traffic::Traffic,
     },
 };
@@ -48,7 +52,7 @@ impl StageView<'_> {
                 Some(format!(
                     "{} %, watched {} s of {} s{pending}",
                     traffic.weight,
-                    traffic.baked,
+                    traffic.baked_seconds,
                     bake.unwrap_or_default().as_secs()
                 ))
             }

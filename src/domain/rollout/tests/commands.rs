@@ -56,10 +56,10 @@ fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
     let plan = story.plan();
     assert_eq!(plan.live, "dev=r2 prod=r2");
     assert_eq!(outcome_of(&story, 3, "dev").as_deref(), Some("RolledBack"));
-    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     let message = plan.outcome.message();
     assert!(
-        message.contains("taken back to r2 by sluice.dev/rollback; dev=r2 prod=r2"),
+        message.contains("rolled back to r2 by sluice.dev/rollback; dev=r2 prod=r2"),
         "{message}"
     );
     story.plan();
@@ -82,9 +82,9 @@ fn a_rollback_to_a_named_release_goes_there() {
     first.release(1);
     deliver_everywhere(&mut first);
     let alone = Back::of(&first.overview, "checkout", "x").expect_err("nothing before it");
-    assert!(alone.contains("no stage goes back from r1"), "{alone}");
+    assert!(alone.contains("no stage rolls back from r1"), "{alone}");
     let none = Back::of(&Play::new().overview, "checkout", "x").expect_err("nothing yet");
-    assert!(none.contains("nothing to take back"), "{none}");
+    assert!(none.contains("nothing to roll back"), "{none}");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_rollback_of_what_is_moving_puts_it_back() {
     roll_back(&mut story, "incident-4711");
     let plan = story.plan();
     assert_eq!(story.orders()["dev/dev"], "r3 Restore 1");
-    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
     assert!(plan.outcome.message().contains("sluice.dev/rollback"));
 }
 
@@ -195,7 +195,7 @@ fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
         assert_eq!(story.orders()[at], "r1 Deliver 2", "{at}");
     }
-    assert_eq!(story.plan().outcome.reason(), "Pinned");
+    assert_eq!(story.plan().outcome.reason(), Reason::Pinned);
     story.overview.pin = None;
     story.plan();
     assert_eq!(story.orders()["dev/dev"], "r3 Deliver 1");
@@ -231,9 +231,9 @@ fn a_pin_that_can_not_be_followed_says_so() {
     story.release(4);
     deliver_everywhere(&mut story);
     for (pin, reason, part) in [
-        ("r7", "NotFound", "there is no Release r7:"),
-        ("R4", "NotFound", "there is no Release R4, but r4:"),
-        ("r3", "InvalidSpec", "r3 can't be given to dev"),
+        ("r7", Reason::NotFound, "there is no Release r7:"),
+        ("R4", Reason::NotFound, "there is no Release R4, but r4:"),
+        ("r3", Reason::InvalidSpec, "r3 can't be given to dev"),
     ] {
         story.overview.pin = Some(pin.into());
         let outcome = story.plan().outcome;
@@ -266,10 +266,10 @@ fn an_abort_puts_back_what_moves_and_nothing_else() {
     );
 
     // What could not be put back is told, and not only who wanted it.
-    let denied = "it was aborted by sluice.dev/abort; putting it back failed: denied";
+    let denied = "it was aborted by sluice.dev/abort; restoring failed: denied";
     story.report("dev", "dev", Step::RollbackFailed, Some(denied));
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "RollbackFailed");
+    assert_eq!(plan.outcome.reason(), Reason::RollbackFailed);
     let message = plan.outcome.message();
     assert!(message.contains(denied), "{message}");
 }
@@ -287,7 +287,7 @@ fn pausing_reaches_what_moves_and_resuming_lets_it_go_on() {
     story.overview.paused = true;
     let plan = story.plan();
     assert!(paused(&mut story));
-    assert_eq!(plan.outcome.reason(), "Paused");
+    assert_eq!(plan.outcome.reason(), Reason::Paused);
     story.overview.paused = false;
     story.plan();
     assert!(!paused(&mut story));
@@ -307,7 +307,7 @@ fn while_one_target_is_held_the_others_wait() {
     story.report("prod", "prod-a", Step::Held, Some("alarm checkout-errors"));
     story.report("prod", "prod-b", Step::Promote, None);
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "Held");
+    assert_eq!(plan.outcome.reason(), Reason::Held);
     assert!(plan.outcome.message().contains("alarm checkout-errors"));
     let order = story.target("prod", &place("prod-b")).order.clone();
     assert!(order.is_some_and(|order| order.paused));
@@ -334,11 +334,11 @@ fn a_stage_may_take_back_only_the_target_that_failed() {
     story.report("dev", "dev", Step::Succeeded, None);
     story.plan();
     story.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
-    assert_eq!(story.plan().outcome.reason(), "Progressing");
+    assert_eq!(story.plan().outcome.reason(), Reason::Progressing);
     assert_eq!(story.orders()["prod/prod-a"], "r1 Deliver 1");
     story.report("prod", "prod-a", Step::Succeeded, None);
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "RolledBack");
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
         story.orders()["prod/prod-a"],
         "r1 Deliver 1",
@@ -374,7 +374,7 @@ fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
     story.plan();
     story.report("dev", "dev", Step::Succeeded, None);
     story.plan();
-    story.target("prod", &place("prod-a")).dropped = true;
+    story.target("prod", &place("prod-a")).is_to_prune = true;
     story.report("prod", "prod-a", Step::Succeeded, None);
     story.plan();
     assert_eq!(
@@ -385,8 +385,12 @@ fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
     story.report("prod", "prod-b", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(story.orders()["prod/prod-a"], "r1 Prune 1");
-    assert_eq!(plan.outcome.reason(), "Delivered", "it serves all the same");
-    story.target("prod", &place("prod-a")).dropped = false;
+    assert_eq!(
+        plan.outcome.reason(),
+        Reason::Delivered,
+        "it serves all the same"
+    );
+    story.target("prod", &place("prod-a")).is_to_prune = false;
     story.plan();
     assert_eq!(story.orders()["prod/prod-b"], "r1 Deliver 1");
 }

@@ -16,7 +16,7 @@ fn drift(play: &mut Play, account: &str, since: i64) {
     let stage = if account == "dev" { "dev" } else { "prod" };
     play.target(stage, &place(account)).drift = Some(DriftView {
         status: "True".into(),
-        reason: "Drifted".into(),
+        reason: Reason::Drifted,
         message: "version of checkout-api:live is 1, not 2".into(),
         correctable_since: Some(at(since)),
     });
@@ -83,7 +83,7 @@ fn what_was_changed_is_delivered_once_more_and_moves_at_once() {
     assert!(plan_at(&mut play, 602).orders.is_empty(), "ordered once");
     corrected(&mut play, 603);
     let next = play.plan();
-    assert_eq!(next.outcome.reason(), "Delivered");
+    assert_eq!(next.outcome.reason(), Reason::Delivered);
 }
 
 #[test]
@@ -99,7 +99,11 @@ fn nothing_is_corrected_that_is_only_to_be_reported() {
         report.message,
         "prod (prod-a/eu-west-1): version of checkout-api:live is 1, not 2"
     );
-    assert_eq!(next.outcome.reason(), "Delivered", "what serves, serves");
+    assert_eq!(
+        next.outcome.reason(),
+        Reason::Delivered,
+        "what serves, serves"
+    );
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn a_correction_that_fails_is_said_and_not_repeated() {
     assert!(matches!(next.outcome, Outcome::Waiting { .. }), "{next:?}");
     play.report("prod", "prod-b", Step::RolledBack, None);
     let next = play.plan();
-    assert_eq!(next.outcome.reason(), "RolledBack");
+    assert_eq!(next.outcome.reason(), Reason::RolledBack);
     let message = next.outcome.message();
     assert!(
         message.contains("could not be corrected") && message.contains("check smoke failed"),

@@ -5,6 +5,7 @@ use super::{
     gates::{before_the_gate, closed, open, planned},
     *,
 };
+use crate::domain::reason::Reason;
 
 /// The controller dies when its decision is on record, and before any order is given. The next one gets the
 /// record, without the command.
@@ -83,7 +84,7 @@ fn a_promotion_of_what_is_held_survives_a_crash_and_is_carried_out_once() {
     story.report("prod", "prod-b", Step::Held, Some("alarm"));
     assert_eq!(
         story.plan().outcome.reason(),
-        "Held",
+        Reason::Held,
         "it is not promoted again"
     );
     assert_eq!(story.orders()["prod/prod-a"], "r3 Deliver 2");
@@ -108,7 +109,7 @@ fn an_abort_survives_a_crash() {
     dies_before_its_orders(&mut story);
     let plan = story.plan();
     assert_eq!(story.orders()["dev/dev"], "r3 Restore 1");
-    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
     let reason = story.target("dev", &place("dev")).order.clone();
     let reason = reason.and_then(|order| order.reason);
     assert_eq!(
@@ -160,7 +161,7 @@ fn an_old_record_never_turns_a_restore_into_a_delivery() {
     story.overview.commands = Commands::default();
     let plan = super::super::plan(&story.overview, &NoGates, NOW);
     assert_eq!(plan.orders, []);
-    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
     assert_eq!(plan.outcomes.len(), 1);
     assert_eq!(
         plan.outcome.reason(),
-        "Delivered",
+        Reason::Delivered,
         "{}",
         plan.outcome.message()
     );

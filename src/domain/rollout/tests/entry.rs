@@ -8,6 +8,7 @@ use crate::{
     api::v1alpha1::DeletionPolicy,
     domain::{
         gates::entry::{Refusal, Way},
+        reason::Reason,
         rollout::DriftView,
     },
 };
@@ -25,7 +26,7 @@ impl Gatekeeper for Refuses {
             return Asks::Nothing;
         }
         Asks::Refused(Refusal {
-            reason: "SourceNotAllowed",
+            reason: Reason::SourceNotAllowed,
             message: format!("Account {} takes nothing", self.0),
         })
     }
@@ -116,7 +117,7 @@ fn a_correction_asks_whether_the_account_still_takes_what_serves() {
     story.overview.correct = true;
     story.target("prod", &place("prod-b")).drift = Some(DriftView {
         status: "True".into(),
-        reason: "Drifted".into(),
+        reason: Reason::Drifted,
         message: "version of checkout-api:live is 1, not 2".into(),
         correctable_since: Some(NOW),
     });
@@ -180,7 +181,7 @@ fn a_plan_that_changed_on_a_later_target_is_not_carried_out() {
         "it never began"
     );
     assert_eq!(story.orders()["prod/prod-a"], "r1 Restore 1");
-    assert_eq!(plan.outcome.reason(), "RollingBack");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn the_deletion_policy_that_a_release_was_given_with_stays_with_its_orders() {
     story.overview.deletion_policy = DeletionPolicy::Delete;
     for account in ["prod-a", "prod-b"] {
         let target = story.target("prod", &place(account));
-        target.dropped = true;
+        target.is_to_prune = true;
         let order = target.order.clone().expect("an order");
         assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
         story.report("prod", account, Step::Succeeded, None);
@@ -218,7 +219,7 @@ impl Gatekeeper for Window {
     fn ask(&self, ask: &Ask<'_>) -> Answer {
         assert!(ask.deletes, "a plan that deletes is asked about as such");
         Answer::Waiting {
-            reason: "OutsideWindow",
+            reason: Reason::OutsideWindow,
             message: "r1 waits".into(),
             manual_jobs: Vec::new(),
             until: Some(self.0),

@@ -44,7 +44,7 @@ impl Gatekeeper for Account {
 
 pub(super) fn not_yet() -> Answer {
     Answer::Waiting {
-        reason: "WaitingForApproval",
+        reason: Reason::WaitingForApproval,
         message: "r waits".into(),
         manual_jobs: Vec::new(),
         until: None,
@@ -99,7 +99,7 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
     let (mut story, plan) = before_the_gate(&closed());
     assert_eq!(plan.plans.len(), 2, "both targets are asked for a plan");
     assert_eq!(waiting(&plan), Some((1, "Planning".into())));
-    assert_eq!(plan.outcome.reason(), "Planning");
+    assert_eq!(plan.outcome.reason(), Reason::Planning);
     planned(&mut story, 1, ["aa", "bb"]);
     let plan = story.plan_with(&closed());
     assert_eq!(plan.plans, []);
@@ -211,7 +211,7 @@ fn a_rejected_release_ends_without_a_change() {
     let plan = story.plan_with(&Gate(Answer::Rejected(
         "bea rejected r1 before prod".into(),
     )));
-    assert_eq!(plan.outcome.reason(), "Rejected");
+    assert_eq!(plan.outcome.reason(), Reason::Rejected);
     assert_eq!(story.orders().len(), 1, "prod has no order");
     let outcomes = &story.overview.releases[0].outcomes;
     assert!(

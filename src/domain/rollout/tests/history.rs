@@ -1,6 +1,7 @@
 //! Which Releases are kept.
 
 use super::{commands::deliver_everywhere, preflights::wrong as refused, *};
+use crate::domain::reason::Reason;
 
 fn needed(story: &Play) -> Vec<i64> {
     super::super::needed(&story.overview).into_iter().collect()
@@ -20,7 +21,7 @@ impl Gatekeeper for Closed {
 
     fn ask(&self, _: &Ask<'_>) -> Answer {
         Answer::Waiting {
-            reason: "WaitingForApproval",
+            reason: Reason::WaitingForApproval,
             message: String::new(),
             manual_jobs: Vec::new(),
             until: None,

@@ -127,7 +127,7 @@ impl Gatekeeper for Judge<'_> {
         match evaluation.verdict {
             Verdict::Open(by) => Answer::Open(by),
             Verdict::Waiting { .. } => Answer::Waiting {
-                reason: "WaitingForApproval",
+                reason: Reason::WaitingForApproval,
                 message: String::new(),
                 manual_jobs: Vec::new(),
                 until: None,

@@ -14,7 +14,7 @@ pub(super) fn wrong(story: &mut Play, revision: i64, stages: &[&str]) {
     story.overview.preflights.0.insert(uid, problems);
 }
 
-fn said(plan: &Plan) -> (&str, &str) {
+fn said(plan: &Plan) -> (Reason, &str) {
     (plan.outcome.reason(), plan.outcome.message())
 }
 
@@ -27,7 +27,7 @@ fn a_problem_of_a_later_stage_keeps_a_release_from_the_first() {
     assert!(story.orders().is_empty(), "{:?}", story.orders());
     assert!(plan.outcomes.is_empty(), "it has not failed");
     let why = "r1: prod: spec.components[api].lambda.functionName: it is too long";
-    assert_eq!(said(&plan), ("PreflightFailed", why));
+    assert_eq!(said(&plan), (Reason::PreflightFailed, why));
     assert!(matches!(plan.outcome, Outcome::Stalled { .. }));
 
     story.overview.preflights = Preflights::default();
@@ -53,11 +53,11 @@ fn a_problem_that_appears_later_keeps_a_release_from_what_is_left() {
     story.plan();
     wrong(&mut story, 1, &["prod"]);
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "Progressing", "dev goes on");
+    assert_eq!(plan.outcome.reason(), Reason::Progressing, "dev goes on");
     story.report("dev", "dev", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(story.orders().len(), 1);
-    assert_eq!(plan.outcome.reason(), "PreflightFailed");
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn what_serves_goes_on_and_the_release_before_is_not_superseded() {
     story.report("prod", "prod-b", Step::Succeeded, None);
     let plan = story.plan();
     assert_eq!(plan.live, "dev=r1 prod=r1");
-    assert_eq!(plan.outcome.reason(), "PreflightFailed");
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
     assert!(plan.availability.is_available);
 }
 
@@ -83,18 +83,18 @@ fn what_failed_before_is_no_news_where_the_successor_is_wrong() {
     story.release(1);
     story.plan();
     story.report("dev", "dev", Step::Failed, Some("no"));
-    assert_eq!(story.plan().outcome.reason(), "DeliveryFailed");
+    assert_eq!(story.plan().outcome.reason(), Reason::DeliveryFailed);
     story.release(2);
     wrong(&mut story, 2, &["prod"]);
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "PreflightFailed");
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
     // One that failed itself goes nowhere anyway.
     wrong(&mut story, 1, &["prod"]);
     story
         .overview
         .releases
         .retain(|one| one.reference.revision == 1);
-    assert_eq!(story.plan().outcome.reason(), "DeliveryFailed");
+    assert_eq!(story.plan().outcome.reason(), Reason::DeliveryFailed);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn what_has_served_stays_within_reach() {
     }
     wrong(&mut story, 1, &["dev", "prod"]);
     wrong(&mut story, 2, &["dev", "prod"]);
-    assert_eq!(story.plan().outcome.reason(), "Delivered");
+    assert_eq!(story.plan().outcome.reason(), Reason::Delivered);
     story.overview.pin = Some("r1".into());
     story.plan();
     let order = story.target("dev", &place("dev")).order.clone();
@@ -126,6 +126,6 @@ fn a_pin_says_what_is_wrong_with_it() {
     wrong(&mut story, 1, &["prod"]);
     story.overview.pin = Some("r1".into());
     let plan = story.plan();
-    assert_eq!(plan.outcome.reason(), "PreflightFailed");
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
     assert!(story.orders().is_empty());
 }

@@ -29,7 +29,7 @@ fn a_bake_is_told_with_its_share_and_its_time() {
         step: 0,
         weight: 10,
         previous_weight: None,
-        baked: 36,
+        baked_seconds: 36,
         evaluations: 4,
         evaluated_at: None,
         pending: Some("alarm checkout-errors has INSUFFICIENT_DATA".into()),

@@ -1,6 +1,7 @@
 //! Stages that are removed or renamed, and what is said to serve.
 
 use super::{commands::two_delivered, *};
+use crate::domain::reason::Reason;
 
 /// The Deployment has dev only, and so has the Release of that revision.
 fn without_prod(story: &mut Play, revision: i64) {
@@ -23,7 +24,7 @@ fn a_removed_stage_takes_its_targets_with_it_once_the_release_without_it_serves_
     let leavers = [place("prod-a"), place("prod-b")].map(|place| ("prod".to_owned(), place));
     let plan = story.plan();
     assert_eq!(plan.leavers, leavers);
-    assert_eq!(plan.outcome.reason(), "Delivered");
+    assert_eq!(plan.outcome.reason(), Reason::Delivered);
 }
 
 #[test]
@@ -31,7 +32,7 @@ fn the_drift_of_a_removed_stage_is_not_told() {
     let mut story = two_delivered();
     story.target("prod", &place("prod-a")).drift = Some(DriftView {
         status: "True".into(),
-        reason: "Drifted".into(),
+        reason: Reason::Drifted,
         message: "function checkout: code".into(),
         correctable_since: None,
     });

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use sluice::{
-    controllers::sites::{Shell, Source, Waves, discard_snapshot},
+    controllers::workload::s3::{PlaceShell, Source, Waves, discard_snapshot},
     domain::{
         digest::Sha256,
-        site::{
-            Next, Place, SiteSeen, SiteWant, StoredRef, begin, confirm, look, prepare, promote,
+        workload::s3::site::{
+            Next, ObservedSite, Place, SiteWant, StoredRef, begin, confirm, look, prepare, promote,
             prune, remove, restore, unchanged,
         },
     },
-    ports::{CallError, CallErrorKind, sites::Sites, store::Store},
+    ports::{CallError, CallErrorKind, s3::Sites, store::Store},
 };
 use sluice_lab::aws::{Action, Pattern, Rule};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
@@ -48,7 +48,7 @@ struct Rollout {
     source: Option<Source>,
     manifest: Option<StoredRef>,
     snapshot: Option<StoredRef>,
-    seen: SiteSeen,
+    observed: ObservedSite,
 }
 
 impl Rollout {
@@ -71,7 +71,7 @@ impl Rollout {
             source: None,
             manifest: None,
             snapshot: None,
-            seen: SiteSeen::default(),
+            observed: ObservedSite::default(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Rollout {
 
     /// A new process takes over.
     fn restart(&mut self) {
-        self.seen = SiteSeen::default();
+        self.observed = ObservedSite::default();
     }
 
     /// To the end of a step: what is ours then, why it can't be done, or which calls failed.
@@ -108,7 +108,7 @@ impl Rollout {
     ) -> Result<Result<Option<StoredRef>, String>, Vec<CallError>> {
         loop {
             let next = next(self);
-            let shell = Shell {
+            let shell = PlaceShell {
                 waves: &self.waves,
                 sites: &*self.sites,
                 store: &*self.store,
@@ -120,11 +120,11 @@ impl Rollout {
             };
             match next {
                 Next::Read(read) => {
-                    let read = shell.read(read, &mut self.seen).await;
+                    let read = shell.read(read, &mut self.observed).await;
                     read.map_err(|error| vec![error])?;
                 }
                 Next::Act(act) => {
-                    let failed = shell.carry_out(&act, &mut self.seen).await;
+                    let failed = shell.carry_out(&act, &mut self.observed).await;
                     if !failed.is_empty() {
                         return Err(failed);
                     }
@@ -137,16 +137,20 @@ impl Rollout {
 
     async fn begin(&mut self) -> Result<Result<(), String>, Vec<CallError>> {
         let manifest = self.manifest.clone();
-        let looked = self.step(|it| look(&it.want, manifest.as_ref(), &it.seen));
+        let looked = self.step(|it| look(&it.want, manifest.as_ref(), &it.observed));
         if let Err(why) = looked.await? {
             return Ok(Err(why));
         }
-        if unchanged(&self.want, manifest.as_ref(), &self.seen) == Some(true) {
+        if unchanged(&self.want, manifest.as_ref(), &self.observed) == Some(true) {
             return Ok(Ok(()));
         }
-        let begun = self.step(|it| begin(&it.want, manifest.as_ref(), &it.seen));
+        let begun = self.step(|it| begin(&it.want, manifest.as_ref(), &it.observed));
         let begun = begun.await?;
-        self.snapshot = self.seen.snapshot.clone().map(|(reference, _)| reference);
+        self.snapshot = self
+            .observed
+            .snapshot
+            .clone()
+            .map(|(reference, _)| reference);
         Ok(begun.map(|_| ()))
     }
 
@@ -154,18 +158,18 @@ impl Rollout {
         let Some(snapshot) = self.snapshot.clone() else {
             return Ok(Ok(()));
         };
-        let prepared = self.step(|it| prepare(&it.want, &snapshot, &it.seen));
+        let prepared = self.step(|it| prepare(&it.want, &snapshot, &it.observed));
         if let Err(why) = prepared.await? {
             return Ok(Err(why));
         }
         let promoted = self
-            .step(|it| promote(&it.want, &snapshot, &it.seen))
+            .step(|it| promote(&it.want, &snapshot, &it.observed))
             .await?;
         let manifest = match promoted {
             Ok(manifest) => manifest.expect("a manifest"),
             Err(why) => return Ok(Err(why)),
         };
-        let confirmed = self.step(|it| confirm(&it.want, &snapshot, &manifest, &it.seen));
+        let confirmed = self.step(|it| confirm(&it.want, &snapshot, &manifest, &it.observed));
         if let Err(why) = confirmed.await? {
             return Ok(Err(why));
         }
@@ -175,13 +179,13 @@ impl Rollout {
 
     async fn prune(&mut self) {
         let manifest = self.manifest.clone().expect("a manifest");
-        let pruned = self.step(|it| prune(&manifest, &it.seen)).await;
+        let pruned = self.step(|it| prune(&manifest, &it.observed)).await;
         self.manifest = pruned.expect("no failures").expect("pruned");
     }
 
     async fn restore(&mut self) {
         let snapshot = self.snapshot.clone().expect("a snapshot");
-        let step = self.step(|it| restore(&it.want.owner, &snapshot, &it.seen));
+        let step = self.step(|it| restore(&it.want.owner, &snapshot, &it.observed));
         self.manifest = step.await.expect("no failures").expect("restored");
     }
 
@@ -346,7 +350,7 @@ async fn a_process_that_dies_in_a_wave_leaves_what_the_next_one_goes_on_with() {
     let on = Pattern::operation("s3", "CopyObject").about("dying/index.html");
     let _fault = fixture.lab.faults().add(Rule::once(on, Action::LoseReply));
     let snapshot = rollout.snapshot.clone().expect("a snapshot");
-    let step = rollout.step(|it| restore(&it.want.owner, &snapshot, &it.seen));
+    let step = rollout.step(|it| restore(&it.want.owner, &snapshot, &it.observed));
     step.await.expect_err("a lost reply");
     rollout.restart();
     rollout.restore().await;
@@ -425,7 +429,7 @@ async fn all_that_is_ours_is_removed_and_nothing_else() {
     let manifest = rollout.manifest.clone().expect("a manifest");
     rollout.restart();
     rollout.source = None;
-    let step = rollout.step(|it| remove(&it.want.owner, &manifest, &it.seen));
+    let step = rollout.step(|it| remove(&it.want.owner, &manifest, &it.observed));
     assert_eq!(step.await, Ok(Ok(None)));
     let left: Vec<_> = fixture.all(name).await.into_keys().collect();
     assert_eq!(left, ["notes.txt"]);

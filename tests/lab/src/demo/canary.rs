@@ -32,7 +32,7 @@ pub fn put_back(story: &Story, alarm: &Alarm) -> Result<(), LabError> {
     story.answers("dev", Some("live"), "v4")?;
     alarm.turn_red("Threshold crossed: 7 errors in 1 minute")?;
     say(&format!("CloudWatch in prod: {ALARM} goes into ALARM"));
-    let object = story.follow("prod is put back", |object| {
+    let object = story.follow("prod is restored", |object| {
         match condition_of(object, "Ready") {
             Some(ready) if ready["reason"] == "RolledBack" => Ok(()),
             other => Err(format!("Ready is {other:?}")),

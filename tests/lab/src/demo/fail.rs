@@ -15,11 +15,11 @@ use super::{
 /// How often GitLab must have been polled before the rest counts.
 const POLLS: usize = 3;
 
-/// v3 answers with an error: dev goes back to v2, prod never hears of it.
+/// v3 answers with an error: dev is restored to v2, prod never hears of it.
 pub fn put_back(story: &mut Story) -> Result<(), LabError> {
     let package = package_answering(&json!({"statusCode": 500, "version": "v3"}));
     let v3 = story.push("v3", "Answer v3 (and 500)", package)?;
-    let object = story.follow("v3 is refused and dev is put back", |object| {
+    let object = story.follow("v3 is refused and dev is restored", |object| {
         let status = &object["status"];
         match condition_of(object, "Ready") {
             Some(ready) if ready["status"] == "False" && status["newestRevision"] == 3 => Ok(()),

@@ -24,7 +24,7 @@ use self::story::{DEPLOYMENT, NAMESPACE, Story};
 pub const CHECKOUT: &str = include_str!("checkout.yaml");
 
 const TITLE: &str = "demo: starts Kubernetes, AWS and GitLab on this machine, delivers v1 and v2 of a \
-function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function put back, kills \
+function through dev to prod, sees a bad v3, a v4 that turns an alarm red and a site with a broken function rolled back, kills \
 the controller in the middle of v5, and has people let v6 and v7 into prod; less than two minutes";
 
 /// Tells it, with data and logs in `dir`.

@@ -37,7 +37,7 @@ pub fn put_back(story: &Story) -> Result<(), LabError> {
 
     let mark = story.lab.aws.mark();
     push(story, &team, "r2", &broken_behind_its_alias());
-    let object = follow(story, "r2 is put back", |object| {
+    let object = follow(story, "r2 is rolled back", |object| {
         let ready = condition_of(object, "Ready")?;
         (ready["reason"] == "RolledBack").then(|| object.clone())
     })?;

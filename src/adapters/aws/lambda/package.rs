@@ -1,0 +1,48 @@
+//! A function's package, from where Lambda keeps it.
+
+use futures::TryStreamExt as _;
+
+use super::functions::LambdaFunctions;
+use crate::{
+    adapters::aws::{body::exactly, errors::causes},
+    ports::{CallError, CallErrorKind, store::ByteStream},
+};
+
+impl LambdaFunctions {
+    /// The address is a secret for as long as it is valid: it reaches no message.
+    pub(super) async fn download(
+        &self,
+        name: &str,
+        location: &str,
+    ) -> Result<(u64, ByteStream), CallError> {
+        let call = self.read("download the package of", name);
+        let unavailable = |error: reqwest::Error| {
+            call.error(CallErrorKind::Unavailable, causes(&error.without_url()))
+        };
+        let answer = self
+            .downloads
+            .get(location)
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let kind = if status.is_server_error() {
+                CallErrorKind::Unavailable
+            } else {
+                CallErrorKind::Denied
+            };
+            return Err(call.error(kind, format!("status {}", status.as_u16())));
+        }
+        let size = answer.content_length().ok_or_else(|| {
+            call.error(
+                CallErrorKind::Corrupt,
+                "the answer does not say how long it is",
+            )
+        })?;
+        let pieces = answer
+            .bytes_stream()
+            .map_err(|error| causes(&error.without_url()));
+        Ok((size, exactly(call, size, pieces)))
+    }
+}

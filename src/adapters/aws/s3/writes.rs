@@ -1,0 +1,79 @@
+//! What all writes to a bucket have in common: what must stand there, and the time they may take.
+
+use std::time::Duration;
+
+use crate::{
+    adapters::aws::{errors::Call, timeouts::WRITE_TIMEOUT},
+    domain::workload::s3::site::Condition,
+    ports::{CallError, CallErrorKind},
+};
+
+/// How much of an object S3 takes, or copies, at least: what a call may take grows by its size.
+const BYTES_A_SECOND: u64 = 512 << 10;
+
+/// `If-Match` and `If-None-Match`.
+pub(super) fn headers(condition: &Condition) -> (Option<String>, Option<String>) {
+    match condition {
+        Condition::Absent => (None, Some("*".to_owned())),
+        Condition::Is(etag) => (Some(etag.clone()), None),
+    }
+}
+
+/// A key that is gone does not have its ETag any more, which S3 calls 404 and not 412.
+pub(super) fn unmet(error: CallError, condition: &Condition) -> CallError {
+    let gone = error.kind == CallErrorKind::NotFound && !error.message.contains("NoSuchBucket");
+    if gone && matches!(condition, Condition::Is(_)) {
+        return CallError {
+            kind: CallErrorKind::Stale,
+            ..error
+        };
+    }
+    error
+}
+
+/// How long writing so many bytes takes at most.
+fn allowance(size: u64) -> Duration {
+    WRITE_TIMEOUT + Duration::from_secs(size / BYTES_A_SECOND)
+}
+
+/// The answer, if it comes in time for an object of this size.
+pub(super) async fn in_time<T>(
+    call: &Call,
+    size: u64,
+    sent: impl Future<Output = Result<T, CallError>> + Send,
+) -> Result<T, CallError> {
+    let allowed = allowance(size);
+    match tokio::time::timeout(allowed, sent).await {
+        Ok(answer) => answer,
+        Err(_) => Err(call.unusable(format!("no answer within {}s", allowed.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_not_what_it_was() {
+        let missing = |message: &str| {
+            CallError::new("s3:PutObject", "s3://b/k", CallErrorKind::NotFound, message)
+        };
+        let is = Condition::Is("\"1\"".into());
+        let kind = |message: &str, condition: &Condition| unmet(missing(message), condition).kind;
+        assert_eq!(kind("no such key (NoSuchKey)", &is), CallErrorKind::Stale);
+        assert_eq!(kind("none (NoSuchBucket)", &is), CallErrorKind::NotFound);
+        assert_eq!(
+            kind("no such key (NoSuchKey)", &Condition::Absent),
+            CallErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn a_large_object_may_take_longer() {
+        assert_eq!(allowance(0), WRITE_TIMEOUT);
+        assert_eq!(
+            allowance(60 * BYTES_A_SECOND),
+            WRITE_TIMEOUT + Duration::from_mins(1)
+        );
+    }
+}

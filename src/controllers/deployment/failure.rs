@@ -1,0 +1,30 @@
+//! What went wrong on the way through a reconcile.
+
+use crate::{controllers::api_failure::api_failure, domain::outcome::Outcome};
+
+/// What went wrong on the way.
+pub enum Failure {
+    Api(kube::Error),
+    Outcome(Outcome),
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Outcome(outcome) => outcome,
+            Failure::Api(error) => api_failure(error),
+        }
+    }
+}

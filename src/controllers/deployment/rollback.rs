@@ -1,0 +1,52 @@
+//! The command to roll back: put on record once, then followed until it is done.
+//!
+//! # Guarantees
+//! - What a rollback takes back is on record before the first order, until no stage has it.
+
+use kube::ResourceExt as _;
+
+use super::{
+    controller::DeploymentController, failure::Failure, family::Family, overview::overview,
+};
+use crate::{
+    api::v1alpha1::{Deployment, annotation},
+    controllers::events::EventType,
+    domain::{outcome::shorten, reason::Reason, rollout::Back},
+};
+
+impl DeploymentController {
+    /// Puts on record what a new rollback takes back, or why there is nothing to take back.
+    pub(super) async fn begin_rollback(
+        &self,
+        deployment: Deployment,
+        family: &Family,
+    ) -> Result<Deployment, Failure> {
+        let mut status = deployment.status.clone().unwrap_or_default();
+        let handled = status.last_handled_rollback.as_ref();
+        let Some(value) = deployment.annotations().get(annotation::ROLLBACK) else {
+            return Ok(deployment);
+        };
+        if handled == Some(value) {
+            return Ok(deployment);
+        }
+        let name = deployment.name_any();
+        let overview = overview(&deployment, family, false);
+        let (kind, message) = match Back::of(&overview, &name, value) {
+            Ok(back) => {
+                let to = back.to.as_deref().unwrap_or("the last good Release");
+                let message = format!("Taking back {} to {to}", back.from.name);
+                status.rollback = Some(back);
+                (EventType::Normal, message)
+            }
+            Err(why) => {
+                let message = format!("{}: {why}", annotation::ROLLBACK);
+                (EventType::Warning, message)
+            }
+        };
+        status.last_handled_rollback = Some(value.clone());
+        status.last_command = Some(shorten(&message, 1024));
+        let written = self.write_status(&deployment, status, None).await?;
+        self.say(&written, [(kind, Reason::Rollback, message)]);
+        Ok(written)
+    }
+}

@@ -1,0 +1,26 @@
+//! The controller of Targets, with what it remembers between passes.
+
+use std::sync::Arc;
+
+use super::{collections::Collections, looks::Looks, memory::Memory};
+use crate::controllers::context::Context;
+
+/// The controller of Targets.
+pub struct TargetController {
+    pub(super) context: Arc<Context>,
+    pub(super) memory: Memory,
+    pub(super) looks: Looks,
+    pub(super) collections: Collections,
+}
+
+impl TargetController {
+    /// With nothing remembered.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            memory: Memory::default(),
+            looks: Looks::default(),
+            collections: Collections::default(),
+        }
+    }
+}

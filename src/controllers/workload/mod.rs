@@ -1,0 +1,105 @@
+//! The shell of each kind of workload: how its reads are made and its actions carried out.
+//!
+//! One folder per kind, as in [`crate::domain::workload`]; what it implements is `Shell`.
+
+mod hub;
+pub mod lambda;
+#[cfg(test)]
+mod note;
+pub mod s3;
+
+use crate::{
+    controllers::{access::Access, context::Context},
+    domain::workload::{
+        kind::Kind,
+        kinds::{Action, Found, Observed, Read, Registered, Reply, WorkloadSnapshot, on_kind},
+        protocol::Replied,
+        snapshot::ComponentSnapshot,
+    },
+    ports::CallError,
+};
+
+/// How the reads of a kind are made and its actions carried out.
+trait Shell: Kind {
+    /// Reads.
+    fn read(
+        context: &Context,
+        access: &Access,
+        read: &Self::Read,
+        observed: &Self::Observed,
+    ) -> impl Future<Output = Result<Self::Found, CallError>> + Send;
+
+    /// Carries out an action on a resource.
+    fn carry_out(
+        context: &Context,
+        access: &Access,
+        resource: &str,
+        action: &Self::Action,
+        observed: &Self::Observed,
+    ) -> impl Future<Output = Result<Replied<Self::Reply>, CallError>> + Send;
+
+    /// Keeps what restoring the snapshot takes.
+    fn keep(
+        context: &Context,
+        access: &Access,
+        then: &Self::Snapshot,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// Removes what was kept for a snapshot that no run restores any more.
+    fn discard(
+        context: &Context,
+        access: &Access,
+        then: &Self::Snapshot,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// Reads something of a component.
+pub async fn read(
+    context: &Context,
+    access: &Access,
+    read: &Read,
+    observed: &Observed,
+) -> Result<Found, CallError> {
+    on_kind!(Read, read, |it: K| {
+        let reading = <K as Shell>::read(context, access, it, K::observed(observed));
+        Ok(K::found(Box::pin(reading).await?))
+    })
+}
+
+/// Carries out an action on the resource of a component.
+pub async fn carry_out(
+    context: &Context,
+    access: &Access,
+    resource: &str,
+    action: &Action,
+    observed: &Observed,
+) -> Result<Replied<Reply>, CallError> {
+    on_kind!(Action, action, |it: K| {
+        let observed = K::observed(observed);
+        let carrying_out = <K as Shell>::carry_out(context, access, resource, it, observed);
+        // The size of one kind's future is no concern of the others.
+        Ok(Box::pin(carrying_out).await?.map(K::reply))
+    })
+}
+
+/// Keeps what restoring the component takes.
+pub async fn keep(
+    context: &Context,
+    access: &Access,
+    then: &ComponentSnapshot,
+) -> Result<(), CallError> {
+    on_kind!(WorkloadSnapshot, &then.workload, |it: K| {
+        <K as Shell>::keep(context, access, it).await
+    })
+}
+
+/// Removes what was kept for a snapshot that no run restores any more.
+pub async fn discard(
+    context: &Context,
+    access: &Access,
+    then: &ComponentSnapshot,
+) -> Result<(), CallError> {
+    on_kind!(WorkloadSnapshot, &then.workload, |it: K| {
+        <K as Shell>::discard(context, access, it).await
+    })
+}

@@ -1,0 +1,55 @@
+//! The shell of the kind that only tests have: a note is an object in the Target's artifact bucket.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Shell;
+use crate::{
+    controllers::{access::Access, context::Context},
+    domain::workload::{
+        note::{Action, Found, Note, NoteSnapshot, Observed, Read, Reply},
+        protocol::Replied,
+    },
+    ports::CallError,
+};
+
+/// More than any note.
+const MOST: u64 = 1 << 10;
+
+impl Shell for Note {
+    async fn read(
+        _: &Context,
+        access: &Access,
+        Read(title): &Read,
+        _: &Observed,
+    ) -> Result<Found, CallError> {
+        let text = access.store.get(title, None, MOST).await?;
+        let text = text.map(|text| String::from_utf8_lossy(&text).into_owned());
+        Ok(Found(title.clone(), text))
+    }
+
+    async fn carry_out(
+        _: &Context,
+        access: &Access,
+        title: &str,
+        action: &Action,
+        _: &Observed,
+    ) -> Result<Replied<Reply>, CallError> {
+        let text = match action {
+            Action::Write(text) => Some(text.clone()),
+            Action::Erase => None,
+        };
+        let bytes = Bytes::from(text.clone().unwrap_or_default());
+        access.store.put(title, bytes, &BTreeMap::new()).await?;
+        Ok(Replied::Kind(Reply(text)))
+    }
+
+    async fn keep(_: &Context, _: &Access, _: &NoteSnapshot) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    async fn discard(_: &Context, _: &Access, _: &NoteSnapshot) -> Result<(), CallError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The files of a pinned archive: found in its directory, hashed once, read one by one.
+//!
+//! Hashing takes a read of the whole sub-tree; what came of it is kept beside the archive, so that
+//! every Target and every restart after that reads a list instead.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    records::MOST,
+    unpack::{Tape, Unpacking},
+    waves::{Waves, lazy},
+};
+use crate::{
+    api::v1alpha1::ContentType,
+    domain::{
+        archive::{Packed, directory_length, index},
+        digest::{Hasher, Sha256},
+        workload::s3::site::{
+            ContentFile, Put, Run, Served, SiteContent, SiteProblem, runs, select,
+        },
+    },
+    ports::{
+        CallError, CallErrorKind,
+        store::{ByteStream, Store},
+    },
+};
+
+/// As much of the archive's end is read first. Most directories are in it, and any record of where
+/// they are, with the longest comment.
+const FIRST: u64 = 80 << 10;
+
+/// Parts of the archive that are read side by side while it is hashed.
+const AT_A_TIME: usize = 4;
+
+/// An archive in an artifact bucket, and what is taken of it.
+#[derive(Clone)]
+pub struct Source {
+    /// The bucket it lies in.
+    pub store: Arc<dyn Store>,
+    /// Its key.
+    pub key: String,
+    /// The object's version.
+    pub version_id: String,
+    /// Of the archive's bytes.
+    pub sha256: Sha256,
+    /// How many.
+    pub size: u64,
+    /// The sub-tree that is taken; empty for all of it.
+    pub tree: String,
+    /// What files are served as, before what their names say.
+    pub types: Vec<ContentType>,
+    /// How messages call it: the field, the artifact and its job.
+    pub origin: String,
+}
+
+impl Source {
+    /// The bytes of a file, verified. Nothing is read before the first of them is asked for.
+    pub(super) fn file(&self, path: &str, file: &ContentFile) -> ByteStream {
+        let (source, path, file) = (self.clone(), path.to_owned(), file.clone());
+        let open = move || async move {
+            let mut tape = source.tape(file.packed.start, file.packed.end).await?;
+            let unpacking = Unpacking::begin(&path, &file.packed, &mut tape).await?;
+            let state = Some((tape, unpacking, Hasher::default()));
+            let changed = source.changed();
+            let pieces = stream::unfold(state, move |state| {
+                let changed = changed.clone();
+                async move {
+                    let (mut tape, mut unpacking, mut hasher) = state?;
+                    match unpacking.next(&mut tape).await {
+                        Ok(Some(piece)) => {
+                            hasher.update(&piece);
+                            Some((Ok(piece), Some((tape, unpacking, hasher))))
+                        }
+                        Ok(None) if hasher.finish() == file.sha256 => None,
+                        Ok(None) => Some((Err(changed), None)),
+                        Err(error) => Some((Err(error), None)),
+                    }
+                }
+            });
+            Ok(pieces.boxed())
+        };
+        lazy(open).boxed()
+    }
+
+    /// A file's bytes, verified.
+    async fn unpacked(
+        &self,
+        path: &str,
+        file: &ContentFile,
+        tape: &mut Tape,
+    ) -> Result<Bytes, CallError> {
+        let mut unpacking = Unpacking::begin(path, &file.packed, tape).await?;
+        let mut bytes = Vec::with_capacity(usize::try_from(file.size()).unwrap_or_default());
+        while let Some(piece) = unpacking.next(tape).await? {
+            bytes.extend_from_slice(&piece);
+        }
+        if Sha256::of(&bytes) == file.sha256 {
+            Ok(bytes.into())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    /// Its files are not what they were when they were hashed.
+    fn changed(&self) -> CallError {
+        let why = "the bytes are not those that were hashed before";
+        CallError::new("s3:GetObject", self.shown(), CallErrorKind::Corrupt, why)
+    }
+
+    async fn tape(&self, start: u64, end: u64) -> Result<Tape, CallError> {
+        let body = self
+            .store
+            .open_range(&self.key, &self.version_id, start..end)
+            .await?;
+        Ok(Tape::new(&self.shown(), start, body))
+    }
+
+    /// So many of the archive's last bytes.
+    async fn tail(&self, length: u64) -> Result<Vec<u8>, CallError> {
+        let start = self.size.saturating_sub(length);
+        let body = self
+            .store
+            .open_range(&self.key, &self.version_id, start..self.size)
+            .await?;
+        body.try_fold(Vec::new(), |mut tail, piece| async move {
+            tail.extend_from_slice(&piece);
+            Ok(tail)
+        })
+        .await
+    }
+
+    fn shown(&self) -> String {
+        format!("s3://{}/{}", self.store.bucket(), self.key)
+    }
+
+    /// Where what came of hashing is kept.
+    fn kept_at(&self) -> String {
+        let tree = Sha256::of(self.tree.as_bytes()).short();
+        format!("{}.files/{tree}.json", self.key)
+    }
+
+    fn unfit(&self, problem: impl Into<SiteProblem>) -> CallError {
+        let why = problem.into().to_string();
+        let what = format!("{} ({})", self.origin, self.shown());
+        CallError::new("unpack", what, CallErrorKind::Invalid, why)
+    }
+}
+
+/// A small file in memory, verified.
+pub(super) struct Small {
+    bytes: Result<Bytes, CallError>,
+    /// It counts as one of the batches for as long as any file of its batch is there.
+    _batch: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Small {
+    /// Its bytes.
+    pub(super) fn body(&self) -> Result<ByteStream, CallError> {
+        let bytes = self.bytes.clone()?;
+        Ok(stream::iter([Ok(bytes)]).boxed())
+    }
+}
+
+/// A file to put, with its bytes if it is small.
+pub(super) type Wanted = (Put, Option<Small>);
+
+/// Reads files that lie one behind the other by one request. What fails fails for all that come after it.
+pub(super) async fn load(
+    source: &Source,
+    waves: &Waves,
+    files: Vec<(Put, ContentFile)>,
+) -> Vec<Wanted> {
+    let batch = waves.batch().await;
+    let mut loaded = Vec::with_capacity(files.len());
+    let (start, end) = match (files.first(), files.last()) {
+        (Some((_, first)), Some((_, last))) => (first.packed.start, last.packed.end),
+        _ => return loaded,
+    };
+    let mut tape = source.tape(start, end).await;
+    for (put, file) in files {
+        let bytes = match &mut tape {
+            Ok(tape) => source.unpacked(&put.path, &file, tape).await,
+            Err(error) => Err(error.clone()),
+        };
+        if let (Ok(_), Err(error)) = (&tape, &bytes) {
+            tape = Err(error.clone());
+        }
+        let small = Small {
+            bytes,
+            _batch: batch.clone(),
+        };
+        loaded.push((put, Some(small)));
+    }
+    loaded
+}
+
+/// The files of the archive, hashed.
+pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
+    if let Some(text) = source.store.get(&source.kept_at(), None, MOST).await?
+        && let Some(content) = SiteContent::read(&text, source.sha256, &source.tree, &source.types)
+    {
+        return Ok(content);
+    }
+    let files = find(source).await?;
+    let runs = runs(&files);
+    // Made before they are streamed: a closure in the stream would be asked for any lifetime.
+    let mut hashing = Vec::with_capacity(runs.len());
+    for run in runs {
+        hashing.push(hash(source, run));
+    }
+    let hashed: Vec<Vec<(String, ContentFile)>> = stream::iter(hashing)
+        .buffer_unordered(AT_A_TIME)
+        .try_collect()
+        .await?;
+    let files = hashed.into_iter().flatten().collect();
+    let content = SiteContent::new(source.sha256, &source.tree, files, &source.types);
+    keep(source, &content).await;
+    Ok(content)
+}
+
+/// The archive's directory, and of that what is taken.
+async fn find(source: &Source) -> Result<BTreeMap<String, Packed>, CallError> {
+    let mut tail = source.tail(FIRST).await?;
+    let length = directory_length(&tail, source.size).map_err(|why| source.unfit(why))?;
+    if length > tail.len() as u64 {
+        tail = source.tail(length).await?;
+    }
+    let entries = index(&tail, source.size).map_err(|why| source.unfit(why))?;
+    select(&entries, &source.tree).map_err(|why| source.unfit(why))
+}
+
+async fn hash(source: &Source, run: Run<'_>) -> Result<Vec<(String, ContentFile)>, CallError> {
+    let mut tape = source.tape(run.start, run.end).await?;
+    let mut files = Vec::with_capacity(run.files.len());
+    for (path, packed) in run.files {
+        let mut unpacking = Unpacking::begin(path, packed, &mut tape).await?;
+        let mut hasher = Hasher::default();
+        while let Some(piece) = unpacking.next(&mut tape).await? {
+            hasher.update(&piece);
+        }
+        let file = ContentFile {
+            sha256: hasher.finish(),
+            packed: *packed,
+            served: Served::default(),
+        };
+        files.push((path.to_owned(), file));
+    }
+    Ok(files)
+}
+
+/// Only spares work: where it fails, the next one hashes again.
+async fn keep(source: &Source, content: &SiteContent) {
+    let text = match serde_json::to_vec(content) {
+        Ok(text) => Bytes::from(text),
+        Err(error) => {
+            tracing::warn!(%error, "the files of an archive can't be written down");
+            return;
+        }
+    };
+    let kept = source
+        .store
+        .put(&source.kept_at(), text, &BTreeMap::new())
+        .await;
+    if let Err(error) = kept {
+        tracing::warn!(%error, "the files of an archive could not be kept");
+    }
+}
+
+#[cfg(test)]
+mod tests;

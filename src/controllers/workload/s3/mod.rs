@@ -1,0 +1,141 @@
+//! The shell of files in buckets.
+
+mod content;
+mod place;
+mod records;
+mod unpack;
+mod waves;
+
+use futures::FutureExt as _;
+use kube::ResourceExt as _;
+
+pub use self::{content::Source, place::PlaceShell, records::discard_snapshot, waves::Waves};
+use super::{Shell, hub::hub};
+use crate::{
+    controllers::{access::Access, context::Context},
+    domain::{
+        grants::is_artifact_bucket,
+        workload::{
+            protocol::Replied,
+            s3::{
+                Action, Found, Observed, PlaceSnapshot, Read, Reply, S3, SiteTask,
+                site::{KEPT, Place},
+            },
+        },
+    },
+    ports::{CallError, CallErrorKind},
+};
+
+impl Shell for S3 {
+    async fn read(
+        context: &Context,
+        access: &Access,
+        Read { task, read }: &Read,
+        observed: &Observed,
+    ) -> Result<Found, CallError> {
+        let place = task.place.to_string();
+        let mut observed = observed.0.get(&place).cloned().unwrap_or_default();
+        let way = Way::to(context, access, task).await?;
+        let shell = way.shell(context, access, task);
+        shell.read(read.clone(), &mut observed).boxed().await?;
+        let observed = Box::new(observed);
+        Ok(Found { place, observed })
+    }
+
+    async fn carry_out(
+        context: &Context,
+        access: &Access,
+        place: &str,
+        Action { task, act }: &Action,
+        observed: &Observed,
+    ) -> Result<Replied<Reply>, CallError> {
+        let mut observed = observed.0.get(place).cloned().unwrap_or_default();
+        let way = Way::to(context, access, task).await?;
+        let shell = way.shell(context, access, task);
+        let failed = shell.carry_out(act, &mut observed).boxed().await;
+        let observed = Box::new(observed);
+        Ok(Replied::Kind(Reply { observed, failed }))
+    }
+
+    /// Its objects were kept before the snapshot is stored.
+    async fn keep(_: &Context, _: &Access, _: &PlaceSnapshot) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    async fn discard(
+        context: &Context,
+        access: &Access,
+        then: &PlaceSnapshot,
+    ) -> Result<(), CallError> {
+        let records = records_of(access, &then.place);
+        let store = &*access.store;
+        let discarding = discard_snapshot(&context.waves, store, &records, &then.snapshot);
+        match discarding.boxed().await {
+            // It was removed before, by a process that did not live to say so.
+            Err(error) if error.kind == CallErrorKind::NotFound => Ok(()),
+            ended => ended,
+        }
+    }
+}
+
+/// What the keys of all that is kept of a place begin with.
+fn records_of(access: &Access, place: &Place) -> String {
+    format!("{KEPT}/{}/{}", access.folder, place.id())
+}
+
+struct Way {
+    records: String,
+    source: Option<Source>,
+}
+
+impl Way {
+    async fn to(context: &Context, access: &Access, task: &SiteTask) -> Result<Self, CallError> {
+        let bucket = &task.place.bucket;
+        let accounts = context.stores.accounts.state();
+        if let Some(keeper) = accounts.iter().find(|one| is_artifact_bucket(one, bucket)) {
+            let why = format!("Account {} keeps artifacts in it", keeper.name_any());
+            let kind = CallErrorKind::Denied;
+            return Err(CallError::new(
+                "s3:PutObject",
+                task.place.to_string(),
+                kind,
+                why,
+            ));
+        }
+        let source = match &task.archive {
+            None => None,
+            Some(archive) => Some(Source {
+                store: hub(context, &archive.location).await?,
+                key: archive.location.key.clone(),
+                version_id: archive.location.version_id.clone(),
+                sha256: archive.sha256,
+                size: archive.size,
+                tree: archive.tree.clone(),
+                types: archive.types.clone(),
+                origin: archive.origin.clone(),
+            }),
+        };
+        Ok(Self {
+            records: records_of(access, &task.place),
+            source,
+        })
+    }
+
+    fn shell<'a>(
+        &'a self,
+        context: &'a Context,
+        access: &'a Access,
+        task: &'a SiteTask,
+    ) -> PlaceShell<'a> {
+        PlaceShell {
+            waves: &context.waves,
+            sites: &*access.sites,
+            store: &*access.store,
+            place: &task.place,
+            owner: &access.owner,
+            records: &self.records,
+            copies: &task.copies,
+            source: self.source.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Reads and does what a site's rollout asks for ([`crate::domain::site`]), in one place of a Target.
+//!
+//! # Expected flow
+//! The Target's shell asks the domain what comes next, and gives it to [`PlaceShell::read`] or
+//! [`PlaceShell::carry_out`], which take what they find into the [`ObservedSite`]; then it asks again.
+//!
+//! # Guarantees
+//! - The objects of a wave are worked on side by side, a few at a time, and no more in the whole
+//!   process than [`Waves`] allows: that is what bounds the memory.
+//! - An object that fails names its key and stops none of the others, unless many fail.
+//!
+//! # Assumptions
+//! The archive and the records are pinned by version and digest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+
+use super::{
+    content::{self, Source, Wanted},
+    records,
+    waves::{self, Waves},
+};
+use crate::{
+    domain::{
+        ownership::Owner,
+        workload::s3::site::{
+            Act, CopyBack, Deletion, Keep, KeptObject, ObservedSite, Outcome, Place, Put, Read,
+            Reply, SiteContent, batches, copy_key, metadata,
+        },
+    },
+    ports::{
+        CallError, CallErrorKind,
+        s3::{NewObject, Sites, StoredCopy},
+        store::Store,
+    },
+};
+
+/// Smaller files are read many at a time.
+const SMALL: u64 = 256 << 10;
+
+/// How many batches of them are read ahead of what is put.
+const AHEAD: usize = 2;
+
+/// One place of a Target, and the ways there.
+pub struct PlaceShell<'a> {
+    /// Shared by all of the process.
+    pub waves: &'a Waves,
+    /// The users' buckets.
+    pub sites: &'a dyn Sites,
+    /// The Target's artifact bucket.
+    pub store: &'a dyn Store,
+    /// Where the files are.
+    pub place: &'a Place,
+    /// Whose they are.
+    pub owner: &'a Owner,
+    /// What the keys of this place's records begin with: `sites/<namespace>/<target>/<place>`, where
+    /// `<place>` is [`Place::id`].
+    pub records: &'a str,
+    /// What the keys of this run's copies begin with, below `records`.
+    pub copies: &'a str,
+    /// Where the files come from; not needed to take away or put back.
+    pub source: Option<&'a Source>,
+}
+
+impl PlaceShell<'_> {
+    /// Looks at something.
+    pub async fn read(&self, read: Read, observed: &mut ObservedSite) -> Result<(), CallError> {
+        match read {
+            Read::Content => {
+                let source = self.source()?;
+                observed.note_content(Arc::new(content::content(source).await?));
+            }
+            Read::Manifest(reference) => {
+                let manifest = records::manifest(self.store, &reference).await?;
+                observed.note_manifest(&reference, Arc::new(manifest));
+            }
+            Read::Snapshot(reference) => {
+                let snapshot = records::snapshot(self.store, &reference).await?;
+                observed.note_snapshot(reference, Arc::new(snapshot));
+            }
+            Read::Listing => self.list(observed).await?,
+            Read::Heads(paths) => {
+                let look = |path: String| async move {
+                    let key = self.place.key(&path);
+                    let head = self.sites.head(&self.place.bucket, &key).await?;
+                    Ok((path, head))
+                };
+                let (heads, failed) = self.waves.all(paths, look).await;
+                observed.note_heads(heads);
+                if let Some(error) = failed.into_iter().next() {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something, and takes in what it came to. What failed is answered with; what is there is
+    /// looked at again then.
+    pub async fn carry_out(&self, act: &Act, observed: &mut ObservedSite) -> Vec<CallError> {
+        tracing::debug!(operation = act.operation(), place = %self.place, "carrying out");
+        let (reply, failed) = match act {
+            Act::StoreSnapshot(snapshot) => self.stored("snapshots", snapshot.text()).await,
+            Act::StoreManifest(manifest) => self.stored("manifests", manifest.text()).await,
+            Act::Keep(objects) => self.keep(objects).await,
+            Act::Put(files) => match (self.source(), observed.content.clone()) {
+                (Ok(source), Some(content)) => self.put(files, source, &content).await,
+                (Err(error), _) => (None, vec![error]),
+                (_, None) => (None, vec![self.error("s3:PutObject", "no files are known")]),
+            },
+            Act::CopyBack(objects) => match observed.snapshot.clone() {
+                Some((_, snapshot)) => self.copy_back(objects, &snapshot.copies).await,
+                None => (
+                    None,
+                    vec![self.error("s3:CopyObject", "no snapshot is known")],
+                ),
+            },
+            Act::Delete(objects) => self.delete(objects).await,
+        };
+        if let Some(reply) = reply {
+            observed.note(act, reply);
+        }
+        if !failed.is_empty() {
+            observed.forget_objects();
+        }
+        failed
+    }
+
+    async fn list(&self, observed: &mut ObservedSite) -> Result<(), CallError> {
+        let Place { bucket, prefix } = self.place;
+        let mut objects = BTreeMap::new();
+        let mut next = None;
+        loop {
+            let page = self.sites.list(bucket, prefix, next.as_deref()).await?;
+            for (key, listed) in page.objects {
+                // A bucket may hold far more than is ours.
+                if let Some(path) = self.place.path(&key)
+                    && observed.concerns(path)
+                {
+                    objects.insert(path.to_owned(), listed);
+                }
+            }
+            match page.next {
+                Some(token) => next = Some(token),
+                None => break,
+            }
+        }
+        observed.note_listing(objects);
+        Ok(())
+    }
+
+    async fn stored(&self, what: &str, text: Vec<u8>) -> (Option<Reply>, Vec<CallError>) {
+        match records::store(self.store, &self.below(what), Bytes::from(text)).await {
+            Ok(reference) => (Some(Reply::Stored(reference)), Vec::new()),
+            Err(error) => (None, vec![error]),
+        }
+    }
+
+    async fn keep(&self, objects: &[Keep]) -> (Option<Reply>, Vec<CallError>) {
+        let keep = |object: Keep| async move {
+            let Keep {
+                path,
+                etag,
+                modified,
+                size,
+            } = object;
+            let to = copy_key(&self.below(self.copies), self.place, &path, &etag, modified);
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let copy = self.sites.keep(bucket, &key, &etag, size, &to).await?;
+            let kept = KeptObject {
+                etag,
+                modified,
+                size,
+                version_id: copy.version_id,
+            };
+            Ok((path, Outcome::Kept(kept)))
+        };
+        wave(self.waves.all(objects.to_vec(), keep).await)
+    }
+
+    async fn put(
+        &self,
+        files: &[Put],
+        source: &Source,
+        content: &SiteContent,
+    ) -> (Option<Reply>, Vec<CallError>) {
+        let put = |(file, body): Wanted| async move {
+            let Put { path, condition } = file;
+            let Some(wanted) = content.files.get(&path) else {
+                return Err(self.error("s3:PutObject", &format!("{path} is not in the archive")));
+            };
+            let object = NewObject {
+                size: wanted.size(),
+                body: match &body {
+                    Some(small) => small.body()?,
+                    None => source.file(&path, wanted),
+                },
+                served: wanted.served.clone(),
+                metadata: metadata(self.owner, wanted.sha256),
+            };
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let etag = self.sites.put(bucket, &key, object, &condition).await?;
+            Ok((path, Outcome::Written(etag)))
+        };
+        let (large, loading) = self.loading(files, source, content);
+        let loaded = stream::iter(loading).buffered(AHEAD).flat_map(stream::iter);
+        let all = stream::iter(large).chain(loaded);
+        wave(self.waves.each(all, put).await)
+    }
+
+    /// The files that are read while they are put, and batches of those that are read ahead.
+    fn loading<'a>(
+        &'a self,
+        files: &[Put],
+        source: &'a Source,
+        content: &SiteContent,
+    ) -> (Vec<Wanted>, Vec<BoxFuture<'a, Vec<Wanted>>>) {
+        let (mut large, mut small) = (Vec::new(), BTreeMap::new());
+        for put in files {
+            match content.files.get(&put.path) {
+                Some(file) if file.size() <= SMALL => {
+                    small.insert(put.path.clone(), (put, file));
+                }
+                _ => large.push((put.clone(), None)),
+            }
+        }
+        let wanted = small.iter().map(|(path, (_, file))| (path, *file));
+        let batches = batches(wanted).into_iter().map(|batch| {
+            let files = batch.into_iter().filter_map(|(path, file)| {
+                let (put, _) = small.get(path)?;
+                Some(((*put).clone(), file.clone()))
+            });
+            content::load(source, self.waves, files.collect()).boxed()
+        });
+        (large, batches.collect())
+    }
+
+    async fn copy_back(
+        &self,
+        objects: &[CopyBack],
+        copies: &str,
+    ) -> (Option<Reply>, Vec<CallError>) {
+        let back = |object: CopyBack| async move {
+            let CopyBack {
+                path,
+                copy,
+                condition,
+            } = object;
+            let from = copy_key(
+                &self.below(copies),
+                self.place,
+                &path,
+                &copy.etag,
+                copy.modified,
+            );
+            let stored = StoredCopy {
+                key: &from,
+                version_id: &copy.version_id,
+                size: copy.size,
+            };
+            let key = self.place.key(&path);
+            let bucket = &self.place.bucket;
+            let etag = self
+                .sites
+                .put_back(&stored, bucket, &key, &condition)
+                .await?;
+            Ok((path, Outcome::Written(etag)))
+        };
+        wave(self.waves.all(objects.to_vec(), back).await)
+    }
+
+    /// One call for all of a wave.
+    async fn delete(&self, objects: &[Deletion]) -> (Option<Reply>, Vec<CallError>) {
+        let Place { bucket, prefix } = self.place;
+        match self.sites.delete(bucket, prefix, objects).await {
+            Ok(ends) => {
+                let ends = objects.iter().zip(ends);
+                wave(waves::sorted(ends.map(|(object, end)| {
+                    end.map(|()| (object.path.clone(), Outcome::Deleted))
+                })))
+            }
+            Err(error) => (None, vec![error]),
+        }
+    }
+
+    /// A folder of the records.
+    fn below(&self, folder: &str) -> String {
+        format!("{}/{folder}", self.records)
+    }
+
+    fn source(&self) -> Result<&Source, CallError> {
+        self.source
+            .ok_or_else(|| self.error("s3:GetObject", "there is no archive to read files from"))
+    }
+
+    fn error(&self, operation: &str, why: &str) -> CallError {
+        CallError::new(
+            operation,
+            self.place.to_string(),
+            CallErrorKind::Invalid,
+            why,
+        )
+    }
+}
+
+/// What came of the objects that were worked on.
+fn wave(
+    (done, failed): (Vec<(String, Outcome)>, Vec<CallError>),
+) -> (Option<Reply>, Vec<CallError>) {
+    (Some(Reply::Wave(done.into_iter().collect())), failed)
+}

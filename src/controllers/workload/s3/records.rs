@@ -1,0 +1,112 @@
+//! What is kept of a place in the Target's artifact bucket: manifests and snapshots, each under its
+//! digest.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::waves::Waves;
+use crate::{
+    domain::{
+        digest::Sha256,
+        workload::s3::site::{SiteManifest, SiteSnapshot, StoredRef, copy_key},
+    },
+    ports::{
+        CallError, CallErrorKind,
+        store::{SHA256, Store},
+    },
+};
+
+/// More than any manifest or snapshot: 20,000 files with a key of a KiB each.
+pub(super) const MOST: u64 = 64 << 20;
+
+/// Stores it, unless it is there.
+pub(super) async fn store(
+    store: &dyn Store,
+    base: &str,
+    text: Bytes,
+) -> Result<StoredRef, CallError> {
+    let sha256 = Sha256::of(&text).to_string();
+    let key = format!("{base}/{sha256}.json");
+    let there = store.head(&key).await?;
+    let same = there.filter(|object| object.metadata.get(SHA256) == Some(&sha256));
+    let version_id = if let Some(object) = same {
+        object.version_id
+    } else {
+        let metadata = BTreeMap::from([(SHA256.to_owned(), sha256.clone())]);
+        store.put(&key, text, &metadata).await?
+    };
+    Ok(StoredRef {
+        key,
+        version_id,
+        sha256,
+    })
+}
+
+pub(super) async fn manifest(
+    store: &dyn Store,
+    reference: &StoredRef,
+) -> Result<SiteManifest, CallError> {
+    let text = load(store, reference, "the list of what is ours").await?;
+    SiteManifest::read(&text).map_err(|why| unusable(store, reference, why))
+}
+
+pub(super) async fn snapshot(
+    store: &dyn Store,
+    reference: &StoredRef,
+) -> Result<SiteSnapshot, CallError> {
+    let text = load(store, reference, "the snapshot").await?;
+    SiteSnapshot::read(&text).map_err(|why| unusable(store, reference, why))
+}
+
+/// Deletes a record that nothing refers to any more.
+pub async fn discard(store: &dyn Store, reference: &StoredRef) -> Result<(), CallError> {
+    store.delete(&reference.key, &reference.version_id).await
+}
+
+/// Deletes a snapshot that nobody will go back to, the copies first. `records` is where all that is kept
+/// of the place lies.
+pub async fn discard_snapshot(
+    waves: &Waves,
+    store: &dyn Store,
+    records: &str,
+    reference: &StoredRef,
+) -> Result<(), CallError> {
+    let snapshot = snapshot(store, reference).await?;
+    let below = format!("{records}/{}", snapshot.copies);
+    let copies = snapshot.kept.iter().map(|(path, kept)| {
+        let key = copy_key(&below, &snapshot.place, path, &kept.etag, kept.modified);
+        (key, kept.version_id.clone())
+    });
+    let delete =
+        |(key, version): (String, String)| async move { store.delete(&key, &version).await };
+    let (_, failed) = waves.all(copies.collect(), delete).await;
+    match failed.into_iter().next() {
+        Some(error) => Err(error),
+        None => discard(store, reference).await,
+    }
+}
+
+async fn load(store: &dyn Store, reference: &StoredRef, what: &str) -> Result<Bytes, CallError> {
+    let text = store
+        .get(&reference.key, Some(&reference.version_id), MOST)
+        .await?;
+    let Some(text) = text else {
+        let why = format!("{what} was removed from the artifact bucket");
+        return Err(failed(store, reference, CallErrorKind::NotFound, why));
+    };
+    if Sha256::of(&text).to_string() == reference.sha256 {
+        return Ok(text);
+    }
+    let why = format!("{what} is not the one that was stored: its digest differs");
+    Err(unusable(store, reference, why))
+}
+
+fn unusable(store: &dyn Store, reference: &StoredRef, why: String) -> CallError {
+    failed(store, reference, CallErrorKind::Invalid, why)
+}
+
+fn failed(store: &dyn Store, reference: &StoredRef, kind: CallErrorKind, why: String) -> CallError {
+    let resource = format!("{}/{}", store.bucket(), reference.key);
+    CallError::new("s3:GetObject", resource, kind, why)
+}

@@ -1,0 +1,181 @@
+//! Many objects side by side, a few at a time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::ports::{CallError, store::ByteStream};
+
+/// Objects of one wave at a time: S3 takes its time over each, and takes thousands a second side by side.
+const OF_ONE_WAVE: usize = 48;
+
+/// Objects at a time in the whole process. Each holds a quarter of a MiB at most, and what it takes to
+/// inflate.
+const OF_ALL: usize = 96;
+
+/// Batches of small files in memory at a time, in the whole process.
+const BATCHES: usize = 8;
+
+/// So many failures and no more objects of the wave are begun: the rest would fail as well.
+const ENOUGH: usize = 16;
+
+/// How many objects are worked on at a time. One for the whole process.
+pub struct Waves {
+    turns: Semaphore,
+    batches: Arc<Semaphore>,
+}
+
+impl Default for Waves {
+    fn default() -> Self {
+        Self {
+            turns: Semaphore::new(OF_ALL),
+            batches: Arc::new(Semaphore::new(BATCHES)),
+        }
+    }
+}
+
+impl Waves {
+    /// Waits until a batch of small files may be read, which is one of them for as long as this is kept.
+    pub(super) async fn batch(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+        let permit = Arc::clone(&self.batches).acquire_owned().await;
+        permit.ok().map(Arc::new)
+    }
+
+    /// Works on all of them; what came of them, and what failed.
+    pub(super) async fn all<T, R, F>(
+        &self,
+        items: Vec<T>,
+        work: impl Fn(T) -> F,
+    ) -> (Vec<R>, Vec<CallError>)
+    where
+        F: Future<Output = Result<R, CallError>>,
+    {
+        self.each(stream::iter(items), work).await
+    }
+
+    /// As [`Waves::all`], while they come.
+    pub(super) async fn each<T, R, F>(
+        &self,
+        items: impl Stream<Item = T>,
+        work: impl Fn(T) -> F,
+    ) -> (Vec<R>, Vec<CallError>)
+    where
+        F: Future<Output = Result<R, CallError>>,
+    {
+        let failures = AtomicUsize::new(0);
+        let one = |item| {
+            let working = work(item);
+            let failures = &failures;
+            async move {
+                let _turn = self.turns.acquire().await.ok()?;
+                if failures.load(Ordering::Relaxed) >= ENOUGH {
+                    return None;
+                }
+                let end = working.await;
+                if end.is_err() {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(end)
+            }
+        };
+        let ends: Vec<_> = items
+            .map(one)
+            .buffer_unordered(OF_ONE_WAVE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        sorted(ends)
+    }
+}
+
+/// What was done, and what failed.
+pub(super) fn sorted<R>(
+    ends: impl IntoIterator<Item = Result<R, CallError>>,
+) -> (Vec<R>, Vec<CallError>) {
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for end in ends {
+        match end {
+            Ok(end) => done.push(end),
+            Err(error) => failed.push(error),
+        }
+    }
+    (done, failed)
+}
+
+/// A stream that is made when it is first asked for.
+pub(super) fn lazy<F>(
+    open: impl FnOnce() -> F + Send + 'static,
+) -> impl Stream<Item = Result<bytes::Bytes, CallError>> + Send
+where
+    F: Future<Output = Result<ByteStream, CallError>> + Send,
+{
+    stream::once(async move { open().await.unwrap_or_else(failing) }).flatten()
+}
+
+/// Nothing but this error.
+fn failing(error: CallError) -> ByteStream {
+    stream::iter([Err(error)]).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::ports::CallErrorKind;
+
+    fn denied(key: &str) -> CallError {
+        CallError::new("s3:PutObject", key, CallErrorKind::Denied, "no")
+    }
+
+    #[tokio::test]
+    async fn one_failure_stops_none_of_the_others() {
+        let waves = Waves::default();
+        let work = |n: usize| async move {
+            tokio::task::yield_now().await;
+            if n == 3 { Err(denied("3")) } else { Ok(n) }
+        };
+        let (mut done, failed) = waves.all((0..100).collect(), work).await;
+        done.sort_unstable();
+        assert_eq!(done.len(), 99);
+        assert!(!done.contains(&3));
+        assert_eq!(failed, [denied("3")]);
+    }
+
+    #[tokio::test]
+    async fn where_all_fail_not_all_are_tried() {
+        let waves = Waves::default();
+        let tried = AtomicUsize::new(0);
+        let work = |_: usize| async {
+            tried.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err::<(), _>(denied("k"))
+        };
+        let (_, failed) = waves.all((0..1000).collect(), work).await;
+        assert!(failed.len() >= ENOUGH && failed.len() < ENOUGH + OF_ONE_WAVE);
+        assert_eq!(tried.load(Ordering::Relaxed), failed.len());
+    }
+
+    #[tokio::test]
+    async fn so_many_at_a_time_and_no_more() {
+        let waves = Waves::default();
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let work = |_: usize| async {
+            now.set(now.get() + 1);
+            most.set(most.get().max(now.get()));
+            tokio::task::yield_now().await;
+            now.set(now.get() - 1);
+            Ok(())
+        };
+        let wave = || waves.all((0..100).collect(), &work);
+        let _ = wave().await;
+        assert_eq!(most.get(), OF_ONE_WAVE);
+        most.set(0);
+        let _ = futures::join!(wave(), wave(), wave(), wave(), wave());
+        assert_eq!(most.get(), OF_ALL);
+    }
+}

@@ -1,0 +1,192 @@
+//! The beginning of a run: everything is read, the snapshot is stored, and the changes are written down.
+
+use std::time::Duration;
+
+use super::{
+    collect::{replace_plan, replace_run},
+    decision::Decision,
+    observation::{Action, Effect, Read},
+    poll::{ANOTHER_LOOK, wait_for},
+    scene::{Next, Scene, next},
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{ComponentStatus, PlanStatus, SnapshotRef},
+    domain::{
+        desired::Desired,
+        outcome::Outcome,
+        reason::Reason,
+        workload::{component::DesiredComponent, snapshot::Snapshot},
+    },
+};
+
+impl Scene<'_> {
+    /// Looks at everything that matters before a run; `None` once it was looked at. What fails is for
+    /// the caller to answer.
+    pub fn look(&self, desired: &Desired) -> Option<Decision> {
+        let gradual = desired.traffic.is_gradual() && !self.run.immediate;
+        let reads: Vec<Read> = desired
+            .components
+            .iter()
+            .flat_map(|want| want.first_reads(gradual, self.context(want.level)))
+            .map(Read::Component)
+            .collect();
+        if !reads.is_empty() {
+            return Some(Decision::Observe(reads));
+        }
+        let mut components = desired.components.iter();
+        let absent =
+            components.find_map(|want| want.unconfirmed_absence(self.context(want.level)))?;
+        Some(Decision::Wait(Outcome::Waiting {
+            reason: Reason::WaitingForAws,
+            message: format!("Waiting to confirm that {absent} does not exist"),
+            after: ANOTHER_LOOK,
+        }))
+    }
+
+    /// Why the Release can't be delivered here, from what was observed.
+    pub fn obstacle(&self, desired: &Desired) -> Option<String> {
+        let gradual = desired.traffic.is_gradual() && !self.run.immediate;
+        let obstacle = |want: &DesiredComponent| want.obstacle(gradual, self.context(want.level));
+        desired.components.iter().find_map(obstacle)
+    }
+
+    /// Looks at everything, takes the snapshot and writes down what will be done.
+    pub fn begin(&self, desired: &Desired) -> Decision {
+        if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
+            return decision;
+        }
+        if let Some(decision) = self.look(desired) {
+            return decision;
+        }
+        if let Some(why) = self.obstacle(desired) {
+            return self.fail_untouched(&why);
+        }
+        let plan = match self.plan(desired) {
+            Ok(plan) => plan,
+            Err(first) => return first,
+        };
+        if let Some(approved) = &self.run.plan_digest
+            && *approved != plan.digest
+        {
+            return self.plan_changed(plan);
+        }
+        if let Some(components) = self.nothing_to_do(desired) {
+            let mut run = self.new_run(desired, Vec::new());
+            run.components = components;
+            let decision = self.confirm(desired, &run);
+            return decision.unwrap_or_else(|| self.record_success(desired, &run));
+        }
+        if let Some(decision) = self.untouched(desired, self.before(desired)) {
+            return decision;
+        }
+        let Some((reference, _)) = &self.observed.known.snapshot else {
+            if let Some(decision) = self.keep(desired) {
+                return decision;
+            }
+            let Some(first) = desired.components.first() else {
+                return self.fail_untouched("the Release has no components");
+            };
+            let components = desired.components.iter();
+            let snapshot = Snapshot {
+                components: components
+                    .filter_map(|want| want.snapshot(self.context(want.level)))
+                    .collect(),
+            };
+            let action = Action::StoreSnapshot(Box::new(snapshot));
+            return Decision::Execute(vec![of_run(first, action)]);
+        };
+        let mut run = self.new_run(desired, self.preparations(desired, 0));
+        Step::Prepare.as_str().clone_into(&mut run.step);
+        let before = self.status.live.as_ref().map(|live| live.release.clone());
+        run.snapshot = Some(SnapshotRef {
+            release: before,
+            ..reference.clone()
+        });
+        let mut status = self.status.clone();
+        for want in &desired.components {
+            self.note_in_inventory(&mut status.inventory, want, None);
+        }
+        replace_run(&mut status, run);
+        replace_plan(&mut status, plan);
+        Decision::Record(Box::new(status))
+    }
+
+    /// What would be lost is put aside; `None` once it is.
+    fn keep(&self, desired: &Desired) -> Option<Decision> {
+        let (mut reads, mut acts) = (Vec::new(), Vec::new());
+        for want in &desired.components {
+            match next(want.keep(self.context(want.level))) {
+                Next::Read(read) => reads.push(read),
+                Next::Act(effect) => acts.push(effect),
+                Next::Fail(why) => return Some(self.fail_untouched(&why)),
+                Next::Wait(_)
+                | Next::Running(_)
+                | Next::Stuck(_)
+                | Next::Inconclusive(_)
+                | Next::Ready => {}
+            }
+        }
+        if !reads.is_empty() {
+            return Some(Decision::Observe(reads));
+        }
+        (!acts.is_empty()).then_some(Decision::Execute(acts))
+    }
+
+    /// What was approved is not what would be done now: says so, and waits for another approval.
+    fn plan_changed(&self, plan: PlanStatus) -> Decision {
+        if self.status.plan.as_ref() == Some(&plan) {
+            return Decision::Wait(Outcome::Waiting {
+                reason: Reason::PlanChanged,
+                message: "The plan is no longer the approved one; it waits for another approval"
+                    .to_owned(),
+                after: Duration::from_mins(1),
+            });
+        }
+        let mut status = self.status.clone();
+        replace_plan(&mut status, plan);
+        Decision::Record(Box::new(status))
+    }
+
+    /// What the status says of the components, if every one is as wanted already.
+    pub fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
+        let last = self
+            .status
+            .run
+            .as_ref()
+            .filter(|run| Step::of(run) == Some(Step::Succeeded))?;
+        let unchanged = |want: &DesiredComponent| {
+            let component = last
+                .components
+                .iter()
+                .find(|component| component.name == want.name);
+            want.unchanged(component, self.context(want.level))
+        };
+        desired.components.iter().map(unchanged).collect()
+    }
+
+    /// Before anything was changed, what can't be read is somebody's to mend, for as long as the
+    /// deadline allows.
+    fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
+        let (component, error) = self.observed.errors.first()?;
+        if self.observed.known.clocks.blocked_for(self.now) > deadline {
+            let why = blocked(deadline, &format!("component {component}: {error}"));
+            return Some(self.fail_untouched(&why));
+        }
+        Some(Decision::Wait(wait_for(error)))
+    }
+}
+
+/// Why an order that could not begin has ended.
+pub(super) fn blocked(deadline: Duration, why: &str) -> String {
+    format!("it could not begin for {}s: {why}", deadline.as_secs())
+}
+
+/// What belongs to the run as a whole is done for its first component.
+pub(super) fn of_run(want: &DesiredComponent, action: Action) -> Effect {
+    Effect {
+        component: want.name.clone(),
+        resource: want.resource(),
+        action,
+    }
+}

@@ -1,0 +1,201 @@
+//! What to do next for an order, by the step that the journal is at.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    begin::blocked,
+    decision::{Decision, Order},
+    observation::{Known, Observation},
+    prune::decide_prune,
+    scene::Scene,
+    step::{JOURNAL_VERSION, Step, ended, outcome, refused_transition},
+};
+use crate::{
+    api::v1alpha1::{
+        DeletionPolicy, Goal, InventoryItem, ReleaseRef, Run, RunStatus, TargetStatus,
+    },
+    domain::{outcome::Outcome, ownership::Owner, reason::Reason},
+};
+
+/// What to do next for `order`, which is the run `run` of the Target.
+pub fn decide(
+    order: &Order,
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    observed: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let decision = step(order, run, status, owner, observed, now);
+    let Decision::Record(next) = &decision else {
+        return decision;
+    };
+    match refused_transition(status, next) {
+        None => decision,
+        Some(why) => Decision::Wait(Outcome::stalled(
+            Reason::InternalError,
+            format!("a defect in Sluice, please report it: {why}; nothing was written"),
+        )),
+    }
+}
+
+fn step(
+    order: &Order,
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    observed: &Observation,
+    now: Timestamp,
+) -> Decision {
+    let scene = Scene {
+        run,
+        status,
+        owner,
+        observed,
+        now,
+    };
+    if let Some(journal) = &status.run
+        && journal.journal_version != JOURNAL_VERSION
+        && !Step::of(journal).is_some_and(Step::is_end)
+    {
+        return Decision::Wait(Outcome::stalled(
+            Reason::UnknownJournal,
+            format!(
+                "the run was begun by another version of Sluice (journal {}, this one reads {JOURNAL_VERSION}); \
+                 let that version finish it",
+                journal.journal_version
+            ),
+        ));
+    }
+    match (order, scene.journal()) {
+        (Order::Plan(desired), _) => scene.make_plan(desired),
+        (Order::Deliver(desired), Some(journal)) => match Step::of(journal) {
+            Some(Step::Prepare) => scene.prepare(desired, journal),
+            Some(Step::Promote) => scene.promote(desired, journal),
+            Some(Step::Restore) => scene.restore(journal),
+            Some(Step::Held) if run.attempt > journal.attempt => scene.go_on(journal),
+            Some(Step::Held) => Decision::Wait(outcome(status)),
+            Some(_) => Decision::Rest(outcome(status)),
+            None => unknown_step(journal),
+        },
+        (Order::Deliver(desired), None) => scene.begin(desired),
+        (Order::Prune(policy), _) => decide_prune(*policy, status, owner, observed),
+        (Order::Restore(why), Some(journal)) => match Step::of(journal) {
+            Some(Step::Prepare | Step::Promote | Step::Held | Step::Succeeded) => {
+                scene.begin_restore(journal, why)
+            }
+            Some(Step::RollbackFailed) if scene.run.attempt > journal.attempt => {
+                scene.begin_restore(journal, why)
+            }
+            Some(Step::Restore) => scene.restore(journal),
+            Some(_) if scene.run.attempt > journal.attempt => scene.follow_attempt(journal),
+            Some(_) => Decision::Rest(outcome(status)),
+            None => unknown_step(journal),
+        },
+        (Order::Restore(why), None) => scene.fail_untouched(why),
+    }
+}
+
+/// Whether it waits for somebody to decide.
+pub fn is_held(run: &Run, status: &TargetStatus) -> bool {
+    let journal = status.run.as_ref();
+    journal.is_some_and(|it| same_run(run, it) && Step::of(it) == Some(Step::Held))
+}
+
+/// The order to work on: a run that was left unfinished is put back before another begins.
+pub fn effective(run: &Run, status: &TargetStatus) -> Run {
+    match &status.run {
+        Some(journal) if !ended(journal) && !same_run(run, journal) && !goes_on(run, journal) => {
+            Run {
+                release: journal.release.clone(),
+                attempt: journal.attempt,
+                goal: Goal::Restore,
+                reason: Some("another order came before this one was carried out".to_owned()),
+                ..run.clone()
+            }
+        }
+        _ => run.clone(),
+    }
+}
+
+/// Whether the order goes on with what is held.
+fn goes_on(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid
+        && run.attempt > journal.attempt
+        && Step::of(journal) == Some(Step::Held)
+}
+
+/// Whether the journal is of this order.
+pub fn same_run(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid && journal.attempt == run.attempt
+}
+
+/// Ends an order that could not even begin for as long as `deadline`: the status to record then.
+///
+/// Until then whatever is in the way (an Account, a grant, a Secret) can be mended, and the order
+/// begins by itself.
+pub fn give_up(
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    (known, why): (&Known, &str),
+    deadline: Duration,
+    now: Timestamp,
+) -> Option<Box<TargetStatus>> {
+    let observed = Observation::default();
+    let scene = Scene {
+        run,
+        status,
+        owner,
+        observed: &observed,
+        now,
+    };
+    if status.run.as_ref().is_some_and(|journal| !ended(journal))
+        || known.clocks.blocked_for(now) <= deadline
+    {
+        return None;
+    }
+    let why = blocked(deadline, why);
+    match scene.fail_untouched(&why) {
+        Decision::Record(status) => Some(status),
+        _ => None,
+    }
+}
+
+/// Whether the status says what this Release would change, under this deletion policy.
+pub fn planned(release: &ReleaseRef, policy: DeletionPolicy, status: &TargetStatus) -> bool {
+    let plan = status.plan.as_ref();
+    plan.is_some_and(|plan| {
+        let made_with = plan.deletion_policy.as_deref();
+        plan.release.uid == release.uid && made_with.is_none_or(|it| it == policy.as_str())
+    })
+}
+
+/// Whether the order is carried out, as far as it can be: nothing has to be looked at.
+pub fn settled(run: &Run, status: &TargetStatus) -> bool {
+    let Some(journal) = &status.run else {
+        return false;
+    };
+    same_run(run, journal)
+        && match Step::of(journal) {
+            Some(Step::Succeeded) => match run.goal {
+                Goal::Deliver => true,
+                Goal::Restore => false,
+                Goal::Prune => !status.inventory.iter().any(InventoryItem::is_to_prune),
+            },
+            Some(step) => step.is_end(),
+            None => false,
+        }
+}
+
+fn unknown_step(journal: &RunStatus) -> Decision {
+    Decision::Wait(Outcome::stalled(
+        Reason::UnknownJournal,
+        format!(
+            "the run is at step {:?}, which this version of Sluice does not know",
+            journal.step
+        ),
+    ))
+}

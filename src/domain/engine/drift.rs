@@ -1,0 +1,186 @@
+//! Whether AWS still is as the last run left it.
+//!
+//! # Guarantees
+//! - A look changes nothing in AWS, and nothing in the status unless it found something else than the
+//!   look before.
+//! - Values of environment variables appear nowhere.
+//! - What can't be told is said to be so (`Drifted=Unknown`), and never taken for being in order.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    decision::Decision,
+    observation::{Observation, Read},
+    scene::Scene,
+    step::{Step, outcome as ending},
+};
+use crate::{
+    api::v1alpha1::{Difference, DriftStatus, Run, TargetStatus, condition::DRIFTED},
+    domain::{
+        desired::Desired,
+        outcome::{self, Outcome, Stamp, shorten},
+        ownership::Owner,
+        reason::Reason,
+        workload::{change::told, component::DesiredComponent},
+    },
+};
+
+/// How many differences the status lists.
+const LISTED: usize = 50;
+/// How many of them the condition's message tells.
+const TOLD: usize = 3;
+
+/// A look at what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftCheck<'a> {
+    /// The value of `sluice.dev/reconcile` that it answers.
+    pub asked: Option<&'a str>,
+    /// The Target's generation.
+    pub generation: Option<i64>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What to do next to find out whether what serves, which is `desired`, is as it was left. `run` is the
+/// order that was carried out last.
+pub fn decide_drift(
+    desired: &Desired,
+    run: &Run,
+    status: &TargetStatus,
+    owner: &Owner,
+    observed: &Observation,
+    look: DriftCheck<'_>,
+) -> Decision {
+    let scene = Scene {
+        run,
+        status,
+        owner,
+        observed,
+        now: look.now,
+    };
+    let context = scene.context(0);
+    if let Some((component, error)) = observed.errors.first() {
+        let outcome = Outcome::from(error.clone());
+        let message = format!("component {component}: {}", outcome.message());
+        return inconclusive_drift(status, outcome.reason(), &message, look);
+    }
+    let components = || desired.components.iter();
+    let reads: Vec<_> = components()
+        .flat_map(|want| want.drift_reads(context))
+        .map(Read::Component)
+        .collect();
+    if !reads.is_empty() {
+        return Decision::Observe(reads);
+    }
+    let differences: Vec<Difference> = components()
+        .flat_map(|want| {
+            let left = left(status, desired, want);
+            want.drift(&desired.release, left, context)
+        })
+        .collect();
+    let obstacle = components()
+        .find_map(|want| want.obstacle(false, context))
+        .filter(|_| !differences.is_empty());
+    let (word, reason, mut message) = if differences.is_empty() {
+        let revision = desired.release.revision;
+        (
+            "False",
+            Reason::InSync,
+            format!("AWS is as r{revision} left it"),
+        )
+    } else {
+        ("True", Reason::Drifted, told(&differences, TOLD))
+    };
+    if let Some(obstacle) = &obstacle {
+        message = format!("{message}. It can't be corrected: {obstacle}");
+    }
+    let before = status.drift.clone().unwrap_or_default();
+    let omitted = differences.len().saturating_sub(LISTED);
+    let listed: Vec<_> = differences.into_iter().take(LISTED).collect();
+    let same = before.differences == listed;
+    let since = before.since.filter(|_| same).unwrap_or(Time(look.now));
+    let drift = DriftStatus {
+        handled_check: look.asked.map(str::to_owned),
+        since: (!listed.is_empty()).then_some(since),
+        differences: listed,
+        omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
+        obstacle: obstacle.map(|why| shorten(&why, 1024)),
+    };
+    say(status, drift, (word, reason, &message), look)
+}
+
+/// It can't be told: what the last look found stays on record.
+pub fn inconclusive_drift(
+    status: &TargetStatus,
+    reason: Reason,
+    message: &str,
+    look: DriftCheck<'_>,
+) -> Decision {
+    let drift = DriftStatus {
+        handled_check: look.asked.map(str::to_owned),
+        ..status.drift.clone().unwrap_or_default()
+    };
+    say(status, drift, ("Unknown", reason, message), look)
+}
+
+/// Nobody looks any more: what was found says nothing now.
+pub fn stop_drift_checks(status: &TargetStatus) -> Option<TargetStatus> {
+    let mut next = status.clone();
+    next.drift = None;
+    next.conditions.retain(|one| one.type_ != DRIFTED);
+    (next != *status).then_some(next)
+}
+
+/// A run has just left everything as it should be.
+pub(super) fn note_in_sync(status: &mut TargetStatus, revision: i64, now: Timestamp) {
+    if let Some(drift) = &mut status.drift {
+        *drift = DriftStatus {
+            handled_check: drift.handled_check.take(),
+            ..DriftStatus::default()
+        };
+    }
+    if outcome::find(&status.conditions, DRIFTED).is_some() {
+        let stamp = Stamp {
+            reason: Reason::InSync,
+            message: &format!("AWS is as r{revision} left it"),
+            generation: status.observed_generation,
+            now,
+        };
+        outcome::set(&mut status.conditions, DRIFTED, "False", &stamp);
+    }
+}
+
+fn say(
+    status: &TargetStatus,
+    drift: DriftStatus,
+    (word, reason, message): (&str, Reason, &str),
+    look: DriftCheck<'_>,
+) -> Decision {
+    let mut next = status.clone();
+    next.drift = (drift != DriftStatus::default()).then_some(drift);
+    let stamp = Stamp {
+        reason,
+        message,
+        generation: look.generation,
+        now: look.now,
+    };
+    outcome::set(&mut next.conditions, DRIFTED, word, &stamp);
+    if next == *status {
+        return Decision::Rest(ending(status));
+    }
+    Decision::Record(Box::new(next))
+}
+
+/// The version that the last run left, where that run delivered what is looked at.
+fn left<'a>(
+    status: &'a TargetStatus,
+    desired: &Desired,
+    want: &DesiredComponent,
+) -> Option<&'a str> {
+    let run = status.run.as_ref()?;
+    let delivered = run.release.uid == desired.release.uid;
+    let run = Some(run).filter(|_| delivered && Step::of(run) == Some(Step::Succeeded))?;
+    let component = run.components.iter().find(|one| one.name == want.name)?;
+    component.version.as_deref()
+}

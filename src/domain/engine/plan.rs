@@ -1,0 +1,130 @@
+//! What a Release would change on a Target, computed from what is live there.
+//!
+//! # Guarantees
+//! - The digest is the same for the same delivery to the same state, and another one as soon as either
+//!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
+//! - Values of environment variables appear nowhere: a change of one is told by its name.
+
+use super::{
+    begin::of_run, collect::replace_plan, decision::Decision, observation::Action, poll::wait_for,
+    prune::is_deleted, scene::Scene, step::outcome,
+};
+use crate::{
+    api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
+    domain::{
+        desired::Desired,
+        digest::Sha256,
+        outcome::{Outcome, shorten},
+        reason::Reason,
+        workload::component::DesiredComponent,
+    },
+};
+
+/// How many changes the status lists.
+const LISTED: usize = 100;
+
+impl Scene<'_> {
+    /// Says what the Release would change, and nothing else.
+    /// Whatever fails on the way, the journal is that of what serves, and stays as it is.
+    pub fn make_plan(&self, desired: &Desired) -> Decision {
+        if let Some((_, error)) = self.observed.errors.first() {
+            return Decision::Wait(wait_for(error));
+        }
+        if let Some(decision) = self.look(desired) {
+            return decision;
+        }
+        if let Some(why) = self.obstacle(desired) {
+            return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
+        }
+        let plan = match self.plan(desired) {
+            Ok(plan) => plan,
+            Err(first) => return first,
+        };
+        if self.status.plan.as_ref() == Some(&plan) {
+            return Decision::Rest(outcome(self.status));
+        }
+        let mut status = self.status.clone();
+        replace_plan(&mut status, plan);
+        Decision::Record(Box::new(status))
+    }
+
+    /// The plan, from what was observed; or what has to be done first, where it is too long for the status.
+    pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
+        let is_idle = self.nothing_to_do(desired).is_some();
+        let mut changes = Vec::new();
+        let mut words = Vec::new();
+        let mut unwatched = Vec::new();
+        let mut parts = Vec::new();
+        let mut deletions = 0;
+        for want in &desired.components {
+            let part = want.plan(&desired.release, is_idle, self.context(want.level));
+            words.push(part.summary);
+            if !part.changes.is_empty() && !is_watched(desired, want) {
+                unwatched.push(want.name.as_str());
+            }
+            parts.push((want.name.clone(), want.level, part.wanted, part.live));
+            changes.extend(part.changes);
+        }
+        for item in &self.status.inventory {
+            if desired.components.iter().any(|want| want.is(item)) {
+                continue;
+            }
+            let deleted = is_deleted(desired.deletion_policy, item);
+            deletions += i64::from(deleted);
+            words.push(if deleted {
+                format!("will delete {}", item.name)
+            } else {
+                format!("will leave {} in AWS as it is", item.name)
+            });
+            changes.push(PlannedChange {
+                component: item.component.clone(),
+                action: if deleted { "Delete" } else { "Keep" }.to_owned(),
+                resource: item.name.clone(),
+                field: None,
+                from: None,
+                to: None,
+            });
+        }
+        if !unwatched.is_empty() {
+            words.push(format!("no check watches {}", unwatched.join(", ")));
+        }
+        let digest = Sha256::of_json(&(&changes, parts)).to_string();
+        let omitted = changes.len().saturating_sub(LISTED);
+        let mut stored = None;
+        if omitted > 0 {
+            stored = self.stored_plan(&digest);
+            if let (None, Some(first)) = (&stored, desired.components.first()) {
+                let action = Action::StorePlan { digest, changes };
+                return Err(Decision::Execute(vec![of_run(first, action)]));
+            }
+        }
+        changes.truncate(LISTED);
+        Ok(PlanStatus {
+            release: desired.release.clone(),
+            digest,
+            summary: shorten(&words.join("; "), 1024),
+            changes,
+            omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
+            deletions,
+            deletion_policy: Some(desired.deletion_policy.as_str().to_owned()),
+            stored,
+        })
+    }
+
+    /// Where all changes of the plan with this digest are listed, if they are.
+    fn stored_plan(&self, digest: &str) -> Option<StoredRef> {
+        let on_record = self.status.plan.as_ref();
+        let on_record = on_record.filter(|plan| plan.digest == digest);
+        let known = self.observed.known.plan.as_ref();
+        let known = known.filter(|(known, _)| known == digest);
+        on_record
+            .and_then(|plan| plan.stored.clone())
+            .or_else(|| known.map(|(_, stored)| stored.clone()))
+    }
+}
+
+/// Whether any check of the stage could fail because of this component.
+fn is_watched(desired: &Desired, want: &DesiredComponent) -> bool {
+    let mut checks = desired.checks.iter();
+    want.has_checks() || checks.any(|check| check.component().is_none_or(|name| name == want.name))
+}

@@ -1,0 +1,227 @@
+//! One pass over the components of a level: what they need is read, done or waited for side by side.
+
+use std::time::Duration;
+
+use super::{
+    clocks::WATCH_INTERVAL,
+    decision::Decision,
+    observation::{Effect, Read},
+    scene::{Next, Scene},
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{RunStatus, annotation},
+    domain::{
+        failure::{CallError, CallErrorKind},
+        outcome::Outcome,
+        reason::Reason,
+        workload::protocol::Wait,
+    },
+};
+
+/// What came out of asking every component.
+pub(super) enum Poll {
+    Decided(Decision),
+    Failed(String),
+    Ready,
+}
+
+impl Scene<'_> {
+    /// Asks every component; acts of all components make one wave.
+    pub fn poll(
+        &self,
+        next: impl Iterator<Item = Next>,
+        deadline: Duration,
+        journal: &RunStatus,
+    ) -> Poll {
+        if let Some((component, error)) = self
+            .observed
+            .errors
+            .iter()
+            .find(|(_, error)| !may_pass(error))
+        {
+            return Poll::Failed(format!("component {component}: {error}"));
+        }
+        if let Some((component, error)) = self.observed.errors.first() {
+            if self.stuck(journal) > deadline {
+                return Poll::Failed(format!(
+                    "no progress for {}s; component {component}: {error}",
+                    deadline.as_secs()
+                ));
+            }
+            return Poll::Decided(Decision::Wait(self.wait_on(error)));
+        }
+        let (mut reads, mut acts) = (Vec::new(), Vec::new());
+        let (mut waits, mut running, mut inconclusive) = (Vec::new(), Vec::new(), Vec::new());
+        for next in next {
+            match next {
+                Next::Read(read) if reads.contains(&read) => {}
+                Next::Read(read) => reads.push(read),
+                Next::Act(effect) if acts.iter().any(|act| effect.is_shared(act)) => {}
+                Next::Act(effect) => acts.push(effect),
+                Next::Wait(wait) => waits.push(wait),
+                Next::Stuck(what) => waits.push(Wait::brief(what)),
+                Next::Running(what) => running.push(what),
+                Next::Inconclusive(why) => inconclusive.push(why),
+                Next::Ready => {}
+                Next::Fail(why) => return Poll::Failed(why),
+            }
+        }
+        if !reads.is_empty() {
+            return Poll::Decided(Decision::Observe(reads));
+        }
+        if !acts.is_empty() {
+            return Poll::Decided(self.act(acts));
+        }
+        if !waits.is_empty() {
+            return self.settles(&waits, deadline, journal);
+        }
+        if !running.is_empty() {
+            return Poll::Decided(Decision::Wait(under_way(&running)));
+        }
+        match inconclusive.as_slice() {
+            [] => Poll::Ready,
+            whys => self.inconclusive(&whys.join(" and "), deadline, journal),
+        }
+    }
+
+    /// Carries these out, once what a predecessor left was observed twice.
+    pub fn act(&self, acts: Vec<Effect>) -> Decision {
+        match self
+            .observed
+            .known
+            .clocks
+            .hold_until
+            .filter(|until| *until > self.now)
+        {
+            Some(until) => Decision::Wait(Outcome::Waiting {
+                reason: Reason::LeaderChanged,
+                message: "Looking twice at what a predecessor left before going on".to_owned(),
+                after: until
+                    .duration_since(self.now)
+                    .try_into()
+                    .unwrap_or_default(),
+            }),
+            None => Decision::Execute(acts),
+        }
+    }
+
+    /// Waits for what settles by itself, until the deadline.
+    pub fn settles(&self, waits: &[Wait], deadline: Duration, journal: &RunStatus) -> Poll {
+        let whats: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
+        let whats = whats.join(" and ");
+        if self.stuck(journal) > deadline {
+            let seconds = deadline.as_secs();
+            return Poll::Failed(format!("no progress for {seconds}s: waiting for {whats}"));
+        }
+        let moved = self.observed.known.clocks.progressed_at;
+        let waited = moved.map_or(Duration::ZERO, |at| self.since(at));
+        let after = waits.iter().map(|wait| wait.after(waited)).min();
+        Poll::Decided(Decision::Wait(Outcome::Waiting {
+            reason: Reason::WaitingForAws,
+            message: format!("Waiting for {whats}"),
+            after: after.unwrap_or_default(),
+        }))
+    }
+
+    /// Waits until an error has passed: not for long where other calls of the same pass have had their
+    /// effect, because then the one is as likely to have it next time.
+    fn wait_on(&self, error: &CallError) -> Outcome {
+        let clocks = &self.observed.known.clocks;
+        match wait_for(error) {
+            Outcome::Transient {
+                reason,
+                message,
+                after,
+            } if clocks.progressed_at > clocks.looked_at => Outcome::Waiting {
+                reason,
+                message,
+                after: after.unwrap_or(ANOTHER_LOOK),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// A check has no verdict when it needs one: that waits until the deadline, and fails then.
+    pub fn inconclusive(&self, why: &str, deadline: Duration, journal: &RunStatus) -> Poll {
+        if self.stuck(journal) > deadline {
+            return Poll::Failed(format!("{why}: still inconclusive at progressDeadline"));
+        }
+        Poll::Decided(Decision::Wait(Outcome::Waiting {
+            reason: Reason::WaitingForChecks,
+            message: why.to_owned(),
+            after: INCONCLUSIVE,
+        }))
+    }
+
+    pub fn load_snapshot(&self, deadline: Duration, journal: &RunStatus) -> Decision {
+        match self.poll(
+            std::iter::once(Next::Read(Read::Snapshot)),
+            deadline,
+            journal,
+        ) {
+            Poll::Decided(decision) => decision,
+            Poll::Failed(why) => self.end(journal, Step::RollbackFailed, Some(&why)),
+            Poll::Ready => Decision::Observe(vec![Read::Snapshot]),
+        }
+    }
+}
+
+/// Invocations have not been answered yet. Each is bounded by its check's own timeout, and wakes the
+/// Target when it ends.
+pub(super) fn under_way(what: &[String]) -> Outcome {
+    Outcome::Waiting {
+        reason: Reason::WaitingForChecks,
+        message: format!("Waiting for the answer to {}", what.join(" and ")),
+        after: WATCH_INTERVAL,
+    }
+}
+
+/// Waits until an error has passed. Elsewhere some of those that may pass are left to a person: here
+/// something is half done, so that it is looked at again soon.
+pub(super) fn wait_for(error: &CallError) -> Outcome {
+    match Outcome::from(error.clone()) {
+        Outcome::Stalled { reason, message } if may_pass(error) => Outcome::Transient {
+            reason,
+            message,
+            after: None,
+        },
+        outcome => outcome,
+    }
+}
+
+/// Whether waiting may help. Credentials that ran out in the middle do come back.
+pub(super) fn may_pass(error: &CallError) -> bool {
+    error.is_transient()
+        || matches!(
+            error.kind,
+            CallErrorKind::Unauthenticated | CallErrorKind::AlreadyExists
+        )
+}
+
+/// It was told to take no further step.
+pub(super) fn paused(journal: &RunStatus) -> Decision {
+    let share = match &journal.traffic {
+        Some(traffic) => format!("with {} % of the traffic", traffic.weight),
+        None => "before any traffic has moved".to_owned(),
+    };
+    Decision::Wait(Outcome::Waiting {
+        reason: Reason::Paused,
+        message: format!(
+            "r{} is paused {share}: set {} to continue, or {} to restore the former state",
+            journal.release.revision,
+            annotation::RESUME,
+            annotation::ABORT
+        ),
+        after: PAUSED,
+    })
+}
+
+/// How often what is paused is looked at: its checks go on.
+const PAUSED: Duration = Duration::from_secs(10);
+
+/// How long a check without a verdict is left alone.
+pub(super) const INCONCLUSIVE: Duration = Duration::from_secs(5);
+
+/// After what was not found is looked for once more.
+pub(super) const ANOTHER_LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,81 @@
+//! Prepare: what users do not see is made, and what a failure leads to.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    decision::Decision,
+    poll::{Poll, paused},
+    scene::{Scene, level, next},
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{Intent, OnFailure, RunStatus, TrafficStatus},
+    domain::{desired::Desired, outcome::shorten},
+};
+
+impl Scene<'_> {
+    /// Makes what users can't see.
+    pub fn prepare(&self, desired: &Desired, journal: &RunStatus) -> Decision {
+        if self.observed.known.snapshot.is_none() {
+            return self.load_snapshot(desired.progress_deadline, journal);
+        }
+        let level = level(journal);
+        let context = self.context(level);
+        let nexts = desired.level(level);
+        let nexts = nexts.map(|want| next(want.prepare(&desired.release, context)));
+        match self.poll(nexts, desired.progress_deadline, journal) {
+            Poll::Decided(decision) => decision,
+            Poll::Failed(why) => self.failed(desired, journal, &why),
+            Poll::Ready if self.run.paused => paused(journal),
+            Poll::Ready => self.begin_traffic(desired, journal, level),
+        }
+    }
+
+    /// The changes that Prepare makes on a level.
+    pub fn preparations(&self, desired: &Desired, level: usize) -> Vec<Intent> {
+        let context = self.context(level);
+        desired
+            .level(level)
+            .flat_map(|want| want.intents(&desired.release, context))
+            .collect()
+    }
+
+    /// What a failure leads to: everything goes back, or stays where it is until somebody decides.
+    pub fn failed(&self, desired: &Desired, journal: &RunStatus, why: &str) -> Decision {
+        if desired.on_failure == OnFailure::Automatic {
+            return self.begin_restore(journal, why);
+        }
+        let mut status = self.status.clone();
+        status.run = Some(RunStatus {
+            step: Step::Held.as_str().to_owned(),
+            held_at: Some(journal.step.clone()),
+            message: Some(shorten(why, 4096)),
+            progressed_at: Time(self.now),
+            ..journal.clone()
+        });
+        status.versions = self.versions_so_far(journal);
+        Decision::Record(Box::new(status))
+    }
+
+    /// Goes on at the step where it was held, with everything looked at anew: what was observed before
+    /// the decision counts no more, neither the time that was watched nor what alarms said. Who promotes does
+    /// not ask alarms again, which may be why it was held.
+    pub fn go_on(&self, journal: &RunStatus) -> Decision {
+        let Some(step) = journal.held_at.clone() else {
+            return self.begin_restore(journal, "the step at which it was held is not on record");
+        };
+        let mut status = self.status.clone();
+        status.run = Some(RunStatus {
+            step,
+            held_at: None,
+            message: None,
+            attempt: self.run.attempt,
+            metric_checks_skipped: journal.metric_checks_skipped || self.run.immediate,
+            traffic: journal.traffic.as_ref().map(TrafficStatus::anew),
+            started_at: Time(self.now),
+            progressed_at: Time(self.now),
+            ..journal.clone()
+        });
+        Decision::Record(Box::new(status))
+    }
+}

@@ -1,0 +1,105 @@
+//! What a Release no longer has is deleted once its stage has succeeded, from the Target's status alone.
+
+use super::{
+    decision::Decision,
+    observation::Observation,
+    poll::wait_for,
+    scene::{Next, next},
+    step::outcome,
+};
+use crate::{
+    api::v1alpha1::{DeletionPolicy, InventoryItem, TargetStatus},
+    domain::{
+        outcome::Outcome,
+        ownership::Owner,
+        reason::Reason,
+        workload::{inventory, protocol::Wait},
+    },
+};
+
+/// Whether AWS loses it, once it is no longer wanted.
+pub(super) fn is_deleted(policy: DeletionPolicy, item: &InventoryItem) -> bool {
+    item.created && policy == DeletionPolicy::Delete
+}
+
+/// What to do next about what the Release no longer has.
+pub(super) fn decide_prune(
+    policy: DeletionPolicy,
+    status: &TargetStatus,
+    owner: &Owner,
+    observed: &Observation,
+) -> Decision {
+    let items = status.inventory.iter().filter(|item| item.is_to_prune());
+    let nexts = items.clone().map(|item| {
+        if !item.removed {
+            return next(inventory::prune(item, &observed.components));
+        }
+        if is_deleted(policy, item) {
+            return next(inventory::delete(item, owner, &observed.components));
+        }
+        Next::Ready
+    });
+    let way_out = "Fix it; until then Sluice tries again, and what serves is not touched";
+    if let Some(decision) = carry_out(nexts, way_out, observed) {
+        return decision;
+    }
+    if items.count() == 0 {
+        return Decision::Rest(outcome(status));
+    }
+    let mut status = status.clone();
+    status.inventory.retain(|item| !item.removed);
+    for item in status
+        .inventory
+        .iter_mut()
+        .filter(|item| item.is_to_prune())
+    {
+        item.objects = inventory::objects_pruned(item, &observed.components);
+    }
+    Decision::Record(Box::new(status))
+}
+
+/// Takes these away side by side; `None` once all of them are gone.
+pub(super) fn carry_out(
+    nexts: impl Iterator<Item = Next>,
+    way_out: &str,
+    observed: &Observation,
+) -> Option<Decision> {
+    if let Some((component, error)) = observed.errors.first() {
+        let mut outcome = wait_for(error);
+        if let Outcome::Stalled { message, .. } = &mut outcome {
+            *message = format!("component {component} can't be deleted: {message}. {way_out}");
+        }
+        return Some(Decision::Wait(outcome));
+    }
+    let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    for next in nexts {
+        match next {
+            Next::Read(read) => reads.push(read),
+            Next::Act(effect) => acts.push(effect),
+            Next::Wait(wait) => waits.push(wait),
+            Next::Running(what) | Next::Stuck(what) | Next::Inconclusive(what) => {
+                waits.push(Wait::brief(what));
+            }
+            Next::Ready => {}
+            Next::Fail(why) => {
+                return Some(Decision::Wait(Outcome::stalled(
+                    Reason::DeletionBlocked,
+                    why,
+                )));
+            }
+        }
+    }
+    if !reads.is_empty() {
+        return Some(Decision::Observe(reads));
+    }
+    if !acts.is_empty() {
+        return Some(Decision::Execute(acts));
+    }
+    let after = waits.iter().map(|wait| wait.most).min()?;
+    let whats: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
+    Some(Decision::Wait(Outcome::Waiting {
+        reason: Reason::WaitingForAws,
+        message: format!("Waiting for {}", whats.join(" and ")),
+        after,
+    }))
+}

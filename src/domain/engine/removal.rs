@@ -1,0 +1,53 @@
+//! What is deleted at the end of a Target, from its status alone.
+
+use jiff::Timestamp;
+
+use super::{
+    decide::decide,
+    decision::{Decision, Order},
+    observation::Observation,
+    prune::{carry_out, is_deleted},
+    scene::next,
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{DeletionPolicy, Goal, InventoryItem, Run, TargetStatus, annotation},
+    domain::{outcome::Outcome, ownership::Owner, reason::Reason, workload::inventory},
+};
+
+/// What AWS loses at the end of a Target.
+pub fn deleted_at_end(
+    policy: DeletionPolicy,
+    status: &TargetStatus,
+) -> impl Iterator<Item = &InventoryItem> {
+    let items = status.inventory.iter();
+    items.filter(move |item| is_deleted(policy, item))
+}
+
+/// What to do next; [`Decision::Rest`] once AWS is as the policy says.
+///
+/// A run under way is put back first, so that nothing is left half done.
+pub fn decide_removal(
+    policy: DeletionPolicy,
+    status: &TargetStatus,
+    owner: &Owner,
+    observed: &Observation,
+    now: Timestamp,
+) -> Decision {
+    if let Some(journal) = &status.run
+        && !Step::of(journal).is_some_and(Step::is_end)
+    {
+        let run = Run::new(journal.release.clone(), journal.attempt, Goal::Restore, 1);
+        let order = Order::Restore("the Target was deleted".to_owned());
+        return decide(&order, &run, status, owner, observed, now);
+    }
+    let way_out = format!(
+        "Fix it, or set the annotation {}=true to leave it in AWS",
+        annotation::ABANDON
+    );
+    let nexts = deleted_at_end(policy, status)
+        .map(|item| next(inventory::delete(item, owner, &observed.components)));
+    carry_out(nexts, &way_out, observed).unwrap_or_else(|| {
+        Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))
+    })
+}

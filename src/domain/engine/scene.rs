@@ -1,0 +1,87 @@
+//! Everything a decision is made from.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    clocks::passed,
+    observation::{Effect, Observation, Read},
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{Goal, Run, RunStatus, TargetStatus},
+    domain::{
+        ownership::Owner,
+        workload::{
+            context::{ComponentNext, Context},
+            protocol,
+        },
+    },
+};
+
+/// What comes next for one component, or for the run as a whole.
+pub(super) type Next = protocol::Next<Read, Effect>;
+
+/// What comes next for a component, in the engine's words.
+pub(super) fn next(next: ComponentNext) -> Next {
+    next.map(Read::Component, Effect::from)
+}
+
+/// Everything a decision is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub run: &'a Run,
+    pub status: &'a TargetStatus,
+    pub owner: &'a Owner,
+    pub observed: &'a Observation,
+    pub now: Timestamp,
+}
+
+impl<'a> Scene<'a> {
+    /// The journal of this very run. A repeated attempt to restore continues the one before, as does
+    /// one that goes on with what is held.
+    pub fn journal(&self) -> Option<&'a RunStatus> {
+        let journal = self.status.run.as_ref()?;
+        let same_release = journal.release.uid == self.run.release.uid;
+        let same_attempt = journal.attempt == self.run.attempt;
+        let resumable = self.run.goal == Goal::Restore || Step::of(journal) == Some(Step::Held);
+        let resumed = resumable && self.run.attempt > journal.attempt;
+        (same_release && (same_attempt || resumed)).then_some(journal)
+    }
+
+    /// What decisions about the components of a level are made from.
+    pub fn context(&self, level: usize) -> Context<'a> {
+        let known = &self.observed.known;
+        Context {
+            owner: self.owner,
+            run: self.run,
+            status: self.status,
+            observed: &self.observed.components,
+            snapshot: known.snapshot.as_ref().map(|(_, snapshot)| snapshot),
+            checks: &known.checks,
+            pass: self.observed.pass(),
+            level,
+        }
+    }
+
+    /// Whether alarms and metrics are left out: an alarm may be the very reason to go back, and red
+    /// because of what a correction corrects.
+    pub fn skips_metric_checks(&self) -> bool {
+        self.run.rollback || self.run.correction > 0
+    }
+
+    /// For how long nothing has moved while this process looked and AWS was not at work.
+    pub fn stuck(&self, journal: &RunStatus) -> Duration {
+        self.observed.known.clocks.stuck(journal, self.now)
+    }
+
+    pub fn since(&self, then: Timestamp) -> Duration {
+        passed(then, self.now)
+    }
+}
+
+/// The level that a run is at.
+pub(super) fn level(journal: &RunStatus) -> usize {
+    usize::try_from(journal.level).unwrap_or_default()
+}

@@ -1,0 +1,260 @@
+//! Calls that wait for their turn, and what was read while they did.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{Canary, CanaryStep, Intent, Rollout, TrafficStatus},
+    domain::{priority::Priority, reason::Reason, traffic::Traffic},
+};
+
+/// More than any deadline.
+const LONG: Duration = Duration::from_hours(1);
+
+fn many(count: usize, code: &str) -> Vec<DesiredFunction> {
+    let one = |nth| want(&format!("c{nth}"), code, 128);
+    (0..count).map(one).collect()
+}
+
+fn serves(world: &World, count: usize, version: &str) {
+    for nth in 0..count {
+        let deployed = &world.functions[&format!("checkout-c{nth}")];
+        let alias = deployed.alias.as_ref().expect("an alias");
+        assert_eq!(alias.version, version, "function {nth}");
+    }
+}
+
+#[test]
+fn hundred_functions_succeed_with_ten_calls_per_pass() {
+    let mut world = World::new();
+    world.calls_a_pass = Some(10);
+    for (revision, code, version) in [(1, "v1", "1"), (2, "v2", "2")] {
+        world.alias_looks = 0;
+        let step = world.deliver(revision, &many(100, code));
+        assert_eq!(step, Step::Succeeded, "{}", world.log);
+        serves(&world, 100, version);
+    }
+    assert_eq!(world.alias_looks, 100, "each once, before the second run");
+}
+
+#[test]
+fn hundred_functions_roll_back_with_ten_calls_per_pass() {
+    let mut world = World::new();
+    world.deliver(1, &many(100, "v1"));
+    let before = visible(&world);
+    world.calls_a_pass = Some(10);
+    world.bad.push(code("v2"));
+    world.bad_once_served = true;
+    let step = world.deliver(2, &many(100, "v2"));
+    assert_eq!(step, Step::RolledBack, "{}", world.log);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn waiting_for_budget_does_not_fail_a_run() {
+    let mut world = World::new();
+    world.deliver(1, &many(3, "v1"));
+    world.wait_for_budget = LONG;
+    // What fails besides is still given its time.
+    let alias = of_function(lambda::Read::Alias {
+        name: "checkout-c1".into(),
+        alias: "live".into(),
+    });
+    world.lost_looks = vec![alias.clone(), alias];
+    world.faults = vec![Fault::Throttled, Fault::None, Fault::LostReply];
+    let step = world.deliver(2, &many(3, "v2"));
+    assert_eq!(step, Step::Succeeded, "{}", world.log);
+    serves(&world, 3, "2");
+}
+
+#[test]
+fn lost_read_does_not_discard_the_others() {
+    let mut world = World::new();
+    world.deliver(1, &many(100, "v1"));
+    let lost = |nth: usize| {
+        of_function(lambda::Read::Alias {
+            name: format!("checkout-c{nth}"),
+            alias: "live".into(),
+        })
+    };
+    world.lost_looks = vec![lost(7), lost(7), lost(70)];
+    assert_eq!(world.deliver(2, &many(100, "v2")), Step::Succeeded);
+    assert_eq!(world.alias_looks, 103);
+}
+
+#[test]
+fn alias_is_not_read_during_a_bake() {
+    let mut world = World::new();
+    world.deliver(1, &many(10, "v1"));
+    let mut wanted = desired(2, many(10, "v2"));
+    let step = CanaryStep {
+        weight: 50,
+        bake: "4m".into(),
+    };
+    let rollout = Rollout {
+        canary: Some(Canary { steps: vec![step] }),
+        ..Rollout::default()
+    };
+    wanted.traffic = Traffic::of(Some(&rollout)).expect("valid");
+    world.alias_looks = 0;
+    assert_eq!(world.deliver_as(wanted), Step::Succeeded, "{}", world.log);
+    assert_eq!(world.alias_looks, 10, "once, before the run");
+}
+
+#[test]
+fn stale_observation_is_read_again() {
+    let mut world = World::new();
+    world.deliver(1, &many(1, "v1"));
+    let order = Order::Deliver(desired(2, many(1, "v2")));
+    let forward = run(2, 1, Goal::Deliver);
+    let lost = of_function(lambda::Read::Function {
+        name: "checkout-c0".into(),
+    });
+    world.lost_looks = vec![lost];
+    world.alias_looks = 0;
+    let pass = |world: &mut World| {
+        world.pass(&|status, observed, now| {
+            decide(&order, &forward, status, &owner(), observed, now)
+        })
+    };
+    pass(&mut world);
+    assert_eq!(world.alias_looks, 1);
+    world.tick(Duration::from_mins(6));
+    pass(&mut world);
+    assert_eq!(world.alias_looks, 2);
+}
+
+#[test]
+fn restore_is_most_urgent() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let wanted = desired(2, vec![want("api", "v2", 128)]);
+    let (order, forward) = (Order::Deliver(wanted.clone()), run(2, 1, Goal::Deliver));
+    let at = |order: &Order, run: &Run, step: Option<Step>| {
+        let mut status = world.status.clone();
+        if let (Some(step), Some(journal)) = (step, &mut status.run) {
+            step.as_str().clone_into(&mut journal.step);
+            journal.release = run.release.clone();
+        }
+        urgency(order, run, &status)
+    };
+    assert_eq!(at(&order, &forward, None), Priority::Planning);
+    for (step, expected) in [
+        (Step::Prepare, Priority::Preparation),
+        (Step::Promote, Priority::Traffic),
+        (Step::Restore, Priority::Restore),
+    ] {
+        assert_eq!(at(&order, &forward, Some(step)), expected);
+    }
+    let back = Run {
+        rollback: true,
+        ..forward.clone()
+    };
+    assert_eq!(at(&order, &back, None), Priority::Restore);
+    let undo = Order::Restore("the stage failed".into());
+    assert_eq!(at(&undo, &forward, Some(Step::Promote)), Priority::Restore);
+    assert_eq!(at(&Order::Plan(wanted), &forward, None), Priority::Planning);
+    let removed = |step: Step| {
+        let mut status = world.status.clone();
+        let journal = status.run.as_mut().expect("a run");
+        step.as_str().clone_into(&mut journal.step);
+        urgency_of_removal(&status)
+    };
+    assert_eq!(removed(Step::Promote), Priority::Restore);
+    assert_eq!(removed(Step::Succeeded), Priority::Preparation);
+    let all = [
+        Priority::Restore,
+        Priority::Traffic,
+        Priority::Preparation,
+        Priority::Planning,
+        Priority::Background,
+    ];
+    assert!(all.is_sorted(), "the queues sort by it");
+}
+
+#[test]
+fn alias_modified_during_the_last_bake_fails_the_run() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut wanted = desired(2, vec![want("api", "v2", 128)]);
+    wanted.traffic = Traffic::all_at_once(Duration::from_mins(4));
+    let (order, forward) = (Order::Deliver(wanted), run(2, 1, Goal::Deliver));
+    let is_baking = |world: &World| {
+        let traffic = world
+            .status
+            .run
+            .as_ref()
+            .and_then(|run| run.traffic.as_ref());
+        traffic.is_some_and(|traffic| traffic.baked_seconds > 60)
+    };
+    while !is_baking(&world) {
+        world.pass(&|status, observed, now| {
+            decide(&order, &forward, status, &owner(), observed, now)
+        });
+    }
+    let revision = world.revision();
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let alias = deployed.alias.as_mut().expect("an alias");
+    alias.weights.insert("1".into(), 0.5);
+    alias.revision_id = revision;
+    assert_eq!(
+        world.finish(&order, &forward),
+        Step::RolledBack,
+        "{}",
+        world.log
+    );
+    let message = world.status.run.and_then(|run| run.message);
+    let message = message.unwrap_or_default();
+    assert!(message.contains("was moved externally"), "{message}");
+}
+
+#[test]
+fn takeover_observes_twice() {
+    let mut world = World::new();
+    world.deliver(1, &many(1, "v1"));
+    let order = Order::Deliver(desired(2, many(1, "v2")));
+    let forward = run(2, 1, Goal::Deliver);
+    assert_eq!(world.finish(&order, &forward), Step::Succeeded);
+    world.alias_looks = 0;
+    // Another process goes on where the alias was about to be moved.
+    let journal = world.status.run.as_mut().expect("a run");
+    Step::Promote.as_str().clone_into(&mut journal.step);
+    journal.traffic = Some(TrafficStatus {
+        step: 0,
+        weight: 100,
+        previous_weight: None,
+        baked_seconds: 0,
+        evaluations: 0,
+        evaluated_at: None,
+        pending: None,
+    });
+    journal.intents = vec![Intent {
+        component: "c0".into(),
+        operation: "UpdateAlias".into(),
+        resource: "checkout-c0:live".into(),
+        result: None,
+    }];
+    let revision = world.revision();
+    let deployed = world.functions.get_mut("checkout-c0").expect("there");
+    let alias = deployed.alias.as_mut().expect("an alias");
+    alias.version = "1".into();
+    alias.revision_id = revision;
+    world.known = holding(world.now + SignedDuration::from_secs(2));
+    let pass = |world: &mut World| {
+        let outcome = world.pass(&|status, observed, now| {
+            decide(&order, &forward, status, &owner(), observed, now)
+        });
+        outcome.map(|outcome| outcome.reason())
+    };
+    assert_eq!(
+        pass(&mut world),
+        Some(Reason::LeaderChanged),
+        "{}",
+        world.log
+    );
+    assert_eq!(world.alias_looks, 1);
+    pass(&mut world);
+    assert_eq!(world.alias_looks, 2, "{}", world.log);
+}

@@ -1,0 +1,270 @@
+//! Whole runs and their transcripts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::DeletionPolicy,
+    domain::{reason::Reason, workload::lambda::Alias},
+};
+
+#[test]
+fn a_first_delivery_reads_like_this() {
+    let mut world = World::new();
+    assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_change_of_code_and_settings_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v2", 256)]), Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_failed_check_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&world);
+    world.log.clear();
+    world.bad.push(code("v2"));
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn a_version_whose_check_fails_before_traffic_stays_on_record() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.bad.push(code("v2"));
+    let step = world.deliver(2, &[want("api", "v2", 128)]);
+    assert_eq!(step, Step::RolledBack);
+    let versions = world.status.versions.iter();
+    let kept: Vec<_> = versions
+        .map(|one| (one.revision, one.version.as_str()))
+        .collect();
+    assert_eq!(kept, [(1, "1"), (2, "2")]);
+}
+
+#[test]
+fn a_failed_first_delivery_leaves_nothing() {
+    let mut world = World::new();
+    world.bad.push(code("v1"));
+    assert_eq!(
+        world.deliver(1, &[want("api", "v1", 128)]),
+        Step::RolledBack
+    );
+    assert!(world.functions.is_empty());
+    assert!(world.status.inventory.is_empty());
+    assert_eq!(world.status.live, None);
+}
+
+#[test]
+fn one_refused_function_leaves_the_other_as_it_was() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.refused.push("checkout-worker".into());
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn nothing_to_change_means_no_write() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
+    assert_eq!(world.log, "Invoke checkout-api\nstatus: Succeeded\n");
+    assert_eq!(live(&world), Some(2));
+    let mut unchecked = want("api", "v1", 128);
+    unchecked.checks.clear();
+    world.log.clear();
+    assert_eq!(world.deliver(3, &[unchecked]), Step::Succeeded);
+    assert_eq!(world.log, "status: Succeeded\n");
+}
+
+#[test]
+fn what_serves_already_has_to_pass_the_checks_as_well() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.bad.push(code("v1"));
+    world.log.clear();
+    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Failed);
+    assert_eq!(
+        world.log,
+        "Invoke checkout-api\nstatus: Failed (check smoke failed)\n"
+    );
+    assert_eq!(visible(&world), before);
+    assert_eq!(live(&world), Some(1));
+}
+
+fn live(world: &World) -> Option<i64> {
+    let live = world.status.live.as_ref()?;
+    Some(live.release.revision)
+}
+
+#[test]
+fn somebody_elses_function_is_not_touched() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.tags.clear();
+    let before = visible(&world);
+    world.status = TargetStatus::default();
+    assert_eq!(world.deliver(2, &[want("api", "v2", 128)]), Step::Failed);
+    assert_eq!(visible(&world), before);
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("checkout-api") && message.contains("not created by Sluice"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let run = run(3, 1, Goal::Deliver);
+    world.known = Known::default();
+    while run_step(&world.status) != Some(Step::Prepare) {
+        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    }
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let moved = Alias {
+        version: "1".into(),
+        weights: BTreeMap::new(),
+        description: String::new(),
+        revision_id: "by-hand".into(),
+    };
+    deployed.alias = Some(moved);
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone())
+        .unwrap_or_default();
+    assert!(
+        message.contains("was moved externally to version 1"),
+        "{message}"
+    );
+    let alias = world.functions["checkout-api"]
+        .alias
+        .clone()
+        .expect("an alias");
+    assert_eq!(alias.version, "2", "what stood before the run");
+}
+
+#[test]
+fn a_target_that_succeeded_goes_back_when_its_stage_does() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.deliver(2, &[want("api", "v2", 256)]);
+    assert_eq!(world.restore(2), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    assert_eq!(
+        world.status.live.as_ref().map(|live| live.release.revision),
+        Some(1)
+    );
+}
+
+#[test]
+fn an_unknown_journal_is_never_guessed_at() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let journal = world.status.run.as_mut().expect("a run");
+    journal.journal_version = JOURNAL_VERSION + 1;
+    journal.step = "Prepare".into();
+    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let run = run(1, 1, Goal::Deliver);
+    let decision = decide(
+        &order,
+        &run,
+        &world.status,
+        &owner(),
+        &Observation::default(),
+        world.now,
+    );
+    assert!(matches!(
+        decision,
+        Decision::Wait(Outcome::Stalled {
+            reason: Reason::UnknownJournal,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn removal_deletes_what_was_created_and_nothing_else() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.status.inventory[0].created = false;
+    for (created, left) in [(false, 1), (true, 0)] {
+        world.status.inventory[0].created = created;
+        loop {
+            let decide = |status: &TargetStatus, observed: &Observation, now| {
+                decide_removal(DeletionPolicy::Delete, status, &owner(), observed, now)
+            };
+            if let Some(Outcome::Done { .. }) = world.removal_pass(&decide) {
+                break;
+            }
+        }
+        assert_eq!(world.functions.len(), left);
+    }
+}
+
+impl World {
+    /// As [`World::pass`], where an intent is not needed: a removal is one by itself.
+    pub fn removal_pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
+        let mut observed = Observation::of(std::mem::take(&mut self.known), self.now);
+        loop {
+            match decide(&self.status, &observed, self.now) {
+                Decision::Observe(reads) => {
+                    for read in &reads {
+                        self.read(read, &mut observed);
+                    }
+                }
+                Decision::Execute(effects) => {
+                    for effect in effects {
+                        let reply = self.perform(&effect, &observed).expect("no faults here");
+                        observed.note(&effect, reply, true, self.now);
+                    }
+                }
+                Decision::Wait(outcome) | Decision::Rest(outcome) => {
+                    self.known = observed.known;
+                    return Some(outcome);
+                }
+                Decision::Record(_) => panic!("a finished run needs no record"),
+            }
+        }
+    }
+}

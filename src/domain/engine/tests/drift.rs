@@ -1,0 +1,280 @@
+//! What a look finds of what somebody changed.
+
+use std::collections::BTreeMap;
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{Difference, TargetStatus, condition::DRIFTED},
+    domain::{
+        failure::{CallError, CallErrorKind},
+        outcome::find,
+    },
+};
+
+/// A look at what serves; gives how many reads it took.
+fn look(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
+    let wanted = desired(revision, functions.to_vec());
+    look_at(world, &wanted)
+}
+
+fn look_at(world: &mut World, wanted: &Desired) -> usize {
+    let revision = wanted.release.revision;
+    // Looks remember nothing of runs.
+    world.known = Known::default();
+    let reads = std::cell::Cell::new(0);
+    let run = run(revision, 1, Goal::Deliver);
+    let decide = |status: &TargetStatus, observed: &Observation, now| {
+        let look = DriftCheck {
+            asked: None,
+            generation: Some(1),
+            now,
+        };
+        let decision = decide_drift(wanted, &run, status, &owner(), observed, look);
+        if let Decision::Observe(asked) = &decision {
+            reads.set(reads.get() + asked.len());
+        }
+        decision
+    };
+    world.pass(&decide).expect("an ending");
+    reads.get()
+}
+
+fn drifted(world: &World) -> (String, String, String) {
+    let found = find(&world.status.conditions, DRIFTED).expect("a condition");
+    (
+        found.status.clone(),
+        found.reason.clone(),
+        found.message.clone(),
+    )
+}
+
+fn told(world: &World) -> Vec<String> {
+    let drift = world.status.drift.clone().unwrap_or_default();
+    let one = |it: &Difference| {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        format!(
+            "{} {}: {} → {}",
+            it.resource,
+            it.field.as_deref().unwrap_or("-"),
+            shown(&it.expected),
+            shown(&it.found)
+        )
+    };
+    drift.differences.iter().map(one).collect()
+}
+
+fn deployed(world: &mut World) -> &mut Deployed {
+    world.functions.get_mut("checkout-api").expect("delivered")
+}
+
+#[test]
+fn what_is_as_it_was_left_is_said_once_and_costs_two_reads() {
+    let mut world = World::new();
+    let wanted = [want("api", "v1", 128)];
+    world.deliver(1, &wanted);
+    assert_eq!(look(&mut world, 1, &wanted), 2);
+    let (status, reason, message) = drifted(&world);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "InSync"));
+    assert_eq!(message, "AWS is as r1 left it");
+    let records = world.records;
+    look(&mut world, 1, &wanted);
+    assert_eq!(world.records, records, "nothing new, nothing written");
+}
+
+#[test]
+fn every_change_is_told_and_no_secret() {
+    let mut world = World::new();
+    let mut one = want("api", "v1", 128);
+    one.configuration.environment = [("TOKEN", "hunter2")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    let wanted = [one];
+    world.deliver(1, &wanted);
+    let two = want("api", "v2", 128);
+    world.deliver(2, &[two]);
+    world.deliver(3, &wanted);
+    let at = "2026-11-26T14:22:05.123Z".parse().expect("a time");
+    let function = deployed(&mut world);
+    function.latest.code_sha256 = code("theirs");
+    function.latest.configuration.memory_size = 512;
+    function.latest.configuration.environment = [("TOKEN".to_owned(), "hunter3".to_owned())].into();
+    function.latest.last_modified = Some(at);
+    function
+        .latest
+        .tags
+        .insert("sluice.dev/name".into(), "x".into());
+    let alias = function.alias.as_mut().expect("an alias");
+    alias.version = "1".into();
+    alias.weights = BTreeMap::from([("2".into(), 0.1)]);
+    look(&mut world, 3, &wanted);
+    assert_eq!(
+        told(&world),
+        [
+            format!(
+                "checkout-api code: {} → {}",
+                code("v1").short(),
+                code("theirs").short()
+            ),
+            "checkout-api memorySize: 128 → 512".to_owned(),
+            "checkout-api environment.TOKEN: a value → another value".to_owned(),
+            "checkout-api tags.sluice.dev/name: checkout → x".to_owned(),
+            "checkout-api:live version: 3 → 1".to_owned(),
+            "checkout-api:live weights: - → 10 % to 2".to_owned(),
+        ]
+    );
+    let (status, reason, message) = drifted(&world);
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Drifted"));
+    assert!(
+        message.contains("(changed at 2026-11-26T14:22:05Z)") && message.contains("3 more"),
+        "{message}"
+    );
+    assert!(
+        message.contains("can't be corrected") && message.contains("shop/x"),
+        "it is somebody else's now: {message}"
+    );
+    let all = serde_json::to_string(&world.status).expect("JSON");
+    assert!(!all.contains("hunter"), "{all}");
+}
+
+#[test]
+fn what_is_gone_is_told_as_gone() {
+    let mut world = World::new();
+    let wanted = [want("api", "v1", 128)];
+    world.deliver(1, &wanted);
+    deployed(&mut world).alias = None;
+    look(&mut world, 1, &wanted);
+    assert_eq!(told(&world), ["checkout-api:live -: there → gone"]);
+    assert_eq!(drifted(&world).2, "checkout-api:live is gone");
+    world.functions.clear();
+    look(&mut world, 1, &wanted);
+    assert_eq!(told(&world), ["checkout-api -: there → gone"]);
+}
+
+#[test]
+fn a_delivery_puts_it_right_and_says_so() {
+    let mut world = World::new();
+    let wanted = [want("api", "v1", 128)];
+    world.deliver(1, &wanted);
+    let before = visible(&world);
+    deployed(&mut world).latest.configuration.timeout = 9;
+    look(&mut world, 1, &wanted);
+    let since = world.status.drift.clone().and_then(|drift| drift.since);
+    world.tick(std::time::Duration::from_mins(1));
+    look(&mut world, 1, &wanted);
+    let drift = world.status.drift.clone().expect("drift");
+    assert_eq!(
+        drift.since, since,
+        "the same differences, observed first then"
+    );
+    assert_eq!(drift.obstacle, None);
+
+    let order = Order::Deliver(desired(1, wanted.to_vec()));
+    let again = Run {
+        correction: 1,
+        immediate: true,
+        ..run(1, 2, Goal::Deliver)
+    };
+    world.known = Known::default();
+    assert_eq!(world.finish(&order, &again), Step::Succeeded);
+    assert_eq!(visible(&world), before);
+    assert_eq!(drifted(&world).0, "False");
+    assert!(told(&world).is_empty());
+    assert_eq!(world.functions["checkout-api"].versions.len(), 1);
+}
+
+#[test]
+fn files_changed_by_hand_are_told_and_put_right() {
+    let mut world = World::new();
+    let files = [("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
+    let mut wanted = desired(1, vec![want("api", "v1", 128)]);
+    wanted.components.push(site(&mut world, "archive", &files));
+    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
+    assert_eq!(look_at(&mut world, &wanted), 4, "two for the files");
+    assert_eq!(drifted(&world).0, "False");
+
+    world.bucket.foreign("docs/app.js", "theirs");
+    world.bucket.foreign("docs/other.txt", "theirs");
+    world.bucket.objects.remove("docs/gone.svg");
+    look_at(&mut world, &wanted);
+    let told = told(&world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].ends_with("docs/app.js content: what was put → other bytes"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("docs/gone.svg -: there → gone"),
+        "{told:?}"
+    );
+
+    let again = Run {
+        correction: 1,
+        ..run(1, 2, Goal::Deliver)
+    };
+    world.known = Known::default();
+    let order = Order::Deliver(wanted.clone());
+    assert_eq!(world.finish(&order, &again), Step::Succeeded);
+    let mut served = files.to_vec();
+    served.push(("other.txt", "theirs"));
+    served.sort_unstable();
+    assert_eq!(world.bucket.served(), served);
+    look_at(&mut world, &wanted);
+    assert_eq!(drifted(&world).0, "False");
+}
+
+#[test]
+fn what_can_not_be_told_is_not_taken_for_being_in_order() {
+    let mut world = World::new();
+    let wanted = [want("api", "v1", 128)];
+    world.deliver(1, &wanted);
+    deployed(&mut world).latest.configuration.timeout = 9;
+    look(&mut world, 1, &wanted);
+    let mut observed = Observation::default();
+    let denied = CallError::new(
+        "lambda:GetFunction",
+        "checkout-api",
+        CallErrorKind::Denied,
+        "no",
+    );
+    observed.errors.push(("api".into(), denied));
+    let look = DriftCheck {
+        asked: Some("now"),
+        generation: Some(1),
+        now: world.now,
+    };
+    let (wanted, run) = (desired(1, wanted.to_vec()), run(1, 1, Goal::Deliver));
+    let Decision::Record(status) =
+        decide_drift(&wanted, &run, &world.status, &owner(), &observed, look)
+    else {
+        panic!("nothing is said");
+    };
+    let found = find(&status.conditions, DRIFTED).expect("a condition");
+    assert_eq!(
+        (found.status.as_str(), found.reason.as_str()),
+        ("Unknown", "AccessDenied")
+    );
+    let drift = status.drift.expect("what was found stays");
+    assert_eq!(drift.differences.len(), 1);
+    assert_eq!(drift.handled_check.as_deref(), Some("now"));
+}
+
+#[test]
+fn an_alias_is_judged_by_the_record_after_a_release_was_taken_back() {
+    let mut world = World::new();
+    let wanted = [want("api", "v1", 128)];
+    world.deliver(1, &wanted);
+    world.bad.push(code("v2"));
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128)]),
+        Step::RolledBack
+    );
+    look(&mut world, 1, &wanted);
+    assert_eq!(drifted(&world).0, "False");
+    deployed(&mut world)
+        .alias
+        .as_mut()
+        .expect("an alias")
+        .version = "2".into();
+    look(&mut world, 1, &wanted);
+    assert_eq!(told(&world), ["checkout-api:live version: 1 → 2"]);
+}

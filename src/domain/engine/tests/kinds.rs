@@ -1,0 +1,97 @@
+//! A kind that the engine has never heard of goes through everything that the others do.
+
+use super::{super::*, world::*};
+
+fn release(revision: i64, code: &str, text: &str, note_level: usize) -> Desired {
+    let mut wanted = desired(revision, vec![want("api", code, 128)]);
+    let function_level = 1 - note_level;
+    wanted.components[0].level = function_level;
+    wanted.components.push(noted(text, note_level));
+    wanted
+}
+
+fn motto(world: &World) -> Option<&str> {
+    world.notes.get("checkout-motto").map(String::as_str)
+}
+
+#[test]
+fn new_kind_is_delivered_with_the_others() {
+    for level in [0, 1] {
+        let mut world = World::new();
+        let step = world.deliver_as(release(1, "v1", "one", level));
+        assert_eq!(step, Step::Succeeded, "{}", world.log);
+        assert_eq!(motto(&world), Some("one"));
+        let step = world.deliver_as(release(2, "v1", "two", level));
+        assert_eq!(step, Step::Succeeded, "{}", world.log);
+        assert_eq!(motto(&world), Some("two"));
+        let kinds: Vec<&str> = world
+            .status
+            .inventory
+            .iter()
+            .map(|item| item.kind.as_str())
+            .collect();
+        assert_eq!(kinds, ["LambdaFunction", "Note"]);
+    }
+}
+
+#[test]
+fn new_kind_is_restored_with_the_others() {
+    for level in [0, 1] {
+        for before in [None, Some("one")] {
+            let mut world = World::new();
+            if let Some(text) = before {
+                world.deliver_as(release(1, "v1", text, level));
+            }
+            world.bad.push(code("v2"));
+            world.bad_once_served = true;
+            let step = world.deliver_as(release(2, "v2", "two", level));
+            assert_eq!(step, Step::RolledBack, "{}", world.log);
+            assert_eq!(motto(&world), before, "{}", world.log);
+        }
+    }
+}
+
+#[test]
+fn new_kind_survives_faults_and_crashes() {
+    for fault in [
+        Fault::Throttled,
+        Fault::LostReply,
+        Fault::CrashBefore,
+        Fault::CrashAfter,
+    ] {
+        for nth in 0..8 {
+            let mut world = World::new();
+            world.deliver_as(release(1, "v1", "one", 1));
+            world.faults = vec![Fault::None; nth];
+            world.faults.push(fault);
+            let step = world.deliver_as(release(2, "v2", "two", 1));
+            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", world.log);
+            assert_eq!(motto(&world), Some("two"));
+        }
+    }
+}
+
+#[test]
+fn unchanged_release_of_a_new_kind_writes_nothing() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "one", 0));
+    world.log.clear();
+    let step = world.deliver_as(release(2, "v1", "one", 0));
+    assert_eq!(step, Step::Succeeded, "{}", world.log);
+    assert!(!world.log.contains("Write"), "{}", world.log);
+}
+
+#[test]
+fn new_kind_that_leaves_the_release_is_deleted() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "one", 0));
+    world.deliver_as(desired(2, vec![want("api", "v1", 128)]));
+    assert_eq!(
+        motto(&world),
+        Some("one"),
+        "only once the stage has succeeded"
+    );
+    let prune = Order::Prune(DeletionPolicy::Delete);
+    world.finish(&prune, &run(2, 1, Goal::Prune));
+    assert_eq!(motto(&world), None, "{}", world.log);
+}

@@ -1,0 +1,234 @@
+//! What a plan says, and what an approved one allows.
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{PlanStatus, PlannedChange},
+    domain::{failure::CallErrorKind, reason::Reason},
+};
+
+fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
+    let order = Order::Plan(desired(revision, functions.to_vec()));
+    let run = run(revision, 1, Goal::Deliver);
+    let mut passes = 0;
+    let outcome = loop {
+        let outcome = world
+            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        passes += 1;
+        // What was not found is looked for twice.
+        match outcome {
+            Some(Outcome::Waiting { after, .. }) if passes < 3 => world.tick(after),
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
+    world.status.plan.clone().expect("a plan")
+}
+
+fn told(plan: &PlanStatus) -> Vec<String> {
+    let one = |change: &PlannedChange| {
+        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let field = change.field.as_deref().unwrap_or_default();
+        format!(
+            "{} {} {field}: {} → {}",
+            change.action,
+            change.resource,
+            word(&change.from),
+            word(&change.to)
+        )
+    };
+    plan.changes.iter().map(one).collect()
+}
+
+#[test]
+fn a_plan_tells_every_change_and_no_secret() {
+    let mut world = World::new();
+    let mut one = want("api", "v1", 128);
+    one.configuration.environment = [("TOKEN", "hunter2"), ("OLD", "x")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    world.deliver(1, &[one, want("worker", "w1", 128)]);
+    let mut two = want("api", "v2", 256);
+    two.configuration.environment = [("TOKEN".to_owned(), "hunter3".to_owned())].into();
+    let mut site = want("site", "s1", 128);
+    site.checks.clear();
+    let plan = plan(&mut world, 2, &[two, site]);
+    assert_eq!(
+        plan.summary,
+        "api: will change code, memorySize, environment.OLD, environment.TOKEN; \
+         site: will create function checkout-site (python3.13, role arn:aws:iam::222222222222:role/lambda-exec); \
+         will leave checkout-worker in AWS as it is; no check watches site"
+    );
+    assert_eq!(
+        told(&plan),
+        [
+            format!(
+                "Update checkout-api code: {} → {}",
+                code("v1").short(),
+                code("v2").short()
+            ),
+            "Update checkout-api memorySize: 128 → 256".to_owned(),
+            "Update checkout-api environment.OLD: a value → -".to_owned(),
+            "Update checkout-api environment.TOKEN: a value → another value".to_owned(),
+            "Move checkout-api:live : version 1 → the new version".to_owned(),
+            format!("Create checkout-site code: - → {}", code("s1").short()),
+            "Create checkout-site:live : - → the new version".to_owned(),
+            "Keep checkout-worker : - → -".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_digest_speaks_of_what_is_wanted_and_what_is_live() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    let first = plan(&mut world, 2, &wanted).digest;
+    world.tick(std::time::Duration::from_hours(1));
+    assert_eq!(plan(&mut world, 2, &wanted).digest, first);
+    let other = [want("api", "v3", 128)];
+    assert_ne!(plan(&mut world, 2, &other).digest, first);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.configuration.timeout = 9;
+    assert_ne!(plan(&mut world, 2, &wanted).digest, first);
+}
+
+#[test]
+fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    assert_eq!(told(&plan(&mut world, 2, &wanted)), [""; 0]);
+    assert_eq!(told(&plan(&mut world, 3, &wanted)), [""; 0]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.alias.as_mut().expect("an alias").version = "1".into();
+    world.known = Known::default();
+    let moved = plan(&mut world, 2, &wanted);
+    assert_eq!(moved.summary, "api: will move traffic");
+    assert_eq!(
+        told(&moved),
+        ["Move checkout-api:live : version 1 → version 2"]
+    );
+    let newer = plan(&mut world, 3, &wanted);
+    assert_eq!(
+        told(&newer),
+        ["Move checkout-api:live : version 1 → the new version"]
+    );
+    assert_eq!(world.deliver(3, &wanted), Step::Succeeded);
+    let alias = world.functions["checkout-api"].alias.clone();
+    assert_eq!(alias.expect("an alias").version, "2");
+}
+
+#[test]
+fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = world.status.run.clone();
+    let order = Order::Plan(desired(2, vec![want("api", "v2", 128)]));
+    let planned = run(2, 1, Goal::Deliver);
+    for kind in [
+        CallErrorKind::Denied,
+        CallErrorKind::Throttled { retry_after: None },
+    ] {
+        world.looks_fail = Some(kind);
+        for _ in 0..4 {
+            let ask = |status: &TargetStatus, observed: &Observation, now| {
+                decide(&order, &planned, status, &owner(), observed, now)
+            };
+            let outcome = world.pass(&ask).expect("it waits");
+            let status = &mut world.status;
+            outcome.write_conditions(&mut status.conditions, Some(1), world.now);
+            assert_eq!(status.run, before, "{outcome:?}");
+            assert!(status.expired_snapshots.is_empty());
+            world.tick(std::time::Duration::from_mins(4));
+        }
+    }
+    world.looks_fail = None;
+    let wanted = [want("api", "v2", 128)];
+    let approved = plan(&mut world, 2, &wanted).digest;
+    let mut run = planned.clone();
+    run.plan_digest = Some(approved);
+    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_was_not_approved_is_not_begun() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let wanted = [want("api", "v2", 128)];
+    let approved = plan(&mut world, 2, &wanted).digest;
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.configuration.timeout = 9;
+    let before = visible(&world);
+    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    let mut run = run(2, 1, Goal::Deliver);
+    run.plan_digest = Some(approved);
+    world.known = Known::default();
+    let outcome =
+        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    assert_eq!(
+        outcome.map(|outcome| outcome.reason()),
+        Some(Reason::PlanChanged)
+    );
+    assert_eq!(visible(&world), before);
+    let now = world.status.plan.clone().expect("a plan").digest;
+    assert_ne!(Some(&now), run.plan_digest.as_ref());
+    run.plan_digest = Some(now);
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let names: Vec<String> = (0..120).map(|n| format!("page-{n:03}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let mut wanted = desired(2, vec![want("api", "v2", 128)]);
+    wanted.components.push(site(&mut world, "archive", &files));
+    let order = Order::Plan(wanted.clone());
+    let run = run(2, 1, Goal::Deliver);
+    let ask = |world: &mut World| {
+        world.known = Known::default();
+        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        world.status.plan.clone().expect("a plan")
+    };
+    let long = ask(&mut world);
+    assert_eq!((long.changes.len(), long.omitted), (100, 22));
+    assert_eq!(world.plans[0].len(), 122);
+    assert_eq!(world.plans[0][..100], long.changes);
+    let stored = long.stored.clone().expect("stored");
+
+    // It is stored once, and goes when another plan takes its place.
+    assert_eq!(ask(&mut world), long);
+    assert_eq!(world.deliver_as(wanted), Step::Succeeded);
+    assert_eq!(world.plans.len(), 1);
+    let expired = |world: &World| -> Vec<String> {
+        let keys = world
+            .status
+            .expired_snapshots
+            .iter()
+            .map(|it| it.key.clone());
+        keys.filter(|key| key.starts_with("plans/")).collect()
+    };
+    assert!(expired(&world).is_empty());
+    let short = plan(&mut world, 3, &[want("api", "v3", 128)]);
+    assert_eq!(short.stored, None);
+    assert_eq!(expired(&world), [stored.key]);
+}
+
+#[test]
+fn plan_says_that_an_alias_is_created_where_only_that_is_missing() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.alias = None;
+    world.known = Known::default();
+    let same = plan(&mut world, 2, &[want("api", "v1", 128)]);
+    assert_eq!(same.summary, "api: will create alias checkout-api:live");
+    let other = plan(&mut world, 3, &[want("api", "v1", 256)]);
+    assert_eq!(
+        other.summary,
+        "api: will change memorySize and create alias checkout-api:live"
+    );
+}

@@ -1,0 +1,197 @@
+//! A function and files move as one.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{super::*, faults::fault, world::*};
+use crate::domain::workload::s3::site::tests::bucket::Object;
+
+const FIRST: &[(&str, &str)] = &[("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
+const SECOND: &[(&str, &str)] = &[("app.js", "b"), ("index.html", "j"), ("new.css", "n")];
+
+/// A function with that code, and these files.
+fn both(world: &mut World, revision: i64, code: &str, files: &[(&str, &str)]) -> Desired {
+    let mut desired = desired(revision, vec![want("api", code, 128)]);
+    let site = site(world, &format!("archive-{revision}"), files);
+    desired.components.push(site);
+    desired
+}
+
+fn deliver(world: &mut World, revision: i64, code: &str, files: &[(&str, &str)]) -> Step {
+    let desired = both(world, revision, code, files);
+    world.deliver_as(desired)
+}
+
+fn prune(world: &mut World, revision: i64) {
+    let run = run(revision, 1, Goal::Prune);
+    world.known = Known::default();
+    let order = Order::Prune(DeletionPolicy::Retain);
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+/// What people are served, under the prefix; what S3 makes anew with each write does not count.
+fn served(world: &World) -> BTreeMap<String, Object> {
+    let mut objects = world.bucket.objects.clone();
+    for object in objects.values_mut() {
+        object.modified = 0;
+        object.etag.clear();
+    }
+    objects
+}
+
+fn texts(world: &World) -> Vec<(&str, &str)> {
+    world.bucket.served()
+}
+
+#[test]
+fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
+    let mut world = World::new();
+    world.bucket.foreign("docs/own.txt", "theirs");
+    assert_eq!(deliver(&mut world, 1, "v1", FIRST), Step::Succeeded);
+    world.log.clear();
+    world.bucket.log.clear();
+    assert_eq!(deliver(&mut world, 2, "v2", SECOND), Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+    let order = [
+        "keep app.js",
+        "keep index.html",
+        "keep gone.svg",
+        "store snapshot",
+        "put new.css",
+        "put app.js",
+        "put index.html",
+        "store manifest",
+    ];
+    assert_eq!(world.bucket.log, order);
+    assert!(texts(&world).contains(&("gone.svg", "g")), "not yet");
+    assert!(
+        world
+            .status
+            .inventory
+            .iter()
+            .any(InventoryItem::is_to_prune)
+    );
+    prune(&mut world, 2);
+    let mut left = SECOND.to_vec();
+    left.push(("own.txt", "theirs"));
+    left.sort_unstable();
+    assert_eq!(texts(&world), left);
+    assert!(
+        !world
+            .status
+            .inventory
+            .iter()
+            .any(InventoryItem::is_to_prune)
+    );
+
+    // The same files again are nothing to do.
+    world.bucket.log.clear();
+    assert_eq!(deliver(&mut world, 3, "v2", SECOND), Step::Succeeded);
+    assert_eq!(world.bucket.log, Vec::<String>::new());
+
+    // Everything goes in the end, and what is not ours stays.
+    let ended = world.removal_pass(&|status, observed, now| {
+        decide_removal(DeletionPolicy::Delete, status, &owner(), observed, now)
+    });
+    assert!(matches!(ended, Some(Outcome::Done { .. })), "{ended:?}");
+    assert_eq!(texts(&world), [("own.txt", "theirs")]);
+    assert!(world.functions.is_empty());
+}
+
+#[test]
+fn what_was_pruned_comes_back() {
+    let mut world = World::new();
+    deliver(&mut world, 1, "v1", FIRST);
+    let (before, functions) = (served(&world), visible(&world));
+    deliver(&mut world, 2, "v2", SECOND);
+    prune(&mut world, 2);
+    assert_ne!(served(&world), before);
+    assert_eq!(world.restore(2), Step::RolledBack);
+    assert_eq!(served(&world), before);
+    assert_eq!(visible(&world), functions);
+
+    // What is on record is what is there: the next delivery finds all of it.
+    world.bucket.log.clear();
+    assert_eq!(deliver(&mut world, 3, "v1", FIRST), Step::Succeeded);
+    assert_eq!(world.bucket.log, ["store snapshot", "store manifest"]);
+}
+
+#[test]
+fn a_site_below_a_function_is_confirmed_and_recorded() {
+    let mut world = World::new();
+    let mut desired = both(&mut world, 1, "v1", FIRST);
+    desired.components[0].level = 1;
+    assert_eq!(world.deliver_as(desired), Step::Succeeded);
+    let objects = world
+        .status
+        .inventory
+        .iter()
+        .find_map(|item| item.objects.as_ref());
+    assert_eq!(objects.expect("on record").retired, 0);
+    let mut desired = both(&mut world, 2, "v2", SECOND);
+    desired.components[0].level = 1;
+    world.bad.push(code("v2"));
+    let before = served(&world);
+    assert_eq!(world.deliver_as(desired), Step::RolledBack);
+    assert_eq!(served(&world), before);
+}
+
+#[test]
+fn somebody_elses_file_in_the_way_ends_it_before_anything_is_touched() {
+    let mut world = World::new();
+    world.bucket.foreign("docs/index.html", "theirs");
+    let before = served(&world);
+    assert_eq!(deliver(&mut world, 1, "v1", FIRST), Step::Failed);
+    assert_eq!(served(&world), before);
+    assert!(world.functions.is_empty());
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.as_deref());
+    assert!(message.is_some_and(|message| message.contains("s3://shop-site/docs/index.html")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However calls fail and the controller dies: both serve, or all is as it was, byte for byte.
+    #[test]
+    fn both_move_or_neither(
+        delivered_before in any::<bool>(),
+        bad in any::<bool>(),
+        random_etags in any::<bool>(),
+        site_first in any::<bool>(),
+        faults in prop::collection::vec(fault(), 0..40),
+    ) {
+        let mut world = World::new();
+        world.bucket.random_etags = random_etags;
+        world.bucket.foreign("docs/own.txt", "theirs");
+        if delivered_before {
+            deliver(&mut world, 1, "v1", FIRST);
+        }
+        let before = (served(&world), visible(&world));
+        if bad {
+            world.bad.push(code("v2"));
+        }
+        world.faults = faults;
+        let mut wanted = both(&mut world, 2, "v2", SECOND);
+        wanted.components[0].level = usize::from(site_first);
+        let serves = |world: &World| SECOND.iter().all(|file| texts(world).contains(file));
+        match world.deliver_as(wanted) {
+            Step::Succeeded => {
+                prop_assert!(!bad);
+                prop_assert!(serves(&world), "{:?}\n{}", texts(&world), world.log);
+                prune(&mut world, 2);
+                prop_assert!(serves(&world) && texts(&world).len() == SECOND.len() + 1);
+            }
+            Step::RolledBack => {
+                prop_assert!(bad, "only a bad release goes back:\n{}", world.log);
+                prop_assert_eq!(served(&world), before.0);
+                prop_assert_eq!(visible(&world), before.1);
+            }
+            other => prop_assert!(false, "ended in {:?}:\n{}", other, world.log),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Tags that leave the spec leave the function, and those of others stay.
+
+use std::collections::BTreeMap;
+
+use super::{super::*, world::*};
+
+fn tagged(code: &str, tags: &[(&str, &str)]) -> DesiredFunction {
+    let mut want = want("api", code, 128);
+    let tags = tags.iter();
+    want.tags
+        .extend(tags.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    want
+}
+
+/// The tags that are not the owner's.
+fn tags(world: &World) -> BTreeMap<String, String> {
+    let mut tags = world.functions["checkout-api"].latest.tags.clone();
+    tags.retain(|key, _| !key.starts_with("sluice.dev/"));
+    tags
+}
+
+fn pairs(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let pairs = tags.iter();
+    pairs
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// v1 serves with a tag of the spec and one of somebody else.
+fn served() -> World {
+    let mut world = World::new();
+    world.deliver(1, &[tagged("v1", &[("team", "x")])]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.tags.insert("cost".into(), "42".into());
+    world
+}
+
+#[test]
+fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
+    for code in ["v1", "v2"] {
+        let mut world = served();
+        let order = Order::Plan(desired(2, vec![tagged(code, &[])]));
+        let planned = run(2, 1, Goal::Deliver);
+        world.pass(&|status, observed, now| {
+            decide(&order, &planned, status, &owner(), observed, now)
+        });
+        let plan = world.status.plan.clone().expect("a plan");
+        let removed = plan.changes.iter().any(|change| {
+            change.field.as_deref() == Some("tags.team")
+                && change.from.as_deref() == Some("x")
+                && change.to.is_none()
+        });
+        assert!(removed, "{:?}", plan.changes);
+        assert_eq!(world.deliver(2, &[tagged(code, &[])]), Step::Succeeded);
+        assert_eq!(tags(&world), pairs(&[("cost", "42")]), "{}", world.log);
+        // Whoever sets it now is somebody else.
+        let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+        deployed.latest.tags.insert("team".into(), "y".into());
+        assert_eq!(world.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
+        assert_eq!(tags(&world), pairs(&[("cost", "42"), ("team", "y")]));
+    }
+}
+
+#[test]
+fn rollback_brings_a_removed_tag_back_and_it_stays_sluices() {
+    let mut world = served();
+    let before = visible(&world);
+    world.bad.push(code("v2"));
+    let step = world.deliver(2, &[tagged("v2", &[("owner", "z")])]);
+    assert_eq!(step, Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    assert_eq!(world.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
+    assert_eq!(tags(&world), pairs(&[("cost", "42")]));
+}

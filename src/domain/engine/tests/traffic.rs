@@ -1,0 +1,622 @@
+//! Traffic in steps, levels, and what people may ask for on the way.
+
+use std::time::Duration;
+
+use super::{super::*, world::*};
+use crate::{
+    api::v1alpha1::{
+        AlarmsCheck, AlreadyInAlarm, Canary, CanaryStep, InsufficientData, OnFailure, Rollout,
+    },
+    domain::{
+        check::{DesiredAlarms, DesiredHttp, StageCheck, StageCheckKind},
+        reason::Reason,
+        substitution::Variables,
+        traffic::Traffic,
+    },
+};
+
+fn canary(weights: &[i32]) -> Traffic {
+    let step = |weight: &i32| CanaryStep {
+        weight: *weight,
+        bake: "20s".into(),
+    };
+    let rollout = Rollout {
+        canary: Some(Canary {
+            steps: weights.iter().map(step).collect(),
+        }),
+        ..Rollout::default()
+    };
+    Traffic::of(Some(&rollout)).expect("valid")
+}
+
+fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
+    Desired {
+        traffic: canary(&[10, 50]),
+        ..desired(revision, functions)
+    }
+}
+
+/// Passes until the run is at this weight.
+fn until(world: &mut World, order: &Order, run: &Run, weight: i32) {
+    let there = |world: &World| {
+        let journal = world.status.run.as_ref();
+        let traffic = journal.and_then(|journal| journal.traffic.as_ref());
+        traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
+    };
+    while !there(world) {
+        world.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now));
+    }
+}
+
+fn weights(world: &World, function: &str) -> String {
+    let alias = world.functions[function].alias.as_ref().expect("an alias");
+    let shares = alias.weights.iter();
+    let shares: Vec<String> = shares.map(|(to, share)| format!("{to}:{share}")).collect();
+    format!("{} {}", alias.version, shares.join(" "))
+}
+
+#[test]
+fn a_canary_reads_like_this() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.log.clear();
+    let step = world.deliver_as(in_steps(2, vec![want("api", "v2", 128)]));
+    assert_eq!(step, Step::Succeeded);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn what_has_nothing_to_move_from_gets_all_traffic_at_once() {
+    let mut world = World::new();
+    let step = world.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
+    assert_eq!(step, Step::Succeeded);
+    assert!(!world.log.contains(" %"), "{}", world.log);
+}
+
+#[test]
+fn code_that_turns_bad_at_half_of_the_traffic_goes_back() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(in_steps(
+        2,
+        vec![want("api", "v2", 128), want("worker", "w2", 128)],
+    ));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 50);
+    assert_eq!(weights(&world, "checkout-api"), "1 2:0.5");
+    world.bad.push(code("w2"));
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn a_restart_and_a_clock_that_jumps_do_not_shorten_a_bake() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    world.tick(Duration::from_hours(24));
+    world.known = Known::default();
+    world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    let journal = world.status.run.as_ref().expect("a run");
+    let traffic = journal.traffic.as_ref().expect("traffic");
+    assert_eq!((traffic.weight, traffic.baked_seconds), (10, 4));
+}
+
+#[test]
+fn a_weight_changed_by_hand_stops_the_rollout() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    let revision = world.revision();
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let alias = deployed.alias.as_mut().expect("an alias");
+    alias.weights.insert("2".into(), 0.9);
+    alias.revision_id = revision;
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    let journal = world.status.run.as_ref().expect("a run");
+    let message = journal.message.clone().unwrap_or_default();
+    assert!(
+        message.contains("was moved externally to version 1 (90 % to 2)"),
+        "{message}"
+    );
+    assert_eq!(weights(&world, "checkout-api"), "1 ");
+}
+
+#[test]
+fn what_is_paused_stays_where_it_is_until_it_is_resumed() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.paused = true;
+    for _ in 0..100 {
+        let outcome = world
+            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        assert!(outcome.is_some());
+    }
+    assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    run.paused = false;
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+}
+
+#[test]
+fn what_is_paused_is_watched_also_when_its_bake_is_over() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.paused = true;
+    let mut paused = false;
+    while !paused {
+        let outcome = world
+            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        paused = outcome.is_some_and(|outcome| outcome.reason() == Reason::Paused);
+    }
+    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn what_is_promoted_by_hand_skips_the_rest() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let mut run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    run.immediate = true;
+    world.log.clear();
+    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+    assert!(!world.log.contains("50 %"), "{}", world.log);
+}
+
+#[test]
+fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
+    for goes_on in [true, false] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let before = visible(&world);
+        let order = Order::Deliver(Desired {
+            on_failure: OnFailure::Hold,
+            ..in_steps(2, vec![want("api", "v2", 128)])
+        });
+        let first = run(2, 1, Goal::Deliver);
+        until(&mut world, &order, &first, 50);
+        world.bad.push(code("v2"));
+        while run_step(&world.status) != Some(Step::Held) {
+            world.pass(&|status, observed, now| {
+                decide(&order, &first, status, &owner(), observed, now)
+            });
+        }
+        let outcome = world
+            .pass(&|status, observed, now| decide(&order, &first, status, &owner(), observed, now));
+        let held = outcome.expect("an outcome");
+        assert_eq!(held.reason(), Reason::Held);
+        assert!(held.message().contains("50 %"), "{}", held.message());
+        world.known = Known::default();
+        if goes_on {
+            world.bad.clear();
+            let step = world.finish(&order, &run(2, 2, Goal::Deliver));
+            assert_eq!(step, Step::Succeeded);
+        } else {
+            let restore = Order::Restore("it was aborted".into());
+            let step = world.finish(&restore, &run(2, 1, Goal::Restore));
+            assert_eq!(step, Step::RolledBack);
+            assert_eq!(visible(&world), before);
+        }
+    }
+}
+
+#[test]
+fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
+    for promoted in [true, false] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(Desired {
+            on_failure: OnFailure::Hold,
+            ..with_alarm(2, "v2")
+        });
+        let first = run(2, 1, Goal::Deliver);
+        until(&mut world, &order, &first, 10);
+        let began = world.status.run.as_ref().expect("a run").started_at.clone();
+        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        let mut second = run(2, 2, Goal::Deliver);
+        second.immediate = promoted;
+        for run in [&first, &second] {
+            world.known = Known::default();
+            loop {
+                world.pass(&|status, observed, now| {
+                    decide(&order, run, status, &owner(), observed, now)
+                });
+                let step = run_step(&world.status);
+                if matches!(step, Some(Step::Held | Step::Succeeded)) {
+                    break;
+                }
+            }
+            if run.attempt == 1 {
+                world.tick(Duration::from_hours(1));
+                world.pass(&|status, observed, now| {
+                    decide(&order, &second, status, &owner(), observed, now)
+                });
+                let journal = world.status.run.as_ref().expect("a run");
+                assert!(journal.started_at.0 > began.0, "watched anew from here");
+            }
+        }
+        let step = run_step(&world.status);
+        let wanted = if promoted {
+            Step::Succeeded
+        } else {
+            Step::Held
+        };
+        assert_eq!(step, Some(wanted));
+    }
+}
+
+#[test]
+fn retry_of_what_is_held_watches_it_anew() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let order = Order::Deliver(Desired {
+        on_failure: OnFailure::Hold,
+        ..with_alarm(2, "v2")
+    });
+    let first = run(2, 1, Goal::Deliver);
+    let pass = |world: &mut World, run: &Run| {
+        world.pass(&|status, observed, now| decide(&order, run, status, &owner(), observed, now));
+    };
+    let traffic = |world: &World| {
+        let journal = world.status.run.as_ref().expect("a run");
+        let traffic = journal.traffic.clone().expect("traffic");
+        (traffic.weight, traffic.baked_seconds)
+    };
+    until(&mut world, &order, &first, 10);
+    while traffic(&world).1 < 18 {
+        pass(&mut world, &first);
+    }
+    let red = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    world.watched = red.clone();
+    while run_step(&world.status) != Some(Step::Held) {
+        pass(&mut world, &first);
+    }
+
+    // It is green again: nothing of what was watched before counts.
+    world.watched = Verdict::Passed;
+    world.known = Known::default();
+    world.log.clear();
+    let second = run(2, 2, Goal::Deliver);
+    pass(&mut world, &second);
+    let began = world.now;
+    assert_eq!(traffic(&world), (10, 0), "{}", world.log);
+    while traffic(&world).0 == 10 {
+        pass(&mut world, &second);
+    }
+    let watched = world.now.duration_since(began);
+    assert!(watched >= jiff::SignedDuration::from_secs(18), "{watched}");
+    assert!(!world.log.contains("does not match"), "{}", world.log);
+
+    // One that goes red after the retry counts.
+    world.watched = red;
+    while run_step(&world.status) != Some(Step::Held) {
+        pass(&mut world, &second);
+    }
+}
+
+#[test]
+fn correction_asks_no_alarms_and_is_made_though_one_is_red() {
+    for (correction, step) in [(0, Step::Failed), (1, Step::Succeeded)] {
+        let mut world = World::new();
+        world.deliver_as(with_alarm(1, "v1"));
+        world.deliver_as(with_alarm(2, "v2"));
+        let before = visible(&world);
+        let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+        deployed.latest.configuration.timeout = 9;
+        deployed.alias.as_mut().expect("an alias").version = "1".into();
+        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        world.known = Known::default();
+        let mut run = run(2, 2, Goal::Deliver);
+        run.immediate = true;
+        run.correction = correction;
+        let order = Order::Deliver(with_alarm(2, "v2"));
+        assert_eq!(world.finish(&order, &run), step, "{}", world.log);
+        assert_eq!(visible(&world) == before, correction == 1);
+    }
+}
+
+#[test]
+fn a_level_is_prepared_when_the_one_below_serves() {
+    let mut world = World::new();
+    let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
+    wanted.components[1].level = 1;
+    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
+    let at = |line: &str| {
+        world
+            .log
+            .find(line)
+            .unwrap_or_else(|| panic!("{line}:\n{}", world.log))
+    };
+    assert!(at("CreateAlias checkout-infra") < at("CreateFunction checkout-api"));
+    let before = visible(&world);
+    world.bad.push(code("v2"));
+    let mut next = desired(2, vec![want("infra", "i2", 128), want("api", "v2", 128)]);
+    next.components[1].level = 1;
+    world.log.clear();
+    assert_eq!(world.deliver_as(next), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    insta::assert_snapshot!(world.log);
+}
+
+#[test]
+fn going_back_to_a_release_publishes_nothing() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.deliver(2, &[want("api", "v2", 128)]);
+    world.log.clear();
+    world.known = Known::default();
+    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    assert_eq!(
+        world.finish(&order, &run(1, 2, Goal::Deliver)),
+        Step::Succeeded
+    );
+    assert!(
+        !world.log.contains("PublishVersion checkout-api"),
+        "{}",
+        world.log
+    );
+    assert_eq!(weights(&world, "checkout-api"), "1 ");
+    let deployed = &world.functions["checkout-api"];
+    assert_eq!(deployed.latest.code_sha256, code("v1"));
+}
+
+#[test]
+fn another_role_can_not_share_the_traffic() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut other = want("api", "v2", 128);
+    other.configuration.role = "arn:aws:iam::222222222222:role/other".into();
+    let before = visible(&world);
+    assert_eq!(world.deliver_as(in_steps(2, vec![other])), Step::Failed);
+    assert_eq!(visible(&world), before);
+    let message = world
+        .status
+        .run
+        .as_ref()
+        .and_then(|run| run.message.clone());
+    assert!(message.is_some_and(|message| message.contains("rollout.allAtOnce")));
+}
+
+#[test]
+fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
+    type Make = fn(&mut World);
+    let queue: Make = |world| {
+        let latest = &mut world
+            .functions
+            .get_mut("checkout-api")
+            .expect("there")
+            .latest;
+        latest.dead_letter_queue = Some("arn:aws:sqs:eu-west-1:222222222222:dead".into());
+    };
+    let provisioned: Make = |world| {
+        world.provisioned.insert("checkout-api".into(), 5);
+    };
+    for (words, make) in [
+        ("dead-letter queue of version 1 is none", queue),
+        ("provisioned concurrency (5)", provisioned),
+    ] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        make(&mut world);
+        let before = visible(&world);
+        let gradually = in_steps(2, vec![want("api", "v2", 128)]);
+        assert_eq!(world.deliver_as(gradually), Step::Failed, "{words}");
+        assert_eq!(visible(&world), before);
+        let run = world.status.run.clone().expect("a run");
+        let message = run.message.unwrap_or_default();
+        assert!(
+            message.contains(words) && message.contains("rollout.allAtOnce"),
+            "{message}"
+        );
+
+        // What serves already has all traffic.
+        let again = in_steps(3, vec![want("api", "v1", 128)]);
+        assert_eq!(world.deliver_as(again), Step::Succeeded, "{words}");
+        let at_once = desired(4, vec![want("api", "v2", 128)]);
+        assert_eq!(world.deliver_as(at_once), Step::Succeeded, "{words}");
+    }
+}
+
+/// Lambda gives the alias a weight for the old version until the new one has its concurrency.
+#[test]
+fn an_alias_with_provisioned_concurrency_is_waited_for() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.provisioned.insert("checkout-api".into(), 5);
+    let before = visible(&world);
+
+    // Both ways: v2 shows that it is bad only once it serves.
+    world.bad.push(code("v2"));
+    world.bad_once_served = true;
+    assert_eq!(
+        world.deliver(2, &[want("api", "v2", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    let moves = world
+        .log
+        .lines()
+        .filter(|line| line.starts_with("UpdateAlias"));
+    assert_eq!(moves.count(), 2, "there and back:\n{}", world.log);
+    assert_eq!(world.deliver(3, &[want("api", "v3", 128)]), Step::Succeeded);
+    assert_eq!(weights(&world, "checkout-api"), "3 ");
+
+    // A version that never gets it does not stay half served.
+    let before = visible(&world);
+    world.out_of_concurrency.push("4".into());
+    assert_eq!(
+        world.deliver(4, &[want("api", "v4", 128)]),
+        Step::RolledBack
+    );
+    assert_eq!(visible(&world), before);
+    let message = world.status.run.and_then(|run| run.message);
+    let message = message.unwrap_or_default();
+    let says = |words| message.contains(words);
+    assert!(
+        says("provisioned concurrency (5)") && says("no more is left"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
+    for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+        world.deliver(2, &[want("api", "v2", 128)]);
+        assert_eq!(
+            world.functions.len(),
+            2,
+            "not before the whole stage has succeeded"
+        );
+        let prune = run(2, 1, Goal::Prune);
+        assert!(!settled(&prune, &world.status));
+        world.known = Known::default();
+        assert_eq!(world.finish(&Order::Prune(policy), &prune), Step::Succeeded);
+        assert_eq!(world.functions.len(), left);
+        assert_eq!(world.status.inventory.len(), 1);
+    }
+}
+
+/// A release whose stage watches an alarm.
+pub fn with_alarm(revision: i64, code: &str) -> Desired {
+    let check = AlarmsCheck {
+        names: vec!["checkout-errors".into()],
+        already_in_alarm: AlreadyInAlarm::Fail,
+        insufficient_data: InsufficientData::Wait,
+    };
+    let alarms = DesiredAlarms::new(&check, &Variables::default()).expect("valid");
+    Desired {
+        checks: vec![StageCheck {
+            name: "errors".into(),
+            kind: StageCheckKind::Alarms(alarms),
+        }],
+        ..in_steps(revision, vec![want("api", code, 128)])
+    }
+}
+
+/// A release whose stage asks a URL.
+fn with_page(revision: i64, code: &str) -> Desired {
+    let check = serde_json::json!({"url": "https://example.com/health"});
+    let check = serde_json::from_value(check).expect("a check");
+    let page = DesiredHttp::new(&check, &Variables::default()).expect("valid");
+    Desired {
+        checks: vec![StageCheck {
+            name: "page".into(),
+            kind: StageCheckKind::Http(Box::new(page)),
+        }],
+        ..in_steps(revision, vec![want("api", code, 128)])
+    }
+}
+
+#[test]
+fn what_serves_already_is_asked_only_what_needs_no_time() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    world.watched = Verdict::Failed("check failed".into());
+    assert_eq!(world.deliver_as(with_alarm(2, "v1")), Step::Succeeded);
+    assert_eq!(world.deliver_as(with_page(3, "v1")), Step::Failed);
+    world.watched = Verdict::Passed;
+    assert_eq!(world.deliver_as(with_page(4, "v1")), Step::Succeeded);
+}
+
+#[test]
+fn an_alarm_while_traffic_moves_takes_it_back() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 50);
+    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn an_alarm_before_the_run_lets_nothing_begin() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
+    assert_eq!(visible(&world), before);
+    // Who goes back does not ask: the alarm may be why. Who hurries it on does.
+    let order = Order::Deliver(with_alarm(3, "v3"));
+    for (attempt, back, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
+        let mut run = run(3, attempt, Goal::Deliver);
+        run.immediate = true;
+        run.rollback = back;
+        world.known = Known::default();
+        assert_eq!(world.finish(&order, &run), step);
+    }
+}
+
+#[test]
+fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
+    for (back, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
+        let mut world = World::new();
+        world.deliver(1, &[want("api", "v1", 128)]);
+        let order = Order::Deliver(with_alarm(2, "v2"));
+        let mut run = run(2, 1, Goal::Deliver);
+        run.immediate = true;
+        run.rollback = back;
+        while run_step(&world.status) != Some(Step::Prepare) {
+            world.pass(&|status, observed, now| {
+                decide(&order, &run, status, &owner(), observed, now)
+            });
+        }
+        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        assert_eq!(world.finish(&order, &run), step);
+    }
+}
+
+#[test]
+fn what_can_not_be_told_may_wait_during_a_bake_but_not_pass_it() {
+    let mut world = World::new();
+    world.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&world);
+    let order = Order::Deliver(with_alarm(2, "v2"));
+    let run = run(2, 1, Goal::Deliver);
+    until(&mut world, &order, &run, 10);
+    world.watched = Verdict::Inconclusive("check errors: no data".into());
+    let baked = |world: &World| {
+        let journal = world.status.run.as_ref().expect("a run");
+        journal
+            .traffic
+            .as_ref()
+            .map_or(0, |traffic| traffic.baked_seconds)
+    };
+    while baked(&world) < 20 {
+        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    }
+    let mut told = false;
+    while run_step(&world.status) == Some(Step::Promote) {
+        let outcome = world
+            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        told |= outcome.is_some_and(|outcome| outcome.reason() == Reason::WaitingForChecks);
+        assert_ne!(weights(&world, "checkout-api"), "1 2:0.5");
+    }
+    assert!(told, "it waits until the deadline");
+    assert_eq!(world.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    let journal = world.status.run.as_ref().expect("a run");
+    let message = journal.message.clone().unwrap_or_default();
+    assert!(message.contains("still inconclusive"), "{message}");
+}

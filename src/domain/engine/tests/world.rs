@@ -1,0 +1,1067 @@
+//! A small AWS that settles, refuses stale revisions, loses replies and sees the controller die.
+
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::*;
+use crate::domain::reason::Reason;
+pub use crate::{
+    api::v1alpha1::{
+        DeletionPolicy, Goal, InventoryItem, OnFailure, PlannedChange, ReleaseRef, Run, RunStatus,
+        SnapshotRef, StoreLocation, StoredRef, TargetStatus,
+    },
+    domain::{
+        check::{CheckKey, CheckPhase, Verdict},
+        desired::Desired,
+        digest::Sha256,
+        failure::{CallError, CallErrorKind},
+        outcome::Outcome,
+        ownership::{Adoption, Owner},
+        traffic::Traffic,
+        workload::{
+            component::DesiredComponent,
+            kinds::{self, Workload, WorkloadSnapshot},
+            lambda::{
+                self, Alias, AliasSnapshot, AliasTarget, CodeLocation, DesiredCheck,
+                DesiredFunction, Function, FunctionConfiguration, FunctionState, LastUpdate,
+                LatestSnapshot, ProvisionedConcurrency,
+            },
+            note::{self, DesiredNote},
+            s3::{
+                self, DesiredSite,
+                site::{self, SiteArchive, SiteContent, tests::bucket},
+            },
+            snapshot::Snapshot,
+        },
+    },
+};
+
+/// What goes wrong with one effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The call never arrives.
+    Throttled,
+    /// The call has its effect, and the reply is lost.
+    LostReply,
+    /// The controller dies before the call is sent.
+    CrashBefore,
+    /// The controller dies after the effect.
+    CrashAfter,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    pub latest: Function,
+    pub versions: BTreeMap<u32, Function>,
+    pub alias: Option<Alias>,
+    /// The version that an alias of somebody else has.
+    pub other: Option<String>,
+    /// The number that the next version gets.
+    pub next_version: u32,
+    pub settles_in: u32,
+}
+
+/// AWS, the API server and the controller's memory.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub functions: BTreeMap<String, Deployed>,
+    /// Texts by name, for the kind that only tests have.
+    pub notes: BTreeMap<String, String>,
+    pub bucket: bucket::World,
+    /// What archives hold, by their digest.
+    pub contents: BTreeMap<Sha256, SiteContent>,
+    pub packages: Vec<Sha256>,
+    pub snapshots: Vec<Snapshot>,
+    /// Plans that were too long for the status.
+    pub plans: Vec<Vec<PlannedChange>>,
+    pub discarded: Vec<String>,
+    pub status: TargetStatus,
+    pub known: Known,
+    pub now: Timestamp,
+    pub revisions: u32,
+    /// Code that fails its check.
+    pub bad: Vec<Sha256>,
+    /// Whether that shows only through the alias.
+    pub bad_once_served: bool,
+    /// Code whose check can't be told.
+    pub inconclusive: Vec<Sha256>,
+    /// Code whose check takes until it is no longer in here.
+    pub slow: Vec<Sha256>,
+    /// Functions of which no update succeeds, and whether the new values show all the same.
+    pub broken: BTreeMap<String, bool>,
+    /// What the checks of the stage come to.
+    pub watched: Verdict,
+    /// Functions that AWS refuses to make.
+    pub refused: Vec<String>,
+    /// How every look at a function fails, where it does.
+    pub looks_fail: Option<CallErrorKind>,
+    /// Functions whose versions fall asleep again as soon as they are woken.
+    pub sleepers: Vec<String>,
+    /// Looks that find nothing, once each, whatever is there.
+    pub old_answers: Vec<Read>,
+    /// Concurrency that is provisioned for aliases: after each move they have a weight for the version
+    /// before until the new one has it.
+    pub provisioned: BTreeMap<String, i32>,
+    /// Versions that never get it.
+    pub out_of_concurrency: Vec<String>,
+    /// Whether Lambda says that nothing is left to do all the same.
+    pub says_ready: bool,
+    /// What invokes functions without a version or alias.
+    pub unqualified: BTreeMap<String, Vec<String>>,
+    /// How many calls a pass may make before those that still wait are called off.
+    pub calls_a_pass: Option<usize>,
+    /// How long the calls of each wave wait for their turn.
+    pub wait_for_budget: Duration,
+    /// Looks of which the answer gets lost, once each.
+    pub lost_looks: Vec<Read>,
+    /// How often aliases were looked at.
+    pub alias_looks: usize,
+    pub faults: Vec<Fault>,
+    pub log: String,
+    pub records: usize,
+}
+
+pub fn owner() -> Owner {
+    Owner {
+        cluster: "c1".into(),
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
+}
+
+pub fn configuration(memory_size: i32) -> FunctionConfiguration {
+    FunctionConfiguration {
+        runtime: "python3.13".into(),
+        handler: "app.handler".into(),
+        role: "arn:aws:iam::222222222222:role/lambda-exec".into(),
+        memory_size,
+        timeout: 3,
+        environment: BTreeMap::new(),
+        description: String::new(),
+    }
+}
+
+pub fn code(name: &str) -> Sha256 {
+    Sha256::of(name.as_bytes())
+}
+
+pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFunction {
+    DesiredFunction {
+        component: component.into(),
+        function_name: format!("checkout-{component}"),
+        alias: "live".into(),
+        architecture: "x86_64".into(),
+        code_sha256: code(code_name),
+        package: StoreLocation {
+            account: "hub".into(),
+            region: "eu-west-1".into(),
+            bucket: "hub".into(),
+            key: "k".into(),
+            version_id: "1".into(),
+        },
+        configuration: configuration(memory_size),
+        tags: owner().tags(),
+        adoption: Adoption::NotAsked,
+        checks: vec![DesiredCheck {
+            name: "smoke".into(),
+            payload: "{}".into(),
+            expect: None,
+            timeout: Duration::from_secs(10),
+            repeats: 1,
+        }],
+    }
+}
+
+pub fn reference(revision: i64) -> ReleaseRef {
+    ReleaseRef {
+        name: format!("checkout-{revision}"),
+        uid: format!("uid-{revision}"),
+        revision,
+    }
+}
+
+pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
+    let component = |function: DesiredFunction| DesiredComponent {
+        name: function.component.clone(),
+        level: 0,
+        workload: Workload::Lambda(Box::new(function)),
+    };
+    Desired {
+        release: reference(revision),
+        components: functions.into_iter().map(component).collect(),
+        checks: Vec::new(),
+        traffic: Traffic::all_at_once(Duration::ZERO),
+        on_failure: OnFailure::Automatic,
+        deletion_policy: DeletionPolicy::Retain,
+        progress_deadline: Duration::from_mins(10),
+    }
+}
+
+/// Files in the small bucket, out of an archive that is called so.
+pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
+    let sha256 = code(archive);
+    world.contents.insert(sha256, bucket::content(files));
+    let archive = SiteArchive {
+        location: want("site", archive, 128).package,
+        sha256,
+        size: 1,
+        tree: String::new(),
+        types: Vec::new(),
+        origin: "artifact site".into(),
+    };
+    DesiredComponent {
+        name: "site".into(),
+        level: 0,
+        workload: Workload::S3(Box::new(DesiredSite {
+            component: "site".into(),
+            place: bucket::want().place,
+            archive,
+        })),
+    }
+}
+
+/// A note with this text.
+pub fn noted(text: &str, level: usize) -> DesiredComponent {
+    DesiredComponent {
+        name: "motto".into(),
+        level,
+        workload: Workload::Note(Box::new(DesiredNote {
+            component: "motto".into(),
+            title: "checkout-motto".into(),
+            text: text.into(),
+        })),
+    }
+}
+
+/// An order, as the Deployment gives it.
+pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
+    Run::new(reference(revision), attempt, goal, 1)
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            functions: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            bucket: bucket::World::default(),
+            contents: BTreeMap::new(),
+            packages: Vec::new(),
+            snapshots: Vec::new(),
+            plans: Vec::new(),
+            discarded: Vec::new(),
+            status: TargetStatus::default(),
+            known: Known::default(),
+            now: Timestamp::UNIX_EPOCH,
+            revisions: 0,
+            bad: Vec::new(),
+            bad_once_served: false,
+            inconclusive: Vec::new(),
+            slow: Vec::new(),
+            broken: BTreeMap::new(),
+            watched: Verdict::Passed,
+            refused: Vec::new(),
+            looks_fail: None,
+            sleepers: Vec::new(),
+            old_answers: Vec::new(),
+            provisioned: BTreeMap::new(),
+            out_of_concurrency: Vec::new(),
+            says_ready: false,
+            unqualified: BTreeMap::new(),
+            calls_a_pass: None,
+            wait_for_budget: Duration::ZERO,
+            lost_looks: Vec::new(),
+            alias_looks: 0,
+            faults: Vec::new(),
+            log: String::new(),
+            records: 0,
+        }
+    }
+
+    pub fn say(&mut self, line: impl AsRef<str>) {
+        let _ = writeln!(self.log, "{}", line.as_ref());
+    }
+
+    pub fn revision(&mut self) -> String {
+        self.revisions += 1;
+        format!("rev-{}", self.revisions)
+    }
+
+    /// Delivers, as the shell does, until the run is over.
+    pub fn deliver(&mut self, revision: i64, functions: &[DesiredFunction]) -> Step {
+        self.deliver_as(desired(revision, functions.to_vec()))
+    }
+
+    /// The same, with everything said.
+    pub fn deliver_as(&mut self, desired: Desired) -> Step {
+        let run = run(desired.release.revision, 1, Goal::Deliver);
+        self.known = Known::default();
+        self.finish(&Order::Deliver(desired), &run)
+    }
+
+    pub fn restore(&mut self, revision: i64) -> Step {
+        let run = run(revision, 1, Goal::Restore);
+        self.known = Known::default();
+        self.finish(
+            &Order::Restore("another target of the stage failed".into()),
+            &run,
+        )
+    }
+
+    pub fn finish(&mut self, order: &Order, run: &Run) -> Step {
+        for _ in 0..1_000 {
+            let ask = |status: &TargetStatus, observed: &Observation, now| {
+                decide(order, run, status, &owner(), observed, now)
+            };
+            self.pass(&ask);
+            if settled(run, &self.status) {
+                return self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(Step::of)
+                    .expect("a run has a step");
+            }
+        }
+        panic!("the run does not end:\n{}", self.log);
+    }
+
+    /// One reconcile.
+    pub fn pass(
+        &mut self,
+        decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
+    ) -> Option<Outcome> {
+        let mut observed = Observation::of(std::mem::take(&mut self.known), self.now);
+        let mut turns = self.calls_a_pass.unwrap_or(usize::MAX);
+        for _ in 0..200 {
+            match decide(&self.status, &observed, self.now) {
+                Decision::Observe(reads) => {
+                    assert!(!reads.is_empty(), "an empty read");
+                    self.wait_for_budget(&mut observed);
+                    let waiting = reads.len() > turns;
+                    for read in reads.into_iter().take(turns) {
+                        turns -= 1;
+                        self.read(&read, &mut observed);
+                    }
+                    if waiting {
+                        return Some(self.call_off(observed));
+                    }
+                }
+                Decision::Record(status) => {
+                    self.check_snapshot(&status);
+                    let before = std::mem::replace(&mut self.status, *status);
+                    self.records += 1;
+                    let run = self.status.run.as_ref().expect("a recorded run");
+                    let mut line = format!("status: {}", run.step);
+                    if run.level > 0 {
+                        let _ = write!(line, " level {}", run.level);
+                    }
+                    if let Some(traffic) = &run.traffic
+                        && (traffic.weight < 100 || traffic.evaluations > 0)
+                    {
+                        let _ = write!(line, " {} %", traffic.weight);
+                        if traffic.evaluations > 0 {
+                            let _ = write!(line, ", watched {}s", traffic.baked_seconds);
+                        }
+                    }
+                    if let Some(message) = &run.message {
+                        let _ = write!(line, " ({message})");
+                    }
+                    let watched = run
+                        .traffic
+                        .as_ref()
+                        .is_some_and(|traffic| traffic.evaluations > 0);
+                    let run = if watched {
+                        &RunStatus {
+                            intents: Vec::new(),
+                            ..run.clone()
+                        }
+                    } else {
+                        run
+                    };
+                    for intent in run.intents.clone() {
+                        self.say(format!("  intent {} {}", intent.operation, intent.resource));
+                    }
+                    self.say(line);
+                    observed.recorded(&before, &self.status);
+                }
+                Decision::Execute(effects) => {
+                    self.wait_for_budget(&mut observed);
+                    let waiting = effects.len() > turns;
+                    for effect in effects.into_iter().take(turns) {
+                        turns -= 1;
+                        if !self.execute(&effect, &mut observed) {
+                            self.say("controller dies");
+                            self.known = holding(self.now + SignedDuration::from_secs(2));
+                            self.tick(Duration::from_secs(3));
+                            return None;
+                        }
+                    }
+                    if waiting {
+                        return Some(self.call_off(observed));
+                    }
+                }
+                Decision::Wait(outcome) => {
+                    self.known = observed.into_known();
+                    let after = match &outcome {
+                        Outcome::Waiting { after, .. } => *after,
+                        _ => Duration::from_secs(1),
+                    };
+                    self.tick(after);
+                    return Some(outcome);
+                }
+                Decision::Rest(outcome) => return Some(outcome),
+            }
+        }
+        panic!("a reconcile does not end:\n{}", self.log);
+    }
+
+    /// As the shell does around each wave of calls.
+    fn wait_for_budget(&mut self, observed: &mut Observation) {
+        let waited = self.wait_for_budget;
+        self.now += SignedDuration::try_from(waited).expect("short");
+        observed.at(self.now);
+        observed.known.clocks.waited_for_budget(waited, self.now);
+    }
+
+    /// What still waits for a turn is called off, and the pass ends.
+    fn call_off(&mut self, observed: Observation) -> Outcome {
+        self.known = observed.cut_off();
+        self.tick(Duration::from_secs(1));
+        Outcome::Waiting {
+            reason: Reason::WaitingForBudget,
+            message: String::new(),
+            after: Duration::from_secs(1),
+        }
+    }
+
+    /// AWS comes to the end of all it does.
+    pub fn settle(&mut self) {
+        while self.functions.values().any(|it| it.settles_in > 0) {
+            self.tick(Duration::ZERO);
+        }
+        self.tick(Duration::ZERO);
+    }
+
+    pub fn tick(&mut self, passed: Duration) {
+        self.now += SignedDuration::try_from(passed).expect("short");
+        let settling: Vec<String> = self.functions.keys().cloned().collect();
+        for name in settling {
+            let revision = self.revision();
+            let Some(deployed) = self.functions.get_mut(&name) else {
+                continue;
+            };
+            if deployed.settles_in > 0 {
+                deployed.settles_in -= 1;
+                if deployed.settles_in == 0 {
+                    deployed.latest.last_update = if self.broken.contains_key(&name) {
+                        LastUpdate::Failed("no addresses are left in the subnet".into())
+                    } else {
+                        LastUpdate::Successful
+                    };
+                    deployed.latest.state = FunctionState::Active;
+                    // As AWS does: the revision changes once more.
+                    deployed.latest.revision_id = revision;
+                }
+            }
+            let versions = deployed.versions.values_mut();
+            for version in versions.filter(|version| version.state == FunctionState::Pending) {
+                version.state = FunctionState::Active;
+            }
+            if let Some(alias) = &mut deployed.alias
+                && self.provisioned.contains_key(&name)
+                && !self.out_of_concurrency.contains(&alias.version)
+                && !alias.weights.is_empty()
+            {
+                alias.weights.clear();
+                alias.revision_id = format!("{}-allocated", alias.revision_id);
+            }
+        }
+    }
+
+    /// A snapshot comes first.
+    fn check_snapshot(&self, next: &TargetStatus) {
+        let uid = |status: &TargetStatus| status.run.as_ref().map(|run| run.release.uid.clone());
+        let is_new = uid(&self.status) != uid(next);
+        if is_new && run_step(next) == Some(Step::Prepare) {
+            // Where only traffic or files change, nothing is prepared.
+            assert!(next.run.as_ref().is_some_and(|run| run.snapshot.is_some()));
+        }
+    }
+
+    pub fn read(&mut self, read: &Read, observed: &mut Observation) {
+        if let Some(kind) = &self.looks_fail
+            && *read != Read::Snapshot
+        {
+            let error = CallError::new("lambda:GetFunction", "checkout-api", kind.clone(), "no");
+            observed.errors.push(("api".into(), error));
+            return;
+        }
+        let old = self.old_answers.iter().position(|old| old == read);
+        if let Some(old) = old {
+            self.old_answers.remove(old);
+        }
+        let is_alias = matches!(
+            read,
+            Read::Component(kinds::Read::Lambda(lambda::Read::Alias { .. }))
+        );
+        self.alias_looks += usize::from(is_alias);
+        if let Some(lost) = self.lost_looks.iter().position(|lost| lost == read) {
+            self.lost_looks.remove(lost);
+            let (kind, why) = (CallErrorKind::Unavailable, "the connection broke");
+            let error = CallError::new("lambda:GetAlias", "checkout-api:live", kind, why);
+            return observed.errors.push(("api".into(), error));
+        }
+        match read {
+            Read::Snapshot => {
+                let reference = self
+                    .status
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.snapshot.clone())
+                    .expect("a snapshot");
+                assert!(!self.discarded.contains(&reference.key), "it was removed");
+                let index: usize = reference.key.parse().expect("an index");
+                let snapshot = self.snapshots[index].clone();
+                observed.found(Found::Snapshot(reference, Box::new(snapshot)));
+            }
+            Read::Component(kinds::Read::Lambda(read)) => {
+                let found = self.look_at_function(read, old.is_some());
+                observed.found(Found::Component(kinds::Found::Lambda(found)));
+            }
+            Read::Component(kinds::Read::Note(note::Read(title))) => {
+                let text = self.notes.get(title).cloned();
+                let found = note::Found(title.clone(), text);
+                observed.found(Found::Component(kinds::Found::Note(found)));
+            }
+            Read::Component(kinds::Read::S3(s3::Read { task, read })) => {
+                let content = task.archive.as_ref();
+                let content = content.map(|archive| self.contents[&archive.sha256].clone());
+                let content = content.unwrap_or_else(|| bucket::content(&[]));
+                let place = task.place.to_string();
+                let known = observed.components.s3.0.get(&place);
+                let mut site = known.cloned().unwrap_or_default();
+                self.bucket.read(&content, read.clone(), &mut site);
+                let observed_there = Box::new(site);
+                observed.found(Found::Component(kinds::Found::S3(s3::Found {
+                    place,
+                    observed: observed_there,
+                })));
+            }
+        }
+    }
+
+    /// `is_old` is whether AWS answers with a state from before the thing was there.
+    fn look_at_function(&self, read: &lambda::Read, is_old: bool) -> lambda::Found {
+        let deployed = self.functions.get(read.function()).filter(|_| !is_old);
+        match read {
+            lambda::Read::Function { name } => {
+                let latest = deployed.map(|deployed| Box::new(deployed.latest.clone()));
+                lambda::Found::Function(name.clone(), latest)
+            }
+            lambda::Read::Version { name, version } => {
+                let number: u32 = version.parse().expect("a number");
+                let found = deployed.and_then(|deployed| deployed.versions.get(&number));
+                let found = found.cloned().map(Box::new);
+                lambda::Found::Version(name.clone(), version.clone(), found)
+            }
+            lambda::Read::Alias { name, alias } => {
+                let found = deployed.and_then(|deployed| deployed.alias.clone());
+                lambda::Found::Alias(name.clone(), alias.clone(), found)
+            }
+            lambda::Read::Provisioned { name, .. } => {
+                let alias = deployed.and_then(|it| it.alias.as_ref());
+                let is_out = alias.is_some_and(|it| self.out_of_concurrency.contains(&it.version));
+                let failure = (is_out && !self.says_ready).then(|| "no more is left".into());
+                let is_allocating = failure.is_none() && !self.says_ready;
+                let found = self
+                    .provisioned
+                    .get(name)
+                    .map(|requested| ProvisionedConcurrency {
+                        requested: *requested,
+                        is_allocating,
+                        failure,
+                    });
+                lambda::Found::Provisioned(name.clone(), found)
+            }
+            lambda::Read::Unqualified { name } => {
+                let callers = self.unqualified.get(name).cloned().unwrap_or_default();
+                lambda::Found::Unqualified(name.clone(), callers)
+            }
+        }
+    }
+
+    /// Carries an effect out; `false` where the controller died.
+    pub fn execute(&mut self, effect: &Effect, observed: &mut Observation) -> bool {
+        assert!(
+            needs_no_intent(&effect.action)
+                || self
+                    .status
+                    .run
+                    .as_ref()
+                    .is_some_and(|run| !run.intents.is_empty())
+                || self.status.inventory.iter().any(InventoryItem::is_to_prune),
+            "{} without an intent on record",
+            effect.operation()
+        );
+        let fault = if self.faults.is_empty() {
+            Fault::None
+        } else {
+            self.faults.remove(0)
+        };
+        let error = |kind, message: &str| {
+            CallError::new(effect.operation(), &effect.resource, kind, message)
+        };
+        let throttled = || error(CallErrorKind::Throttled { retry_after: None }, "slow down");
+        let result = match fault {
+            Fault::CrashBefore => return false,
+            Fault::Throttled => Err(throttled()),
+            Fault::None => self.perform(effect, observed),
+            Fault::LostReply => {
+                let _ = self.perform(effect, observed);
+                Err(error(CallErrorKind::Unknown, "no answer"))
+            }
+            Fault::CrashAfter => {
+                let _ = self.perform(effect, observed);
+                return false;
+            }
+        };
+        self.say(format!(
+            "{} {}{}",
+            effect.operation(),
+            effect.resource,
+            match &result {
+                Ok(_) => String::new(),
+                Err(error) => format!(": {}", error.message),
+            }
+        ));
+        self.check_traffic();
+        match result {
+            Ok(reply) => {
+                let verify = run_step(&self.status) == Some(Step::Restore);
+                observed.note(effect, reply, verify, self.now);
+            }
+            Err(error) => observed.failed(effect.clone(), error),
+        }
+        true
+    }
+
+    /// Every version that an alias gives weight to exists and is published code.
+    pub fn check_traffic(&self) {
+        for deployed in self.functions.values() {
+            let Some(alias) = &deployed.alias else {
+                continue;
+            };
+            for version in std::iter::once(&alias.version).chain(alias.weights.keys()) {
+                let number: u32 = version
+                    .parse()
+                    .expect("aliases point at published versions");
+                assert!(
+                    deployed.versions.contains_key(&number),
+                    "alias points at nothing"
+                );
+            }
+        }
+    }
+
+    pub fn perform(&mut self, effect: &Effect, observed: &Observation) -> Result<Reply, CallError> {
+        let name = effect.resource.clone();
+        match &effect.action {
+            Action::Watch { key, .. } => Ok(Reply::Checked(key.clone(), self.watched.clone())),
+            Action::StoreSnapshot(snapshot) => {
+                let components = snapshot.components.iter();
+                let latest = components.filter_map(|then| match &then.workload {
+                    WorkloadSnapshot::Lambda(function) => function.latest.as_ref(),
+                    WorkloadSnapshot::S3(_) | WorkloadSnapshot::Note(_) => None,
+                });
+                self.packages
+                    .extend(latest.filter_map(LatestSnapshot::digest));
+                self.snapshots.push((**snapshot).clone());
+                let key = (self.snapshots.len() - 1).to_string();
+                let stored = SnapshotRef {
+                    version_id: key.clone(),
+                    key,
+                    sha256: "0".into(),
+                    release: None,
+                };
+                Ok(Reply::SnapshotStored(stored, snapshot.clone()))
+            }
+            Action::StorePlan { digest, changes } => {
+                self.plans.push(changes.clone());
+                let stored = StoredRef {
+                    key: format!("plans/{}", self.plans.len()),
+                    version_id: "1".into(),
+                    sha256: digest.clone(),
+                };
+                Ok(Reply::PlanStored(digest.clone(), stored))
+            }
+            Action::DeleteSnapshot(it) => {
+                self.discarded.push(it.key.clone());
+                Ok(Reply::SnapshotDeleted(it.clone()))
+            }
+            Action::Component(kinds::Action::S3(s3::Action { act, .. })) => {
+                let mut site = observed.components.s3.0[&name].clone();
+                let reply = self.bucket.act(act, &site).expect("nobody dies here");
+                site.note(act, reply);
+                Ok(Reply::Component(kinds::Reply::S3(s3::Reply {
+                    observed: Box::new(site),
+                    failed: Vec::new(),
+                })))
+            }
+            Action::Component(kinds::Action::Note(action)) => {
+                match action {
+                    note::Action::Write(text) => self.notes.insert(name.clone(), text.clone()),
+                    note::Action::Erase => self.notes.remove(&name),
+                };
+                let now = self.notes.get(&name).cloned();
+                Ok(Reply::Component(kinds::Reply::Note(note::Reply(now))))
+            }
+            Action::Component(kinds::Action::Lambda(lambda::Action::Check {
+                version,
+                key,
+                ..
+            })) => self.check(effect, version, key),
+            Action::Component(kinds::Action::Lambda(action)) => self
+                .change(effect, action)
+                .map(|reply| Reply::Component(kinds::Reply::Lambda(reply))),
+        }
+    }
+
+    fn check(&self, effect: &Effect, version: &str, key: &CheckKey) -> Result<Reply, CallError> {
+        let Some(deployed) = self.functions.get(&effect.resource) else {
+            return Err(refused(effect, CallErrorKind::NotFound, "gone"));
+        };
+        let number: u32 = version.parse().expect("a number");
+        let digest = deployed.versions[&number].code_sha256;
+        if self.slow.contains(&digest) {
+            return Ok(Reply::Running(key.clone()));
+        }
+        let shows = !self.bad_once_served || key.moment.phase == CheckPhase::AfterTraffic;
+        let verdict = if self.bad.contains(&digest) && shows {
+            Verdict::Failed("check smoke failed".into())
+        } else if self.inconclusive.contains(&digest) {
+            Verdict::Inconclusive("check smoke: no answer".into())
+        } else {
+            Verdict::Passed
+        };
+        Ok(Reply::Checked(key.clone(), verdict))
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm per action of the small AWS")]
+    fn change(
+        &mut self,
+        effect: &Effect,
+        action: &lambda::Action,
+    ) -> Result<lambda::Reply, CallError> {
+        use lambda::{Action, Reply};
+        let name = effect.resource.clone();
+        let fail = |kind, message: &str| Err(refused(effect, kind, message));
+        let revision = self.revision();
+        let location = |digest: Sha256| CodeLocation {
+            bucket: "b".into(),
+            key: digest.to_string(),
+            version_id: "1".into(),
+        };
+        match action {
+            Action::CopyPackage(want) => {
+                self.packages.push(want.code_sha256);
+                return Ok(Reply::Package(want.code_sha256, location(want.code_sha256)));
+            }
+            Action::FindPackage(digest) => {
+                return if self.packages.contains(digest) {
+                    Ok(Reply::Package(*digest, location(*digest)))
+                } else {
+                    fail(CallErrorKind::NotFound, "no such package")
+                };
+            }
+            Action::Create(want, code) => {
+                if self.refused.contains(&name) {
+                    return fail(CallErrorKind::Invalid, "the runtime is not supported");
+                }
+                if self.functions.contains_key(&name) {
+                    return fail(CallErrorKind::AlreadyExists, "exists");
+                }
+                let latest = Function {
+                    arn: format!("arn:aws:lambda:eu-west-1:222222222222:function:{name}"),
+                    version: "$LATEST".into(),
+                    code_sha256: Sha256::from_hex(&code.key).expect("a digest"),
+                    code_size: 1,
+                    architecture: want.architecture.clone(),
+                    configuration: want.configuration.clone(),
+                    revision_id: revision,
+                    state: FunctionState::Pending,
+                    last_update: LastUpdate::Successful,
+                    dead_letter_queue: None,
+                    tags: want.tags.clone(),
+                    last_modified: None,
+                };
+                let deployed = Deployed {
+                    latest: latest.clone(),
+                    versions: BTreeMap::new(),
+                    alias: None,
+                    other: None,
+                    next_version: 1,
+                    settles_in: 2,
+                };
+                self.functions.insert(name, deployed);
+                return Ok(Reply::Created(Box::new(latest)));
+            }
+            Action::DeleteFunction => {
+                self.functions.remove(&name);
+                return Ok(Reply::FunctionDeleted);
+            }
+            _ => {}
+        }
+        let sleeps = self.sleepers.contains(&name);
+        let shows = self.broken.get(&name) != Some(&false);
+        let provisioned = self.provisioned.contains_key(&name);
+        let Some(deployed) = self.functions.get_mut(&name) else {
+            return fail(CallErrorKind::NotFound, "gone");
+        };
+        let busy = deployed.settles_in > 0;
+        let current = deployed.latest.revision_id.clone();
+        match action {
+            Action::UpdateCode {
+                revision_id,
+                code,
+                architecture,
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                if shows {
+                    deployed.latest.code_sha256 = Sha256::from_hex(&code.key).expect("a digest");
+                    deployed.latest.architecture.clone_from(architecture);
+                }
+                deployed.latest.revision_id = revision;
+                deployed.latest.last_update = LastUpdate::InProgress;
+                deployed.settles_in = 2;
+                Ok(Reply::Updated(Box::new(without_tags(&deployed.latest))))
+            }
+            Action::UpdateConfiguration {
+                configuration,
+                revision_id,
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                if shows {
+                    deployed.latest.configuration = (**configuration).clone();
+                }
+                deployed.latest.revision_id = revision;
+                deployed.latest.last_update = LastUpdate::InProgress;
+                deployed.settles_in = 2;
+                Ok(Reply::Updated(Box::new(without_tags(&deployed.latest))))
+            }
+            Action::SetTags { wanted, .. } => {
+                deployed.latest.tags.clone_from(wanted);
+                Ok(Reply::TagsSet)
+            }
+            Action::Publish {
+                code_sha256,
+                revision_id,
+                description,
+            } => {
+                if busy {
+                    return fail(CallErrorKind::Busy, "an update is in progress");
+                }
+                if *revision_id != current || *code_sha256 != deployed.latest.code_sha256 {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                let last = deployed
+                    .versions
+                    .last_key_value()
+                    .map(|(_, version)| version.clone());
+                // A version has a description of its own.
+                let mut settings = deployed.latest.configuration.clone();
+                settings.description.clone_from(description);
+                let version = match last {
+                    Some(last)
+                        if last.code_sha256 == deployed.latest.code_sha256
+                            && FunctionConfiguration {
+                                description: description.clone(),
+                                ..last.configuration.clone()
+                            } == settings =>
+                    {
+                        last
+                    }
+                    _ => {
+                        // As AWS does: no number is given twice.
+                        let number = deployed.next_version;
+                        deployed.next_version += 1;
+                        let mut version = deployed.latest.clone();
+                        version.version = number.to_string();
+                        version.configuration = settings;
+                        version.state = FunctionState::Pending;
+                        deployed.versions.insert(number, version.clone());
+                        version
+                    }
+                };
+                Ok(Reply::Published(Box::new(without_tags(&version))))
+            }
+            Action::CreateAlias { to, alias: name } if deployed.alias.is_none() => {
+                deployed.alias = Some(alias(to, revision));
+                Ok(Reply::Routed {
+                    alias: name.clone(),
+                    now: alias(to, current_alias(deployed)),
+                })
+            }
+            Action::CreateAlias { .. } => fail(CallErrorKind::AlreadyExists, "exists"),
+            Action::UpdateAlias {
+                to,
+                revision_id,
+                alias: name,
+            } => {
+                if current_alias(deployed) != *revision_id {
+                    return fail(CallErrorKind::Stale, "the revision does not match");
+                }
+                let mut now = alias(to, revision);
+                let before = deployed.alias.as_ref().map(|alias| alias.version.clone());
+                if let Some(before) = before.filter(|before| provisioned && *before != to.version) {
+                    now.weights = [(before, 1.0)].into();
+                }
+                deployed.alias = Some(now.clone());
+                Ok(Reply::Routed {
+                    alias: name.clone(),
+                    now,
+                })
+            }
+            Action::DeleteAlias { alias } => {
+                deployed.alias = None;
+                Ok(Reply::AliasDeleted {
+                    alias: alias.clone(),
+                })
+            }
+            Action::DeleteVersion { version } => {
+                let used = |alias: &Alias| {
+                    alias.version == *version || alias.weights.contains_key(version)
+                };
+                if deployed.alias.as_ref().is_some_and(used)
+                    || deployed.other == Some(version.clone())
+                {
+                    return fail(CallErrorKind::Busy, "an alias references it");
+                }
+                let number: u32 = version.parse().expect("a number");
+                deployed.versions.remove(&number);
+                Ok(Reply::VersionDeleted {
+                    version: version.clone(),
+                })
+            }
+            Action::Wake { version, .. } => {
+                let number: u32 = version.parse().expect("a number");
+                let woken = deployed.versions.get_mut(&number).expect("a version");
+                if !sleeps {
+                    woken.state = FunctionState::Pending;
+                }
+                Ok(Reply::Woken {
+                    version: version.clone(),
+                })
+            }
+            _ => unreachable!("handled above"),
+        }
+    }
+}
+
+/// What changes nothing that users have, and what stands in the status until it is gone.
+fn needs_no_intent(action: &Action) -> bool {
+    match action {
+        Action::StoreSnapshot(_)
+        | Action::StorePlan { .. }
+        | Action::Watch { .. }
+        | Action::DeleteSnapshot(_) => true,
+        Action::Component(kinds::Action::Lambda(action)) => matches!(
+            action,
+            lambda::Action::Check { .. } | lambda::Action::DeleteVersion { .. }
+        ),
+        Action::Component(kinds::Action::S3(action)) => {
+            matches!(action.act, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
+        }
+        Action::Component(kinds::Action::Note(_)) => false,
+    }
+}
+
+fn refused(effect: &Effect, kind: CallErrorKind, message: &str) -> CallError {
+    CallError::new(effect.operation(), &effect.resource, kind, message)
+}
+
+/// As AWS does: only `GetFunction` tells the tags.
+fn without_tags(function: &Function) -> Function {
+    Function {
+        tags: BTreeMap::new(),
+        ..function.clone()
+    }
+}
+
+/// Something to read of a function.
+pub fn of_function(read: lambda::Read) -> Read {
+    Read::Component(kinds::Read::Lambda(read))
+}
+
+/// What a leader knows that has taken over a run, until it may go on.
+pub fn holding(until: Timestamp) -> Known {
+    Known {
+        clocks: Clocks {
+            hold_until: Some(until),
+            ..Clocks::default()
+        },
+        ..Known::default()
+    }
+}
+
+pub fn alias(to: &AliasTarget, revision_id: String) -> Alias {
+    Alias {
+        version: to.version.clone(),
+        weights: to.weights.clone(),
+        description: to.description.clone(),
+        revision_id,
+    }
+}
+
+pub fn current_alias(deployed: &Deployed) -> String {
+    deployed
+        .alias
+        .as_ref()
+        .map(|alias| alias.revision_id.clone())
+        .unwrap_or_default()
+}
+
+pub fn run_step(status: &TargetStatus) -> Option<Step> {
+    status.run.as_ref().and_then(Step::of)
+}
+
+pub type Visible = (
+    Sha256,
+    FunctionConfiguration,
+    BTreeMap<String, String>,
+    Option<AliasSnapshot>,
+);
+
+/// What users and unqualified callers get, without revisions and old versions.
+pub fn visible(world: &World) -> BTreeMap<String, Visible> {
+    let look = |deployed: &Deployed| {
+        let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
+            version: alias.version.clone(),
+            weights: alias.weights.clone(),
+            description: alias.description.clone(),
+        });
+        let latest = &deployed.latest;
+        (
+            latest.code_sha256,
+            latest.configuration.clone(),
+            latest.tags.clone(),
+            alias,
+        )
+    };
+    world
+        .functions
+        .iter()
+        .map(|(name, deployed)| (name.clone(), look(deployed)))
+        .collect()
+}

@@ -1,0 +1,287 @@
+//! Traffic moves in steps, and each step is watched before the next.
+//!
+//! # Guarantees
+//! - Every step stands in the journal before an alias is moved, and the step before it was observed whole.
+//! - A bake is time in which somebody looked: neither a jump of the clock nor a restart completes it.
+//! - A check that can't be made is no check that passed: it is waited for until `progressDeadline`.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    decision::Decision,
+    observation::Read,
+    poll::{Poll, paused},
+    record::note_versions,
+    scene::{Next, Scene, level, next},
+    step::Step,
+};
+use crate::{
+    api::v1alpha1::{ComponentStatus, RunStatus, TrafficStatus},
+    domain::{
+        check::{CheckPhase, Moment},
+        desired::Desired,
+        outcome::{Outcome, shorten},
+        reason::Reason,
+        traffic::{evaluation_interval, watched},
+        workload::{component::DesiredComponent, protocol::Shift},
+    },
+};
+
+impl Scene<'_> {
+    /// Everything on this level is prepared: writes down the first move of its traffic.
+    pub fn begin_traffic(&self, desired: &Desired, journal: &RunStatus, level: usize) -> Decision {
+        let Some((_, before)) = &self.observed.known.snapshot else {
+            return self.load_snapshot(desired.progress_deadline, journal);
+        };
+        let mut run = journal.clone();
+        let mut gradual = false;
+        for want in desired.level(level) {
+            let version = want.version(&desired.release, self.context(level));
+            let then = before.component(&want.name);
+            gradual |= then.is_some_and(|then| want.splits_traffic(version.as_deref(), then));
+            let component = run.components.iter_mut().find(|one| one.name == want.name);
+            if let Some(component) = component {
+                component.version = version;
+            }
+        }
+        let first = if gradual && !self.run.immediate {
+            0
+        } else {
+            desired.traffic.last()
+        };
+        let mut status = self.status.clone();
+        note_versions(&mut status.versions, desired, &run);
+        status.run = Some(self.moving(desired, run, first, None));
+        Decision::Record(Box::new(status))
+    }
+
+    /// The journal with a move of traffic about to be made.
+    fn moving(
+        &self,
+        desired: &Desired,
+        mut run: RunStatus,
+        step: usize,
+        previous_weight: Option<i32>,
+    ) -> RunStatus {
+        let weight = desired.traffic.step(step).weight;
+        Step::Promote.as_str().clone_into(&mut run.step);
+        run.progressed_at = Time(self.now);
+        run.traffic = Some(TrafficStatus {
+            step: i64::try_from(step).unwrap_or_default(),
+            weight,
+            previous_weight,
+            baked_seconds: 0,
+            evaluations: 0,
+            evaluated_at: None,
+            pending: None,
+        });
+        run.intents = desired
+            .level(level(&run))
+            .filter_map(|want| Some((want, component(&run, want)?)))
+            .flat_map(|(want, status)| want.move_intents(status, weight, self.context(want.level)))
+            .collect();
+        run
+    }
+
+    /// Moves what users see, watches it, and goes on: to more traffic, the next level, or the end.
+    pub fn promote(&self, desired: &Desired, journal: &RunStatus) -> Decision {
+        if self.observed.known.snapshot.is_none() {
+            return self.load_snapshot(desired.progress_deadline, journal);
+        }
+        let Some(traffic) = &journal.traffic else {
+            let why = "how far traffic has moved is not on record";
+            return self.failed(desired, journal, why);
+        };
+        let shift = Shift {
+            weight: traffic.weight,
+            previous_weight: traffic.previous_weight,
+            is_confirmed: traffic.evaluated_at.is_some(),
+        };
+        let moves = desired
+            .level(level(journal))
+            .map(|want| match component(journal, want) {
+                Some(status) => next(want.promote(status, shift, self.context(want.level))),
+                None => Next::Fail(format!("component {} is not on record", want.name)),
+            });
+        match self.poll(moves, desired.progress_deadline, journal) {
+            Poll::Decided(decision) => return decision,
+            Poll::Failed(why) => return self.failed(desired, journal, &why),
+            Poll::Ready => {}
+        }
+        match self.watch(desired, journal, traffic) {
+            Poll::Decided(decision) => decision,
+            Poll::Failed(why) => self.failed(desired, journal, &why),
+            Poll::Ready => self.go_further(desired, journal, traffic),
+        }
+    }
+
+    /// Looks whether what was moved holds, for as long as the step says.
+    fn watch(&self, desired: &Desired, journal: &RunStatus, traffic: &TrafficStatus) -> Poll {
+        let whole = traffic.weight >= 100;
+        let last_level = level(journal) == desired.last_level();
+        let bake = if self.run.immediate || (whole && !last_level) {
+            Duration::ZERO
+        } else {
+            desired.traffic.step(index(traffic)).bake
+        };
+        let baked = Duration::from_secs(u64::try_from(traffic.baked_seconds).unwrap_or_default());
+        let looked = traffic.evaluated_at.as_ref();
+        let over = looked.is_some() && baked >= bake && traffic.pending.is_none();
+        // While it is paused it may take hours to the next step: it is watched until then.
+        if over && !self.run.paused {
+            return Poll::Ready;
+        }
+        let interval = evaluation_interval(bake);
+        // One that lies ahead was written by another clock: this one has not looked yet.
+        if let Some(at) = looked
+            && at.0 <= self.now
+            && self.since(at.0) < interval
+        {
+            if over {
+                return Poll::Ready;
+            }
+            return Poll::Decided(Decision::Wait(Outcome::Waiting {
+                reason: Reason::Baking,
+                message: format!(
+                    "r{} has {} % of the traffic, watched for {}s of {}s",
+                    journal.release.revision,
+                    traffic.weight,
+                    baked.as_secs(),
+                    bake.as_secs()
+                ),
+                after: interval.saturating_sub(self.since(at.0)),
+            }));
+        }
+        let moment = Moment {
+            phase: if whole {
+                CheckPhase::AfterTraffic
+            } else {
+                CheckPhase::DuringTraffic
+            },
+            level: journal.level,
+            step: traffic.step,
+            round: traffic.evaluations,
+        };
+        // At the very end everything is confirmed once more, whatever level it is on.
+        let confirmed = desired
+            .components
+            .iter()
+            .filter(|want| want.level == level(journal) || (whole && last_level));
+        let checks = confirmed.map(|want| match component(journal, want) {
+            Some(status) => next(want.checks(status, moment, self.context(want.level))),
+            None => Next::Ready,
+        });
+        let mut pending = Vec::new();
+        let mut asked = Vec::new();
+        for asking in checks.chain(self.during(desired, journal, moment)) {
+            match asking {
+                Next::Inconclusive(why) => pending.push(why),
+                other => asked.push(other),
+            }
+        }
+        let pending = (!pending.is_empty()).then(|| shorten(&pending.join(" and "), 1024));
+        match self.poll(asked.into_iter(), desired.progress_deadline, journal) {
+            Poll::Ready if baked >= bake && pending.is_some() => {
+                let why = pending.unwrap_or_default();
+                self.inconclusive(&why, desired.progress_deadline, journal)
+            }
+            Poll::Ready if bake.is_zero() && !self.run.paused => Poll::Ready,
+            Poll::Ready => {
+                let passed = looked.map_or(Duration::ZERO, |at| self.since(at.0));
+                let mut status = self.status.clone();
+                let mut run = journal.clone();
+                run.progressed_at = Time(self.now);
+                run.traffic = Some(TrafficStatus {
+                    baked_seconds: i64::try_from((baked + watched(passed, bake)).as_secs())
+                        .unwrap_or(i64::MAX),
+                    evaluations: traffic.evaluations + 1,
+                    evaluated_at: Some(Time(self.now)),
+                    pending,
+                    ..traffic.clone()
+                });
+                status.run = Some(run);
+                Poll::Decided(Decision::Record(Box::new(status)))
+            }
+            other => other,
+        }
+    }
+
+    /// The step holds: what comes after it.
+    fn go_further(
+        &self,
+        desired: &Desired,
+        journal: &RunStatus,
+        traffic: &TrafficStatus,
+    ) -> Decision {
+        let whole = traffic.weight >= 100;
+        let level = level(journal);
+        let mut journal = journal.clone();
+        if whole {
+            self.note_objects(desired, &mut journal);
+        }
+        if whole && level == desired.last_level() {
+            let components = desired.components.iter();
+            let reads: Vec<Read> = components
+                .filter_map(|want| want.last_read(self.context(want.level)))
+                .map(Read::Component)
+                .collect();
+            if !reads.is_empty() {
+                return Decision::Observe(reads);
+            }
+            return self.record_success(desired, &journal);
+        }
+        if self.run.paused {
+            return paused(&journal);
+        }
+        let mut status = self.status.clone();
+        if !whole {
+            let next = if self.run.immediate {
+                desired.traffic.last()
+            } else {
+                index(traffic) + 1
+            };
+            let run = self.moving(desired, journal, next, Some(traffic.weight));
+            status.run = Some(run);
+            return Decision::Record(Box::new(status));
+        }
+        let reads: Vec<Read> = desired
+            .level(level + 1)
+            .flat_map(|want| want.first_reads(false, self.context(want.level)))
+            .map(Read::Component)
+            .collect();
+        if !reads.is_empty() {
+            return Decision::Observe(reads);
+        }
+        let mut run = journal;
+        Step::Prepare.as_str().clone_into(&mut run.step);
+        run.level += 1;
+        run.traffic = None;
+        run.progressed_at = Time(self.now);
+        run.intents = self.preparations(desired, level + 1);
+        status.run = Some(run);
+        Decision::Record(Box::new(status))
+    }
+}
+
+impl Scene<'_> {
+    /// Writes down what is ours of the level that serves now.
+    fn note_objects(&self, desired: &Desired, run: &mut RunStatus) {
+        for want in desired.level(level(run)) {
+            let objects = want.objects(self.context(want.level));
+            let component = run.components.iter_mut().find(|one| one.name == want.name);
+            if let Some(component) = component {
+                component.objects = objects;
+            }
+        }
+    }
+}
+
+fn index(traffic: &TrafficStatus) -> usize {
+    usize::try_from(traffic.step).unwrap_or_default()
+}
+
+fn component<'a>(run: &'a RunStatus, want: &DesiredComponent) -> Option<&'a ComponentStatus> {
+    run.components.iter().find(|one| one.name == want.name)
+}

@@ -1,0 +1,38 @@
+//! How urgent the calls of an order are, where they wait for their turn in the account's budgets.
+
+use super::{Order, Step, same_run};
+use crate::{
+    api::v1alpha1::{Run, TargetStatus},
+    domain::priority::Priority,
+};
+
+/// How urgent the calls are that carry out this order next.
+pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
+    match order {
+        Order::Restore(_) => Priority::Restore,
+        Order::Deliver(_) if run.rollback => Priority::Restore,
+        Order::Deliver(_) => {
+            let journal = status.run.as_ref();
+            let journal = journal.filter(|journal| same_run(run, journal));
+            match journal.and_then(Step::of) {
+                Some(Step::Restore) => Priority::Restore,
+                Some(Step::Promote | Step::Held) => Priority::Traffic,
+                Some(Step::Prepare) => Priority::Preparation,
+                Some(Step::Succeeded | Step::Failed | Step::RolledBack | Step::RollbackFailed)
+                | None => Priority::Planning,
+            }
+        }
+        Order::Plan(_) => Priority::Planning,
+        Order::Prune(_) => Priority::Preparation,
+    }
+}
+
+/// How urgent the calls are that remove a Target: a run under way is undone first.
+pub fn urgency_of_removal(status: &TargetStatus) -> Priority {
+    let is_unfinished = status.run.as_ref().is_some_and(|run| !super::ended(run));
+    if is_unfinished {
+        Priority::Restore
+    } else {
+        Priority::Preparation
+    }
+}

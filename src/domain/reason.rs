@@ -1,0 +1,383 @@
+//! The reasons of conditions and Events: what each means, and what to do about it.
+//!
+//! docs/troubleshooting.md and docs/approvals.md have their tables from here. On the wire a reason is an open
+//! string: another version of Sluice may have written one that is not in this list.
+
+use std::fmt;
+
+/// Defines [`Section`] and [`Reason`] from one list. `Name("Wire"): …` is written as `Wire`.
+macro_rules! reasons {
+    (
+        $(
+            $(#[$about:meta])*
+            $section:ident {
+                $( $name:ident $( ($wire:literal) )? : $meaning:literal $( => $remedy:literal )?; )*
+            }
+        )*
+    ) => {
+        /// What a reason is about: each section is a table of the documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Section {
+            $( $(#[$about])* $section, )*
+        }
+
+        impl Section {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$section, )* ];
+
+            /// As the documentation marks the place of its table.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $( Self::$section => stringify!($section), )*
+                }
+            }
+        }
+
+        /// Why a condition has its status, or what an Event tells.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $( $( #[doc = $meaning] $name, )* )*
+        }
+
+        impl Reason {
+            /// All of them, by section.
+            pub const ALL: &'static [Self] = &[ $( $( Self::$name, )* )* ];
+
+            /// As conditions and Events have it: CamelCase, for programs.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $( $( Self::$name => reasons!(@wire $name $($wire)?), )* )*
+                }
+            }
+
+            /// What it says, in whole sentences.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $( $( Self::$name => $meaning, )* )*
+                }
+            }
+
+            /// What to do about it; empty where nothing is to be done.
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $( $( Self::$name => concat!($($remedy)?), )* )*
+                }
+            }
+
+            /// The table that explains it.
+            pub const fn section(self) -> Section {
+                match self {
+                    $( $( Self::$name => Section::$section, )* )*
+                }
+            }
+        }
+    };
+    (@wire $name:ident) => { stringify!($name) };
+    (@wire $name:ident $wire:literal) => { $wire };
+}
+
+reasons! {
+    /// GitLab and the artifacts.
+    GitLab {
+        ConnectionNotFound: "The namespace has no GitLabConnection with the name that `spec.source.connection` gives."
+            => "Create the GitLabConnection, or correct `spec.source.connection`.";
+        InvalidCredentials: "GitLab or AWS does not accept the credentials because they are wrong, revoked or expired, \
+            the Secret or its key is missing, or the Secret does not declare that it holds a GitLab token."
+            => "Put a valid token into the Secret that the message names, or [label](gitlab.md#the-token) the Secret. \
+            For an Account, create or correct what the message names.";
+        TokenExpires: "GitLab accepts the token, but the token expires soon; the message gives the day."
+            => "Create a new token and put it into the Secret that the message names.";
+        TokenExpired: "The last day of the token is over."
+            => "Create a new token and put it into the Secret that the message names.";
+        ScopeMissing: "The token does not have the scope that Sluice needs."
+            => "Create a token with the scope `read_api`.";
+        AccessDenied: "GitLab or AWS does not permit the request to the token or the role."
+            => "Give the token or the role the scope, role or action that the message names.";
+        ProjectNotFound: "GitLab has no such project, or the user of the token cannot see it."
+            => "Correct `spec.source.project`, or add the user to the project.";
+        RefNotFound: "The project has no branch or tag with the name that `spec.source.ref` gives."
+            => "Correct `spec.source.ref`.";
+        RefNotProtected: "The Deployment or an Account requires a protected ref, and the ref of the Release was not \
+            protected, or an earlier version of Sluice did not record whether it was."
+            => "Protect the ref in GitLab, or run a new pipeline.";
+        Resolved: "Sluice has fetched what GitLab has to release. The message lists the newer pipelines that Sluice \
+            passed over, and why.";
+        WaitingForPipeline: "No pipeline is eligible yet. The message names the job or trigger job that Sluice waits \
+            for, that failed, or that the pipeline does not have under that name."
+            => "Wait, fix the pipeline, or write the job's name exactly as GitLab shows it.";
+        ArtifactMissing: "The job has no such file, or its artifacts expired or were erased."
+            => "Correct the job or the path, or run the job again.";
+        Fetching: "Sluice is downloading an artifact."
+            => "Wait.";
+        CorruptDownload: "The download broke off, or its length differs from the announced length. Sluice tries again."
+            => "If the reason stays, examine what is between the cluster and GitLab.";
+        TooLarge: "The artifact or the answer exceeds a limit, which the message names."
+            => "Make the artifact smaller. For a list, see [the limits](gitlab.md#requests).";
+        InvalidArtifact: "The artifact is not a zip file that Lambda accepts, or it has files that cannot be put into \
+            a bucket. The message names the component's field, the artifact and its job."
+            => "Fix what the job packs.";
+        NoHub: "Sluice has no place to keep the artifacts."
+            => "Set `hub` in the chart's values, or give the first stage a target.";
+    }
+    /// Accounts, and what Sluice may do there.
+    Accounts {
+        AccountNotFound: "The cluster has no Account with the name that the stage's target gives."
+            => "Ask the platform team to create the Account, or correct `spec.stages[].targets[].account`.";
+        RegionNotFound: "The Account does not list the region."
+            => "Ask the platform team to add the region to `spec.regions` of the Account.";
+        WrongAccount: "The credentials belong to another AWS account than `accountId` gives. Sluice writes nothing there."
+            => "Correct the credentials of the Account.";
+        BucketMisconfigured: "An artifact bucket lacks versioning or the lifecycle rule, or is in another account or \
+            region."
+            => "Configure the bucket as described in [the artifact bucket](accounts.md#the-artifact-bucket).";
+        NotGranted: "The Account grants this namespace nothing, or no longer grants what the message names. Sluice \
+            fetches no artifact for the Account and does nothing more there; what was in progress stays as it is."
+            => "Ask the platform team to add the grant to `spec.grants`. To let go of a Deployment that is being \
+            deleted, use `sluice.dev/abandon`.";
+        NotFound: "What the message names does not exist, or is not visible to Sluice."
+            => "Create it, or correct its name.";
+        RoleNotAssumable: "Lambda cannot assume the role of the function yet."
+            => "Wait a few seconds. If the reason stays, let the role trust `lambda.amazonaws.com`.";
+    }
+    /// What becomes of a Release.
+    Delivery {
+        UnknownAnnotation: "An Event: the Deployment has an annotation `sluice.dev/…` that Sluice does not know. The \
+            annotation has no effect."
+            => "Correct the name of the annotation, or remove it.";
+        PreflightFailed: "No stage gets the Release because one of the stages has a problem, or a Target finds in \
+            advance that it cannot deliver the Release. The message names the stage and the field of the first few \
+            problems."
+            => "Correct the field, or ask the platform team to extend the Account. The Release continues by itself \
+            if it needs no other spec.";
+        InvalidSpec: "The spec asks for something that is not possible. The message gives the path of the field."
+            => "Correct the field.";
+        Malformed: "The object holds something that this version of Sluice cannot read."
+            => "Correct the field, or run the version of Sluice that wrote the object.";
+        UnknownJournal: "Another version of Sluice began this run."
+            => "Let that version finish the run.";
+        DeliveryFailed: "The delivery failed before it changed anything, or could not begin within `progressDeadline`."
+            => "Fix what the message describes, then set `sluice.dev/retry` or wait for a new pipeline.";
+        RolledBack: "The delivery failed and Sluice rolled it back. The last good Release serves."
+            => "Fix what the message describes, then set `sluice.dev/retry` or wait for a new pipeline.";
+        RollbackFailed: "The delivery failed and Sluice could not roll it back. The message and `status.run.differences` \
+            of the Target list what differs from the state before."
+            => "Fix what the message describes, then set `sluice.dev/retry`.";
+        Held: "A check failed under `rollback.onFailure: Hold`. The Release keeps the share of traffic that it has."
+            => "Set `sluice.dev/abort` to roll back, `sluice.dev/retry` to continue from there, or \
+            `sluice.dev/promote` to move the rest of the traffic ([rollouts](rollouts.md#when-a-check-fails)).";
+        TargetStalled: "A Target cannot continue, or cannot work out what a Release that waits at a gate would change. \
+            The message is that of the Target."
+            => "Fix what the message describes; `kubectl describe stgt` shows the reason of the Target.";
+        DeletionBlocked: "Sluice cannot delete what the spec no longer has. What serves is not touched."
+            => "Fix what the message describes. Sluice tries again.";
+        GarbageCollectionFailed: "An Event: Sluice cannot remove versions or snapshots that are no longer needed. \
+            Nothing else is affected."
+            => "Fix what the message describes. Sluice tries again after an hour.";
+        Refused: "AWS or GitLab refuses the request as it is, or the address of a GitLabConnection or of a redirect is \
+            not public."
+            => "Correct what the message names. For a private GitLab, [allow](gitlab.md#networks) its network.";
+        AlreadyExists: "Something with that name exists and does not belong to this Deployment."
+            => "Choose another name, or remove what exists.";
+        ReleaseExists: "A Release of a former Deployment with the same name exists."
+            => "Delete that Release.";
+        TargetTaken: "A Target of a former Deployment with the same name is still being deleted."
+            => "Wait until the Target is gone.";
+        NoLiveRelease: "`Available` is False: no stage serves a good Release, a stage whose delivery failed serves \
+            nothing, or Sluice could not roll a stage back. The message names the stage."
+            => "Look at the condition `Ready` for the cause.";
+        DeletionStalled: "A Target cannot undo what it did. The message gives the cause."
+            => "Fix the cause, or annotate the Deployment with `sluice.dev/abandon` to let go of what is left.";
+    }
+    /// What was changed in AWS by others.
+    Drift {
+        Drifted: "AWS no longer has what Sluice left there. The message lists the differences."
+            => "Find out who made the change. Undo it by `drift.policy: Correct`, by hand, or by the next Release.";
+        InSync: "Everything is as Sluice left it.";
+        Correcting: "An Event: Sluice delivers once more what serves.";
+        Corrected: "An Event: Sluice has delivered once more what serves.";
+    }
+    /// What a Release or a deletion has to pass.
+    Gates {
+        WaitingForApproval: "The gate waits for an approval or for the start of a manual job. The message names the \
+            approvers and the job."
+            => "Approve the Release, or start the job.";
+        InvalidGate: "The gate, or what an Account requires, is contradictory and can never open. `Ready` is False; \
+            the message names the field."
+            => "Correct the field. Nothing starts before that.";
+        NotApproved: "A Target has an order that its Account has begun to require an approval for. The order waits at \
+            the gate."
+            => "Approve the order.";
+        SourceNotAllowed: "The Account accepts no Releases from that GitLab or project (`spec.sources`)."
+            => "Ask the platform team to add the source.";
+        DeletionWaits: "Everything is delivered, but a Target that the spec no longer has waits for what its Account \
+            requires for deletions."
+            => "Approve the deletion, or annotate the Target with `sluice.dev/abandon`, which leaves AWS as it is.";
+        DeletionRejected: "An approver has rejected the deletion."
+            => "To let the Target go and leave AWS as it is, annotate it with `sluice.dev/abandon`.";
+        OutsideWindow: "No window is open. The message gives the time when the next window opens."
+            => "Wait.";
+        Frozen: "A freeze period of the GitLab project is in force. The message gives its end."
+            => "Wait.";
+        FreezePeriodsUnknown: "Sluice cannot read the freeze periods."
+            => "Give the user of the token the role Reporter, or correct the period in GitLab.";
+        PolicyNotInForce: "An admission policy for Approvals or for the record (`sluice-approvals`, `sluice-records`) \
+            is missing or differs from the shipped one, or did so when the Approval was created. No such Approval counts."
+            => "Upgrade the chart with `admissionPolicy.enabled`, then approve again.";
+        Rejected: "An approver has rejected the Release."
+            => "Make another Release.";
+    }
+    /// Whether an Approval counts, and why not.
+    Approvals {
+        Counted: "The Approval counts. The stage has not started yet.";
+        Used: "The stage started with the Approval, or the Release ended by it.";
+        OtherPlan: "The plan has changed since the Approval."
+            => "Look at the plan again and approve again.";
+        OtherRelease: "The Release with that name has another uid."
+            => "Look at the present Release and approve that.";
+        NoSuchRelease: "The namespace has no Release with that name."
+            => "Correct the name.";
+        OtherStage: "The Release does not wait for an approval in that stage.";
+        NotWaiting: "The Release does not wait for an approval in that stage now.";
+        NotAsked: "The stage asks for no Approvals.";
+        NotAllowed: "The approver is not among the users and groups of the gate. A group counts only if the Approval \
+            names it."
+            => "Name the group in `spec.approver.groups`, or let another person approve.";
+        Expired: "The Approval is older than `expiresAfter`."
+            => "Approve again.";
+        Repeated: "The same person has approved already."
+            => "Let another person approve.";
+        AlreadyUsed: "A stage has started with the Approval already. Each Approval is good once."
+            => "Approve again.";
+        AuthorBarred: "The pipeline is the approver's own."
+            => "Let another person approve.";
+        AuthorUnknown: "The author may not approve, and the gate does not declare who the author is in Kubernetes."
+            => "Add the author to the `identities` of the gate.";
+    }
+    /// What goes on by itself.
+    InProgress {
+        Preparing: "The Target prepares what users cannot see yet.";
+        Promoting: "The Target moves traffic to the Release and checks it.";
+        Progressing: "The stage is delivering the Release.";
+        RollingBack: "The stage is restoring what stood before.";
+        Planning: "The Targets work out what the Release would change, which is what a gate asks about.";
+        Baking: "The traffic of a step has moved, and Sluice watches it. The message gives the time that is left.";
+        WaitingForChecks: "A check cannot be judged yet. It never passes because of that: it fails after \
+            `progressDeadline`. Or an invocation is running, for as long as the `timeout` of the check permits.";
+        Paused: "`sluice.dev/pause` is in force."
+            => "Set `sluice.dev/resume` to continue.";
+        PlanChanged: "The Release would change something else than what was approved. It waits for another approval.";
+        WaitingForRelease: "Sluice has not seen the Release of the Target yet.";
+        WaitingForNamespace: "Sluice has not seen the labels of the namespace yet, by which grants are chosen.";
+        WaitingForAws("WaitingForAWS"): "AWS is working on the function, or Sluice has to see something a second time. \
+            What does not settle although AWS is not working on it fails after `progressDeadline`.";
+        WaitingForBudget: "Calls wait for their turn in the budget of AWS calls of the account and region, or the \
+            Target waits to begin until others of the namespace are prepared. The message tells which, and for how \
+            long or for how many. This is no failure, and no deadline runs. Rollbacks go first \
+            ([budgets](accounts.md#budgets)).";
+        LeaderChanged: "A new controller looks twice at what its predecessor left.";
+        NotLeading: "This controller is not the leader.";
+        Busy: "Something else is changing the same object. Sluice looks at it again.";
+        Stale: "The object in the Kubernetes API has changed in the meantime. Sluice looks at it again.";
+        Conflict: "Something else has changed the same thing in AWS or GitLab. Sluice looks at it again.";
+        Throttled: "GitLab or AWS receives too many calls. Sluice continues when the other side permits it.";
+        Unavailable: "GitLab, AWS or a proxy is not available. Sluice tries again.";
+        OutcomeUnknown: "GitLab, AWS or a proxy did not answer, and the effect of the call is unknown. Sluice looks \
+            and tries again.";
+        ApiServer: "The Kubernetes API refused a request or failed. The message gives the cause.";
+        InternalError: "Sluice has a fault, which is contained to this object."
+            => "Please report it with the log.";
+        Deleting: "Targets are being deleted.";
+    }
+    /// What needs nothing.
+    Normal {
+        Delivered: "The Release serves. As an Event of the Deployment: it serves in a stage, or in all stages at the end.";
+        Verified: "Sluice has verified the credentials and what they give access to.";
+        Serving: "`Available` is True: a good Release serves.";
+        Idle: "Nothing was released yet, or nothing moves.";
+        Suspended: "`spec.suspend` is set.";
+        Pinned: "`spec.pin` holds a Release.";
+        Unchanged: "Sluice looked not long ago and does not look again yet.";
+        Retry: "An Event: the effect of `sluice.dev/retry`. It is a Warning if the command has none.";
+        Abort: "An Event: the effect of `sluice.dev/abort`. It is a Warning if the command has none.";
+        Promote: "An Event: the effect of `sluice.dev/promote`. It is a Warning if the command has none.";
+        Pause: "An Event: the effect of `sluice.dev/pause`. It is a Warning if the command has none.";
+        Resume: "An Event: the effect of `sluice.dev/resume`. It is a Warning if the command has none.";
+        Rollback: "An Event: the effect of `sluice.dev/rollback`. It is a Warning if the command has none.";
+        Released: "An Event: Sluice has created a Release.";
+        Delivering: "An Event: the delivery to a stage has begun.";
+        TrafficMoved: "An Event: traffic has moved.";
+        GateWaiting: "An Event: a Release waits at a gate.";
+        GateOpened: "An Event: a gate has let a Release through.";
+        Removed: "What the Target or the Deployment left in AWS is removed, or stays as the deletion policy says.";
+        Gone: "The object is gone, or is being deleted.";
+    }
+}
+
+impl Reason {
+    /// The reason that is written so; `None` where this version does not know it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.as_str() == text)
+    }
+
+    /// Why a Target moves while its run goes forward by itself: nobody decides anything from it.
+    pub const fn goes_forward(self) -> bool {
+        matches!(
+            self,
+            Self::Preparing
+                | Self::Promoting
+                | Self::Baking
+                | Self::LeaderChanged
+                | Self::WaitingForAws
+        )
+    }
+
+    /// What a Target waits for in vain unless the spec, or what it names in AWS, is changed.
+    pub const fn needs_a_change(self) -> bool {
+        matches!(self, Self::RoleNotAssumable | Self::WaitingForChecks)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_as_it_is_written() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(Reason::parse("OfAnotherVersion"), None);
+        let words: BTreeSet<&str> = Reason::ALL.iter().map(|one| one.as_str()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_reason_is_what_kubernetes_takes() {
+        for reason in Reason::ALL {
+            let word = reason.as_str();
+            assert!(word.starts_with(|first: char| first.is_ascii_uppercase()));
+            assert!(word.chars().all(|one| one.is_ascii_alphanumeric()));
+            // As much as a stage's `waiting.reason` takes.
+            assert!(word.len() <= 63, "{word}");
+        }
+    }
+
+    #[test]
+    fn every_explanation_is_made_of_sentences() {
+        for reason in Reason::ALL {
+            for text in [reason.meaning(), reason.remedy()] {
+                let ends = text.ends_with('.') || text.is_empty();
+                assert!(ends && !text.contains("  "), "{reason}: {text}");
+            }
+            assert!(!reason.meaning().is_empty(), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the inventory of a Target has, whatever its kind: what prunes and deletes it.
+
+use super::{
+    context::{ComponentNext, next_of},
+    kind::Kind,
+    kinds::{Observed, Registered, each_kind},
+    protocol::Next,
+    snapshot::Snapshot,
+};
+use crate::{
+    api::v1alpha1::{InventoryItem, OwnedObjects, PublishedVersion},
+    domain::ownership::Owner,
+};
+
+/// Whether two items of inventories are, or overlap, the same.
+pub fn overlap(one: &InventoryItem, other: &InventoryItem) -> bool {
+    if one.kind != other.kind {
+        return false;
+    }
+    each_kind!(|K| if one.kind == K::INVENTORY {
+        return K::overlap(&one.name, &other.name);
+    });
+    one.name == other.name
+}
+
+/// What comes next for something of which a part is no longer wanted.
+pub fn prune(item: &InventoryItem, observed: &Observed) -> ComponentNext {
+    each_kind!(|K| if item.kind == K::INVENTORY {
+        let next = K::prune(item, K::observed(observed));
+        return next_of::<K>(&item.component, item.name.clone(), next);
+    });
+    unknown_kind(item)
+}
+
+/// The objects of it that are this Deployment's once that is done.
+pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<OwnedObjects> {
+    each_kind!(|K| if item.kind == K::INVENTORY {
+        return K::objects_pruned(item, K::observed(observed));
+    });
+    None
+}
+
+/// What comes next for something to delete: [`Next::Ready`] once it is gone, or was never this Deployment's.
+pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> ComponentNext {
+    each_kind!(|K| if item.kind == K::INVENTORY {
+        let next = K::delete(item, owner, K::observed(observed));
+        return next_of::<K>(&item.component, item.name.clone(), next);
+    });
+    unknown_kind(item)
+}
+
+fn unknown_kind(item: &InventoryItem) -> ComponentNext {
+    let InventoryItem { kind, name, .. } = item;
+    Next::Fail(format!(
+        "{kind} {name} was made by another version of Sluice; let that version delete it"
+    ))
+}
+
+/// What comes next for a version that no Release needs: [`Next::Ready`] once it is gone, or is not this
+/// Deployment's any more; `None` where something still uses it.
+pub fn retire(
+    version: &PublishedVersion,
+    inventory: &[InventoryItem],
+    snapshot: Option<&Snapshot>,
+    owner: &Owner,
+    observed: &Observed,
+) -> Option<ComponentNext> {
+    each_kind!(|K| {
+        let mut items = inventory.iter().filter(|item| item.kind == K::INVENTORY);
+        if let Some(item) = items.find(|item| item.name == version.function_name) {
+            let components = snapshot.iter().flat_map(|snapshot| &snapshot.components);
+            let snapshots: Vec<&<K as Kind>::Snapshot> = components
+                .filter_map(|then| K::as_snapshot(&then.workload))
+                .filter(|then| K::restores(then) == item.name)
+                .collect();
+            let next = K::retire(version, item, &snapshots, owner, K::observed(observed))?;
+            return Some(next_of::<K>(&item.component, item.name.clone(), next));
+        }
+    });
+    // It was let go, and stays as it is.
+    Some(Next::Ready)
+}

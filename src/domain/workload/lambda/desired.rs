@@ -1,0 +1,292 @@
+//! A component that is a Lambda function.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use super::function::FunctionConfiguration;
+use crate::{
+    api::v1alpha1::{Expectation, InvokeCheck, Lambda as Spec, LambdaOverride, StoreLocation},
+    domain::{
+        archive,
+        digest::Sha256,
+        duration::duration,
+        grants::{Resource, role_name},
+        invalid::{Invalid, Problems},
+        limits,
+        ownership::Adoption,
+        substitution::UnknownName,
+        workload::scope::{Pinned, Scope},
+    },
+};
+
+/// A function as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredFunction {
+    /// The component's name.
+    pub component: String,
+    /// The function's name.
+    pub function_name: String,
+    /// The alias that serves.
+    pub alias: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Digest of the package.
+    pub code_sha256: Sha256,
+    /// Where the package is kept in the hub.
+    pub package: StoreLocation,
+    /// The settings that belong to a version.
+    pub configuration: FunctionConfiguration,
+    /// The user's tags and ours.
+    pub tags: BTreeMap<String, String>,
+    /// Whether it is taken over where it exists and is nobody's.
+    pub adoption: Adoption,
+    /// What must hold on the version before traffic, and through the alias after.
+    pub checks: Vec<DesiredCheck>,
+}
+
+impl DesiredFunction {
+    /// Digest of the whole effective configuration, for plans and status: says whether something
+    /// changed without saying what.
+    pub fn configuration_digest(&self) -> Sha256 {
+        configuration_digest(&self.architecture, &self.configuration)
+    }
+}
+
+/// Digest of everything that belongs to a version besides its code.
+pub fn configuration_digest(architecture: &str, configuration: &FunctionConfiguration) -> Sha256 {
+    Sha256::of_json(&(architecture, configuration))
+}
+
+/// An invocation and what it must answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredCheck {
+    /// How messages call it.
+    pub name: String,
+    /// The event, as JSON text.
+    pub payload: String,
+    /// What the answer must hold.
+    pub expect: Option<Expected>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How often it is made; each time it must answer so.
+    pub repeats: u32,
+}
+
+/// What a place in an answer must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// JSON pointer into the answer; empty for the whole answer.
+    pub path: String,
+    /// The value.
+    pub equals: Value,
+}
+
+impl Expected {
+    /// As the spec says, or why it says nothing.
+    fn of(expect: &Expectation) -> Result<Self, &'static str> {
+        let equals = match (&expect.equals, expect.is_null) {
+            (Some(Value::Null) | None, true) => Value::Null,
+            (Some(value), false) => value.clone(),
+            (Some(_), true) => return Err("equals and isNull are two values: remove one of them"),
+            (None, false) => {
+                return Err("set equals to the value that must be there, or isNull to true");
+            }
+        };
+        Ok(Self {
+            path: expect.path.clone(),
+            equals,
+        })
+    }
+}
+
+/// How long all invocations of a check may take, as long as one of Lambda's may.
+const LONGEST_CHECK: Duration = Duration::from_mins(15);
+
+/// The function; `None` where something is wrong with it.
+pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<DesiredFunction> {
+    let over = scope.overrides().map(|over| &over.lambda);
+    let function_name = found.keep(function_name(lambda, scope));
+    let role = found.keep(role(lambda, over, scope));
+    if let (Some(name), Some(role)) = (&function_name, &role)
+        && let Err(refused) = scope.granted("functionName", Resource::FunctionWithRole(name, role))
+    {
+        found.push(refused);
+    }
+    let artifact = found.keep(package(lambda, scope));
+    let environment = over.map(|over| &over.environment);
+    let environment = scope.merged("environment", &lambda.environment, environment, found);
+    for why in environment.iter().flat_map(limits::environment) {
+        found.push(scope.invalid("environment", why));
+    }
+    let own = scope.merged("tags", &lambda.tags, over.map(|over| &over.tags), found);
+    // One more says for which Release it was created.
+    let ours = scope.owner.tags();
+    for why in own.iter().flat_map(|own| limits::tags(own, ours.len() + 1)) {
+        found.push(scope.invalid("tags", why));
+    }
+    let description = found.keep(description(lambda, over, scope));
+    let mut checks = Vec::new();
+    for check in &scope.stage.checks {
+        let invoke = check.invoke.as_ref();
+        let invoke = invoke.filter(|invoke| invoke.component == scope.component.name);
+        let made = invoke.map(|invoke| invocation(&check.name, invoke, scope));
+        checks.extend(made.and_then(|made| found.keep(made)));
+    }
+    let (function_name, artifact) = (function_name?, artifact?);
+    let mut tags = own?;
+    tags.extend(ours);
+    let granted = scope.permissions.allow_adopting_function(&function_name);
+    Some(DesiredFunction {
+        component: scope.component.name.clone(),
+        adoption: scope.adoption(granted),
+        function_name,
+        alias: lambda.alias.clone(),
+        architecture: lambda.architecture.as_str().to_owned(),
+        code_sha256: artifact.sha256,
+        package: artifact.pinned.location.clone(),
+        configuration: FunctionConfiguration {
+            runtime: lambda.runtime.clone(),
+            handler: lambda.handler.clone(),
+            role: role?,
+            memory_size: over
+                .and_then(|over| over.memory_size)
+                .unwrap_or(lambda.memory_size),
+            timeout: over.and_then(|over| over.timeout).unwrap_or(lambda.timeout),
+            environment: environment?,
+            description: description?,
+        },
+        tags,
+        checks,
+    })
+}
+
+fn function_name(lambda: &Spec, scope: &Scope<'_>) -> Result<String, Invalid> {
+    let name = scope.expand("functionName", &lambda.function_name)?;
+    let problem = limits::function_name(&name);
+    scope.within("functionName", name, problem)
+}
+
+/// The role's ARN.
+fn role(
+    lambda: &Spec,
+    over: Option<&LambdaOverride>,
+    scope: &Scope<'_>,
+) -> Result<String, Invalid> {
+    let own = over.and_then(|over| over.role.as_ref());
+    let role = scope.variables.expand(own.unwrap_or(&lambda.role));
+    let role = role.map_err(|error| error.to_string());
+    let arn = role.and_then(|role| role_arn(&role, scope));
+    let arn = arn.and_then(|arn| match limits::role(role_name(&arn)) {
+        None => Ok(arn),
+        Some(problem) => Err(problem),
+    });
+    arn.map_err(|why| scope.wrong("role", own.is_some(), why))
+}
+
+fn description(
+    lambda: &Spec,
+    over: Option<&LambdaOverride>,
+    scope: &Scope<'_>,
+) -> Result<String, Invalid> {
+    let own = over.and_then(|over| over.description.as_ref());
+    let text = own
+        .or(lambda.description.as_ref())
+        .map_or("", String::as_str);
+    let wrong = |why: String| scope.wrong("description", own.is_some(), why);
+    let text = scope
+        .variables
+        .expand(text)
+        .map_err(|error| wrong(error.to_string()))?;
+    match limits::description(&text) {
+        None => Ok(text),
+        Some(problem) => Err(wrong(problem)),
+    }
+}
+
+fn package<'a>(lambda: &Spec, scope: &'a Scope<'_>) -> Result<Pinned<'a>, Invalid> {
+    let artifact = scope.artifact(&lambda.artifact)?;
+    let archive = artifact.pinned.archive.as_ref();
+    let problem = archive::lambda_problem(archive, None, &lambda.runtime);
+    scope.within("artifact", artifact, problem)
+}
+
+fn invocation(
+    name: &str,
+    invoke: &InvokeCheck,
+    scope: &Scope<'_>,
+) -> Result<DesiredCheck, Invalid> {
+    let field = |below: &str| {
+        format!(
+            "spec.stages[{}].checks[{name}].invoke.{below}",
+            scope.target.stage
+        )
+    };
+    let unknown = |name: &str| {
+        let field = field(name);
+        move |error: UnknownName| Invalid::new(field, error.to_string())
+    };
+    let payload = invoke
+        .payload
+        .clone()
+        .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let payload = scope
+        .variables
+        .expand_json(&payload)
+        .map_err(unknown("payload"))?;
+    let expect = match &invoke.expect {
+        Some(expect) => {
+            let expected =
+                Expected::of(expect).map_err(|why| Invalid::new(field("expect.equals"), why))?;
+            let equals = scope
+                .variables
+                .expand_json(&expected.equals)
+                .map_err(unknown("expect.equals"))?;
+            Some(Expected { equals, ..expected })
+        }
+        None => None,
+    };
+    let timeout = duration(&invoke.timeout)
+        .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
+    let repeats = u32::try_from(invoke.repeats).unwrap_or_default().max(1);
+    if timeout.saturating_mul(repeats) > LONGEST_CHECK {
+        let why = "repeats times timeout is more than 15m: nothing else happens in that time";
+        return Err(Invalid::new(field("repeats"), why));
+    }
+    Ok(DesiredCheck {
+        name: name.to_owned(),
+        payload: payload.to_string(),
+        expect,
+        timeout,
+        repeats,
+    })
+}
+
+/// The role's ARN: a bare name is a role of the Target's own account and partition.
+fn role_arn(role: &str, scope: &Scope<'_>) -> Result<String, String> {
+    let Some(rest) = role.strip_prefix("arn:") else {
+        let partition = partition(&scope.target.region);
+        return Ok(format!(
+            "arn:{partition}:iam::{}:role/{role}",
+            scope.target.account_id
+        ));
+    };
+    let account = rest.split(':').nth(3).unwrap_or_default();
+    if account != scope.target.account_id || !role.contains(":role/") {
+        return Err(format!(
+            "{role} is not a role of account {}; name the role alone to use each account's own",
+            scope.target.account_id
+        ));
+    }
+    Ok(role.to_owned())
+}
+/// The partition of a region, by the prefixes that AWS gives them.
+pub fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}

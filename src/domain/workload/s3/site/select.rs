@@ -1,0 +1,509 @@
+//! Which of an archive's entries become files of a site, and how they are read together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    content::ContentFile,
+    place::{LONGEST_KEY, Place, unfit},
+    unicode::{escaped, is_same_text},
+};
+use crate::domain::{
+    archive::{
+        ArchiveProblem, EntryKind, Packed, ZipEntry, backslashes, inside, method_name, normal,
+    },
+    names,
+    outcome::shorten,
+};
+
+/// The most files of a site: what is remembered of each is held in memory while it is rolled out.
+pub const FILES: usize = 20_000;
+
+/// The most bytes of one file: it is put by one call, and kept and put back by one copy.
+pub const FILE_SIZE: u64 = 1 << 30;
+
+/// The most bytes of all files.
+pub const TOTAL_SIZE: u64 = 20 << 30;
+
+/// Reading goes on over a gap of this many bytes rather than asking anew.
+const GAP: u64 = 64 << 10;
+
+/// As much is read by one request, unless a single file has more.
+const RUN: u64 = 16 << 20;
+
+/// Small files are held in memory together up to so many bytes.
+const BATCH: u64 = 4 << 20;
+
+/// Why an archive's entries can't become a site.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SiteProblem {
+    /// The archive itself can't be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveProblem),
+    /// Nothing to put.
+    #[error("it has no file{}{near}", below(.tree))]
+    NoMatch {
+        /// The sub-tree.
+        tree: String,
+        /// The folders of almost that name, as the message has them.
+        near: String,
+    },
+    /// Nothing to put, but in a folder whose name only looks the same.
+    #[error(
+        "it has no file below {tree:?} ({wanted}), but below {found:?} ({there}): these are the same \
+         characters in different Unicode forms, such as NFC and NFD; write the path as the archive has it",
+        wanted = escaped(.tree),
+        there = escaped(.found)
+    )]
+    OtherForm {
+        /// The sub-tree.
+        tree: String,
+        /// The folder that is there.
+        found: String,
+    },
+    /// A name that was written by a tool that packs Windows' paths.
+    #[error("{why}", why = backslashes(.0))]
+    Backslash(String),
+    /// A name that makes no key.
+    #[error("its entry {0:?} can't be a key: {1}")]
+    UnfitName(String, &'static str),
+    /// Two entries would be one object.
+    #[error("it has two entries of the name {0:?}")]
+    Twice(String),
+    /// The bytes of a link are the name of another file.
+    #[error("its entry {0:?} is a symbolic link: have the build put the file itself there")]
+    SymbolicLink(String),
+    /// Neither stored nor deflated.
+    #[error(
+        "its entry {0:?} is packed by {by}: have the build store or deflate it",
+        by = packing(.1)
+    )]
+    UnknownMethod(String, u16),
+    /// More than [`FILES`].
+    #[error("it has {files} files{}, more than the limit of {FILES}", below(.tree))]
+    TooManyFiles {
+        /// How many.
+        files: usize,
+        /// The sub-tree.
+        tree: String,
+    },
+    /// Larger than [`FILE_SIZE`].
+    #[error("its file {0:?} has {1} bytes, more than the limit of {FILE_SIZE}")]
+    FileTooLarge(String, u64),
+    /// Larger than [`TOTAL_SIZE`] together.
+    #[error("its files have {size} bytes{}, more than the limit of {TOTAL_SIZE}", below(.tree))]
+    TooLarge {
+        /// How many.
+        size: u64,
+        /// The sub-tree.
+        tree: String,
+    },
+}
+
+fn below(tree: &str) -> String {
+    match tree {
+        "" => String::new(),
+        tree => format!(" below {tree:?}"),
+    }
+}
+
+/// The files of a sub-tree (`public` and `public/` mean the same; empty is the whole archive), by
+/// their path below it.
+pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packed>, SiteProblem> {
+    let folder = normal(tree.trim_end_matches('/').as_bytes());
+    let mut files = BTreeMap::new();
+    let mut total = 0_u64;
+    for entry in entries {
+        if entry.kind == EntryKind::Directory {
+            continue;
+        }
+        let shown = || shorten(&String::from_utf8_lossy(&entry.name), 100);
+        let Some(path) = inside(&entry.name, &folder) else {
+            if inside(&meant(&entry.name), &folder).is_some() {
+                return Err(SiteProblem::Backslash(shown()));
+            }
+            continue;
+        };
+        match entry.kind {
+            EntryKind::Directory => continue,
+            EntryKind::SymbolicLink => return Err(SiteProblem::SymbolicLink(shown())),
+            EntryKind::UnknownMethod(method) => {
+                return Err(SiteProblem::UnknownMethod(shown(), method));
+            }
+            EntryKind::File => {}
+        }
+        let Ok(path) = std::str::from_utf8(path) else {
+            return Err(SiteProblem::UnfitName(shown(), "it is not UTF-8"));
+        };
+        if path.contains('\\') {
+            return Err(SiteProblem::Backslash(shown()));
+        }
+        if let Some(why) = unfit(path) {
+            return Err(SiteProblem::UnfitName(shown(), why));
+        }
+        if entry.packed.size > FILE_SIZE {
+            return Err(SiteProblem::FileTooLarge(shown(), entry.packed.size));
+        }
+        total = total.saturating_add(entry.packed.size);
+        if files.insert(path.to_owned(), entry.packed).is_some() {
+            return Err(SiteProblem::Twice(shown()));
+        }
+    }
+    if files.is_empty() {
+        let tree = tree.to_owned();
+        if let Some(found) = same_text(entries, &tree) {
+            return Err(SiteProblem::OtherForm { tree, found });
+        }
+        let near = near(entries, &tree);
+        return Err(SiteProblem::NoMatch { tree, near });
+    }
+    if files.len() > FILES {
+        let (files, tree) = (files.len(), tree.to_owned());
+        return Err(SiteProblem::TooManyFiles { files, tree });
+    }
+    if total > TOTAL_SIZE {
+        let tree = tree.to_owned();
+        return Err(SiteProblem::TooLarge { size: total, tree });
+    }
+    Ok(files)
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the derived message gives a reference"
+)]
+fn packing(method: &u16) -> String {
+    method_name(i32::from(*method))
+}
+
+/// A name that was written with backslashes, as it was meant.
+fn meant(name: &[u8]) -> Vec<u8> {
+    let separator = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
+    name.iter().map(separator).collect()
+}
+
+/// The folder whose name is the same text as that of the sub-tree, in other bytes.
+fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
+    let tree = tree.trim_end_matches('/');
+    if tree.is_ascii() {
+        return None;
+    }
+    let depth = tree.split('/').count();
+    entries.iter().find_map(|entry| {
+        let name = std::str::from_utf8(&entry.name).ok()?;
+        let parts: Vec<&str> = name.split('/').take(depth).collect();
+        let folder = parts.join("/");
+        is_same_text(&folder, tree).then_some(folder)
+    })
+}
+
+/// The folders whose names are almost that of the sub-tree, for a message.
+fn near(entries: &[ZipEntry], tree: &str) -> String {
+    let tree = tree.trim_end_matches('/');
+    let depth = tree.split('/').count();
+    let folder = |entry: &ZipEntry| {
+        let name = std::str::from_utf8(&entry.name).ok()?;
+        let parts: Vec<&str> = name.split('/').collect();
+        (parts.len() > depth).then(|| parts[..depth].join("/"))
+    };
+    let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
+    let folders: BTreeSet<String> = files.filter_map(folder).collect();
+    names::but(tree, folders.iter().map(String::as_str))
+}
+
+/// Whether every file's key is short enough in this place; the first that is not, in words.
+pub(super) fn too_long<'a>(
+    place: &Place,
+    paths: impl IntoIterator<Item = &'a String>,
+) -> Option<String> {
+    let longest = LONGEST_KEY - place.prefix.len();
+    let path = paths.into_iter().find(|path| path.len() > longest)?;
+    Some(format!(
+        "{} is longer than the {LONGEST_KEY} bytes that a key may have",
+        place.shown(&shorten(path, 100))
+    ))
+}
+
+/// Files that lie one behind the other, read by one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    /// The archive's byte that the first one begins with.
+    pub start: u64,
+    /// The archive's byte after the last one.
+    pub end: u64,
+    /// In the order in which they lie.
+    pub files: Vec<(&'a str, &'a Packed)>,
+}
+
+/// All files, in runs.
+pub fn runs<'a>(files: impl IntoIterator<Item = (&'a String, &'a Packed)>) -> Vec<Run<'a>> {
+    let mut order: Vec<(&str, &Packed)> = files
+        .into_iter()
+        .map(|(path, packed)| (path.as_str(), packed))
+        .collect();
+    order.sort_by_key(|(_, packed)| packed.start);
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for (path, packed) in order {
+        match runs.last_mut() {
+            Some(run)
+                if packed.start.saturating_sub(run.end) <= GAP
+                    && packed.end.saturating_sub(run.start) <= RUN =>
+            {
+                run.end = packed.end;
+                run.files.push((path, packed));
+            }
+            _ => runs.push(Run {
+                start: packed.start,
+                end: packed.end,
+                files: vec![(path, packed)],
+            }),
+        }
+    }
+    runs
+}
+
+/// Files that lie one behind the other, as many as are held in memory together. Each is small.
+pub fn batches<'a>(
+    files: impl IntoIterator<Item = (&'a String, &'a ContentFile)>,
+) -> Vec<Vec<(&'a str, &'a ContentFile)>> {
+    let mut order: Vec<(&str, &ContentFile)> = files
+        .into_iter()
+        .map(|(path, file)| (path.as_str(), file))
+        .collect();
+    order.sort_by_key(|(_, file)| file.packed.start);
+    let mut batches: Vec<Vec<(&str, &ContentFile)>> = Vec::new();
+    let (mut size, mut end) = (0, 0);
+    for (path, file) in order {
+        let is_near = file.packed.start.saturating_sub(end) <= GAP;
+        end = file.packed.end;
+        match batches.last_mut() {
+            Some(batch) if is_near && size + file.size() <= BATCH => {
+                size += file.size();
+                batch.push((path, file));
+            }
+            _ => {
+                size = file.size();
+                batches.push(vec![(path, file)]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{digest::Sha256, workload::s3::site::Served};
+
+    fn entry(name: &str) -> ZipEntry {
+        ZipEntry {
+            name: name.as_bytes().into(),
+            kind: if name.ends_with('/') {
+                EntryKind::Directory
+            } else {
+                EntryKind::File
+            },
+            packed: Packed {
+                start: 0,
+                end: 100,
+                length: 10,
+                size: 20,
+                crc32: 0,
+                deflated: true,
+            },
+        }
+    }
+
+    fn selected(names: &[&str], tree: &str) -> Result<Vec<String>, String> {
+        let entries: Vec<ZipEntry> = names.iter().map(|name| entry(name)).collect();
+        select(&entries, tree)
+            .map(|files| files.into_keys().collect())
+            .map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_sub_tree_is_taken_and_stripped() {
+        let names = [
+            "public/",
+            "public/index.html",
+            "public/css/",
+            "public/css/a.css",
+            "public-old/x",
+            "README",
+        ];
+        let expected = Ok(vec!["css/a.css".to_owned(), "index.html".to_owned()]);
+        assert_eq!(selected(&names, "public/"), expected);
+        for same in ["public", "./public", "./public/", "public/."] {
+            assert_eq!(selected(&names, same), expected, "{same}");
+        }
+        assert_eq!(selected(&names, "public/css"), Ok(vec!["a.css".to_owned()]));
+        assert_eq!(selected(&names, "").map(|files| files.len()), Ok(4));
+    }
+
+    #[test]
+    fn nothing_to_put_is_an_error() {
+        let none = |tree| selected(&["public/", "a/index.html"], tree);
+        assert_eq!(
+            none("public"),
+            Err("it has no file below \"public\"".into())
+        );
+        assert_eq!(
+            none("index.html"),
+            Err("it has no file below \"index.html\"".into())
+        );
+        assert_eq!(selected(&["public/"], ""), Err("it has no file".into()));
+        assert_eq!(
+            selected(&["build/public/index.html", "README"], "build/pubic"),
+            Err("it has no file below \"build/pubic\", but build/public".into())
+        );
+    }
+
+    #[test]
+    fn what_would_not_be_served_as_it_is_meant_is_refused() {
+        for (name, why) in [
+            ("p/a\\b", "backslash"),
+            ("p/a\nb", "control"),
+            ("p//b", "name of its own"),
+            ("p/../b", "name of its own"),
+        ] {
+            let problem = selected(&[name], "p").expect_err("refused");
+            assert!(problem.contains(why), "{problem}");
+            // Elsewhere it does no harm.
+            assert!(selected(&[name, "q/a"], "q").is_ok(), "{name}");
+        }
+        let mut link = entry("p/link");
+        link.kind = EntryKind::SymbolicLink;
+        assert_eq!(
+            select(&[link], ""),
+            Err(SiteProblem::SymbolicLink("p/link".into()))
+        );
+        let mut unknown = entry("p/a");
+        unknown.kind = EntryKind::UnknownMethod(93);
+        assert_eq!(
+            select(&[unknown], ""),
+            Err(SiteProblem::UnknownMethod("p/a".into(), 93))
+        );
+        let mut latin = entry("p/a");
+        latin.name = b"p/caf\xe9".as_slice().into();
+        assert!(select(&[latin], "").is_err());
+        let twice = selected(&["p/a", "p/a"], "p");
+        assert_eq!(twice, Err("it has two entries of the name \"p/a\"".into()));
+    }
+
+    #[test]
+    fn a_path_and_a_folder_are_told_apart_where_only_their_unicode_form_differs() {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        let problem = selected(&[&format!("{decomposed}/index.html")], composed);
+        let problem = problem.expect_err("it has another name");
+        for part in ["caf\\u{e9}", "cafe\\u{301}", "NFC and NFD"] {
+            assert!(problem.contains(part), "{problem}");
+        }
+        let other = selected(&["th\u{e9}/index.html"], composed);
+        assert_eq!(other, Err(format!("it has no file below {composed:?}")));
+        // Both are there: two files, two objects.
+        let both = [&*format!("p/{composed}"), &*format!("p/{decomposed}")];
+        assert_eq!(selected(&both, "p").map(|files| files.len()), Ok(2));
+    }
+
+    #[test]
+    fn backslashes_are_told_where_the_folder_is_meant() {
+        for (name, tree) in [
+            ("public\\index.html", "public/"),
+            ("public/a\\index.html", "public"),
+            ("public\\index.html", ""),
+        ] {
+            let problem = selected(&[name, "public/fine.html"], tree).expect_err("refused");
+            assert!(problem.contains("has backslashes in its name"), "{problem}");
+        }
+        assert!(selected(&["docs\\a", "public/a"], "public").is_ok());
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let mut large = entry("a");
+        large.packed.size = FILE_SIZE + 1;
+        assert_eq!(
+            select(&[large.clone()], ""),
+            Err(SiteProblem::FileTooLarge("a".into(), FILE_SIZE + 1))
+        );
+        let many: Vec<ZipEntry> = (0..=FILES).map(|n| entry(&format!("p/{n}"))).collect();
+        let problem = select(&many, "p").expect_err("too many");
+        assert_eq!(
+            problem.to_string(),
+            "it has 20001 files below \"p\", more than the limit of 20000"
+        );
+        let heavy: Vec<ZipEntry> = (0..21)
+            .map(|n| {
+                let mut entry = entry(&n.to_string());
+                entry.packed.size = FILE_SIZE;
+                entry
+            })
+            .collect();
+        assert_eq!(
+            select(&heavy, ""),
+            Err(SiteProblem::TooLarge {
+                size: 21 << 30,
+                tree: String::new()
+            })
+        );
+        let place = Place::new("shop-site", "docs").expect("a place");
+        assert_eq!(too_long(&place, [&"x".repeat(1019)]), None);
+        assert!(too_long(&place, [&"x".repeat(1020)]).is_some());
+    }
+
+    proptest! {
+        /// Every file is read once, whole, in order, and no run is longer than it has to be.
+        #[test]
+        fn runs_cover_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..20_000_000_u64), 1..40)) {
+            let mut at = 0;
+            let mut files = BTreeMap::new();
+            for (number, (gap, length)) in sizes.into_iter().enumerate() {
+                let start = at + gap;
+                at = start + 30 + length;
+                let packed = Packed { start, end: at, length, size: length, crc32: 0, deflated: false };
+                // Names are in another order than the bytes.
+                files.insert(format!("{:x}", 1000 - number), packed);
+            }
+            let runs = runs(&files);
+            let read: usize = runs.iter().map(|run| run.files.len()).sum();
+            prop_assert_eq!(read, files.len());
+            let mut last = 0;
+            for run in &runs {
+                prop_assert!(run.files.len() == 1 || run.end - run.start <= RUN);
+                prop_assert!(run.start >= last);
+                last = run.start;
+                for (_, packed) in &run.files {
+                    prop_assert!(packed.start >= last && packed.end <= run.end);
+                    last = packed.end;
+                }
+            }
+        }
+
+        /// Every file is in one batch, in the order in which they lie, and no batch has more than fits.
+        #[test]
+        fn batches_have_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..2_000_000_u64), 0..60)) {
+            let mut at = 0;
+            let mut files = BTreeMap::new();
+            for (number, (gap, size)) in sizes.into_iter().enumerate() {
+                let start = at + gap;
+                // Deflated to a tenth: what counts is what is in memory.
+                at = start + 30 + size / 10;
+                let packed = Packed { start, end: at, length: size / 10, size, crc32: 0, deflated: true };
+                let file = ContentFile { sha256: Sha256::of(b""), packed, served: Served::default() };
+                files.insert(format!("{:x}", 1000 - number), file);
+            }
+            let batches = batches(&files);
+            prop_assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), files.len());
+            let mut end = 0;
+            for batch in &batches {
+                prop_assert!(batch.len() == 1 || batch.iter().map(|(_, file)| file.size()).sum::<u64>() <= BATCH);
+                for (nth, (_, file)) in batch.iter().enumerate() {
+                    prop_assert!(file.packed.start >= end);
+                    prop_assert!(nth == 0 || file.packed.start - end <= GAP);
+                    end = file.packed.end;
+                }
+            }
+        }
+    }
+}

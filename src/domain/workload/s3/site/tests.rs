@@ -1,0 +1,420 @@
+//! Rollouts on a bucket in memory that answers as S3 does, with crashes in between.
+
+pub mod bucket;
+mod random;
+mod served;
+
+use super::*;
+use bucket::{End, World, content, want};
+
+/// A rollout of `files` to its end, without anybody in between.
+fn deliver(world: &mut World, files: &[(&str, &str)]) {
+    let content = content(files);
+    let mut observed = ObservedSite::default();
+    let end = world.deliver(&content, &mut observed);
+    assert_eq!(end, End::Ready);
+}
+
+#[test]
+fn a_first_delivery_puts_pages_last() {
+    let mut world = World::default();
+    deliver(
+        &mut world,
+        &[("a.css", "a"), ("index.html", "i"), ("z/app.js", "z")],
+    );
+    assert_eq!(
+        world.log,
+        [
+            "store snapshot",
+            "put a.css",
+            "put z/app.js",
+            "put index.html",
+            "store manifest"
+        ]
+    );
+    assert_eq!(
+        world.served(),
+        [("a.css", "a"), ("index.html", "i"), ("z/app.js", "z")]
+    );
+    let manifest = world.manifest();
+    assert_eq!(manifest.files["z/app.js"].served, Served::of("app.js", &[]));
+    assert!(manifest.retired.is_empty());
+}
+
+#[test]
+fn only_what_differs_is_written_new_changed_pages_then_removed() {
+    let mut world = World::default();
+    deliver(
+        &mut world,
+        &[
+            ("a.css", "1"),
+            ("gone.js", "g"),
+            ("index.html", "1"),
+            ("same.js", "s"),
+            ("same.html", "s"),
+        ],
+    );
+    world.log.clear();
+    deliver(
+        &mut world,
+        &[
+            ("a.css", "2"),
+            ("index.html", "2"),
+            ("new.html", "n"),
+            ("new.js", "n"),
+            ("same.js", "s"),
+            ("same.html", "s"),
+        ],
+    );
+    assert_eq!(
+        world.log,
+        [
+            "keep a.css",
+            "keep index.html",
+            "keep gone.js",
+            "store snapshot",
+            "put new.js",
+            "put a.css",
+            "put index.html",
+            "put new.html",
+            "store manifest",
+            "delete gone.js",
+            "store manifest"
+        ]
+    );
+    assert!(world.manifest().retired.is_empty());
+    world.log.clear();
+    let content = content(&[
+        ("a.css", "2"),
+        ("index.html", "2"),
+        ("new.html", "n"),
+        ("new.js", "n"),
+        ("same.js", "s"),
+        ("same.html", "s"),
+    ]);
+    assert!(world.is_unchanged(&content));
+    assert!(world.log.is_empty());
+}
+
+#[test]
+fn somebody_elses_object_is_refused_by_name_and_never_touched() {
+    let mut world = World::default();
+    world.foreign("docs/index.html", "theirs");
+    world.foreign("docs/other.html", "theirs");
+    world.foreign("docs-old/a", "theirs");
+    let content = content(&[("index.html", "i"), ("a", "a")]);
+    let end = world.deliver(&content, &mut ObservedSite::default());
+    let End::Failed(why) = end else {
+        panic!("it was not refused: {end:?}");
+    };
+    assert!(
+        why.starts_with("object s3://shop-site/docs/index.html can't be written: it exists"),
+        "{why}"
+    );
+    assert!(world.log.is_empty());
+}
+
+#[test]
+fn what_the_same_deployment_put_before_is_taken_up() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a", "1"), ("index.html", "i")]);
+    // The Target was made anew: nothing is on record.
+    world.recorded = None;
+    world.log.clear();
+    deliver(&mut world, &[("a", "2"), ("index.html", "i")]);
+    let expected = ["keep a", "store snapshot", "put a", "store manifest"];
+    assert_eq!(world.log, expected);
+}
+
+#[test]
+fn a_restore_puts_back_changed_and_removed_ones_and_deletes_new_ones() {
+    let mut world = World::default();
+    let former = [("a.css", "1"), ("gone.js", "g"), ("index.html", "1")];
+    deliver(&mut world, &former);
+    let before = world.objects.clone();
+    let content = content(&[("a.css", "2"), ("index.html", "2"), ("new.js", "n")]);
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.deliver(&content, &mut observed), End::Ready);
+    assert!(!world.objects.contains_key("docs/gone.js"));
+    world.log.clear();
+    assert_eq!(world.restore(&mut observed), End::Ready);
+    assert_eq!(
+        world.log,
+        [
+            "copy back gone.js",
+            "copy back index.html",
+            "copy back a.css",
+            "delete new.js"
+        ]
+    );
+    world.assert_same(&before);
+    // And the record of it serves the next delivery.
+    world.log.clear();
+    deliver(&mut world, &former);
+    assert!(world.log.is_empty(), "{:?}", world.log);
+}
+
+#[test]
+fn with_etags_that_tell_nothing_the_record_follows_the_copies() {
+    let mut world = World::new(true);
+    deliver(&mut world, &[("a", "1"), ("b", "1")]);
+    let before = world.objects.clone();
+    let mut observed = ObservedSite::default();
+    assert_eq!(
+        world.deliver(&content(&[("a", "2")]), &mut observed),
+        End::Ready
+    );
+    world.log.clear();
+    assert_eq!(world.restore(&mut observed), End::Ready);
+    let expected = ["copy back b", "copy back a", "store manifest"];
+    assert_eq!(world.log, expected);
+    world.assert_same(&before);
+    let manifest = world.manifest();
+    for path in ["a", "b"] {
+        let object = &world.objects[&want().place.key(path)];
+        assert_eq!(manifest.files[path].etag, object.etag);
+    }
+}
+
+#[test]
+fn a_file_that_is_only_served_differently_is_restored_too() {
+    // Neither the bytes nor the time tell.
+    let mut world = World {
+        is_hasty: true,
+        ..World::new(false)
+    };
+    deliver(&mut world, &[("a.css", "1")]);
+    // As if an earlier version of us had taken it for something else.
+    let key = want().place.key("a.css");
+    let mut manifest = (*world.manifest()).clone();
+    manifest
+        .files
+        .get_mut("a.css")
+        .expect("the file")
+        .served
+        .content_type = "text/plain".into();
+    world
+        .objects
+        .get_mut(&key)
+        .expect("the object")
+        .served
+        .content_type = "text/plain".into();
+    world.record(&manifest);
+    let before = world.objects.clone();
+    let mut observed = ObservedSite::default();
+    assert_eq!(
+        world.deliver(&content(&[("a.css", "1")]), &mut observed),
+        End::Ready
+    );
+    assert_eq!(world.objects[&key].served, Served::of("a.css", &[]));
+    assert_eq!(world.restore(&mut observed), End::Ready);
+    world.assert_same(&before);
+}
+
+#[test]
+fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
+    type Meddle = fn(&mut World);
+    let cases: [(Meddle, &str); 4] = [
+        (
+            |world| world.foreign("docs/new.js", "theirs"),
+            "docs/new.js was created",
+        ),
+        (
+            |world| world.foreign("docs/a.css", "theirs"),
+            "docs/a.css was changed",
+        ),
+        (
+            |world| {
+                world.objects.remove("docs/a.css");
+            },
+            "docs/a.css was deleted",
+        ),
+        (
+            |world| world.foreign("docs/new.html", "theirs"),
+            "docs/new.html was created",
+        ),
+    ];
+    for (meddle, expected) in cases {
+        let mut world = World::default();
+        deliver(&mut world, &[("a.css", "1")]);
+        let content = content(&[("a.css", "2"), ("new.html", "n"), ("new.js", "n")]);
+        let mut observed = ObservedSite::default();
+        assert_eq!(world.begin(&content, &mut observed), End::Ready);
+        meddle(&mut world);
+        observed.forget_objects();
+        let end = world.go_on(&content, &mut observed);
+        let End::Failed(why) = end else {
+            panic!("{expected}: {end:?}");
+        };
+        assert!(why.contains(expected), "{why}");
+        // What somebody else made where there was nothing is not ours to delete.
+        let theirs = world.objects.get("docs/new.js").cloned();
+        assert_eq!(world.restore(&mut observed), End::Ready);
+        let after = world.objects.get("docs/new.js");
+        if expected.contains("new.js") {
+            assert_eq!(after, theirs.as_ref());
+        } else {
+            assert_eq!(after, None);
+        }
+        assert_eq!(world.objects["docs/a.css"].bytes, "1");
+    }
+}
+
+#[test]
+fn confirming_notices_what_was_lost() {
+    let mut world = World::default();
+    deliver(&mut world, &[("b", "1")]);
+    let content = content(&[("a", "1"), ("b", "1"), ("index.html", "i")]);
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.deliver(&content, &mut observed), End::Ready);
+    let manifest = world.recorded.clone().expect("a manifest");
+    let snapshot = world.journal.clone().expect("a snapshot");
+    let want = want();
+    let step = |observed: &ObservedSite| confirm(&want, &snapshot, &manifest, observed);
+    // What the run did not touch is drift.
+    world.objects.remove("docs/b");
+    observed.forget_objects();
+    assert_eq!(world.drive(&content, &mut observed, step), End::Ready);
+    world.objects.remove("docs/a");
+    observed.forget_objects();
+    let end = world.drive(&content, &mut observed, step);
+    assert_eq!(
+        end,
+        End::Failed(
+            "object s3://shop-site/docs/a was deleted externally during the rollout".into()
+        )
+    );
+}
+
+#[test]
+fn the_record_follows_an_object_that_was_put_again_as_it_is() {
+    let mut world = World::new(true);
+    deliver(&mut world, &[("a", "1"), ("b", "1")]);
+    let key = want().place.key("b");
+    let etag = "\"again\"".to_owned();
+    world
+        .objects
+        .get_mut(&key)
+        .expect("the object")
+        .etag
+        .clone_from(&etag);
+    world.log.clear();
+    deliver(&mut world, &[("a", "2"), ("b", "1")]);
+    let expected = ["keep a", "store snapshot", "put a", "store manifest"];
+    assert_eq!(world.log, expected);
+    assert_eq!(world.manifest().files["b"].etag, etag);
+}
+
+#[test]
+fn pruning_leaves_what_somebody_took_over() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
+    let content = content(&[("index.html", "i")]);
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.begin(&content, &mut observed), End::Ready);
+    assert_eq!(world.go_on(&content, &mut observed), End::Ready);
+    assert!(world.manifest().retired.contains_key("a"));
+    world.foreign("docs/a", "theirs");
+    observed.forget_objects();
+    assert_eq!(world.prune(&content, &mut observed), End::Ready);
+    assert_eq!(world.objects["docs/a"].bytes, "theirs");
+    assert!(!world.objects.contains_key("docs/b"));
+    assert!(world.manifest().retired.is_empty());
+}
+
+#[test]
+fn a_delivery_that_was_never_pruned_still_knows_what_is_ours() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let mut observed = ObservedSite::default();
+    let one = content(&[("c", "1")]);
+    assert_eq!(world.begin(&one, &mut observed), End::Ready);
+    assert_eq!(world.go_on(&one, &mut observed), End::Ready);
+    world.log.clear();
+    // `a` is wanted again, `b` still isn't.
+    deliver(&mut world, &[("a", "1"), ("c", "1")]);
+    assert_eq!(
+        world.log,
+        [
+            "keep b",
+            "store snapshot",
+            "store manifest",
+            "delete b",
+            "store manifest"
+        ]
+    );
+    assert_eq!(world.served(), [("a", "1"), ("c", "1")]);
+}
+
+#[test]
+fn drift_is_told_from_a_listing() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let manifest = world.manifest();
+    let mut observed = ObservedSite::default();
+    assert_eq!(drift(&manifest, &observed), None);
+    observed.note_listing(world.listing(&|_| true));
+    assert_eq!(drift(&manifest, &observed), Some(vec![]));
+    world.objects.remove("docs/a");
+    world.foreign("docs/b", "theirs");
+    observed.note_listing(world.listing(&|_| true));
+    assert_eq!(
+        drift(&manifest, &observed),
+        Some(vec![Drift::Missing("a"), Drift::Changed("b")])
+    );
+}
+
+#[test]
+fn all_that_is_ours_is_removed_pages_first() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
+    world.foreign("docs/b", "theirs");
+    world.foreign("docs/c", "theirs");
+    world.log.clear();
+    let reference = world.recorded.clone().expect("a manifest");
+    let owner = want().owner;
+    let mut observed = ObservedSite::default();
+    let step = |observed: &ObservedSite| remove(&owner, &reference, observed);
+    let end = world.drive(&content(&[]), &mut observed, step);
+    assert_eq!(end, End::Ready);
+    assert_eq!(world.log, ["delete index.html", "delete a"]);
+    assert_eq!(world.served(), [("b", "theirs"), ("c", "theirs")]);
+}
+
+#[test]
+fn intents_are_few_and_say_how_many_objects() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a.css", "1"), ("gone.js", "g")]);
+    let content = content(&[("a.css", "2"), ("index.html", "2"), ("new.js", "n")]);
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.begin(&content, &mut observed), End::Ready);
+    let (reference, snapshot) = observed.snapshot.expect("a snapshot");
+    let lines = |phase| -> Vec<String> {
+        intents(&snapshot, &reference.sha256, phase)
+            .into_iter()
+            .map(|intent| format!("{} {}", intent.operation, intent.resource))
+            .collect()
+    };
+    assert_eq!(
+        lines(Phase::Prepare),
+        ["PutObject s3://shop-site/docs/ (1 new files)"]
+    );
+    assert_eq!(
+        lines(Phase::Promote),
+        [
+            "PutObject s3://shop-site/docs/ (1 changed files)",
+            "PutObject s3://shop-site/docs/ (1 new entry documents)"
+        ]
+    );
+    assert_eq!(
+        lines(Phase::Prune),
+        ["DeleteObjects s3://shop-site/docs/ (1 removed files)"]
+    );
+    assert_eq!(
+        lines(Phase::Restore),
+        [
+            "CopyObject s3://shop-site/docs/ (2 former files)",
+            "DeleteObjects s3://shop-site/docs/ (2 new files)"
+        ]
+    );
+}

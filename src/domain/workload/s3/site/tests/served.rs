@@ -1,0 +1,94 @@
+//! What files are served as, and what that means for the order in which they change.
+
+use super::{
+    super::{ObservedSite, Served},
+    bucket::{End, World, content, content_with, want},
+    deliver,
+};
+use crate::api::v1alpha1::ContentType;
+
+fn puts(log: &[String]) -> Vec<&str> {
+    log.iter()
+        .filter_map(|line| line.strip_prefix("put "))
+        .collect()
+}
+
+#[test]
+fn html_of_every_extension_is_put_last() {
+    let mut world = World::default();
+    let names = ["about.htm", "app.js", "index.html", "legal.xhtml"];
+    deliver(&mut world, &names.map(|name| (name, "1")));
+    assert_eq!(puts(&world.log)[0], "app.js");
+    world.log.clear();
+    deliver(&mut world, &names.map(|name| (name, "2")));
+    assert_eq!(puts(&world.log)[0], "app.js");
+    assert_eq!(puts(&world.log).len(), 4);
+}
+
+fn html(pattern: &str) -> [ContentType; 1] {
+    [ContentType {
+        pattern: pattern.into(),
+        value: "text/html; charset=utf-8".into(),
+    }]
+}
+
+#[test]
+fn a_page_is_known_by_what_it_is_served_as_too() {
+    let mut world = World::default();
+    let release = |version| content_with(&[("about", version), ("z.js", version)], &html("about"));
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.deliver(&release("1"), &mut observed), End::Ready);
+    assert_eq!(puts(&world.log), ["z.js", "about"]);
+    world.log.clear();
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.deliver(&release("2"), &mut observed), End::Ready);
+    assert_eq!(puts(&world.log), ["z.js", "about"]);
+    world.log.clear();
+    assert_eq!(world.restore(&mut observed), End::Ready);
+    let back: Vec<&String> = (world.log.iter())
+        .filter(|it| it.starts_with("copy"))
+        .collect();
+    assert_eq!(back, ["copy back about", "copy back z.js"]);
+}
+
+#[test]
+fn a_file_is_put_anew_where_the_spec_has_it_served_differently() {
+    let mut world = World::default();
+    deliver(&mut world, &[("about", "1"), ("logo.svgz", "s")]);
+    let key = |path| want().place.key(path);
+    assert_eq!(
+        world.objects[&key("about")].served,
+        Served::of("about", &[])
+    );
+    let encoding = |world: &World| {
+        let served = &world.objects[&key("logo.svgz")].served;
+        served.content_encoding.clone()
+    };
+    assert_eq!(encoding(&world).as_deref(), Some("gzip"));
+    let plain = content(&[("about", "1"), ("logo.svgz", "s")]);
+    let wanted = content_with(&[("about", "1"), ("logo.svgz", "s")], &html("about"));
+    assert_ne!(plain.digest(), wanted.digest(), "another plan to approve");
+    world.log.clear();
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.deliver(&wanted, &mut observed), End::Ready);
+    assert_eq!(puts(&world.log), ["about"]);
+    assert!(world.objects[&key("about")].served.is_document());
+}
+
+#[test]
+fn what_an_earlier_version_put_in_this_run_is_this_runs() {
+    let mut world = World::default();
+    deliver(&mut world, &[("a.css", "1")]);
+    // It dies after it put the file, and what takes over says more of it.
+    let next = content(&[("a.css", "2")]);
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.begin(&next, &mut observed), End::Ready);
+    world.crashes = vec![1];
+    assert_eq!(world.go_on(&next, &mut observed), End::Crashed);
+    let object = world.objects.get_mut(&want().place.key("a.css"));
+    let object = object.expect("the object");
+    assert_eq!(object.bytes, "2");
+    object.served.content_type = "text/css".into();
+    let mut observed = ObservedSite::default();
+    assert_eq!(world.go_on(&next, &mut observed), End::Ready);
+}

@@ -1,0 +1,428 @@
+//! The steps of the component protocol for files in a bucket, in the words of [`super::site`].
+//!
+//! A site has no traffic to split: it moves at once, when the functions of its level get all of theirs.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    desired::DesiredSite,
+    observed::{
+        INVENTORY, Next, Observed, PlaceSnapshot, Read, SiteTask, View, manifest_of, observed_at,
+        ours,
+    },
+    site::{self, Diff, ObservedSite, Phase, Place, SiteContent, SiteIntent, SiteWant},
+};
+use crate::{
+    api::v1alpha1::{
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PlannedChange, Restored,
+        StoredRef,
+    },
+    domain::{
+        digest::Sha256,
+        ownership::Owner,
+        workload::{
+            change::{Part, change, difference},
+            protocol::Shift,
+        },
+    },
+};
+
+/// A site that is wanted, and what is known of its place.
+struct Wanted<'a> {
+    want: SiteWant,
+    task: SiteTask,
+    ours: Option<&'a StoredRef>,
+    observed: &'a ObservedSite,
+    before: Option<&'a PlaceSnapshot>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(site: &DesiredSite, view: View<'a>) -> Self {
+        // Orders of a stage are counted: no two runs share a number.
+        let copies = format!("copies/{}-{}", view.run.release.uid, view.run.sequence);
+        Self {
+            want: SiteWant {
+                component: site.component.clone(),
+                place: site.place.clone(),
+                owner: view.owner.clone(),
+                copies: copies.clone(),
+            },
+            task: SiteTask {
+                place: site.place.clone(),
+                archive: Some(site.archive.clone()),
+                copies,
+            },
+            ours: ours(&site.place, view.status),
+            observed: observed_at(&site.place, view.observed),
+            before: view.before,
+        }
+    }
+
+    fn next(self, next: site::Next) -> Next {
+        self.task.next(next)
+    }
+
+    fn diff(&self) -> Option<Diff<'a>> {
+        let content = self.observed.content.as_deref()?;
+        let manifest = self.ours.and_then(|ours| manifest_of(ours, self.observed));
+        Diff::between(content, manifest, &self.want.owner, self.observed)
+    }
+
+    fn promoted(&self, before: &PlaceSnapshot) -> site::Next {
+        site::promote(&self.want, &before.snapshot, self.observed)
+    }
+}
+
+/// What has to be observed next before a run begins.
+pub fn first_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
+    let wanted = Wanted::of(site, view);
+    let next = site::look(&wanted.want, wanted.ours, wanted.observed);
+    if let Next::Read(read) = wanted.next(next) {
+        return Some(read);
+    }
+    // In the middle of a run, the list of what it changes tells what comes.
+    let wanted = Wanted::of(site, view);
+    let reference = &wanted.before?.snapshot;
+    let known = wanted.observed.snapshot.as_ref();
+    let unknown = known.is_none_or(|(known, _)| known != reference);
+    let read = site::Read::Snapshot(reference.clone());
+    unknown.then(|| Read {
+        task: Box::new(wanted.task),
+        read,
+    })
+}
+
+/// Why the files can't be put there, from what was observed.
+pub fn obstacle(site: &DesiredSite, view: View<'_>) -> Option<String> {
+    let wanted = Wanted::of(site, view);
+    match site::look(&wanted.want, wanted.ours, wanted.observed) {
+        site::Next::Fail(why) => Some(why),
+        _ => None,
+    }
+}
+
+/// Whether nothing at all has to be written or removed.
+pub fn unchanged(site: &DesiredSite, view: View<'_>) -> bool {
+    let wanted = Wanted::of(site, view);
+    let unchanged = site::unchanged(&wanted.want, wanted.ours, wanted.observed);
+    // What is the same, but not on record as ours, is yet to be written down.
+    wanted.ours.is_some() && unchanged == Some(true)
+}
+
+/// What would change, from what was observed.
+pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
+    let wanted = Wanted::of(site, view);
+    let content = wanted.observed.content.as_deref();
+    let diff = wanted.diff().unwrap_or_default();
+    let known = |path: &str| Some(content?.files.get(path)?.sha256.to_string());
+    let there = |path: &str| {
+        Some(
+            wanted
+                .observed
+                .listing
+                .as_ref()?
+                .objects
+                .get(path)?
+                .etag
+                .clone(),
+        )
+    };
+    let line = |action: &str, path: &str, from, to| {
+        change(
+            &site.component,
+            action,
+            &site.place.shown(path),
+            None,
+            (from, to),
+        )
+    };
+    let mut changes: Vec<PlannedChange> = Vec::new();
+    changes.extend((diff.new.iter()).map(|path| line("Create", path, None, known(path))));
+    changes
+        .extend((diff.changed.iter()).map(|path| line("Update", path, there(path), known(path))));
+    changes.extend((diff.removed.iter()).map(|path| line("Delete", path, there(path), None)));
+    let count =
+        |paths: &[&str], what: &str| (!paths.is_empty()).then(|| format!("{} {what}", paths.len()));
+    let words = [
+        count(&diff.new, "new"),
+        count(&diff.changed, "changed"),
+        count(&diff.removed, "removed"),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    let standing: Vec<(&str, Option<String>)> =
+        [&diff.new, &diff.changed, &diff.unchanged, &diff.removed]
+            .into_iter()
+            .flatten()
+            .map(|path| (*path, there(path)))
+            .collect();
+    Part {
+        summary: match words.as_slice() {
+            [] => format!("{} unchanged", site.component),
+            words => format!("{}: files {}", site.component, words.join(", ")),
+        },
+        changes,
+        wanted: Sha256::of_json(&(&site.place, content.map(SiteContent::digest))),
+        live: Sha256::of_json(&standing),
+    }
+}
+
+/// What has to be observed next to tell whether it is as the last run left it: the list of what is ours, then
+/// what is there.
+pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
+    let (ours, observed) = (
+        ours(&site.place, view.status)?,
+        observed_at(&site.place, view.observed),
+    );
+    let read = match manifest_of(ours, observed) {
+        None => site::Read::Manifest(ours.clone()),
+        Some(_) if observed.listing.is_none() => site::Read::Listing,
+        Some(_) => return None,
+    };
+    Some(Read {
+        task: Box::new(SiteTask::of(&site.place)),
+        read,
+    })
+}
+
+/// What differs from what the last run left. Of an object's ETag nobody can read anything but that it is
+/// another one.
+pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
+    let observed = observed_at(&site.place, view.observed);
+    let manifest = ours(&site.place, view.status).and_then(|ours| manifest_of(ours, observed));
+    let Some(manifest) = manifest else {
+        return Vec::new();
+    };
+    let drifted = site::drift(manifest, observed).unwrap_or_default();
+    let told = |drift| {
+        object(
+            &site.component,
+            &site.place,
+            observed,
+            drift,
+            "what was put",
+        )
+    };
+    drifted.into_iter().map(told).collect()
+}
+
+/// A difference of an object; `content` is what it should hold.
+fn object(
+    component: &str,
+    place: &Place,
+    observed: &ObservedSite,
+    drift: site::Drift<'_>,
+    content: &str,
+) -> Difference {
+    let (path, field, expected, found) = match drift {
+        site::Drift::Missing(path) => (path, None, Some("there"), "gone"),
+        site::Drift::Changed(path) => (path, Some("content"), Some(content), "other bytes"),
+        site::Drift::Surplus(path) => (path, None, None, "there"),
+    };
+    let values = (expected.map(str::to_owned), Some(found.to_owned()));
+    let listing = observed.listing.as_ref();
+    let object = listing.and_then(|listing| listing.objects.get(path));
+    let modified = object.and_then(|object| object.modified);
+    let modified = modified.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    Difference {
+        changed_at: modified.map(Time),
+        ..difference(component, &place.shown(path), field, values)
+    }
+}
+
+/// What would be lost is put aside.
+pub fn keep(site: &DesiredSite, view: View<'_>) -> Next {
+    let wanted = Wanted::of(site, view);
+    let next = site::begin(&wanted.want, wanted.ours, wanted.observed);
+    wanted.next(next)
+}
+
+/// What stands there, once it was put aside.
+pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<PlaceSnapshot> {
+    let wanted = Wanted::of(site, view);
+    let (reference, _) = wanted.observed.snapshot.as_ref()?;
+    Some(PlaceSnapshot {
+        place: site.place.clone(),
+        snapshot: reference.clone(),
+        manifest: wanted.ours.cloned(),
+    })
+}
+
+/// What the status says of it before anything was done.
+pub fn status(site: &DesiredSite) -> ComponentStatus {
+    ComponentStatus {
+        name: site.component.clone(),
+        resource: site.place.to_string(),
+        version: None,
+        previous_version: None,
+        code_sha256: Some(site.archive.sha256.to_string()),
+        configuration_digest: None,
+        alias_revision_id: None,
+        objects: None,
+    }
+}
+
+/// What the inventory says of it.
+pub fn inventory_item(site: &DesiredSite) -> InventoryItem {
+    InventoryItem {
+        component: site.component.clone(),
+        kind: INVENTORY.to_owned(),
+        name: site.place.to_string(),
+        alias: None,
+        created: true,
+        objects: None,
+        tags: Vec::new(),
+        removed: false,
+    }
+}
+
+/// The changes of a phase, by what identifies their effect.
+pub fn intents(component: &str, place: &Place, phase: Phase, observed: &Observed) -> Vec<Intent> {
+    let Some((reference, snapshot)) = &observed_at(place, observed).snapshot else {
+        return Vec::new();
+    };
+    let intent = |intent: SiteIntent| Intent {
+        component: component.to_owned(),
+        operation: intent.operation.to_owned(),
+        resource: intent.resource,
+        result: Some(intent.result),
+    };
+    let intents = site::intents(snapshot, &reference.sha256, phase);
+    intents.into_iter().map(intent).collect()
+}
+
+/// Files that no page names yet are put.
+pub fn prepare(site: &DesiredSite, view: View<'_>) -> Next {
+    let wanted = Wanted::of(site, view);
+    match wanted.before {
+        None => no_snapshot(site),
+        Some(before) => {
+            let next = site::prepare(&wanted.want, &before.snapshot, wanted.observed);
+            wanted.next(next)
+        }
+    }
+}
+
+/// What people see is changed, and looked at.
+pub fn promote(site: &DesiredSite, shift: Shift, view: View<'_>) -> Next {
+    if shift.weight < 100 {
+        return Next::Ready;
+    }
+    let wanted = Wanted::of(site, view);
+    let Some(before) = wanted.before else {
+        return no_snapshot(site);
+    };
+    let next = match wanted.promoted(before) {
+        site::Next::Ready(Some(manifest)) => {
+            site::confirm(&wanted.want, &before.snapshot, &manifest, wanted.observed)
+        }
+        other => other,
+    };
+    wanted.next(next)
+}
+
+/// What is ours once it serves; `None` where that is not known now.
+pub fn objects(site: &DesiredSite, view: View<'_>) -> Option<OwnedObjects> {
+    let wanted = Wanted::of(site, view);
+    owned(wanted.promoted(wanted.before?), wanted.observed)
+}
+
+/// What stood before stands again.
+pub fn restore(then: &PlaceSnapshot, owner: &Owner, observed: &Observed) -> Next {
+    let next = site::restore(owner, &then.snapshot, observed_at(&then.place, observed));
+    SiteTask::of(&then.place).next(next)
+}
+
+/// What stands once it was put back.
+pub fn restored(component: &str, then: &PlaceSnapshot, observed: &Observed) -> Restored {
+    let snapshot = observed_at(&then.place, observed).snapshot.as_ref();
+    let (kept, created) = snapshot.map_or((0, 0), |(_, it)| (it.kept.len(), it.created.len()));
+    Restored {
+        component: component.to_owned(),
+        resource: then.place.to_string(),
+        state: format!("{kept} files as before, {created} new ones not there"),
+    }
+}
+
+/// What does not stand as it did.
+pub fn not_restored(
+    component: &str,
+    then: &PlaceSnapshot,
+    owner: &Owner,
+    observed: &Observed,
+) -> Vec<Difference> {
+    let observed = observed_at(&then.place, observed);
+    let left = site::not_restored(owner, &then.snapshot, observed);
+    let told = |drift| {
+        object(
+            component,
+            &then.place,
+            observed,
+            drift,
+            "its former content",
+        )
+    };
+    left.into_iter().map(told).collect()
+}
+
+/// What is ours once it was put back.
+pub fn objects_restored(
+    then: &PlaceSnapshot,
+    owner: &Owner,
+    observed: &Observed,
+) -> Option<OwnedObjects> {
+    let observed = observed_at(&then.place, observed);
+    owned(site::restore(owner, &then.snapshot, observed), observed)
+}
+
+/// What the Release no longer has is removed.
+pub fn prune(item: &InventoryItem, observed: &Observed) -> Next {
+    in_place(item, |place, ours| {
+        site::prune(ours, observed_at(place, observed))
+    })
+}
+
+/// What is ours once that is done.
+pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<OwnedObjects> {
+    let observed = observed_at(&Place::parse(&item.name)?, observed);
+    let ours = &item.objects.as_ref()?.manifest;
+    owned(site::prune(ours, observed), observed)
+}
+
+/// Everything that is ours is removed.
+pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Next {
+    in_place(item, |place, ours| {
+        site::remove(owner, ours, observed_at(place, observed))
+    })
+}
+
+fn in_place(item: &InventoryItem, next: impl Fn(&Place, &StoredRef) -> site::Next) -> Next {
+    let Some(objects) = &item.objects else {
+        return Next::Ready;
+    };
+    match Place::parse(&item.name) {
+        Some(place) => {
+            let next = next(&place, &objects.manifest);
+            SiteTask::of(&place).next(next)
+        }
+        None => Next::Fail(format!("{} is no bucket with a prefix", item.name)),
+    }
+}
+
+fn owned(next: site::Next, observed: &ObservedSite) -> Option<OwnedObjects> {
+    let site::Next::Ready(Some(manifest)) = next else {
+        return None;
+    };
+    let retired = manifest_of(&manifest, observed).map_or(0, |manifest| manifest.retired.len());
+    Some(OwnedObjects {
+        manifest,
+        retired: i64::try_from(retired).unwrap_or(i64::MAX),
+    })
+}
+
+fn no_snapshot(site: &DesiredSite) -> Next {
+    Next::Fail(format!(
+        "the snapshot of the run has nothing of component {}",
+        site.component
+    ))
+}

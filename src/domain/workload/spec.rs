@@ -1,0 +1,63 @@
+//! What a component of the spec says, whatever its kind.
+
+use super::{
+    kind::Kind,
+    kinds::{Registered, Workload, each_kind},
+    scope::Scope,
+};
+use crate::{
+    api::v1alpha1::{ArchiveSummary, Component},
+    domain::invalid::{Invalid, Problems},
+};
+
+/// The field of a component that holds its spec; `None` where there is not exactly one.
+pub fn field(component: &Component) -> Option<&'static str> {
+    let mut fields = Vec::new();
+    each_kind!(|K| fields.extend(K::spec(component).map(|_| K::FIELD)));
+    match fields.as_slice() {
+        [field] => Some(field),
+        _ => None,
+    }
+}
+
+/// The name of the artifact that a component is made from.
+pub fn artifact(component: &Component) -> Option<&str> {
+    let mut artifact = None;
+    each_kind!(|K| artifact = artifact.or(K::spec(component).map(K::artifact)));
+    artifact
+}
+
+/// Why a component can't be made from its artifact, as far as its bytes tell: the path of the field and the
+/// reason. `problem` is why they are no archive.
+pub fn artifact_problem(
+    component: &Component,
+    archive: Option<&ArchiveSummary>,
+    problem: Option<&str>,
+) -> Option<(String, String)> {
+    let mut found = None;
+    each_kind!(|K| {
+        let why = K::spec(component).and_then(|it| K::artifact_problem(it, archive, problem));
+        let path = || format!("spec.components[{}].{}.artifact", component.name, K::FIELD);
+        found = found.or(why.map(|why| (path(), why)));
+    });
+    found
+}
+
+/// What a component should be on a Target; `None` where something is wrong with it, which is in `problems`
+/// then.
+pub fn desire(scope: &Scope<'_>, problems: &mut Problems) -> Option<Workload> {
+    let component = scope.component;
+    if field(component).is_none() {
+        let mut fields: Vec<&str> = Vec::new();
+        each_kind!(|K| fields.push(K::FIELD));
+        let why = format!("exactly one of {} must be set", fields.join(" and "));
+        let field = format!("spec.components[{}]", component.name);
+        problems.push(Invalid::new(field, why));
+        return None;
+    }
+    let mut workload = None;
+    each_kind!(|K| if let Some(spec) = K::spec(component) {
+        workload = K::desire(spec, scope, problems).map(K::workload);
+    });
+    workload
+}
