@@ -148,6 +148,7 @@ fn desired() -> Desired {
                 environment,
                 description: String::new(),
             },
+            deferred: BTreeMap::new(),
             tags: owner().tags(),
             checks: Vec::new(),
         };

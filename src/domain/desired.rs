@@ -4,7 +4,11 @@
 //! [`Invalid`] names the field and the way out; nothing has been touched then. [`examine`] finds all of
 //! them, for [`super::preflight`]; a Target goes by the first.
 
-use std::time::Duration;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 #[cfg(test)]
 mod tests;
@@ -16,12 +20,13 @@ use super::{
     invalid::{Invalid, Problems},
     levels::levels,
     ownership::Owner,
-    substitution::Variables,
+    substitution::{OutputRef, Outputs, Variables},
     traffic::Traffic,
     workload::{component::DesiredComponent, scope::Scope, spec},
 };
 use crate::api::v1alpha1::{
-    Check, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage, TargetSpec,
+    Check, Component, ComponentStatus, DeletionPolicy, OnFailure, ReleaseRef, ReleaseSpec, Stage,
+    TargetSpec,
 };
 
 /// What should be on one Target.
@@ -44,6 +49,37 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// The first output of a component that another one still needs.
+    pub fn needs_output(&self) -> Option<&OutputRef> {
+        self.components
+            .iter()
+            .find_map(DesiredComponent::needs_output)
+    }
+
+    /// With the outputs of components filled in that have these statuses in a run.
+    pub fn resolve(&self, statuses: &[ComponentStatus]) -> Cow<'_, Self> {
+        if self.needs_output().is_none() {
+            return Cow::Borrowed(self);
+        }
+        let outputs = self.outputs(statuses);
+        let components = self.components.iter();
+        Cow::Owned(Self {
+            components: components.map(|it| it.resolve(&outputs)).collect(),
+            ..self.clone()
+        })
+    }
+
+    /// What components with these statuses let others know.
+    fn outputs(&self, statuses: &[ComponentStatus]) -> Outputs {
+        let mut outputs = Outputs::default();
+        for want in &self.components {
+            let status = statuses.iter().find(|status| status.name == want.name);
+            let of_component = status.map(|status| want.deferred_outputs(status));
+            outputs.add(&want.name, of_component.into_iter().flatten());
+        }
+        outputs
+    }
+
     /// The components of one level.
     pub fn level(&self, level: usize) -> impl Iterator<Item = &DesiredComponent> {
         self.components
@@ -131,34 +167,16 @@ pub fn examine(
             .map_err(|circle| Invalid::new("spec.components[].dependsOn", circle.to_string())),
     );
     let levels = levels.unwrap_or_else(|| vec![0; template.components.len()]);
-    let mut components: Vec<DesiredComponent> = Vec::new();
-    for (component, level) in template.components.iter().zip(levels) {
-        let scope = Scope {
-            field: spec::field(component).unwrap_or_default(),
-            component,
-            stage,
-            template_artifacts: &template.artifacts,
-            artifacts: &release.artifacts,
-            target,
-            owner,
-            permissions,
-            variables: &variables,
-        };
-        let Some(workload) = spec::desire(&scope, &mut found) else {
-            continue;
-        };
-        let wanted = DesiredComponent {
-            name: component.name.clone(),
-            level,
-            workload,
-        };
-        let clash = components.iter().find_map(|other| {
-            let (field, why) = wanted.clash(other)?;
-            Some(scope.invalid(field, format!("{why} of component {}", other.name)))
-        });
-        found.extend(clash);
-        components.push(wanted);
-    }
+    let base = BaseScope {
+        release,
+        stage,
+        target,
+        owner,
+        permissions,
+        variables: &variables,
+    };
+    let components = base.components(&levels, &mut found);
+    let variables = with_outputs(&variables, &components, target);
     let mut checks = Vec::new();
     for check in &stage.checks {
         let made = stage_check(check, &variables).map_err(|invalid| {
@@ -179,6 +197,103 @@ pub fn examine(
         problems: found.into_inner(),
         progress_deadline,
     }
+}
+
+/// What all components of a Target are worked out with.
+struct BaseScope<'a> {
+    release: &'a ReleaseSpec,
+    stage: &'a Stage,
+    target: &'a TargetSpec,
+    owner: &'a Owner,
+    permissions: &'a Permissions,
+    variables: &'a Variables,
+}
+
+impl BaseScope<'_> {
+    /// The components that nothing is wrong with, in the order of the template.
+    fn components(&self, levels: &[usize], found: &mut Problems) -> Vec<DesiredComponent> {
+        let template = &self.release.template;
+        let mut in_order: Vec<(usize, &Component)> =
+            template.components.iter().enumerate().collect();
+        // Outputs come before those who use them.
+        in_order.sort_by_key(|(at, _)| levels[*at]);
+        let mut made: BTreeMap<usize, DesiredComponent> = BTreeMap::new();
+        let mut problems: BTreeMap<usize, Problems> = BTreeMap::new();
+        for (at, component) in in_order {
+            let variables = self.variables_of(component, made.values());
+            let scope = Scope {
+                field: spec::field(component).unwrap_or_default(),
+                component,
+                stage: self.stage,
+                template_artifacts: &template.artifacts,
+                artifacts: &self.release.artifacts,
+                target: self.target,
+                owner: self.owner,
+                permissions: self.permissions,
+                variables: &variables,
+            };
+            let of_component = problems.entry(at).or_default();
+            let Some(workload) = spec::desire(&scope, of_component) else {
+                continue;
+            };
+            let wanted = DesiredComponent {
+                name: component.name.clone(),
+                level: levels[at],
+                workload,
+            };
+            let clash = made.values().find_map(|other| {
+                let (field, why) = wanted.clash(other)?;
+                Some(scope.invalid(field, format!("{why} of component {}", other.name)))
+            });
+            of_component.extend(clash);
+            made.insert(at, wanted);
+        }
+        for of_component in problems.into_values() {
+            found.extend(of_component.into_inner());
+        }
+        made.into_values().collect()
+    }
+
+    /// With the outputs of the components that this one depends on, in however many steps.
+    fn variables_of<'c>(
+        &self,
+        component: &Component,
+        made: impl Iterator<Item = &'c DesiredComponent>,
+    ) -> Variables {
+        let all = &self.release.template.components;
+        let mut reached: BTreeSet<&str> = BTreeSet::new();
+        let mut next: Vec<&str> = component.depends_on.iter().map(String::as_str).collect();
+        while let Some(name) = next.pop() {
+            if reached.insert(name) {
+                let of_name = all.iter().filter(|other| other.name == name);
+                next.extend(of_name.flat_map(|it| it.depends_on.iter().map(String::as_str)));
+            }
+        }
+        let mut variables = self.variables.clone();
+        for other in all
+            .iter()
+            .filter(|other| !reached.contains(other.name.as_str()))
+        {
+            variables.add_other(&other.name);
+        }
+        for other in made.filter(|other| reached.contains(other.name.as_str())) {
+            variables.add_outputs(&other.name, other.outputs(self.target));
+        }
+        variables
+    }
+}
+
+/// With the outputs of all components: checks of the stage come after them.
+fn with_outputs(
+    variables: &Variables,
+    components: &[DesiredComponent],
+    target: &TargetSpec,
+) -> Variables {
+    let mut variables = variables.clone();
+    for component in components {
+        variables.add_outputs(&component.name, component.outputs(target));
+    }
+    variables
 }
 
 /// A check of the stage as a whole; `None` where it belongs to a component. The field of an error begins

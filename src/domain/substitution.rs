@@ -2,35 +2,173 @@
 //!
 //! As in Kubernetes, `$$(name)` stands for the text `$(name)`; any other `$` stands for itself.
 //! Templates that come out of artifacts are never touched.
+//!
+//! `$(components.x.outputs.y)` is an output of another component. Some outputs are known from the spec, such as the
+//! ARN of a function; others only once the component serves, such as its version. Where a field takes one of these
+//! ([`Variables::template`]) it keeps the reference until the level of its component starts.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde_json::Value;
 
 /// The names that can be used and what they stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<&'static str, String>);
+pub struct Variables {
+    names: BTreeMap<String, Meaning>,
+    /// Components whose outputs are not among them.
+    others: BTreeSet<String>,
+}
 
-/// A name that is not on the list.
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meaning {
+    Known(String),
+    Deferred(OutputRef),
+}
+
+/// An output of a component.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutputRef {
+    /// The component.
+    pub component: String,
+    /// The output.
+    pub output: String,
+}
+
+/// As specs name it.
+impl fmt::Display for OutputRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "components.{}.outputs.{}", self.component, self.output)
+    }
+}
+
+/// Outputs of components, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs(BTreeMap<OutputRef, String>);
+
+impl Outputs {
+    /// Adds what a component has.
+    pub fn add<'a>(
+        &mut self,
+        component: &str,
+        outputs: impl IntoIterator<Item = (&'a str, String)>,
+    ) {
+        let of_component = outputs.into_iter().map(|(output, value)| {
+            let reference = OutputRef {
+                component: component.to_owned(),
+                output: output.to_owned(),
+            };
+            (reference, value)
+        });
+        self.0.extend(of_component);
+    }
+}
+
+/// A text in which only outputs are left to fill in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Output(OutputRef),
+}
+
+impl Template {
+    /// The text, where nothing is left to fill in.
+    pub fn text(&self) -> Option<String> {
+        self.resolve(&Outputs::default())
+    }
+
+    /// The text with these outputs; `None` where one is not known.
+    pub fn resolve(&self, outputs: &Outputs) -> Option<String> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => Some(text.clone()),
+            Piece::Output(reference) => outputs.0.get(reference).cloned(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
+    /// The first output that is left to fill in.
+    pub fn deferred(&self) -> Option<&OutputRef> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Output(reference) => Some(reference),
+        })
+    }
+}
+
+/// The text, with references as specs name them.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::Output(reference) => write!(f, "$({reference})"),
+        })
+    }
+}
+
+/// A name that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("$({name}) is not known here; known are {}", known.join(", "))]
-pub struct UnknownName {
-    /// What was asked for.
-    pub name: String,
-    /// What there is.
-    pub known: Vec<&'static str>,
+pub enum SubstitutionError {
+    /// It is not on the list.
+    #[error("$({name}) is not known here; known are {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// It is an output of a component that this one does not depend on.
+    #[error("$({name}) is an output of component {component}: add {component} to dependsOn")]
+    NotADependency {
+        /// What was asked for.
+        name: String,
+        /// The component.
+        component: String,
+    },
+    /// It is known too late for this field.
+    #[error("$({0}) is known only once component {component} serves: use it in environment", component = .0.component)]
+    Deferred(OutputRef),
 }
 
 impl Variables {
     /// Adds a name.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.0.insert(name, value.into());
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        let known = Meaning::Known(value.into());
+        self.names.insert(name.to_owned(), known);
         self
     }
 
-    /// `text` with every name replaced.
-    pub fn expand(&self, text: &str) -> Result<String, UnknownName> {
+    /// Adds the name of a component whose outputs can't be used here.
+    pub fn add_other(&mut self, component: &str) {
+        self.others.insert(component.to_owned());
+    }
+
+    /// Adds the outputs of a component; `None` for what is known only once it serves.
+    pub fn add_outputs<'a>(
+        &mut self,
+        component: &str,
+        outputs: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    ) {
+        for (output, value) in outputs {
+            let reference = OutputRef {
+                component: component.to_owned(),
+                output: output.to_owned(),
+            };
+            let name = reference.to_string();
+            let meaning = value.map_or(Meaning::Deferred(reference), Meaning::Known);
+            self.names.insert(name, meaning);
+        }
+    }
+
+    /// `text` with every name replaced that is known.
+    pub fn template(&self, text: &str) -> Result<Template, SubstitutionError> {
+        let mut pieces = Vec::new();
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -44,7 +182,13 @@ impl Variables {
                     rest = &rest[end + 1..];
                 }
                 Some(end) if rest.starts_with("$(") => {
-                    expanded.push_str(self.get(&rest[open..end])?);
+                    match self.get(&rest[open..end])? {
+                        Meaning::Known(value) => expanded.push_str(value),
+                        Meaning::Deferred(reference) => {
+                            pieces.push(Piece::Text(std::mem::take(&mut expanded)));
+                            pieces.push(Piece::Output(reference.clone()));
+                        }
+                    }
                     rest = &rest[end + 1..];
                 }
                 _ => {
@@ -54,11 +198,21 @@ impl Variables {
             }
         }
         expanded.push_str(rest);
-        Ok(expanded)
+        pieces.push(Piece::Text(expanded));
+        Ok(Template(pieces))
+    }
+
+    /// `text` with every name replaced.
+    pub fn expand(&self, text: &str) -> Result<String, SubstitutionError> {
+        let template = self.template(text)?;
+        match template.deferred() {
+            Some(reference) => Err(SubstitutionError::Deferred(reference.clone())),
+            None => Ok(template.to_string()),
+        }
     }
 
     /// `value` with every name replaced in every string, keys excepted.
-    pub fn expand_json(&self, value: &Value) -> Result<Value, UnknownName> {
+    pub fn expand_json(&self, value: &Value) -> Result<Value, SubstitutionError> {
         Ok(match value {
             Value::String(text) => Value::String(self.expand(text)?),
             Value::Array(items) => items
@@ -72,21 +226,30 @@ impl Variables {
                     members
                         .iter()
                         .map(member)
-                        .collect::<Result<_, UnknownName>>()?,
+                        .collect::<Result<_, SubstitutionError>>()?,
                 )
             }
             other => other.clone(),
         })
     }
 
-    fn get(&self, name: &str) -> Result<&str, UnknownName> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .ok_or_else(|| UnknownName {
-                name: name.to_owned(),
-                known: self.0.keys().copied().collect(),
-            })
+    fn get(&self, name: &str) -> Result<&Meaning, SubstitutionError> {
+        let meaning = self.names.get(name);
+        meaning.ok_or_else(|| {
+            let name = name.to_owned();
+            let output = name.strip_prefix("components.");
+            let component = output.and_then(|rest| rest.split('.').next());
+            match component.filter(|component| self.others.contains(*component)) {
+                Some(component) => SubstitutionError::NotADependency {
+                    component: component.to_owned(),
+                    name,
+                },
+                None => SubstitutionError::Unknown {
+                    name,
+                    known: self.names.keys().cloned().collect(),
+                },
+            }
+        })
     }
 }
 
@@ -128,5 +291,36 @@ mod tests {
         let variables = Variables::default().with("stage.name", "dev");
         let expanded = variables.expand_json(&json!({"$(stage.name)": ["$(stage.name)", 1, null]}));
         assert_eq!(expanded, Ok(json!({"$(stage.name)": ["dev", 1, null]})));
+    }
+
+    #[test]
+    fn output_of_a_component_is_filled_in_once_it_is_known() {
+        let mut variables = Variables::default().with("stage.name", "dev");
+        variables.add_outputs(
+            "api",
+            [
+                ("functionArn", Some("arn:api".to_owned())),
+                ("version", None),
+            ],
+        );
+        let arn = "$(components.api.outputs.functionArn)";
+        assert_eq!(variables.expand(arn).as_deref(), Ok("arn:api"));
+        let version = "$(stage.name)-$(components.api.outputs.version)";
+        let error = variables.expand(version).expect_err("known too late");
+        assert_eq!(
+            error.to_string(),
+            "$(components.api.outputs.version) is known only once component api serves: use it in environment"
+        );
+        let template = variables.template(version).expect("a template");
+        assert_eq!(
+            template.to_string(),
+            "dev-$(components.api.outputs.version)"
+        );
+        assert_eq!(template.text(), None, "never filled in with nothing");
+        let mut outputs = Outputs::default();
+        outputs.add("web", [("version", "3".to_owned())]);
+        assert_eq!(template.resolve(&outputs), None);
+        outputs.add("api", [("version", "7".to_owned())]);
+        assert_eq!(template.resolve(&outputs).as_deref(), Some("dev-7"));
     }
 }

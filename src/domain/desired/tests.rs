@@ -361,3 +361,77 @@ fn a_release_from_before_a_stage_was_renamed_is_worked_out_by_its_former_name() 
     let name = desired.components[0].resource();
     assert_eq!(name, "checkout-dev", "what serves keeps its name");
 }
+
+/// A function `web` beside `api`, which has this in its spec.
+fn with_web(web: serde_json::Value) -> Result<Desired, Invalid> {
+    let mut release = release(json!({}), json!({}));
+    let mut component = json!({
+        "name": "web", "dependsOn": ["api"],
+        "lambda": {"functionName": "checkout-web", "artifact": "api", "runtime": "python3.13",
+                   "handler": "app.handler", "role": "lambda-exec"},
+    });
+    merge(&mut component, web);
+    let component = serde_json::from_value(component).expect("a component");
+    // The order in the spec does not matter.
+    release.template.components.insert(0, component);
+    work_out(&release)
+}
+
+fn environment(value: &str) -> serde_json::Value {
+    json!({"lambda": {"environment": {"API": value}}})
+}
+
+#[test]
+fn outputs_that_are_known_from_the_spec_are_filled_in() {
+    let arn = environment("$(components.api.outputs.aliasArn)");
+    let mut desired = with_web(arn).expect("it can be worked out");
+    let Workload::Lambda(web) = desired.components.remove(0).workload else {
+        panic!("a function");
+    };
+    assert_eq!(
+        web.configuration.environment["API"],
+        "arn:aws:lambda:eu-west-1:222222222222:function:checkout-dev:live"
+    );
+    assert!(web.deferred.is_empty());
+}
+
+#[test]
+fn outputs_that_are_known_later_stay_references() {
+    let version = environment("v$(components.api.outputs.version)");
+    let mut desired = with_web(version).expect("it can be worked out");
+    let web = desired.components.remove(0);
+    let needed = web.needs_output().map(ToString::to_string);
+    assert_eq!(needed.as_deref(), Some("components.api.outputs.version"));
+}
+
+#[test]
+fn outputs_that_can_not_be_had_are_refused() {
+    let refused = |web| with_web(web).expect_err("it is refused").to_string();
+    let mut apart = environment("$(components.api.outputs.aliasArn)");
+    apart["dependsOn"] = json!([]);
+    for (web, expected) in [
+        (
+            apart,
+            "spec.components[web].lambda.environment.API: $(components.api.outputs.aliasArn) is an output of \
+             component api: add api to dependsOn",
+        ),
+        (
+            environment("$(components.api.outputs.url)"),
+            "spec.components[web].lambda.environment.API: $(components.api.outputs.url) is not known here; known are \
+             components.api.outputs.aliasArn, components.api.outputs.aliasName",
+        ),
+        (
+            json!({"lambda": {"description": "$(components.api.outputs.version)"}}),
+            "spec.components[web].lambda.description: $(components.api.outputs.version) is known only once component \
+             api serves: use it in environment",
+        ),
+        (
+            json!({"lambda": {"tags": {"api": "$(components.api.outputs.version)"}}}),
+            "spec.components[web].lambda.tags.api: $(components.api.outputs.version) is known only once component api \
+             serves: use it in environment",
+        ),
+    ] {
+        let why = refused(web);
+        assert!(why.starts_with(expected), "{why}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The beginning of a run: everything is read, the snapshot is stored, and the changes are written down.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     collect::{replace_plan, replace_run},
@@ -59,6 +59,7 @@ impl Scene<'_> {
         if let Some(decision) = self.look(desired) {
             return decision;
         }
+        let desired = &*self.with_known_outputs(desired);
         if let Some(why) = self.obstacle(desired) {
             return self.fail_untouched(&why);
         }
@@ -150,19 +151,34 @@ impl Scene<'_> {
 
     /// What the status says of the components, if every one is as wanted already.
     pub fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
-        let last = self
-            .status
-            .run
-            .as_ref()
-            .filter(|run| Step::of(run) == Some(Step::Succeeded))?;
-        let unchanged = |want: &DesiredComponent| {
-            let component = last
-                .components
-                .iter()
-                .find(|component| component.name == want.name);
-            want.unchanged(component, self.context(want.level))
-        };
-        desired.components.iter().map(unchanged).collect()
+        let components = desired.components.iter();
+        components.map(|want| self.unchanged(want)).collect()
+    }
+
+    /// What the status says of a component that is as wanted already.
+    fn unchanged(&self, want: &DesiredComponent) -> Option<ComponentStatus> {
+        let last = self.status.run.as_ref();
+        let last = last.filter(|run| Step::of(run) == Some(Step::Succeeded))?;
+        let mut components = last.components.iter();
+        let component = components.find(|component| component.name == want.name);
+        want.unchanged(component, self.context(want.level))
+    }
+
+    /// With the outputs of components filled in that the run would not change: they stay as they are. Those of
+    /// components that it changes are known only once these serve, and stand in the plan by their names.
+    pub fn with_known_outputs<'d>(&self, desired: &'d Desired) -> Cow<'d, Desired> {
+        let mut known: Vec<ComponentStatus> = Vec::new();
+        let mut resolved = Cow::Borrowed(desired);
+        for level in 0..=desired.last_level() {
+            if resolved.needs_output().is_none() {
+                break;
+            }
+            let settled = resolved.level(level);
+            let settled = settled.filter(|want| want.needs_output().is_none());
+            known.extend(settled.filter_map(|want| self.unchanged(want)));
+            resolved = Cow::Owned(resolved.resolve(&known).into_owned());
+        }
+        resolved
     }
 
     /// Before anything was changed, what can't be read is somebody's to mend, for as long as the

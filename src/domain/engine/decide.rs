@@ -71,15 +71,18 @@ fn step(
     }
     match (order, scene.journal()) {
         (Order::Plan(desired), _) => scene.make_plan(desired),
-        (Order::Deliver(desired), Some(journal)) => match Step::of(journal) {
-            Some(Step::Prepare) => scene.prepare(desired, journal),
-            Some(Step::Promote) => scene.promote(desired, journal),
-            Some(Step::Restore) => scene.restore(journal),
-            Some(Step::Held) if run.attempt > journal.attempt => scene.go_on(journal),
-            Some(Step::Held) => Decision::Wait(outcome(status)),
-            Some(_) => Decision::Rest(outcome(status)),
-            None => unknown_step(journal),
-        },
+        (Order::Deliver(desired), Some(journal)) => {
+            let desired = &*desired.resolve(&journal.components);
+            match Step::of(journal) {
+                Some(Step::Prepare) => scene.prepare(desired, journal),
+                Some(Step::Promote) => scene.promote(desired, journal),
+                Some(Step::Restore) => scene.restore(journal),
+                Some(Step::Held) if run.attempt > journal.attempt => scene.go_on(journal),
+                Some(Step::Held) => Decision::Wait(outcome(status)),
+                Some(_) => Decision::Rest(outcome(status)),
+                None => unknown_step(journal),
+            }
+        }
         (Order::Deliver(desired), None) => scene.begin(desired),
         (Order::Prune(policy), _) => decide_prune(*policy, status, owner, observed),
         (Order::Restore(why), Some(journal)) => match Step::of(journal) {

@@ -16,7 +16,9 @@ use super::{
     step::{Step, outcome as ending},
 };
 use crate::{
-    api::v1alpha1::{Difference, DriftStatus, Run, TargetStatus, condition::DRIFTED},
+    api::v1alpha1::{
+        ComponentStatus, Difference, DriftStatus, Run, TargetStatus, condition::DRIFTED,
+    },
     domain::{
         desired::Desired,
         outcome::{self, Outcome, Stamp, shorten},
@@ -64,6 +66,11 @@ pub fn decide_drift(
         let outcome = Outcome::from(error.clone());
         let message = format!("component {component}: {}", outcome.message());
         return inconclusive_drift(status, outcome.reason(), &message, look);
+    }
+    let desired = &*desired.resolve(&outputs_of(status, desired));
+    if let Some(output) = desired.needs_output() {
+        let message = format!("$({output}) is not on record");
+        return inconclusive_drift(status, Reason::OutcomeUnknown, &message, look);
     }
     let components = || desired.components.iter();
     let reads: Vec<_> = components()
@@ -170,6 +177,24 @@ fn say(
         return Decision::Rest(ending(status));
     }
     Decision::Record(Box::new(next))
+}
+
+/// What the components had when the Release was delivered: as the last run left them, where that run delivered it,
+/// else as its versions are on record.
+fn outputs_of(status: &TargetStatus, desired: &Desired) -> Vec<ComponentStatus> {
+    let of_component = |want: &DesiredComponent| {
+        let mut versions = status.versions.iter().rev();
+        let recorded = versions.find(|one| {
+            one.release_uid == desired.release.uid && one.function_name == want.resource()
+        });
+        let left = left(status, desired, want).map(str::to_owned);
+        ComponentStatus {
+            name: want.name.clone(),
+            version: left.or(recorded.map(|one| one.version.clone())),
+            ..ComponentStatus::default()
+        }
+    };
+    desired.components.iter().map(of_component).collect()
 }
 
 /// The version that the last run left, where that run delivered what is looked at.

@@ -33,6 +33,7 @@ impl Scene<'_> {
         if let Some(decision) = self.look(desired) {
             return decision;
         }
+        let desired = &*self.with_known_outputs(desired);
         if let Some(why) = self.obstacle(desired) {
             return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
         }

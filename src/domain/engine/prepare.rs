@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Intent, OnFailure, RunStatus, TrafficStatus},
-    domain::{desired::Desired, outcome::shorten},
+    domain::{desired::Desired, outcome::shorten, workload::component::DesiredComponent},
 };
 
 impl Scene<'_> {
@@ -20,6 +20,13 @@ impl Scene<'_> {
             return self.load_snapshot(desired.progress_deadline, journal);
         }
         let level = level(journal);
+        if let Some(output) = desired
+            .level(level)
+            .find_map(DesiredComponent::needs_output)
+        {
+            let why = format!("$({output}) is not known, although its component serves");
+            return self.failed(desired, journal, &why);
+        }
         let context = self.context(level);
         let nexts = desired.level(level);
         let nexts = nexts.map(|want| next(want.prepare(&desired.release, context)));

@@ -9,6 +9,7 @@ mod drift;
 mod faults;
 mod kinds;
 mod leaders;
+mod outputs;
 mod plan;
 mod sites;
 mod tags;

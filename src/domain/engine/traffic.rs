@@ -260,6 +260,14 @@ impl Scene<'_> {
         run.traffic = None;
         run.progressed_at = Time(self.now);
         run.intents = self.preparations(desired, level + 1);
+        // Outputs of this level have been filled in since the run began.
+        for want in desired.level(level + 1) {
+            let digest = want.status(self.context(want.level)).configuration_digest;
+            let mut components = run.components.iter_mut();
+            if let Some(component) = components.find(|one| one.name == want.name) {
+                component.configuration_digest = digest;
+            }
+        }
         status.run = Some(run);
         Decision::Record(Box::new(status))
     }

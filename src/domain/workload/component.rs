@@ -11,9 +11,12 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
-        ReleaseRef,
+        ReleaseRef, TargetSpec,
     },
-    domain::check::{Moment, ServedVersions},
+    domain::{
+        check::{Moment, ServedVersions},
+        substitution::{OutputRef, Outputs},
+    },
 };
 
 /// A component as it should be on one Target.
@@ -41,6 +44,35 @@ impl DesiredComponent {
     /// What it is called on AWS.
     pub fn resource(&self) -> String {
         on_kind!(Workload, &self.workload, |it: K| K::resource(it))
+    }
+
+    /// What other components may refer to; `None` for what is known only once it serves.
+    pub fn outputs(&self, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
+        on_kind!(Workload, &self.workload, |it: K| K::outputs(it, target))
+    }
+
+    /// The outputs that are known only now that it has this status in a run.
+    pub fn deferred_outputs(&self, status: &ComponentStatus) -> Vec<(&'static str, String)> {
+        on_kind!(Workload, &self.workload, |_it: K| K::deferred_outputs(
+            status
+        ))
+    }
+
+    /// The first output of another component that it still needs.
+    pub fn needs_output(&self) -> Option<&OutputRef> {
+        on_kind!(Workload, &self.workload, |it: K| K::needs_output(it))
+    }
+
+    /// With these outputs of other components filled in, as far as they are known.
+    #[must_use]
+    pub fn resolve(&self, outputs: &Outputs) -> Self {
+        let workload = on_kind!(Workload, &self.workload, |it: K| {
+            K::workload(K::resolve(it, outputs))
+        });
+        Self {
+            workload,
+            ..self.clone()
+        }
     }
 
     /// Why both can't be there, as the field and words that end in "that".

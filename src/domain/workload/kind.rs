@@ -27,13 +27,14 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, PublishedVersion, ReleaseRef, Restored, RunStatus,
+        OwnedObjects, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},
         grants::Resource,
         invalid::Problems,
         ownership::Owner,
+        substitution::{OutputRef, Outputs},
     },
 };
 
@@ -86,6 +87,26 @@ pub trait Kind: Sized + 'static {
 
     /// What it is called on AWS: a function's name, or a bucket with a prefix.
     fn resource(want: &Self::Desired) -> String;
+
+    /// What other components may refer to as `$(components.x.outputs.y)`; `None` for what is known only once it
+    /// serves ([`Kind::deferred_outputs`]).
+    fn outputs(want: &Self::Desired, target: &TargetSpec) -> Vec<(&'static str, Option<String>)>;
+
+    /// The outputs that are known only now that the component has this status in a run.
+    fn deferred_outputs(_: &ComponentStatus) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The first output of another component that it still needs.
+    fn needs_output(_: &Self::Desired) -> Option<&OutputRef> {
+        None
+    }
+
+    /// With these outputs of other components filled in, as far as they are known.
+    #[must_use]
+    fn resolve(want: &Self::Desired, _: &Outputs) -> Self::Desired {
+        want.clone()
+    }
 
     /// Why both can't be there, as the field and words that end in "that", to be followed by "of component
     /// x".

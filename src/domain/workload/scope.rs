@@ -10,7 +10,7 @@ use crate::{
         invalid::{Invalid, Problems},
         names,
         ownership::{Adoption, Owner},
-        substitution::Variables,
+        substitution::{Template, Variables},
     },
 };
 
@@ -76,14 +76,14 @@ impl Scope<'_> {
         overrides.find(|over| over.component == self.component.name)
     }
 
-    /// The component's map with the stage's own entries in it, filled in.
+    /// The component's map with the stage's own entries in it, filled in but for outputs that are known later.
     pub fn merged(
         &self,
         field: &str,
         map: &BTreeMap<String, String>,
         over: Option<&BTreeMap<String, String>>,
         found: &mut Problems,
-    ) -> Option<BTreeMap<String, String>> {
+    ) -> Option<BTreeMap<String, Template>> {
         let before = found.count();
         let own = over.into_iter().flatten();
         let theirs = map
@@ -91,11 +91,15 @@ impl Scope<'_> {
             .filter(|(key, _)| !over.is_some_and(|over| over.contains_key(*key)));
         let mut merged = BTreeMap::new();
         for (key, value) in theirs {
-            let value = self.expand(&format!("{field}.{key}"), value);
+            let value = self.variables.template(value);
+            let value = value.map_err(|error| {
+                let field = format!("{field}.{key}");
+                self.invalid(&field, error.to_string())
+            });
             merged.extend(found.keep(value).map(|value| (key.clone(), value)));
         }
         for (key, value) in own {
-            let value = self.variables.expand(value).map_err(|error| {
+            let value = self.variables.template(value).map_err(|error| {
                 let field = self.overriding(&format!("{field}.{key}"));
                 Invalid::new(field, error.to_string())
             });

@@ -1,5 +1,7 @@
 //! Functions that wait for one another, and those that are wanted no more.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::Target;
 use sluice_lab::{
@@ -102,6 +104,45 @@ fn wait_gone(scene: &Scene<'_>, account: &str, function: &str) {
         is_gone(scene, account, function).then_some(())
     });
     seen.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
+}
+
+/// The environment of a function's live version.
+fn environment(scene: &Scene<'_>, function: &str) -> HashMap<String, String> {
+    let client = scene.world.lab.lambda("dev", "eu-west-1");
+    let client = client.expect("a client");
+    let reading = client
+        .get_function_configuration()
+        .function_name(function)
+        .qualifier("live")
+        .send();
+    let found = super::run(reading).expect("the function").environment;
+    found.and_then(|it| it.variables).unwrap_or_default()
+}
+
+#[test]
+fn outputs_of_a_function_reach_the_one_that_depends_on_it() {
+    let scene = Scene::new("outputs");
+    let mut wanted = three(&scene);
+    wanted["spec"]["components"][2]["lambda"]["environment"] = json!({
+        "API": "$(components.api.outputs.version)",
+        "WORKER": "$(components.worker.outputs.aliasArn)",
+    });
+    push_three(&scene, &package("v1"), &package("v1"));
+    scene.apply(&wanted);
+    scene.delivered(1);
+    let front = function(&scene, "front");
+    let seen = environment(&scene, &front);
+    assert_eq!(seen.get("API").map(String::as_str), Some("1"));
+    let worker = seen.get("WORKER").cloned().unwrap_or_default();
+    let end = format!(":function:{}:live", function(&scene, "worker"));
+    assert!(worker.starts_with("arn:aws:lambda:eu-west-1:"), "{worker}");
+    assert!(worker.ends_with(&end), "{worker}");
+
+    // The code of `front` stays as it is: it changes because `api` does.
+    push_three(&scene, &package("v2"), &package("v1"));
+    scene.delivered(2);
+    let seen = environment(&scene, &front);
+    assert_eq!(seen.get("API").map(String::as_str), Some("2"));
 }
 
 #[test]

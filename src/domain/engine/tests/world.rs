@@ -162,6 +162,7 @@ pub fn want(component: &str, code_name: &str, memory_size: i32) -> DesiredFuncti
             version_id: "1".into(),
         },
         configuration: configuration(memory_size),
+        deferred: BTreeMap::new(),
         tags: owner().tags(),
         adoption: Adoption::NotAsked,
         checks: vec![DesiredCheck {

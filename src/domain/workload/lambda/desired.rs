@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::function::FunctionConfiguration;
 use crate::{
-    api::v1alpha1::{Expectation, InvokeCheck, Lambda as Spec, LambdaOverride, StoreLocation},
+    api::v1alpha1::{
+        Expectation, InvokeCheck, Lambda as Spec, LambdaOverride, StoreLocation, TargetSpec,
+    },
     domain::{
         archive,
         digest::Sha256,
@@ -15,7 +17,7 @@ use crate::{
         invalid::{Invalid, Problems},
         limits,
         ownership::Adoption,
-        substitution::UnknownName,
+        substitution::{OutputRef, Outputs, SubstitutionError, Template},
         workload::scope::{Pinned, Scope},
     },
 };
@@ -35,8 +37,11 @@ pub struct DesiredFunction {
     pub code_sha256: Sha256,
     /// Where the package is kept in the hub.
     pub package: StoreLocation,
-    /// The settings that belong to a version.
+    /// The settings that belong to a version. Where a variable needs an output of another component, its value is
+    /// the reference until that is known.
     pub configuration: FunctionConfiguration,
+    /// Variables of the environment that need an output of another component.
+    pub deferred: BTreeMap<String, Template>,
     /// The user's tags and ours.
     pub tags: BTreeMap<String, String>,
     /// Whether it is taken over where it exists and is nobody's.
@@ -46,6 +51,25 @@ pub struct DesiredFunction {
 }
 
 impl DesiredFunction {
+    /// The first output of another component that it still needs.
+    pub fn needs_output(&self) -> Option<&OutputRef> {
+        self.deferred.values().find_map(Template::deferred)
+    }
+
+    /// With these outputs filled in, as far as they are known.
+    #[must_use]
+    pub fn resolve(&self, outputs: &Outputs) -> Self {
+        let mut resolved = self.clone();
+        resolved.deferred.retain(|name, template| {
+            let value = template.resolve(outputs);
+            let is_known = value.is_some();
+            let value = value.map(|value| (name.clone(), value));
+            resolved.configuration.environment.extend(value);
+            !is_known
+        });
+        resolved
+    }
+
     /// Digest of the whole effective configuration, for plans and status: says whether something
     /// changed without saying what.
     pub fn configuration_digest(&self) -> Sha256 {
@@ -116,10 +140,23 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     let artifact = found.keep(package(lambda, scope));
     let environment = over.map(|over| &over.environment);
     let environment = scope.merged("environment", &lambda.environment, environment, found);
+    let deferred = environment.iter().flatten();
+    let deferred: BTreeMap<String, Template> = deferred
+        .filter(|(_, value)| value.deferred().is_some())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let environment = environment.map(texts);
     for why in environment.iter().flat_map(limits::environment) {
         found.push(scope.invalid("environment", why));
     }
     let own = scope.merged("tags", &lambda.tags, over.map(|over| &over.tags), found);
+    for (key, value) in own.iter().flatten() {
+        if let Some(reference) = value.deferred() {
+            let why = SubstitutionError::Deferred(reference.clone());
+            found.push(scope.invalid(&format!("tags.{key}"), why.to_string()));
+        }
+    }
+    let own = own.map(texts);
     // One more says for which Release it was created.
     let ours = scope.owner.tags();
     for why in own.iter().flat_map(|own| limits::tags(own, ours.len() + 1)) {
@@ -158,7 +195,13 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
         },
         tags,
         checks,
+        deferred,
     })
+}
+
+fn texts(templates: BTreeMap<String, Template>) -> BTreeMap<String, String> {
+    let text = |(name, value): (String, Template)| (name, value.to_string());
+    templates.into_iter().map(text).collect()
 }
 
 fn function_name(lambda: &Spec, scope: &Scope<'_>) -> Result<String, Invalid> {
@@ -224,7 +267,7 @@ fn invocation(
     };
     let unknown = |name: &str| {
         let field = field(name);
-        move |error: UnknownName| Invalid::new(field, error.to_string())
+        move |error: SubstitutionError| Invalid::new(field, error.to_string())
     };
     let payload = invoke
         .payload
@@ -280,6 +323,26 @@ fn role_arn(role: &str, scope: &Scope<'_>) -> Result<String, String> {
     }
     Ok(role.to_owned())
 }
+/// What other components may refer to. The ARNs follow from the names:
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html#awslambda-resources-for-iam-policies>.
+pub fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
+    let TargetSpec {
+        region, account_id, ..
+    } = target;
+    let (name, alias) = (&want.function_name, &want.alias);
+    let arn = format!(
+        "arn:{}:lambda:{region}:{account_id}:function:{name}",
+        partition(region)
+    );
+    vec![
+        ("functionName", Some(name.clone())),
+        ("functionArn", Some(arn.clone())),
+        ("aliasName", Some(alias.clone())),
+        ("aliasArn", Some(format!("{arn}:{alias}"))),
+        ("version", None),
+    ]
+}
+
 /// The partition of a region, by the prefixes that AWS gives them.
 pub fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {

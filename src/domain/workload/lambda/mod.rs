@@ -29,7 +29,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        Lambda as Spec, PublishedVersion, ReleaseRef, Restored, RunStatus, StageTarget,
+        Lambda as Spec, PublishedVersion, ReleaseRef, Restored, RunStatus, StageTarget, TargetSpec,
     },
     domain::{
         archive,
@@ -37,6 +37,7 @@ use crate::{
         grants::Resource,
         invalid::Problems,
         ownership::{Adoption, Owner},
+        substitution::{OutputRef, Outputs},
     },
 };
 
@@ -91,6 +92,26 @@ impl Kind for Lambda {
 
     fn resource(want: &DesiredFunction) -> String {
         want.function_name.clone()
+    }
+
+    fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
+        desired::outputs(want, target)
+    }
+
+    fn deferred_outputs(status: &ComponentStatus) -> Vec<(&'static str, String)> {
+        let version = status.version.clone();
+        version
+            .map(|version| ("version", version))
+            .into_iter()
+            .collect()
+    }
+
+    fn needs_output(want: &DesiredFunction) -> Option<&OutputRef> {
+        want.needs_output()
+    }
+
+    fn resolve(want: &DesiredFunction, outputs: &Outputs) -> DesiredFunction {
+        want.resolve(outputs)
     }
 
     fn clash(one: &DesiredFunction, other: &DesiredFunction) -> Option<(&'static str, String)> {

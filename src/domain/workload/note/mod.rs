@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        Note as Spec, ReleaseRef, Restored, RunStatus,
+        Note as Spec, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{grants::Resource, invalid::Problems, ownership::Owner},
 };
@@ -65,6 +65,10 @@ impl Kind for Note {
 
     fn resource(want: &DesiredNote) -> String {
         want.title.clone()
+    }
+
+    fn outputs(want: &DesiredNote, _: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
+        vec![("title", Some(want.title.clone()))]
     }
 
     fn clash(one: &DesiredNote, other: &DesiredNote) -> Option<(&'static str, String)> {

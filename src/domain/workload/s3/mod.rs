@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, ReleaseRef, Restored, RunStatus, S3 as Spec,
+        OwnedObjects, ReleaseRef, Restored, RunStatus, S3 as Spec, TargetSpec,
     },
     domain::{archive, grants::Resource, invalid::Problems, ownership::Owner},
 };
@@ -64,6 +64,14 @@ impl Kind for S3 {
 
     fn resource(want: &DesiredSite) -> String {
         want.place.to_string()
+    }
+
+    fn outputs(want: &DesiredSite, _: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
+        let Place { bucket, prefix } = &want.place;
+        vec![
+            ("bucket", Some(bucket.clone())),
+            ("prefix", Some(prefix.clone())),
+        ]
     }
 
     fn clash(one: &DesiredSite, other: &DesiredSite) -> Option<(&'static str, String)> {

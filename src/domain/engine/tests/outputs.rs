@@ -1,0 +1,147 @@
+//! Outputs of components that others use: `$(components.x.outputs.y)`.
+
+use super::{super::*, world::*};
+use crate::{api::v1alpha1::PlanStatus, domain::substitution::Variables};
+
+/// A function `api`, and a function `web` above it that gets the version of `api` in its environment.
+fn release(revision: i64, api: &str, web: &str) -> Desired {
+    let mut variables = Variables::default();
+    variables.add_outputs("api", [("version", None)]);
+    let template = variables
+        .template("v$(components.api.outputs.version)")
+        .expect("a template");
+    let mut user = want("web", web, 128);
+    user.configuration
+        .environment
+        .insert("API".into(), template.to_string());
+    user.deferred.insert("API".into(), template);
+    let mut wanted = desired(revision, vec![want("api", api, 128), user]);
+    wanted.components[1].level = 1;
+    wanted
+}
+
+fn environment(world: &World) -> Option<&str> {
+    let web = &world.functions["checkout-web"];
+    let alias = web.alias.as_ref().expect("an alias");
+    let number: u32 = alias.version.parse().expect("a number");
+    let serving = &web.versions[&number].configuration;
+    assert_eq!(serving.environment, web.latest.configuration.environment);
+    serving.environment.get("API").map(String::as_str)
+}
+
+fn plan_of(world: &mut World, wanted: Desired) -> PlanStatus {
+    let order = Order::Plan(wanted);
+    let run = run(9, 1, Goal::Deliver);
+    world.known = Known::default();
+    for _ in 0..10 {
+        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    }
+    world.status.plan.clone().expect("a plan")
+}
+
+#[test]
+fn output_is_filled_in_when_the_level_of_its_user_starts() {
+    let mut world = World::new();
+    assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
+    assert_eq!(environment(&world), Some("v1"));
+    assert_eq!(world.deliver_as(release(2, "v2", "w1")), Step::Succeeded);
+    assert_eq!(environment(&world), Some("v2"), "{}", world.log);
+    // Back to what was there before: the same versions serve again.
+    assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
+    assert_eq!(environment(&world), Some("v1"), "{}", world.log);
+    assert_eq!(world.functions["checkout-web"].versions.len(), 2);
+}
+
+#[test]
+fn unchanged_output_changes_nothing() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "w1"));
+    world.log.clear();
+    assert_eq!(world.deliver_as(release(2, "v1", "w1")), Step::Succeeded);
+    for write in ["Update", "Publish", "Create"] {
+        assert!(!world.log.contains(write), "{}", world.log);
+    }
+    let plan = plan_of(&mut world, release(3, "v1", "w1"));
+    assert!(plan.changes.is_empty(), "{:?}", plan.changes);
+}
+
+#[test]
+fn plan_names_what_an_output_changes_before_its_value_is_known() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "w1"));
+    let plan = plan_of(&mut world, release(2, "v2", "w1"));
+    let fields: Vec<_> = plan
+        .changes
+        .iter()
+        .filter_map(|change| Some((change.component.as_str(), change.field.as_deref()?)))
+        .collect();
+    assert_eq!(fields, [("api", "code"), ("web", "environment.API")]);
+    // What was approved is carried out, whatever number the version gets.
+    world.known = Known::default();
+    let mut run = run(2, 1, Goal::Deliver);
+    run.plan_digest = Some(plan.digest);
+    let order = Order::Deliver(release(2, "v2", "w1"));
+    assert_eq!(world.finish(&order, &run), Step::Succeeded, "{}", world.log);
+    assert_eq!(environment(&world), Some("v2"));
+}
+
+#[test]
+fn user_of_an_output_is_restored_with_its_former_value() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "w1"));
+    let before = visible(&world);
+    world.bad.push(code("w2"));
+    let step = world.deliver_as(release(2, "v2", "w2"));
+    assert_eq!(step, Step::RolledBack, "{}", world.log);
+    assert_eq!(visible(&world), before);
+}
+
+#[test]
+fn output_survives_faults_and_crashes() {
+    let faults = [
+        Fault::Throttled,
+        Fault::LostReply,
+        Fault::CrashBefore,
+        Fault::CrashAfter,
+    ];
+    for fault in faults {
+        for nth in 0..14 {
+            let mut world = World::new();
+            world.deliver_as(release(1, "v1", "w1"));
+            world.faults = vec![Fault::None; nth];
+            world.faults.push(fault);
+            let step = world.deliver_as(release(2, "v2", "w1"));
+            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", world.log);
+            assert_eq!(environment(&world), Some("v2"), "{fault:?} {nth}");
+        }
+    }
+}
+
+#[test]
+fn function_with_an_output_is_in_sync_as_the_run_left_it() {
+    let mut world = World::new();
+    world.deliver_as(release(1, "v1", "w1"));
+    let drifted = |world: &mut World| {
+        let live = run(1, 1, Goal::Deliver);
+        let look = DriftCheck {
+            asked: Some("now"),
+            generation: None,
+            now: world.now,
+        };
+        world.known = Known::default();
+        let wanted = release(1, "v1", "w1");
+        for _ in 0..5 {
+            world.pass(&|status, observed, _| {
+                decide_drift(&wanted, &live, status, &owner(), observed, look)
+            });
+        }
+        let conditions = &world.status.conditions;
+        let drifted = conditions.iter().find(|one| one.type_ == "Drifted");
+        drifted.map(|one| one.status.clone())
+    };
+    assert_eq!(drifted(&mut world).as_deref(), Some("False"));
+    let web = world.functions.get_mut("checkout-web").expect("there");
+    let settings = &mut web.latest.configuration.environment;
+    settings.insert("API".into(), "v9".into());
+    assert_eq!(drifted(&mut world).as_deref(), Some("True"));
+}
