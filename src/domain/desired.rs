@@ -176,7 +176,8 @@ pub fn examine(
         variables: &variables,
     };
     let components = base.components(&levels, &mut found);
-    let variables = with_outputs(&variables, &components, target);
+    // Checks of the stage come after all components.
+    let variables = with_outputs(variables.clone(), &components, target);
     let mut checks = Vec::new();
     for check in &stage.checks {
         let made = stage_check(check, &variables).map_err(|invalid| {
@@ -276,20 +277,17 @@ impl BaseScope<'_> {
         {
             variables.add_other(&other.name);
         }
-        for other in made.filter(|other| reached.contains(other.name.as_str())) {
-            variables.add_outputs(&other.name, other.outputs(self.target));
-        }
-        variables
+        let made = made.filter(|other| reached.contains(other.name.as_str()));
+        with_outputs(variables, made, self.target)
     }
 }
 
-/// With the outputs of all components: checks of the stage come after them.
-fn with_outputs(
-    variables: &Variables,
-    components: &[DesiredComponent],
+/// With the outputs of these components.
+fn with_outputs<'a>(
+    mut variables: Variables,
+    components: impl IntoIterator<Item = &'a DesiredComponent>,
     target: &TargetSpec,
 ) -> Variables {
-    let mut variables = variables.clone();
     for component in components {
         variables.add_outputs(&component.name, component.outputs(target));
     }

@@ -48,11 +48,8 @@ mod tests {
             component: "c".into(),
             kind: kind.into(),
             name: name.into(),
-            alias: None,
             created: true,
-            objects: None,
-            tags: Vec::new(),
-            removed: false,
+            ..InventoryItem::default()
         }
     }
 

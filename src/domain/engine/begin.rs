@@ -7,7 +7,7 @@ use super::{
     decision::Decision,
     observation::{Action, Effect, Read},
     poll::{ANOTHER_LOOK, wait_for},
-    scene::{Next, Scene, next},
+    scene::{Next, Scene, component, next},
     step::Step,
 };
 use crate::{
@@ -159,9 +159,7 @@ impl Scene<'_> {
     fn unchanged(&self, want: &DesiredComponent) -> Option<ComponentStatus> {
         let last = self.status.run.as_ref();
         let last = last.filter(|run| Step::of(run) == Some(Step::Succeeded))?;
-        let mut components = last.components.iter();
-        let component = components.find(|component| component.name == want.name);
-        want.unchanged(component, self.context(want.level))
+        want.unchanged(component(last, want), self.context(want.level))
     }
 
     /// With the outputs of components filled in that the run would not change: they stay as they are. Those of

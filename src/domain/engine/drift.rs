@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     decision::Decision,
     observation::{Observation, Read},
-    scene::Scene,
+    scene::{Scene, component},
     step::{Step, outcome as ending},
 };
 use crate::{
@@ -206,6 +206,5 @@ fn left<'a>(
     let run = status.run.as_ref()?;
     let delivered = run.release.uid == desired.release.uid;
     let run = Some(run).filter(|_| delivered && Step::of(run) == Some(Step::Succeeded))?;
-    let component = run.components.iter().find(|one| one.name == want.name)?;
-    component.version.as_deref()
+    component(run, want)?.version.as_deref()
 }

@@ -6,7 +6,7 @@ use super::{
     collect::replace_run,
     decision::Decision,
     drift::note_in_sync,
-    scene::Scene,
+    scene::{Scene, component},
     step::{JOURNAL_VERSION, Step},
 };
 use crate::{
@@ -89,8 +89,7 @@ impl Scene<'_> {
             component.alias_revision_id = None;
         }
         for want in &desired.components {
-            let component = run.components.iter().find(|one| one.name == want.name);
-            let objects = component.and_then(|component| component.objects.clone());
+            let objects = component(&run, want).and_then(|status| status.objects.clone());
             self.note_in_inventory(&mut status.inventory, want, objects);
         }
         let wanted = |item: &InventoryItem| {
@@ -204,8 +203,7 @@ pub(super) fn note_versions(
     run: &RunStatus,
 ) {
     for want in &desired.components {
-        let component = run.components.iter().find(|one| one.name == want.name);
-        let version = component.and_then(|component| component.version.as_ref());
+        let version = component(run, want).and_then(|status| status.version.as_ref());
         let published = version.and_then(|version| want.published(&desired.release, version));
         if let Some(published) = published {
             put_on_record(versions, published);

@@ -10,10 +10,11 @@ use super::{
     step::Step,
 };
 use crate::{
-    api::v1alpha1::{Goal, Run, RunStatus, TargetStatus},
+    api::v1alpha1::{ComponentStatus, Goal, Run, RunStatus, TargetStatus},
     domain::{
         ownership::Owner,
         workload::{
+            component::DesiredComponent,
             context::{ComponentNext, Context},
             protocol,
         },
@@ -79,6 +80,22 @@ impl<'a> Scene<'a> {
     pub fn since(&self, then: Timestamp) -> Duration {
         passed(then, self.now)
     }
+}
+
+/// What a run says of a component.
+pub(super) fn component<'a>(
+    run: &'a RunStatus,
+    want: &DesiredComponent,
+) -> Option<&'a ComponentStatus> {
+    run.components.iter().find(|one| one.name == want.name)
+}
+
+/// The same, to be written.
+pub(super) fn component_mut<'a>(
+    run: &'a mut RunStatus,
+    want: &DesiredComponent,
+) -> Option<&'a mut ComponentStatus> {
+    run.components.iter_mut().find(|one| one.name == want.name)
 }
 
 /// The level that a run is at.

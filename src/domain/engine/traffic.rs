@@ -14,18 +14,18 @@ use super::{
     observation::Read,
     poll::{Poll, paused},
     record::note_versions,
-    scene::{Next, Scene, level, next},
+    scene::{Next, Scene, component, component_mut, level, next},
     step::Step,
 };
 use crate::{
-    api::v1alpha1::{ComponentStatus, RunStatus, TrafficStatus},
+    api::v1alpha1::{RunStatus, TrafficStatus},
     domain::{
         check::{CheckPhase, Moment},
         desired::Desired,
         outcome::{Outcome, shorten},
         reason::Reason,
         traffic::{evaluation_interval, watched},
-        workload::{component::DesiredComponent, protocol::Shift},
+        workload::protocol::Shift,
     },
 };
 
@@ -41,8 +41,7 @@ impl Scene<'_> {
             let version = want.version(&desired.release, self.context(level));
             let then = before.component(&want.name);
             gradual |= then.is_some_and(|then| want.splits_traffic(version.as_deref(), then));
-            let component = run.components.iter_mut().find(|one| one.name == want.name);
-            if let Some(component) = component {
+            if let Some(component) = component_mut(&mut run, want) {
                 component.version = version;
             }
         }
@@ -263,8 +262,7 @@ impl Scene<'_> {
         // Outputs of this level have been filled in since the run began.
         for want in desired.level(level + 1) {
             let digest = want.status(self.context(want.level)).configuration_digest;
-            let mut components = run.components.iter_mut();
-            if let Some(component) = components.find(|one| one.name == want.name) {
+            if let Some(component) = component_mut(&mut run, want) {
                 component.configuration_digest = digest;
             }
         }
@@ -278,8 +276,7 @@ impl Scene<'_> {
     fn note_objects(&self, desired: &Desired, run: &mut RunStatus) {
         for want in desired.level(level(run)) {
             let objects = want.objects(self.context(want.level));
-            let component = run.components.iter_mut().find(|one| one.name == want.name);
-            if let Some(component) = component {
+            if let Some(component) = component_mut(run, want) {
                 component.objects = objects;
             }
         }
@@ -288,8 +285,4 @@ impl Scene<'_> {
 
 fn index(traffic: &TrafficStatus) -> usize {
     usize::try_from(traffic.step).unwrap_or_default()
-}
-
-fn component<'a>(run: &'a RunStatus, want: &DesiredComponent) -> Option<&'a ComponentStatus> {
-    run.components.iter().find(|one| one.name == want.name)
 }

@@ -219,12 +219,11 @@ pub fn status(want: &DesiredFunction, view: View<'_>) -> ComponentStatus {
     ComponentStatus {
         name: want.component.clone(),
         resource: want.function_name.clone(),
-        version: None,
         previous_version: alias.map(|alias| alias.version.clone()),
         code_sha256: Some(want.code_sha256.to_string()),
         configuration_digest: Some(want.configuration_digest().to_string()),
         alias_revision_id: alias.map(|alias| alias.revision_id.clone()),
-        objects: None,
+        ..ComponentStatus::default()
     }
 }
 
@@ -240,9 +239,7 @@ pub fn inventory_item(want: &DesiredFunction, view: View<'_>) -> InventoryItem {
         created: there
             .and_then(Option::as_ref)
             .is_none_or(|there| view.owner.has_created(&there.tags)),
-        objects: None,
-        tags: Vec::new(),
-        removed: false,
+        ..InventoryItem::default()
     }
 }
 

@@ -318,6 +318,7 @@ impl kind::Observed for Observed {
         now: Timestamp,
     ) -> Noted {
         let name = function.to_owned();
+        let mut noted = Noted::default();
         match reply {
             Reply::Package(digest, code) => {
                 self.packages.insert(digest, code);
@@ -325,35 +326,23 @@ impl kind::Observed for Observed {
             Reply::Published(version) => {
                 let number = version.version.clone();
                 self.published.insert(component.to_owned(), number.clone());
-                let is_at_work = version.is_settling();
+                noted.is_at_work = version.is_settling();
                 self.found_version(name, number, Some(*version), now);
-                return Noted {
-                    is_at_work,
-                    ..Noted::default()
-                };
             }
             Reply::Created(_) | Reply::Updated(_) | Reply::Routed { .. } if verify => {
                 self.forget_all_of(&name);
             }
             Reply::Created(function) => {
-                let is_at_work = function.is_settling();
+                noted.is_at_work = function.is_settling();
                 self.found_function(name, Some(*function), now);
-                return Noted {
-                    is_at_work,
-                    ..Noted::default()
-                };
             }
             Reply::Updated(mut function) => {
                 // Only GetFunction tells the tags, and no update changes them.
                 if let Some(Some(before)) = self.functions.get(&name) {
                     function.tags.clone_from(&before.tags);
                 }
-                let is_at_work = function.is_settling();
+                noted.is_at_work = function.is_settling();
                 self.found_function(name, Some(*function), now);
-                return Noted {
-                    is_at_work,
-                    ..Noted::default()
-                };
             }
             Reply::Routed { alias, now: moved } => {
                 self.provisioned.remove(&name);
@@ -365,10 +354,7 @@ impl kind::Observed for Observed {
                 self.versions.remove(&key);
                 self.woken.insert(key, now);
                 // What never wakes makes no progress by that.
-                return Noted {
-                    is_no_progress: true,
-                    ..Noted::default()
-                };
+                noted.is_no_progress = true;
             }
             // What was deleted is expected to be gone: one read is enough.
             Reply::FunctionDeleted => {
@@ -383,7 +369,7 @@ impl kind::Observed for Observed {
                 self.versions.insert((name, version), None);
             }
         }
-        Noted::default()
+        noted
     }
 
     fn forget(&mut self, function: &str) {

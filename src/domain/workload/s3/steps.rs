@@ -253,12 +253,8 @@ pub fn status(site: &DesiredSite) -> ComponentStatus {
     ComponentStatus {
         name: site.component.clone(),
         resource: site.place.to_string(),
-        version: None,
-        previous_version: None,
         code_sha256: Some(site.archive.sha256.to_string()),
-        configuration_digest: None,
-        alias_revision_id: None,
-        objects: None,
+        ..ComponentStatus::default()
     }
 }
 
@@ -268,11 +264,8 @@ pub fn inventory_item(site: &DesiredSite) -> InventoryItem {
         component: site.component.clone(),
         kind: INVENTORY.to_owned(),
         name: site.place.to_string(),
-        alias: None,
         created: true,
-        objects: None,
-        tags: Vec::new(),
-        removed: false,
+        ..InventoryItem::default()
     }
 }
 
