@@ -105,8 +105,10 @@ impl DeploymentController {
     async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
         let mut problems = Problems::default();
         let mut deployment = self.hold(deployment).await?;
-        problems.note(self.take_up_orphans(&deployment).await);
-        problems.note(self.follow_renames(&deployment).await);
+        // Without them the family is not whole: what is there already would be made a second time.
+        // Where this fails the family is not whole, and what is there already would be made a second time.
+        self.take_up_orphans(&deployment).await?;
+        self.follow_renames(&deployment).await?;
         let mut family = self.family(&deployment);
         deployment = self.begin_rollback(deployment, &family).await?;
         let source = if deployment.spec.suspend {

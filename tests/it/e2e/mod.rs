@@ -34,6 +34,7 @@ mod malformed;
 mod ownership;
 mod pipelines;
 mod preflight;
+mod refusing;
 mod removal;
 mod removal_stuck;
 mod renames;

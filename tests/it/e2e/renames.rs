@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Target, condition};
 
 use super::{
+    refusing::Refusing,
     scene::{NAME, Scene},
     watching::is_gone,
 };
@@ -62,6 +63,30 @@ fn stage_renamed() {
     scene.wait(NAME, what, |_| {
         is_gone(&scene, "dev", &function).then_some(())
     });
+}
+
+#[test]
+fn a_stage_whose_rename_is_refused_keeps_its_target() {
+    let scene = Scene::new("stage-rename-refused");
+    let function = scene.function();
+    scene.push("v1");
+    scene.apply(&wanted(&scene, &["dev"], &function));
+    scene.delivered(1);
+    let before = one_target(&scene);
+
+    let refusing = Refusing::begin(&scene, "targets");
+    scene.apply(&wanted(&scene, &["staging"], &function));
+    refusing.has_refused(2);
+    let meanwhile = one_target(&scene);
+    assert_eq!(meanwhile.metadata.uid, before.metadata.uid, "none is added");
+    assert_eq!(meanwhile.metadata.deletion_timestamp, None);
+    drop(refusing);
+
+    scene.delivered(2);
+    let target = one_target(&scene);
+    assert_eq!(target.spec.stage, "staging");
+    assert_eq!(target.metadata.uid, before.metadata.uid, "the same goes on");
+    scene.serves("dev", "v1");
 }
 
 #[test]
