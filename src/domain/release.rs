@@ -149,7 +149,7 @@ pub fn target_name(deployment: &str, stage: &str, account: &str, region: &str) -
 }
 
 /// The Releases that may go: all but the newest `limit` and those that are still named somewhere.
-pub fn superfluous(revisions: &[i64], named: &[i64], limit: usize) -> Vec<i64> {
+pub fn old(revisions: &[i64], named: &[i64], limit: usize) -> Vec<i64> {
     let mut sorted: Vec<i64> = revisions.to_vec();
     sorted.sort_unstable_by(|one, other| other.cmp(one));
     // One more than the limit: the newest is the present, the others are history.
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn history_keeps_the_newest_and_what_is_still_named() {
-        assert_eq!(superfluous(&[1, 2, 3, 4, 5], &[1], 2), vec![2]);
-        assert_eq!(superfluous(&[1, 2], &[], 2), Vec::<i64>::new());
+        assert_eq!(old(&[1, 2, 3, 4, 5], &[1], 2), vec![2]);
+        assert_eq!(old(&[1, 2], &[], 2), Vec::<i64>::new());
     }
 }

@@ -29,7 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -41,7 +41,7 @@ pub use self::{
     command::{Back, Command, Commands},
     decisive::decisive,
     drift::DriftReport,
-    gate::{Answer, Ask, Asks, Entry, Gatekeeper, stage_digest},
+    gate::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread, stage_digest},
     overview::{DriftView, Overview, Preflights, ReleaseView, TargetView},
     plan::{Availability, Plan},
     rename::{Renamed, renamed},
@@ -58,11 +58,13 @@ use crate::{
 pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan {
     let mut plan = Plan {
         outcomes: Vec::new(),
-        orders: Vec::new(),
-        passed: false,
-        taking_back: false,
-        plans: Vec::new(),
-        leavers: Vec::new(),
+        runs: Vec::new(),
+        passes_gate: false,
+        judgements: BTreeMap::new(),
+        unread: BTreeSet::new(),
+        is_rolling_back: false,
+        plan_requests: Vec::new(),
+        removed_targets: Vec::new(),
         stages: Vec::new(),
         outcome: Outcome::Done {
             reason: Reason::Idle,
@@ -87,12 +89,19 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         plan.outcomes.extend(stage.rejection(overview, now));
         if let Some(at) = &stage.at_gate {
             let wanted = stage.wanted_plans.iter();
-            plan.plans
+            plan.plan_requests
                 .extend(wanted.map(|place| (name.clone(), place.clone(), at.release.clone())));
         }
-        plan.passed |= stage.passage.is_some();
+        plan.passes_gate |= stage.passage.is_some();
+        plan.unread.extend(std::mem::take(&mut stage.unread));
+        for judged in std::mem::take(&mut stage.judged) {
+            // The judgement of the stage that the Approval names is the one that its author reads.
+            if judged.names_stage || !plan.judgements.contains_key(&judged.approval) {
+                plan.judgements.insert(judged.approval, judged.judgement);
+            }
+        }
         let back = overview.commands.rollback.as_ref();
-        plan.taking_back |= back.is_some_and(|back| stage.is_taking_back(back));
+        plan.is_rolling_back |= back.is_some_and(|back| stage.is_taking_back(back));
         if let (Some(back), Some(bad)) = (&overview.commands.rollback, before)
             && back.from == bad
             && stage.given() != Some(&bad)
@@ -100,7 +109,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             plan.outcomes.push(taken_back(overview, &stage, &bad, now));
         }
         let leavers = stage.leavers();
-        plan.leavers
+        plan.removed_targets
             .extend(leavers.into_iter().map(|place| (name.clone(), place)));
         let orders = stage.orders(overview.paused);
         let mut report = stage.report(overview, now);
@@ -108,11 +117,11 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         report.decided = report.decided.filter(|_| !orders.is_empty());
         plan.stages.push(report);
         let orders = orders.into_iter();
-        plan.orders
+        plan.runs
             .extend(orders.map(|(place, run)| (name.clone(), place, run)));
         views.push(stage);
     }
-    plan.leavers.extend(strays(overview, &views));
+    plan.removed_targets.extend(strays(overview, &views));
     plan.answers = answers::answers(&overview.commands, &views);
     let live = |stage: &StageStatus| {
         stage
@@ -188,7 +197,11 @@ fn undelivered(overview: &Overview, views: &[StageView<'_>]) -> Option<String> {
         .filter(|view| view.serving() != Some(&wanted.reference));
     let missing: Vec<&str> = missing.map(|view| view.name).collect();
     let name = &wanted.reference.name;
-    (!missing.is_empty()).then(|| format!("{name} does not serve in {}", missing.join(", ")))
+    if !missing.is_empty() {
+        return Some(format!("{name} does not serve in {}", missing.join(", ")));
+    }
+    let no_release = "What the spec asks for now has no Release yet";
+    (!overview.is_spec_released).then(|| no_release.to_owned())
 }
 
 /// The revisions that a stage waits for, will be given next, or would roll back to: they are kept whatever

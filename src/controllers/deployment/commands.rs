@@ -7,7 +7,7 @@
 
 use kube::ResourceExt as _;
 
-use super::{announce::Said, controller::DeploymentController, failure::Failure};
+use super::{announce::Said, controller::DeploymentController, failure::Failure, status::status};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, annotation},
     controllers::events::EventType,
@@ -64,12 +64,12 @@ fn note_handled(deployment: &Deployment, status: &mut DeploymentStatus) {
     status.unknown_annotations = unknown(deployment);
 }
 
-/// Every Target has its orders: they are the record now.
-pub fn note_given(plan: &Plan, status: &mut DeploymentStatus) {
+/// Every Target has its run: that is the record now.
+pub fn note_assigned(plan: &Plan, status: &mut DeploymentStatus) {
     for stage in &mut status.stages {
         stage.decided = None;
     }
-    status.rollback = status.rollback.take().filter(|_| plan.taking_back);
+    status.rollback = status.rollback.take().filter(|_| plan.is_rolling_back);
 }
 
 /// The annotations of Sluice's that it does not know.
@@ -157,6 +157,20 @@ impl DeploymentController {
         let status = deployment.status.as_ref();
         let handled = status.and_then(|status| status.last_handled_retry.as_ref());
         is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)
+    }
+
+    /// What opened a gate is used up, and a command is handled, before any Target is assigned what follows.
+    pub(super) async fn record_decisions(
+        &self,
+        deployment: Deployment,
+        plan: &Plan,
+    ) -> Result<Deployment, Failure> {
+        if !plan.has_decided() {
+            return Ok(deployment);
+        }
+        let status = status(&deployment, plan, &plan.outcome);
+        self.answer_commands(deployment, plan, status, &plan.outcome)
+            .await
     }
 
     /// Writes the status, with the commands handled; then says what they came to.

@@ -114,7 +114,7 @@ impl DeploymentController {
         plan: &Plan,
     ) {
         let mut told = BTreeSet::new();
-        for (stage, _, run) in &plan.orders {
+        for (stage, _, run) in &plan.runs {
             let known = family.targets.iter().any(|target| {
                 let order = target.spec.run.as_ref();
                 target.spec.stage == *stage

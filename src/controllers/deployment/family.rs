@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _, api::ObjectMeta};
 
+use super::controller::DeploymentController;
 use crate::api::v1alpha1::{Deployment, Release, Target};
 
 /// Everything that belongs to one Deployment.
@@ -16,4 +17,32 @@ pub struct Family {
 /// The Deployment, as the owner of what belongs to it.
 pub fn owner_reference(deployment: &Deployment) -> Option<OwnerReference> {
     deployment.controller_owner_ref(&())
+}
+
+impl DeploymentController {
+    /// The Releases and Targets of a Deployment, by owner.
+    pub(super) fn family(&self, deployment: &Deployment) -> Family {
+        let uid = deployment.uid();
+        let owned = |meta: &ObjectMeta| {
+            let mut owners = meta.owner_references.iter().flatten();
+            owners.any(|owner| Some(&owner.uid) == uid.as_ref())
+        };
+        let Family {
+            mut releases,
+            mut targets,
+        } = self.named(deployment);
+        releases.retain(|release| owned(&release.metadata));
+        targets.retain(|target| owned(&target.metadata));
+        Family { releases, targets }
+    }
+
+    /// The Releases and Targets that speak of a Deployment of this name.
+    pub(super) fn named(&self, deployment: &Deployment) -> Family {
+        let (namespace, name) = (deployment.namespace(), deployment.name_any());
+        let stores = &self.context.stores;
+        Family {
+            releases: stores.releases.belonging_to(namespace.as_deref(), &name),
+            targets: stores.targets.belonging_to(namespace.as_deref(), &name),
+        }
+    }
 }

@@ -2,11 +2,8 @@
 //! what became of each Approval.
 //!
 //! # Expected flow
-//! [`DeploymentController::gates`] reads what the stages that wait need of GitLab (manual jobs, freeze
-//! periods). The order of stages asks the gates; if they can't say without knowing whether the admission
-//! policy is in force, or what GitLab says of what waits since now, that is read
-//! ([`DeploymentController::look_at_policy`], [`DeploymentController::look_for_new`]) and they are asked
-//! again.
+//! [`DeploymentController::decide`] plans with gates that have read nothing yet. Where a plan says that a gate
+//! needs to know something ([`Unread`]), that is read, and the plan is made again.
 //! [`DeploymentController::answer`] writes into each Approval whether it counts.
 //!
 //! # Guarantees
@@ -18,14 +15,7 @@ mod gitlab;
 mod keeper;
 mod readings;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
@@ -40,21 +30,39 @@ use super::{controller::DeploymentController, failure::Failure, family::Family};
 use crate::{
     api::v1alpha1::{Approval, ApprovalStatus, Deployment, Release, StageStatus},
     controllers::access,
-    domain::gates::{approvals::unasked, requirements::protected_ref},
+    domain::{
+        gates::{approvals::unasked, requirements::protected_ref},
+        rollout::{self, Overview, Plan, Unread},
+    },
 };
 
 /// How long it is taken for granted that the admission policy is in force, while nobody has approved.
 const POLICY_AGE: Duration = Duration::from_secs(10);
 
 impl DeploymentController {
-    /// The gates as they stand, with what GitLab says where something waits at one.
-    pub(super) async fn gates(&self, deployment: &Deployment, family: &Family) -> Gates {
+    /// What to write next, with all read that a gate needed to know.
+    pub(super) async fn decide(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        overview: &Overview,
+    ) -> (Plan, Vec<Arc<Approval>>) {
         let mut gates = self.unread_gates(deployment, family);
-        let stages = deployment.status.iter().flat_map(|status| &status.stages);
-        let stages: Vec<StageStatus> = stages.cloned().collect();
-        self.look_at_gitlab(deployment, family, &stages, &mut gates)
-            .await;
-        gates
+        loop {
+            let plan = rollout::plan(overview, &gates, Timestamp::now());
+            for unread in &plan.unread {
+                match unread {
+                    Unread::AdmissionPolicy => self.read_policy(&mut gates).await,
+                    Unread::GitLab => {
+                        self.read_gitlab(deployment, family, &plan.stages, &mut gates)
+                            .await;
+                    }
+                }
+            }
+            if plan.unread.is_empty() {
+                return (plan, gates.approvals);
+            }
+        }
     }
 
     /// The gates as they stand: they can say what they ask for, and open for nothing yet.
@@ -91,37 +99,16 @@ impl DeploymentController {
             approvals: self.approvals_of(family),
             used: used(&status.stages),
             policy: None,
-            policy_asked: AtomicBool::new(false),
-            freezes: None,
-            gitlab_asked: AtomicBool::new(false),
-            judged: Mutex::default(),
+            is_gitlab_read: false,
+            freezes: Err("GitLab was not asked yet".to_owned()),
         }
     }
 
-    /// Asks GitLab about what waits since this plan, where a gate could not say without; whether it did.
-    pub(super) async fn look_for_new(
-        &self,
-        deployment: &Deployment,
-        family: &Family,
-        gates: &mut Gates,
-        stages: &[StageStatus],
-    ) -> bool {
-        let asked = gates.gitlab_asked.swap(false, Ordering::Relaxed);
-        if asked {
-            self.look_at_gitlab(deployment, family, stages, gates).await;
-        }
-        asked
-    }
-
-    /// Reads whether the admission policy is in force, if a gate could not say without; whether it did.
-    pub(super) async fn look_at_policy(&self, gates: &mut Gates) -> bool {
-        let asked = gates.policy_asked.load(Ordering::Relaxed);
-        if asked {
-            let may_open = !gates.approvals.is_empty();
-            let age = if may_open { Duration::ZERO } else { POLICY_AGE };
-            gates.policy = Some(self.context.approval_policy.force(age).await);
-        }
-        asked
+    /// Reads whether the admission policy is in force.
+    async fn read_policy(&self, gates: &mut Gates) {
+        let may_open = !gates.approvals.is_empty();
+        let age = if may_open { Duration::ZERO } else { POLICY_AGE };
+        gates.policy = Some(self.context.approval_policy.force(age).await);
     }
 
     /// The Approvals that name a Release of this Deployment.
@@ -166,18 +153,13 @@ impl DeploymentController {
         &self,
         deployment: &Deployment,
         family: &Family,
-        gates: &Gates,
-        stages: &[StageStatus],
+        approvals: &[Arc<Approval>],
+        plan: &Plan,
     ) -> Result<(), Failure> {
-        let used = used(stages);
+        let used = used(&plan.stages);
         let api: Api<Approval> = self.api(deployment);
-        for approval in &gates.approvals {
-            let judged = gates
-                .judged
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(&approval.uid().unwrap_or_default())
-                .cloned();
+        for approval in approvals {
+            let uid = approval.uid().unwrap_or_default();
             let release = family
                 .releases
                 .iter()
@@ -191,8 +173,8 @@ impl DeploymentController {
                 continue;
             }
             let idle = || unasked(approval, release.and_then(|it| it.uid()).as_deref(), &used);
-            let judgement = match judged {
-                Some(judgement) if !used.contains(&approval.uid().unwrap_or_default()) => judgement,
+            let judgement = match plan.judgements.get(&uid) {
+                Some(judgement) if !used.contains(&uid) => judgement.clone(),
                 _ => idle(),
             };
             let before = approval.status.clone().unwrap_or_default();

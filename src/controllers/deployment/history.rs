@@ -1,4 +1,4 @@
-//! Old Releases go.
+//! Garbage collection of Releases beyond the history limit.
 
 use kube::{ResourceExt as _, api::DeleteParams};
 
@@ -13,7 +13,7 @@ use crate::{
 
 impl DeploymentController {
     /// Deletes Releases beyond the history limit that nothing refers to any more.
-    pub(super) async fn tidy(
+    pub(super) async fn delete_old_releases(
         &self,
         deployment: &Deployment,
         family: &Family,
@@ -32,12 +32,12 @@ impl DeploymentController {
             .iter()
             .map(|release| release.spec.revision)
             .collect();
-        let superfluous = release::superfluous(&revisions, &named, limit);
+        let old = release::old(&revisions, &named, limit);
         let api = self.api::<Release>(deployment);
         for release in family
             .releases
             .iter()
-            .filter(|release| superfluous.contains(&release.spec.revision))
+            .filter(|release| old.contains(&release.spec.revision))
         {
             match api
                 .delete(&release.name_any(), &DeleteParams::default())

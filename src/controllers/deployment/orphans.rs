@@ -1,6 +1,6 @@
 //! What a former Deployment of the same name left when it was deleted with `--cascade=orphan`.
 //!
-//! As everywhere in Kubernetes, whoever matches and has no owner is taken up: deliveries go on where
+//! As everywhere in Kubernetes, what matches and has no owner is adopted: deliveries go on where
 //! they stood, and revisions count on. Likewise the Targets of a stage that was renamed go on in the stage
 //! under its new name.
 
@@ -22,7 +22,7 @@ use crate::{
 
 impl DeploymentController {
     /// Makes Releases and Targets that carry the Deployment's name and have no owner its own.
-    pub(super) async fn take_up_orphans(&self, deployment: &Deployment) -> Result<(), Failure> {
+    pub(super) async fn adopt_orphans(&self, deployment: &Deployment) -> Result<(), Failure> {
         let name = deployment.name_any();
         let orphaned = |meta: &ObjectMeta| {
             let labelled = meta
@@ -39,11 +39,11 @@ impl DeploymentController {
         let Family { releases, targets } = self.named(deployment);
         let stores = &self.context.stores;
         for release in releases.iter().filter(|it| orphaned(&it.metadata)) {
-            let patched = self.take_up(deployment, &**release).await?;
+            let patched = self.adopt(deployment, &**release).await?;
             stores.releases.note(patched);
         }
         for target in targets.iter().filter(|it| orphaned(&it.metadata)) {
-            let patched = self.take_up(deployment, &**target).await?;
+            let patched = self.adopt(deployment, &**target).await?;
             stores.targets.note(patched);
         }
         Ok(())
@@ -92,7 +92,7 @@ impl DeploymentController {
         Ok(())
     }
 
-    async fn take_up<K>(&self, deployment: &Deployment, orphan: &K) -> Result<K, Failure>
+    async fn adopt<K>(&self, deployment: &Deployment, orphan: &K) -> Result<K, Failure>
     where
         K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
             + Clone

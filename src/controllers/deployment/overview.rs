@@ -89,6 +89,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         deletion_policy: deployment.spec.deletion_policy,
         commands: commands::given(deployment, retry),
         preflights: Preflights::default(),
+        is_spec_released: release::is_of_spec(deployment, &family.releases),
         reported: status.stages,
     }
 }

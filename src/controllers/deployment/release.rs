@@ -1,6 +1,6 @@
 //! Which Release there should be, creating it, and recording what becomes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
@@ -13,6 +13,8 @@ use super::{
     controller::DeploymentController,
     failure::Failure,
     family::{Family, owner_reference},
+    problems::Problems,
+    source::Source,
 };
 use crate::{
     api::v1alpha1::{
@@ -24,11 +26,12 @@ use crate::{
         outcome::{self, Outcome, Stamp},
         reason::Reason,
         release::{self, Former},
+        rollout::Plan,
     },
 };
 
 /// The Release there should be, if there should be another.
-pub fn wanted(
+fn wanted(
     deployment: &Deployment,
     releases: &[Arc<Release>],
     fetched: Option<(ReleaseSource, Vec<PinnedArtifact>)>,
@@ -61,7 +64,7 @@ pub fn wanted(
 }
 
 /// Whether the revision is reserved for this very Release: its creation failed, or its controller died.
-pub fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
+fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
     deployment.status.as_ref().is_some_and(|status| {
         status.newest_revision == Some(spec.revision)
             && status.newest_key.as_ref() == Some(&spec.key)
@@ -85,8 +88,32 @@ pub fn reference(release: &Release) -> ReleaseRef {
 }
 
 impl DeploymentController {
+    /// Creates the Release that there should be now, if there is none yet.
+    pub(super) async fn release(
+        &self,
+        deployment: Deployment,
+        family: &mut Family,
+        source: &Source,
+        problems: &mut Problems,
+    ) -> Result<Deployment, Failure> {
+        if deployment.spec.suspend {
+            return Ok(deployment);
+        }
+        let Some(spec) = wanted(&deployment, &family.releases, source.fetched()) else {
+            return Ok(deployment);
+        };
+        let deployment = if is_reserved(&deployment, &spec) {
+            deployment
+        } else {
+            self.reserve(&deployment, family, &spec, source).await?
+        };
+        let created = self.create_release(&deployment, spec).await;
+        family.releases.extend(problems.note(created));
+        Ok(deployment)
+    }
+
     /// Creates the Release, or finds the one that an earlier try created.
-    pub(super) async fn create_release(
+    async fn create_release(
         &self,
         deployment: &Deployment,
         spec: ReleaseSpec,
@@ -153,8 +180,26 @@ impl DeploymentController {
         })
     }
 
+    /// Adds what became of Releases to their status; the stages and Releases for which that failed.
+    pub(super) async fn record_outcomes(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        plan: &Plan,
+        problems: &mut Problems,
+    ) -> BTreeSet<String> {
+        let mut unrecorded = BTreeSet::new();
+        for (reference, outcome) in &plan.outcomes {
+            let recorded = self.record_outcome(deployment, family, reference, outcome);
+            if problems.note(recorded.await).is_none() {
+                unrecorded.extend([reference.uid.clone(), outcome.stage.clone()]);
+            }
+        }
+        unrecorded
+    }
+
     /// Adds what became of a Release in a stage to its status.
-    pub(super) async fn record_outcome(
+    async fn record_outcome(
         &self,
         deployment: &Deployment,
         family: &Family,

@@ -22,6 +22,8 @@ use self::{
     rest::{RESTED, question_of_all},
 };
 use super::{
+    controller::DeploymentController,
+    family::Family,
     fetch::Needs,
     resolve::{Answer, Unresolved, interval, resolve},
     transfer::Transfers,
@@ -68,7 +70,7 @@ const OF_THE_PAST: [Reason; 5] = [
 
 impl Source {
     /// Why there is nothing to release, where there is a reason that matters to the delivery.
-    pub fn problem(&self) -> Option<&Outcome> {
+    fn problem(&self) -> Option<&Outcome> {
         match self {
             Self::Blocked(blocked) if !blocked.is_past() => Some(&blocked.outcome),
             _ => None,
@@ -86,17 +88,43 @@ impl Source {
         }
     }
 
-    /// How the reconcile ends, together with what is wrong with what was released already.
-    pub fn remark(&self, ending: Outcome) -> Outcome {
-        match (self, ending) {
-            (Self::Blocked(blocked), Outcome::Done { reason, message }) if blocked.is_past() => {
-                let why = blocked.outcome.reason();
-                Outcome::Done {
-                    reason,
-                    message: format!("{message}; nothing newer can be released ({why})"),
-                }
+    /// What was fetched to be released, where all of it was.
+    pub fn fetched(&self) -> Option<(ReleaseSource, Vec<PinnedArtifact>)> {
+        match self {
+            Self::Fetched {
+                source, artifacts, ..
+            } => Some(((**source).clone(), artifacts.clone())),
+            Self::Idle | Self::Blocked(_) => None,
+        }
+    }
+
+    /// How the reconcile ends, from how the delivery stands and what the source says.
+    pub fn conclude(&self, delivery: Outcome, nothing_yet: bool) -> Outcome {
+        let (reason, message) = match (delivery, self.problem()) {
+            (Outcome::Done { reason, message }, _) => (reason, message),
+            // Told as well, because a retry tries what failed last.
+            (Outcome::Stalled { reason, message }, Some(Outcome::Stalled { message: why, .. })) => {
+                let message = format!("{message}; and nothing newer can be released: {why}");
+                return Outcome::Stalled { reason, message };
             }
-            (_, ending) => ending,
+            (delivery, _) => return delivery,
+        };
+        let message = match self {
+            Self::Blocked(blocked) if blocked.is_past() => {
+                let why = blocked.outcome.reason();
+                format!("{message}; nothing newer can be released ({why})")
+            }
+            _ => message,
+        };
+        match self.problem() {
+            // What serves goes on serving while GitLab can't be asked for a moment.
+            Some(Outcome::Transient { message: why, .. }) if !nothing_yet => Outcome::Done {
+                reason,
+                message: format!("{message}; GitLab can't be asked: {why}"),
+            },
+            Some(Outcome::Waiting { .. }) if !nothing_yet => Outcome::Done { reason, message },
+            Some(problem) => problem.clone(),
+            None => Outcome::Done { reason, message },
         }
     }
 
@@ -131,6 +159,19 @@ impl Source {
         };
         let conditions = &mut status.conditions;
         outcome::set(conditions, condition::SOURCE_READY, is_ready, &stamp);
+    }
+}
+
+impl DeploymentController {
+    /// What the source has to say; nothing while the Deployment is suspended.
+    pub(super) async fn resolve_source(&self, deployment: &Deployment, family: &Family) -> Source {
+        if deployment.spec.suspend {
+            return Source::Idle;
+        }
+        let (context, transfers) = (&self.context, &self.transfers);
+        self.sources
+            .look(context, transfers, deployment, &family.releases)
+            .await
     }
 }
 

@@ -1,4 +1,6 @@
-//! What Targets are told; they are made when they are first needed.
+//! What Targets are assigned; they are made when they are first needed.
+
+use std::collections::BTreeSet;
 
 use kube::{
     ResourceExt as _,
@@ -11,18 +13,19 @@ use super::{
     drift,
     failure::Failure,
     family::{Family, owner_reference},
+    problems::Problems,
 };
 use crate::{
     api::v1alpha1::{
         Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label,
     },
     controllers::access,
-    domain::{outcome::Outcome, reason::Reason, release},
+    domain::{outcome::Outcome, reason::Reason, release, rollout::Plan},
 };
 
-/// What a Target is told.
+/// What a Target is assigned.
 #[derive(Clone, Copy)]
-pub enum Told<'a> {
+pub enum Assignment<'a> {
     /// To carry this out.
     Run(&'a Run),
     /// To say what this Release would change.
@@ -30,14 +33,41 @@ pub enum Told<'a> {
 }
 
 impl DeploymentController {
-    /// Gives a Target its order, or asks it for a plan.
-    pub(super) async fn tell(
+    /// Assigns the Targets their runs, and asks them for plans; whether all of them have their runs.
+    ///
+    /// What follows from an outcome that is `unrecorded` waits.
+    pub(super) async fn assign(
+        &self,
+        deployment: &Deployment,
+        family: &Family,
+        plan: &Plan,
+        unrecorded: &BTreeSet<String>,
+        problems: &mut Problems,
+    ) -> bool {
+        self.announce_corrections(deployment, family, plan);
+        let mut all = true;
+        for (stage, place, run) in &plan.runs {
+            if unrecorded.contains(stage) || unrecorded.contains(&run.release.uid) {
+                all = false;
+                continue;
+            }
+            let assigned = self.assign_to(deployment, family, stage, place, Assignment::Run(run));
+            all &= problems.note(assigned.await).is_some();
+        }
+        for (stage, place, release) in &plan.plan_requests {
+            let what = Assignment::Plan(release);
+            problems.note(self.assign_to(deployment, family, stage, place, what).await);
+        }
+        all
+    }
+
+    async fn assign_to(
         &self,
         deployment: &Deployment,
         family: &Family,
         stage: &str,
         place: &StageTarget,
-        what: Told<'_>,
+        what: Assignment<'_>,
     ) -> Result<(), Failure> {
         let at = |target: &&std::sync::Arc<Target>| {
             target.spec.stage == stage
@@ -47,10 +77,10 @@ impl DeploymentController {
         match family.targets.iter().find(at) {
             Some(target) => {
                 let patch = match what {
-                    Told::Run(run) => {
+                    Assignment::Run(run) => {
                         json!({"spec": {"run": in_place_of(target.spec.run.as_ref(), run)}})
                     }
-                    Told::Plan(release) => json!({"spec": {"plan": release}}),
+                    Assignment::Plan(release) => json!({"spec": {"plan": release}}),
                 };
                 self.patch_target(deployment, target, patch).await
             }
@@ -62,16 +92,16 @@ impl DeploymentController {
     }
 
     /// Deletes the Targets that no Release names any more; what is in AWS follows the deletion policy.
-    pub(super) async fn dismiss(
+    pub(super) async fn delete_removed(
         &self,
         deployment: &Deployment,
         family: &Family,
-        leavers: &[(String, StageTarget)],
+        removed: &[(String, StageTarget)],
     ) -> Result<(), Failure> {
         let named_no_more = |target: &&std::sync::Arc<Target>| {
             let spec = &target.spec;
             target.metadata.deletion_timestamp.is_none()
-                && leavers.iter().any(|(stage, place)| {
+                && removed.iter().any(|(stage, place)| {
                     *stage == spec.stage
                         && place.account == spec.account
                         && place.region == spec.region
@@ -127,7 +157,7 @@ impl DeploymentController {
         family: &Family,
         stage: &str,
         place: &StageTarget,
-        what: Told<'_>,
+        what: Assignment<'_>,
     ) -> Result<(), Failure> {
         let account = access::account(&self.context, &place.account)
             .map_err(|missing| in_stage(stage, missing))?;
@@ -163,8 +193,8 @@ impl DeploymentController {
             ..ObjectMeta::default()
         };
         let (plan, run) = match what {
-            Told::Run(run) => (None, Some(run.clone())),
-            Told::Plan(release) => (Some(release.clone()), None),
+            Assignment::Run(run) => (None, Some(run.clone())),
+            Assignment::Plan(release) => (Some(release.clone()), None),
         };
         let spec = TargetSpec {
             deployment: deployment.name_any(),

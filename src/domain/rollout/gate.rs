@@ -1,5 +1,7 @@
 //! Gates, as the order of stages sees them: is there one, and may this plan pass?
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::overview::ReleaseView;
@@ -7,7 +9,10 @@ use crate::{
     api::v1alpha1::{GatePassage, ManualJobStatus, ReleaseRef, StageTarget},
     domain::{
         digest::Sha256,
-        gates::entry::{Refusal, Way},
+        gates::{
+            Judgement,
+            entry::{Refusal, Way},
+        },
         reason::Reason,
     },
 };
@@ -18,7 +23,7 @@ pub trait Gatekeeper {
     fn asks(&self, entry: &Entry<'_>) -> Asks;
 
     /// Whether this plan may pass.
-    fn ask(&self, ask: &Ask<'_>) -> Answer;
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated;
 }
 
 /// A Release on its way into a stage.
@@ -78,6 +83,48 @@ pub enum Answer {
     Rejected(String),
 }
 
+/// An answer, with what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// Whether the plan may pass.
+    pub answer: Answer,
+    /// The Approvals that were considered, each judged for this plan.
+    pub judged: Vec<Judged>,
+    /// What was not read yet, and may change the answer.
+    pub unread: BTreeSet<Unread>,
+}
+
+/// An Approval, judged for one plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Uid of the Approval.
+    pub approval: String,
+    /// Whether it names the stage that the plan is for.
+    pub names_stage: bool,
+    /// Whether it counts for the plan.
+    pub judgement: Judgement,
+}
+
+/// What a gate needs to know and the shell has not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread {
+    /// Whether the admission policy is in force.
+    AdmissionPolicy,
+    /// GitLab's manual jobs and freeze periods.
+    GitLab,
+}
+
+impl From<Answer> for Evaluated {
+    /// An answer that rests on no Approval, and needs nothing more to be read.
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            judged: Vec::new(),
+            unread: BTreeSet::new(),
+        }
+    }
+}
+
 /// No stage has a gate.
 #[cfg(test)]
 pub struct NoGates;
@@ -88,8 +135,8 @@ impl Gatekeeper for NoGates {
         Asks::Nothing
     }
 
-    fn ask(&self, _: &Ask<'_>) -> Answer {
-        Answer::Open(GatePassage::default())
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
+        Answer::Open(GatePassage::default()).into()
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Overview {
     pub commands: Commands,
     /// What is wrong with Releases that no stage has yet.
     pub preflights: Preflights,
+    /// Whether the newest Release is what the spec asks for, or another one is pinned.
+    pub is_spec_released: bool,
 }
 
 /// A Release.

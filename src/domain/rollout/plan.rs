@@ -1,28 +1,34 @@
 //! What is to be written next, and what is to be told.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use super::{answers::Answered, drift::DriftReport};
+use super::{answers::Answered, drift::DriftReport, gate::Unread};
 use crate::{
     api::v1alpha1::{ReleaseRef, Run, StageOutcome, StageStatus, StageTarget},
-    domain::outcome::Outcome,
+    domain::{gates::Judgement, outcome::Outcome},
 };
 
 /// What to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Outcomes to add to Releases, before any order is given.
+    /// Outcomes to add to Releases, before any run is assigned.
     pub outcomes: Vec<(ReleaseRef, StageOutcome)>,
-    /// Orders to Targets, which may not exist yet.
-    pub orders: Vec<(String, StageTarget, Run)>,
-    /// Whether a gate was passed: that has to be on record before the orders are given.
-    pub passed: bool,
+    /// Runs to assign to Targets, which may not exist yet.
+    pub runs: Vec<(String, StageTarget, Run)>,
+    /// Whether a gate was passed: that has to be on record before the runs are assigned.
+    pub passes_gate: bool,
+    /// What became of the Approvals that gates considered, by uid.
+    pub judgements: BTreeMap<String, Judgement>,
+    /// What gates need to know and was not read yet: a plan made with it may say something else.
+    pub unread: BTreeSet<Unread>,
     /// Whether the rollback by command is still under way.
-    pub taking_back: bool,
+    pub is_rolling_back: bool,
     /// Plans that Targets, which may not exist yet, are asked for.
-    pub plans: Vec<(String, StageTarget, ReleaseRef)>,
+    pub plan_requests: Vec<(String, StageTarget, ReleaseRef)>,
     /// Targets that no Release names any more.
-    pub leavers: Vec<(String, StageTarget)>,
+    pub removed_targets: Vec<(String, StageTarget)>,
     /// Each stage's state.
     pub stages: Vec<StageStatus>,
     /// How the delivery stands.
@@ -53,8 +59,8 @@ pub struct Availability {
 }
 
 impl Plan {
-    /// Whether something was decided that has to be on record before any order is given.
+    /// Whether something was decided that has to be on record before any run is assigned.
     pub fn has_decided(&self) -> bool {
-        self.passed || self.stages.iter().any(|stage| stage.decided.is_some())
+        self.passes_gate || self.stages.iter().any(|stage| stage.decided.is_some())
     }
 }

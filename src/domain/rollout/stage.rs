@@ -8,6 +8,8 @@ mod orders;
 mod progress;
 mod view;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -77,6 +79,8 @@ impl<'a> StageView<'a> {
             message: None,
             at_gate: None,
             passage: None,
+            judged: Vec::new(),
+            unread: BTreeSet::new(),
             rejected: None,
             correction_at: None,
             correction_refused: None,

@@ -61,6 +61,7 @@ impl Play {
             deletion_policy: DeletionPolicy::Delete,
             commands: Commands::default(),
             preflights: Preflights::default(),
+            is_spec_released: true,
         };
         Self { overview }
     }
@@ -89,10 +90,10 @@ impl Play {
             self.overview.reported.clone_from(&plan.stages);
             let rollback = self.overview.commands.rollback.take();
             self.overview.commands = Commands {
-                rollback: rollback.filter(|_| plan.taking_back),
+                rollback: rollback.filter(|_| plan.is_rolling_back),
                 ..Commands::default()
             };
-            if plan.outcomes.is_empty() && plan.orders.is_empty() {
+            if plan.outcomes.is_empty() && plan.runs.is_empty() {
                 return plan;
             }
             for (reference, outcome) in plan.outcomes {
@@ -105,7 +106,7 @@ impl Play {
                 outcomes.retain(|one| one.stage != outcome.stage);
                 outcomes.push(outcome);
             }
-            for (stage, place, run) in plan.orders {
+            for (stage, place, run) in plan.runs {
                 self.target(&stage, &place).order = Some(run);
             }
         }

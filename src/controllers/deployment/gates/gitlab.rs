@@ -25,14 +25,19 @@ use crate::{
 };
 
 impl DeploymentController {
-    /// Asks GitLab for what the stages that wait need, if it is time.
-    pub(super) async fn look_at_gitlab(
+    /// Asks GitLab for what the stages that wait need, or takes what it said since its last poll.
+    pub(super) async fn read_gitlab(
         &self,
         deployment: &Deployment,
         family: &Family,
         stages: &[StageStatus],
         gates: &mut Gates,
     ) {
+        gates.is_gitlab_read = true;
+        let reported = deployment.status.iter().flat_map(|it| &it.stages);
+        let reported: Vec<_> = reported
+            .filter_map(|stage| Some((&stage.name, stage.waiting.as_ref()?)))
+            .collect();
         let openings: Vec<(String, Opening, Requirements)> = stages
             .iter()
             .filter_map(|stage| {
@@ -46,7 +51,8 @@ impl DeploymentController {
                     way: Way::Forward,
                 });
                 let asked = asked.ok().filter(Requirements::need_gitlab)?;
-                let opening = Opening::of(release, status)?;
+                let before = reported.iter().find(|(name, _)| **name == stage.name);
+                let opening = Opening::of(release, status, before.map(|(_, status)| *status))?;
                 Some((stage.name.clone(), opening, asked))
             })
             .collect();
@@ -68,7 +74,7 @@ impl DeploymentController {
                 reading
             }
         };
-        gates.freezes = Some(reading.freezes.clone());
+        gates.freezes = reading.freezes.clone();
         for (stage, opening, asked) in openings {
             let looked = opening.look(&asked, &reading);
             if let Some(gate) = gates.stages.get_mut(&stage) {
@@ -90,8 +96,14 @@ struct Opening {
 }
 
 impl Opening {
-    fn of(release: &Release, status: &GateStatus) -> Option<Self> {
+    /// `before` is what was reported last of the same stage, with what was seen of the manual jobs.
+    fn of(release: &Release, status: &GateStatus, before: Option<&GateStatus>) -> Option<Self> {
         let source = &release.spec.source;
+        let before = before.filter(|before| {
+            before.release.uid == status.release.uid
+                && before.attempt == status.attempt
+                && before.digest == status.digest
+        });
         Some(Self {
             release_uid: status.release.uid.clone(),
             attempt: status.attempt,
@@ -99,7 +111,7 @@ impl Opening {
             author: source.user.clone(),
             project_id: source.project_id,
             pipeline_id: source.pipeline_id,
-            seen: status.manual_jobs.clone(),
+            seen: before.map_or_else(Vec::new, |before| before.manual_jobs.clone()),
         })
     }
 

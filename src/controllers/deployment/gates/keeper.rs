@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -20,7 +17,7 @@ use crate::{
         },
         pipeline::FreezePeriod,
         reason::Reason,
-        rollout::{Answer, Ask, Asks, Entry, Gatekeeper},
+        rollout::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread},
     },
 };
 
@@ -34,13 +31,11 @@ pub struct Gates {
     pub(super) accounts: BTreeMap<String, Arc<Account>>,
     pub(super) approvals: Vec<Arc<Approval>>,
     pub(super) used: BTreeSet<String>,
-    /// Not known before it is asked for.
+    /// Whether the admission policy is in force; none as long as it was not read.
     pub(super) policy: Option<PolicyForce>,
-    pub(super) policy_asked: AtomicBool,
-    /// None as long as GitLab was not asked.
-    pub(super) freezes: Option<Result<Vec<FreezePeriod>, String>>,
-    pub(super) gitlab_asked: AtomicBool,
-    pub(super) judged: Mutex<BTreeMap<String, Judgement>>,
+    /// Whether GitLab was asked about what waits; `freezes` and each stage's jobs are what it said.
+    pub(super) is_gitlab_read: bool,
+    pub(super) freezes: Result<Vec<FreezePeriod>, String>,
 }
 
 /// What the Deployment says of one stage now.
@@ -92,7 +87,7 @@ impl Gates {
         ask: &Ask<'_>,
         requirements: &Requirements,
         policy: &PolicyForce,
-    ) -> (Verdict, Looking<'_>) {
+    ) -> (Answer, Vec<Judged>) {
         let release = &ask.entry.release.reference;
         let looked = self
             .stages
@@ -103,10 +98,6 @@ impl Gates {
                     && looked.attempt == ask.attempt
                     && looked.digest == ask.digest
             });
-        let unread = requirements.no_freeze && self.freezes.is_none();
-        if unread || (looked.is_none() && requirements.manual_jobs().next().is_some()) {
-            self.gitlab_asked.store(true, Ordering::Relaxed);
-        }
         let none = BTreeMap::new();
         let subject = Subject {
             release: &release.name,
@@ -123,39 +114,46 @@ impl Gates {
             used: &self.used,
             policy,
             manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
-            freeze_periods: match &self.freezes {
-                Some(Ok(periods)) => Ok(periods),
-                Some(Err(why)) => Err(why),
-                None => Err("GitLab was not asked yet"),
-            },
+            freeze_periods: self.freezes.as_deref().map_err(String::as_str),
             now: Timestamp::now(),
         });
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        for (approval, judgement) in approvals.iter().zip(evaluation.judgements) {
-            let uid = approval.uid().unwrap_or_default();
-            // The stage that an Approval names speaks of it.
-            if approval.spec.stage == ask.entry.stage || !judged.contains_key(&uid) {
-                judged.insert(uid, judgement);
-            }
-        }
-        if let Verdict::Rejected { approval_uid, .. } = &evaluation.verdict {
-            judged.insert(approval_uid.clone(), Judgement::Used);
-        }
+        let judged = approvals.iter().zip(evaluation.judgements);
+        let mut judged: Vec<Judged> = judged
+            .map(|(approval, judgement)| Judged {
+                approval: approval.uid().unwrap_or_default(),
+                names_stage: approval.spec.stage == ask.entry.stage,
+                judgement,
+            })
+            .collect();
         let mut message = evaluation.verdict.message(&subject);
-        if matches!(&evaluation.verdict, Verdict::Waiting { reasons, .. }
-            if reasons.iter().any(|one| matches!(one, gates::Waiting::Approvals { .. })))
-        {
-            let command = gates::approve_command(&self.namespace, &subject, Decision::Approve);
-            message = format!("{message}. To approve: {command}");
-        }
-        let seen = looked.map_or(&[][..], |looked| &looked.seen);
-        (evaluation.verdict, Looking { message, seen })
+        // An open gate has none.
+        let reason = evaluation.verdict.reason();
+        let answer = match evaluation.verdict {
+            Verdict::Open(by) => Answer::Open(by),
+            Verdict::Waiting { until, reasons, .. } => {
+                let needs_approval = |one: &_| matches!(one, gates::Waiting::Approvals { .. });
+                if reasons.iter().any(needs_approval) {
+                    let command =
+                        gates::approve_command(&self.namespace, &subject, Decision::Approve);
+                    message = format!("{message}. To approve: {command}");
+                }
+                Answer::Waiting {
+                    reason: reason.unwrap_or(Reason::WaitingForApproval),
+                    message,
+                    manual_jobs: looked.map_or_else(Vec::new, |looked| looked.seen.clone()),
+                    until,
+                }
+            }
+            Verdict::Rejected { approval_uid, .. } => {
+                for one in judged.iter_mut().filter(|one| one.approval == approval_uid) {
+                    one.judgement = Judgement::Used;
+                    one.names_stage = true;
+                }
+                Answer::Rejected(message)
+            }
+        };
+        (answer, judged)
     }
-}
-
-struct Looking<'a> {
-    message: String,
-    seen: &'a [ManualJobStatus],
 }
 
 impl Gatekeeper for Gates {
@@ -167,32 +165,33 @@ impl Gatekeeper for Gates {
         }
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
         let requirements = match self.needs(&ask.entry) {
             Ok(requirements) => requirements.of_plan(ask.deletes),
-            Err(refusal) => return Answer::Refused(refusal),
+            Err(refusal) => return Answer::Refused(refusal).into(),
         };
+        let mut unread = BTreeSet::new();
+        if requirements.need_gitlab() && !self.is_gitlab_read {
+            unread.insert(Unread::GitLab);
+        }
         let Some(policy) = &self.policy else {
-            self.policy_asked.store(true, Ordering::Relaxed);
-            return Answer::Waiting {
+            unread.insert(Unread::AdmissionPolicy);
+            let answer = Answer::Waiting {
                 reason: Reason::PolicyNotInForce,
-                message: "it was not looked at".to_owned(),
+                message: "whether the admission policy is in force was not read yet".to_owned(),
                 manual_jobs: Vec::new(),
                 until: None,
             };
+            return Evaluated {
+                unread,
+                ..answer.into()
+            };
         };
-        let (verdict, looking) = self.evaluate(ask, &requirements, policy);
-        // An open gate has none.
-        let reason = verdict.reason().unwrap_or(Reason::WaitingForApproval);
-        match verdict {
-            Verdict::Open(by) => Answer::Open(by),
-            Verdict::Waiting { until, .. } => Answer::Waiting {
-                reason,
-                message: looking.message,
-                manual_jobs: looking.seen.to_vec(),
-                until,
-            },
-            Verdict::Rejected { .. } => Answer::Rejected(looking.message),
+        let (answer, judged) = self.evaluate(ask, &requirements, policy);
+        Evaluated {
+            answer,
+            judged,
+            unread,
         }
     }
 }

@@ -7,9 +7,9 @@ use super::*;
 use crate::{
     api::v1alpha1::{Account, ReleaseRef, ReleaseSource, Stage, StageTarget},
     domain::{
-        gates::entry::Way,
+        gates::{PolicyForce, entry::Way},
         reason::Reason,
-        rollout::{Entry, ReleaseView},
+        rollout::{Answer, Ask, Entry, Gatekeeper as _, ReleaseView},
     },
 };
 
@@ -42,10 +42,8 @@ fn gates(now: &str, accounts: &[&str]) -> Gates {
         approvals: Vec::new(),
         used: BTreeSet::new(),
         policy: None,
-        policy_asked: AtomicBool::new(false),
-        freezes: None,
-        gitlab_asked: AtomicBool::new(false),
-        judged: Mutex::default(),
+        is_gitlab_read: false,
+        freezes: Err("GitLab was not asked yet".to_owned()),
     }
 }
 
@@ -101,4 +99,35 @@ fn an_account_that_only_one_of_them_names_refuses_where_it_is_not_there() {
     assert_eq!(askers(&moved, &release("old"), Way::Forward), gone);
     let unknown = gates("new", &["old"]);
     assert_eq!(askers(&unknown, &release("old"), Way::Forward), gone);
+}
+
+#[test]
+fn unread_state_is_reported_until_it_is_read() {
+    let mut gates = gates("old", &["old"]);
+    let spec = json!({"approval": {"gitlab": {"manualJob": "approve-prod"}}});
+    let gate = gates.stages.get_mut("prod").unwrap();
+    gate.gate = Some(serde_json::from_value(spec).unwrap());
+    let release = release("old");
+    let ask = Ask {
+        entry: Entry {
+            stage: "prod",
+            release: &release,
+            way: Way::Forward,
+        },
+        attempt: 1,
+        digest: "aa",
+        deletes: false,
+    };
+    let all = [Unread::AdmissionPolicy, Unread::GitLab].into();
+    assert_eq!(gates.ask(&ask).unread, all);
+    gates.policy = Some(PolicyForce::NotInForce("it is missing".into()));
+    assert_eq!(gates.ask(&ask).unread, [Unread::GitLab].into());
+    gates.is_gitlab_read = true;
+    let evaluated = gates.ask(&ask);
+    assert_eq!(
+        evaluated.unread,
+        BTreeSet::new(),
+        "read, whatever came of it"
+    );
+    assert!(matches!(evaluated.answer, Answer::Waiting { .. }));
 }

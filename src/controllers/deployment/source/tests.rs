@@ -118,7 +118,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
     for reason in OF_THE_PAST {
         let past = blocked(stalled(reason), false);
         assert!(past.problem().is_none());
-        let said = past.remark(done());
+        let said = past.conclude(done(), false);
         assert!(matches!(said, Outcome::Done { .. }));
         assert_eq!(
             said.message(),
@@ -127,7 +127,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         assert_eq!(of(&past), Some(format!("False {reason}")));
         let new = blocked(stalled(reason), true);
         assert!(new.problem().is_some());
-        assert_eq!(new.remark(done()).message(), "r1 serves");
+        assert_eq!(new.conclude(done(), false).reason(), reason);
     }
     // A token that has ended is the Deployment's own affair, whatever was released.
     let token = blocked(stalled(Reason::InvalidCredentials), false);

@@ -87,8 +87,8 @@ impl StageView<'_> {
                     && passage.digest == digest
             });
         let deletes = |place: &StageTarget| self.target(place).is_some_and(|it| it.plan_deletes);
-        let answer = match passed {
-            Some(passage) => Answer::Open(passage.by.clone()),
+        let evaluated = match passed {
+            Some(passage) => Answer::Open(passage.by.clone()).into(),
             None => gates.ask(&Ask {
                 entry,
                 attempt,
@@ -96,7 +96,9 @@ impl StageView<'_> {
                 deletes: stage.targets.iter().any(deletes),
             }),
         };
-        match answer {
+        self.judged.extend(evaluated.judged);
+        self.unread.extend(evaluated.unread);
+        match evaluated.answer {
             Answer::Open(by) => {
                 self.give(overview, reference);
                 if let Some(current) = &mut self.current {

@@ -1,12 +1,19 @@
 //! One stage as it is seen: what is on record of it, and what is found out and decided from that.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
     api::v1alpha1::{
         DeletionPolicy, OnTargetFailure, PassageStatus, ReleaseRef, Stage, StageTarget,
     },
-    domain::rollout::{command::Command, gate::AtGate, overview::TargetView, state::State},
+    domain::rollout::{
+        command::Command,
+        gate::{AtGate, Judged, Unread},
+        overview::TargetView,
+        state::State,
+    },
 };
 
 /// How the messages begin of targets that only follow another's failure.
@@ -24,6 +31,10 @@ pub struct StageView<'a> {
     pub at_gate: Option<AtGate>,
     /// What let the current Release through, where it is just being let through.
     pub passage: Option<PassageStatus>,
+    /// The Approvals that its gate considered.
+    pub judged: Vec<Judged>,
+    /// What its gate needs to know and was not read yet.
+    pub unread: BTreeSet<Unread>,
     /// A Release that was rejected, which try, and why.
     pub rejected: Option<(ReleaseRef, i64, String)>,
     /// When what somebody changed is corrected next, where that waits.

@@ -405,7 +405,10 @@ fn a_target_that_no_release_names_any_more_is_let_go() {
         .retain(|target| target.account != "prod-b");
     story.plan();
     story.report("dev", "dev", Step::Succeeded, None);
-    assert_eq!(story.plan().leavers, []);
+    assert_eq!(story.plan().removed_targets, []);
     story.report("prod", "prod-a", Step::Succeeded, None);
-    assert_eq!(story.plan().leavers, [("prod".to_owned(), place("prod-b"))]);
+    assert_eq!(
+        story.plan().removed_targets,
+        [("prod".to_owned(), place("prod-b"))]
+    );
 }

@@ -45,7 +45,7 @@ fn order(play: &mut Play, stage: &str, account: &str) -> Run {
 /// What is planned at that time, with the orders given.
 fn plan_at(play: &mut Play, seconds: i64) -> Plan {
     let next = super::super::plan(&play.overview, &NoGates, at(seconds));
-    for (stage, place, run) in &next.orders {
+    for (stage, place, run) in &next.runs {
         play.target(stage, place).order = Some(run.clone());
     }
     next
@@ -80,7 +80,7 @@ fn what_was_changed_is_delivered_once_more_and_moves_at_once() {
     };
     assert_eq!(now, expected);
     assert_eq!(order(&mut play, "dev", "dev"), dev, "nothing differs there");
-    assert!(plan_at(&mut play, 602).orders.is_empty(), "ordered once");
+    assert!(plan_at(&mut play, 602).runs.is_empty(), "ordered once");
     corrected(&mut play, 603);
     let next = play.plan();
     assert_eq!(next.outcome.reason(), Reason::Delivered);
@@ -92,7 +92,7 @@ fn nothing_is_corrected_that_is_only_to_be_reported() {
     play.overview.correct = false;
     drift(&mut play, "prod-a", 600);
     let next = plan_at(&mut play, 601);
-    assert!(next.orders.is_empty());
+    assert!(next.runs.is_empty());
     let report = next.drift.expect("a report");
     assert_eq!((report.status, report.reason.as_str()), ("True", "Drifted"));
     assert_eq!(
@@ -119,7 +119,7 @@ fn nothing_is_corrected_while_it_is_paused_suspended_or_can_not_be() {
         let mut play = serving();
         drift(&mut play, "prod-a", 600);
         hold(&mut play);
-        assert!(plan_at(&mut play, 601).orders.is_empty());
+        assert!(plan_at(&mut play, 601).runs.is_empty());
     }
 }
 
@@ -130,9 +130,9 @@ fn a_rollout_under_way_comes_to_its_end_first() {
     play.plan();
     drift(&mut play, "dev", 600);
     play.report("dev", "dev", Step::Promote, None);
-    assert!(plan_at(&mut play, 601).orders.is_empty());
+    assert!(plan_at(&mut play, 601).runs.is_empty());
     play.report("dev", "dev", Step::Held, Some("check smoke failed"));
-    assert!(plan_at(&mut play, 602).orders.is_empty());
+    assert!(plan_at(&mut play, 602).runs.is_empty());
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn what_is_changed_again_at_once_is_left_for_longer_each_time() {
         plan_at(&mut play, now);
         drift(&mut play, "prod-a", now + 10);
         let early = plan_at(&mut play, now + wait - 1);
-        assert!(early.orders.is_empty(), "{made}: {:?}", early.orders);
+        assert!(early.runs.is_empty(), "{made}: {:?}", early.runs);
         assert_eq!(early.correction_at, Some(at(now + wait)));
         let message = early.drift.expect("a report").message;
         let parts = [format!("corrected {made} times in a row"), "prod".into()];
@@ -195,7 +195,7 @@ fn a_correction_that_fails_is_said_and_not_repeated() {
     );
     let later = SignedDuration::try_from(Duration::from_hours(48)).expect("short");
     let later = super::super::plan(&play.overview, &NoGates, at(600) + later);
-    assert!(later.orders.is_empty(), "{:?}", later.orders);
+    assert!(later.runs.is_empty(), "{:?}", later.runs);
 }
 
 #[test]

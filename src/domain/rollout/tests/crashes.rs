@@ -12,14 +12,11 @@ use crate::domain::reason::Reason;
 fn dies_before_its_orders(story: &mut Play) -> Plan {
     let plan = super::super::plan(&story.overview, &NoGates, NOW);
     assert!(plan.has_decided(), "{:?}", plan.stages);
-    assert!(!plan.orders.is_empty());
+    assert!(!plan.runs.is_empty());
     story.overview.reported.clone_from(&plan.stages);
     story.overview.commands = Commands::default();
     let after = super::super::plan(&story.overview, &NoGates, NOW);
-    assert_eq!(
-        after.orders, plan.orders,
-        "the orders follow from the record"
-    );
+    assert_eq!(after.runs, plan.runs, "the orders follow from the record");
     plan
 }
 
@@ -134,11 +131,11 @@ fn an_order_that_could_not_be_given_follows_later() {
     let plan = super::super::plan(&story.overview, &NoGates, NOW);
     story.overview.reported.clone_from(&plan.stages);
     story.overview.commands = Commands::default();
-    give(&mut story, &plan.orders[..1]);
+    give(&mut story, &plan.runs[..1]);
     story.report("prod", "prod-a", Step::Promote, None);
     let plan = super::super::plan(&story.overview, &NoGates, NOW);
-    let [(_, at, run)] = &plan.orders[..] else {
-        panic!("{:?}", plan.orders);
+    let [(_, at, run)] = &plan.runs[..] else {
+        panic!("{:?}", plan.runs);
     };
     assert_eq!(*at, place("prod-b"));
     assert_eq!((run.attempt, run.immediate), (2, true));
@@ -149,18 +146,18 @@ fn an_old_record_never_turns_a_restore_into_a_delivery() {
     let mut story = third(Step::Promote);
     story.overview.commands.promote = true;
     let promoted = super::super::plan(&story.overview, &NoGates, NOW);
-    give(&mut story, &promoted.orders);
+    give(&mut story, &promoted.runs);
     story.overview.commands = Commands {
         abort: true,
         ..Commands::default()
     };
     let aborted = super::super::plan(&story.overview, &NoGates, NOW);
-    give(&mut story, &aborted.orders);
+    give(&mut story, &aborted.runs);
     // A controller that has read the Deployment from before the abort.
     story.overview.reported.clone_from(&promoted.stages);
     story.overview.commands = Commands::default();
     let plan = super::super::plan(&story.overview, &NoGates, NOW);
-    assert_eq!(plan.orders, []);
+    assert_eq!(plan.runs, []);
     assert_eq!(plan.outcome.reason(), Reason::RollingBack);
 }
 
@@ -224,7 +221,7 @@ fn a_promotion_keeps_the_plans_that_were_approved_through_a_crash() {
         (place("prod-a"), "aa".to_owned()),
         (place("prod-b"), "bb".to_owned()),
     ]);
-    let digests = plan.orders.iter().map(|(.., run)| {
+    let digests = plan.runs.iter().map(|(.., run)| {
         let stage = run.stage_digest.as_deref().unwrap_or_default();
         (run.plan_digest.as_deref().unwrap_or_default(), stage)
     });

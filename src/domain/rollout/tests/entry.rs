@@ -31,7 +31,7 @@ impl Gatekeeper for Refuses {
         })
     }
 
-    fn ask(&self, _: &Ask<'_>) -> Answer {
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
         panic!("what is refused is never asked about")
     }
 }
@@ -49,7 +49,7 @@ fn a_refused_release_stalls_with_the_reason_and_no_plan_is_made() {
     let mut story = delivered_to_dev();
     let plan = story.plan_with(&Refuses("prod-b"));
     assert_eq!(story.orders().len(), 1, "prod has no order");
-    assert_eq!(plan.plans, []);
+    assert_eq!(plan.plan_requests, []);
     assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
     assert!(
         matches!(plan.outcome, Outcome::Stalled { .. }),
@@ -216,7 +216,7 @@ impl Gatekeeper for Window {
         }
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
         assert!(ask.deletes, "a plan that deletes is asked about as such");
         Answer::Waiting {
             reason: Reason::OutsideWindow,
@@ -224,6 +224,7 @@ impl Gatekeeper for Window {
             manual_jobs: Vec::new(),
             until: Some(self.0),
         }
+        .into()
     }
 }
 
@@ -263,8 +264,8 @@ impl Gatekeeper for RefusesAndWaits {
         }
     }
 
-    fn ask(&self, _: &Ask<'_>) -> Answer {
-        super::gates::not_yet()
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
+        super::gates::not_yet().into()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::v1alpha1::{GatePassage, UsedApproval},
-    domain::gates::entry::Way,
+    domain::gates::{Ignored, Judgement, entry::Way},
 };
 
 /// prod has a gate, which says this.
@@ -18,8 +18,8 @@ impl Gatekeeper for Gate {
         }
     }
 
-    fn ask(&self, _: &Ask<'_>) -> Answer {
-        self.0.clone()
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
+        self.0.clone().into()
     }
 }
 
@@ -35,10 +35,10 @@ impl Gatekeeper for Account {
         }
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
         let way = ask.entry.way;
         assert_eq!(way, Way::Back, "the stage's own gate is asked nothing");
-        self.0.clone()
+        self.0.clone().into()
     }
 }
 
@@ -97,12 +97,16 @@ pub(super) fn waiting(plan: &Plan) -> Option<(i64, String)> {
 #[test]
 fn a_release_waits_with_its_plan_until_the_gate_opens() {
     let (mut story, plan) = before_the_gate(&closed());
-    assert_eq!(plan.plans.len(), 2, "both targets are asked for a plan");
+    assert_eq!(
+        plan.plan_requests.len(),
+        2,
+        "both targets are asked for a plan"
+    );
     assert_eq!(waiting(&plan), Some((1, "Planning".into())));
     assert_eq!(plan.outcome.reason(), Reason::Planning);
     planned(&mut story, 1, ["aa", "bb"]);
     let plan = story.plan_with(&closed());
-    assert_eq!(plan.plans, []);
+    assert_eq!(plan.plan_requests, []);
     assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
     assert!(
         matches!(plan.outcome, Outcome::Paused { .. }),
@@ -110,7 +114,7 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
     );
     assert_eq!(story.orders().len(), 1, "prod has no order");
     let plan = super::super::plan(&story.overview, &open("one"), NOW);
-    assert!(plan.passed, "what opened the gate is on record first");
+    assert!(plan.passes_gate, "what opened the gate is on record first");
     assert_eq!(waiting(&plan), None);
     story.plan_with(&open("one"));
     let order = story.target("prod", &place("prod-b")).order.clone();
@@ -143,7 +147,7 @@ fn what_passed_before_a_crash_has_passed() {
     // The status was written, the orders were not; and the Approval counts for nothing any more.
     story.overview.reported = plan.stages;
     let plan = super::super::plan(&story.overview, &closed(), NOW);
-    assert_eq!(plan.orders.len(), 2);
+    assert_eq!(plan.runs.len(), 2);
 }
 
 #[test]
@@ -302,7 +306,7 @@ fn the_way_back_waits_for_what_the_account_requires_and_goes_on_then() {
             Gate(answer) => Account(answer),
         };
         let plan = story.plan_with(&opened);
-        assert!(!plan.taking_back, "{way}");
+        assert!(!plan.is_rolling_back, "{way}");
         let order = story.target("prod", &place("prod-b")).order.clone();
         let order = order.expect("an order");
         assert_eq!(order.release.revision, 1, "{way}");
@@ -423,4 +427,57 @@ fn what_waits_is_told_with_what_each_target_would_change() {
         told(&plan),
         ["prod-b/eu-west-1: api: will change code in prod-b"]
     );
+}
+
+/// Every stage waits; the gate of each considers one Approval, of prod, and has not read this.
+struct Considers(Unread);
+
+impl Gatekeeper for Considers {
+    fn asks(&self, _: &Entry<'_>) -> Asks {
+        Asks::Something
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
+        let names_stage = ask.entry.stage == "prod";
+        let judgement = if names_stage {
+            Judgement::Counts
+        } else {
+            Judgement::Ignored(Ignored::OtherStage)
+        };
+        Evaluated {
+            judged: vec![Judged {
+                approval: "uid-a".into(),
+                names_stage,
+                judgement,
+            }],
+            unread: [self.0].into(),
+            ..not_yet().into()
+        }
+    }
+}
+
+#[test]
+fn unread_state_of_gates_is_part_of_the_plan() {
+    let (mut story, plan) = before_the_gate(&closed());
+    assert!(plan.unread.is_empty());
+    planned(&mut story, 1, ["aa", "bb"]);
+    let plan = story.plan_with(&Considers(Unread::GitLab));
+    assert_eq!(plan.unread, [Unread::GitLab].into());
+}
+
+#[test]
+fn approval_is_judged_by_the_stage_that_it_names() {
+    let (mut story, _) = before_the_gate(&closed());
+    planned(&mut story, 1, ["aa", "bb"]);
+    let plan = story.plan_with(&Considers(Unread::AdmissionPolicy));
+    assert_eq!(plan.judgements["uid-a"], Judgement::Counts);
+
+    // r2 waits before dev meanwhile, which comes first and names another stage.
+    story.release(2);
+    let two = story.overview.releases[1].reference.clone();
+    story.target("dev", &place("dev")).plan = Some((two, "dd".into()));
+    let plan = story.plan_with(&Considers(Unread::AdmissionPolicy));
+    let waiting = plan.stages.iter().filter(|stage| stage.waiting.is_some());
+    assert_eq!(waiting.count(), 2);
+    assert_eq!(plan.judgements["uid-a"], Judgement::Counts);
 }

@@ -19,13 +19,14 @@ impl Gatekeeper for Closed {
         }
     }
 
-    fn ask(&self, _: &Ask<'_>) -> Answer {
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
         Answer::Waiting {
             reason: Reason::WaitingForApproval,
             message: String::new(),
             manual_jobs: Vec::new(),
             until: None,
         }
+        .into()
     }
 }
 

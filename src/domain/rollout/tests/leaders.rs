@@ -106,7 +106,7 @@ impl Gatekeeper for Judge<'_> {
     fn asks(&self, _: &Entry<'_>) -> Asks {
         Asks::Something
     }
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
         let approvals: Vec<&Approval> = self.record.approvals.iter().collect();
         let evaluation = gates::evaluate(&Inputs {
             subject: Subject {
@@ -124,7 +124,7 @@ impl Gatekeeper for Judge<'_> {
             freeze_periods: Ok(&[]),
             now: NOW,
         });
-        match evaluation.verdict {
+        let answer = match evaluation.verdict {
             Verdict::Open(by) => Answer::Open(by),
             Verdict::Waiting { .. } => Answer::Waiting {
                 reason: Reason::WaitingForApproval,
@@ -133,7 +133,8 @@ impl Gatekeeper for Judge<'_> {
                 until: None,
             },
             Verdict::Rejected { by, .. } => Answer::Rejected(by),
-        }
+        };
+        answer.into()
     }
 }
 
@@ -171,10 +172,10 @@ impl Leader {
         if has_decided {
             self.todo.push_back(Write::Status(plan.stages.clone()));
         }
-        let orders = plan.orders.into_iter();
+        let orders = plan.runs.into_iter();
         self.todo
             .extend(orders.map(|(stage, place, run)| Write::Order(stage, place, run)));
-        let plans = plan.plans.into_iter();
+        let plans = plan.plan_requests.into_iter();
         self.todo
             .extend(plans.map(|(stage, place, of)| Write::PlanOf(stage, place, of)));
         let used = used(&plan.stages);

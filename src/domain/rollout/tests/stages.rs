@@ -15,15 +15,15 @@ fn without_prod(story: &mut Play, revision: i64) {
 fn a_removed_stage_takes_its_targets_with_it_once_the_release_without_it_serves_everywhere() {
     let mut story = two_delivered();
     without_prod(&mut story, 3);
-    assert_eq!(story.plan().leavers, [], "r3 does not serve yet");
+    assert_eq!(story.plan().removed_targets, [], "r3 does not serve yet");
     story.report("dev", "dev", Step::RolledBack, Some("alarm"));
-    assert_eq!(story.plan().leavers, [], "r3 failed");
+    assert_eq!(story.plan().removed_targets, [], "r3 failed");
     story.overview.commands.retry = true;
     story.plan();
     story.report("dev", "dev", Step::Succeeded, None);
     let leavers = [place("prod-a"), place("prod-b")].map(|place| ("prod".to_owned(), place));
     let plan = story.plan();
-    assert_eq!(plan.leavers, leavers);
+    assert_eq!(plan.removed_targets, leavers);
     assert_eq!(plan.outcome.reason(), Reason::Delivered);
 }
 
@@ -55,7 +55,7 @@ fn a_renamed_stage_goes_on_from_what_serves_there() {
         plan.live, "dev=r2 live=r2",
         "nothing is lost until the next Release"
     );
-    assert_eq!((plan.orders.len(), plan.leavers.len()), (0, 0));
+    assert_eq!((plan.runs.len(), plan.removed_targets.len()), (0, 0));
     let names = |story: &Play| -> Vec<String> {
         let outcomes = story.overview.releases[1].outcomes.iter();
         outcomes.map(|outcome| outcome.stage.clone()).collect()
