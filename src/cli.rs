@@ -1,4 +1,4 @@
-//! The command line. Every flag has an environment variable, for charts and for people.
+//! The command line. Every flag has an environment variable.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     telemetry::LogFormat,
 };
 
-/// Delivers what a GitLab pipeline built into AWS.
+/// Delivers artifacts of GitLab pipelines to AWS.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version)]
 pub struct Cli {
@@ -29,62 +29,62 @@ pub enum Command {
     Run(Box<Run>),
     /// Write the resource definitions as YAML.
     Crds {
-        /// One file each into this directory, which must exist; else all to standard output.
+        /// Write one file each into this existing directory, instead of all to standard output.
         #[arg(long)]
         dir: Option<PathBuf>,
     },
 }
 
-/// How the controller is run.
+/// The options of the controller.
 #[derive(Clone, Debug, Args)]
 pub struct Run {
-    /// Name of the Account that keeps the artifacts; without one, the first target of each
-    /// Deployment's first stage does.
+    /// Name of the Account that keeps the artifacts. Without it, the first target of each Deployment's first
+    /// stage keeps them.
     #[arg(long, env = "SLUICE_HUB_ACCOUNT", requires = "hub_region", value_parser = not_empty)]
     pub hub_account: Option<String>,
-    /// The hub's region, one of its Account's.
+    /// The hub's region, which must be a region of its Account.
     #[arg(long, env = "SLUICE_HUB_REGION", requires = "hub_account", value_parser = not_empty)]
     pub hub_region: Option<String>,
-    /// Refuse artifacts that are larger, in bytes.
+    /// The largest accepted artifact, in bytes.
     #[arg(long, env = "SLUICE_MAX_ARTIFACT_SIZE", default_value_t = transfer::DEFAULT_LIMIT)]
     pub max_artifact_size: u64,
-    /// Networks inside which the URLs of checks may lead, such as 10.0.0.0/8: all that is not public is
-    /// refused otherwise.
+    /// Non-public networks that the URLs of checks may lead to, such as 10.0.0.0/8. Sluice refuses all
+    /// others.
     #[arg(long, env = "SLUICE_CHECK_NETWORKS", value_delimiter = ',')]
     pub check_networks: Vec<IpNet>,
     /// How many artifacts are fetched at a time; each takes 20 MiB of memory, whatever its size.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers: u16,
-    /// How many of them for one namespace; half of them where this is left out.
+    /// How many artifacts are fetched at a time for one namespace. Defaults to half of --max-transfers.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS_PER_NAMESPACE", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers_per_namespace: Option<u16>,
-    /// Give up a download that is slower, in bytes a second.
+    /// The slowest accepted download, in bytes per second. Sluice gives up slower ones.
     #[arg(long, env = "SLUICE_MIN_DOWNLOAD_RATE", default_value_t = transfer::DEFAULT_RATE, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub min_download_rate: u64,
-    /// Networks inside which GitLabConnections and the redirects of downloads may lead, such as
-    /// 10.0.0.0/8: all that is not public is refused otherwise.
+    /// Non-public networks that GitLabConnections and redirects of downloads may lead to, such as 10.0.0.0/8.
+    /// Sluice refuses all others.
     #[arg(long, env = "SLUICE_GITLAB_NETWORKS", value_delimiter = ',')]
     pub gitlab_networks: Vec<IpNet>,
-    /// How many requests a minute are sent to one host, by all GitLabConnections to it together.
+    /// How many requests per minute all GitLabConnections to one host may send together.
     #[arg(long, env = "SLUICE_GITLAB_REQUESTS_PER_MINUTE", default_value_t = gitlab::DEFAULT_PER_MINUTE, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub gitlab_requests_per_minute: u32,
-    /// The same for single hosts, such as gitlab.com=1500.
+    /// Requests per minute of single hosts, such as gitlab.com=1500.
     #[arg(long, env = "SLUICE_GITLAB_HOST_REQUESTS_PER_MINUTE", value_delimiter = ',', value_parser = host_rate)]
     pub gitlab_host_requests_per_minute: Vec<(String, u32)>,
 
-    /// Where /healthz, /readyz and /metrics answer.
+    /// The address of /healthz, /readyz and /metrics.
     #[arg(long, env = "SLUICE_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// What log lines look like.
+    /// The format of log lines.
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// A level, or directives such as info,sluice=debug.
+    /// The log level, or directives such as info,sluice=debug.
     #[arg(long, env = "SLUICE_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
-    /// How many threads do the work.
+    /// The number of worker threads.
     #[arg(long, env = "SLUICE_WORKER_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub worker_threads: u16,
-    /// How long running reconciles may take to end when the process is told to stop.
+    /// How long running reconciles may take to end when the process stops.
     #[arg(long, env = "SLUICE_SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 
@@ -94,50 +94,50 @@ pub struct Run {
     /// Name of the pod.
     #[arg(long, env = "POD_NAME", default_value = "sluice")]
     pub pod_name: String,
-    /// Uid of the pod: a container that is restarted in the same pod takes its Lease up again.
+    /// Uid of the pod: a container that is restarted in the same pod reuses its Lease.
     #[arg(long, env = "POD_UID")]
     pub pod_uid: Option<String>,
     /// The controller's ServiceAccount.
     #[arg(long, env = "SERVICE_ACCOUNT", default_value = "sluice")]
     pub service_account: String,
 
-    /// Name of the admission policy for Approvals, and of its binding. Without them no Approval counts.
+    /// Name of the admission policy for Approvals, and of its binding. Without both, no Approval counts.
     #[arg(
         long,
         env = "SLUICE_APPROVAL_POLICY",
         default_value = "sluice-approvals"
     )]
     pub approval_policy: String,
-    /// Name of the admission policy for Releases, Targets and statuses, and of its binding. Without them no
+    /// Name of the admission policy for Releases, Targets and statuses, and of its binding. Without both, no
     /// Approval counts.
     #[arg(long, env = "SLUICE_RECORDS_POLICY", default_value = "sluice-records")]
     pub records_policy: String,
 
-    /// How one of several processes leads.
+    /// The options of the leader election.
     #[command(flatten)]
     pub election: Election,
 }
 
-/// How one of several processes leads.
+/// The options of the leader election.
 #[derive(Clone, Debug, Args)]
 pub struct Election {
-    /// Whether only the holder of a Lease works. Without it, run no second process.
+    /// Whether only the holder of a Lease works. If false, run only one process.
     #[arg(long, env = "SLUICE_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
     pub leader_elect: bool,
     /// Name of the Lease.
     #[arg(long, env = "SLUICE_LEASE_NAME", default_value = "sluice")]
     pub lease_name: String,
-    /// How long the Lease holds without being renewed, from 3s, in whole seconds.
+    /// How long the Lease is valid without renewal, in whole seconds, at least 3s.
     #[arg(long, env = "SLUICE_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
     pub lease_duration: Duration,
-    /// How often it is renewed; a third of its duration where this is left out.
+    /// How often the Lease is renewed. Defaults to a third of its duration.
     #[arg(long, env = "SLUICE_LEASE_RENEW_INTERVAL", value_parser = duration)]
     pub lease_renew_interval: Option<Duration>,
-    /// How soon to try again for it; an eighth of its duration where this is left out.
+    /// How soon to try again to get the Lease. Defaults to an eighth of its duration.
     #[arg(long, env = "SLUICE_LEASE_RETRY_INTERVAL", value_parser = duration)]
     pub lease_retry_interval: Option<Duration>,
-    /// How long to hold still after taking a Lease that ran out: until the calls of the one that
-    /// held it have timed out.
+    /// How long to wait after taking an expired Lease, until the calls of its former holder have timed
+    /// out.
     #[arg(long, env = "SLUICE_TAKEOVER_DELAY", default_value = "16s", value_parser = duration)]
     pub takeover_delay: Duration,
 }
@@ -151,7 +151,7 @@ impl Run {
         })
     }
 
-    /// How many artifacts are fetched at a time, and how slowly.
+    /// The limits on fetching artifacts: how many at a time, and how slow.
     pub fn transfers(&self) -> transfer::Limits {
         let half = self.max_transfers.div_ceil(2);
         let per_namespace = self.max_transfers_per_namespace.unwrap_or(half);
@@ -162,13 +162,13 @@ impl Run {
         )
     }
 
-    /// How many requests each GitLab gets.
+    /// The request rates of GitLab hosts.
     pub fn gitlab_rates(&self) -> gitlab::Rates {
         let hosts = self.gitlab_host_requests_per_minute.iter().cloned();
         gitlab::Rates::new(self.gitlab_requests_per_minute, hosts)
     }
 
-    /// How the Lease is held; `None` where there is no election.
+    /// The settings of the Lease; `None` without leader election.
     pub fn lease(&self) -> Option<leader::Settings> {
         let election = &self.election;
         let duration = election.lease_duration;
@@ -187,7 +187,7 @@ impl Run {
     }
 }
 
-/// `gitlab.com=1500`.
+/// Parses a rate such as `gitlab.com=1500`.
 fn host_rate(text: &str) -> Result<(String, u32), String> {
     let wrong = || format!("{text:?} is not of the form gitlab.com=1500");
     let (host, rate) = text.split_once('=').ok_or_else(wrong)?;
@@ -208,7 +208,7 @@ fn not_empty(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A duration such as `15s` or `1m30s`.
+/// Parses a duration such as `15s` or `1m30s`.
 fn duration(text: &str) -> Result<Duration, String> {
     let signed: SignedDuration = text
         .parse()

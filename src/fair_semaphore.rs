@@ -1,10 +1,10 @@
-//! A semaphore whose permits go round among keys.
+//! A semaphore that grants permits to keys in turn.
 //!
 //! Guarantees
-//! - At most `total` permits are out, and at most `per_key` of one key.
-//! - A permit that comes free goes to the key whose turn it is, and within a key to the one who has
-//!   waited the longest: a key with a long queue delays another key by one permit a round.
-//! - Who gives up waiting, by dropping the future, takes no permit.
+//! - At most `total` permits are held, and at most `per_key` of one key.
+//! - A released permit goes to the key whose turn it is, and within a key to the waiter that has
+//!   waited longest: a key with a long queue delays another key by one permit per round.
+//! - A waiter that gives up, by dropping the future, takes no permit.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// A semaphore whose permits go round among keys.
+/// A semaphore that grants permits to keys in turn.
 #[derive(Debug)]
 pub struct FairSemaphore {
     total: usize,
@@ -26,28 +26,28 @@ struct State {
     in_use: usize,
     held: HashMap<String, usize>,
     waiting: HashMap<String, Queue>,
-    /// The keys that wait, the next one first.
+    /// The waiting keys, the next one first.
     order: VecDeque<String>,
 }
 
-/// Who waits for a permit of one key, the next one first.
+/// The waiters for permits of one key, the next one first.
 #[derive(Debug, Default)]
 struct Queue {
     senders: VecDeque<oneshot::Sender<Permit>>,
-    /// How many there were when those who gave up were last let go of.
-    tidied: usize,
+    /// The number of waiters after those that gave up were last removed.
+    pruned: usize,
 }
 
-/// The right to go ahead, until it is dropped.
+/// The right to proceed, until it is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    /// `None` once it was given back.
+    /// `None` once the permit is released.
     semaphore: Option<Arc<FairSemaphore>>,
     key: String,
 }
 
 impl FairSemaphore {
-    /// At least one permit, and at least one for a key.
+    /// A semaphore with at least one permit, and at least one for a key.
     pub fn new(total: usize, per_key: usize) -> Arc<Self> {
         Arc::new(Self {
             total: total.max(1),
@@ -62,14 +62,14 @@ impl FairSemaphore {
             let (sender, receiver) = oneshot::channel();
             self.state().queue(key, sender);
             self.grant();
-            // The other end lies in our own queue until a permit is sent through it.
+            // The sender is in this semaphore's queue until it sends a permit.
             if let Ok(permit) = receiver.await {
                 return permit;
             }
         }
     }
 
-    /// How many permits are out or will be given before the one that this key would ask for now.
+    /// How many permits are held or will be granted before one that this key would request now.
     pub fn ahead(&self, key: &str) -> usize {
         let state = self.state();
         let waiting = |queue: &Queue| {
@@ -92,8 +92,8 @@ impl FairSemaphore {
                 semaphore: Some(Arc::clone(self)),
                 key,
             };
-            // Who gave up meanwhile leaves it to the next one; here, and not by its drop, which would
-            // come back to this place once for each of them.
+            // A waiter that gave up leaves the permit to the next one. It is released here and not by its
+            // drop, which would recurse into this loop once for each of them.
             if let Err(mut permit) = sender.send(permit) {
                 permit.semaphore = None;
                 self.state().release(&permit.key);
@@ -115,7 +115,7 @@ impl State {
         queue.push(sender);
     }
 
-    /// Who is next, with the permit already counted.
+    /// The next waiter, with its permit already counted.
     fn next(&mut self, total: usize, per_key: usize) -> Option<(String, oneshot::Sender<Permit>)> {
         if self.in_use >= total {
             return None;
@@ -149,10 +149,10 @@ impl State {
 
 impl Queue {
     fn push(&mut self, sender: oneshot::Sender<Permit>) {
-        // Not each time: who waits in a long queue would be looked at by everybody who joins it.
-        if self.senders.len() >= 2 * self.tidied.max(8) {
+        // Not each time: every new waiter would scan a long queue.
+        if self.senders.len() >= 2 * self.pruned.max(8) {
             self.senders.retain(|sender| !sender.is_closed());
-            self.tidied = self.senders.len();
+            self.pruned = self.senders.len();
         }
         self.senders.push_back(sender);
     }
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// The permit, if there is one without waiting.
+    /// The permit, if it is available without waiting.
     fn at_once(semaphore: &Arc<FairSemaphore>, key: &str) -> Option<Permit> {
         semaphore.acquire(key).now_or_never()
     }
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(
             semaphore.ahead("d"),
             4,
-            "one of each other key, and the one that is out"
+            "one of each other key, and the held one"
         );
         assert_eq!(semaphore.ahead("a"), 6);
         drop(first);

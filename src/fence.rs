@@ -1,8 +1,8 @@
 //! Whether this process may begin a write.
 //!
 //! A leader that was paused, or cut off from the API server, must stop writing before another one
-//! starts. The [`Fence`] closes by itself when the time runs out for which the Lease was last
-//! renewed; nobody has to notice first. It relies on the monotonic clock only.
+//! starts. The [`Fence`] closes by itself when the last renewal of the Lease expires, even if no task
+//! has noticed yet. It relies on the monotonic clock only.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Open until a moment that whoever holds the Lease keeps moving ahead. Clones share it.
+/// Open until an instant that each renewal of the Lease extends. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<Inner>);
 
@@ -26,7 +26,7 @@ struct Inner {
 }
 
 impl Fence {
-    /// A fence that lets nothing through until it is opened.
+    /// A fence that allows no writes until it is opened.
     pub fn closed() -> Self {
         Self(Arc::new(Inner {
             origin: Instant::now(),
@@ -34,7 +34,7 @@ impl Fence {
         }))
     }
 
-    /// A fence that is always open: for a process that shares its work with no other.
+    /// A fence that is always open: for a single process without leader election.
     pub fn open() -> Self {
         let fence = Self::closed();
         fence.0.until.store(u64::MAX, Ordering::Release);
@@ -50,12 +50,12 @@ impl Fence {
         self.elapsed(now) < self.0.until.load(Ordering::Acquire)
     }
 
-    /// Lets writes begin until then.
+    /// Allows writes to begin until then.
     pub fn open_until(&self, until: Instant) {
         self.0.until.store(self.elapsed(until), Ordering::Release);
     }
 
-    /// Lets nothing through any more.
+    /// Allows no more writes.
     pub fn close(&self) {
         self.0.until.store(0, Ordering::Release);
     }

@@ -1,7 +1,7 @@
-//! What the process answers over HTTP: `/healthz`, `/readyz`, `/metrics`.
+//! The HTTP endpoints: `/healthz`, `/readyz`, `/metrics`.
 //!
 //! Ready means that the caches are filled, leader or not: a standby is as ready as the leader. No
-//! answer tells anything about objects or accounts.
+//! response contains anything about objects or accounts.
 
 use std::{
     io,
@@ -35,12 +35,12 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// The caches are filled.
+    /// Marks the process as ready: the caches are filled.
     pub fn ready(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// The process is on its way out.
+    /// Marks the process as stopping: it is no longer ready.
     pub fn stopping(&self) {
         self.0.store(false, Ordering::Release);
     }
@@ -50,7 +50,7 @@ impl Readiness {
     }
 }
 
-/// Answers until `stop`.
+/// Serves until `stop`.
 pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
@@ -75,7 +75,7 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
     }
 }
 
-/// OpenMetrics, or Prometheus' own text format where that is what is asked for.
+/// Responds with OpenMetrics, or with Prometheus' text format if the client prefers that.
 async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
     let accepted = headers.get_all(ACCEPT).into_iter();
     let accepted: Vec<&str> = accepted.filter_map(|value| value.to_str().ok()).collect();
@@ -93,7 +93,7 @@ async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Resp
     }
 }
 
-/// Whether an `Accept` header weighs plain text higher than OpenMetrics. Who names neither takes either.
+/// Whether an `Accept` header weighs plain text higher than OpenMetrics. A header with neither accepts both.
 fn prefers_text(accept: &str) -> bool {
     let weight = |wanted: &str| {
         let ranges = accept.split(',').filter_map(|range| {
@@ -133,10 +133,10 @@ mod tests {
     }
 
     async fn get(server: &Server, path: &str) -> (u16, String) {
-        asked(server, path, "").await
+        fetch(server, path, "").await
     }
 
-    async fn asked(server: &Server, path: &str, headers: &str) -> (u16, String) {
+    async fn fetch(server: &Server, path: &str, headers: &str) -> (u16, String) {
         let address = server.url.strip_prefix("http://").unwrap();
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request =
@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_prometheus_text_for_those_who_ask_for_it() {
         let server = server().await;
-        let (status, answer) = asked(&server, "/metrics", "Accept: text/plain\r\n").await;
+        let (status, answer) = fetch(&server, "/metrics", "Accept: text/plain\r\n").await;
         assert_eq!(status, 200);
         assert!(answer.contains(PROMETHEUS), "{answer}");
         assert!(!answer.contains("# EOF"), "{answer}");

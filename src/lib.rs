@@ -1,4 +1,4 @@
-//! Sluice delivers what a GitLab pipeline built into AWS: a Kubernetes controller.
+//! Sluice is a Kubernetes controller that delivers artifacts of GitLab pipelines to AWS.
 //!
 //! Dependencies point one way: [`api`] ← [`domain`] ← [`ports`] ← {[`adapters`], [`controllers`]} ←
 //! [`app`].

@@ -1,4 +1,4 @@
-//! What the program counts and measures, in Prometheus' words.
+//! The metrics of Sluice, for Prometheus.
 //!
 //! Every label has a small, closed set of values: no names of objects, projects, accounts or
 //! functions. Durations are in seconds, sizes in bytes; counters end in `_total`.
@@ -29,11 +29,11 @@ pub use self::{
 };
 use crate::{api::v1alpha1::RunStatus, domain::reason::Reason};
 
-/// From a cached answer to a long wait.
+/// Buckets from a cached answer to a long wait.
 const RECONCILE_BUCKETS: [f64; 9] = [0.005, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
-/// One call over the network.
+/// Buckets of one call over the network.
 const CALL_BUCKETS: [f64; 8] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
-/// From the order to the end, bake times included.
+/// Buckets of a run from its start to its end, bakes included.
 const DELIVERY_BUCKETS: [f64; 10] = [
     1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0,
 ];
@@ -136,7 +136,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers everything under the prefix `sluice`, and what the process costs under its usual names.
+    /// Registers all metrics under the prefix `sluice`, and process metrics under their usual names.
     pub fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("sluice"),
@@ -158,8 +158,8 @@ impl Metrics {
             events: Family::default(),
             leader: Gauge::default(),
         };
-        // What is alerted on is there from the start: the increase of a counter that appears with its
-        // first failure is 0.
+        // Counters with alerts exist from the start: the increase of a counter that appears with its first
+        // failure is 0.
         for outcome in ENDS {
             metrics
                 .deliveries
@@ -262,7 +262,7 @@ impl Metrics {
         self
     }
 
-    /// The text that `/metrics` answers with, as OpenMetrics.
+    /// The text of `/metrics`, as OpenMetrics.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         openmetrics::encode_registry(&mut text, &self.process)?;
@@ -275,7 +275,7 @@ impl Metrics {
         Ok(text::prometheus(&self.encode()?))
     }
 
-    /// A reconcile ended. `outcome` and `reason` are from closed sets.
+    /// Counts a reconcile that ended. `outcome` and `reason` are from closed sets.
     pub fn reconciled(
         &self,
         controller: &'static str,
@@ -295,12 +295,13 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// An object was seen that this version cannot read.
+    /// Counts an object that this version can't read.
     pub fn malformed(&self, kind: &'static str) {
         self.malformed.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// A run on a Target ended in this step: `Succeeded`, `Failed`, `RolledBack`, `RollbackFailed`.
+    /// Counts a run on a Target that ended in this step: `Succeeded`, `Failed`, `RolledBack`,
+    /// `RollbackFailed`.
     pub fn delivery_ended(&self, step: &str, run: &RunStatus) {
         let outcome = ENDS
             .into_iter()
@@ -316,13 +317,13 @@ impl Metrics {
         }
     }
 
-    /// It was looked whether a Target is as it was left: `in_sync`, `drifted` or `unknown`.
+    /// Counts a drift check: `in_sync`, `drifted` or `unknown`.
     pub fn drift_looked(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };
         self.drift_checks.get_or_create(&labels).inc();
     }
 
-    /// A request to GitLab was answered, or was not: `GET /projects/:id/pipelines`, `not_modified`.
+    /// Counts a request to GitLab, such as `GET /projects/:id/pipelines` with outcome `not_modified`.
     pub fn gitlab_request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         self.gitlab_requests
             .get_or_create(&OperationLabels { operation, outcome })
@@ -330,7 +331,7 @@ impl Metrics {
         self.gitlab_duration.observe(took.as_secs_f64());
     }
 
-    /// A call to AWS was answered, or was not: `lambda`, `UpdateAlias`, `ok`.
+    /// Counts a call to AWS, such as `lambda`, `UpdateAlias` with outcome `ok`.
     pub fn aws_call(
         &self,
         service: &'static str,
@@ -350,25 +351,25 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// The calls that wait for budgets of a kind: `lambda_control_plane`.
+    /// The calls that wait for budgets of a kind, such as `lambda_control_plane`.
     pub fn aws_calls_waiting(&self, budget: &'static str) -> Crowd {
         let labels = BudgetLabels { budget };
         Crowd::of(self.aws_waiting.get_or_create(&labels).clone())
     }
 
-    /// A URL that a check asks answered, whatever it said (`ok`), or did not.
+    /// Counts a request to the URL of a check: `ok` for any response, another outcome for none.
     pub fn http_probe(&self, outcome: &'static str) {
         self.http_probes
             .get_or_create(&OutcomeLabels { outcome })
             .inc();
     }
 
-    /// Bytes of an artifact were read from GitLab.
+    /// Counts bytes of an artifact read from GitLab.
     pub fn transferred_in(&self, bytes: u64) {
         self.transferred("in", bytes);
     }
 
-    /// Bytes of an artifact or package were written to an artifact bucket.
+    /// Counts bytes of an artifact or package written to an artifact bucket.
     pub fn transferred_out(&self, bytes: u64) {
         self.transferred("out", bytes);
     }
@@ -379,17 +380,17 @@ impl Metrics {
             .inc_by(bytes);
     }
 
-    /// An Event was `published`, `repeated`, `dropped` or has `failed`.
+    /// Counts an Event: `published`, `repeated`, `dropped` or `failed`.
     pub fn event(&self, outcome: &'static str) {
         self.events.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
-    /// Whether this process holds the Lease.
+    /// Sets whether this process holds the Lease.
     pub fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
 
-    /// Counts the objects of a kind whenever somebody asks for the metrics.
+    /// Counts the objects of a kind whenever the metrics are read.
     pub fn count_objects(
         &self,
         kind: &'static str,
@@ -399,12 +400,12 @@ impl Metrics {
         self.objects.count(kind, Box::new(count));
     }
 
-    /// Counts the Targets that are not as they were left, whenever somebody asks for the metrics.
+    /// Counts the drifted Targets whenever the metrics are read.
     pub fn count_drifted(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
         self.objects.count_drifted(Box::new(count));
     }
 
-    /// Counts the stages that wait for somebody's approval, whenever somebody asks for the metrics.
+    /// Counts the stages that wait for an approval whenever the metrics are read.
     pub fn count_waiting(&self, count: impl Fn() -> u32 + Send + Sync + 'static) {
         self.objects.count_waiting(Box::new(count));
     }

@@ -8,31 +8,31 @@ use clap::ValueEnum;
 use tracing::error;
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
 
-/// What the lines look like.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     #[default]
     Json,
-    /// For reading.
+    /// Text for people.
     Text,
 }
 
-/// Logs can't be written as asked.
+/// Logging can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not one.
+    /// The filter is invalid.
     #[error(
         "the log level {filter:?} is not understood ({source}): use a level such as info, or \
          directives such as info,sluice=debug"
     )]
     Filter {
-        /// What was asked for.
+        /// The given filter.
         filter: String,
-        /// What is wrong with it.
+        /// The cause.
         source: ParseError,
     },
-    /// There are logs already.
+    /// Logging is set up already.
     #[error("logging was set up twice: {0}")]
     Twice(#[from] TryInitError),
 }

@@ -1,21 +1,21 @@
-//! An error's message with all that led to it.
+//! The message of an error with its chain of causes.
 
 use std::error::Error;
 
-/// What rustls says where the answer to its greeting is no TLS at all, and what it means.
+/// The error of rustls for a server that answers without TLS, and its meaning.
 const NO_TLS: &str = "InvalidContentType";
 const NO_TLS_MEANS: &str = "the other side does not speak TLS there: an address with http:// was \
      given as https://, or the port is another service's";
 
-/// An error and what caused it, from the first one on.
+/// An error and its causes, the error itself first.
 pub(super) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// The messages of an error and of what caused it, each said once, and in plain words where a library's
-/// own tell nobody anything.
+/// Joins the messages of an error and its causes, without repetitions. A library's message that explains
+/// nothing is replaced by a plain one.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for cause in chain(error).map(ToString::to_string) {

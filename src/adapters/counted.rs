@@ -1,4 +1,4 @@
-//! Counts a call once, however it ends: also where nobody waits for the end any longer.
+//! Counts a call once, however it ends, also if its future is dropped.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use tokio::time::Instant;
 
 use crate::ports::CallError;
 
-/// The call did what it should.
+/// The call succeeded.
 pub(super) const OK: &str = "ok";
-/// Nobody waited for the answer any longer.
+/// The caller dropped the call before its response.
 const ABANDONED: &str = "abandoned";
 
-/// A call under way.
+/// A call in progress.
 pub(super) struct Counted<F: FnOnce(&'static str, Duration)> {
     began: Instant,
     count: Option<F>,
 }
 
 impl<F: FnOnce(&'static str, Duration)> Counted<F> {
-    /// The call begins. `count` is given its outcome and how long it took.
+    /// Begins a call. `count` gets its outcome and its duration.
     pub(super) fn begin(count: F) -> Self {
         Self {
             began: Instant::now(),
@@ -26,7 +26,7 @@ impl<F: FnOnce(&'static str, Duration)> Counted<F> {
         }
     }
 
-    /// The call ended in this.
+    /// Ends the call with this outcome.
     pub(super) fn ended(mut self, outcome: &'static str) {
         self.count(outcome);
     }
@@ -44,7 +44,7 @@ impl<F: FnOnce(&'static str, Duration)> Drop for Counted<F> {
     }
 }
 
-/// The outcome's name as a label.
+/// The outcome of a call, as a metric label.
 pub(super) fn outcome<T>(result: &Result<T, CallError>) -> &'static str {
     match result {
         Ok(_) => OK,

@@ -1,5 +1,5 @@
-//! [`Secrets`] over the Kubernetes API: asked each time, so that nothing here outlives a deletion and
-//! no Secret is listed, watched or kept.
+//! [`Secrets`] over the Kubernetes API. Each call reads from the API server, so that no value outlives its
+//! deletion, and no Secret is listed, watched or cached.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Seconds; the shortest that Kubernetes grants. A token is used at once.
+/// Seconds; the shortest lifetime that Kubernetes grants. A token is used at once.
 const TOKEN_LIFETIME: i64 = 600;
 
 /// Secrets and tokens through the controller's own client.
@@ -40,7 +40,7 @@ impl fmt::Debug for KubeSecrets {
 }
 
 impl KubeSecrets {
-    /// `service_account` is the controller's own.
+    /// `namespace` and `service_account` are the controller's own.
     pub fn new(
         client: Client,
         namespace: impl Into<String>,
@@ -53,8 +53,8 @@ impl KubeSecrets {
         }
     }
 
-    /// What lets the controller read this Secret and no other.
-    fn way_to_allow(&self, namespace: &str, name: &str) -> String {
+    /// How to allow the controller to read this Secret and no other.
+    fn access_hint(&self, namespace: &str, name: &str) -> String {
         let Self {
             namespace: own,
             service_account,
@@ -74,7 +74,7 @@ impl Secrets for KubeSecrets {
     async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets.get(name).await.map_err(|error| {
-            let hint = self.way_to_allow(namespace, name);
+            let hint = self.access_hint(namespace, name);
             failed("get Secret", &format!("{namespace}/{name}"), &hint, &error)
         })?;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(SecretString::from);
@@ -121,7 +121,7 @@ impl Secrets for KubeSecrets {
     }
 }
 
-/// `denied` is what to do where the controller lacks the right.
+/// `denied` says what to do if the controller lacks the permission.
 fn failed(operation: &str, resource: &str, denied: &str, error: &kube::Error) -> CallError {
     let (kind, message) = match error {
         kube::Error::Api(status) => match status.code {

@@ -1,5 +1,5 @@
-//! The ports on the real outside: GitLab over HTTP, AWS through its SDK, the cluster through kube, and
-//! whatever URL a check asks.
+//! Implementations of the ports: GitLab over HTTP, AWS through its SDK, the cluster through kube, and the
+//! URLs of checks.
 
 pub mod aws;
 mod causes;

@@ -1,6 +1,6 @@
-//! The resources users write and read, one module per version.
+//! The resources that users write and read, one module per version.
 //!
-//! Nothing here does anything: these are shapes with their validation. The rest of the program
-//! depends on this module and it depends on nothing of the rest.
+//! This module has types and their validation, but no logic. The rest of the program depends on it;
+//! it depends on no other module.
 
 pub mod v1alpha1;

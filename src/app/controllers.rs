@@ -26,7 +26,7 @@ use crate::{
         runtime::{Ended, run},
         target::TargetController,
     },
-    domain::rollout,
+    domain::promotion,
 };
 
 /// Starts every controller as a task that ends after `stop`, once its reconciles have ended.
@@ -109,20 +109,20 @@ impl Tasks<'_> {
     }
 }
 
-/// An Account is looked at again when one changes that its credentials go through.
+/// An Account is reconciled when an Account that its credentials go through changes.
 fn account_wakes(feeds: &Feeds) -> Controller<Account> {
     let accounts = feeds.accounts.store();
     feeds.accounts.controller().watches_shared_stream(
         feeds.accounts.changed(),
         move |changed: Arc<Account>| {
             let via = changed.name_any();
-            such(&accounts, |one| account::goes_through(one) == Some(&via))
+            selected(&accounts, |one| account::goes_through(one) == Some(&via))
         },
     )
 }
 
-/// A Deployment follows its Releases and Targets, its connection, the Accounts that its targets and its
-/// artifacts are in, and its namespace's labels, by which grants are chosen.
+/// A Deployment follows its Releases and Targets, its connection, the Accounts of its targets and its
+/// artifacts, and its namespace's labels, by which grants select.
 fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> {
     let deployments = feeds.deployments.store();
     let of_account = feeds.deployments.store();
@@ -134,7 +134,7 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
         .controller()
         .owns_shared_stream(feeds.releases.changed())
         .watches_shared_stream(
-            feeds.targets.reported(rollout::decisive),
+            feeds.targets.reported(promotion::decisive),
             |target: Arc<Target>| {
                 let deployment = ObjectRef::new(&target.spec.deployment);
                 [deployment.within(&target.namespace().unwrap_or_default())]
@@ -149,28 +149,28 @@ fn deployment_wakes(feeds: &Feeds, hub: Option<&Hub>) -> Controller<Deployment> 
             deployment.map(|name| ObjectRef::new(&name).within(&namespace))
         })
         .watches_shared_stream(feeds.connections.touched(), move |connection| {
-            such(&deployments, |one| {
+            selected(&deployments, |one| {
                 one.namespace() == connection.namespace()
                     && one.spec.source.connection == connection.name_any()
             })
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
             let name = account.name_any();
-            such(&of_account, |one| {
+            selected(&of_account, |one| {
                 let mut targets = one.spec.stages.iter().flat_map(|stage| &stage.targets);
                 hub.as_ref() == Some(&name) || targets.any(|target| target.account == name)
             })
         })
         .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
-            such(&of_namespace, |one| {
+            selected(&of_namespace, |one| {
                 one.metadata.namespace == namespace.metadata.name
             })
         })
 }
 
-/// A Target follows the Release it is to carry out, the end of others of its Deployment, its Account, its
-/// namespace's labels, and the Approvals of its deletion. It follows its Deployment too: who asks for another
-/// look (`sluice.dev/reconcile`) need not wait until what stands still is tried again by itself.
+/// A Target follows the Release of its run, the deletion of the Deployment's other Releases, its Account, its
+/// namespace's labels, and the Approvals of its deletion. It also follows its Deployment, so that a requested
+/// reconcile (`sluice.dev/reconcile`) takes effect at once on a stalled Target.
 fn target_wakes(feeds: &Feeds) -> Controller<Target> {
     let targets = || feeds.targets.store();
     let releases = feeds.releases.store();
@@ -180,12 +180,12 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
         .targets
         .controller()
         .watches_shared_stream(feeds.releases.changed(), move |release: Arc<Release>| {
-            // One that is gone may leave versions behind that nothing needs.
-            let gone = releases.get(&ObjectRef::from_obj(&*release)).is_none();
+            // A deleted Release may leave versions that nothing needs.
+            let is_deleted = releases.get(&ObjectRef::from_obj(&*release)).is_none();
             let of = release.labels().get(label::DEPLOYMENT);
             belonging(&of_release, &*release, of, |one| {
                 let run = one.spec.run.as_ref();
-                gone || run.map(|run| &run.release.name) == release.metadata.name.as_ref()
+                is_deleted || run.map(|run| &run.release.name) == release.metadata.name.as_ref()
             })
         })
         .watches_shared_stream(feeds.deployments.changed(), move |deployment| {
@@ -193,23 +193,23 @@ fn target_wakes(feeds: &Feeds) -> Controller<Target> {
             belonging(&of_deployment, &*deployment, of, |_| true)
         })
         .watches_shared_stream(feeds.accounts.touched(), move |account: Arc<Account>| {
-            such(&of_account, |one| one.spec.account == account.name_any())
+            selected(&of_account, |one| one.spec.account == account.name_any())
         })
         .watches_shared_stream(feeds.approvals.changed(), move |approval: Arc<Approval>| {
-            such(&of_approval, |one| {
+            selected(&of_approval, |one| {
                 let waits = one.status.as_ref().and_then(|it| it.deletion.as_ref());
                 one.namespace() == approval.namespace()
                     && waits.is_some_and(|it| it.digest == approval.spec.stage_digest)
             })
         })
         .watches_shared_stream(feeds.namespaces.changed(), move |namespace| {
-            such(&of_namespace, |one| {
+            selected(&of_namespace, |one| {
                 one.metadata.namespace == namespace.metadata.name
             })
         })
 }
 
-/// The Targets of that Deployment in the object's namespace.
+/// The Targets of that Deployment in the object's namespace that `wanted` selects.
 fn belonging(
     targets: &Cache<Target>,
     object: &impl kube::ResourceExt,
@@ -223,7 +223,7 @@ fn belonging(
     members.map(|one| ObjectRef::from_obj(&**one)).collect()
 }
 
-fn such<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+fn selected<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {

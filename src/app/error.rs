@@ -1,35 +1,35 @@
-//! Why the process can't start or go on.
+//! Why the process can't start or continue.
 
 use std::{io, net::SocketAddr};
 
 use crate::{leader::Lost, ports::CallError};
 
-/// Why the process can't start or go on.
+/// Why the process can't start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The port is taken or not allowed.
+    /// The port is in use or not allowed.
     #[error("can't listen on {address}: {source}; choose another with --listen")]
     Listen {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// No way to the cluster.
+    /// No client of the API server can be created.
     #[error(
         "no way to a cluster's API server: {0}; run in a pod with a ServiceAccount, or set KUBECONFIG"
     )]
     Cluster(Box<dyn std::error::Error + Send + Sync>),
-    /// The client for AWS can't be made.
+    /// An adapter can't be created.
     #[error(transparent)]
     Adapters(#[from] CallError),
-    /// Signals can't be heard.
+    /// The process can't receive signals.
     #[error("can't listen for signals: {0}")]
     Signals(io::Error),
-    /// The Lease is no longer ours.
+    /// The process lost the Lease.
     #[error(transparent)]
     Lost(#[from] Lost),
-    /// A part of the process ended that never should.
+    /// A part of the process ended that must never end.
     #[error("{0} ended by itself: please report this")]
     Ended(&'static str),
 }

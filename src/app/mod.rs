@@ -1,12 +1,12 @@
-//! Puts everything together, runs it, and takes it down in order.
+//! Assembles the process, runs it, and shuts it down in order.
 //!
 //! # Expected flow
-//! *serve HTTP → watch → caches filled → elected → controllers → told to stop → drained → Lease
+//! *serve HTTP → watch → caches filled → elected → controllers → stop requested → drained → Lease
 //! released*. A standby stays before "elected" with its caches filled.
 //!
 //! # Guarantees
 //! - The Lease is released only once no reconcile runs any more; if one does not end in time, the
-//!   Lease is left to run out.
+//!   Lease expires.
 //! - Losing the Lease ends the process with an error; the fence is closed before anything else
 //!   happens.
 
@@ -55,13 +55,13 @@ use crate::{
 };
 
 /// How long the last Events may take to be written.
-const LAST_NEWS: Duration = Duration::from_secs(2);
-/// How soon to ask the API server again at start.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// How soon a failed call to the API server is repeated at start.
+const RETRY: Duration = Duration::from_secs(2);
 
-/// Runs the controller as a process: until it is told to stop by a signal, or loses the Lease.
+/// Runs the controller as a process until a signal stops it or it loses the Lease.
 pub async fn run(options: Run) -> Result<(), AppError> {
-    let stop = told_to_stop()?;
+    let stop = stop_on_signal()?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|source| AppError::Listen {
@@ -97,8 +97,8 @@ pub async fn run(options: Run) -> Result<(), AppError> {
     ended
 }
 
-/// Does the controller's work by these clients until `stop` is cancelled or the Lease is lost. Of the
-/// process around it nothing is needed: neither signals nor a port.
+/// Runs the controller with these clients until `stop` is cancelled or the Lease is lost. Needs neither
+/// signals nor a port of the process.
 pub async fn work(
     options: &Run,
     clients: Clients,
@@ -112,18 +112,18 @@ pub async fn work(
     }
 }
 
-/// Everything that runs, before there is a leader.
+/// Everything that runs on a standby too.
 struct Process {
     clients: Clients,
     context: Arc<Context>,
     feeds: Feeds,
-    /// Watches, and what tells of unreadable objects: they end with the process.
+    /// Watches and the report of unreadable objects, which end with the process.
     background: JoinSet<&'static str>,
     events: JoinHandle<()>,
 }
 
 impl Process {
-    /// `None` if the process was told to stop meanwhile.
+    /// `None` if the process is stopped meanwhile.
     async fn start(
         options: &Run,
         clients: Clients,
@@ -144,7 +144,7 @@ impl Process {
             ..clients
         };
         let mut background = JoinSet::new();
-        let (events, news) = Events::channel(Arc::clone(metrics));
+        let (events, inbox) = Events::channel(Arc::clone(metrics));
         let (isolation, unreadable) = Isolation::channel(Arc::clone(metrics));
         let feeds = Feeds::start(&clients.watches, &isolation, metrics, &mut background);
         let report = malformed::report(
@@ -157,21 +157,21 @@ impl Process {
             report.await;
             "the report of malformed objects"
         });
-        let ways = adapters(options, &clients, &feeds, metrics, &fence).await?;
+        let adapters = adapters(options, &clients, &feeds, metrics, &fence).await?;
         let writing = events::write(
             clients.calls.clone(),
             options.pod_name.clone(),
             Arc::clone(metrics),
-            news,
+            inbox,
         );
         let context = Arc::new(Context {
             client: clients.calls.clone(),
-            cloud: ways.cloud,
+            cloud: adapters.cloud,
             waves: Waves::default(),
-            gitlabs: ways.gitlabs,
+            gitlabs: adapters.gitlabs,
             invocations: Arc::default(),
             admissions: Admissions::default(),
-            http: ways.http,
+            http: adapters.http,
             approval_policy: ApprovalPolicy::new(clients.calls.clone(), policies(options)),
             events,
             metrics: Arc::clone(metrics),
@@ -194,7 +194,7 @@ impl Process {
         }))
     }
 
-    /// Stands by, leads, and ends in order.
+    /// Stands by, leads, and shuts down in order.
     async fn live(
         mut self,
         options: &Run,
@@ -219,7 +219,7 @@ impl Process {
         let mut ended = Ok(());
         if led {
             self.context.metrics.leading(true);
-            self.look_at_policy().await;
+            self.check_policy().await;
             let (transfers, woken) =
                 Transfers::new(options.transfers(), Arc::clone(&self.context.metrics));
             let stopping = self.context.stopping.clone();
@@ -249,23 +249,22 @@ impl Process {
         }
         self.background.shutdown().await;
         drop((self.context, self.feeds));
-        if timeout(LAST_NEWS, self.events).await.is_err() {
+        if timeout(LAST_EVENTS, self.events).await.is_err() {
             warn!("some Events were not written");
         }
         ended
     }
 
-    /// Says so where no Approval can count: whoever installed it that way should know before somebody
-    /// waits for one.
-    async fn look_at_policy(&self) {
+    /// Logs a warning if no Approval can count, so that the installer knows before a stage waits for one.
+    async fn check_policy(&self) {
         let force = self.context.approval_policy.force(Duration::ZERO).await;
         if let PolicyForce::NotInForce(problem) = force {
             warn!(problem, "no Approval counts");
         }
     }
 
-    /// Takes part in the election, where there is one. The task ends when `finish` is cancelled, or
-    /// the Lease is lost.
+    /// Takes part in the election, if it is enabled. The task ends when `finish` is cancelled or the
+    /// Lease is lost.
     fn stand(
         &self,
         options: &Run,
@@ -298,8 +297,8 @@ fn policies(options: &Run) -> [Shipped; 2] {
     ]
 }
 
-/// The ways to the outside.
-struct Ways {
+/// The adapters of the external systems.
+struct Adapters {
     cloud: Arc<dyn Cloud>,
     gitlabs: Arc<dyn GitLabs>,
     http: Arc<dyn HttpProbe>,
@@ -311,7 +310,7 @@ async fn adapters(
     feeds: &Feeds,
     metrics: &Arc<Metrics>,
     fence: &Fence,
-) -> Result<Ways, AppError> {
+) -> Result<Adapters, AppError> {
     let secrets: Arc<dyn Secrets> = Arc::new(KubeSecrets::new(
         clients.calls.clone(),
         &options.namespace,
@@ -333,14 +332,14 @@ async fn adapters(
         options.gitlab_rates(),
     );
     let http = GuardedHttp::new(options.check_networks.clone(), Arc::clone(metrics))?;
-    Ok(Ways {
+    Ok(Adapters {
         cloud: Arc::new(cloud),
         gitlabs: Arc::new(gitlabs),
         http: Arc::new(http),
     })
 }
 
-/// Waits for what runs to end. Whether it did.
+/// Waits for running reconciles and transfers to end. Returns whether they did in time.
 async fn drain(
     mut controllers: JoinSet<&'static str>,
     transfers: &Transfers,
@@ -361,7 +360,7 @@ fn ended_early(part: Result<&'static str, JoinError>) -> AppError {
     AppError::Ended(part.unwrap_or("a part of the process that panicked"))
 }
 
-/// The uid of kube-system, asked for until the API server answers.
+/// Reads the uid of kube-system, until the API server answers.
 async fn cluster_id(client: &Client) -> String {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     loop {
@@ -376,23 +375,23 @@ async fn cluster_id(client: &Client) -> String {
                 warn!(%error, "the namespace kube-system, whose uid names this cluster, can't be read");
             }
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Cancelled by SIGTERM or SIGINT.
-fn told_to_stop() -> Result<CancellationToken, AppError> {
+/// A token that SIGTERM or SIGINT cancels.
+fn stop_on_signal() -> Result<CancellationToken, AppError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let signalled = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         info!("told to stop");
-        told.cancel();
+        signalled.cancel();
     });
     Ok(stop)
 }

@@ -1,15 +1,15 @@
-//! Requests to the API server in turn: a thousand objects that change at once do not send a thousand requests
-//! at once.
+//! Limits concurrent requests to the API server: a thousand objects that change at once do not send a
+//! thousand requests at once.
 //!
 //! # Guarantees
-//! - A bounded number of requests is under way, whatever the number of reconciles. Who waits is not timed: the
-//!   time limit of a call begins when it is sent.
+//! - The number of requests in flight is bounded, whatever the number of reconciles. Waiting is not timed:
+//!   the timeout of a call starts when it is sent.
 //! - Namespaces take turns: one that changes a thousand objects delays another by one request.
 //! - A write that waited is not sent once the fence is closed.
-//! - Where the API server says that it has too much to do (429), the turn is kept and the request is sent
-//!   again when the server says so: the whole process slows down, and no pass is thrown away.
+//! - If the API server is overloaded (429), the request keeps its turn and is repeated when the server says
+//!   so: the whole process slows down, and no pass is lost.
 //!
-//! Watches and the Lease have clients of their own and wait for nobody.
+//! Watches and the Lease have their own clients and do not wait.
 
 use std::{
     sync::Arc,
@@ -25,23 +25,23 @@ use tower::{BoxError, Service};
 
 use crate::{fair_semaphore::FairSemaphore, fence::Fence};
 
-/// More at a time make a small API server slower, not faster; a large one takes more than a thousand writes a
-/// second with them.
+/// The most concurrent requests. More would slow down a small API server; a large one accepts more than a
+/// thousand writes per second with these.
 const AT_A_TIME: usize = 24;
 
-/// Events, all together.
+/// The key that all Events share.
 const EVENTS: &str = "events";
 
-/// How often a request is sent again that the API server had no time for.
-const AGAIN: u32 = 8;
+/// How often a request is repeated while the API server is overloaded.
+const RETRIES: u32 = 8;
 
-/// How long is waited where the API server does not say.
+/// The pause if the API server does not name one.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest that is waited at its word.
+/// The longest pause that the API server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Has the requests of a client take turns.
+/// Wraps a client so that its requests take turns.
 pub fn in_turn(client: Client, fence: Fence) -> Client {
     let namespace = client.default_namespace().to_owned();
     let turns = Turns {
@@ -76,11 +76,11 @@ impl Service<Request<Body>> for Turns {
 
 impl Turns {
     async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let whose = whose(request.uri().path()).to_owned();
-        let _turn = self.queue.acquire(&whose).await;
-        for _ in 0..AGAIN {
+        let key = key_of(request.uri().path()).to_owned();
+        let _turn = self.queue.acquire(&key).await;
+        for _ in 0..RETRIES {
             let again = copy(&request);
-            let response = self.send_now(request, &whose).await?;
+            let response = self.send_now(request, &key).await?;
             match again {
                 Some(again) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
                     sleep(pause(response.headers())).await;
@@ -89,15 +89,15 @@ impl Turns {
                 _ => return Ok(response),
             }
         }
-        self.send_now(request, &whose).await
+        self.send_now(request, &key).await
     }
 
     async fn send_now(
         &self,
         request: Request<Body>,
-        whose: &str,
+        key: &str,
     ) -> Result<Response<Body>, BoxError> {
-        let needs_lease = request.method() != Method::GET && whose != EVENTS;
+        let needs_lease = request.method() != Method::GET && key != EVENTS;
         if needs_lease && !self.fence.may_write() {
             return Err("not sent, because this process no longer holds the Lease".into());
         }
@@ -105,7 +105,7 @@ impl Turns {
     }
 }
 
-/// The same request once more, where its body is at hand.
+/// A copy of the request, if its body can be copied.
 fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     let mut copy = Request::new(request.body().try_clone()?);
     *copy.method_mut() = request.method().clone();
@@ -114,8 +114,8 @@ fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     Some(copy)
 }
 
-/// Who takes turns with others: a namespace, all Events, or all that belongs to no namespace.
-fn whose(path: &str) -> &str {
+/// The key that takes turns with others: a namespace, all Events, or everything cluster-scoped.
+fn key_of(path: &str) -> &str {
     let mut parts = path.split('/').skip_while(|part| *part != "namespaces");
     let namespace = parts.nth(1).unwrap_or_default();
     match parts.next() {
@@ -152,7 +152,7 @@ mod tests {
     /// A request that is not answered yet.
     type Open = (String, oneshot::Sender<Response<Body>>);
 
-    /// An API server that answers in its own time.
+    /// An API server that answers when the test says so.
     #[derive(Clone, Default)]
     struct Server {
         open: Arc<Mutex<VecDeque<Open>>>,
@@ -182,14 +182,14 @@ mod tests {
             in_turn(Client::new(self.clone(), "default"), fence)
         }
 
-        /// Lets everybody go on who can.
+        /// Lets every task run as far as it can.
         async fn settle(&self) {
             for _ in 0..1_000 {
                 tokio::task::yield_now().await;
             }
         }
 
-        /// Answers what has waited the longest; says what that was.
+        /// Answers the oldest request and returns it.
         fn answer(&self, status: u16, headers: &[(&'static str, &str)]) -> String {
             let (what, answer) = self.open.lock().unwrap().pop_front().unwrap();
             let mut response = Response::builder().status(status);
@@ -249,7 +249,7 @@ mod tests {
             "{error}"
         );
         assert_eq!(server.sent.load(Ordering::Relaxed), AT_A_TIME);
-        // News of what was done is still told.
+        // Events are still written.
         let events: Api<Event> = Api::namespaced(client, "late");
         tokio::spawn(async move {
             events
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn turns_are_those_of_namespaces_and_of_events() {
-        let of = |path: &str| whose(path).to_owned();
+        let of = |path: &str| key_of(path).to_owned();
         let group = "/apis/sluice.dev/v1alpha1";
         assert_eq!(
             of(&format!("{group}/namespaces/shop/targets/a/status")),

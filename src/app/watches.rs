@@ -1,4 +1,4 @@
-//! What is watched: one watch per kind, for the caches and for whoever follows the changes.
+//! The watches: one per kind, for the caches and for all listeners.
 
 use std::{fmt::Debug, future::ready, sync::Arc};
 
@@ -102,7 +102,7 @@ impl Feeds {
     /// Waits until every cache has been filled once.
     pub async fn filled(&self) {
         let stores = self.stores();
-        // A store whose watch ended is never filled; but that ends the process anyway.
+        // A store whose watch ended is never filled, but that ends the process anyway.
         let _ = tokio::join!(
             stores.accounts.store().wait_until_ready(),
             stores.namespaces.store().wait_until_ready(),
@@ -170,7 +170,7 @@ impl Watches<'_> {
     }
 }
 
-/// Namespaces by their labels only.
+/// Watches namespaces, keeping only their labels.
 fn namespaces(
     client: &Client,
     tasks: &mut JoinSet<&'static str>,
@@ -188,8 +188,8 @@ fn namespaces(
     feed
 }
 
-/// A watch that goes on through every failure. It begins as one stream, which spares the server and
-/// us a list in memory, and falls back to a list where the server does not offer that.
+/// A watch that survives every failure. It begins as one stream, which needs no list in the memory of
+/// either side, and falls back to a list if the server does not support that.
 fn watch<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,

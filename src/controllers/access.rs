@@ -1,4 +1,4 @@
-//! The place a Target stands for: its account and region, with the clients to work there.
+//! A Target's access to AWS: the clients for its account and region, limited to its permissions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,28 +17,28 @@ use crate::{
     ports::{lambda::Functions, monitoring::Monitoring, s3::Sites, store::Store},
 };
 
-/// An account and region with the clients to work there.
+/// The access of one Target to its account and region.
 pub struct Access {
     /// The Target.
     pub target: ObjectRef<Target>,
-    /// Whose functions these are.
+    /// The owner of the Target's resources.
     pub owner: Owner,
-    /// What the namespace may touch there.
+    /// What the namespace may access in the account.
     pub permissions: Permissions,
-    /// Lambda, limited to that.
+    /// Lambda, limited to `permissions`.
     pub functions: Arc<dyn Functions>,
-    /// Buckets of users, limited in the same way.
+    /// The users' buckets, limited to `permissions`.
     pub sites: Arc<dyn Sites>,
     /// CloudWatch, in the same session.
     pub monitoring: Arc<dyn Monitoring>,
     /// The artifact bucket.
     pub store: Arc<dyn Store>,
-    /// Tells what is kept of this Target in the artifact bucket from what is of others: a folder.
+    /// The Target's folder in the artifact bucket.
     pub folder: String,
 }
 
 impl Access {
-    /// The way in; where there is none, why.
+    /// Opens a Target's account and region, or says why that is impossible.
     pub async fn enter(context: &Context, target: &Target) -> Result<Self, Outcome> {
         let spec = &target.spec;
         let account = account(context, &spec.account)?;
@@ -94,7 +94,7 @@ impl Access {
     }
 }
 
-/// Whose the resources of a Target are.
+/// The owner of a Target's resources.
 pub fn owner(context: &Context, target: &Target) -> Owner {
     Owner {
         cluster: context.settings.cluster_id.clone(),
@@ -103,8 +103,8 @@ pub fn owner(context: &Context, target: &Target) -> Owner {
     }
 }
 
-/// What a namespace may touch in the account, which must be something. A namespace that is not known waits: a selector such as
-/// `DoesNotExist` would match labels that are not there yet.
+/// What a namespace may access in the account; an error if that is nothing. A namespace that is not cached
+/// yet waits: a selector such as `DoesNotExist` would match while its labels are unknown.
 pub fn permissions(
     namespaces: &Cache<PartialObjectMeta<Namespace>>,
     account: &Account,
@@ -124,7 +124,7 @@ pub fn permissions(
     Ok(permissions)
 }
 
-/// The namespace with its labels, as far as it has been seen: until then it waits.
+/// The namespace with its labels. The outcome waits until the namespace is cached.
 pub fn known_namespace(
     namespaces: &Cache<PartialObjectMeta<Namespace>>,
     namespace: &str,
@@ -197,18 +197,18 @@ mod tests {
         .unwrap();
         let (namespaces, mut writer) = reflector::store();
         let namespaces = Cache::new(namespaces, by_deployment);
-        let asked = || permissions(&namespaces, &account, "shop");
-        let reason = || asked().err().map(|outcome| outcome.reason());
+        let permitted = || permissions(&namespaces, &account, "shop");
+        let reason = || permitted().err().map(|outcome| outcome.reason());
         assert_eq!(reason(), Some(Reason::WaitingForNamespace));
-        let mut seen = |labels: serde_json::Value| {
+        let mut apply = |labels: serde_json::Value| {
             let namespace = json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels},
             });
             writer.apply_watcher_event(&Event::Apply(serde_json::from_value(namespace).unwrap()));
         };
-        seen(json!({"untrusted": "yes"}));
+        apply(json!({"untrusted": "yes"}));
         assert_eq!(reason(), Some(Reason::NotGranted));
-        seen(json!({}));
-        assert_eq!(asked().map(|it| it.grants.len()), Ok(1));
+        apply(json!({}));
+        assert_eq!(permitted().map(|it| it.grants.len()), Ok(1));
     }
 }

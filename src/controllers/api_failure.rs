@@ -1,4 +1,4 @@
-//! Calls to the API server that failed: how a reconcile ends by one, and how it is told.
+//! Failed calls to the API server: the outcome of the reconcile, and the message.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use kube::core::Status;
 
 use crate::domain::{outcome::Outcome, reason::Reason};
 
-/// How soon to look again when the API server says that a write was decided from an old state.
+/// How soon to reconcile again after the API server has refused a stale write.
 const STALE: Duration = Duration::from_millis(100);
 
-/// A write to the API server that failed, as the ending it leads to.
+/// The outcome of a failed write to the API server.
 pub fn api_failure(error: kube::Error) -> Outcome {
     match error {
         kube::Error::Api(status) if status.is_conflict() => Outcome::Waiting {
@@ -40,7 +40,7 @@ pub fn refusal(error: &kube::Error) -> String {
         } = &**status;
         return format!("the API server refused: {message} ({code} {reason})");
     }
-    // What led to it is last; the rest names parts of the client.
+    // The root cause is last; the other errors name layers of the client.
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

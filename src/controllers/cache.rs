@@ -1,11 +1,10 @@
-//! What is cached of one kind: what its watch brought, or what this process wrote since.
+//! The cache of one kind: what its watch delivered, and what this process has written since.
 //!
-//! A watch lags behind the writes it watches. A decision made from the older state would write the same again,
-//! create something twice, or be refused as stale; so every controller is given the newer of the two. A copy
-//! of what was written is kept only until the watch has brought it.
+//! A watch lags behind writes. A decision from the older state would repeat a write, create an object twice,
+//! or be refused as stale, so controllers get the newer state of the two. A copy of a written object is kept
+//! only until the watch has delivered it.
 //!
-//! Objects that belong to a Deployment are found by its name, without a look at all others; Approvals by their
-//! Release's.
+//! Objects are indexed by the Deployment that they belong to; Approvals by their Release.
 
 use std::{
     collections::HashMap,
@@ -21,8 +20,8 @@ use kube::{
 use super::watched::Watched;
 use crate::api::v1alpha1::{Approval, label};
 
-/// After this long the watch is right even where it disagrees: what was written was deleted, or replaced, and
-/// that was not told because the watch was broken.
+/// After this time the watch is right even if it disagrees: the written object was deleted or replaced while
+/// the watch was broken.
 const TRUSTED: Duration = Duration::from_secs(30);
 
 /// The cache of a kind. Clones share it.
@@ -33,21 +32,21 @@ pub struct Cache<K: Watched> {
     written: Arc<Mutex<Written<K>>>,
 }
 
-/// Namespace and name of what objects belong to.
+/// Namespace and name of the object that others belong to.
 pub type Owner = (String, String);
 
-/// Tells what an object belongs to: hardly ever more than one.
+/// Returns what an object belongs to: rarely more than one.
 pub type Index<K> = fn(&K) -> Vec<Owner>;
 
-/// Objects by what they belong to.
+/// Objects by owner.
 type Members<K> = HashMap<Owner, Vec<Arc<K>>>;
 
-/// What was written and is not in the store yet.
+/// Written objects that are not in the store yet.
 struct Written<K> {
     objects: HashMap<String, (Instant, Arc<K>)>,
     index: Index<K>,
     members: HashMap<Owner, Vec<String>>,
-    tidied: Instant,
+    evicted: Instant,
 }
 
 impl<K: Watched> Clone for Cache<K> {
@@ -62,13 +61,13 @@ impl<K: Watched> Clone for Cache<K> {
 }
 
 impl<K: Watched> Cache<K> {
-    /// On top of what a watch fills.
+    /// A cache on top of a store that a watch fills.
     pub fn new(store: Store<K>, index: Index<K>) -> Self {
         let written = Written {
             index,
             objects: HashMap::new(),
             members: HashMap::new(),
-            tidied: Instant::now(),
+            evicted: Instant::now(),
         };
         Self {
             store,
@@ -78,24 +77,24 @@ impl<K: Watched> Cache<K> {
         }
     }
 
-    /// What the watch brought.
+    /// The objects that the watch delivered.
     pub fn store(&self) -> &Store<K> {
         &self.store
     }
 
-    /// The object, if there is one.
+    /// The object, if it exists.
     pub fn get(&self, reference: &ObjectRef<K>) -> Option<Arc<K>> {
         let stored = self.store.get(reference)?;
         let written = self.written().find(&stored.uid().unwrap_or_default());
         Some(newer(stored, written))
     }
 
-    /// Every object, as the watch brought it.
+    /// Every object, as the watch delivered it.
     pub fn state(&self) -> Vec<Arc<K>> {
         self.store.state()
     }
 
-    /// The object in the newest state that is known of it.
+    /// The newest known state of the object.
     pub fn newest(&self, known: &Arc<K>) -> Arc<K> {
         let stored = self
             .store
@@ -105,7 +104,7 @@ impl<K: Watched> Cache<K> {
         newer(newer(Arc::clone(known), stored), written)
     }
 
-    /// The objects that belong to the one of that name, each in its newest state.
+    /// The objects that belong to the owner of this name, each in its newest state.
     pub fn belonging_to(&self, namespace: Option<&str>, name: &str) -> Vec<Arc<K>> {
         let owner = (namespace.unwrap_or_default().to_owned(), name.to_owned());
         let mut objects = self.members().get(&owner).cloned().unwrap_or_default();
@@ -121,7 +120,7 @@ impl<K: Watched> Cache<K> {
         objects
     }
 
-    /// Remembers an object as the API server answered.
+    /// Remembers an object as the API server returned it.
     pub fn note(&self, object: K) {
         let stored = self.store.get(&ObjectRef::from_obj(&object));
         let is_known = stored.is_some_and(|stored| {
@@ -132,12 +131,12 @@ impl<K: Watched> Cache<K> {
         }
     }
 
-    /// The object is gone.
+    /// Forgets a deleted object.
     pub fn forget(&self, object: &K) {
         self.written().remove(&object.uid().unwrap_or_default());
     }
 
-    /// The watch brought `after` in place of `before`.
+    /// The watch replaced `before` with `after`.
     pub(super) fn replaced(&self, before: Option<&Arc<K>>, after: Option<&Arc<K>>) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = before {
@@ -155,7 +154,7 @@ impl<K: Watched> Cache<K> {
         }
     }
 
-    /// The watch brought everything anew.
+    /// The watch delivered a complete list.
     pub(super) fn filled(&self) {
         let mut members = Members::new();
         let mut written = self.written();
@@ -188,9 +187,9 @@ impl<K: Watched> Written<K> {
 
     fn add(&mut self, object: Arc<K>) {
         let now = Instant::now();
-        if now.duration_since(self.tidied) > TRUSTED {
-            self.tidied = now;
-            self.tidy(now);
+        if now.duration_since(self.evicted) > TRUSTED {
+            self.evicted = now;
+            self.evict(now);
         }
         let uid = object.uid().unwrap_or_default();
         self.remove(&uid);
@@ -200,8 +199,8 @@ impl<K: Watched> Written<K> {
         self.objects.insert(uid, (now, object));
     }
 
-    /// Lets go of what the watch has told of by now, one way or the other.
-    fn tidy(&mut self, now: Instant) {
+    /// Evicts objects that the watch has superseded by now.
+    fn evict(&mut self, now: Instant) {
         let is_old =
             |(_, (at, _)): &(&String, &(Instant, Arc<K>))| now.duration_since(*at) > TRUSTED;
         let old: Vec<String> = self
@@ -280,7 +279,7 @@ pub fn by_release(approval: &Approval) -> Vec<Owner> {
     vec![(approval.namespace().unwrap_or_default(), release)]
 }
 
-/// The other one, where that is newer.
+/// `other` if it is newer, else `one`.
 fn newer<K: Watched>(one: Arc<K>, other: Option<Arc<K>>) -> Arc<K> {
     match other {
         Some(other) if version(&*other) > version(&*one) => other,
@@ -355,7 +354,7 @@ mod tests {
         let written = labelled("a", 2, "checkout");
         cache.note(written.clone());
         let cached = feed.cache().store().state().remove(0);
-        // Whoever asks about the very object that was written does not make it forgotten.
+        // A lookup of the written object itself does not evict it.
         for known in [Arc::new(written), Arc::clone(&cached), cached] {
             let newest = cache.newest(&known);
             assert_eq!(newest.resource_version().as_deref(), Some("2"));
@@ -383,7 +382,7 @@ mod tests {
         source.fill(stream::iter(events.into_iter().map(Ok))).await;
         let kept: Vec<String> = cache.written().objects.keys().cloned().collect();
         assert_eq!(kept, ["b"]);
-        // What comes late of what was brought long ago is not kept either.
+        // A late note of an older version is not kept either.
         cache.note(labelled("a", 1, "checkout"));
         assert_eq!(cache.written().objects.len(), 1);
         let members = cache.belonging_to(Some("shop"), "checkout");

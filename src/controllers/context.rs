@@ -1,4 +1,4 @@
-//! What every controller is given: the ways out, what is cached, and how the process was started.
+//! What all controllers share: clients, caches and settings.
 
 use std::sync::Arc;
 
@@ -22,37 +22,37 @@ use crate::{
 
 /// Shared by all reconciles.
 pub struct Context {
-    /// For the cluster's API: no retries of its own, and every call ends before the Lease does.
+    /// The client of the Kubernetes API. It does not retry, and every call ends before the Lease does.
     pub client: Client,
-    /// The way into AWS accounts.
+    /// The clients of AWS accounts.
     pub cloud: Arc<dyn Cloud>,
-    /// How many objects are worked on at a time.
+    /// The limits on concurrent S3 objects.
     pub waves: Waves,
-    /// The way to GitLab.
+    /// The clients of GitLab.
     pub gitlabs: Arc<dyn GitLabs>,
-    /// Invocations of functions that checks make.
+    /// The function invocations of checks.
     pub invocations: Arc<Invocations>,
-    /// Which runs begin.
+    /// Decides which runs begin.
     pub admissions: Admissions,
-    /// The way to URLs that checks name.
+    /// The client for the URLs of checks.
     pub http: Arc<dyn HttpProbe>,
-    /// What vouches for Approvals.
+    /// The admission policies that vouch for Approvals.
     pub approval_policy: ApprovalPolicy,
-    /// Where news goes.
+    /// Publishes Events.
     pub events: Events,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What is cached.
+    /// The caches.
     pub stores: Stores,
     /// How the process was started.
     pub settings: Settings,
     /// Whether a write may begin.
     pub fence: Fence,
-    /// Cancelled when no new reconcile begins: what only waits gives up.
+    /// Cancelled when no new reconcile may begin: waits then end.
     pub stopping: CancellationToken,
 }
 
-/// What is cached of the cluster, without managedFields. May lag behind what others write.
+/// The cached objects of the cluster, without managedFields. They may lag behind external writes.
 #[derive(Clone)]
 pub struct Stores {
     /// Every Account.
@@ -74,13 +74,13 @@ pub struct Stores {
 /// How the process was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where artifacts are kept; without one, in the first Target of the first stage.
+    /// Where artifacts are kept. Without a hub, at the first Target of the first stage.
     pub hub: Option<Hub>,
-    /// The controller's own namespace: Accounts' Secrets are there.
+    /// The controller's own namespace, which has the Secrets of Accounts.
     pub namespace: String,
-    /// The uid of the namespace kube-system: tells this cluster from every other one.
+    /// The uid of the namespace kube-system, which identifies this cluster.
     pub cluster_id: String,
-    /// Larger artifacts are refused, in bytes.
+    /// The largest accepted artifact, in bytes.
     pub max_artifact_size: u64,
 }
 

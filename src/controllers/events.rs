@@ -1,11 +1,11 @@
-//! Events: what people see under `kubectl describe`.
+//! Kubernetes Events, as `kubectl describe` shows them.
 //!
-//! Best effort and never in the way: publishing returns at once, a few are written at a time, those about one
-//! object one after the other, and what cannot be written (a namespace that is being deleted takes no new
-//! objects) is let go.
+//! Events are best effort: publishing returns at once. A few writers work concurrently and keep the order of
+//! each object's Events. An Event that can't be written is dropped, such as in a namespace that is being
+//! deleted.
 //!
-//! kube's own recorder takes two Events of one reason for the same, whatever they say; here the
-//! message counts too, because "rolled back release 5" does not repeat "rolled back release 4".
+//! kube's own recorder merges Events of one reason whatever their messages. Here the message counts too,
+//! because "rolled back release 5" does not repeat "rolled back release 4".
 
 use std::{
     collections::{HashMap, hash_map::DefaultHasher},
@@ -32,25 +32,25 @@ use tracing::debug;
 
 use crate::{domain::reason::Reason, metrics::Metrics};
 
-/// So many are written at a time.
+/// How many Events are written at a time.
 const WRITERS: usize = 4;
-/// More than this waiting for one writer means that the API server is in trouble: Events can go. A few
-/// thousand Deployments that are delivered at once do not fill it.
+/// A longer queue of one writer means that the API server is in trouble: further Events are dropped. A few
+/// thousand concurrent deliveries do not fill it.
 const QUEUE: usize = 2048;
 /// The same Event within this time is a repetition of the first.
 const REPEATS_WITHIN: Duration = Duration::from_mins(6);
-/// A repetition is written down at most this often.
+/// A repetition is written at most this often.
 const WRITE_REPETITION_AFTER: Duration = Duration::from_mins(1);
 /// Kubernetes' limit on an Event's note, in bytes.
 const NOTE_LIMIT: usize = 1024;
 const REPORTER: &str = "sluice.dev/controller";
 
-/// What kind of news an Event is.
+/// The type of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// Good to know.
+    /// Information only.
     Normal,
-    /// Somebody should have a look.
+    /// Needs attention.
     Warning,
 }
 
@@ -63,42 +63,42 @@ impl EventType {
     }
 }
 
-/// One piece of news about an object.
+/// An Event to write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct News {
+pub struct Notice {
     /// The object, with its uid.
     pub regarding: ObjectReference,
-    /// What kind of news.
+    /// The type.
     pub kind: EventType,
-    /// CamelCase, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// For people.
+    /// The message, for people.
     pub message: String,
     /// When it happened.
     pub at: Timestamp,
 }
 
-/// Where news goes. Clones share the way.
+/// Publishes Events. Clones share the queues.
 #[derive(Clone, Debug)]
 pub struct Events {
-    /// One for each writer.
-    queues: Arc<[mpsc::Sender<News>]>,
+    /// One queue for each writer.
+    queues: Arc<[mpsc::Sender<Notice>]>,
     metrics: Arc<Metrics>,
 }
 
-/// The far end of the way for news.
+/// The receiving end of [`Events`].
 #[derive(Debug)]
-pub struct Inbox(Vec<mpsc::Receiver<News>>);
+pub struct Inbox(Vec<mpsc::Receiver<Notice>>);
 
 impl Events {
-    /// A way for news and its far end; [`write()`] is what listens there.
+    /// A publisher and its inbox, which [`write()`] reads.
     pub fn channel(metrics: Arc<Metrics>) -> (Self, Inbox) {
         let (queues, inbox): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::channel(QUEUE)).unzip();
         let queues = queues.into();
         (Self { queues, metrics }, Inbox(inbox))
     }
 
-    /// Publishes that something went as it should. Returns at once.
+    /// Publishes a Normal Event. Returns at once.
     pub fn normal<K>(&self, object: &K, reason: Reason, message: &str)
     where
         K: Resource<DynamicType = ()>,
@@ -106,7 +106,7 @@ impl Events {
         self.publish(object.object_ref(&()), EventType::Normal, reason, message);
     }
 
-    /// Publishes that somebody should have a look. Returns at once.
+    /// Publishes a Warning Event. Returns at once.
     pub fn warning<K>(&self, object: &K, reason: Reason, message: &str)
     where
         K: Resource<DynamicType = ()>,
@@ -122,42 +122,42 @@ impl Events {
         reason: Reason,
         message: &str,
     ) {
-        let news = News {
+        let notice = Notice {
             regarding,
             kind,
             reason,
             message: message.to_owned(),
             at: Timestamp::now(),
         };
-        // Always the same for an object: its Events are written in the order in which they happened.
+        // An object always has the same writer, so its Events are written in order.
         let mut hasher = DefaultHasher::new();
-        hash_object(&news.regarding, &mut hasher);
+        hash_object(&notice.regarding, &mut hasher);
         let writer = hasher.finish() % (WRITERS as u64);
         let queue = usize::try_from(writer)
             .ok()
             .and_then(|it| self.queues.get(it));
-        if queue.is_none_or(|queue| queue.try_send(news).is_err()) {
+        if queue.is_none_or(|queue| queue.try_send(notice).is_err()) {
             self.metrics.event("dropped");
         }
     }
 }
 
-/// Writes news as Events until nobody can publish any more. `instance` is the pod.
+/// Writes Events until the last publisher is dropped. `instance` is the pod.
 pub async fn write(client: Client, instance: String, metrics: Arc<Metrics>, inbox: Inbox) {
     let writer = Writer {
         client,
         instance,
         known: Mutex::default(),
     };
-    let writing = inbox.0.into_iter().map(|mut news| {
+    let writing = inbox.0.into_iter().map(|mut notice| {
         let (writer, metrics) = (&writer, &metrics);
         async move {
-            while let Some(news) = news.recv().await {
-                match writer.write(&news).await {
+            while let Some(notice) = notice.recv().await {
+                match writer.write(&notice).await {
                     Ok(outcome) => metrics.event(outcome),
                     Err(error) => {
                         metrics.event("failed");
-                        debug!(%error, reason = news.reason.as_str(), "an Event was not written");
+                        debug!(%error, reason = notice.reason.as_str(), "an Event was not written");
                     }
                 }
             }
@@ -172,10 +172,10 @@ struct Writer {
     known: Mutex<Known>,
 }
 
-/// What was written lately, by [`mark`].
+/// Recently written Events, by [`mark`].
 struct Known {
     written: HashMap<u64, Written>,
-    tidied: Instant,
+    evicted: Instant,
 }
 
 struct Written {
@@ -185,22 +185,22 @@ struct Written {
     noted: Instant,
 }
 
-/// What is to be written about a piece of news.
+/// What to write for an Event.
 enum Writing {
-    /// An Event of this name.
+    /// A new Event of this name.
     First(String),
-    /// That the Event of this name came so often by now.
+    /// The new count of the Event of this name.
     Again(String, i32),
     /// Nothing yet.
     Nothing,
 }
 
 impl Writer {
-    async fn write(&self, news: &News) -> Result<&'static str, kube::Error> {
-        let namespace = news.regarding.namespace.as_deref().unwrap_or("default");
+    async fn write(&self, notice: &Notice) -> Result<&'static str, kube::Error> {
+        let namespace = notice.regarding.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let mark = mark(news);
-        let writing = self.known().note(mark, news, Instant::now());
+        let mark = mark(notice);
+        let writing = self.known().note(mark, notice, Instant::now());
         let name = match writing {
             Writing::Nothing => return Ok("repeated"),
             Writing::First(name) => name,
@@ -212,13 +212,13 @@ impl Writer {
                 let params = PatchParams::default();
                 match api.patch(&name, &params, &Patch::Merge(&series)).await {
                     Ok(_) => return Ok("repeated"),
-                    // Events expire: then this is the first one again.
-                    Err(error) if is_not_found(&error) => self.known().anew(mark, news),
+                    // Events expire: then this one is a first one again.
+                    Err(error) if is_not_found(&error) => self.known().first(mark, notice),
                     Err(error) => return Err(error),
                 }
             }
         };
-        let event = event(news, name, &self.instance, namespace);
+        let event = event(notice, name, &self.instance, namespace);
         let created = api.create(&PostParams::default(), &event).await;
         if created.is_err() {
             self.known().written.remove(&mark);
@@ -235,17 +235,16 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             written: HashMap::new(),
-            tidied: Instant::now(),
+            evicted: Instant::now(),
         }
     }
 }
 
 impl Known {
-    /// Counts it. What is being written at this moment counts as written: the same news that comes meanwhile
-    /// is a repetition.
-    fn note(&mut self, mark: u64, news: &News, now: Instant) -> Writing {
-        if now.duration_since(self.tidied) > WRITE_REPETITION_AFTER {
-            self.tidied = now;
+    /// Counts an Event. An Event that is being written counts as written, so the same one is a repetition.
+    fn note(&mut self, mark: u64, notice: &Notice, now: Instant) -> Writing {
+        if now.duration_since(self.evicted) > WRITE_REPETITION_AFTER {
+            self.evicted = now;
             self.written
                 .retain(|_, written| now.duration_since(written.last) < REPEATS_WITHIN);
         }
@@ -254,7 +253,7 @@ impl Known {
             .get_mut(&mark)
             .filter(|written| now.duration_since(written.last) < REPEATS_WITHIN)
         else {
-            return Writing::First(self.anew(mark, news));
+            return Writing::First(self.first(mark, notice));
         };
         written.count += 1;
         written.last = now;
@@ -265,10 +264,10 @@ impl Known {
         Writing::Again(written.name.clone(), written.count)
     }
 
-    /// Counts it as the first of its kind; the name of its Event.
-    fn anew(&mut self, mark: u64, news: &News) -> String {
-        let object = news.regarding.name.as_deref().unwrap_or("unnamed");
-        // The moment makes the name unique, as the API server's own clients do it.
+    /// Records a first Event and returns its name.
+    fn first(&mut self, mark: u64, notice: &Notice) -> String {
+        let object = notice.regarding.name.as_deref().unwrap_or("unnamed");
+        // The timestamp makes the name unique, as in client-go.
         let name = format!("{object}.{:x}", Timestamp::now().as_nanosecond());
         let now = Instant::now();
         let written = Written {
@@ -282,15 +281,15 @@ impl Known {
     }
 }
 
-/// Tells one piece of news from all others.
-fn mark(news: &News) -> u64 {
+/// Identifies an Event by its object, type, reason and message.
+fn mark(notice: &Notice) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hash_object(&news.regarding, &mut hasher);
-    (news.kind, news.reason, &news.message).hash(&mut hasher);
+    hash_object(&notice.regarding, &mut hasher);
+    (notice.kind, notice.reason, &notice.message).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Tells one object from all others.
+/// Identifies an object.
 fn hash_object(about: &ObjectReference, hasher: &mut DefaultHasher) {
     match &about.uid {
         Some(uid) => uid.hash(hasher),
@@ -298,26 +297,26 @@ fn hash_object(about: &ObjectReference, hasher: &mut DefaultHasher) {
     }
 }
 
-fn event(news: &News, name: String, instance: &str, namespace: &str) -> Event {
+fn event(notice: &Notice, name: String, instance: &str, namespace: &str) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(name),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
-        type_: Some(news.kind.as_str().to_owned()),
-        reason: Some(news.reason.to_string()),
-        note: Some(within(&news.message, NOTE_LIMIT)),
+        type_: Some(notice.kind.as_str().to_owned()),
+        reason: Some(notice.reason.to_string()),
+        note: Some(within(&notice.message, NOTE_LIMIT)),
         action: Some("Reconcile".to_owned()),
-        event_time: Some(MicroTime(news.at)),
-        regarding: Some(news.regarding.clone()),
+        event_time: Some(MicroTime(notice.at)),
+        regarding: Some(notice.regarding.clone()),
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(within(instance, 128)),
         ..Event::default()
     }
 }
 
-/// At most `limit` bytes, cut between characters.
+/// Truncates to at most `limit` bytes, between characters.
 fn within(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
@@ -334,8 +333,8 @@ fn is_not_found(error: &kube::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn news(message: &str) -> News {
-        News {
+    fn notice(message: &str) -> Notice {
+        Notice {
             regarding: ObjectReference {
                 kind: Some("Account".into()),
                 name: Some("dev".into()),
@@ -351,38 +350,38 @@ mod tests {
 
     #[test]
     fn another_message_is_another_event() {
-        assert_ne!(mark(&news("release 4")), mark(&news("release 5")));
-        assert_eq!(mark(&news("release 5")), mark(&news("release 5")));
+        assert_ne!(mark(&notice("release 4")), mark(&notice("release 5")));
+        assert_eq!(mark(&notice("release 5")), mark(&notice("release 5")));
     }
 
     #[test]
     fn what_repeats_is_counted_and_written_once_a_minute() {
         let (mut known, begin) = (Known::default(), Instant::now());
-        let news = news("release 4");
+        let notice = notice("release 4");
         let mut at = |seconds| {
             let now = begin + Duration::from_secs(seconds);
-            match known.note(1, &news, now) {
+            match known.note(1, &notice, now) {
                 Writing::First(_) => "first".to_owned(),
                 Writing::Again(_, count) => format!("{count} times"),
                 Writing::Nothing => "nothing".to_owned(),
             }
         };
-        let told = [0, 1, 30, 61, 62, 130, 491].map(&mut at);
+        let written = [0, 1, 30, 61, 62, 130, 491].map(&mut at);
         let expected = [
             "first", "nothing", "nothing", "4 times", "nothing", "6 times", "first",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(written, expected);
     }
 
     #[test]
     fn what_is_old_is_not_remembered() {
         let (mut known, begin) = (Known::default(), Instant::now());
         for mark in 0..1_000 {
-            known.note(mark, &news("release 4"), begin);
+            known.note(mark, &notice("release 4"), begin);
         }
         known.note(
             1_000,
-            &news("release 5"),
+            &notice("release 5"),
             begin + REPEATS_WITHIN + REPEATS_WITHIN,
         );
         assert_eq!(known.written.len(), 1);
@@ -390,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_note_fits_kubernetes_limit_in_bytes() {
-        let event = event(&news(&"ä".repeat(1000)), "dev.1".into(), "pod", "shop");
+        let event = event(&notice(&"ä".repeat(1000)), "dev.1".into(), "pod", "shop");
         let note = event.note.unwrap_or_default();
         assert!(note.len() <= 1024, "{}", note.len());
         assert!(note.ends_with('…'));
@@ -417,15 +416,15 @@ mod tests {
                 );
             }
         }
-        for mut news in inbox {
-            let mut told: HashMap<String, Vec<String>> = HashMap::new();
-            while let Ok(news) = news.try_recv() {
-                let uid = news.regarding.uid.unwrap_or_default();
-                told.entry(uid).or_default().push(news.message);
+        for mut notice in inbox {
+            let mut written: HashMap<String, Vec<String>> = HashMap::new();
+            while let Ok(notice) = notice.try_recv() {
+                let uid = notice.regarding.uid.unwrap_or_default();
+                written.entry(uid).or_default().push(notice.message);
             }
             let in_order: Vec<String> = (0..50).map(|message| message.to_string()).collect();
-            assert!((1..50).contains(&told.len()), "{}", told.len());
-            assert!(told.values().all(|messages| *messages == in_order));
+            assert!((1..50).contains(&written.len()), "{}", written.len());
+            assert!(written.values().all(|messages| *messages == in_order));
         }
     }
 

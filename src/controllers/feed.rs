@@ -1,10 +1,10 @@
-//! One watch per kind, shared: a cache that everybody reads and changes that everybody can follow.
+//! One shared watch per kind: a cache for all readers, and a stream of changes for any listener.
 //!
 //! The watch runs from the start of the process, leader or not, so that a standby takes over with
-//! its caches filled. Listeners come later, when controllers start: each first hears of everything
-//! that is cached. They are never waited for.
+//! its caches filled. Listeners come later, when controllers start: each first receives everything
+//! that is cached. The watch never waits for a listener.
 //!
-//! Deleted objects are told of as well, because what depends on them has to react.
+//! Listeners receive deleted objects as well, because dependent objects have to react.
 
 use std::{
     collections::{HashMap, hash_map::DefaultHasher},
@@ -59,16 +59,16 @@ impl<K: Watched> Clone for Feed<K> {
 pub struct Source<K: Watched> {
     feed: Feed<K>,
     writer: Writer<K>,
-    /// What a list brought so far: listeners hear of it once it is complete.
+    /// Whether a list has been completed before.
     listed: bool,
 }
 
-/// A feed, and the end that has to be filled. Its objects are found by their Deployment.
+/// A feed and its source. Objects are indexed by their Deployment.
 pub fn feed<K: Watched>() -> (Feed<K>, Source<K>) {
     feed_by(cache::by_deployment)
 }
 
-/// As [`feed()`], with objects that are found by something else.
+/// As [`feed()`], with another index.
 pub fn feed_by<K: Watched>(index: Index<K>) -> (Feed<K>, Source<K>) {
     let writer = Writer::new(());
     let feed = Feed {
@@ -89,7 +89,7 @@ impl<K: Watched> Feed<K> {
         self.cache.clone()
     }
 
-    /// What the watch brought.
+    /// The objects that the watch delivered.
     pub fn store(&self) -> Store<K> {
         self.cache.store().clone()
     }
@@ -102,14 +102,14 @@ impl<K: Watched> Feed<K> {
         })
     }
 
-    /// As [`Feed::touched`], without changes that only a controller makes (status): for what
-    /// depends on the spec, the labels, the annotations or the end of an object.
+    /// As [`Feed::touched`], without changes that only a controller makes (status): for dependents of the
+    /// spec, the labels, the annotations or the deletion of an object.
     pub fn changed(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
         self.marked(mark)
     }
 
-    /// As [`Feed::touched`], without changes that leave that part of the status as it was: for who writes the
-    /// rest.
+    /// As [`Feed::touched`], without changes that leave this part of the status as it was: for the controller
+    /// that writes the rest of the status.
     pub fn reported<P>(
         &self,
         part: fn(&K::Status) -> P,
@@ -125,13 +125,13 @@ impl<K: Watched> Feed<K> {
         })
     }
 
-    /// Everything cached, then every object whose mark is another one than before or that is deleted.
+    /// Everything cached, then every object whose mark changes or that is deleted.
     fn marked(
         &self,
         mark: impl Fn(&K) -> u64 + Send + 'static,
     ) -> impl Stream<Item = Arc<K>> + Send + 'static {
-        // By a hash of its name, because this is there for each object as often as somebody listens. Two that have
-        // the same are told of more often than needed: a mark is of one object.
+        // Keyed by a hash of the name, because every listener has an entry for every object. Objects with the
+        // same hash are reported more often than needed: a mark is of one object.
         let mut known: HashMap<u64, u64> = HashMap::new();
         self.listen().filter_map(move |change| {
             let object = match change {
@@ -159,10 +159,10 @@ impl<K: Watched> Feed<K> {
 
     fn listen(&self) -> impl Stream<Item = Change<K>> + Send + 'static {
         let (sender, receiver) = unbounded_channel();
-        // Under the lock, so that no change can be told between the snapshot and the rest.
+        // Under the lock, so that no change is lost between the snapshot and the stream.
         let mut listeners = self.listeners();
         for object in self.cache.state() {
-            // The receiver is in our hands.
+            // The receiver still exists.
             let _ = sender.send(Change::Applied(object));
         }
         listeners.push(sender);
@@ -171,7 +171,7 @@ impl<K: Watched> Feed<K> {
         })
     }
 
-    fn tell(&self, change: &Change<K>) {
+    fn notify(&self, change: &Change<K>) {
         self.listeners()
             .retain(|listener| listener.send(change.clone()).is_ok());
     }
@@ -198,8 +198,8 @@ impl<K: Watched> Source<K> {
         }
     }
 
-    /// As [`Source::fill`], with objects that can't be read handed to `isolate`. What was cached of
-    /// such an object before is dropped: it is no longer what the cluster has.
+    /// As [`Source::fill`], but hands unreadable objects to `isolate`. The cache drops an earlier state of
+    /// such an object, because it is outdated.
     pub async fn fill_guarded(
         self,
         watch: impl Stream<Item = watcher::Result<Event<Guarded<K>>>>,
@@ -252,28 +252,28 @@ impl<K: Watched> Source<K> {
                 self.writer.apply_watcher_event(event);
                 self.feed.cache.filled();
                 for object in self.feed.cache.state() {
-                    self.feed.tell(&Change::Applied(object));
+                    self.feed.notify(&Change::Applied(object));
                 }
                 for object in before {
                     let reference = ObjectRef::from_obj(&*object);
                     if self.feed.cache.store().get(&reference).is_none() {
-                        self.feed.tell(&Change::Deleted(object));
+                        self.feed.notify(&Change::Deleted(object));
                     }
                 }
             }
             Event::Apply(object) => {
                 if let Some(object) = self.replace(event, object) {
-                    self.feed.tell(&Change::Applied(object));
+                    self.feed.notify(&Change::Applied(object));
                 }
             }
             Event::Delete(object) => {
                 self.replace(event, object);
-                self.feed.tell(&Change::Deleted(Arc::new(object.clone())));
+                self.feed.notify(&Change::Deleted(Arc::new(object.clone())));
             }
         }
     }
 
-    /// Takes one object's change into the cache; what is cached of it now.
+    /// Applies a change of one object to the cache. Returns what is cached now.
     fn replace(&mut self, event: &Event<K>, object: &K) -> Option<Arc<K>> {
         let reference = ObjectRef::from_obj(object);
         let store = self.feed.store();
@@ -285,7 +285,7 @@ impl<K: Watched> Source<K> {
     }
 }
 
-/// What of an object wakes its own controller: everything but status and managedFields, and but for
+/// Hashes the parts of an object that wake its own controller: everything except status, managedFields, and
 /// finalizers, which only controllers write.
 fn mark<K: Resource>(object: &K) -> u64 {
     let mut hasher = identity(object);
@@ -302,7 +302,7 @@ fn name_hash<K: Resource>(object: &K) -> u64 {
     hasher.finish()
 }
 
-/// Which object it is, whose, and whether it is being deleted.
+/// Hashes an object's identity, its owners, and whether it is being deleted.
 fn identity<K: Resource>(object: &K) -> DefaultHasher {
     let meta = object.meta();
     let mut hasher = DefaultHasher::new();
@@ -335,17 +335,17 @@ mod tests {
         source.fill(stream::iter(events.into_iter().map(Ok))).await;
     }
 
-    /// What a listener has heard so far, as name and generation.
-    fn heard(listener: &mut (impl Stream<Item = Arc<Account>> + Unpin)) -> Vec<(String, i64)> {
-        let mut heard = Vec::new();
+    /// What a listener has received so far, as name and generation.
+    fn received(listener: &mut (impl Stream<Item = Arc<Account>> + Unpin)) -> Vec<(String, i64)> {
+        let mut received = Vec::new();
         while let Some(Some(account)) = listener.next().now_or_never() {
-            heard.push((
+            received.push((
                 account.name_any(),
                 account.metadata.generation.unwrap_or_default(),
             ));
         }
-        heard.sort();
-        heard
+        received.sort();
+        received
     }
 
     #[tokio::test]
@@ -361,7 +361,7 @@ mod tests {
         )
         .await;
         let mut listener = Box::pin(feed.touched());
-        assert_eq!(heard(&mut listener), [("a".to_owned(), 1)]);
+        assert_eq!(received(&mut listener), [("a".to_owned(), 1)]);
     }
 
     #[tokio::test]
@@ -381,8 +381,8 @@ mod tests {
         )
         .await;
         let a = |generation| ("a".to_owned(), generation);
-        assert_eq!(heard(&mut touched), [a(1), a(1), a(2)]);
-        assert_eq!(heard(&mut changed), [a(1), a(2)]);
+        assert_eq!(received(&mut touched), [a(1), a(1), a(2)]);
+        assert_eq!(received(&mut changed), [a(1), a(2)]);
     }
 
     #[tokio::test]
@@ -409,7 +409,7 @@ mod tests {
         )
         .await;
         let a = |generation| ("a".to_owned(), generation);
-        assert_eq!(heard(&mut reported), [a(1), a(3), a(4)]);
+        assert_eq!(received(&mut reported), [a(1), a(3), a(4)]);
     }
 
     #[tokio::test]
@@ -431,7 +431,7 @@ mod tests {
         .await;
         let expected = [("a", 1), ("a", 2), ("b", 1), ("b", 1)];
         assert_eq!(
-            heard(&mut listener),
+            received(&mut listener),
             expected.map(|(name, generation)| (name.to_owned(), generation))
         );
         assert_eq!(feed.store().len(), 1);

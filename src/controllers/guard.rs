@@ -1,9 +1,9 @@
-//! Objects that this version cannot read, kept apart from those that it can.
+//! Separates objects that this version can't read from readable ones.
 //!
 //! One malformed object in a list would otherwise fail the whole list, and with it every other
-//! object of the kind. The schema lets none in, but a newer or older version of it may have.
-//! kube has a guard as well; this one also says where in the object the trouble is, and drops
-//! managedFields before anything is built from them.
+//! object of the kind. The schema rejects such objects, but a newer or older schema may have
+//! admitted them. kube has a guard as well; this one also names the invalid field, and drops
+//! managedFields before it deserializes the object.
 
 use std::{borrow::Cow, fmt::Debug};
 
@@ -19,9 +19,9 @@ pub struct Guarded<K>(pub Result<K, Box<Malformed>>);
 /// An object that this version cannot read.
 #[derive(Clone, Debug)]
 pub struct Malformed {
-    /// Who it is.
+    /// Its metadata.
     pub metadata: ObjectMeta,
-    /// The conditions it has, where these can be read.
+    /// Its conditions, if they can be read.
     pub conditions: Vec<Condition>,
     /// Where in the object: `spec.stages[0].name`.
     pub field: String,
@@ -98,8 +98,8 @@ impl<K: Resource> Resource for Guarded<K> {
     }
 }
 
-/// Where reading fails and why. Reading from text tells the line; printed with one field a line,
-/// the line tells the field.
+/// Where deserialization fails and why. An error in JSON text has a line, and with one field per line, the
+/// line gives the field.
 fn locate<K: DeserializeOwned>(value: &Value) -> Option<(String, String)> {
     let text = serde_json::to_string_pretty(value).ok()?;
     let error = serde_json::from_str::<K>(&text).err()?;
@@ -110,12 +110,12 @@ fn locate<K: DeserializeOwned>(value: &Value) -> Option<(String, String)> {
 }
 
 /// The path of the field that a line of pretty-printed JSON belongs to. A closing bracket belongs
-/// to what it closes: that is where a missing field is reported.
+/// to the value that it closes: a missing field is reported there.
 fn field_at(text: &str, line: usize) -> String {
-    /// What encloses a line, from the outside in: a field's name or an element's number.
+    /// What encloses a line, from the outside in: a field's name or an element's index.
     struct Level {
         segment: String,
-        /// How many elements were seen inside, where it is a list.
+        /// The number of elements so far, for a list.
         elements: Option<usize>,
     }
     let mut path: Vec<Level> = Vec::new();

@@ -1,8 +1,8 @@
-//! Tells the owners of unreadable objects: a condition that names the field, and an Event.
+//! Reports unreadable objects: a condition that names the field, and an Event.
 //!
-//! The status is written as loose JSON, because the type is what the object does not fit. It is
-//! written at the resourceVersion that was unreadable: once somebody has mended the object, the
-//! write is refused, and that is right.
+//! The status is written as untyped JSON, because the object does not match its type. It is
+//! written at the resourceVersion that was unreadable: once the object has been corrected, the API
+//! server refuses the write, as it should.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// How often a standby looks whether it leads by now.
+/// How often a standby checks whether it leads.
 const STANDBY: Duration = Duration::from_secs(1);
 
 /// An unreadable object with its kind.
@@ -36,7 +36,7 @@ pub struct Found {
     malformed: Malformed,
 }
 
-/// Where unreadable objects are handed in.
+/// Accepts unreadable objects.
 #[derive(Clone)]
 pub struct Isolation {
     found: UnboundedSender<Found>,
@@ -44,13 +44,13 @@ pub struct Isolation {
 }
 
 impl Isolation {
-    /// A way for unreadable objects and its far end; [`report`] is what listens there.
+    /// A sender of unreadable objects and its receiver, which [`report`] reads.
     pub fn channel(metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Found>) {
         let (found, receiver) = unbounded_channel();
         (Self { found, metrics }, receiver)
     }
 
-    /// What a feed of this kind does with unreadable objects. `kind` is its label in the metrics.
+    /// The handler for unreadable objects of a feed. `kind` is its label in the metrics.
     pub fn of<K>(&self, kind: &'static str) -> impl Fn(Malformed) + Send + Sync + 'static
     where
         K: Resource<DynamicType = ()>,
@@ -67,7 +67,7 @@ impl Isolation {
                 "an object can't be read by this version and is left alone"
             );
             let resource = ApiResource::erase::<K>(&());
-            // Nobody listens any more once the process stops.
+            // The receiver is dropped when the process stops.
             let _ = this.found.send(Found {
                 resource,
                 malformed,
@@ -136,7 +136,7 @@ fn outcome(malformed: &Malformed) -> Outcome {
     )
 }
 
-/// The patch that says so, or nothing where the object says so already.
+/// The patch that adds the conditions; `None` if the object already has them.
 fn patch(malformed: &Malformed, now: Timestamp) -> Option<serde_json::Value> {
     let mut conditions = malformed.conditions.clone();
     let generation = malformed.metadata.generation;

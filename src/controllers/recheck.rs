@@ -1,8 +1,8 @@
-//! Looking at something outside that tells nobody when it changes: when it is time again, and what
-//! all such looks have in common.
+//! Periodic checks of external systems that don't announce changes: when the next check is due, and what all
+//! such checks share.
 //!
-//! After a restart an object whose status speaks for its spec is not looked at at once: a thousand
-//! of them would be, together. They are spread over the interval.
+//! After a restart, objects with a good and current status are not checked at once, all together. Their
+//! checks are spread over the interval.
 
 use std::{
     collections::HashMap,
@@ -32,12 +32,12 @@ use crate::{
 
 /// How often a good state is confirmed.
 const GOOD: Duration = Duration::from_mins(10);
-/// How often it is looked whether somebody has mended what was wrong.
+/// How often a bad state is checked again.
 const BAD: Duration = Duration::from_mins(1);
-/// How many failures in a row that may pass by themselves leave a good state standing.
+/// How many transient failures in a row a good state survives.
 const TOLERATED: u32 = 4;
 
-/// The objects of a kind, each of which stands for something outside.
+/// The objects of a kind that represent something external.
 pub struct Watched<K: watched::Watched> {
     rechecks: Rechecks,
     cache: Cache<K>,
@@ -48,7 +48,7 @@ where
     K: watched::Watched + HasStatus + DeserializeOwned,
     K::Status: Reported + Default,
 {
-    /// Those of this cache, with nothing remembered.
+    /// The objects of this cache, with nothing remembered.
     pub fn new(cache: Cache<K>) -> Self {
         Self {
             rechecks: Rechecks::default(),
@@ -56,22 +56,22 @@ where
         }
     }
 
-    /// The object as it was written last.
+    /// The object as last written.
     pub fn newest(&self, cached: &Arc<K>) -> Arc<K> {
         self.cache.newest(cached)
     }
 
-    /// Looks, if it is time, and publishes what was found.
+    /// Checks the object, if a check is due, and publishes the result.
     ///
-    /// `mark` stands for all that would make the last look worthless if it changed. A failure that
-    /// may pass does not take a good state away until it has come several times in a row.
+    /// `mark` hashes everything whose change invalidates the last check. A transient failure ends a good
+    /// state only after several in a row.
     pub async fn reconcile(
         &self,
         context: &Context,
         api: &Api<K>,
         object: &K,
         mark: u64,
-        look: impl Future<Output = Found<K::Status>> + Send,
+        check: impl Future<Output = Found<K::Status>> + Send,
     ) -> Ended {
         let uid = object.uid().unwrap_or_default();
         if object.meta().deletion_timestamp.is_some() {
@@ -88,12 +88,12 @@ where
                 rest,
             );
         }
-        let found = look.await;
+        let found = check.await;
         let recheck = self
             .rechecks
-            .looked(&uid, mark, &found.outcome, Instant::now());
-        let may_pass = matches!(found.outcome, Outcome::Transient { .. });
-        if !(may_pass && good && !self.rechecks.in_doubt(&uid)) {
+            .checked(&uid, mark, &found.outcome, Instant::now());
+        let is_transient = matches!(found.outcome, Outcome::Transient { .. });
+        if !(is_transient && good && !self.rechecks.in_doubt(&uid)) {
             match publish(context, api, object, &before, &found).await {
                 Ok(written) => self.cache.note(written),
                 Err(end) => {
@@ -109,7 +109,7 @@ where
     }
 }
 
-/// When each object of a kind is looked at again, by uid.
+/// When each object of a kind is checked again, by uid.
 #[derive(Debug, Default)]
 struct Rechecks(Mutex<HashMap<String, Entry>>);
 
@@ -121,10 +121,10 @@ struct Entry {
 }
 
 impl Rechecks {
-    /// How long to leave the object alone; `None` if it is to be looked at now.
+    /// How long until the next check of the object; `None` if it is due now.
     ///
-    /// `mark` stands for all that would make the last look worthless if it changed. `settled` says
-    /// that the object's status is good and speaks for its spec.
+    /// `mark` hashes everything whose change invalidates the last check. `settled` says that the object's
+    /// status is good and of its present generation.
     fn rest(&self, uid: &str, mark: u64, settled: bool, now: Instant) -> Option<Duration> {
         let mut entries = self.entries();
         let entry = match entries.get(uid) {
@@ -144,9 +144,9 @@ impl Rechecks {
         (entry.mark == mark && !rest.is_zero()).then_some(rest)
     }
 
-    /// The object was looked at: how that ended decides when it is again. Answers with that time,
-    /// where the ending itself does not say so.
-    fn looked(&self, uid: &str, mark: u64, outcome: &Outcome, now: Instant) -> Option<Duration> {
+    /// Records a check, whose outcome decides when the next one is due. Returns that time, unless the outcome
+    /// itself has one.
+    fn checked(&self, uid: &str, mark: u64, outcome: &Outcome, now: Instant) -> Option<Duration> {
         let after = match outcome {
             Outcome::Done { .. } | Outcome::Paused { .. } => Some(spread(GOOD)),
             Outcome::Stalled { .. } => Some(spread(BAD)),
@@ -167,14 +167,14 @@ impl Rechecks {
         after
     }
 
-    /// Whether failures that may pass have gone on for so long that a good state no longer stands.
+    /// Whether transient failures have lasted too long for a good state to stand.
     fn in_doubt(&self, uid: &str) -> bool {
         self.entries()
             .get(uid)
             .is_some_and(|entry| entry.failures > TOLERATED)
     }
 
-    /// The object is gone.
+    /// Forgets a deleted object.
     fn forget(&self, uid: &str) {
         self.entries().remove(uid);
     }
@@ -219,7 +219,7 @@ mod tests {
     fn what_is_not_settled_or_has_changed_is_looked_at_now() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         assert_eq!(rechecks.rest("a", 1, false, now), None);
-        let after = rechecks.looked("a", 1, &done(), now).unwrap();
+        let after = rechecks.checked("a", 1, &done(), now).unwrap();
         assert_eq!(rechecks.rest("a", 1, true, now), Some(after));
         assert_eq!(rechecks.rest("a", 2, true, now), None);
         assert_eq!(rechecks.rest("a", 1, true, now + after), None);
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn what_was_wrong_is_looked_at_sooner() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
-        let after = rechecks.looked("a", 1, &Outcome::stalled(Reason::AccessDenied, "a"), now);
+        let after = rechecks.checked("a", 1, &Outcome::stalled(Reason::AccessDenied, "a"), now);
         assert!(after.unwrap() < GOOD / 5);
     }
 
@@ -236,13 +236,13 @@ mod tests {
     fn a_good_state_stands_for_a_few_failures_in_a_row() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         for _ in 0..TOLERATED {
-            assert_eq!(rechecks.looked("a", 1, &transient(), now), None);
+            assert_eq!(rechecks.checked("a", 1, &transient(), now), None);
             assert!(!rechecks.in_doubt("a"));
         }
-        rechecks.looked("a", 1, &transient(), now);
+        rechecks.checked("a", 1, &transient(), now);
         assert!(rechecks.in_doubt("a"));
-        rechecks.looked("a", 1, &done(), now);
-        rechecks.looked("a", 1, &transient(), now);
+        rechecks.checked("a", 1, &done(), now);
+        rechecks.checked("a", 1, &transient(), now);
         assert!(!rechecks.in_doubt("a"));
     }
 }

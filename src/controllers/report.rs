@@ -1,4 +1,4 @@
-//! Publishes what was found about an object: its status, and an Event where that is news.
+//! Publishes the result of a check: the object's status, and an Event if the state changed.
 
 use std::fmt::Debug;
 
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// A status that says which generation it speaks of, and has conditions.
+/// A status with an observed generation and conditions.
 pub trait Reported: Serialize + PartialEq + Clone + Send + Sync {
-    /// The generation it speaks of.
+    /// The observed generation.
     fn observed_generation(&mut self) -> &mut Option<i64>;
-    /// The generation it speaks of, to read.
+    /// The observed generation, to read.
     fn speaks_of(&self) -> Option<i64>;
     /// Its conditions.
     fn conditions(&mut self) -> &mut Vec<Condition>;
@@ -50,16 +50,15 @@ macro_rules! reported {
 }
 reported!(AccountStatus, GitLabConnectionStatus);
 
-/// What was found about an object.
+/// The result of a check.
 pub struct Found<S> {
-    /// What the status says from now on, conditions apart.
+    /// The new status, except its conditions.
     pub status: S,
-    /// How it is.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Publishes it, if it is new. Answers with the object as it is then; or with how the reconcile
-/// ends because it could not be published.
+/// Publishes a result, if it changed. Returns the object as written, or the outcome of a failed write.
 pub async fn publish<K, S>(
     context: &Context,
     api: &Api<K>,
@@ -81,7 +80,7 @@ where
     let written = publish_status(api, object, version, before, &after)
         .await
         .map_err(api_failure)?;
-    if let Some(kind) = news(before.stated(), after.stated(), &found.outcome) {
+    if let Some(kind) = event_type(before.stated(), after.stated(), &found.outcome) {
         let outcome = &found.outcome;
         let about = object.object_ref(&());
         context
@@ -91,9 +90,9 @@ where
     Ok(written)
 }
 
-/// Whether people are told: when the state or its reason changes; of what they have to see to, also
-/// when the message does.
-fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<EventType> {
+/// The type of the Event to publish, if any: when the state or its reason changes, and for a problem that
+/// needs a person also when the message changes.
+fn event_type(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<EventType> {
     let kind = match outcome {
         // That state is good, but not for long.
         Outcome::Done {
@@ -105,8 +104,8 @@ fn news(before: &[Condition], after: &[Condition], outcome: &Outcome) -> Option<
         Outcome::Done { .. } | Outcome::Paused { .. } => EventType::Normal,
         Outcome::Waiting { .. } => return None,
     };
-    let passes = matches!(outcome, Outcome::Transient { .. });
-    let by_message = kind == EventType::Warning && !passes;
+    let is_transient = matches!(outcome, Outcome::Transient { .. });
+    let by_message = kind == EventType::Warning && !is_transient;
     let (before, after) = (find(before, READY), find(after, READY));
     let same = before.zip(after).is_some_and(|(before, after)| {
         before.status == after.status
@@ -133,32 +132,32 @@ mod tests {
         }
     }
 
-    fn told(before: &Outcome, after: &Outcome) -> Option<EventType> {
-        news(&conditions(before), &conditions(after), after)
+    fn kind(before: &Outcome, after: &Outcome) -> Option<EventType> {
+        event_type(&conditions(before), &conditions(after), after)
     }
 
     #[test]
     fn the_first_state_and_every_other_state_is_news() {
         let good = done(Reason::Verified, "a");
         assert_eq!(
-            news(&[], &conditions(&good), &good),
+            event_type(&[], &conditions(&good), &good),
             Some(EventType::Normal)
         );
         let bad = Outcome::stalled(Reason::AccessDenied, "a");
-        assert_eq!(told(&good, &bad), Some(EventType::Warning));
-        assert_eq!(told(&bad, &good), Some(EventType::Normal));
+        assert_eq!(kind(&good, &bad), Some(EventType::Warning));
+        assert_eq!(kind(&bad, &good), Some(EventType::Normal));
     }
 
     #[test]
     fn a_new_message_is_news_only_where_somebody_has_to_act() {
         assert_eq!(
-            told(&done(Reason::Verified, "a"), &done(Reason::Verified, "b")),
+            kind(&done(Reason::Verified, "a"), &done(Reason::Verified, "b")),
             None
         );
         let stalled = |message| Outcome::stalled(Reason::AccessDenied, message);
-        assert_eq!(told(&stalled("a"), &stalled("b")), Some(EventType::Warning));
-        assert_eq!(told(&stalled("a"), &stalled("a")), None);
+        assert_eq!(kind(&stalled("a"), &stalled("b")), Some(EventType::Warning));
+        assert_eq!(kind(&stalled("a"), &stalled("a")), None);
         let expires = |message| done(Reason::TokenExpires, message);
-        assert_eq!(told(&expires("a"), &expires("b")), Some(EventType::Warning));
+        assert_eq!(kind(&expires("a"), &expires("b")), Some(EventType::Warning));
     }
 }

@@ -1,6 +1,6 @@
-//! When to come back to an object: backoff for what failed, and a bound on all waiting.
+//! When to reconcile an object again: backoff for failures, and a bound on all waiting.
 //!
-//! Delays carry jitter, so that a thousand objects that failed together do not return together.
+//! Delays have jitter, so that a thousand objects that failed together are not retried together.
 
 use std::{
     collections::HashMap,
@@ -14,16 +14,16 @@ use crate::domain::{outcome::Outcome, reason::Reason};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_mins(5);
-/// Only a person can help, but what they did may lie where nothing tells us: in AWS, in GitLab or
-/// in a Secret.
+/// Only a person can fix a stalled object, but the fix may be in AWS, in GitLab or in a Secret, where no
+/// watch reports it.
 const STALLED: Duration = Duration::from_mins(10);
 
-/// How a reconcile ended, and when to look again where that is known better than by the ending.
+/// How a reconcile ended, and when to reconcile again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// When to look again, for endings that don't say so.
+    /// When to reconcile again, for outcomes that don't say so.
     pub recheck: Option<Duration>,
 }
 
@@ -37,7 +37,7 @@ impl From<Outcome> for Ended {
 }
 
 impl Ended {
-    /// To be looked at again after this time, where the ending doesn't say so.
+    /// An outcome with the time until the next reconcile, if the outcome doesn't say so.
     pub fn recheck(outcome: Outcome, after: Duration) -> Self {
         Self {
             outcome,
@@ -45,7 +45,7 @@ impl Ended {
         }
     }
 
-    /// To be looked at again at that time at the latest, where there is one.
+    /// Reconciles again at this time at the latest, if there is one.
     #[must_use]
     pub fn by(mut self, at: Option<Timestamp>, now: Timestamp) -> Self {
         let Some(at) = at else {
@@ -74,17 +74,17 @@ struct Remembered {
     last: Option<(&'static str, Reason)>,
 }
 
-/// What follows from an ending.
+/// What follows from the end of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// When to look again; not before something changes where it is `None`.
+    /// When to reconcile again; `None` waits for a change.
     pub after: Option<Duration>,
-    /// Whether the object's last reconcile ended otherwise: worth a line in the log.
+    /// Whether the object's last reconcile ended differently, which is worth a line in the log.
     pub is_news: bool,
 }
 
 impl Memory {
-    /// What follows from this ending of an object's reconcile.
+    /// What follows from this end of an object's reconcile.
     pub fn next(&self, key: Key, ended: &Ended) -> Next {
         let word = (word(&ended.outcome), ended.outcome.reason());
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +106,7 @@ impl Memory {
         Next { after, is_news }
     }
 
-    /// The object is gone.
+    /// Forgets a deleted object.
     pub fn forget(&self, key: &Key) {
         self.0
             .lock()
@@ -115,7 +115,7 @@ impl Memory {
     }
 }
 
-/// The ending as a word, for labels and logs.
+/// The outcome as a word, for labels and logs.
 pub fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Done { .. } => "done",
@@ -130,12 +130,12 @@ fn backoff(failures: u32) -> Duration {
     FIRST.saturating_mul(1 << failures.min(16)).min(LAST)
 }
 
-/// Between half of it and all of it.
+/// Between half of the delay and all of it.
 fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// At least that long, and up to a fifth longer.
+/// The delay, lengthened by up to a fifth.
 pub fn spread(delay: Duration) -> Duration {
     delay.mul_f64(1.0 + fastrand::f64() / 5.0)
 }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(after(paused(None).by(at(60), now)), minute);
         assert_eq!(after(paused(minute).by(at(3600), now)), minute);
         assert_eq!(after(paused(Some(hour)).by(None, now)), Some(hour));
-        // One that has just opened is not asked about without end.
+        // A gate that has just opened causes no busy loop.
         assert_eq!(after(paused(Some(hour)).by(at(-5), now)), Some(FIRST));
         let waiting = Ended::from(Outcome::Waiting {
             reason: Reason::Progressing,

@@ -1,14 +1,14 @@
-//! What surrounds every reconcile, the same for each controller.
+//! The frame around every reconcile, the same for each controller.
 //!
-//! A span that names the object, the count and time of it, the fence, panics turned into an ending
-//! like others, and the moment to come back. Controllers answer with how it ended and nothing else.
+//! It adds a span that names the object, metrics, the fence, the conversion of panics to outcomes,
+//! and the requeue. Controllers return how the reconcile ended and nothing else.
 //!
 //! # Guarantees
-//! - One object that panics or fails stalls no other.
-//! - No reconcile starts once the process stops or the fence is closed; what runs comes to its end.
+//! - An object that panics or fails stalls no other.
+//! - No reconcile starts once the process stops or the fence is closed; running ones finish.
 //!
 //! # Assumptions
-//! - A controller publishes its own status before it answers.
+//! - A controller publishes its own status before it returns.
 
 use std::{
     any::Any,
@@ -38,13 +38,13 @@ pub use super::{
 };
 use crate::domain::{outcome::Outcome, reason::Reason};
 
-/// How soon to look again while another process may hold the Lease.
+/// How soon to try again while another process may hold the Lease.
 const FENCED: Duration = Duration::from_secs(1);
 
 /// Runs a controller until `stop`, and then until its running reconciles have ended.
 ///
-/// `controller` comes from [`super::feed::Feed::controller`], with what else should wake it.
-/// `reconcile` brings one object a step further; it never runs twice at a time for one object.
+/// `controller` comes from [`super::feed::Feed::controller`], with its other triggers added.
+/// `reconcile` never runs twice at a time for one object.
 pub async fn run<K, F, R, E>(
     name: &'static str,
     controller: Controller<K>,
@@ -109,7 +109,7 @@ pub async fn run<K, F, R, E>(
     debug!(controller = name, "stopped");
 }
 
-/// No reconcile fails: it ends in one of the ways of [`Outcome`].
+/// Reconciles don't fail: they end with an [`Outcome`].
 #[derive(Debug, thiserror::Error)]
 enum Never {}
 
@@ -149,7 +149,7 @@ fn conclude(
         .map_or_else(Action::await_change, Action::requeue)
 }
 
-/// A defect of ours: tried again with backoff, because others of its kind passed by themselves.
+/// A bug in Sluice. The reconcile is retried with backoff, because some panics don't repeat.
 fn panicked(panic: &(dyn Any + Send)) -> Ended {
     let what = panic
         .downcast_ref::<&str>()

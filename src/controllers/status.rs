@@ -1,6 +1,6 @@
-//! Writing a status: only what changed, only if something did.
+//! Writes a status: only changed fields, and only if any changed.
 //!
-//! Relies on the caller to give the resourceVersion that it decided from: the API server then
+//! Relies on the caller to pass the resourceVersion that it decided from: the API server then
 //! refuses the write if the object changed since, and the decision is made again.
 
 use std::fmt::Debug;
@@ -12,8 +12,8 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-/// Makes the object's status `after` where `before` is what the decision was made from, and answers
-/// with the object as the API server has it. No call is made if they are equal.
+/// Changes the object's status from `before`, the basis of the decision, to `after`. Returns the object as
+/// the API server has it. Makes no call if both are equal.
 ///
 /// A field that the schema doesn't know is refused (400) rather than dropped. With a
 /// `resource_version` the answer is a conflict (409) if the object changed since.

@@ -1,4 +1,4 @@
-//! Objects that are to be reconciled because of something that no watch tells of.
+//! Requests to reconcile objects because of events that no watch reports.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use futures::{
 };
 use kube::{Resource, runtime::reflector::ObjectRef};
 
-/// Objects of one kind, from whoever knows that they have something to do to their controller.
+/// A channel of objects of one kind to their controller.
 pub struct Wakes<K: Resource<DynamicType = ()>> {
     wake: UnboundedSender<ObjectRef<K>>,
     woken: Mutex<Option<UnboundedReceiver<ObjectRef<K>>>>,
@@ -27,18 +27,18 @@ impl<K: Resource<DynamicType = ()>> Default for Wakes<K> {
 }
 
 impl<K: Resource<DynamicType = ()> + 'static> Wakes<K> {
-    /// Has the object reconciled.
+    /// Requests a reconcile of the object.
     pub fn wake(&self, object: ObjectRef<K>) {
         wake(&self.wake, object);
     }
 
-    /// The same for a task of its own.
+    /// As [`Wakes::wake`], for another task.
     pub fn waker(&self) -> impl FnOnce(ObjectRef<K>) + Send + 'static {
         let sender = self.wake.clone();
         move |object| wake(&sender, object)
     }
 
-    /// The objects to reconcile; for the first who asks.
+    /// The objects to reconcile. Only the first caller gets them.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<K>> + Send + 'static {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         match woken.take() {

@@ -1,13 +1,13 @@
-//! What a zip holds, read from the directory at its end while the bytes pass through.
+//! The content of a zip, read from the directory at its end while the bytes pass through.
 //!
-//! Nothing is unpacked and nothing is kept but the last [`TAIL`] bytes, in which the directory has
-//! to lie. It is read here and not by the `zip` crate, because that needs the bytes before the
-//! directory as well, and memory in proportion to the number of entries.
+//! This module unpacks nothing and keeps only the last [`TAIL`] bytes, which must contain the directory. It
+//! does not use the `zip` crate, which also needs the bytes before the directory, and memory in proportion
+//! to the number of entries.
 //!
 //! Relies on: the layout of APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 (directory and Zip64).
-//! Sizes are what the directory says. That is enough to refuse what is wrong by mistake; whoever
-//! unpacks has limits of their own. They find the entries by the same reading of the directory
-//! ([`index`]), so that what was looked at when the archive was fetched is what is unpacked.
+//! Sizes are those of the directory. That suffices to refuse archives that are wrong by mistake; the code
+//! that unpacks has its own limits. It finds the entries by the same reading of the directory ([`index`]), so
+//! that it unpacks exactly what was checked when the archive was fetched.
 
 mod directory;
 mod index;
@@ -26,14 +26,14 @@ pub use self::{
 };
 use crate::api::v1alpha1::{ArchiveSummary, UnsupportedEntry};
 
-/// The most that a function's code may be unpacked, layers included (AWS Lambda quotas).
+/// The maximum unpacked size of a function's code in bytes, layers included (AWS Lambda quotas).
 pub const LAMBDA_UNPACKED: i64 = 262_144_000;
 
-/// Keeps the last [`TAIL`] bytes of what passes by.
+/// Keeps the last [`TAIL`] bytes of a stream.
 #[derive(Debug, Default)]
 pub struct Tail {
     ring: Vec<u8>,
-    /// Where the oldest byte is, once the ring is full.
+    /// The position of the oldest byte, once the ring is full.
     start: usize,
     total: u64,
 }
@@ -57,19 +57,19 @@ impl Tail {
         }
     }
 
-    /// How many bytes passed by.
+    /// The total number of bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Reads the directory of the archive that passed by.
+    /// Reads the directory of the streamed archive.
     pub fn summarise(mut self) -> Result<ArchiveSummary, ArchiveProblem> {
         self.ring.rotate_left(self.start);
         summarise(&self.ring, self.total)
     }
 }
 
-/// Reads the directory of an archive of `size` bytes from the last of them.
+/// Reads the directory of an archive of `size` bytes from its last bytes.
 pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProblem> {
     let (mut bootstrap, mut unsupported, mut backslash) = (None, None, None);
     let summary = walk(tail, size, &mut |entry| {
@@ -96,9 +96,8 @@ pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProble
     })
 }
 
-/// Why these bytes can't be unpacked into a bucket, as far as can be told before they are read; `None`
-/// where they can. `problem` is what [`summarise`] said instead of a summary; `tree` is the folder that
-/// is taken.
+/// Why this archive can't be unpacked to a bucket, as far as its summary shows; `None` if it can.
+/// `problem` is the error of [`summarise`] in place of a summary; `tree` is the folder to unpack.
 pub fn site_problem(
     archive: Option<&ArchiveSummary>,
     problem: Option<&str>,
@@ -109,16 +108,16 @@ pub fn site_problem(
         Some(archive) if archive.entries == 0 => "the archive is empty".to_owned(),
         Some(archive) => {
             let name = archive.backslash.as_deref()?;
-            let meant = name.replace('\\', "/");
-            index::inside(meant.as_bytes(), &index::normal(tree.as_bytes()))?;
+            let path = name.replace('\\', "/");
+            index::inside(path.as_bytes(), &index::normal(tree.as_bytes()))?;
             index::backslashes(name)
         }
     };
     Some(format!("its files can't be adopted: {why}"))
 }
 
-/// Why Lambda would not run these bytes as a function's package; `None` where it would.
-/// `problem` is what [`summarise`] said instead of a summary.
+/// Why Lambda would not accept this archive as a function's package; `None` if it would.
+/// `problem` is the error of [`summarise`] in place of a summary.
 pub fn lambda_problem(
     archive: Option<&ArchiveSummary>,
     problem: Option<&str>,

@@ -1,8 +1,8 @@
-//! What should be on one Target, worked out from a Release.
+//! The desired state of one Target, computed from a Release.
 //!
-//! Everything that can be known without asking AWS is checked here: names, limits, permissions. An
-//! [`Invalid`] names the field and the way out; nothing has been touched then. [`examine`] finds all of
-//! them, for [`super::preflight`]; a Target goes by the first.
+//! This module checks everything that can be known without a call to AWS: names, limits, permissions. An
+//! [`Invalid`] names the field and the remedy; nothing has been changed then. [`examine`] finds all problems,
+//! for [`super::preflight`]; a Target reports the first.
 
 use std::{
     borrow::Cow,
@@ -29,34 +29,34 @@ use crate::api::v1alpha1::{
     TargetSpec,
 };
 
-/// What should be on one Target.
+/// The desired state of one Target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// The Release it comes from.
+    /// The Release.
     pub release: ReleaseRef,
-    /// In the order of the template.
+    /// The components, in the order of the template.
     pub components: Vec<DesiredComponent>,
     /// The checks of the stage as a whole.
     pub checks: Vec<StageCheck>,
     /// How traffic moves.
     pub traffic: Traffic,
-    /// What a failure leads to.
+    /// What happens when a run fails.
     pub on_failure: OnFailure,
-    /// What becomes of what the Release no longer has.
+    /// What happens to resources that the Release no longer has.
     pub deletion_policy: DeletionPolicy,
     /// How long the Target may go without progress.
     pub progress_deadline: Duration,
 }
 
 impl Desired {
-    /// The first output of a component that another one still needs.
+    /// The first output of a component that another component still needs.
     pub fn needs_output(&self) -> Option<&OutputRef> {
         self.components
             .iter()
             .find_map(DesiredComponent::needs_output)
     }
 
-    /// With the outputs of components filled in that have these statuses in a run.
+    /// The desired state with the outputs of the components that have these statuses in a run.
     pub fn resolve(&self, statuses: &[ComponentStatus]) -> Cow<'_, Self> {
         if self.needs_output().is_none() {
             return Cow::Borrowed(self);
@@ -69,7 +69,7 @@ impl Desired {
         })
     }
 
-    /// What components with these statuses let others know.
+    /// The outputs of the components with these statuses.
     fn outputs(&self, statuses: &[ComponentStatus]) -> Outputs {
         let mut outputs = Outputs::default();
         for want in &self.components {
@@ -94,21 +94,21 @@ impl Desired {
     }
 }
 
-/// What a Release wants on a Target, as far as that can be told, and all that is wrong with it.
+/// The desired state of a Target, as far as it can be computed, with all problems.
 #[derive(Debug)]
 pub struct Examined {
-    /// The components that nothing is wrong with.
+    /// The components without problems.
     pub components: Vec<DesiredComponent>,
-    /// The checks of the stage as a whole, the same.
+    /// The checks of the stage as a whole without problems.
     pub checks: Vec<StageCheck>,
     /// How traffic moves.
     pub traffic: Option<Traffic>,
-    /// What is wrong, in the order of the spec.
+    /// The problems, in the order of the spec.
     pub problems: Vec<Invalid>,
     progress_deadline: Option<Duration>,
 }
 
-/// What the Release wants on this Target.
+/// The desired state of this Target.
 pub fn desired(
     reference: &ReleaseRef,
     release: &ReleaseSpec,
@@ -132,7 +132,7 @@ pub fn desired(
     })
 }
 
-/// What the Release wants on this Target, and everything that is wrong with that.
+/// The desired state of this Target, with all problems.
 pub fn examine(
     reference: &ReleaseRef,
     release: &ReleaseSpec,
@@ -176,7 +176,7 @@ pub fn examine(
         variables: &variables,
     };
     let components = base.components(&levels, &mut found);
-    // Checks of the stage come after all components.
+    // Checks of the stage may use the outputs of all components.
     let variables = with_outputs(variables.clone(), &components, target);
     let mut checks = Vec::new();
     for check in &stage.checks {
@@ -200,7 +200,7 @@ pub fn examine(
     }
 }
 
-/// What all components of a Target are worked out with.
+/// The common input for all components of a Target.
 struct BaseScope<'a> {
     release: &'a ReleaseSpec,
     stage: &'a Stage,
@@ -211,12 +211,12 @@ struct BaseScope<'a> {
 }
 
 impl BaseScope<'_> {
-    /// The components that nothing is wrong with, in the order of the template.
+    /// The components without problems, in the order of the template.
     fn components(&self, levels: &[usize], found: &mut Problems) -> Vec<DesiredComponent> {
         let template = &self.release.template;
         let mut in_order: Vec<(usize, &Component)> =
             template.components.iter().enumerate().collect();
-        // Outputs come before those who use them.
+        // Outputs must be known before the components that use them.
         in_order.sort_by_key(|(at, _)| levels[*at]);
         let mut made: BTreeMap<usize, DesiredComponent> = BTreeMap::new();
         let mut problems: BTreeMap<usize, Problems> = BTreeMap::new();
@@ -255,7 +255,7 @@ impl BaseScope<'_> {
         made.into_values().collect()
     }
 
-    /// With the outputs of the components that this one depends on, in however many steps.
+    /// The variables, with the outputs of the components that this one depends on, directly or indirectly.
     fn variables_of<'c>(
         &self,
         component: &Component,
@@ -282,7 +282,7 @@ impl BaseScope<'_> {
     }
 }
 
-/// With the outputs of these components.
+/// The variables, with the outputs of these components.
 fn with_outputs<'a>(
     mut variables: Variables,
     components: impl IntoIterator<Item = &'a DesiredComponent>,
@@ -294,8 +294,8 @@ fn with_outputs<'a>(
     variables
 }
 
-/// A check of the stage as a whole; `None` where it belongs to a component. The field of an error begins
-/// below the check.
+/// A check of the stage as a whole; `None` for a check of a component. The field of an error is relative to
+/// the check.
 fn stage_check(check: &Check, variables: &Variables) -> Result<Option<StageCheck>, Invalid> {
     let kind = if let Some(alarms) = &check.alarms {
         DesiredAlarms::new(alarms, variables).map(StageCheckKind::Alarms)
@@ -310,13 +310,13 @@ fn stage_check(check: &Check, variables: &Variables) -> Result<Option<StageCheck
     Ok(Some(StageCheck { name, kind: kind? }))
 }
 
-/// The stage of a Target, also where the Release knows it by the name from before it was renamed.
+/// The stage of a Target, also if the Release has it under its name from before a rename.
 fn stage_of<'a>(stages: &'a [Stage], target: &TargetSpec) -> Option<&'a Stage> {
     let named = |name: &str| stages.iter().find(|stage| stage.name == name);
     named(&target.stage).or_else(|| named(target.former_stage.as_deref()?))
 }
 
-/// The names that `$(…)` takes on a Target.
+/// The variables for `$(…)` on a Target.
 fn variables(
     reference: &ReleaseRef,
     release: &ReleaseSpec,
@@ -337,7 +337,7 @@ fn variables(
     .with("target.region", &target.region)
 }
 
-/// The names that `$(…)` takes before there is a Release.
+/// The variables for `$(…)` before a Release exists.
 pub fn source_variables(project: &str, git_ref: &str, commit: &str, pipeline_id: i64) -> Variables {
     Variables::default()
         .with("source.project", project)

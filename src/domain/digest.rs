@@ -11,33 +11,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// Of these bytes.
+    /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self::from_slice(digest(&SHA256, bytes).as_ref())
     }
 
-    /// Of the canonical JSON of a value: keys sorted, no white space.
+    /// The digest of the canonical JSON of a value: keys sorted, no white space.
     ///
-    /// `serde_json` keeps maps sorted as long as its `preserve_order` feature is off, so going
-    /// through [`serde_json::Value`] is what makes it canonical.
+    /// `serde_json` keeps maps sorted as long as its `preserve_order` feature is off, so the
+    /// conversion to [`serde_json::Value`] makes it canonical.
     pub fn of_json(value: &impl serde::Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or_default();
         Self::of(value.to_string().as_bytes())
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = hex::decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// From Base64, as Lambda writes its `CodeSha256`.
+    /// Parses Base64, the format of Lambda's `CodeSha256`.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// As Lambda writes it.
+    /// The digest in Base64, the format of Lambda's `CodeSha256`.
     pub fn to_base64(self) -> String {
         STANDARD.encode(self.0)
     }
@@ -67,14 +67,14 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// As [`fmt::Display`] writes it.
+/// In the format of [`fmt::Display`].
 impl Serialize for Sha256 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From 64 hexadecimal digits.
+/// Parses 64 hexadecimal digits.
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;

@@ -1,14 +1,14 @@
-//! Durations as specs write them.
+//! Durations in the format of specs.
 
 use std::time::Duration;
 
-/// `10m`, `1h30m`.
+/// Parses a duration such as `10m` or `1h30m`; `None` if it is invalid or negative.
 pub fn duration(text: &str) -> Option<Duration> {
     let parsed: kube::core::Duration = text.parse().ok()?;
     (!parsed.is_negative()).then(|| parsed.into())
 }
 
-/// A duration as people write it: `5m`, `1h30m`, `90s`.
+/// Formats a duration: `5m`, `1h30m`, `10s`.
 pub fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [

@@ -1,18 +1,17 @@
-//! Which pipeline to release: the newest eligible one, judged by its jobs and trigger jobs.
+//! The pipeline to release: the newest eligible one, judged by its jobs and trigger jobs.
 //!
-//! A pipeline's own status is not enough. A manual job that blocks keeps it from ever being
-//! `success`, playing an optional one makes it `running` again, and statuses reported from outside
-//! count in it. So the jobs are asked for, one pipeline at a time ([`Verdict::NeedJobs`]), newest
-//! first, until one is found. Trigger jobs are listed apart: they are asked for only where the jobs
-//! leave the verdict open to them ([`Verdict::NeedBridges`]), and so are older pipelines
-//! ([`Verdict::NeedPipelines`]).
+//! A pipeline's own status is not sufficient. A blocking manual job keeps it from ever being `success`,
+//! starting an optional one makes it `running` again, and external commit statuses count in it. So this
+//! module requests the jobs, one pipeline at a time ([`Verdict::NeedJobs`]), newest first, until it finds an
+//! eligible pipeline. GitLab lists trigger jobs separately, so they are requested only if the verdict depends
+//! on them ([`Verdict::NeedBridges`]). The same holds for older pipelines ([`Verdict::NeedPipelines`]).
 //!
-//! Guarantees: a pipeline at or below the last one released is never chosen by
-//! [`Requirements::next`]. While the newest pipeline still runs, an older one may be chosen if it is
-//! above that. What comes of a child pipeline comes of the commit that its parent runs on.
+//! Guarantees: [`Requirements::next`] never chooses a pipeline at or below the last released one. While the
+//! newest pipeline is running, it may choose an older one above that. Artifacts of a child pipeline are of
+//! the commit that its parent runs on.
 //!
-//! Relies on: the ids of jobs that were not retried grow in the order of their stages, because GitLab
-//! inserts a pipeline's jobs stage by stage. A job after a blocking manual one is known by that.
+//! Relies on: the ids of jobs that were not retried increase in the order of their stages, because GitLab
+//! inserts a pipeline's jobs stage by stage. By that, a job after a blocking manual job is recognized.
 
 use std::collections::BTreeSet;
 
@@ -35,15 +34,15 @@ mod stand;
 mod tests;
 mod verdict;
 
-/// How many pipelines that were passed over a message names.
+/// The most passed-over pipelines in a message.
 const NOTES: usize = 3;
-/// How many pipelines above the last one released are judged at most: each costs a request or two.
+/// The most pipelines above the last released one to judge. Each costs one or two requests.
 const JUDGED: usize = 100;
 
 impl Requirements {
-    /// Finds the newest eligible pipeline above `released`, the highest one released so far.
+    /// Finds the newest eligible pipeline above `released`, the highest released one so far.
     pub fn next(&self, known: Known<'_>, released: Option<i64>) -> Verdict {
-        // Those made by commit statuses from outside have no jobs of their own.
+        // Pipelines of external commit statuses have no jobs of their own.
         let mut pipelines: Vec<_> = (known.pipelines.iter())
             .filter(|pipeline| pipeline.source != "external")
             .collect();
@@ -79,8 +78,8 @@ impl Requirements {
                 Judgement::Unfit(message) => notes.push(message),
                 Judgement::ArtifactsGone(message) => {
                     notes.push(message);
-                    // A newer one that is under way will do without these artifacts; an older one
-                    // would be a surprise.
+                    // A newer pipeline that is running does not need these artifacts; releasing an older
+                    // one would be a surprise.
                     if waiting.is_none() {
                         return Verdict::Problem {
                             pipeline: id,
@@ -123,12 +122,11 @@ impl Requirements {
         }
     }
 
-    /// Whether the pipeline that was released last can be fetched from again, because its jobs were
-    /// run anew: [`Verdict::Eligible`], what to ask first, or `None`.
+    /// Whether to fetch again from the last released pipeline, because its jobs were retried:
+    /// [`Verdict::Eligible`], what to request first, or `None`.
     ///
-    /// `seen` are the jobs that its artifacts were taken from when it was asked for last: while they
-    /// are the same, nothing else of it matters any more. What it delivered is kept, so that
-    /// artifacts that are gone are only noted.
+    /// `seen` has the jobs from which its artifacts were last taken. While they are the same, nothing else
+    /// of the pipeline matters. Its delivered artifacts are stored, so missing artifacts are only noted.
     pub fn again(&self, known: Known<'_>, released: i64, seen: &BTreeSet<i64>) -> Option<Verdict> {
         let mut listed = known.pipelines.iter();
         let pipeline = listed.find(|pipeline| pipeline.id == released)?;
@@ -155,7 +153,7 @@ impl Requirements {
     }
 }
 
-/// The newest few, as one line.
+/// The notes about the newest few pipelines, in one line.
 fn join(notes: &[String]) -> Option<String> {
     if notes.is_empty() {
         return None;

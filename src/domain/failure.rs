@@ -1,61 +1,61 @@
-//! How calls to the outside fail.
+//! Failures of calls to external systems.
 
 use std::time::Duration;
 
-/// A call that did not do what it should, or of which that is not known.
+/// A call that failed, or whose outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} on {resource}: {message}")]
 pub struct CallError {
-    /// The call in its service's words: `lambda:UpdateFunctionCode`, `GET /projects/:id`.
+    /// The call, as its service names it: `lambda:UpdateFunctionCode`, `GET /projects/:id`.
     pub operation: String,
-    /// What it was made on, with the account or host where that is not obvious.
+    /// The resource of the call, with the account or host where that is not obvious.
     pub resource: String,
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: CallErrorKind,
-    /// The service's own explanation, without secrets, and the way out where one is known.
+    /// The service's own explanation, without secrets, and the remedy if one is known.
     pub message: String,
 }
 
-/// The kinds of failure that are answered differently.
+/// The kinds of failure that Sluice handles differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// The thing, or something it names, does not exist or is not visible to us.
+    /// The resource, or one that it names, does not exist or is not visible to us.
     NotFound,
-    /// A thing of that name exists already.
+    /// A resource with that name already exists.
     AlreadyExists,
-    /// The thing is being changed by an earlier call (Lambda's `ResourceConflictException`).
+    /// An earlier call is still changing the resource (Lambda's `ResourceConflictException`).
     Busy,
-    /// The thing changed since we looked: RevisionId, If-Match or If-None-Match did not hold.
+    /// The resource has changed since it was read: RevisionId, If-Match or If-None-Match did not hold.
     Stale,
-    /// The credentials are good, but not for this.
+    /// The credentials are valid, but don't allow the call.
     Denied,
     /// The credentials are missing, expired or wrong.
     Unauthenticated,
     /// Too many calls.
     Throttled {
-        /// When to come back, where the service says so.
+        /// When to retry, if the service says so.
         retry_after: Option<Duration>,
     },
-    /// It waited for a turn in our own budget, and was called off before it was sent.
+    /// The call waited for a turn in our own budget, and was called off before it was sent.
     CalledOff,
     /// The service failed or can't be reached; the call had no effect.
     Unavailable,
-    /// No answer came: the call may have had its effect. Read back before repeating.
+    /// No answer came, so the outcome is unknown. Read back before repeating the call.
     Unknown,
-    /// A role was made so recently that Lambda can't assume it yet, or it doesn't trust Lambda.
+    /// A role was created so recently that Lambda can't assume it yet, or it doesn't trust Lambda.
     RoleNotAssumable,
-    /// The service refuses the request as it is.
+    /// The service rejects the request as invalid.
     Invalid,
-    /// The bytes are not what was promised: cut off, longer than declared, another digest.
+    /// The bytes are not the expected ones: cut off, longer than announced, or with another digest.
     Corrupt,
-    /// More than a limit of ours or of the service; the message names it.
+    /// The request or response exceeds a limit of ours or of the service; the message names it.
     TooLarge,
-    /// The caller is not who the configuration says.
+    /// The caller's account is not the configured one.
     WrongAccount,
 }
 
 impl CallErrorKind {
-    /// The kind's name where failures are counted: one of a closed set.
+    /// The kind's name in metrics, from a closed set.
     pub fn class(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -78,7 +78,7 @@ impl CallErrorKind {
 }
 
 impl CallError {
-    /// Puts the parts together.
+    /// An error from its parts.
     pub fn new(
         operation: impl Into<String>,
         resource: impl Into<String>,
@@ -93,7 +93,7 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later with nobody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,

@@ -1,9 +1,9 @@
-//! What a namespace may touch in an account.
+//! The permissions of a namespace in an account.
 //!
-//! An [`Account`] carries grants; those whose selector matches the namespace's labels are the
-//! namespace's [`Permissions`]. [`Permissions::refusal`] is the one question about them: a Release is
-//! asked before it is delivered, every wave of reads and changes before it is made, and the client for
-//! buckets before each call. They also become the session policy of the client.
+//! An [`Account`] has grants. Those whose selector matches the namespace's labels are the namespace's
+//! [`Permissions`]. All decisions go through [`Permissions::refusal`]: for a Release before its delivery, for
+//! every wave of reads and changes, and for each call of the client for buckets. The permissions also
+//! become the session policy of the client.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -17,14 +17,14 @@ use crate::api::v1alpha1::{Account, Grant};
 pub struct Permissions {
     /// The Account's name.
     pub account: String,
-    /// Who has them.
+    /// The holder of the permissions.
     pub holder: Holder,
-    /// Each allows its functions to run as its roles, and its buckets.
+    /// The grants. Each allows its functions to run as its roles, and allows its buckets.
     pub grants: Vec<Allowed>,
 }
 
-/// Who holds permissions: what a session in AWS is named after, and which folder of the artifact bucket
-/// it may use.
+/// The holder of permissions. It determines the name of the session in AWS, and the folder of the artifact
+/// bucket that the session may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// The namespace.
@@ -36,14 +36,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Tells what is kept of this Target in the artifact bucket from what is kept of others.
+    /// The Target's folder in the artifact bucket.
     pub fn folder(&self) -> String {
         format!("{}/{}", self.namespace, self.target)
     }
 
-    /// The name of its sessions in AWS, which CloudTrail shows: `sluice.<namespace>.<deployment>`, at
-    /// most 64 characters. A longer name is cut and ends in `=` and a digest of the whole, which no name
-    /// in Kubernetes can hold: two holders never share one.
+    /// The name of the holder's sessions in AWS, which CloudTrail shows: `sluice.<namespace>.<deployment>`,
+    /// at most 64 characters. A longer name is cut and ends in `=` and a digest of the full name. No name
+    /// in Kubernetes can contain `=`, so two holders never share a session name.
     pub fn session_name(&self) -> String {
         let name = format!("sluice.{}.{}", self.namespace, self.deployment);
         if name.len() <= SESSION_NAME {
@@ -57,23 +57,23 @@ impl Holder {
     }
 }
 
-/// What STS takes as a session's name.
+/// The maximum length of a session name in STS.
 const SESSION_NAME: usize = 64;
-/// How much of a digest stands in a name that was cut.
+/// The number of digits of the digest in a cut name.
 const DIGEST: usize = 16;
 
-/// Something in an account that is read or changed.
+/// A resource in an account that is read or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
     /// A function with its versions and aliases.
     Function(&'a str),
-    /// A function that is given this role (its ARN).
+    /// A function that gets this role (its ARN).
     FunctionWithRole(&'a str, &'a str),
-    /// A bucket that files are put into.
+    /// A bucket that files are uploaded to.
     Bucket(&'a str),
 }
 
-/// As messages name it.
+/// The resource as in messages.
 impl fmt::Display for Resource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,12 +86,12 @@ impl fmt::Display for Resource<'_> {
     }
 }
 
-/// The name of a role, path included, as grants name it.
+/// The name of a role, path included, as in grants.
 pub fn role_name(arn: &str) -> &str {
     arn.split_once(":role/").map_or(arn, |(_, name)| name)
 }
 
-/// What one grant allows.
+/// The permissions of one grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Allowed {
     /// Patterns of function names.
@@ -100,7 +100,7 @@ pub struct Allowed {
     pub roles: Vec<String>,
     /// Patterns of bucket names.
     pub buckets: Vec<String>,
-    /// Whether what exists there and is nobody's may be taken over.
+    /// Whether existing, unmanaged functions may be adopted.
     pub may_adopt: bool,
 }
 
@@ -127,13 +127,13 @@ impl Permissions {
         }
     }
 
-    /// The same, held by this one.
+    /// The same permissions with this holder.
     #[must_use]
     pub fn held_by(self, holder: Holder) -> Self {
         Self { holder, ..self }
     }
 
-    /// Why this may not be touched; `None` where a grant allows it.
+    /// Why the resource may not be touched; `None` if a grant allows it.
     pub fn refusal(&self, resource: Resource<'_>) -> Option<String> {
         if self.grants.iter().any(|grant| grant.allows(resource)) {
             return None;
@@ -156,13 +156,13 @@ impl Permissions {
         ))
     }
 
-    /// Whether some grant allows to take over this function.
+    /// Whether a grant allows the adoption of this function.
     pub fn allow_adopting_function(&self, function: &str) -> bool {
         let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
         grants.any(|grant| grant.allows(Resource::Function(function)))
     }
 
-    /// A pattern that would match this bucket, but may not be used.
+    /// A pattern that matches this bucket, but is invalid.
     fn unsafe_pattern(&self, bucket: &str) -> Option<&str> {
         let mut patterns = self.grants.iter().flat_map(|grant| &grant.buckets);
         let matching =
@@ -188,21 +188,21 @@ impl Allowed {
     }
 }
 
-/// Whether a pattern of buckets has its `*` at the end only. In a session policy `*` also stands for
-/// `/`, so that `arn:aws:s3:::*-site` would allow the key `x-site` of every bucket. The definition of
-/// Accounts refuses others; those that were stored before allow nothing.
+/// Whether a pattern of buckets has `*` at its end only. In a session policy, `*` also matches `/`, so
+/// `arn:aws:s3:::*-site` would allow the key `x-site` of every bucket. The CRD of Accounts rejects other
+/// patterns; those that were stored before that rule allow nothing.
 pub fn is_bucket_pattern(pattern: &str) -> bool {
     !pattern.trim_end_matches('*').contains('*')
 }
 
-/// Whether an Account keeps artifacts in this bucket: whatever its grants say, it is no place for
-/// anything else.
+/// Whether the bucket is an artifact bucket of an Account. Sluice delivers nothing to an artifact bucket,
+/// whatever the grants say.
 pub fn is_artifact_bucket(account: &Account, bucket: &str) -> bool {
     let mut regions = account.spec.regions.iter();
     regions.any(|region| region.artifact_bucket == bucket)
 }
 
-/// Whether `text` is what `pattern` says, `*` standing for any characters, `/` included.
+/// Whether `text` matches `pattern`, in which `*` matches any characters, `/` included.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
@@ -222,8 +222,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether a selector matches labels, as Kubernetes defines it. An operator it does not know
-/// matches nothing.
+/// Whether a selector matches labels, as Kubernetes defines it. An unknown operator matches nothing.
 pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let exact = selector
         .match_labels

@@ -1,17 +1,17 @@
-//! A field of a spec that can't be carried out.
+//! Invalid fields of a spec.
 
-/// A field that can't be carried out.
+/// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct Invalid {
     /// Path in the Deployment's spec.
     pub field: String,
-    /// What is wrong and the way out.
+    /// The problem and its remedy.
     pub message: String,
 }
 
 impl Invalid {
-    /// Of this field.
+    /// A problem of this field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -20,27 +20,27 @@ impl Invalid {
     }
 }
 
-/// All that is wrong with a spec, in its order.
+/// All problems of a spec, in its order.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Invalid>);
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem.
     pub fn push(&mut self, problem: Invalid) {
         self.0.push(problem);
     }
 
-    /// The value; what is wrong with it is added.
+    /// Returns the value of `result`, or adds its problem.
     pub fn keep<T>(&mut self, result: Result<T, Invalid>) -> Option<T> {
         result.map_err(|problem| self.push(problem)).ok()
     }
 
-    /// How many there are.
+    /// The number of problems.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// All of them.
+    /// The problems.
     pub fn into_inner(self) -> Vec<Invalid> {
         self.0
     }

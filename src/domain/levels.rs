@@ -1,14 +1,14 @@
-//! Which components may be worked on together: the levels that `dependsOn` makes.
+//! The levels of components, according to `dependsOn`. Components of one level move together.
 
 use std::collections::BTreeMap;
 
-/// Components that wait for one another in a circle, in the order in which they do.
+/// A dependency cycle of components, in its order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} depend on one another in a circle", .0.join(" → "))]
 pub struct Circle(pub Vec<String>);
 
-/// The level of each component, from 0, in the order given: one more than the highest level of what it
-/// depends on. Names that are not there count as nothing.
+/// The level of each component, from 0, in the given order: one more than the highest level of its
+/// dependencies. Unknown names don't count.
 pub fn levels(components: &[(&str, &[String])]) -> Result<Vec<usize>, Circle> {
     let index: BTreeMap<&str, usize> = components
         .iter()
@@ -22,7 +22,7 @@ pub fn levels(components: &[(&str, &[String])]) -> Result<Vec<usize>, Circle> {
     Ok(levels.into_iter().flatten().collect())
 }
 
-/// `path` is the way by which the component was reached.
+/// Determines the level of a component. `path` has the components through which it was reached.
 fn settle(
     at: usize,
     components: &[(&str, &[String])],

@@ -1,12 +1,12 @@
-//! What AWS allows: names, sizes and characters, each with its source.
+//! The limits of AWS for names, sizes and characters, each with its source.
 //!
 //! # Guarantees
-//! - One table. [`super::desired`] judges by it what a Release wants on each Target, after
-//!   substitution; the rules of the custom resources repeat what can be told before that, and a test
-//!   here compares their numbers with these.
-//! - Nothing here is stricter than AWS: a value that AWS takes is never refused.
+//! - This is the only table. By it, [`super::desired`] checks the desired state of each Target, after
+//!   substitution. The rules of the custom resources repeat the limits that can be checked before that, and
+//!   a test here compares their numbers with these.
+//! - Nothing here is stricter than AWS: a value that AWS accepts is never refused.
 //!
-//! Each function gives the message for a value that AWS refuses, without the field it stands in.
+//! Each function returns the message for a value that AWS refuses, without the value's field.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub use self::table::{
     ROLE_PATH, TAG_KEY, TAG_VALUE, TAGS,
 };
 
-/// What no bucket's name may begin with (the same).
+/// Prefixes that a bucket's name must not have (same source as [`BUCKET`]).
 const BUCKET_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 
-/// What no bucket's name may end with: these are names of access points and of other kinds of bucket
-/// (the same).
+/// Suffixes that a bucket's name must not have, because access points and other kinds of bucket have them
+/// (same source as [`BUCKET`]).
 const BUCKET_SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
 
-/// Why this is no function's name. ARNs are not taken: they could point elsewhere.
+/// Why this is not a valid function name. ARNs are refused: they could point to another account or region.
 pub fn function_name(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let fits = (1..=FUNCTION_NAME).contains(&name.len()) && name.chars().all(allowed);
@@ -37,7 +37,7 @@ pub fn function_name(name: &str) -> Option<String> {
     })
 }
 
-/// Why this is no description.
+/// Why this is not a valid description.
 pub fn description(text: &str) -> Option<String> {
     let length = text.chars().count();
     (length > DESCRIPTION).then(|| {
@@ -67,7 +67,7 @@ pub fn environment(variables: &BTreeMap<String, String>) -> Vec<String> {
     problems
 }
 
-/// Why AWS would refuse these tags: `own` are the user's, beside `others` of ours.
+/// Why AWS would refuse these tags: the user's `own`, in addition to `others` of ours.
 pub fn tags(own: &BTreeMap<String, String>, others: usize) -> Vec<String> {
     let mut problems: Vec<String> = own
         .iter()
@@ -98,22 +98,22 @@ fn tag(key: &str, value: &str) -> Option<String> {
     if reserved(key) || reserved(value) {
         return Some("what begins with aws: is reserved by AWS".to_owned());
     }
-    let odd = |text: &str| text.chars().find(|c| !is_tag_character(*c));
-    if let Some(odd) = odd(key).or_else(|| odd(value)) {
+    let invalid = |text: &str| text.chars().find(|c| !is_tag_character(*c));
+    if let Some(invalid) = invalid(key).or_else(|| invalid(value)) {
         return Some(format!(
-            "{odd:?} is not taken in tags: letters, digits, spaces and _ . : / = + - @ are"
+            "{invalid:?} is not taken in tags: letters, digits, spaces and _ . : / = + - @ are"
         ));
     }
     too_long("key", key, TAG_KEY).or_else(|| too_long("value", value, TAG_VALUE))
 }
 
-/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`: what no API refuses that Sluice calls.
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`: the characters that every API that Sluice calls accepts.
 fn is_tag_character(c: char) -> bool {
     let separator = c.is_whitespace() && !c.is_control();
     c.is_alphanumeric() || separator || "_.:/=+-@".contains(c)
 }
 
-/// Why this is no role's name, with its path and without the slash that it begins with.
+/// Why this is not a valid role name, given with its path and without the leading slash.
 pub fn role(name_with_path: &str) -> Option<String> {
     let (path, name) = name_with_path
         .rsplit_once('/')
@@ -134,7 +134,7 @@ pub fn role(name_with_path: &str) -> Option<String> {
     })
 }
 
-/// Why this is no bucket's name.
+/// Why this is not a valid bucket name.
 pub fn bucket(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
     let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -1,4 +1,4 @@
-//! What Sluice decides, as pure functions: no client, no clock, no async.
+//! The decisions of Sluice, as pure functions: no client, no clock, no async.
 
 pub mod archive;
 pub mod check;
@@ -21,9 +21,9 @@ pub mod pipeline;
 pub mod preflight;
 pub mod priority;
 pub mod project;
+pub mod promotion;
 pub mod reason;
 pub mod release;
-pub mod rollout;
 pub mod substitution;
 pub mod traffic;
 pub mod workload;

@@ -1,21 +1,21 @@
-//! Names that are almost the one that a spec has: of jobs, Accounts, regions and the like.
+//! Names that are similar to one in a spec: of jobs, Accounts, regions and the like.
 //!
-//! GitLab makes names of jobs of its own: `build: [x, y]` of a matrix, `build 1/3` of a parallel job,
-//! `build:policy-123-0` where a pipeline execution policy has a job of the same name. (Source: GitLab's
+//! GitLab generates names of jobs: `build: [x, y]` for a matrix, `build 1/3` for a parallel job,
+//! `build:policy-123-0` if a pipeline execution policy has a job of the same name. (Source: GitLab's
 //! documentation of `parallel`, `parallel:matrix` and pipeline execution policies.)
 
 use std::collections::BTreeSet;
 
 use crate::domain::outcome::shorten;
 
-/// How many names a message has.
+/// The most names in a message.
 const SHOWN: usize = 3;
-/// How much of a name a message has.
+/// The most characters of a name in a message.
 const LENGTH: usize = 80;
-/// Longer names are not compared letter by letter.
+/// Longer names are not compared character by character.
 const COMPARED: usize = 64;
 
-/// Those that are almost `wanted`, in words; `None` where there are none.
+/// The names that are similar to `wanted`, as text; `None` without one.
 pub fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let near: BTreeSet<&str> = names.filter(|name| is_near(wanted, name)).collect();
     let shown: Vec<String> = (near.iter().take(SHOWN))
@@ -29,7 +29,7 @@ pub fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<St
     }
 }
 
-/// `, but NAMES` for a message that something is missing; empty where no name is almost `wanted`.
+/// `, but NAMES` for a message about a missing name; empty if no name is similar to `wanted`.
 pub fn but<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
     near(wanted, names).map_or_else(String::new, |near| format!(", but {near}"))
 }
@@ -42,12 +42,12 @@ fn is_near(wanted: &str, name: &str) -> bool {
     let (wanted, name): (Vec<char>, Vec<char>) = (wanted.chars().collect(), name.chars().collect());
     let short = wanted.len().min(name.len());
     let long = wanted.len().max(name.len());
-    // Of three letters one too many or too few is almost the same, and another one is not.
+    // Names of three characters are similar with one character more or less, but not with a different one.
     let is_long_enough = short >= 4 || short == 3 && long > short;
     is_long_enough && long <= COMPARED && distance(&wanted, &name) <= 1 + short / 8
 }
 
-/// A name without what GitLab adds to it.
+/// A name without GitLab's additions.
 fn base(name: &str) -> &str {
     let name = name.split_once(": [").map_or(name, |(base, _)| base);
     let name = name.split_once(":policy-").map_or(name, |(base, _)| base);
@@ -61,7 +61,7 @@ fn base(name: &str) -> &str {
     }
 }
 
-/// How many letters have to be put in, taken out or replaced.
+/// The Levenshtein distance.
 fn distance(one: &[char], other: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {

@@ -1,14 +1,14 @@
-//! How a reconcile ends, and the one place that turns it into conditions.
+//! The outcome of a reconcile, and its conversion to conditions.
 //!
-//! | ending | Ready | Reconciling | Stalled |
+//! | outcome | Ready | Reconciling | Stalled |
 //! |---|---|---|---|
 //! | [`Outcome::Done`] | True | – | – |
 //! | [`Outcome::Paused`] | True, with its reason | – | – |
 //! | [`Outcome::Waiting`], [`Outcome::Transient`] | Unknown | True | – |
 //! | [`Outcome::Stalled`] | False | – | True |
 //!
-//! (so that `kubectl wait`, Flux and Argo CD neither hang on something that waits for a person nor
-//! call something healthy that was put back)
+//! So `kubectl wait`, Flux and Argo CD neither hang on an object that waits for a user, nor report a
+//! restored delivery as healthy.
 
 use std::time::Duration;
 
@@ -21,52 +21,52 @@ use super::{
 };
 use crate::api::v1alpha1::condition::{READY, RECONCILING, STALLED};
 
-/// How a reconcile ended.
+/// The outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is as the spec says.
+    /// The state matches the spec.
     Done {
-        /// For programs.
+        /// Machine-readable reason.
         reason: Reason,
-        /// For people.
+        /// Human-readable message.
         message: String,
     },
-    /// All is well, and goes on when a person or a window says so.
+    /// Nothing is wrong, and the object continues after a user's action or in a window.
     Paused {
-        /// For programs.
+        /// Machine-readable reason.
         reason: Reason,
-        /// For people: what it waits for.
+        /// Human-readable message: what the object waits for.
         message: String,
     },
-    /// Something has to happen first, and will.
+    /// The object waits for something that will happen by itself.
     Waiting {
-        /// For programs.
+        /// Machine-readable reason.
         reason: Reason,
-        /// For people: what it waits for.
+        /// Human-readable message: what the object waits for.
         message: String,
-        /// When to look again, where nothing else wakes us.
+        /// When to reconcile again, if no event comes first.
         after: Duration,
     },
-    /// It failed, and the same may succeed later: retried with backoff.
+    /// The reconcile failed and may succeed later: it is retried with backoff.
     Transient {
-        /// For programs.
+        /// Machine-readable reason.
         reason: Reason,
-        /// For people: what failed.
+        /// Human-readable message: what failed.
         message: String,
-        /// When to try again at the earliest, where the other side said so.
+        /// When to retry at the earliest, if the other side said so.
         after: Option<Duration>,
     },
-    /// Only a person can help.
+    /// The object needs a user's action.
     Stalled {
-        /// For programs.
+        /// Machine-readable reason.
         reason: Reason,
-        /// For people: what is wrong and the way out.
+        /// Human-readable message: the problem and its remedy.
         message: String,
     },
 }
 
 impl Outcome {
-    /// The reason, for programs.
+    /// The machine-readable reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Done { reason, .. }
@@ -77,7 +77,7 @@ impl Outcome {
         }
     }
 
-    /// The message, for people.
+    /// The human-readable message.
     pub fn message(&self) -> &str {
         match self {
             Self::Done { message, .. }
@@ -88,7 +88,7 @@ impl Outcome {
         }
     }
 
-    /// All is as the spec says.
+    /// The state matches the spec.
     pub fn done(reason: Reason, message: impl Into<String>) -> Self {
         Self::Done {
             reason,
@@ -96,7 +96,7 @@ impl Outcome {
         }
     }
 
-    /// Something only a person can help with.
+    /// The object needs a user's action.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stalled {
             reason,
@@ -104,7 +104,7 @@ impl Outcome {
         }
     }
 
-    /// Writes Ready, Reconciling and Stalled. A condition that stays as it was keeps its time.
+    /// Writes Ready, Reconciling and Stalled. A condition whose status does not change keeps its time.
     pub fn write_conditions(
         &self,
         conditions: &mut Vec<Condition>,
@@ -133,7 +133,7 @@ impl Outcome {
     }
 }
 
-/// A failed call, as the ending it leads to when nothing more is known.
+/// The outcome of a failed call if nothing more is known.
 impl From<CallError> for Outcome {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
@@ -169,19 +169,19 @@ impl From<CallError> for Outcome {
     }
 }
 
-/// What a condition says besides its type and status.
+/// The fields of a condition besides its type and status.
 pub struct Stamp<'a> {
-    /// For programs.
+    /// Machine-readable reason.
     pub reason: Reason,
-    /// For people.
+    /// Human-readable message.
     pub message: &'a str,
-    /// The generation it speaks of.
+    /// The generation that the condition reflects.
     pub generation: Option<i64>,
-    /// When.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Sets one condition. Its `lastTransitionTime` moves only when its status does.
+/// Sets one condition. Its `lastTransitionTime` changes only with its status.
 pub fn set(conditions: &mut Vec<Condition>, kind: &str, status: &str, stamp: &Stamp<'_>) {
     let before = conditions
         .iter()
@@ -206,17 +206,17 @@ pub fn set(conditions: &mut Vec<Condition>, kind: &str, status: &str, stamp: &St
     }
 }
 
-/// The condition of that type.
+/// The condition with this type.
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Whether the condition of that type is True.
+/// Whether the condition with this type is True.
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
-/// What fits a column of `kubectl get`: less than a hundred characters, cut between words.
+/// The text for a column of `kubectl get`: less than 100 characters, cut between words.
 pub fn line(text: &str) -> String {
     const MOST: usize = 99;
     let short = shorten(text, MOST);
@@ -231,7 +231,7 @@ pub fn line(text: &str) -> String {
     }
 }
 
-/// At most `limit` characters, with an ellipsis where something is missing.
+/// At most `limit` characters of the text, with an ellipsis if it is cut.
 pub fn shorten(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();

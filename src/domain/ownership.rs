@@ -1,4 +1,4 @@
-//! Whose a function is: written as tags, read back before anything is changed.
+//! The owner of a function: written as tags, and read back before any change.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ pub const NAMESPACE: &str = "sluice.dev/namespace";
 /// The tag that names the Deployment.
 pub const NAME: &str = "sluice.dev/name";
 
-/// The tag that names the Release, by its uid, for which a function was created: what a failed run finds
-/// without it was there before, whatever AWS said then, and is not deleted on the way back.
+/// The tag that names the Release, by its uid, for which a function was created. A function without it
+/// existed before a failed run, whatever AWS answered then, so the restore does not delete it.
 pub const CREATED_FOR: &str = "sluice.dev/created-for";
 
 /// A Deployment of a cluster.
@@ -25,7 +25,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The tags that say so.
+    /// The tags that mark the owner's resources.
     pub fn tags(&self) -> BTreeMap<String, String> {
         [
             (CLUSTER, &self.cluster),
@@ -37,7 +37,7 @@ impl Owner {
         .collect()
     }
 
-    /// Whose something with these tags is.
+    /// The owner of a resource with these tags.
     pub fn claim(&self, tags: &BTreeMap<String, String>) -> Claim {
         let tag = |key: &str| tags.get(key).map(String::as_str);
         let (Some(cluster), Some(namespace), Some(name)) =
@@ -57,17 +57,17 @@ impl Owner {
         }
     }
 
-    /// Whether this Deployment created it, and did not only adopt it.
+    /// Whether this Deployment created the resource, and did not only adopt it.
     pub fn has_created(&self, tags: &BTreeMap<String, String>) -> bool {
         self.claim(tags) == Claim::Ours && tags.contains_key(CREATED_FOR)
     }
 
-    /// Why something with these tags must not be touched; `None` where it is ours.
+    /// Why Sluice must not touch a resource with these tags; `None` if it is ours.
     pub fn refusal(&self, tags: &BTreeMap<String, String>) -> Option<String> {
         self.obstacle(tags, &Adoption::NotAsked)
     }
 
-    /// Why something with these tags can't be delivered to; `None` where it is ours, or may become so.
+    /// Why Sluice can't deliver to a resource with these tags; `None` if it is ours, or may be adopted.
     pub fn obstacle(&self, tags: &BTreeMap<String, String>, adoption: &Adoption) -> Option<String> {
         match (self.claim(tags), adoption) {
             (Claim::Ours, _) | (Claim::Nobodys, Adoption::Granted { .. }) => None,
@@ -86,31 +86,31 @@ impl Owner {
     }
 }
 
-/// Whose something is.
+/// The owner of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// This Deployment's.
+    /// This Deployment.
     Ours,
-    /// It was not created by Sluice.
+    /// No owner: Sluice did not create it.
     Nobodys,
-    /// Another Deployment's; says which.
+    /// Another Deployment; says which.
     Others(String),
 }
 
-/// Whether a component takes over what is nobody's.
+/// Whether a component adopts unmanaged resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Adoption {
-    /// The spec does not say so.
+    /// The spec does not ask for adoption.
     #[default]
     NotAsked,
-    /// The spec says so, and no grant allows it.
+    /// The spec asks for it, but no grant allows it.
     NotGranted {
-        /// The Account that would have to.
+        /// The Account whose grant would have to allow it.
         account: String,
     },
-    /// The spec says so and a grant allows it.
+    /// The spec asks for it, and a grant allows it.
     Granted {
-        /// Also of what is invoked without a version or alias.
+        /// Whether to adopt also functions that are invoked without a version or alias.
         unqualified: bool,
     },
 }
@@ -164,7 +164,7 @@ mod tests {
         }
         for other in [owner("c1", "payment"), owner("c2", "checkout")] {
             let why = ours.obstacle(&other.tags(), &granted);
-            assert!(why.is_some_and(|why| why.contains("belongs to")));
+            assert!(why.is_some_and(|why| why.contains("Deployment shop/")));
         }
     }
 }

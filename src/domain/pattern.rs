@@ -1,7 +1,7 @@
-//! Regular expressions that users write, and what is wrong with one, in one line.
+//! Regular expressions of users, with errors in one line.
 //!
-//! The library's own error draws the expression over several lines with a mark below it, of which a condition,
-//! an Event and a column of `kubectl get` show only a part.
+//! The library's own error prints the expression over several lines with a marker below it. A condition, an
+//! Event or a column of `kubectl get` shows only a part of that.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::{
@@ -9,11 +9,11 @@ use regex_syntax::{
     ast::{Position, Span},
 };
 
-/// How many characters a message points at.
+/// The most characters of the expression that an error quotes as its location.
 const SHOWN: usize = 40;
 
-/// The regular expression. `limit` is how many bytes it may have once it is compiled; the error says which
-/// part of the expression is wrong, and why.
+/// Compiles a regular expression to at most `limit` bytes. The error says which part of the expression is
+/// wrong, and why.
 pub fn compile(pattern: &str, limit: usize) -> Result<Regex, String> {
     let shown = quoted(pattern);
     let compiled = RegexBuilder::new(pattern).size_limit(limit).build();
@@ -29,7 +29,7 @@ pub fn compile(pattern: &str, limit: usize) -> Result<Regex, String> {
     })
 }
 
-/// What the parser says, and where.
+/// The parser's error, and its location.
 fn problem(pattern: &str) -> String {
     match regex_syntax::parse(pattern) {
         Err(Error::Parse(error)) => located(pattern, error.span(), &error.kind().to_string()),
@@ -41,7 +41,7 @@ fn problem(pattern: &str) -> String {
 fn located(pattern: &str, span: &Span, why: &str) -> String {
     let (start, end) = (span.start.offset, span.end.offset);
     let rest = pattern.get(start..).unwrap_or_default();
-    // What lacks something is a place, and what stands there needs it.
+    // An empty span is a position: quote the character there.
     let next = rest
         .chars()
         .next()
@@ -53,8 +53,8 @@ fn located(pattern: &str, span: &Span, why: &str) -> String {
         "" => format!("at character {at}"),
         part => format!("{} at character {at}", quoted(part)),
     };
-    let is_literal = ["unclosed", "unopened", "missing expression"];
-    let hint = if is_literal.iter().any(|word| why.contains(word)) {
+    let unescaped = ["unclosed", "unopened", "missing expression"];
+    let hint = if unescaped.iter().any(|word| why.contains(word)) {
         r"; a character that stands for itself has a \ before it, such as \( or \["
     } else {
         ""
@@ -62,7 +62,7 @@ fn located(pattern: &str, span: &Span, why: &str) -> String {
     format!("{place}: {why}{hint}")
 }
 
-/// In quotation marks and in one line, with its backslashes as they are.
+/// The text in quotation marks and in one line, with unchanged backslashes.
 fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for character in text.chars() {
@@ -76,7 +76,7 @@ fn quoted(text: &str) -> String {
     shown
 }
 
-/// Counted from 1.
+/// The number of the character, from 1.
 fn character(pattern: &str, position: Position) -> usize {
     let before = pattern.get(..position.offset).unwrap_or(pattern);
     before.chars().count() + 1

@@ -1,67 +1,67 @@
-//! GitLab's projects, pipelines and jobs as data.
+//! GitLab projects, pipelines and jobs as data.
 
 use crate::api::v1alpha1::RefType;
 
-/// The server and the token's standing on it.
+/// The server's version, and the token's user, scopes and expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Such as `19.1.2-ee`.
+    /// GitLab's version, such as `19.1.2-ee`.
     pub version: String,
     /// Name of the token's user.
     pub user: String,
     /// The token's scopes, such as `read_api`.
     pub scopes: Vec<String>,
-    /// The day at whose start (UTC) the token ends.
+    /// The day at whose start (UTC) the token expires.
     pub expires_at: Option<jiff::civil::Date>,
 }
 
-/// A project by its lasting id.
+/// A project by its permanent id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// Survives renames and transfers.
+    /// GitLab's id, which survives renames and transfers.
     pub id: i64,
-    /// Its path now.
+    /// The current path.
     pub path: String,
 }
 
 /// A branch or tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefState {
-    /// Whether only some may push to it.
+    /// Whether the ref is protected.
     pub protected: bool,
 }
 
-/// A pipeline as lists show it. `status` is not judged by: see `super::eligibility`.
+/// A pipeline as in lists. `status` does not decide about eligibility: see `super::eligibility`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pipeline {
-    /// Grows with every pipeline of the instance.
+    /// GitLab's id, which increases with every pipeline of the instance.
     pub id: i64,
     /// The commit.
     pub sha: String,
-    /// Branch or tag; `None` where GitLab says null.
+    /// Branch or tag; `None` if GitLab returns null.
     pub git_ref: Option<String>,
-    /// GitLab's word, an open set.
+    /// GitLab's value, an open set.
     pub status: String,
-    /// GitLab's word, an open set: `push`, `web`, `external`…
+    /// GitLab's value, an open set: `push`, `web`, `external`…
     pub source: String,
-    /// Its page.
+    /// URL of the pipeline's page.
     pub web_url: Option<String>,
 }
 
 /// A job that was not retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// A retry makes a new one.
+    /// GitLab's id. A retry creates a new job with a new id.
     pub id: i64,
     /// As in `.gitlab-ci.yml`.
     pub name: String,
     /// The job's stage.
     pub stage: String,
-    /// GitLab's word, an open set.
+    /// GitLab's value, an open set.
     pub status: String,
-    /// Its failure, or not being played, does not count against the pipeline.
+    /// Whether the pipeline can succeed if the job fails or is not started.
     pub allow_failure: bool,
-    /// Size of the artifacts archive in bytes, where one is listed.
+    /// Size of the artifacts archive in bytes, if GitLab lists one.
     pub archive_size: Option<u64>,
     /// Whether GitLab lists the archive as still kept (`artifacts_file`).
     pub archive_kept: bool,
@@ -69,86 +69,86 @@ pub struct Job {
     pub archive_expires_at: Option<jiff::Timestamp>,
     /// Title of the commit.
     pub commit_title: Option<String>,
-    /// Whether its pipeline is of a tag, where GitLab says so.
+    /// Whether the pipeline runs for a tag, if GitLab reports it.
     pub tag: Option<bool>,
-    /// Of a manual job that nobody has started: whose pipeline it is. Of any other: who started or
-    /// retried it.
+    /// For a manual job that has not been started: the user of the pipeline. For any other job: the user
+    /// who started or retried it.
     pub user: Option<JobUser>,
 }
 
-/// What the pipeline of these jobs is of; `None` where they do not all say the same.
+/// The type of the ref of these jobs' pipeline; `None` if the jobs disagree.
 pub fn ref_type(jobs: &[Job]) -> Option<RefType> {
-    let said = jobs.first()?.tag?;
-    let same = jobs.iter().all(|job| job.tag == Some(said));
-    same.then_some(if said { RefType::Tag } else { RefType::Branch })
+    let tag = jobs.first()?.tag?;
+    let same = jobs.iter().all(|job| job.tag == Some(tag));
+    same.then_some(if tag { RefType::Tag } else { RefType::Branch })
 }
 
-/// A trigger job, which GitLab calls a bridge: it starts another pipeline. Lists show it apart from
-/// jobs. With `strategy: depend` (or `mirror`) its status follows that pipeline's, else it has
-/// succeeded as soon as that one is created.
+/// A trigger job, which GitLab calls a bridge: it starts another pipeline. GitLab lists bridges separately
+/// from jobs. With `strategy: depend` (or `mirror`), the bridge's status follows that pipeline's; otherwise
+/// it succeeds as soon as that pipeline is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
-    /// A retry makes a new one. Bridges and jobs share one sequence of ids.
+    /// GitLab's id. A retry creates a new one. Bridges and jobs share one sequence of ids.
     pub id: i64,
     /// As in `.gitlab-ci.yml`.
     pub name: String,
     /// The bridge's stage.
     pub stage: String,
-    /// GitLab's word, an open set.
+    /// GitLab's value, an open set.
     pub status: String,
-    /// Its failure, or not being played, does not count against the pipeline.
+    /// Whether the pipeline can succeed if the bridge fails or is not started.
     pub allow_failure: bool,
-    /// What it started; `None` until then, and where the token can't see it.
+    /// The pipeline that it started; `None` until then, and if the token can't see it.
     pub downstream: Option<Downstream>,
 }
 
 /// A pipeline that a trigger job started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downstream {
-    /// Its id.
+    /// GitLab's id.
     pub id: i64,
     /// The project that it runs in.
     pub project_id: i64,
     /// The commit that it runs on.
     pub sha: String,
-    /// GitLab's word, an open set.
+    /// GitLab's value, an open set.
     pub status: String,
-    /// GitLab's word: `parent_pipeline` for a child, `pipeline` for one that was triggered like one of
-    /// another project.
+    /// GitLab's value: `parent_pipeline` for a child, `pipeline` for one that was triggered like a pipeline
+    /// of another project.
     pub source: String,
 }
 
-/// A user of GitLab, as jobs show them.
+/// A GitLab user, as in jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobUser {
-    /// Survives a change of the name.
+    /// GitLab's id, which survives a change of the name.
     pub id: i64,
-    /// The name they go by.
+    /// The current username.
     pub username: String,
-    /// Whether it is a bot: of a project or group access token, or a service account. `None` where
-    /// GitLab does not say so with the job.
+    /// Whether it is a bot: of a project or group access token, or a service account. `None` if GitLab
+    /// does not report it with the job.
     pub bot: Option<bool>,
 }
 
-/// A time in which a project asks for nothing to be deployed.
+/// A period in which a project requests that nothing is deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreezePeriod {
     /// GitLab's id.
     pub id: i64,
-    /// When it begins, as cron says it.
+    /// When it begins, as a cron expression.
     pub freeze_start: String,
-    /// When it ends, as cron says it.
+    /// When it ends, as a cron expression.
     pub freeze_end: String,
-    /// The time zone of both: IANA's name or Rails'.
+    /// The time zone of both: a name of IANA or Rails.
     pub cron_timezone: String,
 }
 
 /// A pipeline's test report in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TestSummary {
-    /// All of them.
+    /// The number of tests.
     pub total: i64,
-    /// Failed or in error.
+    /// The number of tests that failed or had an error.
     pub failed: i64,
 }
 
@@ -157,15 +157,15 @@ pub struct TestSummary {
 pub struct PipelinePage {
     /// The pipelines.
     pub pipelines: Vec<Pipeline>,
-    /// Whether there are older ones.
+    /// Whether older pipelines exist.
     pub more: bool,
 }
 
 /// Which pipelines to list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PipelineQuery {
-    /// Those of exactly this branch or tag.
+    /// The pipelines of exactly this branch or tag.
     Ref(String),
-    /// Of every tag the newest one.
+    /// The newest pipeline of every tag.
     Tags,
 }

@@ -1,18 +1,18 @@
-//! What is wrong with a Release, told for all of its stages before the first of them moves.
+//! The preflight: the problems of a Release in all of its stages, before the first stage starts.
 //!
 //! # Expected flow
-//! For each Release that may still be given to a stage the shell asks [`Preflight::problems`]. A stage
-//! gets the Release only where neither it nor a later one has any ([`super::rollout`]).
+//! For each Release that may still be assigned to a stage, the controller calls [`Preflight::problems`]. A
+//! stage gets the Release only if neither it nor a later stage has a problem ([`super::promotion`]).
 //!
 //! # Guarantees
-//! - Everything that the Release, the Deployment's gates and the Accounts tell is found, on every
-//!   target of every stage, and no call to AWS is made for it.
-//! - Nothing is found that a Target would not refuse by itself, two stages that are one function or
-//!   overlap in a bucket excepted: no Target can see the others.
+//! - The preflight finds every problem that follows from the Release, the Deployment's gates and the
+//!   Accounts, on every target of every stage, without a call to AWS.
+//! - It finds nothing that a Target would not refuse by itself, except two stages that share a function or
+//!   overlap in a bucket: a Target does not know the other Targets.
 //!
 //! # Assumptions
-//! What AWS alone knows (an alarm's periods, a role's trust policy, who owns a function) is asked when
-//! the Target plans.
+//! Facts that only AWS has (an alarm's periods, a role's trust policy, a function's owner) are read when the
+//! Target plans.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,47 +33,47 @@ use crate::api::v1alpha1::{
     Account, DeletionPolicy, ReleaseRef, ReleaseSpec, Stage, StageTarget, TargetSpec,
 };
 
-/// So many problems are told; the number of the others is.
-const TOLD: usize = 5;
+/// The most problems in a summary. It gives the number of the others.
+const SHOWN: usize = 5;
 
-/// What a preflight goes by.
+/// The input of a preflight.
 #[derive(Clone, Copy, Debug)]
 pub struct Preflight<'a> {
     /// The Release.
     pub reference: &'a ReleaseRef,
-    /// What it says.
+    /// The Release's spec.
     pub release: &'a ReleaseSpec,
-    /// The stages as the Deployment has them now: a gate is no part of a Release.
+    /// The Deployment's current stages: a gate is not part of a Release.
     pub stages: &'a [Stage],
-    /// Whose the resources are.
+    /// The owner of the resources.
     pub owner: &'a Owner,
-    /// The Accounts that exist, of those that the Release names.
+    /// The existing ones of the Accounts that the Release names.
     pub accounts: &'a BTreeMap<String, Entered>,
-    /// The names of the Accounts that grant the namespace anything: others are nothing it has to know of.
+    /// The names of the Accounts that grant the namespace anything. Messages to it name no other Accounts.
     pub granting: &'a BTreeSet<String>,
-    /// The buckets that keep artifacts, each with the name of its Account.
+    /// The artifact buckets, each with the name of its Account.
     pub artifact_buckets: &'a BTreeMap<String, String>,
-    /// The functions that are the Deployment's already: Account, region, name.
+    /// The functions that the Deployment owns already: Account, region, name.
     pub owned: &'a BTreeSet<(String, String, String)>,
 }
 
-/// An Account, and what the Deployment's namespace may touch there.
+/// An Account, with the permissions of the Deployment's namespace there.
 #[derive(Clone, Debug)]
 pub struct Entered {
     /// The Account.
     pub account: Arc<Account>,
-    /// What the namespace may touch.
+    /// The permissions of the namespace.
     pub permissions: Permissions,
 }
 
-/// What is wrong.
+/// A problem of a Release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The stage.
     pub stage: String,
     /// Path in the Deployment's spec.
     pub field: String,
-    /// What is wrong and the way out.
+    /// The problem and its remedy.
     pub message: String,
 }
 
@@ -90,33 +90,33 @@ impl fmt::Display for Problem {
 
 /// The first problems in one line.
 pub fn summary<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
-    let mut told: Vec<String> = problems.into_iter().map(Problem::to_string).collect();
-    let more = told.len().saturating_sub(TOLD);
-    told.truncate(TOLD);
-    let told = told.join("; ");
+    let mut shown: Vec<String> = problems.into_iter().map(Problem::to_string).collect();
+    let more = shown.len().saturating_sub(SHOWN);
+    shown.truncate(SHOWN);
+    let shown = shown.join("; ");
     match more {
-        0 => told,
-        1 => format!("{told}; and 1 more problem"),
-        more => format!("{told}; and {more} more problems"),
+        0 => shown,
+        1 => format!("{shown}; and 1 more problem"),
+        more => format!("{shown}; and {more} more problems"),
     }
 }
 
-/// A component that a stage has, with the account it lies in.
-struct Held<'a> {
+/// A component on a target of a stage.
+struct Deployed<'a> {
     stage: &'a str,
     target: &'a StageTarget,
     component: DesiredComponent,
 }
 
 impl Preflight<'_> {
-    /// Everything that is wrong, in the order of the stages; what is wrong on several targets of a stage
-    /// in the same way is told once.
+    /// All problems, in the order of the stages. A problem that several targets of a stage share is
+    /// reported once.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut held: BTreeMap<(String, String), Vec<Held<'_>>> = BTreeMap::new();
+        let mut deployed: BTreeMap<(String, String), Vec<Deployed<'_>>> = BTreeMap::new();
         for stage in &self.release.template.stages {
             let mut found: Vec<Problem> = Vec::new();
-            let mut note = |field: String, message: String| {
+            let mut report = |field: String, message: String| {
                 let stage = stage.name.clone();
                 let problem = Problem {
                     stage,
@@ -132,22 +132,22 @@ impl Preflight<'_> {
                     Ok(entered) => entered,
                     Err((below, message)) => {
                         let field = format!("spec.stages[{}].targets[].{below}", stage.name);
-                        note(field, message);
+                        report(field, message);
                         continue;
                     }
                 };
                 let examined = self.examine(stage, target, entered);
                 for problem in &examined.problems {
-                    note(problem.field.clone(), problem.message.clone());
+                    report(problem.field.clone(), problem.message.clone());
                 }
                 for (check, message) in too_short(&examined) {
                     let field =
                         format!("spec.stages[{}].checks[{check}].metric.period", stage.name);
-                    note(field, message);
+                    report(field, message);
                 }
                 let account_id = &entered.account.spec.account_id;
-                let here = held.entry((account_id.clone(), target.region.clone()));
-                let here = here.or_default();
+                let others = deployed.entry((account_id.clone(), target.region.clone()));
+                let others = others.or_default();
                 for component in examined.components {
                     let surroundings = Surroundings {
                         target,
@@ -155,29 +155,29 @@ impl Preflight<'_> {
                         owned: self.owned,
                     };
                     if let Some((field, message)) = component.refused(&surroundings) {
-                        note(component.path(field), message);
+                        report(component.path(field), message);
                     }
-                    let one = Held {
+                    let one = Deployed {
                         stage: &stage.name,
                         target,
                         component,
                     };
-                    let clash = here.iter().find_map(|other| one.clash(other));
+                    let clash = others.iter().find_map(|other| one.clash(other));
                     if let Some((field, message)) = clash {
-                        note(one.component.path(field), message);
+                        report(one.component.path(field), message);
                     }
-                    here.push(one);
+                    others.push(one);
                 }
             }
             if let Some((field, message)) = self.gate(stage) {
-                note(field, message);
+                report(field, message);
             }
             problems.append(&mut found);
         }
         problems
     }
 
-    /// The Account of a target, where it is there, has the region and grants anything.
+    /// The Account of a target, if it exists, has the region and grants anything to the namespace.
     fn enter(&self, target: &StageTarget) -> Result<&Entered, (&'static str, String)> {
         let StageTarget { account, region } = target;
         let entered = self.accounts.get(account).ok_or_else(|| {
@@ -191,14 +191,14 @@ impl Preflight<'_> {
         let regions = &entered.account.spec.regions;
         if !regions.iter().any(|one| one.name == *region) {
             let granted = !entered.permissions.grants.is_empty();
-            let there: Vec<&str> = regions.iter().map(|one| one.name.as_str()).collect();
-            let there = if granted && !there.is_empty() {
-                format!(", but {}", there.join(", "))
+            let listed: Vec<&str> = regions.iter().map(|one| one.name.as_str()).collect();
+            let listed = if granted && !listed.is_empty() {
+                format!(", but {}", listed.join(", "))
             } else {
                 String::new()
             };
             let why = format!(
-                "Account {account} has no region {region}{there}; ask the platform team to add it, with its \
+                "Account {account} has no region {region}{listed}; ask the platform team to add it, with its \
                  artifact bucket"
             );
             return Err(("region", why));
@@ -231,15 +231,15 @@ impl Preflight<'_> {
         examine(self.reference, self.release, &spec, self.owner, permissions)
     }
 
-    /// Why the gate of a stage could never open.
+    /// Why the gate of a stage can never open.
     fn gate(&self, stage: &Stage) -> Option<(String, String)> {
         let present = self.stages.iter().find(|one| one.name == stage.name);
         let gate = present.and_then(|stage| stage.gate.as_ref());
-        let places = stage
+        let targets = stage
             .targets
             .iter()
             .chain(present.into_iter().flat_map(|it| &it.targets));
-        let names: BTreeSet<&str> = places.map(|target| target.account.as_str()).collect();
+        let names: BTreeSet<&str> = targets.map(|target| target.account.as_str()).collect();
         let accounts = names.into_iter().filter_map(|name| {
             let requires = self.accounts.get(name)?.account.spec.requires.as_ref()?;
             Some((name, requires))
@@ -252,7 +252,7 @@ impl Preflight<'_> {
     }
 }
 
-/// The checks whose bake is too short by what they say themselves.
+/// The checks for which the bake is too short, as far as their spec shows.
 fn too_short(examined: &Examined) -> Vec<(String, String)> {
     let Some(traffic) = &examined.traffic else {
         return Vec::new();
@@ -268,8 +268,8 @@ fn too_short(examined: &Examined) -> Vec<(String, String)> {
     examined.checks.iter().filter_map(short).collect()
 }
 
-impl Held<'_> {
-    /// Why both can't be, where they are in different stages: a Target tells what it sees itself.
+impl Deployed<'_> {
+    /// Why the two conflict, unless they are on the same Target, which finds such conflicts itself.
     fn clash(&self, other: &Self) -> Option<(&'static str, String)> {
         if self.stage == other.stage && self.target == other.target {
             return None;

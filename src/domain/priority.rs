@@ -1,16 +1,16 @@
-//! How urgent a call is where calls have to wait for one another.
+//! The priority of calls that wait for a budget.
 
-/// The most urgent comes first.
+/// The priority of a call, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Undoes a run, or rolls back to an earlier Release.
+    /// Restores a run, or rolls back to an earlier Release.
     Restore,
     /// Moves traffic, or watches it.
     Traffic,
-    /// Prepares what no caller sees yet.
+    /// Prepares changes that no caller sees yet.
     Preparation,
-    /// Reads what a plan is made from.
+    /// Reads the state that a plan is made from.
     Planning,
-    /// Looks for drift, or collects garbage.
+    /// Checks for drift, or collects garbage.
     Background,
 }

@@ -1,19 +1,19 @@
-//! What `spec.source.project` was meant to be where GitLab has no such project.
+//! The probable project path for a `spec.source.project` that GitLab does not have.
 
-/// The path of a project that was written as its address, with GitLab's host or root in front, or with `.git`
-/// at the end; `None` where it is none of that. `url` is the connection's.
+/// The path of a project that was written as a URL, with GitLab's host or root as a prefix, or with `.git` at
+/// the end; `None` in all other cases. `url` is the connection's.
 pub fn meant(project: &str, url: &str) -> Option<String> {
     let (host, root) = host_and_root(url);
     let rest = match project.split_once("://") {
         Some((_, rest)) => after_host(rest),
-        // As git clones by SSH.
+        // An SSH address of git.
         None => match project.split_once(':') {
             Some((_, path)) => path,
             None if host_of(project).eq_ignore_ascii_case(host) => after_host(project),
             None => project,
         },
     };
-    // What GitLab shows below a project comes behind `/-/`.
+    // Pages below a project follow `/-/`.
     let path = rest.split("/-/").next().unwrap_or(rest);
     let path = path.split(['?', '#']).next().unwrap_or(path);
     let path = path.trim_matches('/');
@@ -26,7 +26,7 @@ pub fn meant(project: &str, url: &str) -> Option<String> {
     is_path.then(|| path.to_owned())
 }
 
-/// Host (with its port) and relative root of the connection's `url`.
+/// The host (with its port) and relative root of the connection's `url`.
 fn host_and_root(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let root = rest.split_once('/').map_or("", |(_, root)| root);

@@ -1,7 +1,7 @@
-//! The reasons of conditions and Events: what each means, and what to do about it.
+//! The reasons of conditions and Events, each with its meaning and its remedy.
 //!
-//! docs/troubleshooting.md and docs/approvals.md have their tables from here. On the wire a reason is an open
-//! string: another version of Sluice may have written one that is not in this list.
+//! The tables of docs/troubleshooting.md and docs/approvals.md are generated from here. On the wire, a reason
+//! is an open string: another version of Sluice may have written one that is not in this list.
 
 use std::fmt;
 
@@ -15,17 +15,17 @@ macro_rules! reasons {
             }
         )*
     ) => {
-        /// What a reason is about: each section is a table of the documentation.
+        /// The subject of a reason. Each section is a table in the documentation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Section {
             $( $(#[$about])* $section, )*
         }
 
         impl Section {
-            /// All of them.
+            /// All sections.
             pub const ALL: &'static [Self] = &[ $( Self::$section, )* ];
 
-            /// As the documentation marks the place of its table.
+            /// The marker of the section's table in the documentation.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $( Self::$section => stringify!($section), )*
@@ -33,38 +33,38 @@ macro_rules! reasons {
             }
         }
 
-        /// Why a condition has its status, or what an Event tells.
+        /// Why a condition has its status, or what an Event reports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $( $( #[doc = $meaning] $name, )* )*
         }
 
         impl Reason {
-            /// All of them, by section.
+            /// All reasons, by section.
             pub const ALL: &'static [Self] = &[ $( $( Self::$name, )* )* ];
 
-            /// As conditions and Events have it: CamelCase, for programs.
+            /// The reason as in conditions and Events: CamelCase, machine-readable.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $( $( Self::$name => reasons!(@wire $name $($wire)?), )* )*
                 }
             }
 
-            /// What it says, in whole sentences.
+            /// The meaning, in whole sentences.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $( $( Self::$name => $meaning, )* )*
                 }
             }
 
-            /// What to do about it; empty where nothing is to be done.
+            /// What to do about it; empty if no action is needed.
             pub const fn remedy(self) -> &'static str {
                 match self {
                     $( $( Self::$name => concat!($($remedy)?), )* )*
                 }
             }
 
-            /// The table that explains it.
+            /// The table that explains the reason.
             pub const fn section(self) -> Section {
                 match self {
                     $( $( Self::$name => Section::$section, )* )*
@@ -91,7 +91,7 @@ reasons! {
             => "Create a new token and put it into the Secret that the message names.";
         ScopeMissing: "The token does not have the scope that Sluice needs."
             => "Create a token with the scope `read_api`.";
-        AccessDenied: "GitLab or AWS does not permit the request to the token or the role."
+        AccessDenied: "GitLab or AWS denies the request of the token or the role."
             => "Give the token or the role the scope, role or action that the message names.";
         ProjectNotFound: "GitLab has no such project, or the user of the token cannot see it."
             => "Correct `spec.source.project`, or add the user to the project.";
@@ -100,8 +100,8 @@ reasons! {
         RefNotProtected: "The Deployment or an Account requires a protected ref, and the ref of the Release was not \
             protected, or an earlier version of Sluice did not record whether it was."
             => "Protect the ref in GitLab, or run a new pipeline.";
-        Resolved: "Sluice has fetched what GitLab has to release. The message lists the newer pipelines that Sluice \
-            passed over, and why.";
+        Resolved: "Sluice has fetched the artifacts of the newest eligible pipeline. The message lists the newer \
+            pipelines that Sluice passed over, and why.";
         WaitingForPipeline: "No pipeline is eligible yet. The message names the job or trigger job that Sluice waits \
             for, that failed, or that the pipeline does not have under that name."
             => "Wait, fix the pipeline, or write the job's name exactly as GitLab shows it.";
@@ -110,36 +110,36 @@ reasons! {
         Fetching: "Sluice is downloading an artifact."
             => "Wait.";
         CorruptDownload: "The download broke off, or its length differs from the announced length. Sluice tries again."
-            => "If the reason stays, examine what is between the cluster and GitLab.";
-        TooLarge: "The artifact or the answer exceeds a limit, which the message names."
+            => "If the reason stays, examine the network and the proxies between the cluster and GitLab.";
+        TooLarge: "The artifact or the response exceeds a limit, which the message names."
             => "Make the artifact smaller. For a list, see [the limits](gitlab.md#requests).";
-        InvalidArtifact: "The artifact is not a zip file that Lambda accepts, or it has files that cannot be put into \
-            a bucket. The message names the component's field, the artifact and its job."
-            => "Fix what the job packs.";
-        NoHub: "Sluice has no place to keep the artifacts."
+        InvalidArtifact: "The artifact is not a zip file that Lambda accepts, or it has files that cannot be \
+            uploaded to a bucket. The message names the component's field, the artifact and its job."
+            => "Correct the files that the job packs, or how it packs them.";
+        NoHub: "Sluice has no bucket for the artifacts."
             => "Set `hub` in the chart's values, or give the first stage a target.";
     }
-    /// Accounts, and what Sluice may do there.
+    /// Accounts, and the permissions of Sluice there.
     Accounts {
         AccountNotFound: "The cluster has no Account with the name that the stage's target gives."
             => "Ask the platform team to create the Account, or correct `spec.stages[].targets[].account`.";
         RegionNotFound: "The Account does not list the region."
             => "Ask the platform team to add the region to `spec.regions` of the Account.";
-        WrongAccount: "The credentials belong to another AWS account than `accountId` gives. Sluice writes nothing there."
+        WrongAccount: "The credentials belong to another AWS account than `accountId`. Sluice writes nothing there."
             => "Correct the credentials of the Account.";
         BucketMisconfigured: "An artifact bucket lacks versioning or the lifecycle rule, or is in another account or \
             region."
             => "Configure the bucket as described in [the artifact bucket](accounts.md#the-artifact-bucket).";
         NotGranted: "The Account grants this namespace nothing, or no longer grants what the message names. Sluice \
-            fetches no artifact for the Account and does nothing more there; what was in progress stays as it is."
-            => "Ask the platform team to add the grant to `spec.grants`. To let go of a Deployment that is being \
+            fetches no artifact for the Account and makes no further change there; a run in progress stays as it is."
+            => "Ask the platform team to add the grant to `spec.grants`. To release a Deployment that is being \
             deleted, use `sluice.dev/abandon`.";
-        NotFound: "What the message names does not exist, or is not visible to Sluice."
+        NotFound: "The resource that the message names does not exist, or is not visible to Sluice."
             => "Create it, or correct its name.";
         RoleNotAssumable: "Lambda cannot assume the role of the function yet."
             => "Wait a few seconds. If the reason stays, let the role trust `lambda.amazonaws.com`.";
     }
-    /// What becomes of a Release.
+    /// The delivery of a Release.
     Delivery {
         UnknownAnnotation: "An Event: the Deployment has an annotation `sluice.dev/…` that Sluice does not know. The \
             annotation has no effect."
@@ -149,9 +149,9 @@ reasons! {
             problems."
             => "Correct the field, or ask the platform team to extend the Account. The Release continues by itself \
             if it needs no other spec.";
-        InvalidSpec: "The spec asks for something that is not possible. The message gives the path of the field."
+        InvalidSpec: "A field of the spec is invalid. The message gives its path."
             => "Correct the field.";
-        Malformed: "The object holds something that this version of Sluice cannot read."
+        Malformed: "The object has a value that this version of Sluice cannot read."
             => "Correct the field, or run the version of Sluice that wrote the object.";
         UnknownJournal: "Another version of Sluice began this run."
             => "Let that version finish the run.";
@@ -165,55 +165,55 @@ reasons! {
         Held: "A check failed under `rollback.onFailure: Hold`. The Release keeps the share of traffic that it has."
             => "Set `sluice.dev/abort` to roll back, `sluice.dev/retry` to continue from there, or \
             `sluice.dev/promote` to move the rest of the traffic ([rollouts](rollouts.md#when-a-check-fails)).";
-        TargetStalled: "A Target cannot continue, or cannot work out what a Release that waits at a gate would change. \
-            The message is that of the Target."
+        TargetStalled: "A Target cannot continue, or cannot make the plan of a Release that waits at a gate. The \
+            message is that of the Target."
             => "Fix what the message describes; `kubectl describe stgt` shows the reason of the Target.";
-        DeletionBlocked: "Sluice cannot delete what the spec no longer has. What serves is not touched."
+        DeletionBlocked: "Sluice cannot delete a resource that the spec no longer has. The live Release is not \
+            affected."
             => "Fix what the message describes. Sluice tries again.";
         GarbageCollectionFailed: "An Event: Sluice cannot remove versions or snapshots that are no longer needed. \
             Nothing else is affected."
             => "Fix what the message describes. Sluice tries again after an hour.";
-        Refused: "AWS or GitLab refuses the request as it is, or the address of a GitLabConnection or of a redirect is \
-            not public."
+        Refused: "AWS or GitLab rejects the request as invalid, or the address of a GitLabConnection or of a \
+            redirect is not public."
             => "Correct what the message names. For a private GitLab, [allow](gitlab.md#networks) its network.";
-        AlreadyExists: "Something with that name exists and does not belong to this Deployment."
-            => "Choose another name, or remove what exists.";
+        AlreadyExists: "A resource with that name exists and is not owned by this Deployment."
+            => "Choose another name, or delete the resource.";
         ReleaseExists: "A Release of a former Deployment with the same name exists."
             => "Delete that Release.";
         TargetTaken: "A Target of a former Deployment with the same name is still being deleted."
             => "Wait until the Target is gone.";
         NoLiveRelease: "`Available` is False: no stage serves a good Release, a stage whose delivery failed serves \
             nothing, or Sluice could not roll a stage back. The message names the stage."
-            => "Look at the condition `Ready` for the cause.";
-        DeletionStalled: "A Target cannot undo what it did. The message gives the cause."
-            => "Fix the cause, or annotate the Deployment with `sluice.dev/abandon` to let go of what is left.";
+            => "See the condition `Ready` for the cause.";
+        DeletionStalled: "A Target cannot undo its changes in AWS. The message gives the cause."
+            => "Fix the cause, or annotate the Deployment with `sluice.dev/abandon` to give up the remaining changes.";
     }
-    /// What was changed in AWS by others.
+    /// Resources in AWS that were modified externally.
     Drift {
-        Drifted: "AWS no longer has what Sluice left there. The message lists the differences."
+        Drifted: "AWS differs from what the last run left. The message lists the differences."
             => "Find out who made the change. Undo it by `drift.policy: Correct`, by hand, or by the next Release.";
-        InSync: "Everything is as Sluice left it.";
-        Correcting: "An Event: Sluice delivers once more what serves.";
-        Corrected: "An Event: Sluice has delivered once more what serves.";
+        InSync: "AWS matches what the last run left.";
+        Correcting: "An Event: Sluice delivers the live Release again to correct drift.";
+        Corrected: "An Event: Sluice has delivered the live Release again and corrected the drift.";
     }
-    /// What a Release or a deletion has to pass.
+    /// The gates of Releases and deletions.
     Gates {
         WaitingForApproval: "The gate waits for an approval or for the start of a manual job. The message names the \
             approvers and the job."
             => "Approve the Release, or start the job.";
-        InvalidGate: "The gate, or what an Account requires, is contradictory and can never open. `Ready` is False; \
-            the message names the field."
-            => "Correct the field. Nothing starts before that.";
-        NotApproved: "A Target has an order that its Account has begun to require an approval for. The order waits at \
-            the gate."
-            => "Approve the order.";
+        InvalidGate: "The gate can never open, because it or the requirements of an Account are contradictory. \
+            `Ready` is False; the message names the field."
+            => "Correct the field. No stage starts before that.";
+        NotApproved: "A Target has a run for which its Account now requires an approval. The run waits at the gate."
+            => "Approve the run.";
         SourceNotAllowed: "The Account accepts no Releases from that GitLab or project (`spec.sources`)."
             => "Ask the platform team to add the source.";
-        DeletionWaits: "Everything is delivered, but a Target that the spec no longer has waits for what its Account \
-            requires for deletions."
+        DeletionWaits: "The delivery is complete, but a removed Target waits for the approval or the window that its \
+            Account requires for deletions."
             => "Approve the deletion, or annotate the Target with `sluice.dev/abandon`, which leaves AWS as it is.";
         DeletionRejected: "An approver has rejected the deletion."
-            => "To let the Target go and leave AWS as it is, annotate it with `sluice.dev/abandon`.";
+            => "To release the Target and leave AWS as it is, annotate it with `sluice.dev/abandon`.";
         OutsideWindow: "No window is open. The message gives the time when the next window opens."
             => "Wait.";
         Frozen: "A freeze period of the GitLab project is in force. The message gives its end."
@@ -224,21 +224,21 @@ reasons! {
             is missing or differs from the shipped one, or did so when the Approval was created. No such Approval counts."
             => "Upgrade the chart with `admissionPolicy.enabled`, then approve again.";
         Rejected: "An approver has rejected the Release."
-            => "Make another Release.";
+            => "Create another Release.";
     }
     /// Whether an Approval counts, and why not.
     Approvals {
         Counted: "The Approval counts. The stage has not started yet.";
         Used: "The stage started with the Approval, or the Release ended by it.";
         OtherPlan: "The plan has changed since the Approval."
-            => "Look at the plan again and approve again.";
+            => "Review the new plan and approve again.";
         OtherRelease: "The Release with that name has another uid."
-            => "Look at the present Release and approve that.";
+            => "Review the current Release and approve it.";
         NoSuchRelease: "The namespace has no Release with that name."
             => "Correct the name.";
         OtherStage: "The Release does not wait for an approval in that stage.";
         NotWaiting: "The Release does not wait for an approval in that stage now.";
-        NotAsked: "The stage asks for no Approvals.";
+        NotAsked: "The stage requires no Approvals.";
         NotAllowed: "The approver is not among the users and groups of the gate. A group counts only if the Approval \
             names it."
             => "Name the group in `spec.approver.groups`, or let another person approve.";
@@ -246,57 +246,57 @@ reasons! {
             => "Approve again.";
         Repeated: "The same person has approved already."
             => "Let another person approve.";
-        AlreadyUsed: "A stage has started with the Approval already. Each Approval is good once."
+        AlreadyUsed: "A stage has already started with the Approval. Each Approval counts once."
             => "Approve again.";
-        AuthorBarred: "The pipeline is the approver's own."
+        AuthorBarred: "The approver is the author of the pipeline, who may not approve."
             => "Let another person approve.";
         AuthorUnknown: "The author may not approve, and the gate does not declare who the author is in Kubernetes."
             => "Add the author to the `identities` of the gate.";
     }
-    /// What goes on by itself.
+    /// Progress that needs no intervention.
     InProgress {
-        Preparing: "The Target prepares what users cannot see yet.";
+        Preparing: "The Target prepares changes that callers cannot see yet.";
         Promoting: "The Target moves traffic to the Release and checks it.";
         Progressing: "The stage is delivering the Release.";
-        RollingBack: "The stage is restoring what stood before.";
-        Planning: "The Targets work out what the Release would change, which is what a gate asks about.";
-        Baking: "The traffic of a step has moved, and Sluice watches it. The message gives the time that is left.";
-        WaitingForChecks: "A check cannot be judged yet. It never passes because of that: it fails after \
-            `progressDeadline`. Or an invocation is running, for as long as the `timeout` of the check permits.";
+        RollingBack: "The stage is restoring its snapshots.";
+        Planning: "The Targets make the plan of the Release, which a gate needs.";
+        Baking: "The traffic of a step has moved, and Sluice watches it. The message gives the remaining time.";
+        WaitingForChecks: "A check is inconclusive. It never passes by that: it fails after `progressDeadline`. Or an \
+            invocation is running, for as long as the `timeout` of the check permits.";
         Paused: "`sluice.dev/pause` is in force."
             => "Set `sluice.dev/resume` to continue.";
-        PlanChanged: "The Release would change something else than what was approved. It waits for another approval.";
-        WaitingForRelease: "Sluice has not seen the Release of the Target yet.";
-        WaitingForNamespace: "Sluice has not seen the labels of the namespace yet, by which grants are chosen.";
-        WaitingForAws("WaitingForAWS"): "AWS is working on the function, or Sluice has to see something a second time. \
-            What does not settle although AWS is not working on it fails after `progressDeadline`.";
+        PlanChanged: "The plan of the Release differs from the approved one. The Release waits for another approval.";
+        WaitingForRelease: "Sluice has not observed the Release of the Target yet.";
+        WaitingForNamespace: "Sluice has not observed the labels of the namespace yet, which select the grants.";
+        WaitingForAws("WaitingForAWS"): "AWS is working on the function, or Sluice has to confirm what it read. A \
+            state that does not settle while AWS is not working on it fails after `progressDeadline`.";
         WaitingForBudget: "Calls wait for their turn in the budget of AWS calls of the account and region, or the \
-            Target waits to begin until others of the namespace are prepared. The message tells which, and for how \
-            long or for how many. This is no failure, and no deadline runs. Rollbacks go first \
+            Target waits to begin until others of the namespace are prepared. The message says which, and for how \
+            long or for how many. This is not a failure, and no deadline runs. Rollbacks go first \
             ([budgets](accounts.md#budgets)).";
-        LeaderChanged: "A new controller looks twice at what its predecessor left.";
+        LeaderChanged: "A new leader reads twice what its predecessor left.";
         NotLeading: "This controller is not the leader.";
-        Busy: "Something else is changing the same object. Sluice looks at it again.";
-        Stale: "The object in the Kubernetes API has changed in the meantime. Sluice looks at it again.";
-        Conflict: "Something else has changed the same thing in AWS or GitLab. Sluice looks at it again.";
-        Throttled: "GitLab or AWS receives too many calls. Sluice continues when the other side permits it.";
+        Busy: "Another change of the same object is in progress. Sluice reads the object again.";
+        Stale: "The object in the Kubernetes API has changed in the meantime. Sluice reads it again.";
+        Conflict: "Something else has changed the same resource in AWS or GitLab. Sluice reads it again.";
+        Throttled: "GitLab or AWS receives too many calls. Sluice continues when the service permits it.";
         Unavailable: "GitLab, AWS or a proxy is not available. Sluice tries again.";
-        OutcomeUnknown: "GitLab, AWS or a proxy did not answer, and the effect of the call is unknown. Sluice looks \
-            and tries again.";
+        OutcomeUnknown: "GitLab, AWS or a proxy did not answer, and the effect of the call is unknown. Sluice reads \
+            before it tries again.";
         ApiServer: "The Kubernetes API refused a request or failed. The message gives the cause.";
-        InternalError: "Sluice has a fault, which is contained to this object."
+        InternalError: "Sluice has a bug, whose effect is limited to this object."
             => "Please report it with the log.";
         Deleting: "Targets are being deleted.";
     }
-    /// What needs nothing.
+    /// Normal states and events.
     Normal {
         Delivered: "The Release serves. As an Event of the Deployment: it serves in a stage, or in all stages at the end.";
         Verified: "Sluice has verified the credentials and what they give access to.";
         Serving: "`Available` is True: a good Release serves.";
-        Idle: "Nothing was released yet, or nothing moves.";
+        Idle: "No Release exists yet, or no run is in progress.";
         Suspended: "`spec.suspend` is set.";
         Pinned: "`spec.pin` holds a Release.";
-        Unchanged: "Sluice looked not long ago and does not look again yet.";
+        Unchanged: "Sluice has read the state recently and does not read it again yet.";
         Retry: "An Event: the effect of `sluice.dev/retry`. It is a Warning if the command has none.";
         Abort: "An Event: the effect of `sluice.dev/abort`. It is a Warning if the command has none.";
         Promote: "An Event: the effect of `sluice.dev/promote`. It is a Warning if the command has none.";
@@ -308,18 +308,18 @@ reasons! {
         TrafficMoved: "An Event: traffic has moved.";
         GateWaiting: "An Event: a Release waits at a gate.";
         GateOpened: "An Event: a gate has let a Release through.";
-        Removed: "What the Target or the Deployment left in AWS is removed, or stays as the deletion policy says.";
+        Removed: "The resources of the Target or Deployment in AWS are deleted, or retained as the deletion policy says.";
         Gone: "The object is gone, or is being deleted.";
     }
 }
 
 impl Reason {
-    /// The reason that is written so; `None` where this version does not know it.
+    /// The reason with this name; `None` if this version does not know it.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.as_str() == text)
     }
 
-    /// Why a Target moves while its run goes forward by itself: nobody decides anything from it.
+    /// Whether a Target with this reason goes forward by itself. No decision depends on such a reason.
     pub const fn goes_forward(self) -> bool {
         matches!(
             self,
@@ -331,7 +331,7 @@ impl Reason {
         )
     }
 
-    /// What a Target waits for in vain unless the spec, or what it names in AWS, is changed.
+    /// Whether a Target may wait in vain until the spec, or a resource in AWS that it names, changes.
     pub const fn needs_a_change(self) -> bool {
         matches!(self, Self::RoleNotAssumable | Self::WaitingForChecks)
     }
@@ -365,7 +365,7 @@ mod tests {
             let word = reason.as_str();
             assert!(word.starts_with(|first: char| first.is_ascii_uppercase()));
             assert!(word.chars().all(|one| one.is_ascii_alphanumeric()));
-            // As much as a stage's `waiting.reason` takes.
+            // The maximum length of a stage's `waiting.reason`.
             assert!(word.len() <= 63, "{word}");
         }
     }

@@ -1,14 +1,14 @@
-//! When there is a new Release, and what it is.
+//! When to create a new Release, and its content.
 
 use super::{digest::Sha256, grants::matches, outcome::shorten};
 use crate::api::v1alpha1::{
     DeploymentSpec, PinnedArtifact, ReleaseSource, ReleaseSpec, Stage, Template,
 };
 
-/// A Release as far as it matters for whether there should be another.
+/// An existing Release, as far as it matters for the next one.
 #[derive(Clone, Debug)]
 pub struct Former {
-    /// Its spec.
+    /// The Release's spec.
     pub spec: ReleaseSpec,
     /// Whether it failed in some stage.
     pub failed: bool,
@@ -19,7 +19,7 @@ pub fn template(spec: &DeploymentSpec) -> Template {
     Template {
         artifacts: spec.artifacts.clone(),
         components: spec.components.clone(),
-        // A gate says who may let a Release pass, not what it is: it is no part of it.
+        // A gate says who may let a Release pass, not what it is, so it is not part of the template.
         stages: spec
             .stages
             .iter()
@@ -33,7 +33,7 @@ pub fn template(spec: &DeploymentSpec) -> Template {
     }
 }
 
-/// What tells one delivery from another: pipeline, artifact digests, template.
+/// The identity of a delivery: pipeline, artifact digests, template.
 pub fn key(pipeline_id: i64, artifacts: &[PinnedArtifact], template: &Template) -> Sha256 {
     let digests: Vec<_> = artifacts
         .iter()
@@ -42,10 +42,10 @@ pub fn key(pipeline_id: i64, artifacts: &[PinnedArtifact], template: &Template) 
     Sha256::of_json(&(pipeline_id, digests, template))
 }
 
-/// The Release there should be, without its revision; `None` where there is nothing new.
+/// The Release to create, without its revision; `None` if nothing is new.
 ///
-/// `fetched` is what the newest eligible pipeline gave. Without it, what the newest Release has is
-/// used again, so that an edit of the template needs no GitLab.
+/// `fetched` has the source and artifacts of the newest eligible pipeline. Without it, the new Release
+/// reuses those of the newest Release, so that an edit of the template needs no GitLab.
 pub fn next(
     spec: &DeploymentSpec,
     former: &[Former],
@@ -61,8 +61,8 @@ pub fn next(
         _ => return None,
     };
     let key = key(source.pipeline_id, &artifacts, &template).to_string();
-    // A ref that was protected only after it was released: the Release that says so may pass where the one
-    // before may not.
+    // The ref may have been protected only after its first Release: a Release that records the protection
+    // may pass where the earlier one may not.
     let is_protected = |source: &ReleaseSource| source.ref_protected == Some(true);
     let tried = former.iter().any(|former| {
         former.spec.key == key
@@ -79,7 +79,7 @@ pub fn next(
     })
 }
 
-/// Whether the artifacts of a Release are those that the Deployment asks for now.
+/// Whether a Release has the artifacts that the Deployment now requires.
 fn reusable(spec: &DeploymentSpec, newest: &Former) -> bool {
     let source = &newest.spec.source;
     let same_project = spec.source.project == source.project
@@ -88,10 +88,10 @@ fn reusable(spec: &DeploymentSpec, newest: &Former) -> bool {
     same_project && same_ref && newest.spec.template.artifacts == spec.artifacts
 }
 
-/// The source of a Release, with what is only shown cut to what fits.
+/// The source of a Release. Text that is only displayed is cut to the maximum length.
 #[allow(
     clippy::too_many_arguments,
-    reason = "each is a plain fact of the source"
+    reason = "each is a separate fact of the source"
 )]
 pub fn source(
     project_id: i64,
@@ -119,8 +119,8 @@ pub fn source(
     }
 }
 
-/// The highest pipeline that was released from a ref of a project, or from any tag that a pattern
-/// such as `v*` matches.
+/// The highest pipeline that was released from a ref of a project, or from any tag that matches a pattern
+/// such as `v*`.
 pub fn highest_pipeline<'a>(
     sources: impl IntoIterator<Item = &'a ReleaseSource>,
     project_id: i64,
@@ -138,7 +138,7 @@ pub fn name(deployment: &str, revision: i64) -> String {
     format!("{deployment}-{revision}")
 }
 
-/// The name of a Target: readable, and different for different places even where they read alike.
+/// The name of a Target: readable, and unique even if the concatenated parts are equal.
 pub fn target_name(deployment: &str, stage: &str, account: &str, region: &str) -> String {
     let readable: String = format!("{deployment}-{stage}-{account}-{region}")
         .chars()
@@ -148,11 +148,12 @@ pub fn target_name(deployment: &str, stage: &str, account: &str, region: &str) -
     format!("{readable}-{digest}")
 }
 
-/// The Releases that may go: all but the newest `limit` and those that are still named somewhere.
+/// The Releases that may be deleted: all but the newest one, `limit` before it, and those that are still
+/// referenced.
 pub fn old(revisions: &[i64], named: &[i64], limit: usize) -> Vec<i64> {
     let mut sorted: Vec<i64> = revisions.to_vec();
     sorted.sort_unstable_by(|one, other| other.cmp(one));
-    // One more than the limit: the newest is the present, the others are history.
+    // One more than the limit: the newest is the current one, the others are history.
     sorted
         .into_iter()
         .skip(limit + 1)

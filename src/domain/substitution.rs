@@ -1,11 +1,11 @@
-//! `$(name)` in the strings of a spec, from a closed list of names.
+//! Substitution of `$(name)` in the strings of a spec, from a closed list of names.
 //!
 //! As in Kubernetes, `$$(name)` stands for the text `$(name)`; any other `$` stands for itself.
-//! Templates that come out of artifacts are never touched.
+//! Files in artifacts are never substituted.
 //!
-//! `$(components.x.outputs.y)` is an output of another component. Some outputs are known from the spec, such as the
-//! ARN of a function; others only once the component serves, such as its version. Where a field takes one of these
-//! ([`Variables::template`]) it keeps the reference until the level of its component starts.
+//! `$(components.x.outputs.y)` is an output of another component. Some outputs are known from the spec, such
+//! as the ARN of a function; others only once the component serves, such as its version. A field that accepts
+//! the latter ([`Variables::template`]) keeps the reference until the level of its component starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +14,15 @@ use std::{
 
 use serde_json::Value;
 
-/// The names that can be used and what they stand for.
+/// The names that can be used, and their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     names: BTreeMap<String, Meaning>,
-    /// Components whose outputs are not among them.
+    /// Components whose outputs can't be used.
     others: BTreeSet<String>,
 }
 
-/// What a name stands for.
+/// The value of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
     Known(String),
@@ -38,7 +38,7 @@ pub struct OutputRef {
     pub output: String,
 }
 
-/// As specs name it.
+/// The name of the output in specs.
 impl fmt::Display for OutputRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "components.{}.outputs.{}", self.component, self.output)
@@ -50,7 +50,7 @@ impl fmt::Display for OutputRef {
 pub struct Outputs(BTreeMap<OutputRef, String>);
 
 impl Outputs {
-    /// Adds what a component has.
+    /// Adds the outputs of a component.
     pub fn add<'a>(
         &mut self,
         component: &str,
@@ -67,7 +67,7 @@ impl Outputs {
     }
 }
 
-/// A text in which only outputs are left to fill in.
+/// A text in which only outputs are not yet substituted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -78,12 +78,12 @@ enum Piece {
 }
 
 impl Template {
-    /// The text, where nothing is left to fill in.
+    /// The text; `None` if an output is not yet substituted.
     pub fn text(&self) -> Option<String> {
         self.resolve(&Outputs::default())
     }
 
-    /// The text with these outputs; `None` where one is not known.
+    /// The text with these outputs; `None` if one is unknown.
     pub fn resolve(&self, outputs: &Outputs) -> Option<String> {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
@@ -92,7 +92,7 @@ impl Template {
         self.0.iter().map(piece).collect()
     }
 
-    /// The first output that is left to fill in.
+    /// The first output that is not yet substituted.
     pub fn deferred(&self) -> Option<&OutputRef> {
         self.0.iter().find_map(|piece| match piece {
             Piece::Text(_) => None,
@@ -101,7 +101,7 @@ impl Template {
     }
 }
 
-/// The text, with references as specs name them.
+/// The text, with references as in specs.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
@@ -114,23 +114,23 @@ impl fmt::Display for Template {
 /// A name that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubstitutionError {
-    /// It is not on the list.
+    /// The name is unknown.
     #[error("$({name}) is not known here; known are {}", known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: Vec<String>,
     },
-    /// It is an output of a component that this one does not depend on.
+    /// The name is an output of a component that this one does not depend on.
     #[error("$({name}) is an output of component {component}: add {component} to dependsOn")]
     NotADependency {
-        /// What was asked for.
+        /// The name.
         name: String,
         /// The component.
         component: String,
     },
-    /// It is known too late for this field.
+    /// The output is known too late for this field.
     #[error("$({0}) is known only once component {component} serves: use it in environment", component = .0.component)]
     Deferred(OutputRef),
 }
@@ -149,7 +149,7 @@ impl Variables {
         self.others.insert(component.to_owned());
     }
 
-    /// Adds the outputs of a component; `None` for what is known only once it serves.
+    /// Adds the outputs of a component; `None` for an output that is known only once the component serves.
     pub fn add_outputs<'a>(
         &mut self,
         component: &str,
@@ -166,7 +166,7 @@ impl Variables {
         }
     }
 
-    /// `text` with every name replaced that is known.
+    /// `text` with every known name replaced.
     pub fn template(&self, text: &str) -> Result<Template, SubstitutionError> {
         let mut pieces = Vec::new();
         let mut expanded = String::with_capacity(text.len());
@@ -316,7 +316,7 @@ mod tests {
             template.to_string(),
             "dev-$(components.api.outputs.version)"
         );
-        assert_eq!(template.text(), None, "never filled in with nothing");
+        assert_eq!(template.text(), None, "the output is unknown");
         let mut outputs = Outputs::default();
         outputs.add("web", [("version", "3".to_owned())]);
         assert_eq!(template.resolve(&outputs), None);

@@ -1,4 +1,4 @@
-//! The steps in which traffic moves, and how long each is watched.
+//! The steps in which traffic moves, and the bake of each.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ pub struct Traffic(Vec<TrafficStep>);
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficStep {
-    /// Percent of the requests that the new version gets.
+    /// Percentage of the requests that the new version gets.
     pub weight: i32,
     /// How long the checks are watched before the next step.
     pub bake: Duration,
 }
 
-/// What is wrong with a rollout: the field below it, and why.
+/// A problem of a rollout: the field below it, and why it is invalid.
 pub type Problem = (&'static str, &'static str);
 
 impl Traffic {
-    /// All of it in one step, watched for this long.
+    /// All traffic in one step with this bake.
     pub fn all_at_once(bake: Duration) -> Self {
         Self(vec![TrafficStep { weight: 100, bake }])
     }
 
-    /// As a stage says.
+    /// The steps of a stage's rollout.
     pub fn of(rollout: Option<&Rollout>) -> Result<Self, Problem> {
         let Some(rollout) = rollout else {
             return Ok(Self::all_at_once(Duration::ZERO));
@@ -72,7 +72,7 @@ impl Traffic {
         Ok(Self(steps))
     }
 
-    /// The step of that index; the last one where there are fewer.
+    /// The step with that index; the last one if there are fewer.
     pub fn step(&self, index: usize) -> TrafficStep {
         let all = TrafficStep {
             weight: 100,
@@ -86,8 +86,7 @@ impl Traffic {
         self.0.len().saturating_sub(1)
     }
 
-    /// The shortest time for which a step is watched, of those that are watched at all; zero where none
-    /// is.
+    /// The shortest bake of the steps that have one; zero if none has.
     pub fn shortest_bake(&self) -> Duration {
         let bakes = self.0.iter().map(|step| step.bake);
         bakes
@@ -102,14 +101,14 @@ impl Traffic {
     }
 }
 
-/// How often checks are looked at during a bake: about ten times, but every 30 s at least and not more
-/// than once a second.
+/// The interval between analyses during a bake: about ten of them, but at least every 30 s and at most
+/// once per second.
 pub fn evaluation_interval(bake: Duration) -> Duration {
     (bake / 10).clamp(Duration::from_secs(1), Duration::from_secs(30))
 }
 
-/// What one look adds to the time that was watched. A clock that jumps, or a controller that was away,
-/// adds no more than two looks would have: a bake is time in which somebody looked.
+/// The time that one analysis adds to the bake. After a jump of the clock or an absence of the controller, it
+/// adds at most two intervals: only time with analyses counts as bake.
 pub fn watched(since_last: Duration, bake: Duration) -> Duration {
     since_last.min(evaluation_interval(bake) * 2)
 }

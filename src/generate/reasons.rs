@@ -1,5 +1,5 @@
-//! The tables of reasons in the pages of the documentation: each between the marker that names its section and
-//! the end marker. What stands around them is left as it is.
+//! The tables of reasons in the documentation. Each is between the marker that names its section and the end
+//! marker; the rest of the page stays as it is.
 
 use std::fmt::Write as _;
 
@@ -8,18 +8,18 @@ use crate::domain::reason::{Reason, Section};
 const BEGIN: &str = "<!-- reasons: ";
 const END: &str = "<!-- end -->";
 
-/// A page whose markers are not as they should be.
+/// A page with invalid markers.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// It names a section that there is not.
+    /// A marker names an unknown section.
     #[error("there is no section {0} of reasons: see src/domain/reason.rs")]
-    NoSuchSection(String),
-    /// A table does not end.
+    UnknownSection(String),
+    /// A table has no end marker.
     #[error("the reasons of section {0} are not followed by {END}")]
     NoEnd(String),
 }
 
-/// The page with its tables as the types say, and the sections that it has.
+/// The page with its tables generated from the types, and its sections.
 pub fn with_reasons(page: &str) -> Result<(String, Vec<Section>), PageError> {
     let mut parts = page.split(BEGIN);
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -29,7 +29,7 @@ pub fn with_reasons(page: &str) -> Result<(String, Vec<Section>), PageError> {
         let mut known = Section::ALL.iter().copied();
         let section = known
             .find(|section| section.as_str() == name)
-            .ok_or_else(|| PageError::NoSuchSection(name.to_owned()))?;
+            .ok_or_else(|| PageError::UnknownSection(name.to_owned()))?;
         let (_, after) = rest
             .split_once(END)
             .ok_or_else(|| PageError::NoEnd(name.to_owned()))?;
@@ -43,21 +43,21 @@ pub fn with_reasons(page: &str) -> Result<(String, Vec<Section>), PageError> {
     Ok((text, sections))
 }
 
-/// The table of a section. Where nothing is to be done about any of its reasons, it does not ask what.
+/// The table of a section. It has no column "what to do" if none of its reasons needs any action.
 fn table(section: Section) -> String {
     let reasons = || {
         let all = Reason::ALL.iter().copied();
         all.filter(|reason| reason.section() == section)
     };
-    let acts = reasons().any(|reason| !reason.remedy().is_empty());
-    let mut table = if acts {
+    let has_remedies = reasons().any(|reason| !reason.remedy().is_empty());
+    let mut table = if has_remedies {
         "| reason | meaning | what to do |\n|---|---|---|\n".to_owned()
     } else {
         "| reason | meaning |\n|---|---|\n".to_owned()
     };
     for reason in reasons() {
         let _ = write!(table, "| `{reason}` | {} |", reason.meaning());
-        if acts {
+        if has_remedies {
             let _ = write!(table, " {} |", reason.remedy());
         }
         table.push('\n');
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_marker_that_is_wrong_is_an_error() {
         let unknown = with_reasons("<!-- reasons: Drifts -->\n<!-- end -->");
-        assert_eq!(unknown, Err(PageError::NoSuchSection("Drifts".to_owned())));
+        assert_eq!(unknown, Err(PageError::UnknownSection("Drifts".to_owned())));
         let open = with_reasons("<!-- reasons: Drift -->\n");
         assert_eq!(open, Err(PageError::NoEnd("Drift".to_owned())));
     }

@@ -1,6 +1,6 @@
 //! The API reference as Markdown: a table of fields for each kind's spec and status.
 //!
-//! Relies on the schemas saying all there is to say: types, defaults, bounds and descriptions.
+//! Relies on complete schemas: types, defaults, bounds and descriptions.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -100,7 +100,7 @@ fn rows(page: &mut String, kind: &str, prefix: &str, schema: &JSONSchemaProps) {
             cell(&constraints(field, required.contains(name))),
             cell(&description(kind, &path, field))
         );
-        if !is_told_elsewhere(kind, &path, field) {
+        if !is_documented_elsewhere(kind, &path, field) {
             nested(page, kind, &path, field);
         }
     }
@@ -116,8 +116,8 @@ fn nested(page: &mut String, kind: &str, path: &str, field: &JSONSchemaProps) {
     }
 }
 
-/// What Kubernetes or another section of the page documents is not spelled out again.
-fn is_told_elsewhere(kind: &str, path: &str, field: &JSONSchemaProps) -> bool {
+/// Whether Kubernetes or another section of the page documents the fields inside.
+fn is_documented_elsewhere(kind: &str, path: &str, field: &JSONSchemaProps) -> bool {
     (kind == "Release" && path == "template") || is_selector(field) || is_conditions(field)
 }
 
@@ -212,8 +212,8 @@ fn constraints(field: &JSONSchemaProps, required: bool) -> String {
     all.join("; ")
 }
 
-/// What a rule says where it is broken; of a message that is worked out, what it always says: its first text, up
-/// to where it goes on with what is wrong.
+/// The message of a rule. For a computed message, its constant start: the first string literal, up to the
+/// part that names the problem.
 fn message(rule: &ValidationRule) -> Option<String> {
     rule.message.clone().or_else(|| {
         let text = rule.message_expression.as_deref()?.split('\'').nth(1)?;
@@ -232,7 +232,7 @@ fn range<T: ToString>(unit: &str, least: Option<T>, most: Option<T>) -> Option<S
     Some(format!("{text} {unit}").trim_end().to_owned())
 }
 
-/// One line: a paragraph of a doc comment is broken where the source was.
+/// The text in one line: a doc comment has the line breaks of the source.
 fn prose(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,24 +1,24 @@
 //! One leader at a time, by a Lease in the controller's namespace.
 //!
 //! # Expected flow
-//! *standby → held → settled → leading → released or lost*. Whoever holds the Lease renews it;
-//! everybody else watches it and takes it once it was not renewed for as long as it says.
+//! *standby → held → settled → leading → released or lost*. The holder of the Lease renews it.
+//! Standbys poll it and take it once it has not been renewed for its duration.
 //!
 //! # Guarantees
 //! - The [`Fence`] is open only while the Lease is held, counted from before the renewal was sent,
 //!   on the monotonic clock. A process that was paused wakes up behind a closed fence.
 //! - A Lease that was taken from a holder who did not release it opens the fence only after
 //!   `takeover_delay`: by then every call that the former leader began in its time has timed out.
-//! - Expiry is judged by how long this process has seen the Lease unchanged; no two clocks are
+//! - Expiry depends on how long this process has observed the Lease unchanged; no two clocks are
 //!   compared.
 //!
 //! # Assumptions
-//! - No call to the outside takes longer than `takeover_delay`.
-//! - An identity belongs to one running process: a container restarted in the same pod may go on
-//!   with its Lease at once, because the one before it has ended.
+//! - No external call takes longer than `takeover_delay`.
+//! - An identity belongs to one running process: a container restarted in the same pod may reuse its
+//!   Lease at once, because the previous container has ended.
 //!
 //! # Errors
-//! Losing the Lease ends the process: everything in memory was true only under it.
+//! Losing the Lease ends the process: everything in memory was valid only under it.
 
 mod record;
 mod settings;
@@ -42,30 +42,30 @@ use crate::fence::Fence;
 /// Whether this process leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Another one leads, or nobody does yet.
+    /// Another process leads, or none does yet.
     Standby,
-    /// This one leads.
+    /// This process leads.
     Leading,
 }
 
-/// The Lease is no longer ours.
+/// This process lost the Lease.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// Another process has it.
+    /// Another process took it.
     #[error("Lease {lease} was taken by {holder}: this process was cut off or paused for too long")]
     Taken {
         /// The Lease.
         lease: String,
-        /// Who has it.
+        /// The new holder.
         holder: String,
     },
-    /// It was deleted.
+    /// The Lease was deleted.
     #[error("Lease {lease} was deleted while it was held")]
     Deleted {
         /// The Lease.
         lease: String,
     },
-    /// It ran out.
+    /// The Lease expired.
     #[error(
         "Lease {lease} could not be renewed in time (last: {last}); check the API server and the \
          network between"
@@ -78,16 +78,16 @@ pub enum Lost {
     },
 }
 
-/// A call about the Lease that failed.
+/// A failed call about the Lease.
 #[derive(Debug, thiserror::Error)]
 enum CallFailed {
     #[error(transparent)]
     Refused(#[from] kube::Error),
     #[error("no answer within {0:?}")]
-    NoAnswer(Duration),
+    TimedOut(Duration),
 }
 
-/// The Lease as we last wrote it.
+/// The Lease as this process last wrote it.
 struct Held {
     lease: Lease,
     /// Before the write was sent.
@@ -135,7 +135,7 @@ impl Elector {
         Ok(())
     }
 
-    /// Waits until the Lease is ours. Answers with how long to hold still then.
+    /// Waits until this process holds the Lease. Also returns how long to wait before leading.
     async fn acquire(&self) -> (Held, Duration) {
         let Settings { name, retry, .. } = &self.settings;
         let mut sighting: Option<Sighting> = None;
@@ -252,7 +252,7 @@ impl Elector {
         if !stale {
             return Err(RenewFailed::Again(error.to_string()));
         }
-        // Somebody wrote it: perhaps we did, and the answer was lost.
+        // The Lease was written: perhaps by this process, and the answer was lost.
         let again = |error: CallFailed| RenewFailed::Again(error.to_string());
         let found = self
             .call(self.api.get_opt(&settings.name))
@@ -277,7 +277,7 @@ impl Elector {
         }
     }
 
-    /// Lets the next one take it at once.
+    /// Releases the Lease, so that a standby takes it at once.
     async fn release(&self, held: Held) {
         let lease = released(&held.lease, Timestamp::now());
         match self.replace(&lease).await {
@@ -296,7 +296,7 @@ impl Elector {
         .await
     }
 
-    /// No call may use up the time that the next one needs.
+    /// Limits a call, so that it can't use up the time of the next one.
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, kube::Error>>,
@@ -304,7 +304,7 @@ impl Elector {
         let limit = self.settings.renew;
         match timeout(limit, call).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(CallFailed::NoAnswer(limit)),
+            Err(_) => Err(CallFailed::TimedOut(limit)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The Lease as a record, and what follows from it: pure.
+//! The Lease as a record, and the next move. Pure.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::settings::Settings;
 
-/// What a Lease that doesn't say how long it holds is taken to hold.
-const UNSAID: Duration = Duration::from_secs(15);
+/// The assumed duration of a Lease that names none.
+const DEFAULT: Duration = Duration::from_secs(15);
 
-/// A Lease, and since when this process has seen it just so.
+/// A Lease, and since when this process has observed it unchanged.
 #[derive(Clone, Debug)]
 pub struct Sighting {
     pub lease: Lease,
@@ -23,7 +23,7 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Seen now; since earlier if nothing was written since then.
+    /// Observes a Lease now; keeps the earlier time if it has not been written since.
     pub fn of(lease: Lease, before: Option<Self>, now: Instant) -> Self {
         let version = &lease.metadata.resource_version;
         let since = before
@@ -36,18 +36,18 @@ impl Sighting {
 /// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// There is none: make it.
+    /// No Lease exists: create it.
     Create,
-    /// It is free, ours, or has run out.
+    /// The Lease is free, this process's own, or expired.
     Take {
-        /// It was held by another process that did not release it.
+        /// Another process held it and did not release it.
         from_other: bool,
     },
-    /// Somebody holds it.
+    /// Another process holds it.
     Wait,
 }
 
-/// What `me` does about a Lease.
+/// The next move of `me`.
 pub fn next(me: &str, sighting: Option<&Sighting>, now: Instant) -> Move {
     let Some(Sighting { lease, since }) = sighting else {
         return Move::Create;
@@ -62,7 +62,7 @@ pub fn next(me: &str, sighting: Option<&Sighting>, now: Instant) -> Move {
     }
 }
 
-/// Who holds it; nobody where it was released.
+/// The holder; `None` if the Lease was released.
 pub fn holder(lease: &Lease) -> Option<&str> {
     let holder = lease.spec.as_ref()?.holder_identity.as_deref()?;
     (!holder.is_empty()).then_some(holder)
@@ -74,10 +74,10 @@ fn duration(lease: &Lease) -> Duration {
         .as_ref()
         .and_then(|spec| spec.lease_duration_seconds)
         .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(UNSAID, Duration::from_secs)
+        .map_or(DEFAULT, Duration::from_secs)
 }
 
-/// A new Lease, held.
+/// A new Lease, held by this process.
 pub fn created(settings: &Settings, now: Timestamp) -> Lease {
     let empty = Lease {
         metadata: ObjectMeta {
@@ -89,11 +89,11 @@ pub fn created(settings: &Settings, now: Timestamp) -> Lease {
     claimed(&empty, settings, now)
 }
 
-/// The Lease as it is once it was taken or renewed. It keeps its resourceVersion: a write in
-/// between makes this one fail.
+/// The Lease after it is taken or renewed. It keeps its resourceVersion: a write in between makes
+/// this one fail.
 pub fn claimed(lease: &Lease, settings: &Settings, now: Timestamp) -> Lease {
     let before = lease.spec.clone().unwrap_or_default();
-    let ours = holder(lease) == Some(settings.identity.as_str());
+    let is_own = holder(lease) == Some(settings.identity.as_str());
     let transitions = before.lease_transitions.unwrap_or_default();
     let first = before.acquire_time.is_none() && holder(lease).is_none();
     Lease {
@@ -103,13 +103,13 @@ pub fn claimed(lease: &Lease, settings: &Settings, now: Timestamp) -> Lease {
             lease_duration_seconds: Some(
                 i32::try_from(settings.duration.as_secs()).unwrap_or(i32::MAX),
             ),
-            acquire_time: if ours {
+            acquire_time: if is_own {
                 before.acquire_time.clone()
             } else {
                 Some(MicroTime(now))
             },
             renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(if ours || first {
+            lease_transitions: Some(if is_own || first {
                 transitions
             } else {
                 transitions.saturating_add(1)
@@ -119,7 +119,7 @@ pub fn claimed(lease: &Lease, settings: &Settings, now: Timestamp) -> Lease {
     }
 }
 
-/// The Lease as it is once it was let go.
+/// The Lease after it is released.
 pub fn released(lease: &Lease, now: Timestamp) -> Lease {
     let before = lease.spec.clone().unwrap_or_default();
     Lease {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_behind_takes_nothing() {
-        // The Lease was renewed in 1970 by its own account: only what was seen here counts.
+        // The Lease says that it was renewed in 1970: only observations of this process count.
         let start = Instant::now();
         let seen = Sighting::of(lease("a", "1"), None, start);
         assert_eq!(next("b", Some(&seen), start), Move::Wait);

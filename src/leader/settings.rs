@@ -7,14 +7,15 @@ use std::time::Duration;
 pub struct Settings {
     /// Name of the Lease.
     pub name: String,
-    /// Who this process is: the pod, and what tells it from an earlier one of that name.
+    /// The identity of this process: the pod, and a suffix that distinguishes it from earlier pods of that
+    /// name.
     pub identity: String,
     /// How long the Lease holds without being renewed; whole seconds.
     pub duration: Duration,
     /// How often it is renewed.
     pub renew: Duration,
-    /// How soon to try again.
+    /// How soon a standby, or a failed renewal, tries again.
     pub retry: Duration,
-    /// How long to hold still after the Lease of a former leader has run out.
+    /// How long to wait before leading, after the Lease of a former leader has expired.
     pub takeover_delay: Duration,
 }

@@ -1,8 +1,8 @@
-//! How many wait for something now.
+//! Counts how many callers wait for something now.
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Those that wait for something. Clones count together.
+/// The number of callers that wait for something. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Crowd(Gauge);
 
@@ -11,14 +11,14 @@ impl Crowd {
         Self(gauge)
     }
 
-    /// One more waits, until what is returned is dropped.
+    /// Counts one more caller until the returned guard is dropped.
     pub fn join(&self) -> InCrowd {
         self.0.inc();
         InCrowd(self.0.clone())
     }
 }
 
-/// One of a [`Crowd`].
+/// One caller of a [`Crowd`].
 #[derive(Debug)]
 pub struct InCrowd(Gauge);
 

@@ -22,15 +22,15 @@ struct KindStateLabels {
 pub struct ObjectCounts {
     /// Ready is True.
     pub ready: u32,
-    /// Stalled is True: somebody has to do something.
+    /// Stalled is True: a person has to act.
     pub stalled: u32,
-    /// Neither: moving, or not looked at yet.
+    /// Neither: in progress, or not reconciled yet.
     pub moving: u32,
 }
 
 type Count<T> = Box<dyn Fn() -> T + Send + Sync>;
 
-/// What is counted whenever somebody asks for the metrics.
+/// The objects, counted whenever the metrics are read.
 #[derive(Default)]
 pub struct Objects {
     kinds: Mutex<Vec<(&'static str, Count<ObjectCounts>)>>,

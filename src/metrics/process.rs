@@ -1,7 +1,7 @@
-//! What Prometheus' own clients tell of the process, under the names that dashboards know: processor time,
-//! memory, file descriptors and the time of the start.
+//! The process metrics of Prometheus' own clients, under the names that dashboards expect: processor time,
+//! memory, file descriptors and the start time.
 //!
-//! Relies on `/proc` as Linux has it. What can't be read there is left out.
+//! Relies on Linux' `/proc`. Values that can't be read there are left out.
 
 use std::{fmt, fs};
 
@@ -12,11 +12,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// Ticks a second in `/proc/<pid>/stat`: `USER_HZ`, which Linux keeps at 100 for programs on the
-/// architectures that this one is built for (proc(5), time(7)).
+/// Ticks per second in `/proc/<pid>/stat`: `USER_HZ`, which Linux keeps at 100 for programs on the
+/// architectures that Sluice is built for (proc(5), time(7)).
 const TICKS: f64 = 100.0;
 
-/// The metrics of this process; their names carry no prefix.
+/// The metrics of this process; their names have no prefix.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
@@ -26,7 +26,7 @@ pub fn registry() -> Registry {
 #[derive(Debug)]
 struct Process;
 
-/// What was read.
+/// The values read from `/proc`.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     cpu_seconds: Option<f64>,
@@ -52,7 +52,7 @@ impl Read {
         }
     }
 
-    /// Of what the files say.
+    /// The values in the contents of these files.
     fn of(stat: &str, status: &str, limits: &str, system: &str) -> Self {
         // The second field is the program's name in brackets, which may hold anything; the third follows.
         let fields: Vec<&str> = match stat.rsplit_once(')') {

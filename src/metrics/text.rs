@@ -1,19 +1,19 @@
-//! Prometheus' own text format, version 0.0.4, out of OpenMetrics: for those who ask for it.
+//! Converts OpenMetrics to Prometheus' own text format, version 0.0.4, for clients that prefer it.
 //!
-//! The samples are the same. A counter is declared by the name that its samples have, `info` is a gauge,
-//! and units and the end are not marked.
+//! The samples are the same. A counter is declared by the name of its samples, `info` is a gauge, and units
+//! and the end are not marked.
 
 /// The same metrics in Prometheus' text format.
 pub fn prometheus(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
-    // OpenMetrics says what a metric means before it says of which type it is.
+    // In OpenMetrics the help of a metric comes before its type.
     let mut help = None;
     for line in openmetrics.lines() {
-        if let Some(said) = line.strip_prefix("# HELP ") {
-            help = said.split_once(' ').map(|(_, help)| help);
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').map(|(_, help)| help);
         } else if let Some((name, kind)) = line
             .strip_prefix("# TYPE ")
-            .and_then(|said| said.split_once(' '))
+            .and_then(|rest| rest.split_once(' '))
         {
             let (ending, kind) = match kind {
                 "counter" => ("_total", "counter"),

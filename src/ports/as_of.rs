@@ -1,6 +1,6 @@
-//! As of when an answer must be: who asks with others at the same moment can share what one of them is told.
+//! How recent a response must be: callers that read at the same moment can share one response.
 //!
-//! Whoever reads runs it in [`AsOf::scope`]; an adapter that keeps answers asks for [`AsOf::current`].
+//! A caller makes its reads in [`AsOf::scope`]; an adapter that caches responses reads [`AsOf::current`].
 
 use tokio::time::Instant;
 
@@ -8,17 +8,17 @@ tokio::task_local! {
     static CURRENT: AsOf;
 }
 
-/// A moment. An answer to a question that was asked then or later will do.
+/// A moment. A response to a request that was sent then or later is recent enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AsOf(pub Instant);
 
 impl AsOf {
-    /// Lets what `work` reads be as of this moment.
+    /// Runs `work`, whose reads are as of this moment.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
 
-    /// The moment that the caller named; without one, only an answer that is asked for now will do.
+    /// The moment that the caller named. Without one, only a new request is recent enough.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(|moment| *moment).ok()
     }

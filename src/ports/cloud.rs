@@ -1,4 +1,4 @@
-//! The way into AWS accounts: who we are there, and clients that are shared and kept fresh.
+//! Access to AWS accounts: our identity there, and shared clients that follow changes of the Accounts.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use async_trait::async_trait;
 use super::{CallError, lambda::Functions, monitoring::Monitoring, s3::Sites, store::Store};
 use crate::{api::v1alpha1::Account, domain::grants::Permissions};
 
-/// Who `GetCallerIdentity` says we are.
+/// Our identity, as `GetCallerIdentity` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Twelve digits.
+    /// The 12-digit account ID.
     pub account_id: String,
     /// ARN of the user or role session.
     pub arn: String,
 }
 
-/// The Accounts of the cluster, as last seen.
+/// The Accounts of the cluster, as last observed.
 pub trait AccountDirectory: Send + Sync {
-    /// The Account of that name.
+    /// The Account with that name.
     fn account(&self, name: &str) -> Option<Arc<Account>>;
 }
 
-/// The way into AWS accounts, by the name of an [`Account`].
+/// Access to AWS accounts, by the name of an [`Account`].
 ///
-/// Clients and sessions are made once per account, region and grant, shared, and made anew when the
-/// Account (or one that it goes through) changes. No access key is used for anything else before
-/// `GetCallerIdentity` has answered for it with the Account's own `accountId`
-/// ([`super::CallErrorKind::WrongAccount`] otherwise): when a client is first handed out, and again
+/// Clients and sessions are shared per account, region and grant, and replaced when the Account (or
+/// one that it assumes its role through) changes. Before any other use of an access key,
+/// `GetCallerIdentity` must return the Account's own `accountId` for it
+/// ([`super::CallErrorKind::WrongAccount`] otherwise): when a client is first returned, and again
 /// whenever its credentials are renewed.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// Asks AWS who we are with this account's credentials, got anew; never answered from a cache.
-    /// Whether that is the Account's `accountId` is for the caller to compare.
+    /// Reads our identity with new credentials of this account, never from a cache. The caller compares it
+    /// with the Account's `accountId`.
     async fn identity(&self, account: &Account) -> Result<Identity, CallError>;
 
-    /// Lambda in a region of the account, limited by a session policy to what `permissions` allow
-    /// where the credentials come from a role. [`super::CallErrorKind::Invalid`] for a region that the
-    /// Account does not list.
+    /// Lambda in a region of the account. If the credentials come from a role, a session policy limits them
+    /// to what `permissions` allow. [`super::CallErrorKind::Invalid`] for a region that the Account does
+    /// not list.
     async fn functions(
         &self,
         account: &Account,
@@ -45,8 +45,8 @@ pub trait Cloud: Send + Sync {
         permissions: &Permissions,
     ) -> Result<Arc<dyn Functions>, CallError>;
 
-    /// CloudWatch in a region of the account, with the session that [`Cloud::functions`] has for the
-    /// same `permissions`.
+    /// CloudWatch in a region of the account, with the session of [`Cloud::functions`] for the same
+    /// `permissions`.
     async fn monitoring(
         &self,
         account: &Account,
@@ -54,7 +54,7 @@ pub trait Cloud: Send + Sync {
         permissions: &Permissions,
     ) -> Result<Arc<dyn Monitoring>, CallError>;
 
-    /// Buckets of users in a region of the account, limited like [`Cloud::functions`].
+    /// Users' buckets in a region of the account, limited like [`Cloud::functions`].
     async fn sites(
         &self,
         account: &Account,

@@ -1,7 +1,7 @@
-//! What is read from GitLab, with one token, from one instance.
+//! Reads from one GitLab instance with one token.
 //!
-//! Reads are conditional (ETag) where GitLab supports it: a repeated read of something unchanged
-//! costs a 304.
+//! Reads are conditional (ETag) where GitLab supports it: repeating a read costs a 304 if nothing has
+//! changed.
 
 use async_trait::async_trait;
 
@@ -14,25 +14,24 @@ use crate::{
     },
 };
 
-/// A download under way.
+/// A download in progress.
 pub struct Download {
-    /// What the server said it would send.
+    /// The size that the server announced.
     pub declared_size: Option<u64>,
-    /// The bytes. Cut off or too long ends in [`super::CallErrorKind::Corrupt`].
+    /// The bytes. A body that is cut off or too long ends in [`super::CallErrorKind::Corrupt`].
     pub body: ByteStream,
 }
 
-/// GitLab, read with one token. Errors name the project, ref or job and the scope or role that is
-/// missing.
+/// GitLab, read with one token. Errors name the project, ref or job, and the missing scope or role.
 #[async_trait]
 pub trait GitLab: Send + Sync {
     /// `GET /version` (or `/metadata`), `GET /personal_access_tokens/self`, `GET /user`.
     async fn standing(&self) -> Result<Standing, CallError>;
 
-    /// `GET /projects/:id`; a renamed project is followed.
+    /// `GET /projects/:id`; follows the redirect of a renamed project.
     async fn project(&self, project: &str) -> Result<Project, CallError>;
 
-    /// The branch or the tag of that name; `None` where there is none.
+    /// The branch or tag with that name; `None` if it does not exist.
     async fn git_ref(
         &self,
         project_id: i64,
@@ -40,8 +39,8 @@ pub trait GitLab: Send + Sync {
         name: &str,
     ) -> Result<Option<RefState>, CallError>;
 
-    /// `GET /projects/:id/pipelines`, newest first by id: page 0 has the newest 20, which is mostly
-    /// enough; page `n` above that has the `n`th hundred, which repeats some of those before it.
+    /// `GET /projects/:id/pipelines`, newest first by id. Page 0 has the newest 20, which is mostly enough.
+    /// Each page `n` after it has the `n`th hundred, which repeats some of the earlier pipelines.
     async fn pipelines(
         &self,
         project_id: i64,
@@ -49,7 +48,7 @@ pub trait GitLab: Send + Sync {
         page: usize,
     ) -> Result<PipelinePage, CallError>;
 
-    /// `GET /projects/:id/pipelines/:id`: the name of its user.
+    /// `GET /projects/:id/pipelines/:id`: the name of the pipeline's user.
     async fn pipeline_user(
         &self,
         project_id: i64,
@@ -69,14 +68,14 @@ pub trait GitLab: Send + Sync {
         pipeline_id: i64,
     ) -> Result<TestSummary, CallError>;
 
-    /// `GET /projects/:id/freeze_periods`, all pages. The token's user needs the role Reporter; in
-    /// older versions it takes a Maintainer.
+    /// `GET /projects/:id/freeze_periods`, all pages. The token's user needs the role Reporter, or
+    /// Maintainer in older versions of GitLab.
     async fn freeze_periods(&self, project_id: i64) -> Result<Vec<FreezePeriod>, CallError>;
 
-    /// `GET /users/:id`: who that is, and whether it is a bot.
+    /// `GET /users/:id`: the user, and whether it is a bot.
     async fn user(&self, user_id: i64) -> Result<JobUser, CallError>;
 
-    /// `GET /projects/:id/jobs/:id/artifacts[/path]`. Redirects are followed by hand, without the
+    /// `GET /projects/:id/jobs/:id/artifacts[/path]`. The adapter follows redirects itself, without the
     /// token.
     async fn artifact(
         &self,
@@ -85,15 +84,15 @@ pub trait GitLab: Send + Sync {
         path: Option<&str>,
     ) -> Result<Download, CallError>;
 
-    /// Whether everything that was read is still as it was, by conditional requests for just that. As of a moment
-    /// ([`super::as_of::AsOf`]) where the caller names one.
+    /// Whether everything that was read is unchanged, by conditional requests for the same reads. As of the
+    /// moment ([`super::as_of::AsOf`]) that the caller names, if any.
     async fn still_hold(&self, validators: &Validators) -> Result<bool, CallError>;
 }
 
-/// Makes clients, one per connection, shared.
+/// Creates one shared client per connection.
 #[async_trait]
 pub trait GitLabs: Send + Sync {
-    /// A client for this connection with the token that its Secret holds now.
+    /// A client for this connection, with the current token of its Secret.
     async fn client(
         &self,
         connection: &crate::api::v1alpha1::GitLabConnection,

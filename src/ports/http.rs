@@ -1,18 +1,18 @@
-//! URLs that a check asks.
+//! Requests to the URLs of checks.
 
 use async_trait::async_trait;
 
 use super::CallError;
 use crate::domain::check::http::{HttpAnswer, HttpRequest};
 
-/// Asks URLs that tenants write, from inside the controller's network.
+/// Requests URLs that tenants write, from inside the controller's network.
 ///
-/// Addresses that are not public are refused ([`super::CallErrorKind::Denied`]) unless the platform
-/// team allows them, wherever a name or a redirect leads. Whatever answers is an answer; that nobody
-/// answers in time is [`super::CallErrorKind::Unavailable`], a redirect that is not followed
+/// The adapter refuses addresses that are not public ([`super::CallErrorKind::Denied`]) unless the platform
+/// team allows them, wherever a name or a redirect leads. Every HTTP response is an answer. A request
+/// without a response in time is [`super::CallErrorKind::Unavailable`], a redirect that is not followed
 /// [`super::CallErrorKind::Invalid`].
 #[async_trait]
 pub trait HttpProbe: Send + Sync {
-    /// Asks once.
+    /// Sends one request.
     async fn ask(&self, request: &HttpRequest) -> Result<HttpAnswer, CallError>;
 }

@@ -1,8 +1,8 @@
 //! Lambda functions, versions and aliases in one account and region.
 //!
-//! Writes are never retried by the adapter: the engine reads back and decides. The function that a
-//! write answers with is as it was at that moment, often still being made or changed; its tags are
-//! those given to [`Functions::create`] and none for other writes: only [`Functions::get`] reads them.
+//! The adapter never retries writes: the engine reads back and decides. A write returns the function as it
+//! was at that moment, often still being created or updated. Its tags are those given to
+//! [`Functions::create`], and none for other writes: only [`Functions::get`] reads them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,14 +20,14 @@ use crate::domain::{
 /// Lambda in one account and region, under one grant.
 #[async_trait]
 pub trait Functions: Send + Sync {
-    /// `GetFunction` of `$LATEST` or a version; `None` where there is no such function or version.
+    /// `GetFunction` of `$LATEST` or a version; `None` if the function or version does not exist.
     async fn get(&self, name: &str, version: Option<&str>) -> Result<Option<Function>, CallError>;
 
-    /// What may invoke the function without naming a version or alias, each in words (`the function URL
-    /// https://…`): `GetPolicy`, `GetFunctionUrlConfig` and `ListEventSourceMappings`.
+    /// Descriptions of the callers that may invoke the function without a version or alias (`the function URL
+    /// https://…`), from `GetPolicy`, `GetFunctionUrlConfig` and `ListEventSourceMappings`.
     async fn unqualified_callers(&self, name: &str) -> Result<Vec<String>, CallError>;
 
-    /// `CreateFunction`, without publishing. [`super::CallErrorKind::AlreadyExists`] where there is one.
+    /// `CreateFunction`, without publishing. [`super::CallErrorKind::AlreadyExists`] if the function exists.
     async fn create(
         &self,
         name: &str,
@@ -38,7 +38,7 @@ pub trait Functions: Send + Sync {
     ) -> Result<Function, CallError>;
 
     /// `UpdateFunctionCode` if the function is still at `revision_id`
-    /// (else [`super::CallErrorKind::Stale`]). Does not publish.
+    /// (otherwise [`super::CallErrorKind::Stale`]). Does not publish.
     async fn update_code(
         &self,
         name: &str,
@@ -55,8 +55,8 @@ pub trait Functions: Send + Sync {
         revision_id: &str,
     ) -> Result<Function, CallError>;
 
-    /// `TagResource` and `UntagResource`: makes the function's tags those given. `current` is what
-    /// it has; no call is made where nothing differs. Two writes, of which the second may fail alone.
+    /// `TagResource` and `UntagResource`: changes the function's tags from `current` to `wanted`. Makes no
+    /// call without a difference. These are two writes, of which the second may fail alone.
     async fn set_tags(
         &self,
         arn: &str,
@@ -65,7 +65,7 @@ pub trait Functions: Send + Sync {
     ) -> Result<(), CallError>;
 
     /// `PublishVersion` of `$LATEST` if its code has this digest and it is still at `revision_id`.
-    /// Answers with the existing version where nothing changed since it was published.
+    /// Returns the existing version if nothing has changed since it was published.
     async fn publish(
         &self,
         name: &str,
@@ -74,25 +74,25 @@ pub trait Functions: Send + Sync {
         description: &str,
     ) -> Result<Function, CallError>;
 
-    /// The package that a function's `$LATEST` runs, with its size: for a snapshot of code that is not
+    /// The size and content of the package of a function's `$LATEST`: for a snapshot of code that is not
     /// in our store.
     async fn package(&self, name: &str) -> Result<(u64, ByteStream), CallError>;
 
-    /// `DeleteFunction`, with all versions and aliases, or of one version (never `$LATEST`). Fine
-    /// where there is none.
+    /// `DeleteFunction`, with all versions and aliases, or of one version (never `$LATEST`). Succeeds if it
+    /// does not exist.
     async fn delete(&self, name: &str, version: Option<&str>) -> Result<(), CallError>;
 
-    /// `GetAlias`; `None` where there is no such alias or function.
+    /// `GetAlias`; `None` if the alias or function does not exist.
     async fn alias(&self, name: &str, alias: &str) -> Result<Option<Alias>, CallError>;
 
-    /// `GetProvisionedConcurrencyConfig` of an alias; `None` where nothing was asked for.
+    /// `GetProvisionedConcurrencyConfig` of an alias; `None` if none is configured.
     async fn provisioned_concurrency(
         &self,
         name: &str,
         alias: &str,
     ) -> Result<Option<ProvisionedConcurrency>, CallError>;
 
-    /// `CreateAlias`. [`super::CallErrorKind::AlreadyExists`] where there is one.
+    /// `CreateAlias`. [`super::CallErrorKind::AlreadyExists`] if the alias exists.
     async fn create_alias(
         &self,
         name: &str,
@@ -100,7 +100,7 @@ pub trait Functions: Send + Sync {
         to: &AliasTarget,
     ) -> Result<Alias, CallError>;
 
-    /// `UpdateAlias` if it is still at `revision_id`.
+    /// `UpdateAlias` if the alias is still at `revision_id`.
     async fn update_alias(
         &self,
         name: &str,
@@ -109,10 +109,10 @@ pub trait Functions: Send + Sync {
         revision_id: &str,
     ) -> Result<Alias, CallError>;
 
-    /// `DeleteAlias`. Fine where there is none.
+    /// `DeleteAlias`. Succeeds if the alias does not exist.
     async fn delete_alias(&self, name: &str, alias: &str) -> Result<(), CallError>;
 
-    /// `Invoke` of a version or alias, waiting for the answer at most `timeout`
+    /// `Invoke` of a version or alias. Waits at most `timeout` for the response
     /// ([`super::CallErrorKind::Unknown`] after that).
     async fn invoke(
         &self,

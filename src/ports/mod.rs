@@ -1,7 +1,7 @@
-//! What the program needs from the outside, in its own words: one narrow trait per need.
+//! The interfaces to external systems, in the program's own terms: one narrow trait per need.
 //!
-//! No type of an SDK appears here. Every call answers with a [`CallError`] that says which operation
-//! on which thing failed and of what kind the failure is, because that decides what happens next.
+//! No SDK type appears here. A failed call returns a [`CallError`] with the operation, the resource and
+//! the kind of failure, because the kind decides what happens next.
 
 pub mod as_of;
 pub mod cloud;

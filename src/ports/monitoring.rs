@@ -12,18 +12,18 @@ use crate::domain::check::{
 /// CloudWatch in one account and region, under one grant.
 #[async_trait]
 pub trait Monitoring: Send + Sync {
-    /// `DescribeAlarms`: the metric and composite alarms of these names, as they are now. One call for
-    /// every hundred names. What there is no alarm of is left out.
+    /// `DescribeAlarms`: the current state of the metric and composite alarms with these names. Makes one
+    /// call per hundred names. Omits names without an alarm.
     async fn alarms(&self, names: &[String]) -> Result<Alarms, CallError>;
 
-    /// `DescribeAlarmHistory`: how the alarm's state changed since then, oldest first. A change shows a
-    /// little late. Empty where there is no such alarm.
+    /// `DescribeAlarmHistory`: the changes of the alarm's state since then, oldest first. A change appears
+    /// with a short delay. Empty if the alarm does not exist.
     async fn transitions(&self, name: &str, since: Timestamp)
     -> Result<Vec<Transition>, CallError>;
 
-    /// `GetMetricData`: one number, as one period as long as the window, with the samples behind it
-    /// where the query says what to count. No data is an empty series. A result that CloudWatch
-    /// itself calls incomplete is [`super::CallErrorKind::Unavailable`], a query that does not give
+    /// `GetMetricData`: one number over one period as long as the window, with the number of samples if
+    /// the query says what to count. Without data, the series is empty. A result that CloudWatch
+    /// marks as incomplete is [`super::CallErrorKind::Unavailable`], a query that does not return
     /// exactly one series [`super::CallErrorKind::Invalid`].
     async fn measure(&self, query: &MetricQuery) -> Result<Series, CallError>;
 }

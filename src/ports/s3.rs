@@ -1,11 +1,10 @@
 //! Objects in users' buckets in one account and region.
 //!
-//! Writes and deletions are never retried by the adapter and carry a condition, so that a late one
-//! finds it broken: [`super::CallErrorKind::Stale`] where something else stands there than was said,
-//! [`super::CallErrorKind::Busy`] where S3 could not tell because of another write at the same moment.
-//! Every call states the bucket's owner: a bucket of another account is
-//! [`super::CallErrorKind::Denied`]. A bucket that the grants don't name, or that keeps artifacts, is
-//! refused without asking.
+//! The adapter never retries writes and deletions. Each carries a condition, so that a late one fails:
+//! with [`super::CallErrorKind::Stale`] if the object is not the expected one, with
+//! [`super::CallErrorKind::Busy`] if S3 could not decide because of a concurrent write. Every call states
+//! the bucket's owner: a bucket of another account is [`super::CallErrorKind::Denied`]. The adapter
+//! refuses, without a call, a bucket that the grants don't name and an artifact bucket.
 
 use std::collections::BTreeMap;
 
@@ -17,40 +16,40 @@ use super::{
 };
 use crate::domain::workload::s3::site::{Condition, Deletion, Listed, ObjectHead, Served};
 
-/// Objects as they are listed, by key.
+/// One page of a listing, by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// At most 1,000, in the order of their keys.
     pub objects: Vec<(String, Listed)>,
-    /// Where the next page begins; `None` after the last.
+    /// The token of the next page; `None` after the last.
     pub next: Option<String>,
 }
 
 /// An object to put.
 pub struct NewObject {
-    /// How many bytes, exactly.
+    /// The exact number of bytes.
     pub size: u64,
-    /// The bytes. Nothing is read before the call is made; an error inside ends it, and nothing becomes
-    /// visible.
+    /// The bytes. They are read only once the call is made. An error in the stream ends the call, and
+    /// nothing becomes visible.
     pub body: ByteStream,
-    /// How it is served.
+    /// The headers that the object is served with.
     pub served: Served,
     /// User metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Buckets of users in one account and region, under one grant.
+/// Users' buckets in one account and region, under one grant.
 #[async_trait]
 pub trait Sites: Send + Sync {
     /// `ListObjectsV2`: the objects whose keys begin with `prefix`, a page at a time.
     async fn list(&self, bucket: &str, prefix: &str, page: Option<&str>)
     -> Result<Page, CallError>;
 
-    /// `HeadObject`; `None` where there is no such key.
+    /// `HeadObject`; `None` if the key does not exist.
     async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>, CallError>;
 
-    /// `PutObject` if the condition holds; answers with the ETag. Small bodies are read whole before
-    /// they are sent, larger ones stream.
+    /// `PutObject` if the condition holds; returns the ETag. The adapter reads small bodies completely
+    /// before it sends them, and streams larger ones.
     async fn put(
         &self,
         bucket: &str,
@@ -59,8 +58,8 @@ pub trait Sites: Send + Sync {
         condition: &Condition,
     ) -> Result<String, CallError>;
 
-    /// `CopyObject` of the object with this ETag into the artifact bucket, with all its metadata. A
-    /// copy that is there under `to` already is taken for the same: the name has to say what of.
+    /// `CopyObject` of the object with this ETag into the artifact bucket, with all its metadata. An
+    /// existing copy under `to` counts as the same, so the name has to identify the content.
     async fn keep(
         &self,
         bucket: &str,
@@ -70,8 +69,8 @@ pub trait Sites: Send + Sync {
         to: &str,
     ) -> Result<StoredObject, CallError>;
 
-    /// `CopyObject` from the artifact bucket, with all its metadata, if the condition holds; answers
-    /// with the ETag.
+    /// `CopyObject` from the artifact bucket, with all its metadata, if the condition holds; returns the
+    /// ETag.
     async fn put_back(
         &self,
         from: &StoredCopy<'_>,
@@ -80,8 +79,8 @@ pub trait Sites: Send + Sync {
         condition: &Condition,
     ) -> Result<String, CallError>;
 
-    /// `DeleteObjects`, each if it still has its ETag: what came of each, in order. One that is gone
-    /// is deleted. `prefix` goes before the paths.
+    /// `DeleteObjects`, each if it still has its ETag; returns the results in order. An object that no
+    /// longer exists counts as deleted. `prefix` is prepended to the paths.
     async fn delete(
         &self,
         bucket: &str,
@@ -93,10 +92,10 @@ pub trait Sites: Send + Sync {
 /// A copy in the artifact bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredCopy<'a> {
-    /// Its key.
+    /// Key of the copy.
     pub key: &'a str,
-    /// Its version.
+    /// Version of the copy.
     pub version_id: &'a str,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }

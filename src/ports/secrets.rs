@@ -1,4 +1,4 @@
-//! Secrets and tokens of the cluster, read by name when they are needed.
+//! Secrets and tokens of the cluster, read by name when needed.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use secrecy::SecretString;
 
 use super::CallError;
 
-/// What a Secret holds, and what it says of itself.
+/// The type, labels and values of a Secret.
 #[derive(Clone, Debug, Default)]
 pub struct SecretData {
-    /// Its type; empty where it has none.
+    /// The type; empty if the Secret has none.
     pub type_: String,
-    /// Its labels.
+    /// The labels.
     pub labels: BTreeMap<String, String>,
-    /// Its values that are text.
+    /// The values that are text.
     pub values: BTreeMap<String, SecretString>,
 }
 
-/// Secrets and tokens of the cluster. Never listed, never watched.
+/// Secrets and tokens of the cluster. Sluice never lists or watches Secrets.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// A Secret. [`super::CallErrorKind::NotFound`] names it.
+    /// A Secret by name. [`super::CallErrorKind::NotFound`] names it.
     async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError>;
 
     /// A token of the controller's own ServiceAccount for another audience (TokenRequest).

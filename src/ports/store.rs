@@ -8,34 +8,34 @@ use futures::stream::BoxStream;
 
 use super::CallError;
 
-/// Bytes on their way. An error inside ends the transfer; nothing of it becomes visible.
+/// A stream of bytes. An error in it ends the transfer, of which nothing becomes visible.
 pub type ByteStream = BoxStream<'static, Result<Bytes, CallError>>;
 
-/// The metadata that names an object's digest.
+/// The metadata key of an object's digest.
 pub const SHA256: &str = "sha256";
 
-/// An object that is there.
+/// An existing object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {
-    /// Pins exactly these bytes.
+    /// The version id, which pins exactly these bytes.
     pub version_id: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// User metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The artifact bucket of one account and region. Objects are encrypted at rest by the bucket's
-/// default; versioning is on (checked by the Account), so that a version id pins bytes for good.
+/// The artifact bucket of one account and region. The bucket's default encrypts objects at rest;
+/// versioning is on (the Account checks it), so that a version id pins bytes permanently.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The bucket's name.
     fn bucket(&self) -> &str;
 
-    /// `HeadObject`; `None` where there is no such key.
+    /// `HeadObject`; `None` if the key does not exist.
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, CallError>;
 
-    /// `GetObject` of something small; `None` where there is no such key or version.
+    /// `GetObject` of a small object; `None` if the key or version does not exist.
     /// [`super::CallErrorKind::TooLarge`] above `limit` bytes.
     async fn get(
         &self,
@@ -47,7 +47,7 @@ pub trait Store: Send + Sync {
     /// `GetObject` as a stream, with its size.
     async fn open(&self, key: &str, version_id: &str) -> Result<(u64, ByteStream), CallError>;
 
-    /// `GetObject` of a range of bytes as a stream: exactly those, or an error inside.
+    /// `GetObject` of a range of bytes as a stream: exactly those bytes, or an error in the stream.
     async fn open_range(
         &self,
         key: &str,
@@ -55,7 +55,7 @@ pub trait Store: Send + Sync {
         range: Range<u64>,
     ) -> Result<ByteStream, CallError>;
 
-    /// `PutObject` of something small; answers with the version id.
+    /// `PutObject` of a small object; returns the version id.
     async fn put(
         &self,
         key: &str,
@@ -63,8 +63,8 @@ pub trait Store: Send + Sync {
         metadata: &BTreeMap<String, String>,
     ) -> Result<String, CallError>;
 
-    /// A stream of any size: one `PutObject` where it is small, else a multipart upload, with at most
-    /// 15 MiB in memory. Aborted on every error. Answers with the version id.
+    /// Uploads a stream of any size: by one `PutObject` if it is small, otherwise by a multipart upload, with
+    /// at most 15 MiB in memory. Aborts the upload on every error. Returns the version id.
     async fn upload(
         &self,
         key: &str,
@@ -72,10 +72,10 @@ pub trait Store: Send + Sync {
         metadata: &BTreeMap<String, String>,
     ) -> Result<String, CallError>;
 
-    /// `DeleteObject` of one version. Fine where there is none.
+    /// `DeleteObject` of one version. Succeeds if it does not exist.
     async fn delete(&self, key: &str, version_id: &str) -> Result<(), CallError>;
 
-    /// What is wrong with the bucket, in words with the way out: versioning off, another region or
-    /// owner, no rule that aborts incomplete multipart uploads. Empty where it is fit.
+    /// Messages about problems of the bucket, each with its remedy: versioning off, another region or
+    /// owner, no rule that aborts incomplete multipart uploads. Empty if the bucket is suitable.
     async fn problems(&self, account_id: &str, region: &str) -> Result<Vec<String>, CallError>;
 }

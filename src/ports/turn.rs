@@ -1,7 +1,7 @@
-//! For whom calls are made and how urgent they are: by this the queues of budgets order them.
+//! The owner and urgency of calls, by which the queues of budgets order them.
 //!
-//! Whoever makes calls runs them in [`Turn::scope`]; an adapter that holds a call back asks for
-//! [`Turn::current`]. So no port and no client has to carry it, and the clients of an account stay shared.
+//! A caller makes its calls in [`Turn::scope`]; an adapter that delays a call reads [`Turn::current`]. So
+//! ports and clients don't have to pass a turn on, and all users of an account can share its clients.
 //!
 //! # Guarantees
 //! - A call that is called off has not been sent.
@@ -21,49 +21,49 @@ tokio::task_local! {
     static CURRENT: Turn;
 }
 
-/// For whom calls are made, how urgent they are, and which of them wait.
+/// The owner and urgency of calls, and the calls that wait.
 #[derive(Clone, Debug)]
 pub struct Turn {
     /// The most urgent calls go first.
     pub priority: Priority,
-    /// Namespaces take turns with calls that are equally urgent.
+    /// Namespaces take turns with calls of equal urgency.
     pub namespace: Arc<str>,
     /// Within a namespace, the Deployments that began first take turns.
     pub deployment: Arc<str>,
-    /// Since when the work is under way that the calls are part of.
+    /// When the work began that the calls are part of.
     pub since: Timestamp,
     called_off: CancellationToken,
     line: Arc<Mutex<Line>>,
 }
 
-/// The calls that wait.
+/// The waiting calls of a turn.
 #[derive(Debug, Default)]
 struct Line {
     waiting: usize,
     since: Option<Instant>,
-    /// Of the call that joined last.
+    /// The position of the call that joined last.
     place: Option<Place>,
-    /// The time in which calls waited, but for the present.
+    /// The total time of earlier waits, without the current one.
     waited: Duration,
 }
 
-/// Where a call waits.
+/// The position of a call in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The budget, in words: `Lambda control plane calls in account 111111111111, eu-west-1`.
+    /// Description of the budget: `Lambda control plane calls in account 111111111111, eu-west-1`.
     pub budget: String,
-    /// How many calls go before it, at most.
+    /// The maximum number of calls before it.
     pub before: usize,
-    /// When its turn comes, as far as the queue can tell.
+    /// When the call's turn comes, as the queue estimates it.
     pub ready_at: Instant,
 }
 
-/// A call in a queue; leaves it when dropped.
+/// A call in a queue. It leaves the queue when dropped.
 #[derive(Debug)]
 pub struct Waiting(Arc<Mutex<Line>>);
 
 impl Turn {
-    /// No call waits yet.
+    /// A turn in which no call waits yet.
     pub fn new(priority: Priority, namespace: &str, deployment: &str, since: Timestamp) -> Self {
         Self {
             priority,
@@ -75,34 +75,34 @@ impl Turn {
         }
     }
 
-    /// Makes the calls of `work` in this turn.
+    /// Runs `work`, whose calls are made in this turn.
     pub async fn scope<F: Future>(&self, work: F) -> F::Output {
         CURRENT.scope(self.clone(), work).await
     }
 
-    /// The turn that the caller is in. Without one, a call is neither urgent nor anybody's.
+    /// The caller's turn. Outside of a turn, a call has low urgency and no owner.
     pub fn current() -> Self {
         CURRENT
             .try_with(Self::clone)
             .unwrap_or_else(|_| Self::new(Priority::Planning, "", "", Timestamp::now()))
     }
 
-    /// Takes the calls that wait out of their queues. Those that were sent come to their end.
+    /// Removes the waiting calls from their queues. Calls that have been sent finish.
     pub fn call_off(&self) {
         self.called_off.cancel();
     }
 
-    /// Whether its calls were called off.
+    /// Whether the turn's calls were called off.
     pub fn is_called_off(&self) -> bool {
         self.called_off.is_cancelled()
     }
 
-    /// Ends once its calls are called off.
+    /// Completes once the turn's calls are called off.
     pub fn called_off(&self) -> WaitForCancellationFuture<'_> {
         self.called_off.cancelled()
     }
 
-    /// One call more waits.
+    /// Registers a waiting call.
     pub fn waits(&self, place: Place) -> Waiting {
         let mut line = lock(&self.line);
         line.waiting += 1;
@@ -111,13 +111,13 @@ impl Turn {
         Waiting(Arc::clone(&self.line))
     }
 
-    /// Where calls wait now, and since when some have.
+    /// The position of the call that joined last, and since when calls have been waiting.
     pub fn place(&self) -> Option<(Place, Instant)> {
         let line = lock(&self.line);
         line.place.clone().zip(line.since)
     }
 
-    /// For how long calls have waited in all.
+    /// The total time for which calls have waited.
     pub fn waited(&self) -> Duration {
         let line = lock(&self.line);
         line.waited + line.since.map_or(Duration::ZERO, |since| since.elapsed())

@@ -1,8 +1,8 @@
-//! By what it can be asked cheaply whether answers still hold: the validators (RFC 9110, 8.8; an ETag, say) that
-//! came with them.
+//! The validators of responses (RFC 9110, 8.8; such as an ETag), by which a cheap request finds out whether a
+//! response has changed.
 //!
-//! Whoever reads runs it in [`Validators::of`]; an adapter notes what each of its reads was answered with, and one
-//! that can't be asked about again as well.
+//! A caller makes its reads in [`Validators::of`]; an adapter notes the validator of each response, and also
+//! each read that can't be revalidated.
 
 use std::{
     collections::BTreeMap,
@@ -13,30 +13,30 @@ tokio::task_local! {
     static CURRENT: Arc<Mutex<Validators>>;
 }
 
-/// The longest validator that is remembered, in bytes: GitLab's have some forty.
+/// The longest validator that is recorded, in bytes. GitLab's have about forty.
 const LONGEST: usize = 256;
-/// How many reads are remembered; who has made more is taken for one that can't be asked about.
+/// The number of reads that are recorded. With more, the whole set can't be revalidated.
 const READS: usize = 64;
 
-/// What a number of reads was answered with.
+/// The validators of a set of reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     by_read: BTreeMap<String, Validator>,
-    /// Something was read of which it can't be told whether it still holds.
-    in_doubt: bool,
+    /// At least one read can't be revalidated.
+    incomplete: bool,
 }
 
-/// What one read was answered with.
+/// The validator of one response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validator {
-    /// Which operation of the API that was.
+    /// The operation of the API.
     pub operation: &'static str,
-    /// As the server wrote it.
+    /// The validator, as the server wrote it.
     pub value: String,
 }
 
 impl Validators {
-    /// Runs `work`, and tells what its reads were answered with.
+    /// Runs `work`, and returns the validators of its reads.
     pub async fn of<F: Future>(work: F) -> (F::Output, Self) {
         let noted = Arc::<Mutex<Self>>::default();
         let output = CURRENT.scope(Arc::clone(&noted), work).await;
@@ -44,28 +44,28 @@ impl Validators {
         (output, noted)
     }
 
-    /// Notes a read for whoever asked for it; `None` for one that failed, or came with no validator.
+    /// Records a read for the caller; `None` for a read that failed or returned no validator.
     pub fn note(read: &str, validator: Option<Validator>) {
-        // Most reads are nobody's to remember.
+        // Most callers record no reads.
         let _ = CURRENT.try_with(|noted| {
             let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
             noted.add(read.to_owned(), validator);
         });
     }
 
-    /// Whether it can be told of everything that was read if it still holds.
+    /// Whether every read can be revalidated.
     pub fn tell_all(&self) -> bool {
-        !self.in_doubt && !self.by_read.is_empty()
+        !self.incomplete && !self.by_read.is_empty()
     }
 
-    /// What was read, and what it was answered with.
+    /// The reads and their validators.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Validator)> {
         self.by_read.iter().map(|(read, one)| (read.as_str(), one))
     }
 
-    /// Those of both. Where they contradict one another, one of the two is out of date.
+    /// Adds the reads of `other`. If two validators of a read contradict each other, one is out of date.
     pub fn merge(&mut self, other: Self) {
-        self.in_doubt |= other.in_doubt;
+        self.incomplete |= other.incomplete;
         for (read, validator) in other.by_read {
             self.add(read, Some(validator));
         }
@@ -73,13 +73,13 @@ impl Validators {
 
     fn add(&mut self, read: String, validator: Option<Validator>) {
         let Some(validator) = validator.filter(|it| it.value.len() <= LONGEST) else {
-            self.in_doubt = true;
+            self.incomplete = true;
             return;
         };
         let before = self.by_read.get(&read);
-        self.in_doubt |= before.is_some_and(|before| *before != validator);
+        self.incomplete |= before.is_some_and(|before| *before != validator);
         if before.is_none() && self.by_read.len() == READS {
-            self.in_doubt = true;
+            self.incomplete = true;
             return;
         }
         self.by_read.insert(read, validator);
@@ -109,14 +109,16 @@ mod tests {
     #[tokio::test]
     async fn who_asks_is_told_of_all_reads_and_nobody_of_those_outside() {
         Validators::note("/outside", None);
-        let told = of(&[
+        let validators = of(&[
             ("/a", Some(etag("1"))),
             ("/b", Some(etag("2"))),
             ("/a", Some(etag("1"))),
         ])
         .await;
-        assert!(told.tell_all());
-        let reads: Vec<_> = told.iter().map(|(read, it)| (read, &*it.value)).collect();
+        assert!(validators.tell_all());
+        let reads: Vec<_> = (validators.iter())
+            .map(|(read, it)| (read, &*it.value))
+            .collect();
         assert_eq!(reads, [("/a", "1"), ("/b", "2")]);
     }
 
@@ -153,8 +155,8 @@ mod tests {
         assert_eq!(both.iter().count(), 2);
         both.merge(of(&[("/a", Some(etag("2")))]).await);
         assert!(!both.tell_all());
-        let mut doubtful = of(&[("/a", Some(etag("1")))]).await;
-        doubtful.merge(of(&[("/b", None)]).await);
-        assert!(!doubtful.tell_all());
+        let mut incomplete = of(&[("/a", Some(etag("1")))]).await;
+        incomplete.merge(of(&[("/b", None)]).await);
+        assert!(!incomplete.tell_all());
     }
 }

@@ -1,8 +1,7 @@
-//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch, buckets of users and the
-//! artifact store.
+//! The AWS adapters against the lab's AWS: sessions, Lambda, CloudWatch, S3 locations and the artifact store.
 //!
-//! All tests share one cloud and run side by side; each keeps to names of its own, and counts only
-//! calls on those.
+//! All tests share one cloud and run in parallel; each uses names of its own, and counts only calls about
+//! those.
 
 mod access;
 mod counts;
@@ -102,7 +101,7 @@ impl Secrets for Vault {
         })
     }
 
-    /// The emulator looks at the claims only.
+    /// The emulator checks only the claims.
     async fn identity_token(&self, audience: &str) -> Result<SecretString, CallError> {
         let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = encode(serde_json::json!({ "alg": "RS256", "kid": "lab" }));
@@ -201,7 +200,7 @@ impl Fixture {
             .expect("an Account of the fixture")
     }
 
-    /// Lambda in dev, allowed whatever begins with `prefix`.
+    /// Lambda in dev, with a grant for functions that begin with `prefix`.
     async fn functions(&self, prefix: &str) -> Arc<dyn Functions> {
         let allowed = allowed(&format!("{prefix}*"));
         let functions = self
@@ -250,7 +249,7 @@ impl Fixture {
         }
     }
 
-    /// A function in dev that is Active.
+    /// Creates a function in dev, and waits until it is Active.
     async fn function(&self, functions: &dyn Functions, name: &str) -> Function {
         let (code, _) = self.package(name, "one").await;
         functions
@@ -314,7 +313,7 @@ fn allowed(functions: &str) -> Permissions {
     }
 }
 
-/// The function or version as soon as it is Active and its last update successful.
+/// Waits until the function or version is Active and its last update successful. Returns it.
 async fn settled(functions: &dyn Functions, name: &str, version: Option<&str>) -> Function {
     let is = format!("{name} is Active and up to date");
     let function = wait_until(&is, PATIENCE, async || {

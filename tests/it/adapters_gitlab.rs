@@ -1,4 +1,4 @@
-//! The GitLab client on the lab's GitLab.
+//! The GitLab client against the lab's GitLab.
 
 mod bounds;
 mod counts;
@@ -41,21 +41,21 @@ use sluice_lab::gitlab::{
 
 /// Secrets of one namespace, all with the one key `token`.
 #[derive(Default)]
-struct Kept {
+struct FakeSecrets {
     values: Mutex<BTreeMap<String, String>>,
     labels: Mutex<BTreeMap<String, String>>,
     reads: AtomicU64,
 }
 
-impl Kept {
+impl FakeSecrets {
     /// As `kubectl label secret gitlab sluice.dev/gitlab-token=true` would.
-    fn say_token(&self) {
+    fn label_as_token(&self) {
         let label = (token_secret::LABEL.to_owned(), "true".to_owned());
         self.labels.lock().unwrap().extend([label]);
     }
 }
 
-/// Something that answers in GitLab's place, and its address.
+/// Serves `router` in place of GitLab. Returns its URL and the task.
 async fn serve(router: axum::Router) -> (String, tokio::task::JoinHandle<std::io::Result<()>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -65,7 +65,7 @@ async fn serve(router: axum::Router) -> (String, tokio::task::JoinHandle<std::io
     )
 }
 
-/// Clients that may ask these networks, as much as they like.
+/// Clients that may connect to these networks, in effect without a rate limit.
 fn clients(secrets: Arc<dyn Secrets>, metrics: &Arc<Metrics>, networks: &[&str]) -> GitLabClients {
     let networks = networks.iter().map(|network| network.parse().unwrap());
     let rates = Rates::new(100_000, []);
@@ -73,7 +73,7 @@ fn clients(secrets: Arc<dyn Secrets>, metrics: &Arc<Metrics>, networks: &[&str])
 }
 
 #[async_trait]
-impl Secrets for Kept {
+impl Secrets for FakeSecrets {
     async fn get(&self, namespace: &str, name: &str) -> Result<SecretData, CallError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let values = self.values.lock().unwrap();
@@ -89,7 +89,7 @@ impl Secrets for Kept {
     }
 
     async fn identity_token(&self, _: &str) -> Result<SecretString, CallError> {
-        unimplemented!("GitLab is not asked with it")
+        unimplemented!("GitLab needs no identity token")
     }
 }
 
@@ -98,7 +98,7 @@ struct Lab {
     gitlab: Simulator,
     ana: UserId,
     project: ProjectId,
-    secrets: Arc<Kept>,
+    secrets: Arc<FakeSecrets>,
     metrics: Arc<Metrics>,
     clients: GitLabClients,
     connection: GitLabConnection,
@@ -114,8 +114,8 @@ impl Lab {
         let ana = gitlab.create_user("ana");
         let project = gitlab.create_project("shop/checkout");
         gitlab.push(project, "main", "First");
-        let secrets = Arc::<Kept>::default();
-        secrets.say_token();
+        let secrets = Arc::<FakeSecrets>::default();
+        secrets.label_as_token();
         let connection = serde_json::from_value(serde_json::json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "GitLabConnection",
@@ -166,7 +166,7 @@ impl Lab {
         i64::try_from(pipeline.0).unwrap()
     }
 
-    /// What was asked of GitLab meanwhile.
+    /// Awaits `during`. Returns its output, and the requests to GitLab meanwhile.
     async fn requests<T>(&self, during: impl Future<Output = T>) -> (T, Vec<RequestRecord>) {
         let mark = self.gitlab.mark();
         let result = during.await;
@@ -247,7 +247,7 @@ async fn branches_and_tags_are_told_from_what_is_not_there() {
     lab.gitlab.protect(lab.project, "v1.0", false);
     lab.gitlab.protect(lab.project, "feature/x#y%20z", false);
     let state = |protected| Some(RefState { protected });
-    // A tag of the branch's name is another thing.
+    // A tag with the branch's name is a separate ref.
     lab.gitlab.tag(lab.project, "main", &sha);
     let (branch, tag) = (RefType::Branch, RefType::Tag);
     let table = [
@@ -315,14 +315,14 @@ async fn who_asks_as_of_the_same_moment_shares_the_answer() {
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert_eq!(requests.len(), 1);
     let (_, requests) = lab.requests(together()).await;
-    assert_eq!(requests.len(), 0, "it was asked for since");
+    assert_eq!(requests.len(), 0, "the answer is shared");
 
     let later = AsOf(tokio::time::Instant::now());
     let (_, requests) = lab.requests(later.scope(read())).await;
     let statuses: Vec<_> = requests.iter().map(|request| request.status).collect();
     assert_eq!(statuses, [Some(304)]);
     let (_, requests) = lab.requests(read()).await;
-    assert_eq!(requests.len(), 1, "who names no moment asks");
+    assert_eq!(requests.len(), 1, "a read without a moment sends a request");
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn it_can_be_asked_whether_what_was_read_still_holds() {
     assert_eq!(still, Ok(true));
     assert_eq!(statuses(&requests), [304, 304]);
 
-    // Who reads as of the same moment asks no more.
+    // A read as of the same moment sends no more requests.
     let moment = AsOf(tokio::time::Instant::now());
     let (_, requests) = lab.requests(moment.scope(holds())).await;
     assert_eq!(statuses(&requests), [304, 304]);
@@ -362,7 +362,7 @@ async fn it_can_be_asked_whether_what_was_read_still_holds() {
     let (_, newer) = Validators::of(read()).await;
     assert_eq!(client.still_hold(&newer).await, Ok(true));
 
-    // What failed was not read.
+    // A failed read leaves no validators.
     let (_, failed) = Validators::of(client.jobs(id, 4711)).await;
     assert!(!failed.tell_all());
 }
@@ -370,7 +370,7 @@ async fn it_can_be_asked_whether_what_was_read_still_holds() {
 #[tokio::test]
 async fn long_lists_are_read_to_their_end() {
     let lab = Lab::with(SimulatorOptions {
-        // Links name another address than the one by which we come.
+        // Links have another address than the one that the client uses.
         external_url: Some("https://git.example.com".to_owned()),
         ..SimulatorOptions::default()
     })
@@ -459,7 +459,7 @@ fn requirements() -> Requirements {
     }
 }
 
-/// Asks GitLab until the rules have decided.
+/// Reads from GitLab until the rules have a verdict.
 async fn decide(lab: &Lab, released: Option<i64>) -> Verdict {
     decide_by(&requirements(), lab, released).await
 }
@@ -518,7 +518,7 @@ async fn a_pipeline_held_open_by_a_gate_is_eligible() {
     };
     assert_eq!(decide(&lab, None).await, taken);
 
-    // A newer one runs: the older one is still to be had, but only once.
+    // A newer pipeline runs: the older one is still eligible, but only once.
     let newer = lab.run(vec![package(), JobSpec::new("test", "test")]);
     let test = lab
         .gitlab
@@ -536,7 +536,7 @@ async fn a_pipeline_held_open_by_a_gate_is_eligible() {
     };
     assert_eq!(decide(&lab, Some(held)).await, waiting);
 
-    // It fails: nothing, and never the older one again.
+    // The newer one fails: no pipeline is eligible, and the older one never is again.
     lab.gitlab.finish_job(test, JobEnd::failed());
     let failed = format!("pipeline {newer}: job test failed");
     let message = format!("no new pipeline of main can be released: {failed}");

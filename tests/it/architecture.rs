@@ -1,8 +1,7 @@
-//! The shape of the program: which part may know which, how long a file gets, what it opens with.
+//! Architecture rules: which part may depend on which, how long a file may be, and how it begins.
 //!
-//! Read from the sources' text, because the compiler has no word for layers within a crate. What a
-//! file keeps under `#[cfg(test)]`, and what lies in a `tests.rs`, is not part of the program and
-//! not looked at.
+//! The tests read the sources, because the compiler does not know layers within a crate. Code under
+//! `#[cfg(test)]` and in a `tests.rs` is not part of the program, so they ignore it.
 
 mod imports;
 
@@ -13,7 +12,7 @@ use std::{
 
 use self::imports::Imports;
 
-/// What each part of the program may use of the others. Those that start everything may use all.
+/// The parts that each part of the program may use. The wiring may use all.
 const LAYERS: [(&str, &[&str]); 12] = [
     ("api", &["api"]),
     ("domain", &["api", "domain"]),
@@ -60,7 +59,7 @@ const AROUND: &[&str] = &[
     "http",
     "leader",
 ];
-/// The parts that put the others together.
+/// The parts that wire the others together.
 const WIRING: [&str; 4] = ["app", "cli", "lib", "main"];
 
 /// Words that only some parts may use, and why.
@@ -84,7 +83,7 @@ const RESERVED: [Reserved; 3] = [
             "reqwest",
         ],
         is_allowed_in: |layer| matches!(layer, "adapters" | "app" | "main"),
-        reason: "types of an SDK stay behind the ports: say what is needed in src/ports and do it in src/adapters",
+        reason: "SDK types stay behind the ports: declare the call in src/ports, implement it in src/adapters",
     },
     Reserved {
         words: &[
@@ -98,16 +97,16 @@ const RESERVED: [Reserved; 3] = [
             "kube::runtime",
         ],
         is_allowed_in: |layer| !matches!(layer, "api" | "domain"),
-        reason: "decisions are pure: pass in what was observed, return what is to be done",
+        reason: "decisions are pure: take observations as arguments and return actions",
     },
     Reserved {
         words: &["SystemTime::now", "Timestamp::now", "Instant::now"],
         is_allowed_in: |layer| !matches!(layer, "api" | "domain"),
-        reason: "there is no hidden clock in a decision: take `now` as an argument",
+        reason: "decisions have no hidden clock: take `now` as an argument",
     },
 ];
 
-/// A file is one idea; house rules say about 400 lines.
+/// A file is one idea, of about 400 lines.
 const LONGEST: usize = 500;
 /// A resource is one file, and half of it is documentation.
 const LONGEST_RESOURCE: usize = 600;
@@ -142,7 +141,7 @@ fn sources(dir: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The sources of the program: without the files of tests beside them.
+/// The sources of the program, without test files.
 pub fn programs() -> Vec<(String, String)> {
     let mut all = sources("src");
     all.retain(|(path, _)| !path.ends_with("/tests.rs") && !path.contains("/tests/"));
@@ -150,7 +149,7 @@ pub fn programs() -> Vec<(String, String)> {
     all
 }
 
-/// The program's own text: without comments and without tests.
+/// The program's own text, without comments and tests.
 pub fn program(text: &str) -> String {
     let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());
     let lines = text[..end].lines();
@@ -163,7 +162,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Where `word` stands in `text` as a word of its own.
+/// The positions of `word` in `text` as a whole word.
 fn occurrences(text: &str, word: &str) -> Vec<usize> {
     text.match_indices(word)
         .filter(|(at, _)| {
@@ -175,7 +174,7 @@ fn occurrences(text: &str, word: &str) -> Vec<usize> {
         .collect()
 }
 
-/// What in a source breaks the rules of its layer.
+/// The violations of a source against the rules of its layer.
 fn violations(path: &str, text: &str, imports: &Imports) -> Vec<String> {
     let layer = path.trim_start_matches("src/").split(['/', '.']).next();
     let layer = layer.unwrap_or_default();
@@ -195,7 +194,7 @@ fn violations(path: &str, text: &str, imports: &Imports) -> Vec<String> {
         }
         None if WIRING.contains(&layer) => {}
         None => found.push(format!(
-            "{path}: the part {layer} has no place among the layers: add it to LAYERS"
+            "{path}: the part {layer} is not a known layer: add it to LAYERS"
         )),
     }
     for reserved in &RESERVED {
@@ -228,7 +227,7 @@ fn no_files_import_each_other_in_a_circle() {
     let circles = Imports::of(&programs()).circles();
     let found: Vec<String> = circles
         .iter()
-        .map(|files| format!("these use each other in a circle: {}", files.join(", ")))
+        .map(|files| format!("import circle: {}", files.join(", ")))
         .collect();
     assert_none(&found);
 }

@@ -1,4 +1,4 @@
-//! The chart, by real helm on a real API server.
+//! The chart, installed by helm on a real API server.
 
 mod approvals;
 mod commands;
@@ -89,7 +89,7 @@ fn render(values: &str) -> Result<String, String> {
     }
 }
 
-/// What the API server says to everything that the chart makes of the values.
+/// Asserts that the API server accepts everything that the chart renders with the values.
 fn is_accepted(control_plane: &ControlPlane, values: &str) {
     let rendered = render(values).unwrap();
     let output = control_plane
@@ -179,10 +179,10 @@ fn a_namespace_for_secrets_that_does_not_exist_yet_fails_no_upgrade() {
         "{rendered}"
     );
     assert!(rendered.contains("Not in secrets-not-yet"), "{rendered}");
-    // The next team does not drop the first.
+    // The command for the next team keeps the first one.
     let next = "--set 'secretNamespaces={secrets-there,secrets-not-yet,<team>}'";
     assert!(rendered.contains(next), "{rendered}");
-    // Where there is no cluster to ask, as with helm template, all are rendered.
+    // Without a cluster, as with helm template, the chart renders all of them.
     let blind = render(r#"{"secretNamespaces": ["secrets-not-yet"]}"#).unwrap();
     assert!(blind.contains("namespace: secrets-not-yet"), "{blind}");
 }

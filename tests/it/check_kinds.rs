@@ -1,6 +1,6 @@
-//! What the kinds of checks accept and refuse that are not in the Deployment's schema yet, said by a
-//! real API server, as deep inside a resource as they will be: how much a rule may cost depends on how
-//! often it could be asked.
+//! Checks of alarms, metrics and URLs that the schema accepts and refuses, on a real API server. They are as
+//! deep inside a resource as in a Deployment: the cost limit of a rule depends on how often it may be
+//! evaluated.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ struct TrialCheck {
     http: Option<HttpCheck>,
 }
 
-/// The definition is there and served.
+/// Creates the definition, and waits until it is served.
 static DEFINED: LazyLock<()> = LazyLock::new(|| {
     let definition = serde_json::to_string(&Trial::crd()).unwrap();
     accepted(&create(cluster(), &[], &definition));
@@ -61,15 +61,15 @@ fn try_create(check: &Value) -> std::process::Output {
     create(cluster(), &options, &trial.to_string())
 }
 
-/// The check as the API server keeps it.
-fn kept(check: &Value) -> Value {
+/// The check as the API server stores it.
+fn stored(check: &Value) -> Value {
     let output = try_create(check);
     accepted(&output);
     let trial: Value = serde_json::from_slice(&output.stdout).unwrap();
     trial["spec"]["stages"][0]["checks"][0].clone()
 }
 
-/// `base` with the members of `change`; null takes one away.
+/// `base` with the members of `change`; null removes one.
 fn with(base: &Value, change: &Value) -> Value {
     let mut changed = base.clone();
     for (name, value) in change.as_object().unwrap() {
@@ -83,7 +83,7 @@ fn with(base: &Value, change: &Value) -> Value {
     changed
 }
 
-/// Each change of `base`: kept, or refused with these words.
+/// Asserts that the API server accepts each change of `base`, or refuses it with that text.
 fn check(kind: &str, base: &Value, cases: &[(Value, Option<&str>)]) {
     for (change, refusal) in cases {
         println!("{kind}: {change}");
@@ -99,7 +99,7 @@ fn check(kind: &str, base: &Value, cases: &[(Value, Option<&str>)]) {
 fn alarms_are_named_and_everything_else_has_a_default() {
     let base = json!({"names": ["errors"]});
     assert_eq!(
-        kept(&json!({"alarms": base}))["alarms"],
+        stored(&json!({"alarms": base}))["alarms"],
         json!({"names": ["errors"], "alreadyInAlarm": "Fail", "insufficientData": "Wait"})
     );
     let many: Vec<String> = (0..21).map(|n| format!("alarm-{n}")).collect();
@@ -126,9 +126,9 @@ fn a_metric_is_one_or_computed_and_has_one_bound() {
     let stat = |namespace: &str, statistic: &str| json!({"namespace": namespace, "metricName": "Errors", "statistic": statistic});
     let lambda = |statistic: &str| stat("AWS/Lambda", statistic);
     let base = json!({"metricStat": lambda("Sum"), "threshold": {"max": 5}});
-    let kept = kept(&json!({"metric": base}));
-    assert_eq!(kept["metric"]["period"], "1m");
-    assert_eq!(kept["metric"]["minimumSamples"], 1);
+    let stored = stored(&json!({"metric": base}));
+    assert_eq!(stored["metric"]["period"], "1m");
+    assert_eq!(stored["metric"]["minimumSamples"], 1);
     let math = json!({
         "expression": "errors / calls",
         "metrics": [{"id": "errors", "metricStat": lambda("Sum")}, {"id": "calls", "metricStat": lambda("Sum")}],
@@ -223,7 +223,7 @@ fn a_metric_is_one_or_computed_and_has_one_bound() {
 fn a_url_is_asked_in_bounds() {
     let base = json!({"url": "https://shop.example.com/health"});
     assert_eq!(
-        kept(&json!({"http": base}))["http"],
+        stored(&json!({"http": base}))["http"],
         json!({"url": "https://shop.example.com/health", "method": "GET", "timeout": "10s"})
     );
     check(

@@ -17,7 +17,7 @@ use sluice_lab::{
 
 /// Where the tests install the chart.
 pub const NAMESPACE: &str = "sluice-system";
-/// What the API server calls the controller then.
+/// The controller's username at the API server.
 pub const CONTROLLER: &str = "system:serviceaccount:sluice-system:sluice";
 
 struct Shared {
@@ -27,7 +27,7 @@ struct Shared {
 }
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    // A static is never dropped: a directory of its own would be left behind by each run.
+    // A static is never dropped: each run would leave a temporary directory behind.
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-cluster");
     fs::create_dir_all(&dir).unwrap();
     let lock = File::create(dir.join("lock")).unwrap();
@@ -111,7 +111,7 @@ pub fn install_with(control_plane: &ControlPlane, arguments: &[&str]) {
         !output.status.success() && stderr(&output).contains("sluice-records")
     });
     eventually(
-        "the admission policy refuses somebody else's Approval",
+        "the admission policy refuses an Approval of another user",
         || {
             let approval = include_str!("manifests/approval.yaml");
             let output = create(
@@ -124,7 +124,7 @@ pub fn install_with(control_plane: &ControlPlane, arguments: &[&str]) {
     );
 }
 
-/// Makes a namespace for one test.
+/// Creates a namespace for one test.
 pub fn namespace(name: &str) {
     cluster()
         .apply(
@@ -142,8 +142,8 @@ pub fn create(control_plane: &ControlPlane, options: &[&str], manifest: &str) ->
         .unwrap()
 }
 
-/// Options that make kubectl speak in the controller's name. The group lets it read back what it
-/// changes, as kubectl does; policies look at the name.
+/// Options by which kubectl impersonates the controller. The group lets kubectl read back its changes;
+/// policies check the name.
 pub fn as_controller() -> [String; 2] {
     [
         format!("--as={CONTROLLER}"),
@@ -151,21 +151,21 @@ pub fn as_controller() -> [String; 2] {
     ]
 }
 
-/// What kubectl said that it could not do.
+/// The error output of a command.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Succeeded; otherwise the panic says what kubectl said.
+/// Asserts that the command succeeded; panics with its error output.
 #[track_caller]
 pub fn accepted(output: &Output) {
     assert!(output.status.success(), "{}", stderr(output));
 }
 
-/// Failed, and said why.
+/// Asserts that the command failed with `why` in its error output.
 #[track_caller]
 pub fn refused(output: &Output, why: &str) {
-    assert!(!output.status.success(), "accepted, in place of: {why}");
+    assert!(!output.status.success(), "accepted instead of: {why}");
     assert!(
         stderr(output).contains(why),
         "refused, but not with {why:?}: {}",
@@ -173,7 +173,7 @@ pub fn refused(output: &Output, why: &str) {
     );
 }
 
-/// Looks until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     let holds = wait_for(what, PATIENCE, || condition().then_some(()));

@@ -1,7 +1,7 @@
-//! What the resource definitions accept and refuse, said by a real API server.
+//! Objects that the resource definitions accept and refuse, on a real API server.
 //!
-//! Each rule is tried with an object that keeps it and one that breaks it. An object is a manifest
-//! with one place changed.
+//! Each rule is tried with an object that keeps it and one that breaks it. An object is a manifest with one
+//! field changed.
 
 mod gate;
 mod limits;
@@ -17,15 +17,15 @@ const DEPLOYMENT: &str = include_str!("manifests/deployment.yaml");
 const RELEASE: &str = include_str!("manifests/release.yaml");
 const TARGET: &str = include_str!("manifests/target.yaml");
 
-/// One place changed: where (JSON pointer), a value that is accepted, one that is not, and what the
-/// refusal says. `Value::Null` takes the place away.
+/// One field changed: its JSON pointer, a value that is accepted, one that is not, and the text of the
+/// refusal. `Value::Null` removes the field.
 type Case<'a> = (&'a str, Value, Value, &'a str);
 
 fn parse(manifest: &str) -> Value {
     serde_saphyr::from_str(manifest).unwrap()
 }
 
-/// The manifest with `value` at `pointer`, whose parent must be there.
+/// The manifest with `value` at `pointer`, whose parent must exist.
 fn with(manifest: &str, pointer: &str, value: &Value) -> Value {
     let mut object = parse(manifest);
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -173,7 +173,7 @@ fn an_account_is_within_bounds() {
     check(
         ACCOUNT,
         &[
-            // Elsewhere `*` would reach into the keys of other buckets.
+            // Before the end, `*` would match keys of other buckets.
             (
                 "/spec/grants",
                 buckets("shop-*"),
@@ -294,7 +294,7 @@ fn a_deployment_refers_to_what_it_has() {
                 "stages[].overrides[].component must be the name of a function among components[]; see stage \
                  prod",
             ),
-            // What may not differ from stage to stage has no field.
+            // Settings that may not differ between stages have no field.
             (
                 "/spec/stages/1/overrides/0/lambda",
                 json!({"role": "other", "environment": {"A1": "b"}}),
@@ -321,11 +321,11 @@ fn a_component_is_a_function_or_files() {
     elsewhere["artifact"] = json!("web");
     let mut adopted = site(files.clone());
     adopted[1]["adopt"] = json!(true);
-    let mut taken_over = json!([api]);
-    taken_over[0]["adopt"] = json!(true);
-    taken_over[0]["allowUnqualified"] = json!(true);
-    let mut not_taken_over = taken_over.clone();
-    not_taken_over[0]["adopt"] = json!(false);
+    let mut unqualified = json!([api]);
+    unqualified[0]["adopt"] = json!(true);
+    unqualified[0]["allowUnqualified"] = json!(true);
+    let mut not_adopted = unqualified.clone();
+    not_adopted[0]["adopt"] = json!(false);
     let mut two_kinds = api.clone();
     two_kinds["s3"] = files.clone();
     check(
@@ -357,8 +357,8 @@ fn a_component_is_a_function_or_files() {
             ),
             (
                 "/spec/components",
-                taken_over,
-                not_taken_over,
+                unqualified,
+                not_adopted,
                 "allowUnqualified is for a function that is adopted",
             ),
             (
@@ -906,7 +906,7 @@ fn kubectl_get_answers_what_people_ask() {
         let header = table.lines().next().unwrap_or_default();
         header.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    // By their short names, which are then tried too.
+    // The short names, so that they are tried too.
     for (kind, expected) in [
         (
             "sdep",

@@ -1,4 +1,4 @@
-//! The documentation speaks of this program: its examples are accepted and its links lead somewhere.
+//! The documentation matches the program: the API server accepts its examples, and its links resolve.
 
 mod health;
 mod metrics;
@@ -37,7 +37,7 @@ fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What stands between ```` ```<language> ```` and ```` ``` ````.
+/// The texts between ```` ```<language> ```` and ```` ``` ````.
 fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let open = format!("```{language}\n");
     page.split(open.as_str())
@@ -52,7 +52,7 @@ fn examples_are_accepted() {
     let mut tried = 0;
     for (path, page) in pages() {
         for example in blocks(&page, "yaml") {
-            // The others are parts of an object.
+            // The other blocks are parts of an object.
             if example.starts_with("apiVersion:") {
                 println!("{path}:\n{example}");
                 accepted(&create(cluster(), &["--dry-run=server"], example));
@@ -78,7 +78,7 @@ fn links_lead_somewhere() {
     let mut broken = Vec::new();
     let mut tried = 0;
     for (path, page) in pages() {
-        // Generated, without links but with patterns that look like some.
+        // Generated: without links, but with patterns that look like links.
         if path == "docs/reference.md" {
             continue;
         }

@@ -1,6 +1,7 @@
-//! The repository's generated files are what the types say.
+//! The repository's generated files match the types.
 //!
-//! With `UPDATE_GENERATED` set the files are written in place of compared: that is `make generate`.
+//! With `UPDATE_GENERATED` set the tests write the files instead of comparing them: `make generate` does
+//! that.
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +30,7 @@ fn is_current(dir: &Path, files: &[(String, String)]) {
         }
         assert!(
             update,
-            "{}/{name} is of no resource: run make generate",
+            "{}/{name} belongs to no resource: run make generate",
             dir.display()
         );
         fs::remove_file(path.join(name)).unwrap();
@@ -41,7 +42,7 @@ fn is_current(dir: &Path, files: &[(String, String)]) {
         let found = fs::read_to_string(path.join(name)).unwrap_or_default();
         assert!(
             found == *text,
-            "{}/{name} is not what the types say: run make generate",
+            "{}/{name} does not match the types: run make generate",
             dir.display()
         );
     }
@@ -70,7 +71,7 @@ fn the_reference_is_current() {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
-        "docs/reference.md is not what the types say: run make generate"
+        "docs/reference.md does not match the types: run make generate"
     );
 }
 
@@ -91,7 +92,7 @@ fn the_tables_of_reasons_are_current() {
         } else {
             assert!(
                 found == text,
-                "the reasons in docs/{name} are not what src/domain/reason.rs says: run make generate"
+                "the reasons in docs/{name} do not match src/domain/reason.rs: run make generate"
             );
         }
     }

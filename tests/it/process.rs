@@ -1,7 +1,7 @@
-//! The controller as a process, under the chart's rights: it stands by, leads, lets go, and tells
-//! what is wrong with what it is given.
+//! The controller as a process with the chart's permissions: it stands by, leads, releases the Lease, and
+//! reports invalid objects.
 //!
-//! Relies on a control plane of its own for each test: the controller works on all that there is.
+//! Each test has a control plane of its own, because the controller works on all objects of a cluster.
 
 use std::{path::Path, process::Output};
 
@@ -41,7 +41,7 @@ fn controller(control_plane: &ControlPlane) -> Controller {
     controller
 }
 
-/// Who holds the Lease; empty where nobody does.
+/// The holder of the Lease; empty if it has none.
 fn leader(control_plane: &ControlPlane) -> String {
     let arguments = ["get", "lease", "sluice", "--namespace", NAMESPACE];
     let lease = control_plane.kubectl_json(User::Admin, &arguments);
@@ -67,7 +67,7 @@ fn one_leads_and_another_takes_over() {
         "a standby is ready and waits"
     );
 
-    // Paused, it can't renew; when it goes on, another one leads and it ends.
+    // The paused controller cannot renew its Lease; when it resumes, another one leads and it ends.
     first.pause().unwrap();
     eventually("the second takes over", || leads(&control_plane, &second));
     first.resume().unwrap();
@@ -77,7 +77,7 @@ fn one_leads_and_another_takes_over() {
     eventually_ended(&mut first);
     assert!(leads(&control_plane, &second));
 
-    // Told to stop, it lets go at once.
+    // A controller that is terminated releases the Lease at once.
     first.start().unwrap();
     first.wait_ready(PATIENCE).unwrap();
     let status = second.terminate().unwrap();
@@ -89,7 +89,7 @@ fn one_leads_and_another_takes_over() {
     );
     eventually("the first leads again", || leads(&control_plane, &first));
 
-    // The one that leads is the one that works.
+    // The leader reconciles.
     accepted(&create(
         &control_plane,
         &["--namespace=default"],
@@ -99,7 +99,7 @@ fn one_leads_and_another_takes_over() {
     eventually("the connection has a condition", || !connection().is_null());
     let status = first.terminate().unwrap();
     assert!(status.success(), "{status}: {}", first.logs());
-    assert_eq!(leader(&control_plane), "", "nobody is left");
+    assert_eq!(leader(&control_plane), "", "the Lease has no holder");
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn what_is_missing_or_unreachable_is_named() {
     };
     stalled("gitlabconnection", "gitlab", &["Secret", "default/gitlab"]);
     stalled("account", "dev", &["Secret", "dev-key", NAMESPACE]);
-    told(&control_plane, "dev");
+    has_warning(&control_plane, "dev");
 
-    // An object that a laxer definition once let in stalls itself and no other.
+    // An invalid object from a laxer definition stalls alone.
     accepted(&lax(&control_plane, "accounts.sluice.dev"));
     let mut odd = spec.clone();
     odd["regions"] = serde_json::json!([{"name": "eu-west-1"}]);
@@ -161,7 +161,7 @@ fn what_is_missing_or_unreachable_is_named() {
         account("odd", odd.clone()).status.success()
     });
     stalled("account", "odd", &["spec.regions[0]", "artifactBucket"]);
-    told(&control_plane, "odd");
+    has_warning(&control_plane, "odd");
     accepted(&account("late", spec));
     stalled("account", "late", &["dev-key"]);
 
@@ -187,8 +187,8 @@ fn ready(control_plane: &ControlPlane, kind: &str, name: &str) -> Value {
         .unwrap_or_default()
 }
 
-/// There is a Warning about the object.
-fn told(control_plane: &ControlPlane, name: &str) {
+/// Waits for a Warning about the object.
+fn has_warning(control_plane: &ControlPlane, name: &str) {
     eventually(&format!("an Event about {name}"), || {
         let arguments = ["get", "events.events.k8s.io", "--namespace=default"];
         let events = control_plane.kubectl_json(User::Admin, &arguments).unwrap();

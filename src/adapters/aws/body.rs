@@ -1,4 +1,4 @@
-//! Bodies of downloads: whole, or an error.
+//! Bodies of downloads: complete, or an error.
 
 use aws_smithy_types::byte_stream;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use futures::{
 use super::errors::{Call, causes};
 use crate::ports::{CallError, CallErrorKind, store::ByteStream};
 
-/// The pieces of an SDK's body, errors as text.
+/// The chunks of an SDK body, with errors as text.
 pub(super) fn pieces(
     body: byte_stream::ByteStream,
 ) -> impl Stream<Item = Result<Bytes, String>> + Send {
@@ -32,7 +32,7 @@ pub(super) fn exactly(
         size,
         seen: 0,
     };
-    // After an error there is no more.
+    // The stream ends after an error.
     let next = |download: Option<Download>| async move {
         let mut download = download?;
         match download.next().await {

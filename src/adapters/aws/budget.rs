@@ -1,19 +1,18 @@
-//! How fast an account and region is called, and who is next.
+//! The budgets of calls to an account and region, and the order of waiting calls.
 //!
-//! Lambda allows 15 control-plane calls a second, `GetFunction` apart with 100, unless AWS granted an account
-//! more (`regions[].requestRates` of its Account); CloudWatch 9 of
-//! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Ours stay below, so that
-//! people and other tools still get through.
+//! Lambda allows 15 control-plane calls a second, and 100 of `GetFunction` apart from them, unless AWS
+//! granted an account more (`regions[].requestRates` of its Account). CloudWatch allows 9 of
+//! `DescribeAlarms`, 20 of `DescribeAlarmHistory` and 50 of `GetMetricData`. Sluice's budgets are lower, so
+//! that people and other tools still get through.
 //!
-//! `Invoke` is limited by how many run at a time: what checks invoke is taken from the concurrency that an
-//! account's functions share, a thousand unless AWS granted more.
+//! `Invoke` is limited by concurrency: invocations of checks use the concurrency that an account's functions
+//! share, a thousand unless AWS granted more.
 //!
 //! # Guarantees
-//! - A call waits for its turn for as long as it takes: the most urgent first ([`queue`]). Waiting is no
-//!   failure; [`Turn`] tells who waits, and takes calls out again.
+//! - A call waits for its turn as long as it takes: the most urgent first ([`queue`]). Waiting is no failure;
+//!   [`Turn`] shows which calls wait, and cancels them.
 //! - A call is signed, and checked against the fence, after it has waited.
-//! - Where AWS refuses a call as one too many, all calls of that kind hold still for a moment and then go
-//!   on more slowly ([`rate`]).
+//! - When AWS throttles a call, all calls of that kind pause and then continue at a lower rate ([`rate`]).
 //! - A queue is bounded: the least urgent calls leave a full one.
 
 mod queue;
@@ -44,21 +43,21 @@ use crate::{
     },
 };
 
-/// Calls a second; those of Lambda, an Account may set.
+/// Calls a second; an Account may set those of Lambda.
 const DESCRIBE_ALARMS: u32 = 6;
 const ALARM_HISTORY: u32 = 15;
 const METRIC_DATA: u32 = 40;
 
-/// Invocations at a time, of one namespace and of all.
+/// Concurrent invocations, of one namespace and of all.
 const INVOCATIONS: (usize, usize) = (50, 200);
 
-/// How many calls wait for one budget at most: far more than a thousand Targets ask for at once.
-const LONGEST_QUEUE: usize = 50_000;
+/// The most calls that wait for one budget: far more than a thousand Targets make at once.
+const MAX_QUEUE: usize = 50_000;
 
 /// The budgets of one account and region.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Any control-plane call of Lambda's but `GetFunction`.
+    /// All control-plane calls of Lambda but `GetFunction`.
     pub(super) control: Bucket,
     pub(super) get_function: Bucket,
     pub(super) describe_alarms: Bucket,
@@ -105,7 +104,7 @@ impl Budget {
         }
     }
 
-    /// Waits until a function may be invoked, which lasts until what is returned is dropped.
+    /// Waits until a function may be invoked, and keeps its slot until the permit is dropped.
     pub(super) async fn invocation(&self) -> Permit {
         let waiting = self.invoking.join();
         let permit = self.invocations.acquire(&Turn::current().namespace).await;
@@ -113,17 +112,17 @@ impl Budget {
         permit
     }
 
-    /// Goes as fast as the Account says, or as is safe in any account.
+    /// Sets the rates of the Account, or those that are safe in any account.
     pub(super) fn allow(&self, rates: Option<&RequestRates>) {
         self.control.allow(RequestRates::control_plane(rates));
         self.get_function.allow(RequestRates::get_function(rates));
     }
 }
 
-/// The budget of one kind of call, and who waits for it. Clones share it.
+/// The budget of one kind of call, with the queue of waiting calls. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
-    /// In words.
+    /// The kind of call, for messages.
     what: Arc<str>,
     schedule: Arc<Mutex<Schedule>>,
     waiting: Crowd,
@@ -134,7 +133,7 @@ struct Schedule {
     rate: Rate,
     queue: Queue<oneshot::Sender<()>>,
     longest: usize,
-    /// Whether a task gives out turns. It ends when nobody waits.
+    /// Whether a task grants turns. It ends when no call waits.
     is_attended: bool,
 }
 
@@ -146,13 +145,14 @@ impl Bucket {
             schedule: Arc::new(Mutex::new(Schedule {
                 rate: Rate::per_second(per_second, Instant::now()),
                 queue: Queue::default(),
-                longest: LONGEST_QUEUE,
+                longest: MAX_QUEUE,
                 is_attended: false,
             })),
         }
     }
 
-    /// Waits for the turn to make a call. It fails only where the calls of that turn were called off.
+    /// Waits for the turn to make a call. Fails only if the calls of that [`Turn`] are cancelled,
+    /// or if the queue is full of calls that are at least as urgent.
     pub(super) async fn turn(&self, call: &Call) -> Result<(), CallError> {
         let turn = Turn::current();
         let Some(entry) = self.enter(&turn, Instant::now()) else {
@@ -161,7 +161,7 @@ impl Bucket {
         let granted = match entry {
             Ok(entry) => {
                 let waiting = turn.waits(entry.place);
-                let leaves = (Leaves(self, entry.ticket), self.waiting.join());
+                let leaves = (LeaveOnDrop(self, entry.ticket), self.waiting.join());
                 let granted = tokio::select! {
                     biased;
                     granted = entry.granted => granted.is_ok(),
@@ -175,7 +175,7 @@ impl Bucket {
         if granted {
             return Ok(());
         }
-        // Whoever makes these calls has to begin anew: what else waits would only be in the way.
+        // The caller has to start again: its other waiting calls would only be in the way.
         turn.call_off();
         let message = format!("not sent: it waited for a turn among the {}", self.what);
         Err(call.error(CallErrorKind::CalledOff, message))
@@ -185,14 +185,14 @@ impl Bucket {
         self.schedule().rate.allow(per_second, Instant::now());
     }
 
-    /// Notes where a call was one too many.
+    /// Lowers the rate if AWS throttled the call.
     pub(super) fn note(&self, error: &CallError) {
         if let CallErrorKind::Throttled { retry_after } = error.kind {
             self.refused(retry_after);
         }
     }
 
-    /// AWS refused a call because there were too many.
+    /// Lowers the rate, because AWS throttled a call.
     pub(super) fn refused(&self, pause: Option<Duration>) {
         tracing::warn!(
             budget = &*self.what,
@@ -201,7 +201,7 @@ impl Bucket {
         self.schedule().rate.refused(Instant::now(), pause);
     }
 
-    /// Joins the queue; `None` where it is the call's turn already.
+    /// Joins the queue; `None` if it is the call's turn already.
     fn enter(&self, turn: &Turn, now: Instant) -> Option<Result<Entry, Full>> {
         let mut schedule = self.schedule();
         if schedule.queue.len() == 0 && schedule.rate.take(now).is_ok() {
@@ -223,7 +223,7 @@ impl Bucket {
         };
         if !schedule.is_attended {
             schedule.is_attended = true;
-            tokio::spawn(attend(Arc::clone(&self.schedule)));
+            tokio::spawn(serve_queue(Arc::clone(&self.schedule)));
         }
         Some(Ok(Entry {
             ticket,
@@ -244,20 +244,20 @@ struct Entry {
     place: Place,
 }
 
-/// There is no room in the queue for a call that is no more urgent than those that wait.
+/// The queue is full of calls that are at least as urgent.
 struct Full;
 
-/// Takes a call out of the queue, however waiting for it ends.
-struct Leaves<'a>(&'a Bucket, Ticket);
+/// Removes a call from the queue, however its wait ends.
+struct LeaveOnDrop<'a>(&'a Bucket, Ticket);
 
-impl Drop for Leaves<'_> {
+impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
         self.0.schedule().queue.leave(&self.1);
     }
 }
 
-/// Gives out turns for as long as somebody waits.
-async fn attend(schedule: Arc<Mutex<Schedule>>) {
+/// Grants turns for as long as calls wait.
+async fn serve_queue(schedule: Arc<Mutex<Schedule>>) {
     loop {
         let next = lock(&schedule).give_turns(Instant::now());
         match next {
@@ -268,13 +268,13 @@ async fn attend(schedule: Arc<Mutex<Schedule>>) {
 }
 
 impl Schedule {
-    /// Gives out the turns there are; `None` once nobody waits, else when there is another.
+    /// Grants the available turns. Returns when the next one comes; `None` if no call waits.
     fn give_turns(&mut self, now: Instant) -> Option<Instant> {
         while self.queue.len() > 0 {
             if let Err(next) = self.rate.take(now) {
                 return Some(next);
             }
-            // Who has just gone takes no turn.
+            // A call that has just left takes no turn.
             while let Some(waiting) = self.queue.pop() {
                 if waiting.send(()).is_ok() {
                     break;

@@ -1,11 +1,11 @@
-//! Who makes a call. A client is shared by all sessions of an account and region, and signs each call with the
-//! session that makes it: a fleet has a session for each Deployment, and half a dozen clients for each of them
-//! were a fifth of the memory of three hundred.
+//! Signs each call with the session that makes it. All sessions of an account and region share one client: a
+//! fleet has a session for each Deployment, and with three hundred Deployments, half a dozen clients for each
+//! took a fifth of the memory.
 //!
 //! # Guarantees
-//! - What nobody makes ([`calls`]) is not signed, and so not sent.
-//! - A client keeps nothing of a session: the SDK's cache of identities is off, and who makes a call belongs to
-//!   the task that makes it.
+//! - A call outside [`calls`] is not signed, and so not sent.
+//! - A client keeps nothing of a session: the SDK's cache of identities is off, and the signer belongs to the
+//!   task that makes the call.
 
 use std::{fmt, sync::Arc};
 
@@ -14,19 +14,19 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
 
-/// Somebody who can sign.
+/// Credentials that sign calls.
 pub(super) type Signer = Arc<dyn ProvideCredentials>;
 
 tokio::task_local! {
     static CALLER: Signer;
 }
 
-/// Makes the call of `request` as this one.
+/// Makes the call of `request`, signed by `signer`.
 pub(super) fn calls<F: Future>(signer: Signer, request: F) -> impl Future<Output = F::Output> {
     CALLER.scope(signer, request)
 }
 
-/// Settings for clients that many share.
+/// Settings for clients that sessions share.
 pub(super) fn shared(sdk: &SdkConfig) -> SdkConfig {
     sdk.to_builder()
         .credentials_provider(SharedCredentialsProvider::new(Caller))
@@ -34,7 +34,7 @@ pub(super) fn shared(sdk: &SdkConfig) -> SdkConfig {
         .build()
 }
 
-/// Whoever makes the call.
+/// Provides the credentials of the session that makes the call.
 struct Caller;
 
 impl fmt::Debug for Caller {

@@ -1,4 +1,4 @@
-//! The clients of one account and region: made once, when they are needed first, and shared by all sessions
+//! The clients of one account and region: made at their first use, and shared by all sessions
 //! ([`super::caller`]).
 
 use std::sync::{Arc, OnceLock};
@@ -8,11 +8,12 @@ use aws_config::SdkConfig;
 use super::{budget::Budget, caller, lambda::LambdaClients, s3::SitesClients, store::store_client};
 use crate::fence::Fence;
 
-/// The clients of one account, region and address.
+/// The clients of one account, region and endpoint.
 #[derive(Debug)]
 pub(super) struct Clients {
     sdk: SdkConfig,
-    /// S3 answers elsewhere than at `<bucket>.s3.<region>`, where the bucket can't be part of the host's name.
+    /// S3 has another endpoint than `<bucket>.s3.<region>`, so the bucket can't be part of the host
+    /// name.
     own_endpoint: bool,
     budget: Arc<Budget>,
     fence: Fence,
@@ -24,7 +25,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// `sdk` has the region and the address.
+    /// `sdk` has the region and the endpoint.
     pub(super) fn new(sdk: &SdkConfig, budget: Arc<Budget>, fence: &Fence) -> Self {
         Self {
             sdk: caller::shared(sdk),

@@ -1,7 +1,7 @@
 //! [`Cloud`] over the SDK: which session a client gets, and what clients share.
 //!
-//! One HTTP client, and so one pool of connections, serves all of them. Clients are shared by the sessions of an
-//! account and region; sessions are kept until the Account they belong to, or one it goes through, changes.
+//! One HTTP client, and so one pool of connections, serves all of them. The sessions of an account and region
+//! share clients. Sessions are kept until their Account, or one that it goes through, changes.
 
 use std::{
     collections::HashMap,
@@ -51,10 +51,10 @@ use crate::{
 /// The SDK's attempts at a read.
 const READ_ATTEMPTS: u32 = 3;
 
-/// What reaches one service, each with its session.
+/// The clients of one service, each with its session.
 type Ports<T> = Shared<(Arc<Verified>, Arc<T>)>;
 
-/// An account's id, a region, and where AWS answers, if that is elsewhere.
+/// An account's id, a region, and the endpoint, if it is not AWS's own.
 type Address = (String, String, Option<String>);
 
 /// AWS accounts through the SDK.
@@ -85,10 +85,10 @@ impl fmt::Debug for AwsCloud {
 }
 
 impl AwsCloud {
-    /// `namespace` is the controller's own, where the Secrets of Accounts are. Calls are counted in
-    /// `metrics`; no write is sent once `fence` is closed.
+    /// `namespace` is the controller's own, which holds the Secrets of Accounts. Calls are counted
+    /// in `metrics`; no write is sent once `fence` is closed.
     ///
-    /// Looks for the pod's own credentials in the environment and in files; nothing is sent yet.
+    /// Looks for the pod's own credentials in the environment and in files. Sends nothing yet.
     pub async fn new(
         secrets: Arc<dyn Secrets>,
         directory: Arc<dyn AccountDirectory>,
@@ -167,8 +167,8 @@ impl AwsCloud {
         Arc::clone(clients.entry(address).or_insert_with(make))
     }
 
-    /// The session of an account: limited to `restriction` where that is given and where the
-    /// credentials come from a role.
+    /// The session of an account, limited to `restriction` if there is one and if the credentials
+    /// come from a role.
     fn session(
         &self,
         account: &Account,
@@ -203,14 +203,14 @@ impl AwsCloud {
             let Some((region, permissions)) = restriction else {
                 return Restriction::default();
             };
-            let place = Place {
+            let scope = Place {
                 partition: role_arn.split(':').nth(1).unwrap_or("aws"),
                 account_id: &account.spec.account_id,
                 region: &region.name,
                 artifact_bucket: &region.artifact_bucket,
             };
             Restriction {
-                policy: Some(session_policy(place, permissions)),
+                policy: Some(session_policy(scope, permissions)),
                 name: Some(permissions.holder.session_name()),
             }
         };
@@ -268,7 +268,7 @@ impl AwsCloud {
         })
     }
 
-    /// Checks the Accounts that this one goes through, and takes down their state.
+    /// Checks the Accounts that this one goes through, and records their state.
     fn origin(&self, account: &Account) -> Result<Origin, CallError> {
         let behind = credentials::via(account, &*self.directory)?;
         let state = |account: &Account| (account.metadata.uid.clone(), account.metadata.generation);
@@ -278,8 +278,8 @@ impl AwsCloud {
         ))
     }
 
-    /// The session of which an access key is used only once it is known to be in that account. Clients of
-    /// all kinds share it, and so the answer to who it is.
+    /// The session whose access keys are used only once they are known to be in that account.
+    /// Clients of all kinds share it, and so the result of `GetCallerIdentity`.
     fn verified(
         &self,
         account: &Account,
@@ -304,8 +304,8 @@ impl AwsCloud {
             })
     }
 
-    /// The client of this kind for an account, a region and what is permitted there, once its session is
-    /// known to be in that account.
+    /// The client of this kind for an account, a region and permissions, once its session is known
+    /// to be in that account.
     async fn client<T>(
         &self,
         kept: &Ports<T>,
@@ -357,8 +357,8 @@ impl Cloud for AwsCloud {
         permissions: &Permissions,
     ) -> Result<Arc<dyn Functions>, CallError> {
         let make = |clients: &Clients, verified, _: &AccountRegion| {
-            let place = place(account, region);
-            LambdaFunctions::new(place, clients, verified, self.downloads.clone())
+            let scope = account_and_region(account, region);
+            LambdaFunctions::new(scope, clients, verified, self.downloads.clone())
         };
         let to = (account, region, Some(permissions));
         Ok(self.client(&self.functions, to, make).await?)
@@ -371,7 +371,7 @@ impl Cloud for AwsCloud {
         permissions: &Permissions,
     ) -> Result<Arc<dyn Monitoring>, CallError> {
         let make = |clients: &Clients, verified, _: &AccountRegion| {
-            CloudWatch::new(place(account, region), clients, verified)
+            CloudWatch::new(account_and_region(account, region), clients, verified)
         };
         let to = (account, region, Some(permissions));
         Ok(self.client(&self.monitoring, to, make).await?)
@@ -402,8 +402,8 @@ impl Cloud for AwsCloud {
     }
 }
 
-/// For messages.
-fn place(account: &Account, region: &str) -> String {
+/// The Account and the region, for messages.
+fn account_and_region(account: &Account, region: &str) -> String {
     format!("Account {}, {region}", account.name_any())
 }
 
@@ -431,15 +431,16 @@ fn no_region(account: &Account, name: &str) -> CallError {
     )
 }
 
-/// The SDK's defaults, with our HTTP client, timeouts and attempts. Sessions are kept by us.
+/// The SDK's defaults, with Sluice's HTTP client, timeouts and attempts. Sluice keeps the sessions itself.
 async fn load() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(
             tls::rustls_provider::CryptoMode::AwsLc,
         ))
         .build_https();
-    // Without this, the region is looked for at the instance's metadata service, where there may be
-    // none. It serves the pod's own credentials only: where they need one, it is in the environment.
+    // Without this, the SDK asks the instance's metadata service for the region, and there may be
+    // none. Only the pod's own credentials use this region: if they need one, it is in the
+    // environment.
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(Region::from_static("us-east-1"));
     let timeouts = TimeoutConfig::builder()

@@ -1,6 +1,6 @@
 //! [`Monitoring`] over the SDK.
 //!
-//! All calls are reads, and repeated by the SDK.
+//! All calls are reads, and the SDK retries them.
 
 mod convert;
 
@@ -22,29 +22,29 @@ use crate::{
     ports::{CallError, CallErrorKind, monitoring::Monitoring},
 };
 
-/// The most that `DescribeAlarms` takes, and that a page of a history holds.
+/// The most alarms that `DescribeAlarms` takes, and the most items of a page of a history.
 const PAGE: usize = 100;
 
-/// How many pages are read at most. An alarm that changes its state a thousand times is red in between.
+/// The most pages that are read. An alarm that changes its state a thousand times is red in between.
 const PAGES: usize = 10;
 
-/// Without these CloudWatch leaves composite alarms out.
+/// Without these, CloudWatch leaves composite alarms out.
 const TYPES: [AlarmType; 2] = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm];
 
 /// CloudWatch in one account and region.
 pub(super) struct CloudWatch {
     /// For messages: the Account and the region.
-    place: String,
+    scope: String,
     client: Client,
     verified: Arc<Verified>,
     budget: Arc<Budget>,
 }
 
 impl CloudWatch {
-    /// `place` is for messages: the Account and the region.
-    pub(super) fn new(place: String, clients: &Clients, verified: Arc<Verified>) -> Self {
+    /// `scope` is for messages: the Account and the region.
+    pub(super) fn new(scope: String, clients: &Clients, verified: Arc<Verified>) -> Self {
         Self {
-            place,
+            scope,
             client: clients.cloudwatch(),
             verified,
             budget: clients.budget(),
@@ -52,7 +52,7 @@ impl CloudWatch {
     }
 
     fn read(&self, operation: &'static str, thing: &str) -> Call {
-        Call::read(operation, format!("{thing} ({})", self.place))
+        Call::read(operation, format!("{thing} ({})", self.scope))
     }
 
     async fn describe(&self, names: &[String]) -> Result<Alarms, CallError> {
@@ -129,7 +129,7 @@ impl Monitoring for CloudWatch {
                 return Ok(transitions);
             }
         }
-        // The newest ones are what is missing, and one of those may be the alarm.
+        // The newest transitions are missing, and one of them may be to the state of alarm.
         Err(call.unusable("the answer does not come to an end"))
     }
 

@@ -1,9 +1,8 @@
 //! Sessions: the credentials of one Account, kept and renewed.
 //!
-//! A [`Session`] renews what it holds well before it ends, one caller at a time; as long as what it
-//! holds is good, failing to renew it for a passing reason hurts nobody. A [`Verified`] session is
-//! the only one that clients get: it hands out no access key that `GetCallerIdentity` has not placed
-//! in the Account's own account.
+//! A [`Session`] renews its credentials well before they expire, one caller at a time. As long as they are
+//! valid, a transient failure to renew them does no harm. Clients get only [`Verified`] sessions, which hand
+//! out no access key that `GetCallerIdentity` has not placed in the Account's own account.
 
 mod chain;
 mod session;
@@ -32,15 +31,15 @@ use super::{
 };
 use crate::ports::{CallError, CallErrorKind, cloud::Identity};
 
-/// A session whose every access key was placed in the Account's account before its first use.
+/// A session whose every access key is checked to be in the Account's account before its first use.
 pub(super) struct Verified {
     session: Arc<Session>,
     account: String,
     account_id: String,
     sts: aws_sdk_sts::Client,
     meter: Meter,
-    /// The access key that was placed last.
-    placed: Mutex<Option<String>>,
+    /// The access key that was checked last.
+    checked: Mutex<Option<String>>,
 }
 
 impl Verified {
@@ -58,14 +57,14 @@ impl Verified {
             account_id: account_id.to_owned(),
             sts,
             meter,
-            placed: Mutex::default(),
+            checked: Mutex::default(),
         }
     }
 
     pub(super) async fn credentials(&self) -> Result<Credentials, CallError> {
         let credentials = self.session.credentials().await?;
-        let mut placed = self.placed.lock().await;
-        if placed.as_deref() == Some(credentials.access_key_id()) {
+        let mut checked = self.checked.lock().await;
+        if checked.as_deref() == Some(credentials.access_key_id()) {
             return Ok(credentials);
         }
         let identity = match identity(&self.account, &self.sts, &credentials, &self.meter).await {
@@ -78,11 +77,11 @@ impl Verified {
         if identity.account_id != self.account_id {
             return Err(self.wrong_account(&identity));
         }
-        *placed = Some(credentials.access_key_id().to_owned());
+        *checked = Some(credentials.access_key_id().to_owned());
         Ok(credentials)
     }
 
-    /// Makes a call with this session, and looks at how it fails.
+    /// Makes a call with this session, and drops credentials that AWS does not accept.
     pub(super) fn sent<T, E>(
         self: &Arc<Self>,
         call: &Call,
@@ -91,7 +90,7 @@ impl Verified {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        // An answer to HEAD has no body in which S3 could say why.
+        // A response to HEAD has no body with S3's reason.
         let is_silent = matches!(call.operation, "s3:HeadObject" | "s3:HeadBucket");
         let signer: Signer = self.clone();
         let answer = self.meter.sent(call, caller::calls(signer, request));
@@ -107,7 +106,7 @@ impl Verified {
         })
     }
 
-    /// The reason of a refusal without one, where it is the session: STS names it.
+    /// Asks STS whether the session is the reason of a refusal that has none.
     async fn explained(&self, refusal: CallError) -> CallError {
         let Ok(credentials) = self.session.credentials().await else {
             return refusal;
@@ -153,7 +152,7 @@ fn asked(account: &str) -> Call {
     Call::read("sts:GetCallerIdentity", format!("Account {account}"))
 }
 
-/// Who AWS says the holder of these credentials is.
+/// The identity of these credentials, as AWS reports it.
 pub(super) async fn identity(
     account: &str,
     sts: &aws_sdk_sts::Client,

@@ -1,7 +1,7 @@
-//! From the SDK's errors to [`CallError`]: one function for all services.
+//! Converts the SDK's errors to [`CallError`]: one function for all services.
 //!
-//! What decides is the error's code, by the table in [`codes`], then its message, then the HTTP status. It
-//! relies on the services' documented codes and, where several failures share a code (Lambda's
+//! The error's code decides, by the table in [`codes`], then its message, then the HTTP status. This relies
+//! on the services' documented codes and, where several failures share a code (Lambda's
 //! `InvalidParameterValueException`), on the wording of their messages.
 
 use std::{error::Error, time::Duration};
@@ -20,14 +20,14 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// Whether a call changes anything: decides what a missing answer means.
+/// Whether a call changes anything, which decides what a missing response means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Read,
     Write,
 }
 
-/// A call, for its error.
+/// A call, as its errors name it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) operation: &'static str,
@@ -56,12 +56,12 @@ impl Call {
         CallError::new(self.operation, self.resource.clone(), kind, message)
     }
 
-    /// The answer can't be used: a write may have happened all the same.
+    /// The error of an unusable response: a write may have happened all the same.
     pub(super) fn unusable(&self, message: impl Into<String>) -> CallError {
         self.error(unanswered(self.effect, true), message)
     }
 
-    /// An error of one of the things that this call was about, as the answer words it.
+    /// The error of one item of this call, as the response reports it.
     pub(super) fn refused(&self, code: &str, message: &str) -> CallError {
         let error = aws_smithy_types::error::ErrorMetadata::builder()
             .code(code)
@@ -89,7 +89,7 @@ impl Call {
                 let retry_after = retry_after(answer.raw().headers().get("retry-after"));
                 let error = answer.err().meta();
                 let (kind, message) = answered(self.effect, error, status, retry_after);
-                // An answer to a HEAD has no body, and so never an explanation.
+                // A response to HEAD has no body, and so no explanation.
                 match without_body(status).filter(|_| error.code().is_none()) {
                     Some(likely) if self.operation.starts_with("s3:Head") => {
                         (kind, format!("status {status}: {likely}"))
@@ -117,7 +117,7 @@ impl Call {
     }
 }
 
-/// What S3 mostly means by a status that it does not explain.
+/// The most likely meaning of a status that S3 does not explain.
 fn without_body(status: u16) -> Option<&'static str> {
     match status {
         301 => Some("the bucket is in another region than the Account's spec.regions says"),
@@ -130,7 +130,7 @@ fn without_body(status: u16) -> Option<&'static str> {
     }
 }
 
-/// What an error answer means.
+/// The kind and the message of an error response.
 fn answered(
     effect: Effect,
     error: &aws_smithy_types::error::ErrorMetadata,
@@ -149,18 +149,18 @@ fn answered(
         (code, "") => format!("{code} (status {status})"),
         (code, message) => format!("{message} ({code})"),
     };
-    if let Some(way_out) = way_out(&kind, code, message) {
+    if let Some(remedy) = remedy(&kind, code, message) {
         text.push_str(": ");
-        text.push_str(way_out);
+        text.push_str(remedy);
     }
     (kind, text)
 }
 
-/// What kind of failure an error answer reports. Pure.
+/// The kind of failure that an error response reports. Pure.
 fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallErrorKind {
     use CallErrorKind as Kind;
     let Some(says) = says(code) else {
-        // Codes of other services reach us through these: Lambda names what S3 or KMS said.
+        // Lambda passes on the codes of other services, such as S3 and KMS.
         return match code {
             _ if code.contains("Throttl") => throttled(),
             _ if code.contains("AccessDenied") => Kind::Denied,
@@ -209,10 +209,10 @@ fn invalid_parameter(message: &str) -> CallErrorKind {
     }
 }
 
-/// For what has no code, or one we don't know.
+/// The kind of an error with no code, or an unknown one.
 ///
-/// 404 is not taken for "there is none": without one of AWS's codes it comes from something else
-/// that answers at that address.
+/// 404 is not [`CallErrorKind::NotFound`]: without one of AWS's codes, it comes from something else at that
+/// address.
 fn by_status(effect: Effect, status: u16) -> CallErrorKind {
     match status {
         401 => CallErrorKind::Unauthenticated,
@@ -225,7 +225,7 @@ fn by_status(effect: Effect, status: u16) -> CallErrorKind {
     }
 }
 
-/// What it means that there is no usable answer.
+/// The kind of a failure without a usable response.
 fn unanswered(effect: Effect, sent: bool) -> CallErrorKind {
     if sent && effect == Effect::Write {
         CallErrorKind::Unknown
@@ -234,7 +234,7 @@ fn unanswered(effect: Effect, sent: bool) -> CallErrorKind {
     }
 }
 
-fn way_out(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static str> {
+fn remedy(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static str> {
     match (kind, code) {
         (CallErrorKind::Denied, _) if message.contains("session policy") => {
             Some("the Account's grants don't cover it; the session is limited to what they allow")
@@ -262,7 +262,7 @@ fn way_out(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static s
     }
 }
 
-/// An error of the credentials, which kept the request from being sent.
+/// An error of the credentials, because of which the request was not sent.
 fn from_credentials(call: &Call, error: &(dyn Error + 'static)) -> Option<CallError> {
     if let Some(ours) = chain(error).find_map(|cause| cause.downcast_ref::<CallError>()) {
         return Some(as_credentials_error(ours.clone()));
@@ -275,8 +275,8 @@ fn from_credentials(call: &Call, error: &(dyn Error + 'static)) -> Option<CallEr
     Some(call.error(kind, format!("no credentials: {}", causes(provider))))
 }
 
-/// That credentials could not be had says nothing about the thing that was asked for, and nothing
-/// was sent to it.
+/// Converts an error in getting credentials: it says nothing about the requested resource, to which nothing
+/// was sent.
 pub(super) fn as_credentials_error(error: CallError) -> CallError {
     let kind = match error.kind {
         CallErrorKind::NotFound => CallErrorKind::Unauthenticated,
@@ -288,8 +288,8 @@ pub(super) fn as_credentials_error(error: CallError) -> CallError {
 
 /// Whether the connection was never made, so that nothing can have been sent.
 ///
-/// The HTTP client's error type is not ours to name; it prints its kind, and nothing else in the
-/// chain says `(Connect)`.
+/// The HTTP client's error type can't be named here; its text has its kind, and nothing else in the chain
+/// says `(Connect)`.
 fn never_connected(causes: &str) -> bool {
     causes.contains("(Connect)")
 }

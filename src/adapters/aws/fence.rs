@@ -1,8 +1,8 @@
-//! No write leaves for AWS once another controller may lead.
+//! Blocks writes to AWS once another controller may be the leader.
 //!
-//! The last moment at which that can be found out is after the request was signed, for each of the SDK's
-//! attempts; and for a body that streams, before its last byte. What was on its way by then is AWS's to
-//! refuse (docs/guarantees.md says of which calls it does).
+//! The last moment to check is after the request was signed, for each of the SDK's attempts, and before the
+//! last byte of a body that streams. Only AWS can refuse what is on its way by then (docs/guarantees.md lists
+//! the calls for which it does).
 
 use aws_sdk_s3::config::{
     ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef,
@@ -15,7 +15,7 @@ use crate::{
     ports::{CallError, CallErrorKind, store::ByteStream},
 };
 
-/// For clients that write.
+/// The interceptor of clients that write.
 #[derive(Debug)]
 pub(super) struct Fenced(Fence);
 
@@ -42,7 +42,7 @@ impl Intercept for Fenced {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let reads = matches!(context.request().method(), "GET" | "HEAD");
-        // It takes away what is one's own and that nobody sees; without it, parts would be left.
+        // An abort deletes only this upload's own, invisible parts, which would otherwise stay.
         let aborts = config
             .load::<Metadata>()
             .is_some_and(|of| of.name() == "AbortMultipartUpload");
@@ -54,14 +54,13 @@ impl Intercept for Fenced {
     }
 }
 
-/// A stream that ends in an error once the fence is closed: what it is put into never becomes visible
-/// then.
+/// A stream that ends in an error once the fence is closed, so that its object never becomes visible.
 pub(super) fn fenced(body: ByteStream, fence: &Fence) -> ByteStream {
     let state = Some((body, fence.clone()));
     stream::unfold(state, |state| async move {
         let (mut body, fence) = state?;
         let piece = body.next().await;
-        // Looked at last: the end of the stream is what completes the object.
+        // Checked last: the end of the stream completes the object.
         if !fence.may_write() {
             let why = NotLeading.to_string();
             let error = CallError::new("s3:PutObject", "its body", CallErrorKind::Unavailable, why);
@@ -94,7 +93,7 @@ mod tests {
         let mut body = fenced(pieces().boxed(), &fence);
         assert!(matches!(body.next().await, Some(Ok(_))));
         assert!(matches!(body.next().await, Some(Ok(_))));
-        // All bytes are there, but the end is not.
+        // All bytes were read, but not the end.
         fence.close();
         assert!(matches!(body.next().await, Some(Err(_))));
         assert!(body.next().await.is_none());

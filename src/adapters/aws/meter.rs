@@ -1,4 +1,4 @@
-//! Every call to AWS passes here: that is how each is counted, and how its error becomes ours.
+//! Counts every call to AWS, and converts its error to a [`CallError`].
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     ports::CallError,
 };
 
-/// Counts calls. All copies count together.
+/// Counts calls. Clones count together.
 #[derive(Clone)]
 pub(super) struct Meter(Arc<Metrics>);
 
@@ -27,9 +27,9 @@ impl Meter {
         Self(metrics)
     }
 
-    /// Makes a call whose operation is written `service:Operation`.
+    /// Makes a call whose operation has the form `service:Operation`.
     ///
-    /// `request` is what the SDK's `send` returns: nothing has been sent before it is polled.
+    /// `request` is the future of the SDK's `send`, which sends nothing before it is polled.
     pub(super) fn sent<T, E>(
         &self,
         call: &Call,
@@ -38,7 +38,7 @@ impl Meter {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        // The SDK's futures are large, and every future that waits for one would hold it whole.
+        // The SDK's futures are large, and every future that awaits one would contain it.
         let request = Box::pin(request);
         let (service, operation) = call
             .operation

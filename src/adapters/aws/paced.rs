@@ -1,4 +1,4 @@
-//! Notices at the wire that AWS refuses calls as too many, also where the SDK tries a read again.
+//! Notices every response that AWS throttled, also of reads that the SDK retries.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::{box_error::BoxError, client::orchestrator::Metadata
 
 use super::{budget::Budget, errors::retry_after};
 
-/// For clients of Lambda's control plane.
+/// The interceptor of clients of Lambda's control plane.
 #[derive(Debug)]
 pub(super) struct Paced(Arc<Budget>);
 

@@ -1,4 +1,4 @@
-//! Sessions that are made once and shared until the Accounts they come from change.
+//! Sessions that are made once and shared until the Accounts behind them change.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use crate::{
     ports::{CallError, cloud::AccountDirectory},
 };
 
-/// What a session is for.
+/// The use of a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) account: String,
@@ -23,13 +23,13 @@ pub(super) struct Key {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) Vec<(Option<String>, Option<i64>)>);
 
-/// How many of a kind are kept. Sessions belong to Targets, so that CloudTrail names who acts: a cluster
-/// with more Targets than this makes those anew that were not used for longest, at the price of one
+/// The most entries of a kind. Sessions belong to Targets, so that CloudTrail names each of them: a cluster
+/// with more Targets than this drops the least recently used sessions and makes them again, each with one
 /// `AssumeRole` and one `GetCallerIdentity`.
-const MOST: usize = 2048;
+const CAPACITY: usize = 2048;
 
-/// Things that are made once and kept until the Accounts they come from change, or too many others were
-/// used since.
+/// Values that are made once and kept until the Accounts behind them change, or too many others were used
+/// since.
 pub(super) struct Shared<T>(Mutex<Entries<T>>);
 
 struct Entries<T> {
@@ -40,7 +40,7 @@ struct Entries<T> {
 
 struct Entry<T> {
     origin: Origin,
-    thing: T,
+    value: T,
     used: u64,
 }
 
@@ -61,12 +61,12 @@ impl<T: Clone> Entries<T> {
             return None;
         }
         entry.used = self.uses;
-        Some(entry.thing.clone())
+        Some(entry.value.clone())
     }
 
-    /// Makes room for one more.
+    /// Drops the least recently used entries until there is room for one more.
     fn make_room(&mut self) {
-        while self.all.len() >= MOST {
+        while self.all.len() >= CAPACITY {
             let oldest = self.all.iter().min_by_key(|(_, entry)| entry.used);
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
                 return;
@@ -85,14 +85,14 @@ impl<T: Clone> Shared<T> {
         make: impl FnOnce() -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thing) = lock().kept(&key, &origin) {
-            return Ok(thing);
+        if let Some(value) = lock().kept(&key, &origin) {
+            return Ok(value);
         }
         // Not under the lock: a session may need another one.
         let fresh = make()?;
         let mut entries = lock();
-        if let Some(thing) = entries.kept(&key, &origin) {
-            return Ok(thing);
+        if let Some(value) = entries.kept(&key, &origin) {
+            return Ok(value);
         }
         entries.all.retain(|other, entry| {
             if other.account == key.account {
@@ -104,7 +104,7 @@ impl<T: Clone> Shared<T> {
         entries.make_room();
         let entry = Entry {
             origin,
-            thing: fresh.clone(),
+            value: fresh.clone(),
             used: entries.uses,
         };
         entries.all.insert(key, entry);
@@ -153,16 +153,16 @@ mod tests {
             };
             assert_eq!(shared.get(&All, key, origin, make), Ok(n));
         };
-        for n in 0..MOST * 3 {
+        for n in 0..CAPACITY * 3 {
             get(n);
             // The first is in use all the time.
             get(0);
         }
-        assert_eq!(calls.get(), MOST * 3, "the first was made once");
-        assert_eq!(shared.0.lock().unwrap().all.len(), MOST);
-        get(MOST * 3 - 1);
-        assert_eq!(calls.get(), MOST * 3, "so was the last");
+        assert_eq!(calls.get(), CAPACITY * 3, "the first was made once");
+        assert_eq!(shared.0.lock().unwrap().all.len(), CAPACITY);
+        get(CAPACITY * 3 - 1);
+        assert_eq!(calls.get(), CAPACITY * 3, "so was the last");
         get(1);
-        assert_eq!(calls.get(), MOST * 3 + 1, "the second had to go");
+        assert_eq!(calls.get(), CAPACITY * 3 + 1, "the second was dropped");
     }
 }

@@ -1,8 +1,8 @@
 //! [`Store`] over the SDK.
 //!
-//! Every call states the bucket's owner, so that a bucket that somebody else made under the name is
-//! never read or written. All calls are repeated by the SDK: a repeated write makes at most one more
-//! version, and nobody looks at one that is not pinned.
+//! Every call states the bucket's owner, so that a bucket of that name in another account is never read or
+//! written. The SDK retries all calls: a repeated write makes at most one more version, and Sluice reads only
+//! versions that are pinned.
 
 mod bucket;
 mod checks;
@@ -107,7 +107,7 @@ impl Store for S3Store {
             .expected_bucket_owner(&self.owner)
             .send();
         let answer = self.verified.sent(&call, request).await?;
-        // What has no such range, or knows none, would answer with other bytes.
+        // A server that does not support ranges, or lacks this one, would return other bytes.
         if answer.content_range().is_none() {
             return Err(call.unusable("the answer does not say which bytes it holds"));
         }
@@ -166,7 +166,7 @@ impl Store for S3Store {
     }
 }
 
-/// A missing bucket is a failure; a missing object is an answer.
+/// A missing bucket is a failure; a missing object is a result.
 fn is_missing_object(error: &CallError) -> bool {
     error.kind == CallErrorKind::NotFound && !error.message.contains("NoSuchBucket")
 }

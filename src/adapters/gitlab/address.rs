@@ -1,13 +1,13 @@
-//! Where a GitLab is, and the paths of its API.
+//! The URL of a GitLab instance, and the paths of its API.
 //!
-//! Everything that is sent with the token goes to an address made here: the configured scheme, host
-//! and port, the configured relative root, and the API below it. Addresses that a server names are
-//! only ever taken for their path and query.
+//! Every request with the token goes to a URL that is built here: the configured scheme, host and port, the
+//! configured relative root, and the API below it. Of the URLs that a server returns, only path and query are
+//! used.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-/// What stays as it is in a path segment or a query value.
+/// The characters to encode in a path segment or a query value: all that are not unreserved in URLs.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -16,7 +16,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 const API: &str = "/api/v4";
 
-/// An instance under its relative root.
+/// An instance with its relative root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     base: Url,
@@ -25,7 +25,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// From a connection's `url`; the error is for people.
+    /// Parses a connection's `url`; the error is a message for users.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -52,7 +52,7 @@ impl Address {
         Ok(Self { base, api })
     }
 
-    /// Host, port where it isn't the scheme's own, and relative root: `git.example.com:8443/gitlab`.
+    /// Host, non-default port and relative root: `git.example.com:8443/gitlab`.
     pub fn shown(&self) -> String {
         let root = self.api.strip_suffix(API).unwrap_or_default();
         format!("{}{root}", origin(&self.base))
@@ -63,25 +63,25 @@ impl Address {
         self.base.host_str().unwrap_or_default().to_owned()
     }
 
-    /// The whole address of a path below the API, such as `/projects/7?x=y`, or of one that a
-    /// server gave and [`Self::own_path`] let through.
+    /// The full URL of a path below the API, such as `/projects/7?x=y`, or of a path that
+    /// [`Self::own_path`] returned.
     pub fn of(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
         };
         let mut url = self.base.clone();
-        // Keeps what is percent-encoded already, `%2F` in a project's path above all.
+        // Keeps existing percent-encoding, above all `%2F` in a project's path.
         url.set_path(&format!("{}{path}", self.api));
         url.set_query(query);
         url
     }
 
-    /// What a redirect from `from` names, as a path below our API; `None` where it leads elsewhere
-    /// or back to where it came from.
+    /// The target of a redirect from `from`, as a path below the API; `None` if it leads elsewhere
+    /// or back to `from`.
     ///
-    /// Its scheme, host and port are not looked at: they come from the instance's own configuration
-    /// and may be others than those by which we reach it.
+    /// Scheme, host and port are ignored: they come from the instance's own configuration and may
+    /// differ from the connection's.
     pub fn own_path(&self, from: &str, location: &str) -> Option<String> {
         let here = self.of(from);
         let target = here.join(location).ok()?;
@@ -97,7 +97,7 @@ impl Address {
     }
 }
 
-/// Host, and port where it isn't the scheme's own.
+/// Host and non-default port.
 pub fn origin(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -106,20 +106,19 @@ pub fn origin(url: &Url) -> String {
     }
 }
 
-/// A project's id or path, a ref and the like as one path segment or query value: `/` becomes `%2F`.
+/// Encodes a project's id or path, a ref and the like as one path segment or query value: `/` becomes `%2F`.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// A project's id or path as a path segment. Dots are encoded too: GitLab redirects from the former
-/// path of a project that has one to an address where there is nothing
-/// (python-gitlab's issue 3299), unless it is written as `%2E`.
+/// Encodes a project's id or path as a path segment, dots included: for a former path with a dot that is not
+/// `%2E`, GitLab redirects to a URL that does not exist (python-gitlab's issue 3299).
 pub fn project(name: &str) -> String {
     segment(name).replace('.', "%2E")
 }
 
-/// A file's path within an archive, with its slashes; the error is for people. GitLab refuses what
-/// is refused here with a bare 400.
+/// Encodes a file's path within an archive and keeps its slashes; the error is a message for users. GitLab
+/// answers such a path with a bare 400.
 pub fn file_path(path: &str) -> Result<String, String> {
     let parts: Vec<&str> = path.split('/').collect();
     if parts
@@ -137,7 +136,7 @@ pub fn file_path(path: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+    #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
     use super::*;
 
@@ -210,7 +209,7 @@ mod tests {
             "https://git.example.com/api/v4/projects/7",
             "https://git.example.com/gitlab/api/v4x/projects/7",
             "/gitlab/api/v4/../../etc",
-            // To https by a proxy in front: following would go in circles.
+            // A proxy redirects to https: following would loop.
             "https://inside/gitlab/api/v4/projects/a%2Fb",
         ] {
             assert_eq!(follow(elsewhere), None, "{elsewhere}");

@@ -1,11 +1,11 @@
-//! Answers of the API: read within bounds, and understood.
+//! Reads and parses responses of the API within bounds.
 //!
 //! Guarantees
-//! - Of one answer no more than [`ANSWER_BYTES`] and [`VALUES`] are read, and of a list no more rows than
-//!   were asked for: what has more is not read on, whatever it announces.
-//! - A bounded number of answers is read at a time in the whole process, and fewer of one namespace; of
-//!   those with more than [`SMALL`], a few. That is what bounds the memory.
-//! - What an answer holds is shown nowhere unless it is one of GitLab's errors.
+//! - Reading stops at [`ANSWER_BYTES`] and [`VALUES`] of a response, and at the requested number of rows of a
+//!   list, whatever the response announces.
+//! - The process reads a bounded number of responses at a time, fewer per namespace, and only a few that are
+//!   larger than [`SMALL`]. This bounds its memory.
+//! - The content of a response is never shown, except GitLab's own errors.
 
 use std::sync::Arc;
 
@@ -25,33 +25,33 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// The most that is read of an answer. A hundred jobs have some 300 KiB, and more where the message of
-/// their commit, which each of them repeats, is long.
+/// The most bytes of a response. A hundred jobs have some 300 KiB, and more with a long commit message, which
+/// each of them repeats.
 const ANSWER_BYTES: usize = 8 << 20;
-/// The most that is read of a refusal.
+/// The most bytes that are read of an error response.
 const REFUSAL_BYTES: usize = 64 << 10;
-/// The most values in an answer: a short one takes many times its bytes once it is understood. A
-/// hundred jobs have some ten thousand.
+/// The most values in a response: a short value takes many times its bytes once it is parsed. A hundred jobs
+/// have some ten thousand.
 const VALUES: usize = 200_000;
-/// What most answers have at most.
+/// Most responses have at most this many bytes.
 const SMALL: usize = 256 << 10;
-/// How many answers are read at a time, and how many of one namespace.
+/// How many responses are read at a time: in all, and of one namespace.
 const READ: (usize, usize) = (64, 16);
-/// How many larger ones are, and how many of one namespace.
+/// The same for responses that are larger than [`SMALL`].
 const LARGE: (usize, usize) = (4, 2);
-/// How many rows GitLab gives where the request does not say.
+/// The rows of a page if the request does not say.
 const DEFAULT_ROWS: usize = 20;
-/// How many rows GitLab gives at most.
+/// The most rows of a page.
 const MAX_ROWS: usize = 100;
 
-/// Reads the answers of every GitLab.
+/// Reads responses; shared by all clients.
 #[derive(Clone)]
 pub struct Reader {
     read: Arc<FairSemaphore>,
     large: Arc<FairSemaphore>,
 }
 
-/// Why an answer was not read to its end.
+/// Why a response was not read to its end.
 enum Problem {
     Rows(usize),
     Values,
@@ -69,7 +69,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// The whole of an answer to a request for `path`.
+    /// Reads the whole response to a request for `path`.
     pub async fn answer(
         &self,
         call: &Call,
@@ -124,7 +124,7 @@ impl Reader {
     }
 }
 
-/// The beginning of a refusal; one that breaks off says as much as it says.
+/// Reads the beginning of an error response, or what arrived of it if it broke off.
 pub async fn refusal(mut response: Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < REFUSAL_BYTES
@@ -151,26 +151,26 @@ fn asked_rows(path: &str) -> usize {
         .split('&')
         .find_map(|part| part.strip_prefix("per_page="));
     let rows = rows.and_then(|rows| rows.parse().ok());
-    // The address of a next page comes from GitLab, with whatever it asks for.
+    // The path of a next page comes from GitLab, with any `per_page`.
     rows.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS)
 }
 
-/// Counts what JSON holds from its bytes as they come, without keeping any.
+/// Counts rows and values of JSON from its bytes as they arrive, without keeping any.
 #[derive(Default)]
 struct Counter {
     depth: usize,
     text: Text,
-    /// The answer is an array.
+    /// The response is an array.
     is_list: bool,
-    /// Something of the present row was there.
+    /// The current row has begun.
     in_row: bool,
-    /// How many rows have begun; 0 in what is no array.
+    /// How many rows have begun; 0 unless the response is an array.
     rows: usize,
-    /// How many commas there are between values, at any depth.
+    /// How many commas separate values, at any depth.
     separators: usize,
 }
 
-/// Where in a text a byte is.
+/// Where a byte is relative to a JSON string.
 #[derive(Default)]
 enum Text {
     #[default]
@@ -218,7 +218,7 @@ impl Counter {
     }
 }
 
-/// What an answer says.
+/// Parses a response.
 pub fn parse<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(bytes).map_err(|error| {
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -230,7 +230,7 @@ pub fn parse<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallEr
                  may ask for a login",
             );
         }
-        // Not serde's own words: they quote the answer, which may be another service's.
+        // Not serde's own message: it quotes the response, which may be another service's.
         let what = match error.classify() {
             Category::Data => "holds other fields than GitLab's API does",
             Category::Eof => "ends too early",
@@ -244,8 +244,8 @@ pub fn parse<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallEr
     })
 }
 
-/// The path of the next page. A `Link` is taken for its query only: its host is what the instance
-/// calls itself, not where we reach it.
+/// The path of the next page. Only the query of a `Link` is used: its host is the instance's own name, which
+/// may differ from the connection's.
 pub fn next_page(address: &Address, path: &str, headers: &HeaderMap) -> Option<String> {
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
     if let Some(page) = text(headers, &HeaderName::from_static("x-next-page")) {
@@ -264,14 +264,14 @@ pub fn next_page(address: &Address, path: &str, headers: &HeaderMap) -> Option<S
     Some(format!("{bare}?{}", target.query()?))
 }
 
-/// A header that is text.
+/// A header as text.
 pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+    #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
     use reqwest::header::HeaderValue;
 

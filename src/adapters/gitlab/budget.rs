@@ -1,9 +1,9 @@
-//! How many requests may be sent: to a host by all connections together, by each connection, and
-//! GitLab's word when that was too many.
+//! The budgets of requests: one for each host, which all connections to it share, and one for each
+//! connection; and the pauses that GitLab asks for.
 //!
 //! Guarantees
-//! - Requests wait in line. What the host may be sent goes round among the namespaces that wait, and in
-//!   order within one: none is passed over, and none tries its luck again and again.
+//! - Requests wait in a queue. The waiting namespaces take turns at the host's budget, in order within each:
+//!   no request is starved, and none has to try again.
 //! - A connection can ask for less than its host's budget, never for more.
 
 use std::{
@@ -16,15 +16,15 @@ use tokio::time::Instant;
 
 use crate::fair_semaphore::FairSemaphore;
 
-/// How many requests a minute a host gets, unless the platform team says otherwise. gitlab.com allows a
-/// user 2000.
+/// The requests a minute to a host, unless the platform team sets another rate. gitlab.com allows a user
+/// 2000.
 pub const DEFAULT_PER_MINUTE: u32 = 1200;
 
-/// How long a request waits in line. One that would wait longer is given back to its caller at once,
-/// who has better things to do.
+/// How long a request waits in the queue at most. One that would wait longer is refused at once, so that its
+/// caller can do other work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many requests a minute each host gets.
+/// The requests a minute to each host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
     others: u32,
@@ -32,7 +32,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// `others` is for hosts that are not among `hosts`, which have names in lower case.
+    /// `others` applies to hosts that are not in `hosts`, whose names are in lower case.
     pub fn new(others: u32, hosts: impl IntoIterator<Item = (String, u32)>) -> Self {
         Self {
             others,
@@ -40,47 +40,47 @@ impl Rates {
         }
     }
 
-    /// A host's.
+    /// The rate of a host.
     pub fn of(&self, host: &str) -> u32 {
         self.hosts.get(host).copied().unwrap_or(self.others)
     }
 }
 
-/// The budgets of all hosts to which there are connections.
+/// The budgets of all hosts with connections.
 pub struct Hosts {
     rates: Rates,
     hosts: Mutex<HashMap<String, Weak<Host>>>,
 }
 
-/// What one host may be sent.
+/// The budget of one host.
 struct Host {
     name: String,
     rate: Rate,
-    /// Who holds the one permit is next.
+    /// The holder of the one permit is next.
     line: Arc<FairSemaphore>,
 }
 
-/// What one connection may send.
+/// The budget of one connection.
 pub struct Budget {
     namespace: String,
-    /// Where it is less than the host's.
+    /// Set if it is lower than the host's.
     own: Option<Rate>,
     host: Arc<Host>,
-    /// GitLab does not want to hear of us before.
+    /// GitLab asked for a pause until then.
     held_until: Mutex<Option<Instant>>,
 }
 
 /// Why a request is not sent now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// How long that lasts.
+    /// How long the refusal lasts.
     pub wait: Duration,
-    /// In words.
+    /// The reason.
     pub why: String,
 }
 
 impl Hosts {
-    /// With nothing sent yet.
+    /// No requests were sent yet.
     pub fn new(rates: Rates) -> Self {
         Self {
             rates,
@@ -88,7 +88,7 @@ impl Hosts {
         }
     }
 
-    /// The budget of a connection in that namespace to that host, which asks for so much.
+    /// The budget of a connection from `namespace` to `host` that asks for `per_minute` requests.
     pub fn budget(&self, namespace: &str, host: &str, per_minute: i32) -> Budget {
         let rate = self.rates.of(host);
         let own = u32::try_from(per_minute).unwrap_or(1);
@@ -117,12 +117,12 @@ impl Hosts {
 }
 
 impl Budget {
-    /// Waits for its turn.
+    /// Waits for the turn of one request.
     pub async fn turn(&self) -> Result<(), Refused> {
         self.held()?;
         if let Some(own) = &self.own {
             let wait = own.take(Instant::now(), PATIENCE);
-            rest(wait.map_err(|wait| Refused {
+            pause(wait.map_err(|wait| Refused {
                 wait,
                 why: "spec.requestsPerMinute of the GitLabConnection is used up".to_owned(),
             })?)
@@ -132,7 +132,7 @@ impl Budget {
         self.held()
     }
 
-    /// Sends nothing more for this long.
+    /// Stops requests for this long.
     pub fn hold(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut held = lock(&self.held_until);
@@ -170,23 +170,23 @@ impl Host {
             .rate
             .take(Instant::now(), Duration::MAX)
             .map_err(refused)?;
-        rest(wait).await;
+        pause(wait).await;
         Ok(())
     }
 }
 
-async fn rest(wait: Duration) {
+async fn pause(wait: Duration) {
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
 }
 
-/// So many a minute, evenly, a tenth of them at once where none came before.
+/// An even rate, with a burst of a tenth of a minute's requests after idle time.
 struct Rate {
     interval: Duration,
-    /// How far the requests that were let through may be ahead of their time.
+    /// How far granted requests may be ahead of the even rate.
     slack: Duration,
-    /// When the next one would be on time.
+    /// When the next request is due at the even rate.
     due: Mutex<Instant>,
 }
 
@@ -202,7 +202,7 @@ impl Rate {
         }
     }
 
-    /// How long a request waits that has `ahead` others before it.
+    /// How long a request with `ahead` others before it waits.
     fn wait(&self, ahead: usize, now: Instant) -> Duration {
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let due = (*lock(&self.due)).max(now);
@@ -210,8 +210,8 @@ impl Rate {
         early.saturating_add(self.interval.saturating_mul(ahead))
     }
 
-    /// Takes a turn, which comes after the wait that is given; or none, where that would be longer than
-    /// `patience`.
+    /// Takes a turn and returns the wait before it. If the wait is longer than `patience`, takes
+    /// none and returns the wait as an error.
     fn take(&self, now: Instant, patience: Duration) -> Result<Duration, Duration> {
         let mut due = lock(&self.due);
         let at = (*due).max(now);
@@ -238,7 +238,7 @@ mod tests {
         Hosts::new(Rates::new(per_minute, []))
     }
 
-    /// What comes of asking until it takes a wait.
+    /// How many turns are granted without a wait.
     fn at_once(budget: &Budget) -> usize {
         let turns = std::iter::from_fn(|| budget.turn().now_or_never());
         turns.take_while(Result::is_ok).count()
@@ -258,7 +258,7 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 0, 1, 2, 3]);
-        // Later, they are due; a tenth at once is all that is saved up.
+        // An hour later, only the burst of a tenth is granted at once.
         let later = now + Duration::from_hours(1);
         let waits = (0..100).filter_map(|_| rate.take(later, Duration::ZERO).ok());
         assert_eq!(waits.count(), 6);
@@ -299,22 +299,22 @@ mod tests {
     async fn a_line_that_is_too_long_is_told_at_once() {
         let hosts = hosts(60);
         let busy = hosts.budget("shop", "gitlab.com", 100_000);
-        let mut line = Vec::new();
+        let mut queue = Vec::new();
         let refused = loop {
-            assert!(line.len() < 100, "the line never ends");
+            assert!(queue.len() < 100, "the queue never ends");
             let mut turn = Box::pin(busy.turn());
             match turn.as_mut().now_or_never() {
                 Some(Ok(())) => {}
                 Some(Err(refused)) => break refused,
-                None => line.push(turn),
+                None => queue.push(turn),
             }
         };
         assert!(refused.wait > PATIENCE, "{refused:?}");
         assert!(refused.why.contains("gitlab.com"), "{refused:?}");
-        assert!((8..=11).contains(&line.len()), "{}", line.len());
-        // Another namespace has one of theirs before it, not all.
+        assert!((8..=11).contains(&queue.len()), "{}", queue.len());
+        // Another namespace waits for one of these requests, not for all.
         let other = hosts.budget("till", "gitlab.com", 100_000);
-        assert!(other.turn().now_or_never().is_none(), "it waits in line");
+        assert!(other.turn().now_or_never().is_none(), "it is queued");
     }
 
     #[tokio::test]
@@ -329,6 +329,6 @@ mod tests {
             "{refused:?}"
         );
         let other = hosts.budget("till", "gitlab.com", 600);
-        assert_eq!(other.turn().await, Ok(()), "it is another token's pause");
+        assert_eq!(other.turn().await, Ok(()), "the pause is another token's");
     }
 }

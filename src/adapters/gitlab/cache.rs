@@ -1,8 +1,8 @@
-//! Answers kept for as long as GitLab says "not modified".
+//! A cache of responses, kept for as long as GitLab says "not modified".
 //!
-//! What is kept is what was read out of an answer, not the answer: of a job's three kilobytes some
-//! two hundred bytes matter. Bounded by entries and bytes, for each client and for all together; the
-//! ones not asked for the longest go first, and of clients the one that keeps the most gives way.
+//! The cache keeps the fields that were read, not the whole response: of a job's three kilobytes, some two
+//! hundred bytes matter. Entries and bytes are bounded, for each client and for all together. The least
+//! recently used entries go first, and the client with the largest cache gives up entries for the others.
 
 use std::{
     collections::HashMap,
@@ -13,34 +13,34 @@ use tokio::time::Instant;
 
 use crate::ports::as_of::AsOf;
 
-/// How many answers are kept for one client.
+/// The most cached responses of one client.
 const ENTRIES: usize = 8192;
-/// How many bytes they may have, addresses and tags included.
+/// The most bytes of one client, paths and ETags included.
 const BYTES: usize = 8 << 20;
-/// How many bytes all of them may have.
+/// The most bytes of all clients together.
 const ALL_BYTES: usize = 32 << 20;
 
-/// An answer that was kept.
+/// A cached response.
 #[derive(Debug)]
 pub struct Kept {
-    /// What GitLab called this state of it.
+    /// Its ETag.
     pub etag: String,
-    /// What was read out of it, as JSON.
+    /// The fields that were read, as JSON.
     pub content: Vec<u8>,
     /// The path of the next page.
     pub next: Option<String>,
-    /// When it was asked for last.
+    /// When it was last requested.
     pub asked_at: Mutex<Instant>,
 }
 
 impl Kept {
-    /// It was asked for then, and is still so.
+    /// Notes that a request at `asked_at` found it unchanged.
     pub fn confirm(&self, asked_at: Instant) {
         let mut last = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
         *last = asked_at.max(*last);
     }
 
-    /// Whether it was asked for at that moment or later.
+    /// Whether it was requested at that moment or later.
     pub fn is_as_of(&self, moment: AsOf) -> bool {
         let last = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
         *last >= moment.0
@@ -54,7 +54,7 @@ struct Slot {
     used: u64,
 }
 
-/// The answers of all clients.
+/// The cached responses of all clients.
 #[derive(Debug, Default)]
 pub struct Caches(Mutex<AllCaches>);
 
@@ -64,7 +64,7 @@ struct AllCaches {
     last_id: u64,
 }
 
-/// One client's answers, which go with it.
+/// The cached responses of one client, dropped with it.
 #[derive(Debug)]
 pub struct ClientCache {
     caches: Arc<Caches>,
@@ -72,7 +72,7 @@ pub struct ClientCache {
 }
 
 impl ClientCache {
-    /// With nothing in it.
+    /// An empty cache.
     pub fn new(caches: Arc<Caches>) -> Self {
         let id = {
             let mut all = caches.all();
@@ -82,12 +82,12 @@ impl ClientCache {
         Self { caches, id }
     }
 
-    /// What is kept of this address.
+    /// The cached response for this path.
     pub fn get(&self, path: &str) -> Option<Arc<Kept>> {
         self.caches.all().by_client.get_mut(&self.id)?.get(path)
     }
 
-    /// Keeps an answer, in place of an earlier one from there.
+    /// Caches a response in place of an earlier one for this path.
     pub fn put(&self, path: &str, kept: Kept) {
         let mut all = self.caches.all();
         all.by_client.entry(self.id).or_default().put(path, kept);
@@ -126,7 +126,7 @@ impl AllCaches {
     }
 }
 
-/// Answers by path and query.
+/// Cached responses by path and query.
 #[derive(Debug, Default)]
 struct Cache {
     slots: HashMap<String, Slot>,
@@ -135,7 +135,7 @@ struct Cache {
 }
 
 impl Cache {
-    /// What is kept of this address.
+    /// The cached response for this path.
     fn get(&mut self, path: &str) -> Option<Arc<Kept>> {
         self.clock += 1;
         let slot = self.slots.get_mut(path)?;
@@ -143,7 +143,7 @@ impl Cache {
         Some(Arc::clone(&slot.kept))
     }
 
-    /// Keeps an answer, in place of an earlier one from there.
+    /// Caches a response in place of an earlier one for this path.
     fn put(&mut self, path: &str, kept: Kept) {
         self.remove(path);
         let size = path.len() + kept.etag.len() + kept.content.len();
@@ -169,7 +169,7 @@ impl Cache {
         }
     }
 
-    /// Gives up a good part at a time, so that a full cache is not searched on every write.
+    /// Evicts many entries at a time, so that a full cache is not searched on every write.
     fn shed(&mut self, entries: usize, bytes: usize) {
         let mut by_use: Vec<_> = (self.slots.iter())
             .map(|(path, slot)| (slot.used, path.clone()))
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(
             caches.all().by_client.len(),
             1,
-            "what a client kept goes with it"
+            "a client's cache is dropped with it"
         );
     }
 

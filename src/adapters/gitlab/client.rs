@@ -1,4 +1,4 @@
-//! GitLab's REST API as the port that the controllers know.
+//! [`GitLab`] over the REST API of one instance.
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// A pipeline of more pages of a hundred jobs than this is not read.
+/// The most pages of a list, of a hundred rows each.
 const PAGES: usize = 50;
-/// A list of more bytes than this is not read on: of what is kept of its rows, some hundred each.
+/// The most bytes of a list, counted by the fields that are kept: some hundred per row.
 const LIST_BYTES: usize = 4 << 20;
 
-/// One GitLab, with one token.
+/// One instance with one token.
 pub struct Client {
     http: SharedHttp,
 }
@@ -40,7 +40,7 @@ impl Client {
         }
     }
 
-    /// Sends a token that was refused again.
+    /// Allows a refused token to be sent again.
     pub(super) fn ask_again(&self) {
         self.http.ask_again();
     }
@@ -59,7 +59,7 @@ impl Client {
             .map_err(|refused| refused.error)
     }
 
-    /// `None` where it is not there, but the project is.
+    /// `None` if the resource is missing, but its project exists.
     async fn optional<T>(&self, call: &Call, path: &str) -> Result<Option<T>, CallError>
     where
         T: DeserializeOwned + Serialize,
@@ -114,8 +114,8 @@ impl GitLab for Client {
         let call = self
             .http
             .call("GET /personal_access_tokens/self", "the token");
-        // Tokens that are not access tokens have none of this, and fine-grained ones need a
-        // permission of its own for it: neither keeps anybody from reading.
+        // Tokens that are not access tokens have no such details, and fine-grained ones need a
+        // separate permission for them. Either token can read all the same.
         let token: wire::Token = match self.one(&call, "/personal_access_tokens/self").await {
             Ok(token) => token,
             Err(error)
@@ -220,7 +220,7 @@ impl GitLab for Client {
         let path = format!("/projects/{project_id}/pipelines/{pipeline_id}/jobs?per_page=100");
         let wire: Vec<wire::Job> = self.all(&call, path).await?;
         let mut jobs: Vec<Job> = wire.into_iter().map(Job::from).collect();
-        // Lists shift while rows arrive: what moved to the next page is there twice.
+        // Lists shift while they are read: a row that moved to the next page appears twice.
         jobs.sort_by_key(|job| job.id);
         jobs.dedup_by_key(|job| job.id);
         Ok(jobs)

@@ -1,9 +1,9 @@
-//! Downloads: bytes of unknown amount, from GitLab or from the storage it sends us to.
+//! Downloads of artifacts of unknown size, from GitLab or from the object storage it redirects to.
 //!
-//! Whether an instance serves artifacts itself or redirects to storage is its configuration. The
-//! address of the redirect is signed: a token beside it would be refused by S3, and would be given
-//! away to whoever serves there. So nothing of ours goes along. Where a redirect leads is judged like
-//! the connection's own address, and only an answer with status 200 is an artifact.
+//! Depending on its configuration, an instance serves artifacts itself or redirects to storage. The URL of
+//! the redirect is signed: S3 would refuse an additional token, and the token would leak to the storage's
+//! operator. So no token is sent there. The target of a redirect is checked like the connection's own
+//! address, and only a response with status 200 is an artifact.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::ports::{CallError, CallErrorKind, gitlab::Download, store::ByteStream};
 
-/// How long the first byte may take. GitLab may have to look for it in a large archive.
-const FIRST_BYTE: Duration = Duration::from_secs(30);
-/// How long a download may stand still.
-const STANDSTILL: Duration = Duration::from_mins(1);
+/// Timeout for the first byte. GitLab may have to search a large archive for it.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a download may stall.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How many redirects are followed.
 const HOPS: usize = 3;
 
@@ -48,7 +48,7 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
         let sent = async { request.await.map_err(|error| call.no_answer(error)) };
         response = in_time(call, sent).await?;
     }
-    // Nothing else is the artifact: neither a redirect that leads nowhere nor "not modified".
+    // No other response is the artifact, such as a 300 without a target or a 304.
     if response.status() != StatusCode::OK {
         return Err(call.error(
             CallErrorKind::Unavailable,
@@ -66,7 +66,7 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
     })
 }
 
-/// Where a download goes on.
+/// The target of a download's redirect.
 fn target(call: &Call, from: &Url, location: Option<&str>) -> Result<Url, CallError> {
     let refuse = |message: String| call.error(CallErrorKind::Invalid, message);
     let target = location
@@ -88,10 +88,10 @@ async fn in_time(
     call: &Call,
     request: impl Future<Output = Result<Response, CallError>>,
 ) -> Result<Response, CallError> {
-    tokio::time::timeout(FIRST_BYTE, request)
+    tokio::time::timeout(FIRST_BYTE_TIMEOUT, request)
         .await
         .unwrap_or_else(|_| {
-            let seconds = FIRST_BYTE.as_secs();
+            let seconds = FIRST_BYTE_TIMEOUT.as_secs();
             Err(call.error(
                 CallErrorKind::Unavailable,
                 format!("no first byte within {seconds} s"),
@@ -106,7 +106,7 @@ fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
         let of = of.clone();
         async move {
             let (call, mut response, received) = state?;
-            let error = match tokio::time::timeout(STANDSTILL, response.chunk()).await {
+            let error = match tokio::time::timeout(STALL_TIMEOUT, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
                     let received = received + chunk.len() as u64;
                     return Some((Ok(chunk), Some((call, response, received))));
@@ -123,7 +123,7 @@ fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
                     CallErrorKind::Unavailable,
                     format!(
                         "stood still for {} s after {received}{of} bytes",
-                        STANDSTILL.as_secs()
+                        STALL_TIMEOUT.as_secs()
                     ),
                 ),
             };
@@ -135,7 +135,7 @@ fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+    #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
     use super::*;
 

@@ -1,11 +1,11 @@
-//! What GitLab's refusals mean.
+//! Classifies GitLab's error responses.
 //!
-//! GitLab answers errors in many shapes: `message` as text or as an object, `error` alone or with
-//! `error_description`, plain text, and web pages of whatever stands in front of it. All are read
-//! here, in one pure function. A token never appears in a request's address, and so in no error.
+//! GitLab reports errors in many shapes: `message` as text or as an object, `error` alone or with
+//! `error_description`, plain text, and web pages of whatever is in front of it. One pure function reads them
+//! all. A token never appears in a URL, and so in no error.
 //!
-//! Only an error in GitLab's own JSON is shown. Anything else may be the answer of a service that the
-//! author of a connection can't ask himself.
+//! Only errors in GitLab's own JSON are shown. Any other response may come from a service that the author of
+//! the connection can't reach directly.
 
 use std::{error::Error, time::Duration};
 
@@ -21,8 +21,8 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// The longest that a server may make us wait.
-const LONGEST_WAIT: Duration = Duration::from_mins(15);
+/// The longest wait that a server may ask for.
+const MAX_WAIT: Duration = Duration::from_mins(15);
 
 /// The call an error belongs to.
 #[derive(Clone, Debug)]
@@ -41,18 +41,18 @@ impl Call {
         CallError::new(self.operation, self.resource.as_str(), kind, message)
     }
 
-    /// Whether it reads something of a project, so that a role in it is what may be missing.
+    /// Whether the call reads from a project, so that a missing role in it may be the cause.
     fn is_about_project(&self) -> bool {
         self.operation.contains("/projects/")
     }
 
-    /// A request that is not sent, because of where it would go.
+    /// The error of a request that is not sent because its address is refused.
     pub fn out_of_reach(&self, refused: &OutOfReach) -> CallError {
         self.error(CallErrorKind::Invalid, refused.to_string())
     }
 
-    /// A request that got no answer. Reads have no effect, so that it can't matter whether it
-    /// arrived.
+    /// The error of a request without a response. Reads have no effect, so it does not matter
+    /// whether the request arrived.
     pub fn no_answer(&self, error: reqwest::Error) -> CallError {
         if let Some(refused) = refusal_within(&error) {
             return self.out_of_reach(refused);
@@ -60,7 +60,7 @@ impl Call {
         let message = if error.is_timeout() {
             "no answer in time".to_owned()
         } else {
-            // What a redirect to storage is signed with must not be shown.
+            // The URL of a redirect to storage has a signature, which must not be shown.
             causes(&error.without_url())
         };
         let hint = if message.contains("certificate") {
@@ -73,7 +73,7 @@ impl Call {
     }
 }
 
-/// An answer other than 200.
+/// A response other than 200.
 pub struct Refusal<'a> {
     /// Its HTTP status.
     pub status: u16,
@@ -84,7 +84,7 @@ pub struct Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// What GitLab says, in one line; nothing of an answer that is not in GitLab's form.
+    /// GitLab's message in one line; nothing of a response that is not in GitLab's format.
     pub fn words(&self) -> String {
         let json = serde_json::from_str::<Value>(self.body);
         let words = json.ok().as_ref().map(gitlabs_error).unwrap_or_default();
@@ -96,17 +96,17 @@ impl Refusal<'_> {
         shorten(&words, 300)
     }
 
-    /// Whether it comes from something in front of GitLab, or from its website.
+    /// Whether it is a web page: from a proxy in front of GitLab, or from GitLab's website.
     fn is_page(&self) -> bool {
         self.body.trim_start().starts_with('<')
     }
 
-    /// Whether the project, and not something in it, is not there.
+    /// Whether the project itself is missing, and not something in it.
     pub fn is_about_project(&self) -> bool {
         self.words().contains("Project Not Found")
     }
 
-    /// What it means for the call.
+    /// The error of `call` that this response means.
     pub fn classify(&self, call: &Call, now: Timestamp) -> CallError {
         let words = self.words();
         let status = self.status;
@@ -191,7 +191,7 @@ impl Refusal<'_> {
         }
     }
 
-    /// Seconds or a date.
+    /// `Retry-After`, in seconds or as a date.
     fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.retry_after?.trim();
         let wait = if let Ok(seconds) = text.parse() {
@@ -200,16 +200,16 @@ impl Refusal<'_> {
             let when = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
             when.duration_since(now).try_into().unwrap_or_default()
         };
-        Some(wait.min(LONGEST_WAIT))
+        Some(wait.min(MAX_WAIT))
     }
 }
 
-/// `{"message":"…"}`, `{"message":{"base":["…"]}}`, `{"error":"…","error_description":"…"}`; nothing
-/// of another object.
+/// The text of `{"message":"…"}`, `{"message":{"base":["…"]}}` or `{"error":"…","error_description":"…"}`;
+/// empty for other objects.
 fn gitlabs_error(json: &Value) -> String {
     let known = ["message", "error", "error_description"];
-    let said = known.iter().filter_map(|key| json.get(key));
-    join(said.map(flatten), ": ")
+    let values = known.iter().filter_map(|key| json.get(key));
+    join(values.map(flatten), ": ")
 }
 
 fn flatten(json: &Value) -> String {
@@ -232,14 +232,14 @@ fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
     parts.join(separator)
 }
 
-/// An error with all that led to it: reqwest says what happened only at the end of the chain.
+/// An error with its chain of causes: reqwest names the actual failure only at the end of the chain.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     shorten(&adapters::causes::causes(error), 500)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+    #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
     use super::*;
 

@@ -1,10 +1,10 @@
-//! Requests to one GitLab with one token.
+//! Requests to one instance with one token.
 //!
 //! Guarantees
 //! - The token is sent to the configured address only, in a header that is never shown.
-//! - Redirects are followed by hand: those of the API (a project that moved) by their path, on the same
-//!   address; those of downloads to wherever they may lead, but without the token.
-//! - A token that GitLab refused is not sent again for minutes, each time for longer.
+//! - Redirects are not followed by the HTTP client: those of the API (a project that moved) are followed by
+//!   their path, on the same address; those of downloads to any allowed address, but without the token.
+//! - A token that GitLab refused is not sent again for minutes, longer after each refusal.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -42,34 +42,34 @@ use crate::{
     },
 };
 
-/// How GitLab's own tokens are sent: personal, project, group and service account tokens alike.
+/// The header of GitLab's own tokens: personal, project, group and service account tokens alike.
 const TOKEN_HEADER: &str = "private-token";
-/// How long an answer of the API may take, body included.
-const ANSWER: Duration = Duration::from_secs(10);
-/// How long a token that was refused is not sent again, at first and at last.
+/// Timeout for a response of the API, body included.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a refused token is not sent again: after the first refusal, and at most.
 const REFUSED: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
-/// How often a request may be sent elsewhere.
+/// How many requests one read may take, redirects included.
 const HOPS: usize = 3;
 
-/// One GitLab, with one token.
+/// One instance with one token.
 pub struct Http {
     pub(super) address: Address,
     pub(super) client: reqwest::Client,
     pub(super) reach: Reach,
-    /// Kept for as long as it is used.
+    /// Keeps the pool alive.
     _pool: Arc<Pool>,
     namespace: String,
     token: Token,
     budget: Budget,
     reader: Reader,
     cache: ClientCache,
-    /// Who asks the same as of the same moment waits for the first one's answer.
+    /// Callers that read the same path as of the same moment wait for the first one's response.
     asked: Arc<FairSemaphore>,
     refused: Mutex<Option<RefusedToken>>,
     metrics: Arc<Metrics>,
 }
 
-/// What it takes to reach one GitLab.
+/// The parts of an [`Http`].
 pub struct Setup {
     pub address: Address,
     pub pool: Arc<Pool>,
@@ -82,15 +82,15 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
 }
 
-/// GitLab does not take the token.
+/// A token that GitLab refused.
 struct RefusedToken {
-    /// In GitLab's words.
+    /// GitLab's message.
     message: String,
     times: u32,
     until: Instant,
 }
 
-/// An answer and where the list goes on.
+/// A response and the path of the next page.
 pub struct Page<T> {
     /// What was read.
     pub content: T,
@@ -103,11 +103,11 @@ pub struct Page<T> {
 /// A page and its ETag, if it has one.
 type Tagged<T> = (Page<T>, Option<String>);
 
-/// A request that was not answered with what was asked for.
+/// A request that did not return what it asked for.
 pub struct Refused {
-    /// As the caller may pass it on.
+    /// The error for the caller.
     pub error: CallError,
-    /// The thing is not there, but what it would be in is.
+    /// The resource is missing, but its project exists.
     pub absent: bool,
 }
 
@@ -138,17 +138,17 @@ impl Http {
         }
     }
 
-    /// Whether GitLab refused the token, so that it is time to see if the Secret holds another one.
+    /// Whether GitLab refused the token, so that its Secret has to be read again.
     pub(super) fn token_refused(&self) -> bool {
         self.refused().is_some()
     }
 
-    /// Sends a token that was refused again: somebody says that it is worth it.
+    /// Allows a refused token to be sent again.
     pub(super) fn ask_again(&self) {
         *self.refused() = None;
     }
 
-    /// Names a call for its errors.
+    /// A call, as its errors name it.
     pub(super) fn call(&self, operation: &'static str, thing: &str) -> Call {
         Call {
             operation,
@@ -157,8 +157,8 @@ impl Http {
         }
     }
 
-    /// Reads one page of the API, from the cache where GitLab says it has not changed, or where it was asked
-    /// late enough ([`AsOf`]).
+    /// Reads one page of the API: from the cache if GitLab says that it has not changed, or if it
+    /// was requested late enough ([`AsOf`]).
     pub(super) async fn get<T>(&self, call: &Call, path: &str) -> Result<Page<T>, Refused>
     where
         T: DeserializeOwned + Serialize,
@@ -173,7 +173,7 @@ impl Http {
         got.map(|(page, _)| page)
     }
 
-    /// Whether the answer that came with this ETag is still what GitLab has there. Nothing else is read.
+    /// Whether this ETag is still current in GitLab. Nothing else is read.
     pub(super) async fn still_holds(
         &self,
         call: &Call,
@@ -188,7 +188,9 @@ impl Http {
             return Ok(true);
         }
         let asked_at = Instant::now();
-        let response = self.send(call, path, Some(ANSWER), Some(etag)).await?;
+        let response = self
+            .send(call, path, Some(ANSWER_TIMEOUT), Some(etag))
+            .await?;
         let still = response.status() == StatusCode::NOT_MODIFIED
             || text(response.headers(), &ETAG) == Some(etag);
         if let Some(kept) = kept.filter(|_| still) {
@@ -220,7 +222,7 @@ impl Http {
         let mut at = path.to_owned();
         for _ in 0..HOPS {
             let etag = kept.as_ref().map(|kept| kept.etag.as_str());
-            let response = self.send(call, &at, Some(ANSWER), etag).await?;
+            let response = self.send(call, &at, Some(ANSWER_TIMEOUT), etag).await?;
             let status = response.status();
             if let Some(kept) = kept.as_ref().filter(|_| status == StatusCode::NOT_MODIFIED) {
                 kept.confirm(asked_at);
@@ -236,10 +238,10 @@ impl Http {
             .into())
     }
 
-    /// Sends one request with the token, when it is its turn. Answered with 200, 304 or a redirect;
-    /// whatever else GitLab says is an error.
+    /// Sends one request with the token when its turn comes. Returns responses with status 200, 304
+    /// or a redirect; any other status is an error.
     ///
-    /// This is the one way to GitLab, and so the place where requests are counted.
+    /// All requests to the API pass here, and so are counted here.
     pub(super) async fn send(
         &self,
         call: &Call,
@@ -247,7 +249,7 @@ impl Http {
         timeout: Option<Duration>,
         etag: Option<&str>,
     ) -> Result<Response, Refused> {
-        self.token_is_worth_sending(call)?;
+        self.check_token(call)?;
         let url = self.address.of(path);
         self.reach
             .judge(&url)
@@ -274,7 +276,7 @@ impl Http {
             self.metrics.gitlab_request(call.operation, outcome, took);
         });
         let answer = match request.send().await {
-            Ok(response) => self.judged(call, response, etag.is_some()).await,
+            Ok(response) => self.accepted(call, response, etag.is_some()).await,
             Err(error) => Err(call.no_answer(error).into()),
         };
         counted.ended(match &answer {
@@ -284,14 +286,14 @@ impl Http {
         answer
     }
 
-    /// The error that GitLab gave, where it refused the token a short while ago.
-    fn token_is_worth_sending(&self, call: &Call) -> Result<(), CallError> {
+    /// Returns GitLab's error if it refused the token a short while ago.
+    fn check_token(&self, call: &Call) -> Result<(), CallError> {
         let now = Instant::now();
         let refused = self.refused();
         let Some(refused) = refused.as_ref().filter(|refused| refused.until > now) else {
             return Ok(());
         };
-        // In the same words: what counts down would be written at every look.
+        // The message has no countdown, which would change the status at every reconcile.
         Err(call.error(CallErrorKind::Unauthenticated, refused.message.clone()))
     }
 
@@ -311,7 +313,7 @@ impl Http {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn judged(
+    async fn accepted(
         &self,
         call: &Call,
         response: Response,
@@ -328,7 +330,7 @@ impl Http {
         Err(self.refusal(call, response).await)
     }
 
-    /// What an answer that is neither 200 nor a redirect means.
+    /// The error of a response that is neither 200 nor a redirect.
     async fn refusal(&self, call: &Call, response: Response) -> Refused {
         let status = response.status().as_u16();
         let retry_after = text(response.headers(), &RETRY_AFTER).map(str::to_owned);
@@ -346,7 +348,7 @@ impl Http {
             } => self.budget.hold(*wait),
             _ => {}
         }
-        // 400 is the answer to a name that no branch can have.
+        // GitLab answers 400 to a name that no branch can have.
         let absent = matches!(status, 400 | 404)
             && !refusal.is_about_project()
             && matches!(error.kind, CallErrorKind::NotFound | CallErrorKind::Invalid);
@@ -367,15 +369,15 @@ impl Http {
         let next = next_page(&self.address, path, response.headers());
         let answer = self.reader.answer(call, &self.namespace, path, response);
         let content: T = answer::parse(call, &answer.await?)?;
-        // What is kept, and counted, is what was understood.
-        let understood = serde_json::to_vec(&content).unwrap_or_default();
-        let bytes = understood.len();
+        // Only the parsed fields are cached and counted.
+        let parsed = serde_json::to_vec(&content).unwrap_or_default();
+        let bytes = parsed.len();
         if let Some(etag) = etag.clone()
             && bytes > 0
         {
             let kept = Kept {
                 etag,
-                content: understood,
+                content: parsed,
                 next: next.clone(),
                 asked_at: Mutex::new(asked_at),
             };
@@ -407,10 +409,10 @@ impl Http {
     }
 }
 
-/// Shared by everything that is read from one instance.
+/// Shared by all reads of one instance.
 pub type SharedHttp = Arc<Http>;
 
-/// A page as it was kept.
+/// A page from the cache.
 fn page_of<T: DeserializeOwned>(call: &Call, kept: &Kept) -> Result<Tagged<T>, CallError> {
     let page = Page {
         content: answer::parse(call, &kept.content)?,
@@ -420,7 +422,7 @@ fn page_of<T: DeserializeOwned>(call: &Call, kept: &Kept) -> Result<Tagged<T>, C
     Ok((page, Some(kept.etag.clone())))
 }
 
-/// The outcome of a request that was not refused, as a label.
+/// The outcome of a request that was not refused, as a metric label.
 fn answered(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_MODIFIED => "not_modified",
@@ -429,7 +431,7 @@ fn answered(status: StatusCode) -> &'static str {
     }
 }
 
-/// Whether an answer says where to go on.
+/// Whether a response redirects to another URL.
 pub fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

@@ -1,17 +1,17 @@
 //! GitLab over its REST API.
 //!
 //! Guarantees
-//! - A token goes to its connection's own address only, and into no error, log or cache key; and only
-//!   what its Secret calls a GitLab token is read as one.
-//! - No request, and no redirect of a download, goes to an address that is neither public nor allowed.
-//! - One client per connection, shared by all that read through it: one cache of answers. A new token,
-//!   a new CA bundle or a changed spec makes a new one. One budget of requests per host.
-//! - A read that finds nothing new costs a 304.
-//! - Clients, their connections and what they keep are bounded in number and bytes, whatever tenants
-//!   write into their connections.
+//! - A token goes only to its connection's own address, and into no error, log or cache key. Only a Secret
+//!   that is marked as a GitLab token is read as one.
+//! - Requests and redirects of downloads go only to public and allowed addresses.
+//! - Each connection has one client with one cache, shared by all its readers. A new token, a new CA bundle
+//!   or a changed spec makes a new client. Each host has one budget of requests.
+//! - A repeated read of something unchanged costs a 304.
+//! - The number of clients and connections, and the size of their caches, are bounded, whatever tenants write
+//!   into their GitLabConnections.
 //!
-//! Requests are not retried here: a reconcile that failed is requeued with backoff, which is all that
-//! is needed, and does not multiply the load on a GitLab that is already slow.
+//! The adapter does not retry requests: a failed reconcile is requeued with backoff, which does not multiply
+//! the load on a GitLab that is already slow.
 //!
 //! Relies on: rustls' process-wide crypto provider, installed at start.
 
@@ -64,16 +64,15 @@ use crate::{
     },
 };
 
-/// How long a token is used before its Secret is read again. One that GitLab refuses is read again at
-/// once, and every one when the connection's annotation `sluice.dev/reconcile` changes.
+/// How long a token is used before its Secret is read again. The Secret is read at once after GitLab refused
+/// the token, and when the connection's annotation `sluice.dev/reconcile` changes.
 const TOKEN_AGE: Duration = Duration::from_secs(30);
-/// Connections that were not used for this long are forgotten. Each is looked at every ten minutes.
+/// Clients that were not used for this long are dropped. Every connection is reconciled every ten minutes.
 const UNUSED: Duration = Duration::from_mins(30);
-/// How many clients there are; the ones not used for the longest give way, and are made anew when they
-/// are needed.
-const CLIENTS: usize = 1024;
+/// The most clients. The least recently used ones are dropped first, and made again on demand.
+const MAX_CLIENTS: usize = 1024;
 
-/// Where a proxy of the environment is named.
+/// The environment variables that name proxies.
 const PROXIES: [&str; 6] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -83,7 +82,7 @@ const PROXIES: [&str; 6] = [
     "all_proxy",
 ];
 
-/// One client for each [`GitLabConnection`], shared.
+/// One shared client for each [`GitLabConnection`].
 pub struct GitLabClients {
     secrets: Arc<dyn Secrets>,
     metrics: Arc<Metrics>,
@@ -98,7 +97,7 @@ pub struct GitLabClients {
 
 struct Entry {
     made_from: MadeFrom,
-    /// The command to look again that was there when the Secret was read.
+    /// The value of the annotation `sluice.dev/reconcile` when the Secret was read.
     command: Option<String>,
     read_at: Instant,
     used_at: Instant,
@@ -106,7 +105,7 @@ struct Entry {
     client: Arc<Client>,
 }
 
-/// What a client depends on.
+/// The inputs of a client.
 #[derive(Clone, PartialEq, Eq)]
 struct MadeFrom {
     uid: Option<String>,
@@ -116,8 +115,8 @@ struct MadeFrom {
 }
 
 impl GitLabClients {
-    /// Clients with the tokens that `secrets` hold, which may ask public addresses and those of the
-    /// `allowed` networks. Requests are counted in `metrics`.
+    /// Clients read their tokens from `secrets`, may reach public addresses and the `allowed`
+    /// networks, and count requests in `metrics`.
     pub fn new(
         secrets: Arc<dyn Secrets>,
         metrics: Arc<Metrics>,
@@ -137,7 +136,7 @@ impl GitLabClients {
         }
     }
 
-    /// The client made before, if there is no reason to look at the Secret.
+    /// The existing client, if there is no reason to read the Secret again.
     fn current(
         &self,
         key: &(String, String),
@@ -154,10 +153,10 @@ impl GitLabClients {
         same.then(|| Arc::clone(&entry.client))
     }
 
-    /// Lets go of what is not used, and of what is too much.
+    /// Drops unused clients, and the least recently used ones above the limits.
     fn evict(&self, clients: &mut HashMap<(String, String), Entry>) {
         clients.retain(|_, entry| entry.used_at.elapsed() < UNUSED);
-        while clients.len() > CLIENTS || self.pools.too_many() {
+        while clients.len() > MAX_CLIENTS || self.pools.too_many() {
             let oldest = clients.iter().min_by_key(|(_, entry)| entry.used_at);
             let Some((key, trusts)) = oldest.map(|(key, entry)| (key.clone(), entry.pool.trusts()))
             else {
@@ -165,7 +164,7 @@ impl GitLabClients {
             };
             clients.remove(&key);
             if self.pools.too_many() {
-                // A pool goes only with all that use it.
+                // A pool is freed only with all clients that use it.
                 clients.retain(|_, entry| entry.pool.trusts() != trusts);
             }
         }
@@ -217,8 +216,8 @@ impl GitLabs for GitLabClients {
         let now = Instant::now();
         let command = connection.annotations().get(annotation::RECONCILE).cloned();
         let mut clients = lock(&self.clients);
-        // Another caller may have been here meanwhile, and the Secret may hold what it held before:
-        // what was learnt with it stays.
+        // Another caller may have made the client meanwhile, or the Secret is unchanged: the client
+        // and its cache stay.
         if let Some(entry) = clients.get_mut(&key)
             && entry.made_from == made_from
         {
@@ -259,7 +258,7 @@ impl GitLabs for GitLabClients {
     }
 }
 
-/// The names of the proxies that the environment names.
+/// The host names of the environment's proxies.
 fn proxies() -> BTreeSet<String> {
     let values = PROXIES.iter().filter_map(|name| std::env::var(name).ok());
     let hosts = values.filter_map(|value| {

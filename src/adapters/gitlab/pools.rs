@@ -1,8 +1,8 @@
-//! TLS clients with their connections, shared by all that trust the same certificates.
+//! Connection pools, shared by all clients that trust the same certificates.
 //!
 //! Guarantees
-//! - A pool goes with the last client that uses it.
-//! - There is a bounded number of them: [`Pools::get`] says which one has to give way.
+//! - A pool is dropped with the last client that uses it.
+//! - The number of pools is bounded: the caller drops clients for as long as [`Pools::too_many`] says so.
 
 use std::{
     collections::HashMap,
@@ -15,13 +15,13 @@ use reqwest::redirect;
 use super::secrets::Bundle;
 use crate::{adapters::reach::Reach, domain::digest::Sha256};
 
-const CONNECT: Duration = Duration::from_secs(10);
-/// How many connections to one host wait for their next use.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most idle connections to one host.
 const IDLE: usize = 8;
-/// How many pools there are; each has some hundred kilobytes of certificates.
-const POOLS: usize = 64;
+/// The most pools; each has some hundred kilobytes of certificates.
+const MAX_POOLS: usize = 64;
 
-/// A client with its connections, and what its server's certificates are judged by.
+/// An HTTP client with its connections, and the CA bundle that it trusts.
 pub struct Pool {
     client: reqwest::Client,
     trusts: Option<Sha256>,
@@ -33,7 +33,7 @@ impl Pool {
         self.client.clone()
     }
 
-    /// The digest of the CA bundle, where there is one.
+    /// The digest of the CA bundle, if there is one.
     pub fn trusts(&self) -> Option<Sha256> {
         self.trusts
     }
@@ -44,7 +44,7 @@ impl Pool {
 pub struct Pools(Mutex<HashMap<Option<Sha256>, Weak<Pool>>>);
 
 impl Pools {
-    /// The pool that trusts this.
+    /// The pool that trusts this bundle, or the default certificates without one.
     pub fn get(&self, reach: &Reach, bundle: Option<&Bundle>) -> reqwest::Result<Arc<Pool>> {
         let trusts = bundle.map(|bundle| bundle.digest);
         if let Some(pool) = self.pools().get(&trusts).and_then(Weak::upgrade) {
@@ -55,7 +55,7 @@ impl Pools {
             .dns_resolver(reach.resolver())
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(IDLE);
         if let Some(bundle) = bundle {
             builder = builder.tls_certs_only(bundle.certificates.iter().cloned());
@@ -70,11 +70,11 @@ impl Pools {
         Ok(pool)
     }
 
-    /// Whether there are more of them than there may be.
+    /// Whether there are more pools than the limit.
     pub fn too_many(&self) -> bool {
         let mut pools = self.pools();
         pools.retain(|_, pool| pool.strong_count() > 0);
-        pools.len() > POOLS
+        pools.len() > MAX_POOLS
     }
 
     fn pools(&self) -> MutexGuard<'_, HashMap<Option<Sha256>, Weak<Pool>>> {

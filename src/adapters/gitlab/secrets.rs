@@ -1,8 +1,8 @@
-//! What a connection names in Secrets of its namespace: the token, and certificates.
+//! The token and the CA bundle of a connection, from Secrets of its namespace.
 //!
-//! A token is sent to an address that the connection's author chose. So a Secret is read as a token
-//! only where its own author said that it is one: else who may write connections, and no more, could
-//! have any Secret of the namespace sent to himself.
+//! A token is sent to an address that the connection's author chose. So a Secret is used as a token only if
+//! its own author marked it as one: otherwise, permission to write GitLabConnections would be enough to have
+//! any Secret of the namespace sent anywhere.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{
 
 /// The longest token: GitLab's own have some tens of characters.
 const TOKEN_BYTES: usize = 4 << 10;
-/// The largest CA bundle: all that a browser trusts is less than half of either.
+/// The largest CA bundle: all certificates that a browser trusts take less than half of either limit.
 const BUNDLE_BYTES: usize = 512 << 10;
 const BUNDLE_CERTIFICATES: usize = 300;
 
@@ -32,7 +32,7 @@ pub struct Token {
     pub place: String,
 }
 
-/// Certificates in place of the public ones.
+/// Certificates to trust in place of the public ones.
 pub struct Bundle {
     pub certificates: Vec<Certificate>,
     pub digest: Sha256,
@@ -54,7 +54,7 @@ impl<'a> ReadSecrets<'a> {
         }
     }
 
-    /// The token.
+    /// Reads the token.
     pub async fn token(&mut self, reference: &SecretKeyRef) -> Result<Token, CallError> {
         let namespace = self.namespace;
         let secret = self.secret(&reference.name).await?;
@@ -90,7 +90,7 @@ impl<'a> ReadSecrets<'a> {
         })
     }
 
-    /// The CA bundle.
+    /// Reads the CA bundle.
     pub async fn bundle(&mut self, reference: &SecretKeyRef) -> Result<Bundle, CallError> {
         let namespace = self.namespace;
         let value = self.value(reference).await?;
@@ -149,7 +149,7 @@ fn secret_error(namespace: &str, name: &str, kind: CallErrorKind, message: Strin
     CallError::new("read a Secret", resource, kind, message)
 }
 
-/// Without the white space that editors and `echo` leave at the end.
+/// The token as a header, without the white space that editors and `echo` leave at the end.
 fn token_header(token: &SecretString) -> Option<HeaderValue> {
     let text = token.expose_secret().trim();
     if text.is_empty() || text.len() > TOKEN_BYTES {

@@ -1,8 +1,8 @@
-//! The parts of GitLab's JSON that are read.
+//! The parts of GitLab's JSON that Sluice reads.
 //!
-//! Ids do not fit 32 bits on gitlab.com; `null` booleans mean false; keys come and go with
-//! versions, so that only what nothing works without is required. Field lists: GitLab's REST API
-//! documentation (pipelines, jobs, projects, branches, tags, personal access tokens).
+//! Ids do not fit 32 bits on gitlab.com. `null` booleans mean false. Keys come and go with versions, so only
+//! indispensable ones are required. Field lists: GitLab's REST API documentation (pipelines, jobs, projects,
+//! branches, tags, personal access tokens).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct User {
     pub username: String,
 }
 
-/// Of `personal_access_tokens/self`.
+/// The response of `personal_access_tokens/self`.
 #[derive(Default, Deserialize, Serialize)]
 pub struct Token {
     #[serde(default)]
@@ -54,7 +54,7 @@ pub struct Pipeline {
     pub web_url: Option<String>,
 }
 
-/// A pipeline by itself.
+/// A single pipeline.
 #[derive(Deserialize, Serialize)]
 pub struct PipelineDetails {
     #[serde(default)]
@@ -100,7 +100,7 @@ pub struct Bridge {
 #[derive(Deserialize, Serialize)]
 pub struct DownstreamPipeline {
     pub id: i64,
-    /// Not in old versions: then it is nobody's child.
+    /// Missing in old versions: the pipeline then counts as no project's child.
     #[serde(default)]
     pub project_id: Option<i64>,
     #[serde(default)]
@@ -110,12 +110,12 @@ pub struct DownstreamPipeline {
     pub source: Option<String>,
 }
 
-/// A user, as a job or `users/:id` shows it.
+/// A user, as in a job or in `users/:id`.
 #[derive(Deserialize, Serialize)]
 pub struct JobUser {
     pub id: i64,
     pub username: String,
-    /// Not in every version.
+    /// Missing in some versions.
     #[serde(default)]
     pub bot: Option<bool>,
 }
@@ -136,7 +136,7 @@ pub struct ArtifactsFile {
     pub size: Option<u64>,
 }
 
-/// Any kind of artifact; the trace is one as well.
+/// An artifact of any type; the trace is one as well.
 #[derive(Deserialize, Serialize)]
 pub struct Artifact {
     pub file_type: String,
@@ -250,7 +250,7 @@ impl From<FreezePeriod> for pipeline::FreezePeriod {
 
 impl From<TestTotals> for pipeline::TestSummary {
     fn from(wire: TestTotals) -> Self {
-        // A suite that could not be read is no proof of anything.
+        // A suite that could not be read proves nothing and counts as failed.
         let unread = i64::from(wire.suite_error.is_some());
         Self {
             total: wire.count,
@@ -264,7 +264,7 @@ impl From<TestTotals> for pipeline::TestSummary {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+    #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
     use super::*;
 
@@ -312,8 +312,8 @@ mod tests {
         let downstream = documented.downstream.unwrap();
         assert_eq!((downstream.id, downstream.project_id), (5, 8));
         assert_eq!(downstream.source, "parent_pipeline");
-        let waits = r#"{"id":7,"name":"a","status":"created","downstream_pipeline":null}"#;
-        assert_eq!(bridge(waits).downstream, None);
+        let created = r#"{"id":7,"name":"a","status":"created","downstream_pipeline":null}"#;
+        assert_eq!(bridge(created).downstream, None);
         assert_eq!(
             bridge(r#"{"id":7,"name":"a","status":"manual"}"#).downstream,
             None
@@ -332,7 +332,7 @@ mod tests {
             of(r#"{"id":7,"username":"b","bot":true}"#),
             Some((7, Some(true)))
         );
-        // As older versions have it.
+        // As in older versions.
         assert_eq!(of(r#"{"id":7,"username":"b"}"#), Some((7, None)));
         assert_eq!(of("null"), None);
     }

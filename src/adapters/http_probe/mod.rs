@@ -1,15 +1,15 @@
-//! [`HttpProbe`] over reqwest, guarded: the URL is a tenant's, the network is the controller's.
+//! [`HttpProbe`] over reqwest, guarded: tenants write the URL, and the request leaves from the controller's
+//! network.
 //!
 //! Guarantees:
-//! - No connection is opened to an address that is neither public nor allowed. A name is resolved
-//!   here, and the connection goes to an address of that very answer: a second answer of a name
-//!   server, which might differ, is never asked for. An address written into the URL is judged before
-//!   it is used.
-//! - Redirects are followed by hand, each judged like the first, a few at most, and never from https
+//! - Connections go only to public and allowed addresses. The probe resolves a name itself and connects to an
+//!   address of that very answer, so that a second DNS answer, which might differ, is never used. It checks
+//!   an address written into the URL before it connects.
+//! - The probe follows redirects itself: a few at most, each checked like the first URL, and never from https
 //!   to http.
-//! - No proxy of the environment is used: it would resolve and connect for us, unguarded.
-//! - Nothing of the controller's is sent: no credentials, no cookies, no Referer.
-//! - At most as much of a body is read as is wanted.
+//! - It ignores proxies of the environment: a proxy would resolve and connect without these checks.
+//! - It sends nothing of the controller's: no credentials, no cookies, no Referer.
+//! - It reads at most the wanted part of a body.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -31,13 +31,13 @@ use crate::{
     ports::{CallError, CallErrorKind, http::HttpProbe},
 };
 
-/// How often a question may be sent elsewhere.
+/// How many redirects a request may follow.
 const HOPS: usize = 5;
 
-/// How long opening a connection takes at most.
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks URLs from here.
+/// Sends the requests of URL checks.
 pub struct GuardedHttp {
     client: Client,
     reach: Reach,
@@ -53,8 +53,8 @@ impl fmt::Debug for GuardedHttp {
 }
 
 impl GuardedHttp {
-    /// Public addresses may be asked, and those of the networks in `allowed`, which the platform team
-    /// gives. What is asked is counted in `metrics`.
+    /// Allows public addresses and those of the networks in `allowed`, which the platform team
+    /// sets. Counts requests in `metrics`.
     pub fn new(allowed: Vec<IpNet>, metrics: Arc<Metrics>) -> Result<Self, CallError> {
         Self::resolving_by(allowed, metrics, Arc::new(SystemNames))
     }
@@ -73,7 +73,7 @@ impl GuardedHttp {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
-            // Each question is to show that the other side takes connections.
+            // Each request has to show that the server accepts connections.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| {
@@ -95,7 +95,7 @@ impl GuardedHttp {
             if !(request.follow_redirects && is_redirect(status)) {
                 return Ok(HttpAnswer {
                     status,
-                    body: beginning(response, request.body_limit, call).await?,
+                    body: read_body(response, request.body_limit, call).await?,
                 });
             }
             url = next(&url, &response)
@@ -142,7 +142,7 @@ impl HttpProbe for GuardedHttp {
     }
 }
 
-/// A question, for its errors.
+/// A request, as its errors name it.
 struct Call {
     operation: &'static str,
     resource: String,
@@ -168,7 +168,7 @@ impl Call {
     }
 }
 
-/// Where a redirect leads, if one may go there.
+/// The target of a redirect, if the probe may follow it.
 fn next(url: &Url, response: &Response) -> Result<Url, String> {
     let location = response.headers().get(LOCATION);
     let location = location
@@ -186,8 +186,8 @@ fn next(url: &Url, response: &Response) -> Result<Url, String> {
     Ok(target)
 }
 
-/// The beginning of a body.
-async fn beginning(mut response: Response, limit: usize, call: &Call) -> Result<Bytes, CallError> {
+/// Reads the first `limit` bytes of a body.
+async fn read_body(mut response: Response, limit: usize, call: &Call) -> Result<Bytes, CallError> {
     let mut body = BytesMut::new();
     while body.len() < limit {
         let piece = response.chunk().await.map_err(|error| {

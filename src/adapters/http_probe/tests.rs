@@ -1,4 +1,4 @@
-//! Over real connections on this machine, whose addresses are then allowed one by one.
+//! Probes over real connections on this machine, whose addresses are allowed one by one.
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +19,9 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What the tests allow. The server listens here.
+/// The address that the tests allow. The server listens on it.
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// On the same machine, and not allowed.
+/// An address of the same machine that is not allowed.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 fn router() -> Router {
@@ -45,8 +45,8 @@ fn router() -> Router {
         .route("/silent", get(std::future::pending::<()>))
         .route("/round", get(|| async { Redirect::temporary("/round") }))
         .route(
-            "/to/{*place}",
-            get(|Path(place): Path<String>| async move { Redirect::temporary(&place) }),
+            "/to/{*target}",
+            get(|Path(target): Path<String>| async move { Redirect::temporary(&target) }),
         )
         .route(
             "/nowhere",
@@ -54,7 +54,7 @@ fn router() -> Router {
         )
 }
 
-/// A server on this machine; its port.
+/// Starts a server on this machine and returns its port.
 async fn server() -> u16 {
     let listener = TcpListener::bind((HERE, 0)).await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -62,18 +62,18 @@ async fn server() -> u16 {
     port
 }
 
-/// Somebody on the same machine whom nobody may ask.
+/// A listener on the same machine that no probe may reach.
 async fn inside() -> (TcpListener, u16) {
     let listener = TcpListener::bind((INSIDE, 0)).await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     (listener, port)
 }
 
-fn nobody_came(listener: &TcpListener) -> bool {
+fn has_no_connection(listener: &TcpListener) -> bool {
     listener.accept().now_or_never().is_none()
 }
 
-/// Names whose every look-up gives the next answer; the last one stays.
+/// A resolver that returns the next answer at each lookup; the last one repeats.
 struct Answers {
     answers: BTreeMap<&'static str, Vec<Vec<IpAddr>>>,
     asked: AtomicUsize,
@@ -196,7 +196,7 @@ async fn an_address_inside_is_refused_before_anything_is_sent() {
         assert_eq!(error.kind, CallErrorKind::Denied, "{url}: {error}");
         assert!(error.message.contains("loopback"), "{url}: {error}");
     }
-    assert!(nobody_came(&listener));
+    assert!(has_no_connection(&listener));
 }
 
 #[tokio::test]
@@ -207,8 +207,8 @@ async fn a_name_that_leads_inside_is_refused() {
     let error = probe_by(&names).ask(&asked).await.expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
     assert!(error.message.contains("127.0.0.2 is not asked"), "{error}");
-    assert!(nobody_came(&listener));
-    // The system's own names are judged as well.
+    assert!(has_no_connection(&listener));
+    // Addresses from the system's resolver are checked as well.
     let asked = request(&format!("http://localhost:{port}/"));
     let none = GuardedHttp::new(Vec::new(), Arc::default()).expect("a client");
     let error = none.ask(&asked).await.expect_err("refused");
@@ -218,13 +218,13 @@ async fn a_name_that_leads_inside_is_refused() {
 #[tokio::test]
 async fn a_name_is_looked_up_once_and_the_connection_goes_there() {
     let port = server().await;
-    // Rebinding: whoever asked twice would be led inside.
+    // Rebinding: a second lookup would lead inside.
     let names = Answers::new(&[("shop.example", &[&[HERE], &[INSIDE]])]);
     let asked = request(&format!("http://shop.example:{port}/health"));
     let answer = probe_by(&names).ask(&asked).await.expect("an answer");
     assert_eq!(answer.status, 200);
     assert_eq!(names.asked.load(Ordering::Relaxed), 1);
-    // Asked anew, it is judged anew.
+    // A new request is resolved and checked again.
     let error = probe_by(&names).ask(&asked).await.expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
 }
@@ -237,7 +237,7 @@ async fn of_several_addresses_only_those_that_may_be_asked_are() {
     let asked = request(&format!("http://shop.example:{port}/health"));
     let answer = probe_by(&names).ask(&asked).await.expect("an answer");
     assert_eq!(answer.status, 200);
-    assert!(nobody_came(&listener));
+    assert!(has_no_connection(&listener));
 }
 
 #[tokio::test]
@@ -246,17 +246,17 @@ async fn each_redirect_is_judged_like_the_first_address() {
     let (listener, inner) = inside().await;
     let names = Answers::new(&[("inner.example", &[&[INSIDE]])]);
     let probe = probe_by(&names);
-    let to = |place: &str| request(&format!("http://{HERE}:{port}/to/{place}"));
+    let to = |url: &str| request(&format!("http://{HERE}:{port}/to/{url}"));
     let answer = probe.ask(&to("/health")).await.expect("an answer");
     assert_eq!(text(&answer), "all is well");
-    for place in [
+    for url in [
         format!("http://{INSIDE}:{inner}/"),
         format!("http://inner.example:{inner}/"),
     ] {
-        let error = probe.ask(&to(&place)).await.expect_err("refused");
-        assert_eq!(error.kind, CallErrorKind::Denied, "{place}: {error}");
+        let error = probe.ask(&to(&url)).await.expect_err("refused");
+        assert_eq!(error.kind, CallErrorKind::Denied, "{url}: {error}");
     }
-    assert!(nobody_came(&listener));
+    assert!(has_no_connection(&listener));
 }
 
 #[tokio::test]

@@ -1,15 +1,14 @@
-//! Where a tenant's URL may lead: the network is the controller's, and it may reach what its tenants
-//! must not.
+//! The addresses that tenants' URLs may lead to. Requests leave from the controller's network, which may
+//! reach services that tenants must not.
 //!
 //! Guarantees
-//! - An address that is neither public nor allowed is not connected to. A name is resolved here, and
-//!   the connection goes to an address of that very answer: a second answer of a name server, which
-//!   might differ, is never asked for.
-//! - An address written into the URL, which no resolver is asked for, is judged by [`Reach::judge`]
-//!   before it is used.
+//! - Connections go only to public and allowed addresses. A name is resolved here, and the connection goes to
+//!   an address of that very answer, so that a second DNS answer, which might differ, is never used.
+//! - [`Reach::judge`] checks an address written into the URL, for which no resolver is asked, before it is
+//!   used.
 //!
-//! Behind a proxy of the environment it is the proxy that resolves names and connects: what its names
-//! lead to is the proxy's to judge. [`Reach::trusting`] lets the proxy itself be found.
+//! A proxy of the environment resolves names and connects itself, so it also has to check the addresses.
+//! [`Reach::trusting`] allows the proxy's own name.
 
 mod networks;
 
@@ -28,20 +27,20 @@ use url::{Host, Url};
 use self::networks::Networks;
 use super::causes::chain;
 
-/// Judges addresses.
+/// Checks addresses.
 #[derive(Clone)]
 pub struct Reach(Arc<Rules>);
 
 struct Rules {
     networks: Networks,
-    /// The chart's value that lists what is allowed besides.
+    /// The chart value that lists the additionally allowed networks.
     setting: &'static str,
     names: Arc<dyn Names>,
-    /// Names that the platform team gave itself.
+    /// Names that the platform team configured.
     trusted: BTreeSet<String>,
 }
 
-/// An address that may not be asked, and why.
+/// A refused address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{address} is not asked: it is {what}, and the controller may reach what its tenants must not; \
@@ -53,7 +52,7 @@ pub struct Refused {
     setting: &'static str,
 }
 
-/// Where names are looked up.
+/// Resolves names.
 pub trait Names: Send + Sync {
     /// The addresses of a name.
     fn lookup(&self, name: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
@@ -72,13 +71,13 @@ impl Names for SystemNames {
 }
 
 impl Reach {
-    /// Public addresses may be asked, and those of the networks in `allowed`, which the platform team
-    /// gives in that setting.
+    /// Allows public addresses and those of the networks in `allowed`, which the platform team sets
+    /// in `setting`.
     pub fn new(allowed: Vec<IpNet>, setting: &'static str, names: Arc<dyn Names>) -> Self {
         Self::trusting(BTreeSet::new(), allowed, setting, names)
     }
 
-    /// The same, where these names lead wherever they lead: a proxy's.
+    /// Like [`Self::new`], but the names in `trusted`, those of proxies, may lead to any address.
     pub fn trusting(
         trusted: BTreeSet<String>,
         allowed: Vec<IpNet>,
@@ -93,13 +92,13 @@ impl Reach {
         }))
     }
 
-    /// For the client that is to be held to this.
+    /// The resolver for a client that has to keep these rules.
     pub fn resolver(&self) -> Arc<dyn Resolve> {
         Arc::new(GuardedNames(self.clone()))
     }
 
-    /// Whether a URL may be asked, as far as is known without looking its name up: the connector uses
-    /// an address as it stands, and a trusted name is no tenant's to use.
+    /// Checks a URL without resolving its name: a connector uses a literal address without asking a
+    /// resolver, and tenants must not use a trusted name.
     pub fn judge(&self, url: &Url) -> Result<(), Refused> {
         let refusal = match url.host() {
             Some(Host::Ipv4(address)) => self.refusal(address.into()),
@@ -132,7 +131,7 @@ impl std::fmt::Debug for Reach {
     }
 }
 
-/// Names, without the addresses that may not be asked.
+/// A resolver that leaves out refused addresses.
 struct GuardedNames(Reach);
 
 impl Resolve for GuardedNames {
@@ -150,7 +149,7 @@ impl Resolve for GuardedNames {
                     _ => allowed.push(SocketAddr::new(address, 0)),
                 }
             }
-            // A name with an inner and an outer address: the outer one is as good as any.
+            // If a name has internal and public addresses, the public ones will do.
             match refused {
                 Some(refused) if allowed.is_empty() => Err(refused.into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
@@ -159,7 +158,7 @@ impl Resolve for GuardedNames {
     }
 }
 
-/// The refusal that an error of a client came from, if it did.
+/// The refusal among the causes of a client's error, if there is one.
 pub fn refusal_within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
     chain(error).find_map(|cause| cause.downcast_ref())
 }

@@ -1,16 +1,15 @@
-//! Which addresses may be asked.
+//! Which addresses may be requested.
 //!
-//! Of IPv4 whatever IANA's special-purpose registry does not set apart; of IPv6 the global unicast
-//! addresses, less what that registry sets apart. An IPv6 address that stands for one of IPv4 is
-//! judged as that one, because the connection ends there.
-//! <https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! Of IPv4, all addresses that are not in IANA's special-purpose registry; of IPv6, the global unicast
+//! addresses that are not in it. An IPv6 address that embeds an IPv4 address is checked as that one, because
+//! the connection ends there. <https://www.iana.org/assignments/iana-ipv4-special-registry>,
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// Networks of IPv4 that are not public, and what they are.
+/// IPv4 networks that are not public, and what they are.
 const SPECIAL_V4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::UNSPECIFIED, 8, "an address of this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
@@ -58,7 +57,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
 ];
 
-/// Networks among the global unicast addresses of IPv6 that are not public.
+/// Networks within the global unicast addresses of IPv6 that are not public.
 const SPECIAL_V6: [(Ipv6Addr, u32, &str); 4] = [
     (
         Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
@@ -82,22 +81,22 @@ const SPECIAL_V6: [(Ipv6Addr, u32, &str); 4] = [
     ),
 ];
 
-/// The well-known prefix for IPv4 behind IPv6 (NAT64): 96 bits.
+/// The well-known prefix of NAT64: 96 bits.
 const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
-/// Which addresses may be asked.
+/// The addresses that may be requested.
 #[derive(Debug)]
 pub(super) struct Networks {
     allowed: Vec<IpNet>,
 }
 
 impl Networks {
-    /// Public addresses, and those of these networks.
+    /// Allows public addresses and those of these networks.
     pub(super) fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
     }
 
-    /// Why an address may not be asked.
+    /// Why an address is refused; `None` if it is allowed.
     pub(super) fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         let address = address.to_canonical();
         let is_allowed = |network: &IpNet| network.contains(&address);
@@ -107,8 +106,8 @@ impl Networks {
         match address {
             IpAddr::V4(address) => special_v4(address),
             IpAddr::V6(address) => match embedded(address) {
-                // Written so to look like something else, or by a name server for hosts without IPv4:
-                // what counts is where it ends.
+                // A disguise, or the answer of a name server for hosts without IPv4: the address
+                // where the connection ends decides.
                 Some(inner) => self.refusal(inner.into()),
                 None => special_v6(address),
             },
@@ -150,7 +149,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         .map(|(_, _, what)| *what)
 }
 
-/// The IPv4 address in one of NAT64's well-known prefix or of 6to4.
+/// The IPv4 address inside an address with NAT64's well-known prefix or of 6to4.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     let at = |from: usize| {

@@ -1,4 +1,4 @@
-//! An AWS account, how to get into it and who may do what there.
+//! An AWS account: its credentials, its regions, and what namespaces may touch there.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountRequires, SecretRef};
 
-/// An AWS account, written by the platform team.
+/// An AWS account, managed by the platform team.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "sluice.dev",
@@ -18,7 +18,7 @@ use super::{AccountRequires, SecretRef};
     plural = "accounts",
     shortname = "acct",
     status = "AccountStatus",
-    doc = "An AWS account: how to get into it, and which namespaces may touch what there.",
+    doc = "An AWS account: how Sluice authenticates to it, and what each namespace may touch there.",
     printcolumn(name = "Account-Id", type_ = "string", json_path = ".spec.accountId"),
     printcolumn(
         name = "Ready",
@@ -39,53 +39,53 @@ use super::{AccountRequires, SecretRef};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AccountSpec {
-    /// The twelve digits. Nothing is ever written with credentials of another account.
+    /// The 12-digit account ID. Sluice never writes with credentials of another account.
     #[schemars(regex(pattern = r"^[0-9]{12}$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make another Account"))]
     pub account_id: String,
-    /// The regions in use, each with the bucket that keeps packages and snapshots.
+    /// The regions in use, each with the bucket that stores packages and snapshots.
     #[schemars(length(min = 1, max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub regions: Vec<AccountRegion>,
-    /// Where AWS answers, in place of the public endpoints: emulators, VPC endpoints.
+    /// Endpoint to use instead of the public AWS endpoints, such as a VPC endpoint or an emulator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http']").message("must be an http or https URL"))]
     pub endpoint_url: Option<String>,
-    /// How to get into the account.
+    /// How Sluice authenticates to the account.
     pub credentials: Credentials,
-    /// What is asked of every stage with a target here, on top of the stage's own gate.
+    /// Requirements for every stage with a target in this account, in addition to the stage's own gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<AccountRequires>,
-    /// From where Releases may be delivered here; from anywhere where it is left out. A
-    /// GitLabConnection is written by the team that delivers, and may name a GitLab of its own: this
-    /// says which ones the account trusts.
+    /// The GitLab instances and projects whose Releases may be delivered to this account. Defaults to
+    /// all. The delivering team writes the GitLabConnection and can name its own GitLab instance; this
+    /// list says which ones the account trusts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub sources: Vec<AllowedSource>,
-    /// Which namespaces may touch what. Without a grant nobody may touch anything.
+    /// What each namespace may touch. Without a grant, a namespace may touch nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub grants: Vec<Grant>,
 }
 
-/// A GitLab, and projects of it, whose Releases may be delivered into an account.
+/// A GitLab instance, and those of its projects whose Releases may be delivered to an account.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedSource {
-    /// Where that GitLab is, as GitLabConnections name it: `https://gitlab.com`,
+    /// URL of the GitLab instance, as in GitLabConnections: `https://gitlab.com`,
     /// `https://git.example.com/gitlab`.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getQuery().size() == 0")
         .message("must be an http or https URL without a query"))]
     pub url: String,
-    /// Patterns of project paths, such as `shop/*`; `*` stands for any characters.
+    /// Patterns of project paths, such as `shop/*`. `*` matches any characters.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1024)))]
     pub projects: Vec<String>,
 }
 
 impl AccountSpec {
-    /// What it says about the requests of a region.
+    /// The request rates that the spec sets for a region.
     pub fn request_rates(&self, region: &str) -> Option<&RequestRates> {
         let mut regions = self.regions.iter();
         let listed = regions.find(|listed| listed.name == region);
@@ -97,57 +97,57 @@ impl AccountSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountRegion {
-    /// Such as `eu-west-1`.
+    /// Name of the region, such as `eu-west-1`.
     #[schemars(regex(pattern = r"^[a-z]{2,3}(-[a-z]+)+-[0-9]+$"), length(max = 32))]
     pub name: String,
-    /// The bucket in this account and region for packages and snapshots: versioning on, and a
-    /// lifecycle rule that aborts incomplete multipart uploads. Never a deployment's target.
+    /// The bucket in this account and region for packages and snapshots. It needs versioning and a
+    /// lifecycle rule that aborts incomplete multipart uploads. Deployments can't deliver to it.
     #[schemars(
         regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"),
         length(min = 3, max = 63)
     )]
     pub artifact_bucket: String,
-    /// How many requests a second are sent there at most, where AWS granted another quota than usual or other
-    /// tools need a part of it. Accounts of one account id share what the one says that was used last.
+    /// Maximum request rates, for accounts whose quota differs from the default or is shared with other
+    /// tools. Accounts with the same account ID share the rates of the one that was used last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_rates: Option<RequestRates>,
 }
 
-/// Requests a second, for all Deployments together.
+/// Requests per second, for all Deployments together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRates {
-    /// To the control plane of Lambda, `GetFunction` apart: 14 where it is left out, of AWS's 15.
+    /// Requests to Lambda's control plane, except `GetFunction`. Defaults to 14 of AWS's quota of 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub lambda_control_plane: Option<i32>,
-    /// `GetFunction` of Lambda: 90 where it is left out, of AWS's 100.
+    /// `GetFunction` requests to Lambda. Defaults to 90 of AWS's quota of 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub lambda_get_function: Option<i32>,
 }
 
 impl RequestRates {
-    /// Requests a second to the control plane of Lambda, `GetFunction` apart.
-    pub fn control_plane(said: Option<&Self>) -> u32 {
-        let said = said.and_then(|rates| rates.lambda_control_plane);
-        said.and_then(|rate| rate.try_into().ok()).unwrap_or(14)
+    /// Requests per second to Lambda's control plane, except `GetFunction`.
+    pub fn control_plane(rates: Option<&Self>) -> u32 {
+        let rate = rates.and_then(|rates| rates.lambda_control_plane);
+        rate.and_then(|rate| rate.try_into().ok()).unwrap_or(14)
     }
 
-    /// `GetFunction` requests a second.
-    pub fn get_function(said: Option<&Self>) -> u32 {
-        let said = said.and_then(|rates| rates.lambda_get_function);
-        said.and_then(|rate| rate.try_into().ok()).unwrap_or(90)
+    /// `GetFunction` requests per second.
+    pub fn get_function(rates: Option<&Self>) -> u32 {
+        let rate = rates.and_then(|rates| rates.lambda_get_function);
+        rate.and_then(|rate| rate.try_into().ok()).unwrap_or(90)
     }
 }
 
-/// How to get into the account: exactly one of these.
+/// How Sluice authenticates to the account: exactly one of the members.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("[has(self.ambient), has(self.accessKey), has(self.webIdentity), has(self.assumeRole)].filter(x, x).size() == 1")
     .message("exactly one of ambient, accessKey, webIdentity and assumeRole must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
-    /// What the controller's pod has: IRSA, EKS Pod Identity, instance profile, environment.
+    /// The credentials of the controller's pod: IRSA, EKS Pod Identity, instance profile or environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ambient: Option<Ambient>,
     /// A long-lived access key.
@@ -205,58 +205,56 @@ pub struct AssumeRole {
         length(max = 2048)
     )]
     pub role_arn: String,
-    /// The external id that the role's trust policy expects.
+    /// The external ID that the role's trust policy expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[\w+=,.@:/-]+$"), length(min = 2, max = 1224))]
     pub external_id: Option<String>,
-    /// The Account whose credentials assume the role; the controller's own where it is left out.
+    /// The Account whose credentials assume the role. Defaults to the controller's own credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub via: Option<String>,
-    /// Session tags, for trust and permission policies that look at them.
+    /// Session tags, for trust and permission policies that evaluate them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
     pub session_tags: BTreeMap<String, String>,
 }
 
-/// What a set of namespaces may touch in this account. Patterns take `*` for any characters, those of
-/// buckets at the end only.
+/// What a set of namespaces may touch in this account. In patterns, `*` matches any characters; patterns
+/// of buckets allow it only at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
-    /// The namespaces, by their labels; `{}` is all of them.
+    /// Selects the namespaces by their labels. `{}` selects all.
     pub namespace_selector: LabelSelector,
     /// Patterns of function names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 140)))]
     pub functions: Vec<String>,
-    /// Patterns of the names of roles that those functions may run as, path included.
+    /// Patterns of the names of the functions' execution roles, path included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     pub roles: Vec<String>,
-    /// Names of buckets that files may be put into, or what their names begin with and a `*`: elsewhere
-    /// `*` would let a session's policy reach into the keys of other buckets. Artifact buckets are never
-    /// among them.
+    /// Names of buckets that files may be uploaded to, or name prefixes followed by `*`. Anywhere else, a
+    /// `*` would let a session policy match keys of other buckets. Artifact buckets are never included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
         inner(length(min = 1, max = 63), regex(pattern = r"^[^*]*[*]?$"))
     )]
     pub buckets: Vec<String>,
-    /// Components with `adopt` may take over functions that this grant names, and that exist and are
-    /// nobody's.
+    /// Whether components with `adopt` may adopt existing, unmanaged functions that this grant names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_adopt: bool,
 }
 
-/// What was found.
+/// The observed state of an Account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Who `GetCallerIdentity` says the controller is.
+    /// The controller's identity, as `GetCallerIdentity` returns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub caller_arn: Option<String>,

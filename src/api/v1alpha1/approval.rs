@@ -1,12 +1,13 @@
-//! Somebody's yes or no to one plan.
+//! A user's approval or rejection of one plan.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Somebody's yes or no to what one Release would do in one stage. The chart's admission policy ties
-/// the approver to whoever makes it; Sluice counts none where that policy is not in force.
+/// A user's approval or rejection of the plan of one Release in one stage. The chart's admission policy
+/// ensures that the approver is the user who creates the object; without that policy in force, Sluice
+/// counts no Approval.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "sluice.dev",
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
     category = "sluice",
     namespaced,
     status = "ApprovalStatus",
-    doc = "Somebody's yes or no to what one Release would do in one stage.",
+    doc = "A user's approval or rejection of the plan of one Release in one stage.",
     printcolumn(
         name = "Release",
         type_ = "string",
@@ -55,67 +56,67 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("self == oldSelf").message("an Approval is immutable: make another one"))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSpec {
-    /// The Release that may go on, or may not.
+    /// The Release to approve or reject.
     pub release_ref: ApprovedRelease,
     /// Name of the stage.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub stage: String,
-    /// The digest of the stage's plan (SHA-256, lower-case hex): what exactly is approved. Another
-    /// plan needs another Approval.
+    /// Digest of the stage's plan that is approved or rejected (SHA-256, lower-case hex). Another plan
+    /// needs another Approval.
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub stage_digest: String,
-    /// Yes or no.
+    /// Whether the plan is approved or rejected.
     pub decision: Decision,
-    /// Who says so: whoever makes this object.
+    /// The user who decides, who must be the user that creates this object.
     pub approver: Approver,
-    /// Why, for the others.
+    /// Comment for other users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub comment: Option<String>,
 }
 
-/// One certain Release in the same namespace.
+/// A reference to one Release in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovedRelease {
-    /// Its name.
+    /// Name of the Release.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its uid, which tells it from a later one of the same name.
+    /// The Release's uid, which distinguishes it from a later one of the same name.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// Yes or no.
+/// The decision of an Approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Decision {
     /// The stage may start.
     Approve,
-    /// The Release ends here; nothing is touched.
+    /// The Release ends at this stage, without a change in AWS.
     Reject,
 }
 
-/// Who says so, as the API server calls them.
+/// The user who decides, as authenticated by the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Approver {
-    /// The username; `kubectl auth whoami` tells it.
+    /// The username, as `kubectl auth whoami` shows it.
     #[schemars(length(min = 1, max = 253))]
     pub username: String,
-    /// Groups of that user, where they are what allows them to approve.
+    /// Groups of the user, if the right to approve comes from a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     pub groups: Vec<String>,
 }
 
-/// Whether it counts.
+/// The observed state of an Approval.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Counted`: True once it counts; otherwise the reason says why not.
+    /// `Counted`: True once the Approval counts. Otherwise the reason says why it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,

@@ -10,41 +10,41 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What must be true: exactly one of these.
+/// What must be true: exactly one of `invoke`, `alarms`, `metric` and `http`.
 ///
-/// A function is invoked by its version's number before traffic moves and while a part of it has moved,
-/// and through the alias after. Alarms are looked at before anything is changed; they, metrics and URLs
-/// are looked at again and again while traffic moves and while it is watched.
+/// `invoke` uses the new version's number before traffic moves and while a part of it has moved, and the
+/// alias after that. Sluice reads alarms before any change. While traffic moves and bakes, Sluice evaluates
+/// alarms, metrics and URLs repeatedly.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("[has(self.invoke), has(self.alarms), has(self.metric), has(self.http)].filter(x, x).size() == 1")
     .message("exactly one of invoke, alarms, metric and http must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// How messages call it.
+    /// Name of the check, as messages show it.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub name: String,
-    /// Invokes a function and looks at its answer.
+    /// Invokes a function and checks its response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoke: Option<InvokeCheck>,
     /// CloudWatch alarms that must not be in `ALARM`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarms: Option<AlarmsCheck>,
-    /// A CloudWatch metric that must keep to a bound.
+    /// A CloudWatch metric that must stay within bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<MetricCheck>,
-    /// A URL that must answer as it should.
+    /// A URL that must give the expected response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
 }
 
-/// Invokes a function and looks at its answer.
+/// Invokes a function and checks its response.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InvokeCheck {
     /// Name of the component.
     #[schemars(length(min = 1, max = 63))]
     pub component: String,
-    /// The event that the function gets: `{}` where it is left out. Strings in it take `$(…)`.
+    /// The event to invoke the function with. Defaults to `{}`. Strings in it take `$(…)`.
     #[serde(
         default,
         deserialize_with = "present",
@@ -52,17 +52,17 @@ pub struct InvokeCheck {
     )]
     #[schemars(schema_with = "any_json")]
     pub payload: Option<serde_json::Value>,
-    /// What the answer must be. Without it, any answer that is not an error will do.
+    /// What the response must contain. Without it, any response that is not an error passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
-    /// How long the answer may take.
+    /// Maximum time until the response.
     #[serde(default = "default_check_timeout")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('15m')")
         .message("must be a duration from 1s to 15m, such as 10s"))]
     pub timeout: String,
-    /// How often the function is invoked each time, one after the other: each answer must be right. All
-    /// of them together may take 15 minutes.
+    /// Number of invocations per evaluation, one after the other. Each response must pass. All of them
+    /// together may take 15 minutes.
     #[serde(default = "default_repeats")]
     #[schemars(range(min = 1, max = 20))]
     pub repeats: i32,
@@ -76,16 +76,16 @@ fn default_check_timeout() -> String {
     "10s".to_owned()
 }
 
-/// What a place in the answer must hold.
+/// The expected value at a path of the response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Expectation {
-    /// JSON pointer (RFC 6901) into the answer, such as `/statusCode`; empty for the whole answer.
+    /// JSON pointer (RFC 6901) into the response, such as `/statusCode`. Empty for the whole response.
     #[serde(default)]
     #[schemars(regex(pattern = r"^(/.*)?$"), length(max = 512))]
     pub path: String,
-    /// The value that must be there, or `isNull`. Strings in it take `$(…)`. Integers are compared
-    /// exactly, up to those of 64 bits; 200 and 200.0 are the same number.
+    /// The expected value; use `isNull` for null. Strings in it take `$(…)`. Integers of up to 64 bits are
+    /// compared exactly; 200 and 200.0 are the same number.
     #[serde(
         default,
         deserialize_with = "present",
@@ -93,13 +93,13 @@ pub struct Expectation {
     )]
     #[schemars(schema_with = "any_json")]
     pub equals: Option<serde_json::Value>,
-    /// That null must be there. The same as `equals: null`, which `kubectl apply` and other patches take
-    /// for a field that is to be removed.
+    /// Expect null. The same as `equals: null`, which `kubectl apply` and other patches interpret as the
+    /// removal of the field.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_null: bool,
 }
 
-/// A null that is written is a value.
+/// Keeps an explicit null as a value.
 fn present<'de, D>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -108,14 +108,14 @@ where
 }
 
 fn any_json(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    // Without `nullable` the API server takes a null away as if it were not written.
+    // Without `nullable`, the API server drops an explicit null.
     schemars::json_schema!({ "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
 }
 
 /// CloudWatch alarms of the Target's account and region that must not be in `ALARM`.
 ///
-/// An alarm that is in `ALARM` fails the check, and so does one that was at any time since the rollout
-/// began, even if it is `OK` again.
+/// An alarm fails the check if it is in `ALARM`, or was at any time since the rollout began, even if it is
+/// `OK` again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmsCheck {
@@ -123,32 +123,32 @@ pub struct AlarmsCheck {
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 255)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub names: Vec<String>,
-    /// What it means that one of them is in `ALARM` already when the rollout begins.
+    /// How to treat an alarm that is already in `ALARM` when the rollout begins.
     #[serde(default)]
     pub already_in_alarm: AlreadyInAlarm,
-    /// What it means that one of them is in `INSUFFICIENT_DATA`.
+    /// How to treat an alarm in `INSUFFICIENT_DATA`.
     #[serde(default)]
     pub insufficient_data: InsufficientData,
 }
 
-/// What an alarm means that was in `ALARM` before anything was changed.
+/// How to treat an alarm that was in `ALARM` before any change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AlreadyInAlarm {
-    /// The rollout does not begin: nobody could tell its own failures from those before.
+    /// The rollout does not begin, because its own failures could not be distinguished from earlier ones.
     #[default]
     Fail,
-    /// The alarm does not count until it has left `ALARM` once, so that what is broken can be
-    /// repaired by a new release.
+    /// The alarm does not count until it has left `ALARM` once, so that a new Release can repair the
+    /// failure.
     Ignore,
 }
 
-/// What an alarm without enough data means, as one on errors has as long as there is no traffic.
+/// How to treat an alarm with insufficient data, such as an alarm on errors before any traffic arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum InsufficientData {
-    /// Nothing yet: the check waits for data, and fails at its deadline.
+    /// The check is inconclusive: it waits for data, and fails at its deadline.
     #[default]
     Wait,
-    /// All is well.
+    /// The check passes.
     Pass,
     /// The check fails.
     Fail,
@@ -156,9 +156,9 @@ pub enum InsufficientData {
 
 /// A CloudWatch metric, judged by one number over the whole time since the rollout began.
 ///
-/// The number is what CloudWatch makes of all data since then: whole periods only, and nothing of the
-/// last two minutes, in which data is still arriving. Exactly one of `metricStat` and `metricMath`,
-/// and one of `threshold` and `comparedToPrevious`.
+/// CloudWatch computes the number from all data since then: whole periods only, without the last two
+/// minutes, in which data is still arriving. Exactly one of `metricStat` and `metricMath`, and one of
+/// `threshold` and `comparedToPrevious`, must be set.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -176,34 +176,33 @@ pub enum InsufficientData {
         .message("minimumSamples needs metricMath.samples: the metric whose samples are counted")
 )]
 pub struct MetricCheck {
-    /// Name of a Lambda component of which only the new version's data counts: the metrics of
-    /// `AWS/Lambda` get the dimensions `FunctionName`, `Resource` (function and alias) and
-    /// `ExecutedVersion` where they do not have them.
+    /// Name of a Lambda component, of which only the new version's data counts. Metrics of `AWS/Lambda` get
+    /// the dimensions `FunctionName`, `Resource` (function and alias) and `ExecutedVersion` if they don't
+    /// have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub component: Option<String>,
     /// One metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_stat: Option<MetricStat>,
-    /// A value computed by CloudWatch.
+    /// A value that CloudWatch computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_math: Option<MetricMath>,
-    /// How often the metric gets data, in whole minutes: what is judged begins and ends at a multiple
+    /// How often the metric gets data, in whole minutes. The evaluated time begins and ends at a multiple
     /// of it.
     #[serde(default = "default_period")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m))+$') && duration(self) >= duration('1m') && duration(self) <= duration('1h')")
         .message("must be a duration from 1m to 1h in whole minutes, such as 1m"))]
     pub period: String,
-    /// Between which values the number must lie.
+    /// Bounds of the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Threshold>,
-    /// How far the number may be from that of the version before, over the same time. Both must have
-    /// traffic, so it is judged only while an alias sends to both.
+    /// Maximum difference to the previous version's number over the same time. Both versions must have
+    /// traffic, so Sluice judges it only while an alias routes to both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_to_previous: Option<ComparedToPrevious>,
-    /// How many samples there must be before anything is judged. Of `AWS/Lambda` each invocation is
-    /// one.
+    /// Minimum number of samples for a verdict. For `AWS/Lambda`, each invocation is one sample.
     #[serde(default = "default_minimum_samples")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_samples: i64,
@@ -221,19 +220,19 @@ fn default_minimum_samples() -> i64 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricStat {
-    /// Such as `AWS/Lambda`.
+    /// Namespace of the metric, such as `AWS/Lambda`.
     #[schemars(length(min = 1, max = 255))]
     pub namespace: String,
-    /// Such as `Errors`.
+    /// Name of the metric, such as `Errors`.
     #[schemars(length(min = 1, max = 255))]
     pub metric_name: String,
-    /// All of the metric's dimensions: CloudWatch keeps each combination as a metric of its own.
-    /// Values take `$(…)`.
+    /// All dimensions of the metric. CloudWatch treats each combination as a separate metric. Values take
+    /// `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 30))]
     pub dimensions: BTreeMap<String, String>,
-    /// One of CloudWatch's statistics: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, `p99`,
-    /// `tm95`, `IQM`.
+    /// A statistic of CloudWatch, such as `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, `p99`,
+    /// `tm95` or `IQM`.
     #[schemars(
         regex(
             pattern = r"^(SampleCount|Average|Sum|Minimum|Maximum|IQM|(p|tm|wm|tc|ts)(100|[0-9]{1,2}([.][0-9]{1,10})?)|(PR|TM|WM|TC|TS)[(][0-9.%:]{1,32}[)])$"
@@ -243,7 +242,7 @@ pub struct MetricStat {
     pub statistic: String,
 }
 
-/// A CloudWatch expression that gives one number: metric math, or a Metrics Insights query.
+/// A CloudWatch expression that returns one number: metric math, or a Metrics Insights query.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -251,10 +250,10 @@ pub struct MetricStat {
         .message(Message::Expression("'samples must be the id of one of metrics[]; there is no ' + self.samples".into()))
 )]
 pub struct MetricMath {
-    /// Such as `100 * errors / invocations`, of ids in `metrics`. Takes `$(…)`.
+    /// The expression over ids of `metrics`, such as `100 * errors / invocations`. Takes `$(…)`.
     #[schemars(length(min = 1, max = 1024))]
     pub expression: String,
-    /// What the expression names.
+    /// The metrics that the expression uses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
@@ -265,18 +264,18 @@ pub struct MetricMath {
     pub samples: Option<String>,
 }
 
-/// A metric that an expression names.
+/// A metric that an expression uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedMetric {
-    /// How the expression calls it.
+    /// The id of the metric in the expression.
     #[schemars(regex(pattern = r"^[a-z][a-zA-Z0-9_]*$"), length(max = 32))]
     pub id: String,
-    /// What it is.
+    /// The metric and its statistic.
     pub metric_stat: MetricStat,
 }
 
-/// Between which values a number must lie.
+/// Bounds of a number.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -285,18 +284,18 @@ pub struct NamedMetric {
         .message("min must not be more than max")
 )]
 pub struct Threshold {
-    /// The least that is fine.
+    /// The lower bound, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// The most that is fine.
+    /// The upper bound, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
 
-/// How far a number may be from that of the version before.
+/// Maximum difference to the previous version's number.
 ///
-/// A bound in percent means nothing where the version before has 0. With a bound in the metric's own
-/// unit beside it, only what exceeds both fails.
+/// A bound in percent allows no difference if the previous version's number is 0. With an additional bound
+/// in the metric's own unit, only a difference that exceeds both fails.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -304,28 +303,28 @@ pub struct Threshold {
         .message("at least one of maxIncreasePercent, maxIncrease, maxDecreasePercent and maxDecrease must be set")
 )]
 pub struct ComparedToPrevious {
-    /// How much more it may be, in percent of the version before.
+    /// Maximum increase, in percent of the previous version's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_increase_percent: Option<f64>,
-    /// How much more it may be, in the metric's unit.
+    /// Maximum increase, in the metric's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_increase: Option<f64>,
-    /// How much less it may be, in percent of the version before.
+    /// Maximum decrease, in percent of the previous version's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_decrease_percent: Option<f64>,
-    /// How much less it may be, in the metric's unit.
+    /// Maximum decrease, in the metric's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_decrease: Option<f64>,
 }
 
-/// Asks a URL and looks at the answer.
+/// Requests a URL and checks the response.
 ///
-/// The controller asks, from where it runs. Addresses inside its own network are refused unless the
-/// platform team allows them.
+/// The controller sends the request from its own network. It refuses addresses that are not public unless
+/// the platform team allows them.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -333,14 +332,14 @@ pub struct ComparedToPrevious {
         .message("the answer to HEAD has no body: use GET with bodyPattern")
 )]
 pub struct HttpCheck {
-    /// What is asked: http or https, without user and password. Takes `$(…)`.
+    /// The URL: http or https, without user and password. Takes `$(…)`.
     #[schemars(regex(pattern = r"^(https?://|\$\()"), length(min = 1, max = 2048))]
     pub url: String,
-    /// How it is asked.
+    /// The HTTP method.
     #[serde(default)]
     pub method: HttpMethod,
-    /// The status codes that are fine: `404`, or `4xx` for all from 400 to 499. `2xx` where it is left
-    /// out. Redirects are followed, unless one of their codes is among these.
+    /// The status codes that pass: `404`, or `4xx` for all from 400 to 499. Defaults to `2xx`. Sluice
+    /// follows a redirect unless its code is listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
@@ -349,7 +348,7 @@ pub struct HttpCheck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub body_pattern: Option<String>,
-    /// How long the answer may take, redirects included.
+    /// Maximum time until the response, redirects included.
     #[serde(default = "default_check_timeout")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('1m')")
@@ -357,14 +356,14 @@ pub struct HttpCheck {
     pub timeout: String,
 }
 
-/// A status code, or all that begin with a digit.
+/// A status code, or a class of status codes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(schema_with = "code_or_class")]
 pub enum ExpectedStatus {
-    /// Such as 404.
+    /// A status code, such as 404.
     Code(u16),
-    /// Such as `4xx`.
+    /// A class of status codes, such as `4xx`.
     Class(String),
 }
 
@@ -378,14 +377,14 @@ fn code_or_class(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// How a URL is asked.
+/// The HTTP method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HttpMethod {
-    /// The whole answer.
+    /// The whole response.
     #[default]
     #[serde(rename = "GET")]
     Get,
-    /// The answer without its body.
+    /// The response without its body.
     #[serde(rename = "HEAD")]
     Head,
 }

@@ -1,4 +1,4 @@
-//! Shapes that several resources share.
+//! Types that several resources share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,33 +24,33 @@ pub struct SecretRef {
     pub name: String,
 }
 
-/// One certain Release: the uid tells it from a later one of the same name.
+/// A reference to one Release. The uid distinguishes it from a later one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseRef {
     /// Name of the Release in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its uid.
+    /// The Release's uid.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
-    /// Its revision.
+    /// The Release's revision.
     #[schemars(range(min = 1))]
     pub revision: i64,
 }
 
-/// What happens to what Sluice made in AWS when it is no longer wanted.
+/// What happens to resources in AWS that are no longer wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// It stays as it is.
+    /// Keep all resources.
     #[default]
     Retain,
-    /// What Sluice created is deleted; what it only updated stays.
+    /// Delete resources that Sluice created, and keep those that it only updated.
     Delete,
 }
 
 impl DeletionPolicy {
-    /// As specs name it.
+    /// The name in specs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retain => "Retain",
@@ -58,61 +58,61 @@ impl DeletionPolicy {
         }
     }
 
-    /// The one of that name; `None` where another version of Sluice wrote it.
+    /// The policy of that name; `None` for a name that another version of Sluice wrote.
     pub fn of(name: &str) -> Option<Self> {
         [Self::Retain, Self::Delete]
             .into_iter()
             .find(|one| one.as_str() == name)
     }
 
-    /// The one that leaves more in AWS.
+    /// The policy that keeps more in AWS.
     #[must_use]
     pub fn or_retain(self, other: Self) -> Self {
         if self == other { self } else { Self::Retain }
     }
 }
 
-/// The condition types that the resources use, after the conventions of kstatus.
+/// The condition types of the resources, following the conventions of kstatus.
 pub mod condition {
-    /// Whether the object is as its spec says.
+    /// Whether the object's state matches its spec.
     pub const READY: &str = "Ready";
-    /// The controller is at work on the object.
+    /// The controller is working on the object.
     pub const RECONCILING: &str = "Reconciling";
-    /// Nothing moves until somebody changes something; the message says what.
+    /// The object makes no progress until a user changes something; the message says what.
     pub const STALLED: &str = "Stalled";
-    /// A good release serves, whatever else is going on.
+    /// A good Release serves, independent of any rollout under way.
     pub const AVAILABLE: &str = "Available";
-    /// The newest Release, or the one that is pinned, serves in every stage.
+    /// The newest Release, or the pinned one, serves in every stage.
     pub const DELIVERED: &str = "Delivered";
-    /// AWS is not as the last rollout left it.
+    /// AWS differs from what the last run left.
     pub const DRIFTED: &str = "Drifted";
-    /// GitLab has what the Deployment names, and what was found there can be fetched.
+    /// GitLab has the source that the Deployment names, and Sluice can fetch its artifacts.
     pub const SOURCE_READY: &str = "SourceReady";
-    /// An Approval counts, or counted.
+    /// The Approval counts, or has counted.
     pub const COUNTED: &str = "Counted";
 }
 
-/// One-time commands: annotations with a token as value, each token handled once.
+/// One-time commands: annotations whose value is a token. Sluice handles each token once.
 pub mod annotation {
-    /// Look at GitLab and AWS now.
+    /// Read GitLab and check for drift now.
     pub const RECONCILE: &str = "sluice.dev/reconcile";
-    /// Try again what failed last: artifacts that could not be fetched, else the Release.
+    /// Retry the last failure: fetching artifacts if that failed, else the Release.
     pub const RETRY: &str = "sluice.dev/retry";
-    /// Roll back: to the last good Release (`<token>`), or to a certain one (`to=<Release>`,
+    /// Roll back to the last good Release (`<token>`), or to a given one (`to=<Release>`,
     /// `<token> to <Release>`, or its name alone).
     pub const ROLLBACK: &str = "sluice.dev/rollback";
-    /// Take no further step forward in what is moving.
+    /// Pause the rollouts under way: take no further step forward.
     pub const PAUSE: &str = "sluice.dev/pause";
-    /// Go on with what was paused.
+    /// Resume after a pause.
     pub const RESUME: &str = "sluice.dev/resume";
-    /// Move the rest of the traffic now, without waiting for the bake; or go on with what is held.
+    /// Move the rest of the traffic now, without waiting for the bake; or continue a held run.
     pub const PROMOTE: &str = "sluice.dev/promote";
-    /// Put back what is moving or held.
+    /// Restore the runs that are moving or held.
     pub const ABORT: &str = "sluice.dev/abort";
-    /// Let go of what can't be undone, on an object that is being deleted.
+    /// Give up the changes in AWS that Sluice can't undo, on an object that is being deleted.
     pub const ABANDON: &str = "sluice.dev/abandon";
 
-    /// What all annotations of Sluice begin with.
+    /// The prefix of all annotations of Sluice.
     pub const PREFIX: &str = "sluice.dev/";
     /// The annotations that Sluice knows.
     pub const KNOWN: [&str; 8] = [
@@ -120,15 +120,15 @@ pub mod annotation {
     ];
 }
 
-/// Finalizers, one per resource that has something to undo.
+/// Finalizers, one per resource that needs cleanup.
 pub mod finalizer {
     /// Held by a Deployment until its Targets are gone.
     pub const DEPLOYMENT: &str = "sluice.dev/deployment";
-    /// Held by a Target until AWS is as the deletion policy says.
+    /// Held by a Target until AWS matches the deletion policy.
     pub const TARGET: &str = "sluice.dev/target";
 }
 
-/// Labels on the objects that the controller makes.
+/// Labels on the objects that the controller creates.
 pub mod label {
     /// Name of the Deployment.
     pub const DEPLOYMENT: &str = "sluice.dev/deployment";

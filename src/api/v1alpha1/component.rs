@@ -1,4 +1,4 @@
-//! What is deployed: a component of one of the kinds of workload.
+//! A component to deploy, of one kind of workload.
 
 use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use super::{
     s3::S3,
 };
 
-/// Makes the union of the kinds: a field for each, of which exactly one is set.
+/// Declares the union of the kinds: a field for each, of which exactly one is set.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $field:ident: $Spec:ty = $doc:literal),+ $(,)?) => {
         /// One thing to deploy: a function, or files in a bucket.
@@ -27,22 +27,22 @@ macro_rules! kinds {
         )]
         #[serde(rename_all = "camelCase")]
         pub struct Component {
-            /// How checks and overrides refer to it.
+            /// Name by which checks and overrides refer to the component.
             #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
             pub name: String,
-            /// Names of components that must serve before this one is prepared. Components with nothing
-            /// between them move together: all are prepared before any gets traffic.
+            /// Names of components that must serve before this one is prepared. Components that don't
+            /// depend on each other move together: all are prepared before any gets traffic.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
             #[schemars(extend("x-kubernetes-list-type" = "set"))]
             pub depends_on: Vec<String>,
-            /// Takes over a function that exists and is nobody's, where a grant of the Account has `mayAdopt`.
-            /// What belongs to another Deployment is never taken.
+            /// Adopt an existing, unmanaged function, if a grant of the Account has `mayAdopt`. Sluice
+            /// never adopts a function that is owned by another Deployment.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub adopt: bool,
-            /// Takes it over also where it is invoked without a version or alias: by a permission on the function
-            /// itself, a function URL or an event source. These get new code before it is checked, as soon as
-            /// `$LATEST` has it.
+            /// Adopt the function even if it is invoked without a version or alias: by a permission on the
+            /// function itself, a function URL or an event source. Such callers get new code as soon as
+            /// `$LATEST` has it, before it is checked.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub allow_unqualified: bool,
             $(
@@ -53,7 +53,7 @@ macro_rules! kinds {
             )+
         }
 
-        /// The fields of the kinds.
+        /// The field names of the kinds.
         const KINDS: &[&str] = &[$($(#[$meta])* stringify!($field)),+];
     };
 }
@@ -76,13 +76,13 @@ fn exactly_one() -> Rule {
     Rule::new(rule).message(message.as_str())
 }
 
-/// What is different for one component in one stage.
+/// Settings that replace those of one component in one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Override {
     /// Name of the component.
     #[schemars(length(min = 1, max = 63))]
     pub component: String,
-    /// For a Lambda function.
+    /// Settings of a Lambda function.
     pub lambda: LambdaOverride,
 }

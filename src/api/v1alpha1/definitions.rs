@@ -1,4 +1,4 @@
-//! The API group and what it defines.
+//! The API group and the definitions of its resources.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

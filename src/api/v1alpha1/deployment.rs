@@ -1,4 +1,4 @@
-//! What a team wants delivered where: source, artifacts, components, stages.
+//! The Deployment: source, artifacts, components and stages.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -10,7 +10,7 @@ use super::{
     component::Component,
 };
 
-/// What a team wants delivered where.
+/// What a team delivers, and where.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "sluice.dev",
@@ -21,7 +21,7 @@ use super::{
     category = "sluice",
     namespaced,
     status = "DeploymentStatus",
-    doc = "Delivers what a GitLab pipeline built into AWS, stage by stage.",
+    doc = "Delivers the artifacts of GitLab pipelines to AWS, stage by stage.",
     validation = Rule::new("self.metadata.name.size() <= 63").message("the name may have at most 63 characters"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
@@ -48,48 +48,48 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpec {
-    /// Which pipelines count.
+    /// The GitLab project and ref whose pipelines are delivered.
     pub source: Source,
-    /// What is taken from the pipeline.
+    /// The artifacts to take from the pipeline.
     #[schemars(length(min = 1, max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub artifacts: Vec<Artifact>,
-    /// What is deployed.
+    /// The components to deploy.
     #[schemars(length(min = 1, max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<Component>,
-    /// Where, in this order: a stage starts once the one before it succeeded with the same Release.
+    /// The stages, in order. A stage starts once the one before it has succeeded with the same Release.
     #[schemars(length(min = 1, max = 16))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub stages: Vec<Stage>,
-    /// What a failure leads to.
+    /// What Sluice does when a run fails.
     #[serde(default)]
     pub rollback: Rollback,
-    /// What is to be done about changes that somebody else made in AWS. An edit of it is no new Release.
+    /// How Sluice handles drift. Editing it creates no new Release.
     #[serde(default)]
     pub drift: Drift,
     /// What happens in AWS when this Deployment is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// How many ended Releases are kept, besides those that are live.
+    /// The number of ended Releases to keep, besides the live ones.
     #[serde(default = "default_history_limit")]
     #[schemars(range(min = 1, max = 100))]
     pub history_limit: i32,
-    /// How long a stage may go without progress before it has failed: `10m`. AWS at work does not
-    /// count.
+    /// How long a stage may go without progress before it fails, such as `10m`. Time in which Sluice
+    /// waits for AWS does not count.
     #[serde(default = "default_progress_deadline")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')")
         .message("must be a duration from 10s to 24h, such as 10m"))]
     pub progress_deadline: String,
-    /// Starts nothing new; what is moving comes to its end.
+    /// Start nothing new. Runs under way finish.
     #[serde(default)]
     pub suspend: bool,
-    /// What happens to a Release that waits at a gate when a newer one has come as far.
+    /// What happens to a Release that waits at a gate when a newer one reaches the same gate.
     #[serde(default)]
     pub superseding: Superseding,
-    /// Name of a Release to hold: no stage is given another one, and stages that serve another one get
-    /// this one back.
+    /// Name of a Release to pin: no stage gets another Release, and stages that serve another one get
+    /// this one again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub pin: Option<String>,
@@ -103,14 +103,14 @@ fn default_progress_deadline() -> String {
     "10m".to_owned()
 }
 
-/// Which pipelines count.
+/// The GitLab project and ref whose pipelines are delivered.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Name of the GitLabConnection in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub connection: String,
-    /// Path (`shop/checkout`) or numeric id of the project.
+    /// Path (`shop/checkout`) or numeric ID of the project.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = Rule::new("self.matches('^[0-9]+$') || self.contains('/')")
@@ -119,21 +119,21 @@ pub struct Source {
             .message(Message::Expression("'must be the path of the project, not its address: write ' + [self.contains('://') ? self.substring(self.indexOf('://') + 3) : self].map(r, self.contains('://') ? r.substring(r.indexOf('/') + 1) : r.substring(r.indexOf(':') + 1)).map(p, p.split('/-/')[0]).map(p, p.endsWith('/') ? p.substring(0, p.size() - 1) : p).map(p, p.endsWith('.git') ? p.substring(0, p.size() - 4) : p).map(p, p.contains('/') ? p : 'it with its namespace, such as shop/checkout')[0]".into()))
     )]
     pub project: String,
-    /// Branch, tag, or a tag pattern such as `v*`.
+    /// A branch, a tag, or a tag pattern such as `v*`.
     #[serde(rename = "ref")]
     #[schemars(length(min = 1, max = 255))]
     pub git_ref: String,
-    /// How often GitLab is asked: `1m`.
+    /// How often Sluice polls GitLab, such as `1m`.
     #[serde(default = "default_interval")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')")
         .message("must be a duration from 1s to 24h, such as 1m"))]
     pub interval: String,
-    /// What a pipeline must have, besides the artifacts.
+    /// Requirements on a pipeline, besides its artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineRequirements>,
-    /// Only a protected branch or tag counts. Where it is left out, that is so as soon as a stage has a
-    /// gate: every developer can push an unprotected tag.
+    /// Deliver only from a protected branch or tag. Defaults to true if a stage has a gate, because every
+    /// developer can push an unprotected tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_protected_ref: Option<bool>,
 }
@@ -142,19 +142,19 @@ fn default_interval() -> String {
     "1m".to_owned()
 }
 
-/// What a pipeline must have, besides the artifacts.
+/// Requirements on a pipeline, besides its artifacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineRequirements {
-    /// Jobs, or trigger jobs, of the pipeline itself that must be there and have succeeded, by name.
+    /// Names of jobs, or trigger jobs, of the pipeline itself that must exist and have succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
     pub required_jobs: Vec<String>,
-    /// Jobs of child pipelines that must be there and have succeeded.
+    /// Jobs of child pipelines that must exist and have succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub required_child_jobs: Vec<ChildJob>,
-    /// How many tests the pipeline's test report must have at least, none of them failed.
+    /// Minimum number of tests in the pipeline's test report. None of them may have failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub minimum_tests: Option<i64>,
@@ -172,66 +172,67 @@ pub struct ChildJob {
     pub name: String,
 }
 
-/// Bytes to take from the pipeline.
+/// An artifact to take from the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Artifact {
-    /// How components refer to it.
+    /// Name by which components refer to the artifact.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub name: String,
-    /// From a job's artifacts.
+    /// The job whose artifacts are taken.
     pub job: JobArtifact,
 }
 
-/// A job's artifacts: one file of them, or the whole archive.
+/// The artifacts of a job: one file, or the whole archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobArtifact {
     /// Name of the job.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
-    /// Name of the trigger job that starts the child pipeline which has the job; left out where the
-    /// pipeline itself has it.
+    /// Name of the trigger job that starts the job's child pipeline. Omit it for a job of the pipeline
+    /// itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub pipeline: Option<String>,
-    /// One file of the archive, such as `dist/api.zip`; the whole archive where it is left out.
+    /// One file of the archive, such as `dist/api.zip`. Defaults to the whole archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub path: Option<String>,
 }
 
-/// An ordered step: all of its targets get the Release, or none keeps it.
+/// An ordered step of a Deployment. All of its targets get the Release, or none keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
-    /// Such as `dev`.
+    /// Name of the stage, such as `dev`.
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"), length(max = 63))]
     pub name: String,
-    /// The accounts and regions.
+    /// The accounts and regions of the stage.
     #[schemars(length(min = 1, max = 50))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["account", "region"]))]
     pub targets: Vec<StageTarget>,
-    /// What must be true before the stage starts, besides what the Accounts of its targets require.
-    /// An edit of it is no new Release.
+    /// What must be true before the stage starts, besides the requirements of its targets' Accounts.
+    /// Editing it creates no new Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
-    /// How many of the targets are worked on at a time; all of them where it is left out.
+    /// Maximum number of targets with a run at the same time. Defaults to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub max_concurrent_targets: Option<i32>,
-    /// What becomes of the other targets when one fails.
+    /// What happens to the other targets when one fails.
     #[serde(default)]
     pub on_target_failure: OnTargetFailure,
-    /// How traffic moves to the new versions; all at once where it is left out.
+    /// How traffic moves to the new versions. Defaults to all at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// What must be true before traffic moves and after.
+    /// What must be true before, while and after traffic moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub checks: Vec<Check>,
-    /// What is different in this stage: never the artifact or the function's name.
+    /// Settings of components that are different in this stage. The artifact and the function's name
+    /// can't be overridden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
@@ -245,48 +246,48 @@ pub struct StageTarget {
     /// Name of the Account.
     #[schemars(length(min = 1, max = 253))]
     pub account: String,
-    /// One of the Account's regions.
+    /// A region that the Account lists.
     #[schemars(length(min = 1, max = 32))]
     pub region: String,
 }
 
-/// What happens to a Release that waits at a gate when a newer one has come as far.
+/// What happens to a Release that waits at a gate when a newer one reaches the same gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Superseding {
     /// The newer one waits in its place.
     #[default]
     Newest,
-    /// It goes on waiting; the newer one comes after it.
+    /// It keeps waiting, and the newer one comes after it.
     Hold,
 }
 
-/// What becomes of the other targets of a stage when one fails.
+/// What happens to the other targets of a stage when one fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnTargetFailure {
-    /// All targets of the stage are put back.
+    /// Restore all targets of the stage.
     #[default]
     RollbackStage,
-    /// Only the one that failed is put back; the others keep the Release.
+    /// Restore only the failed target. The others keep the Release.
     RollbackTarget,
 }
 
-/// What a failure leads to.
+/// How Sluice reacts to a failed run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollback {
-    /// What a failure leads to.
+    /// What Sluice does when a run fails.
     #[serde(default)]
     pub on_failure: OnFailure,
 }
 
-/// What a failure leads to.
+/// What Sluice does when a run fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnFailure {
-    /// All targets of the stage are put back.
+    /// Restore all targets of the stage.
     #[default]
     Automatic,
-    /// Everything stays where it is and waits for `sluice.dev/promote`, `sluice.dev/retry` or
-    /// `sluice.dev/abort`.
+    /// Hold the stage in its current state until `sluice.dev/promote`, `sluice.dev/retry` or
+    /// `sluice.dev/abort` is set.
     Hold,
 }
 
@@ -294,34 +295,34 @@ pub enum OnFailure {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Template {
-    /// What is taken from the pipeline.
+    /// The artifacts to take from the pipeline.
     #[schemars(length(max = 100))]
     pub artifacts: Vec<Artifact>,
-    /// What is deployed.
+    /// The components to deploy.
     #[schemars(length(max = 100))]
     pub components: Vec<Component>,
-    /// Where.
+    /// The stages, in order.
     #[schemars(length(max = 16))]
     pub stages: Vec<Stage>,
-    /// What a failure leads to.
+    /// What Sluice does when a run fails.
     pub rollback: Rollback,
-    /// How long a stage may go without progress.
+    /// How long a stage may go without progress before it fails.
     #[schemars(length(max = 32))]
     pub progress_deadline: String,
 }
 
-/// Where the delivery stands.
+/// The observed state of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// One line: what is going on, or what it waits for.
+    /// One line: what the Deployment is doing, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
-    /// What runs where, in one line: `dev=r3 prod=r2`.
+    /// The live revision of each stage, in one line: `dev=r3 prod=r2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub live: Option<String>,
@@ -331,53 +332,53 @@ pub struct DeploymentStatus {
     /// The highest revision that was reserved for a Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_revision: Option<i64>,
-    /// The reservation of that revision: what the Release of it is, or will be.
+    /// The key of the Release for which that revision was reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub newest_key: Option<String>,
-    /// Each stage's state.
+    /// The state of each stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub stages: Vec<StageStatus>,
-    /// The value of `sluice.dev/reconcile` that was handled last.
+    /// The last handled value of `sluice.dev/reconcile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_reconcile: Option<String>,
-    /// The value of `sluice.dev/retry` that was handled last.
+    /// The last handled value of `sluice.dev/retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_retry: Option<String>,
-    /// The value of `sluice.dev/rollback` that was handled last.
+    /// The last handled value of `sluice.dev/rollback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 511))]
     pub last_handled_rollback: Option<String>,
-    /// The value of `sluice.dev/pause` that was handled last.
+    /// The last handled value of `sluice.dev/pause`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_pause: Option<String>,
-    /// The value of `sluice.dev/resume` that was handled last.
+    /// The last handled value of `sluice.dev/resume`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_resume: Option<String>,
-    /// The value of `sluice.dev/promote` that was handled last.
+    /// The last handled value of `sluice.dev/promote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_promote: Option<String>,
-    /// The value of `sluice.dev/abort` that was handled last.
+    /// The last handled value of `sluice.dev/abort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub last_handled_abort: Option<String>,
-    /// Whether `sluice.dev/pause` holds.
+    /// Whether `sluice.dev/pause` is in force.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// The Release that `sluice.dev/rollback` takes back, until no stage has it.
+    /// The rollback that `sluice.dev/rollback` requested, until no stage has the old Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackStatus>,
-    /// What the last command came to, for a person.
+    /// Human-readable result of the last command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_command: Option<String>,
-    /// Annotations `sluice.dev/…` that Sluice does not know, such as a misspelt command: they do nothing.
+    /// Annotations `sluice.dev/…` that Sluice does not know, such as a misspelt command. They have no effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 317)))]
     pub unknown_annotations: Vec<String>,
@@ -387,13 +388,13 @@ pub struct DeploymentStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// A Release that is being rolled back by command.
+/// A rollback that a command requested.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackStatus {
-    /// The one that was found bad.
+    /// The Release to roll back from.
     pub from: ReleaseRef,
-    /// The one that should serve; the last good one of each stage where it is left out.
+    /// Name of the Release that should serve. Absent for the last good Release of each stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub to: Option<String>,
@@ -403,38 +404,38 @@ pub struct RollbackStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
-    /// GitLab's numeric id of the project.
+    /// GitLab's numeric ID of the project.
     pub project_id: i64,
-    /// `spec.source.project` when this was resolved; a project that moved has another path now.
+    /// `spec.source.project` when the source was resolved. A project that has moved has another path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub project: Option<String>,
-    /// The ref this was resolved for: another ref starts anew.
+    /// The ref for which the source was resolved. A change of the ref resolves it anew.
     #[serde(rename = "ref")]
     #[schemars(length(max = 255))]
     pub git_ref: String,
-    /// The highest pipeline that became a Release; never an older one.
+    /// The highest pipeline ID that became a Release. Sluice never delivers an older pipeline.
     pub pipeline_id: i64,
 }
 
-/// A stage's state.
+/// The state of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageStatus {
-    /// The stage.
+    /// Name of the stage.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// The revision that serves on all of its targets.
+    /// The revision that is live on all targets of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live_revision: Option<i64>,
-    /// The revision it was last given.
+    /// The revision that was last assigned to the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// `Pending`, `Progressing`, `Held`, `Succeeded`, `RollingBack`, `RolledBack`, `Failed`,
     /// `RollbackFailed`.
     #[schemars(length(max = 63))]
     pub state: String,
-    /// Why, for a person.
+    /// Human-readable explanation of the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
@@ -444,48 +445,48 @@ pub struct StageStatus {
     /// The Release that waits at the stage's gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<GateStatus>,
-    /// What let the last Release through the gate.
+    /// How the last Release passed the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageStatus>,
-    /// What a command decided, until every Target of the stage has its order.
+    /// The run that a command decided, until it is assigned to every Target of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<DecidedOrder>,
-    /// Percent of the traffic that the Release has while traffic moves: the least of all Targets.
+    /// Percentage of the traffic that the Release has while traffic moves: the minimum over all Targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<i32>,
 }
 
-/// What a command decided for a stage: the order that its Targets get.
+/// The run that a command decided for the Targets of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecidedOrder {
     /// The Release.
     pub release: ReleaseRef,
-    /// Which attempt it is.
+    /// The attempt number.
     pub attempt: i64,
-    /// Counts the orders of the stage.
+    /// Sequence number of the run within the stage.
     pub sequence: i64,
     /// `Deliver` or `Restore`.
     #[schemars(length(max = 63))]
     pub goal: String,
-    /// Moves all traffic at once, without bakes.
+    /// The run moves all traffic at once, without bakes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immediate: bool,
-    /// It rolls back to a Release that has served before.
+    /// The run rolls back to a Release that has served before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
-    /// How often in a row the Release was delivered again to correct drift.
+    /// The number of consecutive runs that delivered the Release again to correct drift.
     #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub correction: i64,
-    /// Why it restores, for a person.
+    /// Human-readable reason for a restore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
-    /// Digest of the stage's plan that was approved.
+    /// Digest of the stage's approved plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub stage_digest: Option<String>,
-    /// The deletion policy when the stage was given the Release: `Retain` or `Delete`.
+    /// The deletion policy when the Release was assigned to the stage: `Retain` or `Delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub deletion_policy: Option<String>,

@@ -1,12 +1,12 @@
 //! What must be true before a stage starts: approvals, windows, freeze periods.
 //!
-//! A gate is policy, not content: it says who may let a Release pass, not what the Release is. So it
-//! belongs to no Release's template; the gate in force is the one that the Deployment and the
-//! Accounts say now.
+//! A gate is policy, not content: it says who may let a Release pass, not what the Release is. So a
+//! Release's template has no gate; the gate in force is the one that the Deployment and the
+//! Accounts specify now.
 //!
-//! Who is who lies with the rule that needs it (`identities`), not on the GitLabConnection. A
-//! connection is written by the team that delivers: with the mapping there, that team could undo what
-//! the platform team asks for in an Account by mapping its authors to somebody else.
+//! The mapping of GitLab users to Kubernetes users (`identities`) belongs to the rule that needs it, not
+//! to the GitLabConnection. The delivering team writes the connection: with the mapping there, that team
+//! could bypass the requirements of an Account by mapping its authors to other users.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -21,10 +21,10 @@ use super::ReleaseRef;
     .message("a gate must ask for something: approval, windows or respectFreezePeriods"))]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
-    /// Somebody has to say yes.
+    /// The stage starts only after an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalGate>,
-    /// The stage starts only within one of these.
+    /// The stage starts only within one of these windows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<Window>,
@@ -33,16 +33,16 @@ pub struct Gate {
     pub respect_freeze_periods: bool,
 }
 
-/// Somebody has to say yes: in Kubernetes or in GitLab.
+/// The approval that a stage needs: in Kubernetes or in GitLab.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("[has(self.kubernetes), has(self.gitlab)].filter(x, x).size() == 1")
     .message("exactly one of kubernetes and gitlab must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalGate {
-    /// By Approvals in the Deployment's namespace.
+    /// Approval by Approvals in the Deployment's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesApproval>,
-    /// By a manual job of the Release's pipeline.
+    /// Approval by a manual job of the Release's pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gitlab: Option<GitLabApproval>,
 }
@@ -71,22 +71,21 @@ pub struct KubernetesApproval {
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub groups: Vec<String>,
-    /// How many different people have to approve.
+    /// Number of different users who have to approve.
     #[serde(default = "default_minimum_approvals")]
     #[schemars(range(min = 1, max = 16))]
     pub minimum_approvals: i32,
-    /// How old an Approval may be when the stage starts, such as `24h`; any age where it is left
-    /// out.
+    /// Maximum age of an Approval when the stage starts, such as `24h`. Defaults to any age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m))+$') && duration(self) >= duration('1m') && duration(self) <= duration('8760h')")
         .message("must be a duration from 1m to 8760h, such as 24h"))]
     pub expires_after: Option<String>,
-    /// Whether the user whose pipeline it is may approve it as well.
+    /// Whether the user of the pipeline may approve.
     #[serde(default = "default_true")]
     pub allow_author: bool,
-    /// Who GitLab's users are in Kubernetes, so that the author is known again. An author who is not
-    /// found here lets no Approval count.
+    /// Maps GitLab users to Kubernetes users, to recognize the author of a pipeline. If the author is not
+    /// listed, no Approval counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["gitlabUser"]))]
@@ -101,82 +100,82 @@ fn default_true() -> bool {
     true
 }
 
-/// One person, as GitLab and as Kubernetes call them.
+/// The GitLab user and the Kubernetes users of one person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
-    /// GitLab's username, or `*` for everybody who has no entry of their own.
+    /// The GitLab username, or `*` for every user without an entry.
     #[schemars(length(min = 1, max = 255))]
     pub gitlab_user: String,
-    /// The same person's usernames in Kubernetes. With `gitlabUser: "*"`, a `*` in them stands for
-    /// GitLab's username: `oidc:*`.
+    /// The same person's usernames in Kubernetes. With `gitlabUser: "*"`, a `*` in them stands for the
+    /// GitLab username: `oidc:*`.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub kubernetes_users: Vec<String>,
 }
 
-/// Which manual job approves.
+/// The manual job that approves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitLabApproval {
-    /// Name of a job with `when: manual` in the pipeline that the Release is made from. It approves
-    /// when it was started after the gate opened and succeeds.
+    /// Name of a job with `when: manual` in the Release's pipeline. It approves if a user starts it after
+    /// the gate opens and it succeeds.
     #[schemars(length(min = 1, max = 255))]
     pub manual_job: String,
-    /// Whether the user whose pipeline it is may start the job as well.
+    /// Whether the user of the pipeline may start the job.
     #[serde(default = "default_true")]
     pub allow_author: bool,
-    /// Whether a bot may: the user of a project or group access token, a service account.
+    /// Whether a bot may start the job: the user of a project or group access token, or a service account.
     #[serde(default)]
     pub allow_bots: bool,
 }
 
-/// A time in which a stage may start; what has started comes to its end outside of it as well.
+/// A time window in which a stage may start. A stage that has started also finishes outside of it.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
-    /// When it opens, as cron says it: minute, hour, day of month, month, day of week, such as
-    /// `0 9 * * MON-FRI`. Numbers, English names of three letters, `*`, `,`, `-` and `/`.
+    /// When the window opens, as a cron expression: minute, hour, day of month, month, day of week, such as
+    /// `0 9 * * MON-FRI`. It takes numbers, English names of three letters, `*`, `,`, `-` and `/`.
     #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$')")
         .message("must be five fields of cron: minute, hour, day of month, month, day of week"))]
     pub schedule: String,
-    /// The time zone of the schedule, by its IANA name, such as `Europe/Berlin`, `CET` or `UTC`, or by the
-    /// name that GitLab shows.
+    /// The time zone of the schedule: an IANA name, such as `Europe/Berlin`, `CET` or `UTC`, or the name
+    /// that GitLab shows.
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches(\"^[A-Za-z][A-Za-z0-9 _+/.,&()'-]*$\")")
         .message("must be the name of a time zone, such as Europe/Berlin, CET or UTC"))]
     pub time_zone: String,
-    /// How long it stays open, such as `8h`.
+    /// How long the window stays open, such as `8h`.
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m))+$') && duration(self) >= duration('1m') && duration(self) <= duration('768h')")
         .message("must be a duration from 1m to 768h, such as 8h"))]
     pub duration: String,
 }
 
-/// What the platform team asks of every stage with a target in an Account, on top of whatever the
-/// Deployment's own gate says.
+/// Requirements of the platform team for every stage with a target in an Account, in addition to the
+/// Deployment's own gate.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountRequires {
-    /// Somebody has to say yes, besides those whom the Deployment's own gate asks.
+    /// An approval, in addition to those that the Deployment's own gate requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<RequiredApproval>,
-    /// The stage starts only within one of these, besides the Deployment's own windows.
+    /// The stage starts only within one of these windows, in addition to the Deployment's own windows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<Window>,
-    /// Only a protected branch or tag is delivered here.
+    /// Only Releases from a protected branch or tag are delivered to this account.
     #[serde(default)]
     pub protected_ref: bool,
-    /// What is asked before anything that serves here is deleted: because the Deployment is deleted,
-    /// because a target or stage is removed from it, or because a Release no longer has a component.
-    /// Nothing is asked where the deletion policy leaves it in AWS.
+    /// Requirements before Sluice deletes a serving resource in this account: because the Deployment is
+    /// deleted, because a target or stage is removed from it, or because a Release no longer has a
+    /// component. They don't apply if the deletion policy retains the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<RequiredForDeletion>,
 }
 
-/// What is asked before anything that serves in an Account is deleted.
+/// Requirements before Sluice deletes a serving resource in an Account.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.approval) || has(self.windows) && self.windows.size() > 0")
@@ -186,60 +185,60 @@ pub struct AccountRequires {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredForDeletion {
-    /// Somebody has to say yes to exactly what is deleted.
+    /// An approval of exactly the resources that are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<RequiredApproval>,
-    /// It begins only within one of these.
+    /// The deletion begins only within one of these windows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<Window>,
 }
 
-/// Somebody has to say yes, in Kubernetes: a manual job is the delivering team's own to define.
+/// An approval in Kubernetes. A manual job would be defined by the delivering team itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredApproval {
-    /// By Approvals in the Deployment's namespace.
+    /// Approval by Approvals in the Deployment's namespace.
     pub kubernetes: KubernetesApproval,
 }
 
-/// What was seen of a gate's manual job, for one opening of the gate.
+/// The observed state of a gate's manual job, for one opening of the gate.
 ///
-/// GitLab tells neither when a job was started by hand nor, before that, by whom; so this is what
-/// Sluice has seen itself, and nothing else approves.
+/// GitLab reports neither when a user started a manual job nor, before that, who the user is. So only
+/// what Sluice observes itself approves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManualJobStatus {
     /// Name of the job.
     #[schemars(length(max = 255))]
     pub job: String,
-    /// The Release that waits.
+    /// The uid of the waiting Release.
     #[schemars(length(max = 64))]
     pub release_uid: String,
-    /// Which try it is.
+    /// The attempt number.
     pub attempt: i64,
-    /// What would be done: another plan opens the gate anew.
+    /// Digest of the stage's plan. Another plan opens the gate anew.
     #[schemars(length(max = 64))]
     pub stage_digest: String,
-    /// When the job was first looked at for this opening.
+    /// When Sluice first read the job for this opening.
     pub opened_at: Time,
-    /// GitLab's id of the newest job of that name; a retry makes a new one.
+    /// GitLab's ID of the newest job of that name. A retry creates a new job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<i64>,
-    /// Whether starting that job counts: it was seen waiting for it, or it is a rerun that was asked
-    /// for after the gate opened.
+    /// Whether starting that job counts: Sluice has observed the job before its start, or it is a rerun
+    /// that a user requested after the gate opened.
     #[serde(default)]
     pub armed: bool,
-    /// When it was first seen so.
+    /// When the job was first observed as armed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub armed_at: Option<Time>,
-    /// Whether that job had come to an end when it was last looked at.
+    /// Whether that job had ended when Sluice last read it.
     #[serde(default)]
     pub ended: bool,
-    /// GitLab's id of the pipeline's user, which a job carries until somebody starts it.
+    /// GitLab's ID of the pipeline's user, who is the job's user until another user starts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author_id: Option<i64>,
-    /// Who started the job, once it was seen started.
+    /// Who started the job, once Sluice has observed the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub played: Option<PlayedBy>,
 }
@@ -248,17 +247,17 @@ pub struct ManualJobStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlayedBy {
-    /// GitLab's id of the user.
+    /// GitLab's ID of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<i64>,
-    /// GitLab's username.
+    /// The GitLab username.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub username: Option<String>,
-    /// Whether that is a bot, where GitLab says so.
+    /// Whether the user is a bot, if GitLab reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot: Option<bool>,
-    /// When the job was first seen started: GitLab does not tell when somebody started it.
+    /// When Sluice first observed the job as started. GitLab does not report when a user started it.
     pub at: Time,
 }
 
@@ -266,7 +265,7 @@ pub struct PlayedBy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatePassage {
-    /// The Approvals that counted; none of them counts again.
+    /// The Approvals that counted. None of them counts again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub approvals: Vec<UsedApproval>,
@@ -280,10 +279,10 @@ pub struct GatePassage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsedApproval {
-    /// Its name.
+    /// Name of the Approval.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid.
+    /// The Approval's uid.
     #[schemars(length(max = 64))]
     pub uid: String,
     /// Who approved.
@@ -295,16 +294,16 @@ pub struct UsedApproval {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassedJob {
-    /// Its name.
+    /// Name of the job.
     #[schemars(length(max = 255))]
     pub name: String,
-    /// GitLab's id of it.
+    /// GitLab's ID of the job.
     pub job_id: i64,
     /// Who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub username: Option<String>,
-    /// When it was first seen started.
+    /// When Sluice first observed the job as started.
     pub at: Time,
 }
 
@@ -314,58 +313,58 @@ pub struct PassedJob {
 pub struct GateStatus {
     /// The Release.
     pub release: ReleaseRef,
-    /// Which try it would be.
+    /// The attempt number that the run would have.
     pub attempt: i64,
-    /// Digest of the stage's plan, which is what an Approval speaks of: over the plans of its Targets.
-    /// None as long as they are being made.
+    /// Digest of the stage's plan, to which an Approval refers. It covers the plans of the stage's
+    /// Targets, and is absent until they are complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub digest: Option<String>,
-    /// CamelCase, for programs: what it waits for first.
+    /// Machine-readable reason in CamelCase: what the Release waits for first.
     #[schemars(length(max = 63))]
     pub reason: String,
-    /// For people: all that it waits for.
+    /// Human-readable message: everything that the Release waits for.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// Since when.
+    /// Since when the Release waits.
     pub since: Time,
-    /// What the Release would change, for each Target of the stage, in short.
+    /// A short summary, for each Target of the stage, of what the Release would change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 1536)))]
     pub plan: Vec<String>,
-    /// What was seen of the manual jobs since this plan waits.
+    /// The manual jobs, as observed since this plan waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub manual_jobs: Vec<ManualJobStatus>,
 }
 
-/// What let a Release through a gate.
+/// How a Release passed a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassageStatus {
     /// The Release.
     pub release: ReleaseRef,
-    /// Which try it was.
+    /// The attempt number.
     pub attempt: i64,
     /// Digest of the stage's plan.
     #[schemars(length(max = 64))]
     pub digest: String,
-    /// When.
+    /// When the Release passed.
     pub at: Time,
-    /// Who.
+    /// Who let the Release pass.
     pub by: GatePassage,
 }
 
-/// A deletion that the Account asks an approval or a window for.
+/// A deletion for which the Account requires an approval or a window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeletionStatus {
-    /// The Release that serves, which an Approval names.
+    /// The live Release, which an Approval names.
     pub release: ReleaseRef,
-    /// Digest of what is deleted, which is what an Approval speaks of as `stageDigest`.
+    /// Digest of the resources to delete. An Approval names it as `stageDigest`.
     #[schemars(length(max = 64))]
     pub digest: String,
-    /// What let it begin; none as long as it waits.
+    /// Who let the deletion begin. Absent while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed: Option<GatePassage>,
 }

@@ -45,28 +45,28 @@ use super::SecretKeyRef;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GitLabConnectionSpec {
-    /// Where GitLab is, under any relative root: `https://gitlab.com`,
-    /// `https://git.example.com/gitlab`. Private networks have to be allowed by the platform team.
+    /// URL of the instance, with its relative root if it has one: `https://gitlab.com`,
+    /// `https://git.example.com/gitlab`. The platform team has to allow addresses in private networks.
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getQuery().size() == 0")
         .message("must be an http or https URL without a query"))]
     pub url: String,
     /// The access token: personal, project, group or service account, with the scope `read_api`
-    /// and at least the role Reporter. Its Secret must say that it holds a GitLab token: by the label
+    /// and at least the role Reporter. Its Secret must be marked as a GitLab token: by the label
     /// `sluice.dev/gitlab-token: "true"`, or by the type `sluice.dev/gitlab-token`.
     pub token_secret_ref: SecretKeyRef,
-    /// PEM certificates that vouch for the server, in place of the public ones: at most 300, and
+    /// PEM certificates of the CAs to trust, instead of the public ones: at most 300 certificates and
     /// 512 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<SecretKeyRef>,
-    /// How many requests a minute Sluice may send with this token, if that is less than what the
-    /// platform team lets all connections to one host send together.
+    /// Maximum requests per minute with this token. The platform team's limit for all connections to one
+    /// host applies as well.
     #[serde(default = "default_requests_per_minute")]
     #[schemars(range(min = 1, max = 100_000))]
     pub requests_per_minute: i32,
 }
 
-/// By what a Secret says that it holds a GitLab token. One that does not is not sent anywhere.
+/// The marks of a Secret that holds a GitLab token. Sluice sends no unmarked Secret to a GitLab instance.
 pub mod token_secret {
     use std::collections::BTreeMap;
 
@@ -77,22 +77,22 @@ pub mod token_secret {
     /// The Secret's type.
     pub const TYPE: &str = "sluice.dev/gitlab-token";
 
-    /// Whether a Secret of that type and with these labels says so.
+    /// Whether a Secret with this type and these labels is marked as a GitLab token.
     pub fn is_one(type_: &str, labels: &BTreeMap<String, String>) -> bool {
         type_ == TYPE || labels.get(LABEL).is_some_and(|value| value == LABEL_VALUE)
     }
 }
 
-/// A third of what gitlab.com allows a user.
+/// A third of gitlab.com's limit for a user.
 fn default_requests_per_minute() -> i32 {
     600
 }
 
-/// What the instance and the token turned out to be.
+/// The observed state of a GitLabConnection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitLabConnectionStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// GitLab's version, such as `19.1.2-ee`.

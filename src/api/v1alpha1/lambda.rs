@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Lambda function with an alias that serves.
+/// A Lambda function with an alias that serves its traffic.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lambda {
@@ -15,13 +15,13 @@ pub struct Lambda {
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-zA-Z0-9_-]{1,64}$')")
         .message("must be 1 to 64 letters, digits, - and _"))]
     pub function_name: String,
-    /// Name of the artifact: a zip as Lambda takes it.
+    /// Name of the artifact: a zip that is a Lambda deployment package.
     #[schemars(length(min = 1, max = 63))]
     pub artifact: String,
     /// Lambda's identifier of the runtime, such as `python3.13` or `provided.al2023`.
     #[schemars(length(min = 1, max = 64))]
     pub runtime: String,
-    /// Such as `app.handler`.
+    /// The handler in the package, such as `app.handler`.
     #[schemars(length(min = 1, max = 128))]
     pub handler: String,
     /// Name (with path) or ARN of the execution role. Takes `$(…)`.
@@ -29,7 +29,7 @@ pub struct Lambda {
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
         .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: String,
-    /// The alias that serves: what callers should invoke.
+    /// The alias that serves traffic. Callers should invoke this alias.
     #[serde(default = "default_alias")]
     #[schemars(
         regex(pattern = r"^[a-zA-Z0-9_-]*[a-zA-Z_-][a-zA-Z0-9_-]*$"),
@@ -40,11 +40,11 @@ pub struct Lambda {
     #[serde(default = "default_memory_size")]
     #[schemars(range(min = 128, max = 10240))]
     pub memory_size: i32,
-    /// How long an invocation may take, in seconds.
+    /// Maximum duration of an invocation, in seconds.
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 900))]
     pub timeout: i32,
-    /// The instruction set.
+    /// The instruction set architecture.
     #[serde(default)]
     pub architecture: Architecture,
     /// Environment variables. Values take `$(…)`.
@@ -60,12 +60,12 @@ pub struct Lambda {
             .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
     )]
     pub environment: BTreeMap<String, String>,
-    /// What the function is for. Takes `$(…)`.
+    /// Description of the function. Takes `$(…)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
-    /// Tags of the function, besides those that Sluice sets. A tag that leaves this map leaves the function;
-    /// tags that others set stay. Values take `$(…)`.
+    /// Tags of the function, besides those that Sluice sets. Sluice removes a tag from the function when it
+    /// is removed from this map, and keeps tags that it did not set. Values take `$(…)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = 40,
@@ -92,7 +92,7 @@ fn default_timeout() -> i32 {
     3
 }
 
-/// Lambda's instruction sets.
+/// Instruction set architectures of Lambda.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
@@ -104,7 +104,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Lambda's own word for it.
+    /// The name in Lambda's API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -113,25 +113,25 @@ impl Architecture {
     }
 }
 
-/// Settings of a function that may differ from stage to stage.
+/// Settings of a function that can differ between stages.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LambdaOverride {
-    /// In place of the component's role.
+    /// Replaces the component's role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 768))]
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^(arn:[a-z-]+:iam::[0-9]{12}:role/)?([!-~]+/)?[a-zA-Z0-9_+=,.@-]{1,64}$')")
         .message("must be the name of a role, with its path if it has one, or its ARN"))]
     pub role: Option<String>,
-    /// In place of the component's memory, in MiB.
+    /// Replaces the component's memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 128, max = 10240))]
     pub memory_size: Option<i32>,
-    /// In place of the component's timeout, in seconds.
+    /// Replaces the component's timeout, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 900))]
     pub timeout: Option<i32>,
-    /// Added to the component's variables, by name.
+    /// Merged into the component's environment variables, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = 256,
@@ -144,11 +144,11 @@ pub struct LambdaOverride {
             .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
     )]
     pub environment: BTreeMap<String, String>,
-    /// In place of the component's description.
+    /// Replaces the component's description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
-    /// Added to the component's tags, by name.
+    /// Merged into the component's tags, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = 40,

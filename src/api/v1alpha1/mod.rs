@@ -1,8 +1,8 @@
 //! `sluice.dev/v1alpha1`.
 //!
-//! Conventions: unions are a struct with one optional member per variant and a CEL rule that
-//! exactly one is set; every string and list is bounded; there is no enum and no CEL in a status,
-//! so that an older controller can read what a newer one wrote.
+//! Conventions: a union is a struct with one optional member per variant and a CEL rule that
+//! exactly one is set; every string and list is bounded; a status has no enum and no CEL rule,
+//! so that an older controller can read a status that a newer one wrote.
 #![allow(
     clippy::duplicated_attributes,
     reason = "each printer column repeats the names of its settings"

@@ -1,13 +1,13 @@
-//! A kind that only tests have.
+//! A kind of workload that exists only in tests.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// A text that is kept under a name.
+/// A text with a title.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Note {
-    /// The name.
+    /// The title.
     pub title: String,
     /// Name of the artifact.
     pub artifact: String,

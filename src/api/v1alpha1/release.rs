@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Template;
 
-/// A pipeline's artifacts pinned by digest plus a copy of the template. Data only; written by the
+/// The artifacts of a pipeline, pinned by digest, and a copy of the template. Data only; written by the
 /// controller.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -19,7 +19,7 @@ use super::Template;
     category = "sluice",
     namespaced,
     status = "ReleaseStatus",
-    doc = "One immutable revision: a pipeline's artifacts pinned by digest plus a copy of the template.",
+    doc = "One immutable revision: the artifacts of a pipeline, pinned by digest, and a copy of the template.",
     printcolumn(name = "Revision", type_ = "integer", json_path = ".spec.revision"),
     printcolumn(
         name = "Commit",
@@ -47,59 +47,60 @@ use super::Template;
 #[x_kube(validation = Rule::new("self == oldSelf").message("a Release is immutable"))]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSpec {
-    /// Counts up within the Deployment.
+    /// Revision number, increasing within the Deployment.
     #[schemars(range(min = 1))]
     pub revision: i64,
-    /// Hash of pipeline, artifact digests and template (SHA-256, lower-case hex): equal keys are
-    /// the same delivery.
+    /// Hash of pipeline, artifact digests and template (SHA-256, lower-case hex). Equal keys mean the
+    /// same delivery.
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub key: String,
-    /// Where the bytes came from.
+    /// The pipeline that built the artifacts.
     pub source: ReleaseSource,
-    /// The pinned bytes.
+    /// The pinned artifacts.
     #[schemars(length(max = 100))]
     pub artifacts: Vec<PinnedArtifact>,
-    /// What is done with them, as the Deployment said at the time.
+    /// The Deployment's template when the Release was created.
     pub template: Template,
 }
 
-/// Where the bytes came from.
+/// The pipeline that built the artifacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseSource {
-    /// The GitLab, as the connection named it; none where an earlier version made the Release.
+    /// URL of the GitLab instance, as in the connection. Absent if an earlier version of Sluice created
+    /// the Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub url: Option<String>,
-    /// GitLab's numeric id of the project.
+    /// GitLab's numeric ID of the project.
     pub project_id: i64,
-    /// Path of the project at the time.
+    /// Path of the project when the Release was created.
     #[schemars(length(max = 1024))]
     pub project: String,
     /// Branch or tag of the pipeline.
     #[serde(rename = "ref")]
     #[schemars(length(max = 1024))]
     pub git_ref: String,
-    /// Whether that is a branch or a tag; none where that is not known.
+    /// Whether the ref is a branch or a tag. Absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_type: Option<RefType>,
-    /// Whether it was protected when the pipeline was chosen; none where an earlier version made the
-    /// Release, which counts as not protected.
+    /// Whether the ref was protected when the pipeline was chosen. Absent if an earlier version of Sluice
+    /// created the Release, which counts as not protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_protected: Option<bool>,
     /// The commit, 40 hexadecimal digits.
     #[schemars(length(max = 64))]
     pub commit: String,
-    /// Its first eight digits.
+    /// The first eight digits of the commit.
     #[schemars(length(max = 16))]
     pub short_commit: String,
     /// The commit's title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub title: Option<String>,
-    /// GitLab's id of the pipeline.
+    /// GitLab's ID of the pipeline.
     pub pipeline_id: i64,
-    /// The pipeline's page.
+    /// URL of the pipeline's page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub pipeline_url: Option<String>,
@@ -109,7 +110,7 @@ pub struct ReleaseSource {
     pub user: Option<String>,
 }
 
-/// A branch or a tag: one of each may have the same name.
+/// The type of a ref. A branch and a tag may have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RefType {
     /// A branch.
@@ -118,7 +119,7 @@ pub enum RefType {
     Tag,
 }
 
-/// Bytes from GitLab, kept in the hub's artifact bucket.
+/// An artifact from GitLab, stored in the hub's artifact bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PinnedArtifact {
@@ -131,14 +132,14 @@ pub struct PinnedArtifact {
     /// Size in bytes.
     #[schemars(range(min = 0))]
     pub size: i64,
-    /// Where they are kept.
+    /// Where the bytes are stored.
     pub location: StoreLocation,
-    /// What the zip holds, where the bytes are a zip.
+    /// Summary of the content, if the artifact is a zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveSummary>,
 }
 
-/// One version of one object.
+/// One version of an object in S3.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreLocation {
@@ -159,32 +160,32 @@ pub struct StoreLocation {
     pub version_id: String,
 }
 
-/// An entry that is neither stored nor deflated.
+/// A zip entry whose compression is neither stored nor deflated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnsupportedEntry {
-    /// Its name.
+    /// Name of the entry.
     #[schemars(length(max = 512))]
     pub name: String,
-    /// How it is packed: a number of APPNOTE.TXT 4.4.5.
+    /// Its compression method: a number of APPNOTE.TXT 4.4.5.
     pub method: i32,
 }
 
-/// What a zip's own directory says it holds.
+/// The content of a zip, according to its central directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArchiveSummary {
-    /// How many files and directories.
+    /// Number of files and directories.
     #[schemars(range(min = 0))]
     pub entries: i64,
-    /// Their size in bytes when unpacked.
+    /// Their uncompressed size in bytes.
     #[schemars(range(min = 0))]
     pub uncompressed_size: i64,
-    /// Whether its file `bootstrap` may be executed, which runtimes of the family `provided` start;
-    /// absent where it has none.
+    /// Whether its file `bootstrap`, which runtimes of the family `provided` start, is executable. Absent
+    /// if the zip has no such file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executable_bootstrap: Option<bool>,
-    /// The first entry that is packed in a way that Lambda does not take.
+    /// The first entry whose compression method Lambda does not support.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<UnsupportedEntry>,
     /// The first entry with a backslash in its name.
@@ -193,45 +194,45 @@ pub struct ArchiveSummary {
     pub backslash: Option<String>,
 }
 
-/// What became of the Release.
+/// The outcome of a Release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseStatus {
-    /// One line: `dev Succeeded, prod Failed`.
+    /// Summary in one line: `dev Succeeded, prod Failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
-    /// One outcome per stage that was reached.
+    /// One outcome per stage that the Release has reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub stages: Vec<StageOutcome>,
-    /// `Succeeded` once every stage has it, `Failed` once one could not.
+    /// `Succeeded` once the Release is live in every stage, `Failed` once it has failed in one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
 }
 
-/// How a Release ended in a stage.
+/// The outcome of a Release in a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageOutcome {
-    /// The stage.
+    /// Name of the stage.
     #[schemars(length(max = 63))]
     pub stage: String,
     /// `Succeeded`, `Failed` (nothing was changed), `RolledBack`, `RollbackFailed` or `Rejected` (at the
     /// stage's gate).
     #[schemars(length(max = 63))]
     pub outcome: String,
-    /// Whether it has ever served on all targets of the stage: then it passed the stage's gate, and the
-    /// stage may go back to it.
+    /// Whether the Release has ever served on all targets of the stage. If so, it has passed the stage's
+    /// gate, and the stage may roll back to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub served: bool,
-    /// Which try it was, from 1.
+    /// The attempt number, from 1.
     pub attempt: i64,
-    /// Why, for a person.
+    /// Human-readable explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
-    /// When it ended.
+    /// When the attempt ended.
     pub finished_at: Time,
 }

@@ -1,13 +1,13 @@
-//! How traffic moves from the versions that serve to the new ones.
+//! How traffic moves from the live versions to the new ones.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How traffic moves: exactly one of these.
+/// How traffic moves: exactly one of `allAtOnce`, `canary` and `linear`.
 ///
-/// Weights are those of Lambda's aliases. A function that is new to a place has nothing to move from
-/// and gets all traffic at once; sites switch with the last step.
+/// Weights are those of Lambda's aliases. A function that is new to a target has no earlier version and
+/// gets all traffic at once. Files in S3 change with the last step.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("[has(self.allAtOnce), has(self.canary), has(self.linear)].filter(x, x).size() == 1")
     .message("exactly one of allAtOnce, canary and linear must be set"))]
@@ -16,13 +16,13 @@ pub struct Rollout {
     /// All traffic moves in one step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_at_once: Option<AllAtOnce>,
-    /// A part of the traffic moves first, in steps of your own.
+    /// A part of the traffic moves first, in steps that you define.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
     /// Traffic moves in equal steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linear: Option<Linear>,
-    /// How long the checks are watched once all traffic has moved, before the stage has succeeded.
+    /// How long Sluice watches the checks after all traffic has moved, before the stage succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) <= duration('24h')")
@@ -38,7 +38,8 @@ pub struct AllAtOnce {}
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Canary {
-    /// The parts, each larger than the one before; the rest follows after the last one.
+    /// The steps, each with more weight than the one before. The rest of the traffic moves after the
+    /// last one.
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(
         validation = Rule::new("self.all(s, self.filter(t, t.weight == s.weight).size() == 1)")
@@ -49,14 +50,14 @@ pub struct Canary {
     pub steps: Vec<CanaryStep>,
 }
 
-/// A part of the traffic, and how long it is watched.
+/// A part of the traffic, and how long Sluice watches it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CanaryStep {
     /// Percent of the requests that the new version gets.
     #[schemars(range(min = 1, max = 99))]
     pub weight: i32,
-    /// How long the checks are watched before the next step.
+    /// How long Sluice watches the checks before the next step.
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) <= duration('24h')")
         .message("must be a duration of at most 24h, such as 10m"))]
@@ -70,7 +71,7 @@ pub struct Linear {
     /// Percent of the requests that each step adds.
     #[schemars(range(min = 1, max = 50))]
     pub increment: i32,
-    /// How long the checks are watched before the next step.
+    /// How long Sluice watches the checks before the next step.
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s))+$') && duration(self) <= duration('24h')")
         .message("must be a duration of at most 24h, such as 10m"))]

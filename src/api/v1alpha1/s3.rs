@@ -4,11 +4,11 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An archive's files, kept in step with a bucket under a prefix. What lies there and is not
-/// Sluice's is never touched.
+/// Files of an archive, synchronized to a bucket under a prefix. Sluice never touches objects there
+/// that it does not own.
 ///
-/// New files are put first, changed ones next, HTML documents last. What the Release no longer has
-/// is removed once it serves everywhere in the stage.
+/// Sluice uploads new files first, changed files next, and HTML documents last. It deletes files that
+/// the Release no longer has once the Release serves everywhere in the stage.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
@@ -17,31 +17,31 @@ pub struct S3 {
     #[x_kube(validation = Rule::new("self.contains('$(') || self.matches('^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$')")
         .message("must be 3 to 63 lower-case letters, digits, . and -, between letters or digits"))]
     pub bucket: String,
-    /// What the keys begin with, such as `docs/`; the whole bucket where it is left out. Takes `$(…)`.
+    /// Prefix of the keys, such as `docs/`. Defaults to the whole bucket. Takes `$(…)`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub prefix: String,
     /// Name of the artifact: a zip, such as the whole archive of a job.
     #[schemars(length(min = 1, max = 63))]
     pub artifact: String,
-    /// The folder of the archive that is taken, such as `public/`; all of it where it is left out.
+    /// Folder of the archive to upload, such as `public/`. Defaults to the whole archive.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub path: String,
-    /// What files are served as whose names don't tell, or tell wrong: the first that matches decides.
-    /// All others go by their names, text as UTF-8.
+    /// Content types of files whose names don't imply the right one. The first match applies. All other
+    /// files get the content type that their names imply, text as UTF-8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["match"]))]
     pub content_types: Vec<ContentType>,
 }
 
-/// What some files are served as.
+/// The content type of some files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentType {
-    /// Which: their path below `path`, in which `*` stands for any characters, `/` included, such as
-    /// `feeds/*.xml`.
+    /// Pattern of the file's path below `path`, such as `feeds/*.xml`. `*` matches any characters,
+    /// including `/`.
     #[serde(rename = "match")]
     #[schemars(length(min = 1, max = 512))]
     pub pattern: String,

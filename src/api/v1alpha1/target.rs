@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeletionPolicy, DeletionStatus, Difference, DriftStatus, ReleaseRef, TargetDrift};
 
-/// One account and region inside a stage: what is live there and what is being done. Written by the
+/// One account and region inside a stage: what is live there, and its current run. Written by the
 /// controller.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -19,7 +19,7 @@ use super::{DeletionPolicy, DeletionStatus, Difference, DriftStatus, ReleaseRef,
     category = "sluice",
     namespaced,
     status = "TargetStatus",
-    doc = "One account and region inside a stage: what is live there and what is being done.",
+    doc = "One account and region inside a stage: what is live there, and its current run.",
     printcolumn(name = "Deployment", type_ = "string", json_path = ".spec.deployment"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Account", type_ = "string", json_path = ".spec.account"),
@@ -57,7 +57,7 @@ pub struct TargetSpec {
     /// Name of the Account.
     #[schemars(length(min = 1, max = 253))]
     pub account: String,
-    /// The Account's id when this Target was made: nothing is written anywhere else.
+    /// The Account's ID when this Target was created. Sluice writes to no other account.
     #[schemars(regex(pattern = r"^[0-9]{12}$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable"))]
     pub account_id: String,
@@ -67,65 +67,66 @@ pub struct TargetSpec {
     pub region: String,
     /// What happens in AWS when this Target is deleted.
     pub deletion_policy: DeletionPolicy,
-    /// How it looks whether AWS still is as it left it.
+    /// How the Target checks for drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<TargetDrift>,
-    /// The Release of which it is to be said what it would change here.
+    /// The Release for which the Target makes a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<ReleaseRef>,
-    /// What is to be done.
+    /// The run that is assigned to the Target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
 }
 
-/// An order to the engine.
+/// A run of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// What to deliver.
+    /// The Release to deliver.
     pub release: ReleaseRef,
-    /// Which try it is, from 1.
+    /// The attempt number, from 1.
     #[schemars(range(min = 1))]
     pub attempt: i64,
-    /// Where it should end.
+    /// The goal of the run.
     pub goal: Goal,
-    /// Counts the orders of the stage: the highest is the one that holds.
+    /// Sequence number of the run within the stage. The run with the highest number is in force.
     #[schemars(range(min = 1))]
     pub sequence: i64,
-    /// Digest of the plan that was approved: anything else is not carried out.
+    /// Digest of the approved plan. The engine carries out no other plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub plan_digest: Option<String>,
-    /// Digest of the stage's plan that was approved: what the plans of the Targets that have no order
-    /// yet must add up to.
+    /// Digest of the stage's approved plan. It must match the plans of the Targets to which no run is
+    /// assigned yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub stage_digest: Option<String>,
-    /// The deletion policy when the stage was given the Release, which its plan was approved with:
-    /// what the Release no longer has goes by it, and stays where the Target's says so by then.
+    /// The deletion policy when the Release was assigned to the stage, with which its plan was approved.
+    /// It applies to resources that the Release no longer has; they are retained if the Target's policy
+    /// says so by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Why it goes back, for a person.
+    /// Human-readable reason for a restore or rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
-    /// Takes no further step forward for now; what is reached is still checked.
+    /// The run takes no further step forward for now. Sluice still watches the checks at the current step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// Moves all that is left of the traffic at once, and waits for no bake.
+    /// The run moves the rest of the traffic at once, without bakes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immediate: bool,
-    /// It goes back to what has served before: alarms and metrics are not asked.
+    /// The run rolls back to a Release that has served before. Alarms and metrics are not checked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
-    /// How often in a row what serves was delivered once more because somebody had changed it; 0 where
-    /// that is not what this order is for.
+    /// The number of consecutive runs that delivered the live Release again to correct drift. 0 if the run
+    /// is not a correction.
     #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub correction: i64,
 }
 
 impl Run {
-    /// A plain order: nothing approved, nothing hurried, forward.
+    /// A plain run: without an approved plan, at the normal pace, forward.
     pub fn new(release: ReleaseRef, attempt: i64, goal: Goal, sequence: i64) -> Self {
         Self {
             release,
@@ -144,55 +145,54 @@ impl Run {
     }
 }
 
-/// Where a run should end.
+/// The goal of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Goal {
-    /// The Release serves.
+    /// Deliver the Release.
     Deliver,
-    /// What stood before this run serves again.
+    /// Restore the snapshot from before this run.
     Restore,
-    /// The Release serves in the whole stage: what it no longer has may go.
+    /// Delete what the Release no longer has, after the Release serves in the whole stage.
     Prune,
 }
 
-/// What is live on a Target and what is being done.
+/// The observed state of a Target: what is live there, and its current run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// One line: what is going on.
+    /// One line: what the Target is doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub summary: Option<String>,
-    /// The Release that serves.
+    /// The live Release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveRelease>,
-    /// What a Release would change here, or what the last one that was begun changed.
+    /// The changes that a Release would make here, or that the last started one made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
-    /// The order being carried out, or the last one.
+    /// The current run, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
-    /// What this Target made or owns in AWS.
+    /// The resources in AWS that this Target created or owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub inventory: Vec<InventoryItem>,
-    /// The versions that were published for Releases, the newest last: going back to one of them
-    /// publishes nothing.
+    /// The versions that were published for Releases, newest last. A rollback to one of them publishes
+    /// no version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub versions: Vec<PublishedVersion>,
-    /// Snapshots of earlier runs, which nothing needs any more: they are removed from the artifact
-    /// bucket.
+    /// Snapshots of earlier runs that are no longer needed. Sluice deletes them from the artifact bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub expired_snapshots: Vec<StoredSnapshot>,
-    /// What differs in AWS from what the last run left.
+    /// The differences between AWS and what the last run left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
-    /// The deletion that the Account asks an approval or a window for.
+    /// The deletion for which the Account requires an approval or a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionStatus>,
     /// `Ready`, `Reconciling`, `Stalled`, `Drifted`.
@@ -201,146 +201,147 @@ pub struct TargetStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// The Release that serves.
+/// The live Release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveRelease {
     /// The Release.
     pub release: ReleaseRef,
-    /// Since when.
+    /// Since when the Release is live.
     pub since: Time,
 }
 
-/// What a Release changes on a Target, computed from what was live.
+/// The changes that a Release makes on a Target, computed from the live state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     /// The Release.
     pub release: ReleaseRef,
-    /// SHA-256 over the changes, what is wanted and what was live, lower-case hex. The same delivery to
-    /// the same state has the same digest.
+    /// SHA-256 over the changes, the desired state and the live state, lower-case hex. The same delivery
+    /// to the same state has the same digest.
     #[schemars(length(max = 64))]
     pub digest: String,
-    /// One line: `api: code, memorySize; site unchanged`.
+    /// Summary in one line: `api: code, memorySize; site unchanged`.
     #[schemars(length(max = 1024))]
     pub summary: String,
-    /// Each change, the first hundred of them.
+    /// The first 100 changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub changes: Vec<PlannedChange>,
-    /// How many more there are: the digest covers them too.
+    /// The number of further changes. The digest covers them as well.
     #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub omitted: i64,
-    /// How many components' resources are deleted, which the Release no longer has.
+    /// The number of removed components whose resources are deleted.
     #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub deletions: i64,
-    /// The deletion policy that it was made with: another one is another plan.
+    /// The deletion policy with which the plan was made. Another policy makes another plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub deletion_policy: Option<String>,
-    /// All of them, where some are omitted: a JSON list in the Account's artifact bucket.
+    /// All changes, if some are omitted here: a JSON list in the Account's artifact bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredRef>,
 }
 
-/// One change. Values of environment variables are never told.
+/// One change. Values of environment variables are never shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedChange {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// `Adopt`, `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (no longer Sluice's, but left in AWS).
+    /// `Adopt`, `Create`, `Update`, `Publish`, `Move`, `Delete` or `Keep` (retained in AWS, but no longer
+    /// owned by Sluice).
     #[schemars(length(max = 63))]
     pub action: String,
-    /// What is changed: a function's name, `function:alias`, an object (`s3://bucket/key`).
+    /// The resource to change: a function's name, `function:alias`, an object (`s3://bucket/key`).
     #[schemars(length(max = 1024))]
     pub resource: String,
     /// The setting, such as `memorySize` or `environment.LOG_LEVEL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub field: Option<String>,
-    /// What it is.
+    /// The live value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub from: Option<String>,
-    /// What it will be.
+    /// The desired value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub to: Option<String>,
 }
 
-/// How far an order is carried out.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStatus {
-    /// What is delivered.
+    /// The Release that the run delivers.
     pub release: ReleaseRef,
-    /// Which try it is.
+    /// The attempt number.
     pub attempt: i64,
-    /// Version of the journal: how `step`, `snapshot` and `intents` are to be read.
+    /// Version of the journal: the format of `step`, `snapshot` and `intents`.
     pub journal_version: i64,
-    /// `Prepare`, `Promote`, `Held` (it failed and waits for a decision), `Restore`, and at the end
+    /// `Prepare`, `Promote`, `Held` (failed, and waiting for a decision), `Restore`, and at the end
     /// `Succeeded`, `Failed` (nothing was changed), `RolledBack` or `RollbackFailed`.
     #[schemars(length(max = 63))]
     pub step: String,
-    /// The step at which it is held.
+    /// The step at which the run is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub held_at: Option<String>,
-    /// It goes back, or was promoted while it was held: checks that need time for data to arrive are
-    /// left out.
+    /// The run rolls back, or was promoted while it was held: it skips checks that have to wait for data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metric_checks_skipped: bool,
-    /// The level of components that is worked on, from 0: those that depend on nothing.
+    /// The current level of components. Level 0 has the components without dependencies.
     #[serde(default)]
     pub level: i64,
     /// How far traffic has moved to the level's new versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
-    /// Why, for a person: the failure that led to a rollback stays here.
+    /// Human-readable details. After a rollback, they still show the failure that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
-    /// When it began.
+    /// When the run began.
     pub started_at: Time,
-    /// When something last moved: `progressDeadline` counts from here.
+    /// When the run last made progress. `progressDeadline` counts from here.
     pub progressed_at: Time,
-    /// When it ended.
+    /// When the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What stood before: written before the first change.
+    /// The snapshot, written before the first change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotRef>,
-    /// The changes of the current step, written before any of them is made.
+    /// The intents of the current step, written before any change is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub intents: Vec<Intent>,
-    /// What each component has come to.
+    /// The progress of each component.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub components: Vec<ComponentStatus>,
-    /// What stands again after `RolledBack`, as it was seen at the end.
+    /// The restored resources after `RolledBack`, as observed at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub restored: Vec<Restored>,
-    /// What does not stand as before after `RollbackFailed`, as far as it was seen; the first hundred.
+    /// The resources that differ from the snapshot after `RollbackFailed`, as far as observed; the first
+    /// 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub differences: Vec<Difference>,
 }
 
-/// What was put back.
+/// A restored resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Restored {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// What it is on AWS: a function's name, `function:alias`, or a bucket with the prefix.
+    /// The resource in AWS: a function's name, `function:alias`, or a bucket with the prefix.
     #[schemars(length(max = 1280))]
     pub resource: String,
-    /// As it stands: `version 3`, or digests of code and configuration as `code 8f3a…`.
+    /// The restored state: `version 3`, or digests of code and configuration as `code 8f3a…`.
     #[schemars(length(max = 512))]
     pub state: String,
 }
@@ -349,35 +350,35 @@ pub struct Restored {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
-    /// Which of the rollout's steps it is, from 0.
+    /// The current step of the rollout, from 0.
     pub step: i64,
-    /// Percent of the requests that the new versions get in this step.
+    /// Percentage of the requests that the new versions get in this step.
     pub weight: i32,
-    /// Percent that they had before it; none where what stood before the run had all.
+    /// Percentage that they had before this step. Absent if the live versions had all requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_weight: Option<i32>,
-    /// Seconds for which the checks were watched in this step.
+    /// Seconds of bake in this step so far.
     #[serde(default)]
     pub baked_seconds: i64,
-    /// How often they were looked at in this step.
+    /// Number of analyses of the checks in this step.
     #[serde(default)]
     pub evaluations: i64,
-    /// When they were looked at last.
+    /// When the checks were last analyzed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluated_at: Option<Time>,
-    /// What could not be told at the last look: it must be known before the step has passed.
+    /// The checks that were inconclusive at the last analysis. They need a verdict before the step passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub pending: Option<String>,
 }
 
 impl TrafficStatus {
-    /// Whether traffic moves in parts: what moves at once is at its end as soon as it has moved.
+    /// Whether traffic moves in parts. A move of all traffic at once ends as soon as it is made.
     pub fn is_gradual(&self) -> bool {
         self.weight < 100 || self.previous_weight.is_some()
     }
 
-    /// The same share of the traffic, watched anew.
+    /// The same share of the traffic, with a new bake.
     #[must_use]
     pub fn anew(&self) -> Self {
         Self {
@@ -390,7 +391,7 @@ impl TrafficStatus {
     }
 }
 
-/// Where the snapshot's values are kept, and what it speaks of.
+/// A reference to the stored snapshot of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotRef {
@@ -408,45 +409,45 @@ pub struct SnapshotRef {
     pub release: Option<ReleaseRef>,
 }
 
-/// An object in the Account's artifact bucket.
+/// A snapshot in the Account's artifact bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredSnapshot {
-    /// Its key.
+    /// Key of the object.
     #[schemars(length(max = 1024))]
     pub key: String,
-    /// Its version.
+    /// Version of the object.
     #[schemars(length(max = 1024))]
     pub version_id: String,
 }
 
-/// A change about to be made, by what identifies its effect.
+/// A change that is about to be made, with what identifies its effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// AWS's name of the call, such as `UpdateFunctionCode`.
+    /// The AWS operation, such as `UpdateFunctionCode`.
     #[schemars(length(max = 63))]
     pub operation: String,
-    /// What it is made on, such as the function's name or `function:alias`.
+    /// The resource to change, such as the function's name or `function:alias`.
     #[schemars(length(max = 1024))]
     pub resource: String,
-    /// What will be there afterwards: a digest of code or configuration, or a version.
+    /// The expected result: a digest of code or configuration, or a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub result: Option<String>,
 }
 
-/// What a component has come to in a run.
+/// The progress of a component in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentStatus {
     /// The component.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// What it is on AWS: a function's name, or a bucket with the prefix.
+    /// The resource in AWS: a function's name, or a bucket with the prefix.
     #[schemars(length(max = 1024))]
     pub resource: String,
     /// The version that was published for this Release.
@@ -465,27 +466,28 @@ pub struct ComponentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub configuration_digest: Option<String>,
-    /// RevisionId of the alias before it was moved: the move is refused if it changed since.
+    /// RevisionId of the alias before its move. AWS refuses the move if the alias has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub alias_revision_id: Option<String>,
-    /// The objects that are Sluice's in a bucket once this component serves.
+    /// The objects that Sluice owns in a bucket once this component serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<OwnedObjects>,
 }
 
-/// The objects that are Sluice's in a bucket, under a prefix.
+/// The objects that Sluice owns in a bucket, under a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnedObjects {
-    /// The list of them.
+    /// The list of the objects.
     pub manifest: StoredRef,
-    /// How many of them the Release no longer has: they go once the whole stage has succeeded.
+    /// The number of objects that the Release no longer has. Sluice deletes them once the whole stage has
+    /// succeeded.
     #[serde(default, skip_serializing_if = "super::zero::is_zero")]
     pub retired: i64,
 }
 
-/// A record in the Account's artifact bucket, pinned.
+/// A pinned object in the Account's artifact bucket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredRef {
@@ -500,41 +502,41 @@ pub struct StoredRef {
     pub sha256: String,
 }
 
-/// Something that Sluice made or owns.
+/// A resource that Sluice created or owns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryItem {
     /// The component.
     #[schemars(length(max = 63))]
     pub component: String,
-    /// `LambdaFunction`, `S3Objects`.
+    /// `LambdaFunction` or `S3Objects`.
     #[schemars(length(max = 63))]
     pub kind: String,
-    /// The function's name; the bucket with the prefix: `s3://shop-site/docs/`.
+    /// The function's name, or the bucket with the prefix: `s3://shop-site/docs/`.
     #[schemars(length(max = 1024))]
     pub name: String,
     /// The alias that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub alias: Option<String>,
-    /// Whether Sluice created it: only then may it delete it.
+    /// Whether Sluice created the resource. Sluice deletes only resources that it created.
     pub created: bool,
-    /// The objects that are Sluice's in a bucket.
+    /// The objects that Sluice owns in a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<OwnedObjects>,
-    /// Keys of the tags that Sluice set: one that leaves the spec leaves the function, and tags of
-    /// others stay.
+    /// Keys of the tags that Sluice set. Sluice removes such a tag from the function when it is removed
+    /// from the spec, and keeps other tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 128)))]
     pub tags: Vec<String>,
-    /// The Release that serves no longer has it: it goes, by the deletion policy, once the whole stage
-    /// has succeeded.
+    /// The live Release no longer has the resource. Once the whole stage has succeeded, the deletion
+    /// policy applies to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }
 
 impl InventoryItem {
-    /// Whether something of it is to go, now that the Release serves everywhere in the stage.
+    /// Whether a prune has work to do for this item.
     pub fn is_to_prune(&self) -> bool {
         let retired = |objects: &OwnedObjects| objects.retired > 0;
         self.removed || self.objects.as_ref().is_some_and(retired)
@@ -553,13 +555,13 @@ pub struct PublishedVersion {
     /// The function.
     #[schemars(length(max = 140))]
     pub function_name: String,
-    /// The number.
+    /// The version number.
     #[schemars(length(max = 32))]
     pub version: String,
-    /// SHA-256 of its code, lower-case hex.
+    /// SHA-256 of the version's code, lower-case hex.
     #[schemars(length(max = 64))]
     pub code_sha256: String,
-    /// Digest of its configuration.
+    /// Digest of the version's configuration.
     #[schemars(length(max = 64))]
     pub configuration_digest: String,
 }

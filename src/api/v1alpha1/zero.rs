@@ -1,7 +1,10 @@
-//! Counts that are left out where they say nothing.
+//! Counts that are omitted from JSON when they are zero.
 
-/// Whether a count says nothing.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+/// Whether serde omits a count.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 pub(super) fn is_zero(count: &i64) -> bool {
     *count == 0
 }

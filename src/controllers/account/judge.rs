@@ -1,4 +1,4 @@
-//! What the answers of AWS mean for an Account: pure.
+//! Evaluates the answers of AWS for an Account. Pure.
 
 use crate::{
     api::v1alpha1::{AccountRegion, AccountSpec, AccountStatus},
@@ -7,15 +7,15 @@ use crate::{
     ports::{CallError, cloud::Identity},
 };
 
-/// What was found out about the artifact bucket of a region.
+/// The result of checking a region's artifact bucket.
 pub struct BucketReport {
     /// The region with its bucket.
     pub region: AccountRegion,
-    /// What is wrong with the bucket; or why that could not be found out.
+    /// The problems of the bucket, or why it could not be checked.
     pub problems: Result<Vec<String>, CallError>,
 }
 
-/// The status and the ending. What is certainly wrong weighs more than what could not be found out.
+/// The status and the outcome. A certain problem takes precedence over a failed check.
 pub fn judge(
     spec: &AccountSpec,
     before: AccountStatus,
@@ -57,15 +57,15 @@ fn judge_buckets(identity: &Identity, buckets: Vec<BucketReport>) -> Outcome {
     let mut wrong = Vec::new();
     let mut uncertain = None;
     for BucketReport { region, problems } in buckets {
-        let place = format!("{} in {}", region.artifact_bucket, region.name);
+        let bucket = format!("{} in {}", region.artifact_bucket, region.name);
         match problems {
             Ok(problems) => wrong.extend(
                 problems
                     .into_iter()
-                    .map(|problem| format!("{place}: {problem}")),
+                    .map(|problem| format!("{bucket}: {problem}")),
             ),
             Err(error) if error.is_transient() => uncertain = Some(error),
-            Err(error) => wrong.push(format!("{place}: {error}")),
+            Err(error) => wrong.push(format!("{bucket}: {error}")),
         }
     }
     if !wrong.is_empty() {

@@ -1,12 +1,12 @@
-//! Accounts: whether we are who the Account says, and whether its artifact buckets are fit.
+//! Accounts: whether the credentials belong to the account, and whether its artifact buckets are usable.
 //!
 //! # Expected flow
-//! *identity → buckets → judged → published*, and again every ten minutes.
+//! *identity → buckets → judge → publish*, and again every ten minutes.
 //!
 //! # Guarantees
-//! - Ready only if AWS itself answered with exactly `accountId` and every bucket is fit.
+//! - An Account is Ready only if AWS itself returned exactly `accountId` and every bucket is usable.
 //! - After a restart, an Account that is Ready costs no call at once.
-//! - A failure that may pass does not take Ready away until it has come several times in a row.
+//! - A transient failure ends Ready only after several in a row.
 
 mod judge;
 
@@ -22,9 +22,9 @@ use self::judge::{BucketReport, judge};
 use super::{context::Context, recheck::Watched, report::Found, retry::Ended};
 use crate::api::v1alpha1::{Account, AccountRegion, AccountStatus, annotation};
 
-/// How many regions are looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
-/// Credentials go through no more Accounts than this.
+/// How many regions are checked concurrently.
+const CONCURRENCY: usize = 8;
+/// How many Accounts the credentials may go through.
 const LONGEST_CHAIN: usize = 8;
 
 /// The controller of Accounts.
@@ -34,7 +34,7 @@ pub struct AccountController {
 }
 
 impl AccountController {
-    /// With nothing remembered.
+    /// A controller that remembers nothing yet.
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             watched: Watched::new(context.stores.accounts.clone()),
@@ -42,17 +42,17 @@ impl AccountController {
         }
     }
 
-    /// Looks at one Account, if it is time.
+    /// Checks one Account, if a check is due.
     pub async fn reconcile(&self, account: Arc<Account>) -> Ended {
         let account = self.watched.newest(&account);
         let api = Api::all(self.context.client.clone());
-        let (mark, look) = (self.mark(&account), self.look(&account));
+        let (mark, check) = (self.mark(&account), self.check(&account));
         self.watched
-            .reconcile(&self.context, &api, &account, mark, look)
+            .reconcile(&self.context, &api, &account, mark, check)
             .await
     }
 
-    async fn look(&self, account: &Account) -> Found<AccountStatus> {
+    async fn check(&self, account: &Account) -> Found<AccountStatus> {
         let identity = self.context.cloud.identity(account).await;
         let is_ours = identity
             .as_ref()
@@ -60,7 +60,7 @@ impl AccountController {
         let buckets = if is_ours {
             stream::iter(account.spec.regions.clone())
                 .map(|region| self.bucket(account, region))
-                .buffered(SIDE_BY_SIDE)
+                .buffered(CONCURRENCY)
                 .collect()
                 .await
         } else {
@@ -78,8 +78,8 @@ impl AccountController {
         BucketReport { region, problems }
     }
 
-    /// What makes an earlier look worthless: another spec here or where the credentials come from,
-    /// or somebody who asks.
+    /// Hashes what invalidates an earlier check: the specs of this Account and of those that its credentials
+    /// go through, and a requested reconcile.
     fn mark(&self, account: &Account) -> u64 {
         let mut hasher = DefaultHasher::new();
         account

@@ -1,3 +1,3 @@
-//! What stands behind Approvals: the admission policy that vouches for who made them.
+//! The admission policies that vouch for who created an Approval.
 
 pub mod policy;

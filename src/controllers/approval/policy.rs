@@ -1,15 +1,15 @@
 //! Whether the admission policies that vouch for Approvals are in force as this version ships them, and
 //! since when.
 //!
-//! An Approval says who approves, and what it approves stands in records that the controller alone
-//! writes; only the admission policies make both true. So none counts unless both policies and their
-//! bindings are there exactly as shipped, and none that was made before the last change of any of them:
-//! while one was off, anybody could have written anything.
+//! An Approval names who approves; what it approves is in records that only the controller writes. Only the
+//! admission policies enforce both. So an Approval counts only if both policies and their bindings exist
+//! exactly as shipped, and if it was created after the last change of any of them: while one was off, anyone
+//! could have written anything.
 //!
-//! Guarantees: what can't be read, or is not understood, is not in force.
+//! Guarantees: a policy that can't be read or parsed is not in force.
 //!
 //! Relies on the API server's managedFields for the time of a change, and on the chart to ship the
-//! very files that are compared with.
+//! same files.
 
 use std::{
     fmt,
@@ -33,9 +33,9 @@ use crate::{controllers::api_failure::refusal, domain::gates::PolicyForce};
 /// The specs of the policies as the chart installs them.
 const APPROVALS: &str = include_str!("../../../charts/sluice/files/policies/approvals.yaml");
 const RECORDS: &str = include_str!("../../../charts/sluice/files/policies/records.yaml");
-/// What stands in them for the controller's user name.
+/// The placeholder for the controller's user name in these files.
 const CONTROLLER: &str = "$(controller)";
-/// How long API servers may take to enforce what was written.
+/// How long API servers may take to enforce a change.
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 
 /// A policy as this version ships it; its binding has the same name.
@@ -46,13 +46,13 @@ pub struct Shipped {
 }
 
 impl Shipped {
-    /// The policy that has an Approval name its maker.
+    /// The policy that makes an Approval name its creator.
     pub fn approvals(name: impl Into<String>) -> Self {
         let (name, spec) = (name.into(), APPROVALS.to_owned());
         Self { name, spec }
     }
 
-    /// The policy that leaves Releases, Targets and statuses to the controller, whose user name this is.
+    /// The policy that reserves Releases, Targets and statuses for the controller with this user name.
     pub fn records(name: impl Into<String>, controller: &str) -> Self {
         Self {
             name: name.into(),
@@ -89,8 +89,8 @@ impl ApprovalPolicy {
         }
     }
 
-    /// Whether both are in force, as they were at most `age` ago: four reads where that is not known.
-    /// Before a stage starts, ask with no age.
+    /// Whether both are in force, as read at most `age` ago. Takes four reads if the last answer is older.
+    /// Use an age of zero before a stage starts.
     pub async fn force(&self, age: Duration) -> PolicyForce {
         let last = self
             .last
@@ -105,7 +105,7 @@ impl ApprovalPolicy {
         let [one, other] = &self.shipped;
         let (one, other) = match tokio::join!(self.read(one), self.read(other)) {
             (Ok(one), Ok(other)) => (one, other),
-            // Not remembered: the next one asks again.
+            // Not remembered: the next call reads again.
             (Err(problem), _) | (_, Err(problem)) => return PolicyForce::NotInForce(problem),
         };
         let force = one.and(other);
@@ -177,7 +177,7 @@ fn since(
         .map_err(|_| format!("{name} was changed at a time that no clock shows"))
 }
 
-/// When an object was changed last, its status apart. `None` where that can't be told or it is being
+/// When an object was last changed, its status aside. `None` if that is unknown or the object is being
 /// deleted.
 fn changed(metadata: &ObjectMeta) -> Option<Timestamp> {
     if metadata.deletion_timestamp.is_some() {
@@ -244,7 +244,7 @@ mod tests {
     fn not_in_force(force: &PolicyForce, why: &str) {
         match force {
             PolicyForce::NotInForce(problem) => assert!(problem.contains(why), "{problem}"),
-            PolicyForce::Since(since) => panic!("in force since {since}, in place of: {why}"),
+            PolicyForce::Since(since) => panic!("in force since {since}, expected: {why}"),
         }
     }
 
@@ -359,8 +359,8 @@ mod tests {
 
     #[test]
     fn the_policy_for_records_excepts_this_controller_only() {
-        let ours = "system:serviceaccount:sluice-system:sluice";
-        let shipped = Shipped::records(NAME, ours);
+        let own = "system:serviceaccount:sluice-system:sluice";
+        let shipped = Shipped::records(NAME, own);
         let judged = |user: &str| {
             let spec: Value = serde_saphyr::from_str(&Shipped::records(NAME, user).spec).unwrap();
             let policy = json!({"metadata": metadata(), "spec": spec});
@@ -368,7 +368,7 @@ mod tests {
             let binding = serde_json::from_value(binding()).unwrap();
             judge(&shipped, Some(&policy), Some(&binding))
         };
-        assert_eq!(judged(ours), at("2026-11-01T00:00:10Z"));
+        assert_eq!(judged(own), at("2026-11-01T00:00:10Z"));
         not_in_force(
             &judged("system:serviceaccount:shop:sluice"),
             "ValidatingAdmissionPolicy sluice-approvals is not",

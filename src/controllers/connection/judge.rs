@@ -1,4 +1,4 @@
-//! What GitLab's answers mean for a connection: pure.
+//! Evaluates GitLab's answers for a connection. Pure.
 
 use jiff::{ToSpan as _, civil::Date};
 use kube::ResourceExt as _;
@@ -14,17 +14,17 @@ use crate::{
     ports::CallError,
 };
 
-/// Either is enough to read; `granular` says that the token has permissions of its own, of which
-/// only a read can tell whether they suffice.
-const ENOUGH: [&str; 3] = ["read_api", "api", "granular"];
-/// How long before its end a token is warned of.
+/// Scopes of which any is enough to read. `granular` means fine-grained permissions: only a read shows
+/// whether they suffice.
+const READ_SCOPES: [&str; 3] = ["read_api", "api", "granular"];
+/// How many days before its expiry a token causes a warning.
 const WARN_DAYS: i32 = 14;
 
-/// As many scopes as a status may hold; GitLab has some twenty.
+/// The most scopes that a status may hold; GitLab has about twenty.
 const MAX_SCOPES: usize = 64;
 
-/// The status and the ending. `answer` is what GitLab said, or why it was not asked; either error says what
-/// to do by itself.
+/// The status and the outcome. `answer` is GitLab's answer, or why GitLab was not asked; either error says
+/// what to do.
 pub fn judge(
     connection: &GitLabConnection,
     answer: Result<Standing, CallError>,
@@ -34,7 +34,7 @@ pub fn judge(
     let outcome = match answer {
         Err(error) => error.into(),
         Ok(standing) => {
-            let outcome = good_for(connection, &standing, today);
+            let outcome = judge_token(connection, &standing, today);
             status.version = Some(shorten(&standing.version, 64));
             status.user = Some(shorten(&standing.user, 255));
             status.token_expires_at = standing.expires_at.map(|date| date.to_string());
@@ -46,14 +46,17 @@ pub fn judge(
     Found { status, outcome }
 }
 
-fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> Outcome {
+fn judge_token(connection: &GitLabConnection, standing: &Standing, today: Date) -> Outcome {
     let Standing {
         version,
         user,
         scopes,
         expires_at,
     } = standing;
-    if !scopes.iter().any(|scope| ENOUGH.contains(&scope.as_str())) {
+    if !scopes
+        .iter()
+        .any(|scope| READ_SCOPES.contains(&scope.as_str()))
+    {
         let has = if scopes.is_empty() {
             "no scopes".to_owned()
         } else {
@@ -63,7 +66,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
             Reason::ScopeMissing,
             format!(
                 "the token of {user} has {has} but needs read_api; {}",
-                way_out(connection)
+                advice(connection)
             ),
         );
     }
@@ -78,7 +81,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
             Reason::TokenExpired,
             format!(
                 "the token of {user} expired on {end}; {}",
-                way_out(connection)
+                advice(connection)
             ),
         );
     }
@@ -92,7 +95,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
             reason: Reason::TokenExpires,
             message: format!(
                 "GitLab {version} as {user}; the token expires {left}, on {end}: {}",
-                way_out(connection)
+                advice(connection)
             ),
         };
     }
@@ -102,7 +105,7 @@ fn good_for(connection: &GitLabConnection, standing: &Standing, today: Date) -> 
     }
 }
 
-fn way_out(connection: &GitLabConnection) -> String {
+fn advice(connection: &GitLabConnection) -> String {
     let secret = &connection.spec.token_secret_ref;
     format!(
         "put a new token with the scope read_api into Secret {}/{}, key {}",
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_token_that_can_read_is_verified() {
-        for scope in ENOUGH {
+        for scope in READ_SCOPES {
             let found = judged(&["read_user", scope], Some(date(2027, 5, 1)));
             assert_eq!(found.outcome.reason(), Reason::Verified, "{scope}");
             assert_eq!(found.status.token_expires_at.as_deref(), Some("2027-05-01"));

@@ -1,11 +1,11 @@
-//! GitLabConnections: whether the token is good, for what and until when.
+//! GitLabConnections: whether the token is valid, for which scopes and until when.
 //!
 //! # Expected flow
-//! *token → standing → judged → published*, and again every ten minutes.
+//! *token → standing → judge → publish*, and again every ten minutes.
 //!
 //! # Guarantees
 //! - After a restart, a connection that is Ready costs no request at once.
-//! - A failure that may pass does not take Ready away until it has come several times in a row.
+//! - A transient failure ends Ready only after several in a row.
 //! - The token is in no status, Event, log or error.
 
 mod judge;
@@ -29,7 +29,7 @@ pub struct ConnectionController {
 }
 
 impl ConnectionController {
-    /// With nothing remembered.
+    /// A controller that remembers nothing yet.
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             watched: Watched::new(context.stores.connections.clone()),
@@ -37,18 +37,18 @@ impl ConnectionController {
         }
     }
 
-    /// Looks at one connection, if it is time.
+    /// Checks one connection, if a check is due.
     pub async fn reconcile(&self, connection: Arc<GitLabConnection>) -> Ended {
         let connection = self.watched.newest(&connection);
         let namespace = connection.namespace().unwrap_or_default();
         let api = Api::namespaced(self.context.client.clone(), &namespace);
-        let (mark, look) = (mark(&connection), self.look(&connection));
+        let (mark, check) = (mark(&connection), self.check(&connection));
         self.watched
-            .reconcile(&self.context, &api, &connection, mark, look)
+            .reconcile(&self.context, &api, &connection, mark, check)
             .await
     }
 
-    async fn look(&self, connection: &GitLabConnection) -> Found<GitLabConnectionStatus> {
+    async fn check(&self, connection: &GitLabConnection) -> Found<GitLabConnectionStatus> {
         let answer = match self.context.gitlabs.client(connection).await {
             Ok(client) => client.standing().await,
             Err(error) => Err(error),
@@ -59,11 +59,11 @@ impl ConnectionController {
     }
 }
 
-/// What makes an earlier look worthless: another spec, or somebody who asks.
+/// Hashes what invalidates an earlier check: the spec, and a requested reconcile.
 fn mark(connection: &GitLabConnection) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let asked = connection.annotations().get(annotation::RECONCILE);
-    asked.hash(&mut hasher);
+    let requested = connection.annotations().get(annotation::RECONCILE);
+    requested.hash(&mut hasher);
     connection.metadata.generation.hash(&mut hasher);
     hasher.finish()
 }

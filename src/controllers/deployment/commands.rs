@@ -1,8 +1,8 @@
 //! One-time commands: annotations with a token as value, each token handled once.
 //!
 //! # Guarantees
-//! - What a command decided is on record before the first order, together with its token: a crash neither
-//!   loses it nor has it carried out twice, and what fails elsewhere does not keep it from being handled.
+//! - The decision of a command is recorded together with its token before a run is assigned: a crash neither
+//!   loses nor repeats the command, and a failure elsewhere does not block it.
 //! - Each command is answered: with what it does, or why it does nothing.
 
 use kube::ResourceExt as _;
@@ -13,16 +13,16 @@ use crate::{
     controllers::events::EventType,
     domain::{
         outcome::{Outcome, shorten},
+        promotion::{Command, Commands, Plan},
         reason::Reason,
-        rollout::{Command, Commands, Plan},
     },
 };
 
-/// How many unknown annotations the status names.
-const MOST_UNKNOWN: usize = 16;
+/// The maximum number of unknown annotations in the status.
+const MAX_UNKNOWN: usize = 16;
 
-/// The commands that were given and not handled yet, and the rollback under way. `retry` is whether a
-/// failed Release is to be tried again.
+/// The commands that are not handled yet, and the rollback under way. `retry` says whether to retry a failed
+/// Release.
 pub fn given(deployment: &Deployment, retry: bool) -> Commands {
     let status = deployment.status.clone().unwrap_or_default();
     Commands {
@@ -41,17 +41,17 @@ pub fn given(deployment: &Deployment, retry: bool) -> Commands {
     }
 }
 
-/// Whether no further step may be taken.
+/// Whether the Deployment is paused.
 pub fn paused(deployment: &Deployment) -> bool {
     let status = deployment.status.clone().unwrap_or_default();
     let pause = status.last_handled_pause.as_ref();
     let resume = status.last_handled_resume.as_ref();
-    // Where both are new nobody knows which came last: standing still is the safer reading.
+    // If both are new, their order is unknown, and to stay paused is safe.
     is_new(deployment, annotation::PAUSE, pause)
         || (status.paused && !is_new(deployment, annotation::RESUME, resume))
 }
 
-/// Writes down what was handled.
+/// Records the tokens of the handled commands.
 fn note_handled(deployment: &Deployment, status: &mut DeploymentStatus) {
     let value = |name: &str| deployment.annotations().get(name).cloned();
     status.paused = paused(deployment);
@@ -64,7 +64,7 @@ fn note_handled(deployment: &Deployment, status: &mut DeploymentStatus) {
     status.unknown_annotations = unknown(deployment);
 }
 
-/// Every Target has its run: that is the record now.
+/// Clears the recorded decisions: every Target has its run, which is the record now.
 pub fn note_assigned(plan: &Plan, status: &mut DeploymentStatus) {
     for stage in &mut status.stages {
         stage.decided = None;
@@ -72,21 +72,21 @@ pub fn note_assigned(plan: &Plan, status: &mut DeploymentStatus) {
     status.rollback = status.rollback.take().filter(|_| plan.is_rolling_back);
 }
 
-/// The annotations of Sluice's that it does not know.
+/// The annotations with the prefix of Sluice that it does not know.
 fn unknown(deployment: &Deployment) -> Vec<String> {
     let names = deployment.annotations().keys();
     names
         .filter(|name| name.starts_with(annotation::PREFIX))
         .filter(|name| !annotation::KNOWN.contains(&name.as_str()))
         .map(|name| shorten(name, 317))
-        .take(MOST_UNKNOWN)
+        .take(MAX_UNKNOWN)
         .collect()
 }
 
-/// What the commands that are new came to, for people. `retried` is whether a retry was for artifacts.
+/// The Events that answer new commands. `retried` says whether a retry was for artifacts.
 fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
     let status = deployment.status.clone().unwrap_or_default();
-    let mut said = Vec::new();
+    let mut events = Vec::new();
     let new = |name: &str, handled: &Option<String>| is_new(deployment, name, handled.as_ref());
     for answer in &plan.answers {
         let (reason, handled) = match answer.command {
@@ -94,7 +94,7 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
             Command::Abort => (Reason::Abort, &status.last_handled_abort),
             Command::Promote => (Reason::Promote, &status.last_handled_promote),
         };
-        // It was answered together with the order.
+        // An earlier status write has answered it.
         if !new(answer.command.annotation(), handled) {
             continue;
         }
@@ -104,19 +104,19 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
             EventType::Normal
         };
         let message = format!("{}: {}", answer.command.annotation(), answer.message);
-        said.push((kind, reason, message));
+        events.push((kind, reason, message));
     }
     if retried && new(annotation::RETRY, &status.last_handled_retry) {
         let message = format!("{}: the artifacts are fetched again", annotation::RETRY);
-        said.push((EventType::Normal, Reason::Retry, message));
+        events.push((EventType::Normal, Reason::Retry, message));
     }
     if new(annotation::PAUSE, &status.last_handled_pause) {
         let message = format!("{}: no stage takes a further step", annotation::PAUSE);
-        said.push((EventType::Normal, Reason::Pause, message));
+        events.push((EventType::Normal, Reason::Pause, message));
     }
     if new(annotation::RESUME, &status.last_handled_resume) {
         let name = annotation::RESUME;
-        said.push(match (status.paused, paused(deployment)) {
+        events.push(match (status.paused, paused(deployment)) {
             (_, true) => {
                 let message = format!("{name}: {} is new as well, and holds", annotation::PAUSE);
                 (EventType::Warning, Reason::Resume, message)
@@ -134,7 +134,7 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
     }
     let known = annotation::KNOWN.join(", ");
     let unknown = unknown(deployment).into_iter();
-    said.extend(
+    events.extend(
         unknown
             .filter(|name| !status.unknown_annotations.contains(name))
             .map(|name| {
@@ -142,7 +142,7 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
                 (EventType::Warning, Reason::UnknownAnnotation, message)
             }),
     );
-    said
+    events
 }
 
 fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool {
@@ -151,15 +151,16 @@ fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool
 }
 
 impl DeploymentController {
-    /// Whether a failed Release is to be tried again: what failed last is, and the artifacts of a
-    /// newer pipeline are later than any Release.
+    /// Whether to retry a failed Release. A retry is for the latest failure, and the artifacts of a newer
+    /// pipeline are later than any Release.
     pub(super) fn retries_a_release(&self, deployment: &Deployment) -> bool {
         let status = deployment.status.as_ref();
         let handled = status.and_then(|status| status.last_handled_retry.as_ref());
         is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)
     }
 
-    /// What opened a gate is used up, and a command is handled, before any Target is assigned what follows.
+    /// Records used gate openings and handled commands before any Target is assigned a run that follows from
+    /// them.
     pub(super) async fn record_decisions(
         &self,
         deployment: Deployment,
@@ -173,7 +174,7 @@ impl DeploymentController {
             .await
     }
 
-    /// Writes the status, with the commands handled; then says what they came to.
+    /// Writes the status with the commands handled, then publishes the answers.
     pub(super) async fn answer_commands(
         &self,
         deployment: Deployment,
@@ -182,9 +183,12 @@ impl DeploymentController {
         outcome: &Outcome,
     ) -> Result<Deployment, Failure> {
         let retried = self.sources.has_taken_retry(&deployment);
-        let said = answers(&deployment, plan, retried);
-        if !said.is_empty() {
-            let messages: Vec<&str> = said.iter().map(|(.., message)| message.as_str()).collect();
+        let events = answers(&deployment, plan, retried);
+        if !events.is_empty() {
+            let messages: Vec<&str> = events
+                .iter()
+                .map(|(.., message)| message.as_str())
+                .collect();
             status.last_command = Some(shorten(&messages.join("; "), 1024));
         }
         note_handled(&deployment, &mut status);
@@ -194,7 +198,7 @@ impl DeploymentController {
         let written = self
             .write_status(&deployment, status, Some(outcome))
             .await?;
-        self.say(&written, said);
+        self.say(&written, events);
         Ok(written)
     }
 }

@@ -1,4 +1,4 @@
-//! The controller of Deployments, with what it remembers between reconciles.
+//! The controller of Deployments and the state that it keeps in memory.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct DeploymentController {
 }
 
 impl DeploymentController {
-    /// With nothing remembered.
+    /// Creates a controller with nothing in memory.
     pub fn new(context: Arc<Context>, transfers: Arc<Transfers>) -> Self {
         Self {
             sources: Sources::default(),

@@ -1,8 +1,8 @@
-//! What went wrong on the way through a reconcile.
+//! The errors of a reconcile.
 
 use crate::{controllers::api_failure::api_failure, domain::outcome::Outcome};
 
-/// What went wrong on the way.
+/// An error of a reconcile.
 pub enum Failure {
     Api(kube::Error),
     Outcome(Outcome),

@@ -1,4 +1,4 @@
-//! What belongs to one Deployment.
+//! The Releases and Targets of one Deployment.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use kube::{Resource as _, ResourceExt as _, api::ObjectMeta};
 use super::controller::DeploymentController;
 use crate::api::v1alpha1::{Deployment, Release, Target};
 
-/// Everything that belongs to one Deployment.
+/// The Releases and Targets of one Deployment.
 pub struct Family {
     pub releases: Vec<Arc<Release>>,
     pub targets: Vec<Arc<Target>>,
 }
 
-/// The Deployment, as the owner of what belongs to it.
+/// The owner reference to a Deployment.
 pub fn owner_reference(deployment: &Deployment) -> Option<OwnerReference> {
     deployment.controller_owner_ref(&())
 }
 
 impl DeploymentController {
-    /// The Releases and Targets of a Deployment, by owner.
+    /// The Releases and Targets that the Deployment owns.
     pub(super) fn family(&self, deployment: &Deployment) -> Family {
         let uid = deployment.uid();
         let owned = |meta: &ObjectMeta| {
@@ -36,7 +36,7 @@ impl DeploymentController {
         Family { releases, targets }
     }
 
-    /// The Releases and Targets that speak of a Deployment of this name.
+    /// The Releases and Targets that refer to a Deployment of this name, by label or owner.
     pub(super) fn named(&self, deployment: &Deployment) -> Family {
         let (namespace, name) = (deployment.namespace(), deployment.name_any());
         let stores = &self.context.stores;

@@ -1,15 +1,15 @@
-//! The gates of a Deployment's stages: what they ask for, what GitLab and the cluster say to that, and
-//! what became of each Approval.
+//! The gates of a Deployment's stages: their requirements, the readings from GitLab and the cluster that they
+//! need, and the status of each Approval.
 //!
 //! # Expected flow
-//! [`DeploymentController::decide`] plans with gates that have read nothing yet. Where a plan says that a gate
-//! needs to know something ([`Unread`]), that is read, and the plan is made again.
-//! [`DeploymentController::answer`] writes into each Approval whether it counts.
+//! [`DeploymentController::decide`] plans with gates that have read nothing yet. If a gate needs a reading
+//! ([`Unread`]), the controller makes it and plans again. [`DeploymentController::answer`] writes into each
+//! Approval whether it counts.
 //!
 //! # Guarantees
-//! - GitLab is asked only for a stage that waits, and not more often than the source is polled; the
-//!   policy is read only when a gate is asked.
-//! - What can't be read keeps the gate closed, and so does an Account that does not exist.
+//! - GitLab is asked only for a stage that waits, and not more often than the source is polled; the admission
+//!   policy is read only when a gate is evaluated.
+//! - A failed reading keeps the gate closed, and so does an Account that does not exist.
 
 mod gitlab;
 mod keeper;
@@ -32,15 +32,15 @@ use crate::{
     controllers::access,
     domain::{
         gates::{approvals::unasked, requirements::protected_ref},
-        rollout::{self, Overview, Plan, Unread},
+        promotion::{self, Overview, Plan, Unread},
     },
 };
 
-/// How long it is taken for granted that the admission policy is in force, while nobody has approved.
+/// How long a reading of the admission policy is reused while no Approval exists.
 const POLICY_AGE: Duration = Duration::from_secs(10);
 
 impl DeploymentController {
-    /// What to write next, with all read that a gate needed to know.
+    /// Plans the next writes, and makes all readings that a gate needs.
     pub(super) async fn decide(
         &self,
         deployment: &Deployment,
@@ -49,7 +49,7 @@ impl DeploymentController {
     ) -> (Plan, Vec<Arc<Approval>>) {
         let mut gates = self.unread_gates(deployment, family);
         loop {
-            let plan = rollout::plan(overview, &gates, Timestamp::now());
+            let plan = promotion::plan(overview, &gates, Timestamp::now());
             for unread in &plan.unread {
                 match unread {
                     Unread::AdmissionPolicy => self.read_policy(&mut gates).await,
@@ -65,22 +65,22 @@ impl DeploymentController {
         }
     }
 
-    /// The gates as they stand: they can say what they ask for, and open for nothing yet.
+    /// The gates before any reading: they know their requirements, and stay closed.
     pub(super) fn unread_gates(&self, deployment: &Deployment, family: &Family) -> Gates {
         let spec = &deployment.spec;
         let stages = spec.stages.iter().map(|stage| {
-            let places = stage.targets.iter();
+            let targets = stage.targets.iter();
             let gate = StageGate {
                 gate: stage.gate.clone(),
-                accounts: places.map(|place| place.account.clone()).collect(),
+                accounts: targets.map(|it| it.account.clone()).collect(),
                 looked: None,
             };
             (stage.name.clone(), gate)
         });
         let templates = family.releases.iter();
         let written = templates.flat_map(|release| &release.spec.template.stages);
-        let places = spec.stages.iter().chain(written).flat_map(|it| &it.targets);
-        let names: BTreeSet<&String> = places.map(|place| &place.account).collect();
+        let targets = spec.stages.iter().chain(written).flat_map(|it| &it.targets);
+        let names: BTreeSet<&String> = targets.map(|target| &target.account).collect();
         let accounts = names.into_iter().filter_map(|name| {
             let account = access::account(&self.context, name).ok()?;
             Some((name.clone(), account))
@@ -120,7 +120,7 @@ impl DeploymentController {
         family.releases.iter().flat_map(of).collect()
     }
 
-    /// Has an Approval go with its Release.
+    /// Makes the Release an owner of its Approval, so that both are deleted together.
     async fn bind(
         &self,
         api: &Api<Approval>,
@@ -148,7 +148,7 @@ impl DeploymentController {
         }
     }
 
-    /// Writes into each Approval whether it counts, where that is news.
+    /// Writes into each Approval whether it counts, if that changed.
     pub(super) async fn answer(
         &self,
         deployment: &Deployment,
@@ -164,7 +164,7 @@ impl DeploymentController {
                 .releases
                 .iter()
                 .find(|release| release.name_any() == approval.spec.release_ref.name);
-            // What a Target that is being deleted waits for is answered there.
+            // The Target controller answers the Approvals of a deletion.
             let of_deletion = family.targets.iter().any(|target| {
                 let deletion = target.status.as_ref().and_then(|it| it.deletion.as_ref());
                 deletion.is_some_and(|it| it.digest == approval.spec.stage_digest)
@@ -187,12 +187,12 @@ impl DeploymentController {
             }
             judgement.write_condition(approval, &mut status.conditions, Timestamp::now());
             if status != before {
-                // What is said of it follows from what it says, which never changes.
-                let none = None;
+                // No version to compare: the answer follows from the Approval's spec, which never changes.
+                let version = None;
                 let written = crate::controllers::status::publish_status(
                     &api,
                     approval.as_ref(),
-                    none,
+                    version,
                     &before,
                     &status,
                 )
@@ -207,7 +207,7 @@ impl DeploymentController {
     }
 }
 
-/// The Approvals that stages have started with.
+/// The UIDs of the Approvals with which stages have started.
 fn used(stages: &[StageStatus]) -> BTreeSet<String> {
     stages
         .iter()

@@ -1,11 +1,11 @@
-//! Calls to GitLab that failed, told by what they were about.
+//! The outcomes of failed GitLab calls.
 
 use crate::{
     domain::{outcome::Outcome, reason::Reason},
     ports::CallError,
 };
 
-/// A failed call, with the field or object that it is about.
+/// The outcome of a failed call. Its message starts with the field or object that the call is about.
 pub fn about(field: &str, error: CallError) -> Outcome {
     let message = format!("{field}: {error}");
     match Outcome::from(error) {

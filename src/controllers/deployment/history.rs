@@ -6,8 +6,8 @@ use super::{controller::DeploymentController, failure::Failure, family::Family};
 use crate::{
     api::v1alpha1::{Deployment, Release},
     domain::{
+        promotion::{self, Overview},
         release,
-        rollout::{self, Overview},
     },
 };
 
@@ -23,7 +23,7 @@ impl DeploymentController {
         if family.releases.len() <= limit {
             return Ok(());
         }
-        let mut named = rollout::needed(overview);
+        let mut named = promotion::needed(overview);
         let planned = family.targets.iter().filter_map(|it| it.spec.plan.as_ref());
         named.extend(planned.map(|release| release.revision));
         let named: Vec<i64> = named.into_iter().collect();

@@ -1,30 +1,31 @@
-//! Deployments: which Release there should be, and which Target gets it next.
+//! The controller of Deployments: it creates Releases and assigns them to Targets.
 //!
 //! # Expected flow
-//! [`DeploymentController::reconcile`] reads like a table of contents: *family → source → Release → plan → outcomes
-//! and decisions recorded → runs assigned → garbage removed → status*. Transfers from GitLab run beside this and
-//! wake it when they end; Targets wake it when they change.
+//! [`DeploymentController::reconcile`] runs these steps in order: *family → source → Release → plan →
+//! outcomes and decisions recorded → runs assigned → garbage removed → status*. Transfers from GitLab run
+//! concurrently and wake it when they end; Targets wake it when they change.
 //!
 //! # Guarantees
-//! - Nothing is decided before it is settled which Releases and Targets belong to the Deployment.
+//! - The controller decides nothing before it knows which Releases and Targets belong to the Deployment.
 //! - A revision is reserved in the status before its Release is created.
-//! - What was released goes on without GitLab.
-//! - An outcome is on record in its Release before the next run is assigned.
-//! - A command is handled, and what it decided is on record, before any run is assigned that follows from it.
-//! - What fails for one Target, Release or Approval keeps no run from another.
+//! - The delivery of an existing Release does not depend on GitLab.
+//! - An outcome is recorded in its Release before the next run is assigned.
+//! - A command is handled, and its decision is recorded, before any run that follows from it is assigned.
+//! - A failure on one Target, Release or Approval does not block the runs of the others.
 
 mod announce;
+mod artifacts;
 mod commands;
 mod controller;
-mod drift;
+mod drift_status;
 mod failure;
 mod family;
-mod fetch;
 mod gates;
 mod gitlab_failure;
 mod history;
 mod orphans;
 mod overview;
+mod poll_interval;
 mod preflight;
 mod problems;
 mod release;
@@ -55,17 +56,17 @@ use self::{
 use crate::{api::v1alpha1::Deployment, controllers::runtime::Ended, domain::outcome::Outcome};
 
 impl DeploymentController {
-    /// Asks GitLab for Deployments at rest, for ever.
+    /// Polls GitLab for resting Deployments, forever.
     pub async fn attend(&self) {
         self.sources.attend(&self.context, &self.news).await;
     }
 
-    /// The Deployments at rest for which GitLab has news; for the first who asks.
+    /// The resting Deployments for which GitLab has news. Only the first caller gets them.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<Deployment>> + Send + 'static {
         self.news.woken()
     }
 
-    /// Brings one Deployment a step further.
+    /// Reconciles one Deployment.
     pub async fn reconcile(&self, deployment: Arc<Deployment>) -> Ended {
         let deployment = self.context.stores.deployments.newest(&deployment);
         if deployment.metadata.deletion_timestamp.is_some() {
@@ -79,9 +80,9 @@ impl DeploymentController {
         }
     }
 
-    /// Says what keeps the Deployment from going on; all else that its status says stays.
+    /// Writes the outcome of an interrupted reconcile to the status; keeps all other fields.
     async fn interrupted(&self, deployment: &Deployment, outcome: Outcome) -> Outcome {
-        // Something may have been written on the way here.
+        // The reconcile may have written the Deployment before it failed.
         let deployment = self
             .context
             .stores
@@ -99,7 +100,7 @@ impl DeploymentController {
     async fn advance(&self, deployment: &Deployment) -> Result<Ended, Failure> {
         let mut problems = Problems::default();
         let deployment = self.add_finalizer(deployment).await?;
-        // Where this fails the family is not whole, and what is there already would be made a second time.
+        // If this failed and the reconcile went on, it would create existing objects a second time.
         self.adopt_orphans(&deployment).await?;
         self.follow_renames(&deployment).await?;
         let mut family = self.family(&deployment);
@@ -139,8 +140,8 @@ impl DeploymentController {
         if all_assigned {
             commands::note_assigned(&plan, &mut status);
         }
-        // A small artifact is there before anybody could read that it is on its way.
-        if !fetch::passes_soon(&outcome) {
+        // A short transfer is over before its progress is worth a status write.
+        if !artifacts::passes_soon(&outcome) {
             deployment = self
                 .answer_commands(deployment, &plan, status, &outcome)
                 .await?;

@@ -1,8 +1,8 @@
-//! What a former Deployment of the same name left when it was deleted with `--cascade=orphan`.
+//! Adoption of the Releases and Targets that a former Deployment of the same name left when it was deleted
+//! with `--cascade=orphan`.
 //!
-//! As everywhere in Kubernetes, what matches and has no owner is adopted: deliveries go on where
-//! they stood, and revisions count on. Likewise the Targets of a stage that was renamed go on in the stage
-//! under its new name.
+//! As everywhere in Kubernetes, matching objects without an owner are adopted: deliveries continue where they
+//! stopped, and revisions count on. Likewise, the Targets of a renamed stage continue under its new name.
 
 use kube::{
     Resource, ResourceExt as _,
@@ -17,11 +17,11 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Deployment, StageTarget, Target, label},
-    domain::rollout,
+    domain::promotion,
 };
 
 impl DeploymentController {
-    /// Makes Releases and Targets that carry the Deployment's name and have no owner its own.
+    /// Adopts Releases and Targets that carry the name of the Deployment and have no owner.
     pub(super) async fn adopt_orphans(&self, deployment: &Deployment) -> Result<(), Failure> {
         let name = deployment.name_any();
         let orphaned = |meta: &ObjectMeta| {
@@ -49,35 +49,35 @@ impl DeploymentController {
         Ok(())
     }
 
-    /// Has the Targets of a stage that was renamed go on under its new name.
+    /// Moves the Targets of a renamed stage to its new name.
     pub(super) async fn follow_renames(&self, deployment: &Deployment) -> Result<(), Failure> {
         let family = self.family(deployment);
-        let place = |target: &Target| StageTarget {
+        let stage_target = |target: &Target| StageTarget {
             account: target.spec.account.clone(),
             region: target.spec.region.clone(),
         };
         let targets: Vec<_> = family
             .targets
             .iter()
-            .map(|target| (target.spec.stage.clone(), place(target)))
+            .map(|target| (target.spec.stage.clone(), stage_target(target)))
             .collect();
-        for renamed in rollout::renamed(&deployment.spec.stages, &targets) {
+        for renamed in promotion::renamed(&deployment.spec.stages, &targets) {
             let of = |target: &&std::sync::Arc<Target>| {
                 let spec = &target.spec;
                 spec.stage == renamed.from
-                    && place(target) == renamed.place
+                    && stage_target(target) == renamed.place
                     && target.metadata.deletion_timestamp.is_none()
             };
             let Some(target) = family.targets.iter().find(of) else {
                 continue;
             };
-            // Releases from before know the stage by the name that it had then.
-            let order = target.spec.run.as_ref();
-            let order = order.and_then(|run| {
+            // Earlier Releases know the stage by its former name.
+            let run = target.spec.run.as_ref();
+            let release = run.and_then(|run| {
                 let mut releases = family.releases.iter();
                 releases.find(|release| release.uid().as_ref() == Some(&run.release.uid))
             });
-            let stages = order.iter().flat_map(|it| &it.spec.template.stages);
+            let stages = release.iter().flat_map(|it| &it.spec.template.stages);
             let is_known = stages.into_iter().any(|stage| stage.name == renamed.from);
             let former = match &target.spec.former_stage {
                 Some(former) if !is_known => former,

@@ -1,20 +1,20 @@
-//! What is on record of a Deployment, as the order of stages wants it.
+//! The recorded state of a Deployment, as the input of a plan.
 
 use std::sync::Arc;
 
-use super::{commands, drift, family::Family, release};
+use super::{commands, drift_status, family::Family, release};
 use crate::{
     api::v1alpha1::{
         Deployment, DriftPolicy, InventoryItem, Release, StageTarget, Target, condition,
     },
     domain::{
         engine, outcome,
+        promotion::{Overview, Preflights, ReleaseView, TargetView},
         reason::Reason,
-        rollout::{Overview, Preflights, ReleaseView, TargetView},
     },
 };
 
-/// What is on record, as the rollout wants it.
+/// Collects the recorded state of a Deployment.
 pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overview {
     let status = deployment.status.clone().unwrap_or_default();
     let target = |target: &Arc<Target>| {
@@ -24,11 +24,11 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 stalled.status == "True" && status.observed_generation == target.metadata.generation
             })
             .map(|stalled| (stalled.reason.clone(), stalled.message.clone()));
-        let plain = engine::summary(&status);
+        let summary = engine::summary(&status);
         let waiting = outcome::find(&status.conditions, condition::RECONCILING).filter(|waiting| {
             waiting.status == "True"
                 && waiting.observed_generation == target.metadata.generation
-                && waiting.message != plain
+                && waiting.message != summary
         });
         let settled = target
             .spec
@@ -45,7 +45,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 region: target.spec.region.clone(),
             },
             order: target.spec.run.clone(),
-            // The end of a run is told by the run itself; what keeps a plan from being made is not.
+            // A settled run reports its own end. Only the condition reports a problem with a plan.
             stalled: stalled.filter(|_| !settled || !planned),
             live: status.live.as_ref().map(|live| live.release.clone()),
             plan: status
@@ -55,7 +55,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
             plan_deletes: status.plan.as_ref().is_some_and(|plan| plan.deletions > 0),
             plan_summary: status.plan.as_ref().map(|plan| plan.summary.clone()),
             is_to_prune: status.inventory.iter().any(InventoryItem::is_to_prune),
-            drift: drift::view(&status),
+            drift: drift_status::view(&status),
             waits_for: waiting.map(|waiting| waiting.message.clone()),
             needs_a_change: waiting.is_some_and(|waiting| {
                 Reason::parse(&waiting.reason).is_some_and(Reason::needs_a_change)
@@ -94,7 +94,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
     }
 }
 
-/// A Release as the order of stages sees it.
+/// A Release as the plan sees it.
 pub fn release_view(release: &Release) -> ReleaseView {
     ReleaseView {
         reference: release::reference(release),

@@ -1,7 +1,7 @@
-//! What is wrong with Releases, worked out before any of their stages moves.
+//! Checks Releases before any of their stages starts.
 //!
-//! Guarantees: nothing is asked of AWS or the API server. What was worked out is kept for as long as
-//! nothing changes that it rests on, so that a reconcile in which nothing changed costs a look-up.
+//! Guarantees: a preflight calls neither AWS nor the API server. Results are kept while their inputs are
+//! unchanged, so that a reconcile without changes costs a lookup.
 
 mod cache;
 
@@ -23,11 +23,11 @@ use crate::{
         grants::Permissions,
         ownership::Owner,
         preflight::{Entered, Preflight, Problem},
-        rollout::Preflights,
+        promotion::Preflights,
     },
 };
 
-/// What the preflights of one Deployment rest on, besides the Releases.
+/// The inputs of the preflights of one Deployment, besides the Releases.
 struct Basis {
     owner: Owner,
     accounts: BTreeMap<String, Entered>,
@@ -38,7 +38,7 @@ struct Basis {
 }
 
 impl DeploymentController {
-    /// What is wrong with the Releases that a stage may still get.
+    /// The problems of the Releases that a stage may still get.
     pub(super) fn preflights(
         &self,
         deployment: &Deployment,
@@ -74,7 +74,7 @@ impl DeploymentController {
         Ok(found)
     }
 
-    /// What is wrong with a Release that is not there yet.
+    /// The problems of a Release that does not exist yet.
     pub(super) fn preflight(
         &self,
         deployment: &Deployment,
@@ -108,9 +108,9 @@ impl DeploymentController {
             }
         }
         let all = stores.accounts.state();
-        // Only where one is missing is one of almost that name looked for.
-        let looks = accounts.len() < names.len();
-        let granting: BTreeSet<String> = (all.iter().filter(|_| looks))
+        // Similar names are suggested only if an Account is missing.
+        let is_incomplete = accounts.len() < names.len();
+        let granting: BTreeSet<String> = (all.iter().filter(|_| is_incomplete))
             .filter(|account| !Permissions::of(account, labels.labels()).grants.is_empty())
             .map(|account| account.name_any())
             .collect();
@@ -173,11 +173,11 @@ impl Basis {
     }
 }
 
-/// Whether a stage may still get this Release: it failed nowhere, and some stage has not had it.
+/// Whether a stage may still get this Release: it failed in none, and at least one has not had it.
 fn is_open(release: &Release) -> bool {
     let outcomes = release.status.iter().flat_map(|status| &status.stages);
-    let (good, bad): (Vec<_>, Vec<_>) = outcomes.partition(|one| one.outcome == "Succeeded");
-    let had = |name: &String| good.iter().any(|one| one.stage == *name);
+    let (passed, failed): (Vec<_>, Vec<_>) = outcomes.partition(|one| one.outcome == "Succeeded");
+    let had = |name: &String| passed.iter().any(|one| one.stage == *name);
     let mut stages = release.spec.template.stages.iter();
-    bad.is_empty() && !stages.all(|stage| had(&stage.name))
+    failed.is_empty() && !stages.all(|stage| had(&stage.name))
 }

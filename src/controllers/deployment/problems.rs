@@ -1,4 +1,4 @@
-//! What fails for one Target, Release or Approval of a Deployment: noted, so that the others go on.
+//! Collects the failures of single Targets, Releases and Approvals, so that the others continue.
 
 use super::failure::Failure;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     domain::outcome::Outcome,
 };
 
-/// The failures of one reconcile, of each kind the first.
+/// The first failure of each kind in one reconcile; a stalled one replaces one that passes.
 #[derive(Default)]
 pub struct Problems {
     outcome: Option<Outcome>,
@@ -14,12 +14,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Notes a failure; whether there was none.
+    /// Returns the value, or notes the failure and returns `None`.
     pub fn note<T>(&mut self, result: Result<T, Failure>) -> Option<T> {
         match result {
             Ok(value) => return Some(value),
             Err(Failure::Outcome(outcome)) => {
-                // What only a person can help with says more than what passes.
+                // A failure that needs a person is more important than one that passes by itself.
                 let better = matches!(outcome, Outcome::Stalled { .. })
                     && !matches!(self.outcome, Some(Outcome::Stalled { .. }));
                 if self.outcome.is_none() || better {
@@ -33,7 +33,7 @@ impl Problems {
         None
     }
 
-    /// How the delivery stands, together with what failed.
+    /// The outcome of the delivery, combined with the noted failure.
     pub fn told(&self, delivery: Outcome) -> Outcome {
         match (delivery, &self.outcome) {
             (delivery, None) => delivery,
@@ -45,7 +45,7 @@ impl Problems {
         }
     }
 
-    /// How the reconcile ends: a write that failed is tried again soon.
+    /// The ending of the reconcile: a failed write is retried soon.
     pub fn ended(self, ended: Ended) -> Ended {
         match self.api {
             Some(error) => api_failure(error).into(),

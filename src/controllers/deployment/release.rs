@@ -1,4 +1,4 @@
-//! Which Release there should be, creating it, and recording what becomes of it.
+//! Creates the wanted Release and records the outcomes of Releases.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,13 +24,13 @@ use crate::{
     controllers::events::EventType,
     domain::{
         outcome::{self, Outcome, Stamp},
+        promotion::Plan,
         reason::Reason,
         release::{self, Former},
-        rollout::Plan,
     },
 };
 
-/// The Release there should be, if there should be another.
+/// The Release to create, if another one is wanted.
 fn wanted(
     deployment: &Deployment,
     releases: &[Arc<Release>],
@@ -53,7 +53,7 @@ fn wanted(
         .max()
         .unwrap_or_default();
     let reserved = status.newest_revision.unwrap_or_default();
-    // A reservation that never became a Release is used, if it was for this one.
+    // A reservation for the same key that never became a Release is reused.
     let unused = reserved > highest && status.newest_key.as_ref() == Some(&spec.key);
     spec.revision = if unused {
         reserved
@@ -63,7 +63,7 @@ fn wanted(
     Some(spec)
 }
 
-/// Whether the revision is reserved for this very Release: its creation failed, or its controller died.
+/// Whether the revision is already reserved for this Release: its creation failed, or the controller crashed.
 fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
     deployment.status.as_ref().is_some_and(|status| {
         status.newest_revision == Some(spec.revision)
@@ -71,14 +71,15 @@ fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
     })
 }
 
-/// Whether the newest Release is what the spec asks for; a pin asks for another one.
+/// Whether the newest Release is what the spec asks for. A pin asks for another one, so this is always true
+/// with it.
 pub fn is_of_spec(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
     let newest = releases.iter().max_by_key(|release| release.spec.revision);
     deployment.spec.pin.is_some()
         || newest.is_none_or(|newest| newest.spec.template == release::template(&deployment.spec))
 }
 
-/// How a Release is referred to.
+/// A reference to a Release.
 pub fn reference(release: &Release) -> ReleaseRef {
     ReleaseRef {
         name: release.name_any(),
@@ -88,7 +89,7 @@ pub fn reference(release: &Release) -> ReleaseRef {
 }
 
 impl DeploymentController {
-    /// Creates the Release that there should be now, if there is none yet.
+    /// Creates the wanted Release, if it does not exist yet.
     pub(super) async fn release(
         &self,
         deployment: Deployment,
@@ -112,7 +113,7 @@ impl DeploymentController {
         Ok(deployment)
     }
 
-    /// Creates the Release, or finds the one that an earlier try created.
+    /// Creates the Release, or finds the one that an earlier attempt created.
     async fn create_release(
         &self,
         deployment: &Deployment,
@@ -144,8 +145,8 @@ impl DeploymentController {
                 created
             }
             Err(kube::Error::Api(error)) if error.is_already_exists() => {
-                let there = self.existing_release(deployment, &name)?;
-                if there.spec.key != release.spec.key {
+                let existing = self.existing_release(deployment, &name)?;
+                if existing.spec.key != release.spec.key {
                     return Err(Outcome::stalled(
                         Reason::ReleaseExists,
                         format!(
@@ -155,7 +156,7 @@ impl DeploymentController {
                     )
                     .into());
                 }
-                there
+                existing
             }
             Err(error) => return Err(error.into()),
         };
@@ -180,7 +181,7 @@ impl DeploymentController {
         })
     }
 
-    /// Adds what became of Releases to their status; the stages and Releases for which that failed.
+    /// Records outcomes in the status of Releases. Returns the stages and Release UIDs for which that failed.
     pub(super) async fn record_outcomes(
         &self,
         deployment: &Deployment,
@@ -198,7 +199,7 @@ impl DeploymentController {
         unrecorded
     }
 
-    /// Adds what became of a Release in a stage to its status.
+    /// Records the outcome of a stage in the status of its Release.
     async fn record_outcome(
         &self,
         deployment: &Deployment,
@@ -230,9 +231,9 @@ impl DeploymentController {
     }
 }
 
-/// Why a Release has not succeeded in a stage where it ended in this state.
-fn why_not(state: &str) -> Reason {
-    // The states that are no reasons mean that nothing was changed.
+/// The reason for a Release that ended in this state in a stage.
+fn failure_reason(state: &str) -> Reason {
+    // A state that is not a reason means that nothing was changed.
     Reason::parse(state).unwrap_or(Reason::DeliveryFailed)
 }
 
@@ -244,12 +245,12 @@ fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
     status
         .stages
         .sort_by_key(|one| stages.iter().position(|stage| stage.name == one.stage));
-    let words: Vec<String> = status
+    let outcomes: Vec<String> = status
         .stages
         .iter()
         .map(|stage| format!("{} {}", stage.stage, stage.outcome))
         .collect();
-    let summary = words.join(", ");
+    let summary = outcomes.join(", ");
     let failed = status
         .stages
         .iter()
@@ -258,7 +259,7 @@ fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {
         .and_then(|stage| stage.message.clone())
         .unwrap_or_else(|| summary.clone());
     let stamp = Stamp {
-        reason: failed.map_or(Reason::Delivered, |stage| why_not(&stage.outcome)),
+        reason: failed.map_or(Reason::Delivered, |stage| failure_reason(&stage.outcome)),
         message: &message,
         generation: release.metadata.generation,
         now: Timestamp::now(),

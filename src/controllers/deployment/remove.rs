@@ -1,4 +1,4 @@
-//! The end of a Deployment: its Targets first, then itself.
+//! Deletion of a Deployment: first its Targets, then itself.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
 const ORPHAN: &str = "orphan";
 
 impl DeploymentController {
-    /// Deletes the Targets, waits for them to end, then lets the Deployment go.
+    /// Deletes the Targets, waits until they are gone, then removes the finalizer.
     pub(super) async fn remove(&self, deployment: &Deployment) -> Outcome {
         if !deployment
             .finalizers()
@@ -43,7 +43,7 @@ impl DeploymentController {
 
     async fn remove_targets(&self, deployment: &Deployment) -> Result<Outcome, Failure> {
         let family = self.family(deployment);
-        // Whoever orphans the Targets wants them, and AWS, to stay as they are.
+        // With `--cascade=orphan`, the Targets and their resources in AWS stay as they are.
         let orphaned = deployment.finalizers().iter().any(|name| name == ORPHAN);
         if orphaned || family.targets.is_empty() {
             let others: Vec<_> = deployment
@@ -73,7 +73,7 @@ impl DeploymentController {
         Ok(outcome)
     }
 
-    /// Commands that are given to the Deployment are meant for its Targets.
+    /// Passes commands on the Deployment to its Targets.
     async fn pass_on_commands(
         &self,
         deployment: &Deployment,
@@ -106,7 +106,7 @@ fn gone() -> Outcome {
     }
 }
 
-/// All is delivered, but for what has left the spec and may not be deleted yet.
+/// Turns `Done` into `Paused` while a Target that left the spec waits for its deletion to be allowed.
 pub fn with_deletions(outcome: Outcome, family: &Family) -> Outcome {
     let Outcome::Done { reason, message } = outcome else {
         return outcome;
@@ -121,7 +121,7 @@ pub fn with_deletions(outcome: Outcome, family: &Family) -> Outcome {
     }
 }
 
-/// What the deletion waits for.
+/// The outcome while the deletion waits for Targets.
 fn waiting(family: &Family) -> Outcome {
     let stalled = family.targets.iter().find_map(|target| {
         let conditions = &target.status.as_ref()?.conditions;

@@ -10,14 +10,14 @@ use super::{
 use crate::{
     api::v1alpha1::{Deployment, ReleaseRef, ReleaseSpec, SourceStatus},
     domain::{
+        promotion::{self, Commands, ReleaseView},
         release,
-        rollout::{self, Commands, ReleaseView},
     },
 };
 
 impl DeploymentController {
-    /// Writes the reservation, together with what the delivery will look like once the Release is
-    /// there, which saves a write.
+    /// Writes the reservation together with the status that the delivery will have once the Release exists,
+    /// which saves a write.
     pub(super) async fn reserve(
         &self,
         deployment: &Deployment,
@@ -26,7 +26,7 @@ impl DeploymentController {
         source: &Source,
     ) -> Result<Deployment, Failure> {
         let mut overview = overview(deployment, family, false);
-        // Commands are followed once they can be handled.
+        // The plan after the creation handles the commands.
         overview.commands = Commands::default();
         let reference = ReleaseRef {
             name: release::name(&deployment.name_any(), spec.revision),
@@ -41,9 +41,9 @@ impl DeploymentController {
             outcomes: Vec::new(),
         });
         let gates = self.unread_gates(deployment, family);
-        let plan = rollout::plan(&overview, &gates, Timestamp::now());
-        // What waits at a gate is not told before the gates were read, and what is wrong not before the
-        // Release is there: all stays as it was.
+        let plan = promotion::plan(&overview, &gates, Timestamp::now());
+        // A gate is reported only after its readings, and a problem only once the Release exists: until then,
+        // the status stays as it was.
         let waits = plan.stages.iter().any(|stage| stage.waiting.is_some());
         let mut reserved = if waits || !problems.is_empty() {
             deployment.status.clone().unwrap_or_default()

@@ -1,20 +1,19 @@
-//! Asks GitLab which pipeline there is to release.
+//! Resolves the source of a Deployment to the pipeline to release.
 
 mod answer;
 mod refs;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 pub use self::answer::{Answer, Unresolved};
 use self::{answer::Child, refs::Refs};
-use super::{gitlab_failure::about, search::Search};
+use super::{gitlab_failure::about, poll_interval::poll_interval, search::Search};
 use crate::{
     api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
     controllers::{access, context::Context},
     domain::{
-        duration::duration,
         eligibility::{Requirements, Verdict, child_of},
         gates::requirements::{Asker, protected_ref},
         grants, names,
@@ -27,15 +26,9 @@ use crate::{
     ports::{CallError, CallErrorKind, gitlab::GitLab},
 };
 
-/// How often GitLab is asked.
-pub fn interval(deployment: &Deployment) -> Duration {
-    duration(&deployment.spec.source.interval).unwrap_or(Duration::from_mins(1))
-}
-
 /// Finds the newest eligible pipeline, which may be the one that was released last.
 ///
-/// `project` is asked for once and then remembered there; so is the user of the pipeline that the
-/// `last` answer was about.
+/// `project` is read once and then kept there; so is the user of the pipeline of the `last` answer.
 pub async fn resolve(
     context: &Context,
     deployment: &Deployment,
@@ -51,7 +44,7 @@ pub async fn resolve(
     })
 }
 
-/// As [`resolve`]; `is_new` says all the while whether what is being looked for was never released.
+/// As [`resolve`]. `is_new` always says whether the search is for something that was never released.
 async fn find(
     context: &Context,
     deployment: &Deployment,
@@ -102,7 +95,7 @@ async fn find(
     let asked = demand.is_some() && !known.as_ref().is_some_and(|known| known.done);
     let found = known.as_ref().map(|known| known.reference);
     let reference = refs.of(&pipeline, &own, found, asked).await?;
-    // What was released already is kept out by the gates.
+    // For a pipeline that was released before, the gates require the protected ref.
     let before = known.and_then(|known| known.released);
     if let Some(asker) = demand.filter(|_| before.is_none())
         && reference.protected != Some(true)
@@ -118,9 +111,9 @@ async fn find(
         );
         return Err(Outcome::stalled(Reason::RefNotProtected, message));
     }
-    let said = last.filter(|last| last.pipeline.id == chosen);
-    let said = said.map(|last| &last.user);
-    let user = match said.or(before.map(|source| &source.user)) {
+    let same = last.filter(|last| last.pipeline.id == chosen);
+    let known = same.map(|last| &last.user);
+    let user = match known.or(before.map(|source| &source.user)) {
         Some(user) => user.clone(),
         None => gitlab
             .pipeline_user(project.id, chosen)
@@ -154,21 +147,17 @@ async fn find(
     })
 }
 
-/// What of a pipeline's jobs is remembered: those that artifacts come from, and one that tells the commit. A
-/// pipeline may have thousands.
+/// Keeps the jobs that artifacts come from, and one that has the commit title. A pipeline may have thousands.
 fn needed(mut jobs: Vec<Job>, deployment: &Deployment) -> Vec<Job> {
     let artifacts = &deployment.spec.artifacts;
-    let telling = jobs.iter().find(|job| job.commit_title.is_some());
-    let telling = telling.map(|job| job.id);
-    jobs.retain(|job| {
-        Some(job.id) == telling || artifacts.iter().any(|it| it.job.name == job.name)
-    });
+    let titled = jobs.iter().find(|job| job.commit_title.is_some());
+    let titled = titled.map(|job| job.id);
+    jobs.retain(|job| Some(job.id) == titled || artifacts.iter().any(|it| it.job.name == job.name));
     jobs.shrink_to_fit();
     jobs
 }
 
-/// The newest eligible pipeline above the `floor`, else that one itself: its jobs may have been run
-/// anew.
+/// The newest eligible pipeline above the `floor`, or the floor itself, whose jobs may have been retried.
 async fn choose(
     deployment: &Deployment,
     refs: &Refs<'_>,
@@ -183,7 +172,7 @@ async fn choose(
     let seen = seen.unwrap_or_default();
     loop {
         let verdict = requirements.next(search.known(), floor);
-        // What is said of newer ones holds whatever becomes of the released one.
+        // The note on newer pipelines applies even if the released one is chosen again.
         let passed = match &verdict {
             Verdict::Waiting { message, .. } | Verdict::Nothing { message } => {
                 Some(message.clone())
@@ -223,40 +212,40 @@ fn waiting(deployment: &Deployment, message: String) -> Outcome {
     Outcome::Waiting {
         reason: Reason::WaitingForPipeline,
         message,
-        after: interval(deployment),
+        after: poll_interval(deployment),
     }
 }
 
-/// Whether something was released from what `spec.source` names, as far as that can be told without
-/// GitLab.
+/// Whether something was released from `spec.source`, as far as that is known without GitLab.
 fn was_released(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
     let spec = &deployment.spec.source;
     let status = deployment.status.as_ref();
-    let said = status.and_then(|status| status.source.as_ref());
-    let said = said.is_some_and(|said| {
-        said.project.as_ref() == Some(&spec.project) && said.git_ref == spec.git_ref
+    let source = status.and_then(|status| status.source.as_ref());
+    let is_recorded = source.is_some_and(|source| {
+        source.project.as_ref() == Some(&spec.project) && source.git_ref == spec.git_ref
     });
-    said || releases.iter().any(|release| {
-        let source = &release.spec.source;
-        let is_project =
-            source.project == spec.project || source.project_id.to_string() == spec.project;
-        is_project && grants::matches(&spec.git_ref, &source.git_ref)
-    })
+    is_recorded
+        || releases.iter().any(|release| {
+            let source = &release.spec.source;
+            let is_project =
+                source.project == spec.project || source.project_id.to_string() == spec.project;
+            is_project && grants::matches(&spec.git_ref, &source.git_ref)
+        })
 }
 
-/// The project that `spec.source.project` names, if this GitLab was asked before, and something released.
+/// The project that `spec.source.project` names, if the status and a Release of this GitLab record it.
 fn released_project(
     deployment: &Deployment,
     releases: &[Arc<Release>],
     url: &str,
 ) -> Option<Project> {
-    let said = deployment.status.as_ref()?.source.as_ref()?;
-    if said.project.as_ref() != Some(&deployment.spec.source.project) {
+    let recorded = deployment.status.as_ref()?.source.as_ref()?;
+    if recorded.project.as_ref() != Some(&deployment.spec.source.project) {
         return None;
     }
     let of_it = releases.iter().filter(|release| {
         let source = &release.spec.source;
-        source.project_id == said.project_id && source.url.as_deref() == Some(url)
+        source.project_id == recorded.project_id && source.url.as_deref() == Some(url)
     });
     let newest = of_it.max_by_key(|release| release.spec.revision)?;
     Some(Project {
@@ -265,17 +254,17 @@ fn released_project(
     })
 }
 
-/// The highest pipeline that was released for this source, as the status says or, where a former
-/// Deployment's Releases were taken up, as they do.
+/// The highest pipeline that was released for this source, from the status or from the Releases, which may be
+/// a former Deployment's.
 fn released(deployment: &Deployment, releases: &[Arc<Release>], project_id: i64) -> Option<i64> {
     let git_ref = &deployment.spec.source.git_ref;
     let status = deployment.status.as_ref();
-    let said = status
+    let recorded = status
         .and_then(|status| status.source.as_ref())
         .filter(|source| source.project_id == project_id && source.git_ref == *git_ref)
         .map(|source| source.pipeline_id);
     let sources = releases.iter().map(|release| &release.spec.source);
-    said.max(release::highest_pipeline(sources, project_id, git_ref))
+    recorded.max(release::highest_pipeline(sources, project_id, git_ref))
 }
 
 pub async fn client(
@@ -298,19 +287,19 @@ async fn client_of(
     })
 }
 
-/// Who asks that only a protected branch or tag counts, if anybody does.
+/// Who requires a protected branch or tag, if anyone does.
 fn asks_for_protected_ref(context: &Context, deployment: &Deployment) -> Option<Asker> {
     let spec = &deployment.spec;
     let gated = spec.stages.iter().any(|stage| stage.gate.is_some());
-    let places = spec.stages.iter().flat_map(|stage| &stage.targets);
-    let required: Vec<(&str, AccountRequires)> = places
-        .filter_map(|place| {
-            let account = access::account(context, &place.account).ok()?;
-            Some((place.account.as_str(), account.spec.requires.clone()?))
+    let targets = spec.stages.iter().flat_map(|stage| &stage.targets);
+    let required: Vec<(&str, AccountRequires)> = targets
+        .filter_map(|target| {
+            let account = access::account(context, &target.account).ok()?;
+            Some((target.account.as_str(), account.spec.requires.clone()?))
         })
         .collect();
-    let said = spec.source.require_protected_ref;
-    protected_ref(said, gated, required.iter().map(|(name, one)| (*name, one)))
+    let own = spec.source.require_protected_ref;
+    protected_ref(own, gated, required.iter().map(|(name, one)| (*name, one)))
 }
 
 /// The GitLabConnection that a Deployment names.
@@ -341,7 +330,7 @@ fn connection_ref(deployment: &Deployment) -> ObjectRef<GitLabConnection> {
         .within(&deployment.namespace().unwrap_or_default())
 }
 
-/// Why the project can't be read; where it was written as an address, what to write.
+/// Why the project can't be read. If it was written as an address, the message says what to write.
 fn no_project(project: &str, url: &str, mut error: CallError) -> Outcome {
     if error.kind == CallErrorKind::NotFound
         && let Some(path) = project::meant(project, url)
@@ -378,7 +367,7 @@ mod tests {
             "{}",
             other.message()
         );
-        let away = failed(url, CallErrorKind::Unavailable);
-        assert!(!away.message().contains("write shop"), "{}", away.message());
+        let down = failed(url, CallErrorKind::Unavailable);
+        assert!(!down.message().contains("write shop"), "{}", down.message());
     }
 }

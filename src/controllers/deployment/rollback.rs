@@ -1,7 +1,7 @@
-//! The command to roll back: put on record once, then followed until it is done.
+//! The rollback command: recorded once, then followed until it is done.
 //!
 //! # Guarantees
-//! - What a rollback takes back is on record before the first order, until no stage has it.
+//! - A rollback is recorded before a run is assigned, and until no stage has the Release that it rolls back.
 
 use kube::ResourceExt as _;
 
@@ -11,11 +11,11 @@ use super::{
 use crate::{
     api::v1alpha1::{Deployment, annotation},
     controllers::events::EventType,
-    domain::{outcome::shorten, reason::Reason, rollout::Back},
+    domain::{outcome::shorten, promotion::Back, reason::Reason},
 };
 
 impl DeploymentController {
-    /// Puts on record what a new rollback takes back, or why there is nothing to take back.
+    /// Records a new rollback, or why there is nothing to roll back.
     pub(super) async fn begin_rollback(
         &self,
         deployment: Deployment,

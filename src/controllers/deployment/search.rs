@@ -1,4 +1,4 @@
-//! What is known of a project's pipelines, and GitLab asked for what a verdict needs to go on.
+//! The known pipelines of a project. A search reads from GitLab what a verdict needs to continue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,10 @@ use crate::{
     ports::{CallErrorKind, gitlab::GitLab},
 };
 
-/// How many pages of pipelines are read at most: a hundred pipelines each, of all tags where the ref
-/// is a pattern.
+/// The maximum number of pages of pipelines: a hundred pipelines each, of all tags if the ref is a pattern.
 const PAGES: usize = 20;
 
-/// One look for a pipeline to release.
+/// One search for a pipeline to release.
 pub struct Search<'a> {
     gitlab: &'a dyn GitLab,
     project: &'a Project,
@@ -25,7 +24,7 @@ pub struct Search<'a> {
     pages: usize,
     rows: usize,
     listed: Listed,
-    /// Pipelines that are not of the ref that is meant.
+    /// Pipelines of another ref than the one that is meant.
     foreign: BTreeSet<i64>,
     pub pipelines: Vec<Pipeline>,
     pub jobs: BTreeMap<i64, Vec<Job>>,
@@ -83,7 +82,7 @@ impl<'a> Search<'a> {
         let read = (self.gitlab)
             .pipelines(self.project.id, &query, self.pages)
             .await;
-        // A project that is not there is the field's fault; a token that is refused is not.
+        // A missing project is an error of the field; a refused token is not.
         let page = read.map_err(|error| match error.kind {
             CallErrorKind::NotFound => about("spec.source.project", error),
             _ => Outcome::from(error),
@@ -113,8 +112,7 @@ impl<'a> Search<'a> {
         Ok(self.jobs.entry(pipeline).insert_entry(jobs).into_mut())
     }
 
-    /// The pipeline is of another ref than the one that is meant: of the tag that is called like the
-    /// branch, or the other way round.
+    /// Excludes a pipeline of another ref of the same name: of the tag instead of the branch, or the reverse.
     pub fn pass_over(&mut self, pipeline: i64) {
         self.foreign.insert(pipeline);
         self.pipelines.retain(|one| one.id != pipeline);

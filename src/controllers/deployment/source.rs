@@ -1,8 +1,8 @@
-//! The source of a Deployment: has GitLab asked when it is time, and the artifacts fetched.
+//! The source of a Deployment: polls GitLab and fetches the artifacts.
 //!
-//! Deployments of a namespace that follow the same ref of the same project are due at the same moments, and what
-//! one of them is told then is told to all: as many requests as there are refs, however many Deployments follow
-//! them. Those at rest don't even look then ([`rounds`]).
+//! Deployments of a namespace that follow the same ref of the same project are polled at the same moments and
+//! share the answers: the number of requests depends on the refs, not on the Deployments that follow them.
+//! Resting Deployments are not even reconciled for a poll ([`rounds`]).
 
 mod memory;
 mod rest;
@@ -18,14 +18,15 @@ use kube::ResourceExt as _;
 
 pub use self::memory::Sources;
 use self::{
-    memory::{Known, State, jittered, key},
+    memory::{Known, State, key},
     rest::{RESTED, question_of_all},
 };
 use super::{
+    artifacts::Needs,
     controller::DeploymentController,
     family::Family,
-    fetch::Needs,
-    resolve::{Answer, Unresolved, interval, resolve},
+    poll_interval::{jittered, poll_interval},
+    resolve::{Answer, Unresolved, resolve},
     transfer::Transfers,
 };
 use crate::{
@@ -44,22 +45,23 @@ use crate::{
     ports::{as_of::AsOf, validators::Validators},
 };
 
-/// What the source has to say.
+/// The result of the source in a reconcile.
 pub enum Source {
-    /// Nothing: it is not time to ask, or there is nothing new.
+    /// Nothing: no poll is due, or nothing is new.
     Idle,
     /// The newest eligible pipeline and its artifacts, pinned.
     Fetched {
         source: Box<ReleaseSource>,
         artifacts: Vec<PinnedArtifact>,
-        /// Which newer pipelines were passed over and why, or what else there is to know.
+        /// Which newer pipelines were passed over and why, or another note.
         note: Option<String>,
     },
-    /// Why there is nothing to release.
+    /// Why nothing can be released.
     Blocked(Unresolved),
 }
 
-/// What can be wrong with what was released long ago: it is kept, and goes on without GitLab.
+/// Problems that don't affect a pipeline that was released: its Release is kept, and continues without
+/// GitLab.
 const OF_THE_PAST: [Reason; 5] = [
     Reason::ArtifactMissing,
     Reason::NotFound,
@@ -69,15 +71,15 @@ const OF_THE_PAST: [Reason; 5] = [
 ];
 
 impl Source {
-    /// Why there is nothing to release, where there is a reason that matters to the delivery.
+    /// Why nothing can be released, if that matters to the delivery.
     fn problem(&self) -> Option<&Outcome> {
         match self {
-            Self::Blocked(blocked) if !blocked.is_past() => Some(&blocked.outcome),
+            Self::Blocked(blocked) if !blocked.is_harmless() => Some(&blocked.outcome),
             _ => None,
         }
     }
 
-    /// Whether nothing more comes of it by itself.
+    /// Whether nothing more happens without news from GitLab.
     fn is_settled(&self) -> bool {
         match self {
             Self::Idle => false,
@@ -88,7 +90,7 @@ impl Source {
         }
     }
 
-    /// What was fetched to be released, where all of it was.
+    /// The source and the artifacts to release, if all of them are fetched.
     pub fn fetched(&self) -> Option<(ReleaseSource, Vec<PinnedArtifact>)> {
         match self {
             Self::Fetched {
@@ -98,11 +100,11 @@ impl Source {
         }
     }
 
-    /// How the reconcile ends, from how the delivery stands and what the source says.
+    /// The outcome of the reconcile, from the delivery and the source.
     pub fn conclude(&self, delivery: Outcome, nothing_yet: bool) -> Outcome {
         let (reason, message) = match (delivery, self.problem()) {
             (Outcome::Done { reason, message }, _) => (reason, message),
-            // Told as well, because a retry tries what failed last.
+            // Reported as well, because a retry is for the latest failure.
             (Outcome::Stalled { reason, message }, Some(Outcome::Stalled { message: why, .. })) => {
                 let message = format!("{message}; and nothing newer can be released: {why}");
                 return Outcome::Stalled { reason, message };
@@ -110,14 +112,14 @@ impl Source {
             (delivery, _) => return delivery,
         };
         let message = match self {
-            Self::Blocked(blocked) if blocked.is_past() => {
+            Self::Blocked(blocked) if blocked.is_harmless() => {
                 let why = blocked.outcome.reason();
                 format!("{message}; nothing newer can be released ({why})")
             }
             _ => message,
         };
         match self.problem() {
-            // What serves goes on serving while GitLab can't be asked for a moment.
+            // The live Release keeps serving while GitLab is unavailable.
             Some(Outcome::Transient { message: why, .. }) if !nothing_yet => Outcome::Done {
                 reason,
                 message: format!("{message}; GitLab can't be asked: {why}"),
@@ -128,7 +130,7 @@ impl Source {
         }
     }
 
-    /// Says in a condition of its own how the source stands; what is not known stays as it was.
+    /// Sets the SourceReady condition, or keeps it if nothing is known.
     pub fn write_condition(&self, status: &mut DeploymentStatus, generation: Option<i64>) {
         let (is_ready, reason, message) = match self {
             Self::Idle => return,
@@ -140,7 +142,7 @@ impl Source {
             ),
             Self::Blocked(Unresolved { outcome, .. }) => {
                 let is_ready = match outcome {
-                    // How far that is, the summary tells.
+                    // The summary reports the progress.
                     Outcome::Waiting { reason, .. } if *reason == Reason::Fetching => return,
                     Outcome::Waiting { .. } | Outcome::Paused { .. } | Outcome::Done { .. } => {
                         "True"
@@ -163,7 +165,7 @@ impl Source {
 }
 
 impl DeploymentController {
-    /// What the source has to say; nothing while the Deployment is suspended.
+    /// Resolves the source; idle while the Deployment is suspended.
     pub(super) async fn resolve_source(&self, deployment: &Deployment, family: &Family) -> Source {
         if deployment.spec.suspend {
             return Source::Idle;
@@ -176,7 +178,7 @@ impl DeploymentController {
 }
 
 impl Unresolved {
-    fn is_past(&self) -> bool {
+    fn is_harmless(&self) -> bool {
         !self.is_new
             && matches!(self.outcome, Outcome::Stalled { .. })
             && OF_THE_PAST.contains(&self.outcome.reason())
@@ -184,7 +186,7 @@ impl Unresolved {
 }
 
 impl Sources {
-    /// Asks GitLab if it is time, and has what it names fetched.
+    /// Polls GitLab if that is due, and fetches the artifacts of the answer.
     pub async fn look(
         &self,
         context: &Context,
@@ -195,7 +197,7 @@ impl Sources {
         let mut state = self.state(deployment, releases);
         let now = Instant::now();
         if state.next_poll.is_none_or(|at| at <= now) {
-            // Nothing that was answered before somebody asked for a look will do.
+            // An answer from before the poll was due or requested is not reused.
             let moment = AsOf(state.next_poll.unwrap_or(now).into());
             let last = state.answer.take().and_then(Result::ok);
             let project = &mut state.project;
@@ -204,7 +206,8 @@ impl Sources {
             state.is_news = is_news(deployment, releases, last.as_deref(), &resolved);
             state.answer = Some(resolved.map(Arc::new));
             state.read = read;
-            state.next_poll = Some(self.next_round(deployment, jittered(interval(deployment))));
+            state.next_poll =
+                Some(self.next_round(deployment, jittered(poll_interval(deployment))));
             if let Some(Err(Unresolved {
                 outcome:
                     Outcome::Transient {
@@ -245,14 +248,14 @@ impl Sources {
         source
     }
 
-    /// When it is asked next: with the others that ask the same, or after this time.
+    /// When to poll next: together with the Deployments of the same source, or after this time.
     fn next_round(&self, deployment: &Deployment, after: Duration) -> Instant {
         let now = Instant::now();
         self.known()
             .next_round(question_of_all(deployment), now + after, now)
     }
 
-    /// How long until GitLab is asked again.
+    /// How long until the next poll.
     fn next_poll(&self, deployment: &Deployment) -> Duration {
         let known = self.known();
         let state = known.states.get(&key(deployment));
@@ -263,8 +266,8 @@ impl Sources {
         .max(Duration::from_millis(50))
     }
 
-    /// Whether the retry that the Deployment carries was meant for artifacts that could not be
-    /// fetched, and so not for a Release.
+    /// Whether the retry on the Deployment was for artifacts that could not be fetched, and so not for a
+    /// Release.
     pub fn has_taken_retry(&self, deployment: &Deployment) -> bool {
         let known = self.known();
         let retry = deployment.annotations().get(annotation::RETRY);
@@ -272,7 +275,7 @@ impl Sources {
         state.is_some_and(|state| state.retry.as_ref() == retry && state.retry_is_for_fetching)
     }
 
-    /// The ending, to be followed by the next poll at the latest.
+    /// The ending of the reconcile, followed by the next poll at the latest.
     pub fn until_next_poll(&self, deployment: &Deployment, outcome: Outcome) -> Ended {
         if deployment.spec.suspend {
             self.wake(deployment);
@@ -297,7 +300,7 @@ impl Sources {
         }
     }
 
-    /// The Deployment is gone.
+    /// Drops the state of a deleted Deployment.
     pub fn forget(&self, deployment: &Deployment) {
         let mut known = self.known();
         let Known { states, rounds } = &mut *known;
@@ -307,21 +310,21 @@ impl Sources {
         }
     }
 
-    /// What is known, unless something else is asked now.
+    /// The state of the source; a new one if the spec or a command asks for something else.
     fn state(&self, deployment: &Deployment, releases: &[Arc<Release>]) -> State {
         let spec = &deployment.spec;
         let question = Sha256::of_json(&(&spec.source, &spec.artifacts));
         let command = deployment.annotations().get(annotation::RECONCILE).cloned();
         let retry = deployment.annotations().get(annotation::RETRY).cloned();
         let Some(mut state) = self.wake(deployment) else {
-            // No transfer is remembered to have failed either. After a restart, what was released
-            // already is asked about in its own time: a thousand Deployments must not ask at once.
+            // No failed transfer is remembered either. After a restart, released sources are polled at random
+            // moments: a thousand Deployments must not poll at once.
             let status = deployment.status.clone().unwrap_or_default();
             let unchanged = status.observed_generation == deployment.metadata.generation
                 && status.last_handled_reconcile == command
                 && status.last_handled_retry == retry
                 && !releases.is_empty();
-            let later = interval(deployment).mul_f64(fastrand::f64());
+            let later = poll_interval(deployment).mul_f64(fastrand::f64());
             let later = self.next_round(deployment, later);
             return State {
                 question: Some(question),
@@ -351,7 +354,7 @@ impl Sources {
         }
     }
 
-    /// What is known of one that looks for itself from now on.
+    /// The state of a Deployment, which rests no longer.
     fn wake(&self, deployment: &Deployment) -> Option<State> {
         let mut known = self.known();
         let Known { states, rounds } = &mut *known;
@@ -368,8 +371,8 @@ impl Sources {
     }
 }
 
-/// Whether an answer is another one than the `last`, or than what was released: then more was read for it than will
-/// be next time.
+/// Whether the answer differs from the `last` one, or from what was released. Then the next poll reads less
+/// than this one did.
 fn is_news(
     deployment: &Deployment,
     releases: &[Arc<Release>],

@@ -1,18 +1,18 @@
-//! What a Deployment's status says.
+//! Builds the status of a Deployment.
 
 use jiff::Timestamp;
 
-use super::drift;
+use super::drift_status;
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, condition},
     domain::{
         outcome::{self, Outcome, Stamp},
+        promotion::Plan,
         reason::Reason,
-        rollout::Plan,
     },
 };
 
-/// The status that says how the reconcile ended; all else that it says stays.
+/// The present status with the outcome of the reconcile; all other fields are kept.
 pub fn ending(deployment: &Deployment, outcome: &Outcome) -> DeploymentStatus {
     let generation = deployment.metadata.generation;
     let mut status = deployment.status.clone().unwrap_or_default();
@@ -22,7 +22,7 @@ pub fn ending(deployment: &Deployment, outcome: &Outcome) -> DeploymentStatus {
     status
 }
 
-/// The status that also says what the plan is.
+/// The status with the outcome of the reconcile and the plan.
 pub fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> DeploymentStatus {
     let mut status = ending(deployment, outcome);
     status.stages.clone_from(&plan.stages);
@@ -47,11 +47,11 @@ pub fn status(deployment: &Deployment, plan: &Plan, outcome: &Outcome) -> Deploy
         &stamp,
     );
     write_delivered(&mut status, deployment, plan, outcome);
-    drift::write_condition(&mut status, deployment, plan);
+    drift_status::write_condition(&mut status, deployment, plan);
     status
 }
 
-/// Whether the Release that is wanted serves everywhere.
+/// Sets the Delivered condition: whether the wanted Release serves everywhere.
 fn write_delivered(
     status: &mut DeploymentStatus,
     deployment: &Deployment,

@@ -1,4 +1,4 @@
-//! What Targets are assigned; they are made when they are first needed.
+//! Assigns runs and plans to Targets, which are created when they are first needed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     controller::DeploymentController,
-    drift,
+    drift_status,
     failure::Failure,
     family::{Family, owner_reference},
     problems::Problems,
@@ -20,22 +20,22 @@ use crate::{
         Deployment, ReleaseRef, Run, StageTarget, Target, TargetSpec, finalizer, label,
     },
     controllers::access,
-    domain::{outcome::Outcome, reason::Reason, release, rollout::Plan},
+    domain::{outcome::Outcome, promotion::Plan, reason::Reason, release},
 };
 
 /// What a Target is assigned.
 #[derive(Clone, Copy)]
 pub enum Assignment<'a> {
-    /// To carry this out.
+    /// A run to carry out.
     Run(&'a Run),
-    /// To say what this Release would change.
+    /// A Release to plan.
     Plan(&'a ReleaseRef),
 }
 
 impl DeploymentController {
-    /// Assigns the Targets their runs, and asks them for plans; whether all of them have their runs.
+    /// Assigns the Targets their runs, and asks them for plans. Returns whether all of them have their runs.
     ///
-    /// What follows from an outcome that is `unrecorded` waits.
+    /// A run that follows from an `unrecorded` outcome waits.
     pub(super) async fn assign(
         &self,
         deployment: &Deployment,
@@ -78,7 +78,7 @@ impl DeploymentController {
             Some(target) => {
                 let patch = match what {
                     Assignment::Run(run) => {
-                        json!({"spec": {"run": in_place_of(target.spec.run.as_ref(), run)}})
+                        json!({"spec": {"run": run_patch(target.spec.run.as_ref(), run)}})
                     }
                     Assignment::Plan(release) => json!({"spec": {"plan": release}}),
                 };
@@ -91,7 +91,8 @@ impl DeploymentController {
         }
     }
 
-    /// Deletes the Targets that no Release names any more; what is in AWS follows the deletion policy.
+    /// Deletes the Targets that no Release names any more. The deletion policy decides about their resources
+    /// in AWS.
     pub(super) async fn delete_removed(
         &self,
         deployment: &Deployment,
@@ -113,7 +114,7 @@ impl DeploymentController {
         Ok(())
     }
 
-    /// Has a Target end.
+    /// Deletes a Target.
     pub(super) async fn delete_target(
         &self,
         deployment: &Deployment,
@@ -132,14 +133,14 @@ impl DeploymentController {
         Ok(())
     }
 
-    /// Has every Target know what its end should be, and how it looks for drift.
+    /// Brings the deletion policy and the drift settings of every Target up to date.
     pub(super) async fn follow_policy(
         &self,
         deployment: &Deployment,
         family: &Family,
     ) -> Result<(), Failure> {
         let policy = deployment.spec.deletion_policy;
-        let drift = drift::wanted(deployment);
+        let drift = drift_status::wanted(deployment);
         let follows = |target: &Target| {
             target.spec.deletion_policy == policy && target.spec.drift.as_ref() == Some(&drift)
         };
@@ -204,7 +205,7 @@ impl DeploymentController {
             account_id: account.spec.account_id.clone(),
             region: place.region.clone(),
             deletion_policy: deployment.spec.deletion_policy,
-            drift: Some(drift::wanted(deployment)),
+            drift: Some(drift_status::wanted(deployment)),
             plan,
             run,
         };
@@ -222,7 +223,7 @@ impl DeploymentController {
                 self.context.stores.targets.note(created);
                 Ok(())
             }
-            // One that was made a moment ago, or one of a Deployment that is just being deleted.
+            // It was created a moment ago, or belongs to a Deployment that is being deleted.
             Err(kube::Error::Api(error)) if error.is_already_exists() => Err(Outcome::Waiting {
                 reason: Reason::TargetTaken,
                 message: format!("Waiting for the Target {name} that is there already to be seen"),
@@ -233,7 +234,7 @@ impl DeploymentController {
         }
     }
 
-    /// Merges: what is to go must be named.
+    /// Applies a merge patch: a field to remove must be null in it.
     pub(super) async fn patch_target(
         &self,
         deployment: &Deployment,
@@ -254,8 +255,8 @@ impl DeploymentController {
     }
 }
 
-/// The name of a new Target. One that went on under another name of its stage keeps its own name, which
-/// another may need then.
+/// The name of a new Target. The plain name may be taken, because a Target keeps its name when its stage is
+/// renamed.
 fn free_name(deployment: &Deployment, family: &Family, stage: &str, place: &StageTarget) -> String {
     let name = release::target_name(&deployment.name_any(), stage, &place.account, &place.region);
     let taken = |name: &str| {
@@ -271,7 +272,7 @@ fn free_name(deployment: &Deployment, family: &Family, stage: &str, place: &Stag
     names.find(|name| !taken(name)).unwrap_or(name)
 }
 
-/// With the field that names what is missing.
+/// Prefixes the message with the field that names what is missing.
 fn in_stage(stage: &str, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Stalled { reason, message } => {
@@ -281,8 +282,8 @@ fn in_stage(stage: &str, outcome: Outcome) -> Outcome {
     }
 }
 
-/// An order as a merge patch of the one before: what the new one does not have is taken away.
-fn in_place_of(before: Option<&Run>, run: &Run) -> serde_json::Value {
+/// The merge patch from the previous run to this one: fields that this one lacks become null.
+fn run_patch(before: Option<&Run>, run: &Run) -> serde_json::Value {
     let mut patch = json!(run);
     let before = json!(before);
     for field in before.as_object().into_iter().flat_map(|it| it.keys()) {
@@ -314,11 +315,11 @@ mod tests {
             rollback: true,
             ..run.clone()
         };
-        let patch = in_place_of(Some(&before), &run);
+        let patch = run_patch(Some(&before), &run);
         for field in ["planDigest", "reason", "paused", "immediate", "rollback"] {
             assert_eq!(patch.get(field), Some(&serde_json::Value::Null), "{field}");
         }
         assert_eq!(patch["release"], json!(run.release));
-        assert_eq!(in_place_of(None, &run), json!(run));
+        assert_eq!(run_patch(None, &run), json!(run));
     }
 }

@@ -1,27 +1,27 @@
-//! Artifacts on their way from GitLab into the artifact bucket, beside reconciling.
+//! Transfers of artifacts from GitLab into the artifact bucket, concurrent with reconciles.
 //!
-//! Expected flow: a reconcile asks for each artifact it needs ([`Transfers::ensure`]), is told
+//! Expected flow: a reconcile calls [`Transfers::ensure`] for each artifact it needs, gets
 //! [`TransferState::Running`], and ends. The transfer runs as a task of its own. When it ends, every
-//! Deployment that asked for it is woken through the stream that [`Transfers::new`] gave out, asks
-//! again, and is told [`TransferState::Done`].
+//! Deployment that asked for it is woken through the stream of [`Transfers::new`], asks again, and gets
+//! [`TransferState::Done`].
 //!
 //! Guarantees
-//! - At most one transfer of the same bytes to the same place runs at a time, whoever asks, and at
-//!   most so many in all. Memory does not depend on the size of the artifact.
-//! - No namespace takes all the turns: it has at most [`Limits::per_namespace`], and turns that come
-//!   free go round among the namespaces that wait.
-//! - Every transfer ends: it keeps to a rate, has a time for its size, and is given up once no
+//! - At most one transfer of the same bytes to the same S3 location runs at a time, whoever asks, and at most
+//!   [`Limits::parallel`] in all. Memory does not depend on the size of the artifact.
+//! - No namespace takes all turns: it has at most [`Limits::per_namespace`], and free turns rotate among the
+//!   namespaces that wait.
+//! - Every transfer ends: it has a minimum rate, a time limit for its size, and is given up once no
 //!   Deployment has asked for it for some minutes.
-//! - What is Done is complete, no longer and no shorter than GitLab said, and pinned by its SHA-256
-//!   and the version of the object.
-//! - A restart does not download again what was complete: a marker beside the object remembers.
-//! - A failure that may pass is tried again, with backoff, when somebody asks; any other stays until
+//! - An artifact that is Done is complete, has exactly the size that GitLab declared, and is pinned by its
+//!   SHA-256 and the version of the object.
+//! - A restart does not download a complete artifact again: a marker beside the object remembers it.
+//! - A failure that may pass is retried with backoff when a Deployment asks; any other stays until
 //!   [`Transfers::forget_failure`].
 //!
-//! Relies on: the artifacts of a job don't change (a retry is another job); an object's version pins
-//! its bytes.
+//! Relies on: the artifacts of a job don't change (a retry is another job); an object's version pins its
+//! bytes.
 
-mod fetch;
+mod download;
 mod job;
 mod key;
 mod pace;
@@ -46,7 +46,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use self::job::Progress;
-pub use fetch::Transferred;
+pub use download::Transferred;
 pub use job::TransferJob;
 pub use key::{TransferKey, connection_digest, instance_name};
 pub use pace::{DEFAULT_RATE, Slowest};
@@ -58,37 +58,37 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// The largest artifact that is taken: what one `PutObject` or one copy in S3 may have.
+/// The default size limit of an artifact: the maximum of one `PutObject` or one copy in S3.
 pub const DEFAULT_LIMIT: u64 = 5 << 30;
 
-/// The waits between tries grow from here, doubling, up to [`LONGEST_BACKOFF`].
+/// The first wait between attempts. It doubles up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
-/// What ended and was not asked for this long is forgotten; the marker in the bucket remembers.
+/// How long an artifact that is Done is remembered after the last request; its marker in the bucket stays.
 const DONE_UNUSED: Duration = Duration::from_hours(1);
-/// Longer, so that a poll that comes once a day does not try what can't succeed.
+/// Longer, so that a daily poll does not retry what can't succeed.
 const FAILED_UNUSED: Duration = Duration::from_hours(25);
 
-/// A transfer that no Deployment asks for this long is given up. Who waits for one asks every few
-/// seconds; who has to do with a failed one besides, after [`LONGEST_BACKOFF`].
+/// How long a transfer runs after the last request. A Deployment that waits for it asks every few seconds;
+/// one that also has a failed transfer asks after [`MAX_BACKOFF`].
 const UNASKED: Duration = Duration::from_mins(6);
 
-/// How many transfers there are at a time, and how slow each may be.
+/// How many transfers run at a time, and how slow each may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many in all.
+    /// How many run in all.
     pub parallel: usize,
-    /// How many for one namespace.
+    /// How many run for one namespace.
     pub per_namespace: usize,
-    /// How slow each may be: [`DEFAULT_RATE`].
+    /// How slow each may be; by default [`DEFAULT_RATE`].
     pub slowest: Slowest,
-    /// How long one goes on that no Deployment asks for any more.
+    /// How long a transfer runs after the last request.
     pub unasked: Duration,
 }
 
 impl Limits {
-    /// So many at a time, fewer for one namespace where that can be, each of so many bytes a second.
+    /// Limits with this minimum rate in bytes a second. A namespace gets at most `parallel` turns.
     pub fn new(parallel: usize, per_namespace: usize, rate: u64) -> Self {
         Self {
             parallel,
@@ -99,14 +99,14 @@ impl Limits {
     }
 }
 
-/// How far a transfer is.
+/// The state of a transfer.
 #[derive(Clone, Debug)]
 pub enum TransferState {
-    /// Under way, or waiting for its turn.
+    /// Running, or waiting for its turn.
     Running {
-        /// Bytes that have arrived.
+        /// The bytes that have arrived.
         bytes: u64,
-        /// Bytes there will be, where that is known.
+        /// The bytes that are expected, if known.
         total: Option<u64>,
     },
     /// Complete.
@@ -115,13 +115,12 @@ pub enum TransferState {
     Failed {
         /// Why.
         error: CallError,
-        /// When asking again starts it anew; `None` where that takes
-        /// [`Transfers::forget_failure`].
+        /// When a request starts it again; `None` if that needs [`Transfers::forget_failure`].
         again_in: Option<Duration>,
     },
 }
 
-/// Artifacts on their way.
+/// The transfers of this process.
 pub struct Transfers {
     entries: Mutex<Entries>,
     turns: Arc<FairSemaphore>,
@@ -134,7 +133,7 @@ pub struct Transfers {
 #[derive(Default)]
 struct Entries {
     by_key: HashMap<TransferKey, Entry>,
-    /// Tells a task from an earlier one with the same key.
+    /// Distinguishes a task from an earlier one with the same key.
     last_id: u64,
     closed: bool,
 }
@@ -160,8 +159,8 @@ enum EntryState {
 }
 
 impl Transfers {
-    /// Transfers within `limits`, their bytes counted in `metrics`. The stream gives the Deployments to
-    /// wake.
+    /// Creates transfers within `limits` that count their bytes in `metrics`. The stream yields the
+    /// Deployments to wake.
     pub fn new(
         limits: Limits,
         metrics: Arc<Metrics>,
@@ -181,9 +180,8 @@ impl Transfers {
         (transfers, woken)
     }
 
-    /// Sees to it that the transfer runs, ran, or is tried again, and says how far it is. `asking` is
-    /// woken when it ends. `start` is called only where a task is started. Call it within a tokio
-    /// runtime.
+    /// Starts or retries the transfer if needed, and returns its state. `asking` is woken when it ends.
+    /// `start` is called only if a task is started. Call it within a tokio runtime.
     pub fn ensure(
         self: &Arc<Self>,
         key: &TransferKey,
@@ -192,7 +190,7 @@ impl Transfers {
     ) -> TransferState {
         let now = Instant::now();
         let mut entries = self.entries();
-        entries.collect(now);
+        entries.remove_unused(now);
         let mut attempts = 1;
         if let Some(entry) = entries.by_key.get_mut(key) {
             entry.asked_at = now;
@@ -227,8 +225,8 @@ impl Transfers {
         TransferState::Running { bytes: 0, total }
     }
 
-    /// Forgets that the transfer failed: the next one to ask starts it anew, without any wait. One
-    /// that runs goes on, because others may wait for it too; what is Done stays.
+    /// Forgets that the transfer failed: the next request starts it again, without a wait. A running transfer
+    /// continues, because others may wait for it too; what is Done stays.
     pub fn forget_failure(&self, key: &TransferKey) {
         let mut entries = self.entries();
         if let Some(entry) = entries.by_key.get(key)
@@ -268,7 +266,7 @@ impl Transfers {
                     turn = transfers.turns.acquire(&namespace) => turn,
                     () = progress.stop.cancelled() => return Err(key.unasked()),
                 };
-                fetch::fetch(
+                download::fetch(
                     &key,
                     &job,
                     &progress,
@@ -277,14 +275,14 @@ impl Transfers {
                 )
                 .await
             };
-            // An entry whose task is gone would say Running for good.
+            // Without the catch, the entry of a task that panicked would stay Running.
             let mut transfer = pin!(AssertUnwindSafe(transfer).catch_unwind());
             let result = tokio::select! {
                 biased;
                 result = &mut transfer => result,
                 () = transfers.unasked(&key, id) => {
                     progress.stop.cancel();
-                    // It ends with its next bytes, so that an upload is aborted and not left behind.
+                    // The transfer ends at its next bytes, so that an upload is aborted and not left behind.
                     transfer.await
                 }
             };
@@ -297,7 +295,7 @@ impl Transfers {
         task.abort_handle()
     }
 
-    /// Ends once nobody has asked for it for long.
+    /// Completes once no Deployment has asked for the transfer for [`Limits::unasked`].
     async fn unasked(&self, key: &TransferKey, id: u64) {
         loop {
             let asked_at = {
@@ -327,7 +325,7 @@ impl Transfers {
             };
             if given_up && result.is_err() {
                 tracing::info!(transfer = key.resource(), "given up: nobody asks for it");
-                // Who asked in the last moment asks again, and starts it anew.
+                // A Deployment that asked at the last moment asks again, which starts it again.
                 let entry = entries.by_key.remove(key);
                 drop(entries);
                 self.wake(
@@ -353,7 +351,7 @@ impl Transfers {
 
     fn wake(&self, waiting: Vec<ObjectRef<Deployment>>) {
         for deployment in waiting {
-            // Nobody listens any more when the controller stops.
+            // The receiver is gone when the controller stops.
             let _ = self.wake.unbounded_send(deployment);
         }
     }
@@ -364,7 +362,7 @@ impl Transfers {
 }
 
 impl Entries {
-    fn collect(&mut self, now: Instant) {
+    fn remove_unused(&mut self, now: Instant) {
         self.by_key.retain(|_, entry| {
             let unused = now.duration_since(entry.asked_at);
             match entry.state {
@@ -377,7 +375,7 @@ impl Entries {
 }
 
 impl EntryState {
-    /// Who is to be woken when it ends.
+    /// The Deployments to wake when it ends.
     fn into_waiting(self) -> Vec<ObjectRef<Deployment>> {
         match self {
             Self::Running { waiting, .. } => waiting,
@@ -387,7 +385,7 @@ impl EntryState {
 }
 
 impl Entry {
-    /// `None` where it is time to try again.
+    /// The state to report; `None` if it is time to try again.
     fn answer(&mut self, asking: ObjectRef<Deployment>, now: Instant) -> Option<TransferState> {
         Some(match &mut self.state {
             EntryState::Running {
@@ -414,13 +412,13 @@ impl Entry {
     }
 }
 
-/// When to try again after so many tries; `None` where that is of no use.
+/// The wait before the next attempt; `None` if another attempt is of no use.
 fn backoff(error: &CallError, attempts: u32) -> Option<Duration> {
     if !error.is_transient() {
         return None;
     }
     let doubled = FIRST_BACKOFF.saturating_mul(1 << attempts.saturating_sub(1).min(16));
-    let backoff = doubled.min(LONGEST_BACKOFF);
+    let backoff = doubled.min(MAX_BACKOFF);
     Some(match error.kind {
         CallErrorKind::Throttled {
             retry_after: Some(wait),

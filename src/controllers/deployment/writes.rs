@@ -1,4 +1,4 @@
-//! What is written to a Deployment: its finalizer and other metadata, and its status.
+//! Writes to a Deployment: its finalizer and other metadata, and its status.
 
 use kube::{
     Api, ResourceExt as _,
@@ -6,7 +6,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{controller::DeploymentController, failure::Failure, fetch};
+use super::{artifacts, controller::DeploymentController, failure::Failure};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, finalizer},
     controllers::status::publish_status,
@@ -14,23 +14,23 @@ use crate::{
 };
 
 impl DeploymentController {
-    /// Writes the status that a reconcile ended with, where it is news.
+    /// Writes the status at the end of a reconcile, if it changed.
     pub(super) async fn publish(
         &self,
         deployment: &Deployment,
         status: DeploymentStatus,
         outcome: &Outcome,
     ) -> Result<(), Failure> {
-        // A small artifact is there before anybody could read that it is on its way.
-        if deployment.status.as_ref() == Some(&status) || fetch::passes_soon(outcome) {
+        // A short transfer is over before its progress is worth a status write.
+        if deployment.status.as_ref() == Some(&status) || artifacts::passes_soon(outcome) {
             return Ok(());
         }
         self.write_status(deployment, status, Some(outcome)).await?;
         Ok(())
     }
 
-    /// Writes the status, and tells what is new in it: what is on record was told, however the rest of the
-    /// reconcile goes. `outcome` is what its conditions say, where they were written anew.
+    /// Writes the status and publishes Events for what is new in it, however the rest of the reconcile ends.
+    /// `outcome` is what its conditions say, if they were rewritten.
     pub(super) async fn write_status(
         &self,
         deployment: &Deployment,
@@ -46,7 +46,7 @@ impl DeploymentController {
         Ok(written)
     }
 
-    /// Adds the finalizer before anything is made that has to be removed later.
+    /// Adds the finalizer before anything is created that a deletion has to remove.
     pub(super) async fn add_finalizer(
         &self,
         deployment: &Deployment,

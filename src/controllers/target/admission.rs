@@ -1,13 +1,13 @@
-//! Which runs begin: so many of a namespace at a time, in an account and region, as come to their end soon.
+//! Limits how many runs of a namespace prepare at a time in one account and region.
 //!
-//! A thousand Deployments that change at once would otherwise all be half done for as long as the last of them
-//! takes, and each would hold what it has read in memory, and read it again when its turn has come.
+//! Without the limit, a thousand Deployments that change at once would all stay half done until the last one
+//! finishes. Each would hold its observation in memory, and read it again when its turn comes.
 //!
 //! # Guarantees
-//! - Those that have waited the longest begin first. Nothing has been read or written for those that wait, and no
-//!   deadline runs.
-//! - What goes back does not wait, and neither does what has begun.
-//! - What takes long to prepare holds up no other for longer than [`COUNTED`].
+//! - Runs that have waited longest begin first. Nothing is read or written for a waiting run, and its
+//!   deadline does not run.
+//! - Restores, rollbacks and runs that have begun do not wait.
+//! - A slow preparation holds up other runs for at most [`COUNTED`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,33 +26,33 @@ use crate::{
     domain::engine::{self, Step},
 };
 
-/// For how long a run counts from its begin, should it be at its preparation for longer.
+/// The longest time from its start that a preparing run counts against the limit.
 const COUNTED: Duration = Duration::from_mins(2);
 
-/// How often one that waits asks by itself, should nobody tell it that its turn has come.
-const ASKED: Duration = Duration::from_secs(45);
+/// How often a waiting run asks again without being woken.
+const ASK_INTERVAL: Duration = Duration::from_secs(45);
 
-/// One that has not asked for so long is gone.
-const GONE: Duration = Duration::from_mins(3);
+/// A run that has not asked for this long leaves the queue.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(3);
 
-/// How soon it is told that a run waits, and then again after as long as it has waited by then.
-const TOLD: Duration = Duration::from_secs(10);
+/// After this wait the status reports it for the first time, and again whenever the wait has doubled.
+const REPORT_AFTER: Duration = Duration::from_secs(10);
 
-/// Who prepares and who waits, in all accounts and regions.
+/// The preparing and waiting runs of all accounts and regions.
 #[derive(Default)]
 pub struct Admissions {
-    lines: Mutex<HashMap<Place, Line>>,
+    queues: Mutex<HashMap<QueueKey, Queue>>,
     wakes: Wakes<Target>,
 }
 
-/// Where those are that wait for each other: the id of the account, the region, and the namespace.
-type Place = (String, String, String);
+/// What runs of one queue share: the account id, the region and the namespace.
+type QueueKey = (String, String, String);
 
 #[derive(Default)]
-struct Line {
-    /// How many may prepare.
-    room: usize,
-    /// Since when each prepares, by uid.
+struct Queue {
+    /// How many runs may prepare at a time.
+    limit: usize,
+    /// The start of each preparing run, by the Target's uid.
     preparing: HashMap<String, Instant>,
     waiting: VecDeque<Waiting>,
 }
@@ -62,30 +62,30 @@ struct Waiting {
     who: ObjectRef<Target>,
     since: Instant,
     asked_at: Instant,
-    told_at: Option<Instant>,
+    reported_at: Option<Instant>,
 }
 
-/// That a run has to wait.
+/// A run must wait for others.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// How many come to their end, or begin, before it.
+    /// How many runs prepare or wait before it.
     pub before: usize,
-    /// Whether that is to be told now.
+    /// Whether the status reports the wait now.
     pub is_told: bool,
-    /// When it is asked again, should its turn not come before.
+    /// When the run asks again, unless it is woken before.
     pub after: Duration,
 }
 
 impl Admissions {
-    /// The Targets whose turn has come; for the first who asks.
+    /// The Targets whose turn has come. Only the first caller gets them.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<Target>> + Send + 'static {
         self.wakes.woken()
     }
 
-    /// Whether the order may be carried out now.
+    /// Admits the run, or says why it must wait.
     pub fn ask(
         &self,
-        room: usize,
+        limit: usize,
         target: &Target,
         run: &Run,
         status: &TargetStatus,
@@ -103,10 +103,10 @@ impl Admissions {
             let since = Timestamp::now().duration_since(journal.started_at.0);
             Duration::try_from(since).unwrap_or_default()
         });
-        let mut lines = self.lines();
-        let line = lines.entry(place(target)).or_default();
-        line.room = room;
-        line.ask(
+        let mut queues = self.queues();
+        let queue = queues.entry(queue_key(target)).or_default();
+        queue.limit = limit;
+        queue.ask(
             target.uid().unwrap_or_default(),
             ObjectRef::from_obj(target),
             begun,
@@ -114,35 +114,35 @@ impl Admissions {
         )
     }
 
-    /// It prepares no more, or is gone: others may begin.
+    /// Removes a Target that no longer prepares or is deleted, and wakes those that may begin.
     pub fn leave(&self, target: &Target) {
-        let mut lines = self.lines();
-        let place = place(target);
-        let Some(line) = lines.get_mut(&place) else {
+        let mut queues = self.queues();
+        let key = queue_key(target);
+        let Some(queue) = queues.get_mut(&key) else {
             return;
         };
-        line.leave(&target.uid().unwrap_or_default());
-        for who in line.next() {
+        queue.leave(&target.uid().unwrap_or_default());
+        for who in queue.next() {
             self.wakes.wake(who);
         }
-        if line.preparing.is_empty() && line.waiting.is_empty() {
-            lines.remove(&place);
+        if queue.preparing.is_empty() && queue.waiting.is_empty() {
+            queues.remove(&key);
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<Place, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<QueueKey, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn place(target: &Target) -> Place {
+fn queue_key(target: &Target) -> QueueKey {
     let spec = &target.spec;
     let namespace = target.namespace().unwrap_or_default();
     (spec.account_id.clone(), spec.region.clone(), namespace)
 }
 
-impl Line {
-    /// `begun` is how long ago that was, for one that has.
+impl Queue {
+    /// `begun` is the age of a run that has begun.
     fn ask(
         &mut self,
         uid: String,
@@ -152,7 +152,7 @@ impl Line {
     ) -> Result<(), Waits> {
         self.preparing.retain(|_, since| now - *since < COUNTED);
         self.waiting
-            .retain(|it| now - it.asked_at < GONE || it.uid == uid);
+            .retain(|it| now - it.asked_at < FORGOTTEN_AFTER || it.uid == uid);
         let at = self.waiting.iter().position(|it| it.uid == uid);
         if let Some(ago) = begun {
             self.leave(&uid);
@@ -163,7 +163,7 @@ impl Line {
             return Ok(());
         }
         let before = at.unwrap_or(self.waiting.len());
-        if self.preparing.contains_key(&uid) || self.preparing.len() + before < self.room {
+        if self.preparing.contains_key(&uid) || self.preparing.len() + before < self.limit {
             self.leave(&uid);
             self.preparing.insert(uid, now);
             return Ok(());
@@ -174,20 +174,25 @@ impl Line {
                 who,
                 since: now,
                 asked_at: now,
-                told_at: None,
+                reported_at: None,
             });
         }
         let waiting = &mut self.waiting[before];
         waiting.asked_at = now;
         let waited = now - waiting.since;
-        let is_told = waited >= TOLD && waiting.told_at.is_none_or(|at| now - at >= waited / 2);
+        let is_told =
+            waited >= REPORT_AFTER && waiting.reported_at.is_none_or(|at| now - at >= waited / 2);
         if is_told {
-            waiting.told_at = Some(now);
+            waiting.reported_at = Some(now);
         }
         Err(Waits {
             before: self.preparing.len() + before,
             is_told,
-            after: if waited < TOLD { TOLD } else { spread(ASKED) },
+            after: if waited < REPORT_AFTER {
+                REPORT_AFTER
+            } else {
+                spread(ASK_INTERVAL)
+            },
         })
     }
 
@@ -196,9 +201,9 @@ impl Line {
         self.waiting.retain(|it| it.uid != uid);
     }
 
-    /// Those that may begin now.
+    /// The Targets that may begin now.
     fn next(&self) -> impl Iterator<Item = ObjectRef<Target>> {
-        let free = self.room.saturating_sub(self.preparing.len());
+        let free = self.limit.saturating_sub(self.preparing.len());
         self.waiting.iter().take(free).map(|it| it.who.clone())
     }
 }
@@ -207,25 +212,25 @@ impl Line {
 mod tests {
     use super::*;
 
-    const ROOM: usize = 4;
+    const LIMIT: usize = 4;
 
-    /// A line, and a moment to count from.
-    struct Clock(Line, Instant);
+    /// A queue and the instant at which the test starts.
+    struct Clock(Queue, Instant);
 
     impl Clock {
         fn start() -> Self {
-            let line = Line {
-                room: ROOM,
-                ..Line::default()
+            let queue = Queue {
+                limit: LIMIT,
+                ..Queue::default()
             };
-            Self(line, Instant::now())
+            Self(queue, Instant::now())
         }
 
         fn at(&self, seconds: u64) -> Instant {
             self.1 + Duration::from_secs(seconds)
         }
 
-        /// How many go before it; `None` if it begins.
+        /// How many runs go before this one; `None` if it begins.
         fn ask(&mut self, nth: usize, seconds: u64) -> Option<usize> {
             self.begun(nth, None, seconds).map(|waits| waits.before)
         }
@@ -243,67 +248,67 @@ mod tests {
         }
     }
 
-    /// So many prepare.
+    /// A queue whose limit is reached.
     fn full() -> Clock {
-        let mut line = Clock::start();
-        for nth in 0..ROOM {
-            assert_eq!(line.ask(nth, 0), None);
+        let mut queue = Clock::start();
+        for nth in 0..LIMIT {
+            assert_eq!(queue.ask(nth, 0), None);
         }
-        line
+        queue
     }
 
     #[test]
     fn so_many_prepare_and_the_others_begin_in_order_as_those_come_to_their_end() {
-        let mut line = full();
-        assert_eq!(line.ask(100, 0), Some(ROOM));
-        assert_eq!(line.ask(101, 0), Some(ROOM + 1));
-        assert_eq!(line.ask(100, 1), Some(ROOM), "it keeps its place");
-        assert_eq!(line.ask(0, 1), None, "it prepares");
-        assert_eq!(line.woken(0), ["100"]);
-        assert_eq!(line.ask(101, 2), Some(ROOM), "another goes before it");
-        assert_eq!(line.ask(100, 2), None);
-        assert_eq!(line.woken(1), ["101"]);
-        assert_eq!(line.ask(101, 3), None);
-        assert!(line.woken(2).is_empty(), "nobody waits");
+        let mut queue = full();
+        assert_eq!(queue.ask(100, 0), Some(LIMIT));
+        assert_eq!(queue.ask(101, 0), Some(LIMIT + 1));
+        assert_eq!(queue.ask(100, 1), Some(LIMIT), "it keeps its position");
+        assert_eq!(queue.ask(0, 1), None, "the run prepares already");
+        assert_eq!(queue.woken(0), ["100"]);
+        assert_eq!(queue.ask(101, 2), Some(LIMIT), "run 100 goes first");
+        assert_eq!(queue.ask(100, 2), None);
+        assert_eq!(queue.woken(1), ["101"]);
+        assert_eq!(queue.ask(101, 3), None);
+        assert!(queue.woken(2).is_empty(), "no run waits");
     }
 
     #[test]
     fn what_has_begun_goes_on_and_counts_for_a_while() {
-        let mut line = full();
-        assert_eq!(line.begun(100, Some(1), 0), None);
-        assert_eq!(line.ask(101, 0), Some(ROOM + 1));
-        assert!(line.woken(0).is_empty(), "there are as many as may");
+        let mut queue = full();
+        assert_eq!(queue.begun(100, Some(1), 0), None);
+        assert_eq!(queue.ask(101, 0), Some(LIMIT + 1));
+        assert!(queue.woken(0).is_empty(), "the limit is reached");
         let counted = COUNTED.as_secs();
-        assert_eq!(line.begun(100, Some(counted + 1), counted), None);
-        assert_eq!(line.ask(101, counted), None, "they have had their time");
+        assert_eq!(queue.begun(100, Some(counted + 1), counted), None);
+        assert_eq!(queue.ask(101, counted), None, "the others no longer count");
     }
 
     #[test]
     fn one_that_is_gone_holds_up_nobody() {
-        let mut line = full();
-        assert_eq!(line.ask(100, 0), Some(ROOM));
-        let gone = GONE.as_secs();
-        for nth in 0..ROOM {
-            assert_eq!(line.begun(nth, Some(0), gone), None);
+        let mut queue = full();
+        assert_eq!(queue.ask(100, 0), Some(LIMIT));
+        let gone = FORGOTTEN_AFTER.as_secs();
+        for nth in 0..LIMIT {
+            assert_eq!(queue.begun(nth, Some(0), gone), None);
         }
-        assert_eq!(line.ask(101, gone), Some(ROOM));
-        assert_eq!(line.woken(0), ["101"]);
+        assert_eq!(queue.ask(101, gone), Some(LIMIT));
+        assert_eq!(queue.woken(0), ["101"]);
     }
 
     #[test]
     fn waiting_is_told_after_a_while_and_ever_more_seldom() {
-        let mut line = full();
-        let told = |line: &mut Clock, seconds| {
-            for nth in 0..ROOM {
-                line.begun(nth, Some(0), seconds);
+        let mut queue = full();
+        let reported = |queue: &mut Clock, seconds| {
+            for nth in 0..LIMIT {
+                queue.begun(nth, Some(0), seconds);
             }
-            line.begun(100, None, seconds).unwrap().is_told
+            queue.begun(100, None, seconds).unwrap().is_told
         };
-        assert!(!told(&mut line, 0));
-        assert!(told(&mut line, 10));
-        assert!(!told(&mut line, 19));
-        assert!(told(&mut line, 20));
-        assert!(!told(&mut line, 30));
-        assert!(told(&mut line, 40));
+        assert!(!reported(&mut queue, 0));
+        assert!(reported(&mut queue, 10));
+        assert!(!reported(&mut queue, 19));
+        assert!(reported(&mut queue, 20));
+        assert!(!reported(&mut queue, 30));
+        assert!(reported(&mut queue, 40));
     }
 }

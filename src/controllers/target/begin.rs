@@ -1,4 +1,4 @@
-//! Runs that have to wait for others before they begin, and let others begin.
+//! The admission of a Target's run: waits before it begins, and makes room once it has prepared.
 
 use std::sync::Arc;
 
@@ -13,31 +13,31 @@ use crate::{
     },
 };
 
-/// How many seconds' worth of Lambda's control-plane calls prepare at a time: enough that the budget is used up
-/// while each waits for Lambda to settle.
+/// How many seconds' worth of Lambda control-plane calls may prepare at a time: enough to use up the budget
+/// while each run waits for Lambda to settle.
 const AHEAD: usize = 3;
 
 impl TargetController {
-    /// How the pass of a run ends that has to wait for others.
+    /// The outcome of the pass, if the run must wait for others.
     pub(super) async fn waits_to_begin(
         &self,
         target: &Target,
         run: &Run,
         status: &TargetStatus,
     ) -> Option<Outcome> {
-        let room = self.room(target);
-        let waits = self.context.admissions.ask(room, target, run, status);
+        let limit = self.limit(target);
+        let waits = self.context.admissions.ask(limit, target, run, status);
         let waits = waits.err()?;
         let outcome = waits.outcome(target);
         if !waits.is_told {
             return Some(outcome);
         }
-        let told = self.publish(target, status.clone(), outcome, SHORT_WAIT);
-        Some(told.await)
+        let published = self.publish(target, status.clone(), outcome, SHORT_WAIT);
+        Some(published.await)
     }
 
-    /// How many prepare at a time where the Target is.
-    fn room(&self, target: &Target) -> usize {
+    /// How many runs may prepare at a time in the Target's account and region.
+    fn limit(&self, target: &Target) -> usize {
         let account = account(&self.context, &target.spec.account).ok();
         let rates = account
             .as_ref()
@@ -45,7 +45,7 @@ impl TargetController {
         AHEAD.saturating_mul(RequestRates::control_plane(rates) as usize)
     }
 
-    /// A run that prepares no more, or can't for now, makes room for others.
+    /// Lets other runs begin once this one no longer prepares, or can't for now.
     pub(super) fn let_others_begin(&self, target: &Arc<Target>, outcome: &Outcome) {
         let target = self.newest(target);
         let journal = target.status.as_ref().and_then(|it| it.run.as_ref());
@@ -62,7 +62,7 @@ impl TargetController {
 }
 
 impl Waits {
-    /// As it is told.
+    /// The outcome that reports the wait.
     fn outcome(&self, target: &Target) -> Outcome {
         let spec = &target.spec;
         Outcome::Waiting {

@@ -1,8 +1,8 @@
-//! Removes what nothing needs any more, once a Target's order is carried out.
+//! Garbage collection, once a Target's run is carried out.
 //!
-//! What can't be undone is decided from a fresh read: the cache may not have a Release that it can't
-//! read, or has just missed. While a Deployment is being deleted its Releases go too, and what becomes of
-//! AWS is then for the deletion policy to say.
+//! A deletion can't be undone, so it is decided from a fresh read: the cache may lack a Release that it can't
+//! parse or has just missed. While a Deployment is being deleted its Releases are deleted too, and the
+//! deletion policy decides what happens in AWS.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl TargetController {
-    /// Removes versions and snapshots that nothing needs. What fails is told, and tried again later.
+    /// Removes versions and snapshots that nothing needs. A failure is reported and retried later.
     pub(super) async fn collect(&self, target: &Arc<Target>) {
         let Some(garbage) = self.garbage(target) else {
             return;
@@ -43,13 +43,13 @@ impl TargetController {
         }
     }
 
-    /// What there is to remove now, as far as the cache knows.
+    /// The garbage to remove now, as far as the cache knows.
     pub(super) fn garbage(&self, target: &Target) -> Option<BTreeSet<String>> {
         let status = target.status.as_ref()?;
         let namespace = target.namespace();
         let releases = &self.context.stores.releases;
-        let ours = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
-        let cached = ours.iter().filter_map(|release| release.uid()).collect();
+        let members = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
+        let cached = members.iter().filter_map(|release| release.uid()).collect();
         let garbage = engine::garbage(status, &cached);
         self.collections
             .are_due(target, &garbage)
@@ -78,7 +78,7 @@ impl TargetController {
         Ok(outcome.await)
     }
 
-    /// The uids of the Releases that exist; `None` where their Deployment does not stand any more.
+    /// The uids of the existing Releases; `None` if their Deployment is deleted or being deleted.
     async fn kept(&self, target: &Target) -> Result<Option<BTreeSet<String>>, kube::Error> {
         let namespace = target.namespace().unwrap_or_default();
         let client = &self.context.client;
@@ -86,15 +86,15 @@ impl TargetController {
         let of_deployment = format!("{}={}", label::DEPLOYMENT, target.spec.deployment);
         let params = ListParams::default().labels(&of_deployment);
         let listed = releases.list_metadata(&params).await?;
-        // Read after the list: what is not being deleted now was not when the list was made.
+        // Read after the list: a Deployment that is not being deleted now was not being deleted then either.
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
         let named = format!("metadata.name={}", target.spec.deployment);
         let found = deployments
             .list_metadata(&ListParams::default().fields(&named))
             .await?;
         let mut found = found.iter();
-        let stands = found.any(|it| it.metadata.deletion_timestamp.is_none());
+        let exists = found.any(|it| it.metadata.deletion_timestamp.is_none());
         let uids = listed.iter().filter_map(ResourceExt::uid).collect();
-        Ok(stands.then_some(uids))
+        Ok(exists.then_some(uids))
     }
 }

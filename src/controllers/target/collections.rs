@@ -1,4 +1,4 @@
-//! What each Target tried to remove last, and when it is tried again.
+//! The last garbage collection of each Target, and when the next one is due.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,42 +10,42 @@ use kube::ResourceExt as _;
 
 use crate::api::v1alpha1::Target;
 
-/// What could not be removed is tried again after this.
-const AGAIN: Duration = Duration::from_hours(1);
+/// Garbage that could not be removed is retried after this.
+const RETRY: Duration = Duration::from_hours(1);
 
-/// What each Target tried to remove last, as far as this process knows.
+/// The last garbage collection of each Target that this process attempted.
 #[derive(Default)]
-pub struct Collections(Mutex<HashMap<String, Tried>>);
+pub struct Collections(Mutex<HashMap<String, Attempt>>);
 
-struct Tried {
+struct Attempt {
     at: Instant,
-    /// What came since is tried at once.
+    /// What the attempt covered. Newer garbage is removed at once.
     garbage: BTreeSet<String>,
 }
 
 impl Collections {
-    /// Whether what there is to remove is to be tried, again or for the first time.
+    /// Whether the garbage is due for a first or another attempt.
     pub fn are_due(&self, target: &Target, garbage: &BTreeSet<String>) -> bool {
         let entries = self.entries();
         let last = entries.get(&target.uid().unwrap_or_default());
-        let due = |last: &Tried| last.at.elapsed() > AGAIN || !garbage.is_subset(&last.garbage);
+        let due = |last: &Attempt| last.at.elapsed() > RETRY || !garbage.is_subset(&last.garbage);
         !garbage.is_empty() && last.is_none_or(due)
     }
 
-    /// It was tried just now.
+    /// Records an attempt made just now.
     pub fn tried(&self, target: &Target, garbage: BTreeSet<String>) {
         let at = Instant::now();
-        let tried = Tried { at, garbage };
+        let tried = Attempt { at, garbage };
         let key = target.uid().unwrap_or_default();
         self.entries().insert(key, tried);
     }
 
-    /// The Target is gone.
+    /// Forgets a deleted Target.
     pub fn forget(&self, target: &Target) {
         self.entries().remove(&target.uid().unwrap_or_default());
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Tried>> {
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Attempt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

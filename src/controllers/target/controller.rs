@@ -14,7 +14,7 @@ pub struct TargetController {
 }
 
 impl TargetController {
-    /// With nothing remembered.
+    /// A controller that remembers nothing yet.
     pub fn new(context: Arc<Context>) -> Self {
         Self {
             context,

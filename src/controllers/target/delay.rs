@@ -1,9 +1,9 @@
-//! How soon a Target is looked at again, and what such a wait is worth telling.
+//! How soon a Target is reconciled again, and which waits are too short to report.
 
 use std::time::Duration;
 
-/// How soon to look again when the API server says that the decision was stale.
+/// How soon to reconcile again after the API server has refused a stale decision.
 pub const STALE: Duration = Duration::from_millis(100);
 
-/// What is not worth a status write because it passes so soon.
+/// A wait shorter than this is not worth a status write.
 pub const SHORT_WAIT: Duration = Duration::from_secs(5);

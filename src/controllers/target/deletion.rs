@@ -1,9 +1,9 @@
-//! The end of a Target in an Account that asks an approval or a window for what is deleted there.
+//! The deletion of a Target in an Account that requires an approval or a window for deletions.
 //!
 //! # Guarantees
-//! - Whatever deletes the Target (its Deployment, a changed spec, `kubectl delete`, the end of its
-//!   namespace) asks the same: nothing is deleted in AWS before it is let.
-//! - What let it begin is on record before anything is deleted; more than that needs another approval.
+//! - The requirements hold whatever deletes the Target: its Deployment, a changed spec, `kubectl delete`, or
+//!   the deletion of its namespace. Nothing is deleted in AWS before they are met.
+//! - What opened the gate is on record before anything is deleted. Deleting more needs another approval.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,20 +25,20 @@ use crate::{
     },
 };
 
-/// How long it is taken for granted that the admission policy is in force, while nobody has approved.
+/// How old the last check of the admission policy may be while no Approval exists.
 const POLICY_AGE: Duration = Duration::from_secs(10);
 
 /// Why nothing may be deleted yet.
-pub struct Inconclusive {
-    /// With what waits.
+pub struct Blocked {
+    /// The status, with what the deletion waits for.
     pub status: TargetStatus,
-    /// How that reads, and when time alone may change it.
+    /// The outcome, and when time alone may change it.
     pub ended: Ended,
 }
 
 impl TargetController {
-    /// The Target, once what its end deletes may be deleted.
-    pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<Inconclusive>> {
+    /// Returns the Target once everything that its deletion removes may be removed.
+    pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<Blocked>> {
         let mut status = target.status.clone().unwrap_or_default();
         let spec = &target.spec;
         let doomed: Vec<InventoryItem> = engine::deleted_at_end(spec.deletion_policy, &status)
@@ -80,7 +80,7 @@ impl TargetController {
             now: Timestamp::now(),
         });
         let message = deletion::message(&evaluation.verdict, spec, doomed.iter());
-        // An open gate has none.
+        // An open gate has no reason.
         let reason = evaluation.verdict.reason();
         let reason = reason.unwrap_or(Reason::WaitingForApproval);
         match evaluation.verdict {
@@ -114,21 +114,21 @@ impl TargetController {
         }
     }
 
-    /// What the Account asks for before anything is deleted there.
+    /// What the Account requires before anything is deleted there.
     fn required_for_deletion(&self, target: &Target) -> Result<Option<Requirements>, Outcome> {
         let name = &target.spec.account;
         let account = account(&self.context, name).map_err(with_way_out)?;
         let Some(requires) = &account.spec.requires else {
             return Ok(None);
         };
-        let asked = Requirements::of_deletion(name, requires).map_err(|invalid| {
+        let required = Requirements::of_deletion(name, requires).map_err(|invalid| {
             let message = format!("spec.requires.deletion of {invalid}");
             with_way_out(Outcome::stalled(Reason::InvalidGate, message))
         })?;
-        Ok((!asked.is_empty()).then_some(asked))
+        Ok((!required.is_empty()).then_some(required))
     }
 
-    /// The Approvals that speak of this deletion.
+    /// The Approvals of this deletion.
     fn approvals_of(&self, target: &Target, deletion: &DeletionStatus) -> Vec<Arc<Approval>> {
         let namespace = target.namespace();
         let approvals = &self.context.stores.approvals;
@@ -137,8 +137,8 @@ impl TargetController {
         })
     }
 
-    /// Writes into each Approval whether it counts, where that is news. What can't be written is written
-    /// with the next look: nothing depends on it.
+    /// Writes into each Approval whether it counts, if that changed. The next pass repeats a failed write:
+    /// nothing depends on it.
     async fn answer(&self, approvals: &[Arc<Approval>], judged: impl Fn(usize) -> Judgement) {
         for (at, approval) in approvals.iter().enumerate() {
             let before = approval.status.clone().unwrap_or_default();
@@ -160,7 +160,7 @@ impl TargetController {
     }
 }
 
-/// The Release that serves; the one of the last run where none does.
+/// The live Release, or else that of the last run.
 fn serving(target: &Target, status: &TargetStatus) -> ReleaseRef {
     let live = status.live.as_ref().map(|live| &live.release);
     let run = status.run.as_ref().map(|run| &run.release);
@@ -171,12 +171,12 @@ fn serving(target: &Target, status: &TargetStatus) -> ReleaseRef {
     })
 }
 
-fn not_yet(status: TargetStatus, outcome: Outcome, until: Option<Timestamp>) -> Box<Inconclusive> {
+fn not_yet(status: TargetStatus, outcome: Outcome, until: Option<Timestamp>) -> Box<Blocked> {
     let ended = Ended::from(outcome).by(until, Timestamp::now());
-    Box::new(Inconclusive { status, ended })
+    Box::new(Blocked { status, ended })
 }
 
-/// What a Target that is being deleted waits for, for its Deployment to say.
+/// What a Target that is being deleted waits for, for the status of its Deployment.
 pub fn waits_for(target: &Target) -> Option<String> {
     target.meta().deletion_timestamp.as_ref()?;
     let status = target.status.as_ref()?;

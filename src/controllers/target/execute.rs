@@ -1,4 +1,4 @@
-//! Carries out a wave of effects, side by side, and takes in what they answer.
+//! Executes a wave of effects concurrently and notes their replies.
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// Carries out every effect; failures become part of the observation.
+/// Executes every effect; failures become part of the observation.
 pub async fn all(
     context: &Context,
     access: &Access,
@@ -25,7 +25,7 @@ pub async fn all(
     for (effect, reply) in effects.into_iter().zip(replies) {
         match reply {
             Ok(reply) => observed.note(&effect, reply, verify, Timestamp::now()),
-            // It was not sent: what is known of the thing still holds.
+            // The call was not sent: the observation of its resource still holds.
             Err(error) if error.kind == CallErrorKind::CalledOff => {}
             Err(error) => observed.failed(effect, error),
         }

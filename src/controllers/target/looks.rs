@@ -1,4 +1,4 @@
-//! When each Target is looked at again: whether AWS still is as it left it.
+//! When the next drift check of each Target is due.
 
 use std::{
     collections::HashMap,
@@ -14,16 +14,16 @@ use crate::{
     domain::{duration::duration, engine, outcome},
 };
 
-/// What could not be told is looked at again after this, where the interval is longer.
-const UNTOLD: Duration = Duration::from_mins(1);
+/// An inconclusive drift check is repeated after this, if the interval is longer.
+const RETRY: Duration = Duration::from_mins(1);
 
-/// What happens about changes that somebody else made.
+/// What Sluice does about drift.
 pub fn policy(target: &Target) -> DriftPolicy {
     let drift = target.spec.drift.as_ref();
     drift.map_or(DriftPolicy::Ignore, |drift| drift.policy)
 }
 
-/// The look that somebody asks for.
+/// The drift check that a user requests.
 pub fn asked(target: &Target) -> Option<&str> {
     let drift = target.spec.drift.as_ref()?;
     (drift.policy != DriftPolicy::Ignore)
@@ -35,19 +35,19 @@ fn interval(drift: &TargetDrift) -> Duration {
     duration(&drift.interval).unwrap_or(Duration::from_mins(10))
 }
 
-/// When each Target was looked at last, as far as this process knows.
+/// The last drift check of each Target that this process made.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<String, Looked>>);
+pub struct Looks(Mutex<HashMap<String, LastCheck>>);
 
 #[derive(Clone, Copy)]
-struct Looked {
+struct LastCheck {
     at: Instant,
-    /// How much longer than the interval it is to the next: what began together does not stay so.
+    /// The share of the interval that is added before the next check, so that Targets don't stay in step.
     spread: f64,
 }
 
 impl Looks {
-    /// Whether it is time to look, or there is something to be let go of.
+    /// Whether a drift check is due, or the status still has drift that is ignored now.
     pub fn is_due(&self, target: &Target) -> bool {
         let status = target.status.as_ref();
         if policy(target) == DriftPolicy::Ignore {
@@ -60,7 +60,7 @@ impl Looks {
         (asked.is_some() && asked != handled) || self.next(target) == Some(Duration::ZERO)
     }
 
-    /// How long until it is time; `None` where nobody looks.
+    /// How long until the next drift check; `None` if drift is ignored.
     pub fn next(&self, target: &Target) -> Option<Duration> {
         let drift = target.spec.drift.as_ref()?;
         if drift.policy == DriftPolicy::Ignore {
@@ -70,57 +70,57 @@ impl Looks {
         let status = target.status.as_ref()?;
         let drifted = outcome::find(&status.conditions, DRIFTED);
         if drifted.is_some_and(|drifted| drifted.status == "Unknown") {
-            interval = interval.min(UNTOLD);
+            interval = interval.min(RETRY);
         }
         let mut entries = self.entries();
         let entry = entries.entry(target.uid().unwrap_or_default());
-        let looked = entry.or_insert_with(|| first(status, interval));
-        let pause = interval.mul_f64(1.0 + looked.spread);
-        Some(pause.saturating_sub(looked.at.elapsed()))
+        let last = entry.or_insert_with(|| first(status, interval));
+        let pause = interval.mul_f64(1.0 + last.spread);
+        Some(pause.saturating_sub(last.at.elapsed()))
     }
 
-    /// It was looked at just now.
+    /// Records a drift check made just now.
     pub fn looked(&self, target: &Target) {
-        let looked = Looked {
+        let last = LastCheck {
             at: Instant::now(),
             spread: fastrand::f64() / 5.0,
         };
         let key = target.uid().unwrap_or_default();
-        self.entries().insert(key, looked);
+        self.entries().insert(key, last);
     }
 
-    /// It was not looked at, because there was something else to do: it is time again in a minute.
+    /// Postpones a drift check that gave way to other work: it is due again in a minute.
     pub fn put_off(&self, target: &Target) {
-        let pause = target.spec.drift.as_ref().map_or(UNTOLD, interval);
+        let pause = target.spec.drift.as_ref().map_or(RETRY, interval);
         let now = Instant::now();
-        let looked = Looked {
-            at: now.checked_sub(pause.saturating_sub(UNTOLD)).unwrap_or(now),
+        let last = LastCheck {
+            at: now.checked_sub(pause.saturating_sub(RETRY)).unwrap_or(now),
             spread: 0.0,
         };
         let key = target.uid().unwrap_or_default();
-        self.entries().insert(key, looked);
+        self.entries().insert(key, last);
     }
 
-    /// It is being worked on, or gone.
+    /// Forgets a Target that has a run or is deleted.
     pub fn forget(&self, target: &Target) {
         self.entries().remove(&target.uid().unwrap_or_default());
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, Looked>> {
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<String, LastCheck>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A run that just ended has looked; else some look within the last interval is made up, so that a
-/// thousand Targets of a process that just began do not look at once.
-fn first(status: &TargetStatus, interval: Duration) -> Looked {
+/// A run that just ended counts as a drift check. Otherwise a random time within the last interval counts as
+/// the last check, so that a new process does not check a thousand Targets at once.
+fn first(status: &TargetStatus, interval: Duration) -> LastCheck {
     let ended = status.run.as_ref().and_then(|run| run.finished_at.as_ref());
     let since = ended.and_then(|at| Duration::try_from(Timestamp::now() - at.0).ok());
     let since = since
         .filter(|since| *since < interval)
         .unwrap_or_else(|| interval.mul_f64(fastrand::f64()));
     let now = Instant::now();
-    Looked {
+    LastCheck {
         at: now.checked_sub(since).unwrap_or(now),
         spread: 0.0,
     }
@@ -134,7 +134,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// A Target whose run ended so long ago, that looks every hour.
+    /// A Target with an hourly drift check, whose run ended `ended` ago.
     fn target(uid: usize, policy: &str, ended: Duration) -> Target {
         let at = Timestamp::now() - ended;
         serde_json::from_value(json!({
@@ -167,10 +167,10 @@ mod tests {
         for quarter in 0..4 {
             let (from, to) = (HOUR * quarter / 4, HOUR * (quarter + 1) / 4);
             let within = all.iter().filter(|at| **at >= from && **at < to).count();
-            assert!(within > 40, "{within} looks in quarter {quarter}");
+            assert!(within > 40, "{within} checks in quarter {quarter}");
         }
         let later = all[1].saturating_sub(next(1));
-        assert!(later < Duration::from_mins(5), "and stay so");
+        assert!(later < Duration::from_mins(5), "the time stays the same");
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         let mut ignoring = target(2, "Ignore", Duration::from_mins(10));
         ignoring.spec.drift.as_mut().unwrap().look = Some("again".into());
         assert_eq!(looks.next(&ignoring), None);
-        assert!(looks.is_due(&ignoring), "what was said is to be taken back");
+        assert!(looks.is_due(&ignoring), "the status still has drift");
         ignoring.status.as_mut().unwrap().drift = None;
         assert!(!looks.is_due(&ignoring));
     }

@@ -14,11 +14,11 @@ use crate::{
     domain::engine::{self, Clocks, Known},
 };
 
-/// How long a predecessor's last call may still be on its way: what it left is looked at twice, this
-/// far apart, before anything is changed.
+/// How long the last call of a previous leader may still be in flight. Sluice observes twice, this far apart,
+/// before it changes anything.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// One entry per Target that is being worked on.
+/// One entry per Target with unfinished work.
 #[derive(Default)]
 pub struct Memory(Mutex<HashMap<String, Entry>>);
 
@@ -29,7 +29,8 @@ struct Entry {
 }
 
 impl Memory {
-    /// What is known of this run of the Target. One that somebody else began is taken over with care.
+    /// What is known of this run of the Target. A run that another process began is held for [`SETTLE`]
+    /// first.
     pub fn known(&self, target: &Target, run: Option<&Run>) -> Known {
         let mut entries = self.entries();
         let entry = entries.entry(key(target)).or_default();
@@ -40,17 +41,17 @@ impl Memory {
             .status
             .as_ref()
             .and_then(|status| status.run.as_ref());
-        let taken_over = begun.is_some_and(|run| !engine::ended(run));
+        let is_inherited = begun.is_some_and(|run| !engine::ended(run));
         Known {
             clocks: Clocks {
-                hold_until: taken_over.then(|| Timestamp::now() + SETTLE),
+                hold_until: is_inherited.then(|| Timestamp::now() + SETTLE),
                 ..Clocks::default()
             },
             ..Known::default()
         }
     }
 
-    /// Keeps it for the next pass.
+    /// Keeps the knowledge for the next pass.
     pub fn keep(&self, target: &Target, run: Option<&Run>, known: Known) {
         let mut entries = self.entries();
         let entry = entries.entry(key(target)).or_default();
@@ -58,7 +59,7 @@ impl Memory {
         entry.known = known;
     }
 
-    /// The run is over, or the Target gone.
+    /// Forgets a Target whose run has ended, or that is deleted.
     pub fn forget(&self, target: &Target) {
         self.entries().remove(&key(target));
     }

@@ -1,17 +1,16 @@
-//! The engine's shell: carries out on one Target what [`engine::decide`] says.
+//! The engine's shell: carries out the decisions of [`engine::decide`] on one Target.
 //!
 //! # Expected flow
-//! *observe → validate → decide → execute → publish*, as often as there is something to do, then
-//! come back when AWS has settled or the Target changes.
+//! *observe → validate → decide → execute → publish*, repeated while work is left. The next pass comes when
+//! AWS has settled or the Target changes.
 //!
 //! # Guarantees
-//! - Intents are in the API server, at the resourceVersion they were decided from, before anything
-//!   is carried out.
-//! - The status is published on every way out, and only when it says something new.
-//! - Calls wait for their turn in the account's budgets for as long as that takes, by how urgent they are
-//!   (`turn`). That is shown, and no failure.
-//! - A Target whose order is carried out costs no AWS call but for the looks whether AWS still is as it
-//!   left it.
+//! - Intents are stored in the API server, at the resourceVersion that they were decided from, before any
+//!   effect is executed.
+//! - Every pass publishes the status, and only if it changed.
+//! - Calls wait for their turn in the account's budgets for as long as it takes, ordered by urgency (`turn`).
+//!   The status shows the wait, which is no failure.
+//! - A Target whose run is carried out costs no AWS calls except those of drift checks.
 
 mod admission;
 mod begin;
@@ -59,12 +58,12 @@ use crate::{
     },
 };
 
-/// How often a decision may be asked for in one pass: far more than any run needs, so that a mistake
-/// ends in a wait and not in a loop.
+/// The most decisions in one pass: far more than any run needs, so that a bug ends in a wait and not in an
+/// endless loop.
 const MAX_DECISIONS: usize = 1_000;
 
 impl TargetController {
-    /// Brings one Target a step further.
+    /// Reconciles one Target.
     pub async fn reconcile(&self, target: Arc<Target>) -> Ended {
         let target = self.newest(&target);
         if target.metadata.deletion_timestamp.is_some() {
@@ -84,7 +83,7 @@ impl TargetController {
                 return waits.into();
             }
         } else if self.looks.is_due(&target) {
-            // What serves is looked at however long its next plan can't be made.
+            // The live Release is checked for drift even while its next plan can't be made.
             return match self.look(&target).await {
                 Ok(()) => Ended::recheck(engine::outcome(&status), STALE),
                 Err(unrecorded) => unrecorded.into(),
@@ -95,12 +94,12 @@ impl TargetController {
         self.until_next(&target, outcome)
     }
 
-    /// The Target as it was written last.
+    /// The Target as last written.
     fn newest(&self, target: &Arc<Target>) -> Arc<Target> {
         self.context.stores.targets.newest(target)
     }
 
-    /// Carries out what there is to do.
+    /// Carries out the open work.
     async fn work(&self, target: &Target, status: &TargetStatus, work: Work<'_>) -> Outcome {
         let open = match work {
             Work::Run(run) => Some(run),
@@ -108,7 +107,7 @@ impl TargetController {
         };
         let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
-            Err(outcome) => return self.not_begun(target, open, outcome).await,
+            Err(outcome) => return self.wait_or_fail(target, open, outcome).await,
         };
         let (run, order) = match work {
             Work::Run(run) => {
@@ -131,14 +130,14 @@ impl TargetController {
         let order = match order {
             Ok(order) => order,
             Err(outcome) => {
-                // What waits at the gate now can be approved only once it is planned.
+                // A Release that waits at the gate can be approved only once it is planned.
                 if open.is_some()
                     && outcome.reason() == Reason::NotApproved
                     && let Some(release) = unplanned(target, status)
                 {
                     return Box::pin(self.work(target, status, Work::Plan(release))).await;
                 }
-                return self.not_begun(target, open, outcome).await;
+                return self.wait_or_fail(target, open, outcome).await;
             }
         };
         let mut known = self.memory.known(target, Some(&run));
@@ -156,14 +155,14 @@ impl TargetController {
             .drive(target, &access, &mut known, verify, pace, decide)
             .await;
         if open.is_none() {
-            // How long a plan could not be made is no concern of the order that may follow.
+            // The time for which a plan was blocked does not count for the run that may follow.
             known.clocks.unblock();
         }
         self.memory.keep(target, Some(&run), known);
         outcome
     }
 
-    /// Decides and does, until there is nothing to do now.
+    /// Decides and executes until nothing is left to do now.
     async fn drive(
         &self,
         target: &Target,
@@ -254,8 +253,8 @@ impl TargetController {
         outcome
     }
 
-    /// No grant allows what comes next: nothing of it is done, and all stays as it is until the grant is
-    /// back. What an order waits for is said; what is cleaned up at rest is for the caller to tell.
+    /// No grant allows the next calls: they wait for a grant, and everything else stays as it is. The status
+    /// reports what a run waits for; at rest the caller reports it.
     async fn not_granted(&self, target: &Target, status: TargetStatus, why: String) -> Outcome {
         let unfinished = status.run.as_ref().filter(|run| !engine::ended(run));
         let message = match unfinished {
@@ -282,7 +281,7 @@ impl TargetController {
         self.publish(target, status, outcome, Duration::ZERO).await
     }
 
-    /// Writes what the machine wants on record, with what it means for people.
+    /// Writes the status that the engine decided on, with its conditions and summary.
     async fn record(&self, target: &Target, mut status: TargetStatus) -> Result<Target, Outcome> {
         let run = |target: &Target| target.status.as_ref()?.run.clone();
         let before = run(target);
@@ -290,7 +289,7 @@ impl TargetController {
             rest::answer_look(target, &mut status);
         }
         let outcome = engine::outcome(&status);
-        dress(target, &mut status, &outcome);
+        describe(target, &mut status, &outcome);
         let recorded = self.write(target, &status).await?;
         let after = run(&recorded);
         let end = step(&recorded).is_some_and(Step::is_end);
@@ -301,9 +300,8 @@ impl TargetController {
         Ok(recorded)
     }
 
-    /// Writes the conditions that an ending means, where they say something new. What is looked at again
-    /// soon is worth it once it has `waited` for long, or where the conditions still speak of an order before
-    /// this one.
+    /// Writes the conditions of an outcome, if they changed. A short wait is written only once it has
+    /// `waited` for long, or while the conditions still describe an earlier run.
     async fn publish(
         &self,
         target: &Target,
@@ -317,7 +315,7 @@ impl TargetController {
         if is_soon && waited < SHORT_WAIT && !is_new && !turn::is_told(&status) {
             return outcome;
         }
-        dress(target, &mut status, &outcome);
+        describe(target, &mut status, &outcome);
         if target.status.as_ref() == Some(&status) {
             return outcome;
         }
@@ -360,8 +358,8 @@ impl TargetController {
         }
     }
 
-    /// The Target can't be worked on: that is waited out for as long as the deadline allows.
-    async fn not_begun(&self, target: &Target, open: Option<&Run>, outcome: Outcome) -> Outcome {
+    /// The Target can't be worked on: its run waits until the deadline.
+    async fn wait_or_fail(&self, target: &Target, open: Option<&Run>, outcome: Outcome) -> Outcome {
         let status = target.status.clone().unwrap_or_default();
         let Some(run) = open.map(|run| engine::effective(run, &status)) else {
             return self.publish(target, status, outcome, Duration::ZERO).await;
@@ -384,12 +382,12 @@ impl TargetController {
         }
     }
 
-    /// An Event for each end of a run, and for the start of a rollback.
+    /// Publishes an Event for each end of a run, and for the start of a rollback.
     fn announce(&self, target: &Target) {
         let status = target.status.clone().unwrap_or_default();
         let message = engine::summary(&status);
-        let news = match step(target) {
-            Some(Step::Succeeded) if corrects(target) => {
+        let event = match step(target) {
+            Some(Step::Succeeded) if is_correction(target) => {
                 Some((EventType::Normal, Reason::Corrected))
             }
             Some(Step::Restore) => Some((EventType::Warning, Reason::RollingBack)),
@@ -397,10 +395,10 @@ impl TargetController {
             Some(Step::Held) => Some((EventType::Warning, Reason::Held)),
             Some(Step::Failed) => Some((EventType::Warning, Reason::DeliveryFailed)),
             Some(Step::RollbackFailed) => Some((EventType::Warning, Reason::RollbackFailed)),
-            // The Deployment tells of what went well, once for all Targets of a stage.
+            // The Deployment announces success, once for all Targets of a stage.
             Some(Step::Prepare | Step::Promote | Step::Succeeded) | None => None,
         };
-        if let Some((kind, reason)) = news {
+        if let Some((kind, reason)) = event {
             self.context
                 .events
                 .publish(target.object_ref(&()), kind, reason, &message);
@@ -413,7 +411,7 @@ impl TargetController {
     }
 }
 
-/// What there is to do on a Target.
+/// The open work on a Target.
 #[derive(Clone, Copy)]
 enum Work<'a> {
     Run(&'a Run),
@@ -421,7 +419,7 @@ enum Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// What is not carried out yet.
+    /// The run or plan that is not carried out yet.
     fn on(target: &'a Target, status: &TargetStatus) -> Option<Self> {
         let run = target.spec.run.as_ref();
         let open = run.filter(|run| !engine::settled(run, status));
@@ -430,19 +428,19 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The Release whose plan is asked for and not made yet.
+/// The Release whose plan is requested and not made yet.
 fn unplanned<'a>(target: &'a Target, status: &TargetStatus) -> Option<&'a ReleaseRef> {
     let plan = target.spec.plan.as_ref();
     plan.filter(|release| !engine::planned(release, target.spec.deletion_policy, status))
 }
 
-/// The order that a plan is made for.
+/// The run that a plan is made for.
 fn planning(release: &ReleaseRef) -> Run {
     Run::new(release.clone(), 1, Goal::Deliver, 1)
 }
 
-/// Adds what an ending means for people.
-fn dress(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
+/// Adds the conditions and the summary of an outcome.
+fn describe(target: &Target, status: &mut TargetStatus, outcome: &Outcome) {
     status.observed_generation = target.metadata.generation;
     outcome.write_conditions(
         &mut status.conditions,
@@ -460,8 +458,8 @@ fn step(target: &Target) -> Option<Step> {
     target.status.as_ref()?.run.as_ref().and_then(Step::of)
 }
 
-/// Whether the order is there to undo what somebody changed.
-fn corrects(target: &Target) -> bool {
+/// Whether the run is a correction.
+fn is_correction(target: &Target) -> bool {
     let run = target.spec.run.as_ref();
     run.is_some_and(|run| run.correction > 0)
 }

@@ -1,4 +1,4 @@
-//! Reads what the engine asks for, everything side by side. What one read lost is lost alone.
+//! Reads what the engine asks for, concurrently. A failed read does not affect the others.
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// Reads, and adds what was found, or what went wrong, to the observation.
+/// Reads, and adds results and errors to the observation.
 pub async fn read(
     context: &Context,
     access: &Access,
@@ -27,7 +27,7 @@ pub async fn read(
     for (read, found) in reads.into_iter().zip(found) {
         match found {
             Ok(found) => observed.found(found),
-            // It was not sent, so that nothing is known of it, good or bad.
+            // The call was not sent, so it says nothing about the resource.
             Err(error) if error.kind == CallErrorKind::CalledOff => {}
             Err(error) => observed.errors.push((component(status, &read), error)),
         }
@@ -52,7 +52,7 @@ async fn one(
     }
 }
 
-/// The component that a read is for, as far as that can be told.
+/// The component that a read is for, if the journal has it; else the resource.
 fn component(status: &TargetStatus, read: &Read) -> String {
     let resource = match read {
         Read::Snapshot => return "snapshot".to_owned(),

@@ -1,7 +1,7 @@
-//! What only AWS knows of a Release that is being planned, told before anybody approves it.
+//! The part of a preflight that only AWS can answer, before anyone approves the plan.
 //!
-//! Guarantees: nothing is written, and a call that fails for a moment holds up no plan: the run asks again
-//! before it changes anything. Who goes back is not asked: an alarm that is gone must not hold up a rollback.
+//! Guarantees: nothing is written, and a transient failure holds up no plan: the run checks again before it
+//! changes anything. Rollbacks are not checked: a deleted alarm must not hold up a rollback.
 
 use super::watch;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     ports::CallErrorKind,
 };
 
-/// Why the Release can't be delivered here, by what AWS says of what its checks look at.
+/// Returns `desired`, or why the alarms of its checks forbid the delivery.
 pub async fn planned(
     access: &Access,
     status: &TargetStatus,

@@ -1,4 +1,4 @@
-//! Snapshots and long plans in the Target's own folder of the artifact bucket.
+//! Snapshots and long plans in the Target's folder of the artifact bucket.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::{
     ports::{CallError, CallErrorKind, store::SHA256},
 };
 
-/// What the keys of plans begin with.
+/// The key prefix of plans.
 const PLANS: &str = "plans";
 
-/// More than any snapshot: 100 functions with 4 KiB of environment each.
+/// Larger than any snapshot: 100 functions with 4 KiB of environment each.
 const MAX_SNAPSHOT: u64 = 4 * 1024 * 1024;
 
-/// Stores what a plan would change.
+/// Stores the changes of a plan.
 pub async fn store_plan(
     access: &Access,
     changes: &[PlannedChange],
@@ -26,7 +26,7 @@ pub async fn store_plan(
     store_text(access, PLANS, &changes).await
 }
 
-/// Stores a snapshot with everything that restoring it takes.
+/// Stores a snapshot with everything that a restore needs.
 pub async fn store_snapshot(
     context: &Context,
     access: &Access,
@@ -44,7 +44,7 @@ pub async fn store_snapshot(
     })
 }
 
-/// Loads the snapshot that the run refers to, and makes sure that it is the one that was stored.
+/// Loads the snapshot of the run and verifies its digest.
 pub async fn load_snapshot(
     access: &Access,
     status: &TargetStatus,
@@ -82,7 +82,7 @@ pub async fn load_snapshot(
     Ok((reference.clone(), snapshot))
 }
 
-/// Deletes a snapshot that nobody goes back to any more, and what was kept with it.
+/// Deletes a plan or snapshot that nothing needs, with everything kept for it.
 pub async fn discard(
     context: &Context,
     access: &Access,
@@ -100,7 +100,7 @@ pub async fn discard(
     access.store.delete(&it.key, &it.version_id).await
 }
 
-/// Stores this as JSON in the artifact bucket.
+/// Stores `what` as JSON in the artifact bucket.
 async fn store_text(
     access: &Access,
     kind: &str,

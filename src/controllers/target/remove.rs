@@ -1,4 +1,4 @@
-//! The end of a Target: AWS as the deletion policy says, from the Target's status alone.
+//! The deletion of a Target: applies the deletion policy in AWS, from the Target's status alone.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl TargetController {
-    /// Undoes what is to be undone, then lets the Target go.
+    /// Restores or deletes in AWS what the deletion policy says, then removes the finalizer.
     pub(super) async fn remove(&self, target: &Target) -> Ended {
         if !target
             .finalizers()
@@ -37,7 +37,7 @@ impl TargetController {
         if untouched || kept || target.annotations().contains_key(annotation::ABANDON) {
             return self.release(target).await.into();
         }
-        // What has begun is put back, whoever is still to be asked.
+        // A run that has begun is restored, even while an approval is missing.
         let (target, policy, waits) = match self.may_delete(target).await {
             Ok(target) => {
                 let policy = target.spec.deletion_policy;
@@ -90,7 +90,7 @@ impl TargetController {
         }
     }
 
-    /// Takes our finalizer off.
+    /// Removes Sluice's finalizer.
     async fn release(&self, target: &Target) -> Outcome {
         let others: Vec<_> = target
             .finalizers()
@@ -139,7 +139,7 @@ fn gone() -> Outcome {
     }
 }
 
-/// Adds how to let the Target go all the same.
+/// Adds how to delete the Target without changing AWS.
 pub(super) fn with_way_out(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Stalled { reason, message } => Outcome::Stalled {

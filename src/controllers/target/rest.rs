@@ -1,10 +1,9 @@
-//! What a Target does once its order is carried out: it looks from time to time whether AWS still is
-//! as it left it, and removes what nothing needs any more.
+//! What a Target does once its run is carried out: drift checks and garbage collection.
 //!
 //! # Guarantees
-//! - Between two looks no call is made to AWS, and a look that finds what the last one found writes
+//! - Between two drift checks Sluice makes no AWS call. A check that finds what the last one found writes
 //!   nothing.
-//! - After a restart the Targets look one after the other, spread over their interval.
+//! - After a restart the drift checks are spread over their interval.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,12 +31,12 @@ use crate::{
     },
 };
 
-/// How soon an order that only a person can help with is looked at again: no deadline counts time in which
-/// nobody looked.
+/// How soon a run that needs a person is reconciled again. Deadlines count only the time between passes that
+/// follow each other closely.
 const BLOCKED: Duration = Duration::from_mins(4);
 
 impl TargetController {
-    /// Nothing is ordered that is not carried out.
+    /// The pass of a Target without open work.
     pub(super) async fn at_rest(&self, target: &Arc<Target>) -> Ended {
         let status = target.status.clone().unwrap_or_default();
         if target.spec.run.is_none() {
@@ -59,7 +58,7 @@ impl TargetController {
         self.until_next(&target, outcome)
     }
 
-    /// The ending of a pass, to be followed by the next look at the latest.
+    /// Ends a pass. The next one comes when a drift check is due, at the latest.
     pub(super) fn until_next(&self, target: &Arc<Target>, outcome: Outcome) -> Ended {
         let target = self.newest(target);
         let status = target.status.clone().unwrap_or_default();
@@ -80,7 +79,7 @@ impl TargetController {
         let mut plan = target.spec.plan.iter();
         let planned =
             plan.all(|release| engine::planned(release, target.spec.deletion_policy, &status));
-        // The order came before the plan, and before what it leaves behind.
+        // The run came before the plan and before its garbage.
         if matches!(outcome, Outcome::Done { .. }) && (!planned || self.garbage(&target).is_some())
         {
             return Ended::recheck(outcome, STALE);
@@ -91,8 +90,8 @@ impl TargetController {
         }
     }
 
-    /// Looks at what serves, and writes down what is new. What could not be written down was not looked at:
-    /// else nobody would know of it for an interval.
+    /// Checks the live Release for drift and records changes. A check that could not be recorded does not
+    /// count: its result would otherwise be missing for an interval.
     pub(super) async fn look(&self, target: &Arc<Target>) -> Result<(), Outcome> {
         let status = target.status.clone().unwrap_or_default();
         if policy(target) == DriftPolicy::Ignore {
@@ -107,16 +106,16 @@ impl TargetController {
             return Ok(());
         };
         let asked = asked(target).map(str::to_owned);
-        let look = || DriftCheck {
+        let check = || DriftCheck {
             asked: asked.as_deref(),
             generation: target.metadata.generation,
             now: Timestamp::now(),
         };
-        match self.place(target, &live).await {
+        match self.enter(target, &live).await {
             Ok((access, desired)) => {
                 let owner = access.owner.clone();
                 let decide = |status: &TargetStatus, observed: &Observation, _| {
-                    engine::decide_drift(&desired, &run, status, &owner, observed, look())
+                    engine::decide_drift(&desired, &run, status, &owner, observed, check())
                 };
                 let mut known = engine::Known::default();
                 let pace = Pace::in_background();
@@ -133,7 +132,7 @@ impl TargetController {
             }
             Err(why) => {
                 let inconclusive_drift =
-                    engine::inconclusive_drift(&status, why.reason(), why.message(), look());
+                    engine::inconclusive_drift(&status, why.reason(), why.message(), check());
                 if let Decision::Record(next) = inconclusive_drift {
                     self.record(target, *next).await?;
                 }
@@ -155,8 +154,8 @@ impl TargetController {
         Ok(())
     }
 
-    /// The way in, and what should be there.
-    async fn place(
+    /// The clients of the account, and the desired state.
+    async fn enter(
         &self,
         target: &Target,
         live: &ReleaseRef,
@@ -166,22 +165,22 @@ impl TargetController {
         Ok((access, desired))
     }
 
-    /// An Event where AWS is no longer as it was left, or is so again.
+    /// Publishes an Event when drift appears, changes or disappears.
     pub(super) fn announce_drift(&self, before: &Target, after: &Target) {
-        let said = |target: &Target| {
+        let drifted = |target: &Target| {
             let conditions = target.status.as_ref().map(|status| &status.conditions);
             let drifted = outcome::find(conditions?, DRIFTED)?;
             Some((drifted.status.clone(), drifted.message.clone()))
         };
-        let Some((word, message)) = said(after) else {
+        let Some((status, message)) = drifted(after) else {
             return;
         };
-        let then = said(before);
-        if then.as_ref() == Some(&(word.clone(), message.clone())) {
+        let previous = drifted(before);
+        if previous.as_ref() == Some(&(status.clone(), message.clone())) {
             return;
         }
-        let changed = then.is_some_and(|(then, _)| then != word);
-        let (kind, reason) = match word.as_str() {
+        let changed = previous.is_some_and(|(previous, _)| previous != status);
+        let (kind, reason) = match status.as_str() {
             "True" => (EventType::Warning, Reason::Drifted),
             "False" if changed => (EventType::Normal, Reason::InSync),
             _ => return,
@@ -191,7 +190,7 @@ impl TargetController {
     }
 }
 
-/// A delivery that ended has looked for whoever asked in the meantime.
+/// An ended delivery answers a drift check that was requested meanwhile.
 pub fn answer_look(target: &Target, status: &mut TargetStatus) {
     if let Some(asked) = asked(target) {
         let drift = status.drift.get_or_insert_default();

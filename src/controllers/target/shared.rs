@@ -1,5 +1,5 @@
-//! What another Target of the same Deployment owns as well: a stage may move to where another one was. It is
-//! never deleted with the one that goes.
+//! Resources that another Target of the same Deployment also owns, because a stage moved to the account and
+//! region of another one. They are never deleted with a Target.
 
 use kube::ResourceExt as _;
 
@@ -9,7 +9,8 @@ use crate::{
     domain::workload::inventory,
 };
 
-/// What other Targets of the Deployment own at the same place, those apart that are being deleted too.
+/// The inventory of other Targets of the Deployment in the same account and region, without those that are
+/// being deleted too.
 pub fn owned_by_others(context: &Context, target: &Target) -> Vec<InventoryItem> {
     let (namespace, uid, spec) = (target.namespace(), target.uid(), &target.spec);
     let others = context
@@ -30,7 +31,7 @@ pub fn owned_by_others(context: &Context, target: &Target) -> Vec<InventoryItem>
         .collect()
 }
 
-/// The status without what others own.
+/// The status without resources that other Targets own.
 pub fn without(status: &TargetStatus, others: &[InventoryItem]) -> TargetStatus {
     let mut status = status.clone();
     status

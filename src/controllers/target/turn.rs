@@ -1,9 +1,8 @@
-//! Waits for the account's budgets: told where they last, and given up where there is something else to do.
+//! Waits for the account's budgets: reported if they are long, and ended early if other work comes up.
 //!
 //! # Guarantees
-//! - Calls wait for as long as it takes. That is neither an error nor a failure, and no deadline runs.
-//! - What is ordered meanwhile is not held up: calls that still wait are taken out of the queue, those that
-//!   were sent come to their end, and the pass ends.
+//! - Calls wait for as long as it takes. A wait is neither an error nor a failure, and no deadline runs.
+//! - New work is not held up: waiting calls leave the queue, sent calls finish, and the pass ends.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -24,13 +23,13 @@ use crate::{
     ports::turn::{Place, Turn},
 };
 
-/// How often a pass that waits looks whether there is something else to do.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a waiting pass checks for other work.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How soon it says anew for how long it will wait; after that in twice the time, and so on.
-const TOLD_AGAIN: Duration = Duration::from_mins(1);
+/// When the remaining wait is reported again; this interval doubles each time.
+const REPORT_AGAIN: Duration = Duration::from_mins(1);
 
-/// How urgent the calls of a pass are, and whether the Target tells that they wait.
+/// The urgency of the calls of a pass, and whether the Target reports their wait.
 #[derive(Clone, Copy)]
 pub struct Pace<'a> {
     urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync),
@@ -38,7 +37,7 @@ pub struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// An order waits for these calls.
+    /// A run or plan waits for these calls.
     pub fn of_order(urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync)) -> Self {
         Self {
             urgency,
@@ -46,7 +45,7 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Nobody waits for these calls.
+    /// No run waits for these calls.
     pub fn in_background() -> Self {
         Self {
             urgency: &|_| Priority::Background,
@@ -78,29 +77,29 @@ impl TargetController {
         wave: impl Future<Output = ()>,
     ) {
         let mut wave = pin!(turn.scope(wave));
-        let mut told: Option<Instant> = None;
-        let mut again_after = TOLD_AGAIN;
-        while timeout(LOOK, &mut wave).await.is_err() {
+        let mut reported: Option<Instant> = None;
+        let mut again_after = REPORT_AGAIN;
+        while timeout(POLL_INTERVAL, &mut wave).await.is_err() {
             if self.is_outdated(target) {
                 turn.call_off();
             }
             let waits = turn.place().filter(|(_, since)| {
-                let again = told.is_none_or(|told| told.elapsed() >= again_after);
+                let again = reported.is_none_or(|at| at.elapsed() >= again_after);
                 pace.is_told && again && since.elapsed() >= SHORT_WAIT
             });
             let Some((waits_at, _)) = waits else {
                 continue;
             };
-            if told.replace(Instant::now()).is_some() {
+            if reported.replace(Instant::now()).is_some() {
                 again_after *= 2;
             }
             let status = target.status.clone().unwrap_or_default();
-            // The calls go on meanwhile.
+            // The calls continue meanwhile.
             let is_over = {
-                let telling = pin!(self.publish(target, status, waiting(&waits_at), SHORT_WAIT));
-                match select(&mut wave, telling).await {
-                    Either::Left(((), telling)) => {
-                        telling.await;
+                let publishing = pin!(self.publish(target, status, waiting(&waits_at), SHORT_WAIT));
+                match select(&mut wave, publishing).await {
+                    Either::Left(((), publishing)) => {
+                        publishing.await;
                         true
                     }
                     Either::Right(_) => false,
@@ -113,7 +112,7 @@ impl TargetController {
         }
     }
 
-    /// Whether there is something else to do than what this state of the Target asks for.
+    /// Whether this state of the Target is outdated, or the process must stop.
     pub(super) fn is_outdated(&self, target: &Target) -> bool {
         if self.context.stopping.is_cancelled() || !self.context.fence.may_write() {
             return true;
@@ -131,7 +130,7 @@ impl TargetController {
     }
 }
 
-/// How the pass ends if the calls of this turn were called off. What they waited counts for no deadline.
+/// The outcome of the pass if the calls of this turn were called off. Their wait counts for no deadline.
 pub fn ended(turn: &Turn, observed: &mut Observation) -> Option<Outcome> {
     let waited = turn.waited();
     observed
@@ -143,7 +142,7 @@ pub fn ended(turn: &Turn, observed: &mut Observation) -> Option<Outcome> {
         message:
             "Calls that waited for the account's budget were called off; the next pass makes them"
                 .to_owned(),
-        after: LOOK,
+        after: POLL_INTERVAL,
     })
 }
 
@@ -152,7 +151,7 @@ pub fn was_called_off(outcome: &Outcome) -> bool {
     outcome.reason() == Reason::WaitingForBudget
 }
 
-/// Whether the status says that calls wait.
+/// Whether the status reports that calls wait.
 pub fn is_told(status: &TargetStatus) -> bool {
     let moving = outcome::find(&status.conditions, RECONCILING);
     moving.is_some_and(|moving| moving.reason == Reason::WaitingForBudget.as_str())
@@ -182,19 +181,19 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_message_names_budget_and_time() {
-        let told = |seconds| {
+        let message = |seconds| {
             let place = Place {
                 budget: "Lambda control plane calls in account 111111111111, eu-west-1".into(),
                 before: 412,
-                ready_at: Instant::now() + Duration::from_secs(seconds) + LOOK / 2,
+                ready_at: Instant::now() + Duration::from_secs(seconds) + POLL_INTERVAL / 2,
             };
             waiting(&place).message().to_owned()
         };
         assert_eq!(
-            told(40),
+            message(40),
             "Waiting for a turn among the Lambda control plane calls in account 111111111111, eu-west-1: 412 before it, about 40s"
         );
-        assert!(told(61).ends_with("about 2m"));
+        assert!(message(61).ends_with("about 2m"));
         let mut status = TargetStatus::default();
         assert!(!is_told(&status));
         let place = Place {

@@ -1,4 +1,4 @@
-//! What is wanted of a Target, and whether that can be carried out at all.
+//! The desired state of a Target, and whether its run can be carried out at all.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
         engine::{self, Order, Step},
         gates::entry,
         outcome::Outcome,
+        promotion::FOLLOWED,
         reason::Reason,
-        rollout::FOLLOWED,
     },
 };
 
-/// The order, worked out; or why it can't be.
+/// The engine's order for the run, or why it can't be carried out.
 pub fn order(
     context: &Context,
     target: &Target,
@@ -52,25 +52,25 @@ pub fn order(
             deletion_policy: run.deletion_policy.unwrap_or(desired.deletion_policy),
             ..desired
         })),
-        // What was begun is not left half done.
+        // A run that has begun is not left half done.
         Err(outcome) if begun.is_some() => Ok(Order::Restore(outcome.message().to_owned())),
         Err(outcome) => Err(outcome),
     }
 }
 
-/// By what the Release no longer has goes: the policy that its plan was approved with, unless it was
-/// changed since to keep more.
+/// The policy for removed components: the one that the plan was approved with, unless the present one retains
+/// more.
 fn deletion_policy(target: &Target, run: &Run) -> DeletionPolicy {
     let now = target.spec.deletion_policy;
     run.deletion_policy.map_or(now, |then| then.or_retain(now))
 }
 
-/// Whether the Account takes this Release, asked once more of what is about to be written: the gate of the
-/// stage was asked a while ago, or asked for nothing then.
+/// Whether the Account admits this Release, checked once more before anything is written: the stage's gate
+/// was evaluated a while ago, or had no requirements then.
 fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcome> {
     let name = &target.spec.account;
     let account = account(context, name)?;
-    // One that is not there yet, or no more, is waited for where it is read.
+    // `wanted` waits for a Release that does not exist.
     if let Some(release) = release(context, target, &run.release) {
         let source = &release.spec.source;
         entry::admits(name, &account.spec, &run.release.name, source)
@@ -89,7 +89,7 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
     Ok(())
 }
 
-/// What a Release wants here; or why that can't be carried out.
+/// The desired state of a Release on this Target, or why it can't be carried out.
 pub fn wanted(
     context: &Context,
     target: &Target,
@@ -97,7 +97,7 @@ pub fn wanted(
     access: &Access,
 ) -> Result<Desired, Outcome> {
     let Some(release) = release(context, target, reference) else {
-        // The watch of Releases may be a moment behind the order; it wakes us.
+        // The watch of Releases may lag behind the run; it wakes this Target.
         return Err(Outcome::Waiting {
             reason: Reason::WaitingForRelease,
             message: format!("Waiting for Release {}, which is not there", reference.name),
@@ -121,8 +121,8 @@ pub fn progress_deadline(context: &Context, target: &Target) -> Duration {
         .run
         .as_ref()
         .and_then(|run| release(context, target, &run.release));
-    let said = release.and_then(|release| duration(&release.spec.template.progress_deadline));
-    said.unwrap_or(engine::DEFAULT_DEADLINE)
+    let deadline = release.and_then(|release| duration(&release.spec.template.progress_deadline));
+    deadline.unwrap_or(engine::DEFAULT_DEADLINE)
 }
 
 fn release(context: &Context, target: &Target, named: &ReleaseRef) -> Option<Arc<Release>> {
@@ -150,7 +150,7 @@ mod tests {
             (Some(Delete), Retain, Retain),
             (Some(Retain), Delete, Retain),
             (Some(Retain), Retain, Retain),
-            // An order of an earlier version.
+            // A run assigned by an earlier version.
             (None, Delete, Delete),
             (None, Retain, Retain),
         ] {

@@ -1,6 +1,6 @@
-//! Looks at what a stage's checks speak of: alarms, metrics and URLs.
+//! Evaluates the checks of a stage: alarms, metrics and URLs.
 //!
-//! What can't be read can't be judged: the check waits until its deadline and fails then.
+//! A check that can't be read is inconclusive: it waits until its deadline and fails then.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,10 +13,10 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// How far a history is read back beyond what is asked about: clocks differ, and entries come late.
+/// How much further back alarm histories are read: clocks differ, and entries come late.
 const BEYOND: SignedDuration = SignedDuration::from_mins(1);
 
-/// What a check comes to now; an error only where its calls were called off, so that it was not asked.
+/// The present verdict of a check. An error only if its calls were called off.
 pub async fn look(
     context: &Context,
     access: &Access,
@@ -24,8 +24,8 @@ pub async fn look(
     ask: &Ask,
 ) -> Result<Verdict, CallError> {
     let verdict = match &check.kind {
-        StageCheckKind::Alarms(alarms) => look_at_alarms(access, alarms, ask).await,
-        StageCheckKind::Metric(metric) => look_at_metric(access, metric, ask).await,
+        StageCheckKind::Alarms(alarms) => evaluate_alarms(access, alarms, ask).await,
+        StageCheckKind::Metric(metric) => evaluate_metric(access, metric, ask).await,
         StageCheckKind::Http(http) => match ask {
             Ask::Before { .. } => Ok(Verdict::Passed),
             Ask::Since { .. } => context
@@ -42,7 +42,7 @@ pub async fn look(
     Ok(verdict.of(&check.name))
 }
 
-async fn look_at_alarms(
+async fn evaluate_alarms(
     access: &Access,
     check: &DesiredAlarms,
     ask: &Ask,
@@ -71,24 +71,24 @@ async fn look_at_alarms(
     }
 }
 
-/// The alarms of a check, and those that composite ones look at.
+/// The alarms of a check, and the children of composite alarms.
 pub async fn alarms_with_children(
     access: &Access,
     check: &DesiredAlarms,
 ) -> Result<Alarms, CallError> {
     let mut alarms = access.monitoring.alarms(&check.names).await?;
-    let mut asked = check.names.clone();
+    let mut requested = check.names.clone();
     loop {
-        let more = check.unread(&alarms, &asked);
+        let more = check.unread(&alarms, &requested);
         if more.is_empty() {
             return Ok(alarms);
         }
         alarms.extend(access.monitoring.alarms(&more).await?);
-        asked.extend(more);
+        requested.extend(more);
     }
 }
 
-async fn look_at_metric(
+async fn evaluate_metric(
     access: &Access,
     check: &DesiredMetric,
     ask: &Ask,
@@ -107,7 +107,7 @@ async fn look_at_metric(
     let series = access.monitoring.measure(&query).await?;
     let compared = matches!(check.bound, Bound::Previous(_));
     match served.and_then(ServedVersions::previous_version) {
-        // Once all traffic has moved there is nothing to compare with: it was judged before that.
+        // Once all traffic has moved there is nothing to compare with: the check was evaluated before that.
         None if compared => Ok(Verdict::Passed),
         Some(_) if !compared => Ok(check.judge(window, &series)),
         Some(previous) => {

@@ -1,6 +1,6 @@
 //! The shell of each kind of workload: how its reads are made and its actions carried out.
 //!
-//! One folder per kind, as in [`crate::domain::workload`]; what it implements is `Shell`.
+//! One folder per kind, as in [`crate::domain::workload`]; each implements `Shell`.
 
 mod hub;
 pub mod lambda;
@@ -21,7 +21,7 @@ use crate::{
 
 /// How the reads of a kind are made and its actions carried out.
 trait Shell: Kind {
-    /// Reads.
+    /// Carries out a read.
     fn read(
         context: &Context,
         access: &Access,
@@ -38,22 +38,22 @@ trait Shell: Kind {
         observed: &Self::Observed,
     ) -> impl Future<Output = Result<Replied<Self::Reply>, CallError>> + Send;
 
-    /// Keeps what restoring the snapshot takes.
+    /// Keeps everything that a restore of the snapshot needs.
     fn keep(
         context: &Context,
         access: &Access,
-        then: &Self::Snapshot,
+        snapshot: &Self::Snapshot,
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// Removes what was kept for a snapshot that no run restores any more.
     fn discard(
         context: &Context,
         access: &Access,
-        then: &Self::Snapshot,
+        snapshot: &Self::Snapshot,
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 }
 
-/// Reads something of a component.
+/// Carries out a read of a component.
 pub async fn read(
     context: &Context,
     access: &Access,
@@ -77,18 +77,18 @@ pub async fn carry_out(
     on_kind!(Action, action, |it: K| {
         let observed = K::observed(observed);
         let carrying_out = <K as Shell>::carry_out(context, access, resource, it, observed);
-        // The size of one kind's future is no concern of the others.
+        // Boxed, so that one kind's large future does not enlarge the others.
         Ok(Box::pin(carrying_out).await?.map(K::reply))
     })
 }
 
-/// Keeps what restoring the component takes.
+/// Keeps everything that a restore of the component needs.
 pub async fn keep(
     context: &Context,
     access: &Access,
-    then: &ComponentSnapshot,
+    snapshot: &ComponentSnapshot,
 ) -> Result<(), CallError> {
-    on_kind!(WorkloadSnapshot, &then.workload, |it: K| {
+    on_kind!(WorkloadSnapshot, &snapshot.workload, |it: K| {
         <K as Shell>::keep(context, access, it).await
     })
 }
@@ -97,9 +97,9 @@ pub async fn keep(
 pub async fn discard(
     context: &Context,
     access: &Access,
-    then: &ComponentSnapshot,
+    snapshot: &ComponentSnapshot,
 ) -> Result<(), CallError> {
-    on_kind!(WorkloadSnapshot, &then.workload, |it: K| {
+    on_kind!(WorkloadSnapshot, &snapshot.workload, |it: K| {
         <K as Shell>::discard(context, access, it).await
     })
 }

@@ -14,8 +14,8 @@ use crate::{
     ports::CallError,
 };
 
-/// More than any note.
-const MOST: u64 = 1 << 10;
+/// Larger than any note, in bytes.
+const LIMIT: u64 = 1 << 10;
 
 impl Shell for Note {
     async fn read(
@@ -24,7 +24,7 @@ impl Shell for Note {
         Read(title): &Read,
         _: &Observed,
     ) -> Result<Found, CallError> {
-        let text = access.store.get(title, None, MOST).await?;
+        let text = access.store.get(title, None, LIMIT).await?;
         let text = text.map(|text| String::from_utf8_lossy(&text).into_owned());
         Ok(Found(title.clone(), text))
     }

@@ -1,5 +1,5 @@
-//! The directory at the end of an archive: its records as they are written, each entry checked by
-//! itself and all of them together.
+//! The directory at the end of an archive: its records, with checks of each entry and of all entries
+//! together.
 
 use super::problem::{ArchiveProblem, ENTRIES, RATIO, RATIO_FROM};
 use crate::{api::v1alpha1::ArchiveSummary, domain::outcome::shorten};
@@ -13,11 +13,11 @@ const LOCATOR_LENGTH: usize = 20;
 pub(super) const ENTRY: u32 = 0x0201_4b50;
 pub(super) const ENTRY_LENGTH: usize = 46;
 
-/// Shows every entry of the directory, each checked by itself, then checks all of them together.
+/// Checks and visits every entry of the directory, then checks all of them together.
 pub(super) fn walk(
     tail: &[u8],
     size: u64,
-    see: &mut dyn FnMut(&Entry<'_>) -> Result<(), ArchiveProblem>,
+    visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), ArchiveProblem>,
 ) -> Result<ArchiveSummary, ArchiveProblem> {
     let end = End::find(tail)?;
     if end.entries > ENTRIES {
@@ -38,7 +38,7 @@ pub(super) fn walk(
     while !directory.is_empty() {
         let (entry, rest) = Entry::read(directory)?;
         entry.check()?;
-        see(&entry)?;
+        visit(&entry)?;
         entries += 1;
         packed = packed.saturating_add(entry.packed);
         unpacked = unpacked.saturating_add(entry.unpacked);
@@ -63,13 +63,13 @@ pub(super) fn walk(
     })
 }
 
-/// The record at the end.
+/// The end of central directory record.
 pub(super) struct End {
-    /// Where the directory ends, in the tail.
+    /// The end of the directory in the tail.
     pub(super) position: usize,
     entries: u64,
     pub(super) directory_size: u64,
-    /// Where the directory begins, in the archive as it was written.
+    /// The offset of the directory in the archive as it was written.
     pub(super) directory_start: u64,
 }
 
@@ -77,8 +77,8 @@ impl End {
     pub(super) fn find(tail: &[u8]) -> Result<Self, ArchiveProblem> {
         let last = (tail.len().checked_sub(END_LENGTH)).ok_or(ArchiveProblem::NotAZip)?;
         let first = last.saturating_sub(usize::from(u16::MAX));
-        // The comment behind the record has to end where the archive does: else it is not the
-        // record, but bytes that look like it.
+        // The comment after the record has to end with the archive. Otherwise these bytes only look like
+        // the record.
         let at = (first..=last)
             .rev()
             .find(|&at| {
@@ -102,8 +102,7 @@ impl End {
             .unwrap_or(end))
     }
 
-    /// The Zip64 record, if its locator stands before the record at `at`. Where it doesn't, the
-    /// values are meant as they are.
+    /// The Zip64 record, if its locator precedes the record at `at`. Otherwise the record's own values apply.
     fn find64(tail: &[u8], at: usize) -> Option<Self> {
         let locator = at.checked_sub(LOCATOR_LENGTH)?;
         if u32_at(tail, locator) != Some(LOCATOR) {
@@ -120,7 +119,7 @@ impl End {
     }
 }
 
-/// What the directory says of an entry besides its name and sizes.
+/// The fields of a directory entry besides its name and sizes.
 #[derive(Clone, Copy)]
 pub(super) struct Attributes {
     pub(super) method: u16,
@@ -135,13 +134,13 @@ pub(super) struct Entry<'a> {
     encrypted: bool,
     pub(super) packed: u64,
     pub(super) unpacked: u64,
-    /// Where it begins, in the archive as it was written.
+    /// The offset of the entry in the archive as it was written.
     pub(super) start: u64,
     pub(super) attributes: Attributes,
 }
 
 impl<'a> Entry<'a> {
-    /// The first entry and what comes after it.
+    /// The first entry, and the rest.
     fn read(directory: &'a [u8]) -> Result<(Self, &'a [u8]), ArchiveProblem> {
         if u32_at(directory, 0) != Some(ENTRY) {
             return Err(ArchiveProblem::Damaged("an entry is missing"));
@@ -173,7 +172,7 @@ impl<'a> Entry<'a> {
                 value
             }
         };
-        // In the extra field the unpacked size stands first.
+        // In the extra field, the uncompressed size comes first.
         let unpacked = size(unpacked);
         let packed = size(packed);
         let start = size(start);
@@ -202,7 +201,7 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    /// For messages.
+    /// The name for messages.
     pub(super) fn shown(&self) -> String {
         let name = String::from_utf8_lossy(self.name);
         shorten(&name, 100)

@@ -1,10 +1,9 @@
-//! Where the entries of an archive lie, so that each can be read by its own range of bytes.
+//! The positions of an archive's entries, so that each can be read by its own range of bytes.
 //!
-//! Names are taken as unpacking tools take them: `./x` is `x`. A backslash is no separator; what has one
-//! in its name was packed by a tool that writes Windows' paths, and is told by [`backslashes`].
+//! Names are interpreted as by unpacking tools: `./x` is `x`. A backslash is not a separator; an entry with
+//! one in its name was packed by a tool that writes Windows paths, and [`backslashes`] is its message.
 //!
-//! What stands before an entry's bytes (its local header) is not trusted for anything but its length:
-//! name, sizes and checksum are the directory's.
+//! An entry's local header is used only for its length: name, sizes and checksum come from the directory.
 
 use std::borrow::Cow;
 
@@ -19,52 +18,52 @@ use super::{
 pub(super) const MSDOS_DIRECTORY: u32 = 0x10;
 
 const LOCAL: u32 = 0x0403_4b50;
-/// The part of a local header whose length is known beforehand.
+/// The length of the fixed part of a local header.
 pub const LOCAL_LENGTH: u64 = 30;
 
 /// An entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZipEntry {
-    /// As unpacking tools take it ([`normal`]); neither absolute nor with `..`.
+    /// The name as unpacking tools interpret it ([`normal`]); neither absolute nor with `..`.
     pub name: Box<[u8]>,
-    /// What it is.
+    /// The kind of entry.
     pub kind: EntryKind,
-    /// Where it is and how to read it.
+    /// The position, and how to read it.
     pub packed: Packed,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A file, in a way of packing that can be read.
+    /// A file with a supported compression method.
     File,
-    /// A file, packed in a way that can't; its number in APPNOTE.TXT 4.4.5.
+    /// A file with an unsupported compression method: its number in APPNOTE.TXT 4.4.5.
     UnknownMethod(u16),
-    /// A directory: nothing by itself.
+    /// A directory, without content.
     Directory,
     /// A symbolic link: its bytes are the name of another file.
     SymbolicLink,
 }
 
-/// Where an entry is and how to read it.
+/// The position of an entry, and how to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Packed {
-    /// The archive's byte that its local header begins with.
+    /// Offset of the local header in the archive.
     pub start: u64,
-    /// The archive's byte after all that belongs to it.
+    /// Offset after the last byte of the entry in the archive.
     pub end: u64,
-    /// Bytes as they are packed.
+    /// Compressed size in bytes.
     pub length: u64,
-    /// Bytes when unpacked.
+    /// Uncompressed size in bytes.
     pub size: u64,
-    /// Of the unpacked bytes.
+    /// CRC-32 of the uncompressed bytes.
     pub crc32: u32,
-    /// Whether it is deflated; stored as it is otherwise.
+    /// Whether the entry is deflated. Otherwise it is stored.
     pub deflated: bool,
 }
 
-/// How many of an archive's last bytes hold its directory, told from fewer of them.
+/// The number of last bytes of an archive that contain its directory, determined from fewer bytes.
 pub fn directory_length(tail: &[u8], size: u64) -> Result<u64, ArchiveProblem> {
     let end = End::find(tail)?;
     let behind = (tail.len() - end.position) as u64;
@@ -75,8 +74,8 @@ pub fn directory_length(tail: &[u8], size: u64) -> Result<u64, ArchiveProblem> {
     }
 }
 
-/// The entries of an archive of `size` bytes, from the last of them: in the order of the directory,
-/// with everything checked that [`super::summarise`] checks.
+/// The entries of an archive of `size` bytes, from its last bytes: in the order of the directory, with all
+/// checks of [`super::summarise`].
 pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
     let mut entries = Vec::new();
     walk(tail, size, &mut |entry| {
@@ -103,7 +102,7 @@ pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
         .checked_sub(behind)
         .and_then(|end_of_directory| end_of_directory.checked_sub(end.directory_size))
         .ok_or(ArchiveProblem::Damaged("it is larger than the archive"))?;
-    // Something may have been put before the archive after it was written.
+    // The archive may have been prefixed with other bytes after it was written.
     let before = directory
         .checked_sub(end.directory_start)
         .ok_or(ArchiveProblem::Damaged("it does not lie where it says"))?;
@@ -111,8 +110,8 @@ pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
     Ok(entries)
 }
 
-/// Each entry reaches to the next one, the last to the directory. Two that share bytes are a way to
-/// make much out of little.
+/// Sets the positions: each entry reaches to the next one, the last to the directory. Overlapping entries
+/// are refused, because they allow zip bombs.
 fn place(entries: &mut [ZipEntry], before: u64, directory: u64) -> Result<(), ArchiveProblem> {
     const OVERLAP: ArchiveProblem = ArchiveProblem::Damaged("its entries overlap");
     let mut order: Vec<usize> = (0..entries.len()).collect();
@@ -134,7 +133,7 @@ fn place(entries: &mut [ZipEntry], before: u64, directory: u64) -> Result<(), Ar
     Ok(())
 }
 
-/// What an entry is, by its name, its mode and its method.
+/// The kind of an entry, by its name, its mode and its method.
 pub(super) fn kind(entry: &Entry<'_>) -> EntryKind {
     let Attributes {
         method,
@@ -161,24 +160,24 @@ pub(super) fn kind(entry: &Entry<'_>) -> EntryKind {
     }
 }
 
-/// Whether anybody may execute it. A tool that keeps no modes writes none, and then Lambda sets none.
+/// Whether any user may execute the entry. A tool that keeps no modes writes none, and then Lambda sets none.
 pub(super) fn is_executable(entry: &Entry<'_>) -> bool {
     (entry.attributes.external >> 16) & 0o111 != 0
 }
 
-/// A name without the parts that stand for where they are: `./a/./b` is `a/b`.
+/// A name without parts `.`: `./a/./b` is `a/b`.
 pub fn normal(name: &[u8]) -> Cow<'_, [u8]> {
-    let is_here = |part: &[u8]| part == b".";
-    if !name.split(|byte| *byte == b'/').any(is_here) {
+    let is_dot = |part: &[u8]| part == b".";
+    if !name.split(|byte| *byte == b'/').any(is_dot) {
         return Cow::Borrowed(name);
     }
     let parts = name.split(|byte| *byte == b'/');
-    let parts: Vec<&[u8]> = parts.filter(|part| !is_here(part)).collect();
+    let parts: Vec<&[u8]> = parts.filter(|part| !is_dot(part)).collect();
     Cow::Owned(parts.join(&b'/'))
 }
 
-/// What is left of a name below a folder, which is given without a slash at its end; empty is the whole
-/// archive. `None` outside.
+/// The path of a name below a folder, which has no trailing slash and is empty for the whole archive.
+/// `None` outside of the folder.
 pub fn inside<'a>(name: &'a [u8], tree: &[u8]) -> Option<&'a [u8]> {
     if tree.is_empty() {
         return Some(name);
@@ -186,7 +185,7 @@ pub fn inside<'a>(name: &'a [u8], tree: &[u8]) -> Option<&'a [u8]> {
     name.strip_prefix(tree)?.strip_prefix(b"/")
 }
 
-/// What is said of an entry with backslashes in its name.
+/// The message about an entry with backslashes in its name.
 pub fn backslashes(name: &str) -> String {
     format!(
         "its entry {name:?} has backslashes in its name, which are no separators in a zip: have the build \
@@ -194,7 +193,7 @@ pub fn backslashes(name: &str) -> String {
     )
 }
 
-/// A way of packing, by its number in APPNOTE.TXT 4.4.5.
+/// The name of a compression method, by its number in APPNOTE.TXT 4.4.5.
 pub fn method_name(method: i32) -> String {
     let name = match method {
         9 => "Deflate64",
@@ -209,8 +208,8 @@ pub fn method_name(method: i32) -> String {
 }
 
 impl Packed {
-    /// How many bytes stand between the fixed part of this local header and the entry's own bytes;
-    /// `None` where it is no local header, or one that leaves no room for them.
+    /// The number of bytes between the fixed part of this local header and the entry's own bytes;
+    /// `None` if it is not a local header, or leaves no room for the entry.
     pub fn after_header(&self, header: &[u8]) -> Option<u64> {
         let name = u16_at(header, 26)?;
         let extra = u16_at(header, 28)?;

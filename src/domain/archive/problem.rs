@@ -1,22 +1,22 @@
-//! Why bytes are not taken for an archive, and the limits that are set to one.
+//! The problems of an archive, and its limits.
 
-/// How many of the last bytes are kept, and so how large a directory may be: [`ENTRIES`] with names of
-/// 60 bytes and the usual extra fields. It is held in memory while an artifact is transferred.
+/// The number of last bytes that are kept, and so the maximum size of a directory: [`ENTRIES`] with names of
+/// 60 bytes and the usual extra fields. They stay in memory while an artifact is transferred.
 pub const TAIL: usize = 12 << 20;
 
-/// The most entries an archive may have.
+/// The maximum number of entries.
 pub const ENTRIES: u64 = 100_000;
 
-/// How many times its own size an archive may unpack to, above [`RATIO_FROM`].
+/// The maximum ratio of the uncompressed size to the archive's size, above [`RATIO_FROM`].
 pub const RATIO: u64 = 200;
 
-/// Smaller archives may have any ratio: they can't do harm.
+/// The uncompressed size, in bytes, up to which any ratio is harmless.
 pub const RATIO_FROM: u64 = 1 << 30;
 
-/// Why bytes are not taken for an archive, or can't be found in it.
+/// Why an archive is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveProblem {
-    /// There is no directory at the end.
+    /// The bytes have no directory at the end.
     #[error("it is not a zip archive, or its end is missing")]
     NotAZip,
     /// The directory contradicts itself.
@@ -31,17 +31,17 @@ pub enum ArchiveProblem {
     /// A name that leads out of the directory it is unpacked to.
     #[error("its entry {0:?} leads out of the archive: names must be relative and without \"..\"")]
     UnsafeName(String),
-    /// Nobody could unpack it.
+    /// An entry is encrypted.
     #[error("its entry {0:?} is encrypted")]
     Encrypted(String),
-    /// It unpacks to an amount that nobody means.
+    /// The archive unpacks to an implausible size.
     #[error(
         "it would unpack to {unpacked} bytes, more than {RATIO} times its size of {size} bytes"
     )]
     Bomb {
-        /// Bytes when unpacked.
+        /// Uncompressed size in bytes.
         unpacked: u64,
-        /// Bytes as it is.
+        /// Size of the archive in bytes.
         size: u64,
     },
 }

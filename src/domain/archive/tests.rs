@@ -99,7 +99,7 @@ fn names_that_lead_out_are_refused() {
         "a\\..\\x",
         "a\0x",
     ] {
-        // Written under a harmless name of the same length: writers clean names.
+        // Written under a harmless name of the same length, because writers sanitize names.
         let harmless = "n".repeat(name.len());
         let mut archive = zip(&[(harmless.as_str(), b"x")]);
         patch(&mut archive, ENTRY_LENGTH, name.as_bytes());
@@ -197,12 +197,12 @@ fn a_bootstrap_without_the_executable_bit_is_refused_where_the_runtime_starts_it
     for fine in [
         with_mode("bootstrap", 0o755),
         with_mode("./bootstrap", 0o755),
-        // It may be in a layer.
+        // The bootstrap may be in a layer.
         with_mode("app", 0o644),
     ] {
         assert_eq!(problem(&fine, "provided.al2"), "");
     }
-    // A tool that knows no modes.
+    // A tool that writes no modes.
     let mut plain = with_mode("bootstrap", 0o755);
     for name in [&b"lib/bootstrap"[..], b"bootstrap"] {
         let at = (plain.windows(4).enumerate())
@@ -282,7 +282,7 @@ fn entries(archive: &[u8]) -> Result<Vec<ZipEntry>, ArchiveProblem> {
     index(archive, archive.len() as u64)
 }
 
-/// The bytes of an entry as they lie there.
+/// The compressed bytes of an entry.
 fn packed<'a>(archive: &'a [u8], entry: &ZipEntry) -> &'a [u8] {
     let at = |at: u64| usize::try_from(at).unwrap();
     let packed = &entry.packed;
@@ -298,7 +298,7 @@ fn entries_are_found_by_their_ranges() {
     for large in [false, true] {
         let files: [(&str, &[u8]); 3] = [("a.txt", b"abc"), ("b/c", b"defgh"), ("d", b"")];
         let plain = zip_with(&files, stored.large_file(large));
-        // Something that runs itself is put before archives.
+        // Self-extracting archives have a prefix.
         let prefixed = [b"#!/bin/sh\n".as_slice(), &plain].concat();
         for archive in [plain, prefixed] {
             let found = entries(&archive).unwrap();
@@ -354,7 +354,7 @@ fn directories_links_and_unknown_packings_are_told_apart() {
 #[test]
 fn a_directory_is_known_by_its_mode_and_a_name_by_what_it_means() {
     let mut archive = zip(&[("public/assets", b""), ("./public/./a.js", b"a")]);
-    // Writers of this library take the slash as a sign.
+    // The writer of this library recognizes a directory by its slash.
     patch(&mut archive, 38, &(0o040_755_u32 << 16).to_le_bytes());
     let found = entries(&archive).unwrap();
     let found: Vec<_> = found.iter().map(|it| (&*it.name, it.kind)).collect();
@@ -363,7 +363,7 @@ fn a_directory_is_known_by_its_mode_and_a_name_by_what_it_means() {
         (b"public/a.js", EntryKind::File),
     ];
     assert_eq!(found, expected);
-    // As MS-DOS says it.
+    // The directory attribute of MS-DOS.
     patch(&mut archive, 4, &20_u16.to_le_bytes());
     patch(&mut archive, 38, &MSDOS_DIRECTORY.to_le_bytes());
     assert_eq!(entries(&archive).unwrap()[0].kind, EntryKind::Directory);
@@ -378,7 +378,7 @@ fn entries_that_share_bytes_are_refused() {
         entries(&archive)
     };
     let overlap = Err(ArchiveProblem::Damaged("its entries overlap"));
-    // The first entry says that it lies where the second does.
+    // The first entry has the offset of the second.
     let second = LOCAL_LENGTH + 4;
     let at = u32::try_from(second).unwrap().to_le_bytes();
     assert_eq!(damaged(archive.clone(), 42, &at), overlap);

@@ -1,10 +1,10 @@
-//! Which alarms a composite alarm looks at.
+//! The alarms in the rule of a composite alarm.
 //!
-//! Reads as much of the rule's grammar as that needs:
+//! This module reads only the necessary part of the rule's grammar:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html>.
-//! Alarms are named by name or ARN, in quotes where the name has spaces, commas or parentheses.
+//! A rule has names or ARNs of alarms, in quotes if the name has spaces, commas or parentheses.
 
-/// Words of the grammar, which name no alarm.
+/// Keywords of the grammar, which are not names of alarms.
 const WORDS: [&str; 9] = [
     "ALARM",
     "OK",
@@ -17,8 +17,8 @@ const WORDS: [&str; 9] = [
     "AT_LEAST",
 ];
 
-/// The names of the alarms in a rule, in order, each once. A name that is a number or a percentage
-/// and stands without quotes is taken for the count of `AT_LEAST`.
+/// The names of the alarms in a rule, in order, without duplicates. A number or percentage without quotes
+/// counts as the argument of `AT_LEAST`.
 pub(super) fn alarms(rule: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut rest = rule;
@@ -51,7 +51,7 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || matches!(c, '(' | ')' | ',')
 }
 
-/// What stands before the closing quote, and what comes after it.
+/// The text before the closing quote, and the rest after it.
 fn unquoted(text: &str) -> (String, &str) {
     let mut name = String::new();
     let mut characters = text.char_indices();

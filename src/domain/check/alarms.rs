@@ -1,20 +1,20 @@
-//! CloudWatch alarms: whether one was in `ALARM` while a step went on.
+//! CloudWatch alarms: whether one was in `ALARM` during a step.
 //!
-//! Expected flow: before anything is changed [`DesiredAlarms::before`], with the alarms as they are;
-//! then, at each look, the alarms are read, then the histories that [`DesiredAlarms::wants_history`]
-//! names, and [`DesiredAlarms::evaluate`] judges them. Planning reads the alarms, and those that
-//! [`DesiredAlarms::unread`] names because a composite alarm looks at them, until there are none, and
-//! asks [`DesiredAlarms::refuse_bake`].
+//! Expected flow: [`DesiredAlarms::before`] judges the current alarms before any change. Each analysis reads
+//! the alarms, then the histories that [`DesiredAlarms::wants_history`] names, and
+//! [`DesiredAlarms::evaluate`] judges them. The plan reads the alarms, then repeatedly those that
+//! [`DesiredAlarms::unread`] names because a composite alarm depends on them, and calls
+//! [`DesiredAlarms::refuse_bake`].
 //!
-//! Assumptions: `StateTransitionedTimestamp` says when an alarm came into the state it is in; a
-//! history holds every change of state, a little late. An alarm that did not change since then needs no
-//! history, so that most looks cost one call for all alarms.
+//! Assumptions: `StateTransitionedTimestamp` is when an alarm entered its current state; a history has every
+//! change of state, with a short delay. An alarm that has not changed since then needs no history, so most
+//! analyses cost one call for all alarms.
 //!
-//! `since` is when [`DesiredAlarms::before`] passed, for every step of the rollout the same: so that an
-//! alarm can't go into `ALARM` between two steps and be taken for one that was in it before. Where
-//! somebody goes on with what was held, it is when they did. An alarm that was in `ALARM` then counts as
-//! long as it stays there: one that has left it since was red for another reason. Our clock
-//! and CloudWatch's may differ by two seconds: what happened that shortly before counts as since.
+//! `since` is when [`DesiredAlarms::before`] passed, the same for every step of the rollout, so that an alarm
+//! that enters `ALARM` between two steps does not count as one that was in it before. After a held run
+//! continues, it is the time of that. An alarm that was in `ALARM` then counts as long as it stays there: if
+//! it has left the state since, it was red for another reason. Our clock and CloudWatch's may differ by two
+//! seconds, so an event up to two seconds before `since` counts as after it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,32 +26,32 @@ use crate::{
     domain::{duration::shown, invalid::Invalid, outcome::shorten, substitution::Variables},
 };
 
-/// By how much our clock and CloudWatch's may differ.
+/// The maximum difference between our clock and CloudWatch's.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(2);
 
-/// How far the last entry of a history may lie before the change that it tells of. An alarm is
-/// evaluated once a minute, so no spell in `ALARM` fits into less.
+/// The maximum time between the last entry of a history and the change that it reports. CloudWatch evaluates
+/// an alarm once a minute, so the alarm can't have been in `ALARM` within less.
 const SAME_CHANGE: SignedDuration = SignedDuration::from_secs(30);
 
-/// What CloudWatch may say in a message: a reason is at most 1,023 characters.
+/// The most characters of CloudWatch's reason in a message. A reason has at most 1,023 characters.
 const EXCERPT: usize = 300;
 
-/// An alarm as it is now.
+/// The current state of an alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     /// `AlarmName`.
     pub name: String,
     /// `StateValue`.
     pub state: AlarmState,
-    /// `StateTransitionedTimestamp`: since when it is in that state, where CloudWatch says so.
+    /// `StateTransitionedTimestamp`: since when the alarm is in that state, if CloudWatch reports it.
     pub since: Option<Timestamp>,
     /// `StateReason`; may be empty.
     pub reason: String,
-    /// `EvaluationState`, where CloudWatch says that it can't evaluate the alarm:
-    /// `EVALUATION_ERROR` or `EVALUATION_FAILURE`.
+    /// `EvaluationState`, if CloudWatch can't evaluate the alarm: `EVALUATION_ERROR` or
+    /// `EVALUATION_FAILURE`.
     pub trouble: Option<String>,
-    /// Period times evaluation periods: how much data decides. None for a composite alarm, and where
-    /// it is not known.
+    /// The time span of the evaluated data: period times evaluation periods. `None` for a composite alarm,
+    /// and if unknown.
     pub window: Option<Duration>,
     /// `AlarmRule` of a composite alarm.
     pub rule: Option<String>,
@@ -66,12 +66,12 @@ pub enum AlarmState {
     Alarm,
     /// `INSUFFICIENT_DATA`.
     InsufficientData,
-    /// One that this version does not know.
+    /// A state that this version does not know.
     Other(String),
 }
 
 impl AlarmState {
-    /// From CloudWatch's own word.
+    /// Parses CloudWatch's value.
     pub fn parse(word: &str) -> Self {
         match word {
             "OK" => Self::Ok,
@@ -85,7 +85,7 @@ impl AlarmState {
 /// A change of an alarm's state: an item `StateUpdate` of its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// When.
+    /// When the state changed.
     pub at: Timestamp,
     /// The state before.
     pub from: AlarmState,
@@ -104,16 +104,16 @@ pub type Histories = BTreeMap<String, Vec<Transition>>;
 /// The alarms of a check on a Target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredAlarms {
-    /// Their names, each once.
+    /// The names of the alarms, without duplicates.
     pub names: Vec<String>,
-    /// What one means that was in `ALARM` before.
+    /// How to treat an alarm that was in `ALARM` before.
     pub already_in_alarm: AlreadyInAlarm,
-    /// What one means that has not enough data.
+    /// How to treat an alarm with insufficient data.
     pub insufficient_data: InsufficientData,
 }
 
 impl DesiredAlarms {
-    /// The check with its names filled in. An error's field begins below the check: `alarms.names[0]`.
+    /// The check with substituted names. The field of an error is relative to the check: `alarms.names[0]`.
     pub fn new(check: &AlarmsCheck, variables: &Variables) -> Result<Self, Invalid> {
         let mut names = Vec::new();
         for (at, name) in check.names.iter().enumerate() {
@@ -132,7 +132,8 @@ impl DesiredAlarms {
         })
     }
 
-    /// Before anything is changed: all alarms are there, and none is in `ALARM` where that counts.
+    /// The verdict before any change: passed if all alarms exist and none is in `ALARM`, unless that is
+    /// ignored.
     pub fn before(&self, alarms: &Alarms) -> Verdict {
         Verdict::all(self.names.iter().map(|name| {
             let alarm = match present(name, alarms) {
@@ -146,8 +147,8 @@ impl DesiredAlarms {
         }))
     }
 
-    /// Why no run could begin, whatever state the alarms are in: one is not there, or is too slow for the
-    /// bake.
+    /// Why no run can begin, in whatever state the alarms are: an alarm does not exist, or is too slow for
+    /// the bake.
     pub fn obstacle(&self, alarms: &Alarms, bake: Duration) -> Option<String> {
         let missing = self
             .names
@@ -159,8 +160,7 @@ impl DesiredAlarms {
         missing.or_else(|| self.refuse_bake(alarms, bake))
     }
 
-    /// The alarms that may have been in `ALARM` since then and are not any more: only their histories
-    /// tell.
+    /// The alarms that may have been in `ALARM` since then but no longer are: only their histories show it.
     pub fn wants_history(&self, since: Timestamp, alarms: &Alarms) -> Vec<String> {
         let began = allowing_for_clocks(since);
         let wanted = |name: &&String| {
@@ -172,8 +172,8 @@ impl DesiredAlarms {
         self.names.iter().filter(wanted).cloned().collect()
     }
 
-    /// Whether all was well since then. `alarms` are as they are now; `histories` go back to `since` and
-    /// a little further.
+    /// Whether the check has held since then. `alarms` are the current ones; `histories` reach back to a
+    /// little before `since`.
     pub fn evaluate(&self, since: Timestamp, alarms: &Alarms, histories: &Histories) -> Verdict {
         let began = allowing_for_clocks(since);
         Verdict::all(self.names.iter().map(|name| {
@@ -219,7 +219,7 @@ impl DesiredAlarms {
             return Verdict::Failed(message);
         }
         let Some(at) = alarm.since else {
-            // Nothing happened since, so it is as it was.
+            // The state has not changed since then.
             return if is_red && changes.is_empty() {
                 self.red_before(alarm)
             } else {
@@ -239,7 +239,7 @@ impl DesiredAlarms {
         }
     }
 
-    /// What the present state means of an alarm that did not go into `ALARM`.
+    /// The verdict from the current state of an alarm that did not enter `ALARM`.
     fn now(&self, alarm: &Alarm) -> Verdict {
         if let Some(trouble) = &alarm.trouble {
             return Verdict::Inconclusive(format!(
@@ -266,7 +266,7 @@ impl DesiredAlarms {
         }
     }
 
-    /// The names of the check's alarms and of those that the composite ones among them look at, as far
+    /// The names of the check's alarms, and of those that the composite ones among them depend on, as far
     /// as the composite ones are known.
     fn with_children(&self, alarms: &Alarms) -> Vec<String> {
         let mut names = self.names.clone();
@@ -283,17 +283,17 @@ impl DesiredAlarms {
         names
     }
 
-    /// The alarms still to be read before [`DesiredAlarms::refuse_bake`] can judge: those of the check
-    /// and those that composite ones look at, without those in `asked`, which may not be there.
+    /// The alarms to read before [`DesiredAlarms::refuse_bake`] can judge: those of the check and those that
+    /// composite ones depend on, without those in `asked`, which may not exist.
     pub fn unread(&self, alarms: &Alarms, asked: &[String]) -> Vec<String> {
         let mut names = self.with_children(alarms);
         names.retain(|name| !alarms.contains_key(name) && !asked.contains(name));
         names
     }
 
-    /// Why a bake time is too short: an alarm could go into `ALARM` because of the step and be seen
-    /// only after it. `alarms` holds those of the check and what composite ones look at; an alarm that
-    /// is not there, or of which the window is not known, refuses nothing.
+    /// Why a bake is too short: an alarm could enter `ALARM` because of the step, but only after it. `alarms`
+    /// has those of the check and those that composite ones depend on. An alarm that does not exist, or
+    /// whose window is unknown, refuses no bake.
     pub fn refuse_bake(&self, alarms: &Alarms, bake: Duration) -> Option<String> {
         let windows = self.with_children(alarms).into_iter().filter_map(|name| {
             let window = alarms.get(&name)?.window?;
@@ -322,27 +322,27 @@ fn present<'a>(name: &str, alarms: &'a Alarms) -> Result<&'a Alarm, Verdict> {
     })
 }
 
-/// It was in `ALARM` before anything was changed, and still is.
+/// The verdict for an alarm that was in `ALARM` before any change, and still is.
 fn already(alarm: &Alarm) -> Verdict {
     let name = &alarm.name;
     let why = why(alarm);
-    let told = match why.trim_start_matches([' ', ':']) {
+    let explanation = match why.trim_start_matches([' ', ':']) {
         "" => String::new(),
         why => format!(" ({why})"),
     };
-    let way_out = "find out why, or let the release go ahead with alreadyInAlarm: Ignore";
+    let remedy = "find out why, or let the release go ahead with alreadyInAlarm: Ignore";
     Verdict::Failed(format!(
-        "alarm {name} was in ALARM before anything was changed{told}; {way_out}"
+        "alarm {name} was in ALARM before anything was changed{explanation}; {remedy}"
     ))
 }
 
-/// Since when the alarm is in its present state, and CloudWatch's explanation of that.
+/// Since when the alarm is in its current state, and CloudWatch's reason.
 fn why(alarm: &Alarm) -> String {
     let since = alarm.since.map(|at| format!(" since {}", second(at)));
     format!("{}{}", since.unwrap_or_default(), explained(&alarm.reason))
 }
 
-/// CloudWatch's own explanation, where there is one.
+/// CloudWatch's own reason, if it gives one.
 fn explained(reason: &str) -> String {
     if reason.is_empty() {
         String::new()

@@ -1,4 +1,4 @@
-//! The checks of a run: when each is made, what it asks and what it comes to.
+//! The checks of a run: when each is made, its question and its verdict.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,19 +9,19 @@ use jiff::Timestamp;
 
 use super::{Verdict, metric::Served};
 
-/// What a look at a stage's check asks.
+/// The question of an analysis to a stage's check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// May the run begin, with bakes of which the shortest is this long?
+    /// May the run begin, if its shortest bake is this long?
     Before {
-        /// Zero where nothing is watched.
+        /// Zero without a bake.
         bake: Duration,
     },
-    /// Was all well since then?
+    /// Has the check held since then?
     Since {
         /// When the run began.
         since: Timestamp,
-        /// The versions that it tells apart.
+        /// The versions that the check distinguishes.
         served: Option<ServedVersions>,
     },
 }
@@ -35,17 +35,17 @@ pub struct ServedVersions {
     pub alias: String,
     /// The new version.
     pub version: String,
-    /// The one before, as long as both get traffic.
+    /// The previous version, as long as both get traffic.
     pub previous: Option<String>,
 }
 
 impl ServedVersions {
-    /// As metrics name the new one.
+    /// The new version, for queries of metrics.
     pub fn new_version(&self) -> Served<'_> {
         self.of(&self.version)
     }
 
-    /// As metrics name the one before.
+    /// The previous version, for queries of metrics.
     pub fn previous_version(&self) -> Option<Served<'_>> {
         self.previous.as_deref().map(|version| self.of(version))
     }
@@ -59,7 +59,7 @@ impl ServedVersions {
     }
 }
 
-/// When a check is made.
+/// The phase in which a check is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckPhase {
     /// On the version number, before it gets traffic.
@@ -75,11 +75,11 @@ pub enum CheckPhase {
 pub struct Moment {
     /// Before, during or after the move.
     pub phase: CheckPhase,
-    /// The level that is worked on.
+    /// The current level of components.
     pub level: i64,
-    /// The step of its traffic.
+    /// The step of the level's traffic.
     pub step: i64,
-    /// Which look at that step it is.
+    /// The number of the analysis in that step.
     pub round: i64,
 }
 
@@ -90,26 +90,25 @@ pub struct CheckKey {
     pub component: String,
     /// The check's name.
     pub check: String,
-    /// When.
+    /// When the check is made.
     pub moment: Moment,
 }
 
-/// What stands in the place of a component's name where the stage as a whole is meant: no
-/// component can be called so.
+/// Replaces the component's name in checks of the stage as a whole. No component can have this name.
 pub const STAGE: &str = "(stage)";
 
 impl CheckKey {
-    /// Whether it is a check of the stage as a whole: an alarm, a metric or a URL.
+    /// Whether this is a check of the stage as a whole: an alarm, a metric or a URL.
     pub fn is_of_stage(&self) -> bool {
         self.component == STAGE
     }
 }
 
-/// The checks of a run, as far as this process remembers.
+/// The checks of a run, as far as this process remembers them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checks {
-    /// Those that have a verdict.
+    /// The checks that have a verdict.
     pub verdicts: BTreeMap<CheckKey, Verdict>,
-    /// Those whose invocations were under way when they were last asked about.
+    /// The checks whose invocations were in progress at the last query.
     pub running: BTreeSet<CheckKey>,
 }

@@ -1,7 +1,7 @@
-//! What every check that asks CloudWatch has to reckon with.
+//! Properties of CloudWatch that affect every check that reads it.
 
 use std::time::Duration;
 
-/// How long CloudWatch may take to show what has happened: data arrives late, and alarms are
-/// evaluated after that.
+/// The maximum delay until CloudWatch shows an event: data arrives late, and alarms are evaluated after
+/// that.
 pub const CLOUDWATCH_DELAY: Duration = Duration::from_mins(2);

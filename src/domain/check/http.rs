@@ -1,6 +1,6 @@
-//! Whether a URL answers as a check wants.
+//! The verdict on the response of a URL.
 //!
-//! What answers is judged, whatever it says; what can't be reached can't be judged.
+//! Every HTTP response gets a verdict. Without a response, the check is inconclusive.
 
 use std::time::Duration;
 
@@ -16,31 +16,31 @@ use crate::{
     },
 };
 
-/// How much of a body is looked at.
+/// The bytes of a body that are checked.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// What a page may say in a message.
+/// The most characters of the body in a message.
 const EXCERPT: usize = 200;
 
-/// What a compiled pattern may take: a pattern of 512 characters can stand for a very large program.
+/// The size limit of a compiled pattern, in bytes: 512 characters can compile to a very large program.
 const PATTERN_LIMIT: usize = 1024 * 1024;
 
-/// What is asked.
+/// A request of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
     /// http or https, without user and password.
     pub url: Url,
     /// GET or HEAD.
     pub method: HttpMethod,
-    /// Whether a redirect is gone after, or is the answer.
+    /// Whether to follow a redirect. Otherwise a redirect is the response.
     pub follow_redirects: bool,
-    /// How much of the body is wanted, in bytes.
+    /// The maximum bytes of the body to read.
     pub body_limit: usize,
-    /// How long all of it may take.
+    /// The maximum time for the whole request.
     pub timeout: Duration,
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
     /// The status code.
@@ -72,7 +72,7 @@ impl PartialEq for DesiredHttp {
 }
 
 impl DesiredHttp {
-    /// The check with its URL filled in. An error's field begins below the check: `http.url`.
+    /// The check with a substituted URL. The field of an error is relative to the check: `http.url`.
     pub fn new(check: &HttpCheck, variables: &Variables) -> Result<Self, Invalid> {
         let invalid = |field: &str, message: String| Invalid {
             field: format!("http.{field}"),
@@ -111,22 +111,22 @@ impl DesiredHttp {
         })
     }
 
-    /// What to ask.
+    /// The request to send.
     pub fn request(&self) -> &HttpRequest {
         &self.request
     }
 
-    /// What the answer means.
+    /// The verdict on the response.
     pub fn evaluate(&self, answer: &HttpAnswer) -> Verdict {
         let failed = |what: String| {
-            let said = String::from_utf8_lossy(&answer.body);
-            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-            let said = match said.as_str() {
+            let body = String::from_utf8_lossy(&answer.body);
+            let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+            let body = match body.as_str() {
                 "" => String::new(),
-                said => format!(": {}", shorten(said, EXCERPT)),
+                body => format!(": {}", shorten(body, EXCERPT)),
             };
             let url = without_query(&self.request.url);
-            Verdict::Failed(format!("{url} {what}{said}"))
+            Verdict::Failed(format!("{url} {what}{body}"))
         };
         if !self.is_expected(answer.status) {
             let what = format!("answered {}, not {}", answer.status, self.expected());
@@ -160,7 +160,7 @@ impl DesiredHttp {
     }
 }
 
-/// A URL that may be asked; where it leads is for the adapter to judge.
+/// Parses and checks a URL. The adapter checks the address that it resolves to.
 pub fn parse(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/health")?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -172,7 +172,7 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// Whether that is what is expected.
+/// Whether a status code is the expected one, or of the expected class.
 fn is_among(status: u16, expected: &ExpectedStatus) -> bool {
     match expected {
         ExpectedStatus::Code(code) => status == *code,
@@ -182,15 +182,15 @@ fn is_among(status: u16, expected: &ExpectedStatus) -> bool {
     }
 }
 
-/// The status codes that send elsewhere.
+/// The status codes of redirects.
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
-/// Whether a status code sends elsewhere.
+/// Whether a status code is a redirect.
 pub fn is_redirect(status: u16) -> bool {
     REDIRECTS.contains(&status)
 }
 
-/// A URL as messages show it: what follows `?` may be a secret.
+/// A URL for messages, without the query, which may have a secret.
 pub fn without_query(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(None);
@@ -233,7 +233,7 @@ mod tests {
         match verdict {
             Verdict::Passed => "passed".to_owned(),
             Verdict::Failed(why) => why,
-            Verdict::Inconclusive(why) => panic!("an answer can be judged: {why}"),
+            Verdict::Inconclusive(why) => panic!("every response gets a verdict: {why}"),
         }
     }
 

@@ -1,16 +1,15 @@
-//! A CloudWatch metric against a threshold, or against the version before.
+//! A CloudWatch metric, compared with a threshold or with the previous version.
 //!
-//! Expected flow: at each look [`DesiredMetric::window`] says which time can be judged,
-//! [`DesiredMetric::query`] what to ask for (for a comparison once more with the version before), and
-//! [`DesiredMetric::judge`] or [`DesiredMetric::compare`] what the answers mean.
+//! Expected flow: at each analysis, [`DesiredMetric::window`] returns the time that can be judged,
+//! [`DesiredMetric::query`] the query (a comparison makes another one for the previous version), and
+//! [`DesiredMetric::judge`] or [`DesiredMetric::compare`] the verdict.
 //!
-//! One number is judged, over all whole periods since the rollout began: CloudWatch is asked for one
-//! period as long as that time, which gives percentiles and averages of all of its data. It begins a
-//! period where the question begins, so that one data point comes back; where several do, they are
-//! put together as well as can be.
+//! The verdict uses one number over all whole periods since the rollout began. The query has one period as
+//! long as that time, which returns percentiles and averages of all of its data. CloudWatch begins a period
+//! where the query begins, and so returns one data point; several data points are combined as well as
+//! possible.
 //!
-//! Guarantees: too few samples, no data, and a window that has not come to its end are never taken
-//! for a pass or a failure.
+//! Guarantees: too few samples, no data, and a window that has not ended never make a check pass or fail.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,13 +25,13 @@ use crate::{
     },
 };
 
-/// The longest period that CloudWatch takes.
+/// The longest period that CloudWatch accepts.
 const LONGEST_PERIOD: SignedDuration = SignedDuration::from_hours(24);
 
-/// The namespace whose metrics know the version that ran.
+/// The namespace whose metrics have the executed version as a dimension.
 const LAMBDA: &str = "AWS/Lambda";
 
-/// What is asked of CloudWatch.
+/// The metric or expression of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetricSource {
     /// A statistic of one metric.
@@ -41,16 +40,16 @@ pub enum MetricSource {
     Math(MetricMath),
 }
 
-/// A question for one number over a time.
+/// A query for one number over a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricQuery {
-    /// What.
+    /// The metric or expression.
     pub source: MetricSource,
-    /// Over which time.
+    /// The time.
     pub window: Window,
 }
 
-/// A time from and to whole minutes, at most a day long.
+/// A time between whole minutes, at most a day long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The beginning, inclusive.
@@ -60,18 +59,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// How long it is: what CloudWatch is given as the period.
+    /// The length, which is the query's period.
     pub fn length(self) -> Duration {
         self.to.duration_since(self.from).unsigned_abs()
     }
 }
 
-/// What CloudWatch answers, by the beginning of each period.
+/// The data points of a query's result, by the beginning of each period.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     /// The values.
     pub values: BTreeMap<Timestamp, f64>,
-    /// The samples behind them (`SampleCount`); empty where they were not asked for.
+    /// The numbers of samples (`SampleCount`); empty if the query does not include them.
     pub samples: BTreeMap<Timestamp, f64>,
 }
 
@@ -91,26 +90,26 @@ pub struct Served<'a> {
 pub struct DesiredMetric {
     /// The Lambda component of which only one version's data counts.
     pub component: Option<String>,
-    /// What is asked for.
+    /// The metric or expression.
     pub source: MetricSource,
-    /// What the window begins and ends at a multiple of.
+    /// The window begins and ends at a multiple of this period.
     pub period: Duration,
-    /// How many samples it takes.
+    /// The minimum number of samples for a verdict.
     pub minimum_samples: i64,
-    /// What the number must be.
+    /// The bound of the number.
     pub bound: Bound,
 }
 
-/// What a number must be.
+/// The bound of a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// Between two values.
+    /// A minimum, a maximum or both.
     Threshold(Threshold),
-    /// Not far from that of the version before.
+    /// A maximum difference to the previous version's number.
     Previous(ComparedToPrevious),
 }
 
-/// One number and what it rests on.
+/// One number and its samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Measured {
     value: f64,
@@ -118,7 +117,7 @@ struct Measured {
 }
 
 impl DesiredMetric {
-    /// The check with its names filled in. An error's field begins below the check:
+    /// The check with substituted names. The field of an error is relative to the check:
     /// `metric.metricStat.dimensions.Stage`.
     pub fn new(check: &MetricCheck, variables: &Variables) -> Result<Self, Invalid> {
         let invalid = |field: &str, message: &str| Invalid {
@@ -158,12 +157,12 @@ impl DesiredMetric {
         })
     }
 
-    /// The time since the rollout began of which the data has arrived, in whole periods: at most the last
-    /// day. None as long as there is no whole period.
+    /// The time since the rollout began whose data has arrived, in whole periods: at most the last day.
+    /// `None` until one whole period is over.
     pub fn window(&self, since: Timestamp, now: Timestamp) -> Option<Window> {
         let period = i64::try_from(self.period.as_secs()).ok()?.max(1);
         let delay = i64::try_from(CLOUDWATCH_DELAY.as_secs()).ok()?;
-        // A period begins after the rollout did, so a fraction of a second counts as begun.
+        // The first period begins after the rollout, so a fraction of a second is rounded up.
         let began = since.as_second() + i64::from(since.subsec_nanosecond() > 0);
         let from = began.div_euclid(period) * period;
         let from = if from < began { from + period } else { from };
@@ -175,7 +174,7 @@ impl DesiredMetric {
         })
     }
 
-    /// Why a bake time is too short: no whole period would have arrived in it.
+    /// Why a bake is too short: no whole period of data would arrive in it.
     pub fn refuse_bake(&self, bake: Duration) -> Option<String> {
         let needed = self
             .period
@@ -193,8 +192,7 @@ impl DesiredMetric {
         })
     }
 
-    /// What to ask for over this time. `served` is the version whose data counts, where the check names
-    /// a component.
+    /// The query for this time. `served` is the version whose data counts, if the check names a component.
     pub fn query(&self, window: Window, served: Option<Served<'_>>) -> MetricQuery {
         let of = |stat: &MetricStat| match served {
             Some(served) => of_version(stat, served),
@@ -213,7 +211,7 @@ impl DesiredMetric {
         MetricQuery { source, window }
     }
 
-    /// There is no window yet.
+    /// The verdict without a window.
     pub fn too_early(&self) -> Verdict {
         Verdict::Inconclusive(format!(
             "no whole period of {} lies between the beginning of the step and CloudWatch's newest data yet",
@@ -221,7 +219,7 @@ impl DesiredMetric {
         ))
     }
 
-    /// What the number means.
+    /// The verdict for the number.
     pub fn judge(&self, window: Window, series: &Series) -> Verdict {
         let Bound::Threshold(threshold) = self.bound else {
             return Verdict::Inconclusive("there is nothing to compare with".to_owned());
@@ -247,7 +245,7 @@ impl DesiredMetric {
         }
     }
 
-    /// What the number means beside that of the version before, over the same time.
+    /// The verdict for the number, compared with the previous version's number over the same time.
     pub fn compare(&self, window: Window, series: &Series, previous: &Series) -> Verdict {
         let Bound::Previous(bound) = self.bound else {
             return self.judge(window, series);
@@ -283,13 +281,13 @@ impl DesiredMetric {
     fn measured(&self, window: Window, series: &Series, whose: &str) -> Result<Measured, Verdict> {
         let counted: f64 = series.samples.values().sum();
         let value = self.value(series);
-        // An expression that has no samples of its own rests on its values.
+        // For an expression without a metric that counts samples, each data point is one sample.
         let samples = match &self.source {
             MetricSource::Math(math) if math.samples.is_none() => points(series),
             _ => counted,
         };
         let wanted = self.minimum_samples.max(1);
-        let not_yet = |what: String| {
+        let inconclusive = |what: String| {
             let over = shown(window.length());
             Verdict::Inconclusive(format!("{whose}{} {what} over {over}", self.name()))
         };
@@ -297,15 +295,15 @@ impl DesiredMetric {
         let enough = samples >= wanted as f64;
         if !enough {
             let what = format!("has {} of {wanted} samples", number(samples));
-            return Err(not_yet(what));
+            return Err(inconclusive(what));
         }
         match value.filter(|value| value.is_finite()) {
             Some(value) => Ok(Measured { value, samples }),
-            None => Err(not_yet("has no value".to_owned())),
+            None => Err(inconclusive("has no value".to_owned())),
         }
     }
 
-    /// One number out of what came back, which is one data point as a rule.
+    /// One number from the data points, of which there is usually one.
     fn value(&self, series: &Series) -> Option<f64> {
         let values = || series.values.values().copied();
         let statistic = match &self.source {
@@ -316,7 +314,7 @@ impl DesiredMetric {
             "Sum" | "SampleCount" => values().reduce(|sum, value| sum + value),
             "Minimum" => values().reduce(f64::min),
             "Maximum" => values().reduce(f64::max),
-            // Exact for averages; for the others the best that can be had.
+            // Exact for averages, and an approximation for other statistics.
             _ => {
                 let weight = |at| series.samples.get(at).copied().unwrap_or(1.0);
                 let (sum, weights) = series
@@ -342,7 +340,7 @@ impl DesiredMetric {
     }
 }
 
-/// How far a number may be from `old`; the larger of the two where there are two.
+/// The maximum difference to `old`: the larger one of the two bounds if both are set.
 fn allowance(old: f64, percent: Option<f64>, absolute: Option<f64>) -> Option<f64> {
     let relative = percent.map(|percent| old.abs() * percent / 100.0);
     [relative, absolute].into_iter().flatten().reduce(f64::max)
@@ -398,9 +396,9 @@ fn definite_math(math: &MetricMath, variables: &Variables) -> Result<MetricMath,
     Ok(math)
 }
 
-/// With at most four digits after the point.
+/// Formats a number with at most four decimal places.
 fn number(value: f64) -> String {
-    // The sum of nothing is -0.
+    // The sum of an empty series is -0.
     let value = value + 0.0;
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

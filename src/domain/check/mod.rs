@@ -1,14 +1,14 @@
-//! What checks come to, judged from what was observed.
+//! The verdicts of checks, judged from observations.
 //!
-//! Expected flow, for the kinds that look at something over time (`alarms`, `metric`, `http`):
-//! 1. the Release's check is made definite for the Target: [`DesiredAlarms`], [`DesiredMetric`],
+//! Expected flow, for the kinds that observe something over time (`alarms`, `metric`, `http`):
+//! 1. the Release's check is resolved for the Target: [`DesiredAlarms`], [`DesiredMetric`],
 //!    [`DesiredHttp`];
-//! 2. when planning, a bake time too short for it is refused;
-//! 3. again and again while a step bakes, what was read becomes a [`Verdict`]; a call that failed
-//!    becomes one by [`Verdict::unreadable`];
-//! 4. once `progressDeadline` has passed, the engine takes a check without a verdict for failed.
+//! 2. the plan refuses a bake that is too short for the check;
+//! 3. repeatedly while a step bakes, an observation becomes a [`Verdict`], and a failed call becomes one by
+//!    [`Verdict::unreadable`];
+//! 4. once `progressDeadline` has passed, the engine treats an inconclusive check as failed.
 //!
-//! Guarantees: nothing passes that could not be judged. What is unknown is [`Verdict::Inconclusive`].
+//! Guarantees: a check without enough data never passes. It is [`Verdict::Inconclusive`].
 
 mod alarm_rule;
 pub mod alarms;

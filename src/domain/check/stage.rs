@@ -5,13 +5,13 @@ use super::{alarms::DesiredAlarms, http::DesiredHttp, metric::DesiredMetric};
 /// A check of a stage as a whole, on one Target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageCheck {
-    /// How messages call it.
+    /// The name of the check, as in messages.
     pub name: String,
-    /// What it looks at.
+    /// What the check observes.
     pub kind: StageCheckKind,
 }
 
-/// What a check of a stage looks at.
+/// What a check of a stage observes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StageCheckKind {
     /// CloudWatch alarms.
@@ -23,12 +23,12 @@ pub enum StageCheckKind {
 }
 
 impl StageCheck {
-    /// Whether it needs time in which data arrives. On the way back nobody waits for that.
+    /// Whether the check has to wait for data. Rollbacks skip such checks.
     pub fn takes_time(&self) -> bool {
         !matches!(self.kind, StageCheckKind::Http(_))
     }
 
-    /// The Lambda component whose versions it tells apart.
+    /// The Lambda component whose versions the check distinguishes.
     pub fn component(&self) -> Option<&str> {
         match &self.kind {
             StageCheckKind::Metric(metric) => metric.component.as_deref(),

@@ -1,25 +1,25 @@
-//! What a check comes to.
+//! The verdict of a check.
 
 use crate::domain::failure::CallError;
 
-/// What a check that looks at something over time has come to.
+/// The verdict of a check that observes something over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is as it should be, up to now.
+    /// The check has held up to now.
     Passed,
-    /// It is not: why.
+    /// The check has failed, and why.
     Failed(String),
-    /// There is no verdict yet: why.
+    /// The check has no verdict yet, and why.
     Inconclusive(String),
 }
 
 impl Verdict {
-    /// What could not be read can't be judged.
+    /// The verdict after a failed read.
     pub fn unreadable(error: &CallError) -> Self {
         Self::Inconclusive(error.to_string())
     }
 
-    /// What is said is said of the check of this name.
+    /// The verdict with the name of its check in the message.
     #[must_use]
     pub fn of(self, check: &str) -> Self {
         match self {
@@ -29,7 +29,7 @@ impl Verdict {
         }
     }
 
-    /// All of them together: one that failed decides, then one that waits.
+    /// The verdict of all checks together: failed if one has failed, otherwise inconclusive if one is.
     #[must_use]
     pub fn all(verdicts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::Passed;
@@ -70,13 +70,13 @@ mod tests {
     #[test]
     fn one_failure_decides_and_one_wait_holds() {
         let failed = || Verdict::Failed("a".into());
-        let waits = || Verdict::Inconclusive("b".into());
+        let inconclusive = || Verdict::Inconclusive("b".into());
         for (verdicts, expected) in [
             (vec![], Verdict::Passed),
             (vec![Verdict::Passed, Verdict::Passed], Verdict::Passed),
-            (vec![waits(), Verdict::Passed], waits()),
-            (vec![waits(), failed(), Verdict::Passed], failed()),
-            (vec![Verdict::Passed, failed(), waits()], failed()),
+            (vec![inconclusive(), Verdict::Passed], inconclusive()),
+            (vec![inconclusive(), failed(), Verdict::Passed], failed()),
+            (vec![Verdict::Passed, failed(), inconclusive()], failed()),
         ] {
             assert_eq!(Verdict::all(verdicts), expected);
         }

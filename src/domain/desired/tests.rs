@@ -81,7 +81,7 @@ fn work_out_on(release: &ReleaseSpec, target: &TargetSpec) -> Result<Desired, In
 }
 
 fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFunction {
-    let mut desired = work_out(&release(component, stage)).expect("it can be worked out");
+    let mut desired = work_out(&release(component, stage)).expect("a desired state");
     let Workload::Lambda(function) = desired.components.remove(0).workload else {
         panic!("a function");
     };
@@ -90,7 +90,7 @@ fn function(component: serde_json::Value, stage: serde_json::Value) -> DesiredFu
 
 fn refusal(component: serde_json::Value) -> String {
     work_out(&release(component, json!({})))
-        .expect_err("it is refused")
+        .expect_err("a refusal")
         .to_string()
 }
 
@@ -251,7 +251,7 @@ fn a_package_that_the_runtime_can_not_start_is_refused() {
     release.template.components[0]
         .lambda
         .as_mut()
-        .expect("it")
+        .expect("a function")
         .runtime = "python3.13".into();
     assert!(work_out(&release).is_ok());
 }
@@ -351,18 +351,18 @@ fn a_release_from_before_a_stage_was_renamed_is_worked_out_by_its_former_name() 
     let release = release(json!({}), json!({}));
     let mut target = target();
     target.stage = "staging".into();
-    let unknown = work_out_on(&release, &target).expect_err("it has no such stage");
+    let unknown = work_out_on(&release, &target).expect_err("an unknown stage");
     assert!(
         unknown.to_string().contains("has no stage staging"),
         "{unknown}"
     );
     target.former_stage = Some("dev".into());
-    let desired = work_out_on(&release, &target).expect("it can be worked out");
+    let desired = work_out_on(&release, &target).expect("a desired state");
     let name = desired.components[0].resource();
-    assert_eq!(name, "checkout-dev", "what serves keeps its name");
+    assert_eq!(name, "checkout-dev", "the live function keeps its name");
 }
 
-/// A function `web` beside `api`, which has this in its spec.
+/// The desired state with a second function `web`, whose spec has these settings.
 fn with_web(web: serde_json::Value) -> Result<Desired, Invalid> {
     let mut release = release(json!({}), json!({}));
     let mut component = json!({
@@ -384,7 +384,7 @@ fn environment(value: &str) -> serde_json::Value {
 #[test]
 fn outputs_that_are_known_from_the_spec_are_filled_in() {
     let arn = environment("$(components.api.outputs.aliasArn)");
-    let mut desired = with_web(arn).expect("it can be worked out");
+    let mut desired = with_web(arn).expect("a desired state");
     let Workload::Lambda(web) = desired.components.remove(0).workload else {
         panic!("a function");
     };
@@ -398,7 +398,7 @@ fn outputs_that_are_known_from_the_spec_are_filled_in() {
 #[test]
 fn outputs_that_are_known_later_stay_references() {
     let version = environment("v$(components.api.outputs.version)");
-    let mut desired = with_web(version).expect("it can be worked out");
+    let mut desired = with_web(version).expect("a desired state");
     let web = desired.components.remove(0);
     let needed = web.needs_output().map(ToString::to_string);
     assert_eq!(needed.as_deref(), Some("components.api.outputs.version"));
@@ -406,7 +406,7 @@ fn outputs_that_are_known_later_stay_references() {
 
 #[test]
 fn outputs_that_can_not_be_had_are_refused() {
-    let refused = |web| with_web(web).expect_err("it is refused").to_string();
+    let refused = |web| with_web(web).expect_err("a refusal").to_string();
     let mut apart = environment("$(components.api.outputs.aliasArn)");
     apart["dependsOn"] = json!([]);
     for (web, expected) in [

@@ -21,7 +21,7 @@ pub(super) fn bridges_of(pipeline: i64, known: Known<'_>) -> Judged<&[Bridge]> {
     bridges.ok_or(Judgement::Needs(Verdict::NeedBridges(pipeline)))
 }
 
-/// A job of the pipeline or of a child pipeline of it, with that one's id and all its jobs.
+/// A job of the pipeline or of one of its child pipelines, with the id and all jobs of that pipeline.
 pub(super) fn find_job<'a>(
     pipeline: &Pipeline,
     name: &JobName,
@@ -34,7 +34,7 @@ pub(super) fn find_job<'a>(
     let jobs = jobs_of(of, known)?;
     match newest_job(jobs, &name.name) {
         Some(job) => Ok((of, jobs, job)),
-        // A child pipeline is there before its jobs are.
+        // A child pipeline exists before its jobs.
         None if jobs.is_empty() && of != pipeline.id => Err(Judgement::Waits(format!(
             "pipeline {}: child pipeline {of} has no jobs yet",
             pipeline.id
@@ -50,8 +50,8 @@ pub(super) fn find_job<'a>(
 
 /// The child pipeline that a trigger job started.
 ///
-/// Artifacts are taken from children only: they run in the same project, on the same commit, and so
-/// what was asked of the ref holds for them too.
+/// Sluice takes artifacts only from child pipelines: they run in the same project on the same commit, so
+/// the requirements on the ref hold for them too.
 fn child(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Judged<i64> {
     let id = pipeline.id;
     let parts = parts(&[], bridges);
@@ -87,12 +87,12 @@ fn child(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Judged<i64> {
     Ok(*child)
 }
 
-/// The child pipeline that a trigger job of the pipeline started, where jobs may be taken from it.
+/// The child pipeline that a trigger job of the pipeline started, if its jobs may be used.
 pub fn child_of(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Option<i64> {
     child(pipeline, name, bridges).ok()
 }
 
-/// That there is nothing of that name, and what there is of almost that name.
+/// A message that no job has that name, with similar names.
 pub(super) fn no_such(id: i64, word: &str, name: &str, parts: &[Part<'_>]) -> String {
     let near = names::near(name, parts.iter().map(|part| part.name));
     match near {

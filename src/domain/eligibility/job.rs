@@ -1,11 +1,11 @@
-//! Jobs by their name, and whether there is something to download from one.
+//! Jobs by name, and whether a job has artifacts to download.
 
 use crate::{api::v1alpha1::JobArtifact, domain::pipeline::Job};
 
-/// A job by its name.
+/// The name of a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobName {
-    /// The trigger job whose child pipeline has it; `None` where the pipeline itself has it.
+    /// The trigger job whose child pipeline has the job; `None` if the pipeline itself has it.
     pub pipeline: Option<String>,
     /// The job.
     pub name: String,
@@ -29,19 +29,18 @@ impl From<&JobArtifact> for JobName {
     }
 }
 
-/// The newest job of that name.
+/// The newest job with that name.
 pub fn newest_job<'a>(jobs: &'a [Job], name: &str) -> Option<&'a Job> {
     (jobs.iter())
         .filter(|job| job.name == name)
         .max_by_key(|job| job.id)
 }
 
-/// Why there is nothing to download from this job, with the way out; `None` where an archive is
-/// listed.
+/// Why this job has nothing to download, with the remedy; `None` if GitLab lists an archive.
 ///
-/// GitLab leaves `artifacts_file` out once the archive has expired, but serves it on as long as it
-/// has not been cleaned up, or for good where the project keeps the latest artifacts. Only an
-/// archive that is not listed at all is gone for certain.
+/// GitLab omits `artifacts_file` once the archive has expired, but still serves the archive until it is
+/// cleaned up, or permanently if the project keeps the latest artifacts. Only an archive that is not
+/// listed at all is certainly gone.
 pub fn missing_archive(pipeline_id: i64, job: &Job) -> Option<String> {
     if job.archive_kept || job.archive_size.is_some() {
         return None;

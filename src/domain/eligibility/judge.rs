@@ -13,7 +13,7 @@ use super::{
 use crate::domain::pipeline::{Bridge, Job, Pipeline, TestSummary};
 
 impl Requirements {
-    /// What its jobs say about a pipeline; `archives` says whether those have to be there.
+    /// Judges a pipeline by its jobs; `archives` says whether the archives have to exist.
     pub(super) fn judge(&self, pipeline: &Pipeline, known: Known<'_>, archives: bool) -> Judgement {
         match self.judged(pipeline, known, archives) {
             Ok(()) => Judgement::Good,
@@ -64,8 +64,8 @@ impl Requirements {
         self.judge_tests(id, known.tests.get(&id))
     }
 
-    /// Judges the pipeline's own jobs, and its trigger jobs where they are known. Without them, what
-    /// they could change is not decided.
+    /// Judges the pipeline's own jobs, and its trigger jobs if they are known. Without them, the judgement
+    /// leaves open what they could change.
     fn judge_own(
         &self,
         pipeline: &Pipeline,
@@ -85,8 +85,8 @@ impl Requirements {
         {
             return Err(Judgement::Unfit(no_such(id, "job", name, &parts)));
         }
-        let there = |name: &String| parts.iter().any(|part| part.name == name);
-        if let Some(name) = required.iter().find(|name| !there(name)) {
+        let exists = |name: &String| parts.iter().any(|part| part.name == name);
+        if let Some(name) = required.iter().find(|name| !exists(name)) {
             return Err(match bridges {
                 None => Judgement::Needs(Verdict::NeedBridges(id)),
                 Some(_) => Judgement::Unfit(no_such(id, "job", name, &parts)),
@@ -108,7 +108,7 @@ impl Requirements {
                 part.name
             )));
         }
-        // The jobs that are asked for by name are what people look for in the message.
+        // Jobs that the Deployment names are the most useful ones in the message.
         let waits = || {
             stands.iter().filter_map(|(part, stand)| match stand {
                 Stand::Waits(why) => Some((part, why)),
@@ -118,7 +118,7 @@ impl Requirements {
         let Some((part, why)) = waits().min_by_key(|(part, _)| (!is_needed(part), part.id)) else {
             return Ok(());
         };
-        // What keeps all of them may be a trigger job: one that runs, or a manual one that blocks.
+        // All jobs may wait for a trigger job: one that runs, or a blocking manual one.
         if bridges.is_none() && waits().all(|(part, _)| part.status == "created") {
             return Err(Judgement::Needs(Verdict::NeedBridges(id)));
         }
@@ -130,7 +130,7 @@ impl Requirements {
         )))
     }
 
-    /// The jobs whose artifacts are delivered, with the pipeline or child pipeline that has each.
+    /// The jobs whose artifacts are delivered, each with its pipeline or child pipeline.
     pub(super) fn artifact_jobs<'a>(
         &self,
         pipeline: &Pipeline,

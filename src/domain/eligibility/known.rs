@@ -1,4 +1,4 @@
-//! What is known about the pipelines of a ref so far.
+//! The known data about the pipelines of a ref.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::domain::pipeline::{Bridge, Job, Pipeline, TestSummary};
 pub enum Listed {
     /// To the oldest.
     All,
-    /// There are older ones to be had.
+    /// GitLab has older pipelines.
     More,
-    /// There are older ones, and no more of them are asked for after so many.
+    /// GitLab has older pipelines, but after this many no more are read.
     Enough(usize),
 }
 
-/// What is known about the pipelines so far.
+/// The known data about the pipelines.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// Of the ref, in any order.
+    /// The pipelines of the ref, in any order.
     pub pipelines: &'a [Pipeline],
-    /// Whether these are all.
+    /// Whether these are all pipelines.
     pub listed: Listed,
     /// Jobs by pipeline or child pipeline, without retried ones.
     pub jobs: &'a BTreeMap<i64, Vec<Job>>,

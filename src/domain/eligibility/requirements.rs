@@ -1,11 +1,11 @@
-//! What a Deployment asks of a pipeline.
+//! The requirements of a Deployment on a pipeline.
 
 use std::collections::BTreeSet;
 
 use super::job::JobName;
 use crate::api::v1alpha1::DeploymentSpec;
 
-/// What a pipeline must have.
+/// Requirements on a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
     /// The branch, tag or pattern, for messages.
@@ -14,12 +14,12 @@ pub struct Requirements {
     pub artifact_jobs: BTreeSet<JobName>,
     /// Further jobs, or trigger jobs, that must have succeeded.
     pub required_jobs: BTreeSet<JobName>,
-    /// How many tests must be reported at least, none of them failed.
+    /// Minimum number of tests in the report. None of them may have failed.
     pub minimum_tests: Option<i64>,
 }
 
 impl Requirements {
-    /// Those of a Deployment.
+    /// The requirements of a Deployment.
     pub fn of(spec: &DeploymentSpec) -> Self {
         let pipeline = spec.source.pipeline.clone().unwrap_or_default();
         let own = pipeline.required_jobs.iter().map(|name| name[..].into());

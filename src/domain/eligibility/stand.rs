@@ -1,4 +1,4 @@
-//! How one job or trigger job stands in the way of its pipeline.
+//! Whether one job or trigger job blocks its pipeline.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ enum Kind<'a> {
 }
 
 impl Part<'_> {
-    /// GitLab's word for it.
+    /// GitLab's term for it.
     pub fn word(&self) -> &'static str {
         match self.kind {
             Kind::Job => "job",
@@ -59,22 +59,22 @@ impl<'a> From<&'a Bridge> for Part<'a> {
     }
 }
 
-/// All of them.
+/// All jobs and trigger jobs.
 pub fn parts<'a>(jobs: &'a [Job], bridges: &'a [Bridge]) -> Vec<Part<'a>> {
     let jobs = jobs.iter().map(Part::from);
     jobs.chain(bridges.iter().map(Part::from)).collect()
 }
 
-/// How a job stands in the way of its pipeline.
+/// Whether a job blocks its pipeline.
 pub enum Stand {
     Fine,
-    /// It will still change; what to add to the message.
+    /// The job will still change; text to add to the message.
     Waits(String),
-    /// It ended in a way that does not do; in words.
+    /// The job ended in a state that blocks the pipeline; a description of it.
     Bad(Cow<'static, str>),
 }
 
-/// How `part` stands in the way, among all `parts` of its pipeline.
+/// Whether `part` blocks its pipeline, which has all these `parts`.
 pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
     let bad = |what: &'static str| match part.kind {
         Kind::Trigger(Some(downstream)) => Stand::Bad(Cow::Owned(format!(
@@ -87,12 +87,12 @@ pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
         "skipped" if needed => bad("was skipped"),
         "failed" if needed || !part.allow_failure => bad("failed"),
         "canceled" if needed || !part.allow_failure => bad("was canceled"),
-        // `strategy: mirror` takes over that the downstream pipeline is held by a manual job.
+        // With `strategy: mirror`, the trigger job is `manual` if a manual job blocks its pipeline.
         "manual" if let Kind::Trigger(Some(downstream)) = part.kind => {
             Stand::Waits(downstream_waits(downstream))
         }
         "manual" if needed => Stand::Waits(": start it in GitLab".to_owned()),
-        // A manual job is optional, or a gate: what comes after it is not ours to wait for.
+        // A manual job is optional, or a gate: Sluice does not wait for the jobs after it.
         "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
         "created" => match gate_before(part, parts) {
             Some(gate) if needed => Stand::Waits(format!(
@@ -101,7 +101,7 @@ pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
             Some(_) => Stand::Fine,
             None => Stand::Waits(String::new()),
         },
-        // Words that are not known yet are taken as not the end.
+        // An unknown status does not count as final.
         _ => Stand::Waits(match part.kind {
             Kind::Trigger(Some(downstream)) => downstream_waits(downstream),
             Kind::Job | Kind::Trigger(None) => String::new(),
@@ -112,7 +112,7 @@ pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
 fn downstream_waits(downstream: &Downstream) -> String {
     let Downstream { id, status, .. } = downstream;
     if status == "manual" {
-        // With `strategy: depend` the trigger job is `running` meanwhile.
+        // With `strategy: depend`, the trigger job is `running` meanwhile.
         format!(
             ": its downstream pipeline {id} waits for a manual job: start that job in \
              GitLab"
@@ -122,11 +122,10 @@ fn downstream_waits(downstream: &Downstream) -> String {
     }
 }
 
-/// The blocking manual job that this one waits behind: of the same stage, where `needs` may order
-/// the two, or of an earlier one.
+/// The blocking manual job that this job waits for: of the same stage, in which `needs` may order the two, or
+/// of an earlier one.
 ///
-/// A gate with `needs: []` is manual while the stages before it still run; jobs of those are not
-/// behind it.
+/// A gate with `needs: []` is manual while earlier stages still run; their jobs don't wait for it.
 fn gate_before<'a>(part: &Part<'_>, parts: &[Part<'a>]) -> Option<&'a str> {
     let start_of = |stage: &str| {
         (parts.iter())

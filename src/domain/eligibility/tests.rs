@@ -51,7 +51,7 @@ fn requirements() -> Requirements {
     }
 }
 
-/// Asks where no pipeline has trigger jobs.
+/// The verdict if no pipeline has trigger jobs.
 fn ask(
     requirements: &Requirements,
     pipelines: &[Pipeline],
@@ -72,7 +72,7 @@ fn no_bridges(jobs: &BTreeMap<i64, Vec<Job>>) -> BTreeMap<i64, Vec<Bridge>> {
     jobs.keys().map(|id| (*id, Vec::new())).collect()
 }
 
-/// In one line, for tables.
+/// The verdict in one line, for tables.
 fn say(verdict: Verdict) -> String {
     match verdict {
         Verdict::NeedPipelines => "older pipelines".to_owned(),
@@ -112,7 +112,7 @@ fn and(more: impl IntoIterator<Item = Job>) -> Vec<Job> {
 fn a_pipeline_is_judged_by_its_jobs() {
     let table = [
         ("success", good(), "take 7"),
-        // The status says failed because of a status reported from outside.
+        // The status is `failed` because of an external commit status.
         ("failed", good(), "take 7"),
         (
             "running",
@@ -215,10 +215,10 @@ fn what_comes_after_a_gate_is_not_waited_for() {
     assert_eq!(judge_one("manual", and([gate.clone(), after])), "take 7");
     let skipped = job(11, "deploy", "deploy-prod", "skipped");
     assert_eq!(judge_one("manual", and([gate.clone(), skipped])), "take 7");
-    // In its own stage `needs` may put a job behind it.
+    // In the gate's own stage, `needs` may order a job after it.
     let beside = job(12, "approve", "tell", "created");
     assert_eq!(judge_one("manual", and([gate.clone(), beside])), "take 7");
-    // A gate that needs nothing is open at once: what stands before it still has to run.
+    // A gate without `needs` is manual at once: earlier jobs still have to run.
     let before = job(3, "test", "lint", "created");
     assert_eq!(
         judge_one("manual", and([gate.clone(), before])),
@@ -229,7 +229,7 @@ fn what_comes_after_a_gate_is_not_waited_for() {
         judge_one("manual", and([gate, running])),
         "wait: pipeline 7 waits for job deploy-dev (running)"
     );
-    // Without a gate that blocks, nothing is behind one.
+    // An optional manual job is not a gate.
     let button = optional(job(10, "approve", "approve-prod", "manual"));
     let after = job(11, "deploy", "deploy-prod", "created");
     assert_eq!(
@@ -303,7 +303,7 @@ fn the_newest_eligible_is_taken_and_the_others_are_named() {
             Some(9),
             "released: pipeline 9 is the newest of main; up to 9 all was released",
         ),
-        // It was deleted: going back is not an option.
+        // The released pipeline was deleted: an older one is not chosen.
         (
             Some(12),
             "released: pipeline 9 is the newest of main; up to 12 all was released",
@@ -319,11 +319,11 @@ fn the_newest_eligible_is_taken_and_the_others_are_named() {
 
 #[test]
 fn pipelines_made_by_outside_statuses_do_not_count() {
-    let mut outside = pipeline(9, "success");
-    outside.source = "external".to_owned();
+    let mut external = pipeline(9, "success");
+    external.source = "external".to_owned();
     let none = BTreeMap::new();
     assert_eq!(
-        say(ask(&requirements(), &[outside], &none, None)),
+        say(ask(&requirements(), &[external], &none, None)),
         "nothing: there is no pipeline of main yet"
     );
 }
@@ -341,7 +341,7 @@ fn artifacts_that_are_gone_are_named_with_the_way_out() {
          erased. Run the job again (Retry on its page, or a new pipeline); if it never had any, \
          give it artifacts:paths in .gitlab-ci.yml"
     );
-    // A newer one under way makes that moot.
+    // A newer running pipeline makes that irrelevant.
     let running = vec![
         job(1, "build", "package", "running"),
         job(2, "test", "test", "created"),
@@ -428,7 +428,7 @@ proptest! {
     ) {
         let pipelines: Vec<_> = ids.iter().map(|(id, _)| pipeline(*id, "success")).collect();
         let mut jobs = BTreeMap::new();
-        // Every answer either ends it or asks for one more pipeline above the released one.
+        // Every verdict either ends the loop or needs the jobs of one more pipeline above the released one.
         for _ in 0..=ids.len() {
             match ask(&requirements(), &pipelines, &jobs, released) {
                 Verdict::NeedJobs(id) => {
@@ -449,6 +449,6 @@ proptest! {
                 _ => return Ok(()),
             }
         }
-        prop_assert!(false, "it asks on and on");
+        prop_assert!(false, "the loop does not end");
     }
 }

@@ -1,60 +1,59 @@
-//! What is said of all pipelines together, and of each by itself.
+//! The verdict on all pipelines, and the judgement of each.
 
-/// Which pipeline to release, or what is missing to say so.
+/// The pipeline to release, or the data that is needed to decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Ask GitLab for older pipelines, then ask again.
+    /// Read older pipelines from GitLab, then judge again.
     NeedPipelines,
-    /// Ask GitLab for the jobs of this pipeline or child pipeline, then ask again.
+    /// Read the jobs of this pipeline or child pipeline from GitLab, then judge again.
     NeedJobs(i64),
-    /// Ask GitLab for the trigger jobs of this pipeline, then ask again.
+    /// Read the trigger jobs of this pipeline from GitLab, then judge again.
     NeedBridges(i64),
-    /// Ask GitLab for the test report of this pipeline, then ask again.
+    /// Read the test report of this pipeline from GitLab, then judge again.
     NeedTests(i64),
-    /// This one.
+    /// This pipeline is eligible.
     Eligible {
-        /// Its id.
+        /// The pipeline's id.
         pipeline: i64,
-        /// Which newer ones were passed over and why.
+        /// The newer pipelines that were passed over, and why.
         note: Option<String>,
     },
-    /// This one may become eligible, and nobody needs to do anything about it, except perhaps start
-    /// a manual job.
+    /// This pipeline may become eligible. It needs no action, except perhaps the start of a manual job.
     Waiting {
-        /// Its id.
+        /// The pipeline's id.
         pipeline: i64,
-        /// For people: the pipeline and the job it waits for.
+        /// Human-readable message: the pipeline and the job it waits for.
         message: String,
     },
-    /// This one would be eligible, were its artifacts there.
+    /// This pipeline would be eligible, but its artifacts are missing.
     Problem {
-        /// Its id.
+        /// The pipeline's id.
         pipeline: i64,
-        /// For people: the job, the pipeline and the way out.
+        /// Human-readable message: the job, the pipeline and the remedy.
         message: String,
     },
-    /// The newest one was released already.
+    /// The newest pipeline was already released.
     Released {
-        /// For people: which one.
+        /// Human-readable message: which pipeline.
         message: String,
     },
-    /// There is nothing to release.
+    /// No pipeline can be released.
     Nothing {
-        /// For people: why.
+        /// Human-readable message: why.
         message: String,
     },
 }
 
-/// What a pipeline's jobs say about it.
+/// The judgement of a pipeline by its jobs.
 pub(super) enum Judgement {
     Good,
-    /// This has to be known first.
+    /// This data is needed first.
     Needs(Verdict),
     Waits(String),
-    /// It can't be released as it is.
+    /// The pipeline can't be released in its current state.
     Unfit(String),
     ArtifactsGone(String),
 }
 
-/// What keeps a pipeline from being good, for `?`.
+/// A result with a judgement other than good as the error, for `?`.
 pub(super) type Judged<T> = Result<T, Judgement>;

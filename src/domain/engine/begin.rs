@@ -1,10 +1,10 @@
-//! The beginning of a run: everything is read, the snapshot is stored, and the changes are written down.
+//! The beginning of a run: the engine reads everything, stores the snapshot and records the intents.
 
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    collect::{replace_plan, replace_run},
     decision::Decision,
+    garbage::{replace_plan, replace_run},
     observation::{Action, Effect, Read},
     poll::{ANOTHER_LOOK, wait_for},
     scene::{Next, Scene, component, next},
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Scene<'_> {
-    /// Looks at everything that matters before a run; `None` once it was looked at. What fails is for
-    /// the caller to answer.
+    /// Observes everything that a run needs before it begins; `None` once that is done. The caller handles
+    /// failed reads.
     pub fn look(&self, desired: &Desired) -> Option<Decision> {
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let reads: Vec<Read> = desired
@@ -44,16 +44,16 @@ impl Scene<'_> {
         }))
     }
 
-    /// Why the Release can't be delivered here, from what was observed.
+    /// Why the Release can't be delivered to this Target, according to the observation.
     pub fn obstacle(&self, desired: &Desired) -> Option<String> {
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let obstacle = |want: &DesiredComponent| want.obstacle(gradual, self.context(want.level));
         desired.components.iter().find_map(obstacle)
     }
 
-    /// Looks at everything, takes the snapshot and writes down what will be done.
+    /// Observes everything, takes the snapshot and records the intents.
     pub fn begin(&self, desired: &Desired) -> Decision {
-        if let Some(decision) = self.not_begun_errors(desired.progress_deadline) {
+        if let Some(decision) = self.errors_before_begin(desired.progress_deadline) {
             return decision;
         }
         if let Some(decision) = self.look(desired) {
@@ -113,7 +113,7 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// What would be lost is put aside; `None` once it is.
+    /// Copies what the run would overwrite or delete; `None` once that is done.
     fn keep(&self, desired: &Desired) -> Option<Decision> {
         let (mut reads, mut acts) = (Vec::new(), Vec::new());
         for want in &desired.components {
@@ -134,7 +134,7 @@ impl Scene<'_> {
         (!acts.is_empty()).then_some(Decision::Execute(acts))
     }
 
-    /// What was approved is not what would be done now: says so, and waits for another approval.
+    /// The plan is no longer the approved one: records the new plan, and waits for its approval.
     fn plan_changed(&self, plan: PlanStatus) -> Decision {
         if self.status.plan.as_ref() == Some(&plan) {
             return Decision::Wait(Outcome::Waiting {
@@ -149,21 +149,21 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// What the status says of the components, if every one is as wanted already.
+    /// The component statuses to record, if every component already is as desired.
     pub fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
         let components = desired.components.iter();
         components.map(|want| self.unchanged(want)).collect()
     }
 
-    /// What the status says of a component that is as wanted already.
+    /// The status to record for a component that already is as desired.
     fn unchanged(&self, want: &DesiredComponent) -> Option<ComponentStatus> {
         let last = self.status.run.as_ref();
         let last = last.filter(|run| Step::of(run) == Some(Step::Succeeded))?;
         want.unchanged(component(last, want), self.context(want.level))
     }
 
-    /// With the outputs of components filled in that the run would not change: they stay as they are. Those of
-    /// components that it changes are known only once these serve, and stand in the plan by their names.
+    /// Fills in the outputs of components that the run would not change. Those of changed components are
+    /// known only once these serve; the plan has their names.
     pub fn with_known_outputs<'d>(&self, desired: &'d Desired) -> Cow<'d, Desired> {
         let mut known: Vec<ComponentStatus> = Vec::new();
         let mut resolved = Cow::Borrowed(desired);
@@ -179,9 +179,8 @@ impl Scene<'_> {
         resolved
     }
 
-    /// Before anything was changed, what can't be read is somebody's to mend, for as long as the
-    /// deadline allows.
-    fn not_begun_errors(&self, deadline: Duration) -> Option<Decision> {
+    /// Before the run has changed anything, a failed call may still be fixed: waits until the deadline.
+    fn errors_before_begin(&self, deadline: Duration) -> Option<Decision> {
         let (component, error) = self.observed.errors.first()?;
         if self.observed.known.clocks.blocked_for(self.now) > deadline {
             let why = blocked(deadline, &format!("component {component}: {error}"));
@@ -191,12 +190,12 @@ impl Scene<'_> {
     }
 }
 
-/// Why an order that could not begin has ended.
+/// The message of a run that could not begin before its deadline.
 pub(super) fn blocked(deadline: Duration, why: &str) -> String {
     format!("it could not begin for {}s: {why}", deadline.as_secs())
 }
 
-/// What belongs to the run as a whole is done for its first component.
+/// An effect of the run as a whole, which counts as one of its first component.
 pub(super) fn of_run(want: &DesiredComponent, action: Action) -> Effect {
     Effect {
         component: want.name.clone(),

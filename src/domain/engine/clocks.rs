@@ -1,10 +1,9 @@
-//! What deadlines and repetitions of a run count from.
+//! The times from which deadlines and retries of a run count.
 //!
 //! # Guarantees
-//! - No deadline counts time in which this process did not look, or in which AWS was at work, and none is held
-//!   up by a wall clock that steps back.
-//! - A deadline of an order counts from what happened to that order, never from what an earlier one left
-//!   in the conditions.
+//! - No deadline counts time in which this process made no pass, or in which AWS was at work, and a wall
+//!   clock that steps back delays none.
+//! - A deadline of a run counts from events of that run, never from conditions that an earlier run left.
 
 use std::time::Duration;
 
@@ -15,36 +14,36 @@ use crate::{
     domain::{check::Checks, failure::CallError},
 };
 
-/// Longer than anything that is under way is left alone (the back-off ends at five minutes).
+/// Longer than any pause between two passes of a run (the back-off ends at five minutes).
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(6);
 
-/// How often the checks of the stage are asked while an invocation is under way.
+/// How often Sluice evaluates the stage's checks while an invocation is under way.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What deadlines and repetitions of a run count from, as this process remembers. Losing it restarts them.
+/// The times from which deadlines and retries of a run count, in memory only. Losing them restarts both.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clocks {
-    /// When this process last looked.
+    /// When this process last observed the Target.
     pub looked_at: Option<Timestamp>,
-    /// When something last moved, or this process first looked, if that is later than what the status
-    /// says.
+    /// When the run last progressed, or this process first observed it, if that is later than what the
+    /// status says.
     pub progressed_at: Option<Timestamp>,
-    /// When AWS was last observed at work: that counts for no deadline.
+    /// When AWS was last observed at work, which counts towards no deadline.
     pub at_work_at: Option<Timestamp>,
-    /// Since when a check that is needed before the run has no verdict.
+    /// Since when a check that is needed before the run is inconclusive.
     pub waiting_since: Option<Timestamp>,
-    /// Since when every pass of this order has met an error.
+    /// Since when every pass of this run has met an error.
     pub blocked_since: Option<Timestamp>,
-    /// When the checks of the stage were last asked.
+    /// When the stage's checks were last evaluated.
     pub watched_at: Option<Timestamp>,
-    /// After taking over a run: no change before this, and only after another read, because a
-    /// predecessor's last call may still be on its way.
+    /// After a change of leader: the run changes nothing before this time, and only after another read,
+    /// because the former leader's last call may still be on its way.
     pub hold_until: Option<Timestamp>,
 }
 
 impl Clocks {
-    /// Somebody looks. No deadline runs while nobody does, because then nothing could move: neither an
-    /// absence of this process nor a step of the clock ends a run.
+    /// Begins a pass. A longer pause between passes counts towards no deadline, because nothing could
+    /// progress in it: neither downtime of this process nor a clock step ends a run.
     pub(super) fn look(&mut self, now: Timestamp) {
         let gap = self.looked_at.map(|then| now.duration_since(then));
         let gap = gap.filter(|gap| gap.is_negative() || *gap > LONGEST_PAUSE);
@@ -61,31 +60,31 @@ impl Clocks {
             let moved = gap.and_then(|gap| at.as_ref()?.checked_add(gap).ok());
             *at = moved.or(*at);
         }
-        // A clock that steps ahead leaves that as it is, and one that steps back holds up nothing.
+        // A clock that steps ahead leaves it as it is, and one that steps back does not extend the wait.
         self.hold_until = self.hold_until.min(held);
         self.progressed_at.get_or_insert(now);
         self.looked_at = Some(now);
     }
 
-    /// The order can't even begin, which this pass found `now`.
+    /// Notes at `now` that the run can't begin.
     pub fn block(&mut self, now: Timestamp) {
         self.look(now);
         self.blocked_since.get_or_insert(now);
     }
 
-    /// What was in the way counts no more.
+    /// Notes that nothing keeps the run from beginning any more.
     pub fn unblock(&mut self) {
         self.blocked_since = None;
     }
 
-    /// For how long every pass of this order has met an error.
+    /// For how long every pass of this run has met an error.
     pub fn blocked_for(&self, now: Timestamp) -> Duration {
         let since = self.blocked_since;
         since.map_or(Duration::ZERO, |since| passed(since, now))
     }
 
-    /// Calls waited for this long, until `now`, for their turn in our own budget: nothing could move in that
-    /// time, and it counts for no deadline.
+    /// Excludes from all deadlines the time that calls `waited` for budget, until `now`: nothing could
+    /// progress in it.
     pub fn waited_for_budget(&mut self, waited: Duration, now: Timestamp) {
         for at in [
             &mut self.looked_at,
@@ -99,14 +98,14 @@ impl Clocks {
         }
     }
 
-    /// Whether the stage's checks are due again, in a pass that begins `now`. Where nothing is under way
-    /// they are asked once per evaluation.
+    /// Whether the stage's checks are due again, in a pass that begins at `now`. While no invocation is
+    /// under way, each evaluation runs them once.
     pub(super) fn is_watch_due(&self, now: Timestamp, checks: &Checks) -> bool {
         let late = |at: Timestamp| at > now || passed(at, now) >= WATCH_INTERVAL;
         !checks.running.is_empty() && self.watched_at.is_none_or(late)
     }
 
-    /// A pass is over: whether it met an error is remembered.
+    /// Ends a pass: remembers whether it met an error.
     pub(super) fn note_errors(&mut self, errors: &[(String, CallError)]) {
         self.blocked_since = if errors.is_empty() {
             None
@@ -115,8 +114,8 @@ impl Clocks {
         };
     }
 
-    /// For how long nothing has moved while this process looked. What another clock wrote into the journal
-    /// counts unless it lies ahead.
+    /// For how long the run has not progressed while this process made passes. A time that another clock
+    /// wrote to the journal counts unless it lies ahead.
     pub fn waited(&self, journal: Option<&RunStatus>, now: Timestamp) -> Duration {
         let recorded = journal.map(|run| run.progressed_at.0);
         let recorded = recorded.filter(|at| *at <= now);
@@ -132,7 +131,7 @@ impl Clocks {
     }
 }
 
-/// The time between the two; none where the clock stepped back.
+/// The time from `then` to `now`; zero if the clock stepped back.
 pub fn passed(then: Timestamp, now: Timestamp) -> Duration {
     let passed: SignedDuration = now.duration_since(then);
     passed.try_into().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What to do next for an order, by the step that the journal is at.
+//! The next decision for a run, by the step that its journal is at.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     domain::{outcome::Outcome, ownership::Owner, reason::Reason},
 };
 
-/// What to do next for `order`, which is the run `run` of the Target.
+/// Decides what to do next for `order`, which is what `run` asks of the Target.
 pub fn decide(
     order: &Order,
     run: &Run,
@@ -101,16 +101,16 @@ fn step(
     }
 }
 
-/// Whether it waits for somebody to decide.
+/// Whether the run is held until a person decides.
 pub fn is_held(run: &Run, status: &TargetStatus) -> bool {
     let journal = status.run.as_ref();
     journal.is_some_and(|it| same_run(run, it) && Step::of(it) == Some(Step::Held))
 }
 
-/// The order to work on: a run that was left unfinished is put back before another begins.
+/// The run to work on: an unfinished run is restored before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
-        Some(journal) if !ended(journal) && !same_run(run, journal) && !goes_on(run, journal) => {
+        Some(journal) if !ended(journal) && !same_run(run, journal) && !resumes(run, journal) => {
             Run {
                 release: journal.release.clone(),
                 attempt: journal.attempt,
@@ -123,22 +123,21 @@ pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     }
 }
 
-/// Whether the order goes on with what is held.
-fn goes_on(run: &Run, journal: &RunStatus) -> bool {
+/// Whether the run resumes the held one.
+fn resumes(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid
         && run.attempt > journal.attempt
         && Step::of(journal) == Some(Step::Held)
 }
 
-/// Whether the journal is of this order.
+/// Whether the journal belongs to this run.
 pub fn same_run(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid && journal.attempt == run.attempt
 }
 
-/// Ends an order that could not even begin for as long as `deadline`: the status to record then.
+/// Ends a run that could not begin for longer than `deadline`: returns the status to record.
 ///
-/// Until then whatever is in the way (an Account, a grant, a Secret) can be mended, and the order
-/// begins by itself.
+/// Until then the obstacle (an Account, a grant, a Secret) can be fixed, and the run begins by itself.
 pub fn give_up(
     run: &Run,
     status: &TargetStatus,
@@ -167,7 +166,7 @@ pub fn give_up(
     }
 }
 
-/// Whether the status says what this Release would change, under this deletion policy.
+/// Whether the status has a plan of this Release with this deletion policy.
 pub fn planned(release: &ReleaseRef, policy: DeletionPolicy, status: &TargetStatus) -> bool {
     let plan = status.plan.as_ref();
     plan.is_some_and(|plan| {
@@ -176,7 +175,7 @@ pub fn planned(release: &ReleaseRef, policy: DeletionPolicy, status: &TargetStat
     })
 }
 
-/// Whether the order is carried out, as far as it can be: nothing has to be looked at.
+/// Whether the run is complete, as far as it can be, so that nothing has to be observed.
 pub fn settled(run: &Run, status: &TargetStatus) -> bool {
     let Some(journal) = &status.run else {
         return false;

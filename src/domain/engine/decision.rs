@@ -1,4 +1,4 @@
-//! What the engine is asked, and what it answers.
+//! The input of the engine, an [`Order`], and its output, a [`Decision`].
 
 use super::observation::{Effect, Read};
 use crate::{
@@ -6,30 +6,30 @@ use crate::{
     domain::{desired::Desired, outcome::Outcome},
 };
 
-/// What the shell has to do next.
+/// The next task of the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// Read these, add them to the observation, and ask again.
+    /// Read these, add the results to the observation, and decide again.
     Observe(Vec<Read>),
-    /// Write this status, and ask again once the API server has it.
+    /// Write this status, and decide again once the API server has it.
     Record(Box<TargetStatus>),
-    /// Carry these out side by side, add what they say to the observation, and ask again.
+    /// Execute these in parallel, add the replies to the observation, and decide again.
     Execute(Vec<Effect>),
     /// Come back later.
     Wait(Outcome),
-    /// Nothing more to do for this order.
+    /// Nothing is left to do for this run.
     Rest(Outcome),
 }
 
-/// What is wanted of the Target.
+/// What a run asks of the Target.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// That the Release serves.
+    /// Make the Release serve.
     Deliver(Desired),
-    /// That what stood before the run serves again; why.
+    /// Restore the snapshot of the run, for this reason.
     Restore(String),
-    /// That the status says what the Release would change.
+    /// Record in the status what the Release would change.
     Plan(Desired),
-    /// That what the Release no longer has goes, as the policy says.
+    /// Prune what the Release no longer has, as the policy says.
     Prune(DeletionPolicy),
 }

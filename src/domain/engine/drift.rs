@@ -1,10 +1,10 @@
-//! Whether AWS still is as the last run left it.
+//! Drift checks: whether AWS differs from what the last run left.
 //!
 //! # Guarantees
-//! - A look changes nothing in AWS, and nothing in the status unless it found something else than the
-//!   look before.
+//! - A drift check changes nothing in AWS, and changes the status only if its result differs from that of the
+//!   former check.
 //! - Values of environment variables appear nowhere.
-//! - What can't be told is said to be so (`Drifted=Unknown`), and never taken for being in order.
+//! - An inconclusive check is recorded as such (`Drifted=Unknown`), and is never in sync.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -30,47 +30,46 @@ use crate::{
 
 /// How many differences the status lists.
 const LISTED: usize = 50;
-/// How many of them the condition's message tells.
-const TOLD: usize = 3;
+/// How many of them the condition's message names.
+const NAMED: usize = 3;
 
-/// A look at what is there.
+/// A drift check.
 #[derive(Clone, Copy, Debug)]
 pub struct DriftCheck<'a> {
     /// The value of `sluice.dev/reconcile` that it answers.
     pub asked: Option<&'a str>,
     /// The Target's generation.
     pub generation: Option<i64>,
-    /// When.
+    /// The time of the check.
     pub now: Timestamp,
 }
 
-/// What to do next to find out whether what serves, which is `desired`, is as it was left. `run` is the
-/// order that was carried out last.
+/// Decides the next step of a drift check of the live Release, which is `desired`. `run` is the last run.
 pub fn decide_drift(
     desired: &Desired,
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
     observed: &Observation,
-    look: DriftCheck<'_>,
+    check: DriftCheck<'_>,
 ) -> Decision {
     let scene = Scene {
         run,
         status,
         owner,
         observed,
-        now: look.now,
+        now: check.now,
     };
     let context = scene.context(0);
     if let Some((component, error)) = observed.errors.first() {
         let outcome = Outcome::from(error.clone());
         let message = format!("component {component}: {}", outcome.message());
-        return inconclusive_drift(status, outcome.reason(), &message, look);
+        return inconclusive_drift(status, outcome.reason(), &message, check);
     }
     let desired = &*desired.resolve(&outputs_of(status, desired));
     if let Some(output) = desired.needs_output() {
         let message = format!("$({output}) is not on record");
-        return inconclusive_drift(status, Reason::OutcomeUnknown, &message, look);
+        return inconclusive_drift(status, Reason::OutcomeUnknown, &message, check);
     }
     let components = || desired.components.iter();
     let reads: Vec<_> = components()
@@ -82,14 +81,14 @@ pub fn decide_drift(
     }
     let differences: Vec<Difference> = components()
         .flat_map(|want| {
-            let left = left(status, desired, want);
+            let left = last_version(status, desired, want);
             want.drift(&desired.release, left, context)
         })
         .collect();
     let obstacle = components()
         .find_map(|want| want.obstacle(false, context))
         .filter(|_| !differences.is_empty());
-    let (word, reason, mut message) = if differences.is_empty() {
+    let (drifted, reason, mut message) = if differences.is_empty() {
         let revision = desired.release.revision;
         (
             "False",
@@ -97,7 +96,7 @@ pub fn decide_drift(
             format!("AWS is as r{revision} left it"),
         )
     } else {
-        ("True", Reason::Drifted, told(&differences, TOLD))
+        ("True", Reason::Drifted, told(&differences, NAMED))
     };
     if let Some(obstacle) = &obstacle {
         message = format!("{message}. It can't be corrected: {obstacle}");
@@ -106,32 +105,32 @@ pub fn decide_drift(
     let omitted = differences.len().saturating_sub(LISTED);
     let listed: Vec<_> = differences.into_iter().take(LISTED).collect();
     let same = before.differences == listed;
-    let since = before.since.filter(|_| same).unwrap_or(Time(look.now));
+    let since = before.since.filter(|_| same).unwrap_or(Time(check.now));
     let drift = DriftStatus {
-        handled_check: look.asked.map(str::to_owned),
+        handled_check: check.asked.map(str::to_owned),
         since: (!listed.is_empty()).then_some(since),
         differences: listed,
         omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
         obstacle: obstacle.map(|why| shorten(&why, 1024)),
     };
-    say(status, drift, (word, reason, &message), look)
+    record_result(status, drift, (drifted, reason, &message), check)
 }
 
-/// It can't be told: what the last look found stays on record.
+/// Records that the check is inconclusive: the differences of the former check stay in the status.
 pub fn inconclusive_drift(
     status: &TargetStatus,
     reason: Reason,
     message: &str,
-    look: DriftCheck<'_>,
+    check: DriftCheck<'_>,
 ) -> Decision {
     let drift = DriftStatus {
-        handled_check: look.asked.map(str::to_owned),
+        handled_check: check.asked.map(str::to_owned),
         ..status.drift.clone().unwrap_or_default()
     };
-    say(status, drift, ("Unknown", reason, message), look)
+    record_result(status, drift, ("Unknown", reason, message), check)
 }
 
-/// Nobody looks any more: what was found says nothing now.
+/// Removes the results of drift checks, for when no more are made; `None` if the status has none.
 pub fn stop_drift_checks(status: &TargetStatus) -> Option<TargetStatus> {
     let mut next = status.clone();
     next.drift = None;
@@ -139,7 +138,7 @@ pub fn stop_drift_checks(status: &TargetStatus) -> Option<TargetStatus> {
     (next != *status).then_some(next)
 }
 
-/// A run has just left everything as it should be.
+/// Records that a run has just left everything in sync.
 pub(super) fn note_in_sync(status: &mut TargetStatus, revision: i64, now: Timestamp) {
     if let Some(drift) = &mut status.drift {
         *drift = DriftStatus {
@@ -158,36 +157,36 @@ pub(super) fn note_in_sync(status: &mut TargetStatus, revision: i64, now: Timest
     }
 }
 
-fn say(
+fn record_result(
     status: &TargetStatus,
     drift: DriftStatus,
-    (word, reason, message): (&str, Reason, &str),
-    look: DriftCheck<'_>,
+    (drifted, reason, message): (&str, Reason, &str),
+    check: DriftCheck<'_>,
 ) -> Decision {
     let mut next = status.clone();
     next.drift = (drift != DriftStatus::default()).then_some(drift);
     let stamp = Stamp {
         reason,
         message,
-        generation: look.generation,
-        now: look.now,
+        generation: check.generation,
+        now: check.now,
     };
-    outcome::set(&mut next.conditions, DRIFTED, word, &stamp);
+    outcome::set(&mut next.conditions, DRIFTED, drifted, &stamp);
     if next == *status {
         return Decision::Rest(ending(status));
     }
     Decision::Record(Box::new(next))
 }
 
-/// What the components had when the Release was delivered: as the last run left them, where that run delivered it,
-/// else as its versions are on record.
+/// The components' outputs when the Release was delivered: from the last run if that delivered it, otherwise
+/// from the recorded versions.
 fn outputs_of(status: &TargetStatus, desired: &Desired) -> Vec<ComponentStatus> {
     let of_component = |want: &DesiredComponent| {
         let mut versions = status.versions.iter().rev();
         let recorded = versions.find(|one| {
             one.release_uid == desired.release.uid && one.function_name == want.resource()
         });
-        let left = left(status, desired, want).map(str::to_owned);
+        let left = last_version(status, desired, want).map(str::to_owned);
         ComponentStatus {
             name: want.name.clone(),
             version: left.or(recorded.map(|one| one.version.clone())),
@@ -197,8 +196,8 @@ fn outputs_of(status: &TargetStatus, desired: &Desired) -> Vec<ComponentStatus> 
     desired.components.iter().map(of_component).collect()
 }
 
-/// The version that the last run left, where that run delivered what is looked at.
-fn left<'a>(
+/// The version that the last run left, if that run delivered the checked Release.
+fn last_version<'a>(
     status: &'a TargetStatus,
     desired: &Desired,
     want: &DesiredComponent,

@@ -1,4 +1,4 @@
-//! What the engine asks for, and what it takes in.
+//! What the engine requests (reads and effects), and what it learns (the observation).
 
 use std::collections::BTreeSet;
 
@@ -23,27 +23,27 @@ use super::{
     step::{Step, step_of},
 };
 
-/// Something to read.
+/// A read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// The snapshot that the run's status refers to.
     Snapshot,
-    /// Something of a component.
+    /// A part of a component.
     Component(kinds::Read),
 }
 
-/// What a read found.
+/// The result of a read.
 pub enum Found {
     /// The snapshot, and where it is stored.
     Snapshot(SnapshotRef, Box<Snapshot>),
-    /// Something of a component.
+    /// A part of a component.
     Component(kinds::Found),
 }
 
 /// A change, or an invocation.
 pub type Effect = protocol::Effect<Action>;
 
-/// What is done.
+/// The action of an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Store all changes of a plan that is too long for the status.
@@ -57,20 +57,20 @@ pub enum Action {
     StoreSnapshot(Box<Snapshot>),
     /// Remove a snapshot from the Target's bucket.
     DeleteSnapshot(StoredSnapshot),
-    /// Ask a check of the stage.
+    /// Evaluate a check of the stage.
     Watch {
-        /// What must hold.
+        /// The check.
         check: Box<StageCheck>,
-        /// Which one it is.
+        /// The key of its verdict.
         key: CheckKey,
-        /// What it is asked.
+        /// What it evaluates.
         ask: Ask,
     },
-    /// Something to a component.
+    /// An action on a component.
     Component(kinds::Action),
 }
 
-/// What came of an action.
+/// The reply to an action.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// The plan with this digest is stored here.
@@ -79,48 +79,48 @@ pub enum Reply {
     SnapshotStored(SnapshotRef, Box<Snapshot>),
     /// The snapshot was removed.
     SnapshotDeleted(StoredSnapshot),
-    /// A check came to this.
+    /// The check has this verdict.
     Checked(CheckKey, Verdict),
     /// The invocation of a check is under way.
     Running(CheckKey),
-    /// What a kind takes in.
+    /// The reply of a kind of workload.
     Component(kinds::Reply),
 }
 
-/// What was read in this pass, and what this process remembers of the run.
+/// The reads of this pass, and what this process remembers of the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// What was read of components.
+    /// The observed components.
     pub components: Observed,
-    /// Calls of this pass that failed, with the component they were made for.
+    /// The failed calls of this pass, each with its component.
     pub errors: Vec<(String, CallError)>,
     /// What this process remembers of the run.
     pub known: Known,
-    /// What is taken in now was read then.
+    /// The time at which the next results were read.
     now: Timestamp,
 }
 
-/// What this process remembers of a run between passes. Losing it costs reads, nothing else.
+/// What this process remembers of a run between passes. Losing it costs only reads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// What earlier passes have read of components.
+    /// The components, as earlier passes observed them.
     pub components: Observed,
     /// The digest of a plan that is too long for the status, and where all of it is stored.
     pub plan: Option<(String, StoredRef)>,
     /// The snapshot, once taken or loaded, and where it is stored.
     pub snapshot: Option<(SnapshotRef, Snapshot)>,
-    /// Checks that were made, or are under way.
+    /// The checks that have a verdict or are under way.
     pub checks: Checks,
-    /// Whether this process wrote the journal's current step: if not, nothing is taken as given.
+    /// Whether this process wrote the journal's current step. If not, the engine assumes nothing.
     pub recorded_here: bool,
-    /// Snapshots that were removed, by key and version.
+    /// The deleted snapshots, by key and version.
     pub discarded: BTreeSet<(String, String)>,
-    /// What deadlines and repetitions count from.
+    /// The times from which deadlines and retries count.
     pub clocks: Clocks,
 }
 
 impl Read {
-    /// What a grant has to name for it; `None` for what lies in the Target's own folder of the artifact bucket.
+    /// The resource that a grant has to name; `None` for the Target's own folder of the artifact bucket.
     fn grant(&self) -> Option<Resource<'_>> {
         match self {
             Self::Snapshot => None,
@@ -150,7 +150,7 @@ impl From<protocol::Effect<kinds::Action>> for Effect {
 }
 
 impl Effect {
-    /// AWS's name of the call, for journal, metrics and messages.
+    /// The AWS name of the call, for journal, metrics and messages.
     pub fn operation(&self) -> &'static str {
         match &self.action {
             Action::StorePlan { .. } => "StorePlan",
@@ -161,8 +161,8 @@ impl Effect {
         }
     }
 
-    /// What a grant has to name for it. What is stored lies in the artifact bucket, in the Target's own folder.
-    /// What alarms, metrics and URLs say is read without a grant that names them.
+    /// The resource that a grant has to name; `None` for the Target's own folder of the artifact bucket, and
+    /// for alarms, metrics and URLs, which Sluice reads without a grant.
     fn grant(&self) -> Option<Resource<'_>> {
         match &self.action {
             Action::StorePlan { .. }
@@ -173,7 +173,7 @@ impl Effect {
         }
     }
 
-    /// Whether the other one serves for this component as well.
+    /// Whether the other effect serves this component as well.
     pub(super) fn is_shared(&self, other: &Self) -> bool {
         match (&self.action, &other.action) {
             (Action::Component(one), Action::Component(other)) => one.is_shared(other),
@@ -182,22 +182,22 @@ impl Effect {
     }
 }
 
-/// Why these reads may not be made; `None` where grants allow every one.
+/// Why the grants refuse these reads; `None` if they allow all of them.
 pub fn refused_read(reads: &[Read], permissions: &Permissions) -> Option<String> {
-    let mut touched = reads.iter().filter_map(Read::grant);
-    touched.find_map(|resource| permissions.refusal(resource))
+    let mut resources = reads.iter().filter_map(Read::grant);
+    resources.find_map(|resource| permissions.refusal(resource))
 }
 
-/// Why these effects may not be carried out; `None` where grants allow every one. Nothing of a wave is
-/// carried out of which a part is refused.
+/// Why the grants refuse these effects; `None` if they allow all of them. Sluice executes no part of a wave
+/// of which one effect is refused.
 pub fn refused_effect(effects: &[Effect], permissions: &Permissions) -> Option<String> {
-    let mut touched = effects.iter().filter_map(Effect::grant);
-    touched.find_map(|resource| permissions.refusal(resource))
+    let mut resources = effects.iter().filter_map(Effect::grant);
+    resources.find_map(|resource| permissions.refusal(resource))
 }
 
 impl Observation {
-    /// A pass begins `now`: with what earlier ones have read, as long as that is fresh. Checks without a
-    /// verdict are asked again.
+    /// Begins a pass at `now`, with the reads of earlier passes that are still fresh. The pass evaluates
+    /// inconclusive checks again.
     pub fn of(mut known: Known, now: Timestamp) -> Self {
         known.clocks.look(now);
         let again = known.clocks.is_watch_due(now, &known.checks);
@@ -216,7 +216,7 @@ impl Observation {
         }
     }
 
-    /// How this pass stands.
+    /// The state of this pass.
     pub(super) fn pass(&self) -> Pass {
         let clocks = &self.known.clocks;
         Pass {
@@ -226,12 +226,12 @@ impl Observation {
         }
     }
 
-    /// What is taken in from here on was read at `now`.
+    /// Sets the time at which all further results were read.
     pub fn at(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Takes in what a read found.
+    /// Takes in the result of a read.
     pub fn found(&mut self, found: Found) {
         match found {
             Found::Snapshot(reference, snapshot) => {
@@ -250,9 +250,9 @@ impl Observation {
         }
     }
 
-    /// Takes in what an effect answered.
+    /// Takes in the reply to an effect.
     ///
-    /// In Restore (`verify`), no reply is taken for the state: it is read again.
+    /// In Restore (`verify`), no reply counts as the state: the engine reads it again.
     pub fn note(&mut self, effect: &Effect, reply: Reply, verify: bool, now: Timestamp) {
         self.at(now);
         self.sent(effect);
@@ -265,7 +265,7 @@ impl Observation {
                 self.known.discarded.insert((it.key, it.version_id));
             }
             Reply::Running(key) => {
-                // Whoever asked for the check said how long it may take.
+                // The check's own timeout bounds it.
                 self.note_at_work(true);
                 self.known.checks.running.insert(key);
                 return;
@@ -293,7 +293,7 @@ impl Observation {
                 let failed = failed.into_iter();
                 let failed = failed.map(|error| (effect.component.clone(), error));
                 self.errors.extend(failed);
-                // What the journal holds of the component is no longer fresh.
+                // The journal's data of the component is no longer fresh.
                 self.known.recorded_here = false;
                 if is_no_progress {
                     return;
@@ -303,14 +303,14 @@ impl Observation {
         self.known.clocks.progressed_at = Some(now);
     }
 
-    /// A call may have been sent.
+    /// Notes that a call may have been sent.
     fn sent(&mut self, effect: &Effect) {
         if let Action::Component(action) = &effect.action {
             self.components.sent(&effect.resource, action);
         }
     }
 
-    /// Takes in that an effect failed: whatever was known of its resource may be stale now.
+    /// Takes in the failure of an effect: what was known of its resource may be stale now.
     pub fn failed(&mut self, effect: Effect, error: CallError) {
         if error.kind == CallErrorKind::Unknown {
             self.sent(&effect);
@@ -320,9 +320,9 @@ impl Observation {
         self.errors.push((effect.component, error));
     }
 
-    /// The status was recorded: `before` is what it said.
+    /// Takes in that the status was recorded; `before` is the former one.
     pub fn recorded(&mut self, before: &TargetStatus, after: &TargetStatus) {
-        // What goes on after it was held begins with a read of its own.
+        // A run that was held resumes with fresh reads.
         self.known.recorded_here = step_of(before) != Some(Step::Held);
         self.known.clocks.hold_until = None;
         if step_of(after) == Some(Step::Restore) {
@@ -330,26 +330,26 @@ impl Observation {
         }
     }
 
-    /// What was read on the way forward is no base for Restore.
+    /// Forgets earlier reads and errors: Restore starts from fresh reads.
     pub fn begin_restore(&mut self) {
         self.components.begin_restore();
         self.errors.clear();
     }
 
-    /// The pass is over: what serves the next one as well.
+    /// Ends the pass, and keeps what serves the next one as well.
     pub fn into_known(mut self) -> Known {
         self.known.clocks.note_errors(&self.errors);
         self.components.end_pass();
         self.cut_off()
     }
 
-    /// The pass was broken off while calls waited: the next one goes on with all that it read.
+    /// Ends a pass that was interrupted while calls waited: the next one continues with all its reads.
     pub fn cut_off(self) -> Known {
         let mut known = self.known;
         known.components = self.components;
-        // It was looked at until now, however long that took.
+        // The pass observed the Target until now, however long that took.
         known.clocks.looked_at = known.clocks.looked_at.max(Some(self.now));
-        // What a predecessor left is to be read twice.
+        // After a change of leader, everything is read twice.
         if known
             .clocks
             .hold_until

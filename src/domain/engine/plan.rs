@@ -1,12 +1,12 @@
 //! What a Release would change on a Target, computed from what is live there.
 //!
 //! # Guarantees
-//! - The digest is the same for the same delivery to the same state, and another one as soon as either
-//!   differs. RevisionIds, times and what Sluice itself will choose later are not in it.
-//! - Values of environment variables appear nowhere: a change of one is told by its name.
+//! - The digest is the same for the same delivery to the same state, and differs as soon as either does. It
+//!   leaves out RevisionIds, times and what Sluice itself will choose later.
+//! - Values of environment variables appear nowhere: a change of one shows only its name.
 
 use super::{
-    begin::of_run, collect::replace_plan, decision::Decision, observation::Action, poll::wait_for,
+    begin::of_run, decision::Decision, garbage::replace_plan, observation::Action, poll::wait_for,
     prune::is_deleted, scene::Scene, step::outcome,
 };
 use crate::{
@@ -24,8 +24,7 @@ use crate::{
 const LISTED: usize = 100;
 
 impl Scene<'_> {
-    /// Says what the Release would change, and nothing else.
-    /// Whatever fails on the way, the journal is that of what serves, and stays as it is.
+    /// Records the plan, and nothing else. Whatever fails, the journal stays that of the live Release.
     pub fn make_plan(&self, desired: &Desired) -> Decision {
         if let Some((_, error)) = self.observed.errors.first() {
             return Decision::Wait(wait_for(error));
@@ -49,17 +48,17 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// The plan, from what was observed; or what has to be done first, where it is too long for the status.
+    /// The plan, from the observation; or the decision that comes first if it is too long for the status.
     pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
         let is_idle = self.nothing_to_do(desired).is_some();
         let mut changes = Vec::new();
-        let mut words = Vec::new();
+        let mut phrases = Vec::new();
         let mut unwatched = Vec::new();
         let mut parts = Vec::new();
         let mut deletions = 0;
         for want in &desired.components {
             let part = want.plan(&desired.release, is_idle, self.context(want.level));
-            words.push(part.summary);
+            phrases.push(part.summary);
             if !part.changes.is_empty() && !is_watched(desired, want) {
                 unwatched.push(want.name.as_str());
             }
@@ -72,7 +71,7 @@ impl Scene<'_> {
             }
             let deleted = is_deleted(desired.deletion_policy, item);
             deletions += i64::from(deleted);
-            words.push(if deleted {
+            phrases.push(if deleted {
                 format!("will delete {}", item.name)
             } else {
                 format!("will leave {} in AWS as it is", item.name)
@@ -87,7 +86,7 @@ impl Scene<'_> {
             });
         }
         if !unwatched.is_empty() {
-            words.push(format!("no check watches {}", unwatched.join(", ")));
+            phrases.push(format!("no check watches {}", unwatched.join(", ")));
         }
         let digest = Sha256::of_json(&(&changes, parts)).to_string();
         let omitted = changes.len().saturating_sub(LISTED);
@@ -103,7 +102,7 @@ impl Scene<'_> {
         Ok(PlanStatus {
             release: desired.release.clone(),
             digest,
-            summary: shorten(&words.join("; "), 1024),
+            summary: shorten(&phrases.join("; "), 1024),
             changes,
             omitted: i64::try_from(omitted).unwrap_or(i64::MAX),
             deletions,
@@ -112,7 +111,7 @@ impl Scene<'_> {
         })
     }
 
-    /// Where all changes of the plan with this digest are listed, if they are.
+    /// Where the full list of changes of the plan with this digest is stored, if it is.
     fn stored_plan(&self, digest: &str) -> Option<StoredRef> {
         let on_record = self.status.plan.as_ref();
         let on_record = on_record.filter(|plan| plan.digest == digest);
@@ -124,7 +123,7 @@ impl Scene<'_> {
     }
 }
 
-/// Whether any check of the stage could fail because of this component.
+/// Whether a check of the stage can fail because of this component.
 fn is_watched(desired: &Desired, want: &DesiredComponent) -> bool {
     let mut checks = desired.checks.iter();
     want.has_checks() || checks.any(|check| check.component().is_none_or(|name| name == want.name))

@@ -1,4 +1,4 @@
-//! One pass over the components of a level: what they need is read, done or waited for side by side.
+//! One pass over the components of a level: it reads, executes or waits for all of them in parallel.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What came out of asking every component.
+/// The result of asking every component for its next step.
 pub(super) enum Poll {
     Decided(Decision),
     Failed(String),
@@ -27,7 +27,7 @@ pub(super) enum Poll {
 }
 
 impl Scene<'_> {
-    /// Asks every component; acts of all components make one wave.
+    /// Combines the next steps of all components; their effects form one wave.
     pub fn poll(
         &self,
         next: impl Iterator<Item = Next>,
@@ -85,7 +85,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Carries these out, once what a predecessor left was observed twice.
+    /// Executes the effects; after a change of leader only once everything was observed twice.
     pub fn act(&self, acts: Vec<Effect>) -> Decision {
         match self
             .observed
@@ -106,26 +106,26 @@ impl Scene<'_> {
         }
     }
 
-    /// Waits for what settles by itself, until the deadline.
+    /// Waits for AWS, until the deadline.
     pub fn settles(&self, waits: &[Wait], deadline: Duration, journal: &RunStatus) -> Poll {
-        let whats: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
-        let whats = whats.join(" and ");
+        let what: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
+        let what = what.join(" and ");
         if self.stuck(journal) > deadline {
             let seconds = deadline.as_secs();
-            return Poll::Failed(format!("no progress for {seconds}s: waiting for {whats}"));
+            return Poll::Failed(format!("no progress for {seconds}s: waiting for {what}"));
         }
         let moved = self.observed.known.clocks.progressed_at;
         let waited = moved.map_or(Duration::ZERO, |at| self.since(at));
         let after = waits.iter().map(|wait| wait.after(waited)).min();
         Poll::Decided(Decision::Wait(Outcome::Waiting {
             reason: Reason::WaitingForAws,
-            message: format!("Waiting for {whats}"),
+            message: format!("Waiting for {what}"),
             after: after.unwrap_or_default(),
         }))
     }
 
-    /// Waits until an error has passed: not for long where other calls of the same pass have had their
-    /// effect, because then the one is as likely to have it next time.
+    /// Waits for an error to pass; only briefly if other calls of the same pass have succeeded, because the
+    /// failed one is then likely to succeed next time.
     fn wait_on(&self, error: &CallError) -> Outcome {
         let clocks = &self.observed.known.clocks;
         match wait_for(error) {
@@ -142,7 +142,7 @@ impl Scene<'_> {
         }
     }
 
-    /// A check has no verdict when it needs one: that waits until the deadline, and fails then.
+    /// Waits for checks that are inconclusive when their verdict is needed, and fails at the deadline.
     pub fn inconclusive(&self, why: &str, deadline: Duration, journal: &RunStatus) -> Poll {
         if self.stuck(journal) > deadline {
             return Poll::Failed(format!("{why}: still inconclusive at progressDeadline"));
@@ -167,8 +167,7 @@ impl Scene<'_> {
     }
 }
 
-/// Invocations have not been answered yet. Each is bounded by its check's own timeout, and wakes the
-/// Target when it ends.
+/// Waits for invocations. Each is bounded by its check's own timeout, and wakes the Target when it ends.
 pub(super) fn under_way(what: &[String]) -> Outcome {
     Outcome::Waiting {
         reason: Reason::WaitingForChecks,
@@ -177,8 +176,8 @@ pub(super) fn under_way(what: &[String]) -> Outcome {
     }
 }
 
-/// Waits until an error has passed. Elsewhere some of those that may pass are left to a person: here
-/// something is half done, so that it is looked at again soon.
+/// Waits for an error to pass. The run is half done, so that Sluice soon retries even errors that it leaves
+/// to a person elsewhere.
 pub(super) fn wait_for(error: &CallError) -> Outcome {
     match Outcome::from(error.clone()) {
         Outcome::Stalled { reason, message } if may_pass(error) => Outcome::Transient {
@@ -190,7 +189,7 @@ pub(super) fn wait_for(error: &CallError) -> Outcome {
     }
 }
 
-/// Whether waiting may help. Credentials that ran out in the middle do come back.
+/// Whether waiting may help. Credentials that expire during a run are renewed.
 pub(super) fn may_pass(error: &CallError) -> bool {
     error.is_transient()
         || matches!(
@@ -199,7 +198,7 @@ pub(super) fn may_pass(error: &CallError) -> bool {
         )
 }
 
-/// It was told to take no further step.
+/// Waits because the run is paused.
 pub(super) fn paused(journal: &RunStatus) -> Decision {
     let share = match &journal.traffic {
         Some(traffic) => format!("with {} % of the traffic", traffic.weight),
@@ -217,11 +216,11 @@ pub(super) fn paused(journal: &RunStatus) -> Decision {
     })
 }
 
-/// How often what is paused is looked at: its checks go on.
+/// How often a paused run is evaluated: its checks go on.
 const PAUSED: Duration = Duration::from_secs(10);
 
-/// How long a check without a verdict is left alone.
+/// When an inconclusive check is evaluated again.
 pub(super) const INCONCLUSIVE: Duration = Duration::from_secs(5);
 
-/// After what was not found is looked for once more.
+/// When a resource that was not found is read again to confirm its absence.
 pub(super) const ANOTHER_LOOK: Duration = Duration::from_secs(1);

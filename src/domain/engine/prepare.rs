@@ -1,4 +1,4 @@
-//! Prepare: what users do not see is made, and what a failure leads to.
+//! Prepare: the changes that users do not see, and what a failure leads to.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Scene<'_> {
-    /// Makes what users can't see.
+    /// Makes the changes that users do not see.
     pub fn prepare(&self, desired: &Desired, journal: &RunStatus) -> Decision {
         if self.observed.known.snapshot.is_none() {
             return self.load_snapshot(desired.progress_deadline, journal);
@@ -38,7 +38,7 @@ impl Scene<'_> {
         }
     }
 
-    /// The changes that Prepare makes on a level.
+    /// The intents of Prepare on a level.
     pub fn preparations(&self, desired: &Desired, level: usize) -> Vec<Intent> {
         let context = self.context(level);
         desired
@@ -47,7 +47,7 @@ impl Scene<'_> {
             .collect()
     }
 
-    /// What a failure leads to: everything goes back, or stays where it is until somebody decides.
+    /// Handles a failure: restores the snapshot, or holds the run until a person decides.
     pub fn failed(&self, desired: &Desired, journal: &RunStatus, why: &str) -> Decision {
         if desired.on_failure == OnFailure::Automatic {
             return self.begin_restore(journal, why);
@@ -64,9 +64,8 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// Goes on at the step where it was held, with everything looked at anew: what was observed before
-    /// the decision counts no more, neither the time that was watched nor what alarms said. Who promotes does
-    /// not ask alarms again, which may be why it was held.
+    /// Resumes a held run at its step, with fresh observations: neither its baked time nor the verdicts of
+    /// its alarms count any more. A promotion skips alarms from here on, as they may be why it was held.
     pub fn go_on(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
             return self.begin_restore(journal, "the step at which it was held is not on record");

@@ -1,4 +1,4 @@
-//! What a Release no longer has is deleted once its stage has succeeded, from the Target's status alone.
+//! Prune: deletes what a Release no longer has once its stage has succeeded, from the Target's status alone.
 
 use super::{
     decision::Decision,
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// Whether AWS loses it, once it is no longer wanted.
+/// Whether Sluice deletes the item from AWS once it is no longer wanted.
 pub(super) fn is_deleted(policy: DeletionPolicy, item: &InventoryItem) -> bool {
     item.created && policy == DeletionPolicy::Delete
 }
 
-/// What to do next about what the Release no longer has.
+/// Decides the next step of a prune.
 pub(super) fn decide_prune(
     policy: DeletionPolicy,
     status: &TargetStatus,
@@ -39,8 +39,8 @@ pub(super) fn decide_prune(
         }
         Next::Ready
     });
-    let way_out = "Fix it; until then Sluice tries again, and what serves is not touched";
-    if let Some(decision) = carry_out(nexts, way_out, observed) {
+    let remedy = "Fix it; until then Sluice tries again, and what serves is not touched";
+    if let Some(decision) = carry_out(nexts, remedy, observed) {
         return decision;
     }
     if items.count() == 0 {
@@ -58,16 +58,16 @@ pub(super) fn decide_prune(
     Decision::Record(Box::new(status))
 }
 
-/// Takes these away side by side; `None` once all of them are gone.
+/// Deletes the items in parallel; `None` once all of them are gone.
 pub(super) fn carry_out(
     nexts: impl Iterator<Item = Next>,
-    way_out: &str,
+    remedy: &str,
     observed: &Observation,
 ) -> Option<Decision> {
     if let Some((component, error)) = observed.errors.first() {
         let mut outcome = wait_for(error);
         if let Outcome::Stalled { message, .. } = &mut outcome {
-            *message = format!("component {component} can't be deleted: {message}. {way_out}");
+            *message = format!("component {component} can't be deleted: {message}. {remedy}");
         }
         return Some(Decision::Wait(outcome));
     }
@@ -96,10 +96,10 @@ pub(super) fn carry_out(
         return Some(Decision::Execute(acts));
     }
     let after = waits.iter().map(|wait| wait.most).min()?;
-    let whats: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
+    let what: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
     Some(Decision::Wait(Outcome::Waiting {
         reason: Reason::WaitingForAws,
-        message: format!("Waiting for {}", whats.join(" and ")),
+        message: format!("Waiting for {}", what.join(" and ")),
         after,
     }))
 }

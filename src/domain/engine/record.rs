@@ -1,11 +1,11 @@
-//! What is written down of a run: its beginning, its ends, and what it made.
+//! What the status records of a run: its beginning, its end, and what it created.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    collect::replace_run,
     decision::Decision,
     drift::note_in_sync,
+    garbage::replace_run,
     scene::{Scene, component},
     step::{JOURNAL_VERSION, Step},
 };
@@ -50,8 +50,8 @@ impl Scene<'_> {
         }
     }
 
-    /// The versions on record, and those that this run has published: they stay in AWS when it goes
-    /// back, and nobody else would know of them.
+    /// The recorded versions, and those that this run has published: a restore leaves them in AWS, and only
+    /// this record lists them.
     pub(super) fn versions_so_far(&self, journal: &RunStatus) -> Vec<PublishedVersion> {
         let mut versions = self.status.versions.clone();
         for component in &journal.components {
@@ -71,7 +71,7 @@ impl Scene<'_> {
                 code_sha256: code.clone(),
                 configuration_digest: configuration.clone(),
             };
-            put_on_record(&mut versions, published);
+            record_version(&mut versions, published);
         }
         versions
     }
@@ -193,10 +193,10 @@ impl Scene<'_> {
     }
 }
 
-/// How many published versions a Target keeps on record.
+/// How many published versions a Target records.
 const MOST_VERSIONS: usize = 200;
 
-/// Puts the versions that the run came to on record, for a later return to the Release.
+/// Records the versions that the run has made, for a later rollback to the Release.
 pub(super) fn note_versions(
     versions: &mut Vec<PublishedVersion>,
     desired: &Desired,
@@ -206,13 +206,13 @@ pub(super) fn note_versions(
         let version = component(run, want).and_then(|status| status.version.as_ref());
         let published = version.and_then(|version| want.published(&desired.release, version));
         if let Some(published) = published {
-            put_on_record(versions, published);
+            record_version(versions, published);
         }
     }
 }
 
-/// As the newest, once; the oldest makes room.
-fn put_on_record(versions: &mut Vec<PublishedVersion>, published: PublishedVersion) {
+/// Adds the version as the newest, once; the oldest one makes room.
+fn record_version(versions: &mut Vec<PublishedVersion>, published: PublishedVersion) {
     if versions.contains(&published) {
         return;
     }

@@ -1,4 +1,4 @@
-//! What is deleted at the end of a Target, from its status alone.
+//! The removal of a Target: what Sluice deletes from AWS, from the status alone.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::{
     domain::{outcome::Outcome, ownership::Owner, reason::Reason, workload::inventory},
 };
 
-/// What AWS loses at the end of a Target.
+/// The items that Sluice deletes from AWS when a Target is removed.
 pub fn deleted_at_end(
     policy: DeletionPolicy,
     status: &TargetStatus,
@@ -24,9 +24,9 @@ pub fn deleted_at_end(
     items.filter(move |item| is_deleted(policy, item))
 }
 
-/// What to do next; [`Decision::Rest`] once AWS is as the policy says.
+/// Decides the next step of a removal; [`Decision::Rest`] once AWS is as the policy says.
 ///
-/// A run under way is put back first, so that nothing is left half done.
+/// A run under way is restored first, so that nothing is left half done.
 pub fn decide_removal(
     policy: DeletionPolicy,
     status: &TargetStatus,
@@ -41,13 +41,13 @@ pub fn decide_removal(
         let order = Order::Restore("the Target was deleted".to_owned());
         return decide(&order, &run, status, owner, observed, now);
     }
-    let way_out = format!(
+    let remedy = format!(
         "Fix it, or set the annotation {}=true to leave it in AWS",
         annotation::ABANDON
     );
     let nexts = deleted_at_end(policy, status)
         .map(|item| next(inventory::delete(item, owner, &observed.components)));
-    carry_out(nexts, &way_out, observed).unwrap_or_else(|| {
+    carry_out(nexts, &remedy, observed).unwrap_or_else(|| {
         Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))
     })
 }

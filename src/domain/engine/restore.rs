@@ -1,4 +1,4 @@
-//! The way back: what stood before a run stands again, and what came of that is told.
+//! Restore: brings back the snapshot of a run, and records the result.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    api::v1alpha1::{ComponentStatus, Difference, Intent, RunStatus},
+    api::v1alpha1::{ComponentStatus, Intent, RunStatus},
     domain::{
         failure::CallError,
         outcome::{Outcome, shorten},
@@ -24,28 +24,28 @@ use crate::{
     },
 };
 
-/// How long a Restore may go without progress: it must not depend on the Release being there.
+/// How long a Restore may go without progress. The Release, which may be gone, has no say in it.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);
 
-/// How much of what came of it the status lists.
+/// How many results the status lists.
 const LISTED: usize = 100;
 
-/// How often what Lambda can't provide now is looked at.
-const AGAIN: Duration = Duration::from_secs(10);
+/// How often Sluice retries what Lambda can't provide now.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why something can't be put back.
-struct Trouble {
+/// Why a component can't be restored.
+struct Problem {
     why: String,
-    /// How it is waited for, where it may pass.
+    /// How to wait for it, if it may pass.
     wait: Option<Outcome>,
 }
 
-impl Trouble {
+impl Problem {
     fn may_pass(why: String) -> Self {
         let wait = Outcome::Waiting {
             reason: Reason::WaitingForAws,
             message: format!("Waiting for a way on: {why}"),
-            after: AGAIN,
+            after: RETRY_INTERVAL,
         };
         Self {
             why,
@@ -55,21 +55,21 @@ impl Trouble {
 }
 
 impl Scene<'_> {
-    /// Puts back what stood before, and looks whether it does. What can't be put back holds up nothing
-    /// else: it is told once all the rest is, or the deadline is over.
+    /// Restores the snapshot, and verifies the result. A component that can't be restored holds up no other:
+    /// it fails the run once all others are restored, or the deadline is over.
     pub fn restore(&self, journal: &RunStatus) -> Decision {
         let deadline = DEFAULT_DEADLINE;
         let Some((_, snapshot)) = &self.observed.known.snapshot else {
             return self.load_snapshot(deadline, journal);
         };
         let context = self.context(0);
-        let mut troubles = self.failed_calls(deadline);
+        let mut problems = self.failed_calls(deadline);
         let levels = snapshot.components.iter().map(|then| then.level);
         for level in (0..=levels.max().unwrap_or_default()).rev() {
             let of_level = snapshot.components.iter().rev();
             let of_level = of_level.filter(|then| then.level == level);
             let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-            for then in of_level.filter(|then| self.may_go_on(then, snapshot)) {
+            for then in of_level.filter(|then| self.may_continue(then, snapshot)) {
                 match next(then.restore(journal, context)) {
                     Next::Read(read) if reads.contains(&read) => {}
                     Next::Read(read) => reads.push(read),
@@ -78,8 +78,8 @@ impl Scene<'_> {
                     Next::Running(what) | Next::Inconclusive(what) => {
                         waits.push(Wait::brief(what));
                     }
-                    Next::Stuck(why) => troubles.push(Trouble::may_pass(why)),
-                    Next::Fail(why) => troubles.push(Trouble { why, wait: None }),
+                    Next::Stuck(why) => problems.push(Problem::may_pass(why)),
+                    Next::Fail(why) => problems.push(Problem { why, wait: None }),
                     Next::Ready => {}
                 }
             }
@@ -92,52 +92,52 @@ impl Scene<'_> {
             if !waits.is_empty() {
                 match self.settles(&waits, deadline, journal) {
                     Poll::Decided(decision) => return decision,
-                    Poll::Failed(why) => troubles.push(Trouble { why, wait: None }),
+                    Poll::Failed(why) => problems.push(Problem { why, wait: None }),
                     Poll::Ready => {}
                 }
             }
         }
         let late = self.stuck(journal) > deadline;
-        if let Some(wait) = troubles.iter().find_map(|trouble| trouble.wait.clone())
+        if let Some(wait) = problems.iter().find_map(|problem| problem.wait.clone())
             && !late
         {
             return Decision::Wait(wait);
         }
-        let whys: Vec<String> = troubles.into_iter().map(|trouble| trouble.why).collect();
-        match whys.as_slice() {
-            [] => self.put_back(journal, snapshot),
-            whys => self.not_put_back(journal, snapshot, &whys.join("; ")),
+        let reasons: Vec<String> = problems.into_iter().map(|problem| problem.why).collect();
+        match reasons.as_slice() {
+            [] => self.record_restored(journal, snapshot),
+            reasons => self.record_not_restored(journal, snapshot, &reasons.join("; ")),
         }
     }
 
-    /// The calls of this pass that failed.
-    fn failed_calls(&self, deadline: Duration) -> Vec<Trouble> {
-        let trouble = |(component, error): &(String, CallError)| {
+    /// The failed calls of this pass.
+    fn failed_calls(&self, deadline: Duration) -> Vec<Problem> {
+        let problem = |(component, error): &(String, CallError)| {
             let why = format!("component {component}: {error}");
             if !may_pass(error) {
-                return Trouble { why, wait: None };
+                return Problem { why, wait: None };
             }
-            Trouble {
+            Problem {
                 why: format!("no progress for {}s; {why}", deadline.as_secs()),
                 wait: Some(wait_for(error)),
             }
         };
-        self.observed.errors.iter().map(trouble).collect()
+        self.observed.errors.iter().map(problem).collect()
     }
 
-    /// Whether anything may be done for it in this pass: not where a call for it has failed, or one of which
-    /// it is not known whom it was for.
-    fn may_go_on(&self, then: &ComponentSnapshot, snapshot: &Snapshot) -> bool {
+    /// Whether this pass may work on the component: not if one of its calls has failed, or one that belongs
+    /// to no known component.
+    fn may_continue(&self, then: &ComponentSnapshot, snapshot: &Snapshot) -> bool {
         let failed = self.observed.errors.iter().map(|(component, _)| component);
         !failed.into_iter().any(|component| {
             *component == then.component || snapshot.component(component).is_none()
         })
     }
 
-    /// Everything stands as it did: says what does.
-    fn put_back(&self, journal: &RunStatus, snapshot: &Snapshot) -> Decision {
-        let stands = |then: &ComponentSnapshot| then.restored(&self.observed.components);
-        let restored = snapshot.components.iter().flat_map(stands);
+    /// Ends the run as restored, and lists what was restored.
+    fn record_restored(&self, journal: &RunStatus, snapshot: &Snapshot) -> Decision {
+        let of_component = |then: &ComponentSnapshot| then.restored(&self.observed.components);
+        let restored = snapshot.components.iter().flat_map(of_component);
         let journal = RunStatus {
             restored: restored.take(LISTED).collect(),
             ..journal.clone()
@@ -145,15 +145,15 @@ impl Scene<'_> {
         self.end(&journal, Step::RolledBack, None)
     }
 
-    /// It can't be completed: says what does not stand as it did, as far as that was observed.
-    fn not_put_back(&self, journal: &RunStatus, snapshot: &Snapshot, why: &str) -> Decision {
-        let left = |then: &ComponentSnapshot| {
+    /// Ends the run as not restored, and lists the remaining differences, as far as they were observed.
+    fn record_not_restored(&self, journal: &RunStatus, snapshot: &Snapshot, why: &str) -> Decision {
+        let remaining = |then: &ComponentSnapshot| {
             then.not_restored(journal, self.owner, &self.observed.components)
         };
-        let mut differences: Vec<Difference> = snapshot.components.iter().flat_map(left).collect();
+        let mut differences: Vec<_> = snapshot.components.iter().flat_map(remaining).collect();
         let why = match told(&differences, LISTED).as_str() {
             "" => why.to_owned(),
-            told => format!("{why}. Not restored: {told}"),
+            list => format!("{why}. Not restored: {list}"),
         };
         differences.truncate(LISTED);
         let journal = RunStatus {
@@ -163,12 +163,12 @@ impl Scene<'_> {
         self.end(&journal, Step::RollbackFailed, Some(&why))
     }
 
-    /// Starts to put things back.
+    /// Begins the restore.
     pub fn begin_restore(&self, journal: &RunStatus, why: &str) -> Decision {
         let mut status = self.status.clone();
         let mut run = journal.clone();
         if run.snapshot.is_none() {
-            // A run that changed nothing has nothing to put back.
+            // A run that changed nothing has nothing to restore.
             return self.end(journal, Step::RolledBack, Some(why));
         }
         Step::Restore.as_str().clone_into(&mut run.step);
@@ -195,7 +195,7 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// Another attempt to put things back finds them put back.
+    /// Records another attempt of a restore that already is complete.
     pub fn follow_attempt(&self, journal: &RunStatus) -> Decision {
         let mut status = self.status.clone();
         status.run = Some(RunStatus {

@@ -1,4 +1,4 @@
-//! Everything a decision is made from.
+//! The inputs of a decision.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ use crate::{
 /// What comes next for one component, or for the run as a whole.
 pub(super) type Next = protocol::Next<Read, Effect>;
 
-/// What comes next for a component, in the engine's words.
+/// What comes next for a component, in the engine's types.
 pub(super) fn next(next: ComponentNext) -> Next {
     next.map(Read::Component, Effect::from)
 }
 
-/// Everything a decision is made from.
+/// The inputs of a decision.
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub run: &'a Run,
@@ -40,8 +40,8 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// The journal of this very run. A repeated attempt to restore continues the one before, as does
-    /// one that goes on with what is held.
+    /// The journal of this run. Another attempt of a restore continues the former one, as does an attempt
+    /// that resumes a held run.
     pub fn journal(&self) -> Option<&'a RunStatus> {
         let journal = self.status.run.as_ref()?;
         let same_release = journal.release.uid == self.run.release.uid;
@@ -51,7 +51,7 @@ impl<'a> Scene<'a> {
         (same_release && (same_attempt || resumed)).then_some(journal)
     }
 
-    /// What decisions about the components of a level are made from.
+    /// The inputs of decisions about the components of a level.
     pub fn context(&self, level: usize) -> Context<'a> {
         let known = &self.observed.known;
         Context {
@@ -66,13 +66,13 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether alarms and metrics are left out: an alarm may be the very reason to go back, and red
-    /// because of what a correction corrects.
+    /// Whether the run skips alarms and metrics: an alarm may be the very reason for a rollback, or be red
+    /// because of the drift that is being corrected.
     pub fn skips_metric_checks(&self) -> bool {
         self.run.rollback || self.run.correction > 0
     }
 
-    /// For how long nothing has moved while this process looked and AWS was not at work.
+    /// For how long the run has not progressed while this process made passes and AWS was not at work.
     pub fn stuck(&self, journal: &RunStatus) -> Duration {
         self.observed.known.clocks.stuck(journal, self.now)
     }
@@ -82,7 +82,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// What a run says of a component.
+/// The status of a component in a run.
 pub(super) fn component<'a>(
     run: &'a RunStatus,
     want: &DesiredComponent,
@@ -90,7 +90,7 @@ pub(super) fn component<'a>(
     run.components.iter().find(|one| one.name == want.name)
 }
 
-/// The same, to be written.
+/// The same, mutable.
 pub(super) fn component_mut<'a>(
     run: &'a mut RunStatus,
     want: &DesiredComponent,

@@ -1,4 +1,4 @@
-//! The steps of a run as the status names them, and what they mean for people.
+//! The steps of a run as the status names them, and their summaries for people.
 
 use std::time::Duration;
 
@@ -16,26 +16,25 @@ pub const JOURNAL_VERSION: i64 = 2;
 /// The steps as the status names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// What users can't see is being made.
+    /// The run makes changes that users do not see.
     Prepare,
-    /// What users see is being moved, and checked.
+    /// The run moves what users see, and checks it.
     Promote,
-    /// It failed, and stays where it is until somebody decides.
+    /// The run failed, and stays where it is until a person decides.
     Held,
-    /// What stood before is being put back.
+    /// The run restores its snapshot.
     Restore,
     /// The Release serves.
     Succeeded,
-    /// Nothing was changed.
+    /// The run failed and has changed nothing.
     Failed,
-    /// What stood before serves again.
+    /// The state before the run serves again.
     RolledBack,
-    /// Neither serves as it should.
+    /// The restore failed: neither state serves completely.
     RollbackFailed,
 }
 
 impl Step {
-    /// All of them.
     const ALL: [Self; 8] = [
         Self::Prepare,
         Self::Promote,
@@ -47,7 +46,7 @@ impl Step {
         Self::RollbackFailed,
     ];
 
-    /// The step a run is at; `None` for one this version does not know.
+    /// The step that a run is at; `None` if this version does not know it.
     pub fn of(run: &RunStatus) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.as_str() == run.step)
     }
@@ -77,7 +76,7 @@ impl Step {
         Self::RolledBack,
     ];
 
-    /// As the status writes it.
+    /// The step as the status writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "Prepare",
@@ -100,7 +99,7 @@ impl Step {
     }
 }
 
-/// Why the journal may not change so: a defect, of which nothing is written.
+/// Why the journal must not change like this: it is a defect, and nothing is written.
 pub(super) fn refused_transition(before: &TargetStatus, after: &TargetStatus) -> Option<String> {
     let run = after.run.as_ref()?;
     let Some(to) = Step::of(run) else {
@@ -130,7 +129,7 @@ pub fn ended(run: &RunStatus) -> bool {
     Step::of(run).is_some_and(Step::is_end)
 }
 
-/// One line for people.
+/// A summary in one line, for people.
 pub fn summary(status: &TargetStatus) -> String {
     let Some(run) = &status.run else {
         return "Nothing was delivered yet".to_owned();
@@ -168,7 +167,7 @@ pub fn summary(status: &TargetStatus) -> String {
     shorten(&text, 1024)
 }
 
-/// How the Target's reconcile ends when nothing else is to be said than what the status says.
+/// The outcome of a reconcile that has nothing to report but the status.
 pub fn outcome(status: &TargetStatus) -> Outcome {
     let message = summary(status);
     let moving = |reason| Outcome::Waiting {

@@ -1,16 +1,16 @@
-//! The engine against a small AWS, and the transcripts of whole runs.
+//! The engine against a fake AWS in memory, and transcripts of whole runs.
 
 mod adoption;
-mod back;
 mod budget;
-mod collect;
 mod delivery;
 mod drift;
 mod faults;
+mod garbage;
 mod kinds;
 mod leaders;
 mod outputs;
 mod plan;
+mod restore_report;
 mod sites;
 mod tags;
 mod traffic;

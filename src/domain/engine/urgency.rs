@@ -1,4 +1,4 @@
-//! How urgent the calls of an order are, where they wait for their turn in the account's budgets.
+//! How urgent the calls of a run are while they wait for the account's budgets.
 
 use super::{Order, Step, same_run};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     domain::priority::Priority,
 };
 
-/// How urgent the calls are that carry out this order next.
+/// How urgent the next calls of this run are.
 pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
     match order {
         Order::Restore(_) => Priority::Restore,
@@ -27,7 +27,7 @@ pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
     }
 }
 
-/// How urgent the calls are that remove a Target: a run under way is undone first.
+/// How urgent the calls of a removal are: a run under way is restored first.
 pub fn urgency_of_removal(status: &TargetStatus) -> Priority {
     let is_unfinished = status.run.as_ref().is_some_and(|run| !super::ended(run));
     if is_unfinished {

@@ -1,7 +1,7 @@
 //! Whether one Approval counts, and if not, why not.
 //!
-//! An Approval is good for one Release (by its uid), one stage and one plan (by its digest), once, and
-//! only where the admission policy vouches for who made it. Rejections are judged by the same rules,
+//! An Approval counts once, for one Release (by its uid), one stage and one plan (by its digest), and
+//! only if the admission policy has verified its approver. Rejections are judged by the same rules,
 //! except that an author may always reject.
 
 use std::collections::BTreeSet;
@@ -21,33 +21,33 @@ use crate::{
 #[cfg(test)]
 pub(super) mod tests;
 
-/// What is to be let through.
+/// The plan in front of a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The Release's name.
+    /// The name of the Release.
     pub release: &'a str,
     /// Its uid.
     pub release_uid: &'a str,
     /// The stage.
     pub stage: &'a str,
-    /// What would be done there: the digest of the stage's plan, lower-case hex.
+    /// The digest of the stage's plan, lower-case hex.
     pub stage_digest: &'a str,
-    /// GitLab's name of the user whose pipeline it is.
+    /// The GitLab username of the pipeline's author.
     pub author: Option<&'a str>,
 }
 
-/// Whether the admission policies that tie approvers to callers, and leave the record to the controller,
-/// are in force, as this version ships them.
+/// Whether the admission policies are in force as this version ships them. They tie approvers to API callers,
+/// and let only the controller write Releases, Targets and statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyForce {
-    /// What was made since then can be trusted.
+    /// Approvals created since then can be trusted.
     Since(Timestamp),
-    /// Nothing can be: why.
+    /// No Approval can be trusted, and why.
     NotInForce(String),
 }
 
 impl PolicyForce {
-    /// Two policies are in force since the later one is.
+    /// The state of two policies together: in force since the later one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -57,12 +57,12 @@ impl PolicyForce {
     }
 }
 
-/// What became of an Approval.
+/// The judgement of an Approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It counts, and the stage has not started yet.
     Counts,
-    /// The stage started with it, or the Release ended by it.
+    /// The stage started with it, or it rejected the Release.
     Used,
     /// It does not count.
     Ignored(Ignored),
@@ -71,43 +71,43 @@ pub enum Judgement {
 /// Why an Approval does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Nobody vouches for who made it.
+    /// The admission policy did not verify its approver.
     PolicyNotInForce(String),
     /// There is no Release of that name.
     NoSuchRelease,
-    /// The Release of that name is another one now.
+    /// The Release of that name has another uid now.
     OtherRelease,
-    /// That stage is not the one that waits.
+    /// It is for another stage than the waiting one.
     OtherStage,
-    /// The Release does not wait for anybody in that stage.
+    /// The Release does not wait for an approval in that stage.
     NotWaiting,
-    /// Something else would be done now.
+    /// The plan has changed.
     OtherPlan {
-        /// Digest of the plan that waits.
+        /// The digest of the waiting plan.
         current: String,
     },
-    /// It was used before: each is good once.
+    /// It was used before: each Approval counts once.
     Used,
     /// It is too old.
     Expired {
-        /// When it ended.
+        /// When it expired.
         at: Timestamp,
     },
-    /// Its approver is not among those who may approve.
+    /// Its approver is not an allowed approver.
     NotAllowed,
-    /// Its approver is who the pipeline belongs to.
+    /// Its approver is the author of the pipeline.
     AuthorBarred,
-    /// Nobody knows who the author is in Kubernetes, so it may be the author's own.
+    /// The author's Kubernetes identity is unknown, so the approver may be the author.
     AuthorUnknown {
-        /// GitLab's name of the author, where there is one.
+        /// The GitLab username of the author, if known.
         author: Option<String>,
     },
-    /// The same person has said so already.
+    /// The same person has approved already.
     Repeated {
-        /// Name of the Approval that counts.
+        /// The name of the Approval that counts.
         by: String,
     },
-    /// The stage asks for no Approvals.
+    /// The stage requires no Approvals.
     NotAsked,
 }
 
@@ -131,7 +131,7 @@ impl Ignored {
         }
     }
 
-    /// For people: what is wrong and the way out.
+    /// For people: what is wrong and what to do.
     pub fn message(&self, approval: &Approval) -> String {
         let spec = &approval.spec;
         let (release, stage) = (&spec.release_ref.name, &spec.stage);
@@ -184,7 +184,7 @@ impl Ignored {
 }
 
 impl Judgement {
-    /// Writes the condition `Counted`. It keeps its time as long as its status stays.
+    /// Sets the condition `Counted`, whose transition time changes only with its status.
     pub fn write_condition(
         &self,
         approval: &Approval,
@@ -221,8 +221,8 @@ impl Judgement {
     }
 }
 
-/// The judgement of an Approval that no open gate asks for. `release_uid` is that of the Release of
-/// its name, `used` the Approvals that stages started with.
+/// The judgement of an Approval that no waiting gate requires. `release_uid` is the uid of the Release
+/// with the name in its spec, `used` the Approvals that stages have started with.
 pub fn unasked(
     approval: &Approval,
     release_uid: Option<&str>,
@@ -238,28 +238,29 @@ pub fn unasked(
     })
 }
 
-/// Whether it was used: somebody remembers, or its own status says so.
+/// Whether the Approval was used, by the recorded passages (`used`) or by its own status.
 pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
-    let remembered = approval
+    let is_recorded = approval
         .metadata
         .uid
         .as_ref()
         .is_some_and(|uid| used.contains(uid));
-    remembered || counted(approval).is_some_and(|counted| counted.reason == Reason::Used.as_str())
+    is_recorded || counted(approval).is_some_and(|counted| counted.reason == Reason::Used.as_str())
 }
 
-/// Whether its own status says that it counts.
+/// Whether the status of the Approval reports that it counts.
 pub fn said_to_count(approval: &Approval) -> bool {
     counted(approval).is_some()
 }
 
-/// Its condition `Counted`, if that is True.
+/// The condition `Counted` of the Approval, if it is True.
 fn counted(approval: &Approval) -> Option<&Condition> {
     let status = approval.status.as_ref()?;
     find(&status.conditions, COUNTED).filter(|counted| counted.status == "True")
 }
 
-/// Whether it speaks of what waits, whoever asks. `Err` says why not.
+/// Checks that the Approval is trusted, unused and for the waiting plan, whoever requires it. `Err` says why
+/// not.
 pub fn speaks_of(
     approval: &Approval,
     subject: &Subject<'_>,
@@ -293,7 +294,7 @@ pub fn speaks_of(
     Ok(())
 }
 
-/// Whether its approver is one of those who are asked. `Err` says why not.
+/// Checks that the approver is one of the allowed approvers. `Err` says why not.
 pub fn is_from(
     approval: &Approval,
     approvers: &KubernetesApprovers,
@@ -334,13 +335,13 @@ pub fn is_from(
     }
 }
 
-/// When it was made, by the API server's clock.
+/// When the Approval was created, by the clock of the API server.
 pub fn created(approval: &Approval) -> Timestamp {
     let time = approval.metadata.creation_timestamp.as_ref();
     time.map_or(Timestamp::MIN, |time| time.0)
 }
 
-/// Enough of a digest for a message.
+/// The start of a digest, for messages.
 fn short(digest: &str) -> &str {
     digest.get(..8).unwrap_or(digest)
 }

@@ -1,8 +1,8 @@
-//! Deleting what serves, where an Account asks somebody first: what an Approval of it speaks of.
+//! Approval of deletions, for Accounts that require it before live resources are deleted.
 //!
-//! An Approval of a deletion looks like any other: it names the Release that serves, the stage, and as
-//! digest that of what is deleted on one Target. So it opens no gate of a delivery, whose digests are over
-//! plans, and a plan's Approval deletes nothing.
+//! An Approval of a deletion looks like any other: it names the live Release, the stage, and the digest of
+//! what is deleted on one Target. It opens no gate of a delivery, whose digest is over plans, and an Approval
+//! of a plan allows no deletion.
 
 use super::{approvals::Subject, verdict::Verdict};
 use crate::{
@@ -10,10 +10,10 @@ use crate::{
     domain::{digest::Sha256, outcome::shorten},
 };
 
-/// How many things a message names.
+/// How many resources a message names.
 const NAMED: usize = 5;
 
-/// Digest of what is deleted at the end of the Target with this uid.
+/// The digest of the resources that are deleted with the Target of this uid.
 pub fn digest<'a>(
     target: &TargetSpec,
     uid: &str,
@@ -25,7 +25,7 @@ pub fn digest<'a>(
     Sha256::of_json(&("deletion", uid, place, items)).to_string()
 }
 
-/// What waits: as it was, where it was about the same.
+/// The status of a waiting deletion: the previous one if its digest is the same, else a new one.
 pub fn status(
     before: Option<&DeletionStatus>,
     release: ReleaseRef,
@@ -39,19 +39,19 @@ pub fn status(
     })
 }
 
-/// What is to be approved.
+/// The subject to approve.
 pub fn subject<'a>(stage: &'a str, deletion: &'a DeletionStatus) -> Subject<'a> {
     Subject {
         release: &deletion.release.name,
         release_uid: &deletion.release.uid,
         stage,
         stage_digest: &deletion.digest,
-        // Nobody's pipeline asks for it.
+        // A deletion has no pipeline.
         author: None,
     }
 }
 
-/// For people: what is to be deleted, and what it waits for, or who said no.
+/// For people: what is to be deleted, and what it waits for or who rejected it.
 pub fn message<'a>(
     verdict: &Verdict,
     target: &TargetSpec,
@@ -116,8 +116,8 @@ mod tests {
             |spec: &TargetSpec, uid: &str, names: &[&str]| digest(spec, uid, items(names).iter());
         let both = ["checkout-api", "checkout-worker"];
         let approved = of(&target("", ""), "uid-1", &both);
-        let turned = ["checkout-worker", "checkout-api"];
-        assert_eq!(of(&target("", ""), "uid-1", &turned), approved);
+        let reversed = ["checkout-worker", "checkout-api"];
+        assert_eq!(of(&target("", ""), "uid-1", &reversed), approved);
         for other in [
             of(&target("", ""), "uid-1", &both[..1]),
             of(&target("", ""), "uid-1", &["checkout-api", "checkout-cron"]),

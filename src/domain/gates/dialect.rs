@@ -1,11 +1,11 @@
-//! The cron that GitLab takes for freeze periods, put into plain cron.
+//! The cron dialect of GitLab's freeze periods, translated into plain cron.
 //!
-//! GitLab reads cron with fugit (<https://github.com/floraison/fugit>), which takes more than cron does:
-//! a time zone at the end, ranges that go over the end (`6-0`, `22-2`), the last ones of a month
-//! (`5#-1`, `5#-2`), and every so many weeks (`1%2`, `1%2+1`), counted from Tuesday, 2019-01-01.
+//! GitLab parses cron with fugit (<https://github.com/floraison/fugit>), which accepts more than cron does:
+//! a time zone at the end, ranges that wrap around (`6-0`, `22-2`), the last weekdays of a month (`5#-1`,
+//! `5#-2`), and every nth week (`1%2`, `1%2+1`), counted from Tuesday, 2019-01-01.
 //!
-//! Each comes out as alternatives: plain fields, with a [`Rule`] about the day where cron has no word for
-//! it.
+//! An expression is translated into alternatives: plain fields, with a [`Rule`] about the day if cron can't
+//! express it.
 
 use jiff::civil::{Date, date};
 
@@ -14,22 +14,22 @@ use super::{
     time_zone::{self, time_zone},
 };
 
-/// Which of the days that the fields name count.
+/// Restricts the days that cron fields match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The last of its weekday in the month, or the one before, and so on, from 1.
+    /// The nth last of its weekday in the month; 1 is the last.
     FromTheEnd(i8),
-    /// Those in every so manieth week.
+    /// Days in every nth week.
     Weeks {
-        /// Every how many.
+        /// Every how many weeks.
         every: i32,
-        /// Which of them.
+        /// The offset of the matching week.
         offset: i32,
     },
 }
 
 impl Rule {
-    /// Whether this day counts.
+    /// Whether this day matches.
     pub fn holds(self, day: Date) -> bool {
         match self {
             Self::FromTheEnd(nth) => (day.days_in_month() - day.day()) / 7 + 1 == nth,
@@ -43,19 +43,19 @@ impl Rule {
     }
 }
 
-/// What is written, in plain words.
+/// An expression in plain cron.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plain {
-    /// The time zone at the end, where there is one.
+    /// The time zone at the end, if there is one.
     pub zone: Option<jiff::tz::TimeZone>,
-    /// Fields of cron, each with the rule about its days; any of them will do.
+    /// Alternative cron fields, each with the rule about its days.
     pub alternatives: Vec<(String, Option<Rule>)>,
 }
 
 /// The lowest and highest number of each of the five fields.
 const BOUNDS: [(i8, i8); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
 
-/// Puts it into plain cron. What is not of this dialect stays as it is, for cron to judge.
+/// Translates an expression into plain cron. Parts outside this dialect stay unchanged, for cron to check.
 pub fn plain(text: &str) -> Result<Plain, String> {
     let mut fields: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     let zone = fields.last().filter(|_| fields.len() > 5);
@@ -63,7 +63,7 @@ pub fn plain(text: &str) -> Result<Plain, String> {
     let zone = match zone {
         None => None,
         Some(last) => match time_zone(last) {
-            // Days of the week have a number behind a slash, if anything.
+            // In a day of week, only a number may follow a slash.
             None if is_place(last) => return Err(time_zone::unknown(last)),
             zone => zone,
         },
@@ -74,7 +74,7 @@ pub fn plain(text: &str) -> Result<Plain, String> {
     // With a sixth field, the first is for seconds.
     let first = fields.len().saturating_sub(BOUNDS.len());
     for (field, bounds) in fields.iter_mut().skip(first).zip(BOUNDS) {
-        *field = over_the_end(field, bounds);
+        *field = expand_wrapping_ranges(field, bounds);
     }
     let days_of_week = fields.pop().unwrap_or_default();
     let head = fields.join(" ");
@@ -94,7 +94,7 @@ pub fn plain(text: &str) -> Result<Plain, String> {
             }
         }
     }
-    // Where both days are restricted, either will do.
+    // If both day fields are restricted, either may match.
     if !plain.is_empty() {
         alternatives.insert(0, (format!("{head} {}", plain.join(",")), None));
     } else if !any_day {
@@ -103,48 +103,48 @@ pub fn plain(text: &str) -> Result<Plain, String> {
     Ok(Plain { zone, alternatives })
 }
 
-/// Whether it is written as IANA's names are: `Europe/Berlin`.
+/// Whether the text looks like an IANA name, such as `Europe/Berlin`.
 fn is_place(text: &str) -> bool {
     let mut parts = text.split('/').skip(1);
     parts.any(|part| part.starts_with(|first: char| first.is_ascii_alphabetic()))
 }
 
-/// The weekday, and which of its days: `5#-2`, `mon%2+1`.
+/// The weekday and the rule of a day of week such as `5#-2` or `mon%2+1`.
 fn rule(day: &str) -> Result<Option<(&str, Rule)>, String> {
-    let wrong = || {
+    let invalid = || {
         format!(
             "the day of week {day:?} is not understood: behind # stands -1 to -5, behind % a number of weeks, such \
              as 5#-1 or 1%2+1"
         )
     };
     if let Some((weekday, nth)) = day.split_once("#-") {
-        let nth: i8 = nth.parse().map_err(|_| wrong())?;
+        let nth: i8 = nth.parse().map_err(|_| invalid())?;
         let known = (1..=5).contains(&nth) && !weekday.is_empty();
         return known
             .then_some(Some((weekday, Rule::FromTheEnd(nth))))
-            .ok_or_else(wrong);
+            .ok_or_else(invalid);
     }
     let Some((weekday, weeks)) = day.split_once('%') else {
         return Ok(None);
     };
     let (every, offset) = match weeks.split_once('+') {
-        Some((every, offset)) => (every, offset.parse().map_err(|_| wrong())?),
+        Some((every, offset)) => (every, offset.parse().map_err(|_| invalid())?),
         None => (weeks, 0),
     };
-    let every: i32 = every.parse().map_err(|_| wrong())?;
+    let every: i32 = every.parse().map_err(|_| invalid())?;
     let known = (1..=520).contains(&every) && !weekday.is_empty();
     let rule = Rule::Weeks { every, offset };
-    known.then_some(Some((weekday, rule))).ok_or_else(wrong)
+    known.then_some(Some((weekday, rule))).ok_or_else(invalid)
 }
 
-/// Ranges that end before they begin, as lists.
-fn over_the_end(field: &str, (lowest, highest): (i8, i8)) -> String {
+/// Replaces ranges that end before they begin with lists.
+fn expand_wrapping_ranges(field: &str, (lowest, highest): (i8, i8)) -> String {
     let expand = |part: &str| {
         let (range, step) = part.split_once('/').unwrap_or((part, "1"));
         let (start, end) = range.split_once('-')?;
         let step: usize = step.parse().ok().filter(|step| *step > 0)?;
         let (start, end) = (number(start)?, number(end)?);
-        // Sunday has two numbers.
+        // Sunday is both 0 and 7.
         let sunday = |day: i8| if highest == 6 && day == 7 { 0 } else { day };
         let (start, end) = (sunday(start), sunday(end));
         let within = |it: i8| (lowest..=highest).contains(&it);
@@ -162,7 +162,7 @@ fn over_the_end(field: &str, (lowest, highest): (i8, i8)) -> String {
     parts.join(",")
 }
 
-/// A number, or what a name of a weekday or month stands for.
+/// A number, or the number of a weekday or month by name.
 fn number(text: &str) -> Option<i8> {
     let at = |names: &[&str]| {
         names

@@ -1,14 +1,14 @@
-//! What a Release needs to be let into a stage: the one question of every path there.
+//! What a Release needs to enter a stage, on every path.
 //!
-//! Delivery, pin, rollback, retry and correction ask [`needs`]; a Target asks [`admits`] once more before
-//! it begins.
+//! Delivery, pin, rollback, retry and correction call [`needs`]; a Target calls [`admits`] again before it
+//! begins.
 //!
 //! # Guarantees
-//! - An Account's requirements come from the places that are written: those of the Release's own template,
-//!   joined with those of the present spec. No edit of the Deployment takes one away.
-//! - An Account that does not exist refuses.
-//! - What an Account trusts (`spec.sources`, `requires.protectedRef`) holds on every way in, also for what
-//!   has served there before.
+//! - Account requirements come from all targets that are changed: those of the Release's own template,
+//!   together with those of the current spec. No edit of the Deployment removes one.
+//! - A missing Account refuses every Release.
+//! - What an Account trusts (`spec.sources`, `requires.protectedRef`) applies on every path, also to Releases
+//!   that have served there before.
 
 use url::Url;
 
@@ -21,29 +21,28 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// How a Release gets into a stage.
+/// How a Release enters a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// As the next one.
+    /// As the next Release.
     Forward,
-    /// As one that has served there before, in place of a newer one: that waits for nothing but the
-    /// approvals that an Account requires.
+    /// As a rollback to a Release that has served there before: it waits only for the approvals that an
+    /// Account requires.
     Back,
-    /// Once more, because AWS differs from what it left: it is the Release that was let in, on the same
-    /// places.
+    /// As a correction of drift: the same Release on the same targets.
     Correction,
 }
 
-/// Why a Release is not let in, whoever approves it.
+/// Why a stage does not accept a Release, regardless of approvals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// CamelCase, for programs.
     pub reason: Reason,
-    /// For people: what is wrong and the way out.
+    /// For people: what is wrong and what to do.
     pub message: String,
 }
 
-/// What guards a stage.
+/// Everything that restricts entry into a stage.
 #[derive(Clone, Debug)]
 pub struct Guard<'a> {
     /// The stage.
@@ -52,11 +51,11 @@ pub struct Guard<'a> {
     pub gate: Option<&'a Gate>,
     /// Whether the Deployment delivers only protected branches and tags.
     pub protected_ref: bool,
-    /// The Accounts of all places that are written, by name; `None` where one does not exist.
+    /// The Accounts of all targets that are changed, by name; `None` for a missing Account.
     pub accounts: Vec<(&'a str, Option<&'a AccountSpec>)>,
 }
 
-/// All that is asked for before this Release is let in; or why it never is.
+/// The requirements for this Release to enter the stage, or why the stage refuses it.
 pub fn needs(
     guard: &Guard<'_>,
     release: &str,
@@ -97,7 +96,7 @@ pub fn needs(
     })
 }
 
-/// Whether an Account takes anything from there at all.
+/// Whether an Account accepts Releases from this source at all.
 pub fn admits(
     name: &str,
     account: &AccountSpec,
@@ -159,8 +158,8 @@ fn not_protected(asker: &Asker, release: &str, source: &ReleaseSource) -> Refusa
     }
 }
 
-/// Whether two addresses are those of one GitLab: however they write host, default port, the end of the
-/// path and the API below it.
+/// Whether two addresses are of the same GitLab. Case of the host, a default port, a trailing slash and the
+/// API path make no difference.
 pub fn is_same_gitlab(one: &str, other: &str) -> bool {
     let plain = |text: &str| {
         let url = Url::parse(text.trim()).ok()?;

@@ -1,8 +1,8 @@
 //! GitLab's freeze periods: times in which nothing is deployed.
 //!
-//! GitLab's own rule (`Ci::FreezePeriod`): a period is in force if it ends after it last started. It
-//! is in force here whenever it is for GitLab: a start that the clock skips when summer time begins
-//! counts here and not for GitLab; an end that the clock skips counts for neither.
+//! GitLab's own rule (`Ci::FreezePeriod`): a period is in force if it ends after it last started. A period
+//! is in force for Sluice whenever it is for GitLab: a start that the clock skips when summer time begins
+//! counts for Sluice and not for GitLab; an end that the clock skips counts for neither.
 
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub enum Freeze {
         /// When it ends.
         until: Timestamp,
     },
-    /// Nobody can tell whether it is.
+    /// Whether it is in force is unknown.
     Unreadable {
         /// GitLab's id of the period.
         period: i64,
@@ -31,9 +31,9 @@ pub enum Freeze {
     },
 }
 
-/// Those of the periods that keep a stage from starting now.
+/// The periods that keep a stage from starting now.
 pub fn in_force(periods: &[FreezePeriod], now: Timestamp) -> Vec<Freeze> {
-    let unless_over = |period: &FreezePeriod| match ends(period, now) {
+    let freeze = |period: &FreezePeriod| match ends(period, now) {
         Ok(until) => until.map(|until| Freeze::InForce {
             period: period.id,
             until,
@@ -43,10 +43,10 @@ pub fn in_force(periods: &[FreezePeriod], now: Timestamp) -> Vec<Freeze> {
             problem,
         }),
     };
-    periods.iter().filter_map(unless_over).collect()
+    periods.iter().filter_map(freeze).collect()
 }
 
-/// When the period that is in force ends.
+/// When the period ends, if it is in force.
 fn ends(period: &FreezePeriod, now: Timestamp) -> Result<Option<Timestamp>, String> {
     let named = |field: &str| {
         let field = field.to_owned();
@@ -80,7 +80,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// When it ends, if it is in force then.
+    /// When the period ends, if it is in force at `now`.
     fn frozen(period: &FreezePeriod, now: &str) -> Option<String> {
         match in_force(std::slice::from_ref(period), at(now)).as_slice() {
             [] => None,
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn it_is_in_force_when_it_is_for_gitlab() {
-        // As GitLab's own tests have it.
+        // From GitLab's own tests.
         let weekend = period("0 23 * * 5", "0 7 * * 1", "UTC");
         for (now, expected) in [
             ("2020-04-10T22:59:00Z", None),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_end_that_the_clock_skips_does_not_come() {
-        // As for GitLab, which looks for 02:30 on the Sunday after that.
+        // As in GitLab, the next end is 02:30 on the following Sunday.
         let period = period("0 20 * * 6", "30 2 * * 7", "Europe/Berlin");
         assert_eq!(
             frozen(&period, "2026-03-29T12:00:00Z").as_deref(),
@@ -173,7 +173,7 @@ mod tests {
         assert!(frozen(&weekend, "2026-11-28T12:00:00Z").is_some());
         assert!(frozen(&weekend, "2026-11-29T12:00:00Z").is_some());
         assert_eq!(frozen(&weekend, "2026-11-27T12:00:00Z"), None);
-        // The zone that is written counts.
+        // The zone in the expression takes precedence.
         let night = period(
             "0 18 * * * America/New_York",
             "0 8 * * * America/New_York",

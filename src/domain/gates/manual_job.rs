@@ -1,28 +1,28 @@
-//! GitLab's play button as an approval.
+//! Manual jobs of GitLab as approvals.
 //!
-//! GitLab does not tell when a manual job was started, and before it was, the job carries the name of
-//! the pipeline's user. A press can't be undone, and one from before the gate opened approves what
-//! nobody had seen. So a job is *armed* first: it must have been seen waiting, by us, after the gate
-//! opened for exactly this plan. Then its success approves.
+//! GitLab does not report when a manual job was started, and until then the job carries the name of the
+//! pipeline's user. A start can't be undone, and a start from before the gate opened would approve a plan
+//! that the user had not seen. So a job is *armed* first: Sluice must have observed it waiting after the
+//! gate opened for exactly this plan. Then its success approves.
 //!
-//! | seen | then |
+//! | observed | result |
 //! |---|---|
 //! | waiting (`manual`) since the gate opened | armed: starting it counts |
 //! | already started when the gate opened | does not count: it has to be run again |
-//! | a rerun (GitLab makes a new job) of one that had ended, or was armed | armed |
-//! | a rerun of one that was running, unarmed, when last looked at | not armed: GitLab's own `retry:` does that without anybody |
-//! | armed, ended with `success` | approves, unless who started it is barred |
+//! | a rerun (GitLab creates a new job) of one that had ended, or was armed | armed |
+//! | a rerun of one that was running, unarmed, at the last poll | not armed: `retry:` may have done it |
+//! | armed, ended with `success` | approves, unless the user who started it is barred |
 //! | armed, ended otherwise | does not approve: it has to be run again |
 //!
 //! Guarantees: nothing that happened before the gate opened approves. An opening is one Release, one
-//! try and one plan; another one begins from nothing.
+//! attempt and one plan; another opening starts without any history.
 //!
 //! Relies on
-//! - what a look left being forgotten when the gate closes without the stage starting: a plan may come
-//!   back that was there before;
-//! - jobs that were asked for after the gate opened: a list from before may show as waiting what was
-//!   started since;
-//! - GitLab's ids of jobs to grow, and on no clock but ours.
+//! - the caller to drop the status of a job when the gate closes without the stage starting: an earlier
+//!   plan may come back;
+//! - a list of jobs that was requested after the gate opened: an older list may show a job as waiting that
+//!   has been started since;
+//! - increasing job ids in GitLab, and on no clock but the controller's.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -39,79 +39,78 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// What the gate opened for.
+/// The plan that the gate opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening<'a> {
-    /// Uid of the Release.
+    /// The uid of the Release.
     pub release_uid: &'a str,
-    /// Which try it is.
+    /// The attempt.
     pub attempt: i64,
-    /// Digest of the stage's plan.
+    /// The digest of the stage's plan.
     pub stage_digest: &'a str,
-    /// GitLab's name of the user whose pipeline it is.
+    /// The GitLab username of the pipeline's author.
     pub author: Option<&'a str>,
 }
 
-/// How a manual job stands.
+/// The state of a manual job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     /// The pipeline has no job of that name.
     Missing {
-        /// Those of almost that name.
+        /// A job with a similar name.
         near: Option<String>,
     },
-    /// It can't be started yet; GitLab's word for how it is.
+    /// It can't be started yet.
     Inconclusive {
-        /// Such as `created`.
+        /// The status in GitLab, such as `created`.
         status: String,
     },
-    /// Somebody has to start it.
+    /// It waits for a user to start it.
     Waiting,
-    /// Somebody did, and it has not ended.
+    /// It was started and has not ended.
     Running {
         /// Who started it.
         by: Option<String>,
     },
-    /// Who started it may be a bot, which GitLab does not say with the job: ask for this user
-    /// (`GET /users/:id`) and look again.
+    /// The user who started it may be a bot, which GitLab does not report with the job: read this user
+    /// (`GET /users/:id`) and observe the job again.
     NeedUser(i64),
     /// It approves.
     Approved {
-        /// GitLab's id of the job.
+        /// The id of the job in GitLab.
         id: i64,
         /// Who started it.
         by: Option<String>,
-        /// When it was first seen started.
+        /// When it was first observed as started.
         at: Timestamp,
     },
-    /// It was started before the gate opened, or by nobody.
+    /// It was started before the gate opened, or not by a user.
     TooEarly {
-        /// How it is now, in GitLab's word.
+        /// Its current status in GitLab.
         status: String,
         /// Who started it.
         by: Option<String>,
     },
-    /// It ended, but not well.
+    /// It ended without success.
     Ended {
         /// `failed` or `canceled`.
         status: String,
         /// Who started it.
         by: Option<String>,
     },
-    /// Who started it may not.
+    /// The user who started it may not approve.
     Barred {
-        /// Who that is.
+        /// Who started it.
         by: Option<String>,
         /// Why not.
         why: &'static str,
     },
 }
 
-/// Looks at the pipeline's jobs (without retried ones): what to remember until the next look, and how
-/// the job stands.
+/// Observes the jobs of the pipeline (without retried ones): returns the status to keep until the next call,
+/// and the state of the job.
 ///
-/// `before` is what the last look left. `bot` tells of a user whether it is a bot, where that was
-/// asked for.
+/// `before` is the status from the last call. `bot` returns whether a user is a bot, if that was read.
 pub fn look(
     before: Option<&ManualJobStatus>,
     opening: &Opening<'_>,
@@ -121,7 +120,7 @@ pub fn look(
     now: Timestamp,
 ) -> (ManualJobStatus, Job) {
     let before = before.filter(|before| is_of(before, opening, rule));
-    let mut seen = before.cloned().unwrap_or_else(|| ManualJobStatus {
+    let mut observed = before.cloned().unwrap_or_else(|| ManualJobStatus {
         job: rule.manual_job.clone(),
         release_uid: opening.release_uid.to_owned(),
         attempt: opening.attempt,
@@ -136,64 +135,69 @@ pub fn look(
     });
     let Some(job) = newest_job(jobs, &rule.manual_job) else {
         let near = names::near(&rule.manual_job, jobs.iter().map(|job| job.name.as_str()));
-        return (seen, Job::Missing { near });
+        return (observed, Job::Missing { near });
     };
-    // Lists come from a cache at times: an older job is no news.
-    if seen.job_id.is_some_and(|known| job.id < known) {
-        return (seen, Job::Missing { near: None });
+    // Lists may come from a cache: an older job is stale.
+    if observed.job_id.is_some_and(|known| job.id < known) {
+        return (observed, Job::Missing { near: None });
     }
-    if seen.job_id != Some(job.id) {
-        // Somebody asked for this rerun after the gate opened, as long as the one before did not
-        // fail by itself between two looks.
-        let rerun = seen.job_id.is_some() && (seen.armed || seen.ended);
-        seen.job_id = Some(job.id);
-        seen.armed = rerun;
-        seen.armed_at = rerun.then_some(Time(now));
-        seen.played = None;
+    if observed.job_id != Some(job.id) {
+        // A user requested this rerun after the gate opened, unless the previous job failed and was
+        // retried automatically between two polls.
+        let rerun = observed.job_id.is_some() && (observed.armed || observed.ended);
+        observed.job_id = Some(job.id);
+        observed.armed = rerun;
+        observed.armed_at = rerun.then_some(Time(now));
+        observed.played = None;
     }
-    if job.status == "manual" && !seen.armed {
-        seen.armed = true;
-        seen.armed_at = Some(Time(now));
+    if job.status == "manual" && !observed.armed {
+        observed.armed = true;
+        observed.armed_at = Some(Time(now));
     }
-    seen.ended = has_ended(&job.status);
-    let stands = match job.status.as_str() {
+    observed.ended = has_ended(&job.status);
+    let state = match job.status.as_str() {
         "manual" => {
-            seen.author_id = job.user.as_ref().map(|user| user.id).or(seen.author_id);
+            observed.author_id = job.user.as_ref().map(|user| user.id).or(observed.author_id);
             Job::Waiting
         }
         "created" | "scheduled" | "skipped" => Job::Inconclusive {
             status: job.status.clone(),
         },
         status => {
-            // One that was canceled may never have been started.
-            if status != "canceled" && seen.played.is_none() {
-                seen.played = Some(played(job.user.as_ref(), now));
+            // A canceled job may never have been started.
+            if status != "canceled" && observed.played.is_none() {
+                observed.played = Some(played(job.user.as_ref(), now));
             }
-            if let Some(played) = &mut seen.played
+            if let Some(played) = &mut observed.played
                 && let (None, Some(id)) = (played.bot, played.user_id)
             {
                 played.bot = bot(id);
             }
-            let by = seen
+            let by = observed
                 .played
                 .as_ref()
                 .and_then(|played| played.username.clone());
             let status = status.to_owned();
             match status.as_str() {
-                _ if !seen.armed => Job::TooEarly { status, by },
-                "success" => approve(&seen, opening, rule, job.id),
+                _ if !observed.armed => Job::TooEarly { status, by },
+                "success" => approve(&observed, opening, rule, job.id),
                 "failed" | "canceled" => Job::Ended { status, by },
-                // Words that are not known yet are taken as not the end.
+                // An unknown status does not count as ended.
                 _ => Job::Running { by },
             }
         }
     };
-    (seen, stands)
+    (observed, state)
 }
 
-/// Whether who started it may.
-fn approve(seen: &ManualJobStatus, opening: &Opening<'_>, rule: &GitLabApproval, id: i64) -> Job {
-    let Some(played) = &seen.played else {
+/// The state of an armed job that succeeded: approved, unless the user who started it is barred.
+fn approve(
+    observed: &ManualJobStatus,
+    opening: &Opening<'_>,
+    rule: &GitLabApproval,
+    id: i64,
+) -> Job {
+    let Some(played) = &observed.played else {
         return Job::Waiting;
     };
     let by = played.username.clone();
@@ -205,13 +209,13 @@ fn approve(seen: &ManualJobStatus, opening: &Opening<'_>, rule: &GitLabApproval,
         let Some(username) = &played.username else {
             return barred("the author may not, and GitLab does not say who this was");
         };
-        let by_id = seen.author_id.is_some() && seen.author_id == played.user_id;
+        let by_id = observed.author_id.is_some() && observed.author_id == played.user_id;
         match opening.author {
             Some(author) if by_id || author.eq_ignore_ascii_case(username) => {
                 return barred("it is this user's own pipeline");
             }
             None if by_id => return barred("it is this user's own pipeline"),
-            None if seen.author_id.is_none() => {
+            None if observed.author_id.is_none() => {
                 return barred("the author may not, and GitLab does not say who that is");
             }
             _ => {}
@@ -232,11 +236,11 @@ fn approve(seen: &ManualJobStatus, opening: &Opening<'_>, rule: &GitLabApproval,
     }
 }
 
-fn is_of(seen: &ManualJobStatus, opening: &Opening<'_>, rule: &GitLabApproval) -> bool {
-    seen.job == rule.manual_job
-        && seen.release_uid == opening.release_uid
-        && seen.attempt == opening.attempt
-        && seen.stage_digest == opening.stage_digest
+fn is_of(observed: &ManualJobStatus, opening: &Opening<'_>, rule: &GitLabApproval) -> bool {
+    observed.job == rule.manual_job
+        && observed.release_uid == opening.release_uid
+        && observed.attempt == opening.attempt
+        && observed.stage_digest == opening.stage_digest
 }
 
 fn has_ended(status: &str) -> bool {

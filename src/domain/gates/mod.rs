@@ -1,20 +1,19 @@
 //! Whether a stage may start: approvals, windows and freeze periods.
 //!
-//! Expected flow: [`entry::needs`] puts the Deployment's own gate and what the Accounts require
-//! together, for one Release on its way into one stage; [`manual_job::look`] follows each manual job
-//! from poll to poll; [`evaluate`] says whether the gate is open, what it waits for, and what became of
-//! every Approval.
+//! Expected flow: [`entry::needs`] combines the Deployment's own gate with the requirements of the
+//! Accounts, for one Release that is about to enter one stage; [`manual_job::look`] follows each manual
+//! job from poll to poll; [`evaluate`] decides whether the gate is open, what it waits for, and whether
+//! each Approval counts.
 //!
 //! Guarantees
-//! - Everything that is asked for has to be given: more requirements never open a gate that fewer
-//!   keep closed.
-//! - What cannot be told keeps a gate closed: freeze periods that were not read or can't be, a manual
-//!   job that was not looked at, an admission policy that is not in force.
+//! - Every requirement has to be met: more requirements never open a gate that fewer keep closed.
+//! - Unknown state keeps a gate closed: unread or unreadable freeze periods, an unread manual job, an
+//!   admission policy that is not in force.
 //! - A rejection wins over everything else.
-//! - An Approval counts for one Release uid, stage and plan digest, and for nothing once it was used.
+//! - An Approval counts for one Release uid, stage and plan digest, and for nothing after it was used.
 //!
-//! Relies on the caller to write down what opened a gate ([`Verdict::Open`]) before or together with
-//! the start of the stage, and to pass it back as `used` from then on.
+//! Relies on the caller to record what opened a gate ([`Verdict::Open`]) before or together with the
+//! start of the stage, and to pass it back as `used` from then on.
 
 pub mod approvals;
 mod calendar;
@@ -56,37 +55,37 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// What a gate is judged by.
+/// The inputs of a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
-    /// What is to be let through.
+    /// The plan in front of the gate.
     pub subject: Subject<'a>,
-    /// What is asked for.
+    /// What the gate requires.
     pub requirements: &'a Requirements,
-    /// The Approvals that name this Release; of others [`approvals::unasked`] tells.
+    /// The Approvals that name this Release; [`approvals::unasked`] judges the others.
     pub approvals: &'a [&'a Approval],
-    /// Uids of those that a stage has started with before.
+    /// The uids of Approvals that a stage has started with before.
     pub used: &'a BTreeSet<String>,
-    /// Whether Approvals can be trusted at all.
+    /// Whether the admission policy is in force, without which no Approval counts.
     pub policy: &'a PolicyForce,
-    /// How each manual job stands, by its name.
+    /// The state of each manual job by name.
     pub manual_jobs: &'a BTreeMap<String, Job>,
-    /// The project's freeze periods, or why they are not known.
+    /// The freeze periods of the project, or why they are unknown.
     pub freeze_periods: Result<&'a [FreezePeriod], &'a str>,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Whether the gate is open, and what became of each Approval.
+/// The result of a gate: its verdict, and the judgement of each Approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// Whether the stage may start.
     pub verdict: Verdict,
-    /// The Approvals in the order they were given in, each with what became of it.
+    /// The judgements of the Approvals, in the order of the inputs.
     pub judgements: Vec<Judgement>,
 }
 
-/// Judges a gate.
+/// Evaluates a gate.
 pub fn evaluate(inputs: &Inputs<'_>) -> Evaluation {
     let mut judged = Judged::new(inputs);
     let mut reasons = Vec::new();
@@ -108,9 +107,9 @@ pub fn evaluate(inputs: &Inputs<'_>) -> Evaluation {
                     username: by.clone(),
                     at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(*at),
                 }),
-                stands => reasons.push(Waiting::ManualJob {
+                state => reasons.push(Waiting::ManualJob {
                     job: job.manual_job.clone(),
-                    stands: stands.cloned(),
+                    stands: state.cloned(),
                 }),
             },
         }
@@ -165,14 +164,13 @@ pub fn evaluate(inputs: &Inputs<'_>) -> Evaluation {
     }
 }
 
-/// The Approvals and what became of them so far. What is ignored by one requirement may count for
-/// another; it counts if any takes it.
+/// The Approvals and their judgements so far. An Approval counts if it counts for any requirement.
 struct Judged<'a> {
     inputs: &'a Inputs<'a>,
     /// Oldest first, so that the first of two by the same person counts.
     approvals: Vec<(usize, &'a Approval)>,
-    /// What is the same for every requirement: whether it speaks of what waits.
-    speaks: BTreeMap<usize, Ignored>,
+    /// Approvals ignored for every requirement: untrusted, used, or not for the waiting plan.
+    disqualified: BTreeMap<usize, Ignored>,
     counts: BTreeSet<usize>,
     ignored: BTreeMap<usize, Ignored>,
 }
@@ -181,9 +179,9 @@ impl<'a> Judged<'a> {
     fn new(inputs: &'a Inputs<'a>) -> Self {
         let mut approvals: Vec<(usize, &Approval)> =
             inputs.approvals.iter().copied().enumerate().collect();
-        // Times are whole seconds: of two in one second, the one that was said to count goes on counting.
+        // Times are whole seconds: of two in one second, the one already reported as counting comes first.
         approvals.sort_by_cached_key(|(_, one)| (created(one), !said_to_count(one), one.uid()));
-        let speaks = (approvals.iter())
+        let disqualified = (approvals.iter())
             .filter_map(|(at, one)| {
                 let why = speaks_of(one, &inputs.subject, inputs.used, inputs.policy).err()?;
                 Some((*at, why))
@@ -192,13 +190,13 @@ impl<'a> Judged<'a> {
         Self {
             inputs,
             approvals,
-            speaks,
+            disqualified,
             counts: BTreeSet::new(),
             ignored: BTreeMap::new(),
         }
     }
 
-    /// Counts the approvals of one requirement; answers with what is missing.
+    /// Counts the Approvals for one requirement; returns what is missing.
     fn ask(
         &mut self,
         requirement: &ApprovalRequirement,
@@ -207,7 +205,7 @@ impl<'a> Judged<'a> {
         let mut people: BTreeMap<&str, String> = BTreeMap::new();
         let approvals = self.approvals.clone();
         for (at, approval) in approvals {
-            if self.speaks.contains_key(&at) {
+            if self.disqualified.contains_key(&at) {
                 continue;
             }
             let username = approval.spec.approver.username.as_str();
@@ -254,7 +252,7 @@ impl<'a> Judged<'a> {
             .collect()
     }
 
-    /// What became of the Approval at that place of the inputs.
+    /// The judgement of the Approval at this index of the inputs.
     fn judgement(&self, at: usize) -> Judgement {
         if is_used(self.inputs.approvals[at], self.inputs.used) {
             return Judgement::Used;
@@ -262,7 +260,7 @@ impl<'a> Judged<'a> {
         if self.counts.contains(&at) {
             return Judgement::Counts;
         }
-        let why = self.speaks.get(&at).or_else(|| self.ignored.get(&at));
+        let why = self.disqualified.get(&at).or_else(|| self.ignored.get(&at));
         Judgement::Ignored(why.cloned().unwrap_or(Ignored::NotAsked))
     }
 

@@ -1,7 +1,7 @@
-//! What a stage asks for, all told: the Deployment's own gate and what the Accounts require on top.
+//! The requirements of a stage: the Deployment's own gate and what the Accounts require in addition.
 //!
-//! Guarantees: everything asked for has to be given. What an Account requires is one more thing to
-//! ask for and replaces nothing, so a Deployment can only tighten it.
+//! Guarantees: every requirement has to be met. Requirements of an Account are added and replace nothing,
+//! so a Deployment can only tighten them.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -14,30 +14,30 @@ use crate::{
 /// Everything that must be true before a stage starts.
 #[derive(Clone, Debug, Default)]
 pub struct Requirements {
-    /// Who has to say yes, each of them.
+    /// The approvals, all of which are required.
     pub approvals: Vec<ApprovalRequirement>,
-    /// Of each of these sets one window has to be open.
+    /// Sets of windows, of each of which one has to be open.
     pub windows: Vec<WindowRequirement>,
     /// No freeze period of the project may be in force.
     pub no_freeze: bool,
-    /// Who else has to say yes where the plan deletes something that serves.
+    /// Further approvals if the plan deletes live resources.
     deletion_approvals: Vec<ApprovalRequirement>,
-    /// Of which further sets a window has to be open then.
+    /// Further sets of windows if the plan deletes live resources.
     deletion_windows: Vec<WindowRequirement>,
 }
 
-/// Who asks.
+/// Who has a requirement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
     /// The Deployment's own gate.
     Deployment,
     /// The Account of that name.
     Account(String),
-    /// The Account of that name, for what is deleted there.
+    /// The Account of that name, for deletions there.
     Deletion(String),
 }
 
-/// As messages say it.
+/// The name in messages.
 impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -48,16 +48,16 @@ impl fmt::Display for Asker {
     }
 }
 
-/// Somebody has to say yes.
+/// A required approval.
 #[derive(Clone, Debug)]
 pub struct ApprovalRequirement {
-    /// Who asks.
+    /// Who requires it.
     pub asker: Asker,
-    /// Who has to say yes.
+    /// Who has to approve.
     pub from: Approvers,
 }
 
-/// Who has to say yes, and how.
+/// Who has to approve, and how.
 #[derive(Clone, Debug)]
 pub enum Approvers {
     /// By Approvals.
@@ -73,42 +73,41 @@ pub struct KubernetesApprovers {
     pub users: BTreeSet<String>,
     /// Groups whose members may.
     pub groups: BTreeSet<String>,
-    /// How many different people have to.
+    /// How many different people have to approve.
     pub minimum: usize,
-    /// How old an Approval may be.
+    /// The maximum age of an Approval.
     pub expires_after: Option<Duration>,
-    /// Where the author may not: who GitLab's users are.
+    /// Set if the author may not approve: the Kubernetes identities of GitLab users.
     pub barred_author: Option<Identities>,
 }
 
-/// Who GitLab's users are in Kubernetes.
+/// The Kubernetes identities of GitLab users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities(Vec<v1alpha1::Identity>);
 
-/// Of these windows one has to be open.
+/// A set of windows, of which one has to be open.
 #[derive(Clone, Debug)]
 pub struct WindowRequirement {
-    /// Who asks.
+    /// Who requires it.
     pub asker: Asker,
     /// The windows.
     pub windows: Vec<Window>,
 }
 
-/// A gate that makes no sense. Nothing starts as long as it does not.
+/// An invalid gate. The stage does not start while its gate is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asker}: {field}: {problem}")]
 pub struct InvalidGate {
-    /// Whose it is.
+    /// Whose gate it is.
     pub asker: Asker,
-    /// Where in the gate, or in the Account's `spec.requires`.
+    /// The field in the gate, or in the Account's `spec.requires`.
     pub field: String,
-    /// What is wrong there.
+    /// What is wrong with the field.
     pub problem: String,
 }
 
 impl Requirements {
-    /// Puts the stage's own gate and those of the Accounts of its targets together, each Account
-    /// once.
+    /// Combines the stage's own gate with the requirements of the Accounts, given once each.
     pub fn of<'a>(
         gate: Option<&Gate>,
         accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
@@ -139,9 +138,9 @@ impl Requirements {
         Ok(all)
     }
 
-    /// What is asked for where a stage goes back to what has served there: the approvals that the
-    /// Accounts require. The Release has passed the stage's own gate before, and an outage waits for no
-    /// window.
+    /// The requirements for a rollback to a Release that has served in the stage: the approvals that the
+    /// Accounts require. The Release has passed the stage's own gate before, and an outage must not wait for
+    /// a window.
     pub fn of_going_back<'a>(
         accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
     ) -> Result<Self, InvalidGate> {
@@ -162,7 +161,7 @@ impl Requirements {
         Ok(all)
     }
 
-    /// What is asked for before something is deleted that serves in an Account.
+    /// The requirements for deleting live resources in an Account.
     pub fn of_deletion(name: &str, requires: &AccountRequires) -> Result<Self, InvalidGate> {
         let mut all = Self::default();
         if let Some(deletion) = &requires.deletion {
@@ -174,7 +173,7 @@ impl Requirements {
         Ok(all)
     }
 
-    /// What is asked for, now that the plan tells whether it deletes something that serves.
+    /// The requirements for a plan, which may delete live resources.
     #[must_use]
     pub fn of_plan(mut self, deletes: bool) -> Self {
         let approvals = std::mem::take(&mut self.deletion_approvals);
@@ -186,7 +185,7 @@ impl Requirements {
         self
     }
 
-    /// Whether there is nothing to ask for, whatever the plan.
+    /// Whether nothing is required, whatever the plan.
     pub fn is_empty(&self) -> bool {
         self.approvals.is_empty()
             && self.windows.is_empty()
@@ -195,12 +194,12 @@ impl Requirements {
             && self.deletion_windows.is_empty()
     }
 
-    /// Whether GitLab has to be asked: for a manual job or for freeze periods.
+    /// Whether GitLab has to be read, for manual jobs or freeze periods.
     pub fn need_gitlab(&self) -> bool {
         self.no_freeze || self.manual_jobs().next().is_some()
     }
 
-    /// The manual jobs to look at.
+    /// The required manual jobs.
     pub fn manual_jobs(&self) -> impl Iterator<Item = &GitLabApproval> {
         self.approvals.iter().filter_map(|one| match &one.from {
             Approvers::ManualJob(job) => Some(job),
@@ -234,7 +233,7 @@ impl Requirements {
             ),
             None => None,
         };
-        // Less than one would be none at all.
+        // Fewer than one would require no approval.
         let minimum = usize::try_from(approval.minimum_approvals)
             .ok()
             .filter(|minimum| *minimum > 0)
@@ -278,22 +277,22 @@ impl Requirements {
     }
 }
 
-/// Who asks that only a protected branch or tag is delivered. `said` is what the Deployment says
-/// itself; where it says nothing, a stage with a gate asks for it, because anybody who may push may
-/// make an unprotected tag. An Account that requires it is not overruled.
+/// Who requires that only protected branches and tags are delivered. `explicit` is the Deployment's own
+/// setting; without one, a stage with a gate requires it, because anyone who may push may create an
+/// unprotected tag. The Deployment can't overrule an Account that requires it.
 pub fn protected_ref<'a>(
-    said: Option<bool>,
+    explicit: Option<bool>,
     gated: bool,
     accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
 ) -> Option<Asker> {
     let required = (accounts.into_iter())
         .find(|(_, requires)| requires.protected_ref)
         .map(|(name, _)| Asker::Account(name.to_owned()));
-    required.or_else(|| said.unwrap_or(gated).then_some(Asker::Deployment))
+    required.or_else(|| explicit.unwrap_or(gated).then_some(Asker::Deployment))
 }
 
 impl Identities {
-    /// What a GitLab user is called in Kubernetes; nothing where nobody has said so.
+    /// The Kubernetes usernames of a GitLab user; empty if none are configured.
     pub fn of(&self, gitlab_user: &str) -> BTreeSet<String> {
         let own = (self.0.iter())
             .find(|one| one.gitlab_user.eq_ignore_ascii_case(gitlab_user))
@@ -413,11 +412,11 @@ mod tests {
     fn a_gate_or_an_account_asks_for_a_protected_ref() {
         let strict = requires(json!({"protectedRef": true}));
         let mild = requires(json!({}));
-        let asked = |said, gated, account: &AccountRequires| {
-            protected_ref(said, gated, [("prod", account)]).map(|asker| asker.to_string())
+        let asked = |explicit, gated, account: &AccountRequires| {
+            protected_ref(explicit, gated, [("prod", account)]).map(|asker| asker.to_string())
         };
         let (gate, account) = ("the stage's gate", "Account prod");
-        for (said, gated, requires, expected) in [
+        for (explicit, gated, requires, expected) in [
             (None, false, &mild, None),
             (None, true, &mild, Some(gate)),
             (Some(false), true, &mild, None),
@@ -425,8 +424,8 @@ mod tests {
             (None, false, &strict, Some(account)),
             (Some(false), false, &strict, Some(account)),
         ] {
-            let asked = asked(said, gated, requires);
-            assert_eq!(asked.as_deref(), expected, "{said:?} {gated}");
+            let asked = asked(explicit, gated, requires);
+            assert_eq!(asked.as_deref(), expected, "{explicit:?} {gated}");
         }
     }
 
@@ -440,7 +439,11 @@ mod tests {
         let identities = Identities(identities);
         let of = |user| identities.of(user).into_iter().collect::<Vec<_>>();
         assert_eq!(of("ana"), ["ana.smith"]);
-        assert_eq!(of("Ana"), ["ana.smith"], "GitLab's names know no case");
+        assert_eq!(
+            of("Ana"),
+            ["ana.smith"],
+            "GitLab usernames are case-insensitive"
+        );
         assert_eq!(of("bea"), ["bea@example.com", "oidc:bea"]);
         assert!(Identities::default().of("ana").is_empty());
     }

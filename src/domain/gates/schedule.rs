@@ -1,14 +1,12 @@
-//! When cron's five fields come true in a time zone.
+//! When the five fields of cron match in a time zone.
 //!
 //! Guarantees
-//! - Of two times on the clock the earlier one never happens later: what the clock skips (summer time
-//!   begins) happens when it goes on, and what it shows twice (summer time ends) happens the first
-//!   time.
-//! - The search is over the clock's face only, so a time zone's rules are looked up for the answer and
-//!   nothing else.
+//! - The order of local times is kept: a local time that the clock skips (summer time begins) matches at
+//!   the change, and one that occurs twice (summer time ends) matches the first time.
+//! - The search is over local times, so the rules of the time zone are needed only for the result.
 //!
-//! Relies on croner for the fields and their meaning. As in cron, a time matches either of day of
-//! month and day of week where both are restricted.
+//! Relies on croner for the fields and their meaning. As in cron, a time matches either day of month or
+//! day of week if both are restricted.
 
 use croner::{
     Cron,
@@ -25,14 +23,14 @@ use super::{
     dialect::{self, Rule},
 };
 
-/// How many times that the clock skips, or days that a rule leaves out, are passed over in a row: more than there are minutes in a
-/// day, which is the most that any zone has skipped.
+/// How many skipped local times, or days excluded by a rule, are passed over in a row: more than the minutes
+/// of a day, which is the most that any zone has skipped.
 const SKIPPED: usize = 2000;
 
-/// Cron's five fields in a time zone.
+/// The five fields of cron in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// Any of them will do.
+    /// Alternatives, of which any may match.
     parts: Vec<Part>,
     zone: TimeZone,
 }
@@ -40,12 +38,12 @@ pub struct Schedule {
 #[derive(Clone, Debug)]
 struct Part {
     cron: Cron,
-    /// Which of its days count; all of them where there is none.
+    /// The rule about its days; `None` if all days match.
     rule: Option<Rule>,
 }
 
 impl Part {
-    /// `None` where the fields are not those of cron.
+    /// `None` if the fields are not valid cron.
     fn parse(parser: CronParser, text: &str, rule: Option<Rule>) -> Option<Self> {
         let cron = parser.parse(text).ok()?;
         Some(Self { cron, rule })
@@ -76,17 +74,17 @@ impl Part {
     }
 }
 
-/// What becomes of a time that the clock skips.
+/// What happens to a local time that the clock skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// It happens at the moment when the clock goes on.
+    /// It matches at the clock change.
     HappensAfter,
-    /// It does not happen.
+    /// It does not match.
     IsLeftOut,
 }
 
 impl Schedule {
-    /// Exactly five fields of numbers, English names, `*`, `,`, `-` and `/`. The error says what is
+    /// Parses exactly five fields of numbers, English names, `*`, `,`, `-` and `/`. The error says what is
     /// wrong.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
         let fields: Vec<&str> = text.split_whitespace().collect();
@@ -106,8 +104,8 @@ impl Schedule {
                         .iter()
                         .any(|name| name.eq_ignore_ascii_case(word))
             };
-            let strange = |c: char| !(c.is_ascii_alphanumeric() || "*,-/".contains(c));
-            if field.contains(strange) || !words.into_iter().all(known) {
+            let is_invalid = |c: char| !(c.is_ascii_alphanumeric() || "*,-/".contains(c));
+            if field.contains(is_invalid) || !words.into_iter().all(known) {
                 return Err(place.refuse(field, text));
             }
         }
@@ -115,12 +113,12 @@ impl Schedule {
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build();
-        let part = Part::parse(parser, text, None).ok_or_else(|| culprit(parser, text, text))?;
+        let part = Part::parse(parser, text, None).ok_or_else(|| bad_field(parser, text, text))?;
         Self::of(vec![part], text, zone)
     }
 
-    /// As GitLab takes them: also with seconds, with `L` and `#`, and in its own [`dialect`]. A zone at
-    /// the end is the one that counts.
+    /// Parses what GitLab accepts: also seconds, `L` and `#`, and its own [`dialect`]. A time zone at the end
+    /// takes precedence over `zone`.
     pub fn parse_leniently(text: &str, zone: TimeZone) -> Result<Self, String> {
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
@@ -131,14 +129,14 @@ impl Schedule {
         let parts = plain.alternatives.iter();
         let parts: Result<Vec<_>, _> = parts
             .map(|(fields, rule)| {
-                Part::parse(parser, fields, *rule).ok_or_else(|| culprit(parser, fields, text))
+                Part::parse(parser, fields, *rule).ok_or_else(|| bad_field(parser, fields, text))
             })
             .collect();
         Self::of(parts?, text, plain.zone.unwrap_or(zone))
     }
 
     fn of(parts: Vec<Part>, text: &str, zone: TimeZone) -> Result<Self, String> {
-        // The 29th of February comes, the 30th does not.
+        // A search from 2000 finds February 29th, and never finds February 30th.
         let start = date(2000, 1, 1).at(0, 0, 0, 0);
         if parts.iter().all(|part| part.next(start, true).is_none()) {
             return Err(format!(
@@ -148,7 +146,7 @@ impl Schedule {
         Ok(Self { parts, zone })
     }
 
-    /// The last time it came true, up to and including `now`.
+    /// The last match, up to and including `now`.
     pub fn last(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
         let previous = |at: DateTime, inclusive| {
             let parts = self.parts.iter();
@@ -164,7 +162,7 @@ impl Schedule {
         None
     }
 
-    /// The next time it comes true, after `now`.
+    /// The next match after `now`.
     pub fn next(&self, now: Timestamp, skipped: Skipped) -> Option<Timestamp> {
         let mut at = self.passed(now);
         for _ in 0..SKIPPED {
@@ -177,8 +175,8 @@ impl Schedule {
         None
     }
 
-    /// The latest time on the clock that has happened by `now`: what it shows, or, where it was put
-    /// back and shows a time again, the last one before it was.
+    /// The latest local time that has occurred by `now`: the current one, or, while a local time occurs for
+    /// the second time, the last one before the clock was set back.
     fn passed(&self, now: Timestamp) -> DateTime {
         let shown = self.zone.to_datetime(now);
         let instant = jiff::SignedDuration::from_nanos(1);
@@ -191,7 +189,7 @@ impl Schedule {
         before_change.map_or(shown, |before| shown.max(before))
     }
 
-    /// When the clock shows that time, at first.
+    /// When a local time occurs for the first time.
     fn moment(&self, at: DateTime, skipped: Skipped) -> Option<Timestamp> {
         let ambiguous = self.zone.to_ambiguous_timestamp(at);
         match ambiguous.offset() {
@@ -202,7 +200,7 @@ impl Schedule {
                 if skipped == Skipped::IsLeftOut {
                     return None;
                 }
-                // By the offset to come, the time lies before the change.
+                // With the offset after the change, the skipped time lies before the change.
                 let before = after.to_timestamp(at).ok()?;
                 let change = self.zone.following(before).next()?;
                 Some(change.timestamp())
@@ -214,12 +212,12 @@ impl Schedule {
 /// A field of cron, for messages.
 struct Field {
     name: &'static str,
-    /// Which numbers and names it takes.
+    /// The numbers and names that it accepts.
     takes: &'static str,
     names: &'static [&'static str],
 }
 
-/// In their order; the first one only where there are six.
+/// The fields in order; the first one only applies if there are six.
 const FIELDS: [Field; 6] = [
     Field {
         name: "second",
@@ -263,9 +261,9 @@ impl Field {
     }
 }
 
-/// Which of the fields is not one of cron's, and what it takes: the first that is refused among fields that
-/// take everything. `text` is what was written, where `fields` were made of that.
-fn culprit(parser: CronParser, fields: &str, text: &str) -> String {
+/// The error for the first invalid field: the first that the parser refuses with `*` in all other fields.
+/// `text` is the original expression, from which `fields` were derived.
+fn bad_field(parser: CronParser, fields: &str, text: &str) -> String {
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let (5 | 6) = fields.len() else {
         return format!(

@@ -1,4 +1,4 @@
-//! What a gate says to people.
+//! The messages of gates.
 
 use super::{
     approvals::Subject,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{api::v1alpha1::Decision, domain::reason::Reason};
 
-/// How many Approvals that do not count a message names.
+/// How many ignored Approvals a message names.
 const NOTES: usize = 3;
 
 impl Verdict {
-    /// CamelCase, for programs: why it is not open.
+    /// CamelCase, for programs: why the gate is not open.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Open(_) => None,
@@ -22,7 +22,7 @@ impl Verdict {
         }
     }
 
-    /// For people: what it waits for, all of it, or how it ended.
+    /// For people: everything that the gate waits for, or how it ended.
     pub fn message(&self, subject: &Subject<'_>) -> String {
         let Subject { release, stage, .. } = subject;
         match self {
@@ -62,7 +62,7 @@ impl Waiting {
         }
     }
 
-    /// For people: what is missing and who can give it.
+    /// For people: what is missing and who can provide it.
     pub fn message(&self) -> String {
         match self {
             Self::PolicyNotInForce { why } => format!("no Approval counts: {why}"),
@@ -91,9 +91,9 @@ impl Waiting {
     }
 }
 
-fn job_message(job: &str, stands: Option<&Job>) -> String {
+fn job_message(job: &str, state: Option<&Job>) -> String {
     let who = |by: &Option<String>| by.as_deref().unwrap_or("somebody").to_owned();
-    match stands {
+    match state {
         None => format!("the manual job {job} has not been read yet"),
         Some(Job::Missing { near: Some(near) }) => format!(
             "the pipeline has no job {job}, but {near}: the gate has to name it exactly as GitLab shows it"
@@ -134,7 +134,7 @@ fn job_message(job: &str, stands: Option<&Job>) -> String {
     }
 }
 
-/// Whose approval counts: `bea, carl or a member of shop-approvers`.
+/// Whose approval counts, such as `bea, carl or a member of shop-approvers`.
 pub fn whose(approvers: &KubernetesApprovers) -> String {
     let users = approvers.users.iter().cloned();
     let groups = approvers
@@ -149,9 +149,9 @@ pub fn whose(approvers: &KubernetesApprovers) -> String {
     }
 }
 
-/// A command that approves or rejects exactly this, as whoever runs it, with all of their groups.
+/// A command that approves or rejects exactly this subject, as the user who runs it, with all their groups.
 ///
-/// It asks the API server who that is, because the admission policy takes no other.
+/// It asks the API server for the user, because the admission policy accepts no other approver.
 pub fn approve_command(namespace: &str, subject: &Subject<'_>, decision: Decision) -> String {
     let Subject {
         release,

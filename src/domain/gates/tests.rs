@@ -1,4 +1,4 @@
-//! Gates as a whole: what opens them, what they say, and what never does.
+//! Gates as a whole: what opens them, what they report, and what never opens them.
 #![allow(
     clippy::needless_pass_by_value,
     reason = "json!() reads better without a reference"
@@ -18,9 +18,9 @@ use crate::{
 
 const NOW: &str = "2026-11-26T12:00:00Z";
 
-/// A gate and all that it is judged by.
+/// A gate and all its inputs.
 #[derive(Debug)]
-struct Scene {
+struct Fixture {
     requirements: Requirements,
     approvals: Vec<Approval>,
     used: BTreeSet<String>,
@@ -30,7 +30,7 @@ struct Scene {
     now: Timestamp,
 }
 
-impl Scene {
+impl Fixture {
     fn of(gate: Value, accounts: &[(&str, Value)]) -> Self {
         let gate: Option<Gate> = serde_json::from_value(gate).unwrap();
         let accounts: Vec<(&str, AccountRequires)> = (accounts.iter())
@@ -48,8 +48,8 @@ impl Scene {
         }
     }
 
-    /// Somebody's decision, made at that minute after ten.
-    fn says(&mut self, name: &str, who: &str, groups: &[&str], decision: Decision, minute: u32) {
+    /// Adds a decision, made at that minute after ten.
+    fn decides(&mut self, name: &str, who: &str, groups: &[&str], decision: Decision, minute: u32) {
         let mut manifest = manifest();
         manifest["metadata"]["name"] = json!(name);
         manifest["metadata"]["uid"] = json!(format!("uid-of-{name}"));
@@ -61,7 +61,7 @@ impl Scene {
     }
 
     fn approves(&mut self, name: &str, who: &str, groups: &[&str], minute: u32) {
-        self.says(name, who, groups, Decision::Approve, minute);
+        self.decides(name, who, groups, Decision::Approve, minute);
     }
 
     fn judge(&self) -> Evaluation {
@@ -89,7 +89,7 @@ impl Scene {
         self.judge().verdict.message(&SUBJECT)
     }
 
-    /// What became of each Approval: its reason.
+    /// The judgement of each Approval, by its reason.
     fn reasons(&self) -> Vec<&'static str> {
         let reason = |judgement: Judgement| match judgement {
             Judgement::Counts => "Counts",
@@ -106,18 +106,21 @@ fn approvers(minimum: i32) -> Value {
 
 #[test]
 fn no_gate_is_open() {
-    let scene = Scene::of(Value::Null, &[]);
-    assert_eq!(scene.judge().verdict, Verdict::Open(GatePassage::default()));
+    let fixture = Fixture::of(Value::Null, &[]);
+    assert_eq!(
+        fixture.judge().verdict,
+        Verdict::Open(GatePassage::default())
+    );
 }
 
 #[test]
 fn a_gate_opens_once_enough_people_have_approved() {
-    let mut scene = Scene::of(approvers(2), &[]);
-    scene.approves("first", "bea", &["approvers"], 1);
-    assert!(!scene.is_open());
-    scene.approves("second", "carl", &["approvers"], 2);
-    let Verdict::Open(passage) = scene.judge().verdict else {
-        panic!("{}", scene.message());
+    let mut fixture = Fixture::of(approvers(2), &[]);
+    fixture.approves("first", "bea", &["approvers"], 1);
+    assert!(!fixture.is_open());
+    fixture.approves("second", "carl", &["approvers"], 2);
+    let Verdict::Open(passage) = fixture.judge().verdict else {
+        panic!("{}", fixture.message());
     };
     let used: Vec<&str> = passage
         .approvals
@@ -129,13 +132,13 @@ fn a_gate_opens_once_enough_people_have_approved() {
 
 #[test]
 fn the_same_person_counts_once_and_the_first_time() {
-    let mut scene = Scene::of(approvers(2), &[]);
-    scene.approves("later", "bea", &["approvers"], 2);
-    scene.approves("earlier", "bea", &["approvers"], 1);
-    assert!(!scene.is_open());
-    assert_eq!(scene.reasons(), ["Repeated", "Counts"]);
+    let mut fixture = Fixture::of(approvers(2), &[]);
+    fixture.approves("later", "bea", &["approvers"], 2);
+    fixture.approves("earlier", "bea", &["approvers"], 1);
+    assert!(!fixture.is_open());
+    assert_eq!(fixture.reasons(), ["Repeated", "Counts"]);
     assert!(
-        scene
+        fixture
             .message()
             .contains("bea has approved already, by earlier")
     );
@@ -143,59 +146,59 @@ fn the_same_person_counts_once_and_the_first_time() {
 
 #[test]
 fn what_was_used_does_not_open_it_again() {
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.approves("first", "bea", &["approvers"], 1);
-    assert!(scene.is_open());
-    scene.used.insert("uid-of-first".to_owned());
-    assert!(!scene.is_open());
-    assert_eq!(scene.reasons(), ["Used"]);
-    scene.approves("second", "bea", &["approvers"], 2);
-    assert!(scene.is_open());
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.approves("first", "bea", &["approvers"], 1);
+    assert!(fixture.is_open());
+    fixture.used.insert("uid-of-first".to_owned());
+    assert!(!fixture.is_open());
+    assert_eq!(fixture.reasons(), ["Used"]);
+    fixture.approves("second", "bea", &["approvers"], 2);
+    assert!(fixture.is_open());
 }
 
 #[test]
 fn a_rejection_wins_over_everything() {
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.approves("yes", "bea", &["approvers"], 1);
-    scene.says("no", "carl", &["approvers"], Decision::Reject, 2);
-    let verdict = scene.judge().verdict;
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.approves("yes", "bea", &["approvers"], 1);
+    fixture.decides("no", "carl", &["approvers"], Decision::Reject, 2);
+    let verdict = fixture.judge().verdict;
     assert_eq!(verdict.reason(), Some(Reason::Rejected));
     assert!(
         matches!(&verdict, Verdict::Rejected { approval, by, .. } if approval == "no" && by == "carl")
     );
-    // Somebody who may not approve may not reject either.
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.approves("yes", "bea", &["approvers"], 1);
-    scene.says("no", "dora", &["tenants"], Decision::Reject, 2);
-    assert!(scene.is_open());
-    assert_eq!(scene.reasons(), ["Counts", "NotAllowed"]);
+    // A user who may not approve may not reject either.
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.approves("yes", "bea", &["approvers"], 1);
+    fixture.decides("no", "dora", &["tenants"], Decision::Reject, 2);
+    assert!(fixture.is_open());
+    assert_eq!(fixture.reasons(), ["Counts", "NotAllowed"]);
 }
 
 #[test]
 fn a_rejection_counts_for_its_plan_only() {
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.says("no", "carl", &["approvers"], Decision::Reject, 1);
-    scene.approvals[0].spec.stage_digest = "b".repeat(64);
-    assert_eq!(scene.reasons(), ["OtherPlan"]);
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.decides("no", "carl", &["approvers"], Decision::Reject, 1);
+    fixture.approvals[0].spec.stage_digest = "b".repeat(64);
+    assert_eq!(fixture.reasons(), ["OtherPlan"]);
     assert_eq!(
-        scene.judge().verdict.reason(),
+        fixture.judge().verdict.reason(),
         Some(Reason::WaitingForApproval)
     );
 }
 
 #[test]
 fn nothing_counts_without_the_policy() {
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.approves("yes", "bea", &["approvers"], 1);
-    scene.says("no", "carl", &["approvers"], Decision::Reject, 2);
-    scene.policy = PolicyForce::NotInForce("the binding is gone".into());
-    assert_eq!(scene.reasons(), ["PolicyNotInForce", "PolicyNotInForce"]);
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.approves("yes", "bea", &["approvers"], 1);
+    fixture.decides("no", "carl", &["approvers"], Decision::Reject, 2);
+    fixture.policy = PolicyForce::NotInForce("the binding is gone".into());
+    assert_eq!(fixture.reasons(), ["PolicyNotInForce", "PolicyNotInForce"]);
     assert_eq!(
-        scene.judge().verdict.reason(),
+        fixture.judge().verdict.reason(),
         Some(Reason::PolicyNotInForce)
     );
     assert!(
-        scene
+        fixture
             .message()
             .contains("no Approval counts: the binding is gone")
     );
@@ -203,67 +206,67 @@ fn nothing_counts_without_the_policy() {
 
 #[test]
 fn a_changed_plan_voids_an_approval_and_says_so() {
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.approves("old", "bea", &["approvers"], 1);
-    scene.approvals[0].spec.stage_digest = "b".repeat(64);
-    assert!(!scene.is_open());
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.approves("old", "bea", &["approvers"], 1);
+    fixture.approvals[0].spec.stage_digest = "b".repeat(64);
+    assert!(!fixture.is_open());
     assert!(
-        scene
+        fixture
             .message()
             .contains("Approval old does not count: the plan of stage prod has changed"),
         "{}",
-        scene.message()
+        fixture.message()
     );
 }
 
 #[test]
 fn an_account_asks_on_top_and_one_approval_may_do_for_both() {
-    let mut scene = Scene::of(
+    let mut fixture = Fixture::of(
         approvers(1),
         &[(
             "prod",
             json!({"approval": {"kubernetes": {"groups": ["platform"]}}}),
         )],
     );
-    scene.approves("team", "bea", &["approvers"], 1);
-    assert!(!scene.is_open());
+    fixture.approves("team", "bea", &["approvers"], 1);
+    assert!(!fixture.is_open());
     assert!(
-        scene
+        fixture
             .message()
             .contains("0 of 1 approvals by a member of platform (Account prod)")
     );
-    assert_eq!(scene.reasons(), ["Counts"]);
-    scene.approves("both", "carl", &["approvers", "platform"], 2);
-    assert!(scene.is_open());
+    assert_eq!(fixture.reasons(), ["Counts"]);
+    fixture.approves("both", "carl", &["approvers", "platform"], 2);
+    assert!(fixture.is_open());
 }
 
 #[test]
 fn approvals_that_nobody_asks_for_are_not_counted() {
     let window =
         json!({"windows": [{"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"}]});
-    let mut scene = Scene::of(window, &[]);
-    scene.approves("yes", "bea", &["approvers"], 1);
-    assert!(scene.is_open());
-    assert_eq!(scene.reasons(), ["NotAsked"]);
+    let mut fixture = Fixture::of(window, &[]);
+    fixture.approves("yes", "bea", &["approvers"], 1);
+    assert!(fixture.is_open());
+    assert_eq!(fixture.reasons(), ["NotAsked"]);
 }
 
 #[test]
 fn a_manual_job_opens_it() {
-    let mut scene = Scene::of(
+    let mut fixture = Fixture::of(
         json!({"approval": {"gitlab": {"manualJob": "approve-prod"}}}),
         &[],
     );
-    assert!(!scene.is_open(), "it was not looked at");
-    scene.jobs.insert("approve-prod".into(), Job::Waiting);
-    assert!(!scene.is_open());
+    assert!(!fixture.is_open(), "the job has not been read");
+    fixture.jobs.insert("approve-prod".into(), Job::Waiting);
+    assert!(!fixture.is_open());
     let approved = Job::Approved {
         id: 10,
         by: Some("bea".into()),
         at: at(NOW),
     };
-    scene.jobs.insert("approve-prod".into(), approved);
-    let Verdict::Open(passage) = scene.judge().verdict else {
-        panic!("{}", scene.message());
+    fixture.jobs.insert("approve-prod".into(), approved);
+    let Verdict::Open(passage) = fixture.judge().verdict else {
+        panic!("{}", fixture.message());
     };
     assert_eq!(passage.jobs[0].username.as_deref(), Some("bea"));
 }
@@ -274,25 +277,25 @@ fn time_is_told_where_time_alone_may_open_it() {
         "windows": [{"schedule": "0 18 * * *", "timeZone": "UTC", "duration": "1h"}],
         "respectFreezePeriods": true,
     });
-    let mut scene = Scene::of(gate, &[]);
-    let until = |scene: &Scene| match scene.judge().verdict {
+    let mut fixture = Fixture::of(gate, &[]);
+    let until = |fixture: &Fixture| match fixture.judge().verdict {
         Verdict::Waiting { until, .. } => until,
         other => panic!("{other:?}"),
     };
-    assert_eq!(until(&scene), Some(at("2026-11-26T18:00:00Z")));
-    scene.freeze_periods = Ok(vec![FreezePeriod {
+    assert_eq!(until(&fixture), Some(at("2026-11-26T18:00:00Z")));
+    fixture.freeze_periods = Ok(vec![FreezePeriod {
         id: 5,
         freeze_start: "0 10 * * *".into(),
         freeze_end: "0 14 * * *".into(),
         cron_timezone: "UTC".into(),
     }]);
-    assert_eq!(until(&scene), Some(at("2026-11-26T14:00:00Z")));
-    scene.now = at("2026-11-26T18:30:00Z");
-    assert!(scene.is_open());
-    scene.freeze_periods = Err("GitLab does not answer".into());
-    assert_eq!(until(&scene), None);
+    assert_eq!(until(&fixture), Some(at("2026-11-26T14:00:00Z")));
+    fixture.now = at("2026-11-26T18:30:00Z");
+    assert!(fixture.is_open());
+    fixture.freeze_periods = Err("GitLab does not answer".into());
+    assert_eq!(until(&fixture), None);
     assert_eq!(
-        scene.judge().verdict.reason(),
+        fixture.judge().verdict.reason(),
         Some(Reason::FreezePeriodsUnknown)
     );
 }
@@ -305,10 +308,10 @@ fn what_it_says_reads_like_this() {
         "respectFreezePeriods": true,
     });
     let account = json!({"approval": {"kubernetes": {"groups": ["platform"]}}});
-    let mut scene = Scene::of(gate, &[("prod", account)]);
-    scene.approves("checkout-7-x", "dora", &["tenants"], 1);
-    scene.freeze_periods = Err("GitLab does not answer".into());
-    let mut told = vec![scene.message()];
+    let mut fixture = Fixture::of(gate, &[("prod", account)]);
+    fixture.approves("checkout-7-x", "dora", &["tenants"], 1);
+    fixture.freeze_periods = Err("GitLab does not answer".into());
+    let mut messages = vec![fixture.message()];
     let jobs = [
         None,
         Some(Job::Missing { near: None }),
@@ -336,23 +339,23 @@ fn what_it_says_reads_like_this() {
             why: "it is this user's own pipeline",
         }),
     ];
-    let mut scene = Scene::of(
+    let mut fixture = Fixture::of(
         json!({"approval": {"gitlab": {"manualJob": "approve-prod"}}}),
         &[],
     );
     for job in jobs {
-        scene.jobs.clear();
-        scene
+        fixture.jobs.clear();
+        fixture
             .jobs
             .extend(job.map(|job| ("approve-prod".to_owned(), job)));
-        told.push(scene.message());
+        messages.push(fixture.message());
     }
-    let mut scene = Scene::of(approvers(1), &[]);
-    scene.says("no", "carl", &["approvers"], Decision::Reject, 2);
-    scene.approvals[0].spec.comment = Some("not on a Friday".into());
-    told.push(scene.message());
-    let told = told.join("\n");
-    insta::assert_snapshot!(told);
+    let mut fixture = Fixture::of(approvers(1), &[]);
+    fixture.decides("no", "carl", &["approvers"], Decision::Reject, 2);
+    fixture.approvals[0].spec.comment = Some("not on a Friday".into());
+    messages.push(fixture.message());
+    let messages = messages.join("\n");
+    insta::assert_snapshot!(messages);
 }
 
 #[test]
@@ -361,7 +364,7 @@ fn the_command_says_exactly_what_is_approved() {
     insta::assert_snapshot!(command);
 }
 
-/// A decision of somebody, good or not.
+/// Any decision, valid or not.
 fn any_approval() -> impl Strategy<Value = Approval> {
     let name = prop::sample::select(vec!["a", "b", "c", "d"]);
     let who = prop::sample::select(vec!["ana", "bea", "carl", "dora"]);
@@ -411,7 +414,7 @@ fn any_requires() -> impl Strategy<Value = Value> {
 }
 
 prop_compose! {
-    fn any_scene()(
+    fn any_fixture()(
         gate in any_gate(),
         approvals in prop::collection::vec(any_approval(), 0..6),
         used in any::<bool>(),
@@ -421,41 +424,41 @@ prop_compose! {
         frozen in any::<bool>(),
         in_force in prop::bool::weighted(0.8),
         second in 0..86_400_i64,
-    ) -> (Value, Scene) {
-        let mut scene = Scene::of(gate.clone(), &[]);
-        scene.approvals = approvals;
-        for (at, one) in scene.approvals.iter_mut().enumerate() {
+    ) -> (Value, Fixture) {
+        let mut fixture = Fixture::of(gate.clone(), &[]);
+        fixture.approvals = approvals;
+        for (at, one) in fixture.approvals.iter_mut().enumerate() {
             one.metadata.uid = Some(format!("uid-of-{at}"));
         }
-        scene.used = (scene.approvals.first()).filter(|_| used).and_then(Approval::uid).into_iter().collect();
-        scene.jobs.extend(job.map(|job| ("approve-prod".to_owned(), job)));
+        fixture.used = (fixture.approvals.first()).filter(|_| used).and_then(Approval::uid).into_iter().collect();
+        fixture.jobs.extend(job.map(|job| ("approve-prod".to_owned(), job)));
         if frozen {
-            scene.freeze_periods = Err("GitLab does not answer".into());
+            fixture.freeze_periods = Err("GitLab does not answer".into());
         }
         if !in_force {
-            scene.policy = PolicyForce::NotInForce("it is not installed".into());
+            fixture.policy = PolicyForce::NotInForce("it is not installed".into());
         }
-        scene.now = at("2026-11-26T00:00:00Z") + jiff::SignedDuration::from_secs(second);
-        (gate, scene)
+        fixture.now = at("2026-11-26T00:00:00Z") + jiff::SignedDuration::from_secs(second);
+        (gate, fixture)
     }
 }
 
 proptest! {
     #[test]
-    fn an_account_can_only_tighten((gate, scene) in any_scene(), requires in any_requires()) {
-        let alone = scene.is_open();
-        let requirements = Scene::of(gate, &[("prod", requires)]).requirements;
-        let both = Scene { requirements, ..scene };
+    fn an_account_can_only_tighten((gate, fixture) in any_fixture(), requires in any_requires()) {
+        let alone = fixture.is_open();
+        let requirements = Fixture::of(gate, &[("prod", requires)]).requirements;
+        let both = Fixture { requirements, ..fixture };
         prop_assert!(alone || !both.is_open());
     }
 
-    /// Whatever is there: what opens a gate is of this Release, stage and plan, was not used before,
-    /// and is by different people; what is said to count is what is used.
+    /// For any inputs: the Approvals that open a gate are for this Release, stage and plan, were not used
+    /// before, and are by different people; those reported as counting are those that are used.
     #[test]
-    fn what_opens_a_gate_is_good_for_exactly_this((_, scene) in any_scene()) {
-        let evaluation = scene.judge();
-        prop_assert_eq!(evaluation.judgements.len(), scene.approvals.len());
-        let counting: BTreeSet<String> = (scene.approvals.iter().zip(&evaluation.judgements))
+    fn what_opens_a_gate_is_good_for_exactly_this((_, fixture) in any_fixture()) {
+        let evaluation = fixture.judge();
+        prop_assert_eq!(evaluation.judgements.len(), fixture.approvals.len());
+        let counting: BTreeSet<String> = (fixture.approvals.iter().zip(&evaluation.judgements))
             .filter(|(_, judgement)| **judgement == Judgement::Counts)
             .filter_map(|(one, _)| one.uid())
             .collect();
@@ -464,15 +467,15 @@ proptest! {
                 let used: BTreeSet<String> =
                     passage.approvals.iter().map(|one| one.uid.clone()).collect();
                 prop_assert_eq!(&used, &counting);
-                prop_assert!(used.is_disjoint(&scene.used));
+                prop_assert!(used.is_disjoint(&fixture.used));
                 for uid in &used {
-                    let one = scene.approvals.iter().find(|one| one.uid().as_ref() == Some(uid));
+                    let one = fixture.approvals.iter().find(|one| one.uid().as_ref() == Some(uid));
                     let spec = &one.unwrap().spec;
                     prop_assert_eq!(spec.release_ref.uid.as_str(), SUBJECT.release_uid);
                     prop_assert_eq!(spec.stage.as_str(), SUBJECT.stage);
                     prop_assert_eq!(spec.stage_digest.as_str(), SUBJECT.stage_digest);
                     prop_assert_eq!(spec.decision, Decision::Approve);
-                    prop_assert!(scene.policy != PolicyForce::NotInForce("it is not installed".into()));
+                    prop_assert!(fixture.policy != PolicyForce::NotInForce("it is not installed".into()));
                 }
             }
             Verdict::Waiting { reasons, .. } => prop_assert!(!reasons.is_empty()),
@@ -480,12 +483,12 @@ proptest! {
         }
     }
 
-    /// The order in which a cache gives Approvals means nothing.
+    /// The order in which a cache returns Approvals makes no difference.
     #[test]
-    fn the_order_of_approvals_does_not_matter((_, mut scene) in any_scene()) {
-        let before = scene.judge();
-        scene.approvals.reverse();
-        let after = scene.judge();
+    fn the_order_of_approvals_does_not_matter((_, mut fixture) in any_fixture()) {
+        let before = fixture.judge();
+        fixture.approvals.reverse();
+        let after = fixture.judge();
         let open = |evaluation: &Evaluation| match &evaluation.verdict {
             Verdict::Open(_) => "open",
             Verdict::Waiting { .. } => "waiting",

@@ -1,13 +1,12 @@
-//! Time zones by their names: IANA's, and those of Rails that GitLab also takes.
+//! Time zones by name: IANA names, and the Rails names that GitLab also accepts.
 //!
-//! Relies on the time zone database that is compiled in, so that the answer does not depend on the
-//! machine.
+//! Uses the compiled-in time zone database, so that the result does not depend on the machine.
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::domain::names;
 
-/// The time zone of that name.
+/// Finds a time zone by name.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let name = name.trim();
     let iana = match RAILS.binary_search_by_key(&name, |(rails, _)| rails) {
@@ -18,12 +17,12 @@ pub fn time_zone(name: &str) -> Option<TimeZone> {
     (!zone.is_unknown()).then_some(zone)
 }
 
-/// The time zone of that name; the error says what to write instead.
+/// Parses the name of a time zone; the error says what to write instead.
 pub fn parse(name: &str) -> Result<TimeZone, String> {
     time_zone(name).ok_or_else(|| unknown(name.trim()))
 }
 
-/// Why that is no time zone, and what to write instead.
+/// The error for an unknown name: why it is not a time zone, and what to write instead.
 pub fn unknown(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     if let Some((_, zone)) = ABBREVIATIONS.iter().find(|(short, _)| *short == upper) {
@@ -33,7 +32,7 @@ pub fn unknown(name: &str) -> String {
         );
     }
     if let Some(hours) = offset(&upper) {
-        // POSIX counts them the other way round.
+        // POSIX offsets have the opposite sign.
         let zone = match hours {
             0 => "UTC".to_owned(),
             hours => format!("Etc/GMT{:+}", -hours),
@@ -78,7 +77,7 @@ fn offset(text: &str) -> Option<i32> {
     (0..=14).contains(&hours).then_some(sign * hours)
 }
 
-/// Abbreviations that are no time zones of IANA's, each with a place where it is used.
+/// Abbreviations that are not IANA time zones, each with a zone where it is used.
 const ABBREVIATIONS: [(&str, &str); 28] = [
     ("ACST", "Australia/Darwin"),
     ("AEDT", "Australia/Sydney"),
@@ -110,8 +109,8 @@ const ABBREVIATIONS: [(&str, &str); 28] = [
     ("WEST", "Europe/Lisbon"),
 ];
 
-/// What Rails calls some time zones (`ActiveSupport::TimeZone`), sorted. GitLab takes these names for
-/// freeze periods besides IANA's.
+/// The Rails names of time zones (`ActiveSupport::TimeZone`), sorted. GitLab accepts them for freeze periods,
+/// besides IANA names.
 #[rustfmt::skip]
 const RAILS: [(&str, &str); 151] = [
     ("Abu Dhabi", "Asia/Muscat"),

@@ -8,20 +8,20 @@ use crate::api::v1alpha1::GatePassage;
 /// Whether a stage may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may, with these: they are used up by it.
+    /// It may; the Approvals are used by that.
     Open(GatePassage),
-    /// Not yet.
+    /// It has to wait.
     Waiting {
-        /// What is missing, all of it. Never empty.
+        /// Every missing requirement; never empty.
         reasons: Vec<Waiting>,
-        /// Which Approvals do not count and why not, newest first.
+        /// The Approvals that do not count and why, newest first.
         notes: Vec<String>,
-        /// When time alone may change that, at the earliest.
+        /// The earliest time at which this may change without a further event.
         until: Option<Timestamp>,
     },
-    /// The Release ends here.
+    /// The Release was rejected.
     Rejected {
-        /// Name of the Approval that says so.
+        /// The name of the rejecting Approval.
         approval: String,
         /// Its uid.
         approval_uid: String,
@@ -35,39 +35,39 @@ pub enum Verdict {
 /// What a stage waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// Approvals are asked for, and none can count.
+    /// Approvals are required, and none can count.
     PolicyNotInForce {
         /// Why not.
         why: String,
     },
     /// More people have to approve.
     Approvals {
-        /// Who asks.
+        /// Who requires it.
         asker: Asker,
-        /// How many have.
+        /// How many people have approved.
         have: usize,
-        /// How many have to.
+        /// How many people have to approve.
         need: usize,
-        /// Whose approval counts: `bea or a member of shop-approvers`.
+        /// Whose approval counts, such as `bea or a member of shop-approvers`.
         from: String,
     },
     /// A manual job has to be started, to end, or to be run again.
     ManualJob {
         /// The job's name.
         job: String,
-        /// How it stands; `None` where it was not looked at yet.
+        /// Its state; `None` if it has not been read yet.
         stands: Option<Job>,
     },
     /// No window is open.
     Window {
-        /// Who asks.
+        /// Who requires it.
         asker: Asker,
         /// When the next one opens.
         opens: Option<Timestamp>,
     },
-    /// A freeze period is in force, or can't be read.
+    /// A freeze period is in force or unreadable.
     Freeze(Freeze),
-    /// The freeze periods are not known.
+    /// The freeze periods are unknown.
     FreezeUnknown {
         /// Why not.
         why: String,

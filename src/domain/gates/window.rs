@@ -1,4 +1,4 @@
-//! Times in which a stage may start.
+//! Windows: times in which a stage may start.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{api::v1alpha1, domain::duration::duration};
 
-/// A window: opens by a schedule, stays open for a while.
+/// A window that opens on a schedule and stays open for a duration.
 #[derive(Clone, Debug)]
 pub struct Window {
     schedule: Schedule,
@@ -16,15 +16,15 @@ pub struct Window {
     text: String,
 }
 
-/// How a window stands.
+/// The state of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Until then at least.
+    /// It is open.
     Open {
-        /// When it closes, unless it opens again before.
+        /// When it closes, unless it opens again before that.
         closes: Timestamp,
     },
-    /// Not now.
+    /// It is closed.
     Closed {
         /// When it opens next.
         opens: Option<Timestamp>,
@@ -32,7 +32,7 @@ pub enum Standing {
 }
 
 impl Window {
-    /// What a spec says. The error is the field within the window and what is wrong there.
+    /// Parses the spec of a window. The error is the field within the window and what is wrong with it.
     pub fn parse(spec: &v1alpha1::Window) -> Result<Self, (&'static str, String)> {
         let zone = time_zone::parse(&spec.time_zone).map_err(|problem| ("timeZone", problem))?;
         let schedule =
@@ -48,8 +48,8 @@ impl Window {
         })
     }
 
-    /// Whether it is open. The duration is time that passes: a clock put forward or back within the
-    /// window does not change how long it is open.
+    /// Whether the window is open. The duration is elapsed time: a clock change within the window does not
+    /// change how long it is open.
     pub fn standing(&self, now: Timestamp) -> Standing {
         let closes = (self.schedule.last(now, Skipped::HappensAfter))
             .and_then(|opened| opened.checked_add(self.duration).ok());
@@ -61,13 +61,13 @@ impl Window {
         }
     }
 
-    /// As the spec has it, in one line.
+    /// The spec in one line.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether any of the windows is open; where none is, when the first one opens.
+/// Whether any of the windows is open; if none is, when the first one opens.
 pub fn any(windows: &[Window], now: Timestamp) -> Standing {
     let mut next: Option<Timestamp> = None;
     for window in windows {
@@ -79,7 +79,7 @@ pub fn any(windows: &[Window], now: Timestamp) -> Standing {
     Standing::Closed { opens: next }
 }
 
-/// The earlier of two times, where there are two.
+/// The earlier of two times, or the only one.
 pub fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -123,7 +123,7 @@ mod tests {
             ("2026-11-26T08:00:00Z", closes("2026-11-26T16:00:00Z")),
             ("2026-11-26T15:59:59Z", closes("2026-11-26T16:00:00Z")),
             ("2026-11-26T16:00:00Z", opens("2026-11-27T08:00:00Z")),
-            // A Friday: nothing until Monday.
+            // A Friday: closed until Monday.
             ("2026-11-27T16:00:00Z", opens("2026-11-30T08:00:00Z")),
         ] {
             assert_eq!(window.standing(at(now)), expected, "{now}");
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_opening_that_the_clock_skips_is_when_it_goes_on() {
-        // 2026-03-29: from 02:00 to 03:00 in Berlin, at 01:00 UTC.
+        // 2026-03-29 in Berlin: the clock goes from 02:00 to 03:00, at 01:00 UTC.
         let window = window("30 2 * * *", "Europe/Berlin", "1h");
         assert_eq!(
             window.standing(at("2026-03-29T00:59:59Z")),
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_opening_that_the_clock_shows_twice_is_the_first() {
-        // 2026-10-25: from 03:00 to 02:00 in Berlin, at 01:00 UTC.
+        // 2026-10-25 in Berlin: the clock goes from 03:00 to 02:00, at 01:00 UTC.
         let window = window("30 2 * * *", "Europe/Berlin", "1h");
         assert_eq!(
             window.standing(at("2026-10-25T00:30:00Z")),

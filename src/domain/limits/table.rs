@@ -1,4 +1,4 @@
-//! The numbers and names themselves. The lab, whose emulated AWS refuses what these say, reads this file too.
+//! The limits themselves. The lab reads this file too: its emulated AWS enforces the same limits.
 
 /// Characters of a function's name (Lambda API Reference, `CreateFunction`, `FunctionName`: "If you
 /// specify only the function name, it is limited to 64 characters in length").
@@ -39,10 +39,10 @@ pub const RESERVED_VARIABLES: [&str; 18] = [
 /// requirements").
 pub const TAGS: usize = 50;
 
-/// Characters of a tag's key (the same).
+/// Characters of a tag's key (same source as [`TAGS`]).
 pub const TAG_KEY: usize = 128;
 
-/// Characters of a tag's value (the same).
+/// Characters of a tag's value (same source as [`TAGS`]).
 pub const TAG_VALUE: usize = 256;
 
 /// Characters of a role's name (IAM API Reference, `CreateRole`, `RoleName`).

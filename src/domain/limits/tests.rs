@@ -38,7 +38,7 @@ fn an_environment_is_measured_as_json() {
         "{problems:?}"
     );
     assert!(problems[1].contains("at most 4096"), "{problems:?}");
-    // A quotation mark takes two.
+    // A quotation mark takes two bytes in JSON.
     let quotes = "\"".repeat(ENVIRONMENT / 2);
     assert!(!environment(&map(&[("AB", &quotes)])).is_empty());
 }
@@ -102,16 +102,16 @@ fn a_bucket_has_a_name_of_its_kind() {
     }
 }
 
-/// The schema of a field, by the names of properties on the way; `[]` is the items of a list.
-fn schema(way: &[&str]) -> Value {
+/// The schema of a field, by the path of property names; `[]` stands for the items of a list.
+fn schema(path: &[&str]) -> Value {
     let crd = serde_json::to_value(Deployment::crd()).expect("it is JSON");
     let mut at = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
-    for name in way {
+    for name in path {
         at = match *name {
             "[]" => at["items"].clone(),
             name => at["properties"][name].clone(),
         };
-        assert!(!at.is_null(), "no {name} in {way:?}");
+        assert!(!at.is_null(), "no {name} in {path:?}");
     }
     at
 }
@@ -142,7 +142,7 @@ fn the_rules_of_the_custom_resource_are_of_this_table() {
     for tags in [lambda("tags"), over("tags")] {
         let rules = rules(&tags);
         assert!(rules.contains(&format!("size() <= {TAG_KEY}")), "{rules}");
-        // Those of Sluice come on top.
+        // Sluice adds its own tags.
         assert!(
             tags["maxProperties"]
                 .as_u64()

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::grants::Allowed;
 
-/// An Account whose grants allow what begins with `shop-`.
+/// An Account whose grants allow names that begin with `shop-`.
 fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, Entered) {
     let mut spec = json!({
         "accountId": id,
@@ -36,7 +36,7 @@ fn account_of(name: &str) -> (String, Entered) {
     account(name, "333333333333", |_| ())
 }
 
-/// Two stages, one component of each kind, and what is changed of that.
+/// The input of a preflight: two stages and one component of each kind, unless a test changes it.
 struct Case {
     template: Value,
     stages: Value,
@@ -164,12 +164,12 @@ fn accounts_regions_and_grants_that_are_missing_are_found() {
     )]);
 
     let mut closed = case();
-    let prod = closed.accounts.get_mut("prod").expect("it");
+    let prod = closed.accounts.get_mut("prod").expect("Account prod");
     prod.permissions = Permissions::default();
     closed.finds(&[(&account, "grants nothing to namespace shop")]);
 
     let mut narrow = case();
-    let prod = narrow.accounts.get_mut("prod").expect("it");
+    let prod = narrow.accounts.get_mut("prod").expect("Account prod");
     prod.permissions.grants[0].functions = vec!["other-*".into()];
     prod.permissions.grants[0].buckets.clear();
     narrow.finds(&[
@@ -259,7 +259,7 @@ fn adoption_needs_a_grant_unless_it_is_done() {
         field,
         "Account prod has no grant with mayAdopt for function shop-api",
     )]);
-    let prod = case.accounts.get_mut("prod").expect("it");
+    let prod = case.accounts.get_mut("prod").expect("Account prod");
     prod.permissions.grants[0].may_adopt = true;
     case.finds(&[]);
 }
@@ -283,7 +283,7 @@ fn two_stages_are_not_one_function_or_one_s3_location() {
         (site, "s3://shop-site/docs/ overlaps s3://shop-site/docs/"),
     ]);
 
-    // Another region is another function; a bucket is one everywhere, but its stage names it anew.
+    // Functions in different regions don't conflict, nor do buckets on targets in different regions.
     case.template["stages"][1]["targets"][0]["region"] = json!("us-east-1");
     case.finds(&[]);
     case.template["stages"][1]["targets"][0]["region"] = json!("eu-west-1");
@@ -291,7 +291,7 @@ fn two_stages_are_not_one_function_or_one_s3_location() {
     case.template["components"][1]["s3"]["prefix"] = json!("$(stage.name)");
     case.finds(&[]);
 
-    // One that lies within the other.
+    // One prefix contains the other.
     case.template["components"] = json!([
         {"name": "site", "s3": {"bucket": "shop-site", "prefix": "$(stage.name)", "artifact": "all"}},
         {"name": "inner", "s3": {"bucket": "shop-site", "prefix": "production/$(stage.name)",
@@ -317,7 +317,7 @@ fn two_accounts_may_be_one_account() {
         (function, "in stage dev (dev/eu-west-1)"),
         (site, "in stage dev"),
     ]);
-    // Also within one stage.
+    // The same holds within one stage.
     case.template["stages"] = json!([{"name": "all", "targets": [
         {"account": "dev", "region": "eu-west-1"}, {"account": "prod", "region": "eu-west-1"},
     ]}]);
@@ -338,8 +338,8 @@ fn the_first_problems_are_told_and_the_others_counted() {
         message: "m".into(),
     };
     let many: Vec<Problem> = (0..8).map(problem).collect();
-    let told = summary(&many);
-    assert!(told.starts_with("dev: f0: m; dev: f1: m; "), "{told}");
-    assert!(told.ends_with("dev: f4: m; and 3 more problems"), "{told}");
+    let text = summary(&many);
+    assert!(text.starts_with("dev: f0: m; dev: f1: m; "), "{text}");
+    assert!(text.ends_with("dev: f4: m; and 3 more problems"), "{text}");
     assert_eq!(summary(&many[..1]), "dev: f0: m");
 }

@@ -1,26 +1,26 @@
-//! Changes and differences as people read them.
+//! Changes and differences in human-readable form.
 
 use crate::{
     api::v1alpha1::{Difference, PlannedChange},
     domain::{digest::Sha256, outcome::shorten},
 };
 
-/// How long one value may be.
+/// The most characters of one value.
 const VALUE: usize = 512;
 
-/// What a plan says of one component.
+/// The part of a plan that concerns one component.
 pub struct Part {
-    /// In a few words.
+    /// A short summary.
     pub summary: String,
-    /// What changes.
+    /// The changes.
     pub changes: Vec<PlannedChange>,
-    /// Digest of what is wanted.
+    /// Digest of the desired state.
     pub wanted: Sha256,
-    /// Digest of what is live.
+    /// Digest of the live state.
     pub live: Sha256,
 }
 
-/// One change, with its values cut to what fits.
+/// One change, with its values shortened to the limit.
 pub fn change(
     component: &str,
     action: &str,
@@ -39,7 +39,7 @@ pub fn change(
     }
 }
 
-/// What would change of a component, in a few words.
+/// A summary of a component's changes.
 pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
         return format!("{component}: no change");
@@ -65,7 +65,7 @@ pub fn described(component: &str, changes: &[PlannedChange]) -> String {
     format!("{component}: {how} {}{also}", fields.join(", "))
 }
 
-/// One difference, with its values cut to what fits.
+/// One difference, with its values shortened to the limit.
 pub fn difference(
     component: &str,
     resource: &str,
@@ -83,7 +83,7 @@ pub fn difference(
     }
 }
 
-/// The differences in words, this many of them at most.
+/// A text that names at most this many of the differences.
 pub fn told(differences: &[Difference], most: usize) -> String {
     let one = |it: &Difference| {
         let Some(field) = &it.field else {

@@ -1,4 +1,4 @@
-//! A component as it should be on one Target, whatever its kind.
+//! The desired state of a component on one Target, whatever its kind.
 
 use super::{
     change::Part,
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// A component as it should be on one Target.
+/// The desired state of a component on one Target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredComponent {
     /// Its name.
     pub name: String,
-    /// How many other components have to serve before it, in a row.
+    /// The length of the longest chain of components that must serve before it.
     pub level: usize,
-    /// What it is on AWS.
+    /// Its desired state on AWS.
     pub workload: Workload,
 }
 
@@ -41,29 +41,29 @@ impl DesiredComponent {
         format!("spec.components[{}].{kind}.{field}", self.name)
     }
 
-    /// What it is called on AWS.
+    /// Its name on AWS.
     pub fn resource(&self) -> String {
         on_kind!(Workload, &self.workload, |it: K| K::resource(it))
     }
 
-    /// What other components may refer to; `None` for what is known only once it serves.
+    /// The outputs that other components may refer to; `None` for values that are known only once it serves.
     pub fn outputs(&self, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
         on_kind!(Workload, &self.workload, |it: K| K::outputs(it, target))
     }
 
-    /// The outputs that are known only now that it has this status in a run.
+    /// The outputs that only its status in a run determines.
     pub fn deferred_outputs(&self, status: &ComponentStatus) -> Vec<(&'static str, String)> {
         on_kind!(Workload, &self.workload, |_it: K| K::deferred_outputs(
             status
         ))
     }
 
-    /// The first output of another component that it still needs.
+    /// The first output of another component that it still waits for.
     pub fn needs_output(&self) -> Option<&OutputRef> {
         on_kind!(Workload, &self.workload, |it: K| K::needs_output(it))
     }
 
-    /// With these outputs of other components filled in, as far as they are known.
+    /// Fills in those outputs of other components that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
         let workload = on_kind!(Workload, &self.workload, |it: K| {
@@ -75,7 +75,7 @@ impl DesiredComponent {
         }
     }
 
-    /// Why both can't be there, as the field and words that end in "that".
+    /// Why the two can't coexist: the field, and a text that ends in "that".
     pub fn clash(&self, other: &Self) -> Option<(&'static str, String)> {
         on_kind!(Workload, &self.workload, |it: K| K::clash(
             it,
@@ -83,33 +83,33 @@ impl DesiredComponent {
         ))
     }
 
-    /// Why a Target would refuse it for reasons outside of the spec, as the field and the reason.
+    /// Why a Target would refuse it for reasons outside of the spec: the field and the reason.
     pub fn refused(&self, place: &Surroundings<'_>) -> Option<(&'static str, String)> {
         on_kind!(Workload, &self.workload, |it: K| K::refused(it, place))
     }
 
-    /// What has to be read before a run begins. `gradual` is whether traffic moves in steps.
+    /// The reads that are needed before a run begins. `gradual` is whether traffic moves in steps.
     pub fn first_reads(&self, gradual: bool, context: Context<'_>) -> Vec<Read> {
         on_kind!(Workload, &self.workload, |it: K| reads_of::<K>(
             K::first_reads(it, gradual, context.view::<K>(&self.name))
         ))
     }
 
-    /// What should be there and was not found, while that may be a stale answer.
+    /// The name of an expected resource that was not found, until its absence is confirmed.
     pub fn unconfirmed_absence(&self, context: Context<'_>) -> Option<String> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::unconfirmed_absence(it, context.view::<K>(&self.name))
         })
     }
 
-    /// Why it can't be delivered here, from what was read.
+    /// Why it can't be delivered to this Target, judged by the observations.
     pub fn obstacle(&self, gradual: bool, context: Context<'_>) -> Option<String> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::obstacle(it, gradual, context.view::<K>(&self.name))
         })
     }
 
-    /// Its status where it is as wanted already. `last` is what the last successful run left.
+    /// Its status if it is in its desired state already. `last` is what the last successful run left.
     pub fn unchanged(
         &self,
         last: Option<&ComponentStatus>,
@@ -120,21 +120,21 @@ impl DesiredComponent {
         })
     }
 
-    /// What would change for the Release. `is_idle` is whether the run would change nothing at all.
+    /// Its part of the Release's plan. `is_idle` is whether the run would change nothing at all.
     pub fn plan(&self, release: &ReleaseRef, is_idle: bool, context: Context<'_>) -> Part {
         on_kind!(Workload, &self.workload, |it: K| {
             K::plan(it, release, is_idle, context.view::<K>(&self.name))
         })
     }
 
-    /// What comes next of keeping aside what the run would lose.
+    /// The next read or action to back up what the run overwrites or deletes.
     pub fn keep(&self, context: Context<'_>) -> ComponentNext {
         on_kind!(Workload, &self.workload, |it: K| {
             self.next::<K>(K::keep(it, context.view::<K>(&self.name)))
         })
     }
 
-    /// What is there now; `None` where it was not read.
+    /// The current state; `None` if it was not read.
     pub fn snapshot(&self, context: Context<'_>) -> Option<ComponentSnapshot> {
         let workload = on_kind!(Workload, &self.workload, |it: K| {
             K::snapshot_of(K::snapshot(it, context.view::<K>(&self.name))?)
@@ -146,61 +146,61 @@ impl DesiredComponent {
         })
     }
 
-    /// Its status before anything was done.
+    /// Its status before the run changes anything.
     pub fn status(&self, context: Context<'_>) -> ComponentStatus {
         on_kind!(Workload, &self.workload, |it: K| {
             K::status(it, context.view::<K>(&self.name))
         })
     }
 
-    /// What the inventory says of it.
+    /// Its item in the inventory.
     pub fn inventory_item(&self, context: Context<'_>) -> InventoryItem {
         on_kind!(Workload, &self.workload, |it: K| {
             K::inventory_item(it, context.view::<K>(&self.name))
         })
     }
 
-    /// Whether this item of the inventory is it.
+    /// Whether this item of the inventory is the component's.
     pub fn is(&self, item: &InventoryItem) -> bool {
         on_kind!(Workload, &self.workload, |it: K| {
             item.kind == K::INVENTORY && item.name == K::resource(it)
         })
     }
 
-    /// The keys of the tags that are set on it once it serves.
+    /// The keys of the tags that Sluice sets on it once it serves.
     pub fn tag_keys(&self) -> Vec<String> {
         on_kind!(Workload, &self.workload, |it: K| K::tag_keys(it))
     }
 
-    /// The changes that Prepare will make, by what identifies their effect.
+    /// The intents of Prepare: each change, with a value that identifies its effect.
     pub fn intents(&self, release: &ReleaseRef, context: Context<'_>) -> Vec<Intent> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::intents(it, release, context.view::<K>(&self.name))
         })
     }
 
-    /// What comes next of what users do not see.
+    /// The next read or action of Prepare, which users do not see.
     pub fn prepare(&self, release: &ReleaseRef, context: Context<'_>) -> ComponentNext {
         on_kind!(Workload, &self.workload, |it: K| {
             self.next::<K>(K::prepare(it, release, context.view::<K>(&self.name)))
         })
     }
 
-    /// The version that Prepare came to.
+    /// The version that Prepare published or reused.
     pub fn version(&self, release: &ReleaseRef, context: Context<'_>) -> Option<String> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::version(it, release, context.view::<K>(&self.name))
         })
     }
 
-    /// That version, as it is kept for a later return to the Release.
+    /// That version, as recorded for a later rollback to the Release.
     pub fn published(&self, release: &ReleaseRef, version: &str) -> Option<PublishedVersion> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::published(it, release, version)
         })
     }
 
-    /// Whether traffic can move in steps from what was there to `version`.
+    /// Whether traffic can move in steps from the snapshot to `version`.
     pub fn splits_traffic(&self, version: Option<&str>, before: &ComponentSnapshot) -> bool {
         on_kind!(Workload, &self.workload, |it: K| {
             K::as_snapshot(&before.workload)
@@ -208,7 +208,7 @@ impl DesiredComponent {
         })
     }
 
-    /// The changes that Promote will make for this weight, by what identifies their effect.
+    /// The intents of Promote at this weight: each change, with a value that identifies its effect.
     pub fn move_intents(
         &self,
         status: &ComponentStatus,
@@ -220,7 +220,7 @@ impl DesiredComponent {
         })
     }
 
-    /// What comes next of what users see.
+    /// The next read or action of Promote, which users see.
     pub fn promote(
         &self,
         status: &ComponentStatus,
@@ -232,14 +232,14 @@ impl DesiredComponent {
         })
     }
 
-    /// What has to be read once more before a run that moved it has succeeded.
+    /// A read that must be repeated before a run that moved it succeeds.
     pub fn last_read(&self, context: Context<'_>) -> Option<Read> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::last_read(it, context.view::<K>(&self.name)).map(K::read)
         })
     }
 
-    /// The objects that are this Deployment's once it serves.
+    /// The objects that this Deployment owns once it serves.
     pub fn objects(&self, context: Context<'_>) -> Option<OwnedObjects> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::objects(it, context.view::<K>(&self.name))
@@ -251,7 +251,7 @@ impl DesiredComponent {
         on_kind!(Workload, &self.workload, |it: K| K::has_checks(it))
     }
 
-    /// What comes next of its own checks at this moment.
+    /// The next read or action of its own checks at this moment.
     pub fn checks(
         &self,
         status: &ComponentStatus,
@@ -263,19 +263,19 @@ impl DesiredComponent {
         })
     }
 
-    /// The versions that metrics tell apart.
+    /// The versions by which metrics are selected.
     pub fn served(&self, status: &ComponentStatus) -> Option<ServedVersions> {
         on_kind!(Workload, &self.workload, |it: K| K::served(it, status))
     }
 
-    /// What has to be read to find out whether it is as the last run left it.
+    /// The reads of a drift check.
     pub fn drift_reads(&self, context: Context<'_>) -> Vec<Read> {
         on_kind!(Workload, &self.workload, |it: K| reads_of::<K>(
             K::drift_reads(it, context.view::<K>(&self.name))
         ))
     }
 
-    /// What differs from what the last run left. `left` is the version that it left, where that is known.
+    /// The differences from what the last run left. `left` is the version that it left, if known.
     pub fn drift(
         &self,
         release: &ReleaseRef,

@@ -1,4 +1,4 @@
-//! What decisions about components are made from, whatever their kinds.
+//! The input to decisions about components, whatever their kinds.
 
 use super::{
     kind::{NextOf, ViewOf},
@@ -11,32 +11,32 @@ use crate::{
     domain::{check::Checks, ownership::Owner},
 };
 
-/// What decisions about components are made from, besides what is wanted.
+/// The input to decisions about components, besides their desired state.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Whose they must be.
+    /// The Deployment that must own them.
     pub owner: &'a Owner,
-    /// The order.
+    /// The run.
     pub run: &'a Run,
-    /// What is on record.
+    /// The Target's status.
     pub status: &'a TargetStatus,
-    /// What was read.
+    /// The observations.
     pub observed: &'a Observed,
-    /// What was there before the run, where that is known.
+    /// The state before the run, if known.
     pub snapshot: Option<&'a Snapshot>,
-    /// What checks came to.
+    /// The verdicts of checks.
     pub checks: &'a Checks,
-    /// How this pass stands.
+    /// The state of this pass.
     pub pass: Pass,
-    /// The level that is worked on.
+    /// The current level.
     pub level: usize,
 }
 
-/// What comes next for one component.
+/// The next read or action for one component.
 pub type ComponentNext = Next<Read, Effect<Action>>;
 
 impl<'a> Context<'a> {
-    /// For a component of one kind.
+    /// The view of one component, whose kind is `K`.
     pub(super) fn view<K: Registered>(self, component: &str) -> ViewOf<'a, K> {
         let then = self.snapshot.and_then(|then| then.component(component));
         View {
@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// In the words for all kinds.
+/// Converts from the types of one kind to the combined ones.
 pub(super) fn next_of<K: Registered>(
     component: &str,
     resource: String,

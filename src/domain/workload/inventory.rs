@@ -1,4 +1,4 @@
-//! What the inventory of a Target has, whatever its kind: what prunes and deletes it.
+//! Pruning and deleting the items of a Target's inventory, whatever their kinds.
 
 use super::{
     context::{ComponentNext, next_of},
@@ -12,7 +12,7 @@ use crate::{
     domain::ownership::Owner,
 };
 
-/// Whether two items of inventories are, or overlap, the same.
+/// Whether two items of inventories are the same resource, or overlap.
 pub fn overlap(one: &InventoryItem, other: &InventoryItem) -> bool {
     if one.kind != other.kind {
         return false;
@@ -23,7 +23,7 @@ pub fn overlap(one: &InventoryItem, other: &InventoryItem) -> bool {
     one.name == other.name
 }
 
-/// What comes next for something of which a part is no longer wanted.
+/// The next read or action to delete those parts of an item that the Release no longer has.
 pub fn prune(item: &InventoryItem, observed: &Observed) -> ComponentNext {
     each_kind!(|K| if item.kind == K::INVENTORY {
         let next = K::prune(item, K::observed(observed));
@@ -32,7 +32,7 @@ pub fn prune(item: &InventoryItem, observed: &Observed) -> ComponentNext {
     unknown_kind(item)
 }
 
-/// The objects of it that are this Deployment's once that is done.
+/// The objects of the item that this Deployment owns once it is pruned.
 pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<OwnedObjects> {
     each_kind!(|K| if item.kind == K::INVENTORY {
         return K::objects_pruned(item, K::observed(observed));
@@ -40,7 +40,8 @@ pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<Owned
     None
 }
 
-/// What comes next for something to delete: [`Next::Ready`] once it is gone, or was never this Deployment's.
+/// The next read or action to delete an item: [`Next::Ready`] once it is gone, or if this Deployment does not
+/// own it.
 pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> ComponentNext {
     each_kind!(|K| if item.kind == K::INVENTORY {
         let next = K::delete(item, owner, K::observed(observed));
@@ -56,8 +57,8 @@ fn unknown_kind(item: &InventoryItem) -> ComponentNext {
     ))
 }
 
-/// What comes next for a version that no Release needs: [`Next::Ready`] once it is gone, or is not this
-/// Deployment's any more; `None` where something still uses it.
+/// The next read or action to delete a version that no Release needs: [`Next::Ready`] once it is gone, or if
+/// this Deployment no longer owns it; `None` while something uses it.
 pub fn retire(
     version: &PublishedVersion,
     inventory: &[InventoryItem],
@@ -77,6 +78,6 @@ pub fn retire(
             return Some(next_of::<K>(&item.component, item.name.clone(), next));
         }
     });
-    // It was let go, and stays as it is.
+    // The resource is no longer in the inventory: its versions stay.
     Some(Next::Ready)
 }

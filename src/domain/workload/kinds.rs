@@ -1,4 +1,4 @@
-//! The list of kinds. A new kind is a folder beside this file, its module in `mod.rs`, and a line below.
+//! The list of kinds. A new kind needs a folder beside this file, a module in `mod.rs`, and a line below.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,32 +6,31 @@ use serde::{Deserialize, Serialize};
 use super::note::Note;
 use super::{kind::Kind, lambda::Lambda, s3::S3};
 
-/// Makes one type of what each kind has for itself, and two macros that functions for all kinds are written
-/// with:
-/// - `on_kind!(Enum, value, |it: K| body)` is `body` for the kind `K` of `value`, which holds `it`;
-/// - `each_kind!(|K| body)` is the statement `body` for one kind after the other.
+/// Combines the types of all kinds into enums, and defines two macros for functions over all kinds:
+/// - `on_kind!(Enum, value, |it: K| body)` evaluates `body` for the kind `K` of `value`, which holds `it`;
+/// - `each_kind!(|K| body)` executes the statement `body` for each kind in turn.
 macro_rules! kinds {
     ($d:tt $($(#[$meta:meta])* $Name:ident: $field:ident),+ $(,)?) => {
-        /// What a component should be on AWS.
+        /// The desired state of a component on AWS.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Workload {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(Box<<$Name as Kind>::Desired>)),+
         }
 
-        /// What a component was on AWS.
+        /// The state of a component on AWS before a run.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
         pub enum WorkloadSnapshot {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(Box<<$Name as Kind>::Snapshot>)),+
         }
 
-        /// Something to read of a component.
+        /// A read for a component.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Read {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(<$Name as Kind>::Read)),+
         }
 
-        /// What a read found.
+        /// The result of a read.
         pub enum Found {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(<$Name as Kind>::Found)),+
         }
@@ -42,13 +41,13 @@ macro_rules! kinds {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(<$Name as Kind>::Action)),+
         }
 
-        /// What came of an action.
+        /// The result of an action.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Reply {
             $($(#[$meta])* #[doc = concat!("[`", stringify!($Name), "`].")] $Name(<$Name as Kind>::Reply)),+
         }
 
-        /// What was read of all components, and what this process remembers of a run.
+        /// The observations of all components, and what this process remembers of a run.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Observed {
             $($(#[$meta])* #[doc = concat!("Of [`", stringify!($Name), "`].")] pub $field: <$Name as Kind>::Observed),+
@@ -72,7 +71,7 @@ macro_rules! kinds {
             }
 
             fn as_snapshot(then: &WorkloadSnapshot) -> Option<&Self::Snapshot> {
-                #[allow(unreachable_patterns, reason = "where there is one kind alone")]
+                #[allow(unreachable_patterns, reason = "unreachable if the list has one kind")]
                 match then {
                     WorkloadSnapshot::$Name(then) => Some(then),
                     _ => None,
@@ -80,7 +79,7 @@ macro_rules! kinds {
             }
 
             fn as_desired(want: &Workload) -> Option<&Self::Desired> {
-                #[allow(unreachable_patterns, reason = "where there is one kind alone")]
+                #[allow(unreachable_patterns, reason = "unreachable if the list has one kind")]
                 match want {
                     Workload::$Name(want) => Some(want),
                     _ => None,
@@ -88,7 +87,7 @@ macro_rules! kinds {
             }
 
             fn as_action(action: &Action) -> Option<&Self::Action> {
-                #[allow(unreachable_patterns, reason = "where there is one kind alone")]
+                #[allow(unreachable_patterns, reason = "unreachable if the list has one kind")]
                 match action {
                     Action::$Name(action) => Some(action),
                     _ => None,
@@ -134,29 +133,29 @@ macro_rules! kinds {
     };
 }
 
-/// A kind that is on the list.
+/// A kind on the list, with the conversions between its own types and the combined ones.
 pub trait Registered: Kind {
-    /// What was read of it.
+    /// The observations of this kind.
     fn observed(observed: &Observed) -> &Self::Observed;
-    /// The same, to take in more.
+    /// The same, mutable.
     fn observed_mut(observed: &mut Observed) -> &mut Self::Observed;
-    /// As what a component should be.
+    /// Wraps a desired state.
     fn workload(want: Self::Desired) -> Workload;
-    /// As what a component was.
+    /// Wraps a snapshot.
     fn snapshot_of(then: Self::Snapshot) -> WorkloadSnapshot;
-    /// What a component was, if it was of this kind.
+    /// The snapshot, if it is of this kind.
     fn as_snapshot(then: &WorkloadSnapshot) -> Option<&Self::Snapshot>;
-    /// What a component should be, if it is of this kind.
+    /// The desired state, if it is of this kind.
     fn as_desired(want: &Workload) -> Option<&Self::Desired>;
-    /// What is to be done, if it is of this kind.
+    /// The action, if it is of this kind.
     fn as_action(action: &Action) -> Option<&Self::Action>;
-    /// As something to read.
+    /// Wraps a read.
     fn read(read: Self::Read) -> Read;
-    /// As something to do.
+    /// Wraps an action.
     fn action(action: Self::Action) -> Action;
-    /// As what a read found.
+    /// Wraps the result of a read.
     fn found(found: Self::Found) -> Found;
-    /// As what came of an action.
+    /// Wraps the result of an action.
     fn reply(reply: Self::Reply) -> Reply;
 }
 

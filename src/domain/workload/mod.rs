@@ -1,9 +1,9 @@
-//! What a component is on AWS: kinds of workload, and the protocol by which the engine drives all of them.
+//! Kinds of workload, and the component protocol by which the engine drives all of them.
 //!
-//! A kind is a folder here ([`lambda`], [`s3`]), with its shell in `controllers/workload`, its port in `ports`
-//! and its adapter in `adapters/aws`. [`kind`] says what it answers and [`kinds`] lists all of them. The files
-//! beside them ask the one that is meant: of a [`spec`], of a [`component`] as it should be, of a
-//! [`snapshot`], of an item of the [`inventory`]. Nothing outside of this folder matches on kinds.
+//! A kind is a folder here ([`lambda`], [`s3`]), with its shell in `controllers/workload`, its port in
+//! `ports` and its adapter in `adapters/aws`. [`kind`] defines the protocol and [`kinds`] lists the kinds.
+//! The other files dispatch to the right kind: for a [`spec`], a desired [`component`], a [`snapshot`] or an
+//! item of the [`inventory`]. Code outside of this folder never matches on kinds.
 
 pub mod change;
 pub mod component;

@@ -1,4 +1,4 @@
-//! What was read of components and what came of actions, whatever their kinds.
+//! Results of reads and actions, whatever the kind of component.
 
 use jiff::Timestamp;
 
@@ -10,29 +10,29 @@ use super::{
 use crate::domain::grants::Resource;
 
 impl Read {
-    /// The resource that it is of.
+    /// The resource that it concerns.
     pub fn resource(&self) -> String {
         on_kind!(Read, self, |it: K| K::read_resource(it))
     }
 
-    /// What a grant has to name for it.
+    /// The resource that a grant must allow for it.
     pub fn grant(&self) -> Resource<'_> {
         on_kind!(Read, self, |it: K| K::read_grant(it))
     }
 }
 
 impl Action {
-    /// AWS's name of the call, for journal, metrics and messages.
+    /// The AWS operation, for journal, metrics and messages.
     pub fn operation(&self) -> &'static str {
         on_kind!(Action, self, |it: K| K::operation(it))
     }
 
-    /// What a grant has to name for it; `None` for what stays in the artifact bucket.
+    /// The resource that a grant must allow for it; `None` for actions within the artifact bucket.
     pub fn grant<'a>(&'a self, resource: &'a str) -> Option<Resource<'a>> {
         on_kind!(Action, self, |it: K| K::action_grant(it, resource))
     }
 
-    /// Whether the other one serves for this component as well.
+    /// Whether one of the two actions is enough for both components.
     pub fn is_shared(&self, other: &Self) -> bool {
         on_kind!(Action, self, |it: K| {
             K::as_action(other).is_some_and(|other| K::is_shared(it, other))
@@ -41,50 +41,51 @@ impl Action {
 }
 
 impl Observed {
-    /// A pass begins: what is too old counts no longer.
+    /// Begins a pass: drops observations that are too old.
     pub fn begin_pass(&mut self, now: Timestamp) {
         each_kind!(|K| K::observed_mut(self).begin_pass(now));
     }
 
-    /// A pass ends: what the next one has to read again is forgotten.
+    /// Ends a pass: drops observations that the next pass must read again.
     pub fn end_pass(&mut self) {
         each_kind!(|K| K::observed_mut(self).end_pass());
     }
 
-    /// Everything that was read is forgotten.
+    /// Drops all observations.
     pub fn forget_reads(&mut self) {
         each_kind!(|K| K::observed_mut(self).forget_reads());
     }
 
-    /// Restore begins: what was read on the way forward is no base for it.
+    /// Begins Restore: drops observations that were made on the way forward.
     pub fn begin_restore(&mut self) {
         each_kind!(|K| K::observed_mut(self).begin_restore());
     }
 
-    /// A call on the resource has failed: whatever is known of it may be stale.
+    /// Drops the observations of a resource: a call on it failed, so they may be stale.
     pub fn forget(&mut self, resource: &str) {
         each_kind!(|K| K::observed_mut(self).forget(resource));
     }
 
-    /// The version that was published for the run, of this component.
+    /// The version of this component that the run published.
     pub fn published(&self, component: &str) -> Option<&String> {
         let mut published = None;
         each_kind!(|K| published = published.or(K::observed(self).published(component)));
         published
     }
 
-    /// Takes in what a read found; whether AWS is at work on it.
+    /// Records the result of a read. Returns whether AWS is still working on the resource.
     pub fn found(&mut self, found: Found, now: Timestamp) -> IsAtWork {
         on_kind!(Found, found, |it: K| K::observed_mut(self).found(it, now))
     }
 
-    /// A call may have been sent.
+    /// Records that a call may have been sent.
     pub fn sent(&mut self, resource: &str, action: &Action) {
         on_kind!(Action, action, |it: K| K::observed_mut(self)
             .sent(resource, it));
     }
 
-    /// Takes in what came of an action. With `verify` no reply is taken for the state: it is read again.
+    /// Records the result of an action. With `verify`, the reply does not count as an observation: the state
+    /// is read again.
     pub fn replied(
         &mut self,
         (component, resource): (&str, &str),

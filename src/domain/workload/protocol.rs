@@ -1,4 +1,4 @@
-//! The words of the component protocol: what a kind is told, and what it answers.
+//! The types of the component protocol: the input and output of a kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,33 +16,33 @@ use crate::{
     },
 };
 
-/// Whether AWS is at work: that time counts for no deadline.
+/// Whether AWS is still working on a resource: that time does not count towards deadlines.
 pub type IsAtWork = bool;
 
-/// What a reply says besides the state.
+/// What a reply reports besides the state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Noted {
-    /// What failed of the action.
+    /// The calls of the action that failed.
     pub failed: Vec<CallError>,
-    /// Whether it brought the run no further.
+    /// Whether it made no progress.
     pub is_no_progress: bool,
-    /// Whether AWS is at work on it.
+    /// Whether AWS is still working on the resource.
     pub is_at_work: IsAtWork,
 }
 
-/// What came of an action: of the kind, or of a check.
+/// The result of an action: of the kind, or of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Replied<R> {
-    /// What the kind takes in.
+    /// A result for the kind to record.
     Kind(R),
-    /// A check came to this.
+    /// The verdict of a check.
     Checked(CheckKey, Verdict),
-    /// The invocation of a check is under way.
+    /// The invocation of a check is in progress.
     Running(CheckKey),
 }
 
 impl<R> Replied<R> {
-    /// In other words for replies.
+    /// Converts the reply.
     pub fn map<S>(self, kind: impl FnOnce(R) -> S) -> Replied<S> {
         match self {
             Self::Kind(reply) => Replied::Kind(kind(reply)),
@@ -55,49 +55,49 @@ impl<R> Replied<R> {
 /// A change, or an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect<A> {
-    /// The component it is for.
+    /// The component.
     pub component: String,
-    /// What it is made on, such as the name of a function.
+    /// Its resource, such as the name of a function.
     pub resource: String,
-    /// What is done.
+    /// The action.
     pub action: A,
 }
 
-/// What comes next for one component.
+/// The next read or action for one component, or why none is due.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next<R, A> {
-    /// This has to be read first.
+    /// This must be read first.
     Read(R),
-    /// This has to be done.
+    /// This must be done.
     Act(A),
-    /// AWS is at work, or another pass decides: until the deadline.
+    /// AWS is working, or another pass decides: wait until the deadline.
     Wait(Wait),
-    /// An invocation is under way: it ends by the check's own timeout.
+    /// An invocation is in progress: it ends by the check's own timeout.
     Running(String),
-    /// Restore can't go on with it unless something else changes, which is waited for until the deadline.
-    /// Nothing else is held up.
+    /// Restore can't continue with it unless something else changes, and waits for that until the deadline.
+    /// Other components continue.
     Stuck(String),
-    /// A check has no verdict yet; why.
+    /// A check has no verdict yet, for this reason.
     Inconclusive(String),
     /// The step is complete for this component.
     Ready,
-    /// The step can't be completed.
+    /// The step can't be completed, for this reason.
     Fail(String),
 }
 
-/// A wait, and how soon to read again.
+/// A wait, and the interval between reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// For what, to be read after "Waiting for".
+    /// What it waits for, to be read after "Waiting for".
     pub what: String,
-    /// Read again after a quarter of the time waited so far, but no sooner than this.
+    /// The shortest interval. An interval is a quarter of the time waited so far.
     pub least: Duration,
-    /// And no later.
+    /// The longest interval.
     pub most: Duration,
 }
 
 impl Wait {
-    /// For what takes AWS seconds.
+    /// A wait for an operation that takes AWS seconds.
     pub fn brief(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -106,19 +106,19 @@ impl Wait {
         }
     }
 
-    /// How long to leave AWS alone after waiting for `waited`.
+    /// The interval until the next read, after waiting for `waited`.
     pub fn after(&self, waited: Duration) -> Duration {
         (waited / 4).clamp(self.least, self.most)
     }
 }
 
 impl<R, A> Next<R, A> {
-    /// Waits for what takes AWS seconds.
+    /// Waits for an operation that takes AWS seconds.
     pub fn wait(what: impl Into<String>) -> Self {
         Self::Wait(Wait::brief(what))
     }
 
-    /// In other words for reads and actions.
+    /// Converts the read or action.
     pub fn map<S, B>(self, read: impl FnOnce(R) -> S, act: impl FnOnce(A) -> B) -> Next<S, B> {
         match self {
             Self::Read(it) => Next::Read(read(it)),
@@ -133,46 +133,47 @@ impl<R, A> Next<R, A> {
     }
 }
 
-/// A move of traffic, in percent of the requests that the new version gets.
+/// A shift of traffic, in percent of the requests that the new version gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shift {
-    /// After it.
+    /// The weight after the shift.
     pub weight: i32,
-    /// Before it; `None` where all was as before the run.
+    /// The weight before the shift; `None` for the first shift of the run.
     pub previous_weight: Option<i32>,
-    /// Whether it was observed whole already.
+    /// Whether the complete shift was observed already.
     pub is_confirmed: bool,
 }
 
-/// How the present pass stands.
+/// The state of the present pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
     /// When it began.
     pub began: Option<Timestamp>,
-    /// Whether something has moved in it.
+    /// Whether the run has progressed in it.
     pub has_moved: bool,
-    /// Whether this process wrote the journal's current step, so that what it holds is fresh.
+    /// Whether this process wrote the journal's current step, so that its content is fresh.
     pub is_journal_fresh: bool,
 }
 
-/// What a decision about a component is made from, besides what is wanted: `O` was read, `S` is its snapshot.
+/// The input to a decision about a component, besides its desired state: `O` holds observations, `S` is its
+/// snapshot.
 #[derive(Debug)]
 pub struct View<'a, O, S> {
-    /// Whose it must be.
+    /// The Deployment that must own it.
     pub owner: &'a Owner,
-    /// The order.
+    /// The run.
     pub run: &'a Run,
-    /// What is on record.
+    /// The Target's status.
     pub status: &'a TargetStatus,
-    /// What was read.
+    /// The observations.
     pub observed: &'a O,
-    /// What was there before the run, where that is known.
+    /// The state before the run, if known.
     pub before: Option<&'a S>,
-    /// What checks came to.
+    /// The verdicts of checks.
     pub checks: &'a Checks,
-    /// How this pass stands.
+    /// The state of this pass.
     pub pass: Pass,
-    /// The level that is worked on.
+    /// The current level.
     pub level: i64,
 }
 
@@ -184,13 +185,13 @@ impl<O, S> Clone for View<'_, O, S> {
 
 impl<O, S> Copy for View<'_, O, S> {}
 
-/// What a preflight knows of a target besides the Release.
+/// What a preflight knows about a target besides the Release.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// The account and region.
     pub target: &'a StageTarget,
-    /// The buckets that keep artifacts, each with the name of its Account.
+    /// The artifact buckets, each with the name of its Account.
     pub artifact_buckets: &'a BTreeMap<String, String>,
-    /// What is the Deployment's already: Account, region, name on AWS.
+    /// The resources that the Deployment owns already: Account, region, name on AWS.
     pub owned: &'a BTreeSet<(String, String, String)>,
 }

@@ -1,4 +1,4 @@
-//! A component as it was before a run, whatever its kind: what restores it.
+//! Restoring the snapshot of a component, whatever its kind.
 
 use super::{
     context::{ComponentNext, Context, next_of},
@@ -12,26 +12,26 @@ use crate::{
 };
 
 impl ComponentSnapshot {
-    /// What it is of, as the inventory calls it.
+    /// Its resource, named as in the inventory.
     pub fn resource(&self) -> String {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| K::restores(it))
     }
 
-    /// Whether it is of this item of the inventory.
+    /// Whether this item of the inventory is its resource.
     pub fn is(&self, item: &InventoryItem) -> bool {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {
             item.kind == K::INVENTORY && item.name == K::restores(it)
         })
     }
 
-    /// Whether there was nothing of this Deployment before: nothing at all, or something unmanaged.
+    /// Whether this Deployment owned nothing before the run: the resource was absent or not the owner's.
     pub fn was_unmanaged(&self, owner: &Owner) -> bool {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {
             K::was_unmanaged(it, owner)
         })
     }
 
-    /// What comes next of restoring it after the run that `journal` is of.
+    /// The next read or action to restore it after the run with this journal.
     pub fn restore(&self, journal: &RunStatus, context: Context<'_>) -> ComponentNext {
         let name = &self.component;
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {
@@ -40,14 +40,14 @@ impl ComponentSnapshot {
         })
     }
 
-    /// What is there once it was restored.
+    /// The restored state, for the status.
     pub fn restored(&self, observed: &Observed) -> Vec<Restored> {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {
             K::restored(&self.component, it, K::observed(observed))
         })
     }
 
-    /// What is not as it was before the run that `journal` is of, as far as it was read.
+    /// The observed differences from the state before the run with this journal.
     pub fn not_restored(
         &self,
         journal: &RunStatus,
@@ -59,7 +59,7 @@ impl ComponentSnapshot {
         })
     }
 
-    /// The objects that are this Deployment's once it was restored.
+    /// The objects that this Deployment owns after the restore.
     pub fn objects_restored(&self, owner: &Owner, observed: &Observed) -> Option<OwnedObjects> {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {
             K::objects_restored(it, owner, K::observed(observed))

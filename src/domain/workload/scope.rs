@@ -1,4 +1,4 @@
-//! What a kind works out its desired state with: one component on one Target.
+//! The input from which a kind derives its desired state: one component on one Target.
 
 use std::collections::BTreeMap;
 
@@ -22,22 +22,22 @@ pub struct Scope<'a> {
     pub component: &'a Component,
     /// The stage of the Target.
     pub stage: &'a Stage,
-    /// What is taken from the pipeline.
+    /// The artifacts in the template.
     pub template_artifacts: &'a [Artifact],
-    /// What the Release pinned of that.
+    /// The artifacts that the Release pinned.
     pub artifacts: &'a [PinnedArtifact],
     /// The Target.
     pub target: &'a TargetSpec,
-    /// Whose it is.
+    /// The owner.
     pub owner: &'a Owner,
     /// What grants allow.
     pub permissions: &'a Permissions,
-    /// What `$(…)` stands for.
+    /// The values of `$(…)`.
     pub variables: &'a Variables,
 }
 
 impl Scope<'_> {
-    /// What the spec and the grants say about taking something over.
+    /// The adoption that the spec asks for and the grants allow.
     pub fn adoption(&self, granted: bool) -> Adoption {
         match (self.component.adopt, granted) {
             (false, _) => Adoption::NotAsked,
@@ -50,7 +50,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether grants allow it.
+    /// Checks that the grants allow a resource.
     pub fn granted(&self, field: &str, resource: Resource<'_>) -> Result<(), Invalid> {
         match self.permissions.refusal(resource) {
             None => Ok(()),
@@ -58,25 +58,25 @@ impl Scope<'_> {
         }
     }
 
-    /// The text with every `$(…)` filled in.
+    /// The text with every `$(…)` substituted.
     pub fn expand(&self, field: &str, text: &str) -> Result<String, Invalid> {
         self.variables
             .expand(text)
             .map_err(|error| self.invalid(field, error.to_string()))
     }
 
-    /// The value, where AWS takes it.
+    /// The value, unless it has a problem.
     pub fn within<T>(&self, field: &str, value: T, problem: Option<String>) -> Result<T, Invalid> {
         problem.map_or(Ok(value), |why| Err(self.invalid(field, why)))
     }
 
-    /// What the stage has in place of the component's settings.
+    /// The stage's overrides of the component's settings.
     pub fn overrides(&self) -> Option<&Override> {
         let mut overrides = self.stage.overrides.iter();
         overrides.find(|over| over.component == self.component.name)
     }
 
-    /// The component's map with the stage's own entries in it, filled in but for outputs that are known later.
+    /// The component's map merged with the stage's entries, substituted except for deferred outputs.
     pub fn merged(
         &self,
         field: &str,
@@ -86,11 +86,11 @@ impl Scope<'_> {
     ) -> Option<BTreeMap<String, Template>> {
         let before = found.count();
         let own = over.into_iter().flatten();
-        let theirs = map
+        let inherited = map
             .iter()
             .filter(|(key, _)| !over.is_some_and(|over| over.contains_key(*key)));
         let mut merged = BTreeMap::new();
-        for (key, value) in theirs {
+        for (key, value) in inherited {
             let value = self.variables.template(value);
             let value = value.map_err(|error| {
                 let field = format!("{field}.{key}");
@@ -108,7 +108,7 @@ impl Scope<'_> {
         (found.count() == before).then_some(merged)
     }
 
-    /// What is wrong with a setting, said of the stage's own value where it `has_own`.
+    /// A problem with a setting, reported for the stage's value if it `has_own`.
     pub fn wrong(&self, field: &str, has_own: bool, why: impl Into<String>) -> Invalid {
         if has_own {
             Invalid::new(self.overriding(field), why)
@@ -117,14 +117,14 @@ impl Scope<'_> {
         }
     }
 
-    /// The path of a setting that the stage has its own value of.
+    /// The path of a setting that the stage overrides.
     pub fn overriding(&self, field: &str) -> String {
         let (stage, component) = (&self.stage.name, &self.component.name);
         let kind = self.field;
         format!("spec.stages[{stage}].overrides[{component}].{kind}.{field}")
     }
 
-    /// What the Release pinned under that name.
+    /// The artifact that the Release pinned under that name.
     pub fn artifact(&self, name: &str) -> Result<Pinned<'_>, Invalid> {
         let artifacts = self.artifacts;
         let pinned = artifacts.iter().find(|artifact| artifact.name == name);
@@ -140,7 +140,7 @@ impl Scope<'_> {
         Ok(Pinned { pinned, sha256 })
     }
 
-    /// What is wrong with a field of the component.
+    /// A problem with a field of the component.
     pub fn invalid(&self, field: &str, message: impl Into<String>) -> Invalid {
         let (kind, component) = (self.field, &self.component.name);
         Invalid::new(
@@ -150,9 +150,9 @@ impl Scope<'_> {
     }
 }
 
-/// What the Release pinned.
+/// An artifact that the Release pinned.
 pub struct Pinned<'a> {
-    /// As it says.
+    /// As the Release has it.
     pub pinned: &'a PinnedArtifact,
     /// The digest of its bytes.
     pub sha256: Sha256,

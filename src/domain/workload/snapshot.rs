@@ -1,10 +1,10 @@
-//! What was on a Target before a run.
+//! The state of a Target before a run.
 
 use serde::{Deserialize, Serialize};
 
 use super::kinds::WorkloadSnapshot;
 
-/// What was there for one component before a run.
+/// The state of one component before a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentSnapshot {
@@ -12,14 +12,14 @@ pub struct ComponentSnapshot {
     pub component: String,
     /// Its level in the run: the highest is restored first.
     pub level: usize,
-    /// What it was on AWS.
+    /// Its state on AWS.
     pub workload: WorkloadSnapshot,
 }
 
-/// What was on a Target before a run: enough to restore it.
+/// The state of a Target before a run, complete enough to restore it.
 ///
 /// It holds environment values, so it is kept in the account's own encrypted artifact bucket; the status
-/// holds only its digest and where it is.
+/// holds only its digest and location.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
@@ -28,7 +28,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What was there for this component.
+    /// The state of this component.
     pub fn component(&self, name: &str) -> Option<&ComponentSnapshot> {
         self.components.iter().find(|one| one.component == name)
     }

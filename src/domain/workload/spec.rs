@@ -1,4 +1,4 @@
-//! What a component of the spec says, whatever its kind.
+//! The spec of a component, whatever its kind.
 
 use super::{
     kind::Kind,
@@ -10,7 +10,7 @@ use crate::{
     domain::invalid::{Invalid, Problems},
 };
 
-/// The field of a component that holds its spec; `None` where there is not exactly one.
+/// The field of a component that holds its spec; `None` unless exactly one is set.
 pub fn field(component: &Component) -> Option<&'static str> {
     let mut fields = Vec::new();
     each_kind!(|K| fields.extend(K::spec(component).map(|_| K::FIELD)));
@@ -27,8 +27,8 @@ pub fn artifact(component: &Component) -> Option<&str> {
     artifact
 }
 
-/// Why a component can't be made from its artifact, as far as its bytes tell: the path of the field and the
-/// reason. `problem` is why they are no archive.
+/// Why the artifact's content is unsuitable for the component: the path of the field and the reason.
+/// `problem` says why it is not a valid archive.
 pub fn artifact_problem(
     component: &Component,
     archive: Option<&ArchiveSummary>,
@@ -43,8 +43,7 @@ pub fn artifact_problem(
     found
 }
 
-/// What a component should be on a Target; `None` where something is wrong with it, which is in `problems`
-/// then.
+/// The desired state of a component on a Target; `None` if it is invalid, with the reasons in `problems`.
 pub fn desire(scope: &Scope<'_>, problems: &mut Problems) -> Option<Workload> {
     let component = scope.component;
     if field(component).is_none() {

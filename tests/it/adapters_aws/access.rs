@@ -1,4 +1,4 @@
-//! Who we are, and what is refused before anything is done.
+//! Credentials, sessions and identities, and calls that are refused.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ async fn a_changed_account_gets_a_new_client() {
         fixture.cloud.functions(&dev, REGION, &permissions).await
     };
     let first = client().await.expect("a client");
-    // The hub is what dev goes through.
+    // dev's role is assumed through the hub.
     fixture.add("hub", fixture.lab.hub(), by_key());
     let second = client().await.expect("a client");
     assert!(!Arc::ptr_eq(&first, &second));
@@ -130,7 +130,7 @@ async fn nothing_is_asked_of_a_service_with_credentials_of_another_account() {
         error.map(|error| error.kind),
         Some(CallErrorKind::WrongAccount)
     );
-    // Who it is can still be asked, and shown.
+    // The identity can still be read.
     let identity = fixture
         .cloud
         .identity(&confused)
@@ -179,7 +179,7 @@ async fn a_session_can_do_no_more_than_the_grants_say() {
         .await
         .expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
-    // Both go through the same clients: what is asked at the same time is still asked as who asks.
+    // Both share the same clients: concurrent calls still use the credentials of their own session.
     let asked = (0..40).map(|nth| {
         let (who, is_ours) = if nth % 2 == 0 {
             (&ours, true)

@@ -1,4 +1,4 @@
-//! What is counted of the calls to AWS.
+//! Metrics of the calls to AWS.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use sluice_lab::aws::{Action, Pattern, Rule};
 
 use super::Fixture;
 
-/// How often calls of this operation ended so.
+/// The number of calls of this operation with that outcome.
 fn counted(fixture: &Fixture, service: &str, operation: &str, outcome: &str) -> u64 {
     let sample = format!(
         "sluice_aws_calls_total{{service=\"{service}\",operation=\"{operation}\",outcome=\"{outcome}\"}} "
@@ -25,7 +25,7 @@ async fn calls_are_counted_by_how_they_ended() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("counted-").await;
     let name = "counted-api";
-    // Into dev by way of the hub, and who that is.
+    // dev's role is assumed through the hub, and its identity is read.
     assert_eq!(counted(&fixture, "sts", "AssumeRole", "ok"), 1);
     assert_eq!(counted(&fixture, "sts", "GetCallerIdentity", "ok"), 1);
 

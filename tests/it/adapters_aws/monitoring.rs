@@ -34,12 +34,12 @@ impl Fixture {
         monitoring.await.expect("CloudWatch in dev")
     }
 
-    /// CloudWatch as dev's own people have it.
+    /// A CloudWatch client with dev's own credentials.
     fn watch(&self) -> Client {
         Client::new(&self.lab.sdk_config(&self.lab.dev().id, REGION))
     }
 
-    /// How many calls there were about this alarm or metric.
+    /// The names of the calls about this alarm or metric since that mark.
     fn calls_about(&self, thing: &str, mark: usize) -> Vec<String> {
         let calls = self.lab.calls_since(mark);
         let calls =
@@ -48,7 +48,7 @@ impl Fixture {
     }
 }
 
-/// An alarm on a metric that nobody publishes: it changes only when it is told to.
+/// Creates an alarm on a metric without data: only [`set`] changes its state.
 async fn make_alarm(watch: &Client, name: &str) {
     watch
         .put_metric_alarm()
@@ -86,11 +86,11 @@ async fn set(watch: &Client, name: &str, state: StateValue) {
 
 fn check(names: &[&str]) -> DesiredAlarms {
     let check: AlarmsCheck = serde_json::from_value(json!({ "names": names })).expect("a check");
-    DesiredAlarms::new(&check, &Variables::default()).expect("nothing to fill in")
+    DesiredAlarms::new(&check, &Variables::default()).expect("no variables")
 }
 
-/// One look: the alarms, the histories that are needed, the verdict.
-async fn look(monitoring: &dyn Monitoring, check: &DesiredAlarms, since: Timestamp) -> Verdict {
+/// Reads the alarms and the histories that the check needs, and returns the verdict.
+async fn evaluate(monitoring: &dyn Monitoring, check: &DesiredAlarms, since: Timestamp) -> Verdict {
     let alarms = monitoring.alarms(&check.names).await.expect("the alarms");
     let mut histories = Histories::new();
     for name in check.wants_history(since, &alarms) {
@@ -101,7 +101,7 @@ async fn look(monitoring: &dyn Monitoring, check: &DesiredAlarms, since: Timesta
     check.evaluate(since, &alarms, &histories)
 }
 
-/// Later than whatever was done before, by more than clocks may differ.
+/// A time so long after `at` that clock skew does not matter.
 fn long_after(at: Timestamp) -> Timestamp {
     at + SignedDuration::from_mins(1)
 }
@@ -160,7 +160,7 @@ async fn an_alarm_that_was_red_in_between_fails_by_its_history() {
         let alarms = monitoring.alarms(&[name.to_owned()]).await;
         let alarms = alarms.expect("the alarm");
         assert_eq!(alarms[name].state, AlarmState::Ok, "it is over");
-        let verdict = look(&*monitoring, &check(&[name]), began).await;
+        let verdict = evaluate(&*monitoring, &check(&[name]), began).await;
         let Verdict::Failed(why) = verdict else {
             panic!("{name}: {verdict:?}");
         };
@@ -196,7 +196,7 @@ async fn a_history_of_more_than_a_page_is_read_to_its_end() {
     let mark = fixture.lab.mark();
     let changes = monitoring.transitions("busy-errors", began).await;
     let changes = changes.expect("the history");
-    // CloudWatch may have found in between that there is no data.
+    // CloudWatch may have set the alarm to INSUFFICIENT_DATA in between.
     assert!(changes.len() >= 102, "{}", changes.len());
     let red = changes.iter().filter(|one| one.to == AlarmState::Alarm);
     assert_eq!(red.count(), 51);
@@ -211,15 +211,15 @@ async fn an_alarm_that_did_not_change_costs_one_call() {
     set(&watch, "quiet-errors", StateValue::Ok).await;
     let since = long_after(Timestamp::now());
     let mark = fixture.lab.mark();
-    let verdict = look(&*monitoring, &check(&["quiet-errors"]), since).await;
+    let verdict = evaluate(&*monitoring, &check(&["quiet-errors"]), since).await;
     assert_eq!(verdict, Verdict::Passed);
     let calls = fixture.calls_about("quiet-errors", mark);
     assert_eq!(calls, ["monitoring:DescribeAlarms"]);
 
     set(&watch, "quiet-errors", StateValue::InsufficientData).await;
-    let verdict = look(&*monitoring, &check(&["quiet-errors"]), since).await;
+    let verdict = evaluate(&*monitoring, &check(&["quiet-errors"]), since).await;
     assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
-    let verdict = look(&*monitoring, &check(&["quiet-missing"]), since).await;
+    let verdict = evaluate(&*monitoring, &check(&["quiet-missing"]), since).await;
     assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?}");
 }
 
@@ -260,7 +260,7 @@ async fn publish(watch: &Client, namespace: &str, data: Vec<MetricDatum>) {
 
 fn metric(value: Value) -> DesiredMetric {
     let check: MetricCheck = serde_json::from_value(value).expect("a check");
-    DesiredMetric::new(&check, &Variables::default()).expect("nothing to fill in")
+    DesiredMetric::new(&check, &Variables::default()).expect("no variables")
 }
 
 /// The ten minutes before the last two.
@@ -283,7 +283,7 @@ async fn a_metric_is_one_number_over_the_window_with_its_samples() {
     let mut data: Vec<_> = (0..10)
         .map(|n| datum("Latency", f64::from(n), None, minute(i64::from(n))))
         .collect();
-    // Before and after, and of another metric by its dimensions.
+    // Data before and after the window, and of another metric by its dimensions.
     data.push(datum("Latency", 1000.0, None, minute(-1)));
     data.push(datum("Latency", 1000.0, None, window.to));
     data.push(datum("Latency", 1000.0, Some("7"), minute(1)));
@@ -454,7 +454,7 @@ async fn what_keeps_cloudwatch_from_answering_is_told() {
 #[tokio::test]
 async fn a_missing_right_is_named() {
     let fixture = Fixture::new().await;
-    // The hub's user may assume roles, and read the artifacts.
+    // The hub's user may only assume roles and read the artifacts.
     let hub = fixture.account("hub");
     let permissions = allowed("*");
     let monitoring = fixture.cloud.monitoring(&hub, REGION, &permissions);
@@ -490,7 +490,7 @@ async fn a_client_is_made_once_and_shares_its_session_with_that_of_lambda() {
         r#"sluice_aws_calls_total{service="sts",operation="GetCallerIdentity",outcome="ok"} 1"#;
     assert!(
         text.contains(known),
-        "who it is was asked once for both: {text}"
+        "one GetCallerIdentity for both: {text}"
     );
 
     let names = ["sharedwatch-errors".to_owned()];

@@ -1,4 +1,4 @@
-//! Buckets of users: conditions, copies that keep everything, and what is refused.
+//! S3 locations: conditional writes, copies with all metadata, and refusals.
 
 mod rollout;
 
@@ -43,7 +43,7 @@ fn buckets(pattern: &str) -> Permissions {
 }
 
 impl Fixture {
-    /// The users' buckets in dev, allowed where `pattern` says.
+    /// S3 in dev, with a grant for buckets that match `pattern`.
     async fn sites_of(&self, pattern: &str) -> Arc<dyn Sites> {
         let dev = self.account("dev");
         let sites = self.cloud.sites(&dev, REGION, &buckets(pattern)).await;
@@ -58,12 +58,12 @@ impl Fixture {
         &self.lab.dev().sites[REGION]
     }
 
-    /// Dev's root, past everything that is tested.
+    /// An S3 client with dev's root credentials, which bypasses the adapters.
     fn s3(&self) -> Client {
         Client::new(&self.lab.sdk_config(&self.lab.dev().id, REGION))
     }
 
-    /// What somebody else would see there.
+    /// The bytes, content type and metadata of an object, as another client reads them.
     async fn look(&self, key: &str) -> Option<(Bytes, String, BTreeMap<String, String>)> {
         let get = self.s3().get_object().bucket(self.site()).key(key);
         let answer = get.send().await.ok()?;
@@ -84,7 +84,7 @@ fn owner() -> Owner {
 
 fn object(bytes: impl Into<Bytes>) -> NewObject {
     let bytes = bytes.into();
-    // Unlike an iterator's stream, this one must not be asked again after its end.
+    // Unlike an iterator's stream, this one must not be polled again after its end.
     let body = stream::unfold(bytes.clone(), |mut left| async move {
         let piece = left.split_to(left.len().min(60_000));
         (!piece.is_empty()).then_some((Ok(piece), left))
@@ -260,7 +260,7 @@ async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
         let sent = sent.only(|call| call.resource.ends_with(key));
         assert_eq!(sent.len(), 1, "{shown}");
     }
-    // The first had happened.
+    // The first write had taken effect.
     let head = sites.head(bucket, key).await.expect("an answer");
     assert!(head.is_some());
 }
@@ -271,7 +271,7 @@ async fn copies_keep_everything_both_ways() {
     let (sites, store) = (fixture.sites().await, fixture.store().await);
     let bucket = fixture.site();
     let key = "copies/a b+ü.css";
-    let of_somebody = fixture
+    let request = fixture
         .s3()
         .put_object()
         .bucket(bucket)
@@ -282,11 +282,11 @@ async fn copies_keep_everything_both_ways() {
         .content_disposition("inline")
         .metadata("made-by", "hand")
         .send();
-    let etag = of_somebody.await.expect("put").e_tag.expect("an ETag");
+    let etag = request.await.expect("put").e_tag.expect("an ETag");
 
     let to = "sites/shop/site/copies/one";
     let kept = sites.keep(bucket, key, &etag, 6, to).await.expect("kept");
-    // A second time the same is found, and another state is not taken for it.
+    // A second call finds the same copy, and does not take it for another state of the object.
     let again = sites.keep(bucket, key, &etag, 6, to).await.expect("kept");
     assert_eq!(again.version_id, kept.version_id);
     let stale = sites
@@ -333,7 +333,7 @@ async fn copies_keep_everything_both_ways() {
     let (bytes, ..) = fixture.look(key).await.expect("an object");
     assert_eq!(bytes, "former");
 
-    // Where nothing is, it is put back too; a copy that is lost is named.
+    // A restore works where no object exists, too; the error names a lost copy.
     let deletion = |etag: &str| Deletion {
         path: "a b+ü.css".into(),
         etag: etag.to_owned(),
@@ -400,7 +400,7 @@ async fn a_bucket_of_somebody_else_is_refused_although_it_is_open() {
     });
     let open = s3.put_bucket_policy().bucket(theirs);
     open.policy(policy.to_string()).send().await.expect("open");
-    // Dev's root may write there, as far as IAM is concerned.
+    // IAM lets dev's root write there.
     let root = fixture.s3().put_object().bucket(theirs).key(key);
     root.send().await.expect("put");
 
@@ -464,7 +464,7 @@ async fn artifact_buckets_and_what_is_not_granted_are_refused_without_asking() {
 #[tokio::test]
 async fn a_session_reaches_no_other_bucket_than_the_grants_say() {
     let fixture = Fixture::new().await;
-    // A grant that is joined with others is wider in the policy than by name; AWS holds the policy.
+    // A combined grant is wider in the session policy than by name; AWS enforces the policy.
     let sites = fixture.sites_of("sluice-site-2*").await;
     let (bucket, key) = (fixture.site(), "session/a.css");
     let etag = put(&*sites, bucket, key, "one").await;
@@ -472,7 +472,7 @@ async fn a_session_reaches_no_other_bucket_than_the_grants_say() {
         .keep(bucket, key, &etag, 3, "sites/shop/site/session/a")
         .await;
     let kept = kept.expect("kept");
-    // Copies go where they may be, and nowhere else in that bucket.
+    // The session may write copies below `sites/shop/site/` only.
     for to in [
         "packages/session",
         "snapshots/shop/site/a",

@@ -70,14 +70,14 @@ async fn no_upload_is_left(fixture: &Fixture, key: &str) {
     aborted.await.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// An upload that goes on for as long as it is let, in a task, once S3 has begun it.
+/// Starts an endless upload in a task, and returns it once S3 has begun the upload.
 async fn endless(fixture: &Fixture, store: &Arc<dyn Store>, key: &'static str) -> JoinHandle<()> {
     let (_, good) = body(20 * MIB);
     let endless = good.chain(stream::pending()).boxed();
     let store = store.clone();
     let task = tokio::spawn(async move {
         let ended = store.upload(key, endless, &metadata()).await;
-        panic!("what does not end ended: {ended:?}");
+        panic!("an endless upload ended: {ended:?}");
     });
     let begun = wait_until("the upload begins", PATIENCE, async || {
         (uploads_under_way(fixture, key).await > 0).then_some(())
@@ -86,8 +86,8 @@ async fn endless(fixture: &Fixture, store: &Arc<dyn Store>, key: &'static str) -
     task
 }
 
-/// Drops the upload.
-async fn drop_it(task: JoinHandle<()>) {
+/// Cancels the upload.
+async fn cancel(task: JoinHandle<()>) {
     task.abort();
     let error = task.await.expect_err("it was under way");
     assert!(error.is_cancelled(), "{error}");
@@ -164,7 +164,7 @@ async fn an_upload_that_is_dropped_leaves_nothing() {
     let store = fixture.store().await;
     let key = "broken/dropped";
     let task = endless(&fixture, &store, key).await;
-    drop_it(task).await;
+    cancel(task).await;
     no_upload_is_left(&fixture, key).await;
     assert_eq!(store.head(key).await, Ok(None));
 }
@@ -178,7 +178,7 @@ async fn an_upload_that_is_dropped_before_its_id_is_known_leaves_nothing() {
     let held = fixture.lab.faults().add(Rule::once(on, Action::HoldReply));
     let task = endless(&fixture, &store, key).await;
     assert_eq!(held.hits(), 1, "the answer is on its way");
-    drop_it(task).await;
+    cancel(task).await;
     held.remove();
     no_upload_is_left(&fixture, key).await;
 }
@@ -198,7 +198,7 @@ async fn an_upload_that_is_dropped_is_aborted_after_its_last_part_has_landed() {
         (held.hits() == 2).then_some(())
     });
     sent.await.unwrap_or_else(|error| panic!("{error}"));
-    drop_it(task).await;
+    cancel(task).await;
     held.remove();
     no_upload_is_left(&fixture, key).await;
     let calls = fixture
@@ -273,7 +273,7 @@ async fn a_fit_bucket_has_no_problems_and_an_unfit_one_is_told_how_to_become_fit
     for region in &mut account.spec.regions {
         region.artifact_bucket = bucket.to_owned();
     }
-    // The deployer role may touch the artifact buckets only: the account's root looks here.
+    // The deployer role may access the artifact buckets only: this one is read as the account's root.
     fixture.vault.put_key("root", &dev.id, "root");
     account.spec.credentials = super::by_key();
     if let Some(key) = &mut account.spec.credentials.access_key {
@@ -289,13 +289,13 @@ async fn a_fit_bucket_has_no_problems_and_an_unfit_one_is_told_how_to_become_fit
     assert!(found[0].contains("does not exist"), "{found:?}");
 
     let s3 = aws_sdk_s3::Client::new(&fixture.lab.sdk_config(&dev.id, REGION));
-    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+    let configuration = aws_sdk_s3::types::CreateBucketConfiguration::builder()
         .location_constraint(REGION.into())
         .build();
     let create = s3
         .create_bucket()
         .bucket(bucket)
-        .create_bucket_configuration(place);
+        .create_bucket_configuration(configuration);
     create.send().await.expect("created");
     let found = store.problems(&dev.id, REGION).await.expect("an answer");
     assert_eq!(found.len(), 2, "{found:?}");

@@ -1,4 +1,4 @@
-//! What happens to a call when AWS or the network fails.
+//! Calls while AWS or the network fails.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -45,7 +45,7 @@ async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
         let sent = calls.only(|call| call.resource == name && call.operation == "PublishVersion");
         assert_eq!(sent.len(), 1, "{shown}");
     }
-    // It had happened.
+    // The write had taken effect.
     assert_eq!(settled(&*functions, name, Some("1")).await.version, "1");
 }
 
@@ -70,7 +70,7 @@ async fn an_invocation_is_sent_once_and_given_up_in_time() {
     let functions = fixture.functions("slow-").await;
     let on = Pattern::operation("lambda", "Invoke").about("slow-api");
     let fault = fixture.lab.faults().add(Rule::always(on, Action::Hang));
-    // Enough for the call to arrive, whatever else the machine does.
+    // Enough for the call to arrive on a busy machine.
     let patience = Duration::from_secs(5);
     let error = functions
         .invoke("slow-api", "1", b"{}", patience)
@@ -114,12 +114,12 @@ async fn a_session_that_aws_no_longer_takes_is_made_anew() {
 async fn an_answer_without_a_body_that_hides_an_ended_session_is_explained() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
-    // No other test is in this region of it.
+    // No other test uses this region of prod.
     let (region, account) = (REGIONS[1], fixture.account("prod"));
     let store = fixture.cloud.store(&account, region).await;
     let store = store.expect("prod's artifact bucket");
     assert_eq!(store.head("silent/none").await, Ok(None));
-    // S3 says why in a body, which an answer to HEAD has not.
+    // S3 gives the reason in a body, which an answer to HEAD does not have.
     let on = Pattern::operation("s3", "HeadObject").about("silent/none");
     let ended = || Action::respond(400, "ExpiredToken", "The provided token has expired.");
     let denied = lab.faults().add(Rule::once(on.clone(), ended()));
@@ -147,7 +147,7 @@ async fn an_answer_without_a_body_that_hides_an_ended_session_is_explained() {
         error.message.contains("security token is expired"),
         "{error}"
     );
-    // It is made anew.
+    // The next call creates a new session.
     assert_eq!(store.head("silent/none").await, Ok(None));
 }
 
@@ -183,7 +183,7 @@ async fn no_write_leaves_once_another_controller_may_lead() {
             "{error}"
         );
     }
-    // Reading goes on.
+    // Reads still work.
     assert_eq!(settled(&*functions, name, None).await.version, "$LATEST");
     let calls = fixture.lab.calls_since(mark);
     let sent = calls.only(|call| call.is_write() && call.resource.contains("led"));

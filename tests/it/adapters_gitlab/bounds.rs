@@ -1,4 +1,4 @@
-//! Answers of a GitLab that has no measure.
+//! Limits on the size of GitLab's answers.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ use super::{Lab, serve};
 
 const JOB: &str = r#"{"id":1,"name":"a","status":"success"}"#;
 
-/// A list of so many jobs as it comes: in pieces of a hundred, each counted when it is sent.
+/// A list of `rows` jobs in chunks of a hundred, each added to `sent` when it is sent.
 fn list(rows: usize, sent: Arc<AtomicUsize>) -> Body {
     let pieces = (0..rows / 100).map(move |index| {
         sent.fetch_add(100, Ordering::SeqCst);
@@ -32,7 +32,7 @@ fn list(rows: usize, sent: Arc<AtomicUsize>) -> Body {
     Body::from_stream(stream::iter(pieces))
 }
 
-/// What comes of listing the jobs of a pipeline there.
+/// Lists the jobs of a pipeline from that server. Returns their number.
 async fn jobs(router: Router) -> Result<usize, CallError> {
     let mut lab = Lab::start().await;
     let (url, server) = serve(router).await;
@@ -56,16 +56,16 @@ async fn half_a_million_jobs_in_one_page_are_neither_read_nor_held() {
     ] {
         assert!(error.to_string().contains(part), "no {part} in {error}");
     }
-    // More was sent only as far as the sockets' buffers reach.
+    // The server sent no more than the sockets' buffers take.
     let sent = sent.load(Ordering::SeqCst);
-    assert!(sent < 500_000, "{sent} rows were taken");
+    assert!(sent < 500_000, "{sent} rows were read");
 }
 
 #[tokio::test]
 async fn the_first_row_too_many_ends_it_whatever_comes_after() {
     let answer = || async {
         let rows = list(200, Arc::default()).into_data_stream();
-        // Whoever wants more waits for ever.
+        // A client that reads on waits for ever.
         Body::from_stream(futures::StreamExt::chain(rows, stream::pending()))
     };
     let error = jobs(Router::new().fallback(get(answer))).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn the_first_row_too_many_ends_it_whatever_comes_after() {
 #[tokio::test]
 async fn as_many_rows_as_were_asked_for_are_read() {
     let answer = || async { list(100, Arc::default()) };
-    // They are all the same job.
+    // All rows are the same job.
     assert_eq!(jobs(Router::new().fallback(get(answer))).await, Ok(1));
 }
 
@@ -118,7 +118,7 @@ async fn a_list_without_end_is_not_read_on() {
 
 #[tokio::test]
 async fn short_values_without_number_are_not_read_on() {
-    // Three bytes each, and many times that once they are understood.
+    // Three bytes each, and many times that once parsed.
     let answer = || async { format!(r#"{{"scopes":[""{}]}}"#, r#","""#.repeat(300_000)) };
     let (url, server) = serve(Router::new().fallback(get(answer))).await;
     let mut lab = Lab::start().await;

@@ -1,11 +1,11 @@
-//! What is counted of the requests to GitLab.
+//! Metrics of the requests to GitLab.
 
 use sluice::api::v1alpha1::RefType;
 use sluice_lab::gitlab::{FaultAction, FaultRule, Transport};
 
 use super::{Lab, main_branch, package};
 
-/// How often requests of this operation ended so.
+/// The number of requests of this operation with that outcome.
 fn counted(lab: &Lab, operation: &str, outcome: &str) -> u64 {
     let sample =
         format!("sluice_gitlab_requests_total{{operation=\"{operation}\",outcome=\"{outcome}\"}} ");

@@ -1,4 +1,4 @@
-//! Artifacts, however the instance hands them out.
+//! Downloads of artifacts by every transport of GitLab.
 
 use futures::TryStreamExt as _;
 use sluice::ports::{CallError, CallErrorKind};
@@ -6,7 +6,7 @@ use sluice_lab::gitlab::{FaultAction, FaultRule, JobEnd, JobSpec, Origin, Transp
 
 use super::{Lab, archive, package};
 
-/// The bytes and the size that was announced.
+/// The bytes and the declared size.
 async fn download(
     lab: &Lab,
     job: i64,

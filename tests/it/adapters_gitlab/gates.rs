@@ -1,4 +1,4 @@
-//! What gates are judged by: freeze periods, and who started a manual job.
+//! The input of gates: freeze periods, and who started a manual job.
 
 use sluice::{
     api::v1alpha1::{GitLabApproval, ManualJobStatus},
@@ -64,14 +64,14 @@ async fn a_user_is_read_by_id() {
     assert_eq!(missing.kind, CallErrorKind::NotFound);
 }
 
-/// Looks at the job as a poll does.
-struct Looks {
+/// Observes the job as polls do.
+struct Observer {
     seen: Option<ManualJobStatus>,
     second: i64,
 }
 
-impl Looks {
-    fn look(&mut self, jobs: &[pipeline::Job]) -> Job {
+impl Observer {
+    fn observe(&mut self, jobs: &[pipeline::Job]) -> Job {
         self.second += 1;
         let opening = Opening {
             release_uid: "uid",
@@ -85,9 +85,9 @@ impl Looks {
             allow_bots: false,
         };
         let now = now(self.second);
-        let (seen, stands) = look(self.seen.as_ref(), &opening, &rule, jobs, |_| None, now);
+        let (seen, state) = look(self.seen.as_ref(), &opening, &rule, jobs, |_| None, now);
         self.seen = Some(seen);
-        stands
+        state
     }
 }
 
@@ -116,29 +116,29 @@ async fn the_play_button_approves_as_gitlab_shows_it() {
     };
     let jobs = || client.jobs(id, pipeline_id);
 
-    let mut looks = Looks {
+    let mut observer = Observer {
         seen: None,
         second: 0,
     };
-    assert_eq!(looks.look(&jobs().await.unwrap()), Job::Waiting);
-    // Its own author, then a bot, then somebody else: each makes a new job but the first.
+    assert_eq!(observer.observe(&jobs().await.unwrap()), Job::Waiting);
+    // The author, then a bot, then another user: each but the first creates a new job.
     lab.gitlab.play(job(), lab.ana);
-    let stands = looks.look(&jobs().await.unwrap());
+    let state = observer.observe(&jobs().await.unwrap());
     assert!(
-        matches!(&stands, Job::Barred { by: Some(by), .. } if by == "ana"),
-        "{stands:?}"
+        matches!(&state, Job::Barred { by: Some(by), .. } if by == "ana"),
+        "{state:?}"
     );
     retry(bot);
-    let stands = looks.look(&jobs().await.unwrap());
+    let state = observer.observe(&jobs().await.unwrap());
     assert!(
         matches!(
-            &stands,
+            &state,
             Job::Barred {
                 why: "it is a bot",
                 ..
             }
         ),
-        "{stands:?}"
+        "{state:?}"
     );
     retry(bea);
     let approved = Job::Approved {
@@ -146,15 +146,15 @@ async fn the_play_button_approves_as_gitlab_shows_it() {
         by: Some("bea".to_owned()),
         at: now(4),
     };
-    assert_eq!(looks.look(&jobs().await.unwrap()), approved);
+    assert_eq!(observer.observe(&jobs().await.unwrap()), approved);
     // Nothing new: the same answer at the price of a 304.
-    assert_eq!(looks.look(&jobs().await.unwrap()), approved);
+    assert_eq!(observer.observe(&jobs().await.unwrap()), approved);
 
-    // The gate opens for another plan: what was pressed before does not count.
-    let mut again = Looks {
+    // The gate opens for another plan: an earlier start of the job does not count.
+    let mut again = Observer {
         seen: None,
         second: 10,
     };
-    let stands = again.look(&jobs().await.unwrap());
-    assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+    let state = again.observe(&jobs().await.unwrap());
+    assert!(matches!(state, Job::TooEarly { .. }), "{state:?}");
 }

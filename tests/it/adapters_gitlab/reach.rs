@@ -1,4 +1,4 @@
-//! A connection is a way to GitLab, and to nothing else.
+//! A connection leads to GitLab, and to nothing else.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::{Lab, clients, serve};
 
-/// What comes of asking for a project.
+/// Reads a project.
 async fn project(lab: &Lab) -> Result<(), CallError> {
     let client = lab.clients.client(&lab.connection).await?;
     client.project("shop/checkout").await.map(drop)
@@ -49,7 +49,7 @@ async fn addresses_inside_are_refused_unless_they_are_allowed() {
 #[tokio::test]
 async fn a_download_is_not_redirected_inside_and_only_status_200_is_an_artifact() {
     let mut lab = Lab::start().await;
-    // On this machine, and not among what is allowed.
+    // On this machine, and outside the allowed networks.
     let inside = TcpListener::bind("127.0.0.2:0").await.unwrap();
     let to = format!("http://{}/latest/meta-data", inside.local_addr().unwrap());
     let answers = [
@@ -151,7 +151,7 @@ async fn a_refused_token_is_not_sent_again_for_minutes_unless_someone_says_so() 
         assert_eq!(refused.kind, CallErrorKind::Unauthenticated);
         assert_eq!(
             refused.message, first.message,
-            "a status would be written anew"
+            "another message would cause another write of the status"
         );
         assert!(requests.is_empty());
     }
@@ -173,10 +173,10 @@ async fn a_ca_bundle_has_bounds() {
     let key = lab.connection.spec.token_secret_ref.key.clone();
     let reference = serde_json::json!({"name": "ca", "key": key});
     lab.connection.spec.ca_bundle_ref = Some(serde_json::from_value(reference).unwrap());
-    // Not read as certificates, let alone trusted: only counted.
+    // The client counts the certificates before it parses them.
     let certificate = format!(
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        include_str!("../../chaos/nobody.pem")
+        include_str!("../../chaos/unused-root.pem")
             .lines()
             .filter(|line| !line.starts_with("-----"))
             .collect::<Vec<_>>()

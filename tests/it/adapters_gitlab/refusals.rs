@@ -1,4 +1,4 @@
-//! What the client makes of a GitLab that refuses.
+//! The client's errors when GitLab refuses or is down.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn bad_tokens_are_named_with_the_way_out_and_a_good_one_works_at_once() {
     ];
     for (token, kind, words) in table {
         lab.keep_token(token);
-        // Another spec, so that the Secret is read again.
+        // Another uid, so that the client reads the Secret again.
         let mut connection = lab.connection.clone();
         connection.metadata.uid = Some(token.to_owned());
         let client = lab.clients.client(&connection).await.unwrap();
@@ -56,7 +56,7 @@ async fn bad_tokens_are_named_with_the_way_out_and_a_good_one_works_at_once() {
         assert!(!text.contains(token), "{text}");
     }
 
-    // A token that GitLab refused is looked up again without waiting.
+    // After a refusal the client reads the Secret again at once.
     lab.keep_token("glpat-unknown");
     assert_eq!(refused(&lab).await.0, CallErrorKind::Unauthenticated);
     let good = lab.gitlab.create_token(lab.ana, &["read_api"], None);
@@ -153,11 +153,11 @@ async fn a_gitlab_that_is_down_is_unavailable() {
     ];
     for (action, words) in table {
         let lab = Lab::start().await;
-        let said = format!("{action:?}");
+        let shown = format!("{action:?}");
         let fault = lab.gitlab.faults().add(FaultRule::on("/projects", action));
         let (kind, text) = refused(&lab).await;
-        assert_eq!(kind, CallErrorKind::Unavailable, "{said}: {text}");
-        assert!(text.contains(words), "{said}: {text}");
+        assert_eq!(kind, CallErrorKind::Unavailable, "{shown}: {text}");
+        assert!(text.contains(words), "{shown}: {text}");
         fault.remove();
         assert!(lab.client().await.project("shop/checkout").await.is_ok());
     }
@@ -167,7 +167,7 @@ async fn a_gitlab_that_is_down_is_unavailable() {
 async fn a_redirect_elsewhere_is_not_followed() {
     let mut lab = Lab::start().await;
     let other = Lab::start().await;
-    // As a proxy does that sends http on to https, or a host on to its new name.
+    // Like a proxy that redirects http to https, or a host to its new name.
     let redirector = axum::Router::new().fallback({
         let to = other.gitlab.url();
         move |uri: axum::http::Uri| {

@@ -57,7 +57,7 @@ async fn a_downstream_pipeline_counts_where_its_trigger_job_makes_it_count() {
             "{after}"
         );
     }
-    // One that was not started, as plain `when: manual` has it.
+    // A trigger job that was not started, as with plain `when: manual`.
     let trigger = JobSpec::new("deploy", "deploy").manual_optional();
     let pipeline = lab.run(vec![
         package(),
@@ -99,7 +99,7 @@ async fn jobs_of_child_pipelines_are_found() {
     lab.gitlab.finish_job(test, JobEnd::success());
     assert_eq!(decide_by(&requirements, &lab, None).await, taken(pipeline));
 
-    // The same project on another branch is not what was asked for.
+    // A pipeline of the same project on another branch is no child pipeline.
     lab.gitlab.push(lab.project, "feature", "Odd");
     let jobs = vec![package(), self::test()];
     let elsewhere = JobSpec::new("services", "build");
@@ -121,7 +121,7 @@ async fn a_finished_pipeline_with_many_newer_ones_that_run_is_found() {
         matches!(verdict, Verdict::Eligible { pipeline, .. } if pipeline == finished),
         "{verdict:?}"
     );
-    // Up to the released one, and no further.
+    // The search stops at the released pipeline.
     let (verdict, requests) = lab.requests(decide(&lab, Some(finished + 2))).await;
     assert!(matches!(verdict, Verdict::Waiting { .. }), "{verdict:?}");
     let lists = requests.iter().filter(|it| it.path.ends_with("/pipelines"));

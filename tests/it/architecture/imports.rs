@@ -10,7 +10,7 @@ use syn::{
 /// A path from the root of the crate, such as `[domain, engine, Step]`.
 type ModulePath = Vec<String>;
 
-/// What one source file says of others.
+/// The imports and items of one source file.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
@@ -20,7 +20,7 @@ struct Module {
     reexports: BTreeMap<String, Vec<String>>,
     /// `pub use path::*`.
     globs: Vec<Vec<String>>,
-    /// What it defines.
+    /// The names of the items that it defines.
     items: BTreeSet<String>,
 }
 
@@ -29,7 +29,7 @@ struct Module {
 pub struct Imports(BTreeMap<ModulePath, Module>);
 
 impl Imports {
-    /// Of these files below `src`, each with its text.
+    /// Parses these files below `src`, each a path and a text.
     pub fn of(sources: &[(String, String)]) -> Self {
         let sources = sources.iter().filter(|(path, _)| path != "src/main.rs");
         Self(
@@ -51,7 +51,7 @@ impl Imports {
             .collect()
     }
 
-    /// Files that use each other in a circle, each circle as the names of its files.
+    /// The import circles, each as the names of its files.
     pub fn circles(&self) -> Vec<Vec<String>> {
         let edges: BTreeMap<&ModulePath, BTreeSet<ModulePath>> = self
             .0
@@ -90,7 +90,7 @@ impl Imports {
         defining.filter(|used| used != path).collect()
     }
 
-    /// From the root of the crate; `None` for a path into another crate.
+    /// The path from the root of the crate; `None` for a path into another crate.
     fn absolute(&self, module: &ModulePath, path: &[String]) -> Option<ModulePath> {
         let mut base = module.clone();
         match path.first()?.as_str() {

@@ -1,8 +1,7 @@
-//! Who may approve, and as whom: what the API server lets in and what it refuses.
+//! Approvals that the API server accepts and refuses, by user and by the name that they approve in.
 //!
-//! The approver's group may make Approvals in one namespace by the chart's role. The administrator, who
-//! may do everything, may not do this: approve in another's name, change what was said, or say that it
-//! counted.
+//! The chart's role lets the approvers' group create Approvals in one namespace. Not even the administrator
+//! may approve in another user's name, change an Approval, or write that it counted.
 
 mod attempts;
 mod installed;
@@ -18,7 +17,7 @@ use crate::cluster::{accepted, as_controller, cluster, namespace, stderr};
 
 const APPROVAL: &str = include_str!("../manifests/approval.yaml");
 
-/// The Approval of the approver, with some places changed; `null` takes a place away.
+/// The approver's Approval with some fields changed; `null` removes a field.
 fn approval(changes: &[(&str, Value)]) -> String {
     let mut object: Value = serde_saphyr::from_str(APPROVAL).unwrap();
     for (pointer, value) in changes {
@@ -47,7 +46,7 @@ fn create(user: User, namespace: &str, options: &[&str], changes: &[(&str, Value
     kubectl(user, namespace, &arguments, &approval(changes))
 }
 
-/// A namespace where the approvers may approve, and the tenants deliver.
+/// Creates a namespace where the approvers may approve and the tenants may deliver.
 fn ground(name: &str) {
     namespace(name);
     for (role, group) in [
@@ -63,7 +62,7 @@ fn ground(name: &str) {
         });
         cluster().apply(User::Admin, &binding.to_string()).unwrap();
     }
-    // The authorizer learns of a binding a moment later.
+    // The authorizer observes a binding a moment later.
     crate::cluster::eventually("tenants may read Approvals", || {
         let arguments = ["get", "approvals.sluice.dev"];
         kubectl(User::Tenant, name, &arguments, "").status.success()
@@ -109,7 +108,7 @@ fn an_approver_approves_in_their_own_name() {
     let named = [("/metadata", json!({"generateName": "checkout-1-prod-"}))];
     accepted(&create(User::Approver, here, &[], &named));
     accepted(&create(User::Approver, here, &["--dry-run=server"], &[]));
-    // Whoever the API server takes them for: an administrator may act for somebody.
+    // The authenticated user counts: an administrator may impersonate another user.
     let as_bea = ["--as=bea", "--as-group=sluice:approvers"];
     let bea = [
         ("/metadata/name", json!("of-bea")),
@@ -179,7 +178,7 @@ fn the_command_that_is_shown_approves_as_whoever_runs_it() {
 fn the_controller_says_what_became_of_an_approval() {
     let here = "approvals-status";
     ground(here);
-    // What is said with it from the start is not heard.
+    // The API server ignores a status at creation.
     let condition = json!({"status": {"conditions": [{
         "type": "Counted", "status": "True", "reason": "Counted", "message": "",
         "lastTransitionTime": "2026-11-26T10:00:00Z",
@@ -217,7 +216,7 @@ fn labels_and_owners_of_an_approval_stay_free() {
         "seen=yes",
     ];
     accepted(&kubectl(User::Admin, here, &label, ""));
-    // So that it goes when its Release goes.
+    // So that it is deleted with its Release.
     let [user, group] = as_controller();
     let owner = json!({"metadata": {"ownerReferences": [{
         "apiVersion": "sluice.dev/v1alpha1", "kind": "Release", "name": "checkout-1", "uid": "none",
@@ -234,7 +233,7 @@ fn labels_and_owners_of_an_approval_stay_free() {
         &group,
     ];
     accepted(&kubectl(User::Admin, here, &arguments, ""));
-    crate::cluster::eventually("the collector takes it with its Release", || {
+    crate::cluster::eventually("garbage collection deletes it with its Release", || {
         let arguments = ["get", "approvals.sluice.dev", "checkout-1-prod"];
         stderr(&kubectl(User::Admin, here, &arguments, "")).contains("NotFound")
     });

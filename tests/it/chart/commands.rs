@@ -1,4 +1,4 @@
-//! Commands taken apart from writing: the API server's own authorizer is asked for the verbs.
+//! Commands with verbs of their own, apart from write access: the API server's authorizer decides.
 
 use std::process::Output;
 
@@ -24,7 +24,7 @@ fn patch(cluster: &ControlPlane, user: User, patch: &Value) -> Output {
     cluster.kubectl(user, &arguments).unwrap()
 }
 
-/// `kubectl annotate --overwrite`, as the documentation has it.
+/// `kubectl annotate --overwrite`, as in the documentation.
 fn annotate(cluster: &ControlPlane, user: User, annotation: &str) -> Output {
     let arguments = [
         "annotate",
@@ -68,7 +68,7 @@ fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
     bind(&cluster, "sluice-tenant-edit", "sluice:tenants");
     bind(&cluster, "sluice-release-manager", "sluice:approvers");
     let create = ["create", "--namespace=shop", "--filename=-"];
-    eventually("the tenant makes a Deployment", || {
+    eventually("the tenant creates a Deployment", || {
         let made = cluster.kubectl_with_input(User::Tenant, &create, DEPLOYMENT);
         let made = made.unwrap();
         made.status.success() || stderr(&made).contains("AlreadyExists")
@@ -81,7 +81,7 @@ fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
     for (command, verb) in COMMANDS {
         refused(&annotate(&cluster, User::Tenant, command), verb);
         accepted(&annotate(&cluster, User::Approver, command));
-        // The same once more commands nothing, and neither does taking it away.
+        // A repeated annotation commands nothing, and neither does its removal.
         accepted(&annotate(&cluster, User::Tenant, command));
     }
     let (promote, _) = COMMANDS[2].0.split_once('=').unwrap();
@@ -93,7 +93,7 @@ fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
     refused(&patch(&cluster, User::Tenant, &unpin), "the verb pin");
     accepted(&patch(&cluster, User::Approver, &unpin));
 
-    // Who writes goes on writing; who commands does nothing else.
+    // Writers may still write; those who may only command may do nothing else.
     let suspend = json!({"spec": {"suspend": true}});
     accepted(&patch(&cluster, User::Tenant, &suspend));
     accepted(&annotate(&cluster, User::Tenant, "team=shop"));
@@ -120,13 +120,13 @@ fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
         refused(&output, "may set no annotations but");
     }
 
-    // Making it anew is no way around.
+    // Creating a Deployment does not bypass the verbs.
     let mut pinned: Value = serde_saphyr::from_str(DEPLOYMENT).unwrap();
     pinned["metadata"]["name"] = json!("another");
     pinned["spec"]["pin"] = json!("another-1");
     let made = cluster.kubectl_with_input(User::Tenant, &create, &pinned.to_string());
     refused(&made.unwrap(), "the verb pin");
-    // The controller is not asked.
+    // The controller needs none of the verbs.
     let controller = format!("--as={}", crate::cluster::CONTROLLER);
     let finalizers = json!({"metadata": {"finalizers": ["sluice.dev/deployment"]}}).to_string();
     let arguments = [

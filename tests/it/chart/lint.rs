@@ -1,4 +1,4 @@
-//! What helm alone says of the chart: no cluster is needed.
+//! Checks of the chart with helm alone, without a cluster.
 
 use serde_json::Value;
 
@@ -88,9 +88,9 @@ fn values_that_make_no_sense_are_refused() {
             "/metrics/serviceMonitor/interval",
         ),
     ];
-    for (values, place) in wrong {
+    for (values, path) in wrong {
         let message = render(values).expect_err(values);
-        assert!(message.contains(place), "{values}: {message}");
+        assert!(message.contains(path), "{values}: {message}");
     }
 }
 
@@ -115,7 +115,7 @@ fn what_gitlab_and_transfers_may_do_reaches_the_controller() {
     assert!(!render("{}").unwrap().contains("--gitlab-networks"));
 }
 
-/// The documents of a kind that these values lead to.
+/// The documents of a kind that the chart renders with these values.
 fn rendered(kind: &str, values: &str) -> Vec<Value> {
     let documents = documents(&render(values).unwrap());
     let of_kind = documents
@@ -173,10 +173,10 @@ fn the_pod_is_reached_at_its_port_only_and_reaches_all_unless_told() {
         spec["ingress"],
         serde_json::json!([{"ports": [{"port": "http", "protocol": "TCP"}]}])
     );
-    let told = policies(
+    let restricted = policies(
         r#"{"networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "egress": [{"ports": [{"port": 443}]}]}}"#,
     );
-    let spec = &told[0]["spec"];
+    let spec = &restricted[0]["spec"];
     assert_eq!(
         spec["policyTypes"],
         serde_json::json!(["Ingress", "Egress"])

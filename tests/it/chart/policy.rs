@@ -1,5 +1,5 @@
-//! Only the controller writes the record of what was delivered, and Kubernetes' own controllers
-//! still do their work on it.
+//! Only the controller writes Releases, Targets and statuses, and Kubernetes' own controllers still work on
+//! them.
 
 use std::process::Output;
 
@@ -57,7 +57,7 @@ fn get(namespace: &str, what: &str) -> Option<Value> {
     None
 }
 
-/// A Deployment with a Release and a Target that it owns.
+/// Creates a Deployment with a Release and a Target that it owns.
 fn family(namespace: &str) {
     accepted(&create_in(namespace, DEPLOYMENT));
     let owner = get(namespace, "deployments.sluice.dev/checkout").unwrap();
@@ -114,7 +114,7 @@ fn nobody_else_changes_a_spec_or_a_status() {
     let here = "policy-change";
     namespace(here);
     family(here);
-    let order = json!({"spec": {"run": {
+    let run = json!({"spec": {"run": {
         "release": {"name": "checkout-1", "uid": "u", "revision": 1}, "attempt": 1, "goal": "Deliver", "sequence": 1,
     }}});
     let status = json!({"status": {"summary": "all is well"}});
@@ -123,10 +123,10 @@ fn nobody_else_changes_a_spec_or_a_status() {
 
     let target = "targets.sluice.dev/checkout-dev";
     refused(
-        &patch(here, target, &[], &order),
+        &patch(here, target, &[], &run),
         "changed by the Sluice controller only",
     );
-    accepted(&patch(here, target, &controller, &order));
+    accepted(&patch(here, target, &controller, &run));
     for what in [
         target,
         "releases.sluice.dev/checkout-1",
@@ -140,7 +140,7 @@ fn nobody_else_changes_a_spec_or_a_status() {
             &[&controller[..], &[status_of]].concat(),
             &status,
         ));
-        // A second change meets a status that is there already.
+        // The second change finds an existing status.
         let other = json!({"status": {"summary": "or is it"}});
         refused(&patch(here, what, &[status_of], &other), only);
         assert_eq!(get(here, what).unwrap()["status"], status["status"]);
@@ -169,7 +169,7 @@ fn metadata_and_the_users_own_spec_stay_free() {
     ));
 }
 
-/// `kubectl delete` without waiting, by an administrator or by whom the options name.
+/// `kubectl delete` without waiting, as the administrator or as the user that the options name.
 fn delete(namespace: &str, what: &str, options: &[&str]) -> Output {
     let arguments = ["delete", what, "--namespace", namespace, "--wait=false"];
     cluster()
@@ -256,8 +256,8 @@ fn an_orphaning_deletion_leaves_what_was_owned() {
     namespace(later);
     family(here);
     family(later);
-    // The collector learns of a new kind up to half a minute late, and takes what it does not know
-    // of for nobody's. Once it has collected the later family it knows of the earlier one.
+    // The garbage collector observes a new kind up to half a minute late, and treats unknown owners as
+    // absent. Once it has collected the later family it knows the earlier one.
     delete_deployment(later, "--cascade=background");
     is_gone(later);
     delete_deployment(here, "--cascade=orphan");

@@ -1,4 +1,4 @@
-//! Who may do what, as the API server's own authorizer says.
+//! The permissions of each role, as decided by the API server's own authorizer.
 
 use serde_json::json;
 use sluice_lab::kube::User;
@@ -156,7 +156,7 @@ fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
     assert!(!can("rights-other", "get", "deployments.sluice.dev"));
 }
 
-/// Being added to `edit` is for the platform team to decide.
+/// The platform team decides whether the role `edit` includes Sluice's resources.
 #[test]
 fn editing_is_not_deploying() {
     namespace("rights-editor");
@@ -175,7 +175,7 @@ fn editing_is_not_deploying() {
     }
 }
 
-/// What the message about a Secret that the controller may not read says.
+/// Follows the message about a Secret that the controller may not read.
 #[test]
 fn a_team_lets_the_controller_read_one_secret_by_itself() {
     let here = "rights-secret";

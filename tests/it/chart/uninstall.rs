@@ -1,4 +1,4 @@
-//! The chart was uninstalled before its objects: what is documented lets them go without a controller.
+//! The chart is uninstalled before its objects: the documented commands remove them without a controller.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -25,7 +25,7 @@ fn script(heading: &str) -> String {
     script.to_owned()
 }
 
-/// Runs it as the administrator would, with the lab's own kubectl.
+/// Runs the script as the administrator, with the lab's own kubectl.
 fn run(cluster: &ControlPlane, script: &str) {
     let kubectl = Toolchain::shared().unwrap().kubectl();
     let mut paths = vec![kubectl.parent().unwrap().to_owned()];
@@ -74,7 +74,7 @@ fn what_hangs_without_a_controller_is_let_go_by_the_documented_commands() {
     ];
     refused(&cluster.kubectl(User::Admin, &delete).unwrap(), "timed out");
 
-    // The policies go a moment after the chart.
+    // The policies are deleted a moment after the chart.
     eventually("the policies are gone", || {
         let policies = ["get", "validatingadmissionpolicies"];
         let policies = cluster.kubectl_json(User::Admin, &policies).unwrap();

@@ -1,5 +1,5 @@
-//! What a gate's schema accepts and refuses, in a definition of the test's own: it is the same wherever
-//! a gate stands.
+//! Gates that the schema accepts and refuses, in a definition for this test: the schema is the same wherever
+//! a gate is used.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use sluice_lab::kube::User;
 
 use crate::cluster::{accepted, cluster, create, refused};
 
-/// Everything of a gate.
+/// All types of a gate.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "test.sluice.dev",
@@ -26,7 +26,7 @@ use crate::cluster::{accepted, cluster, create, refused};
 struct GatedSpec {
     gate: Option<Gate>,
     requires: Option<AccountRequires>,
-    /// As many as a Deployment may have: the API server weighs what rules may cost.
+    /// As many as a Deployment may have: the API server estimates the cost of rules.
     #[serde(default)]
     #[schemars(length(max = 16))]
     stages: Vec<GatedStage>,
@@ -179,8 +179,8 @@ fn an_author_is_barred_only_where_it_is_known_who_that_is() {
         {"gitlabUser": "ana", "kubernetesUsers": ["b"]},
     ]);
     gate_is_refused(&approval(false, &twice), "Duplicate");
-    let nobody = json!([{"gitlabUser": "ana", "kubernetesUsers": []}]);
-    gate_is_refused(&approval(false, &nobody), "kubernetesUsers");
+    let no_users = json!([{"gitlabUser": "ana", "kubernetesUsers": []}]);
+    gate_is_refused(&approval(false, &no_users), "kubernetesUsers");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! AWS's limits and what two stages may not share, as far as a manifest tells, and values that have to
-//! come through as they were written.
+//! AWS limits and conflicts between stages that a schema can detect, and values that must be stored as
+//! written.
 
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ fn two_stages_are_not_one_function_or_one_s3_location() {
             why,
         )],
     );
-    // What differs by stage may share account and region.
+    // Names that differ by stage may share account and region.
     let mut named = with(DEPLOYMENT, "/spec/stages", &stages("us-east-1"));
     let name = &mut named["spec"]["components"][0]["lambda"]["functionName"];
     *name = json!("checkout-$(stage.name)");
@@ -140,10 +140,10 @@ fn a_null_that_is_expected_is_kept() {
     let written = invoke(json!({"path": "/error", "equals": null}));
     assert_eq!(written.payload, Some(Value::Null));
     assert_eq!(written.expect.unwrap().equals, Some(Value::Null));
-    let said = invoke(json!({"path": "/error", "isNull": true}))
+    let explicit = invoke(json!({"path": "/error", "isNull": true}))
         .expect
         .unwrap();
-    assert!(said.is_null && said.equals.is_none());
+    assert!(explicit.is_null && explicit.equals.is_none());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The scripts of health for Argo CD, by the interpreter that Argo CD runs them with.
+//! The health scripts for Argo CD, run by the interpreter that Argo CD uses.
 
 use std::{
     io::Write as _,
@@ -24,8 +24,8 @@ fn health(script: &str, object: &Value) -> (String, String) {
     drop(input);
     let output = lua.wait_with_output().unwrap();
     assert!(output.status.success(), "{script} on {object}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    let (status, message) = said.split_once('\n').unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (status, message) = text.split_once('\n').unwrap();
     (status.to_owned(), message.trim_end().to_owned())
 }
 
@@ -97,7 +97,7 @@ fn a_deployment_is_as_healthy_as_its_conditions_say() {
     assert_eq!(
         script(changed),
         "Progressing",
-        "the spec was not looked at yet"
+        "the spec is not observed yet"
     );
     assert_eq!(script(json!({"metadata": {"name": "new"}})), "Progressing");
     let mut going = object(&[("Ready", "True", "Delivered")]);

@@ -1,4 +1,4 @@
-//! The page of metrics names each that is registered, as it is, and no other.
+//! The page of metrics describes exactly the registered metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,12 +40,12 @@ fn ended_run() -> RunStatus {
     .unwrap()
 }
 
-/// What `/metrics` answers once everything was counted: what has no sample is left out there.
-fn fed() -> String {
+/// The answer of `/metrics` with a sample of every metric: it leaves out metrics without samples.
+fn encoded_metrics() -> String {
     feed(&Metrics::new()).encode().unwrap()
 }
 
-/// With something counted of each.
+/// Adds a sample of every metric.
 fn feed(metrics: &Metrics) -> &Metrics {
     let took = Duration::from_secs(1);
     metrics.reconciled("account", "done", Reason::Verified, took);
@@ -65,7 +65,7 @@ fn feed(metrics: &Metrics) -> &Metrics {
     metrics
 }
 
-/// By the name without what a type or a histogram's part adds to it.
+/// The metrics by name, without the suffixes of types and histograms.
 fn families(text: &str) -> BTreeMap<String, Family> {
     let mut found = BTreeMap::<String, Family>::new();
     for line in text.lines() {
@@ -102,7 +102,7 @@ fn base(sample: &str) -> &str {
         .unwrap_or(sample)
 }
 
-/// The name by which a query finds it.
+/// The name of the metric in queries.
 fn shown(name: &str, family: &Family) -> String {
     match family.kind.as_str() {
         "counter" => format!("{name}_total"),
@@ -111,7 +111,7 @@ fn shown(name: &str, family: &Family) -> String {
     }
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn quoted(text: &str) -> BTreeSet<String> {
     text.split('`')
         .skip(1)
@@ -120,7 +120,7 @@ fn quoted(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The rows of the page that begin with a metric's name.
+/// The metrics of the page's table rows that begin with a metric's name.
 fn described(page: &str) -> BTreeMap<String, Family> {
     page.lines()
         .filter_map(|line| {
@@ -143,7 +143,7 @@ fn described(page: &str) -> BTreeMap<String, Family> {
 
 #[test]
 fn the_page_describes_what_is_registered() {
-    let text = fed();
+    let text = encoded_metrics();
     let found = families(&text);
     let sources = ["src/metrics.rs", "src/metrics/objects.rs"].map(|path| {
         let source = fs::read_to_string(root().join(path)).unwrap();
@@ -160,7 +160,7 @@ fn the_page_describes_what_is_registered() {
         .keys()
         .filter(|name| name.starts_with("sluice_"))
         .count();
-    assert_eq!(ours, registered, "not everything is fed: {found:#?}");
+    assert_eq!(ours, registered, "a metric has no sample: {found:#?}");
 
     let page = fs::read_to_string(root().join(PAGE)).unwrap();
     let expected: BTreeMap<_, _> = found
@@ -172,7 +172,7 @@ fn the_page_describes_what_is_registered() {
 
 #[test]
 fn queries_ask_for_what_there_is() {
-    let known = families(&fed());
+    let known = families(&encoded_metrics());
     let mut tried = 0;
     for (path, page) in pages() {
         for (at, _) in page.match_indices("sluice_") {
@@ -207,7 +207,7 @@ fn prometheus_finds_nothing_to_complain_about() {
         );
     }
     assert_eq!(linted(&text), "", "{text}");
-    // It does complain.
+    // The linter does find problems.
     let wrong = "# TYPE sluice_calls counter\nsluice_calls 1\n";
     assert!(linted(wrong).contains("_total"));
 }

@@ -1,4 +1,4 @@
-//! What the pipeline built can't be fetched, or can't be a function.
+//! Artifacts that cannot be downloaded, or are no valid function package.
 
 use std::io::{Cursor, Write as _};
 
@@ -16,8 +16,8 @@ use super::{
     scene::{NAME, Scene, condition_in, conditions, says},
 };
 
-/// A newer pipeline with something wrong in it: no Release, and what runs goes on; the pipeline
-/// after it is delivered.
+/// Runs a newer pipeline with a bad artifact. Sluice creates no Release and the live one keeps serving; the
+/// next pipeline is delivered.
 fn refused(
     namespace: &str,
     bad: impl FnOnce(&Scene<'_>) -> PipelineId,
@@ -29,7 +29,7 @@ fn refused(
     bad(&scene);
     scene.stalled(reason, parts);
     scene.event("Deployment", "Warning", reason, parts);
-    assert_eq!(scene.releases().len(), 1, "no Release");
+    assert_eq!(scene.releases().len(), 1, "no Release is created");
     assert!(scene.lambda_calls(mark).writes().is_empty());
     scene.still_serves("dev", "v1");
     scene.push("v3");
@@ -37,7 +37,7 @@ fn refused(
     scene.serves("dev", "v3");
 }
 
-/// A pipeline whose job package ends so.
+/// Runs a pipeline whose job `package` ends with `end`.
 fn pipeline(scene: &Scene<'_>, end: JobEnd) -> PipelineId {
     let gitlab = &scene.world.lab.gitlab;
     let project = scene.team.project;
@@ -70,7 +70,7 @@ fn artifacts_that_expired_say_to_run_the_job_again() {
             gitlab.run_pipeline(project, "main", vec![JobSpec::new("package", "package")]);
         let job = gitlab.job(pipeline, "package");
         gitlab.start_job(job);
-        // In one step, so that the job is never seen with its archive.
+        // In one step, so that Sluice never observes the job with its archive.
         gitlab.change(|world, now| {
             world.finish_job(now, job, JobEnd::uploads(archive(&package("v2"))))?;
             world.expire_artifacts(now, job)?;
@@ -128,7 +128,7 @@ fn a_package_over_lambdas_limit_names_the_limit() {
     );
 }
 
-/// A small zip that unpacks to more than Lambda takes: the same compressed entry again and again.
+/// A small zip that unpacks to more than Lambda's limit: it repeats one compressed entry.
 fn large_package() -> Vec<u8> {
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     let mut one = ZipWriter::new(Cursor::new(Vec::new()));
@@ -164,7 +164,7 @@ fn a_download_that_is_cut_off_is_tried_again_and_nothing_is_released_before() {
 fn a_download_longer_than_declared_is_not_taken() {
     let scene = Scene::new("too-long");
     let gitlab = &scene.world.lab.gitlab;
-    // The archive as a whole is the package: only for that GitLab declares a size.
+    // The whole archive is the package: GitLab declares a size for whole archives only.
     let pipeline = pipeline(&scene, JobEnd::uploads(package("v1")));
     let job = gitlab.job(pipeline, "package");
     gitlab.declare_artifact_size(job, Some(100));
@@ -179,21 +179,21 @@ fn a_download_longer_than_declared_is_not_taken() {
     scene.serves("dev", "v1");
 }
 
-/// Waits until the status says that fetching failed and is tried again; what it says.
+/// Waits until the status reports that a download failed and is retried. Returns the message.
 fn still_fetching(scene: &Scene<'_>) -> String {
-    scene.wait(NAME, "fetching has failed once", |deployment| {
+    scene.wait(NAME, "a download has failed once", |deployment| {
         let ready = condition_in(conditions(deployment), "Ready")?;
         let waits = ready.status == "Unknown" && ready.reason != "Fetching";
         (waits && ready.message.contains("artifact api (job")).then(|| ready.message.clone())
     })
 }
 
-/// A Deployment of another team of the same project: its connection leads to the same GitLab.
+/// Another team's Deployment names the same project; its connection leads to the same GitLab.
 #[test]
 fn an_artifact_that_another_teams_token_fetched_is_not_handed_out() {
     let owner = Scene::running("own-artifact");
     let other = Scene::new("other-artifact");
-    // Whoever asks for the job's artifacts now is not let.
+    // From now on GitLab refuses requests for the job's artifacts.
     let project = owner.team.project.0;
     let refuse = FaultAction::Respond {
         status: 403,
@@ -211,12 +211,12 @@ fn an_artifact_that_another_teams_token_fetched_is_not_handed_out() {
     );
     assert!(other.releases().is_empty());
     fault.remove();
-    other.annotate("sluice.dev/retry", "let");
+    other.annotate("sluice.dev/retry", "allowed now");
     other.delivered(1);
     let key = |scene: &Scene<'_>| scene.releases()[0].spec.artifacts[0].location.key.clone();
     assert_ne!(key(&owner), key(&other));
 
-    // A connection that is deleted and applied again is the same one.
+    // A connection that is deleted and applied again counts as the same connection.
     let connections = owner.api::<GitLabConnection>();
     let mut connection = run(connections.get("gitlab")).unwrap();
     run(connections.delete("gitlab", &DeleteParams::default())).unwrap();
@@ -234,5 +234,5 @@ fn an_artifact_that_another_teams_token_fetched_is_not_handed_out() {
     let keys: Vec<_> = (owner.releases().iter())
         .map(|release| release.spec.artifacts[0].location.clone())
         .collect();
-    assert_eq!(keys[0], keys[1], "it is not fetched again");
+    assert_eq!(keys[0], keys[1], "it is not downloaded again");
 }

@@ -1,4 +1,4 @@
-//! AWS says no, or nothing.
+//! AWS refuses a call, or does not answer.
 
 use aws_sdk_lambda::types::FunctionConfiguration;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     scene::{Scene, says},
 };
 
-/// An Account beside dev's, with something different about it.
+/// Creates an Account like dev's, changed by `edit`. Returns its name.
 pub fn another_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> String {
     let lab = &scene.world.lab;
     let mut account = lab.get_json("account", None, "dev").unwrap();
@@ -25,14 +25,14 @@ pub fn another_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> Stri
     name
 }
 
-/// A Deployment to that Account.
+/// A Deployment whose only target is in `account`.
 pub fn into_account(scene: &Scene<'_>, account: &str) -> Value {
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["targets"][0]["account"] = json!(account);
     wanted
 }
 
-/// Waits until the Account says that it is not Ready, for that reason.
+/// Waits until the Account is not Ready with `reason`.
 #[track_caller]
 fn not_ready(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
     let what = format!("Account {account} is not Ready because of {reason}");
@@ -68,14 +68,14 @@ fn nothing_is_written_with_credentials_of_another_account() {
 #[test]
 fn a_role_that_can_not_be_assumed_is_named_and_works_once_it_can() {
     let scene = Scene::new("no-role");
-    let nobody = "arn:aws:iam::222222222222:role/nobody";
+    let missing_role = "arn:aws:iam::222222222222:role/nobody";
     let mut role_arn = Value::Null;
     let account = another_account(&scene, |spec| {
         let role = &mut spec["credentials"]["assumeRole"]["roleArn"];
         role_arn = role.clone();
-        *role = json!(nobody);
+        *role = json!(missing_role);
     });
-    let parts = ["sts:AssumeRole", nobody];
+    let parts = ["sts:AssumeRole", missing_role];
     not_ready(&scene, &account, "AccessDenied", &parts);
     scene.push("v1");
     scene.apply(&into_account(&scene, &account));
@@ -114,7 +114,7 @@ fn nothing_is_kept_for_a_namespace_that_is_granted_nothing() {
     let account = another_account(&scene, |spec| spec["grants"] = to_others);
     let lab = &scene.world.lab;
     let mark = lab.aws.mark();
-    let asked = lab.gitlab.mark();
+    let gitlab_mark = lab.gitlab.mark();
     scene.push("v1");
     scene.apply(&into_account(&scene, &account));
     let parts = ["no-grant-at-all", "ask the platform team", "spec.grants"];
@@ -122,7 +122,7 @@ fn nothing_is_kept_for_a_namespace_that_is_granted_nothing() {
     scene.event("Deployment", "Warning", "NotGranted", &parts);
     assert!(scene.releases().is_empty());
     let project = format!("/projects/{}/jobs/", scene.team.project.0);
-    let requests = lab.gitlab.requests_since(asked);
+    let requests = lab.gitlab.requests_since(gitlab_mark);
     assert!(
         !requests
             .iter()
@@ -172,8 +172,8 @@ fn an_execution_role_that_lambda_can_not_assume_is_waited_for_and_then_taken_bac
     scene.still_serves("dev", "v1");
 }
 
-/// The function's configuration, and how many versions it has.
-fn stands(scene: &Scene<'_>) -> Vec<FunctionConfiguration> {
+/// The configurations of all versions of the function, `$LATEST` included.
+fn list_versions(scene: &Scene<'_>) -> Vec<FunctionConfiguration> {
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let listed = run(lambda
         .list_versions_by_function()
@@ -182,7 +182,7 @@ fn stands(scene: &Scene<'_>) -> Vec<FunctionConfiguration> {
     listed.unwrap().versions.unwrap_or_default()
 }
 
-/// Delivers v1 and v2 while one call goes wrong once; both must be there once, as if nothing had been.
+/// Delivers v1 and v2 while one call fails once. Each version must be published exactly once.
 fn survives(namespace: &str, operation: &str, action: &Action) {
     let scene = Scene::new(namespace);
     let rule = |about: &str| {
@@ -200,7 +200,7 @@ fn survives(namespace: &str, operation: &str, action: &Action) {
     scene.delivered(2);
     scene.serves("dev", "v2");
     assert_eq!(fault.hits(), 1, "{operation}");
-    let versions: Vec<_> = stands(&scene)
+    let versions: Vec<_> = list_versions(&scene)
         .into_iter()
         .filter_map(|it| it.version)
         .collect();

@@ -1,4 +1,4 @@
-//! What the platform team asks for, and how gates treat what goes back.
+//! Requirements of an Account, and how gates treat rollbacks.
 
 use kube::{Api, ResourceExt as _, api::PostParams};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::{
     scene::{NAME, Scene},
 };
 
-/// Another Account of prod's, which requires this; its name.
+/// Creates another Account for prod's AWS account with these requirements. Returns its name.
 pub fn strict(scene: &Scene<'_>, requires: &Value) -> String {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let mut account = run(accounts.get("prod")).unwrap();
@@ -26,7 +26,7 @@ pub fn strict(scene: &Scene<'_>, requires: &Value) -> String {
     account.name_any()
 }
 
-/// Has the Account require this from now on, and waits until it does.
+/// Replaces the requirements of the Account, and retries until the write succeeds.
 pub fn require(scene: &Scene<'_>, account: &str, requires: &Value) {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let found = wait_for("the Account is changed", LIMIT, || {
@@ -41,7 +41,7 @@ fn platform(schedule: &str) -> Value {
     json!({"approval": by_approvers()["approval"], "windows": windows(schedule)})
 }
 
-/// A Deployment whose stage prod is in that Account, behind that gate.
+/// A Deployment whose stage prod targets `account`, behind `gate`.
 pub fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
     let mut wanted = match gate {
         Some(gate) => gated(scene, gate),
@@ -51,7 +51,7 @@ pub fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
     wanted
 }
 
-/// Waits until these serve.
+/// Waits until `status.live` is `live`.
 #[track_caller]
 fn live(scene: &Scene<'_>, live: &str) {
     scene.wait(NAME, &format!("{live} serve"), |deployment| {
@@ -82,26 +82,26 @@ fn what_an_account_requires_comes_on_top_and_for_going_back_only_its_approvals()
     create(&scene, &approval(&third, "Approve"));
     scene.delivered(3);
 
-    // Neither the stage's windows nor the Account's hold what goes back, but its approvers do.
+    // Windows of the stage and of the Account do not hold a rollback; the Account's approvers do.
     let gate = json!({"windows": windows(NEVER)});
     scene.apply(&to(&scene, &account, Some(&gate)));
     require(&scene, &account, &platform(NEVER));
     scene.annotate(annotation::ROLLBACK, "incident");
     let parts = ["0 of 1 approvals", asker.as_str()];
-    let back = waiting(&scene, 2, "WaitingForApproval", &parts);
-    assert!(!back.message.contains("window"), "{}", back.message);
+    let waits = waiting(&scene, 2, "WaitingForApproval", &parts);
+    assert!(!waits.message.contains("window"), "{}", waits.message);
     live(&scene, "dev=r2 prod=r3");
     scene.serves("prod", "v3");
-    let name = create(&scene, &approval(&back, "Approve"));
+    let name = create(&scene, &approval(&waits, "Approve"));
     live(&scene, "dev=r2 prod=r2");
     scene.serves("prod", "v2");
     counted(&scene, &name, "True", "Used");
 
-    // A pin goes the same way, and somebody may say no to it.
+    // A pin passes the same gate, and an approver may reject it.
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
-    let back = waiting(&scene, 1, "WaitingForApproval", &parts);
-    assert!(!back.message.contains("window"), "{}", back.message);
-    let name = create(&scene, &approval(&back, "Reject"));
+    let waits = waiting(&scene, 1, "WaitingForApproval", &parts);
+    assert!(!waits.message.contains("window"), "{}", waits.message);
+    let name = create(&scene, &approval(&waits, "Reject"));
     counted(&scene, &name, "True", "Used");
     live(&scene, "dev=r1 prod=r2");
     scene.serves("prod", "v2");
@@ -118,7 +118,7 @@ fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
     scene.apply(&gated(&scene, &json!({"windows": windows(NEVER)})));
     scene.push("v4");
     waiting(&scene, 4, "OutsideWindow", &[]);
-    // r4 is in dev alone; prod never had it.
+    // Only dev has r4; prod never had it.
     scene.annotate(annotation::ROLLBACK, "the first incident");
     live(&scene, "dev=r3 prod=r3");
     scene.annotate(annotation::ROLLBACK, "the second incident");
@@ -127,7 +127,7 @@ fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
     live(&scene, "dev=r1 prod=r1");
     scene.serves("prod", "v1");
-    // What has served in dev alone goes back to dev alone: it never got past the gate.
+    // r4 served in dev alone, so the rollback to it affects dev alone: it never passed the gate.
     scene.annotate(annotation::ROLLBACK, "the third incident to checkout-4");
     live(&scene, "dev=r4 prod=r1");
     scene.serves("prod", "v1");

@@ -1,4 +1,4 @@
-//! Far more calls than an account's budget has in a second.
+//! Far more calls than an account's budget allows per second.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Target, annotation};
@@ -10,10 +10,10 @@ use super::{
     solo,
 };
 
-/// More than four seconds' worth of the control plane's calls for each kind of write.
+/// More than four seconds of the control plane's budget for each kind of write.
 const MANY: usize = 60;
 
-/// A Deployment of so many functions.
+/// A Deployment of [`MANY`] functions.
 fn with_functions(scene: &Scene<'_>) -> Value {
     let mut wanted = scene.deployment(&["dev"]);
     let component = |nth| {
@@ -43,7 +43,7 @@ fn sixty_functions_on_one_target_succeed_and_read_each_alias_once() {
         assert_eq!(count(write), MANY, "{write}");
     }
 
-    // While all of them are looked at for drift, another Deployment's rollback goes first.
+    // While Sluice checks all of them for drift, another Deployment's rollback takes precedence.
     let other = Scene::within(&world, "hurried");
     other.push("v1");
     other.apply(&other.deployment(&["dev"]));
@@ -51,11 +51,11 @@ fn sixty_functions_on_one_target_succeed_and_read_each_alias_once() {
     other.push("v2");
     other.delivered(2);
     let mark = world.lab.aws.mark();
-    scene.annotate(annotation::RECONCILE, "look");
-    let asked = |calls: &sluice_lab::aws::Calls| calls.named("lambda", "GetAlias").count();
-    let begun = wait_for("the look for drift has begun", LIMIT, || {
-        let looks = asked(&scene.lambda_calls(mark));
-        (looks > 0).then_some(())
+    scene.annotate(annotation::RECONCILE, "check");
+    let alias_reads = |calls: &sluice_lab::aws::Calls| calls.named("lambda", "GetAlias").count();
+    let begun = wait_for("the drift check has begun", LIMIT, || {
+        let reads = alias_reads(&scene.lambda_calls(mark));
+        (reads > 0).then_some(())
     });
     begun.unwrap_or_else(|error| panic!("{error}\n{}", scene.log()));
     other.annotate(annotation::ROLLBACK, "now");
@@ -64,7 +64,7 @@ fn sixty_functions_on_one_target_succeed_and_read_each_alias_once() {
         (live == "dev=r1").then_some(())
     });
     other.serves("dev", "v1");
-    let looked = wait_for("the look for drift has ended", LIMIT, || {
+    let ended = wait_for("the drift check has ended", LIMIT, || {
         let targets = scene.list::<Target>();
         let handled = targets.iter().filter_map(|target| {
             target
@@ -76,12 +76,12 @@ fn sixty_functions_on_one_target_succeed_and_read_each_alias_once() {
                 .clone()
         });
         let all: Vec<String> = handled.collect();
-        if all == ["look"] {
+        if all == ["check"] {
             Ok(())
         } else {
             Err(format!("{all:?}"))
         }
     });
-    looked.unwrap_or_else(|error| panic!("{error}\n{}", scene.log()));
-    assert_eq!(asked(&scene.lambda_calls(mark)), MANY, "no look was lost");
+    ended.unwrap_or_else(|error| panic!("{error}\n{}", scene.log()));
+    assert_eq!(alias_reads(&scene.lambda_calls(mark)), MANY, "no read lost");
 }

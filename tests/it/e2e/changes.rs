@@ -38,7 +38,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
     scene.still_serves("dev", "v1");
     fault.remove();
 
-    // It is not tried again by itself, however often GitLab is asked.
+    // Sluice does not retry it by itself, however often it polls GitLab.
     let mark = scene.world.lab.aws.mark();
     scene.looked_at_gitlab("once");
     scene.stalled("RolledBack", &parts);
@@ -51,7 +51,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
     scene.serves("dev", "v2");
     let run = scene.target("dev").status.unwrap().run.unwrap();
     assert_eq!((run.release.revision, run.attempt), (2, 2));
-    assert_eq!(scene.releases().len(), 2, "a retry is no new Release");
+    assert_eq!(scene.releases().len(), 2, "a retry creates no Release");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_retry_is_for_what_failed_last() {
     scene.stalled("RolledBack", &["Full."]);
     full.remove();
 
-    // Nothing newer can be had either, which is told as well.
+    // Nothing newer can be released either, and the status reports both failures.
     let artifacts = format!("/projects/{}/jobs/", scene.team.project.0);
     let denial = FaultAction::Respond {
         status: 403,
@@ -79,7 +79,7 @@ fn a_retry_is_for_what_failed_last() {
         "nothing newer can be released",
         "artifact api (job package)",
     ];
-    scene.wait(NAME, "both failures are told", |deployment| {
+    scene.wait(NAME, "the status reports both failures", |deployment| {
         let stalled = condition_in(conditions(deployment), "Stalled")?;
         let all = both.iter().all(|part| stalled.message.contains(part));
         (stalled.reason == "RolledBack" && all).then_some(())
@@ -87,18 +87,18 @@ fn a_retry_is_for_what_failed_last() {
 
     let (mark, calls) = (gitlab.mark(), aws.mark());
     retried(&scene, "the artifact");
-    // By a transfer, which runs beside what handles the command.
-    let asked = wait_for("it is asked for again", LIMIT, || {
-        let asked = gitlab.requests_since(mark);
-        let again = asked.iter().any(|it| it.path.contains(&artifacts));
-        again.then_some(()).ok_or_else(|| format!("{asked:?}"))
+    // A transfer downloads it, concurrently with the handling of the command.
+    let requests = wait_for("the artifact is requested again", LIMIT, || {
+        let requests = gitlab.requests_since(mark);
+        let again = requests.iter().any(|it| it.path.contains(&artifacts));
+        again.then_some(()).ok_or_else(|| format!("{requests:?}"))
     });
-    asked.unwrap_or_else(|e| panic!("{e}"));
+    requests.unwrap_or_else(|e| panic!("{e}"));
     let run = scene.target("dev").spec.run.unwrap();
     assert_eq!(
         (run.release.revision, run.attempt),
         (2, 1),
-        "and that alone"
+        "nothing else is retried"
     );
     assert!(scene.lambda_calls(calls).writes().is_empty());
 
@@ -108,7 +108,7 @@ fn a_retry_is_for_what_failed_last() {
     scene.serves("dev", "v3");
 }
 
-/// Gives a retry, and waits until it is handled.
+/// Requests a retry, and waits until Sluice has handled it.
 fn retried(scene: &Scene<'_>, token: &str) {
     scene.annotate("sluice.dev/retry", token);
     scene.wait(NAME, "the retry is handled", |deployment| {

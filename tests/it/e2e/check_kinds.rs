@@ -1,4 +1,4 @@
-//! The kinds of checks that look at something for a while, and bakes at the end.
+//! Checks that Sluice evaluates during a bake, and final bakes.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use super::{
     watching::{alarm, routed, wait_routed},
 };
 
-/// A page that answers with the status it was told, on an address that the controller may ask.
+/// A page that answers with a configurable status, on an address that the controller may request.
 struct Page {
     url: String,
     status: Arc<AtomicU16>,
@@ -32,10 +32,10 @@ struct Page {
 impl Page {
     fn open(status: u16) -> Self {
         let status = Arc::new(AtomicU16::new(status));
-        let told = Arc::clone(&status);
+        let current = Arc::clone(&status);
         let answer = move || async move {
-            let status = StatusCode::from_u16(told.load(Ordering::SeqCst)).unwrap();
-            (status, "{\"status\": \"told\"}")
+            let status = StatusCode::from_u16(current.load(Ordering::SeqCst)).unwrap();
+            (status, "{\"status\": \"up\"}")
         };
         let router = Router::new().route("/health", get(answer));
         let listener = run(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
@@ -49,8 +49,8 @@ impl Page {
     }
 }
 
-/// A Deployment to dev with these checks, watched so long once all traffic has moved.
-fn watched(scene: &Scene<'_>, bake: &str, checks: &Value) -> Value {
+/// A Deployment to dev with these checks and a final bake of that length.
+fn with_final_bake(scene: &Scene<'_>, bake: &str, checks: &Value) -> Value {
     let mut wanted = scene.deployment(&["dev"]);
     let stage = &mut wanted["spec"]["stages"][0];
     stage["rollout"] = json!({"allAtOnce": {}, "finalBake": bake});
@@ -63,10 +63,10 @@ fn a_page_that_answers_wrongly_takes_the_release_back() {
     let scene = Scene::new("page");
     let page = Page::open(204);
     let check = json!([{"name": "page", "http": {
-        "url": page.url, "expectedStatus": ["2xx", 418], "bodyPattern": "told"}}]);
+        "url": page.url, "expectedStatus": ["2xx", 418], "bodyPattern": "up"}}]);
     page.answers(418);
     scene.push("v1");
-    scene.apply(&watched(&scene, "3s", &check));
+    scene.apply(&with_final_bake(&scene, "3s", &check));
     scene.delivered(1);
     page.answers(503);
     scene.push("v2");
@@ -88,7 +88,7 @@ fn a_page_that_answers_wrongly_takes_the_release_back() {
 fn a_page_on_a_network_that_is_not_allowed_is_not_asked() {
     let scene = Scene::new("page-inside");
     let check = json!([{"name": "page", "http": {"url": "http://127.0.0.2:80/"}}]);
-    let mut wanted = watched(&scene, "1s", &check);
+    let mut wanted = with_final_bake(&scene, "1s", &check);
     wanted["spec"]["progressDeadline"] = json!("10s");
     scene.push("v1");
     scene.apply(&wanted);
@@ -101,15 +101,15 @@ fn an_alarm_once_all_traffic_has_moved_still_puts_it_back() {
     let alarm = alarm(&scene, "dev");
     let check = json!([{"name": "errors", "alarms": {"names": [alarm.name]}}]);
     scene.push("v1");
-    scene.apply(&watched(&scene, "2s", &check));
+    scene.apply(&with_final_bake(&scene, "2s", &check));
     scene.delivered(1);
-    scene.apply(&watched(&scene, "24h", &check));
+    scene.apply(&with_final_bake(&scene, "24h", &check));
     wait_routed(&scene, "dev", "1");
     scene.annotate("sluice.dev/promote", "nothing has changed but the bake");
     scene.delivered(2);
     scene.push("v2");
     wait_routed(&scene, "dev", "2");
-    scene.wait(NAME, "it is watched", |deployment| {
+    scene.wait(NAME, "the checks are evaluated", |deployment| {
         let ready = condition_in(conditions(deployment), "Ready")?;
         let traffic = scene.target("dev").status?.run?.traffic?;
         (ready.status == "Unknown" && traffic.weight == 100 && traffic.evaluations > 0)
@@ -133,9 +133,9 @@ fn a_check_invokes_as_often_as_it_says_and_every_answer_counts() {
     scene.apply(&wanted);
     scene.delivered(1);
     let calls = scene.lambda_calls(mark);
-    // Before traffic, and through the alias.
+    // Four before traffic, and four through the alias.
     assert_eq!(calls.named("lambda", "Invoke").count(), 8);
-    // One that counts how often it was invoked, in the sandbox's own files.
+    // A function that counts its invocations in the sandbox's files.
     let third = package_of(
         "import os, tempfile\n\n\n\
          def handler(event, context):\n\
@@ -150,7 +150,7 @@ fn a_check_invokes_as_often_as_it_says_and_every_answer_counts() {
     scene.still_serves("dev", "v1");
 }
 
-/// A metric of this name with one value a minute, for as long as a test may take.
+/// Publishes one value per minute of a metric, for as long as a test may take.
 fn publish(scene: &Scene<'_>, name: &str, value: f64) {
     let id = scene.world.lab.account_id("dev").unwrap();
     let config = scene.world.lab.aws.sdk_config(id, HUB_REGION);
@@ -168,11 +168,11 @@ fn publish(scene: &Scene<'_>, name: &str, value: f64) {
         .put_metric_data()
         .namespace(&scene.team.namespace)
         .set_metric_data(Some((-2..12).map(datum).collect()));
-    run(request.send()).expect("a metric");
+    run(request.send()).expect("the metric is published");
 }
 
-/// A metric is judged over whole minutes, and CloudWatch may be two behind: so long takes the shortest
-/// bake, and this test.
+/// Sluice evaluates a metric over whole minutes, and CloudWatch may lag by two: hence the shortest bake and
+/// the duration of this test.
 #[test]
 fn a_metric_out_of_bounds_takes_the_release_back_and_one_within_does_not() {
     const MINUTES: Duration = Duration::from_mins(8);
@@ -186,7 +186,7 @@ fn a_metric_out_of_bounds_takes_the_release_back_and_one_within_does_not() {
             "threshold": {"max": 5}}}])
     };
     let named = |name: &str, bake: &str| {
-        let mut wanted = watched(&scene, bake, &metric(name));
+        let mut wanted = with_final_bake(&scene, bake, &metric(name));
         wanted["metadata"]["name"] = json!(name.to_lowercase());
         let function = format!("{}-{}", scene.team.namespace, name.to_lowercase());
         wanted["spec"]["components"][0]["lambda"]["functionName"] = json!(function);
@@ -204,7 +204,7 @@ fn a_metric_out_of_bounds_takes_the_release_back_and_one_within_does_not() {
     scene.stalled_of("short", "PreflightFailed", &parts);
     let api = scene.api::<sluice::api::v1alpha1::Deployment>();
     let ready = |name: &str| {
-        wait_for(&format!("{name} is judged"), MINUTES, || {
+        wait_for(&format!("{name} has a verdict"), MINUTES, || {
             let deployment = run(api.get(name)).map_err(|e| e.to_string())?;
             let ready = condition_in(conditions(&deployment), "Ready")
                 .cloned()

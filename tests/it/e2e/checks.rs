@@ -1,4 +1,4 @@
-//! A new version that does not do what the checks want is taken back.
+//! A new version that fails its checks is rolled back.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{annotation, condition};
@@ -9,9 +9,9 @@ use sluice_lab::{
 
 use super::scene::{NAME, Scene, condition_in, smoke};
 
-/// Version v1 passes the check; the one after it does not and is taken back, code and alias; the one
-/// after that is delivered.
-fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
+/// v1 passes the check. The next version fails it and is rolled back, code and alias. The version after that
+/// is delivered.
+fn rolls_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     let scene = Scene::new(namespace);
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -36,10 +36,10 @@ fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     scene.still_serves("dev", "v1");
     scene.serves("prod", "v1");
     let prod = scene.world.lab.account_id("prod").unwrap();
-    let there = scene
+    let in_prod = scene
         .lambda_calls(mark)
         .only(|call| call.account.as_deref() == Some(prod));
-    assert!(there.is_empty(), "prod was never touched: {there:?}");
+    assert!(in_prod.is_empty(), "prod was never touched: {in_prod:?}");
 
     let release = scene.releases().pop().unwrap().status.unwrap();
     assert_eq!(release.summary.as_deref(), Some("dev RolledBack"));
@@ -55,7 +55,7 @@ fn taken_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
 #[test]
 fn a_function_that_fails_the_check_by_an_error_is_taken_back() {
     let bad = package_of("def handler(event, context):\n    raise ValueError('no such cart')\n");
-    taken_back(
+    rolls_back(
         "check-error",
         &smoke(),
         &bad,
@@ -66,7 +66,7 @@ fn a_function_that_fails_the_check_by_an_error_is_taken_back() {
 #[test]
 fn a_function_that_answers_wrongly_is_taken_back() {
     let bad = package_answering(&json!({"statusCode": 500}));
-    taken_back(
+    rolls_back(
         "check-wrong",
         &smoke(),
         &bad,
@@ -81,7 +81,7 @@ fn a_function_that_does_not_answer_in_time_is_taken_back() {
     );
     let mut check = smoke();
     check["invoke"]["timeout"] = json!("20s");
-    taken_back("check-late", &check, &bad, &["no answer within 20s"]);
+    rolls_back("check-late", &check, &bad, &["no answer within 20s"]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_answer_that_is_lambdas_own_or_gets_lost_is_no_verdict() {
     let invoke = || Pattern::operation("lambda", "Invoke").about(&scene.function());
     let faults = scene.world.lab.aws.faults();
     let down = Action::respond(503, "ServiceException", "Service is unavailable.");
-    // One after the other: the first rule that is left takes a call.
+    // The first remaining rule handles a call.
     let faults = [
         faults.add(Rule::once(invoke(), down)),
         faults.add(Rule::once(invoke(), Action::LoseReply)),
@@ -106,7 +106,7 @@ fn an_answer_that_is_lambdas_own_or_gets_lost_is_no_verdict() {
 #[test]
 fn code_that_fails_to_start_is_taken_back() {
     let bad = package_of("raise RuntimeError('no way up')\n");
-    taken_back(
+    rolls_back(
         "check-start",
         &smoke(),
         &bad,
@@ -130,7 +130,7 @@ fn a_first_release_that_fails_leaves_nothing_behind() {
             .unwrap_err()
             .into_service_error()
             .is_resource_not_found_exception(),
-        "what was made is gone again"
+        "the created function is deleted again"
     );
     scene.push_package(&package("v2"));
     scene.delivered(2);

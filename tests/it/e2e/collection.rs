@@ -1,4 +1,4 @@
-//! What nothing needs any more goes; what somebody could still go back to stays.
+//! Garbage collection deletes what no Release needs, and keeps what a rollback could need.
 
 use serde_json::json;
 use sluice::api::v1alpha1::{Release, Target};
@@ -10,7 +10,7 @@ use super::{
     watching::versions,
 };
 
-/// Waits until these versions are left of the team's function.
+/// Waits until the team's function has exactly these versions.
 #[track_caller]
 fn left(scene: &Scene<'_>, wanted: &[&str]) {
     let found = wait_for(&format!("{wanted:?} are left"), LIMIT, || {
@@ -44,7 +44,7 @@ fn artifacts(scene: &Scene<'_>) -> (aws_sdk_s3::Client, String) {
     (client, bucket.unwrap().to_owned())
 }
 
-/// What is kept there under this key, as JSON.
+/// The object with this key in dev's artifact bucket, as JSON.
 pub fn kept(scene: &Scene<'_>, key: &str) -> serde_json::Value {
     let (client, bucket) = artifacts(scene);
     let object = run(client.get_object().bucket(bucket).key(key).send()).unwrap();
@@ -52,7 +52,7 @@ pub fn kept(scene: &Scene<'_>, key: &str) -> serde_json::Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// The keys of what is kept of the team in a folder there.
+/// The keys of the team's objects in a folder of dev's artifact bucket.
 pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
     let (client, bucket) = artifacts(scene);
     let list = client
@@ -72,7 +72,7 @@ fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
         scene.delivered(revision);
     }
     left(&scene, &["3", "4"]);
-    let recorded = wait_for("the record follows", LIMIT, || {
+    let recorded = wait_for("the status follows", LIMIT, || {
         let status = scene.target("dev").status.unwrap();
         let recorded: Vec<_> = status.versions.into_iter().map(|it| it.version).collect();
         if recorded == ["3", "4"] && status.expired_snapshots.is_empty() {
@@ -88,7 +88,7 @@ fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
         .map(|release| release.spec.revision)
         .collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
-    assert_eq!(kept_in(&scene, "snapshots").len(), 1, "the last run's");
+    assert_eq!(kept_in(&scene, "snapshots").len(), 1, "of the last run");
 
     let mark = scene.world.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4713");
@@ -121,7 +121,7 @@ fn a_version_that_an_alias_of_somebody_else_has_stays() {
         let versions = target.status.clone().unwrap().versions.into_iter();
         versions.map(|it| it.version).collect()
     };
-    let found = wait_for("it stays on record", LIMIT, || {
+    let found = wait_for("the status keeps the version", LIMIT, || {
         let recorded = recorded(&scene.target("dev"));
         if recorded == ["1", "3", "4"] {
             Ok(())

@@ -1,4 +1,4 @@
-//! Commands: each is carried out once, answered, and kept from nothing by what fails elsewhere.
+//! Commands: Sluice carries out each once and answers it, whatever else fails.
 
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{
     scene::{NAME, Scene, condition_in, conditions, says, smoke},
 };
 
-/// A team with v1 serving in dev, and v2 held there by a check that fails whoever asks.
+/// A team with v1 live in dev, and v2 held there by a check that always fails.
 fn held(namespace: &str) -> Scene<'static> {
     let scene = Scene::new(namespace);
     let mut wanted = scene.deployment(&["dev"]);
@@ -28,8 +28,8 @@ fn held(namespace: &str) -> Scene<'static> {
     scene
 }
 
-/// A Release that belongs to no Deployment has the name of the next one.
-fn in_the_way(scene: &Scene<'_>, name: &str) {
+/// Creates a Release without an owner that has the name of the next one.
+fn create_conflicting_release(scene: &Scene<'_>, name: &str) {
     let mut release = serde_json::to_value(scene.releases().remove(0)).unwrap();
     release["metadata"] = json!({"name": name, "namespace": scene.team.namespace});
     release["spec"]["key"] = json!("f".repeat(64));
@@ -49,7 +49,7 @@ fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
     scene.target("dev").status.unwrap().run.unwrap()
 }
 
-/// Waits until the status says so.
+/// Waits until `is` holds for the status.
 #[track_caller]
 fn status(
     scene: &Scene<'_>,
@@ -61,24 +61,24 @@ fn status(
     })
 }
 
-/// The Warnings about the Deployment for that reason.
+/// The notes of the Deployment's Warning Events with that reason.
 fn warnings(scene: &Scene<'_>, reason: &str) -> Vec<Option<String>> {
     let events = scene.list::<Event>().into_iter();
-    let such = events.filter(|event| {
+    let matching = events.filter(|event| {
         event.reason.as_deref() == Some(reason)
             && event.type_.as_deref() == Some("Warning")
             && event.regarding.as_ref().and_then(|it| it.kind.as_deref()) == Some("Deployment")
     });
-    such.map(|event| event.note).collect()
+    matching.map(|event| event.note).collect()
 }
 
 #[test]
 fn a_command_is_carried_out_once_whatever_else_fails() {
     let scene = held("command-once");
-    in_the_way(&scene, "checkout-3");
+    create_conflicting_release(&scene, "checkout-3");
     scene.push("v3");
     let besides = "besides: Release checkout-3 exists";
-    scene.wait(NAME, "a Release is in the way", |deployment| {
+    scene.wait(NAME, "the conflicting Release is reported", |deployment| {
         let stalled = condition_in(conditions(deployment), condition::STALLED)?;
         (stalled.reason == "Held" && stalled.message.contains(besides)).then_some(())
     });
@@ -111,15 +111,15 @@ fn a_command_is_carried_out_once_whatever_else_fails() {
     scene.still_serves("dev", "v1");
 }
 
-/// Waits until r2 is held once more, by its second attempt.
+/// Waits until the second attempt of r2 is held.
 #[track_caller]
 fn held_again(scene: &Scene<'_>) {
     scene.wait(NAME, "r2 is held again", |_| {
         let run = run_in_dev(scene);
         (run.attempt == 2 && run.step == "Held").then_some(())
     });
-    let order = scene.target("dev").spec.run;
-    assert_eq!(order.map(|run| run.attempt), Some(2), "one promotion");
+    let assigned = scene.target("dev").spec.run;
+    assert_eq!(assigned.map(|run| run.attempt), Some(2), "one promotion");
 }
 
 #[test]
@@ -128,8 +128,8 @@ fn nothing_is_ordered_before_the_command_is_on_record() {
     let refusing = Refusing::begin(&scene, "deployments/status");
     scene.annotate("sluice.dev/promote", "go");
     refusing.has_refused(2);
-    let order = scene.target("dev").spec.run;
-    assert_eq!(order.map(|run| run.attempt), Some(1), "nothing follows yet");
+    let assigned = scene.target("dev").spec.run;
+    assert_eq!(assigned.map(|run| run.attempt), Some(1), "none yet");
     drop(refusing);
     status(&scene, "the promotion is handled", |status| {
         status.last_handled_promote.as_deref() == Some("go")
@@ -194,8 +194,8 @@ fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
         "Delivered",
         &["r1 serves in every stage"],
     );
-    let told = warnings(&scene, "RolledBack");
-    assert_eq!(told.len(), 1, "{told:?}");
+    let notes = warnings(&scene, "RolledBack");
+    assert_eq!(notes.len(), 1, "{notes:?}");
 }
 
 #[test]
@@ -212,12 +212,12 @@ fn a_command_with_nothing_to_act_on_and_a_misspelt_one_are_answered() {
     scene.annotate("sluice.dev/abrot", "now");
     let parts = ["sluice.dev/abrot does nothing", "sluice.dev/abort"];
     scene.event("Deployment", "Warning", "UnknownAnnotation", &parts);
-    let answered = status(&scene, "the misspelt one is on record", |status| {
+    let answered = status(&scene, "the misspelt annotation is listed", |status| {
         !status.unknown_annotations.is_empty()
     });
     assert_eq!(answered.unknown_annotations, ["sluice.dev/abrot"]);
     scene.merge(&json!({"metadata": {"annotations": {"sluice.dev/abrot": Value::Null}}}));
-    status(&scene, "it is gone", |status| {
+    status(&scene, "the annotation is gone", |status| {
         status.unknown_annotations.is_empty()
     });
     scene.condition(condition::READY, "True", "Delivered");

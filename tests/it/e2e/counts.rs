@@ -1,4 +1,4 @@
-//! What a delivery costs, and that nothing to do costs nothing.
+//! The calls and writes of a delivery, and that an idle Deployment makes none to AWS.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{
     shared, solo,
 };
 
-/// The controller's writes to the API server in a namespace, Events and Leases apart.
+/// The controller's writes to the API server in a namespace, except Events and Leases.
 fn writes(world: &World, namespace: &str) -> Vec<Request> {
     let user = world.lab.controller().username();
     let audit = world.lab.kube.audit().unwrap();
@@ -23,13 +23,13 @@ fn writes(world: &World, namespace: &str) -> Vec<Request> {
     audit.by(&user).filter(of_team).cloned().collect()
 }
 
-/// As `kubectl`'s audit would list them.
+/// One line per write, as in an audit log.
 fn described(writes: &[Request]) -> Vec<String> {
     let one = |it: &Request| format!("{} {} {} {}", it.verb, it.rbac_resource(), it.name, it.code);
     writes.iter().map(one).collect()
 }
 
-/// How many calls count: checks don't, nor the polls of one thing beyond the first.
+/// The number of calls without invocations by checks, and with repeated polls of one resource counted once.
 fn counted(calls: &Calls) -> usize {
     let mut polled = BTreeSet::new();
     calls
@@ -47,7 +47,7 @@ fn counted(calls: &Calls) -> usize {
         .count()
 }
 
-/// Seconds from the first of these requests, which are in order, to the last.
+/// Seconds between the first and the last of these requests, which are in order.
 pub fn lasted(requests: &[Request]) -> f64 {
     let at = |it: &Request| it.at.parse::<jiff::Timestamp>().unwrap();
     let first = requests.first().map(at);
@@ -56,8 +56,8 @@ pub fn lasted(requests: &[Request]) -> f64 {
     took.unwrap_or_default().total(jiff::Unit::Second).unwrap()
 }
 
-/// At most eight, and for every five seconds four more: a long wait, and its end, are reported by Target and
-/// Deployment.
+/// At most eight writes, and four more per five seconds: the Target and the Deployment each report a long
+/// wait and its end.
 fn within_budget(writes: &[Request]) {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let reports = 4 * (lasted(writes) / 5.0) as usize;
@@ -80,7 +80,7 @@ fn a_delivery_of_one_function_keeps_to_its_budget() {
     let begun = all.iter().position(|it| it.resource == "releases").unwrap() - 1;
     let (before, first) = all.split_at(begun);
     within_budget(first);
-    // What is written once for each Deployment: the finalizer, and that it was seen.
+    // Written once per Deployment: the finalizer, and a first status.
     let of_deployment = before
         .iter()
         .filter(|it| it.resource == "deployments")
@@ -100,7 +100,7 @@ fn a_delivery_of_one_function_keeps_to_its_budget() {
     within_budget(&second);
 }
 
-/// The writes after the first `skip`, once they are all in the log: the last one is the Deployment's
+/// The writes after the first `skip`, once the audit log has them all: the last one is the Deployment's
 /// status.
 fn settled_writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     let found = wait_for("the last write is in the audit log", LIMIT, || {
@@ -116,16 +116,16 @@ fn settled_writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     found.unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// What only the keys of the team's artifacts hold.
-fn kept(scene: &Scene<'_>) -> String {
+/// The part that only keys of the team's artifacts contain.
+fn key_part(scene: &Scene<'_>) -> String {
     format!("/{}/", scene.team.project.0)
 }
 
-/// Waits until the team's pipelines were asked for so often since that mark.
+/// Waits until Sluice has listed the team's pipelines `times` times since that mark.
 fn polled(scene: &Scene<'_>, mark: Mark, times: usize) {
     let lab = &scene.world.lab;
     let path = format!("/projects/{}/pipelines", scene.team.project.0);
-    let found = wait_for("GitLab is asked again and again", LIMIT, || {
+    let found = wait_for("GitLab is polled", LIMIT, || {
         let requests = lab.gitlab.requests_since(mark);
         let polls = requests.iter().filter(|it| it.path.ends_with(&path));
         let polls = polls.count();
@@ -152,11 +152,11 @@ fn after_a_restart_what_is_delivered_costs_no_call_to_aws() {
         controller.start().unwrap();
         controller.wait_ready(LIMIT).unwrap();
     }
-    // What the first poll leads to has begun when the next one comes.
+    // When the next poll arrives, whatever the first one triggers has begun.
     polled(&scene, gitlab, 3);
     let calls = world.lab.aws.calls_since(aws);
     let calls = calls.only(|call| {
-        call.resource.contains(&kept(&scene)) || call.resource.contains(&scene.function())
+        call.resource.contains(&key_part(&scene)) || call.resource.contains(&scene.function())
     });
     assert!(calls.is_empty(), "{calls:?}");
 }
@@ -173,7 +173,7 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
             .filter(|request| request.path.contains(&project))
             .collect::<Vec<_>>()
     };
-    // The first poll after a delivery may still learn something.
+    // The first poll after a delivery may still find something new.
     polled(&scene, lab.gitlab.mark(), 2);
     let writes_before = writes(scene.world, &scene.team.namespace).len();
     let (gitlab, aws) = (lab.gitlab.mark(), lab.aws.mark());
@@ -181,14 +181,14 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
     let requests = since(gitlab);
     let unconditional: Vec<_> = requests
         .iter()
-        // The last one may still be without its answer.
+        // The last request may not have its answer yet.
         .filter(|it| !it.conditional || it.status.is_some_and(|status| status != 304))
         .collect();
     assert!(unconditional.is_empty(), "{unconditional:#?}");
     let calls = scene.lambda_calls(aws);
     assert!(calls.is_empty(), "{calls:?}");
     let stored = lab.aws.calls_since(aws).of_service("s3");
-    let stored = stored.only(|call| call.resource.contains(&kept(&scene)));
+    let stored = stored.only(|call| call.resource.contains(&key_part(&scene)));
     assert!(stored.is_empty(), "{stored:?}");
     let after = writes(scene.world, &scene.team.namespace);
     assert_eq!(
@@ -199,7 +199,7 @@ fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
     );
 }
 
-/// How many reconciles of Deployments there are while the team's pipelines are asked for three times.
+/// The number of reconciles of Deployments during three polls of the team's pipelines.
 fn reconciles_while_polled(scene: &Scene<'_>) -> usize {
     let lab = &scene.world.lab;
     let count = || lab.controller().reconciles("deployment").unwrap();
@@ -227,8 +227,8 @@ fn deployments_at_rest_are_not_reconciled_until_gitlab_has_news_for_them() {
         }
     };
     all_serve(1);
-    // What follows from the last of its reports, and the first poll, may still come.
-    let found = wait_for("nothing is reconciled while GitLab is asked", LIMIT, || {
+    // Reconciles triggered by the last report and by the first poll may still follow.
+    let found = wait_for("no reconcile happens while GitLab is polled", LIMIT, || {
         match reconciles_while_polled(&scene) {
             0 => Ok(()),
             reconciles => Err(format!("{reconciles} reconciles")),

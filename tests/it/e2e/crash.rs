@@ -1,5 +1,4 @@
-//! The controller is killed in the middle of a delivery, and the next one finishes it: nothing is
-//! done twice.
+//! The controller is killed during a delivery, and the next one finishes it without doing anything twice.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sluice_lab::{
@@ -16,11 +15,11 @@ use super::{
     watching::{alarm, routed, wait_routed},
 };
 
-/// Kills the controller as soon as AWS has been asked for that, and starts it again.
+/// Kills the controller as soon as it has made that call to AWS, and starts it again.
 ///
-/// The call takes a while to be answered, so that the killed process never knows how it ended.
+/// AWS delays its answer, so that the killed process never learns the outcome.
 fn kill_at(world: &World, scene: &Scene<'_>, mark: usize, service: &str, operation: &str) {
-    let seen = wait_for(&format!("{operation} is asked for"), LIMIT, || {
+    let seen = wait_for(&format!("{operation} is called"), LIMIT, || {
         let calls = world.lab.aws.calls_since(mark).of_service(service);
         let about = scene.team.namespace.as_str();
         let found = calls
@@ -41,14 +40,14 @@ fn kill_and_start(world: &World, meanwhile: impl FnOnce()) {
     controller.wait_ready(LIMIT).unwrap();
 }
 
-/// Slows one operation on the team's objects down.
+/// Delays the answer to one call of an operation on the team's objects.
 fn slow(scene: &Scene<'_>, service: &str, operation: &str) -> sluice_lab::aws::Fault {
     let on = Pattern::operation(service, operation).about(&scene.team.namespace);
     let late = Action::delay(std::time::Duration::from_millis(500));
     scene.world.lab.aws.faults().add(Rule::once(on, late))
 }
 
-/// How many versions have that package's code.
+/// The number of published versions with that package's code.
 fn published(scene: &Scene<'_>, package: &[u8]) -> usize {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, package);
     let wanted = STANDARD.encode(digest.as_ref());
@@ -65,7 +64,7 @@ fn published(scene: &Scene<'_>, package: &[u8]) -> usize {
         .count()
 }
 
-/// Kills at that operation of the delivery of v2, or of the first one.
+/// Kills the controller at that operation, in the first delivery or in that of v2.
 fn survives_a_kill_at(namespace: &str, first: bool, service: &str, operation: &str) {
     let world = solo();
     let scene = Scene::within(&world, namespace);
@@ -134,14 +133,14 @@ fn killed_while_things_are_put_back() {
     let bad = package_answering(&serde_json::json!({"statusCode": 500}));
     let update = Pattern::operation("lambda", "UpdateFunctionCode").about("kill-restore");
     let late = Action::delay(std::time::Duration::from_millis(500));
-    // The first update is the delivery's; the second puts the former code back.
+    // The first update is the delivery's; the second restores the former code.
     let second = Rule {
         skip: 1,
         ..Rule::once(update, late)
     };
     let fault = world.lab.aws.faults().add(second);
     scene.push_package(&bad);
-    let hit = wait_for("the former code is put back", LIMIT, || {
+    let hit = wait_for("the former code is restored", LIMIT, || {
         if fault.hits() == 1 {
             Ok(())
         } else {
@@ -155,7 +154,7 @@ fn killed_while_things_are_put_back() {
     assert_eq!(published(&scene, &bad), 1);
 }
 
-/// A team with v1 in dev, where a canary watches an alarm while it bakes for that long.
+/// A team with v1 in dev and a canary of v2 that bakes for that long, with an alarm as its check.
 fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alarm) {
     let scene = Scene::within(world, namespace);
     let alarm = alarm(&scene, "dev");
@@ -168,7 +167,7 @@ fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alar
     scene.delivered(1);
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
-    scene.wait(NAME, "it was looked at while it bakes", |_| {
+    scene.wait(NAME, "a check was evaluated during the bake", |_| {
         let traffic = scene.target("dev").status?.run?.traffic?;
         (traffic.evaluations >= 1).then_some(())
     });
@@ -186,7 +185,7 @@ fn killed_in_the_middle_of_a_bake() {
     scene.serves_unqualified("dev", "v2");
     assert_eq!(routed(&scene, "dev", &scene.function()), "2");
     let calls = scene.lambda_calls(mark).writes();
-    assert_eq!(calls.names(), ["lambda:UpdateAlias"], "the rest, once");
+    assert_eq!(calls.names(), ["lambda:UpdateAlias"], "one remaining move");
 }
 
 #[test]

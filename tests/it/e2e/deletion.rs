@@ -1,4 +1,4 @@
-//! What is deleted in AWS: only what was approved to be, where somebody is to be asked.
+//! Deletions in AWS for which an Account requires approval.
 
 use std::time::Duration;
 
@@ -44,10 +44,10 @@ fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
     let mut wanted = to(&scene, &account, None);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&with_extra(&scene, wanted.clone()));
-    // What deletes nothing needs nobody.
+    // A Release that deletes nothing needs no approval.
     scene.delivered(1);
 
-    // A component that is dropped shows in the plan, and is asked for with it.
+    // The plan shows the deletion of the removed component, and the approval of the plan covers it.
     scene.apply(&wanted);
     let asker = format!("Account {account}, for the deletion");
     let waits = waiting(
@@ -66,17 +66,17 @@ fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
     assert!(is_there(&scene, &extra(&scene)));
     create(&scene, &approval(&waits, "Approve"));
     scene.delivered(2);
-    let left = wait_for("the dropped function is gone", LIMIT, || {
+    let left = wait_for("the removed function is deleted", LIMIT, || {
         let there = is_there(&scene, &extra(&scene));
         if there {
-            Err("it is there".to_owned())
+            Err("it still exists".to_owned())
         } else {
             Ok(())
         }
     });
     left.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 
-    // So is the end of the Deployment, for each Target there.
+    // The deletion of the Deployment needs approval, too, for each Target in the Account.
     run(scene
         .api::<Deployment>()
         .delete(NAME, &DeleteParams::default()))
@@ -90,7 +90,7 @@ fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
     says(&message, &["0 of 1 approvals"]);
     scene.serves("prod", "v1");
     let deletion = scene.target(&account).status.unwrap_or_default().deletion;
-    let deletion = deletion.expect("what waits");
+    let deletion = deletion.expect("a deletion that waits");
     let mut yes: Value = serde_json::from_str(&approval(&waits, "Approve")).unwrap();
     yes["spec"]["releaseRef"] = json!({"name": deletion.release.name, "uid": deletion.release.uid});
     yes["spec"]["stageDigest"] = json!(deletion.digest);
@@ -109,7 +109,7 @@ fn abandoning_a_deletion_that_waits_leaves_aws_alone() {
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.delivered(1);
-    // Not even who deletes the Target itself gets past it.
+    // Deleting the Target itself does not bypass the approval.
     let targets = scene.api::<Target>();
     let name = scene.target(&account).metadata.name.unwrap_or_default();
     run(targets.delete(&name, &DeleteParams::default())).unwrap();
@@ -151,7 +151,7 @@ fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
     lab.aws.set_settle_of(&scene.function(), slowly);
     let mark = lab.aws.mark();
     create(&scene, &approval(&waits, "Approve"));
-    let begun = wait_for("the new code is on its way", LIMIT, || {
+    let begun = wait_for("the code update has begun", LIMIT, || {
         scene
             .lambda_calls(mark)
             .named("lambda", "UpdateFunctionCode")
@@ -159,12 +159,12 @@ fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
             .map(drop)
     });
     begun.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
-    // Now that the stage moves, the policy is changed.
+    // The policy changes while the stage is rolling out.
     scene.merge(&json!({"spec": {"deletionPolicy": "Delete"}}));
     let found = wait_for("the Target knows the new policy", LIMIT, || {
         let target = scene.target("prod");
-        let order = target.spec.run.as_ref().map(|run| run.goal);
-        match (target.spec.deletion_policy, order) {
+        let goal = target.spec.run.as_ref().map(|run| run.goal);
+        match (target.spec.deletion_policy, goal) {
             (DeletionPolicy::Delete, Some(Goal::Deliver)) => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -173,7 +173,7 @@ fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
     lab.aws.set_settle_of(&scene.function(), Settle::default());
     lab.aws.settle_now(&scene.function());
     scene.delivered(3);
-    let pruned = wait_for("what the Release no longer has is let go", LIMIT, || {
+    let pruned = wait_for("the Target releases the orphaned function", LIMIT, || {
         let inventory = scene.target("prod").status.unwrap_or_default().inventory;
         if inventory.iter().any(|item| item.name == extra(&scene)) {
             Err(format!("{inventory:?}"))
@@ -184,7 +184,7 @@ fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
     pruned.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
     assert!(
         is_there(&scene, &extra(&scene)),
-        "it was approved to be kept"
+        "the approved plan keeps it"
     );
     scene.condition(condition::READY, "True", "Delivered");
 }

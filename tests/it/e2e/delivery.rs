@@ -1,4 +1,4 @@
-//! The way a release takes when nothing is wrong.
+//! Deliveries without failures.
 
 use serde_json::json;
 use sluice::api::v1alpha1::condition;
@@ -34,10 +34,10 @@ fn a_first_delivery_goes_stage_by_stage_and_a_second_pipeline_replaces_it() {
     scene.serves("dev", "v2");
     scene.serves("prod", "v2");
     dev_came_before_prod(&scene, 2);
-    assert_eq!(scene.releases().len(), 2, "both are on record");
+    assert_eq!(scene.releases().len(), 2, "both Releases are kept");
 }
 
-/// The stage prod began only when dev had succeeded.
+/// Asserts that prod began only after dev had succeeded.
 fn dev_came_before_prod(scene: &Scene<'_>, revision: i64) {
     let run = |account| {
         let run = scene.target(account).status.unwrap().run.unwrap();
@@ -95,7 +95,7 @@ fn overrides_differ_by_stage_and_an_edit_of_the_template_is_a_release_at_once() 
     configured(&scene, "dev", 128, 3, "info");
     configured(&scene, "prod", 256, 7, "error");
 
-    // GitLab can't be asked: what was released needs it no more.
+    // GitLab is unreachable: a Release does not need it any more.
     let project = format!("/projects/{}/", scene.team.project.0);
     let fault = sluice_lab::gitlab::FaultRule::on(&project, sluice_lab::gitlab::FaultAction::Drop);
     let _away = scene.world.lab.gitlab.faults().add(fault);
@@ -115,7 +115,7 @@ fn overrides_differ_by_stage_and_an_edit_of_the_template_is_a_release_at_once() 
     );
 }
 
-/// What the function that the alias serves is set to.
+/// Asserts the configuration of the live version.
 fn configured(scene: &Scene<'_>, account: &str, memory: i32, timeout: i32, log_level: &str) {
     let lambda = scene.world.lab.lambda(account, "eu-west-1").unwrap();
     let call = lambda
@@ -146,14 +146,14 @@ fn nothing_of_the_environment_is_told() {
     let events =
         serde_json::to_string(&scene.list::<k8s_openapi::api::events::v1::Event>()).unwrap();
     let log = scene.world.lab.controller().logs();
-    for (place, text) in [
+    for (source, text) in [
         ("the Target", &target),
         ("the status", &status),
         ("Events", &events),
         ("the log", &log),
     ] {
-        assert!(!text.contains("value-of-the-key"), "{place}: {text}");
-        assert!(!text.contains(&scene.team.token), "{place}: {text}");
+        assert!(!text.contains("value-of-the-key"), "{source}: {text}");
+        assert!(!text.contains(&scene.team.token), "{source}: {text}");
     }
 }
 
@@ -165,7 +165,7 @@ fn a_suspended_deployment_starts_nothing_and_goes_on_when_it_is_no_longer() {
     says(&message, &["spec.suspend"]);
     let mark = scene.world.lab.aws.mark();
     scene.push("v2");
-    // An answered command shows that the Deployment was looked at after the pipeline was there.
+    // The handled command shows that Sluice polled GitLab after the pipeline existed.
     scene.looked_at_gitlab("look");
     assert_eq!(scene.releases().len(), 1);
     assert!(scene.lambda_calls(mark).writes().is_empty());

@@ -1,4 +1,4 @@
-//! What somebody changes in AWS is found, told, and put right where the spec says so.
+//! Drift: Sluice detects and reports external changes in AWS, and corrects them where the spec says so.
 
 use aws_sdk_lambda::types::Environment;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{
     watching::{alarm, versions, wait_routed},
 };
 
-/// A team that has v1 and v2 delivered to dev, v2 last, and that drift policy.
+/// A team with v1 and then v2 delivered to dev, and that drift policy.
 fn running(namespace: &str, interval: &str, policy: &str) -> Scene<'static> {
     let scene = Scene::new(namespace);
     let mut wanted = scene.deployment(&["dev"]);
@@ -28,7 +28,7 @@ fn running(namespace: &str, interval: &str, policy: &str) -> Scene<'static> {
     scene
 }
 
-/// Somebody moves the alias.
+/// Moves the alias, as an external change.
 fn move_alias(scene: &Scene<'_>, version: &str) {
     let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
     let update = lambda
@@ -39,7 +39,7 @@ fn move_alias(scene: &Scene<'_>, version: &str) {
     run(update.send()).unwrap();
 }
 
-/// Somebody changes memory and environment.
+/// Changes memory and environment, as an external change.
 fn change_configuration(scene: &Scene<'_>) {
     let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
     let update = lambda
@@ -56,7 +56,7 @@ fn memory(scene: &Scene<'_>) -> Option<i32> {
     run(get.send()).unwrap().configuration?.memory_size
 }
 
-/// What the Target in dev found, as `resource field: expected → found`.
+/// The differences that the Target reports, as `resource field: expected → found`.
 fn found(target: &Target) -> Vec<String> {
     let drift = target.status.clone().unwrap().drift.unwrap_or_default();
     let one = |it: &sluice::api::v1alpha1::Difference| {
@@ -71,7 +71,7 @@ fn found(target: &Target) -> Vec<String> {
     drift.differences.iter().map(one).collect()
 }
 
-fn drift_columns(scene: &Scene<'_>) -> Vec<String> {
+fn drifted_status(scene: &Scene<'_>) -> Vec<String> {
     let target = scene.target("dev");
     let conditions = target.status.unwrap().conditions;
     let drifted = condition_in(&conditions, condition::DRIFTED);
@@ -83,7 +83,7 @@ fn an_alias_moved_by_hand_is_told_and_left_alone() {
     let scene = running("drift-alias", "1h", "Report");
     let mark = scene.world.lab.aws.mark();
     move_alias(&scene, "1");
-    scene.annotate(annotation::RECONCILE, "somebody asks");
+    scene.annotate(annotation::RECONCILE, "check");
     let message = scene.condition(condition::DRIFTED, "True", "Drifted");
     let parts = ["dev: version of drift-alias-api:live is 1, not 2"];
     says(&message, &parts);
@@ -98,7 +98,7 @@ fn an_alias_moved_by_hand_is_told_and_left_alone() {
     assert!(writes.is_empty(), "{writes:?}");
 
     move_alias(&scene, "2");
-    scene.annotate(annotation::RECONCILE, "is it right again?");
+    scene.annotate(annotation::RECONCILE, "check again");
     scene.condition(condition::DRIFTED, "False", "InSync");
     scene.event("Target", "Normal", "InSync", &["as r2 left it"]);
     scene.event("Deployment", "Normal", "InSync", &[]);
@@ -147,11 +147,11 @@ fn what_was_changed_is_put_right_where_the_spec_says_so() {
     scene.serves_unqualified("dev", "v2");
     assert_eq!(versions(&scene, "dev", &scene.function()), ["1", "2"]);
     let target = scene.target("dev");
-    let order = target.spec.run.unwrap();
-    assert_eq!((order.attempt, order.correction), (2, 1));
+    let assigned = target.spec.run.unwrap();
+    assert_eq!((assigned.attempt, assigned.correction), (2, 1));
     let run = target.status.unwrap().run.unwrap();
-    assert!(run.snapshot.is_some(), "what was found could be put back");
-    assert_eq!(scene.releases().len(), 2, "an edit in AWS is no Release");
+    assert!(run.snapshot.is_some(), "the drift can be restored");
+    assert_eq!(scene.releases().len(), 2, "drift creates no Release");
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn nothing_is_put_right_while_the_deployment_is_paused() {
     wait_routed(&scene, "dev", "2");
 }
 
-/// Waits until the team's function was looked at so often since that mark.
-fn looked(scene: &Scene<'_>, mark: usize, times: usize) -> Calls {
-    let found = wait_for("it is looked again and again", LIMIT, || {
+/// Waits until Sluice has read the team's function `times` times since that mark.
+fn wait_reads(scene: &Scene<'_>, mark: usize, times: usize) -> Calls {
+    let found = wait_for("drift checks go on", LIMIT, || {
         let calls = scene.lambda_calls(mark);
         let reads = calls.named("lambda", "GetFunction").count();
         if reads >= times {
@@ -210,7 +210,7 @@ fn a_look_costs_two_reads_and_writes_nothing() {
     scene.condition(condition::DRIFTED, "False", "InSync");
     let before = scene.target("dev").metadata.resource_version;
     let mark = scene.world.lab.aws.mark();
-    let calls = looked(&scene, mark, 3);
+    let calls = wait_reads(&scene, mark, 3);
     assert_eq!(calls.writes().names(), [""; 0]);
     let names = calls.names();
     let of = |name: &str| names.iter().filter(|it| *it == name).count();
@@ -225,19 +225,19 @@ fn nothing_is_asked_between_looks_or_where_drift_is_ignored() {
     let scene = running("drift-idle", "1s", "Ignore");
     let mark = scene.world.lab.aws.mark();
     move_alias(&scene, "1");
-    scene.looked_at_gitlab("nobody looks at AWS");
-    scene.looked_at_gitlab("and not now");
+    scene.looked_at_gitlab("first poll");
+    scene.looked_at_gitlab("second poll");
     assert_eq!(scene.lambda_calls(mark).names(), [""; 0]);
-    assert_eq!(drift_columns(&scene), [""; 0]);
+    assert_eq!(drifted_status(&scene), [""; 0]);
 
-    // From now on, but only from time to time.
+    // From now on Sluice checks for drift, but only once per hour.
     scene.merge(&json!({"spec": {"drift": {"interval": "1h", "policy": "Report"}}}));
     scene.condition(condition::DRIFTED, "True", "Drifted");
     let mark = scene.world.lab.aws.mark();
-    // Twice, with nothing new asked for.
-    for stage in ["1h", "2h"] {
-        scene.merge(&json!({"spec": {"drift": {"interval": stage}}}));
-        scene.wait(NAME, "it was looked at", |it| {
+    // Two edits that request no drift check.
+    for interval in ["1h", "2h"] {
+        scene.merge(&json!({"spec": {"drift": {"interval": interval}}}));
+        scene.wait(NAME, "the edit is observed", |it| {
             let seen = it.status.as_ref()?.observed_generation;
             (seen == it.metadata.generation).then_some(())
         });
@@ -245,13 +245,13 @@ fn nothing_is_asked_between_looks_or_where_drift_is_ignored() {
     assert_eq!(scene.lambda_calls(mark).names(), [""; 0]);
 
     scene.merge(&json!({"spec": {"drift": {"policy": "Ignore"}}}));
-    scene.wait(NAME, "nothing is said any more", |it| {
+    scene.wait(NAME, "the condition Drifted is gone", |it| {
         let conditions = &it.status.as_ref()?.conditions;
         condition_in(conditions, condition::DRIFTED)
             .is_none()
             .then_some(())
     });
-    assert_eq!(drift_columns(&scene), [""; 0]);
+    assert_eq!(drifted_status(&scene), [""; 0]);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn what_can_not_be_looked_at_is_not_said_to_be_in_order() {
         .aws
         .faults()
         .add(Rule::always(pattern, denied));
-    scene.annotate(annotation::RECONCILE, "look");
+    scene.annotate(annotation::RECONCILE, "check");
     let message = scene.condition(condition::DRIFTED, "Unknown", "AccessDenied");
     says(&message, &["drift-denied-api", "not authorized"]);
     scene.condition(condition::READY, "True", "Delivered");

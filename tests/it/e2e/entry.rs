@@ -1,5 +1,5 @@
-//! What gets into an Account: no edit of the Deployment, no tag and no GitLab of its own leads past what
-//! the platform team asks for.
+//! Access to an Account: no edit of the Deployment, no tag and no other GitLab bypasses what the Account
+//! requires.
 
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
@@ -17,20 +17,20 @@ use super::{
     scene::{NAME, Scene, condition_in, conditions, says},
 };
 
-/// No Target in that Account has anything to carry out.
+/// Asserts that no Target in that Account has a run.
 #[track_caller]
-fn nothing_was_ordered(scene: &Scene<'_>, account: &str) {
+fn nothing_is_assigned(scene: &Scene<'_>, account: &str) {
     let targets = scene.list::<Target>();
-    let ordered = targets
+    let assigned = targets
         .iter()
         .filter(|it| it.spec.account == account && it.spec.run.is_some());
-    assert_eq!(ordered.count(), 0, "{targets:#?}");
+    assert_eq!(assigned.count(), 0, "{targets:#?}");
 }
 
-/// Waits until the present spec was acted on, and gives what Ready says.
+/// Waits until Sluice has observed the present spec. Returns the message of Ready.
 #[track_caller]
-fn seen(scene: &Scene<'_>) -> String {
-    scene.wait(NAME, "the edit is seen", |deployment| {
+fn ready_message(scene: &Scene<'_>) -> String {
+    scene.wait(NAME, "the edit is observed", |deployment| {
         let ready = condition_in(conditions(deployment), condition::READY)?;
         let now = ready.observed_generation == deployment.metadata.generation;
         now.then(|| ready.message.clone())
@@ -45,11 +45,11 @@ fn a_pin_after_the_target_was_moved_away_still_asks_the_account_of_the_release()
     scene.apply(&to(&scene, &account, Some(&by_approvers())));
     waiting(&scene, 1, "WaitingForApproval", &["0 of 1 approvals"]);
 
-    // The stage moves elsewhere, its gate is dropped, and the Release that waits is pinned.
+    // The stage moves to another Account, its gate is removed, and the waiting Release is pinned.
     let mut elsewhere = scene.deployment(&["dev", "prod"]);
     elsewhere["spec"]["pin"] = json!("checkout-1");
     scene.apply(&elsewhere);
-    let ready = seen(&scene);
+    let ready = ready_message(&scene);
     says(&ready, &["checkout-1", &format!("Account {account}")]);
     let asker = format!("Account {account}");
     waiting(
@@ -58,7 +58,7 @@ fn a_pin_after_the_target_was_moved_away_still_asks_the_account_of_the_release()
         "WaitingForApproval",
         &["0 of 1 approvals", &asker],
     );
-    nothing_was_ordered(&scene, &account);
+    nothing_is_assigned(&scene, &account);
 }
 
 /// A commit with that tag, and a pipeline of the tag that builds that version.
@@ -82,7 +82,7 @@ fn from_tag(scene: &Scene<'_>, mut wanted: Value) -> Value {
 fn an_unprotected_tag_gets_into_no_stage_that_came_later_and_asks_for_a_protected_one() {
     let scene = Scene::new("later-stage");
     let gitlab = &scene.world.lab.gitlab;
-    // The first branch is the protected one.
+    // GitLab protects the first branch.
     gitlab.push(scene.team.project, "main", "Begin");
     let account = strict(&scene, &json!({"protectedRef": true}));
     tag(&scene, "v1.0", "v1");
@@ -95,7 +95,7 @@ fn an_unprotected_tag_gets_into_no_stage_that_came_later_and_asks_for_a_protecte
     scene.apply(&from_tag(&scene, to(&scene, &account, None)));
     let parts = ["prod: ", "v1.0", &format!("Account {account}")];
     scene.stalled("RefNotProtected", &parts);
-    nothing_was_ordered(&scene, &account);
+    nothing_is_assigned(&scene, &account);
     scene.serves("dev", "v1");
 
     gitlab.protect(scene.team.project, "v1.0", true);
@@ -123,7 +123,7 @@ fn a_tag_is_not_the_protected_branch_of_its_name() {
     assert_eq!(source.ref_protected, Some(true));
 }
 
-/// Changes what the Account says.
+/// Changes the spec of the Account.
 fn edit(scene: &Scene<'_>, account: &str, change: impl Fn(&mut Value)) {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let changed = wait_for("the Account is changed", LIMIT, || {
@@ -136,8 +136,8 @@ fn edit(scene: &Scene<'_>, account: &str, change: impl Fn(&mut Value)) {
     changed.unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// Has the Account take from these sources only.
-fn takes_from(scene: &Scene<'_>, account: &str, sources: &Value) {
+/// Restricts the Account to these sources.
+fn set_sources(scene: &Scene<'_>, account: &str, sources: &Value) {
     edit(scene, account, |spec| spec["sources"] = sources.clone());
 }
 
@@ -151,7 +151,7 @@ fn a_tag_of_the_name_of_the_branch_is_not_delivered_in_its_place() {
     scene.serves("dev", "v1");
 }
 
-/// Waits until the Target in the Account does not begin its order for that reason.
+/// Waits until the Target in the Account refuses to start its run with that reason.
 #[track_caller]
 fn does_not_begin(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
     scene.wait(NAME, &format!("its Target says {reason}"), |_| {
@@ -171,15 +171,15 @@ fn what_was_ordered_and_has_not_begun_is_asked_once_more_by_its_target() {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let spec = serde_json::to_value(run(accounts.get(&account)).unwrap().spec).unwrap();
     let role = spec["credentials"]["assumeRole"]["roleArn"].clone();
-    let nobody = json!("arn:aws:iam::333333333333:role/nobody");
+    let missing_role = json!("arn:aws:iam::333333333333:role/nobody");
     edit(&scene, &account, |spec| {
-        spec["credentials"]["assumeRole"]["roleArn"] = nobody.clone();
+        spec["credentials"]["assumeRole"]["roleArn"] = missing_role.clone();
     });
     scene.push("v1");
     scene.apply(&to(&scene, &account, None));
     does_not_begin(&scene, &account, "AccessDenied", &["sts:AssumeRole"]);
 
-    // AWS lets it in now, and the platform team does no more.
+    // AWS admits the controller now, but the Account no longer accepts the source.
     let mark = scene.world.lab.aws.mark();
     let others = json!([{"url": "https://gitlab.example.com", "projects": ["*"]}]);
     edit(&scene, &account, |spec| {
@@ -218,17 +218,17 @@ fn an_account_takes_only_from_the_gitlab_and_projects_that_it_names() {
             scene.team.path.as_str(),
         ),
     ] {
-        takes_from(&scene, &account, &sources);
+        set_sources(&scene, &account, &sources);
         if scene.releases().is_empty() {
             scene.push("v1");
             scene.apply(&to(&scene, &account, None));
         }
         let parts = ["prod: ", "spec.sources", &account, part];
         scene.stalled("SourceNotAllowed", &parts);
-        nothing_was_ordered(&scene, &account);
+        nothing_is_assigned(&scene, &account);
     }
     let good = json!([{"url": format!("{url}/"), "projects": [scene.team.path]}]);
-    takes_from(&scene, &account, &good);
+    set_sources(&scene, &account, &good);
     scene.delivered(1);
     scene.serves("prod", "v1");
 }
@@ -242,6 +242,6 @@ fn a_gate_that_can_never_open_is_not_healthy() {
     scene.push("v1");
     scene.apply(&to(&scene, &account, None));
     let parts = ["prod: ", "windows[0].timeZone", "Mars/Olympus", &account];
-    // No stage gets a Release that could never get past a later one.
+    // No stage starts a Release that can never pass a later one.
     scene.stalled("PreflightFailed", &parts);
 }

@@ -1,5 +1,5 @@
-//! Two hundred Deployments at once: what each costs is no more than one alone costs, and who began first is
-//! done first.
+//! Two hundred Deployments at once: each takes no more calls than one alone, and the first to begin are the
+//! first to finish.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ use super::{
     solo,
 };
 
-/// How many.
+/// The number of Deployments.
 const MANY: usize = 200;
 
-/// More than the lab can answer.
+/// A request rate above what the lab can answer.
 const LIFTED: i32 = 10_000;
 
-/// For a machine that has much else to do.
+/// Long enough for a busy machine.
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
 
-/// Lambda takes more calls in the Account dev than the lab can answer, until this is dropped.
+/// Raises Lambda's request rates in the Account dev to [`LIFTED`] until dropped.
 struct Lifted<'a>(&'a World);
 
 impl<'a> Lifted<'a> {
@@ -62,7 +62,7 @@ fn name(nth: usize) -> String {
     format!("f{nth:03}")
 }
 
-/// Creates them all.
+/// Creates `many` Deployments.
 fn create(scene: &Scene<'_>, many: usize) {
     let api = scene.api::<Deployment>();
     let create = |nth| {
@@ -91,7 +91,7 @@ fn delivered(scene: &Scene<'_>, revision: i64) {
         ready.is_some_and(|it| it.status == "True")
             && stages.all(|stage| stage.live_revision == Some(revision))
     };
-    // One after the other: to list them all would be most of what the API server does.
+    // One after the other: listing all of them would dominate the load of the API server.
     let mut there = 0;
     let found = wait_for("all of them serve", LIMIT, || {
         while there < MANY {
@@ -106,7 +106,7 @@ fn delivered(scene: &Scene<'_>, revision: i64) {
     found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
-/// The controller's requests in the namespace that changed something, or would have, after the first `skip`.
+/// The controller's writes in the namespace, refused ones included, after the first `skip`.
 fn writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     let lab = &scene.world.lab;
     let user = lab.controller().username();
@@ -116,7 +116,7 @@ fn writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     ours.skip(skip).cloned().collect()
 }
 
-/// How many of each kind there are for each Deployment.
+/// The average number of each kind per Deployment.
 fn each<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, f64> {
     let share = 1.0 / f64::from(u32::try_from(MANY).unwrap());
     let mut each = BTreeMap::new();
@@ -126,14 +126,15 @@ fn each<'a>(kinds: impl Iterator<Item = &'a str>) -> BTreeMap<String, f64> {
     each
 }
 
-/// Writes to the API server for each Deployment: its finalizer once; the revision and the end of the delivery; the
-/// Release and its outcome; the Target or its order, and the three steps of its run.
+/// Writes to the API server per Deployment: its finalizer once; the revision and the end of the delivery; the
+/// Release and its outcome; the Target or its run, and the three steps of the run.
 const MOST_WRITES: f64 = 9.2;
 
-/// Calls to Lambda for each: three writes and, for a change, the alias; and how the function stands.
+/// Calls to Lambda per Deployment: three writes and, for a change, the alias; and reads of the function's
+/// state.
 const MOST_CALLS: f64 = 9.0;
 
-/// The margin for a slow machine, on which progress is reported as well.
+/// The margin for a slow machine, where Sluice also reports progress.
 fn slack(writes: &[Request]) -> f64 {
     if lasted(writes) < 60.0 { 0.0 } else { 4.0 }
 }
@@ -146,13 +147,13 @@ fn keep_to_budget(scene: &Scene<'_>, writes: &[Request], calls: &Calls, releases
     let kinds: Vec<String> = others.iter().map(|it| it.rbac_resource()).collect();
     let kinds = each(kinds.iter().map(String::as_str));
     let operations = each(calls.iter().map(|it| it.operation.as_str()));
-    let told = format!("writes {kinds:#?}\ncalls {operations:#?}\nrefused {refused}");
+    let report = format!("writes {kinds:#?}\ncalls {operations:#?}\nrefused {refused}");
     assert!(
         kinds.values().sum::<f64>() <= MOST_WRITES + slack(writes),
-        "{told}"
+        "{report}"
     );
-    assert!(operations.values().sum::<f64>() <= MOST_CALLS, "{told}");
-    let found = wait_for("each was told to be released, and to serve", LIMIT, || {
+    assert!(operations.values().sum::<f64>() <= MOST_CALLS, "{report}");
+    let found = wait_for("each has its Events", LIMIT, || {
         let all = scene.list::<Event>();
         let kind = |event: &Event| event.regarding.as_ref().and_then(|it| it.kind.clone());
         let about =
@@ -164,7 +165,7 @@ fn keep_to_budget(scene: &Scene<'_>, writes: &[Request], calls: &Calls, releases
     });
     found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
     assert!(events.len() < 2 * MANY + 10, "{} Events", events.len());
-    assert!(refused <= MANY / 10, "{told}");
+    assert!(refused <= MANY / 10, "{report}");
 }
 
 #[test]
@@ -192,11 +193,11 @@ fn two_hundred_at_once_cost_each_what_one_alone_costs() {
     let downloads = requests.iter().filter(|it| it.path.contains(&project));
     assert!(
         downloads.count() <= 4,
-        "each artifact is fetched once for all"
+        "each artifact is downloaded once for all"
     );
 }
 
-/// Three seconds' worth of the calls that are allowed.
+/// Three seconds of the allowed call rate.
 const PREPARE: usize = 42;
 
 #[test]

@@ -29,7 +29,7 @@ pub fn two(scene: &Scene<'_>) -> Value {
     wanted
 }
 
-/// The second function.
+/// The name of the second function.
 pub fn worker(scene: &Scene<'_>) -> String {
     format!("{}-worker", scene.team.namespace)
 }
@@ -118,6 +118,6 @@ fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
     assert_eq!(tags.get("cost").map(String::as_str), Some("42"));
     let plan = scene.target("dev").status.unwrap().plan.unwrap();
     assert!(plan.summary.contains("tags.team"), "{}", plan.summary);
-    scene.looked_at_gitlab("is all as it was left?");
+    scene.looked_at_gitlab("check");
     scene.condition(condition::DRIFTED, "False", "InSync");
 }

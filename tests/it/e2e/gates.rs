@@ -24,7 +24,7 @@ pub fn gated(scene: &Scene<'_>, gate: &Value) -> Value {
     deployment
 }
 
-/// The lab's approver may make Approvals in the team's namespace.
+/// Lets the lab's approver create Approvals in the team's namespace.
 pub fn let_approve(scene: &Scene<'_>) {
     let bindings: Api<RoleBinding> = scene.api();
     let binding = serde_json::from_value(json!({
@@ -36,16 +36,17 @@ pub fn let_approve(scene: &Scene<'_>) {
     run(bindings.create(&PostParams::default(), &binding)).unwrap();
 }
 
-/// What waits in front of prod, once it waits for that reason and says so.
+/// Waits until prod's gate holds the revision with that reason and these parts in its message. Returns its
+/// status.
 #[track_caller]
 pub fn waiting(scene: &Scene<'_>, revision: i64, reason: &str, parts: &[&str]) -> GateStatus {
-    let what = format!("r{revision} waits in front of prod: {reason} {parts:?}");
+    let what = format!("r{revision} waits at prod's gate: {reason} {parts:?}");
     scene.wait(NAME, &what, |deployment| {
         let stages = &deployment.status.as_ref()?.stages;
         let prod = stages.iter().find(|stage| stage.name == "prod")?;
         let waiting = prod.waiting.as_ref()?;
-        let told = parts.iter().all(|part| waiting.message.contains(part));
-        (waiting.release.revision == revision && waiting.reason == reason && told)
+        let has_parts = parts.iter().all(|part| waiting.message.contains(part));
+        (waiting.release.revision == revision && waiting.reason == reason && has_parts)
             .then(|| waiting.clone())
     })
 }
@@ -67,12 +68,12 @@ pub fn approval(waiting: &GateStatus, decision: &str) -> String {
     .to_string()
 }
 
-/// Has the lab's approver approve; the Approval's name. While the policy is too young to be vouched for,
-/// nothing counts and it is said to approve again: that is done.
+/// Creates the Approval as the lab's approver, and returns its name. While the admission policy is too young,
+/// nothing counts and Sluice asks to approve again: this creates another one then.
 #[track_caller]
 pub fn create(scene: &Scene<'_>, approval: &str) -> String {
     let approvals: Api<Approval> = scene.api();
-    let found = wait_for("an Approval that the policy vouches for", LIMIT, || {
+    let found = wait_for("an Approval under a policy in force", LIMIT, || {
         let name = create_one(scene, approval);
         let reason = wait_for("the Approval is judged", LIMIT, || {
             let approval = run(approvals.get(&name)).map_err(|e| e.to_string())?;
@@ -89,7 +90,7 @@ pub fn create(scene: &Scene<'_>, approval: &str) -> String {
     found.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()))
 }
 
-/// `kubectl create` of an Approval by the lab's approver; its name.
+/// `kubectl create` of an Approval by the lab's approver. Returns its name.
 #[track_caller]
 fn create_one(scene: &Scene<'_>, approval: &str) -> String {
     let arguments = [
@@ -111,7 +112,7 @@ fn create_one(scene: &Scene<'_>, approval: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the Approval says that it counts, or not, for that reason.
+/// Waits until the condition Counted of the Approval has that status and reason.
 #[track_caller]
 pub fn counted(scene: &Scene<'_>, name: &str, status: &str, reason: &str) {
     let approvals: Api<Approval> = scene.api();
@@ -196,14 +197,14 @@ fn a_plan_that_changed_voids_its_approval() {
     let again = create(&scene, &approval(&first, "Approve"));
     counted(&scene, &again, "False", "Repeated");
 
-    // An edit of the gate is no new Release; one of the template is, and has to be approved anew.
+    // An edit of the gate creates no Release. An edit of the template does, and needs a new approval.
     scene.apply(&gated(&scene, &by_approvers()));
     scene.delivered(1);
     assert_eq!(scene.releases().len(), 1);
     scene.serves("prod", "v1");
 }
 
-/// A pipeline that waits for somebody to start the job `approve`.
+/// A pipeline that waits for the manual job `approve-prod`.
 fn pipeline(scene: &Scene<'_>, version: &str) -> PipelineId {
     let gitlab = &scene.world.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change the answer");
@@ -234,7 +235,7 @@ fn the_play_button_in_gitlab_opens_the_gate() {
     let deployment = scene.delivered(1);
     scene.serves("prod", "v1");
     let stages = deployment.status.unwrap().stages;
-    let passage = stages[1].passage.as_ref().expect("what let it through");
+    let passage = stages[1].passage.as_ref().expect("the passage of the gate");
     assert_eq!(passage.by.jobs[0].username.as_deref(), Some("bea-of-play"));
 }
 
@@ -270,19 +271,19 @@ fn a_freeze_period_holds_a_stage_until_it_is_over() {
     waiting(&scene, 1, "Frozen", &["freeze period"]);
     scene.condition(condition::READY, "True", "Frozen");
     scene.serves("dev", "v1");
-    // It was looked at before anything was said of it.
+    // Sluice read the freeze periods before it reported them.
     scene.event("Deployment", "Normal", "GateWaiting", &["freeze period"]);
     let notes = scene.list::<Event>().into_iter();
-    let told: Vec<String> = notes.filter_map(|event| event.note).collect();
-    let unknown = told.iter().filter(|note| note.contains("not asked yet"));
-    assert_eq!(unknown.count(), 0, "{told:#?}");
+    let texts: Vec<String> = notes.filter_map(|event| event.note).collect();
+    let unknown = texts.iter().filter(|note| note.contains("not asked yet"));
+    assert_eq!(unknown.count(), 0, "{texts:#?}");
     gitlab.thaw(scene.team.project, period);
     scene.annotate(annotation::RECONCILE, "after the thaw");
     scene.delivered(1);
     scene.serves("prod", "v1");
 }
 
-/// A window that is open at any time, and one that is for a minute of a leap year.
+/// The schedules of a window that is always open, and of one that opens for a minute on 29 February.
 pub const ALWAYS: &str = "* * * * *";
 pub const NEVER: &str = "0 0 29 2 *";
 
@@ -312,7 +313,7 @@ fn a_stage_starts_within_its_windows_only() {
 #[test]
 fn a_window_that_opens_is_not_missed_however_seldom_gitlab_is_asked() {
     let scene = Scene::new("window-opens");
-    // The next minute, or the one after where that is too soon.
+    // A full minute that is 25 to 85 seconds away.
     let soon = Timestamp::now() + SignedDuration::from_secs(85);
     let opens = soon.to_zoned(TimeZone::UTC);
     let schedule = opens.strftime("%M %H %d %m *").to_string();
@@ -330,7 +331,7 @@ fn a_window_that_opens_is_not_missed_however_seldom_gitlab_is_asked() {
 fn plan_that_can_not_be_made_is_told_and_leaves_the_journal_of_what_serves() {
     let scene = Scene::new("plan-denied");
     let mut wanted = scene.deployment(&["dev"]);
-    // Nobody looks for drift: who asks is heard nevertheless.
+    // Drift checks are off; Sluice handles a request to reconcile nevertheless.
     wanted["spec"]["drift"] = json!({"policy": "Ignore"});
     scene.push("v1");
     scene.apply(&wanted);

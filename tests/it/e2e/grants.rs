@@ -1,4 +1,4 @@
-//! A grant that is withdrawn holds at once: for what goes back and what is removed, too.
+//! The withdrawal of a grant takes effect at once, for rollbacks and removals, too.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
     scene::{NAME, Scene, gone, says},
 };
 
-/// Has the Account grant this from now on.
+/// Replaces the grants of the Account.
 fn grant(scene: &Scene<'_>, account: &str, grants: &Value) {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let replaced = wait_for("the Account is changed", LIMIT, || {
@@ -28,7 +28,7 @@ fn grant(scene: &Scene<'_>, account: &str, grants: &Value) {
     replaced.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
-/// To the namespace of the scene, these functions.
+/// A grant for the team's namespace of functions that match `pattern`.
 fn functions(scene: &Scene<'_>, pattern: &str) -> Value {
     let labels = json!({"kubernetes.io/metadata.name": scene.team.namespace});
     json!([{
@@ -50,10 +50,10 @@ fn running(namespace: &str) -> (Scene<'static>, String) {
     (scene, account)
 }
 
-/// The Target says that a grant is missing.
+/// Waits until the Target is Stalled with `NotGranted`.
 #[track_caller]
 fn not_granted(scene: &Scene<'_>, parts: &[&str]) {
-    let said = wait_for("the Target is Stalled with NotGranted", LIMIT, || {
+    let stalled = wait_for("the Target is Stalled with NotGranted", LIMIT, || {
         let targets = scene.list::<Target>();
         let conditions = targets
             .iter()
@@ -70,7 +70,7 @@ fn not_granted(scene: &Scene<'_>, parts: &[&str]) {
             .ok_or_else(|| format!("{all:?}"))
     });
     says(
-        &said.unwrap_or_else(|e| panic!("{e}\n{}", scene.log())),
+        &stalled.unwrap_or_else(|e| panic!("{e}\n{}", scene.log())),
         parts,
     );
 }
@@ -86,7 +86,7 @@ fn a_rollback_stops_without_a_grant_and_goes_on_when_it_is_back() {
     aws.set_settle_of(&scene.function(), slowly);
     let mark = aws.mark();
     scene.push("v2");
-    let begun = wait_for("the new code is on its way", LIMIT, || {
+    let begun = wait_for("the code update has begun", LIMIT, || {
         let calls = scene.lambda_calls(mark);
         calls.named("lambda", "UpdateFunctionCode").next().map(drop)
     });
@@ -97,7 +97,7 @@ fn a_rollback_stops_without_a_grant_and_goes_on_when_it_is_back() {
     scene.stalled("TargetStalled", &parts);
     aws.set_settle_of(&scene.function(), Settle::default());
     aws.settle_now(&scene.function());
-    // However often it is looked at: nothing is sent.
+    // Sluice sends no calls, however often it reconciles.
     let mark = aws.mark();
     scene.looked_at_gitlab("once more");
     assert!(scene.lambda_calls(mark).is_empty());
@@ -133,5 +133,5 @@ fn sessions_in_aws_name_the_namespace_and_the_deployment() {
         .named("sts", "AssumeRole")
         .filter(|call| call.qualifier.as_deref() == Some("sluice.named-session.checkout"))
         .count();
-    assert!(named >= 1, "no session of the tenant's name");
+    assert!(named >= 1, "no session has the tenant's name");
 }

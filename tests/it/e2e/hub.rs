@@ -17,7 +17,7 @@ use super::{
 
 const SECRET: &str = "aws-hub";
 
-/// Puts the Secret back, because others work in this lab after us.
+/// Deletes the Secret, and creates it again when dropped, because other tests use this lab afterwards.
 struct Deleted<'a> {
     world: &'a World,
     secret: Secret,
@@ -49,8 +49,8 @@ fn secrets(world: &World) -> Api<Secret> {
     Api::namespaced(world.client.clone(), NAMESPACE)
 }
 
-/// Has the hub looked at, and waits until it is Ready or not for that reason; what it says.
-fn looked_at(world: &World, token: &str, status: &str, reason: &str) -> String {
+/// Requests a reconcile of the hub, and waits for Ready with that status and reason. Returns its message.
+fn reconcile_hub(world: &World, token: &str, status: &str, reason: &str) -> String {
     let accounts = Api::<Account>::all(world.client.clone());
     let patch = json!({"metadata": {"annotations": {annotation::RECONCILE: token}}});
     run(accounts.patch("hub", &PatchParams::default(), &Patch::Merge(patch))).unwrap();
@@ -78,7 +78,7 @@ fn the_hubs_secret_is_deleted_and_named_and_deliveries_go_on_once_it_is_back() {
     let deleted = Deleted::now(&world);
     let parts = [SECRET, NAMESPACE];
     says(
-        &looked_at(&world, "gone", "False", "InvalidCredentials"),
+        &reconcile_hub(&world, "gone", "False", "InvalidCredentials"),
         &parts,
     );
     scene.push("v2");
@@ -91,5 +91,5 @@ fn the_hubs_secret_is_deleted_and_named_and_deliveries_go_on_once_it_is_back() {
     drop(deleted);
     scene.delivered(2);
     scene.serves("dev", "v2");
-    looked_at(&world, "back", "True", "Verified");
+    reconcile_hub(&world, "back", "True", "Verified");
 }

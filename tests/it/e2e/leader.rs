@@ -85,7 +85,7 @@ fn a_leader_that_hangs_writes_nothing_when_it_wakes() {
     world.lab.controller().resume().unwrap();
     let ended = wait_for("the former leader ends", LIMIT, || {
         if world.lab.controller().is_running() {
-            Err("it runs")
+            Err("it still runs")
         } else {
             Ok(())
         }

@@ -1,4 +1,4 @@
-//! Functions that wait for one another, and those that are wanted no more.
+//! Functions that depend on each other, and functions and targets that are removed from the spec.
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ fn three(scene: &Scene<'_>) -> Value {
     wanted
 }
 
-/// A pipeline with the same package for the lower two, and that one for `front`.
+/// A pipeline with one package for the lower two functions, and another for `front`.
 fn push_three(scene: &Scene<'_>, lower: &[u8], front: &[u8]) {
     let gitlab = &scene.world.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change all three");
@@ -70,7 +70,7 @@ fn when_the_upper_level_fails_the_lower_one_goes_back_too() {
         scene.answers("dev", &function(&scene, name), None, "v1");
         assert_eq!(routed(&scene, "dev", &function(&scene, name)), "1");
     }
-    // The lower level served before the upper one was touched, and went back.
+    // The lower level served before the upper one changed, and was restored.
     let calls = scene.lambda_calls(mark).writes();
     let of = |name: &str, operation: &'static str| {
         let function = function(&scene, name);
@@ -81,7 +81,7 @@ fn when_the_upper_level_fails_the_lower_one_goes_back_too() {
     let touched = of("front", "UpdateFunctionCode")[0];
     for name in ["api", "worker"] {
         let moves = of(name, "UpdateAlias");
-        assert_eq!(moves.len(), 2, "there and back");
+        assert_eq!(moves.len(), 2, "moved and restored");
         assert!(
             moves[0] < touched && touched < moves[1],
             "{moves:?} {touched}"
@@ -96,7 +96,7 @@ fn when_the_upper_level_fails_the_lower_one_goes_back_too() {
     }
 }
 
-/// Waits until there is no such function.
+/// Waits until the function does not exist.
 #[track_caller]
 fn wait_gone(scene: &Scene<'_>, account: &str, function: &str) {
     let what = format!("{function} in {account} is gone");
@@ -198,7 +198,7 @@ fn a_function_that_is_dropped_stays_where_the_policy_is_to_retain() {
     wanted["spec"]["stages"][0]["checks"] = json!([]);
     scene.apply(&wanted);
     scene.delivered(2);
-    let left = wait_for("the Target has let go of it", LIMIT, || {
+    let left = wait_for("the Target no longer owns it", LIMIT, || {
         let inventory = scene.target("dev").status.unwrap().inventory;
         (inventory.len() == 1).then_some(())
     });

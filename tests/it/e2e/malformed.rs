@@ -1,7 +1,7 @@
-//! An object that the controller can't read: it is told apart, and all others go on.
+//! An object that the controller cannot parse is isolated, and all others are delivered.
 //!
-//! The schema lets none in, so for a moment the definition has a laxer one, as a former or later
-//! version of it might have had.
+//! The schema rejects such objects, so the test relaxes it for a moment, as an earlier or later version of
+//! the definition might.
 
 use k8s_openapi::{
     api::events::v1::Event,
@@ -32,14 +32,14 @@ fn a_malformed_object_is_isolated_and_the_others_are_delivered() {
     scene.delivered(1);
 
     store_unreadable(&world, &scene);
-    let message = told(&scene);
+    let message = stalled_message(&scene);
     says(&message, &["spec.source", "can't read", "correct it"]);
     scene.event("Deployment", "Warning", "Malformed", &["spec.source"]);
     scene.push("v2");
     scene.delivered(2);
     scene.serves("dev", "v2");
 
-    // A controller that finds it when it starts does as well.
+    // A controller that finds the object at startup isolates it as well.
     {
         let mut controller = world.lab.controller();
         controller.kill().unwrap();
@@ -65,10 +65,10 @@ fn dynamic(scene: &Scene<'_>) -> Api<DynamicObject> {
     Api::namespaced_with(scene.world.client.clone(), &scene.team.namespace, &resource)
 }
 
-/// What the object's Stalled condition says.
-fn told(scene: &Scene<'_>) -> String {
+/// The message of the object's condition Stalled.
+fn stalled_message(scene: &Scene<'_>) -> String {
     let api = dynamic(scene);
-    let found = wait_for("the malformed object says so", LIMIT, || {
+    let found = wait_for("the malformed object is Stalled", LIMIT, || {
         let object = run(api.get("broken")).map_err(|e| e.to_string())?;
         let object = serde_json::to_value(&object).map_err(|e| e.to_string())?;
         let stalled = sluice_lab::lab::condition_of(&object, "Stalled").cloned();
@@ -81,8 +81,7 @@ fn told(scene: &Scene<'_>) -> String {
     found.unwrap_or_else(|e| panic!("{e}\n{}", scene.world.lab.log_tail(20)))
 }
 
-/// Stores a Deployment whose source is a text, under a schema that allows it; the schema is then as
-/// it was.
+/// Stores a Deployment whose source is a string under a relaxed schema, then restores the schema.
 fn store_unreadable(world: &World, scene: &Scene<'_>) {
     let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
     let name = "deployments.sluice.dev";
@@ -102,7 +101,7 @@ fn store_unreadable(world: &World, scene: &Scene<'_>) {
     }))
     .unwrap();
     let api = dynamic(scene);
-    // The API server takes a new schema up a moment after it is written.
+    // The API server applies a new schema a moment after it is written.
     let stored = wait_for("the laxer schema is in force", LIMIT, || {
         run(api.create(&PostParams::default(), &object))
     });

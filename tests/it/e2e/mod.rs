@@ -1,9 +1,9 @@
-//! Deliveries from end to end: a real API server, AWS and GitLab as the lab has them, and the
-//! controller as its chart runs it.
+//! Deliveries from end to end: a real API server, the lab's AWS and GitLab, and the controller as its chart
+//! runs it.
 //!
-//! Tests share one [`shared`] lab and run side by side in it: a namespace, a project and a function
-//! each. What would disturb others (killing the controller, changing definitions, counting all that
-//! is asked) takes the [`solo`] lab, one at a time.
+//! Tests share the [`shared`] lab and run in parallel, each with its own namespace, project and function. A
+//! test that would disturb others (by killing the controller, changing definitions or counting all requests)
+//! takes the [`solo`] lab, one at a time.
 //!
 //! Relies on the lab's toolchain and on a controller built from the same sources: cargo builds the
 //! package's program before its tests.
@@ -63,7 +63,7 @@ use sluice_lab::{
 
 pub use sluice_lab::lab::PATIENCE as LIMIT;
 
-/// A lab, and a client that looks at its cluster without starting kubectl each time.
+/// A lab, and a client of its cluster, which is faster than kubectl.
 pub struct World {
     pub lab: Lab,
     pub client: kube::Client,
@@ -71,7 +71,7 @@ pub struct World {
 
 impl World {
     fn start(name: &str, controller_args: &[&str]) -> Self {
-        // A static is never dropped: a directory of its own would be left behind by each run.
+        // A static is never dropped: each run would leave a temporary directory behind.
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let options = LabOptions {
             dir,
@@ -98,7 +98,7 @@ impl World {
 
 /// The lab that tests share.
 pub fn shared() -> &'static World {
-    // Tests answer to HTTP checks themselves.
+    // Tests serve the pages of HTTP checks themselves.
     const HERE: &str = "--check-networks=127.0.0.1/32";
     static SHARED: LazyLock<World> = LazyLock::new(|| World::start("e2e-shared", &[HERE]));
     &SHARED
@@ -106,8 +106,8 @@ pub fn shared() -> &'static World {
 
 /// The lab that one test at a time has for itself.
 ///
-/// A Lease that is lost is taken over within seconds, and with it what was begun; but a machine that
-/// has much else to do must still come to renew it.
+/// Another controller takes over a lost Lease, and the runs in progress, within seconds; but a busy machine
+/// must still be able to renew it.
 pub fn solo() -> MutexGuard<'static, World> {
     static SOLO: LazyLock<Mutex<World>> = LazyLock::new(|| {
         let quick = ["--lease-duration=10s", "--takeover-delay=1s"];
@@ -116,7 +116,7 @@ pub fn solo() -> MutexGuard<'static, World> {
     SOLO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs what is asynchronous on the lab's runtime.
+/// Runs a future on the lab's runtime.
 pub fn run<F: Future>(future: F) -> F::Output {
     runtime::handle().block_on(future)
 }

@@ -1,4 +1,4 @@
-//! What belongs to somebody else is left alone.
+//! Unmanaged functions and functions of other owners stay untouched unless adoption is allowed.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,8 @@ use super::{
     watching::versions,
 };
 
-/// Somebody makes the team's function by hand, with a tag, version 1 and the alias `live`.
-fn by_hand(scene: &Scene<'_>) {
+/// Creates the team's function outside Sluice, with a tag, version 1 and the alias `live`.
+fn create_unmanaged(scene: &Scene<'_>) {
     let lab = &scene.world.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
     let create = lambda
@@ -46,7 +46,7 @@ fn by_hand(scene: &Scene<'_>) {
 }
 
 /// The function's tags and memory.
-fn stands(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) {
+fn tags_and_memory(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) {
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let get = lambda.get_function().function_name(scene.function());
     let found = run(get.send()).unwrap();
@@ -54,7 +54,7 @@ fn stands(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) {
     (found.tags.unwrap_or_default(), memory)
 }
 
-/// A Deployment that adopts, into an Account whose grants say so or don't.
+/// A Deployment with `adopt`, in an Account whose grants have this `mayAdopt`.
 fn adopting(scene: &Scene<'_>, may_adopt: bool) -> Value {
     let account = another_account(scene, |spec| {
         for grant in spec["grants"].as_array_mut().unwrap() {
@@ -69,7 +69,7 @@ fn adopting(scene: &Scene<'_>, may_adopt: bool) -> Value {
 #[test]
 fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
     let scene = Scene::new("adopted");
-    by_hand(&scene);
+    create_unmanaged(&scene);
     let mark = scene.world.lab.aws.mark();
     scene.push("v1");
     let mut wanted = adopting(&scene, false);
@@ -85,7 +85,7 @@ fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
     scene.delivered(1);
     scene.serves("dev", "v1");
     scene.serves_unqualified("dev", "v1");
-    let (tags, _) = stands(&scene);
+    let (tags, _) = tags_and_memory(&scene);
     assert_eq!(tags.get("team").map(String::as_str), Some("shop"));
     assert_eq!(tags.get("sluice.dev/name").map(String::as_str), Some(NAME));
     let target = scene.list::<Target>().remove(0);
@@ -104,7 +104,7 @@ fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
 #[test]
 fn what_is_invoked_without_an_alias_is_taken_over_only_where_that_is_accepted() {
     let scene = Scene::new("unqualified");
-    by_hand(&scene);
+    create_unmanaged(&scene);
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let permission = lambda
         .add_permission()
@@ -135,8 +135,8 @@ fn what_is_invoked_without_an_alias_is_taken_over_only_where_that_is_accepted() 
 #[test]
 fn what_was_taken_over_goes_back_as_it_was() {
     let scene = Scene::new("adopt-back");
-    by_hand(&scene);
-    let before = stands(&scene);
+    create_unmanaged(&scene);
+    let before = tags_and_memory(&scene);
     scene.push("v1");
     let mut wanted = adopting(&scene, true);
     let mut check = smoke();
@@ -146,7 +146,7 @@ fn what_was_taken_over_goes_back_as_it_was() {
     scene.stalled("RolledBack", &["smoke"]);
     scene.serves("dev", "theirs");
     scene.serves_unqualified("dev", "theirs");
-    assert_eq!(stands(&scene), before);
+    assert_eq!(tags_and_memory(&scene), before);
     let target = scene.list::<Target>().remove(0);
     assert!(target.status.unwrap().inventory.is_empty());
 }
@@ -172,7 +172,7 @@ fn a_function_that_exists_already_is_not_taken() {
     let scene = Scene::new("not-ours");
     let lab = &scene.world.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
-    by_hand(&scene);
+    create_unmanaged(&scene);
     let mark = lab.aws.mark();
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));

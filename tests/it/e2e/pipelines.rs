@@ -110,15 +110,15 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
     scene.delivered(1);
     scene.serves("dev", "v1");
 
-    // A child that builds the same once more is no new Release, and one that fails is none at all.
+    // A child pipeline that builds the same bytes creates no Release, and neither does one that fails.
     let child = gitlab.downstream(pipeline, "services");
     gitlab.retry(gitlab.job(child, "package"));
     scene.looked_at_gitlab("after the retry");
     run_with_child(&scene, "v2", JobEnd::failed());
     scene.looked_at_gitlab("at the one that failed");
-    let said = scene.condition(condition::SOURCE_READY, "True", "Resolved");
+    let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
     says(
-        &said,
+        &message,
         &["trigger job services failed", "downstream pipeline"],
     );
     scene.delivered(1);
@@ -130,7 +130,7 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
     scene.serves("dev", "v3");
 }
 
-/// Pipelines of the branch main that don't come to their end.
+/// Runs pipelines of the branch main that never finish.
 fn busy(scene: &Scene<'_>, count: usize) {
     let gitlab = &scene.world.lab.gitlab;
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! What is wrong with a later stage is told before the first one moves.
+//! Preflight reports problems of later stages before the first one starts.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::Target;
@@ -17,7 +17,7 @@ fn two_stages(scene: &Scene<'_>) -> Value {
     wanted
 }
 
-/// Nothing was ordered, and AWS was not even asked.
+/// Asserts that no Target exists and AWS got no call.
 #[track_caller]
 fn untouched(scene: &Scene<'_>, mark: usize) {
     let targets = scene.list::<Target>();
@@ -86,7 +86,7 @@ fn aws_limits_are_told_after_substitution_all_at_once() {
 fn two_stages_are_not_one_function_under_two_names_of_an_account() {
     let scene = Scene::new("one-function");
     let mark = scene.world.lab.aws.mark();
-    // Another Account of the same id.
+    // Another Account with the same account id.
     let account = another_account(&scene, |_| ());
     let mut wanted = two_stages(&scene);
     wanted["spec"]["stages"][1]["targets"][0]["account"] = json!(account);

@@ -1,4 +1,4 @@
-//! An API server that refuses what the controller writes.
+//! A fault: the API server denies the controller's writes.
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
@@ -13,7 +13,7 @@ use sluice_lab::lab::wait_for;
 
 use super::{LIMIT, run, scene::Scene};
 
-/// Has the API server refuse every change of these objects in the team's namespace, until it is dropped.
+/// Makes the API server deny all updates of a resource in the team's namespace until dropped.
 pub struct Refusing<'a> {
     scene: &'a Scene<'a>,
     resource: &'static str,
@@ -23,7 +23,7 @@ pub struct Refusing<'a> {
 impl<'a> Refusing<'a> {
     pub fn begin(scene: &'a Scene<'a>, resource: &'static str) -> Self {
         let name = format!("refuses-{}", scene.team.namespace);
-        let mine = json!({"kubernetes.io/metadata.name": scene.team.namespace});
+        let labels = json!({"kubernetes.io/metadata.name": scene.team.namespace});
         let policy = json!({"metadata": {"name": name}, "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": {"resourceRules": [
@@ -40,7 +40,7 @@ impl<'a> Refusing<'a> {
         }});
         let binding = json!({"metadata": {"name": name}, "spec": {
             "policyName": name, "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": {"matchLabels": mine}},
+            "matchResources": {"namespaceSelector": {"matchLabels": labels}},
         }});
         let params = PostParams::default();
         let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy).unwrap();
@@ -57,7 +57,7 @@ impl<'a> Refusing<'a> {
         refusing
     }
 
-    /// Waits until the API server heeds the policy.
+    /// Waits until the API server enforces the policy.
     fn wait(&self) {
         let api = self.scene.api::<ConfigMap>();
         let probe = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
@@ -65,16 +65,16 @@ impl<'a> Refusing<'a> {
             dry_run: true,
             ..PostParams::default()
         };
-        let found = wait_for("the policy is heeded", LIMIT, || {
+        let found = wait_for("the policy is enforced", LIMIT, || {
             match run(api.create(&params, &probe)) {
-                Ok(_) => Err("it was taken"),
+                Ok(_) => Err("the probe was accepted"),
                 Err(_) => Ok(()),
             }
         });
         found.unwrap_or_else(|e| panic!("{e}"));
     }
 
-    /// How many changes were refused to the controller.
+    /// The number of the controller's writes that were denied.
     fn refused(&self) -> usize {
         let lab = &self.scene.world.lab;
         let (audit, user) = (lab.kube.audit().unwrap(), lab.controller().username());
@@ -86,7 +86,7 @@ impl<'a> Refusing<'a> {
         refused.count()
     }
 
-    /// Waits until so many were.
+    /// Waits until the API server has denied `count` writes.
     #[track_caller]
     pub fn has_refused(&self, count: usize) {
         let tried = wait_for("the controller tries to write", LIMIT, || {

@@ -1,4 +1,4 @@
-//! A Deployment is deleted: AWS ends as the deletion policy says, and nothing hangs.
+//! Deletion of a Deployment: AWS ends up as the deletion policy says, and nothing hangs.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn delete(scene: &Scene<'_>, propagation: &DeleteParams) {
     run(scene.api::<Deployment>().delete(NAME, propagation)).unwrap();
 }
 
-/// The Deployment and all it owned are gone from the cluster.
+/// Waits until the Deployment and all it owned are gone from the cluster.
 #[track_caller]
 fn all_gone(scene: &Scene<'_>) {
     gone(&scene.api::<Deployment>(), NAME);
@@ -107,20 +107,20 @@ fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
     scene.serves("dev", "v2");
     scene.serves("prod", "v2");
 
-    // What is taken up says which pipelines are too old.
+    // The adopted Targets record which pipelines are too old.
     scene.world.lab.gitlab.delete_pipeline(newer);
     let mut wanted = scene.deployment(&["dev", "prod"]);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.delivered(2);
-    scene.looked_at_gitlab("after it was taken up");
+    scene.looked_at_gitlab("after the adoption");
     scene.push("v3");
     scene.delivered(3);
     scene.serves("dev", "v3");
     assert_eq!(scene.releases().len(), 3);
-    let taken = scene.list::<Target>();
-    assert_eq!(taken.len(), 2);
-    assert!(taken.iter().all(|it| it.owner_references().len() == 1));
+    let adopted = scene.list::<Target>();
+    assert_eq!(adopted.len(), 2);
+    assert!(adopted.iter().all(|it| it.owner_references().len() == 1));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_rollout_under_way_is_put_back_before_its_target_goes() {
     lab.aws.set_settle_of(&scene.function(), slowly);
     let mark = lab.aws.mark();
     scene.push("v2");
-    let begun = wait_for("the new code is on its way", LIMIT, || {
+    let begun = wait_for("the code update has begun", LIMIT, || {
         scene
             .lambda_calls(mark)
             .named("lambda", "UpdateFunctionCode")

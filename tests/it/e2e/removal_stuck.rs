@@ -1,4 +1,4 @@
-//! A deletion that can't go on says why, and how to let go.
+//! A stalled deletion reports why, and how to abandon it.
 
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -75,7 +75,7 @@ fn a_deletion_that_aws_denies_goes_on_when_it_no_longer_does() {
     scene.event("Deployment", "Warning", "DeletionStalled", &parts);
     scene.serves("dev", "v1");
     fault.remove();
-    // Who has mended it says so; else it is tried again some minutes later.
-    scene.annotate("sluice.dev/reconcile", "mended");
+    // The annotation triggers a retry at once; otherwise Sluice retries some minutes later.
+    scene.annotate("sluice.dev/reconcile", "allowed now");
     gone(&scene.api::<Deployment>(), NAME);
 }

@@ -21,9 +21,9 @@ fn wanted(scene: &Scene<'_>, stages: &[&str], function: &str) -> Value {
     wanted
 }
 
-/// Waits until there is one Target, and gives it.
+/// Waits until exactly one Target exists, and returns it.
 fn one_target(scene: &Scene<'_>) -> Target {
-    scene.wait(NAME, "there is one Target", |_| {
+    scene.wait(NAME, "exactly one Target exists", |_| {
         let mut targets = scene.list::<Target>();
         (targets.len() == 1).then(|| targets.pop())?
     })
@@ -44,11 +44,11 @@ fn stage_renamed() {
     scene.delivered(3);
     let target = one_target(&scene);
     assert_eq!(target.spec.stage, "staging");
-    assert_eq!(target.metadata.uid, before.metadata.uid, "the same goes on");
+    assert_eq!(target.metadata.uid, before.metadata.uid, "the same Target");
     scene.serves("dev", "v2");
     scene.condition(condition::DRIFTED, "False", "InSync");
 
-    // A stage of the former name needs a Target beside the one that has its name.
+    // A new stage with the former name needs a Target of another name: the renamed one keeps its own.
     scene.apply(&wanted(
         &scene,
         &["dev", "staging"],
@@ -59,7 +59,7 @@ fn stage_renamed() {
     for stage in ["dev", "staging"] {
         scene.answers("dev", &format!("{function}-{stage}"), Some("live"), "v2");
     }
-    let what = "the function that no stage has any more is gone";
+    let what = "the function that no stage has any more is deleted";
     scene.wait(NAME, what, |_| {
         is_gone(&scene, "dev", &function).then_some(())
     });
@@ -78,14 +78,14 @@ fn a_stage_whose_rename_is_refused_keeps_its_target() {
     scene.apply(&wanted(&scene, &["staging"], &function));
     refusing.has_refused(2);
     let meanwhile = one_target(&scene);
-    assert_eq!(meanwhile.metadata.uid, before.metadata.uid, "none is added");
+    assert_eq!(meanwhile.metadata.uid, before.metadata.uid, "no new Target");
     assert_eq!(meanwhile.metadata.deletion_timestamp, None);
     drop(refusing);
 
     scene.delivered(2);
     let target = one_target(&scene);
     assert_eq!(target.spec.stage, "staging");
-    assert_eq!(target.metadata.uid, before.metadata.uid, "the same goes on");
+    assert_eq!(target.metadata.uid, before.metadata.uid, "the same Target");
     scene.serves("dev", "v1");
 }
 
@@ -121,7 +121,7 @@ fn a_function_that_another_stage_took_over_stays_when_its_stage_is_removed() {
     scene.apply(&first);
     scene.delivered(1);
 
-    // The stage prod gets the place of the stage dev, which is removed.
+    // The stage prod gets the target of the stage dev, which is removed.
     let mut second = wanted(&scene, &["prod"], &function);
     second["spec"]["stages"][0]["targets"] = json!([
         {"account": "prod", "region": "eu-west-1"}, dev,

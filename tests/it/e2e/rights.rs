@@ -1,4 +1,4 @@
-//! The controller uses every right that the chart gives it, and needs no other.
+//! The controller uses every permission that the chart grants, and needs no others.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use super::{
 /// API group, resource and verb.
 type Right = (String, String, String);
 
-/// What rules grant.
+/// The permissions that rules grant.
 fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for rule in rules {
@@ -69,8 +69,8 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
         scene.apply(&wanted);
         scene.delivered(revision);
     }
-    approve_what_does_not_wait(&scene);
-    say_the_same_again(&world, &scene, &wanted);
+    create_late_approval(&scene);
+    repeat_event(&world, &scene, &wanted);
     let api = scene.api::<Deployment>();
     let orphan = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
@@ -85,7 +85,7 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
 
     let subject = world.lab.controller().username();
     let granted = granted(&world);
-    let same = wait_for("all that is granted was used", LIMIT, || {
+    let same = wait_for("all granted permissions were used", LIMIT, || {
         let mut used = world.lab.kube.audit()?.used_by(&subject);
         // Watches begin with a list only where the server does not stream them from the start.
         let listed = |(group, resource, verb): &Right| {
@@ -111,18 +111,18 @@ fn what_the_chart_grants_is_what_the_controller_uses() {
     let audit = world.lab.kube.audit().unwrap();
     let called = |agent: &str| agent == concat!("sluice/", env!("CARGO_PKG_VERSION"));
     let nameless = audit.by(&subject).find(|it| !called(&it.user_agent));
-    assert_eq!(nameless, None, "a request without our name");
+    assert_eq!(nameless, None, "a request without Sluice's user agent");
     let refused = audit.refused(&subject);
-    assert!(refused.is_empty(), "asked for and refused: {refused:?}");
+    assert!(refused.is_empty(), "refused requests: {refused:?}");
 }
 
-/// An Approval of the newest Release, which waits for nobody: that is said of it, and it goes with the
-/// Release.
-fn approve_what_does_not_wait(scene: &Scene<'_>) {
+/// Creates an Approval of the newest Release, which waits at no gate: Sluice reports that, and makes the
+/// Release its owner.
+fn create_late_approval(scene: &Scene<'_>) {
     let release = scene.releases().pop().unwrap();
     let managers = release.managed_fields().iter();
     let managers: BTreeSet<_> = managers.filter_map(|it| it.manager.as_deref()).collect();
-    assert_eq!(managers, BTreeSet::from(["sluice"]), "who writes Releases");
+    assert_eq!(managers, BTreeSet::from(["sluice"]), "managers of Releases");
     let approval = serde_json::from_value(json!({
         "apiVersion": "sluice.dev/v1alpha1",
         "kind": "Approval",
@@ -154,13 +154,13 @@ fn approve_what_does_not_wait(scene: &Scene<'_>) {
     judged.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
-/// Makes the same news again and again until its Event is counted up, which happens at most once a
+/// Repeats the same failure until Sluice increases the count of its Event, which happens at most once a
 /// minute.
-fn say_the_same_again(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
+fn repeat_event(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
     let subject = world.lab.controller().username();
     let mut bad = good.clone();
     bad["spec"]["source"]["connection"] = json!("nowhere");
-    let counted = wait_for("an Event is counted up", LIMIT * 2, || {
+    let counted = wait_for("the count of an Event increases", LIMIT * 2, || {
         scene.apply(&bad);
         scene.stalled("ConnectionNotFound", &["nowhere"]);
         scene.apply(good);

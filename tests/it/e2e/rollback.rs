@@ -1,4 +1,4 @@
-//! What serves is taken back by command, or held by name.
+//! Rollbacks by command, and pins.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::condition;
@@ -21,7 +21,7 @@ fn three_delivered(namespace: &str) -> Scene<'static> {
     scene
 }
 
-/// Waits until these serve.
+/// Waits until `status.live` is `live`.
 fn live(scene: &Scene<'_>, live: &str) {
     scene.wait(NAME, &format!("{live} serve"), |deployment| {
         let status = deployment.status.as_ref()?;
@@ -29,10 +29,10 @@ fn live(scene: &Scene<'_>, live: &str) {
     });
 }
 
-/// Has GitLab asked again, and waits until it was.
+/// Requests a poll of GitLab, and waits until it is done.
 fn poll(scene: &Scene<'_>, token: &str) {
     scene.annotate("sluice.dev/reconcile", token);
-    scene.wait(NAME, "GitLab was asked", |deployment| {
+    scene.wait(NAME, "GitLab was polled", |deployment| {
         let status = deployment.status.as_ref()?;
         (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
     });
@@ -74,16 +74,16 @@ fn a_rollback_goes_to_the_release_that_is_named() {
     let scene = three_delivered("back-to");
     let nowhere = "oops to checkout-7";
     scene.annotate("sluice.dev/rollback", nowhere);
-    let told = scene.wait(NAME, "the command is answered", |deployment| {
+    let answer = scene.wait(NAME, "the command is handled", |deployment| {
         let status = deployment.status.as_ref()?;
         let handled = status.last_handled_rollback.as_deref() == Some(nowhere);
         handled.then(|| status.last_command.clone())?
     });
-    says(&told, &["there is no Release checkout-7"]);
+    says(&answer, &["there is no Release checkout-7"]);
     let unclear = "incident-4712, checkout-1";
     scene.annotate("sluice.dev/rollback", unclear);
     scene.event("Deployment", "Warning", "Rollback", &["use to=checkout-1"]);
-    scene.wait(NAME, "the command is answered", |deployment| {
+    scene.wait(NAME, "the command is handled", |deployment| {
         let status = deployment.status.as_ref()?;
         (status.last_handled_rollback.as_deref() == Some(unclear)).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Traffic moves in steps: watched, stopped, hurried on and put back.
+//! Traffic moves in steps: analysed, paused, promoted early and restored.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Deployment, RunStatus, condition};
@@ -20,7 +20,7 @@ pub fn canary(steps: &[(i32, &str)]) -> Value {
     json!({"canary": {"steps": steps.iter().map(step).collect::<Vec<_>>()}})
 }
 
-/// A team with v1 in dev and that rollout there; its Deployment, too.
+/// A team with v1 in dev and that rollout, and its Deployment.
 fn running(namespace: &str, rollout: &Value) -> (Scene<'static>, Value) {
     let scene = Scene::new(namespace);
     scene.push("v1");
@@ -84,10 +84,10 @@ fn an_alias_with_provisioned_concurrency_is_not_split_but_moved_in_lambdas_own_t
     scene.delivered(3);
     scene.serves("dev", "v2");
     assert_eq!(routed(&scene, "dev", &scene.function()), "2");
-    // Where the alias sends its traffic until then is nobody's doing.
+    // Sluice waits for Lambda to move the traffic of the provisioned alias.
     let calls = scene.lambda_calls(mark);
-    let looked = calls.named("lambda", "GetProvisionedConcurrencyConfig");
-    assert_ne!(looked.count(), 0);
+    let reads = calls.named("lambda", "GetProvisionedConcurrencyConfig");
+    assert_ne!(reads.count(), 0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_alarm_during_the_bake_puts_everything_back() {
     scene.still_serves("dev", "v1");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1");
 
-    // As long as it is red nobody could tell whether the next release is to blame.
+    // A red alarm has no verdict on the next release.
     let mark = scene.world.lab.aws.mark();
     scene.push("v3");
     let parts = ["r3", "was in ALARM before", "alreadyInAlarm"];
@@ -209,14 +209,14 @@ fn retry_of_what_is_held_watches_it_anew() {
     alarm.turn_green("the test says so").unwrap();
     wait_settled(&alarm);
     scene.annotate("sluice.dev/retry", "it is green again");
-    let watched = scene.wait(NAME, "it is watched anew", |_| {
+    let watched = scene.wait(NAME, "the checks are evaluated anew", |_| {
         let run = scene.target("dev").status?.run?;
         let traffic = run.traffic.clone()?;
         let anew = run.attempt == 2 && run.step == "Promote" && traffic.evaluations > 0;
         anew.then_some(run)
     });
     assert!(watched.started_at > first.progressed_at);
-    // One that turns red from then on counts.
+    // An alarm that turns red from now on counts.
     alarm.turn_red("once more").unwrap();
     let second = held(2);
     let message = second.message.unwrap_or_default();
@@ -237,7 +237,7 @@ fn what_is_paused_takes_no_step_until_it_is_resumed() {
     wait_routed(&scene, "dev", "1, 10 % to 2");
     scene.annotate("sluice.dev/pause", "lunch");
     scene.condition(condition::RECONCILING, "True", "Paused");
-    // Its Target says so when the bake is over and the next step would be due.
+    // The Target reports it when the bake is over and the next step is due.
     scene.wait(NAME, "the Target is paused", |_| {
         let status = scene.target("dev").status?;
         let ready = condition_in(&status.conditions, condition::READY)?;
@@ -275,7 +275,7 @@ fn an_abort_puts_back_what_is_moving() {
     scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
     scene.still_serves("dev", "v1");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1");
-    // The command is spent: the next release is not put back by it.
+    // The command is handled: it does not abort the next release.
     scene.push("v3");
     wait_routed(&scene, "dev", "1, 10 % to 3");
     scene.annotate("sluice.dev/promote", "the right one");
@@ -301,19 +301,19 @@ fn what_can_not_be_put_back_is_told_and_is_put_back_by_a_retry() {
     let traffic = format!("traffic of {function}:live is version 1 (10 % to 2), not version 1");
     let code = format!("code of {function} is");
     scene.stalled("RollbackFailed", &["lambda:UpdateAlias", &traffic, &code]);
-    let told = run_in_dev(&scene).differences;
-    let fields: Vec<_> = told.iter().filter_map(|it| it.field.as_deref()).collect();
+    let found = run_in_dev(&scene).differences;
+    let fields: Vec<_> = found.iter().filter_map(|it| it.field.as_deref()).collect();
     assert_eq!(fields, ["traffic", "code"]);
 
     fault.remove();
-    scene.annotate("sluice.dev/retry", "mended");
+    scene.annotate("sluice.dev/retry", "allowed now");
     scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
     scene.still_serves("dev", "v1");
     let run = run_in_dev(&scene);
     assert!(run.differences.is_empty());
-    let stands = &run.restored[0];
+    let restored = &run.restored[0];
     let alias = (format!("{function}:live"), "version 1".to_owned());
-    assert_eq!((stands.resource.clone(), stands.state.clone()), alias);
+    assert_eq!((restored.resource.clone(), restored.state.clone()), alias);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One team in a lab: what it wants, what it does, and what it gets to see.
+//! One team in a lab: its manifests, its actions, and assertions on the results.
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -20,7 +20,7 @@ use sluice_lab::{
 
 use super::{LIMIT, World, run, shared};
 
-/// The Deployment that most scenes are about.
+/// The name of the Deployment in most scenes.
 pub const NAME: &str = "checkout";
 
 /// One team in a lab.
@@ -29,14 +29,14 @@ pub struct Scene<'a> {
     pub team: Tenant,
 }
 
-/// What one team is done with asks GitLab no more: a hundred of them would leave the others in a shared lab
-/// hardly any of its budget.
+/// Suspends the team's Deployments, so that they stop polling GitLab: a hundred of them would use up the
+/// budget of the shared lab.
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
         let suspended = Patch::Merge(json!({"spec": {"suspend": true}}));
         let api = self.api::<Deployment>();
-        // Where the namespace, the rules of the scene or its API server are against it, nothing polls or it is
-        // all over anyway.
+        // Errors do not matter: where the namespace, a policy of the scene or the API server prevents the
+        // update, nothing polls any more or the lab ends anyway.
         let Ok(deployments) = run(api.list(&ListParams::default())) else {
             return;
         };
@@ -70,12 +70,12 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// The function that the team's component is.
+    /// The name of the team's function.
     pub fn function(&self) -> String {
         format!("{}-api", self.team.namespace)
     }
 
-    /// A Deployment of one function, from the branch main, to these accounts one after the other.
+    /// A Deployment of one function, from the branch main, with one stage per account in this order.
     pub fn deployment(&self, accounts: &[&str]) -> Value {
         let stage = |account: &&str| {
             json!({
@@ -134,7 +134,7 @@ impl<'a> Scene<'a> {
                 .api::<Secret>()
                 .patch(name_of, &params, &Patch::Apply(manifest)))
             .map(drop),
-            other => panic!("no way to apply a {other}"),
+            other => panic!("apply does not support {other}"),
         };
         applied.unwrap_or_else(|e| panic!("applying {kind} {name}: {e}"));
     }
@@ -144,11 +144,11 @@ impl<'a> Scene<'a> {
         self.merge(&json!({"metadata": {"annotations": {key: value}}}));
     }
 
-    /// Has GitLab asked, and waits until it was.
+    /// Requests a poll of GitLab, and waits until it is done.
     #[track_caller]
     pub fn looked_at_gitlab(&self, token: &str) {
         self.annotate(annotation::RECONCILE, token);
-        self.wait(NAME, "the command is answered", |deployment| {
+        self.wait(NAME, "the command is handled", |deployment| {
             let status = deployment.status.as_ref()?;
             (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
         });
@@ -197,27 +197,27 @@ impl<'a> Scene<'a> {
         releases
     }
 
-    /// Looks at a Deployment until `look` is content; otherwise says what there is, and what the
-    /// controller said of it.
+    /// Polls a Deployment until `read` returns a value. Otherwise panics with the status and the controller's
+    /// log.
     #[track_caller]
     pub fn wait<T>(
         &self,
         name: &str,
         what: &str,
-        mut look: impl FnMut(&Deployment) -> Option<T>,
+        mut read: impl FnMut(&Deployment) -> Option<T>,
     ) -> T {
         let api = self.api::<Deployment>();
         let found = lab::wait_for(what, LIMIT, || {
             let deployment = run(api.get(name)).map_err(|e| e.to_string())?;
-            look(&deployment).ok_or_else(|| {
+            read(&deployment).ok_or_else(|| {
                 serde_json::to_string(&deployment.status).unwrap_or_else(|e| e.to_string())
             })
         });
         found.unwrap_or_else(|e| panic!("{}: {e}\n{}", self.team.namespace, self.log()))
     }
 
-    /// Waits for a condition of the Deployment with that status and reason, for its present
-    /// generation; gives the condition's message.
+    /// Waits for a condition of the Deployment with that status and reason for its present generation.
+    /// Returns the condition's message.
     #[track_caller]
     pub fn condition(&self, kind: &str, status: &str, reason: &str) -> String {
         self.condition_of(NAME, kind, status, reason)
@@ -236,8 +236,8 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Waits until only a person can help, for that reason; the message must hold these parts, and
-    /// Ready must say the same.
+    /// Waits until Stalled is True and Ready is False with that reason, and both messages contain these
+    /// parts. Returns the message of Stalled.
     #[track_caller]
     pub fn stalled(&self, reason: &str, parts: &[&str]) -> String {
         self.stalled_of(NAME, reason, parts)
@@ -276,19 +276,19 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The alias answers with that version, through AWS's own door.
+    /// Asserts that the alias answers with that version, by an invocation of the emulated AWS.
     #[track_caller]
     pub fn serves(&self, account: &str, version: &str) {
         self.answers(account, &self.function(), Some("live"), version);
     }
 
-    /// `$LATEST`, too.
+    /// Asserts that `$LATEST` answers with that version.
     #[track_caller]
     pub fn serves_unqualified(&self, account: &str, version: &str) {
         self.answers(account, &self.function(), None, version);
     }
 
-    /// A function answers with that version.
+    /// Asserts that a function answers with that version.
     #[track_caller]
     pub fn answers(&self, account: &str, function: &str, qualifier: Option<&str>, version: &str) {
         let answer = self
@@ -299,7 +299,7 @@ impl<'a> Scene<'a> {
         assert_eq!(answer["version"], version, "{function} in {account}");
     }
 
-    /// What had version v1 running goes on with it, and a good release is still said to be there.
+    /// Asserts that Available is True, and that the alias and `$LATEST` answer with that version.
     #[track_caller]
     pub fn still_serves(&self, account: &str, version: &str) {
         self.condition(condition::AVAILABLE, "True", "Serving");
@@ -307,20 +307,20 @@ impl<'a> Scene<'a> {
         self.serves_unqualified(account, version);
     }
 
-    /// Waits for an Event of the team's namespace; gives it.
+    /// Waits for an Event in the team's namespace, and returns it.
     #[track_caller]
     pub fn event(&self, kind: &str, type_: &str, reason: &str, parts: &[&str]) -> Event {
         let what = format!("an Event {reason} about a {kind} that says {parts:?}");
         let found = lab::wait_for(&what, LIMIT, || {
             let events = self.list::<Event>();
-            let such = |event: &&Event| {
+            let is_match = |event: &&Event| {
                 let note = event.note.as_deref().unwrap_or_default();
                 event.reason.as_deref() == Some(reason)
                     && event.type_.as_deref() == Some(type_)
                     && event.regarding.as_ref().and_then(|it| it.kind.as_deref()) == Some(kind)
                     && parts.iter().all(|part| note.contains(part))
             };
-            let found = events.iter().find(such).cloned();
+            let found = events.iter().find(is_match).cloned();
             found.ok_or_else(|| {
                 let all: Vec<_> = events
                     .iter()
@@ -339,7 +339,7 @@ impl<'a> Scene<'a> {
         calls.only(|call| call.resource.contains(&prefix))
     }
 
-    /// What the controller logged about the team, for messages about what did not happen.
+    /// The last lines that the controller logged about the team, for failure messages.
     pub fn log(&self) -> String {
         let log = self.world.lab.controller().logs();
         let lines: Vec<&str> = log
@@ -350,7 +350,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// A function of the lab's packages.
+/// The spec of a function that runs the lab's packages.
 pub fn lambda(function: &str) -> Value {
     json!({
         "functionName": function,
@@ -383,7 +383,7 @@ pub fn condition_in<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a C
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// A message holds all these parts.
+/// Asserts that a message contains all these parts.
 #[track_caller]
 pub fn says(message: &str, parts: &[&str]) {
     for part in parts {

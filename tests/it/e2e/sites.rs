@@ -1,4 +1,4 @@
-//! Files in a bucket: put in order, taken away in the end, and put back as they were.
+//! Files in a bucket: uploaded in order, removed in the end, and restored byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const SECOND: &Files<'_> = &[
     ("index.html", "<p>two"),
 ];
 
-/// A function and a site in dev, under a prefix that is the team's.
+/// A function and a site in dev, under the team's prefix.
 fn both(scene: &Scene<'_>) -> Value {
     let mut wanted = site_only(scene);
     let function = scene.deployment(&["dev"])["spec"].clone();
@@ -82,7 +82,7 @@ fn prefix(scene: &Scene<'_>) -> String {
     format!("{}/", scene.team.namespace)
 }
 
-/// All that lies below the prefix.
+/// All files below the prefix.
 fn files(scene: &Scene<'_>) -> BTreeMap<String, SiteFile> {
     scene.world.lab.files("dev", &prefix(scene)).unwrap()
 }
@@ -97,7 +97,7 @@ fn owned(files: &Files<'_>) -> Vec<(String, String)> {
     files.iter().map(owned).collect()
 }
 
-/// The names of the writes that reached the team's files since, with what they were made on.
+/// The writes to the team's files since that mark, as `operation path`.
 fn writes(scene: &Scene<'_>, mark: usize) -> Vec<String> {
     let bucket = scene.world.lab.site_bucket("dev").unwrap();
     let below = format!("{bucket}/{}", prefix(scene));
@@ -110,7 +110,7 @@ fn writes(scene: &Scene<'_>, mark: usize) -> Vec<String> {
     calls.iter().map(line).collect()
 }
 
-/// Waits until exactly these files are there: what is removed goes after the stage has succeeded.
+/// Waits until exactly these files exist: Sluice prunes files after the stage has succeeded.
 #[track_caller]
 fn wait_files(scene: &Scene<'_>, wanted: &Files<'_>) {
     let found = wait_for("the files are as wanted", LIMIT, || {
@@ -215,7 +215,7 @@ fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
     ];
     assert_eq!(writes(&scene, mark)[..3], order);
 
-    // Other bytes of the archive, the same files: nothing is written.
+    // Another archive of the same files: Sluice writes nothing.
     let mark = scene.world.lab.aws.mark();
     let mut order = SECOND.to_vec();
     order.reverse();
@@ -245,7 +245,8 @@ fn a_plan_of_many_files_is_told_in_part_and_kept_whole() {
     );
 }
 
-/// Answers well by its number, and badly through the alias: it fails once everything has moved.
+/// A function that answers well by its version and badly through the alias: it fails once all traffic has
+/// moved.
 fn bad_behind_the_alias() -> Vec<u8> {
     package_of(
         "def handler(event, context):\n    \
@@ -265,7 +266,7 @@ fn when_the_function_fails_the_site_is_as_it_was_byte_for_byte() {
     push(&scene, &bad_behind_the_alias(), SECOND);
     scene.stalled("RolledBack", &["check smoke failed", "/statusCode is 500"]);
     let moved = "PutObject index.html".to_owned();
-    assert!(writes(&scene, mark).contains(&moved), "it had moved");
+    assert!(writes(&scene, mark).contains(&moved), "it was uploaded");
     assert_eq!(files(&scene), before);
     scene.still_serves("dev", "v1");
 
@@ -310,7 +311,7 @@ fn somebody_elses_file_in_the_way_is_refused_by_name() {
         [("index.html".to_owned(), "mine".to_owned())]
     );
     let made = scene.lambda_calls(mark).writes();
-    assert_eq!(made.names(), Vec::<String>::new(), "nothing was begun");
+    assert_eq!(made.names(), Vec::<String>::new(), "no write to Lambda");
 }
 
 #[test]

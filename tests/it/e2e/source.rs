@@ -1,4 +1,4 @@
-//! GitLab does not have what the Deployment asks for.
+//! GitLab does not have what the Deployment refers to.
 
 use serde_json::{Value, json};
 use sluice::api::v1alpha1::condition;
@@ -6,8 +6,9 @@ use sluice_lab::gitlab::{FaultAction, FaultRule};
 
 use super::scene::{NAME, Scene, condition_in, conditions, says};
 
-/// Breaks a running Deployment by an edit, looks what it says, mends it, and sees it Ready again.
-fn broken_and_mended(namespace: &str, edit: impl Fn(&mut Value), reason: &str, parts: &[&str]) {
+/// Breaks a running Deployment by an edit, asserts the reason, reverts the edit, and waits for the next
+/// delivery.
+fn breaks_and_recovers(namespace: &str, edit: impl Fn(&mut Value), reason: &str, parts: &[&str]) {
     let scene = Scene::running(namespace);
     let good = scene.deployment(&["dev"]);
     let mut bad = good.clone();
@@ -24,7 +25,7 @@ fn broken_and_mended(namespace: &str, edit: impl Fn(&mut Value), reason: &str, p
 
 #[test]
 fn a_project_that_is_not_there_is_named() {
-    broken_and_mended(
+    breaks_and_recovers(
         "no-project",
         |wanted| wanted["spec"]["source"]["project"] = json!("nobody/nothing"),
         "ProjectNotFound",
@@ -34,7 +35,7 @@ fn a_project_that_is_not_there_is_named() {
 
 #[test]
 fn a_ref_that_is_not_there_is_named() {
-    broken_and_mended(
+    breaks_and_recovers(
         "no-ref",
         |wanted| wanted["spec"]["source"]["ref"] = json!("release-9"),
         "RefNotFound",
@@ -48,7 +49,7 @@ fn a_ref_that_is_not_there_is_named() {
 
 #[test]
 fn a_connection_that_is_not_there_is_named() {
-    broken_and_mended(
+    breaks_and_recovers(
         "no-connection",
         |wanted| wanted["spec"]["source"]["connection"] = json!("gitlap"),
         "ConnectionNotFound",
@@ -85,7 +86,7 @@ fn while_gitlab_is_away_what_runs_goes_on_and_is_called_ready() {
     let project = format!("/projects/{}/", scene.team.project.0);
     let fault = FaultRule::on(&project, FaultAction::BadGateway);
     let fault = scene.world.lab.gitlab.faults().add(fault);
-    let message = scene.wait(NAME, "the status says that GitLab is away", |deployment| {
+    let message = scene.wait(NAME, "the status reports the outage", |deployment| {
         let ready = condition_in(conditions(deployment), "Ready")?;
         (ready.status == "True" && ready.message.contains("GitLab can't be asked"))
             .then(|| ready.message.clone())
@@ -107,14 +108,14 @@ fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
 
     gitlab.clean_artifacts(gitlab.job(pipeline, "package"));
     scene.looked_at_gitlab("after the artifacts expired");
-    let said = scene.condition(condition::SOURCE_READY, "True", "Resolved");
-    says(&said, &["artifacts of job package expired"]);
+    let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
+    says(&message, &["artifacts of job package expired"]);
     scene.delivered(1);
 
     gitlab.delete_pipeline(pipeline);
     gitlab.delete_ref(project, "main");
-    let said = scene.condition(condition::SOURCE_READY, "False", "RefNotFound");
-    says(&said, &["spec.source.ref", "no branch or tag main"]);
+    let message = scene.condition(condition::SOURCE_READY, "False", "RefNotFound");
+    says(&message, &["spec.source.ref", "no branch or tag main"]);
     let ready = scene.condition(condition::READY, "True", "Delivered");
     says(&ready, &["nothing newer can be released (RefNotFound)"]);
 
@@ -125,12 +126,12 @@ fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
         body: r#"{"message":"404 Project Not Found"}"#.to_owned(),
     };
     let gone = gitlab.faults().add(FaultRule::on(&path, gone));
-    let said = scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
-    says(&said, &["spec.source.project"]);
+    let message = scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
+    says(&message, &["spec.source.project"]);
     scene.delivered(1);
     gone.remove();
 
-    // What asks for something new says so at once.
+    // An edit that needs a new Release reports the failure at once.
     let good = scene.deployment(&["dev"]);
     let mut other = good.clone();
     other["spec"]["source"]["ref"] = json!("release-9");
@@ -150,6 +151,6 @@ fn a_job_whose_name_differs_is_told_with_what_it_is_called() {
     wanted["spec"]["artifacts"][0]["job"]["name"] = json!("Package");
     scene.push("v1");
     scene.apply(&wanted);
-    let said = scene.condition(condition::SOURCE_READY, "True", "WaitingForPipeline");
-    says(&said, &["has no job Package, but package"]);
+    let message = scene.condition(condition::SOURCE_READY, "True", "WaitingForPipeline");
+    says(&message, &["has no job Package, but package"]);
 }

@@ -22,7 +22,7 @@ fn both(scene: &Scene<'_>) -> Value {
     wanted
 }
 
-/// Calls to Lambda in prod about the team's function; or one operation of them.
+/// Matches calls to Lambda in prod about the team's function, of one operation or of all.
 fn in_prod(scene: &Scene<'_>, operation: Option<&str>) -> Pattern {
     Pattern {
         service: Some("lambda".to_owned()),
@@ -113,7 +113,7 @@ fn a_target_that_can_not_be_reached_does_not_hold_up_the_way_back_of_the_other()
     let fault = lab.aws.faults().add(away);
     alarm.turn_red("the test says so").unwrap();
     wait_routed(&scene, "dev", "1");
-    scene.wait(NAME, "dev is back and prod is not", |deployment| {
+    scene.wait(NAME, "dev is restored and prod is not", |deployment| {
         let is = &deployment.status.as_ref()?.stages.first()?.state;
         let run = scene.target("dev").status?.run?;
         (is == "RollingBack" && run.step == "RolledBack").then_some(())

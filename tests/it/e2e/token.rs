@@ -1,4 +1,4 @@
-//! GitLab's token is wrong, has ended, may too little, or is gone.
+//! GitLab's token is wrong, expired, short of a scope, or deleted.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -11,30 +11,30 @@ use super::{
     scene::{Scene, condition_in, says},
 };
 
-/// What a broken token leads to.
-struct Told<'a> {
+/// The expected reports of a broken token.
+struct Expected<'a> {
     /// The Deployment's reason and parts of its message.
     deployment: (&'a str, &'a [&'a str]),
     /// The connection's reason and parts of its message.
     connection: (&'a str, &'a [&'a str]),
 }
 
-/// Breaks the token of a running Deployment, looks what both objects say, mends it, and sees the
-/// next pipeline delivered.
-fn broken_and_mended(namespace: &str, damage: impl Fn(&Scene<'_>), told: &Told<'_>) {
+/// Breaks the token of a running Deployment, asserts what both objects report, replaces the token, and waits
+/// until the next pipeline is delivered.
+fn breaks_and_recovers(namespace: &str, damage: impl Fn(&Scene<'_>), expected: &Expected<'_>) {
     let scene = Scene::running(namespace);
     damage(&scene);
-    let (reason, parts) = told.deployment;
+    let (reason, parts) = expected.deployment;
     scene.stalled(reason, parts);
     scene.event("Deployment", "Warning", reason, parts);
-    let (reason, parts) = told.connection;
-    look_again(&scene, "broken");
+    let (reason, parts) = expected.connection;
+    recheck_connection(&scene, "broken");
     connection(&scene, "False", reason, parts);
     scene.event("GitLabConnection", "Warning", reason, parts);
     scene.still_serves("dev", "v1");
 
     put_token(&scene, &new_token(&scene, &["read_api"]));
-    look_again(&scene, "mended");
+    recheck_connection(&scene, "replaced");
     connection(&scene, "True", "Verified", &["GitLab"]);
     scene.push("v2");
     scene.delivered(2);
@@ -44,34 +44,34 @@ fn broken_and_mended(namespace: &str, damage: impl Fn(&Scene<'_>), told: &Told<'
 #[test]
 fn a_wrong_token_names_the_secret_and_the_scope() {
     let parts = ["read_api", "gitlab-token"];
-    let told = Told {
+    let expected = Expected {
         deployment: ("InvalidCredentials", &parts),
         connection: ("InvalidCredentials", &parts),
     };
-    broken_and_mended(
+    breaks_and_recovers(
         "token-wrong",
         |scene| put_token(scene, "glpat-wrong"),
-        &told,
+        &expected,
     );
 }
 
 #[test]
 fn an_expired_token_is_said_to_be_expired() {
     let parts = ["expired", "read_api", "gitlab-token"];
-    let told = Told {
+    let expected = Expected {
         deployment: ("InvalidCredentials", &parts),
         connection: ("InvalidCredentials", &parts),
     };
-    broken_and_mended(
+    breaks_and_recovers(
         "token-expired",
         |scene| scene.world.lab.gitlab.expire_token(&scene.team.token),
-        &told,
+        &expected,
     );
 }
 
 #[test]
 fn a_token_without_read_api_is_told_the_scope() {
-    let told = Told {
+    let expected = Expected {
         deployment: (
             "AccessDenied",
             &["lacks a scope", "read_api", "gitlab-token"],
@@ -81,17 +81,17 @@ fn a_token_without_read_api_is_told_the_scope() {
             &["only read_user", "read_api", "gitlab-token"],
         ),
     };
-    broken_and_mended(
+    breaks_and_recovers(
         "token-narrow",
         |scene| put_token(scene, &new_token(scene, &["read_user"])),
-        &told,
+        &expected,
     );
 }
 
 #[test]
 fn a_secret_that_is_deleted_is_named() {
     let parts = ["gitlab-token", "token-gone"];
-    let told = Told {
+    let expected = Expected {
         deployment: ("NotFound", &parts),
         connection: ("NotFound", &parts),
     };
@@ -101,7 +101,7 @@ fn a_secret_that_is_deleted_is_named() {
             .delete("gitlab-token", &DeleteParams::default()))
         .unwrap();
     };
-    broken_and_mended("token-gone", delete, &told);
+    breaks_and_recovers("token-gone", delete, &expected);
 }
 
 #[test]
@@ -110,17 +110,17 @@ fn a_secret_that_does_not_say_it_is_a_token_is_not_sent_and_told_how_to() {
         "does not say that it holds a GitLab token",
         "kubectl --namespace token-unsaid label secret gitlab-token sluice.dev/gitlab-token=true",
     ];
-    let told = Told {
+    let expected = Expected {
         deployment: ("InvalidCredentials", &parts),
         connection: ("InvalidCredentials", &parts),
     };
-    let unsay = |scene: &Scene<'_>| {
+    let remove_label = |scene: &Scene<'_>| {
         let patch = json!({"metadata": {"labels": {token_secret::LABEL: null}}});
         let patch = Patch::Merge(patch);
         let secrets = scene.api::<Secret>();
         run(secrets.patch("gitlab-token", &PatchParams::default(), &patch)).unwrap();
     };
-    broken_and_mended("token-unsaid", unsay, &told);
+    breaks_and_recovers("token-unsaid", remove_label, &expected);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_token_that_ends_soon_is_told_ahead() {
         .date();
     let end = today.checked_add(jiff::Span::new().days(9)).unwrap();
     put_token(&scene, &gitlab.create_token(user, &["read_api"], Some(end)));
-    look_again(&scene, "soon");
+    recheck_connection(&scene, "soon");
     let parts = ["expires in 9 days", &end.to_string(), "gitlab-token"];
     connection(&scene, "True", "TokenExpires", &parts);
     scene.event("GitLabConnection", "Warning", "TokenExpires", &parts);
@@ -158,8 +158,8 @@ fn put_token(scene: &Scene<'_>, token: &str) {
     }));
 }
 
-/// A connection is looked at every ten minutes, or when told to.
-fn look_again(scene: &Scene<'_>, token: &str) {
+/// Requests a check of the connection, which Sluice otherwise checks every ten minutes.
+fn recheck_connection(scene: &Scene<'_>, token: &str) {
     let patch = json!({"metadata": {"annotations": {"sluice.dev/reconcile": token}}});
     let api = scene.api::<GitLabConnection>();
     run(api.patch("gitlab", &PatchParams::default(), &Patch::Merge(patch))).unwrap();

@@ -1,6 +1,6 @@
-//! What a user reads when things go well and when they do not, word for word.
+//! Snapshots of what a user reads when a delivery succeeds and when it fails, word for word.
 //!
-//! Times, ids and addresses differ from run to run and are replaced by what they are.
+//! Times, ids and addresses differ from run to run and are replaced by placeholders.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ fn transcript(scene: &Scene<'_>) -> String {
     let line = |text: &mut String, name: &str, value: Option<&str>| {
         let _ = writeln!(text, "{name}: {}", value.unwrap_or("-"));
     };
-    // One that was cut depends on how long the lab's names are; the conditions say all of it.
+    // A truncated summary depends on the length of the lab's names; the conditions have the whole text.
     let whole = |summary: &&str| !summary.ends_with('…');
     let summary = status.summary.as_deref();
     assert!(summary.is_none_or(|it| it.chars().count() < 100));
@@ -71,14 +71,14 @@ fn transcript(scene: &Scene<'_>) -> String {
         ["Deployment", "Target"].map(Some).contains(&kind)
     };
     let events = scene.list::<Event>();
-    let mut events: Vec<String> = events.iter().filter(ours).map(told).collect();
+    let mut events: Vec<String> = events.iter().filter(ours).map(event_line).collect();
     events.sort();
     events.dedup();
     text.extend(events);
     normalised(scene, &text)
 }
 
-fn told(event: &Event) -> String {
+fn event_line(event: &Event) -> String {
     let kind = event.regarding.as_ref().and_then(|it| it.kind.as_deref());
     format!(
         "  {} {} {}: {}\n",
@@ -100,7 +100,7 @@ fn normalised(scene: &Scene<'_>, text: &str) -> String {
         text = text.replace(&source.short_commit, "COMMIT");
     }
     text = text.replace(&scene.team.project.0.to_string(), "PROJECT");
-    // Which request is the first to meet a token that has expired is chance.
+    // Which request first fails with an expired token varies.
     for request in [
         "GET /projects/:id/pipelines/:id/jobs on pipeline PIPELINE of project",
         "GET /projects/:id/pipelines on project",

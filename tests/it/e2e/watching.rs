@@ -1,4 +1,4 @@
-//! What aliases and alarms are at, as an account's own people see and set them.
+//! Reads of aliases and versions, and alarms, with the credentials of the AWS account itself.
 
 use sluice_lab::lab::{Alarm, HUB_REGION, wait_for};
 
@@ -19,7 +19,7 @@ pub fn routed(scene: &Scene<'_>, account: &str, function: &str) -> String {
     alias.function_version.unwrap_or_default() + &shares.collect::<String>()
 }
 
-/// Waits until the alias of the team's function sends its traffic there.
+/// Waits until the alias of the team's function has that routing.
 #[track_caller]
 pub fn wait_routed(scene: &Scene<'_>, account: &str, wanted: &str) {
     let what = format!("the alias in {account} sends to {wanted}");
@@ -34,7 +34,7 @@ pub fn wait_routed(scene: &Scene<'_>, account: &str, wanted: &str) {
     seen.unwrap_or_else(|e| panic!("{e}\n{}", scene.log()));
 }
 
-/// The versions that were published of a function.
+/// The published versions of a function.
 pub fn versions(scene: &Scene<'_>, account: &str, function: &str) -> Vec<String> {
     let lambda = scene.world.lab.lambda(account, HUB_REGION).unwrap();
     let call = lambda.list_versions_by_function().function_name(function);
@@ -43,7 +43,7 @@ pub fn versions(scene: &Scene<'_>, account: &str, function: &str) -> Vec<String>
     names.filter(|version| version != "$LATEST").collect()
 }
 
-/// Whether there is no function of that name.
+/// Whether the function does not exist.
 pub fn is_gone(scene: &Scene<'_>, account: &str, function: &str) -> bool {
     let lambda = scene.world.lab.lambda(account, HUB_REGION).unwrap();
     let found = run(lambda.get_function().function_name(function).send());
@@ -53,17 +53,16 @@ pub fn is_gone(scene: &Scene<'_>, account: &str, function: &str) -> bool {
     })
 }
 
-/// An alarm of the team's name in an account, which is `OK`.
+/// Creates an alarm with the team's name in an account, in the state `OK`.
 pub fn alarm(scene: &Scene<'_>, account: &str) -> Alarm {
     let name = format!("{}-errors", scene.team.namespace);
     scene.world.lab.alarm(account, &name).unwrap()
 }
 
-/// Waits until the alarm's last change is so long ago that clocks which differ can't make it a later
-/// one.
+/// Waits until the alarm's last change is so old that clock skew cannot make it a later one.
 #[track_caller]
 pub fn wait_settled(alarm: &Alarm) {
-    let seen = wait_for("the alarm's change is a while ago", LIMIT, || {
+    let seen = wait_for("the alarm's last change is old enough", LIMIT, || {
         let age = alarm.seconds_since_change().map_err(|e| e.to_string())?;
         if age > 3 {
             Ok(())

@@ -1,8 +1,8 @@
-//! Calls in line: the most urgent first, and in turns among those that are equally urgent.
+//! The queue of waiting calls: the most urgent first, in turns among equally urgent ones.
 //!
-//! Namespaces take turns, one call each: whoever asks for a thousand calls holds another up for one. Within a
-//! namespace, the few Deployments that began first take turns, and the others wait: thirty deliveries that are
-//! done are worth more than a thousand that are half done.
+//! Namespaces take turns, one call each: a namespace with a thousand calls delays another by one. Within a
+//! namespace, the few Deployments that began first take turns, and the others wait: thirty finished
+//! deliveries are worth more than a thousand half-finished ones.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -13,17 +13,17 @@ use jiff::Timestamp;
 
 use crate::{domain::priority::Priority, ports::turn::Turn};
 
-/// How many Deployments of a namespace take turns. More than one, so that a large one does not hold up all
-/// others; few, so that those that have begun come to their end.
-const AT_A_TIME: usize = 16;
+/// How many Deployments of a namespace take turns. More than one, so that a large one does not delay all
+/// others; few, so that those that have begun also finish.
+const ACTIVE_DEPLOYMENTS: usize = 16;
 
 /// The calls of a Deployment, with their numbers.
 type Line<T> = VecDeque<(u64, T)>;
 
-/// Since when a Deployment is at work, and its name.
+/// When a Deployment began its work, and its name.
 type Began = (Timestamp, Arc<str>);
 
-/// Calls in line.
+/// The waiting calls.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     by_priority: BTreeMap<Priority, Namespaces<T>>,
@@ -31,7 +31,7 @@ pub(super) struct Queue<T> {
     next_number: u64,
 }
 
-/// A place in the line.
+/// A call's position in the queue.
 #[derive(Debug)]
 pub(super) struct Ticket {
     number: u64,
@@ -55,7 +55,7 @@ impl<T> Queue<T> {
         self.length
     }
 
-    /// How many go before a call that joins with this priority now, at most.
+    /// The most calls that go before a new one of this priority.
     pub(super) fn before(&self, priority: Priority) -> usize {
         let ahead = self.by_priority.range(..=priority);
         ahead.map(|(_, namespaces)| namespaces.length).sum()
@@ -76,7 +76,7 @@ impl<T> Queue<T> {
         ticket
     }
 
-    /// Whose turn it is.
+    /// Removes the call whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
         let mut first = self.by_priority.first_entry()?;
         let item = first.get_mut().pop()?;
@@ -87,7 +87,7 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// Takes out the one whose turn would come last, if it is less urgent than this.
+    /// Removes the call whose turn would come last, if it is less urgent than this.
     pub(super) fn displace(&mut self, priority: Priority) -> Option<T> {
         let mut last = self.by_priority.last_entry()?;
         if *last.key() <= priority {
@@ -101,7 +101,7 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// Nobody waits for this turn any more.
+    /// Removes a call that no longer waits.
     pub(super) fn leave(&mut self, ticket: &Ticket) {
         let Some(namespaces) = self.by_priority.get_mut(&ticket.priority) else {
             return;
@@ -123,11 +123,11 @@ struct Deployments<T> {
     turns: u64,
 }
 
-/// What waits of a Deployment; never empty.
+/// The waiting calls of a Deployment; never empty.
 #[derive(Debug)]
 struct Waiting<T> {
     line: Line<T>,
-    /// When it had its turn last, or joined.
+    /// When it last had its turn, or joined.
     turn: u64,
 }
 
@@ -183,7 +183,7 @@ impl<T> Deployments<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let admitted = self.lines.iter().take(AT_A_TIME);
+        let admitted = self.lines.iter().take(ACTIVE_DEPLOYMENTS);
         let (next, _) = admitted.min_by_key(|(_, waiting)| waiting.turn)?;
         let next = next.clone();
         self.take(&next, Line::pop_front)
@@ -195,7 +195,7 @@ impl<T> Deployments<T> {
     }
 }
 
-/// Equally urgent calls: the namespaces take turns, none of them without a call.
+/// Equally urgent calls. The namespaces take turns; each has at least one call.
 #[derive(Debug)]
 struct Namespaces<T> {
     order: VecDeque<Arc<str>>,
@@ -236,7 +236,7 @@ impl<T> Namespaces<T> {
         }
     }
 
-    /// Takes a call of a namespace, which has had its turn then.
+    /// Removes a call of a namespace, which has had its turn then.
     fn take(
         &mut self,
         namespace: Arc<str>,
@@ -348,10 +348,10 @@ mod tests {
                 join(&mut queue, began);
             }
         }
-        let place = |began: i64| done.iter().position(|one| *one == began).unwrap();
+        let position = |began: i64| done.iter().position(|one| *one == began).unwrap();
         assert_eq!(done.len(), 100);
-        assert!((0..16).all(|began| place(began) < 32), "{done:?}");
-        assert!((50..100).all(|began| place(began) >= 34), "{done:?}");
+        assert!((0..16).all(|began| position(began) < 32), "{done:?}");
+        assert!((50..100).all(|began| position(began) >= 34), "{done:?}");
     }
 
     #[test]

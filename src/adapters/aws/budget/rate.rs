@@ -1,25 +1,25 @@
-//! How many calls a second: what AWS allows, and less for a while after it refused one.
+//! The rate of calls: what AWS allows, and less for a while after it throttled one.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a refusal nothing is sent for this long, where AWS does not say for how long.
+/// How long calls pause after AWS throttled one, if AWS does not say for how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long it takes from half the rate back to all of it.
+/// How long the rate takes from half of it back to all of it.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// The rate never falls below this part of itself.
-const LEAST: f64 = 1.0 / 8.0;
+/// The rate never falls below this fraction of the full rate.
+const MIN_FRACTION: f64 = 1.0 / 8.0;
 
-/// Tokens that come in at a rate, half a second's worth of them at most: AWS counts by the second.
+/// A token bucket that holds at most half a second's worth of tokens: AWS counts by the second.
 #[derive(Debug)]
 pub(super) struct Rate {
     full: f64,
     tokens: f64,
     filled_at: Instant,
-    /// The rate right after AWS last refused a call, and when sending goes on.
+    /// The rate right after AWS last throttled a call, and when calls continue.
     slowed: Option<(f64, Instant)>,
 }
 
@@ -34,13 +34,13 @@ impl Rate {
         }
     }
 
-    /// Lets through so many calls a second from now on.
+    /// Allows this many calls a second from now on.
     pub(super) fn allow(&mut self, calls: u32, now: Instant) {
         self.fill(now);
         self.full = f64::from(calls);
     }
 
-    /// Takes a token; where there is none, says when there will be.
+    /// Takes a token, or returns when the next one comes.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         self.fill(now);
         if let Some((_, from)) = self.slowed.filter(|(_, from)| *from > now) {
@@ -55,23 +55,23 @@ impl Rate {
 
     /// How long this many calls take.
     pub(super) fn time_for(&self, calls: f64, now: Instant) -> Duration {
-        // A token is there for sure a moment later, whatever the rounding.
+        // The extra millisecond makes up for rounding.
         Duration::from_secs_f64(calls / self.at(now)) + Duration::from_millis(1)
     }
 
-    /// AWS refused a call because there were too many: all others hold still, and then go on slowly.
+    /// Notes that AWS throttled a call: all calls pause, and then continue slowly.
     pub(super) fn refused(&mut self, now: Instant, pause: Option<Duration>) {
         self.fill(now);
         self.tokens = 0.0;
         let until = now + pause.unwrap_or(PAUSE).min(RECOVERY);
-        // Calls that were sent together are refused together: that is one refusal.
+        // Calls that were sent together are throttled together, and count as one.
         if let Some((_, from)) = &mut self.slowed
             && *from > now
         {
             *from = until.max(*from);
             return;
         }
-        let rate = (self.at(now) / 2.0).max(self.full * LEAST);
+        let rate = (self.at(now) / 2.0).max(self.full * MIN_FRACTION);
         self.slowed = Some((rate, until));
     }
 
@@ -84,7 +84,7 @@ impl Rate {
         self.filled_at = now.max(self.filled_at);
     }
 
-    /// Calls a second now.
+    /// The present rate, in calls a second.
     fn at(&self, now: Instant) -> f64 {
         let Some((rate, from)) = self.slowed else {
             return self.full;
@@ -103,7 +103,7 @@ fn burst(rate: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// How many calls are let through in this time, tried every millisecond.
+    /// How many calls get a token in this time, tried every millisecond.
     fn let_through(rate: &mut Rate, from: Instant, span: Duration) -> usize {
         let millis = u64::try_from(span.as_millis()).expect("short");
         let moments = (0..millis).map(|milli| from + Duration::from_millis(milli));
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(burst, 5);
         let next = rate.take(begin).expect_err("used up");
         assert!(next > begin && next <= begin + Duration::from_millis(101));
-        assert_eq!(rate.take(next), Ok(()), "as was said");
+        assert_eq!(rate.take(next), Ok(()), "at the returned time");
         let later = let_through(&mut rate, begin, Duration::from_secs(10));
         assert!((98..=100).contains(&later), "{later}");
     }
@@ -128,7 +128,7 @@ mod tests {
         let begin = Instant::now();
         let mut rate = Rate::per_second(10, begin);
         rate.refused(begin, None);
-        // Those that were sent together count once.
+        // Calls that were sent together count once.
         rate.refused(begin, None);
         assert_eq!(rate.take(begin), Err(begin + PAUSE));
         let second = |rate: &mut Rate, nth: u32| let_through(rate, begin + PAUSE * nth, PAUSE);
@@ -154,7 +154,7 @@ mod tests {
             now += Duration::from_secs(4);
             rate.refused(now, Some(Duration::from_hours(1)));
             let next = rate.take(now).expect_err("a pause");
-            assert!(next <= now + RECOVERY, "an hour is not believed");
+            assert!(next <= now + RECOVERY, "an hour is capped");
             now = next;
         }
         assert!(rate.at(now) >= 1.0);

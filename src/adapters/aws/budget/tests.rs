@@ -1,4 +1,4 @@
-//! Who is next, with a clock that the tests move.
+//! The order of waiting calls, with a clock that the tests move.
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -9,10 +9,10 @@ use crate::domain::priority::Priority;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// No test takes a tenth of it.
+/// A timeout; no test takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// One call a second, and none left of this second. Turns are given out by hand.
+/// A bucket of one call a second, with none left of this second. The tests grant turns by hand.
 fn used_up() -> Bucket {
     let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1, Crowd::default());
     let mut schedule = bucket.schedule();
@@ -30,19 +30,19 @@ fn turn(priority: Priority, deployment: &str) -> Turn {
     Turn::new(priority, "shop", deployment, Timestamp::UNIX_EPOCH)
 }
 
-/// A call that waits in another task.
+/// Starts a call that waits in another task.
 fn waits(bucket: &Bucket, turn: &Turn) -> tokio::task::JoinHandle<Result<(), CallError>> {
     let (bucket, turn) = (bucket.clone(), turn.clone());
     tokio::spawn(async move { turn.scope(bucket.turn(&call())).await })
 }
 
-/// What came of a call; one that never ends fails its test and does not hold it up.
+/// The result of a call; one that never ends fails its test and does not block it.
 async fn ended(call: tokio::task::JoinHandle<Result<(), CallError>>) -> Result<(), CallError> {
     let call = tokio::time::timeout(LIMIT, call).await;
     call.expect("it ends").expect("a task")
 }
 
-async fn until_so_many_wait(bucket: &Bucket, count: usize) {
+async fn wait_until_queued(bucket: &Bucket, count: usize) {
     let until = Instant::now() + LIMIT;
     while bucket.schedule().queue.len() != count {
         let waiting = bucket.schedule().queue.len();
@@ -51,7 +51,7 @@ async fn until_so_many_wait(bucket: &Bucket, count: usize) {
     }
 }
 
-/// The turns of the next second, which is one.
+/// Grants the turns up to the `nth` second, of which there is one a second.
 fn second_passes(bucket: &Bucket, nth: u32) {
     let now = Instant::now() + SECOND * nth + Duration::from_millis(100);
     bucket.schedule().give_turns(now);
@@ -72,9 +72,9 @@ async fn rollback_goes_before_a_thousand_drift_checks() {
             )
         })
         .collect();
-    until_so_many_wait(&bucket, 1_000).await;
+    wait_until_queued(&bucket, 1_000).await;
     let rollback = waits(&bucket, &turn(Priority::Restore, "checkout"));
-    until_so_many_wait(&bucket, 1_001).await;
+    wait_until_queued(&bucket, 1_001).await;
     second_passes(&bucket, 1);
     assert_eq!(ended(rollback).await, Ok(()));
     assert_eq!(bucket.schedule().queue.len(), 1_000);
@@ -86,9 +86,9 @@ async fn deployments_take_turns() {
     let bucket = used_up();
     let big = turn(Priority::Traffic, "big");
     let many: Vec<_> = (0..100).map(|_| waits(&bucket, &big)).collect();
-    until_so_many_wait(&bucket, 100).await;
+    wait_until_queued(&bucket, 100).await;
     let small = waits(&bucket, &turn(Priority::Traffic, "small"));
-    until_so_many_wait(&bucket, 101).await;
+    wait_until_queued(&bucket, 101).await;
     second_passes(&bucket, 1);
     second_passes(&bucket, 2);
     assert_eq!(ended(small).await, Ok(()));
@@ -103,7 +103,7 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     let one = waits(&bucket, &checkout);
     let other = waits(&bucket, &checkout);
     let stays = waits(&bucket, &turn(Priority::Preparation, "cart"));
-    until_so_many_wait(&bucket, 3).await;
+    wait_until_queued(&bucket, 3).await;
     let (place, _) = checkout.place().expect("it waits");
     assert_eq!(place.budget, "calls in account 1, eu-west-1");
     checkout.call_off();
@@ -114,7 +114,7 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     assert_eq!(bucket.schedule().queue.len(), 1);
     assert_eq!(checkout.place(), None);
     stays.abort();
-    until_so_many_wait(&bucket, 0).await;
+    wait_until_queued(&bucket, 0).await;
     second_passes(&bucket, 1);
     let next = waits(&bucket, &turn(Priority::Preparation, "cart"));
     assert_eq!(ended(next).await, Ok(()), "no turn was lost");
@@ -127,14 +127,14 @@ async fn full_queue_keeps_the_most_urgent_calls() {
     let plan = waits(&bucket, &turn(Priority::Planning, "a"));
     let drift = turn(Priority::Background, "b");
     let check = waits(&bucket, &drift);
-    until_so_many_wait(&bucket, 2).await;
+    wait_until_queued(&bucket, 2).await;
     let late = waits(&bucket, &turn(Priority::Background, "c"));
     let refused = ended(late).await;
     assert_eq!(kind(refused), Some(CallErrorKind::CalledOff));
     let rollback = waits(&bucket, &turn(Priority::Restore, "d"));
     let displaced = ended(check).await;
     assert_eq!(kind(displaced), Some(CallErrorKind::CalledOff));
-    assert!(drift.is_called_off(), "the rest of it begins anew, too");
+    assert!(drift.is_called_off(), "its turn is cancelled as a whole");
     second_passes(&bucket, 1);
     assert_eq!(ended(rollback).await, Ok(()));
     second_passes(&bucket, 2);
@@ -145,7 +145,7 @@ async fn full_queue_keeps_the_most_urgent_calls() {
 async fn calls_that_wait_are_counted() {
     let metrics = Metrics::new();
     let waiting = "sluice_aws_calls_waiting{budget=\"lambda_control_plane\"} ";
-    let says = |count: u32| {
+    let reports = |count: u32| {
         metrics
             .encode()
             .unwrap()
@@ -155,14 +155,14 @@ async fn calls_that_wait_are_counted() {
         waiting: metrics.aws_calls_waiting("lambda_control_plane"),
         ..used_up()
     };
-    assert!(says(0));
+    assert!(reports(0));
     let checkout = turn(Priority::Traffic, "checkout");
     let call = waits(&bucket, &checkout);
-    until_so_many_wait(&bucket, 1).await;
-    assert!(says(1), "{}", metrics.encode().unwrap());
+    wait_until_queued(&bucket, 1).await;
+    assert!(reports(1), "{}", metrics.encode().unwrap());
     checkout.call_off();
     assert!(ended(call).await.is_err());
-    assert!(says(0));
+    assert!(reports(0));
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn calls_beyond_the_burst_are_all_granted() {
     for call in calls {
         assert_eq!(ended(call).await, Ok(()));
     }
-    assert!(!bucket.schedule().is_attended, "nobody waits any more");
+    assert!(!bucket.schedule().is_attended, "no call waits");
 }
 
 #[tokio::test]
@@ -216,8 +216,8 @@ async fn an_account_goes_as_fast_as_its_region_says() {
 async fn new_call_does_not_overtake_those_that_wait() {
     let bucket = used_up();
     let first = waits(&bucket, &turn(Priority::Restore, "checkout"));
-    until_so_many_wait(&bucket, 1).await;
-    // There is a turn again, which was not given out yet.
+    wait_until_queued(&bucket, 1).await;
+    // A turn is available again, but not granted yet.
     let later = Instant::now() + SECOND + Duration::from_millis(100);
     let entry = bucket.enter(&turn(Priority::Background, "at-rest"), later);
     let entry = entry.expect("it joins the queue").ok().expect("has room");
@@ -234,7 +234,7 @@ async fn turn_of_a_call_that_has_gone_goes_to_the_next() {
     let checkout = turn(Priority::Restore, "checkout");
     bucket.schedule().queue.push(&checkout, gone);
     let next = waits(&bucket, &checkout);
-    until_so_many_wait(&bucket, 2).await;
+    wait_until_queued(&bucket, 2).await;
     second_passes(&bucket, 1);
     assert_eq!(ended(next).await, Ok(()));
 }
@@ -250,7 +250,7 @@ async fn one_namespace_invokes_fifty_at_a_time_and_holds_up_no_other() {
             "checkout",
             Timestamp::UNIX_EPOCH,
         );
-        // More at once than tokio lets a task do.
+        // Tokio's cooperative scheduling would not run so many at once.
         unconstrained(turn.scope(budget.invocation())).now_or_never()
     };
     let mut running: Vec<_> = (0..50).map(|_| within("shop").expect("its turn")).collect();

@@ -1,4 +1,4 @@
-//! Between CloudWatch's shapes and ours.
+//! Converts between CloudWatch's types and Sluice's.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// Our own questions' ids. An expression's metrics are named by whoever wrote it.
+/// The ids of Sluice's own queries. Users name the metrics of their expressions.
 const VALUE: &str = "sluice_value";
 const SAMPLES: &str = "sluice_samples";
 
@@ -69,7 +69,7 @@ fn state(call: &Call, state: Option<&StateValue>) -> Result<AlarmState, CallErro
         .ok_or_else(|| call.unusable("an alarm without a state"))
 }
 
-/// With partial data CloudWatch still evaluates.
+/// CloudWatch also evaluates partial data.
 fn trouble(state: &EvaluationState) -> Option<String> {
     match state {
         EvaluationState::PartialData => None,
@@ -77,7 +77,7 @@ fn trouble(state: &EvaluationState) -> Option<String> {
     }
 }
 
-/// Period times evaluation periods. Of an expression the longest period of what it names counts.
+/// Period times evaluation periods. The period of an expression is the longest one of its metrics.
 fn window(alarm: &MetricAlarm) -> Option<Duration> {
     let of_query = |query: &MetricDataQuery| {
         let stat = query.metric_stat.as_ref().and_then(|stat| stat.period);
@@ -90,8 +90,7 @@ fn window(alarm: &MetricAlarm) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_mul(periods)))
 }
 
-/// The states are in `HistoryData`, as JSON, and in words in `HistorySummary`; the first may be cut
-/// off.
+/// The states are in `HistoryData`, as JSON, and in `HistorySummary`, as text; the JSON may be cut off.
 pub(super) fn transition(call: &Call, item: &AlarmHistoryItem) -> Result<Transition, CallError> {
     let unusable = || call.unusable("an item of the history that can't be read");
     let at = item.timestamp.and_then(from_sdk).ok_or_else(unusable)?;
@@ -118,7 +117,7 @@ pub(super) fn transition(call: &Call, item: &AlarmHistoryItem) -> Result<Transit
     })
 }
 
-/// What is asked for one number: itself, what it is computed from, and the samples.
+/// The queries for one number: its own, those of the metrics it is computed from, and that of the samples.
 pub(super) fn queries(query: &MetricQuery) -> Vec<MetricDataQuery> {
     // A window is at most a day.
     let period = i32::try_from(query.window.length().as_secs()).unwrap_or(i32::MAX);
@@ -174,7 +173,7 @@ fn metric_stat(stat: &MetricStat, statistic: &str, period: i32) -> SdkMetricStat
         .build()
 }
 
-/// The pages of an answer.
+/// The pages of a response.
 #[derive(Default)]
 pub(super) struct Answer {
     series: Series,
@@ -226,7 +225,7 @@ impl Answer {
     }
 }
 
-/// What keeps a result from being all there is.
+/// Why a result is not complete; `None` if it is.
 fn problem(result: &MetricDataResult) -> Option<(CallErrorKind, String)> {
     let (kind, status) = match result.status_code.as_ref()? {
         StatusCode::Complete => return None,
@@ -234,8 +233,8 @@ fn problem(result: &MetricDataResult) -> Option<(CallErrorKind, String)> {
         other => (CallErrorKind::Unavailable, other.as_str()),
     };
     let mut message = format!("the result is not complete ({status})");
-    for said in result.messages() {
-        let text = said.value().or(said.code()).unwrap_or_default();
+    for detail in result.messages() {
+        let text = detail.value().or(detail.code()).unwrap_or_default();
         message = format!("{message}: {text}");
     }
     Some((kind, message))

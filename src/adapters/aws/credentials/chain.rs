@@ -1,4 +1,4 @@
-//! The Accounts that one goes through to get into another.
+//! The Accounts that an Account goes through (`assumeRole.via`).
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::{
     ports::{CallError, CallErrorKind, cloud::AccountDirectory},
 };
 
-/// Roles assumed one after the other.
-const MOST_ROLES: usize = 4;
+/// The most roles that are assumed one after the other.
+const MAX_ROLES: usize = 4;
 
-/// The Accounts behind `assumeRole.via`, the nearest first; empty where there is none.
+/// The Accounts behind `assumeRole.via`, the nearest first; empty without one.
 pub fn via(
     account: &Account,
     directory: &dyn AccountDirectory,
@@ -32,10 +32,10 @@ pub fn via(
     loop {
         let from = behind.last().map_or(account, AsRef::as_ref);
         let assumed = from.spec.credentials.assume_role.as_ref();
-        if assumed.is_some() && path.len() > MOST_ROLES {
+        if assumed.is_some() && path.len() > MAX_ROLES {
             let path = path.join(" → ");
             return refused(format!(
-                "more than {MOST_ROLES} roles one after the other ({path}): shorten spec.credentials.assumeRole.via"
+                "more than {MAX_ROLES} roles one after the other ({path}): shorten spec.credentials.assumeRole.via"
             ));
         }
         let Some(name) = assumed.and_then(|role| role.via.clone()) else {
@@ -75,7 +75,7 @@ mod tests {
         }
     }
 
-    /// Accounts with a role each, by name and the one they go via.
+    /// Accounts with a role each, by name and by the Account that they go through.
     fn accounts(links: &[(&str, Option<&str>)]) -> Accounts {
         let account = |name: &str, via: Option<&str>| {
             let role = AssumeRole {

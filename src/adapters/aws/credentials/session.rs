@@ -1,4 +1,4 @@
-//! Sessions, kept and renewed, and what they are renewed from, which may be another session.
+//! Sessions, kept and renewed, and the sources of their credentials, one of which is another session.
 
 use std::{
     fmt,
@@ -21,10 +21,10 @@ use crate::{
     ports::{CallError, CallErrorKind, secrets::Secrets},
 };
 
-/// Renewal begins this long before the end of a session, so that AWS may be away for a while.
+/// Renewal begins this long before a session expires, so that AWS may be unavailable for a while.
 const RENEWED_BEFORE: Duration = Duration::from_mins(5);
 
-/// What has no end of its own is read again after this long: that is how a rotated key arrives.
+/// Credentials that do not expire are read again after this long, so that a rotated key is noticed.
 const READ_AGAIN: Duration = Duration::from_mins(5);
 
 /// The credentials of one Account, perhaps limited by a session policy.
@@ -63,12 +63,12 @@ impl Session {
         }
     }
 
-    /// What is held, renewed if it is time.
+    /// The credentials, renewed if it is time.
     pub async fn credentials(&self) -> Result<Credentials, CallError> {
         let mut held = self.held.lock().await;
         #[allow(
             clippy::disallowed_methods,
-            reason = "the SDK counts the life of credentials by it"
+            reason = "the SDK states when credentials expire as a SystemTime"
         )]
         let now = SystemTime::now();
         if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
@@ -92,16 +92,16 @@ impl Session {
         }
     }
 
-    /// New ones, whatever is held.
+    /// New credentials, whatever is held.
     pub async fn renewed(&self) -> Result<Credentials, CallError> {
         self.held.lock().await.take();
         self.credentials().await
     }
 
-    /// Looks at the error of a call made with what is held. Where AWS did not take it, it is let go,
-    /// so that the next call starts anew.
+    /// Drops the credentials if the error of a call says that AWS does not accept them, so that the
+    /// next call gets new ones.
     pub fn note(&self, error: &CallError) {
-        // Whoever holds the lock is renewing at this moment.
+        // The holder of the lock is renewing the credentials.
         if error.kind == CallErrorKind::Unauthenticated
             && let Ok(mut held) = self.held.try_lock()
         {
@@ -126,21 +126,21 @@ impl ProvideCredentials for Session {
     }
 }
 
-/// The error stays whole: [`crate::adapters::aws::errors::Call::failed`] finds it again below the SDK's own.
+/// Keeps the error whole: [`crate::adapters::aws::errors::Call::failed`] finds it again below the SDK's own.
 pub(super) fn provided(result: Result<Credentials, CallError>) -> Provided {
     result.map_err(CredentialsError::provider_error)
 }
 
-/// What `CloudTrail` shows as the name of a session that is nobody's in particular, and the name under
-/// which the SDK keeps all credentials.
+/// The name that `CloudTrail` shows for sessions without one of their own, and the name under which the SDK
+/// keeps all credentials.
 pub(super) const SESSION_NAME: &str = "sluice";
 
-/// What a session of a role is limited to, and called.
+/// The limits and the name of a role's session.
 #[derive(Default)]
 pub struct Restriction {
     /// The session policy.
     pub policy: Option<String>,
-    /// What `CloudTrail` shows as its name; [`SESSION_NAME`] without one.
+    /// The name that `CloudTrail` shows; [`SESSION_NAME`] without one.
     pub name: Option<String>,
 }
 
@@ -150,16 +150,16 @@ impl Restriction {
     }
 }
 
-/// Where the credentials of an Account come from.
+/// The source of an Account's credentials.
 ///
-/// Roles are assumed for one hour, which is what AWS allows at most where one role assumes another.
+/// Roles are assumed for one hour, the most that AWS allows when one role assumes another.
 pub enum Source {
-    /// What the pod has.
+    /// The pod's own credentials.
     Ambient {
         account: String,
         provider: Option<SharedCredentialsProvider>,
     },
-    /// A Secret.
+    /// An access key in a Secret.
     AccessKey {
         account: String,
         secrets: Arc<dyn Secrets>,
@@ -180,7 +180,7 @@ pub enum Source {
         role: AssumeRole,
         restriction: Restriction,
         sts: Sts,
-        /// Who asks for it.
+        /// The session that assumes the role.
         from: Arc<Session>,
     },
 }
@@ -197,7 +197,7 @@ impl fmt::Debug for Source {
     }
 }
 
-/// STS, and who counts what it is asked.
+/// A client of STS, and the meter of its calls.
 pub struct Sts {
     pub client: aws_sdk_sts::Client,
     pub meter: Meter,

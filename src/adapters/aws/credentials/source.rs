@@ -1,4 +1,4 @@
-//! How new credentials are got from where an Account has them.
+//! Gets new credentials from an Account's source.
 
 use std::time::SystemTime;
 
@@ -187,8 +187,8 @@ fn role_call(operation: &'static str, account: &str, role_arn: &str) -> Call {
     Call::read(operation, format!("{role_arn} (Account {account})"))
 }
 
-/// What to look at where a role may not be assumed. The external id itself is not repeated: it is
-/// in the Account, which fewer people may read than messages.
+/// What to check if a role can't be assumed. The external id itself is not repeated: it is in the Account,
+/// which fewer people may read than messages.
 fn trust_hint(role: &AssumeRole) -> String {
     let external_id = match role.external_id {
         Some(_) => "expect the external id that the Account states",

@@ -1,60 +1,60 @@
-//! What each error code of the services means that Sluice calls: one table, with its sources.
+//! The meaning of each error code of the services that Sluice calls: one table, with its sources.
 //!
-//! A code means the same whatever the HTTP status it comes with: Lambda reports with 502 what is wrong with a
-//! package or a key, and S3 with 400 that a connection stood still. What is not in here goes by its status.
+//! A code means the same whatever its HTTP status: Lambda reports a wrong package or key with 502, and S3 a
+//! stalled connection with 400. The status decides on codes that are not listed.
 //!
-//! Whether there is none of a thing is said only by the codes that speak of the thing itself: a key, a subnet or
-//! a signing configuration that is missing must not be taken for a missing function.
+//! Only codes about the requested resource itself mean that it does not exist: a missing key, subnet or
+//! signing configuration must not be taken for a missing function.
 
-/// What a code says.
+/// The meaning of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Says {
-    /// There is none.
+    /// The resource does not exist.
     NotFound,
-    /// There is one already.
+    /// The resource exists already.
     AlreadyExists,
-    /// It is being changed, or not ready yet.
+    /// The resource is being changed, or is not ready yet.
     Busy,
-    /// It changed since it was looked at.
+    /// The resource changed since it was read.
     Stale,
-    /// The caller, or the function's role, may not.
+    /// The caller, or the function's role, lacks a permission.
     Denied,
     /// The credentials or the clock are wrong.
     Unauthenticated,
     /// Too many calls.
     Throttled,
-    /// It was not done, and may be later.
+    /// The call had no effect, and may succeed later.
     Unavailable,
-    /// Something failed on the way: a write may have been done.
+    /// The call failed on the way: a write may have had an effect.
     Unanswered,
-    /// The request is wrong as it is.
+    /// The request is invalid.
     Invalid,
-    /// The bytes did not arrive as they were.
+    /// The bytes were damaged on their way.
     Corrupt,
-    /// More than a limit or quota.
+    /// The call exceeds a limit or quota.
     TooLarge,
-    /// What the message of a conflict says.
+    /// A conflict; its message decides.
     Conflict,
-    /// What the message about a parameter says.
+    /// A wrong parameter; the message decides.
     Parameter,
 }
 
 /// The codes of one page or model.
 pub(super) struct Source {
-    /// Where they are listed.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for who reads the table"))]
+    /// The page that lists them.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for readers of the table"))]
     pub(super) url: &'static str,
     /// The codes.
     pub(super) codes: &'static [(&'static str, Says)],
 }
 
-/// What the code says, if it is known.
+/// The meaning of a code, if it is known.
 pub(super) fn says(code: &str) -> Option<Says> {
     let mut all = TABLE.iter().flat_map(|source| source.codes);
     all.find(|(known, _)| *known == code).map(|(_, says)| *says)
 }
 
-/// Every code.
+/// All codes.
 pub(super) const TABLE: [Source; 6] = [COMMON, RETRIED, LAMBDA, S3, STS, CLOUDWATCH];
 
 const COMMON: Source = Source {
@@ -84,7 +84,7 @@ const COMMON: Source = Source {
     ],
 };
 
-/// What every SDK tries again, whatever the service.
+/// Codes that every SDK retries, whatever the service.
 const RETRIED: Source = Source {
     url: "https://docs.rs/aws-runtime/latest/aws_runtime/retries/classifiers/index.html",
     codes: &[

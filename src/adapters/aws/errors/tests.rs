@@ -1,4 +1,4 @@
-//! Errors as the SDK makes them: by hand, and over real connections.
+//! Errors of the SDK: made by hand, and over real connections.
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_credential_types::Credentials;
@@ -145,7 +145,7 @@ fn every_code_of_the_table_has_its_kind_whatever_the_status() {
             );
             let transient = write().failed(&service_error(400, code, ""));
             assert_eq!(transient.is_transient(), passes, "{code}: {transient:?}");
-            // Only what was certainly not done may be taken for that.
+            // Only a call that may have had an effect has an unknown outcome.
             let lost = matches!(writes[0], Kind::Unknown);
             assert_eq!(lost, *says == Says::Unanswered, "{code}");
         }
@@ -248,7 +248,7 @@ fn missing_credentials_never_look_like_a_missing_function() {
     assert_eq!(error.resource, "sluice/hub");
 }
 
-/// What comes of a write sent to this address with good credentials.
+/// Sends a write to this address with valid credentials, and returns the kind of its error.
 async fn write_to(address: std::net::SocketAddr) -> CallErrorKind {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
@@ -267,7 +267,7 @@ async fn write_to(address: std::net::SocketAddr) -> CallErrorKind {
         .function_name("checkout-api")
         .send()
         .await;
-    write().failed(&sent.expect_err("nobody answers")).kind
+    write().failed(&sent.expect_err("no response")).kind
 }
 
 #[tokio::test]
@@ -288,5 +288,5 @@ async fn a_connection_that_breaks_after_the_request_leaves_doubt() {
         stream.read_exact(&mut request).await.expect("a request");
     });
     assert_eq!(write_to(address).await, CallErrorKind::Unknown);
-    server.await.expect("it was asked");
+    server.await.expect("a server task");
 }

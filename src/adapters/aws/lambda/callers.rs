@@ -1,4 +1,4 @@
-//! Who invokes a function without naming a version or alias, and so gets what `$LATEST` is.
+//! The callers that invoke a function without a version or alias, and so run `$LATEST`.
 
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::functions::{LambdaFunctions, none_if_missing};
 use crate::ports::CallError;
 
-/// A policy on the function itself, as far as it says who may invoke it.
+/// The resource-based policy of the function itself, as far as it says who may invoke it.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -50,20 +50,20 @@ async fn permissions(functions: &LambdaFunctions, name: &str) -> Result<Vec<Stri
     };
     let policy: Policy = serde_json::from_str(&text)
         .map_err(|error| call.unusable(format!("the policy can't be read: {error}")))?;
-    let told = policy.statement.iter().map(|it| {
+    let callers = policy.statement.iter().map(|it| {
         let who = principal(&it.principal);
         format!("the permission {} of {who}", it.sid)
     });
-    Ok(told.collect())
+    Ok(callers.collect())
 }
 
-/// `"*"`, `{"Service": "s3.amazonaws.com"}` or `{"AWS": "arn:…"}`.
-fn principal(said: &Value) -> String {
+/// A principal as text: `"*"`, `{"Service": "s3.amazonaws.com"}` or `{"AWS": "arn:…"}`.
+fn principal(json: &Value) -> String {
     let one = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    match said {
+    match json {
         Value::Object(kinds) => kinds.values().map(one).collect::<Vec<_>>().join(", "),
         other => one(other),
     }
@@ -97,7 +97,7 @@ async fn event_sources(functions: &LambdaFunctions, name: &str) -> Result<Vec<St
     }
 }
 
-/// Whether it names the function itself, and is not switched off.
+/// Whether the mapping names the function itself, and is not disabled.
 fn invokes(mapping: &EventSourceMappingConfiguration, name: &str) -> bool {
     let arn = mapping.function_arn.as_deref().unwrap_or_default();
     let is_off = mapping.state.as_deref() == Some("Disabled");

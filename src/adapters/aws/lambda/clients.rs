@@ -1,4 +1,5 @@
-//! The clients of Lambda: for what is repeated, for what is not, and for what may last.
+//! The clients of Lambda: for reads, which are retried, for writes, which are not, and for invocations, which
+//! may take long.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::{
     fence::Fence,
 };
 
-/// Clients for what is repeated, for what is not, and for what may last.
+/// Clients for reads, writes and invocations.
 #[derive(Clone, Debug)]
 pub struct LambdaClients {
     pub(super) reads: Client,
@@ -39,7 +40,7 @@ impl LambdaClients {
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_timeout(WRITE_TIMEOUT)
             .build();
-        // A function may think for a quarter of an hour before its first byte.
+        // A function may run for a quarter of an hour before its first byte.
         let patient = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .disable_operation_timeout()

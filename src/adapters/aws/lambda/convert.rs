@@ -1,6 +1,6 @@
-//! From the SDK's types to ours and back.
+//! Converts between the SDK's types and Sluice's.
 //!
-//! Lambda answers each operation with a type of its own, all alike; each becomes the SDK's
+//! Lambda answers each operation with a type of its own, all alike. Each becomes the SDK's
 //! `FunctionConfiguration` or `AliasConfiguration` first, so that one function converts them all.
 
 use std::collections::BTreeMap;
@@ -33,10 +33,10 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// What is not a published version.
+/// The version that is not published.
 pub(super) const LATEST: &str = "$LATEST";
 
-/// The fields that we read, out of any answer that describes a function.
+/// The fields that Sluice reads, from any response that describes a function.
 macro_rules! answer {
     ($name:ident, $output:ty) => {
         pub(super) fn $name(output: $output) -> Answer {
@@ -89,7 +89,7 @@ alias_answer!(from_get_alias, GetAliasOutput);
 alias_answer!(from_create_alias, CreateAliasOutput);
 alias_answer!(from_update_alias, UpdateAliasOutput);
 
-/// What the answer has to have.
+/// A field that the response has to have.
 pub(super) fn present<T>(call: &Call, field: Option<T>) -> Result<T, CallError> {
     field.ok_or_else(|| {
         let message =
@@ -148,12 +148,12 @@ pub(super) fn function(
     })
 }
 
-/// Without the qualifier that the ARN of a version ends in.
+/// The ARN of the function, without the qualifier of a version.
 fn unqualified(arn: &str) -> String {
     arn.split(':').take(7).collect::<Vec<_>>().join(":")
 }
 
-/// Lambda's explanation together with the code that it can be looked up by.
+/// Lambda's explanation, together with its code.
 fn reason(code: Option<String>, text: Option<String>) -> Option<String> {
     match (code, text) {
         (Some(code), Some(text)) => Some(format!("{text} ({code})")),
@@ -166,7 +166,7 @@ fn state(state: Option<&State>, reason: Option<String>) -> FunctionState {
         None | Some(State::Active) => FunctionState::Active,
         Some(State::Inactive) => FunctionState::Inactive,
         Some(State::Pending) => FunctionState::Pending,
-        // Failed, and what can't be invoked for another reason, known to us or not.
+        // Failed, or not to be invoked for another reason, known or not.
         Some(other) => {
             let name = other.as_str();
             FunctionState::Failed(reason.unwrap_or_else(|| format!("its state is {name}")))
@@ -184,7 +184,7 @@ fn last_update(status: Option<&LastUpdateStatus>, reason: Option<String>) -> Las
     }
 }
 
-/// Values that Lambda can't decrypt must not be taken for none.
+/// Variables that Lambda can't decrypt are an error: they must not be taken for none.
 fn variables(
     call: &Call,
     environment: Option<EnvironmentResponse>,
@@ -211,7 +211,7 @@ fn variables(
         .collect())
 }
 
-/// Always sent, because what is left out stays as it was.
+/// Always sent, because Lambda leaves omitted fields unchanged.
 pub(super) fn environment(variables: &BTreeMap<String, String>) -> Environment {
     let variables = variables.clone().into_iter().collect();
     Environment::builder()
@@ -219,7 +219,7 @@ pub(super) fn environment(variables: &BTreeMap<String, String>) -> Environment {
         .build()
 }
 
-/// Always sent, because what is left out stays as it was.
+/// Always sent, because Lambda leaves omitted fields unchanged.
 pub(super) fn routing(weights: &BTreeMap<String, f64>) -> AliasRoutingConfiguration {
     let weights = weights.clone().into_iter().collect();
     AliasRoutingConfiguration::builder()

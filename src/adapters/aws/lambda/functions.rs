@@ -1,4 +1,4 @@
-//! Lambda in one account and region: what every call is made with.
+//! Lambda in one account and region: the parts that every call uses.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Lambda in one account and region.
 pub struct LambdaFunctions {
     /// For messages: the Account and the region.
-    pub(super) place: String,
+    pub(super) scope: String,
     pub(super) clients: LambdaClients,
     pub(super) verified: Arc<Verified>,
     pub(super) budget: Arc<Budget>,
@@ -21,15 +21,15 @@ pub struct LambdaFunctions {
 }
 
 impl LambdaFunctions {
-    /// `place` is for messages: the Account and the region.
+    /// `scope` is for messages: the Account and the region.
     pub fn new(
-        place: String,
+        scope: String,
         clients: &Clients,
         verified: Arc<Verified>,
         downloads: reqwest::Client,
     ) -> Self {
         Self {
-            place,
+            scope,
             clients: clients.lambda(),
             verified,
             budget: clients.budget(),
@@ -38,14 +38,14 @@ impl LambdaFunctions {
     }
 
     pub(super) fn read(&self, operation: &'static str, thing: &str) -> Call {
-        Call::read(operation, format!("{thing} ({})", self.place))
+        Call::read(operation, format!("{thing} ({})", self.scope))
     }
 
     pub(super) fn write(&self, operation: &'static str, thing: &str) -> Call {
-        Call::write(operation, format!("{thing} ({})", self.place))
+        Call::write(operation, format!("{thing} ({})", self.scope))
     }
 
-    /// `GetFunction`; `None` where there is no such function or version.
+    /// `GetFunction`; `None` if the function or version does not exist.
     pub(super) async fn fetch(
         &self,
         call: &Call,
@@ -65,7 +65,7 @@ impl LambdaFunctions {
     }
 }
 
-/// A missing thing is an answer, not a failure.
+/// A missing resource is a result, not a failure.
 pub(super) fn none_if_missing<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match result {
         Ok(thing) => Ok(Some(thing)),

@@ -1,7 +1,7 @@
 //! [`Functions`] over the SDK.
 //!
-//! Reads are repeated by the SDK; writes and invocations are sent once. `GetFunction` is the one
-//! read for functions and versions, because AWS allows far more of it than of its siblings.
+//! The SDK retries reads; writes and invocations are sent once. `GetFunction` is the only read for functions
+//! and versions, because AWS allows far more calls of it than of similar reads.
 
 mod callers;
 mod clients;
@@ -299,7 +299,7 @@ impl Functions for LambdaFunctions {
         timeout: Duration,
     ) -> Result<Invocation, CallError> {
         let call = self.write("lambda:Invoke", &qualified(name, Some(qualifier)));
-        // The timeout begins when it is sent.
+        // The timeout begins when the call is sent.
         let _running = self.budget.invocation().await;
         let request = self
             .clients

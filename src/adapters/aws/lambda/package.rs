@@ -1,4 +1,4 @@
-//! A function's package, from where Lambda keeps it.
+//! Downloads a function's package from Lambda's storage.
 
 use futures::TryStreamExt as _;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl LambdaFunctions {
-    /// The address is a secret for as long as it is valid: it reaches no message.
+    /// The URL is a secret for as long as it is valid, so no message contains it.
     pub(super) async fn download(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! A function's tags: set and taken away by two operations.
+//! A function's tags: one operation sets them, another one removes them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::functions::LambdaFunctions;
 use crate::ports::{CallError, CallErrorKind};
 
 impl LambdaFunctions {
-    /// Calls nothing for what is as wanted already.
+    /// Makes no call for tags that are already as wanted.
     pub(super) async fn tag(
         &self,
         arn: &str,
@@ -39,7 +39,7 @@ impl LambdaFunctions {
             .collect();
         if !removed.is_empty() {
             let call = self.write("lambda:UntagResource", arn);
-            // The first of the two may have been made by now.
+            // The tags may have been set by now.
             let begun = |error: CallError| CallError {
                 kind: CallErrorKind::Unknown,
                 ..error

@@ -1,4 +1,5 @@
-//! Buckets of users in one account and region: what every call is made with, and which are made at all.
+//! Buckets of users in one account and region: the parts that every call uses, and the check whether a call
+//! is allowed.
 
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ impl S3Sites {
         Err(call.error(CallErrorKind::Denied, why))
     }
 
-    /// The version of a copy that is there already.
+    /// The version of an existing copy.
     pub(super) async fn kept(&self, key: &str) -> Result<Option<StoredObject>, CallError> {
         let resource = format!("s3://{}/{key}", self.artifact_bucket);
         let call = Call::read("s3:HeadObject", resource);

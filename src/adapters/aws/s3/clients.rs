@@ -1,4 +1,4 @@
-//! The clients of users' buckets: for what is repeated, and for what is not.
+//! The clients of users' buckets: for reads, which are retried, and for writes, which are not.
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{Client, config::Builder};
@@ -8,7 +8,7 @@ use crate::{
     fence::Fence,
 };
 
-/// Clients for what is repeated, and for what is not.
+/// Clients for reads and writes.
 #[derive(Clone, Debug)]
 pub struct SitesClients {
     pub(super) reads: Client,

@@ -1,4 +1,4 @@
-//! Between the SDK's words and ours.
+//! Converts between the SDK's types and Sluice's.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -14,7 +14,7 @@ use crate::{
     ports::{CallError, CallErrorKind, s3::Page, store::StoredObject},
 };
 
-/// What stays as it is in the name of a copy's source.
+/// The characters to encode in the name of a copy's source.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -22,7 +22,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// The name of a copy's source, which is a header.
+/// The name of a copy's source, as the value of a header.
 pub(super) fn source(bucket: &str, key: &str, version_id: Option<&str>) -> String {
     let key = utf8_percent_encode(key, PLAIN);
     match version_id {
@@ -34,7 +34,7 @@ pub(super) fn source(bucket: &str, key: &str, version_id: Option<&str>) -> Strin
     }
 }
 
-/// Listings and answers agree on it with quotes only.
+/// The ETag with quotes, which not all responses have.
 pub(super) fn etag(call: &Call, etag: Option<String>) -> Result<String, CallError> {
     let etag = etag.ok_or_else(|| call.unusable("the answer has no ETag"))?;
     Ok(if etag.starts_with('"') {
@@ -65,7 +65,7 @@ pub(super) fn page(call: &Call, answer: ListObjectsV2Output) -> Result<Page, Cal
     })
 }
 
-/// A key as listings encode it: as a form does.
+/// Decodes a key of a listing, which is encoded like a form.
 fn decoded(key: &str) -> Option<String> {
     let spaces = key.replace('+', " ");
     let decoded = percent_decode_str(&spaces).decode_utf8();
@@ -84,16 +84,16 @@ pub(super) fn head(call: &Call, answer: HeadObjectOutput) -> Result<ObjectHead, 
     })
 }
 
-/// How the bytes are packed, without the way in which they were sent.
-fn encoding(said: Option<&str>) -> Option<String> {
-    let parts = said?.split(',').map(str::trim);
+/// The encoding of the content, without the encoding of its transfer.
+fn encoding(header: Option<&str>) -> Option<String> {
+    let parts = header?.split(',').map(str::trim);
     let parts: Vec<&str> = parts
         .filter(|part| !part.is_empty() && *part != "aws-chunked")
         .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// A copy that is there.
+/// An existing copy.
 pub(super) fn stored(call: &Call, answer: HeadObjectOutput) -> Result<StoredObject, CallError> {
     Ok(StoredObject {
         version_id: pinned(call, answer.version_id)?,
@@ -102,7 +102,7 @@ pub(super) fn stored(call: &Call, answer: HeadObjectOutput) -> Result<StoredObje
     })
 }
 
-/// A copy that was made.
+/// A new copy.
 pub(super) fn copied(
     call: &Call,
     answer: CopyObjectOutput,
@@ -124,7 +124,7 @@ fn pinned(call: &Call, version_id: Option<String>) -> Result<String, CallError> 
     })
 }
 
-/// What came of each object. A quiet answer names those that were not deleted.
+/// The result for each object. A quiet response lists only those that were not deleted.
 pub(super) fn deleted(
     bucket: &str,
     prefix: &str,
@@ -146,7 +146,7 @@ pub(super) fn deleted(
             failure.code().unwrap_or_default(),
             failure.message().unwrap_or_default(),
         );
-        // With an ETag, S3 calls it an error where there is nothing to delete any more.
+        // With an ETag, S3 reports an error if the object is already deleted.
         match error.kind {
             CallErrorKind::NotFound => Ok(()),
             _ => Err(error),

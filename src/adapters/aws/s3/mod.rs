@@ -1,7 +1,7 @@
 //! [`Sites`] over the SDK.
 //!
-//! Reads are repeated by the SDK; writes and deletions are sent once. Every call states the bucket's
-//! owner, and no call is made for a bucket that the grants don't name or that keeps artifacts.
+//! The SDK retries reads; writes and deletions are sent once. Every call states the bucket's owner, and no
+//! call is made for a bucket that the grants don't name or that keeps artifacts.
 
 mod buckets;
 mod clients;
@@ -32,7 +32,7 @@ impl Sites for S3Sites {
         page: Option<&str>,
     ) -> Result<Page, CallError> {
         let call = self.read("s3:ListObjectsV2", bucket, prefix)?;
-        // Encoded, because keys may hold what XML can't.
+        // Encoded, because keys may hold characters that XML can't.
         let request = self
             .clients
             .reads
@@ -100,7 +100,7 @@ impl Sites for S3Sites {
         let answer = in_time(&call, size, self.verified.sent(&call, request)).await;
         match answer.map_err(|error| unmet(error, &Condition::Is(etag.to_owned()))) {
             Ok(answer) => convert::copied(&call, answer, size),
-            // The copy is there, or the object is not what it was.
+            // The copy exists already, or the object has changed.
             Err(error) if error.kind == CallErrorKind::Stale => self.kept(to).await?.ok_or(error),
             Err(error) => Err(error),
         }
@@ -162,7 +162,7 @@ impl Sites for S3Sites {
                     .build()
             })
             .collect();
-        // Quiet: only what was not deleted is told.
+        // Quiet: the response lists only objects that were not deleted.
         let delete = identifiers.and_then(|objects| {
             Delete::builder()
                 .set_objects(Some(objects))

@@ -1,7 +1,7 @@
-//! `PutObject` out of a stream.
+//! `PutObject` from a stream.
 //!
-//! A small body is read whole before anything is sent, so that S3 gets its checksum first and no
-//! connection waits for its bytes. A larger one streams, with the checksum behind it.
+//! A small body is read whole before anything is sent, so that S3 gets its checksum first and no connection
+//! waits for its bytes. A larger one streams, and its checksum follows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,7 +41,7 @@ pub(super) async fn put(
         metadata,
     } = object;
     let body = fenced(body, &sites.fence);
-    // What is wrong with the body ends the request; the SDK would say no more than that it did.
+    // An error of the body ends the request, but the SDK does not report that error.
     let broken = Arc::new(Mutex::new(None));
     let body = if size <= SMALL {
         SdkStream::from(whole(call, size, body).await?)
@@ -89,13 +89,14 @@ async fn whole(call: &Call, size: u64, mut body: ByteStream) -> Result<bytes::By
     Err(call.error(CallErrorKind::Corrupt, message))
 }
 
-/// reqwest's body is a stream in the shape that the SDK takes. It is asked again after its end.
+/// reqwest's body is a stream of a type that the SDK takes. It is polled again after its end.
 fn streamed(body: ByteStream, broken: Arc<Mutex<Option<CallError>>>) -> SdkStream {
     let noted = body.fuse().map(move |piece| {
         piece.map_err(|error| {
             let text = error.to_string();
             *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            // Only the text: an error of ours inside the SDK's is taken for one of the credentials.
+            // Only the text: a `CallError` inside the SDK's error is taken for one of the
+            // credentials.
             std::io::Error::other(text)
         })
     });

@@ -1,4 +1,4 @@
-//! What all writes to a bucket have in common: what must stand there, and the time they may take.
+//! The common parts of all writes to a bucket: their conditions and their timeouts.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// How much of an object S3 takes, or copies, at least: what a call may take grows by its size.
+/// The lowest rate at which S3 takes or copies an object: the timeout of a call grows with its size.
 const BYTES_A_SECOND: u64 = 512 << 10;
 
 /// `If-Match` and `If-None-Match`.
@@ -19,7 +19,7 @@ pub(super) fn headers(condition: &Condition) -> (Option<String>, Option<String>)
     }
 }
 
-/// A key that is gone does not have its ETag any more, which S3 calls 404 and not 412.
+/// A deleted key fails the condition on its ETag, for which S3 answers 404 and not 412.
 pub(super) fn unmet(error: CallError, condition: &Condition) -> CallError {
     let gone = error.kind == CallErrorKind::NotFound && !error.message.contains("NoSuchBucket");
     if gone && matches!(condition, Condition::Is(_)) {
@@ -31,12 +31,12 @@ pub(super) fn unmet(error: CallError, condition: &Condition) -> CallError {
     error
 }
 
-/// How long writing so many bytes takes at most.
+/// The timeout for writing this many bytes.
 fn allowance(size: u64) -> Duration {
     WRITE_TIMEOUT + Duration::from_secs(size / BYTES_A_SECOND)
 }
 
-/// The answer, if it comes in time for an object of this size.
+/// Waits for the response within the timeout for an object of this size.
 pub(super) async fn in_time<T>(
     call: &Call,
     size: u64,

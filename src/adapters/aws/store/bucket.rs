@@ -1,4 +1,4 @@
-//! The artifact bucket of one account and region: what every call is made with.
+//! The artifact bucket of one account and region: the parts that every call uses.
 
 use std::sync::Arc;
 
@@ -66,9 +66,9 @@ impl S3Store {
     }
 }
 
-/// What pins the bytes.
+/// The version id, which pins the bytes.
 pub(super) fn version_id(call: &Call, version_id: Option<String>) -> Result<String, CallError> {
-    // Suspended versioning says "null", which the next write replaces.
+    // With suspended versioning, the id is "null", and the next write replaces that version.
     version_id.filter(|id| id != "null").ok_or_else(|| {
         call.error(
             CallErrorKind::Invalid,

@@ -1,4 +1,4 @@
-//! Whether a bucket is fit to keep artifacts.
+//! Checks whether a bucket is configured to keep artifacts.
 
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule};
 use aws_sdk_s3::{error::SdkError, operation::head_bucket::HeadBucketError};
@@ -8,14 +8,14 @@ use futures::TryFutureExt as _;
 use super::bucket::S3Store;
 use crate::ports::{CallError, CallErrorKind};
 
-/// What is wrong with the bucket, each with the way out.
+/// The problems of the bucket, each with its solution.
 pub(super) async fn problems(
     store: &S3Store,
     account_id: &str,
     region: &str,
 ) -> Result<Vec<String>, CallError> {
-    // What can't be reached, or isn't ours, is not looked at further.
-    if let Some(problem) = place(store, account_id, region).await? {
+    // A bucket that can't be reached, or has another owner, is not checked further.
+    if let Some(problem) = location(store, account_id, region).await? {
         return Ok(vec![problem]);
     }
     let (versioning, lifecycle) =
@@ -23,8 +23,8 @@ pub(super) async fn problems(
     Ok(versioning.into_iter().chain(lifecycle).collect())
 }
 
-/// Existence, owner and region.
-async fn place(
+/// Checks existence, owner and region.
+async fn location(
     store: &S3Store,
     account_id: &str,
     region: &str,
@@ -66,7 +66,7 @@ async fn place(
     }))
 }
 
-/// Where S3 says the bucket is, when it was asked for in the wrong region.
+/// The bucket's region according to S3, after a request to the wrong region.
 fn region_header(error: &SdkError<HeadBucketError, HttpResponse>) -> Option<String> {
     let headers = error.raw_response()?.headers();
     headers.get("x-amz-bucket-region").map(str::to_owned)
@@ -115,7 +115,7 @@ async fn lifecycle(store: &S3Store, account_id: &str) -> Result<Option<String>, 
     }
 }
 
-/// A right that is missing is a problem to show beside the others.
+/// Reports a missing permission as a problem beside the others.
 fn unreadable(error: CallError, bucket: &str, action: &str) -> Result<String, CallError> {
     match error.kind {
         CallErrorKind::Denied => Ok(format!(

@@ -10,10 +10,10 @@ use crate::{
     fence::Fence,
 };
 
-/// How long one attempt takes at most: 5 MiB at 90 kB a second.
+/// Timeout of one attempt: 5 MiB at 90 kB a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Where S3 has an `own_endpoint`, the bucket can't be part of the host's name.
+/// With an `own_endpoint`, the bucket can't be part of the host name.
 pub fn store_client(sdk: &SdkConfig, own_endpoint: bool, fence: &Fence) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

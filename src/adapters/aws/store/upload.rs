@@ -1,18 +1,17 @@
-//! A stream into one object, in constant memory.
+//! Uploads a stream into one object, in constant memory.
 //!
-//! One part is filled while at most two are on their way, and a part that has arrived lends its
-//! memory to the next one: three parts, 15 MiB, allocated once for each upload. New buffers for every
-//! part would cost a multiple, because the allocator keeps those that were freed, for each thread.
+//! One part is filled while at most two are in flight, and the next part reuses the memory of a sent one:
+//! three parts, 15 MiB, allocated once for each upload. New buffers for every part would cost a multiple,
+//! because the allocator keeps freed ones for each thread.
 //!
 //! # Guarantees
 //! - Nothing of an upload is visible before its end.
-//! - Whatever ends it early, a dropped future included, aborts it, so that no parts are left to be
-//!   paid for. The calls that begin it and send its parts run as tasks of their own: they are waited
-//!   for wherever the upload stands, because S3 may still do what nobody waits for any more, and a
-//!   part that lands after the abort would stay.
+//! - Any early end, a dropped future included, aborts the upload, so that no parts are left to be paid for.
+//!   The calls that begin it and send its parts run as tasks of their own, and the abort waits for them: S3
+//!   may still execute an abandoned call, and a part that arrives after the abort would stay.
 //!
-//! A process that dies leaves its uploads to the bucket's lifecycle rule; so does an answer to
-//! `CreateMultipartUpload` that is lost, because only it tells the id.
+//! The bucket's lifecycle rule removes the uploads of a process that dies, and those of which the response to
+//! `CreateMultipartUpload` was lost, because only that has the id.
 
 use std::{collections::BTreeMap, mem};
 
@@ -35,13 +34,13 @@ use crate::{
     },
 };
 
-/// Size of every part but the last: the least that S3 takes. With its limit of 10,000 parts that is
-/// enough for 48 GiB, far above what a copy within S3, and so an artifact, may have.
+/// Size of every part but the last: the least that S3 takes. With S3's limit of 10,000 parts, this is enough
+/// for 48 GiB, far above the limit of a copy within S3, and so of an artifact.
 const PART: usize = 5 * 1024 * 1024;
-/// Parts on their way.
+/// The most parts in flight.
 const IN_FLIGHT: usize = 2;
 /// S3's limit.
-const MOST_PARTS: i32 = 10_000;
+const MAX_PARTS: i32 = 10_000;
 
 pub(super) async fn upload(
     store: &S3Store,
@@ -61,7 +60,7 @@ pub(super) async fn upload(
 
 /// Cuts a stream into parts, whatever the sizes of its pieces.
 struct Parts {
-    /// Fused: after a last part that is not full, its end is asked for once more.
+    /// Fused: after a last part that is not full, the stream is polled once more.
     body: Fuse<ByteStream>,
     left: Bytes,
 }
@@ -74,8 +73,7 @@ impl Parts {
         }
     }
 
-    /// The next part: full, or the last; `None` after that. It is put into `part`, whatever that
-    /// holds.
+    /// The next part: full, or the last; `None` after that. It overwrites `part`.
     async fn next(&mut self, mut part: BytesMut) -> Result<Option<Bytes>, CallError> {
         part.clear();
         loop {
@@ -86,7 +84,7 @@ impl Parts {
                     None => return Ok(Some(part.freeze())),
                 }
             }
-            // All of it at once: growing by doubling would hold twice the part.
+            // Reserved at once: growing by doubling would take twice the part.
             part.reserve(PART - part.len());
             let room = PART - part.len();
             let taken = self.left.split_to(room.min(self.left.len()));
@@ -98,25 +96,25 @@ impl Parts {
     }
 }
 
-/// A part that has arrived, and the memory that it was in.
+/// A sent part, and its memory.
 struct Sent {
     part: CompletedPart,
     memory: Bytes,
 }
 
-/// A multipart upload under way; aborted when dropped before [`Multipart::complete`].
+/// A multipart upload in progress; aborted when dropped before [`Multipart::complete`].
 struct Multipart {
     store: S3Store,
     key: String,
-    /// Empty when there is nothing to abort any more.
+    /// Empty if there is nothing to abort.
     id: String,
-    /// The parts that S3 may still be at.
+    /// The parts that S3 may still be receiving.
     sending: TaskTracker,
     runtime: Handle,
 }
 
 impl Multipart {
-    /// Goes on when nobody waits for it any more: what comes of it is aborted then.
+    /// Continues if its future is dropped; the upload is aborted then.
     async fn begin(
         store: &S3Store,
         key: &str,
@@ -154,21 +152,21 @@ impl Multipart {
 
     async fn send(&self, first: Bytes, parts: &mut Parts) -> Result<Vec<CompletedPart>, CallError> {
         let mut number = 1;
-        let mut on_their_way = FuturesOrdered::from_iter([self.part(number, first)]);
+        let mut in_flight = FuturesOrdered::from_iter([self.part(number, first)]);
         let (mut done, mut free) = (Vec::new(), Vec::new());
         let mut arrived = |sent: Sent, free: &mut Vec<Bytes>| {
             done.push(sent.part);
             free.push(sent.memory);
         };
         loop {
-            // Parts go out while the next one fills; a failed one ends it at once.
+            // Parts are sent while the next one fills; a failed part ends the upload at once.
             let next = {
                 let memory = free.pop().and_then(|sent: Bytes| sent.try_into_mut().ok());
                 let filling = parts.next(memory.unwrap_or_default());
                 tokio::pin!(filling);
                 loop {
                     tokio::select! {
-                        Some(sent) = on_their_way.next(), if !on_their_way.is_empty() => {
+                        Some(sent) = in_flight.next(), if !in_flight.is_empty() => {
                             arrived(sent?, &mut free);
                         }
                         next = &mut filling => break next?,
@@ -176,20 +174,20 @@ impl Multipart {
                 }
             };
             let Some(part) = next else { break };
-            while on_their_way.len() >= IN_FLIGHT
-                && let Some(sent) = on_their_way.try_next().await?
+            while in_flight.len() >= IN_FLIGHT
+                && let Some(sent) = in_flight.try_next().await?
             {
                 arrived(sent, &mut free);
             }
             number += 1;
-            if number > MOST_PARTS {
+            if number > MAX_PARTS {
                 let call = self.store.write("s3:UploadPart", &self.key);
-                let message = format!("more than {MOST_PARTS} parts of {PART} bytes");
+                let message = format!("more than {MAX_PARTS} parts of {PART} bytes");
                 return Err(call.error(CallErrorKind::TooLarge, message));
             }
-            on_their_way.push_back(self.part(number, part));
+            in_flight.push_back(self.part(number, part));
         }
-        while let Some(sent) = on_their_way.try_next().await? {
+        while let Some(sent) = in_flight.try_next().await? {
             arrived(sent, &mut free);
         }
         Ok(done)
@@ -276,7 +274,7 @@ impl Drop for Multipart {
     }
 }
 
-/// What came of a task; its end without one is an error of its call.
+/// The result of a task; a panic or a cancellation becomes an error of its call.
 async fn ended<T>(call: &Call, task: JoinHandle<Result<T, CallError>>) -> Result<T, CallError> {
     let unknown = |error: tokio::task::JoinError| {
         call.unusable(if error.is_panic() {
@@ -295,7 +293,7 @@ mod tests {
     use super::*;
 
     async fn cut(pieces: Vec<usize>) -> Vec<usize> {
-        // Unlike an iterator's stream, this one must not be asked again after its end.
+        // Unlike an iterator's stream, this one must not be polled again after its end.
         let body = stream::unfold(pieces.into_iter(), |mut pieces| async move {
             let size = pieces.next()?;
             Some((Ok(Bytes::from(vec![7; size])), pieces))
@@ -305,7 +303,7 @@ mod tests {
         let mut memory = BytesMut::new();
         while let Some(part) = parts.next(memory).await.expect("no errors here") {
             sizes.push(part.len());
-            memory = part.try_into_mut().expect("nobody else has it");
+            memory = part.try_into_mut().expect("the only owner");
         }
         sizes
     }
@@ -325,9 +323,9 @@ mod tests {
         let mut parts = Parts::of(stream::repeat_with(piece).boxed());
         let mut next = async |memory| parts.next(memory).await.expect("a part").expect("a part");
         let first = next(BytesMut::new()).await;
-        let place = first.as_ptr();
-        let second = next(first.try_into_mut().expect("nobody else has it")).await;
-        assert_eq!(second.as_ptr(), place);
+        let address = first.as_ptr();
+        let second = next(first.try_into_mut().expect("the only owner")).await;
+        assert_eq!(second.as_ptr(), address);
         assert_eq!(second.len(), PART);
     }
 }

@@ -1,4 +1,4 @@
-//! What gates need of GitLab: manual jobs, who started them, and freeze periods.
+//! GitLab readings for gates: manual jobs, the users who started them, and freeze periods.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,20 @@ use crate::{
     controllers::{
         context::Context,
         deployment::{
-            controller::DeploymentController, family::Family, overview::release_view, resolve,
+            controller::DeploymentController, family::Family, overview::release_view,
+            poll_interval::poll_interval, resolve,
         },
     },
     domain::{
         gates::{Job, Requirements, entry::Way, manual_job},
-        rollout::Entry,
+        promotion::Entry,
     },
     ports::gitlab::GitLab,
 };
 
 impl DeploymentController {
-    /// Asks GitLab for what the stages that wait need, or takes what it said since its last poll.
+    /// Reads from GitLab what the waiting stages need, or reuses a reading that is younger than the poll
+    /// interval.
     pub(super) async fn read_gitlab(
         &self,
         deployment: &Deployment,
@@ -44,16 +46,16 @@ impl DeploymentController {
                 let status = stage.waiting.as_ref()?;
                 let mut releases = family.releases.iter();
                 let release = releases.find(|it| it.uid().as_ref() == Some(&status.release.uid))?;
-                // On its way back it asks GitLab for nothing.
-                let asked = gates.needs(&Entry {
+                // Only a Release on its way forward needs GitLab.
+                let needs = gates.needs(&Entry {
                     stage: &stage.name,
                     release: &release_view(release),
                     way: Way::Forward,
                 });
-                let asked = asked.ok().filter(Requirements::need_gitlab)?;
+                let needs = needs.ok().filter(Requirements::need_gitlab)?;
                 let before = reported.iter().find(|(name, _)| **name == stage.name);
                 let opening = Opening::of(release, status, before.map(|(_, status)| *status))?;
-                Some((stage.name.clone(), opening, asked))
+                Some((stage.name.clone(), opening, needs))
             })
             .collect();
         if openings.is_empty() {
@@ -63,7 +65,7 @@ impl DeploymentController {
         let about = about(deployment, &openings);
         let known = self.readings.get(&key);
         let fresh = known.as_ref().is_some_and(|known| {
-            known.about == about && known.at.elapsed() < resolve::interval(deployment)
+            known.about == about && known.at.elapsed() < poll_interval(deployment)
         });
         let reading = match known {
             Some(known) if fresh => known,
@@ -75,8 +77,8 @@ impl DeploymentController {
             }
         };
         gates.freezes = reading.freezes.clone();
-        for (stage, opening, asked) in openings {
-            let looked = opening.look(&asked, &reading);
+        for (stage, opening, needs) in openings {
+            let looked = opening.judge_jobs(&needs, &reading);
             if let Some(gate) = gates.stages.get_mut(&stage) {
                 gate.looked = looked;
             }
@@ -84,7 +86,7 @@ impl DeploymentController {
     }
 }
 
-/// What waits at a gate, with what is known of its Release.
+/// A Release that waits at a gate.
 struct Opening {
     release_uid: String,
     attempt: i64,
@@ -96,7 +98,7 @@ struct Opening {
 }
 
 impl Opening {
-    /// `before` is what was reported last of the same stage, with what was seen of the manual jobs.
+    /// `before` is the last reported status of the same stage, with the observed manual jobs.
     fn of(release: &Release, status: &GateStatus, before: Option<&GateStatus>) -> Option<Self> {
         let source = &release.spec.source;
         let before = before.filter(|before| {
@@ -115,7 +117,7 @@ impl Opening {
         })
     }
 
-    fn look(&self, asked: &Requirements, reading: &Reading) -> Option<Looked> {
+    fn judge_jobs(&self, needs: &Requirements, reading: &Reading) -> Option<Looked> {
         let jobs = reading.jobs.get(&self.pipeline_id)?;
         let opening = manual_job::Opening {
             release_uid: &self.release_uid,
@@ -130,7 +132,7 @@ impl Opening {
             jobs: BTreeMap::new(),
             seen: Vec::new(),
         };
-        for rule in asked.manual_jobs() {
+        for rule in needs.manual_jobs() {
             let before = self.seen.iter().find(|seen| seen.job == rule.manual_job);
             let bot = |user| reading.bots.get(&user).copied();
             let now = Timestamp::now();
@@ -142,7 +144,7 @@ impl Opening {
     }
 }
 
-/// What is asked about: a new opening, or a command, asks anew.
+/// The identity of a reading: a new opening or a command needs a new one.
 fn about(deployment: &Deployment, openings: &[(String, Opening, Requirements)]) -> String {
     let command = deployment.annotations().get(annotation::RECONCILE);
     let mut about = command.cloned().unwrap_or_default();
@@ -174,12 +176,12 @@ async fn read(
             return reading;
         }
     };
-    for (_, opening, asked) in openings {
-        if asked.no_freeze {
+    for (_, opening, needs) in openings {
+        if needs.no_freeze {
             let periods = gitlab.freeze_periods(opening.project_id).await;
             reading.freezes = periods.map_err(|error| error.to_string());
         }
-        if asked.manual_jobs().next().is_none() {
+        if needs.manual_jobs().next().is_none() {
             continue;
         }
         match gitlab.jobs(opening.project_id, opening.pipeline_id).await {
@@ -188,19 +190,19 @@ async fn read(
             }
             Err(error) => tracing::warn!(%error, "the manual job of a gate was not looked at"),
         }
-        ask_for_users(&*gitlab, opening, asked, &mut reading).await;
+        ask_for_users(&*gitlab, opening, needs, &mut reading).await;
     }
     reading
 }
 
-/// Asks who started a job where that decides and GitLab does not say it with the job.
+/// Reads the user who started a job, if the verdict depends on it and the job does not say it.
 async fn ask_for_users(
     gitlab: &dyn GitLab,
     opening: &Opening,
-    asked: &Requirements,
+    needs: &Requirements,
     reading: &mut Reading,
 ) {
-    let looked = opening.look(asked, reading);
+    let looked = opening.judge_jobs(needs, reading);
     let unknown = looked.iter().flat_map(|looked| looked.jobs.values());
     let unknown: Vec<i64> = unknown
         .filter_map(|job| match job {

@@ -1,4 +1,4 @@
-//! The gates as they stand, for the order of stages to ask.
+//! The gates of a Deployment, as the plan evaluates them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,36 +16,37 @@ use crate::{
             entry::{self, Guard, Refusal},
         },
         pipeline::FreezePeriod,
+        promotion::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread},
         reason::Reason,
-        rollout::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread},
     },
 };
 
-/// The gates as they stand.
+/// The requirements of the gates, and what was read for them.
 pub struct Gates {
     pub(super) namespace: String,
     pub(super) stages: BTreeMap<String, StageGate>,
     /// Whether the Deployment delivers only protected branches and tags.
     pub(super) protected_ref: bool,
-    /// The Accounts that exist, of those that the Deployment or a Release of it names.
+    /// The existing Accounts among those that the Deployment or one of its Releases names.
     pub(super) accounts: BTreeMap<String, Arc<Account>>,
     pub(super) approvals: Vec<Arc<Approval>>,
     pub(super) used: BTreeSet<String>,
-    /// Whether the admission policy is in force; none as long as it was not read.
+    /// Whether the admission policy is in force; `None` until it is read.
     pub(super) policy: Option<PolicyForce>,
-    /// Whether GitLab was asked about what waits; `freezes` and each stage's jobs are what it said.
+    /// Whether GitLab was asked about the waiting stages; `freezes` and the jobs of each stage are its
+    /// answers.
     pub(super) is_gitlab_read: bool,
     pub(super) freezes: Result<Vec<FreezePeriod>, String>,
 }
 
-/// What the Deployment says of one stage now.
+/// The present spec of one stage.
 pub(super) struct StageGate {
     pub(super) gate: Option<Gate>,
     pub(super) accounts: BTreeSet<String>,
     pub(super) looked: Option<Looked>,
 }
 
-/// How the manual jobs of what waits stand.
+/// The manual jobs of a waiting Release.
 pub(super) struct Looked {
     pub(super) release_uid: String,
     pub(super) attempt: i64,
@@ -55,17 +56,17 @@ pub(super) struct Looked {
 }
 
 impl Gates {
-    /// All that this Release is asked for before the stage; or why it is never let in.
+    /// The requirements for this Release to enter the stage, or why it can never enter.
     ///
-    /// The places that it writes are those of its own template; what the Deployment says now is asked
-    /// on top, so that an edit can add to what an Account requires and not take it away.
+    /// They come from the Accounts of the Release's own template and from the present spec of the Deployment,
+    /// so that an edit can add to the requirements of an Account but not remove them.
     pub(super) fn needs(&self, entry: &Entry<'_>) -> Result<Requirements, Refusal> {
         let stage = self.stages.get(entry.stage);
         let written = entry.release.stages.iter();
         let written = written.filter(|stage| stage.name == entry.stage);
         let mut names: BTreeSet<&str> = written
             .flat_map(|stage| &stage.targets)
-            .map(|place| place.account.as_str())
+            .map(|target| target.account.as_str())
             .collect();
         names.extend(stage.iter().flat_map(|it| &it.accounts).map(String::as_str));
         let account = |name| self.accounts.get(name).map(|account| &account.spec);

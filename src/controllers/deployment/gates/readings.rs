@@ -1,4 +1,4 @@
-//! What this process has read of GitLab for gates.
+//! GitLab readings for gates, kept in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,14 +13,14 @@ use crate::{
     domain::pipeline::{self, FreezePeriod},
 };
 
-/// What this process has read of GitLab for gates, by Deployment.
+/// The GitLab readings for gates, by Deployment.
 #[derive(Default)]
 pub struct Readings(Mutex<HashMap<String, Reading>>);
 
-/// What was read of GitLab for one Deployment's gates.
+/// The GitLab reading for the gates of one Deployment.
 #[derive(Clone)]
 pub struct Reading {
-    /// For which openings: another one needs what was asked for after it opened.
+    /// The openings that it is for: a new one needs a reading made after it opened.
     pub(super) about: String,
     pub(super) at: Instant,
     pub(super) jobs: BTreeMap<i64, Vec<pipeline::Job>>,
@@ -51,7 +51,7 @@ impl Readings {
         readings.insert(key.to_owned(), reading);
     }
 
-    /// The Deployment is gone.
+    /// Drops the reading of a deleted Deployment.
     pub fn forget(&self, deployment: &Deployment) {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         readings.remove(&deployment.uid().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Whose places are asked: those of the Release and those of the present spec.
+//! Which Accounts a gate asks: those of the Release and those of the present spec.
 #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
 use serde_json::json;
@@ -8,8 +8,8 @@ use crate::{
     api::v1alpha1::{Account, ReleaseRef, ReleaseSource, Stage, StageTarget},
     domain::{
         gates::{PolicyForce, entry::Way},
+        promotion::{Answer, Ask, Entry, Gatekeeper as _, ReleaseView},
         reason::Reason,
-        rollout::{Answer, Ask, Entry, Gatekeeper as _, ReleaseView},
     },
 };
 
@@ -24,7 +24,7 @@ fn account(approvers: &str) -> Arc<Account> {
     Arc::new(Account::new("any", serde_json::from_value(spec).unwrap()))
 }
 
-/// prod lies in that Account now.
+/// The gates of a Deployment whose stage prod is in the Account `now`.
 fn gates(now: &str, accounts: &[&str]) -> Gates {
     let stage = StageGate {
         gate: None,
@@ -47,7 +47,7 @@ fn gates(now: &str, accounts: &[&str]) -> Gates {
     }
 }
 
-/// A Release that writes into that Account in prod, and into another one in dev.
+/// A Release that has prod in this Account, and dev in another one.
 fn release(account: &str) -> ReleaseView {
     let stage = |name: &str, account: &str| Stage {
         name: name.into(),
@@ -127,7 +127,7 @@ fn unread_state_is_reported_until_it_is_read() {
     assert_eq!(
         evaluated.unread,
         BTreeSet::new(),
-        "read, whatever came of it"
+        "GitLab and the policy were read"
     );
     assert!(matches!(evaluated.answer, Answer::Waiting { .. }));
 }

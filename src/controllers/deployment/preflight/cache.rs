@@ -1,4 +1,4 @@
-//! What preflights worked out, kept for as long as nothing changes that it rests on.
+//! The results of preflights, valid while their inputs are unchanged.
 
 use std::{
     collections::HashMap,
@@ -12,15 +12,15 @@ use crate::{
     domain::{digest::Sha256, preflight::Problem},
 };
 
-/// What was worked out, by the Deployment's uid and the Release's.
+/// The results, by the UIDs of the Deployment and the Release.
 #[derive(Default)]
 pub struct Cache(Mutex<HashMap<String, Kept>>);
 
-/// By the Release's uid: what it rests on, and what came of it.
+/// By the Release's UID: the digest of the inputs, and the problems found.
 pub type Kept = HashMap<String, (Sha256, Arc<Vec<Problem>>)>;
 
 impl Cache {
-    /// Forgets a Deployment.
+    /// Drops the results of a deleted Deployment.
     pub fn forget(&self, deployment: &Deployment) {
         let uid = deployment.uid().unwrap_or_default();
         self.kept().remove(&uid);

@@ -1,4 +1,4 @@
-//! Which pipeline there is to release, or why there is none.
+//! The pipeline to release, or why none was found.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,29 +15,29 @@ use crate::{
     ports::gitlab::GitLab,
 };
 
-/// What a pipeline is of.
+/// The branch or tag of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// None where the jobs do not tell.
+    /// `None` if the jobs don't show it.
     pub kind: Option<RefType>,
-    /// None where an earlier version, which did not ask, made the Release of it.
+    /// `None` if an earlier version, which did not read it, created the Release.
     pub protected: Option<bool>,
 }
 
 /// The newest eligible pipeline.
 pub struct Answer {
-    /// Where that GitLab is.
+    /// The address of the GitLab.
     pub url: String,
     pub gitlab: Arc<dyn GitLab>,
     pub project: Project,
     pub pipeline: Pipeline,
-    /// What it is of.
+    /// The branch or tag of the pipeline.
     pub reference: Reference,
     pub user: Option<String>,
     pub jobs: Vec<Job>,
     /// The child pipelines that artifacts come from, by the trigger job that started each.
     pub children: BTreeMap<String, Child>,
-    /// Which newer pipelines were passed over and why, or what else there is to know.
+    /// Which newer pipelines were passed over and why, or another note.
     pub note: Option<String>,
 }
 
@@ -47,11 +47,11 @@ pub struct Child {
     pub jobs: Vec<Job>,
 }
 
-/// Why there is no answer.
+/// Why no pipeline was found.
 #[derive(Clone, Debug)]
 pub struct Unresolved {
     pub outcome: Outcome,
-    /// Whether something is missing that was not released yet.
+    /// Whether what is missing was not released yet.
     pub is_new: bool,
 }
 

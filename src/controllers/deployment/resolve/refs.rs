@@ -1,13 +1,13 @@
-//! Which branch or tag a pipeline is of, and whether it is protected.
+//! The branch or tag of a pipeline, and whether it is protected.
 //!
 //! A branch and a tag may have the same name, and GitLab lists the pipelines of both under it. A plain
-//! `spec.source.ref` is the branch of that name where there is one, else the tag; a pattern is tags.
+//! `spec.source.ref` means the branch of that name if it exists, otherwise the tag; a pattern means tags.
 //!
 //! # Guarantees
-//! - What a pipeline is of comes from its jobs, and protection from the branch or the tag itself, never
-//!   from the other one of that name.
-//! - GitLab is asked once for each pipeline that is new, and again only while something asks for a
-//!   protected ref that this one was not.
+//! - The ref of a pipeline comes from its jobs, and its protection from that branch or tag itself, never from
+//!   the other one of that name.
+//! - GitLab is asked once for each new pipeline, and again only while a protected ref is required and this
+//!   one was not protected.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct Refs<'a> {
 }
 
 impl Refs<'_> {
-    /// Whether a pipeline with these jobs is of the ref that is meant.
+    /// Whether a pipeline with these jobs belongs to the ref that `spec.source.ref` means.
     pub async fn mean(&self, jobs: &[Job]) -> Result<bool, Outcome> {
         match ref_type(jobs) {
             Some(RefType::Branch) => Ok(!self.git_ref.contains('*')),
@@ -42,7 +42,7 @@ impl Refs<'_> {
         }
     }
 
-    /// Tells a ref without pipelines from a ref that is not there.
+    /// Fails if the ref does not exist. A ref without pipelines may exist.
     pub async fn exist(&self) -> Result<(), Outcome> {
         if self.git_ref.contains('*') {
             return Ok(());
@@ -59,8 +59,8 @@ impl Refs<'_> {
         Err(Outcome::stalled(Reason::RefNotFound, message))
     }
 
-    /// What the pipeline is of. `known` is what was found before; `asked` is whether something asks for a
-    /// protected ref.
+    /// The ref of the pipeline. `known` is an earlier result; `asked` says whether a protected ref is
+    /// required.
     pub async fn of(
         &self,
         pipeline: &Pipeline,
@@ -75,7 +75,7 @@ impl Refs<'_> {
         let name = pipeline.git_ref.as_deref().unwrap_or(self.git_ref);
         let protected = match kind {
             Some(kind) => self.state(kind, name).await?,
-            // What can't be told apart is not taken for the protected one.
+            // A pipeline whose ref is ambiguous does not count as protected.
             None => None,
         };
         Ok(Reference {
@@ -84,7 +84,7 @@ impl Refs<'_> {
         })
     }
 
-    /// Whether the branch or tag is protected; `None` where there is none.
+    /// Whether the branch or tag is protected; `None` if it does not exist.
     async fn state(&self, kind: RefType, name: &str) -> Result<Option<bool>, Outcome> {
         let found = self.gitlab.git_ref(self.project.id, kind, name).await;
         let found = found.map_err(Outcome::from)?;
@@ -92,8 +92,8 @@ impl Refs<'_> {
     }
 }
 
-/// What is known of this pipeline's ref without GitLab: from the last answer, or from the newest Release
-/// that was made of it. `done` is whether nothing waits for a better answer: that Release serves in all of
+/// What is known about a pipeline's ref without GitLab: from the last answer, or from the newest Release of
+/// that pipeline. `done` says that nothing waits for a better answer, because that Release serves in all of
 /// its stages.
 pub struct Known<'a> {
     pub reference: Reference,
@@ -101,7 +101,7 @@ pub struct Known<'a> {
     pub done: bool,
 }
 
-/// What is known of a pipeline of this GitLab.
+/// What is known about a pipeline of this GitLab.
 pub fn known<'a>(
     url: &str,
     project: &Project,

@@ -1,9 +1,9 @@
-//! What this process knows of the sources of all Deployments.
+//! The sources of all Deployments, kept in memory.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use kube::ResourceExt as _;
@@ -13,24 +13,24 @@ use super::rounds::Rounds;
 use crate::{
     api::v1alpha1::Deployment,
     controllers::deployment::{
-        fetch::Fetching,
+        artifacts::Fetching,
         resolve::{Answer, Unresolved},
     },
     domain::{digest::Sha256, pipeline::Project},
     ports::validators::Validators,
 };
 
-/// What this process knows of the sources of all Deployments.
+/// The sources of all Deployments, kept in memory.
 #[derive(Default)]
 pub struct Sources {
     pub(super) known: Mutex<Known>,
-    /// Somebody rests in a round that nobody rested in before.
+    /// Notified when a Deployment rests in a round that had none.
     pub(super) rested: Notify,
 }
 
 #[derive(Default)]
 pub(super) struct Known {
-    /// By the Deployment's uid.
+    /// By the UID of the Deployment.
     pub(super) states: HashMap<String, State>,
     pub(super) rounds: Rounds,
 }
@@ -50,45 +50,40 @@ impl Known {
     }
 }
 
-/// What is known of one source.
+/// The state of one source.
 #[derive(Clone, Default)]
 pub(super) struct State {
-    /// What was asked for: another spec asks anew.
+    /// The digest of the spec that was asked for; another spec asks again.
     pub(super) question: Option<Sha256>,
     /// The value of the reconcile annotation that was answered.
     pub(super) command: Option<String>,
     /// The value of the retry annotation that was answered.
     pub(super) retry: Option<String>,
-    /// Whether that one was meant for artifacts that could not be fetched.
+    /// Whether that retry was for artifacts that could not be fetched.
     pub(super) retry_is_for_fetching: bool,
     pub(super) next_poll: Option<Instant>,
     pub(super) project: Option<Project>,
     pub(super) answer: Option<Result<Arc<Answer>, Unresolved>>,
-    /// What the answer was worked out from.
+    /// The validators of the responses behind the answer.
     pub(super) read: Validators,
-    /// Whether it is another one than before.
+    /// Whether the answer differs from the one before.
     pub(super) is_news: bool,
-    /// Whether there is nothing left to do about it.
+    /// Whether the answer needs no further work.
     pub(super) is_settled: bool,
-    /// The round in which it rests.
+    /// The round in which the Deployment rests.
     pub(super) rests_in: Option<Sha256>,
-    /// How far the answer's artifacts are.
+    /// The fetch progress of the artifacts.
     pub(super) fetching: Fetching,
 }
 
 impl State {
-    /// Whether nothing was new when GitLab was asked last, and it can be asked whether that is still so.
+    /// Whether the last poll brought nothing new, and GitLab can be asked whether that still holds.
     pub(super) fn is_told_of_news(&self) -> bool {
         self.is_settled && !self.is_news && self.read.tell_all()
     }
 }
 
-/// By what it is remembered.
+/// The key of a Deployment in memory.
 pub(super) fn key(deployment: &Deployment) -> String {
     deployment.uid().unwrap_or_default()
-}
-
-/// A tenth more or less, so that Deployments made together don't ask together for ever.
-pub(super) fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.95 + fastrand::f64() / 10.0)
 }

@@ -1,4 +1,4 @@
-//! Deployments at rest: GitLab is asked for all that follow the same ref, and wakes them when it has news.
+//! Resting Deployments: one poll asks GitLab for all that follow a ref, and wakes them if there is news.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,28 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use tracing::debug;
 
 use super::{
-    memory::{Known, Sources, jittered, key},
+    memory::{Known, Sources, key},
     rounds::Due,
 };
 use crate::{
     api::v1alpha1::Deployment,
     controllers::{
         context::Context,
-        deployment::resolve::{client, interval},
+        deployment::{
+            poll_interval::{jittered, poll_interval},
+            resolve::client,
+        },
         wakes::Wakes,
     },
     domain::digest::Sha256,
     ports::{CallError, as_of::AsOf},
 };
 
-/// A Deployment that rests until there is news looks nevertheless once in this time.
+/// A resting Deployment is reconciled at least once in this time.
 pub(super) const RESTED: Duration = Duration::from_hours(1);
 
 impl Sources {
-    /// Whether it need not look before there is news.
+    /// Lets the Deployment rest until GitLab has news. Returns whether it may.
     pub(super) fn rest(&self, deployment: &Deployment) -> bool {
         let mut known = self.known();
         let Known { states, rounds } = &mut *known;
@@ -41,14 +44,14 @@ impl Sources {
         };
         let source = question_of_all(deployment);
         state.rests_in = Some(source);
-        let who = ObjectRef::from_obj(deployment);
-        if rounds.rest((source, at), uid, who, state.read.clone()) {
+        let reference = ObjectRef::from_obj(deployment);
+        if rounds.rest((source, at), uid, reference, state.read.clone()) {
             self.rested.notify_one();
         }
         true
     }
 
-    /// Asks GitLab for those at rest whenever it is time, for ever; wakes those for whom there is news.
+    /// Polls GitLab for resting Deployments when that is due, and wakes those with news, forever.
     pub async fn attend(&self, context: &Context, wakes: &Wakes<Deployment>) {
         let mut asking = FuturesUnordered::new();
         loop {
@@ -66,15 +69,16 @@ impl Sources {
                     asking.extend(due.into_iter().map(|due| ask(context, due)));
                 }
                 Some((source, unchanged)) = asking.next() => {
-                    for who in self.told(source, unchanged) {
-                        wakes.wake(who);
+                    for deployment in self.told(source, unchanged) {
+                        wakes.wake(deployment);
                     }
                 }
             }
         }
     }
 
-    /// What they read still holds, and how often it is asked for; or there may be news. Who is to be woken.
+    /// Ends a poll. If what the Deployments read still holds, `unchanged` is their poll interval; otherwise
+    /// there may be news. Returns the Deployments to wake.
     pub(super) fn told(
         &self,
         source: Sha256,
@@ -95,7 +99,7 @@ impl Sources {
     }
 }
 
-/// Asks GitLab for all who rest in a round: how often that is done, if what they read still holds.
+/// Polls GitLab for all Deployments of a round. Returns their poll interval, if what they read still holds.
 async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
     let follower = context.stores.deployments.get(&due.who);
     let unchanged = async {
@@ -105,13 +109,13 @@ async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
         let holds = holds.inspect_err(|error: &CallError| {
             debug!(%error, "not known whether there is news: those who rest look for themselves");
         });
-        (holds == Ok(true)).then(|| interval(&follower))
+        (holds == Ok(true)).then(|| poll_interval(&follower))
     };
     let unchanged = AsOf(due.at.into()).scope(unchanged).await;
     (due.source, unchanged)
 }
 
-/// What those ask who are answered alike.
+/// The identity of a source whose Deployments share the answers.
 pub(super) fn question_of_all(deployment: &Deployment) -> Sha256 {
     Sha256::of_json(&(deployment.namespace(), &deployment.spec.source))
 }

@@ -1,8 +1,8 @@
-//! When GitLab is asked, for all who follow the same ref of the same project together, and who of them rests
-//! until it has news.
+//! Poll rounds: Deployments that follow the same ref of the same project are polled together, and may rest
+//! until GitLab has news.
 //!
-//! A Deployment at rest that looked because a minute is over would find nothing to do. In its place one conditional
-//! request for what was read last is made for all of them; those who rest are woken where that is answered otherwise.
+//! A resting Deployment is not reconciled every minute, because it would find nothing to do. Instead, one
+//! conditional request asks for all of them whether their last reads still hold; if not, they are woken.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -10,34 +10,34 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::{api::v1alpha1::Deployment, domain::digest::Sha256, ports::validators::Validators};
 
-/// The rounds of everything that is followed, by what is asked.
+/// The rounds, by source.
 #[derive(Default)]
 pub struct Rounds(HashMap<Sha256, Round>);
 
-/// Those who ask the same.
+/// The Deployments of one source.
 struct Round {
-    /// When they do so next.
+    /// When the next poll is due.
     at: Instant,
-    /// It is being asked for those who rest.
+    /// Whether a poll for the resting Deployments is running.
     is_asked: bool,
-    /// Those who need not ask for themselves, by uid.
+    /// The Deployments that need not poll for themselves, by UID.
     resting: HashMap<String, ObjectRef<Deployment>>,
-    /// What they read last.
+    /// The validators of their last reads.
     read: Validators,
 }
 
-/// What is to be asked for those who rest.
+/// A due poll for resting Deployments.
 pub struct Due {
     pub source: Sha256,
     pub at: Instant,
-    /// Any of them: they follow the same.
+    /// Any of them: all follow the same ref.
     pub who: ObjectRef<Deployment>,
-    /// What is asked about; where it can't be told whether that still holds, there is nothing to ask.
+    /// The reads to check. If it is unknown whether they still hold, GitLab is not asked.
     pub read: Validators,
 }
 
 impl Rounds {
-    /// The next moment at which those ask who ask this: the one that others wait for, or `at`.
+    /// When a Deployment of this source polls next: when the others do, or at `at`.
     pub fn next(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
         let round = self.0.entry(source).or_insert_with(|| Round::at(at));
         if round.is_asked {
@@ -49,19 +49,19 @@ impl Rounds {
         round.at
     }
 
-    /// Lets go of those that are over and that nobody rests in.
+    /// Removes the rounds that are over and in which no Deployment rests.
     pub fn tidy(&mut self, now: Instant) {
         self.0
             .retain(|_, round| round.at > now || round.is_asked || !round.resting.is_empty());
     }
 
-    /// How many there are.
+    /// The number of rounds.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// From now on it is woken when what it read changes, for which is asked at that time or with those who rest
-    /// already. Whether it is the first.
+    /// Lets a Deployment rest until what it read changes, which is polled at `at` or together with those that
+    /// rest already. Returns whether it is the first in the round.
     pub fn rest(
         &mut self,
         (source, at): (Sha256, Instant),
@@ -76,14 +76,14 @@ impl Rounds {
         is_first
     }
 
-    /// It looks for itself.
+    /// Takes out a Deployment that polls for itself.
     pub fn leave(&mut self, source: Sha256, uid: &str) {
         if let Some(round) = self.0.get_mut(&source) {
             round.resting.remove(uid);
         }
     }
 
-    /// When the first of those who rest are due.
+    /// When the first poll for resting Deployments is due.
     pub fn earliest(&self) -> Option<Instant> {
         let waiting = self
             .0
@@ -92,7 +92,7 @@ impl Rounds {
         waiting.map(|round| round.at).min()
     }
 
-    /// What is to be asked now; each is answered by [`Rounds::unchanged`] or [`Rounds::news`].
+    /// Starts the polls that are due now. Each ends with [`Rounds::unchanged`] or [`Rounds::news`].
     pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
         for (source, round) in &mut self.0 {
@@ -112,7 +112,8 @@ impl Rounds {
         due
     }
 
-    /// What they read still holds: they are asked for again at that time. Who they are.
+    /// Ends a poll whose reads still hold; the next one is due at `at`. Returns the UIDs of the resting
+    /// Deployments.
     pub fn unchanged(&mut self, source: Sha256, at: Instant) -> Vec<String> {
         let Some(round) = self.0.get_mut(&source) else {
             return Vec::new();
@@ -122,7 +123,8 @@ impl Rounds {
         round.resting.keys().cloned().collect()
     }
 
-    /// It does not, or that can't be told: each has to look for itself. Who they are.
+    /// Ends a poll whose reads changed or are unknown. Returns the Deployments, each of which now polls for
+    /// itself.
     pub fn news(&mut self, source: Sha256) -> Vec<ObjectRef<Deployment>> {
         let Some(round) = self.0.get_mut(&source) else {
             return Vec::new();
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
     use crate::ports::validators::Validator;
 
-    /// Rounds, and a moment to count from.
+    /// Rounds, and the start of the test.
     struct Clock(Rounds, Instant);
 
     impl Clock {
@@ -207,17 +209,17 @@ mod tests {
     async fn those_who_rest_are_asked_for_once_until_that_is_answered() {
         let mut rounds = Clock::start();
         rounds.next(0, 60, 0);
-        assert_eq!(rounds.0.earliest(), None, "nobody rests");
+        assert_eq!(rounds.0.earliest(), None, "no Deployment rests");
         assert!(rounds.rest(0, "a", "1").await);
-        assert!(!rounds.rest(0, "b", "1").await, "somebody did before");
+        assert!(!rounds.rest(0, "b", "1").await, "one rests already");
         assert_eq!(rounds.0.earliest(), Some(rounds.at(60)));
         assert_eq!(rounds.due(59).len(), 0);
         let due = rounds.due(60);
-        assert_eq!(due.len(), 1, "for both of them");
+        assert_eq!(due.len(), 1, "one poll for both");
         assert!(due[0].read.tell_all());
-        assert_eq!(rounds.due(61).len(), 0, "it is being asked");
+        assert_eq!(rounds.due(61).len(), 0, "the poll is running");
         assert_eq!(rounds.0.earliest(), None);
-        // Who looks meanwhile goes by its own time.
+        // A Deployment that polls meanwhile keeps its own time.
         assert_eq!(rounds.next(0, 121, 61), 121);
 
         let mut still = rounds.0.unchanged(source(0), rounds.at(120));
@@ -233,7 +235,7 @@ mod tests {
             .map(|it| it.name)
             .collect();
         assert_eq!(woken, ["b"]);
-        assert_eq!(rounds.due(200).len(), 0, "nobody rests any more");
+        assert_eq!(rounds.due(200).len(), 0, "no Deployment rests");
         rounds.0.tidy(rounds.at(200));
         assert_eq!(rounds.0.len(), 0);
     }
@@ -245,7 +247,7 @@ mod tests {
         rounds.rest(0, "b", "2").await;
         assert!(!rounds.due(60)[0].read.tell_all());
         assert_eq!(rounds.0.news(source(0)).len(), 2);
-        // All is told anew.
+        // Now both have read the same.
         rounds.rest(0, "a", "2").await;
         rounds.rest(0, "b", "2").await;
         assert!(rounds.due(60)[0].read.tell_all());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{controllers::deployment::fetch::Fetching, ports::validators::Validator};
+use crate::{controllers::deployment::artifacts::Fetching, ports::validators::Validator};
 
 fn deployment(annotations: &[(&str, &str)]) -> Deployment {
     let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
@@ -21,7 +21,7 @@ fn deployment(annotations: &[(&str, &str)]) -> Deployment {
     .unwrap()
 }
 
-/// Sources that asked for this Deployment's just now.
+/// Sources that were polled for this Deployment just now.
 fn asked(deployment: &Deployment) -> Sources {
     let sources = Sources::default();
     let mut state = sources.state(deployment, &[]);
@@ -38,7 +38,7 @@ fn a_new_retry_asks_at_once_and_for_what_failed_exactly_once() {
     assert!(state.fetching.try_again);
     assert_eq!(state.next_poll, None);
 
-    // As it is once the transfers were told.
+    // The state once the transfers know of the retry.
     state.fetching.try_again = false;
     state.next_poll = Some(Instant::now() + Duration::from_hours(1));
     sources.keep(&retried, state);
@@ -85,17 +85,17 @@ fn a_retry_is_for_the_release_unless_artifacts_could_not_be_fetched() {
     let mut state = sources.state(&retried, &[]);
     state.fetching = Fetching::failed();
     sources.keep(&retried, state);
-    assert!(!sources.has_taken_retry(&retried), "it was given before");
+    assert!(!sources.has_taken_retry(&retried), "an older retry");
     let again = deployment(&[(annotation::RETRY, "2")]);
     sources.keep(&again, sources.state(&again, &[]));
     assert!(sources.has_taken_retry(&again));
 
-    // It stays with them for as long as it is there, whatever becomes of them.
+    // The retry stays with the artifacts while the annotation is there.
     let mut state = sources.state(&again, &[]);
     state.fetching = Fetching::default();
     sources.keep(&again, state);
     assert!(sources.has_taken_retry(&again));
-    assert!(!sources.has_taken_retry(&retried), "that is another one");
+    assert!(!sources.has_taken_retry(&retried), "a different retry");
 }
 
 fn blocked(outcome: Outcome, is_new: bool) -> Source {
@@ -118,10 +118,10 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
     for reason in OF_THE_PAST {
         let past = blocked(stalled(reason), false);
         assert!(past.problem().is_none());
-        let said = past.conclude(done(), false);
-        assert!(matches!(said, Outcome::Done { .. }));
+        let outcome = past.conclude(done(), false);
+        assert!(matches!(outcome, Outcome::Done { .. }));
         assert_eq!(
-            said.message(),
+            outcome.message(),
             format!("r1 serves; nothing newer can be released ({reason})")
         );
         assert_eq!(of(&past), Some(format!("False {reason}")));
@@ -129,7 +129,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         assert!(new.problem().is_some());
         assert_eq!(new.conclude(done(), false).reason(), reason);
     }
-    // A token that has ended is the Deployment's own affair, whatever was released.
+    // An expired token is a problem of the Deployment, even after a Release.
     let token = blocked(stalled(Reason::InvalidCredentials), false);
     assert!(token.problem().is_some());
     let waits = Outcome::Waiting {
@@ -141,13 +141,13 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         of(&blocked(waits, false)).as_deref(),
         Some("True WaitingForPipeline")
     );
-    let away = Outcome::Transient {
+    let unavailable = Outcome::Transient {
         reason: Reason::Unavailable,
         message: "why".to_owned(),
         after: None,
     };
     assert_eq!(
-        of(&blocked(away, false)).as_deref(),
+        of(&blocked(unavailable, false)).as_deref(),
         Some("Unknown Unavailable")
     );
     assert_eq!(of(&Source::Idle), None);
@@ -176,8 +176,8 @@ fn who_follows_the_same_ref_asks_at_the_same_moments() {
     );
 }
 
-/// Sources in which this Deployment has asked and been told that.
-fn told(deployment: &Deployment, source: &Source, read: Validators) -> Sources {
+/// Sources that have polled for this Deployment with this result.
+fn polled(deployment: &Deployment, source: &Source, read: Validators) -> Sources {
     let sources = Sources::default();
     let mut state = sources.state(deployment, &[]);
     state.is_settled = source.is_settled();
@@ -216,7 +216,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
     let gone = || Outcome::stalled(Reason::ProjectNotFound, "why");
     let rests = async |source: Source, etag, ending| {
         let deployment = deployment(&[]);
-        let sources = told(&deployment, &source, read(etag).await);
+        let sources = polled(&deployment, &source, read(etag).await);
         let ended = sources.until_next_poll(&deployment, ending);
         let rests = sources.known().rounds.earliest().is_some();
         assert_eq!(ended.recheck >= Some(RESTED), rests);
@@ -234,7 +234,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
 async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension() {
     let mut deployment = deployment(&[]);
     let done = || Outcome::done(Reason::Delivered, "r1 serves");
-    let sources = told(&deployment, &waits_for_pipeline(), read(Some("1")).await);
+    let sources = polled(&deployment, &waits_for_pipeline(), read(Some("1")).await);
     let rest = |deployment: &Deployment| sources.until_next_poll(deployment, done());
     let due = || {
         let soon = Instant::now() + Duration::from_mins(2);
@@ -248,14 +248,14 @@ async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension()
             .told(source, Some(Duration::from_mins(1)))
             .is_empty()
     );
-    assert!(sources.known().states["u"].next_poll > before, "asked for");
-    assert_eq!(due().len(), 1, "and again");
+    assert!(sources.known().states["u"].next_poll > before, "postponed");
+    assert_eq!(due().len(), 1, "due again");
     assert_eq!(sources.told(source, None)[0].name, "checkout");
     assert!(due().is_empty());
 
     rest(&deployment);
     sources.state(&deployment, &[]);
-    assert!(due().is_empty(), "it looks for itself");
+    assert!(due().is_empty(), "it polls for itself");
     rest(&deployment);
     deployment.spec.suspend = true;
     rest(&deployment);
@@ -263,5 +263,5 @@ async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension()
     deployment.spec.suspend = false;
     rest(&deployment);
     sources.forget(&deployment);
-    assert!(due().is_empty(), "it is gone");
+    assert!(due().is_empty(), "it is deleted");
 }

@@ -1,4 +1,4 @@
-//! What a transfer needs, and how far it is.
+//! The inputs and the progress of a transfer.
 
 use std::sync::{
     Arc,
@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ports::{gitlab::GitLab, store::Store};
 
-/// What a transfer needs, beyond its key.
+/// The inputs of a transfer, besides its key.
 pub struct TransferJob {
-    /// The side it comes from.
+    /// The GitLab that the artifact comes from.
     pub gitlab: Arc<dyn GitLab>,
     /// The bucket of the key's account and region.
     pub store: Arc<dyn Store>,
-    /// What GitLab lists as the size of the whole archive; not looked at for a single file.
+    /// The size that GitLab lists for the whole archive; ignored for a single file.
     pub archive_size: Option<u64>,
-    /// The most bytes that are taken: [`super::DEFAULT_LIMIT`].
+    /// The maximum number of bytes; by default [`super::DEFAULT_LIMIT`].
     pub limit: u64,
 }
 
-/// How far a running transfer is.
+/// The progress of a running transfer.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) bytes: AtomicU64,
-    /// 0 where it is not known.
+    /// 0 if it is unknown.
     pub(super) total: AtomicU64,
-    /// Cancelled once nobody asks for it any more.
+    /// Cancelled once no Deployment asks for the transfer any more.
     pub(super) stop: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! What tells one transfer from another, and where its bytes are kept.
+//! The identity of a transfer, and the keys of its objects.
 
 use kube::ResourceExt as _;
 use url::Url;
@@ -9,26 +9,26 @@ use crate::{
     ports::{CallError, CallErrorKind},
 };
 
-/// What S3 takes in a key without any escaping, besides letters and digits.
+/// The characters that S3 accepts in a key without escaping, besides letters and digits.
 const SAFE: &str = "-_.";
 const LONGEST_NAME: usize = 128;
 
-/// Which bytes go where.
+/// The identity of a transfer: which bytes go where.
 ///
-/// The connection is a part of it, so that no namespace gets what only another one's token may read.
+/// It includes the connection, so that no namespace gets what only the token of another one may read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TransferKey {
-    /// The `GitLabConnection`, by [`connection_digest`].
+    /// The digest of the `GitLabConnection`, from [`connection_digest`].
     pub connection: Sha256,
-    /// The GitLab as messages name it, by [`instance_name`].
+    /// The name of the GitLab in messages, from [`instance_name`].
     pub instance: String,
     /// GitLab's id of the project.
     pub project_id: i64,
     /// GitLab's id of the job.
     pub job_id: i64,
-    /// One file of the job's artifacts; the whole archive where it is left out.
+    /// One file of the artifacts of the job; `None` for the whole archive.
     pub path: Option<String>,
-    /// The Account that keeps it.
+    /// The Account of the bucket.
     pub account: String,
     /// The region of the bucket.
     pub region: String,
@@ -52,13 +52,13 @@ impl TransferKey {
         )
     }
 
-    /// Where it is remembered that the object is complete. No other artifact's object can have this
-    /// key: its path would have another digest.
+    /// The key of the marker that the object is complete. No object of another artifact can have this key:
+    /// its path would have another digest.
     pub fn marker_key(&self) -> String {
         format!("{}.json", self.object_key())
     }
 
-    /// For messages.
+    /// The name of the transfer in messages.
     pub fn resource(&self) -> String {
         let Self {
             instance,
@@ -74,7 +74,7 @@ impl TransferKey {
         }
     }
 
-    /// That it ends because nobody needs it.
+    /// The error of a transfer that no Deployment needs any more.
     pub fn unasked(&self) -> CallError {
         self.error(
             CallErrorKind::Unavailable,
@@ -88,22 +88,21 @@ impl TransferKey {
     }
 }
 
-/// What tells a `GitLabConnection` from every other one, of other clusters too: where it is and which
-/// GitLab it names.
+/// The identity of a `GitLabConnection` across all clusters: where it is and which GitLab it names.
 ///
-/// Not its uid: a connection that is deleted and applied again is the same one, and what it fetched
-/// before need not be fetched, or still be had, again. Who may replace a connection in a namespace
-/// could have read there what it fetched.
+/// It does not include the UID: a connection that is deleted and applied again is the same one, so what it
+/// fetched before need not be fetched, or be available, again. Whoever may replace a connection in a
+/// namespace could also read what it fetched there.
 pub fn connection_digest(cluster_id: &str, connection: &GitLabConnection) -> Sha256 {
     Sha256::of_json(&[
         cluster_id,
         &connection.namespace().unwrap_or_default(),
         &connection.name_any(),
-        &whole_address(&connection.spec.url),
+        &canonical_url(&connection.spec.url),
     ])
 }
 
-/// A GitLab by its host, port where it is not the scheme's own, and relative root.
+/// A GitLab's host, port if it is not the default of the scheme, and relative root.
 pub fn instance_name(url: &str) -> String {
     let Ok(parsed) = Url::parse(url.trim()) else {
         return url.to_owned();
@@ -114,8 +113,8 @@ pub fn instance_name(url: &str) -> String {
     format!("{host}{}{root}", port.unwrap_or_default())
 }
 
-/// The same for every way to write the same address.
-fn whole_address(url: &str) -> String {
+/// The canonical form of an address.
+fn canonical_url(url: &str) -> String {
     let Ok(parsed) = Url::parse(url.trim()) else {
         return url.to_owned();
     };
@@ -128,7 +127,7 @@ fn whole_address(url: &str) -> String {
     )
 }
 
-/// With every character that S3 might take amiss replaced.
+/// Replaces every character that S3 might not accept.
 fn safe(text: &str) -> String {
     text.chars()
         .take(LONGEST_NAME)

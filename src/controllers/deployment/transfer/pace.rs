@@ -1,28 +1,28 @@
-//! How slowly bytes may come: a rate within each minute, and a time for the whole.
+//! How slow a download may be: a minimum rate within each minute, and a time limit for the whole.
 //!
-//! The rate counts only time in which we waited for bytes, so that a slow bucket of ours is not held
-//! against GitLab; the time for the whole counts everything, so that every transfer ends.
+//! The rate counts only the time spent waiting for bytes, so that a slow bucket does not count against
+//! GitLab; the time limit counts everything, so that every transfer ends.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The slowest that a download may be, in bytes a second, unless the platform team says otherwise.
+/// The default minimum rate of a download, in bytes a second.
 pub const DEFAULT_RATE: u64 = 64 << 10;
 
 /// How slow a download may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slowest {
-    /// Bytes a second.
+    /// The minimum rate, in bytes a second.
     pub rate: u64,
-    /// How long bytes are counted before they are too few.
+    /// The time over which the rate is measured.
     pub window: Duration,
-    /// What every transfer may take besides: GitLab and the bucket need time of their own.
+    /// The time that every transfer gets in addition, because GitLab and the bucket need time of their own.
     pub grace: Duration,
 }
 
 impl Slowest {
-    /// That many bytes a second, a minute at a time.
+    /// This minimum rate, measured over a minute.
     pub fn at(rate: u64) -> Self {
         Self {
             rate: rate.max(1),
@@ -32,18 +32,18 @@ impl Slowest {
     }
 }
 
-/// How fast one download is.
+/// The pace of one download.
 pub struct Pace {
     slowest: Slowest,
     deadline: Instant,
     allowed: Duration,
-    /// Of the present window.
+    /// The present window.
     waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
-    /// Of a download of that many bytes at most, which begins now.
+    /// The pace of a download of at most `size` bytes that begins now.
     pub fn new(slowest: Slowest, size: u64, now: Instant) -> Self {
         let allowed = slowest.grace + Duration::from_secs(size / slowest.rate);
         Self {
@@ -55,13 +55,13 @@ impl Pace {
         }
     }
 
-    /// How long the next bytes are waited for before [`Self::waited`] is asked.
+    /// How long to wait for the next bytes before calling [`Self::waited`].
     pub fn patience(&self, now: Instant) -> Duration {
         let left = self.slowest.window.saturating_sub(self.waited);
         left.min(self.deadline.saturating_duration_since(now))
     }
 
-    /// Notes the bytes that came after a wait, or none; the error is why the download ends.
+    /// Counts the bytes that came after a wait, or none. Fails if the download is too slow.
     pub fn waited(&mut self, wait: Duration, bytes: usize, now: Instant) -> Result<(), String> {
         let Slowest { rate, window, .. } = self.slowest;
         self.waited += wait;
@@ -92,7 +92,7 @@ mod tests {
 
     const RATE: u64 = 1000;
 
-    /// Bytes that come at intervals, until the end or what ends it.
+    /// Downloads pieces at an interval, until the end or an error.
     fn download(size: u64, interval: u64, bytes: usize) -> Result<(), String> {
         let mut now = Instant::now();
         let mut pace = Pace::new(Slowest::at(RATE), size, now);

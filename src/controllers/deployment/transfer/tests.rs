@@ -184,7 +184,7 @@ impl Store for Bucket {
     }
 }
 
-/// Transfers with what they need, for one artifact.
+/// Transfers with their dependencies, for one artifact.
 struct Scene {
     transfers: Arc<Transfers>,
     woken: futures::stream::BoxStream<'static, ObjectRef<Deployment>>,
@@ -240,18 +240,18 @@ impl Scene {
         match self.ask("a", 1) {
             TransferState::Done(transferred) => Ok(transferred),
             TransferState::Failed { error, .. } => Err(error),
-            TransferState::Running { .. } => panic!("it was said to have ended"),
+            TransferState::Running { .. } => panic!("the transfer has not ended"),
         }
     }
 
     async fn failure(&mut self) -> (CallErrorKind, String) {
         let error = self.through().await.unwrap_err();
-        assert!(self.bucket.keys().is_empty(), "nothing becomes visible");
+        assert!(self.bucket.keys().is_empty(), "no object becomes visible");
         (error.kind, error.message)
     }
 }
 
-/// The same job by another connection.
+/// The same job through another connection.
 fn foreign_key(job_id: i64) -> TransferKey {
     TransferKey {
         connection: Sha256::of(b"another connection"),
@@ -333,7 +333,7 @@ async fn no_more_than_allowed_run_side_by_side() {
     while scene.source.asked() < 2 {
         tokio::task::yield_now().await;
     }
-    // Whoever could run has run until it had to wait.
+    // Let every task that can run proceed until it waits.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -367,7 +367,7 @@ async fn a_copy_that_another_connection_fetched_is_not_handed_out() {
     assert!(matches!(ask(&second), TransferState::Running { .. }));
     second.wake().await;
     let TransferState::Failed { error, .. } = ask(&second) else {
-        panic!("it has what another connection fetched");
+        panic!("the copy of another connection was returned");
     };
     assert_eq!(error.kind, CallErrorKind::Denied);
     assert_eq!(second.source.asked(), 1);
@@ -380,14 +380,14 @@ async fn a_marker_of_another_connection_is_not_believed_wherever_it_lies() {
     let planted = |key: String| first.bucket.objects.lock().unwrap()[&key].1.clone();
     let (object, marker) = (planted(key(1).object_key()), planted(key(1).marker_key()));
     let mut second = scene(Source::of(&zip()));
-    // The versions count up as those of the first did, so that only the connection differs.
+    // The versions are the same as in the first bucket, so that only the connection differs.
     second.bucket.keep(&foreign_key(1).object_key(), object);
     second.bucket.keep(&foreign_key(1).marker_key(), marker);
     let who = || ObjectRef::new("b").within("till");
     second.ask_for(&foreign_key(1), who());
     second.wake().await;
     let TransferState::Done(done) = second.ask_for(&foreign_key(1), who()) else {
-        panic!("it was said to have ended");
+        panic!("the transfer has not ended");
     };
     assert_eq!(done.sha256, Sha256::of(&zip()));
     assert_eq!(second.source.asked(), 1);
@@ -470,8 +470,8 @@ async fn a_transfer_that_nobody_asks_for_ends_and_leaves_its_turn() {
     let mut woken = [scene.wake().await, scene.wake().await];
     woken.sort();
     assert_eq!(woken, ["also-gone", "gone"]);
-    assert!(scene.bucket.keys().is_empty(), "nothing becomes visible");
-    // Whoever asks again starts it anew, in the turn that is free.
+    assert!(scene.bucket.keys().is_empty(), "no object becomes visible");
+    // The next request starts it again, in the free turn.
     assert!(matches!(scene.ask("a", 1), TransferState::Running { .. }));
     scene.source.permits.add_permits(10_000);
     while !matches!(scene.ask("a", 1), TransferState::Done(_)) {
@@ -483,7 +483,7 @@ async fn a_transfer_that_nobody_asks_for_ends_and_leaves_its_turn() {
 async fn a_marker_without_its_object_is_not_believed() {
     let mut first = scene(Source::of(&zip()));
     first.through().await.unwrap();
-    // Somebody wrote another version.
+    // The object was overwritten with another version.
     first.bucket.keep(&key(1).object_key(), Bytes::from(zip()));
     let mut second = scene(Source::of(&zip()));
     second.bucket = Arc::clone(&first.bucket);

@@ -1,14 +1,14 @@
-//! Invocations that checks make, beside reconciling: a function may think for a quarter of an hour, and an
-//! abort, another order or an alarm is heeded meanwhile.
+//! Invocations of checks, made outside of reconciles: a function may run for a quarter of an hour, and an
+//! abort, a new run or an alarm must take effect meanwhile.
 //!
 //! # Expected flow
-//! A reconcile asks for a check ([`Invocations::answer`]). What is answered soon is answered at once; else it
-//! is told that the invocation is under way, and ends. When the answer comes the Target is woken, asks again,
-//! and gets it.
+//! A reconcile asks for a check ([`Invocations::answer`]). It gets a quick answer at once. Otherwise it
+//! learns that the invocation is running, and ends. The answer then wakes the Target, which asks again and
+//! gets it.
 //!
 //! # Guarantees
-//! - A check of a run is under way once at a time, and an answer counts for the run that asked, and once.
-//! - What a run that is over, or goes back, has asked is dropped, and with it the connection; the function
+//! - A check of a run is invoked once at a time. An answer counts once, and only for the run that asked.
+//! - Invocations of a run that has ended or is restored are dropped with their connections; the function
 //!   itself can't be stopped.
 
 use std::{
@@ -37,7 +37,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 type Answer = Result<Verdict, CallError>;
 
-/// What is under way, for all Targets.
+/// The running invocations of all Targets.
 pub struct Invocations {
     soon: Duration,
     targets: Mutex<HashMap<String, OfTarget>>,
@@ -47,16 +47,16 @@ pub struct Invocations {
 #[derive(Default)]
 struct OfTarget {
     run: Option<(String, i64, Goal)>,
-    under_way: BTreeMap<CheckKey, UnderWay>,
+    running: BTreeMap<CheckKey, Running>,
 }
 
-struct UnderWay {
+struct Running {
     task: JoinHandle<Answer>,
-    /// Nobody waits for it any more: the Target has to be woken.
+    /// No reconcile waits any more: the answer has to wake the Target.
     is_left: Arc<AtomicBool>,
 }
 
-impl Drop for UnderWay {
+impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -73,12 +73,12 @@ impl Default for Invocations {
 }
 
 impl Invocations {
-    /// The Targets to wake; for the first who asks.
+    /// The Targets to wake. Only the first caller gets them.
     pub fn woken(&self) -> impl Stream<Item = ObjectRef<Target>> + Send + 'static {
         self.wakes.woken()
     }
 
-    /// The Target carries out this order: what another one has asked is dropped.
+    /// The Target carries out this run: invocations of another run are dropped.
     pub fn begin(&self, target: &Target, run: &Run) {
         let run = (run.release.uid.clone(), run.attempt, run.goal);
         let mut targets = self.targets();
@@ -86,17 +86,17 @@ impl Invocations {
         if of_target.run.as_ref() != Some(&run) {
             *of_target = OfTarget {
                 run: Some(run),
-                under_way: BTreeMap::new(),
+                running: BTreeMap::new(),
             };
         }
     }
 
-    /// The run is over or goes back, or the Target is gone.
+    /// Drops the invocations of a run that has ended or is restored, or of a deleted Target.
     pub fn forget(&self, target: &Target) {
         self.targets().remove(&target.uid().unwrap_or_default());
     }
 
-    /// What the check came to; `None` while it is under way. `invoke` is called only where it is not.
+    /// The verdict of the check; `None` while it is running. Calls `invoke` only if it is not running yet.
     pub async fn answer<F>(
         &self,
         asking: &ObjectRef<Target>,
@@ -108,7 +108,7 @@ impl Invocations {
     {
         let uid = asking.extra.uid.clone().unwrap_or_default();
         let before = self.take(&uid, key);
-        let mut under_way = match before {
+        let mut running = match before {
             Some(before) if !before.task.is_finished() => {
                 self.leave(uid, key, before);
                 return Ok(None);
@@ -116,16 +116,16 @@ impl Invocations {
             Some(before) => before,
             None => self.start(asking.clone(), invoke()),
         };
-        if let Ok(ended) = tokio::time::timeout(self.soon, &mut under_way.task).await {
+        if let Ok(ended) = tokio::time::timeout(self.soon, &mut running.task).await {
             return ended
-                .unwrap_or_else(|error| Err(broke_off(key, &error)))
+                .unwrap_or_else(|error| Err(aborted(key, &error)))
                 .map(Some);
         }
-        under_way.is_left.store(true, Ordering::SeqCst);
-        if under_way.task.is_finished() {
+        running.is_left.store(true, Ordering::SeqCst);
+        if running.task.is_finished() {
             self.wakes.wake(asking.clone());
         }
-        self.leave(uid, key, under_way);
+        self.leave(uid, key, running);
         Ok(None)
     }
 
@@ -133,7 +133,7 @@ impl Invocations {
         &self,
         asking: ObjectRef<Target>,
         invoke: impl Future<Output = Answer> + Send + 'static,
-    ) -> UnderWay {
+    ) -> Running {
         let is_left = Arc::<AtomicBool>::default();
         let (left, wake) = (Arc::clone(&is_left), self.wakes.waker());
         let turn = Turn::current();
@@ -145,17 +145,17 @@ impl Invocations {
             answer
         };
         let task = tokio::spawn(task.in_current_span());
-        UnderWay { task, is_left }
+        Running { task, is_left }
     }
 
-    fn take(&self, uid: &str, key: &CheckKey) -> Option<UnderWay> {
-        self.targets().get_mut(uid)?.under_way.remove(key)
+    fn take(&self, uid: &str, key: &CheckKey) -> Option<Running> {
+        self.targets().get_mut(uid)?.running.remove(key)
     }
 
-    fn leave(&self, uid: String, key: &CheckKey, it: UnderWay) {
+    fn leave(&self, uid: String, key: &CheckKey, it: Running) {
         let mut targets = self.targets();
         let of_target = targets.entry(uid).or_default();
-        of_target.under_way.insert(key.clone(), it);
+        of_target.running.insert(key.clone(), it);
     }
 
     fn targets(&self) -> MutexGuard<'_, HashMap<String, OfTarget>> {
@@ -163,7 +163,7 @@ impl Invocations {
     }
 }
 
-fn broke_off(key: &CheckKey, error: &tokio::task::JoinError) -> CallError {
+fn aborted(key: &CheckKey, error: &tokio::task::JoinError) -> CallError {
     CallError::new(
         "lambda:Invoke",
         format!("check {} of {}", key.check, key.component),
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// No answer comes soon enough.
+    /// Invocations that wait for no answer.
     fn impatient() -> Invocations {
         Invocations {
             soon: Duration::ZERO,
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// An invocation that is answered when the test says so.
+    /// An invocation that the test answers.
     fn slow() -> (oneshot::Sender<Verdict>, impl Future<Output = Answer>) {
         let (answer, answered) = oneshot::channel();
         let invoke = answered.map(|result: Result<_, _>| Ok(result.unwrap_or(Verdict::Passed)));
@@ -252,13 +252,13 @@ mod tests {
         answer.send(Verdict::Failed("no".into())).unwrap();
         assert_eq!(woken.next().await.map(|it| it.name), Some("t".to_owned()));
         invocations.soon = Duration::from_hours(1);
-        let told = invocations.answer(&asking, &key, || async { panic!("invoked twice") });
+        let last = invocations.answer(&asking, &key, || async { panic!("invoked twice") });
         let failed = Some(Verdict::Failed("no".into()));
-        assert_eq!(told.await, Ok(failed));
+        assert_eq!(last.await, Ok(failed));
         // An answer counts once.
         let next = invocations.answer(&asking, &key, || async { Ok(Verdict::Passed) });
         assert_eq!(next.await, Ok(Some(Verdict::Passed)));
-        assert!(woken.next().now_or_never().is_none(), "nobody has to wake");
+        assert!(woken.next().now_or_never().is_none(), "no wake is due");
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ use crate::{
     ports::{CallError, CallErrorKind, lambda::Functions},
 };
 
-/// How long Lambda may take to answer that a version is asleep.
+/// The timeout of an invocation that wakes an inactive version.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Shell for Lambda {
@@ -169,18 +169,18 @@ impl Shell for Lambda {
     async fn keep(
         context: &Context,
         access: &Access,
-        then: &FunctionSnapshot,
+        snapshot: &FunctionSnapshot,
     ) -> Result<(), CallError> {
-        packages::keep_former(context, access, then).await
+        packages::keep_former(context, access, snapshot).await
     }
 
-    /// A package is shared with others: it stays.
+    /// Other snapshots and Releases share the packages, so they stay.
     async fn discard(_: &Context, _: &Access, _: &FunctionSnapshot) -> Result<(), CallError> {
         Ok(())
     }
 }
 
-/// Makes a check, or takes in how far it is.
+/// Starts a check, or returns its progress.
 async fn check(
     context: &Context,
     access: &Access,
@@ -209,9 +209,8 @@ async fn check(
     })
 }
 
-/// Invokes a function as often as the check says, until an answer is wrong. That it does not answer in
-/// time is its own fault; that an answer is lost, or that Lambda gives none of the function's, tells
-/// nothing, and the check is made again.
+/// Invokes a function as often as the check says, until an answer is wrong. A timeout is the function's own
+/// failure. A lost answer, or an error of Lambda itself, is no verdict, and the check is repeated.
 async fn invoke(
     functions: &dyn Functions,
     (name, qualifier): (&str, &str),
@@ -238,8 +237,8 @@ async fn invoke(
     Ok(Verdict::Passed)
 }
 
-/// Invokes a version that is asleep. Lambda wakes it by that and refuses the invocation, in words that are no
-/// concern here: what came of it is read afterwards.
+/// Invokes an inactive version. This wakes it, and Lambda refuses the invocation. The error text doesn't
+/// matter: the state is read afterwards.
 async fn wake(
     functions: &dyn Functions,
     name: &str,

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Has the package of a Release in the Target's bucket.
+/// Copies the package of a Release into the Target's bucket, unless it is there.
 pub async fn copy(
     context: &Context,
     access: &Access,
@@ -107,7 +107,7 @@ async fn open_in_hub(
     store.open(&at.key, &at.version_id).await
 }
 
-/// Passes bytes on, and ends in an error if they turn out not to have the digest.
+/// Passes bytes on, and ends in an error if their digest differs.
 fn verified(bytes: ByteStream, digest: Sha256) -> ByteStream {
     let state = (bytes, Some(Hasher::default()));
     futures::stream::unfold(state, move |(mut bytes, hasher)| async move {

@@ -1,7 +1,7 @@
 //! The files of a pinned archive: found in its directory, hashed once, read one by one.
 //!
-//! Hashing takes a read of the whole sub-tree; what came of it is kept beside the archive, so that
-//! every Target and every restart after that reads a list instead.
+//! Hashing reads the whole sub-tree. The result is kept beside the archive, so that every further
+//! Target and restart reads a list instead.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,36 +29,36 @@ use crate::{
     },
 };
 
-/// As much of the archive's end is read first. Most directories are in it, and any record of where
-/// they are, with the longest comment.
+/// How much of the archive's end is read first: enough for most directories, and for any end record with the
+/// longest comment.
 const FIRST: u64 = 80 << 10;
 
-/// Parts of the archive that are read side by side while it is hashed.
+/// How many parts of the archive are read concurrently for hashing.
 const AT_A_TIME: usize = 4;
 
-/// An archive in an artifact bucket, and what is taken of it.
+/// An archive in an artifact bucket, and the part of it to use.
 #[derive(Clone)]
 pub struct Source {
-    /// The bucket it lies in.
+    /// Its bucket.
     pub store: Arc<dyn Store>,
     /// Its key.
     pub key: String,
     /// The object's version.
     pub version_id: String,
-    /// Of the archive's bytes.
+    /// The digest of the archive.
     pub sha256: Sha256,
-    /// How many.
+    /// The size of the archive, in bytes.
     pub size: u64,
-    /// The sub-tree that is taken; empty for all of it.
+    /// The sub-tree to use; empty for all of it.
     pub tree: String,
-    /// What files are served as, before what their names say.
+    /// Content types that take precedence over those by file name.
     pub types: Vec<ContentType>,
-    /// How messages call it: the field, the artifact and its job.
+    /// Its name in messages: the field, the artifact and its job.
     pub origin: String,
 }
 
 impl Source {
-    /// The bytes of a file, verified. Nothing is read before the first of them is asked for.
+    /// The verified bytes of a file. Nothing is read before the first poll.
     pub(super) fn file(&self, path: &str, file: &ContentFile) -> ByteStream {
         let (source, path, file) = (self.clone(), path.to_owned(), file.clone());
         let open = move || async move {
@@ -86,7 +86,7 @@ impl Source {
         lazy(open).boxed()
     }
 
-    /// A file's bytes, verified.
+    /// Reads the verified bytes of a file.
     async fn unpacked(
         &self,
         path: &str,
@@ -105,10 +105,10 @@ impl Source {
         }
     }
 
-    /// Its files are not what they were when they were hashed.
+    /// The error for files that have changed since they were hashed.
     fn changed(&self) -> CallError {
         let why = "the bytes are not those that were hashed before";
-        CallError::new("s3:GetObject", self.shown(), CallErrorKind::Corrupt, why)
+        CallError::new("s3:GetObject", self.uri(), CallErrorKind::Corrupt, why)
     }
 
     async fn tape(&self, start: u64, end: u64) -> Result<Tape, CallError> {
@@ -116,10 +116,10 @@ impl Source {
             .store
             .open_range(&self.key, &self.version_id, start..end)
             .await?;
-        Ok(Tape::new(&self.shown(), start, body))
+        Ok(Tape::new(&self.uri(), start, body))
     }
 
-    /// So many of the archive's last bytes.
+    /// Reads the last `length` bytes of the archive.
     async fn tail(&self, length: u64) -> Result<Vec<u8>, CallError> {
         let start = self.size.saturating_sub(length);
         let body = self
@@ -133,11 +133,11 @@ impl Source {
         .await
     }
 
-    fn shown(&self) -> String {
+    fn uri(&self) -> String {
         format!("s3://{}/{}", self.store.bucket(), self.key)
     }
 
-    /// Where what came of hashing is kept.
+    /// The key of the kept list of hashed files.
     fn kept_at(&self) -> String {
         let tree = Sha256::of(self.tree.as_bytes()).short();
         format!("{}.files/{tree}.json", self.key)
@@ -145,20 +145,20 @@ impl Source {
 
     fn unfit(&self, problem: impl Into<SiteProblem>) -> CallError {
         let why = problem.into().to_string();
-        let what = format!("{} ({})", self.origin, self.shown());
+        let what = format!("{} ({})", self.origin, self.uri());
         CallError::new("unpack", what, CallErrorKind::Invalid, why)
     }
 }
 
-/// A small file in memory, verified.
+/// A verified small file in memory.
 pub(super) struct Small {
     bytes: Result<Bytes, CallError>,
-    /// It counts as one of the batches for as long as any file of its batch is there.
+    /// Holds the permit of the batch for as long as any of its files exists.
     _batch: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Small {
-    /// Its bytes.
+    /// The bytes of the file.
     pub(super) fn body(&self) -> Result<ByteStream, CallError> {
         let bytes = self.bytes.clone()?;
         Ok(stream::iter([Ok(bytes)]).boxed())
@@ -168,7 +168,7 @@ impl Small {
 /// A file to put, with its bytes if it is small.
 pub(super) type Wanted = (Put, Option<Small>);
 
-/// Reads files that lie one behind the other by one request. What fails fails for all that come after it.
+/// Reads adjacent files with one request. A failure affects all files after it.
 pub(super) async fn load(
     source: &Source,
     waves: &Waves,
@@ -207,7 +207,7 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
     }
     let files = find(source).await?;
     let runs = runs(&files);
-    // Made before they are streamed: a closure in the stream would be asked for any lifetime.
+    // Created before they are streamed: a closure in the stream would have to hold for any lifetime.
     let mut hashing = Vec::with_capacity(runs.len());
     for run in runs {
         hashing.push(hash(source, run));
@@ -222,7 +222,7 @@ pub(super) async fn content(source: &Source) -> Result<SiteContent, CallError> {
     Ok(content)
 }
 
-/// The archive's directory, and of that what is taken.
+/// Reads the archive's directory and selects the files to use.
 async fn find(source: &Source) -> Result<BTreeMap<String, Packed>, CallError> {
     let mut tail = source.tail(FIRST).await?;
     let length = directory_length(&tail, source.size).map_err(|why| source.unfit(why))?;
@@ -252,7 +252,7 @@ async fn hash(source: &Source, run: Run<'_>) -> Result<Vec<(String, ContentFile)
     Ok(files)
 }
 
-/// Only spares work: where it fails, the next one hashes again.
+/// Saves work only: after a failure, the next caller hashes again.
 async fn keep(source: &Source, content: &SiteContent) {
     let text = match serde_json::to_vec(content) {
         Ok(text) => Bytes::from(text),

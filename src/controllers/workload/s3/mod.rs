@@ -35,8 +35,8 @@ impl Shell for S3 {
     ) -> Result<Found, CallError> {
         let place = task.place.to_string();
         let mut observed = observed.0.get(&place).cloned().unwrap_or_default();
-        let way = Way::to(context, access, task).await?;
-        let shell = way.shell(context, access, task);
+        let sources = Sources::of(context, access, task).await?;
+        let shell = sources.shell(context, access, task);
         shell.read(read.clone(), &mut observed).boxed().await?;
         let observed = Box::new(observed);
         Ok(Found { place, observed })
@@ -50,14 +50,14 @@ impl Shell for S3 {
         observed: &Observed,
     ) -> Result<Replied<Reply>, CallError> {
         let mut observed = observed.0.get(place).cloned().unwrap_or_default();
-        let way = Way::to(context, access, task).await?;
-        let shell = way.shell(context, access, task);
+        let sources = Sources::of(context, access, task).await?;
+        let shell = sources.shell(context, access, task);
         let failed = shell.carry_out(act, &mut observed).boxed().await;
         let observed = Box::new(observed);
         Ok(Replied::Kind(Reply { observed, failed }))
     }
 
-    /// Its objects were kept before the snapshot is stored.
+    /// The run keeps the objects before it stores the snapshot.
     async fn keep(_: &Context, _: &Access, _: &PlaceSnapshot) -> Result<(), CallError> {
         Ok(())
     }
@@ -65,31 +65,31 @@ impl Shell for S3 {
     async fn discard(
         context: &Context,
         access: &Access,
-        then: &PlaceSnapshot,
+        snapshot: &PlaceSnapshot,
     ) -> Result<(), CallError> {
-        let records = records_of(access, &then.place);
+        let records = records_of(access, &snapshot.place);
         let store = &*access.store;
-        let discarding = discard_snapshot(&context.waves, store, &records, &then.snapshot);
+        let discarding = discard_snapshot(&context.waves, store, &records, &snapshot.snapshot);
         match discarding.boxed().await {
-            // It was removed before, by a process that did not live to say so.
+            // A process that stopped before it could record the removal has already removed it.
             Err(error) if error.kind == CallErrorKind::NotFound => Ok(()),
             ended => ended,
         }
     }
 }
 
-/// What the keys of all that is kept of a place begin with.
+/// The key prefix of everything that is kept for an S3 location.
 fn records_of(access: &Access, place: &Place) -> String {
     format!("{KEPT}/{}/{}", access.folder, place.id())
 }
 
-struct Way {
+struct Sources {
     records: String,
     source: Option<Source>,
 }
 
-impl Way {
-    async fn to(context: &Context, access: &Access, task: &SiteTask) -> Result<Self, CallError> {
+impl Sources {
+    async fn of(context: &Context, access: &Access, task: &SiteTask) -> Result<Self, CallError> {
         let bucket = &task.place.bucket;
         let accounts = context.stores.accounts.state();
         if let Some(keeper) = accounts.iter().find(|one| is_artifact_bucket(one, bucket)) {

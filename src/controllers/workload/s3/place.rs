@@ -1,13 +1,14 @@
-//! Reads and does what a site's rollout asks for ([`crate::domain::site`]), in one place of a Target.
+//! Carries out the reads and actions of a site ([`crate::domain::workload::s3::site`]) in one S3 location of
+//! a Target.
 //!
 //! # Expected flow
-//! The Target's shell asks the domain what comes next, and gives it to [`PlaceShell::read`] or
-//! [`PlaceShell::carry_out`], which take what they find into the [`ObservedSite`]; then it asks again.
+//! The Target's shell asks the domain for the next step and passes it to [`PlaceShell::read`] or
+//! [`PlaceShell::carry_out`], which note the result in the [`ObservedSite`]. Then it asks again.
 //!
 //! # Guarantees
-//! - The objects of a wave are worked on side by side, a few at a time, and no more in the whole
-//!   process than [`Waves`] allows: that is what bounds the memory.
-//! - An object that fails names its key and stops none of the others, unless many fail.
+//! - The objects of a wave are processed concurrently, and no more in the whole process than
+//!   [`Waves`] allows. This bounds the memory.
+//! - The error of an object names its key. It stops no other object, unless many fail.
 //!
 //! # Assumptions
 //! The archive and the records are pinned by version and digest.
@@ -37,35 +38,35 @@ use crate::{
     },
 };
 
-/// Smaller files are read many at a time.
+/// Files up to this size are read in batches.
 const SMALL: u64 = 256 << 10;
 
-/// How many batches of them are read ahead of what is put.
+/// How many batches are read ahead of the uploads.
 const AHEAD: usize = 2;
 
-/// One place of a Target, and the ways there.
+/// One S3 location of a Target, with the clients for it.
 pub struct PlaceShell<'a> {
-    /// Shared by all of the process.
+    /// The limits that the whole process shares.
     pub waves: &'a Waves,
     /// The users' buckets.
     pub sites: &'a dyn Sites,
     /// The Target's artifact bucket.
     pub store: &'a dyn Store,
-    /// Where the files are.
+    /// The S3 location of the files.
     pub place: &'a Place,
-    /// Whose they are.
+    /// The owner of the files.
     pub owner: &'a Owner,
-    /// What the keys of this place's records begin with: `sites/<namespace>/<target>/<place>`, where
-    /// `<place>` is [`Place::id`].
+    /// The key prefix of this location's records: `sites/<namespace>/<target>/<id>`, where `<id>` is
+    /// [`Place::id`].
     pub records: &'a str,
-    /// What the keys of this run's copies begin with, below `records`.
+    /// The key prefix of this run's copies, below `records`.
     pub copies: &'a str,
-    /// Where the files come from; not needed to take away or put back.
+    /// The source of the files; not needed to delete or restore.
     pub source: Option<&'a Source>,
 }
 
 impl PlaceShell<'_> {
-    /// Looks at something.
+    /// Carries out a read and notes the result.
     pub async fn read(&self, read: Read, observed: &mut ObservedSite) -> Result<(), CallError> {
         match read {
             Read::Content => {
@@ -82,12 +83,12 @@ impl PlaceShell<'_> {
             }
             Read::Listing => self.list(observed).await?,
             Read::Heads(paths) => {
-                let look = |path: String| async move {
+                let read = |path: String| async move {
                     let key = self.place.key(&path);
                     let head = self.sites.head(&self.place.bucket, &key).await?;
                     Ok((path, head))
                 };
-                let (heads, failed) = self.waves.all(paths, look).await;
+                let (heads, failed) = self.waves.all(paths, read).await;
                 observed.note_heads(heads);
                 if let Some(error) = failed.into_iter().next() {
                     return Err(error);
@@ -97,8 +98,8 @@ impl PlaceShell<'_> {
         Ok(())
     }
 
-    /// Does something, and takes in what it came to. What failed is answered with; what is there is
-    /// looked at again then.
+    /// Carries out an action and notes the result. Returns the errors; after any, the objects are read
+    /// again.
     pub async fn carry_out(&self, act: &Act, observed: &mut ObservedSite) -> Vec<CallError> {
         tracing::debug!(operation = act.operation(), place = %self.place, "carrying out");
         let (reply, failed) = match act {
@@ -135,7 +136,7 @@ impl PlaceShell<'_> {
         loop {
             let page = self.sites.list(bucket, prefix, next.as_deref()).await?;
             for (key, listed) in page.objects {
-                // A bucket may hold far more than is ours.
+                // A bucket may hold far more than this site.
                 if let Some(path) = self.place.path(&key)
                     && observed.concerns(path)
                 {
@@ -212,7 +213,7 @@ impl PlaceShell<'_> {
         wave(self.waves.each(all, put).await)
     }
 
-    /// The files that are read while they are put, and batches of those that are read ahead.
+    /// Large files, which are read while they are uploaded, and batches of small files, which are read ahead.
     fn loading<'a>(
         &'a self,
         files: &[Put],
@@ -244,7 +245,7 @@ impl PlaceShell<'_> {
         objects: &[CopyBack],
         copies: &str,
     ) -> (Option<Reply>, Vec<CallError>) {
-        let back = |object: CopyBack| async move {
+        let copy = |object: CopyBack| async move {
             let CopyBack {
                 path,
                 copy,
@@ -270,10 +271,10 @@ impl PlaceShell<'_> {
                 .await?;
             Ok((path, Outcome::Written(etag)))
         };
-        wave(self.waves.all(objects.to_vec(), back).await)
+        wave(self.waves.all(objects.to_vec(), copy).await)
     }
 
-    /// One call for all of a wave.
+    /// Deletes the objects of a wave with one call.
     async fn delete(&self, objects: &[Deletion]) -> (Option<Reply>, Vec<CallError>) {
         let Place { bucket, prefix } = self.place;
         match self.sites.delete(bucket, prefix, objects).await {
@@ -307,7 +308,7 @@ impl PlaceShell<'_> {
     }
 }
 
-/// What came of the objects that were worked on.
+/// The reply for a processed wave, and its errors.
 fn wave(
     (done, failed): (Vec<(String, Outcome)>, Vec<CallError>),
 ) -> (Option<Reply>, Vec<CallError>) {

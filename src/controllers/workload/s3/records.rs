@@ -1,4 +1,4 @@
-//! What is kept of a place in the Target's artifact bucket: manifests and snapshots, each under its
+//! The records of an S3 location in the Target's artifact bucket: manifests and snapshots, each under its
 //! digest.
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// More than any manifest or snapshot: 20,000 files with a key of a KiB each.
+/// Larger than any manifest or snapshot: 20,000 files with a key of a KiB each.
 pub(super) const MOST: u64 = 64 << 20;
 
-/// Stores it, unless it is there.
+/// Stores a record, unless it exists.
 pub(super) async fn store(
     store: &dyn Store,
     base: &str,
@@ -28,8 +28,8 @@ pub(super) async fn store(
 ) -> Result<StoredRef, CallError> {
     let sha256 = Sha256::of(&text).to_string();
     let key = format!("{base}/{sha256}.json");
-    let there = store.head(&key).await?;
-    let same = there.filter(|object| object.metadata.get(SHA256) == Some(&sha256));
+    let found = store.head(&key).await?;
+    let same = found.filter(|object| object.metadata.get(SHA256) == Some(&sha256));
     let version_id = if let Some(object) = same {
         object.version_id
     } else {
@@ -64,8 +64,8 @@ pub async fn discard(store: &dyn Store, reference: &StoredRef) -> Result<(), Cal
     store.delete(&reference.key, &reference.version_id).await
 }
 
-/// Deletes a snapshot that nobody will go back to, the copies first. `records` is where all that is kept
-/// of the place lies.
+/// Deletes a snapshot that no rollback needs, its copies first. `records` is the key prefix of the S3
+/// location's records.
 pub async fn discard_snapshot(
     waves: &Waves,
     store: &dyn Store,

@@ -1,7 +1,7 @@
-//! Files out of an archive that lies in a bucket, while their bytes arrive.
+//! Unpacks files of an archive in a bucket while their bytes arrive.
 //!
-//! What the archive's directory says of a file is verified: sizes and CRC-32. Nothing is held but a
-//! piece and what it takes to inflate.
+//! The sizes and the CRC-32 of a file are verified against the archive's directory. Memory holds
+//! only one piece and the state of the decompressor.
 
 use bytes::{Buf as _, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -12,21 +12,21 @@ use crate::{
     ports::{CallError, CallErrorKind, store::ByteStream},
 };
 
-/// Bytes are inflated so many at a time.
+/// How many bytes are inflated at a time.
 const PIECE: usize = 32 << 10;
 
-/// A part of an archive's bytes, read from its beginning to its end.
+/// A part of an archive, read sequentially.
 pub(super) struct Tape {
     body: ByteStream,
     piece: Bytes,
-    /// Which byte of the archive comes next.
+    /// The offset of the next byte in the archive.
     at: u64,
-    /// How messages call the archive.
+    /// The archive's name in messages.
     archive: String,
 }
 
 impl Tape {
-    /// Of the archive's bytes from `at` on.
+    /// A tape of the archive's bytes from offset `at` on.
     pub(super) fn new(archive: &str, at: u64, body: ByteStream) -> Self {
         Self {
             body,
@@ -36,7 +36,7 @@ impl Tape {
         }
     }
 
-    /// The next bytes: at most so many, and at least one.
+    /// The next bytes: at least one, and at most `most`.
     async fn next(&mut self, most: u64) -> Result<Bytes, CallError> {
         while self.piece.is_empty() {
             self.piece = match self.body.next().await {
@@ -60,7 +60,7 @@ impl Tape {
         Err(self.error(CallErrorKind::Invalid, "its entries overlap"))
     }
 
-    /// A few bytes.
+    /// Reads exactly `length` bytes.
     async fn exactly(&mut self, length: u64) -> Result<Vec<u8>, CallError> {
         let end = self.at + length;
         let mut bytes = Vec::new();
@@ -76,7 +76,7 @@ impl Tape {
     }
 }
 
-/// A file on its way out of the archive.
+/// A file that is being unpacked.
 pub(super) struct Unpacking {
     path: String,
     packed: Packed,
@@ -91,7 +91,7 @@ pub(super) struct Unpacking {
 }
 
 impl Unpacking {
-    /// Goes to the file's first byte.
+    /// Skips to the file's first byte.
     pub(super) async fn begin(
         path: &str,
         packed: &Packed,
@@ -116,7 +116,7 @@ impl Unpacking {
         })
     }
 
-    /// The next bytes of the file; `None` once it is whole, which is verified.
+    /// The next bytes of the file; `None` once it is complete and verified.
     pub(super) async fn next(&mut self, tape: &mut Tape) -> Result<Option<Bytes>, CallError> {
         loop {
             if self.has_ended || (self.inflate.is_none() && self.left == 0) {
@@ -174,7 +174,7 @@ impl Unpacking {
         Ok(())
     }
 
-    /// The archive's digest was verified: it was made like this.
+    /// The archive's digest was verified, so the archive was created like this.
     fn damaged(&self, tape: &Tape, why: &str) -> CallError {
         let why = format!("its entry {:?} is damaged: {why}", self.path);
         tape.error(CallErrorKind::Invalid, why)

@@ -1,4 +1,4 @@
-//! Many objects side by side, a few at a time.
+//! Processes many objects concurrently, within limits.
 
 use std::sync::{
     Arc,
@@ -10,20 +10,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ports::{CallError, store::ByteStream};
 
-/// Objects of one wave at a time: S3 takes its time over each, and takes thousands a second side by side.
-const OF_ONE_WAVE: usize = 48;
+/// Concurrent objects of one wave: S3 is slow for each, but accepts thousands of requests per second.
+const PER_WAVE: usize = 48;
 
-/// Objects at a time in the whole process. Each holds a quarter of a MiB at most, and what it takes to
-/// inflate.
-const OF_ALL: usize = 96;
+/// Concurrent objects in the whole process. Each holds at most a quarter of a MiB and a decompressor.
+const PER_PROCESS: usize = 96;
 
-/// Batches of small files in memory at a time, in the whole process.
+/// Batches of small files in memory, in the whole process.
 const BATCHES: usize = 8;
 
-/// So many failures and no more objects of the wave are begun: the rest would fail as well.
-const ENOUGH: usize = 16;
+/// After this many failures no other object of the wave begins: the rest would fail as well.
+const MAX_FAILURES: usize = 16;
 
-/// How many objects are worked on at a time. One for the whole process.
+/// The limits on concurrent objects. The whole process shares one instance.
 pub struct Waves {
     turns: Semaphore,
     batches: Arc<Semaphore>,
@@ -32,20 +31,20 @@ pub struct Waves {
 impl Default for Waves {
     fn default() -> Self {
         Self {
-            turns: Semaphore::new(OF_ALL),
+            turns: Semaphore::new(PER_PROCESS),
             batches: Arc::new(Semaphore::new(BATCHES)),
         }
     }
 }
 
 impl Waves {
-    /// Waits until a batch of small files may be read, which is one of them for as long as this is kept.
+    /// Waits for a permit to read a batch of small files. The batch counts for as long as the permit is held.
     pub(super) async fn batch(&self) -> Option<Arc<OwnedSemaphorePermit>> {
         let permit = Arc::clone(&self.batches).acquire_owned().await;
         permit.ok().map(Arc::new)
     }
 
-    /// Works on all of them; what came of them, and what failed.
+    /// Processes all items. Returns the results and the errors.
     pub(super) async fn all<T, R, F>(
         &self,
         items: Vec<T>,
@@ -57,7 +56,7 @@ impl Waves {
         self.each(stream::iter(items), work).await
     }
 
-    /// As [`Waves::all`], while they come.
+    /// As [`Waves::all`], for a stream of items.
     pub(super) async fn each<T, R, F>(
         &self,
         items: impl Stream<Item = T>,
@@ -72,7 +71,7 @@ impl Waves {
             let failures = &failures;
             async move {
                 let _turn = self.turns.acquire().await.ok()?;
-                if failures.load(Ordering::Relaxed) >= ENOUGH {
+                if failures.load(Ordering::Relaxed) >= MAX_FAILURES {
                     return None;
                 }
                 let end = working.await;
@@ -84,7 +83,7 @@ impl Waves {
         };
         let ends: Vec<_> = items
             .map(one)
-            .buffer_unordered(OF_ONE_WAVE)
+            .buffer_unordered(PER_WAVE)
             .filter_map(std::future::ready)
             .collect()
             .await;
@@ -92,7 +91,7 @@ impl Waves {
     }
 }
 
-/// What was done, and what failed.
+/// Separates the results from the errors.
 pub(super) fn sorted<R>(
     ends: impl IntoIterator<Item = Result<R, CallError>>,
 ) -> (Vec<R>, Vec<CallError>) {
@@ -106,7 +105,7 @@ pub(super) fn sorted<R>(
     (done, failed)
 }
 
-/// A stream that is made when it is first asked for.
+/// A stream that is created at the first poll.
 pub(super) fn lazy<F>(
     open: impl FnOnce() -> F + Send + 'static,
 ) -> impl Stream<Item = Result<bytes::Bytes, CallError>> + Send
@@ -116,7 +115,7 @@ where
     stream::once(async move { open().await.unwrap_or_else(failing) }).flatten()
 }
 
-/// Nothing but this error.
+/// A stream of this error only.
 fn failing(error: CallError) -> ByteStream {
     stream::iter([Err(error)]).boxed()
 }
@@ -156,7 +155,7 @@ mod tests {
             Err::<(), _>(denied("k"))
         };
         let (_, failed) = waves.all((0..1000).collect(), work).await;
-        assert!(failed.len() >= ENOUGH && failed.len() < ENOUGH + OF_ONE_WAVE);
+        assert!(failed.len() >= MAX_FAILURES && failed.len() < MAX_FAILURES + PER_WAVE);
         assert_eq!(tried.load(Ordering::Relaxed), failed.len());
     }
 
@@ -173,9 +172,9 @@ mod tests {
         };
         let wave = || waves.all((0..100).collect(), &work);
         let _ = wave().await;
-        assert_eq!(most.get(), OF_ONE_WAVE);
+        assert_eq!(most.get(), PER_WAVE);
         most.set(0);
         let _ = futures::join!(wave(), wave(), wave(), wave(), wave());
-        assert_eq!(most.get(), OF_ALL);
+        assert_eq!(most.get(), PER_PROCESS);
     }
 }

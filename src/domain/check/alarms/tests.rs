@@ -1,4 +1,4 @@
-//! Alarms in every state and with every past.
+//! Alarms in every state and with every history.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn lenient() -> DesiredAlarms {
     check(AlreadyInAlarm::Ignore, InsufficientData::Wait)
 }
 
-/// `passed`, or how it starts.
+/// The verdict as text.
 fn outcome(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Passed => "passed".to_owned(),
@@ -168,7 +168,7 @@ fn a_history_that_is_late_is_waited_for() {
             "not yet: the history of alarm errors does not show",
         );
     }
-    // What fails anyway needs no history.
+    // A check that fails anyway needs no history.
     let verdict = judged(&strict(), alarm(Alarm, Some(5)), None);
     assert_outcome(&verdict, "failed");
 }
@@ -341,10 +341,7 @@ fn a_bake_that_the_alarm_can_not_end_in_is_refused() {
         )
     );
     let unknown = strict().refuse_bake(&Alarms::new(), Duration::ZERO);
-    assert_eq!(
-        unknown, None,
-        "a missing alarm is refused by what looks for it"
-    );
+    assert_eq!(unknown, None, "a missing alarm refuses no bake");
 }
 
 #[test]
@@ -367,7 +364,7 @@ fn a_composite_alarm_is_as_slow_as_what_it_looks_at() {
     let mut known = Alarms::new();
     let mut asked = Vec::new();
     let mut rounds = Vec::new();
-    // A rule may go round in a circle.
+    // Rules may form a cycle.
     let there = alarms([
         composite("shop", "ALARM(api) OR ALARM(\"site\") OR ALARM(gone)"),
         composite("api", "ALARM(errors) AND NOT ALARM(shop)"),
@@ -414,10 +411,10 @@ fn names_are_filled_in_and_each_is_asked_for_once() {
 #[test]
 fn what_no_run_could_begin_with_is_an_obstacle_whatever_the_alarm_is_in() {
     let red = alarm(AlarmState::Alarm, Some(5));
-    let there = Alarms::from([(red.name.clone(), red)]);
+    let existing = Alarms::from([(red.name.clone(), red)]);
     let long = Duration::from_hours(1);
-    assert_eq!(strict().obstacle(&there, long), None);
-    let short = strict().obstacle(&there, Duration::from_secs(1));
+    assert_eq!(strict().obstacle(&existing, long), None);
+    let short = strict().obstacle(&existing, Duration::from_secs(1));
     assert!(short.is_some_and(|why| why.contains("too short for alarm")));
     let missing = strict().obstacle(&Alarms::new(), long);
     assert!(missing.is_some_and(|why| why.contains("there is no alarm errors")));

@@ -1,4 +1,4 @@
-//! Numbers, and the lack of them.
+//! Verdicts on numbers, and on missing data.
 
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn the_window_is_whole_periods_after_the_beginning_and_before_the_delay() {
     assert_eq!(
         window.from,
         at(720),
-        "the minute in which it began does not count"
+        "the minute in which the rollout began does not count"
     );
     assert_eq!(window.length(), Duration::from_mins(2));
 }
@@ -165,7 +165,7 @@ fn too_little_never_passes_and_never_fails() {
         &check.too_early(),
         "not yet: no whole period of 1m lies between the beginning of the step and CloudWatch's newest data yet",
     );
-    // A check that was never written with a bound of its own asks for one sample all the same.
+    // A check without a minimum still needs one sample.
     let none = DesiredMetric {
         minimum_samples: 0,
         ..metric(&json!({}))
@@ -307,7 +307,7 @@ fn metrics_of_lambda_are_those_of_one_version() {
         },
     }));
     let MetricSource::Stat(stat) = check.query(window(), Some(served)).source else {
-        panic!("it is one metric");
+        panic!("not a metric stat");
     };
     let dimensions: Vec<_> = stat
         .dimensions
@@ -338,7 +338,7 @@ fn metrics_of_lambda_are_those_of_one_version() {
         },
     }));
     let MetricSource::Math(math) = math.query(window(), Some(served)).source else {
-        panic!("it is an expression");
+        panic!("not an expression");
     };
     let counts: Vec<_> = math
         .metrics
@@ -373,7 +373,7 @@ fn what_can_not_be_asked_names_its_field() {
     };
     let fine = refused(|_| {}).unwrap();
     let MetricSource::Stat(stat) = fine.source else {
-        panic!("it is one metric");
+        panic!("not a metric stat");
     };
     assert_eq!(stat.dimensions["Stage"], "dev");
     for (change, field) in [

@@ -29,7 +29,7 @@ fn bridge(
     }
 }
 
-/// What is known of pipeline 7: its jobs, its trigger jobs, and the jobs of child pipeline 8.
+/// The verdict on pipeline 7 with its jobs, its trigger jobs, and the jobs of child pipeline 8.
 fn judge(
     requirements: &Requirements,
     jobs: Vec<Job>,
@@ -114,7 +114,7 @@ fn trigger_jobs_are_asked_for_only_where_they_can_change_the_verdict() {
     assert!(ask(failed).starts_with("nothing: "));
     let without = vec![job(2, "test", "test", "success")];
     assert!(ask(without).starts_with("nothing: "));
-    // A trigger job may be what it waits for, or stands behind.
+    // The job may wait for a trigger job.
     let behind = and([job(12, "deploy", "deploy", "created")]);
     assert_eq!(ask(behind.clone()), "bridges 7");
     let gate = bridge(11, "approve", "approve", "manual", None);
@@ -126,7 +126,7 @@ fn trigger_jobs_are_asked_for_only_where_they_can_change_the_verdict() {
         judge(&requirements(), behind, Some(Vec::new()), None),
         "wait: pipeline 7 waits for job deploy (created)"
     );
-    // It may be what is asked for by name.
+    // A trigger job may be a required job.
     let package = vec![job(1, "build", "package", "success")];
     assert_eq!(ask(package.clone()), "bridges 7");
     let test = |status| bridge(2, "test", "test", status, None);
@@ -136,7 +136,7 @@ fn trigger_jobs_are_asked_for_only_where_they_can_change_the_verdict() {
     assert!(judge(test("manual")).contains("trigger job test (manual): start it"));
 }
 
-/// The package, and a test, come of the child pipeline of trigger job `build`.
+/// The package and a test are jobs of the child pipeline of trigger job `build`.
 fn of_child() -> Requirements {
     let of_child = |name: &str| JobName {
         pipeline: Some("build".to_owned()),
@@ -285,11 +285,11 @@ fn the_released_pipeline_is_looked_at_for_jobs_that_were_run_again() {
     let own = requirements();
     let take = Some("take 7".to_owned());
     assert_eq!(ask(&own, &[], &[], &[]), Some("jobs 7".to_owned()));
-    // The same job as before: whatever else became of the pipeline is of no interest.
+    // The same job as before: the rest of the pipeline does not matter.
     let mut changed = good();
     changed[1].status = "failed".to_owned();
     assert_eq!(ask(&own, &[(7, changed.clone())], &[], &[1]), take);
-    // Another one: it is judged like a new pipeline.
+    // Another job: the pipeline is judged like a new one.
     changed[0].id = 5;
     assert_eq!(ask(&own, &[(7, changed)], &[], &[1]), None);
     let mut again = good();
@@ -297,15 +297,15 @@ fn the_released_pipeline_is_looked_at_for_jobs_that_were_run_again() {
     let again = [(7, again)];
     assert_eq!(ask(&own, &again, &[], &[1]), Some("bridges 7".to_owned()));
     assert_eq!(ask(&own, &again, &[(7, Vec::new())], &[1]), take);
-    // Artifacts that are gone keep nothing from going on.
+    // Missing artifacts are only noted.
     let mut gone = good();
     gone[0].archive_kept = false;
     gone[0].archive_size = None;
     for seen in [&[1][..], &[]] {
-        let told = ask(&own, &[(7, gone.clone())], &[(7, Vec::new())], seen).unwrap();
-        assert!(told.starts_with("take 7; pipeline 7: job package has no artifacts"));
+        let verdict = ask(&own, &[(7, gone.clone())], &[(7, Vec::new())], seen).unwrap();
+        assert!(verdict.starts_with("take 7; pipeline 7: job package has no artifacts"));
     }
-    // Of a child pipeline.
+    // Jobs of a child pipeline.
     let of_child = of_child();
     let started = [(
         7,
@@ -317,7 +317,7 @@ fn the_released_pipeline_is_looked_at_for_jobs_that_were_run_again() {
     );
     let jobs = [(7, Vec::new()), (8, good())];
     assert_eq!(ask(&of_child, &jobs, &started, &[1]), take);
-    // It is gone from the list.
+    // The pipeline is no longer in the list.
     let none = requirements();
     let known = Known {
         pipelines: &[],

@@ -1,4 +1,4 @@
-//! How far the list of pipelines is read, and how much of it is judged.
+//! How far the list of pipelines is read, and how many pipelines are judged.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn running() -> Vec<Job> {
     ]
 }
 
-/// The verdict on pipelines of which all but the oldest run.
+/// The verdict on pipelines that all run, except the oldest.
 fn ask_of(ids: std::ops::RangeInclusive<i64>, listed: Listed, released: Option<i64>) -> Verdict {
     let oldest = *ids.start();
     let pipelines: Vec<_> = ids.map(|id| pipeline(id, "running")).collect();
@@ -50,7 +50,7 @@ fn older_pipelines_are_asked_for_until_the_released_one() {
     assert!(waits(&all_run(Listed::More, Some(25))));
     assert!(waits(&all_run(Listed::All, None)));
     assert!(waits(&all_run(Listed::Enough(21), None)));
-    // The first eligible one ends it.
+    // The first eligible one is the verdict.
     assert!(matches!(
         ask_of(19..=40, Listed::More, None),
         Verdict::Eligible { pipeline: 19, .. }

@@ -1,4 +1,4 @@
-//! Functions that exist and are nobody's, taken over where both sides say so.
+//! Adoption of unmanaged functions, where the Deployment asks for it and the Account allows it.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::domain::{
     workload::lambda::{Alias, Function, FunctionState, LastUpdate},
 };
 
-/// A function that somebody made by hand, with a version and an alias.
-fn by_hand(world: &mut World) {
+/// An unmanaged function with a version and an alias.
+fn unmanaged(world: &mut World) {
     let made = Function {
         arn: "arn:aws:lambda:eu-west-1:222222222222:function:checkout-api".into(),
         version: "$LATEST".into(),
@@ -59,7 +59,7 @@ fn message(world: &World) -> String {
 #[test]
 fn what_is_nobodys_is_taken_over_where_both_sides_say_so() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     assert_eq!(world.deliver(1, &[adopting()]), Step::Succeeded);
     let deployed = &world.functions["checkout-api"];
     let tags = &deployed.latest.tags;
@@ -71,7 +71,7 @@ fn what_is_nobodys_is_taken_over_where_both_sides_say_so() {
         Some("8".into())
     );
     let item = &world.status.inventory[0];
-    assert!(!item.created, "it is not ours to delete");
+    assert!(!item.created, "Sluice did not create it");
     let writes: Vec<_> = world
         .log
         .lines()
@@ -79,19 +79,19 @@ fn what_is_nobodys_is_taken_over_where_both_sides_say_so() {
         .collect();
     assert!(
         writes[0].starts_with("TagResource"),
-        "marked before it is changed: {writes:?}"
+        "the function is tagged before it is changed: {writes:?}"
     );
 }
 
 #[test]
 fn what_was_taken_over_goes_back_with_its_tags_code_and_alias() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     let before = visible(&world);
     world.bad.push(code("v1"));
     assert_eq!(world.deliver(1, &[adopting()]), Step::RolledBack);
     assert_eq!(visible(&world), before);
-    assert!(world.status.inventory.is_empty(), "it is nobody's again");
+    assert!(world.status.inventory.is_empty(), "it is unmanaged again");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn without_both_it_is_left_alone_and_the_message_names_what_is_missing() {
         (ungranted, ["says adopt", "mayAdopt"]),
     ] {
         let mut world = World::new();
-        by_hand(&mut world);
+        unmanaged(&mut world);
         let before = visible(&world);
         let wanted = DesiredFunction {
             adoption,
@@ -120,7 +120,7 @@ fn without_both_it_is_left_alone_and_the_message_names_what_is_missing() {
 #[test]
 fn what_is_somebody_elses_is_not_adopted() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     let other = Owner {
         name: "payment".into(),
         ..owner()
@@ -136,7 +136,7 @@ fn what_is_somebody_elses_is_not_adopted() {
 #[test]
 fn an_alias_that_shows_latest_is_in_the_way() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     let deployed = world.functions.get_mut("checkout-api").expect("there");
     deployed.alias.as_mut().expect("an alias").version = "$LATEST".into();
     let run = run(1, 1, Goal::Deliver);
@@ -148,7 +148,7 @@ fn an_alias_that_shows_latest_is_in_the_way() {
 #[test]
 fn what_is_invoked_unqualified_is_taken_over_only_where_that_is_accepted() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     let callers = vec!["the function URL https://x.on.aws/".to_owned()];
     world.unqualified.insert("checkout-api".into(), callers);
     let before = visible(&world);
@@ -165,14 +165,14 @@ fn what_is_invoked_unqualified_is_taken_over_only_where_that_is_accepted() {
         ..adopting()
     };
     assert_eq!(world.deliver(2, &[accepted]), Step::Succeeded);
-    // It is ours now: how it is invoked is not asked any more.
+    // Sluice owns the function now, so that unqualified callers no longer matter.
     assert_eq!(world.deliver(3, &[want("api", "v2", 128)]), Step::Succeeded);
 }
 
 #[test]
 fn a_plan_says_that_it_adopts() {
     let mut world = World::new();
-    by_hand(&mut world);
+    unmanaged(&mut world);
     world.deliver(1, &[want("worker", "w1", 128)]);
     let order = Order::Plan(desired(2, vec![adopting()]));
     let run = run(2, 1, Goal::Deliver);

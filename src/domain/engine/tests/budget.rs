@@ -1,4 +1,4 @@
-//! Calls that wait for their turn, and what was read while they did.
+//! Calls that wait for budget, and the reads made in the meantime.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     domain::{priority::Priority, reason::Reason, traffic::Traffic},
 };
 
-/// More than any deadline.
+/// Longer than any deadline.
 const LONG: Duration = Duration::from_hours(1);
 
 fn many(count: usize, code: &str) -> Vec<DesiredFunction> {
@@ -36,7 +36,7 @@ fn hundred_functions_succeed_with_ten_calls_per_pass() {
         assert_eq!(step, Step::Succeeded, "{}", world.log);
         serves(&world, 100, version);
     }
-    assert_eq!(world.alias_looks, 100, "each once, before the second run");
+    assert_eq!(world.alias_looks, 100, "once each, before the second run");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn waiting_for_budget_does_not_fail_a_run() {
     let mut world = World::new();
     world.deliver(1, &many(3, "v1"));
     world.wait_for_budget = LONG;
-    // What fails besides is still given its time.
+    // Calls that fail besides still have their full deadline.
     let alias = of_function(lambda::Read::Alias {
         name: "checkout-c1".into(),
         alias: "live".into(),
@@ -100,7 +100,7 @@ fn alias_is_not_read_during_a_bake() {
     wanted.traffic = Traffic::of(Some(&rollout)).expect("valid");
     world.alias_looks = 0;
     assert_eq!(world.deliver_as(wanted), Step::Succeeded, "{}", world.log);
-    assert_eq!(world.alias_looks, 10, "once, before the run");
+    assert_eq!(world.alias_looks, 10, "once each, before the run");
 }
 
 #[test]
@@ -148,11 +148,11 @@ fn restore_is_most_urgent() {
     ] {
         assert_eq!(at(&order, &forward, Some(step)), expected);
     }
-    let back = Run {
+    let rollback = Run {
         rollback: true,
         ..forward.clone()
     };
-    assert_eq!(at(&order, &back, None), Priority::Restore);
+    assert_eq!(at(&order, &rollback, None), Priority::Restore);
     let undo = Order::Restore("the stage failed".into());
     assert_eq!(at(&undo, &forward, Some(Step::Promote)), Priority::Restore);
     assert_eq!(at(&Order::Plan(wanted), &forward, None), Priority::Planning);
@@ -171,7 +171,7 @@ fn restore_is_most_urgent() {
         Priority::Planning,
         Priority::Background,
     ];
-    assert!(all.is_sorted(), "the queues sort by it");
+    assert!(all.is_sorted(), "the queues sort by priority");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn takeover_observes_twice() {
     let forward = run(2, 1, Goal::Deliver);
     assert_eq!(world.finish(&order, &forward), Step::Succeeded);
     world.alias_looks = 0;
-    // Another process goes on where the alias was about to be moved.
+    // Another process continues where the alias was about to be moved.
     let journal = world.status.run.as_mut().expect("a run");
     Step::Promote.as_str().clone_into(&mut journal.step);
     journal.traffic = Some(TrafficStatus {

@@ -177,7 +177,7 @@ fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
         .alias
         .clone()
         .expect("an alias");
-    assert_eq!(alias.version, "2", "what stood before the run");
+    assert_eq!(alias.version, "2", "the version before the run");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn removal_deletes_what_was_created_and_nothing_else() {
 }
 
 impl World {
-    /// As [`World::pass`], where an intent is not needed: a removal is one by itself.
+    /// Like [`World::pass`], without intents: a removal needs none.
     pub fn removal_pass(
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,

@@ -1,4 +1,4 @@
-//! What a look finds of what somebody changed.
+//! Drift checks find external changes.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,31 @@ use crate::{
     },
 };
 
-/// A look at what serves; gives how many reads it took.
-fn look(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
+/// Checks the live Release for drift, and returns the number of reads.
+fn check(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
     let wanted = desired(revision, functions.to_vec());
-    look_at(world, &wanted)
+    check_release(world, &wanted)
 }
 
-fn look_at(world: &mut World, wanted: &Desired) -> usize {
+fn check_release(world: &mut World, wanted: &Desired) -> usize {
     let revision = wanted.release.revision;
-    // Looks remember nothing of runs.
+    // Drift checks remember nothing of runs.
     world.known = Known::default();
     let reads = std::cell::Cell::new(0);
     let run = run(revision, 1, Goal::Deliver);
     let decide = |status: &TargetStatus, observed: &Observation, now| {
-        let look = DriftCheck {
+        let check = DriftCheck {
             asked: None,
             generation: Some(1),
             now,
         };
-        let decision = decide_drift(wanted, &run, status, &owner(), observed, look);
+        let decision = decide_drift(wanted, &run, status, &owner(), observed, check);
         if let Decision::Observe(asked) = &decision {
             reads.set(reads.get() + asked.len());
         }
         decision
     };
-    world.pass(&decide).expect("an ending");
+    world.pass(&decide).expect("an outcome");
     reads.get()
 }
 
@@ -48,16 +48,16 @@ fn drifted(world: &World) -> (String, String, String) {
     )
 }
 
-fn told(world: &World) -> Vec<String> {
+fn listed(world: &World) -> Vec<String> {
     let drift = world.status.drift.clone().unwrap_or_default();
     let one = |it: &Difference| {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
         format!(
             "{} {}: {} → {}",
             it.resource,
             it.field.as_deref().unwrap_or("-"),
-            shown(&it.expected),
-            shown(&it.found)
+            text(&it.expected),
+            text(&it.found)
         )
     };
     drift.differences.iter().map(one).collect()
@@ -72,13 +72,13 @@ fn what_is_as_it_was_left_is_said_once_and_costs_two_reads() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
-    assert_eq!(look(&mut world, 1, &wanted), 2);
+    assert_eq!(check(&mut world, 1, &wanted), 2);
     let (status, reason, message) = drifted(&world);
     assert_eq!((status.as_str(), reason.as_str()), ("False", "InSync"));
     assert_eq!(message, "AWS is as r1 left it");
     let records = world.records;
-    look(&mut world, 1, &wanted);
-    assert_eq!(world.records, records, "nothing new, nothing written");
+    check(&mut world, 1, &wanted);
+    assert_eq!(world.records, records, "the result is unchanged");
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn every_change_is_told_and_no_secret() {
     let alias = function.alias.as_mut().expect("an alias");
     alias.version = "1".into();
     alias.weights = BTreeMap::from([("2".into(), 0.1)]);
-    look(&mut world, 3, &wanted);
+    check(&mut world, 3, &wanted);
     assert_eq!(
-        told(&world),
+        listed(&world),
         [
             format!(
                 "checkout-api code: {} → {}",
@@ -130,7 +130,7 @@ fn every_change_is_told_and_no_secret() {
     );
     assert!(
         message.contains("can't be corrected") && message.contains("shop/x"),
-        "it is somebody else's now: {message}"
+        "another Deployment owns it now: {message}"
     );
     let all = serde_json::to_string(&world.status).expect("JSON");
     assert!(!all.contains("hunter"), "{all}");
@@ -142,12 +142,12 @@ fn what_is_gone_is_told_as_gone() {
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     deployed(&mut world).alias = None;
-    look(&mut world, 1, &wanted);
-    assert_eq!(told(&world), ["checkout-api:live -: there → gone"]);
+    check(&mut world, 1, &wanted);
+    assert_eq!(listed(&world), ["checkout-api:live -: there → gone"]);
     assert_eq!(drifted(&world).2, "checkout-api:live is gone");
     world.functions.clear();
-    look(&mut world, 1, &wanted);
-    assert_eq!(told(&world), ["checkout-api -: there → gone"]);
+    check(&mut world, 1, &wanted);
+    assert_eq!(listed(&world), ["checkout-api -: there → gone"]);
 }
 
 #[test]
@@ -157,14 +157,14 @@ fn a_delivery_puts_it_right_and_says_so() {
     world.deliver(1, &wanted);
     let before = visible(&world);
     deployed(&mut world).latest.configuration.timeout = 9;
-    look(&mut world, 1, &wanted);
+    check(&mut world, 1, &wanted);
     let since = world.status.drift.clone().and_then(|drift| drift.since);
     world.tick(std::time::Duration::from_mins(1));
-    look(&mut world, 1, &wanted);
+    check(&mut world, 1, &wanted);
     let drift = world.status.drift.clone().expect("drift");
     assert_eq!(
         drift.since, since,
-        "the same differences, observed first then"
+        "the time at which the same differences were first observed"
     );
     assert_eq!(drift.obstacle, None);
 
@@ -178,7 +178,7 @@ fn a_delivery_puts_it_right_and_says_so() {
     assert_eq!(world.finish(&order, &again), Step::Succeeded);
     assert_eq!(visible(&world), before);
     assert_eq!(drifted(&world).0, "False");
-    assert!(told(&world).is_empty());
+    assert!(listed(&world).is_empty());
     assert_eq!(world.functions["checkout-api"].versions.len(), 1);
 }
 
@@ -189,22 +189,22 @@ fn files_changed_by_hand_are_told_and_put_right() {
     let mut wanted = desired(1, vec![want("api", "v1", 128)]);
     wanted.components.push(site(&mut world, "archive", &files));
     assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
-    assert_eq!(look_at(&mut world, &wanted), 4, "two for the files");
+    assert_eq!(check_release(&mut world, &wanted), 4, "two for the files");
     assert_eq!(drifted(&world).0, "False");
 
     world.bucket.foreign("docs/app.js", "theirs");
     world.bucket.foreign("docs/other.txt", "theirs");
     world.bucket.objects.remove("docs/gone.svg");
-    look_at(&mut world, &wanted);
-    let told = told(&world);
-    assert_eq!(told.len(), 2, "{told:?}");
+    check_release(&mut world, &wanted);
+    let listed = listed(&world);
+    assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(
-        told[0].ends_with("docs/app.js content: what was put → other bytes"),
-        "{told:?}"
+        listed[0].ends_with("docs/app.js content: what was put → other bytes"),
+        "{listed:?}"
     );
     assert!(
-        told[1].ends_with("docs/gone.svg -: there → gone"),
-        "{told:?}"
+        listed[1].ends_with("docs/gone.svg -: there → gone"),
+        "{listed:?}"
     );
 
     let again = Run {
@@ -218,7 +218,7 @@ fn files_changed_by_hand_are_told_and_put_right() {
     served.push(("other.txt", "theirs"));
     served.sort_unstable();
     assert_eq!(world.bucket.served(), served);
-    look_at(&mut world, &wanted);
+    check_release(&mut world, &wanted);
     assert_eq!(drifted(&world).0, "False");
 }
 
@@ -228,7 +228,7 @@ fn what_can_not_be_told_is_not_taken_for_being_in_order() {
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     deployed(&mut world).latest.configuration.timeout = 9;
-    look(&mut world, 1, &wanted);
+    check(&mut world, 1, &wanted);
     let mut observed = Observation::default();
     let denied = CallError::new(
         "lambda:GetFunction",
@@ -237,23 +237,23 @@ fn what_can_not_be_told_is_not_taken_for_being_in_order() {
         "no",
     );
     observed.errors.push(("api".into(), denied));
-    let look = DriftCheck {
+    let check = DriftCheck {
         asked: Some("now"),
         generation: Some(1),
         now: world.now,
     };
     let (wanted, run) = (desired(1, wanted.to_vec()), run(1, 1, Goal::Deliver));
     let Decision::Record(status) =
-        decide_drift(&wanted, &run, &world.status, &owner(), &observed, look)
+        decide_drift(&wanted, &run, &world.status, &owner(), &observed, check)
     else {
-        panic!("nothing is said");
+        panic!("nothing is recorded");
     };
     let found = find(&status.conditions, DRIFTED).expect("a condition");
     assert_eq!(
         (found.status.as_str(), found.reason.as_str()),
         ("Unknown", "AccessDenied")
     );
-    let drift = status.drift.expect("what was found stays");
+    let drift = status.drift.expect("the former result");
     assert_eq!(drift.differences.len(), 1);
     assert_eq!(drift.handled_check.as_deref(), Some("now"));
 }
@@ -268,13 +268,13 @@ fn an_alias_is_judged_by_the_record_after_a_release_was_taken_back() {
         world.deliver(2, &[want("api", "v2", 128)]),
         Step::RolledBack
     );
-    look(&mut world, 1, &wanted);
+    check(&mut world, 1, &wanted);
     assert_eq!(drifted(&world).0, "False");
     deployed(&mut world)
         .alias
         .as_mut()
         .expect("an alias")
         .version = "2".into();
-    look(&mut world, 1, &wanted);
-    assert_eq!(told(&world), ["checkout-api:live version: 1 → 2"]);
+    check(&mut world, 1, &wanted);
+    assert_eq!(listed(&world), ["checkout-api:live version: 1 → 2"]);
 }

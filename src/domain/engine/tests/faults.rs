@@ -1,4 +1,4 @@
-//! However calls fail and the controller dies.
+//! Failed calls and controller crashes.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -48,8 +48,8 @@ pub fn fault() -> impl Strategy<Value = Fault> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However calls fail and the controller dies: the run ends, all of it serves or what stood
-    /// before does, and no version is published twice.
+    /// Whichever calls fail and whenever the controller crashes: the run ends, either the whole Release or
+    /// the former state serves, and no version is published twice.
     #[test]
     fn every_run_ends_in_one_of_two_states(
         delivered_before in any::<bool>(),
@@ -83,7 +83,7 @@ proptest! {
                 }
             }
             Step::RolledBack => {
-                prop_assert!(bad, "only a bad release goes back:\n{}", world.log);
+                prop_assert!(bad, "only a bad Release is restored:\n{}", world.log);
                 prop_assert_eq!(visible(&world), before);
             }
             other => prop_assert!(false, "ended in {:?}:\n{}", other, world.log),
@@ -104,7 +104,7 @@ fn an_old_answer_that_there_is_nothing_is_not_believed() {
     let before = visible(&world);
     let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    for old in [
+    for stale in [
         of_function(lambda::Read::Function {
             name: "checkout-api".into(),
         }),
@@ -115,22 +115,22 @@ fn an_old_answer_that_there_is_nothing_is_not_believed() {
     ] {
         let mut world = world.clone();
         world.bad.push(code("v2"));
-        world.old_answers.push(old.clone());
-        assert_eq!(world.finish(&order, &run), Step::RolledBack, "{old:?}");
-        assert!(world.old_answers.is_empty(), "it was given");
-        assert_eq!(visible(&world), before, "{old:?}");
+        world.old_answers.push(stale.clone());
+        assert_eq!(world.finish(&order, &run), Step::RolledBack, "{stale:?}");
+        assert!(world.old_answers.is_empty(), "the reply was given");
+        assert_eq!(visible(&world), before, "{stale:?}");
     }
 }
 
-/// Delivers a bad v2 to what AWS says, twice in a row, is not there.
-fn told_twice_that_there_is_no(what: &Read, world: &World, want: DesiredFunction) -> World {
+/// Delivers a bad v2 while AWS reports twice in a row that the resource does not exist.
+fn deliver_with_two_stale_reads(stale: &Read, world: &World, want: DesiredFunction) -> World {
     let mut world = world.clone();
     world.bad.push(code("v2"));
-    world.old_answers = vec![what.clone(), what.clone()];
+    world.old_answers = vec![stale.clone(), stale.clone()];
     let order = Order::Deliver(desired(2, vec![want]));
     let step = world.finish(&order, &run(2, 1, Goal::Deliver));
-    assert_eq!(step, Step::RolledBack, "{what:?}\n{}", world.log);
-    assert!(world.old_answers.is_empty(), "it was given\n{}", world.log);
+    assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", world.log);
+    assert!(world.old_answers.is_empty(), "both given\n{}", world.log);
     world
 }
 
@@ -138,9 +138,9 @@ fn told_twice_that_there_is_no(what: &Read, world: &World, want: DesiredFunction
 fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    // Another Deployment of that name finds what the former left: it is on no record.
+    // Another Deployment of that name finds the resources of the former one, which no status records.
     world.status = TargetStatus::default();
-    let ours = world.clone();
+    let owned = world.clone();
     let deployed = world.functions.get_mut("checkout-api").expect("there");
     deployed.latest.tags.clear();
     let adopted = DesiredFunction {
@@ -154,14 +154,14 @@ fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
         name: "checkout-api".into(),
         alias: "live".into(),
     });
-    for (old, world, want) in [
-        (&function, &ours, want("api", "v2", 128)),
+    for (stale, world, want) in [
+        (&function, &owned, want("api", "v2", 128)),
         (&function, &world, adopted.clone()),
-        (&alias, &ours, want("api", "v2", 128)),
+        (&alias, &owned, want("api", "v2", 128)),
         (&alias, &world, adopted),
     ] {
-        let after = told_twice_that_there_is_no(old, world, want);
-        assert_eq!(visible(&after), visible(world), "{old:?}\n{}", after.log);
+        let after = deliver_with_two_stale_reads(stale, world, want);
+        assert_eq!(visible(&after), visible(world), "{stale:?}\n{}", after.log);
     }
 }
 
@@ -186,7 +186,7 @@ fn no_deadline_runs_while_nobody_looks() {
         );
     };
     for hours in [48, -24, 48] {
-        // The clock steps; then nobody looks, and another process takes over.
+        // The clock steps; then no process runs for a day, and another one takes over.
         fails_after(&mut world, hours);
         world.known = Known::default();
         fails_after(&mut world, 24);
@@ -194,8 +194,8 @@ fn no_deadline_runs_while_nobody_looks() {
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
-/// AWS at work counts for no deadline: neither a call that fails afterwards nor a check that is asked then
-/// is late.
+/// Time in which AWS is at work counts towards no deadline: neither a call that fails afterwards nor a check
+/// that runs then is late.
 #[test]
 fn the_deadline_of_a_check_before_traffic_begins_when_it_is_asked() {
     let mut world = World::new();
@@ -222,8 +222,8 @@ fn the_deadline_of_a_check_before_traffic_begins_when_it_is_asked() {
         );
     }
     world.faults = vec![Fault::Throttled];
-    let told = (0..100).find(|_| pass(&mut world) == Some(Reason::WaitingForChecks));
-    assert!(told.is_some(), "{}", world.log);
+    let waits = (0..100).find(|_| pass(&mut world) == Some(Reason::WaitingForChecks));
+    assert!(waits.is_some(), "{}", world.log);
     let asked = world.now;
     for _ in 0..1_000 {
         if run_step(&world.status) == Some(Step::Prepare) {

@@ -1,4 +1,4 @@
-//! A kind that the engine has never heard of goes through everything that the others do.
+//! A kind of workload that the engine does not know passes through every step like the others.
 
 use super::{super::*, world::*};
 
@@ -89,7 +89,7 @@ fn new_kind_that_leaves_the_release_is_deleted() {
     assert_eq!(
         motto(&world),
         Some("one"),
-        "only once the stage has succeeded"
+        "it is deleted only once the stage has succeeded"
     );
     let prune = Order::Prune(DeletionPolicy::Delete);
     world.finish(&prune, &run(2, 1, Goal::Prune));

@@ -1,8 +1,8 @@
-//! Every order of events of two leaders, one release and a crash.
+//! Every sequence of events of two leaders, one Release and a crash.
 //!
-//! The later leader may take over at any moment, also while calls of the earlier one, which may have
-//! died, are on their way: those arrive at any moment after that, or never. Nobody waits for anybody,
-//! as if the clocks had jumped: what holds here rests on conditions alone.
+//! The second leader may take over at any moment, even while calls of the first one, which may have crashed,
+//! are on their way: those arrive at any later moment, or never. No leader waits for the other, as if the
+//! clocks had jumped: the properties rest on conditional writes alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,11 @@ use stateright::{Checker as _, Model, Property};
 
 use super::{super::*, world::*};
 
-/// A process that carries out the order.
+/// A process that carries out the run.
 #[derive(Clone, Debug)]
 struct Leader {
     is_alive: bool,
-    /// Once the Lease is another's, no call is begun.
+    /// A leader that has lost the Lease begins no call.
     is_fenced: bool,
     /// The Target as it was read, and its resourceVersion.
     read: (TargetStatus, u64),
@@ -39,29 +39,29 @@ struct State {
     version: u64,
     leaders: Vec<Leader>,
     calls: Vec<Call>,
-    /// Who wrote last to what.
+    /// The last writer of each resource.
     last_writer: BTreeMap<String, usize>,
     overtaken: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// A leader goes on until it waits for something outside.
+    /// A leader continues until it waits for a call.
     Step(usize),
     /// A call arrives.
     Arrive(usize),
-    /// The first leader dies.
+    /// The first leader crashes.
     Crash,
     /// The second one takes over.
     TakeOver,
 }
 
-/// When it shows that v2 is bad.
+/// When the check of v2 fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bad {
     Never,
     BeforeTraffic,
-    /// Only through the alias, so that traffic has to go back too.
+    /// Only through the alias, so that traffic has to be restored too.
     AfterTraffic,
 }
 
@@ -94,7 +94,7 @@ impl State {
         });
     }
 
-    /// Another pass: the Target is read anew.
+    /// Begins another pass, with a fresh read of the Target.
     fn begin_again(&mut self, leader: usize) {
         let read = (self.world.status.clone(), self.version);
         let now = self.world.now;
@@ -149,18 +149,18 @@ impl State {
 
     fn arrive(&mut self, index: usize) {
         let Call { leader, effect } = self.calls.remove(index);
-        let what = thing(&effect);
+        let resource = resource_of(&effect);
         let before = self.world.functions.clone();
         let sender = &self.leaders[leader];
         let restoring = run_step(&sender.read.0) == Some(Step::Restore);
         let reply = self.world.perform(&effect, &sender.observed);
-        // AWS settles at once: waiting is for other tests.
+        // AWS settles at once: other tests cover the waiting.
         self.world.settle();
         let changed = !same(&before, &self.world.functions);
         if changed {
-            let last = self.last_writer.insert(what.clone(), leader);
+            let last = self.last_writer.insert(resource.clone(), leader);
             if last > Some(leader) {
-                self.overtaken.insert(what);
+                self.overtaken.insert(resource);
             }
         }
         let now = self.world.now;
@@ -174,13 +174,13 @@ impl State {
     }
 }
 
-/// What has a revision of its own: a function, or its alias.
-fn thing(effect: &Effect) -> String {
+/// The resource with a revision of its own: a function, or its alias.
+fn resource_of(effect: &Effect) -> String {
     let alias = effect.operation().ends_with("Alias");
     format!("{}{}", effect.resource, if alias { ":live" } else { "" })
 }
 
-/// Whether nothing that matters differs: revisions do not.
+/// Whether both are equal, apart from revisions.
 fn same(one: &BTreeMap<String, Deployed>, other: &BTreeMap<String, Deployed>) -> bool {
     let plain = |functions: &BTreeMap<String, Deployed>| {
         let mut functions = functions.clone();
@@ -285,19 +285,22 @@ impl Model for Leaders {
             Property::always("I7: no late write lands", |_: &Self, state: &State| {
                 state.overtaken.is_empty()
             }),
-            Property::always("the end is one of two", |model: &Self, state: &State| {
-                let done = |leader: &Leader| leader.is_done && !leader.is_fenced;
-                if !state.leaders.iter().any(done) || !state.calls.is_empty() {
-                    return true;
-                }
-                let deployed = &state.world.functions["checkout-api"];
-                let serving = deployed.alias.as_ref().map(|alias| alias.version.as_str());
-                let (version, latest) = match model.0 {
-                    Bad::Never => ("2", "v2"),
-                    Bad::BeforeTraffic | Bad::AfterTraffic => ("1", "v1"),
-                };
-                serving == Some(version) && deployed.latest.code_sha256 == code(latest)
-            }),
+            Property::always(
+                "a run ends in one of two states",
+                |model: &Self, state: &State| {
+                    let done = |leader: &Leader| leader.is_done && !leader.is_fenced;
+                    if !state.leaders.iter().any(done) || !state.calls.is_empty() {
+                        return true;
+                    }
+                    let deployed = &state.world.functions["checkout-api"];
+                    let serving = deployed.alias.as_ref().map(|alias| alias.version.as_str());
+                    let (version, latest) = match model.0 {
+                        Bad::Never => ("2", "v2"),
+                        Bad::BeforeTraffic | Bad::AfterTraffic => ("1", "v1"),
+                    };
+                    serving == Some(version) && deployed.latest.code_sha256 == code(latest)
+                },
+            ),
             Property::sometimes("a late call arrives", |_: &Self, state: &State| {
                 let done = state.leaders.get(1).is_some_and(|leader| leader.is_done);
                 done && state.calls.iter().any(|call| call.leader == 0)
@@ -313,6 +316,6 @@ fn two_leaders_one_release_and_a_crash() {
         let states = checker.unique_state_count();
         println!("{states} states of two leaders with one release, bad: {bad:?}");
         checker.assert_properties();
-        assert!(checker.is_done(), "all of them were looked at");
+        assert!(checker.is_done(), "the checker visited all states");
     }
 }

@@ -1,4 +1,4 @@
-//! Outputs of components that others use: `$(components.x.outputs.y)`.
+//! Outputs that other components use: `$(components.x.outputs.y)`.
 
 use super::{super::*, world::*};
 use crate::{api::v1alpha1::PlanStatus, domain::substitution::Variables};
@@ -46,7 +46,7 @@ fn output_is_filled_in_when_the_level_of_its_user_starts() {
     assert_eq!(environment(&world), Some("v1"));
     assert_eq!(world.deliver_as(release(2, "v2", "w1")), Step::Succeeded);
     assert_eq!(environment(&world), Some("v2"), "{}", world.log);
-    // Back to what was there before: the same versions serve again.
+    // A rollback: the same versions serve again.
     assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
     assert_eq!(environment(&world), Some("v1"), "{}", world.log);
     assert_eq!(world.functions["checkout-web"].versions.len(), 2);
@@ -76,7 +76,7 @@ fn plan_names_what_an_output_changes_before_its_value_is_known() {
         .filter_map(|change| Some((change.component.as_str(), change.field.as_deref()?)))
         .collect();
     assert_eq!(fields, [("api", "code"), ("web", "environment.API")]);
-    // What was approved is carried out, whatever number the version gets.
+    // The approved plan is carried out, whatever number the version gets.
     world.known = Known::default();
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(plan.digest);
@@ -123,7 +123,7 @@ fn function_with_an_output_is_in_sync_as_the_run_left_it() {
     world.deliver_as(release(1, "v1", "w1"));
     let drifted = |world: &mut World| {
         let live = run(1, 1, Goal::Deliver);
-        let look = DriftCheck {
+        let check = DriftCheck {
             asked: Some("now"),
             generation: None,
             now: world.now,
@@ -132,7 +132,7 @@ fn function_with_an_output_is_in_sync_as_the_run_left_it() {
         let wanted = release(1, "v1", "w1");
         for _ in 0..5 {
             world.pass(&|status, observed, _| {
-                decide_drift(&wanted, &live, status, &owner(), observed, look)
+                decide_drift(&wanted, &live, status, &owner(), observed, check)
             });
         }
         let conditions = &world.status.conditions;

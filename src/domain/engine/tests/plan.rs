@@ -1,4 +1,4 @@
-//! What a plan says, and what an approved one allows.
+//! Plans, and runs with an approved plan.
 
 use super::{super::*, world::*};
 use crate::{
@@ -14,7 +14,7 @@ fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> Plan
         let outcome = world
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         passes += 1;
-        // What was not found is looked for twice.
+        // An absence is read twice.
         match outcome {
             Some(Outcome::Waiting { after, .. }) if passes < 3 => world.tick(after),
             outcome => break outcome,
@@ -24,16 +24,16 @@ fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> Plan
     world.status.plan.clone().expect("a plan")
 }
 
-fn told(plan: &PlanStatus) -> Vec<String> {
+fn listed(plan: &PlanStatus) -> Vec<String> {
     let one = |change: &PlannedChange| {
-        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         let field = change.field.as_deref().unwrap_or_default();
         format!(
             "{} {} {field}: {} → {}",
             change.action,
             change.resource,
-            word(&change.from),
-            word(&change.to)
+            value(&change.from),
+            value(&change.to)
         )
     };
     plan.changes.iter().map(one).collect()
@@ -59,7 +59,7 @@ fn a_plan_tells_every_change_and_no_secret() {
          will leave checkout-worker in AWS as it is; no check watches site"
     );
     assert_eq!(
-        told(&plan),
+        listed(&plan),
         [
             format!(
                 "Update checkout-api code: {} → {}",
@@ -98,20 +98,20 @@ fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
     let wanted = [want("api", "v2", 128)];
-    assert_eq!(told(&plan(&mut world, 2, &wanted)), [""; 0]);
-    assert_eq!(told(&plan(&mut world, 3, &wanted)), [""; 0]);
+    assert_eq!(listed(&plan(&mut world, 2, &wanted)), [""; 0]);
+    assert_eq!(listed(&plan(&mut world, 3, &wanted)), [""; 0]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.alias.as_mut().expect("an alias").version = "1".into();
     world.known = Known::default();
     let moved = plan(&mut world, 2, &wanted);
     assert_eq!(moved.summary, "api: will move traffic");
     assert_eq!(
-        told(&moved),
+        listed(&moved),
         ["Move checkout-api:live : version 1 → version 2"]
     );
     let newer = plan(&mut world, 3, &wanted);
     assert_eq!(
-        told(&newer),
+        listed(&newer),
         ["Move checkout-api:live : version 1 → the new version"]
     );
     assert_eq!(world.deliver(3, &wanted), Step::Succeeded);
@@ -199,7 +199,7 @@ fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
     assert_eq!(world.plans[0][..100], long.changes);
     let stored = long.stored.clone().expect("stored");
 
-    // It is stored once, and goes when another plan takes its place.
+    // The plan is stored once, and expires when another one replaces it.
     assert_eq!(ask(&mut world), long);
     assert_eq!(world.deliver_as(wanted), Step::Succeeded);
     assert_eq!(world.plans.len(), 1);

@@ -1,4 +1,4 @@
-//! A function and files move as one.
+//! A function and files move together.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::domain::workload::s3::site::tests::bucket::Object;
 const FIRST: &[(&str, &str)] = &[("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
 const SECOND: &[(&str, &str)] = &[("app.js", "b"), ("index.html", "j"), ("new.css", "n")];
 
-/// A function with that code, and these files.
+/// A function with this code, and a site with these files.
 fn both(world: &mut World, revision: i64, code: &str, files: &[(&str, &str)]) -> Desired {
     let mut desired = desired(revision, vec![want("api", code, 128)]);
     let site = site(world, &format!("archive-{revision}"), files);
@@ -30,7 +30,7 @@ fn prune(world: &mut World, revision: i64) {
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
-/// What people are served, under the prefix; what S3 makes anew with each write does not count.
+/// The served objects, without what S3 changes with each write.
 fn served(world: &World) -> BTreeMap<String, Object> {
     let mut objects = world.bucket.objects.clone();
     for object in objects.values_mut() {
@@ -64,7 +64,7 @@ fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
         "store manifest",
     ];
     assert_eq!(world.bucket.log, order);
-    assert!(texts(&world).contains(&("gone.svg", "g")), "not yet");
+    assert!(texts(&world).contains(&("gone.svg", "g")), "not pruned");
     assert!(
         world
             .status
@@ -85,12 +85,12 @@ fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
             .any(InventoryItem::is_to_prune)
     );
 
-    // The same files again are nothing to do.
+    // The same files change nothing.
     world.bucket.log.clear();
     assert_eq!(deliver(&mut world, 3, "v2", SECOND), Step::Succeeded);
     assert_eq!(world.bucket.log, Vec::<String>::new());
 
-    // Everything goes in the end, and what is not ours stays.
+    // A removal deletes everything but unmanaged files.
     let ended = world.removal_pass(&|status, observed, now| {
         decide_removal(DeletionPolicy::Delete, status, &owner(), observed, now)
     });
@@ -111,7 +111,7 @@ fn what_was_pruned_comes_back() {
     assert_eq!(served(&world), before);
     assert_eq!(visible(&world), functions);
 
-    // What is on record is what is there: the next delivery finds all of it.
+    // The recorded objects exist: the next delivery finds all of them.
     world.bucket.log.clear();
     assert_eq!(deliver(&mut world, 3, "v1", FIRST), Step::Succeeded);
     assert_eq!(world.bucket.log, ["store snapshot", "store manifest"]);
@@ -156,7 +156,8 @@ fn somebody_elses_file_in_the_way_ends_it_before_anything_is_touched() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However calls fail and the controller dies: both serve, or all is as it was, byte for byte.
+    /// Whichever calls fail and whenever the controller crashes: both serve, or the former state does, byte
+    /// for byte.
     #[test]
     fn both_move_or_neither(
         delivered_before in any::<bool>(),
@@ -187,7 +188,7 @@ proptest! {
                 prop_assert!(serves(&world) && texts(&world).len() == SECOND.len() + 1);
             }
             Step::RolledBack => {
-                prop_assert!(bad, "only a bad release goes back:\n{}", world.log);
+                prop_assert!(bad, "only a bad Release is restored:\n{}", world.log);
                 prop_assert_eq!(served(&world), before.0);
                 prop_assert_eq!(visible(&world), before.1);
             }

@@ -1,4 +1,4 @@
-//! Tags that leave the spec leave the function, and those of others stay.
+//! Tags that are removed from the spec are removed from the function, and external tags stay.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ fn tagged(code: &str, tags: &[(&str, &str)]) -> DesiredFunction {
     want
 }
 
-/// The tags that are not the owner's.
+/// The tags without those that name the owner.
 fn tags(world: &World) -> BTreeMap<String, String> {
     let mut tags = world.functions["checkout-api"].latest.tags.clone();
     tags.retain(|key, _| !key.starts_with("sluice.dev/"));
@@ -26,7 +26,7 @@ fn pairs(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// v1 serves with a tag of the spec and one of somebody else.
+/// v1 serves with a tag of the spec and an external one.
 fn served() -> World {
     let mut world = World::new();
     world.deliver(1, &[tagged("v1", &[("team", "x")])]);
@@ -53,7 +53,7 @@ fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
         assert!(removed, "{:?}", plan.changes);
         assert_eq!(world.deliver(2, &[tagged(code, &[])]), Step::Succeeded);
         assert_eq!(tags(&world), pairs(&[("cost", "42")]), "{}", world.log);
-        // Whoever sets it now is somebody else.
+        // The tag is external when it is set again.
         let deployed = world.functions.get_mut("checkout-api").expect("delivered");
         deployed.latest.tags.insert("team".into(), "y".into());
         assert_eq!(world.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);

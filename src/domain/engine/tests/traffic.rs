@@ -1,4 +1,4 @@
-//! Traffic in steps, levels, and what people may ask for on the way.
+//! Traffic in steps, levels, and the commands that people give meanwhile.
 
 use std::time::Duration;
 
@@ -36,14 +36,14 @@ fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
     }
 }
 
-/// Passes until the run is at this weight.
+/// Runs passes until the run is evaluated at this weight.
 fn until(world: &mut World, order: &Order, run: &Run, weight: i32) {
-    let there = |world: &World| {
+    let is_reached = |world: &World| {
         let journal = world.status.run.as_ref();
         let traffic = journal.and_then(|journal| journal.traffic.as_ref());
         traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
     };
-    while !there(world) {
+    while !is_reached(world) {
         world.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now));
     }
 }
@@ -180,7 +180,7 @@ fn what_is_promoted_by_hand_skips_the_rest() {
 
 #[test]
 fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
-    for goes_on in [true, false] {
+    for resumes in [true, false] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         let before = visible(&world);
@@ -202,7 +202,7 @@ fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
         assert_eq!(held.reason(), Reason::Held);
         assert!(held.message().contains("50 %"), "{}", held.message());
         world.known = Known::default();
-        if goes_on {
+        if resumes {
             world.bad.clear();
             let step = world.finish(&order, &run(2, 2, Goal::Deliver));
             assert_eq!(step, Step::Succeeded);
@@ -247,7 +247,7 @@ fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
                     decide(&order, &second, status, &owner(), observed, now)
                 });
                 let journal = world.status.run.as_ref().expect("a run");
-                assert!(journal.started_at.0 > began.0, "watched anew from here");
+                assert!(journal.started_at.0 > began.0, "the checks start again");
             }
         }
         let step = run_step(&world.status);
@@ -287,7 +287,7 @@ fn retry_of_what_is_held_watches_it_anew() {
         pass(&mut world, &first);
     }
 
-    // It is green again: nothing of what was watched before counts.
+    // The alarm is green again: nothing observed before counts.
     world.watched = Verdict::Passed;
     world.known = Known::default();
     world.log.clear();
@@ -302,7 +302,7 @@ fn retry_of_what_is_held_watches_it_anew() {
     assert!(watched >= jiff::SignedDuration::from_secs(18), "{watched}");
     assert!(!world.log.contains("does not match"), "{}", world.log);
 
-    // One that goes red after the retry counts.
+    // An alarm that goes red after the retry counts.
     world.watched = red;
     while run_step(&world.status) != Some(Step::Held) {
         pass(&mut world, &second);
@@ -394,8 +394,8 @@ fn another_role_can_not_share_the_traffic() {
 
 #[test]
 fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
-    type Make = fn(&mut World);
-    let queue: Make = |world| {
+    type Change = fn(&mut World);
+    let queue: Change = |world| {
         let latest = &mut world
             .functions
             .get_mut("checkout-api")
@@ -403,32 +403,32 @@ fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
             .latest;
         latest.dead_letter_queue = Some("arn:aws:sqs:eu-west-1:222222222222:dead".into());
     };
-    let provisioned: Make = |world| {
+    let provisioned: Change = |world| {
         world.provisioned.insert("checkout-api".into(), 5);
     };
-    for (words, make) in [
+    for (part, change) in [
         ("dead-letter queue of version 1 is none", queue),
         ("provisioned concurrency (5)", provisioned),
     ] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
-        make(&mut world);
+        change(&mut world);
         let before = visible(&world);
         let gradually = in_steps(2, vec![want("api", "v2", 128)]);
-        assert_eq!(world.deliver_as(gradually), Step::Failed, "{words}");
+        assert_eq!(world.deliver_as(gradually), Step::Failed, "{part}");
         assert_eq!(visible(&world), before);
         let run = world.status.run.clone().expect("a run");
         let message = run.message.unwrap_or_default();
         assert!(
-            message.contains(words) && message.contains("rollout.allAtOnce"),
+            message.contains(part) && message.contains("rollout.allAtOnce"),
             "{message}"
         );
 
-        // What serves already has all traffic.
+        // The live code already has all traffic.
         let again = in_steps(3, vec![want("api", "v1", 128)]);
-        assert_eq!(world.deliver_as(again), Step::Succeeded, "{words}");
+        assert_eq!(world.deliver_as(again), Step::Succeeded, "{part}");
         let at_once = desired(4, vec![want("api", "v2", 128)]);
-        assert_eq!(world.deliver_as(at_once), Step::Succeeded, "{words}");
+        assert_eq!(world.deliver_as(at_once), Step::Succeeded, "{part}");
     }
 }
 
@@ -440,7 +440,7 @@ fn an_alias_with_provisioned_concurrency_is_waited_for() {
     world.provisioned.insert("checkout-api".into(), 5);
     let before = visible(&world);
 
-    // Both ways: v2 shows that it is bad only once it serves.
+    // In both directions: the check of v2 fails only once it serves.
     world.bad.push(code("v2"));
     world.bad_once_served = true;
     assert_eq!(
@@ -452,11 +452,11 @@ fn an_alias_with_provisioned_concurrency_is_waited_for() {
         .log
         .lines()
         .filter(|line| line.starts_with("UpdateAlias"));
-    assert_eq!(moves.count(), 2, "there and back:\n{}", world.log);
+    assert_eq!(moves.count(), 2, "forward and restored:\n{}", world.log);
     assert_eq!(world.deliver(3, &[want("api", "v3", 128)]), Step::Succeeded);
     assert_eq!(weights(&world, "checkout-api"), "3 ");
 
-    // A version that never gets it does not stay half served.
+    // A version that never gets its concurrency does not keep part of the traffic.
     let before = visible(&world);
     world.out_of_concurrency.push("4".into());
     assert_eq!(
@@ -466,9 +466,9 @@ fn an_alias_with_provisioned_concurrency_is_waited_for() {
     assert_eq!(visible(&world), before);
     let message = world.status.run.and_then(|run| run.message);
     let message = message.unwrap_or_default();
-    let says = |words| message.contains(words);
+    let has = |part| message.contains(part);
     assert!(
-        says("provisioned concurrency (5)") && says("no more is left"),
+        has("provisioned concurrency (5)") && has("no more is left"),
         "{message}"
     );
 }
@@ -482,7 +482,7 @@ fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
         assert_eq!(
             world.functions.len(),
             2,
-            "not before the whole stage has succeeded"
+            "the component stays until the whole stage has succeeded"
         );
         let prune = run(2, 1, Goal::Prune);
         assert!(!settled(&prune, &world.status));
@@ -493,7 +493,7 @@ fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
     }
 }
 
-/// A release whose stage watches an alarm.
+/// A Release whose stage watches an alarm.
 pub fn with_alarm(revision: i64, code: &str) -> Desired {
     let check = AlarmsCheck {
         names: vec!["checkout-errors".into()],
@@ -510,7 +510,7 @@ pub fn with_alarm(revision: i64, code: &str) -> Desired {
     }
 }
 
-/// A release whose stage asks a URL.
+/// A Release whose stage checks a URL.
 fn with_page(revision: i64, code: &str) -> Desired {
     let check = serde_json::json!({"url": "https://example.com/health"});
     let check = serde_json::from_value(check).expect("a check");
@@ -556,12 +556,12 @@ fn an_alarm_before_the_run_lets_nothing_begin() {
     world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
     assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
     assert_eq!(visible(&world), before);
-    // Who goes back does not ask: the alarm may be why. Who hurries it on does.
+    // A rollback skips alarms, which may be its reason; a promotion does not.
     let order = Order::Deliver(with_alarm(3, "v3"));
-    for (attempt, back, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
+    for (attempt, rollback, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
         let mut run = run(3, attempt, Goal::Deliver);
         run.immediate = true;
-        run.rollback = back;
+        run.rollback = rollback;
         world.known = Known::default();
         assert_eq!(world.finish(&order, &run), step);
     }
@@ -569,13 +569,13 @@ fn an_alarm_before_the_run_lets_nothing_begin() {
 
 #[test]
 fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
-    for (back, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
+    for (rollback, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         let order = Order::Deliver(with_alarm(2, "v2"));
         let mut run = run(2, 1, Goal::Deliver);
         run.immediate = true;
-        run.rollback = back;
+        run.rollback = rollback;
         while run_step(&world.status) != Some(Step::Prepare) {
             world.pass(&|status, observed, now| {
                 decide(&order, &run, status, &owner(), observed, now)
@@ -606,14 +606,14 @@ fn what_can_not_be_told_may_wait_during_a_bake_but_not_pass_it() {
         world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
     }
-    let mut told = false;
+    let mut has_waited = false;
     while run_step(&world.status) == Some(Step::Promote) {
         let outcome = world
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
-        told |= outcome.is_some_and(|outcome| outcome.reason() == Reason::WaitingForChecks);
+        has_waited |= outcome.is_some_and(|outcome| outcome.reason() == Reason::WaitingForChecks);
         assert_ne!(weights(&world, "checkout-api"), "1 2:0.5");
     }
-    assert!(told, "it waits until the deadline");
+    assert!(has_waited, "the run waits until the deadline");
     assert_eq!(world.finish(&order, &run), Step::RolledBack);
     assert_eq!(visible(&world), before);
     let journal = world.status.run.as_ref().expect("a run");

@@ -1,4 +1,4 @@
-//! Updates that Lambda could not apply, and versions that are asleep.
+//! Updates that Lambda could not apply, and inactive versions.
 
 use super::{super::*, world::*};
 use crate::domain::workload::lambda::{FunctionState, LastUpdate};
@@ -40,18 +40,18 @@ fn failed_update_is_sent_once_and_again_by_a_retry() {
 
 #[test]
 fn update_that_failed_before_the_run_is_sent_once_more_though_nothing_differs() {
-    for is_mended in [true, false] {
+    for is_fixed in [true, false] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         world.deliver(2, &[want("api", "v2", 128)]);
         let deployed = world.functions.get_mut("checkout-api").expect("there");
         deployed.latest.last_update = LastUpdate::Failed("no key".into());
-        if !is_mended {
+        if !is_fixed {
             world.broken.insert("checkout-api".into(), true);
         }
         world.log.clear();
         let step = world.deliver(3, &[want("api", "v2", 128)]);
-        let wanted = if is_mended {
+        let wanted = if is_fixed {
             Step::Succeeded
         } else {
             Step::RolledBack
@@ -87,14 +87,14 @@ fn update_that_fails_on_the_way_back_ends_it_and_a_retry_sends_it_again() {
         "{}",
         message(&world)
     );
-    // The other one is as it was.
+    // The other function is restored.
     assert_eq!(
         visible(&world)["checkout-worker"],
         before["checkout-worker"]
     );
     world.broken.clear();
     world.known = Known::default();
-    let order = Order::Restore("somebody asked for it".into());
+    let order = Order::Restore("the restore was requested".into());
     let step = world.finish(&order, &run(2, 2, Goal::Restore));
     assert_eq!(step, Step::RolledBack, "{}", world.log);
     assert_eq!(visible(&world), before);

@@ -1,4 +1,4 @@
-//! How long is waited, from when, and what is heeded meanwhile.
+//! How long runs wait, from when, and what takes effect meanwhile.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn message(world: &World) -> String {
     run.message.unwrap_or_default()
 }
 
-/// What the end of a run that was rolled back leaves, and hours later.
+/// The state two hours after a run was rolled back.
 fn after_an_old_rollback() -> World {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
@@ -59,7 +59,7 @@ fn order_that_can_not_begin_ends_after_its_own_deadline() {
         assert!(!settled(&run, &world.status), "{}", world.log);
         world.tick(four);
     }
-    // What was mended in between counts no more.
+    // An obstacle that was fixed in between no longer counts.
     world.looks_fail = None;
     world.known = Observation::of(std::mem::take(&mut world.known), world.now).into_known();
     world.looks_fail = Some(CallErrorKind::Denied);
@@ -181,7 +181,7 @@ fn wait_that_lasts_is_known_to_last() {
     assert!(lasted[19] > Duration::from_secs(5), "{lasted:?}");
 }
 
-/// Traffic is at 10 %, and the invocation that is asked then is not answered.
+/// Traffic is at 10 %, and the invocation of the check at that step gets no reply.
 fn slow_at_ten(order: &Order, run: &Run) -> World {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
@@ -221,7 +221,7 @@ fn abort_is_heeded_while_an_invocation_is_under_way() {
     let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let forward = run(2, 1, Goal::Deliver);
     let began = world.now;
-    // It may take as long as its check says, which no deadline counts.
+    // The invocation may take as long as its check allows, which counts towards no deadline.
     while world.now < began + SignedDuration::from_mins(20) {
         let outcome = pass(&mut world, &order, &forward).expect("it waits");
         let reason = outcome.reason();
@@ -230,9 +230,9 @@ fn abort_is_heeded_while_an_invocation_is_under_way() {
             "{outcome:?}"
         );
     }
-    let back = Order::Restore("it was aborted".into());
+    let restore = Order::Restore("it was aborted".into());
     assert_eq!(
-        world.finish(&back, &run(2, 1, Goal::Restore)),
+        world.finish(&restore, &run(2, 1, Goal::Restore)),
         Step::RolledBack
     );
     assert_eq!(visible(&world), before);
@@ -282,7 +282,7 @@ fn clock_that_steps_back_holds_up_no_look_and_no_deadline() {
     while evaluations(&world) == 0 {
         pass(&mut world, &order, &run);
     }
-    // Another node leads, whose clock is behind.
+    // The next leader runs on a node whose clock is behind.
     world.now -= SignedDuration::from_mins(20);
     world.known = Known::default();
     let (before, since) = (evaluations(&world), world.now);

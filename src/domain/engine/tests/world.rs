@@ -1,4 +1,4 @@
-//! A small AWS that settles, refuses stale revisions, loses replies and sees the controller die.
+//! A fake AWS that settles, refuses stale revisions and loses replies, and a controller that crashes.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -37,7 +37,7 @@ pub use crate::{
     },
 };
 
-/// What goes wrong with one effect.
+/// The fault of one effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
@@ -45,9 +45,9 @@ pub enum Fault {
     Throttled,
     /// The call has its effect, and the reply is lost.
     LostReply,
-    /// The controller dies before the call is sent.
+    /// The controller crashes before it sends the call.
     CrashBefore,
-    /// The controller dies after the effect.
+    /// The controller crashes after the effect.
     CrashAfter,
 }
 
@@ -56,7 +56,7 @@ pub struct Deployed {
     pub latest: Function,
     pub versions: BTreeMap<u32, Function>,
     pub alias: Option<Alias>,
-    /// The version that an alias of somebody else has.
+    /// The version behind an alias that Sluice does not manage.
     pub other: Option<String>,
     /// The number that the next version gets.
     pub next_version: u32,
@@ -67,10 +67,10 @@ pub struct Deployed {
 #[derive(Clone, Debug)]
 pub struct World {
     pub functions: BTreeMap<String, Deployed>,
-    /// Texts by name, for the kind that only tests have.
+    /// Texts by name, for the workload kind that only tests have.
     pub notes: BTreeMap<String, String>,
     pub bucket: bucket::World,
-    /// What archives hold, by their digest.
+    /// The contents of archives, by digest.
     pub contents: BTreeMap<Sha256, SiteContent>,
     pub packages: Vec<Sha256>,
     pub snapshots: Vec<Snapshot>,
@@ -83,40 +83,40 @@ pub struct World {
     pub revisions: u32,
     /// Code that fails its check.
     pub bad: Vec<Sha256>,
-    /// Whether that shows only through the alias.
+    /// Whether the check fails only through the alias.
     pub bad_once_served: bool,
-    /// Code whose check can't be told.
+    /// Code whose check is inconclusive.
     pub inconclusive: Vec<Sha256>,
-    /// Code whose check takes until it is no longer in here.
+    /// Code whose check runs until it is removed from this list.
     pub slow: Vec<Sha256>,
-    /// Functions of which no update succeeds, and whether the new values show all the same.
+    /// Functions whose updates all fail, and whether the new values show nevertheless.
     pub broken: BTreeMap<String, bool>,
-    /// What the checks of the stage come to.
+    /// The verdict of the stage's checks.
     pub watched: Verdict,
-    /// Functions that AWS refuses to make.
+    /// Functions that AWS refuses to create.
     pub refused: Vec<String>,
-    /// How every look at a function fails, where it does.
+    /// The error of every read of a function, if they fail.
     pub looks_fail: Option<CallErrorKind>,
-    /// Functions whose versions fall asleep again as soon as they are woken.
+    /// Functions whose versions stay inactive when they are woken.
     pub sleepers: Vec<String>,
-    /// Looks that find nothing, once each, whatever is there.
+    /// Reads that find nothing, once each, even if the resource exists.
     pub old_answers: Vec<Read>,
-    /// Concurrency that is provisioned for aliases: after each move they have a weight for the version
-    /// before until the new one has it.
+    /// Provisioned concurrency of aliases. After each move the alias keeps a weight for the former version
+    /// until the new one has its concurrency.
     pub provisioned: BTreeMap<String, i32>,
-    /// Versions that never get it.
+    /// Versions that never get their concurrency.
     pub out_of_concurrency: Vec<String>,
-    /// Whether Lambda says that nothing is left to do all the same.
+    /// Whether Lambda reports nevertheless that the allocation is complete.
     pub says_ready: bool,
-    /// What invokes functions without a version or alias.
+    /// The callers that invoke functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
-    /// How many calls a pass may make before those that still wait are called off.
+    /// How many calls a pass may make before the remaining ones are cancelled.
     pub calls_a_pass: Option<usize>,
-    /// How long the calls of each wave wait for their turn.
+    /// How long the calls of each wave wait for budget.
     pub wait_for_budget: Duration,
-    /// Looks of which the answer gets lost, once each.
+    /// Reads whose reply is lost, once each.
     pub lost_looks: Vec<Read>,
-    /// How often aliases were looked at.
+    /// How often aliases were read.
     pub alias_looks: usize,
     pub faults: Vec<Fault>,
     pub log: String,
@@ -200,7 +200,7 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
     }
 }
 
-/// Files in the small bucket, out of an archive that is called so.
+/// A site in the fake bucket, with the files of an archive of this name.
 pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
     let sha256 = code(archive);
     world.contents.insert(sha256, bucket::content(files));
@@ -236,7 +236,7 @@ pub fn noted(text: &str, level: usize) -> DesiredComponent {
     }
 }
 
-/// An order, as the Deployment gives it.
+/// A run, as the Deployment assigns it.
 pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
     Run::new(reference(revision), attempt, goal, 1)
 }
@@ -294,7 +294,7 @@ impl World {
         self.deliver_as(desired(revision, functions.to_vec()))
     }
 
-    /// The same, with everything said.
+    /// The same, with all of `Desired`.
     pub fn deliver_as(&mut self, desired: Desired) -> Step {
         let run = run(desired.release.revision, 1, Goal::Deliver);
         self.known = Known::default();
@@ -328,25 +328,25 @@ impl World {
         panic!("the run does not end:\n{}", self.log);
     }
 
-    /// One reconcile.
+    /// Runs one reconcile.
     pub fn pass(
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
         let mut observed = Observation::of(std::mem::take(&mut self.known), self.now);
-        let mut turns = self.calls_a_pass.unwrap_or(usize::MAX);
+        let mut calls_left = self.calls_a_pass.unwrap_or(usize::MAX);
         for _ in 0..200 {
             match decide(&self.status, &observed, self.now) {
                 Decision::Observe(reads) => {
                     assert!(!reads.is_empty(), "an empty read");
                     self.wait_for_budget(&mut observed);
-                    let waiting = reads.len() > turns;
-                    for read in reads.into_iter().take(turns) {
-                        turns -= 1;
+                    let waiting = reads.len() > calls_left;
+                    for read in reads.into_iter().take(calls_left) {
+                        calls_left -= 1;
                         self.read(&read, &mut observed);
                     }
                     if waiting {
-                        return Some(self.call_off(observed));
+                        return Some(self.cancel(observed));
                     }
                 }
                 Decision::Record(status) => {
@@ -389,9 +389,9 @@ impl World {
                 }
                 Decision::Execute(effects) => {
                     self.wait_for_budget(&mut observed);
-                    let waiting = effects.len() > turns;
-                    for effect in effects.into_iter().take(turns) {
-                        turns -= 1;
+                    let waiting = effects.len() > calls_left;
+                    for effect in effects.into_iter().take(calls_left) {
+                        calls_left -= 1;
                         if !self.execute(&effect, &mut observed) {
                             self.say("controller dies");
                             self.known = holding(self.now + SignedDuration::from_secs(2));
@@ -400,7 +400,7 @@ impl World {
                         }
                     }
                     if waiting {
-                        return Some(self.call_off(observed));
+                        return Some(self.cancel(observed));
                     }
                 }
                 Decision::Wait(outcome) => {
@@ -418,16 +418,16 @@ impl World {
         panic!("a reconcile does not end:\n{}", self.log);
     }
 
-    /// As the shell does around each wave of calls.
+    /// Waits for budget, as the shell does before each wave of calls.
     fn wait_for_budget(&mut self, observed: &mut Observation) {
         let waited = self.wait_for_budget;
-        self.now += SignedDuration::try_from(waited).expect("short");
+        self.now += SignedDuration::try_from(waited).expect("a short duration");
         observed.at(self.now);
         observed.known.clocks.waited_for_budget(waited, self.now);
     }
 
-    /// What still waits for a turn is called off, and the pass ends.
-    fn call_off(&mut self, observed: Observation) -> Outcome {
+    /// Cancels the calls that still wait for budget, and ends the pass.
+    fn cancel(&mut self, observed: Observation) -> Outcome {
         self.known = observed.cut_off();
         self.tick(Duration::from_secs(1));
         Outcome::Waiting {
@@ -437,7 +437,7 @@ impl World {
         }
     }
 
-    /// AWS comes to the end of all it does.
+    /// Completes everything that AWS has in progress.
     pub fn settle(&mut self) {
         while self.functions.values().any(|it| it.settles_in > 0) {
             self.tick(Duration::ZERO);
@@ -446,7 +446,7 @@ impl World {
     }
 
     pub fn tick(&mut self, passed: Duration) {
-        self.now += SignedDuration::try_from(passed).expect("short");
+        self.now += SignedDuration::try_from(passed).expect("a short duration");
         let settling: Vec<String> = self.functions.keys().cloned().collect();
         for name in settling {
             let revision = self.revision();
@@ -462,7 +462,7 @@ impl World {
                         LastUpdate::Successful
                     };
                     deployed.latest.state = FunctionState::Active;
-                    // As AWS does: the revision changes once more.
+                    // Like AWS: the revision changes once more.
                     deployed.latest.revision_id = revision;
                 }
             }
@@ -481,7 +481,7 @@ impl World {
         }
     }
 
-    /// A snapshot comes first.
+    /// Asserts that the snapshot comes before the first change.
     fn check_snapshot(&self, next: &TargetStatus) {
         let uid = |status: &TargetStatus| status.run.as_ref().map(|run| run.release.uid.clone());
         let is_new = uid(&self.status) != uid(next);
@@ -499,9 +499,9 @@ impl World {
             observed.errors.push(("api".into(), error));
             return;
         }
-        let old = self.old_answers.iter().position(|old| old == read);
-        if let Some(old) = old {
-            self.old_answers.remove(old);
+        let stale = self.old_answers.iter().position(|stale| stale == read);
+        if let Some(stale) = stale {
+            self.old_answers.remove(stale);
         }
         let is_alias = matches!(
             read,
@@ -522,13 +522,13 @@ impl World {
                     .as_ref()
                     .and_then(|run| run.snapshot.clone())
                     .expect("a snapshot");
-                assert!(!self.discarded.contains(&reference.key), "it was removed");
-                let index: usize = reference.key.parse().expect("an index");
+                assert!(!self.discarded.contains(&reference.key), "it was deleted");
+                let index: usize = reference.key.parse().expect("a snapshot index");
                 let snapshot = self.snapshots[index].clone();
                 observed.found(Found::Snapshot(reference, Box::new(snapshot)));
             }
             Read::Component(kinds::Read::Lambda(read)) => {
-                let found = self.look_at_function(read, old.is_some());
+                let found = self.read_function(read, stale.is_some());
                 observed.found(Found::Component(kinds::Found::Lambda(found)));
             }
             Read::Component(kinds::Read::Note(note::Read(title))) => {
@@ -544,18 +544,18 @@ impl World {
                 let known = observed.components.s3.0.get(&place);
                 let mut site = known.cloned().unwrap_or_default();
                 self.bucket.read(&content, read.clone(), &mut site);
-                let observed_there = Box::new(site);
+                let site = Box::new(site);
                 observed.found(Found::Component(kinds::Found::S3(s3::Found {
                     place,
-                    observed: observed_there,
+                    observed: site,
                 })));
             }
         }
     }
 
-    /// `is_old` is whether AWS answers with a state from before the thing was there.
-    fn look_at_function(&self, read: &lambda::Read, is_old: bool) -> lambda::Found {
-        let deployed = self.functions.get(read.function()).filter(|_| !is_old);
+    /// `is_stale` is whether AWS replies with a state from before the resource existed.
+    fn read_function(&self, read: &lambda::Read, is_stale: bool) -> lambda::Found {
+        let deployed = self.functions.get(read.function()).filter(|_| !is_stale);
         match read {
             lambda::Read::Function { name } => {
                 let latest = deployed.map(|deployed| Box::new(deployed.latest.clone()));
@@ -593,7 +593,7 @@ impl World {
         }
     }
 
-    /// Carries an effect out; `false` where the controller died.
+    /// Executes an effect; `false` if the controller crashed.
     pub fn execute(&mut self, effect: &Effect, observed: &mut Observation) -> bool {
         assert!(
             needs_no_intent(&effect.action)
@@ -648,7 +648,7 @@ impl World {
         true
     }
 
-    /// Every version that an alias gives weight to exists and is published code.
+    /// Asserts that every version to which an alias gives weight is published and exists.
     pub fn check_traffic(&self) {
         for deployed in self.functions.values() {
             let Some(alias) = &deployed.alias else {
@@ -660,7 +660,7 @@ impl World {
                     .expect("aliases point at published versions");
                 assert!(
                     deployed.versions.contains_key(&number),
-                    "alias points at nothing"
+                    "an alias points at a missing version"
                 );
             }
         }
@@ -703,7 +703,7 @@ impl World {
             }
             Action::Component(kinds::Action::S3(s3::Action { act, .. })) => {
                 let mut site = observed.components.s3.0[&name].clone();
-                let reply = self.bucket.act(act, &site).expect("nobody dies here");
+                let reply = self.bucket.act(act, &site).expect("no crash here");
                 site.note(act, reply);
                 Ok(Reply::Component(kinds::Reply::S3(s3::Reply {
                     observed: Box::new(site),
@@ -749,7 +749,7 @@ impl World {
         Ok(Reply::Checked(key.clone(), verdict))
     }
 
-    #[allow(clippy::too_many_lines, reason = "one arm per action of the small AWS")]
+    #[allow(clippy::too_many_lines, reason = "one arm per action of the fake AWS")]
     fn change(
         &mut self,
         effect: &Effect,
@@ -894,7 +894,7 @@ impl World {
                         last
                     }
                     _ => {
-                        // As AWS does: no number is given twice.
+                        // Like AWS: no number is used twice.
                         let number = deployed.next_version;
                         deployed.next_version += 1;
                         let mut version = deployed.latest.clone();
@@ -970,7 +970,7 @@ impl World {
     }
 }
 
-/// What changes nothing that users have, and what stands in the status until it is gone.
+/// Whether the action changes nothing for users, or stays in the status until it is done.
 fn needs_no_intent(action: &Action) -> bool {
     match action {
         Action::StoreSnapshot(_)
@@ -992,7 +992,7 @@ fn refused(effect: &Effect, kind: CallErrorKind, message: &str) -> CallError {
     CallError::new(effect.operation(), &effect.resource, kind, message)
 }
 
-/// As AWS does: only `GetFunction` tells the tags.
+/// Like AWS: only `GetFunction` returns the tags.
 fn without_tags(function: &Function) -> Function {
     Function {
         tags: BTreeMap::new(),
@@ -1000,12 +1000,12 @@ fn without_tags(function: &Function) -> Function {
     }
 }
 
-/// Something to read of a function.
+/// A read of a function.
 pub fn of_function(read: lambda::Read) -> Read {
     Read::Component(kinds::Read::Lambda(read))
 }
 
-/// What a leader knows that has taken over a run, until it may go on.
+/// The memory of a new leader, which may change nothing before `until`.
 pub fn holding(until: Timestamp) -> Known {
     Known {
         clocks: Clocks {
@@ -1044,9 +1044,9 @@ pub type Visible = (
     Option<AliasSnapshot>,
 );
 
-/// What users and unqualified callers get, without revisions and old versions.
+/// What aliases and unqualified callers serve, without revisions and old versions.
 pub fn visible(world: &World) -> BTreeMap<String, Visible> {
-    let look = |deployed: &Deployed| {
+    let view = |deployed: &Deployed| {
         let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
             version: alias.version.clone(),
             weights: alias.weights.clone(),
@@ -1063,6 +1063,6 @@ pub fn visible(world: &World) -> BTreeMap<String, Visible> {
     world
         .functions
         .iter()
-        .map(|(name, deployed)| (name.clone(), look(deployed)))
+        .map(|(name, deployed)| (name.clone(), view(deployed)))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Every reason for which an Approval does not count.
+//! All reasons why an Approval does not count.
 #![allow(
     clippy::needless_pass_by_value,
     reason = "json!() reads better without a reference"
@@ -15,7 +15,7 @@ use crate::{
 pub const DIGEST: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER_DIGEST: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// What waits: Release checkout-7 before stage prod, from ana's pipeline.
+/// The waiting plan: of Release checkout-7 in stage prod, from ana's pipeline.
 pub const SUBJECT: Subject<'static> = Subject {
     release: "checkout-7",
     release_uid: "uid-7",
@@ -28,7 +28,7 @@ pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Bea's approval of that, as a member of approvers.
+/// Bea's Approval of [`SUBJECT`], as a member of approvers.
 pub fn manifest() -> Value {
     json!({
         "apiVersion": "sluice.dev/v1alpha1",
@@ -50,7 +50,7 @@ pub fn manifest() -> Value {
     })
 }
 
-/// With one place changed.
+/// That Approval with one field changed.
 pub fn approval(pointer: &str, value: Value) -> Approval {
     let mut manifest = manifest();
     if !pointer.is_empty() {
@@ -124,9 +124,9 @@ fn one_for_something_else_does_not() {
 #[test]
 fn one_that_was_used_does_not_count_again() {
     let used = BTreeSet::from(["approval-bea".to_owned()]);
-    let remembered = speaks_of(&good(), &SUBJECT, &used, &in_force());
-    assert_eq!(remembered, Err(Ignored::Used));
-    // Nobody remembers any more, but it says so itself.
+    let recorded = speaks_of(&good(), &SUBJECT, &used, &in_force());
+    assert_eq!(recorded, Err(Ignored::Used));
+    // Not in `used`, but its own status says so.
     let mut own = good();
     let mut status = ApprovalStatus::default();
     Judgement::Used.write_condition(&own, &mut status.conditions, at(NOW));
@@ -140,7 +140,7 @@ fn none_counts_that_the_policy_does_not_vouch_for() {
     let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
     assert_eq!(ignored.reason(), Reason::PolicyNotInForce);
     assert!(ignored.message(&good()).contains("it is not installed"));
-    // Made while it was not in force.
+    // Created while the policy was not in force.
     let force = PolicyForce::Since(at("2026-11-26T10:00:01Z"));
     let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
     assert!(
@@ -170,7 +170,7 @@ fn one_of_somebody_else_does_not() {
     for who in [
         json!({"users": ["carl"]}),
         json!({"groups": ["admins"]}),
-        // A user's name is no group, and the other way round.
+        // A username is not a group, and a group is not a username.
         json!({"groups": ["bea"]}),
         json!({"users": ["approvers"]}),
         json!({"users": ["Bea"]}),
@@ -212,19 +212,19 @@ fn the_authors_own_does_not_where_that_is_barred() {
     let pattern = json!([{"gitlabUser": "*", "kubernetesUsers": ["oidc:*"]}]);
     assert_eq!(of("oidc:ana", pattern.clone()), Err(Ignored::AuthorBarred));
     assert_eq!(of("oidc:bea", pattern), Ok(()));
-    // It might be ana's.
-    let others = json!([{"gitlabUser": "carl", "kubernetesUsers": ["carl"]}]);
+    // Bea might be ana.
+    let other_user = json!([{"gitlabUser": "carl", "kubernetesUsers": ["carl"]}]);
     assert_eq!(
-        of("bea", others.clone()),
+        of("bea", other_user.clone()),
         Err(Ignored::AuthorUnknown {
             author: Some("ana".into())
         })
     );
-    let nobody = Subject {
+    let no_author = Subject {
         author: None,
         ..SUBJECT
     };
-    let unknown = is_from(&good(), &approvers(who(others)), &nobody, at(NOW));
+    let unknown = is_from(&good(), &approvers(who(other_user)), &no_author, at(NOW));
     assert_eq!(unknown, Err(Ignored::AuthorUnknown { author: None }));
 }
 
@@ -260,7 +260,7 @@ fn one_that_nobody_asks_for_says_so() {
 #[test]
 fn the_condition_tells_what_became_of_it() {
     let approval = good();
-    let told = |judgement: Judgement| {
+    let condition = |judgement: Judgement| {
         let mut conditions = Vec::new();
         judgement.write_condition(&approval, &mut conditions, at(NOW));
         let counted = find(&conditions, COUNTED).unwrap().clone();
@@ -269,26 +269,26 @@ fn the_condition_tells_what_became_of_it() {
     let plan = Ignored::OtherPlan {
         current: OTHER_DIGEST.into(),
     };
-    let told = [
-        told(Judgement::Counts),
-        told(Judgement::Used),
-        told(Judgement::Ignored(plan)),
-        told(Judgement::Ignored(Ignored::NotAllowed)),
-        told(Judgement::Ignored(Ignored::AuthorBarred)),
-        told(Judgement::Ignored(Ignored::AuthorUnknown {
+    let conditions = [
+        condition(Judgement::Counts),
+        condition(Judgement::Used),
+        condition(Judgement::Ignored(plan)),
+        condition(Judgement::Ignored(Ignored::NotAllowed)),
+        condition(Judgement::Ignored(Ignored::AuthorBarred)),
+        condition(Judgement::Ignored(Ignored::AuthorUnknown {
             author: Some("ana".into()),
         })),
-        told(Judgement::Ignored(Ignored::Repeated { by: "first".into() })),
-        told(Judgement::Ignored(Ignored::Expired { at: at(NOW) })),
-        told(Judgement::Ignored(Ignored::Used)),
-        told(Judgement::Ignored(Ignored::OtherRelease)),
-        told(Judgement::Ignored(Ignored::OtherStage)),
-        told(Judgement::Ignored(Ignored::NotWaiting)),
-        told(Judgement::Ignored(Ignored::NotAsked)),
-        told(Judgement::Ignored(Ignored::NoSuchRelease)),
+        condition(Judgement::Ignored(Ignored::Repeated { by: "first".into() })),
+        condition(Judgement::Ignored(Ignored::Expired { at: at(NOW) })),
+        condition(Judgement::Ignored(Ignored::Used)),
+        condition(Judgement::Ignored(Ignored::OtherRelease)),
+        condition(Judgement::Ignored(Ignored::OtherStage)),
+        condition(Judgement::Ignored(Ignored::NotWaiting)),
+        condition(Judgement::Ignored(Ignored::NotAsked)),
+        condition(Judgement::Ignored(Ignored::NoSuchRelease)),
     ]
     .join("\n");
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(conditions);
 }
 
 #[test]

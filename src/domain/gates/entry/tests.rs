@@ -1,4 +1,4 @@
-//! Who is let in, on which way, by what.
+//! Entry into a stage, by path and requirement.
 #![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
 
 use serde_json::{Value, json};
@@ -180,6 +180,6 @@ fn a_gate_that_makes_no_sense_refuses_and_names_the_field() {
     assert_eq!(refusal.reason, Reason::InvalidGate);
     let start = "spec.requires of Account prod: windows[0].schedule: ";
     assert!(refusal.message.starts_with(start), "{}", refusal.message);
-    // No clock is asked on the way back, so a broken one keeps nobody out.
+    // A rollback needs no window, so an invalid one does not refuse it.
     assert!(ask(&[("prod", Some(&broken))], &source(None, None), Way::Back).is_ok());
 }

@@ -1,4 +1,4 @@
-//! The play button, look by look.
+//! Manual jobs, poll by poll.
 
 use proptest::prelude::*;
 
@@ -57,42 +57,42 @@ const OPENING: Opening<'static> = Opening {
     author: Some("ana"),
 };
 
-/// One poll after another.
-struct Looks {
-    seen: Option<ManualJobStatus>,
+/// A sequence of polls.
+struct Polls {
+    observed: Option<ManualJobStatus>,
     rule: GitLabApproval,
     opening: Opening<'static>,
     second: i64,
 }
 
-impl Looks {
+impl Polls {
     fn new() -> Self {
         Self {
-            seen: None,
+            observed: None,
             rule: rule(),
             opening: OPENING,
             second: 0,
         }
     }
 
-    fn look(&mut self, jobs: &[pipeline::Job]) -> Job {
+    fn poll(&mut self, jobs: &[pipeline::Job]) -> Job {
         self.second += 1;
-        let (seen, stands) = look(
-            self.seen.as_ref(),
+        let (observed, state) = look(
+            self.observed.as_ref(),
             &self.opening,
             &self.rule,
             jobs,
             |_| None,
             now(self.second),
         );
-        // What is kept goes through the API server.
-        let kept = serde_json::to_value(&seen).unwrap();
-        self.seen = Some(serde_json::from_value(kept).unwrap());
-        stands
+        // The status is stored in the API server.
+        let stored = serde_json::to_value(&observed).unwrap();
+        self.observed = Some(serde_json::from_value(stored).unwrap());
+        state
     }
 
-    fn see(&mut self, id: i64, status: &str, by: i64) -> Job {
-        self.look(&[job(id, status, by)])
+    fn poll_job(&mut self, id: i64, status: &str, by: i64) -> Job {
+        self.poll(&[job(id, status, by)])
     }
 }
 
@@ -104,102 +104,111 @@ fn approved(id: i64, by: &str, second: i64) -> Job {
     }
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what a job says")]
+#[allow(clippy::unnecessary_wraps, reason = "the type of the field of Job")]
 fn bea() -> Option<String> {
     Some("bea".to_owned())
 }
 
 #[test]
 fn a_press_after_the_gate_opened_approves_once_the_job_succeeds() {
-    let mut looks = Looks::new();
-    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
-    assert_eq!(looks.see(10, "pending", BEA), Job::Running { by: bea() });
-    assert_eq!(looks.see(10, "running", BEA), Job::Running { by: bea() });
-    // When it was first seen started, and not when it ended.
-    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
-    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+    let mut polls = Polls::new();
+    assert_eq!(polls.poll_job(10, "manual", ANA), Job::Waiting);
+    assert_eq!(
+        polls.poll_job(10, "pending", BEA),
+        Job::Running { by: bea() }
+    );
+    assert_eq!(
+        polls.poll_job(10, "running", BEA),
+        Job::Running { by: bea() }
+    );
+    // The time is when it was first observed as started, not when it ended.
+    assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 2));
+    assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 2));
 }
 
 #[test]
 fn a_press_and_success_between_two_looks_approves() {
-    let mut looks = Looks::new();
-    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
-    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
+    let mut polls = Polls::new();
+    assert_eq!(polls.poll_job(10, "manual", ANA), Job::Waiting);
+    assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 2));
 }
 
 #[test]
 fn a_press_before_the_gate_opened_does_not_count_until_the_job_is_run_again() {
-    let mut looks = Looks::new();
+    let mut polls = Polls::new();
     let too_early = |status: &str| Job::TooEarly {
         status: status.to_owned(),
         by: bea(),
     };
-    assert_eq!(looks.see(10, "running", BEA), too_early("running"));
-    assert_eq!(looks.see(10, "success", BEA), too_early("success"));
-    assert_eq!(looks.see(10, "success", BEA), too_early("success"));
+    assert_eq!(polls.poll_job(10, "running", BEA), too_early("running"));
+    assert_eq!(polls.poll_job(10, "success", BEA), too_early("success"));
+    assert_eq!(polls.poll_job(10, "success", BEA), too_early("success"));
     // Retry: a new job, which runs at once.
-    assert_eq!(looks.see(11, "running", BEA), Job::Running { by: bea() });
-    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 4));
+    assert_eq!(
+        polls.poll_job(11, "running", BEA),
+        Job::Running { by: bea() }
+    );
+    assert_eq!(polls.poll_job(11, "success", BEA), approved(11, "bea", 4));
 }
 
 #[test]
 fn a_job_that_cannot_be_started_yet_is_armed_when_it_can() {
-    let mut looks = Looks::new();
+    let mut polls = Polls::new();
     for status in ["created", "skipped"] {
         let not_yet = Job::Inconclusive {
             status: status.to_owned(),
         };
-        assert_eq!(looks.see(10, status, ANA), not_yet);
+        assert_eq!(polls.poll_job(10, status, ANA), not_yet);
     }
-    assert_eq!(looks.see(10, "manual", ANA), Job::Waiting);
-    assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 4));
+    assert_eq!(polls.poll_job(10, "manual", ANA), Job::Waiting);
+    assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 4));
 }
 
 #[test]
 fn a_job_that_starts_by_itself_never_approves() {
     for before in ["created", "scheduled"] {
-        let mut looks = Looks::new();
-        looks.see(10, before, ANA);
-        let stands = looks.see(10, "success", ANA);
-        assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+        let mut polls = Polls::new();
+        polls.poll_job(10, before, ANA);
+        let state = polls.poll_job(10, "success", ANA);
+        assert!(matches!(state, Job::TooEarly { .. }), "{state:?}");
     }
 }
 
 #[test]
 fn a_retry_that_gitlab_makes_by_itself_does_not_approve() {
-    let mut looks = Looks::new();
-    // Started before; fails, and `retry:` in .gitlab-ci.yml makes another, all between two looks.
-    looks.see(10, "running", BEA);
-    let stands = looks.see(11, "success", BEA);
-    assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
-    // The way out is the same as ever.
-    assert_eq!(looks.see(12, "success", BEA), approved(12, "bea", 3));
+    let mut polls = Polls::new();
+    // Started before the gate opened; between two polls it fails, and `retry:` in .gitlab-ci.yml reruns it.
+    polls.poll_job(10, "running", BEA);
+    let state = polls.poll_job(11, "success", BEA);
+    assert!(matches!(state, Job::TooEarly { .. }), "{state:?}");
+    // Running it again approves, as always.
+    assert_eq!(polls.poll_job(12, "success", BEA), approved(12, "bea", 3));
 }
 
 #[test]
 fn failed_and_canceled_do_not_approve_and_running_it_again_does() {
     for status in ["failed", "canceled"] {
-        let mut looks = Looks::new();
-        looks.see(10, "manual", ANA);
-        looks.see(10, "running", BEA);
+        let mut polls = Polls::new();
+        polls.poll_job(10, "manual", ANA);
+        polls.poll_job(10, "running", BEA);
         let ended = Job::Ended {
             status: status.to_owned(),
             by: bea(),
         };
-        assert_eq!(looks.see(10, status, BEA), ended);
-        assert_eq!(looks.see(11, "success", ANA), approved(11, "ana", 4));
+        assert_eq!(polls.poll_job(10, status, BEA), ended);
+        assert_eq!(polls.poll_job(11, "success", ANA), approved(11, "ana", 4));
     }
 }
 
 #[test]
 fn a_job_that_nobody_started_and_somebody_canceled_has_no_starter() {
-    let mut looks = Looks::new();
-    looks.see(10, "manual", ANA);
+    let mut polls = Polls::new();
+    polls.poll_job(10, "manual", ANA);
     let ended = Job::Ended {
         status: "canceled".to_owned(),
         by: None,
     };
-    assert_eq!(looks.see(10, "canceled", ANA), ended);
+    assert_eq!(polls.poll_job(10, "canceled", ANA), ended);
 }
 
 #[test]
@@ -219,104 +228,107 @@ fn another_plan_another_try_and_another_release_begin_from_nothing() {
         },
     ];
     for other in others {
-        let mut looks = Looks::new();
-        looks.see(10, "manual", ANA);
-        assert_eq!(looks.see(10, "success", BEA), approved(10, "bea", 2));
-        looks.opening = other;
-        let stands = looks.see(10, "success", BEA);
+        let mut polls = Polls::new();
+        polls.poll_job(10, "manual", ANA);
+        assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 2));
+        polls.opening = other;
+        let state = polls.poll_job(10, "success", BEA);
         assert!(
-            matches!(stands, Job::TooEarly { .. }),
-            "{other:?}: {stands:?}"
+            matches!(state, Job::TooEarly { .. }),
+            "{other:?}: {state:?}"
         );
-        assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 4));
+        assert_eq!(polls.poll_job(11, "success", BEA), approved(11, "bea", 4));
     }
 }
 
 #[test]
 fn a_pipeline_without_the_job_says_so() {
-    let mut looks = Looks::new();
+    let mut polls = Polls::new();
     let mut other = job(10, "manual", ANA);
     other.name = "deploy".to_owned();
     let near = None;
-    assert_eq!(looks.look(&[other.clone()]), Job::Missing { near });
+    assert_eq!(polls.poll(&[other.clone()]), Job::Missing { near });
     other.name = "Approve_prod".to_owned();
     let near = Some("Approve_prod".to_owned());
-    assert_eq!(looks.look(&[other]), Job::Missing { near });
-    // It was never seen waiting.
-    let stands = looks.see(10, "success", BEA);
-    assert!(matches!(stands, Job::TooEarly { .. }), "{stands:?}");
+    assert_eq!(polls.poll(&[other]), Job::Missing { near });
+    // It was never observed waiting.
+    let state = polls.poll_job(10, "success", BEA);
+    assert!(matches!(state, Job::TooEarly { .. }), "{state:?}");
 }
 
 #[test]
 fn a_job_is_followed_by_its_newest_run_only() {
-    let mut looks = Looks::new();
-    looks.look(&[job(10, "failed", BEA), job(11, "manual", ANA)]);
-    // A list from before.
-    assert_eq!(looks.see(10, "success", BEA), Job::Missing { near: None });
-    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 3));
+    let mut polls = Polls::new();
+    polls.poll(&[job(10, "failed", BEA), job(11, "manual", ANA)]);
+    // A stale list.
+    assert_eq!(
+        polls.poll_job(10, "success", BEA),
+        Job::Missing { near: None }
+    );
+    assert_eq!(polls.poll_job(11, "success", BEA), approved(11, "bea", 3));
 }
 
 #[test]
 fn the_author_may_be_barred() {
-    let mut looks = Looks::new();
-    looks.rule.allow_author = false;
-    looks.see(10, "manual", ANA);
-    let stands = looks.see(10, "success", ANA);
+    let mut polls = Polls::new();
+    polls.rule.allow_author = false;
+    polls.poll_job(10, "manual", ANA);
+    let state = polls.poll_job(10, "success", ANA);
     assert!(
-        matches!(&stands, Job::Barred { by: Some(by), .. } if by == "ana"),
-        "{stands:?}"
+        matches!(&state, Job::Barred { by: Some(by), .. } if by == "ana"),
+        "{state:?}"
     );
-    assert_eq!(looks.see(11, "success", BEA), approved(11, "bea", 3));
+    assert_eq!(polls.poll_job(11, "success", BEA), approved(11, "bea", 3));
 }
 
 #[test]
 fn the_author_is_known_under_another_name_and_without_one() {
-    let mut looks = Looks::new();
-    looks.rule.allow_author = false;
-    looks.opening.author = None;
-    looks.see(10, "manual", ANA);
+    let mut polls = Polls::new();
+    polls.rule.allow_author = false;
+    polls.opening.author = None;
+    polls.poll_job(10, "manual", ANA);
     let mut renamed = job(10, "success", ANA);
     renamed.user.as_mut().unwrap().username = "ana2".to_owned();
-    let stands = looks.look(&[renamed]);
-    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
-    // Nobody knows who the author is: it may be anybody.
-    let mut looks = Looks::new();
-    looks.rule.allow_author = false;
-    looks.opening.author = None;
-    let mut nobodys = job(10, "manual", ANA);
-    nobodys.user = None;
-    looks.look(&[nobodys]);
-    let stands = looks.see(10, "success", BEA);
-    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
+    let state = polls.poll(&[renamed]);
+    assert!(matches!(state, Job::Barred { .. }), "{state:?}");
+    // The author is unknown, so it may be anyone.
+    let mut polls = Polls::new();
+    polls.rule.allow_author = false;
+    polls.opening.author = None;
+    let mut userless = job(10, "manual", ANA);
+    userless.user = None;
+    polls.poll(&[userless]);
+    let state = polls.poll_job(10, "success", BEA);
+    assert!(matches!(state, Job::Barred { .. }), "{state:?}");
 }
 
 #[test]
 fn bots_are_barred_unless_they_are_allowed() {
-    let mut looks = Looks::new();
-    looks.see(10, "manual", ANA);
-    let stands = looks.see(10, "success", BOT);
+    let mut polls = Polls::new();
+    polls.poll_job(10, "manual", ANA);
+    let state = polls.poll_job(10, "success", BOT);
     assert!(
         matches!(
-            stands,
+            state,
             Job::Barred {
                 why: "it is a bot",
                 ..
             }
         ),
-        "{stands:?}"
+        "{state:?}"
     );
-    looks.rule.allow_bots = true;
+    polls.rule.allow_bots = true;
     assert_eq!(
-        looks.see(10, "success", BOT),
+        polls.poll_job(10, "success", BOT),
         approved(10, "project_7_bot", 2)
     );
 }
 
 #[test]
 fn who_may_be_a_bot_is_asked_for_once() {
-    let mut unsaid = job(10, "success", BEA);
-    unsaid.user.as_mut().unwrap().bot = None;
-    let (seen, _) = look(
+    let mut without_bot_field = job(10, "success", BEA);
+    without_bot_field.user.as_mut().unwrap().bot = None;
+    let (observed, _) = look(
         None,
         &OPENING,
         &rule(),
@@ -324,65 +336,66 @@ fn who_may_be_a_bot_is_asked_for_once() {
         |_| None,
         now(1),
     );
-    let jobs = [unsaid];
-    let (seen, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, |_| None, now(2));
-    assert_eq!(stands, Job::NeedUser(BEA));
+    let jobs = [without_bot_field];
+    let (observed, state) = look(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(2));
+    assert_eq!(state, Job::NeedUser(BEA));
     let answer = |id| (id == BEA).then_some(false);
-    let (seen, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, answer, now(3));
-    assert_eq!(stands, approved(10, "bea", 2));
-    let (_, stands) = look(Some(&seen), &OPENING, &rule(), &jobs, |_| None, now(4));
-    assert_eq!(stands, approved(10, "bea", 2));
-    // A user that is gone.
+    let (observed, state) = look(Some(&observed), &OPENING, &rule(), &jobs, answer, now(3));
+    assert_eq!(state, approved(10, "bea", 2));
+    let (_, state) = look(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(4));
+    assert_eq!(state, approved(10, "bea", 2));
+    // A deleted user.
     let mut nobody = job(10, "success", BEA);
     nobody.user = None;
-    let mut looks = Looks::new();
-    looks.see(10, "manual", ANA);
-    let stands = looks.look(&[nobody]);
-    assert!(matches!(stands, Job::Barred { .. }), "{stands:?}");
+    let mut polls = Polls::new();
+    polls.poll_job(10, "manual", ANA);
+    let state = polls.poll(&[nobody]);
+    assert!(matches!(state, Job::Barred { .. }), "{state:?}");
 }
 
-/// What can happen to the job between two looks.
+/// What can happen to the job between two polls.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Somebody presses play, if there is something to press.
-    Press(i64),
+    /// A user starts the job, if it waits.
+    Start(i64),
     /// A running job ends.
     End(&'static str),
-    /// Somebody runs an ended one again.
+    /// A user runs an ended job again.
     Rerun(i64),
-    /// The gate opens, for another plan than before.
+    /// The gate opens for another plan than before.
     Open,
-    Look,
+    /// The controller polls.
+    Poll,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let someone = || prop::sample::select(vec![ANA, BEA]);
     let step = prop_oneof![
-        someone().prop_map(Step::Press),
+        someone().prop_map(Step::Start),
         prop::sample::select(vec!["success", "failed", "canceled"]).prop_map(Step::End),
         someone().prop_map(Step::Rerun),
         Just(Step::Open),
-        Just(Step::Look),
-        Just(Step::Look),
+        Just(Step::Poll),
+        Just(Step::Poll),
     ];
     prop::collection::vec(step, 0..40)
 }
 
 proptest! {
-    /// Whatever happens in GitLab and whenever we look: what approves was started after the gate
-    /// opened, by whom GitLab says, and succeeded.
+    /// For any events in GitLab and any polls: a job that approves was started after the gate opened, by
+    /// the user that GitLab reports, and succeeded.
     #[test]
     fn only_what_was_started_since_the_gate_opened_approves(steps in steps()) {
         let plans = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let mut openings = 0;
         let mut opened = false;
-        let mut looks = Looks::new();
+        let mut polls = Polls::new();
         let mut current = job(10, "manual", ANA);
-        // Whether the current run was started since the gate opened last.
+        // Whether the current job was started after the gate last opened.
         let mut since = false;
         for step in steps {
             match step {
-                Step::Press(who) if current.status == "manual" => {
+                Step::Start(who) if current.status == "manual" => {
                     current = job(current.id, "running", who);
                     since = opened;
                 }
@@ -392,14 +405,14 @@ proptest! {
                     since = opened;
                 }
                 Step::Open => {
-                    looks.opening.stage_digest = &plans[openings..=openings];
+                    polls.opening.stage_digest = &plans[openings..=openings];
                     openings += 1;
                     opened = true;
                     since = false;
                 }
-                Step::Look if opened => {
-                    let stands = looks.look(std::slice::from_ref(&current));
-                    if let Job::Approved { id, by, .. } = stands {
+                Step::Poll if opened => {
+                    let state = polls.poll(std::slice::from_ref(&current));
+                    if let Job::Approved { id, by, .. } = state {
                         prop_assert!(since, "started before the gate opened");
                         prop_assert_eq!(id, current.id);
                         prop_assert_eq!(current.status.as_str(), "success");
@@ -412,28 +425,28 @@ proptest! {
         }
     }
 
-    /// However it got there, running the job again once it has ended approves.
+    /// In any state, running the job again after it has ended approves.
     #[test]
     fn running_it_again_is_always_a_way_out(steps in steps()) {
-        let mut looks = Looks::new();
+        let mut polls = Polls::new();
         let mut current = job(10, "manual", ANA);
         for step in steps {
             match step {
-                Step::Press(who) if current.status == "manual" => {
+                Step::Start(who) if current.status == "manual" => {
                     current = job(current.id, "running", who);
                 }
                 Step::End(how) if current.status == "running" => current.status = how.to_owned(),
                 Step::Rerun(who) if has_ended(&current.status) => {
                     current = job(current.id + 1, "running", who);
                 }
-                Step::Look => drop(looks.look(std::slice::from_ref(&current))),
+                Step::Poll => drop(polls.poll(std::slice::from_ref(&current))),
                 _ => {}
             }
         }
         current.status = "success".to_owned();
-        looks.look(std::slice::from_ref(&current));
+        polls.poll(std::slice::from_ref(&current));
         let again = job(current.id + 1, "success", BEA);
-        let stands = looks.look(&[again]);
-        prop_assert!(matches!(stands, Job::Approved { .. }), "{:?}", stands);
+        let state = polls.poll(&[again]);
+        prop_assert!(matches!(state, Job::Approved { .. }), "{:?}", state);
     }
 }

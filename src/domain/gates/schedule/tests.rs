@@ -1,4 +1,4 @@
-//! Of the schedule: its fields, and the days on which the clock is changed.
+//! Schedules: their fields, and clock changes.
 
 use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn its_fields_are_those_of_cron() {
             "2027-01-01T09:00:00Z",
         ),
         ("0 0 29 2 *", "2024-02-29T00:00:00Z", "2028-02-29T00:00:00Z"),
-        // Either of the two, as in cron.
+        // Day of month or day of week, as in cron.
         (
             "0 0 13 * FRI",
             "2026-11-20T00:00:00Z",
@@ -136,7 +136,7 @@ fn a_wrong_field_is_named_with_what_it_takes() {
         (lenient("0 23 * * 5#-9"), "the day of week \"5#-9\""),
     ] {
         assert!(problem.contains(expected), "{problem}");
-        // Words of the library's own.
+        // Words of the cron library.
         for word in ["pattern", "Pattern", "Component", "Cron"] {
             assert!(!problem.contains(word), "{problem}");
         }
@@ -156,8 +156,8 @@ fn what_gitlab_takes_besides_is_taken_from_gitlab() {
 
 #[test]
 fn what_the_clock_shows_twice_happened_the_first_time() {
-    // Berlin, 2026-10-25: from 03:00 to 02:00, at 01:00 UTC. It is 02:30 for the second time, and 02:45
-    // was before it was 02:00 again.
+    // 2026-10-25 in Berlin: the clock goes from 03:00 to 02:00, at 01:00 UTC. Now it is 02:30 for the second
+    // time, and 02:45 has occurred once.
     let schedule = schedule("45 2 * * *", "Europe/Berlin");
     let now = at("2026-10-25T01:30:00Z");
     assert_eq!(
@@ -185,8 +185,8 @@ fn a_day_that_a_zone_skipped_is_passed_over() {
     );
 }
 
-/// Moments around a change of the clock, by an hour or by half an hour, forward or back, and in a zone
-/// that knows none.
+/// Times around a clock change, by an hour or half an hour, forward or back, and in a zone without clock
+/// changes.
 fn moments() -> impl Strategy<Value = (TimeZone, Timestamp)> {
     let changes = prop::sample::select(vec![
         ("Europe/Berlin", "2026-03-29T01:00:00Z"),
@@ -217,27 +217,27 @@ fn fields() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    // Each case walks over 26,000 minutes.
+    // Each case visits 26,000 minutes.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// What is found is what a walk over every minute of the clock's face finds.
+    /// A schedule finds the same times as a walk over every minute of local time.
     #[test]
     fn it_finds_what_a_walk_finds((zone, now) in moments(), fields in fields()) {
         let schedule = Schedule::parse(&fields, zone.clone()).unwrap();
         let day = zone.to_datetime(now).date();
         let mut walked = Vec::new();
-        let mut face = day.saturating_sub(jiff::ToSpan::days(9)).to_datetime(Time::midnight());
+        let mut local = day.saturating_sub(jiff::ToSpan::days(9)).to_datetime(Time::midnight());
         let end = day.saturating_add(jiff::ToSpan::days(9)).to_datetime(Time::midnight());
-        while face < end {
-            if schedule.parts[0].cron.is_time_matching(&face).unwrap() {
-                walked.extend(schedule.moment(face, Skipped::HappensAfter));
+        while local < end {
+            if schedule.parts[0].cron.is_time_matching(&local).unwrap() {
+                walked.extend(schedule.moment(local, Skipped::HappensAfter));
             }
-            face = face.saturating_add(jiff::ToSpan::minutes(1));
+            local = local.saturating_add(jiff::ToSpan::minutes(1));
         }
-        prop_assert!(walked.is_sorted(), "the clock's order is that of time");
+        prop_assert!(walked.is_sorted(), "the order of local times is kept");
         let last = walked.iter().rev().find(|moment| **moment <= now).copied();
         let next = walked.iter().find(|moment| **moment > now).copied();
-        // Where the walk is long enough to find one.
+        // If the walk is long enough to find one.
         if let Some(last) = last {
             prop_assert_eq!(schedule.last(now, Skipped::HappensAfter), Some(last));
         }

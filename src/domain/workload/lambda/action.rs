@@ -1,4 +1,4 @@
-//! What is done to functions, versions and aliases, and what comes of it.
+//! Actions on functions, versions and aliases, and their results.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::domain::{check::CheckKey, digest::Sha256, grants::Resource};
 /// A change of a function, or an invocation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Have the Release's package in the Target's bucket.
+    /// Copies the Release's package into the Target's artifact bucket, unless it is there.
     CopyPackage(Box<DesiredFunction>),
-    /// Find a snapshot's package in the Target's bucket.
+    /// Finds a snapshot's package in the Target's artifact bucket.
     FindPackage(Sha256),
     /// `CreateFunction`.
     Create(Box<DesiredFunction>, CodeLocation),
@@ -23,37 +23,37 @@ pub enum Action {
         architecture: String,
         /// The new code.
         code: CodeLocation,
-        /// Of the function as it was read.
+        /// RevisionId of the function as read.
         revision_id: String,
     },
     /// `UpdateFunctionConfiguration`.
     UpdateConfiguration {
         /// The new settings.
         configuration: Box<FunctionConfiguration>,
-        /// Of the function as it was read.
+        /// RevisionId of the function as read.
         revision_id: String,
     },
     /// `TagResource` and `UntagResource`.
     SetTags {
         /// The function.
         arn: String,
-        /// What it has.
+        /// The present tags.
         current: BTreeMap<String, String>,
-        /// What it should have.
+        /// The desired tags.
         wanted: BTreeMap<String, String>,
     },
-    /// `Invoke` of a version that Lambda has put to sleep.
+    /// `Invoke` of an inactive version, to reactivate it.
     Wake {
-        /// The number.
+        /// The version number.
         version: String,
-        /// What it is invoked with, should it be awake.
+        /// The event, in case the version is active and runs.
         payload: String,
     },
     /// `PublishVersion`.
     Publish {
-        /// What `$LATEST` must be.
+        /// The code that `$LATEST` must have.
         code_sha256: Sha256,
-        /// Of the function as it was read.
+        /// RevisionId of the function as read.
         revision_id: String,
         /// The version's description.
         description: String,
@@ -62,16 +62,16 @@ pub enum Action {
     CreateAlias {
         /// The alias.
         alias: String,
-        /// Where to.
+        /// The versions that it routes to.
         to: AliasTarget,
     },
     /// `UpdateAlias`.
     UpdateAlias {
         /// The alias.
         alias: String,
-        /// Where to.
+        /// The versions that it routes to.
         to: AliasTarget,
-        /// Of the alias as it was read.
+        /// RevisionId of the alias as read.
         revision_id: String,
     },
     /// `DeleteAlias`.
@@ -83,45 +83,45 @@ pub enum Action {
     DeleteFunction,
     /// `DeleteFunction` of one version.
     DeleteVersion {
-        /// The number.
+        /// The version number.
         version: String,
     },
-    /// `Invoke`, and a judgement of the answer.
+    /// `Invoke`, with an evaluation of the response.
     Check {
-        /// What must hold.
+        /// The check.
         check: Box<DesiredCheck>,
-        /// Which one it is.
+        /// Its key.
         key: CheckKey,
-        /// Version or alias to invoke.
+        /// The version or alias to invoke.
         qualifier: String,
-        /// The version that must answer.
+        /// The version that must respond.
         version: String,
     },
 }
 
-/// What came of an [`Action`]. (What came of a check is for the engine.)
+/// The result of an [`Action`]. (The engine handles the results of checks.)
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// The package with this digest is here.
+    /// The package with this digest is at this location.
     Package(Sha256, CodeLocation),
     /// The function was created, with its tags.
     Created(Box<Function>),
-    /// `$LATEST` was updated. The reply does not tell the tags.
+    /// `$LATEST` was updated. The reply has no tags.
     Updated(Box<Function>),
     /// A version was published.
     Published(Box<Function>),
-    /// The alias was created or moved.
+    /// The alias was created or updated.
     Routed {
         /// The alias.
         alias: String,
-        /// As it is now.
+        /// Its new state.
         now: Alias,
     },
     /// The tags were set.
     TagsSet,
-    /// The version was invoked to wake it.
+    /// The inactive version was invoked.
     Woken {
-        /// The number.
+        /// The version number.
         version: String,
     },
     /// The function is deleted.
@@ -133,13 +133,13 @@ pub enum Reply {
     },
     /// The version is deleted.
     VersionDeleted {
-        /// The number.
+        /// The version number.
         version: String,
     },
 }
 
 impl Action {
-    /// Lambda's name of the call, or Sluice's.
+    /// The Lambda operation, or Sluice's name for it.
     pub fn operation(&self) -> &'static str {
         match self {
             Self::CopyPackage(_) => "CopyPackage",
@@ -157,7 +157,7 @@ impl Action {
         }
     }
 
-    /// What a grant has to name for it; packages lie in the artifact bucket, under their digest.
+    /// The resource that a grant must allow; `None` for packages, which are in the artifact bucket.
     pub fn grant<'a>(&'a self, function: &'a str) -> Option<Resource<'a>> {
         match self {
             Self::CopyPackage(_) | Self::FindPackage(_) => None,
@@ -181,7 +181,7 @@ impl Action {
         }
     }
 
-    /// Whether one of these serves for both: components share a package.
+    /// Whether one of the two actions is enough for both components: components share packages.
     pub fn is_shared(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::CopyPackage(one), Self::CopyPackage(other)) => {

@@ -1,4 +1,4 @@
-//! Before a run: what has to be observed, what stands there, and what would be done.
+//! Before a run: the reads that are needed, obstacles, the snapshot and the intents.
 
 use super::{
     desired::DesiredFunction,
@@ -18,16 +18,16 @@ use crate::{
     },
 };
 
-/// What has to be read before a run begins.
+/// The reads that are needed before a run begins.
 pub fn first_reads(want: &DesiredFunction, gradual: bool, view: View<'_>) -> Vec<Read> {
     let observed = view.observed;
-    let expected = is_on_record(want, view);
+    let expected = is_in_inventory(want, view);
     let name = want.function_name.clone();
     let mut reads = Vec::new();
     if !observed.functions.contains_key(&name) {
         reads.push(Read::Function { name: name.clone() });
     }
-    // Where the function is new to this Target, its alias is read only once it is known to exist.
+    // If the function is new to this Target, its alias is read only after the function was found.
     let exists = observed
         .functions
         .get(&name)
@@ -42,7 +42,7 @@ pub fn first_reads(want: &DesiredFunction, gradual: bool, view: View<'_>) -> Vec
     if observed
         .functions
         .get(&name)
-        .is_some_and(|there| must_be_qualified(want, there.as_ref(), view.owner))
+        .is_some_and(|found| must_be_qualified(want, found.as_ref(), view.owner))
         && !observed.unqualified.contains_key(&name)
     {
         reads.push(Read::Unqualified { name: name.clone() });
@@ -61,18 +61,19 @@ pub fn first_reads(want: &DesiredFunction, gradual: bool, view: View<'_>) -> Vec
     reads
 }
 
-/// Whether the inventory has it.
-fn is_on_record(want: &DesiredFunction, view: View<'_>) -> bool {
+/// Whether the inventory has the function.
+fn is_in_inventory(want: &DesiredFunction, view: View<'_>) -> bool {
     let mut items = view.status.inventory.iter();
     items.any(|item| item.kind == INVENTORY && item.name == want.function_name)
 }
 
-/// What was not found although it should be there, while that may be a stale answer: what the inventory has,
-/// or is to be adopted, and the alias of a function that is there. (A function that is not expected is told
-/// from one that the run created by a tag: see [`CREATED_FOR`](crate::domain::ownership::CREATED_FOR).)
+/// The name of an expected resource that was not found, until its absence is confirmed. A function is
+/// expected if the inventory has it or it is to be adopted; an alias is expected if its function exists. (A
+/// tag distinguishes other functions from those that the run created: see
+/// [`CREATED_FOR`](crate::domain::ownership::CREATED_FOR).)
 pub fn unconfirmed_absence(want: &DesiredFunction, view: View<'_>) -> Option<String> {
     let (name, observed) = (&want.function_name, view.observed);
-    let expected = is_on_record(want, view) || want.adoption != Adoption::NotAsked;
+    let expected = is_in_inventory(want, view) || want.adoption != Adoption::NotAsked;
     let what = match observed.functions.get(name)? {
         None if !expected => return None,
         None => name.clone(),
@@ -82,16 +83,16 @@ pub fn unconfirmed_absence(want: &DesiredFunction, view: View<'_>) -> Option<Str
     (!observed.is_absence_confirmed(&what)).then_some(what)
 }
 
-/// Why traffic can't be split between the version that serves and the new one.
+/// Why traffic can't be split between the live version and the new one.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>: both must have the
-/// same execution role and the same dead-letter queue. Where concurrency is provisioned for the alias,
-/// Lambda moves its weights by itself.
+/// same execution role and the same dead-letter queue. If the alias has provisioned concurrency, Lambda
+/// changes its weights by itself.
 fn unsplittable(want: &DesiredFunction, observed: &Observed) -> Option<String> {
     let name = &want.function_name;
     let alias = observed.aliases.get(name)?.as_ref()?;
     let key = (name.clone(), alias.version.clone());
     let serving = observed.versions.get(&key)?.as_ref()?;
-    // What serves already gets all traffic as it is.
+    // The live version has the desired code and settings: no split is needed.
     if published_of(want, serving) {
         return None;
     }
@@ -124,15 +125,15 @@ fn unsplittable(want: &DesiredFunction, observed: &Observed) -> Option<String> {
     ))
 }
 
-/// Whether it is taken over only if nobody invokes it without a version or alias.
-fn must_be_qualified(want: &DesiredFunction, there: Option<&Function>, owner: &Owner) -> bool {
-    let is_nobodys = there.is_some_and(|there| owner.claim(&there.tags) == Claim::Nobodys);
-    is_nobodys && want.adoption == Adoption::Granted { unqualified: false }
+/// Whether the function may be adopted only if all its callers name a version or alias.
+fn must_be_qualified(want: &DesiredFunction, found: Option<&Function>, owner: &Owner) -> bool {
+    let is_unmanaged = found.is_some_and(|found| owner.claim(&found.tags) == Claim::Nobodys);
+    is_unmanaged && want.adoption == Adoption::Granted { unqualified: false }
 }
 
-/// Why a function can't be taken over as it is: where its alias points at `$LATEST`, or it is invoked
-/// without one, callers would get the new code before anything was checked.
-fn exposed(want: &DesiredFunction, owner: &Owner, observed: &Observed) -> Option<String> {
+/// Why a function can't be adopted as it is: if its alias points at `$LATEST`, or callers invoke it
+/// unqualified, they would get the new code before it is checked.
+fn adoption_obstacle(want: &DesiredFunction, owner: &Owner, observed: &Observed) -> Option<String> {
     let function = observed.functions.get(&want.function_name)?.as_ref()?;
     let callers = observed.unqualified.get(&want.function_name);
     let callers = callers.map_or(String::new(), |callers| callers.join(", "));
@@ -144,8 +145,8 @@ fn exposed(want: &DesiredFunction, owner: &Owner, observed: &Observed) -> Option
         ));
     }
     let alias = observed.aliases.get(&want.function_name)?.as_ref()?;
-    let taken_over = owner.claim(&function.tags) == Claim::Nobodys;
-    (taken_over && alias.version == "$LATEST").then(|| {
+    let is_unmanaged = owner.claim(&function.tags) == Claim::Nobodys;
+    (is_unmanaged && alias.version == "$LATEST").then(|| {
         format!(
             "function {} can't be adopted: its alias {} points at $LATEST, so that callers would get new \
              code before it is checked; publish a version and point the alias at it",
@@ -154,22 +155,22 @@ fn exposed(want: &DesiredFunction, owner: &Owner, observed: &Observed) -> Option
     })
 }
 
-/// Why the function can't be delivered here, from what was read.
+/// Why the function can't be delivered to this Target, judged by the observations.
 pub fn obstacle(want: &DesiredFunction, gradual: bool, view: View<'_>) -> Option<String> {
     let (name, observed) = (&want.function_name, view.observed);
-    let there = observed.functions.get(name).and_then(Option::as_ref);
-    let refusal = there.and_then(|there| view.owner.obstacle(&there.tags, &want.adoption));
+    let found = observed.functions.get(name).and_then(Option::as_ref);
+    let refusal = found.and_then(|found| view.owner.obstacle(&found.tags, &want.adoption));
     if let Some(why) = refusal {
         return Some(format!("function {name} can't be deployed: {why}"));
     }
-    if let Some(why) = exposed(want, view.owner, observed) {
+    if let Some(why) = adoption_obstacle(want, view.owner, observed) {
         return Some(why);
     }
     unsplittable(want, observed).filter(|_| gradual)
 }
 
-/// Whether nothing at all has to be done: `$LATEST` and the serving version are as wanted.
-/// `last` is what the last successful run left, which spares reading the version.
+/// The status if nothing has to be done: `$LATEST` and the live version are in their desired state.
+/// `last` is what the last successful run left, which makes reading the version unnecessary.
 pub fn unchanged(
     want: &DesiredFunction,
     last: Option<&ComponentStatus>,
@@ -193,7 +194,7 @@ pub fn unchanged(
     })
 }
 
-/// What stands there now.
+/// The current state.
 pub fn snapshot(want: &DesiredFunction, view: View<'_>) -> Option<FunctionSnapshot> {
     let observed = view.observed;
     let function = observed.functions.get(&want.function_name)?.as_ref();
@@ -209,7 +210,7 @@ pub fn snapshot(want: &DesiredFunction, view: View<'_>) -> Option<FunctionSnapsh
     })
 }
 
-/// What the status says of a component before anything was done.
+/// The status before the run changes anything.
 pub fn status(want: &DesiredFunction, view: View<'_>) -> ComponentStatus {
     let alias = view
         .observed
@@ -227,23 +228,23 @@ pub fn status(want: &DesiredFunction, view: View<'_>) -> ComponentStatus {
     }
 }
 
-/// What the inventory says of it. A function that is there already was created by this Deployment if its
-/// tags say so: by another Target then, as before the stage moved.
+/// Its item in the inventory. The tags of an existing function say whether this Deployment created it, for
+/// example through another Target before the stage moved.
 pub fn inventory_item(want: &DesiredFunction, view: View<'_>) -> InventoryItem {
-    let there = view.observed.functions.get(&want.function_name);
+    let found = view.observed.functions.get(&want.function_name);
     InventoryItem {
         component: want.component.clone(),
         kind: INVENTORY.to_owned(),
         name: want.function_name.clone(),
         alias: Some(want.alias.clone()),
-        created: there
+        created: found
             .and_then(Option::as_ref)
-            .is_none_or(|there| view.owner.has_created(&there.tags)),
+            .is_none_or(|found| view.owner.has_created(&found.tags)),
         ..InventoryItem::default()
     }
 }
 
-/// The changes that Prepare will make, by what identifies their effect.
+/// The intents of Prepare: each change, with a value that identifies its effect.
 pub fn intents(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Vec<Intent> {
     let observed = view.observed;
     let intent = |operation: &str, result: String| Intent {

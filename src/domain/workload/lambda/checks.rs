@@ -7,8 +7,8 @@ use super::{
 };
 use crate::domain::check::{CheckKey, CheckPhase, Moment, Verdict};
 
-/// The checks hold at this moment. While only a part of the traffic reaches the version, an invocation
-/// through the alias would mostly reach the old one: the number is invoked then.
+/// The next action of the checks at this moment. While the version gets only a part of the traffic, an
+/// invocation through the alias would mostly reach the old version, so the version number is invoked.
 pub fn checks(want: &DesiredFunction, version: &str, moment: Moment, view: View<'_>) -> Next {
     let qualifier = match moment.phase {
         CheckPhase::BeforeTraffic | CheckPhase::DuringTraffic => version,

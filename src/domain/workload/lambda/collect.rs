@@ -1,4 +1,4 @@
-//! Versions that no Release needs any more.
+//! Garbage collection of versions that no Release needs.
 
 use super::{
     action::Action,
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{api::v1alpha1::PublishedVersion, domain::ownership::Owner};
 
-/// What comes next for a version that no Release needs: [`Next::Ready`] once it is gone, or was never
-/// this one; `None` where something still has it.
+/// The next read or action to delete a version that no Release needs: [`Next::Ready`] once it is gone, or if
+/// its number now names another version; `None` while an alias or snapshot uses it.
 pub fn retire(
     version: &PublishedVersion,
     alias: &str,
@@ -52,11 +52,11 @@ pub fn retire(
             name: name.clone(),
             version: number.clone(),
         }),
-        Some(Some(there)) if there.code_sha256.to_string() == version.code_sha256 => {
+        Some(Some(found)) if found.code_sha256.to_string() == version.code_sha256 => {
             let version = number.clone();
             Next::Act(Action::DeleteVersion { version })
         }
-        // Another one, that got the number after the function was made anew.
+        // The function was created again, and the number now names another version.
         Some(_) => Next::Ready,
     })
 }

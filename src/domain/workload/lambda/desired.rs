@@ -22,41 +22,41 @@ use crate::{
     },
 };
 
-/// A function as it should be.
+/// The desired state of a function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredFunction {
     /// The component's name.
     pub component: String,
     /// The function's name.
     pub function_name: String,
-    /// The alias that serves.
+    /// The live alias.
     pub alias: String,
     /// `x86_64` or `arm64`.
     pub architecture: String,
     /// Digest of the package.
     pub code_sha256: Sha256,
-    /// Where the package is kept in the hub.
+    /// The package's location in the hub.
     pub package: StoreLocation,
-    /// The settings that belong to a version. Where a variable needs an output of another component, its value is
-    /// the reference until that is known.
+    /// The settings that belong to a version. A variable that needs an output of another component has the
+    /// reference as its value until the output is known.
     pub configuration: FunctionConfiguration,
-    /// Variables of the environment that need an output of another component.
+    /// Environment variables that need an output of another component.
     pub deferred: BTreeMap<String, Template>,
-    /// The user's tags and ours.
+    /// The user's tags and Sluice's own.
     pub tags: BTreeMap<String, String>,
-    /// Whether it is taken over where it exists and is nobody's.
+    /// Whether an unmanaged function of this name is adopted.
     pub adoption: Adoption,
-    /// What must hold on the version before traffic, and through the alias after.
+    /// The `invoke` checks of the stage for this component.
     pub checks: Vec<DesiredCheck>,
 }
 
 impl DesiredFunction {
-    /// The first output of another component that it still needs.
+    /// The first output of another component that it still waits for.
     pub fn needs_output(&self) -> Option<&OutputRef> {
         self.deferred.values().find_map(Template::deferred)
     }
 
-    /// With these outputs filled in, as far as they are known.
+    /// Fills in those outputs that are known.
     #[must_use]
     pub fn resolve(&self, outputs: &Outputs) -> Self {
         let mut resolved = self.clone();
@@ -70,8 +70,8 @@ impl DesiredFunction {
         resolved
     }
 
-    /// Digest of the whole effective configuration, for plans and status: says whether something
-    /// changed without saying what.
+    /// Digest of the whole effective configuration, for plans and status: it reveals whether something
+    /// changed, but no values.
     pub fn configuration_digest(&self) -> Sha256 {
         configuration_digest(&self.architecture, &self.configuration)
     }
@@ -82,32 +82,32 @@ pub fn configuration_digest(architecture: &str, configuration: &FunctionConfigur
     Sha256::of_json(&(architecture, configuration))
 }
 
-/// An invocation and what it must answer.
+/// A check that invokes the function, with the expected response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredCheck {
-    /// How messages call it.
+    /// Its name in messages.
     pub name: String,
     /// The event, as JSON text.
     pub payload: String,
-    /// What the answer must hold.
+    /// The expected value in the response.
     pub expect: Option<Expected>,
-    /// How long it may take.
+    /// The timeout of one invocation.
     pub timeout: Duration,
-    /// How often it is made; each time it must answer so.
+    /// The number of invocations; each must succeed.
     pub repeats: u32,
 }
 
-/// What a place in an answer must hold.
+/// An expected value in a response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// JSON pointer into the answer; empty for the whole answer.
+    /// JSON pointer into the response; empty for the whole response.
     pub path: String,
     /// The value.
     pub equals: Value,
 }
 
 impl Expected {
-    /// As the spec says, or why it says nothing.
+    /// Reads the expectation of the spec, or says why it is invalid.
     fn of(expect: &Expectation) -> Result<Self, &'static str> {
         let equals = match (&expect.equals, expect.is_null) {
             (Some(Value::Null) | None, true) => Value::Null,
@@ -124,10 +124,10 @@ impl Expected {
     }
 }
 
-/// How long all invocations of a check may take, as long as one of Lambda's may.
+/// The most time for all invocations of a check: as long as Lambda allows for a single one.
 const LONGEST_CHECK: Duration = Duration::from_mins(15);
 
-/// The function; `None` where something is wrong with it.
+/// The desired state; `None` if it is invalid, with the reasons in `found`.
 pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<DesiredFunction> {
     let over = scope.overrides().map(|over| &over.lambda);
     let function_name = found.keep(function_name(lambda, scope));
@@ -157,7 +157,7 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
         }
     }
     let own = own.map(texts);
-    // One more says for which Release it was created.
+    // Sluice adds one more tag: the Release for which it created the function.
     let ours = scope.owner.tags();
     for why in own.iter().flat_map(|own| limits::tags(own, ours.len() + 1)) {
         found.push(scope.invalid("tags", why));
@@ -167,8 +167,8 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     for check in &scope.stage.checks {
         let invoke = check.invoke.as_ref();
         let invoke = invoke.filter(|invoke| invoke.component == scope.component.name);
-        let made = invoke.map(|invoke| invocation(&check.name, invoke, scope));
-        checks.extend(made.and_then(|made| found.keep(made)));
+        let check = invoke.map(|invoke| invocation(&check.name, invoke, scope));
+        checks.extend(check.and_then(|check| found.keep(check)));
     }
     let (function_name, artifact) = (function_name?, artifact?);
     let mut tags = own?;
@@ -323,7 +323,8 @@ fn role_arn(role: &str, scope: &Scope<'_>) -> Result<String, String> {
     }
     Ok(role.to_owned())
 }
-/// What other components may refer to. The ARNs follow from the names:
+
+/// The outputs that other components may refer to. The ARNs follow from the names:
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html#awslambda-resources-for-iam-policies>.
 pub fn outputs(want: &DesiredFunction, target: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
     let TargetSpec {

@@ -1,4 +1,4 @@
-//! What differs of a function from what the last run left.
+//! Drift of a function: its differences from what the last run left.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::{
     domain::workload::change::difference,
 };
 
-/// What has to be observed: one or two reads.
+/// The reads of a drift check: at most two.
 pub fn drift_reads(want: &DesiredFunction, view: View<'_>) -> Vec<Read> {
     let (name, observed) = (want.function_name.clone(), view.observed);
     let mut reads = Vec::new();
@@ -32,8 +32,8 @@ pub fn drift_reads(want: &DesiredFunction, view: View<'_>) -> Vec<Read> {
     reads
 }
 
-/// What differs. `left` is the version that the run left in the alias; where that is not known, the one
-/// on record for the Release, and where there is none, the alias is not judged.
+/// The differences. `left` is the version that the run left in the alias. If it is unknown, the version
+/// recorded for the Release counts; without one, the alias is not checked.
 pub fn drift(
     want: &DesiredFunction,
     left: Option<&str>,

@@ -1,4 +1,4 @@
-//! Lambda functions, versions and aliases as data: what is there, and what should be.
+//! Lambda functions, versions and aliases as data.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use crate::domain::digest::Sha256;
 
-/// What the inventory calls a function.
+/// The name of this kind in the inventory.
 pub const INVENTORY: &str = "LambdaFunction";
 
-/// What the keys of packages in an artifact bucket begin with.
+/// The key prefix of packages in an artifact bucket.
 pub const PACKAGES: &str = "packages";
 
 /// The settings of a function that Sluice manages and that belong to a version.
@@ -27,13 +27,13 @@ pub struct FunctionConfiguration {
     pub memory_size: i32,
     /// Seconds.
     pub timeout: i32,
-    /// Environment variables. Values are secret: they are never shown.
+    /// Environment variables. Values are secret: they never appear in messages.
     pub environment: BTreeMap<String, String>,
-    /// Empty where there is none.
+    /// Empty if it has none.
     pub description: String,
 }
 
-/// A function, or one of its versions, as it is now.
+/// The current state of a function, or of one of its versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     /// Without qualifier.
@@ -46,7 +46,7 @@ pub struct Function {
     pub code_size: i64,
     /// `x86_64` or `arm64`.
     pub architecture: String,
-    /// What we manage.
+    /// The settings that Sluice manages.
     pub configuration: FunctionConfiguration,
     /// Changes with every update, and once more when an update settles.
     pub revision_id: String,
@@ -54,57 +54,57 @@ pub struct Function {
     pub state: FunctionState,
     /// Whether the last update has settled.
     pub last_update: LastUpdate,
-    /// ARN of the dead-letter queue, where there is one.
+    /// ARN of the dead-letter queue, if it has one.
     pub dead_letter_queue: Option<String>,
     /// The function's tags.
     pub tags: BTreeMap<String, String>,
-    /// When code or settings were changed last, as far as Lambda says so in a way that can be read.
+    /// When code or settings were last modified, if Lambda's answer could be parsed.
     pub last_modified: Option<Timestamp>,
 }
 
 impl Function {
-    /// Whether Lambda is at work on it.
+    /// Whether Lambda is still working on it.
     pub fn is_settling(&self) -> bool {
         self.state == FunctionState::Pending || self.last_update == LastUpdate::InProgress
     }
 }
 
-/// Concurrency that is provisioned for an alias.
+/// Provisioned concurrency of an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvisionedConcurrency {
-    /// How many execution environments were asked for.
+    /// The number of requested execution environments.
     pub requested: i32,
     /// Whether Lambda is still providing them.
     pub is_allocating: bool,
-    /// Why Lambda could not provide them, where it could not.
+    /// Why Lambda could not provide them, if it failed.
     pub failure: Option<String>,
 }
 
 /// Lambda's `State`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FunctionState {
-    /// Being made.
+    /// In creation.
     Pending,
     /// Can be invoked.
     Active,
-    /// Asleep until it is invoked.
+    /// Idle, without resources, until it is invoked.
     Inactive,
-    /// Could not be made; why.
+    /// The creation failed, for this reason.
     Failed(String),
 }
 
 /// Lambda's `LastUpdateStatus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastUpdate {
-    /// Still going on: another update is refused.
+    /// Lambda applies an update and refuses another one.
     InProgress,
-    /// Done.
+    /// The last update succeeded.
     Successful,
-    /// Not done; why.
+    /// The last update failed, for this reason.
     Failed(String),
 }
 
-/// Where a function's code comes from: an object in the same account and region.
+/// The location of a function's code: an object in the same account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeLocation {
     /// The bucket.
@@ -115,36 +115,36 @@ pub struct CodeLocation {
     pub version_id: String,
 }
 
-/// An alias as it is now.
+/// The current state of an alias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias {
-    /// The version that gets what the weights leave over.
+    /// The version that gets the rest of the traffic.
     pub version: String,
-    /// Further versions with their share, from 0 to 1.
+    /// Additional versions with their weights, from 0 to 1.
     pub weights: BTreeMap<String, f64>,
-    /// Empty where there is none.
+    /// Empty if it has none.
     pub description: String,
     /// Changes with every update.
     pub revision_id: String,
 }
 
-/// What an invocation came to. A function's own error is an answer, not a failure of the call.
+/// The result of an invocation. An error of the function itself is a response, not a failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// The version that answered.
+    /// The version that responded.
     pub executed_version: Option<String>,
-    /// `Handled` or `Unhandled` where the function failed.
+    /// `Handled` or `Unhandled` if the function failed.
     pub function_error: Option<String>,
-    /// What it said.
+    /// The response.
     pub payload: Bytes,
 }
 
-/// Where an alias should send what it gets.
+/// The desired routing of an alias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AliasTarget {
-    /// The version that gets what the weights leave over.
+    /// The version that gets the rest of the traffic.
     pub version: String,
-    /// At most one further version with its share, from 0 to 1.
+    /// At most one additional version with its weight, from 0 to 1.
     pub weights: BTreeMap<String, f64>,
     /// Empty for none.
     pub description: String,

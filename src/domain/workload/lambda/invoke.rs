@@ -1,4 +1,4 @@
-//! Whether an invocation answered as a check wants.
+//! Evaluation of an invocation's response against a check.
 
 use serde_json::{Number, Value};
 
@@ -8,7 +8,7 @@ use crate::domain::{
     outcome::shorten,
 };
 
-/// What a function may say in a message: enough to recognise an error, not a whole page.
+/// The most characters of a response in a message: enough to recognise an error.
 const EXCERPT: usize = 300;
 
 /// One of a check's invocations.
@@ -16,34 +16,34 @@ const EXCERPT: usize = 300;
 pub struct Attempt<'a> {
     /// The check.
     pub check: &'a DesiredCheck,
-    /// When in the rollout.
+    /// The phase of the rollout.
     pub phase: CheckPhase,
-    /// The version that has to answer.
+    /// The version that must respond.
     pub version: &'a str,
-    /// Which of the invocations it is, from 1.
+    /// The number of the invocation, from 1.
     pub nth: u32,
 }
 
-/// Looks at an answer.
+/// Evaluates a response.
 pub fn evaluate(attempt: Attempt<'_>, answer: &Invocation) -> Verdict {
     let Attempt { check, version, .. } = attempt;
     let failed = |why: String| attempt.failed(&why);
-    let said = || shorten(&String::from_utf8_lossy(&answer.payload), EXCERPT);
+    let excerpt = || shorten(&String::from_utf8_lossy(&answer.payload), EXCERPT);
     if let Some(executed) = &answer.executed_version
         && executed != version
     {
         return failed(format!("version {executed} answered instead"));
     }
     if let Some(kind) = &answer.function_error {
-        return failed(format!("the function failed ({kind}): {}", said()));
+        return failed(format!("the function failed ({kind}): {}", excerpt()));
     }
     let Some(expect) = &check.expect else {
         return Verdict::Passed;
     };
     let Ok(body) = serde_json::from_slice::<Value>(&answer.payload) else {
-        return failed(format!("the answer is not JSON: {}", said()));
+        return failed(format!("the answer is not JSON: {}", excerpt()));
     };
-    let place = if expect.path.is_empty() {
+    let subject = if expect.path.is_empty() {
         "the answer".to_owned()
     } else {
         expect.path.clone()
@@ -51,15 +51,15 @@ pub fn evaluate(attempt: Attempt<'_>, answer: &Invocation) -> Verdict {
     match body.pointer(&expect.path) {
         Some(value) if equal(value, &expect.equals) => Verdict::Passed,
         Some(value) => failed(format!(
-            "{place} is {}, not {}",
+            "{subject} is {}, not {}",
             shorten(&value.to_string(), EXCERPT),
             expect.equals
         )),
-        None => failed(format!("the answer has no {place}: {}", said())),
+        None => failed(format!("the answer has no {subject}: {}", excerpt())),
     }
 }
 
-/// No answer came in time.
+/// The verdict if the invocation exceeded its timeout.
 pub fn timed_out(attempt: Attempt<'_>) -> Verdict {
     attempt.failed(&format!(
         "no answer within {}s",
@@ -86,7 +86,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Equal as JSON, where 200 and 200.0 are the same number at any depth.
+/// Whether two JSON values are equal, with 200 and 200.0 as the same number at any depth.
 fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => equal_numbers(one, other),
@@ -103,8 +103,8 @@ fn equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Integers are compared as such: many of them have the same number of floating point beside them. What
-/// is beyond 64 bits is known only as one of those.
+/// Compares integers exactly, because several integers round to the same floating-point number. Integers
+/// beyond 64 bits are available as floating-point numbers only.
 fn equal_numbers(one: &Number, other: &Number) -> bool {
     match (whole(one), whole(other)) {
         (Some(one), Some(other)) => one == other,
@@ -112,9 +112,9 @@ fn equal_numbers(one: &Number, other: &Number) -> bool {
     }
 }
 
-/// A number without a fraction, exactly; `None` where that can't be told.
+/// The exact integer; `None` if the number has a fraction or may be rounded.
 fn whole(number: &Number) -> Option<i128> {
-    // Beyond this, a number of floating point may stand for several integers that were written.
+    // Beyond this, a floating-point number may stand for several integers.
     const EXACT: f64 = 9_223_372_036_854_775_808.0;
     if let Some(integer) = number.as_i64() {
         return Some(integer.into());
@@ -229,7 +229,7 @@ mod tests {
             ("9223372036854775807", "9223372036854775806", false),
             ("18446744073709551615", "18446744073709551614", false),
             ("-9007199254740993", "-9007199254740992", false),
-            // The API server keeps integers of 64 bits with a sign; others come as floating point.
+            // The API server keeps signed 64-bit integers; it returns others as floating point.
             ("1.8446744073709552e19", "18446744073709551615", true),
             ("200", "200.0", true),
             ("200", "200.5", false),

@@ -1,4 +1,4 @@
-//! Lambda functions, with an alias that serves: the kind that `lambda` in a component stands for.
+//! Lambda functions with a live alias: the kind behind a component's `lambda` field.
 
 mod action;
 mod begin;

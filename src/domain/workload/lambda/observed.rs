@@ -1,14 +1,14 @@
-//! What was read of functions, and what this process remembers of them during a run.
+//! Observations of functions, and what this process remembers of them during a run.
 //!
-//! What was read stays known from one pass of a run to the next: a pass that lost one of a hundred reads needs
-//! that one again, not all.
+//! Observations stay from one pass of a run to the next: a pass in which one of a hundred reads failed
+//! repeats that one, not all.
 //!
 //! # Guarantees
-//! - What AWS is at work on, and what was not found, is read again in each pass; so is what a call of ours
-//!   failed on, because that is forgotten at once.
-//! - Nothing is kept for longer than [`FRESH`] after it was read, or after AWS answered our own write with
-//!   it: what is modified externally comes out then, or earlier, because writes carry a RevisionId; and
-//!   before a run has succeeded, because every alias that was read long ago is read once more.
+//! - Each pass reads again the resources that AWS is still working on and those that were not found; so it
+//!   does after a failed call on a resource, because that drops its observations at once.
+//! - No observation is older than [`FRESH`], counted from the read, or from the write that returned it. So
+//!   external modifications are detected by then, or earlier, because writes carry a RevisionId; and before
+//!   a run succeeds, because every alias that was not observed recently is read once more.
 
 use std::collections::BTreeMap;
 
@@ -26,16 +26,16 @@ use crate::domain::{
     },
 };
 
-/// How long what was read may serve: a thousand aliases are read in a bit more than a minute.
+/// The maximum age of an observation. Reading a thousand aliases takes a bit more than a minute.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a run ends with was read this shortly before.
+/// The maximum age of an alias's observation when a run succeeds.
 const CONFIRMED: SignedDuration = SignedDuration::from_mins(1);
 
-/// How long Lambda is given to wake a version before it is invoked again.
+/// The time for Lambda to reactivate a version before it is invoked again.
 const WAKE_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
-/// Something to read of a function.
+/// A read for a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// `$LATEST`.
@@ -47,7 +47,7 @@ pub enum Read {
     Version {
         /// The function.
         name: String,
-        /// The number.
+        /// The version number.
         version: String,
     },
     /// An alias.
@@ -57,14 +57,14 @@ pub enum Read {
         /// The alias.
         alias: String,
     },
-    /// How much concurrency is provisioned for an alias.
+    /// The provisioned concurrency of an alias.
     Provisioned {
         /// The function.
         name: String,
         /// The alias.
         alias: String,
     },
-    /// What invokes a function without naming a version or alias.
+    /// The callers that name neither a version nor an alias.
     Unqualified {
         /// The function.
         name: String,
@@ -72,7 +72,7 @@ pub enum Read {
 }
 
 impl Read {
-    /// The function that it is of.
+    /// The function that it concerns.
     pub fn function(&self) -> &str {
         match self {
             Self::Function { name }
@@ -84,51 +84,51 @@ impl Read {
     }
 }
 
-/// What a [`Read`] found.
+/// The result of a [`Read`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// `$LATEST` of a function, or that there is none.
+    /// `$LATEST` of a function; `None` if it was not found.
     Function(String, Option<Box<Function>>),
-    /// A version by function and number, or that there is none.
+    /// A version by function and number; `None` if it was not found.
     Version(String, String, Option<Box<Function>>),
-    /// An alias by function and name, or that there is none.
+    /// An alias by function and name; `None` if it was not found.
     Alias(String, String, Option<Alias>),
-    /// Concurrency that is provisioned for an alias of the function.
+    /// The provisioned concurrency of the function's alias.
     Provisioned(String, Option<ProvisionedConcurrency>),
-    /// What invokes the function without naming a version or alias, in words.
+    /// Descriptions of the callers that name neither a version nor an alias.
     Unqualified(String, Vec<String>),
 }
 
-/// What was read of functions, and what this process remembers of them during a run.
+/// Observations of functions, and what this process remembers of them during a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// Functions by name: `$LATEST`, or that there is none.
+    /// `$LATEST` by function; `None` if it was not found.
     pub functions: BTreeMap<String, Option<Function>>,
     /// Versions by function and number.
     pub versions: BTreeMap<(String, String), Option<Function>>,
-    /// Aliases by function (a Target has one alias a function).
+    /// Aliases by function (a Target has one alias per function).
     pub aliases: BTreeMap<String, Option<Alias>>,
-    /// Concurrency that is provisioned for aliases, by function.
+    /// Provisioned concurrency of aliases, by function.
     pub provisioned: BTreeMap<String, Option<ProvisionedConcurrency>>,
-    /// What invokes functions without naming a version or alias, in words, by function.
+    /// Descriptions of the callers that name neither a version nor an alias, by function.
     pub unqualified: BTreeMap<String, Vec<String>>,
-    /// The same functions and aliases, also where that is no base for a decision any more.
+    /// The last observed functions and aliases, including those that decisions no longer use.
     pub last: LastObserved,
-    /// Packages that are in the Target's bucket, by digest.
+    /// Packages in the Target's artifact bucket, by digest.
     pub packages: BTreeMap<Sha256, CodeLocation>,
-    /// Versions that were published for the run, by component.
+    /// Versions that the run published, by component.
     pub published: BTreeMap<String, String>,
-    /// How often in a row functions, and aliases as `function:alias`, were not found.
+    /// How often in a row a resource was not found, by function, or `function:alias` for aliases.
     pub missing: BTreeMap<String, u32>,
-    /// When things were read.
+    /// When each item was observed.
     at: BTreeMap<Item, Timestamp>,
-    /// Functions that were updated in this phase of the run, with the RevisionId before.
+    /// Functions that this phase of the run has updated, with the RevisionId before the update.
     updated: BTreeMap<String, String>,
-    /// When a version was woken last, by function and number.
+    /// When a version was last invoked to reactivate it, by function and number.
     woken: BTreeMap<(String, String), Timestamp>,
 }
 
-/// What was observed last, for people to read.
+/// The last observations, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LastObserved {
     /// Functions by name.
@@ -146,31 +146,31 @@ enum Item {
 }
 
 impl Observed {
-    /// Whether the absence of what was not found is confirmed. AWS sometimes answers with an earlier state,
-    /// and a stale "not found" must neither have something created nor, in Restore, deleted: it counts when
-    /// another pass finds the same.
+    /// Whether the absence of a resource is confirmed. AWS sometimes answers with an earlier state, and a
+    /// stale "not found" must cause neither a creation nor, in Restore, a deletion: it counts once another
+    /// pass reads the same.
     pub fn is_absence_confirmed(&self, what: &str) -> bool {
         self.missing.get(what).is_some_and(|times| *times > 1)
     }
 
-    /// Whether the alias was last read, or written by us, more than a minute before `began`.
+    /// Whether the alias was last observed more than a minute before `began`.
     pub fn is_alias_old(&self, function: &str, began: Option<Timestamp>) -> bool {
         let at = self.at.get(&Item::Alias(function.to_owned()));
         let age = at.zip(began);
         age.is_some_and(|(at, began)| began.duration_since(*at) > CONFIRMED)
     }
 
-    /// Whether `$LATEST`, as it is at that RevisionId, is what an update of this phase came to.
+    /// Whether `$LATEST` with this RevisionId results from an update of this phase.
     pub fn has_updated(&self, function: &str, revision_id: &str) -> bool {
         let before = self.updated.get(function);
         before.is_some_and(|before| before != revision_id)
     }
 
-    /// Whether Lambda was asked to wake the version a short while before `now`.
+    /// Whether the version was invoked to reactivate it shortly before `now`.
     pub fn is_waking(&self, function: &str, version: &str, now: Option<Timestamp>) -> bool {
         let key = (function.to_owned(), version.to_owned());
-        let woken = self.woken.get(&key).zip(now);
-        woken.is_some_and(|(at, now)| *at <= now && now.duration_since(*at) < WAKE_INTERVAL)
+        let invoked = self.woken.get(&key).zip(now);
+        invoked.is_some_and(|(at, now)| *at <= now && now.duration_since(*at) < WAKE_INTERVAL)
     }
 
     fn found_function(&mut self, name: String, function: Option<Function>, now: Timestamp) {
@@ -207,7 +207,7 @@ impl Observed {
         }
     }
 
-    /// What a reply says counts no more than a read that is still to come.
+    /// Drops all observations of a function, including the last ones: the next read counts, not the reply.
     fn forget_all_of(&mut self, name: &str) {
         self.last.functions.remove(name);
         self.last.aliases.remove(name);
@@ -242,7 +242,7 @@ impl kind::Observed for Observed {
     }
 
     fn end_pass(&mut self) {
-        // Lambda moves the weights of these by itself.
+        // Lambda changes the weights of aliases with provisioned concurrency by itself.
         for (name, provisioned) in std::mem::take(&mut self.provisioned) {
             if provisioned.is_some() {
                 self.aliases.remove(&name);
@@ -300,7 +300,7 @@ impl kind::Observed for Observed {
         }
     }
 
-    /// An update that fails afterwards is its own.
+    /// Remembers updates, so that a failure afterwards is attributed to them.
     fn sent(&mut self, function: &str, action: &Action) {
         if let Action::UpdateCode { revision_id, .. }
         | Action::UpdateConfiguration { revision_id, .. } = action
@@ -337,7 +337,7 @@ impl kind::Observed for Observed {
                 self.found_function(name, Some(*function), now);
             }
             Reply::Updated(mut function) => {
-                // Only GetFunction tells the tags, and no update changes them.
+                // Only GetFunction returns the tags, and no update changes them.
                 if let Some(Some(before)) = self.functions.get(&name) {
                     function.tags.clone_from(&before.tags);
                 }
@@ -353,10 +353,10 @@ impl kind::Observed for Observed {
                 let key = (name, version);
                 self.versions.remove(&key);
                 self.woken.insert(key, now);
-                // What never wakes makes no progress by that.
+                // A version that never becomes active makes no progress.
                 noted.is_no_progress = true;
             }
-            // What was deleted is expected to be gone: one read is enough.
+            // After a deletion, a single "not found" confirms the absence.
             Reply::FunctionDeleted => {
                 kind::Observed::forget(self, &name);
                 self.count_absence(name, false);
@@ -385,7 +385,7 @@ impl kind::Observed for Observed {
     }
 }
 
-/// It is there, and AWS is not at work on it.
+/// Whether the function exists, and AWS has finished its work on it.
 fn is_settled(function: Option<&Function>) -> bool {
     function.is_some_and(|function| {
         function.state == FunctionState::Active && function.last_update == LastUpdate::Successful

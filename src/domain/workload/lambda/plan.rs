@@ -1,4 +1,4 @@
-//! What would change of a function.
+//! The plan for a function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,7 @@ use crate::{
     },
 };
 
-/// What would change of a function, from what was observed of it. `is_idle` is whether nothing at all has to be
-/// done for the Release.
+/// The plan for a function, from its observations. `is_idle` is whether the run would change nothing at all.
 pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: View<'_>) -> Part {
     let observed = view.observed;
     let name = &want.function_name;
@@ -37,9 +36,9 @@ pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: V
         )
     };
     let to = recorded(want, release, &view.status.versions);
-    let goes_elsewhere =
+    let moves_traffic =
         !is_idle && alias.is_none_or(|alias| moves(want, to.as_deref(), alias, view));
-    let changes = changes(want, (function, alias), (goes_elsewhere, to), view);
+    let changes = changes(want, (function, alias), (moves_traffic, to), view);
     let summary = if function.is_some() {
         described(&want.component, &changes)
     } else {
@@ -63,8 +62,8 @@ pub fn plan(want: &DesiredFunction, release: &ReleaseRef, is_idle: bool, view: V
     }
 }
 
-/// Whether the alias stands elsewhere than where the Release's version will be. Without one on record
-/// `PublishVersion` answers with the newest version where that is the same, or with a new one.
+/// Whether the alias has to move to the Release's version. If no version is recorded for the Release,
+/// `PublishVersion` returns the newest version if that is the same, or else a new one.
 fn moves(want: &DesiredFunction, to: Option<&str>, alias: &Alias, view: View<'_>) -> bool {
     if !alias.weights.is_empty() {
         return true;
@@ -87,7 +86,7 @@ fn moves(want: &DesiredFunction, to: Option<&str>, alias: &Alias, view: View<'_>
 fn changes(
     want: &DesiredFunction,
     (function, alias): (Option<&Function>, Option<&Alias>),
-    (goes_elsewhere, to): (bool, Option<String>),
+    (moves_traffic, to): (bool, Option<String>),
     view: View<'_>,
 ) -> Vec<PlannedChange> {
     let name = want.function_name.as_str();
@@ -125,7 +124,7 @@ fn changes(
     for (key, values) in tags::changes(want, function, view) {
         changes.push(of("Update", Some(&format!("tags.{key}")), values));
     }
-    if !changes.is_empty() || goes_elsewhere {
+    if !changes.is_empty() || moves_traffic {
         changes.push(moved);
     }
     changes
@@ -133,7 +132,7 @@ fn changes(
 
 pub(super) type Values = (Option<String>, Option<String>);
 
-/// What belongs to a version: code, architecture, settings.
+/// The properties of a version: code, architecture, settings.
 #[derive(Clone, Copy)]
 pub(super) struct Versioned<'a> {
     pub code: Sha256,
@@ -161,8 +160,7 @@ impl<'a> From<&'a DesiredFunction> for Versioned<'a> {
     }
 }
 
-/// The fields in which two differ, with the values of the one and the other. Of environment variables only
-/// names are told.
+/// The fields in which the two differ, with both values. Environment variables appear without their values.
 pub(super) fn differing(one: Versioned<'_>, other: Versioned<'_>) -> Vec<(String, Values)> {
     let mut fields = Vec::new();
     if one.code != other.code {

@@ -1,4 +1,4 @@
-//! Prepare: `$LATEST` gets code and settings, and a version of them is published.
+//! Prepare: updates `$LATEST`, and publishes a version of it.
 
 use super::{
     action::Action,
@@ -19,7 +19,8 @@ use crate::{
     },
 };
 
-/// `$LATEST` has code and settings, and a version of them is published, runs and passes the checks.
+/// The next action until `$LATEST` has the desired code, settings and tags, and a published version of it is
+/// active and passes the checks before traffic.
 pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Next {
     let (owner, observed, before) = (view.owner, view.observed, view.before);
     if let Some(version) = observed.published.get(&want.component) {
@@ -47,9 +48,9 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
         ));
     }
     let tags = tags::set(want, function, view);
-    // What is taken over is marked before it is changed, so that nobody else takes it.
-    let marks_first = owner.claim(&function.tags) == Claim::Nobodys;
-    if let Some(next) = tags.clone().filter(|_| marks_first) {
+    // An unmanaged function is tagged before it is changed, so that no other Deployment adopts it.
+    let tags_first = owner.claim(&function.tags) == Claim::Nobodys;
+    if let Some(next) = tags.clone().filter(|_| tags_first) {
         return next;
     }
     if let Some(wait) = settling(name, function) {
@@ -68,7 +69,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
             revision_id: function.revision_id.clone(),
         });
     }
-    // What was left broken, by whomever, is updated once, though it has the values already.
+    // A function whose last update failed is updated once more, though it has the desired settings already.
     if function.configuration != want.configuration || broken(function).is_some() {
         return Next::Act(Action::UpdateConfiguration {
             configuration: Box::new(want.configuration.clone()),
@@ -78,7 +79,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     if let Some(next) = tags {
         return next;
     }
-    // A Release that was here before still has its version, unless somebody deleted it.
+    // A Release that was delivered before still has its version, unless the version was deleted externally.
     if let Some(version) = recorded(want, release, &view.status.versions) {
         match observed.versions.get(&(name.clone(), version.clone())) {
             None => {
@@ -100,7 +101,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     })
 }
 
-/// The published version can be invoked and passes the checks that come before traffic.
+/// The next action until the published version is active and passes the checks before traffic.
 fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next {
     let (name, observed) = (&want.function_name, view.observed);
     let published = match observed.versions.get(&(name.clone(), version.to_owned())) {
@@ -142,8 +143,8 @@ fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next 
     checks(want, version, moment, view)
 }
 
-/// Lambda puts what nobody has invoked for weeks to sleep. Only an invocation wakes it, and fails by that:
-/// the function's code does not run.
+/// Lambda makes a version inactive that was not invoked for weeks. Only an invocation reactivates it. That
+/// invocation fails, without running the function's code.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html>
 fn wake(want: &DesiredFunction, version: &str, view: View<'_>) -> Next {
     let name = &want.function_name;

@@ -1,4 +1,4 @@
-//! What came of a rollback, as a person reads it.
+//! The result of a restore in human-readable form.
 
 use super::{
     desired::configuration_digest,
@@ -14,7 +14,7 @@ use crate::{
     domain::{digest::Sha256, workload::change::difference},
 };
 
-/// What stands once it was put back.
+/// The restored state, for the status.
 pub fn restored(component: &str, then: &FunctionSnapshot, observed: &Observed) -> Vec<Restored> {
     let name = &then.function_name;
     let of = |resource: String, state: String| Restored {
@@ -22,8 +22,8 @@ pub fn restored(component: &str, then: &FunctionSnapshot, observed: &Observed) -
         resource,
         state,
     };
-    let absent = |is_there: bool| {
-        let state = if is_there {
+    let absent = |exists: bool| {
+        let state = if exists {
             "left alone: the run did not make it"
         } else {
             "not there, as before"
@@ -47,7 +47,7 @@ pub fn restored(component: &str, then: &FunctionSnapshot, observed: &Observed) -
     ]
 }
 
-/// What does not stand as it did, by what was observed last.
+/// The differences from the state before the run, by the last observations.
 pub fn not_restored(
     component: &str,
     then: &FunctionSnapshot,

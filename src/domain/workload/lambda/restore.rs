@@ -1,4 +1,4 @@
-//! Restore: what stood before stands again; and deletion.
+//! Restore and deletion of a function.
 
 use super::{
     action::Action,
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{api::v1alpha1::RunStatus, domain::ownership::Owner};
 
-/// What stood before stands again: traffic first, then `$LATEST`. What Lambda can't provide for the alias does
-/// not hold up the rest.
+/// The next action until the state before the run is restored: traffic first, then `$LATEST`. Concurrency
+/// that Lambda can't provide for the alias does not block the rest.
 pub fn restore(
     component: &str,
     then: &FunctionSnapshot,
@@ -33,7 +33,7 @@ pub fn restore(
             if owner.refusal(&function.tags).is_some()
                 || !was_created_for(function, &journal.release) =>
         {
-            // Somebody else's, or there before: it was refused for that reason and never touched.
+            // Another owner's, or it existed before: the run refused it and never changed it.
             return Next::Ready;
         }
         (Some(function), None) => {
@@ -55,7 +55,7 @@ pub fn restore(
     }
 }
 
-/// The alias is where it was.
+/// The next action until the alias is restored.
 fn alias(component: &str, then: &FunctionSnapshot, journal: &RunStatus, view: View<'_>) -> Next {
     let (name, alias) = (&then.function_name, then.alias_name.clone());
     let observed = view.observed;
@@ -68,15 +68,15 @@ fn alias(component: &str, then: &FunctionSnapshot, journal: &RunStatus, view: Vi
     match (now, &then.alias) {
         (Some(now), Some(then)) if !then.is(now) => {
             let to = then.target();
-            // Lambda splits no traffic of an alias with provisioned concurrency, so what a run has split
-            // has none.
+            // Lambda does not split the traffic of an alias with provisioned concurrency, so an alias
+            // that the run has split has none.
             let was_split = journal
                 .traffic
                 .as_ref()
                 .is_some_and(|traffic| traffic.weight < 100);
             let revision_id = now.revision_id.clone();
             match reallocating(name, &alias, now, &to, view).filter(|_| !was_split) {
-                // The former version had it: there is nothing better than to wait for that.
+                // The former version had that concurrency, so restore waits for it.
                 Some(Next::Fail(why)) => Next::Stuck(why),
                 Some(next) => next,
                 None => Next::Act(Action::UpdateAlias {
@@ -90,7 +90,7 @@ fn alias(component: &str, then: &FunctionSnapshot, journal: &RunStatus, view: Vi
             alias,
             to: then.target(),
         }),
-        // One that the run did not make was there before, whatever AWS said then, or is somebody else's.
+        // An alias that the run did not create existed before, despite a stale read, or is another owner's.
         (Some(now), None) if is_of_run(now, component, journal) => {
             Next::Act(Action::DeleteAlias { alias })
         }
@@ -99,7 +99,7 @@ fn alias(component: &str, then: &FunctionSnapshot, journal: &RunStatus, view: Vi
     }
 }
 
-/// `$LATEST` has the code, settings and tags that it had.
+/// The next action until `$LATEST` has its former code, settings and tags.
 fn latest(name: &str, function: &Function, before: &LatestSnapshot, observed: &Observed) -> Next {
     if let Some(wait) = settling(name, function) {
         return wait;
@@ -138,13 +138,13 @@ fn latest(name: &str, function: &Function, before: &LatestSnapshot, observed: &O
     Next::Ready
 }
 
-/// Whether the alias sends its traffic to what the run published.
+/// Whether the alias routes to the version that the run published.
 fn is_of_run(alias: &Alias, component: &str, journal: &RunStatus) -> bool {
     let mut components = journal.components.iter();
     components.any(|one| one.name == component && one.version.as_ref() == Some(&alias.version))
 }
 
-/// It is not there, if another look finds so as well.
+/// Ready once a second read confirms the absence.
 fn gone(what: &str, observed: &Observed) -> Next {
     if observed.is_absence_confirmed(what) {
         Next::Ready
@@ -153,7 +153,7 @@ fn gone(what: &str, observed: &Observed) -> Next {
     }
 }
 
-/// The function is deleted, with its versions and aliases.
+/// The next action until the function is deleted, with its versions and aliases.
 pub fn delete(name: &str, owner: &Owner, observed: &Observed) -> Next {
     match observed.functions.get(name) {
         None => Next::Read(Read::Function {

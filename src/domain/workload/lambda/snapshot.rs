@@ -1,4 +1,4 @@
-//! What a function was before a run.
+//! The state of a function before a run.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::function::{Alias, AliasTarget, Function, FunctionConfiguration};
 use crate::domain::digest::Sha256;
 
-/// A function as it was, or that there was none.
+/// The state of a function before a run, also if it did not exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionSnapshot {
@@ -39,16 +39,16 @@ pub struct LatestSnapshot {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AliasSnapshot {
-    /// The version that gets what the weights leave over.
+    /// The version that gets the rest of the traffic.
     pub version: String,
-    /// Further versions with their share.
+    /// Additional versions with their weights.
     pub weights: BTreeMap<String, f64>,
-    /// Empty where there is none.
+    /// Empty if it has none.
     pub description: String,
 }
 
 impl LatestSnapshot {
-    /// Of a function as it is.
+    /// The snapshot of a function.
     pub fn of(function: &Function) -> Self {
         Self {
             code_sha256: function.code_sha256.to_string(),
@@ -58,14 +58,14 @@ impl LatestSnapshot {
         }
     }
 
-    /// The code's digest; `None` where the snapshot was damaged.
+    /// The code's digest; `None` if the snapshot is damaged.
     pub fn digest(&self) -> Option<Sha256> {
         Sha256::from_hex(&self.code_sha256)
     }
 }
 
 impl AliasSnapshot {
-    /// Of an alias as it is.
+    /// The snapshot of an alias.
     pub fn of(alias: &Alias) -> Self {
         Self {
             version: alias.version.clone(),
@@ -74,12 +74,12 @@ impl AliasSnapshot {
         }
     }
 
-    /// Whether the alias sends its traffic as it did then.
+    /// Whether the alias has its former routing.
     pub fn is(&self, alias: &Alias) -> bool {
         self == &Self::of(alias)
     }
 
-    /// Back to this.
+    /// The routing that restores it.
     pub fn target(&self) -> AliasTarget {
         AliasTarget {
             version: self.version.clone(),

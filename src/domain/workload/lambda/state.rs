@@ -1,4 +1,4 @@
-//! What the state of a function or an alias says.
+//! Predicates on the state of functions and aliases.
 
 use super::{
     function::{Alias, AliasTarget, Function, FunctionState, LastUpdate},
@@ -7,14 +7,14 @@ use super::{
 };
 use crate::{api::v1alpha1::ReleaseRef, domain::ownership::CREATED_FOR};
 
-/// Whether the run for this Release made the function.
+/// Whether the run of this Release created the function.
 pub fn was_created_for(function: &Function, release: &ReleaseRef) -> bool {
     function.tags.get(CREATED_FOR) == Some(&release.uid)
 }
 
-/// Lambda takes its time to move an alias with provisioned concurrency: until the version that the alias
-/// names has it, the alias has a weight for the other version, which nobody gave it.
-/// `to` is where it was sent, with all of its traffic.
+/// Lambda gradually moves an alias with provisioned concurrency: until the new version has the concurrency,
+/// Lambda gives the alias a weight for the old version. `to` is the routing that was requested, with all
+/// traffic on one version.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html>
 pub fn reallocating(
     name: &str,
@@ -23,8 +23,8 @@ pub fn reallocating(
     to: &AliasTarget,
     view: View<'_>,
 ) -> Option<Next> {
-    let may_be = now.version == to.version && to.weights.is_empty() && now.weights.len() == 1;
-    if !may_be {
+    let is_possible = now.version == to.version && to.weights.is_empty() && now.weights.len() == 1;
+    if !is_possible {
         return None;
     }
     let (name, alias) = (name.to_owned(), alias.to_owned());
@@ -36,7 +36,7 @@ pub fn reallocating(
                 None => Next::wait(format!(
                     "version {version} of {name} to have the provisioned concurrency ({units}) of alias {alias}"
                 )),
-                // Right after the move it may be what came of the move before.
+                // Right after the move, the failure may be that of the move before.
                 Some(_) if view.pass.has_moved => {
                     Next::wait(format!("a fresh read of the provisioned concurrency of {name}"))
                 }
@@ -69,8 +69,8 @@ pub fn broken(function: &Function) -> Option<String> {
     }
 }
 
-/// Why the update of `$LATEST` that was sent in this phase of the run came to nothing. One that failed
-/// before is no reason not to send one.
+/// Why the update of `$LATEST` in this phase of the run failed. An earlier failure does not count: it must
+/// not prevent an update.
 pub fn update_failed(function: &Function, name: &str, observed: &Observed) -> Option<String> {
     let ours = observed.has_updated(name, &function.revision_id);
     broken(function).filter(|_| ours)

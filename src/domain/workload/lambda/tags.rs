@@ -1,4 +1,4 @@
-//! The tags of a function: those that the spec names are Sluice's, and all others are left alone.
+//! The tags of a function: Sluice manages those in the spec, and leaves all others alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,10 @@ use super::{
     view::{Next, View},
 };
 
-/// A tag, with its value as it is and as it should be.
+/// A tag, with its present and its desired value.
 pub type Change = (String, (Option<String>, Option<String>));
 
-/// The tags as they should be. What the spec named when the last Release was delivered, and names no more,
-/// goes.
+/// The desired tags. Tags that the last delivered Release set, and that the spec no longer has, are removed.
 fn wanted(want: &DesiredFunction, function: &Function, view: View<'_>) -> BTreeMap<String, String> {
     let mut items = view.status.inventory.iter();
     let item = items.find(|item| item.kind == INVENTORY && item.name == want.function_name);
@@ -24,18 +23,18 @@ fn wanted(want: &DesiredFunction, function: &Function, view: View<'_>) -> BTreeM
     tags
 }
 
-/// What differs.
+/// The tags that differ.
 pub fn changes(want: &DesiredFunction, function: &Function, view: View<'_>) -> Vec<Change> {
     let wanted = wanted(want, function, view);
     let keys: BTreeSet<&String> = function.tags.keys().chain(wanted.keys()).collect();
     keys.into_iter()
         .map(|key| (key, (function.tags.get(key), wanted.get(key))))
-        .filter(|(_, (now, then))| now != then)
-        .map(|(key, (now, then))| (key.clone(), (now.cloned(), then.cloned())))
+        .filter(|(_, (now, wanted))| now != wanted)
+        .map(|(key, (now, wanted))| (key.clone(), (now.cloned(), wanted.cloned())))
         .collect()
 }
 
-/// What sets them, if anything differs.
+/// The action that sets the tags, if any differs.
 pub fn set(want: &DesiredFunction, function: &Function, view: View<'_>) -> Option<Next> {
     let wanted = wanted(want, function, view);
     let set = Action::SetTags {

@@ -1,4 +1,4 @@
-//! Promote: the alias sends the new version its share.
+//! Promote: the alias routes a share of the traffic to the new version.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::{
     domain::workload::protocol::Shift,
 };
 
-/// How the alias looks at a weight. Without an alias that serves another version there is nothing to
-/// split.
+/// The routing of the alias at a weight. Unless the alias routes to another version, all traffic goes to the
+/// new one.
 fn split(version: &str, before: Option<&AliasSnapshot>, weight: i32) -> AliasTarget {
     let old = before
         .map(|before| before.version.as_str())
@@ -42,7 +42,7 @@ pub fn splits(version: &str, before: &FunctionSnapshot) -> bool {
     old.is_some_and(|old| old != version)
 }
 
-/// The alias sends the new version its share.
+/// The next action until the alias routes the new version its share.
 pub fn promote(
     want: &DesiredFunction,
     status: &ComponentStatus,
@@ -87,8 +87,8 @@ pub fn promote(
                 "alias {alias} of function {name} was deleted externally during the rollout"
             )),
         },
-        // Where this process wrote the journal, the alias is as it was read then: its RevisionId
-        // refuses the move if it is not.
+        // If this process wrote the journal, the alias is as it was read then: otherwise AWS rejects the
+        // update because of its RevisionId.
         None if view.pass.is_journal_fresh && from.is_none() && !shift.is_confirmed => {
             match &status.alias_revision_id {
                 Some(revision) => Next::Act(Action::UpdateAlias {
@@ -106,7 +106,7 @@ pub fn promote(
     }
 }
 
-/// An alias that was moved long ago may have been moved by someone else since.
+/// The read of an alias that was not observed recently: it may have been modified externally since.
 pub fn last_read(want: &DesiredFunction, view: View<'_>) -> Option<Read> {
     let name = want.function_name.clone();
     let alias = want.alias.clone();
@@ -115,7 +115,7 @@ pub fn last_read(want: &DesiredFunction, view: View<'_>) -> Option<Read> {
         .then_some(Read::Alias { name, alias })
 }
 
-/// The move of traffic, by what identifies its effect.
+/// The intent of a shift, with a value that identifies its effect.
 pub fn move_intent(want: &DesiredFunction, status: &ComponentStatus, weight: i32) -> Intent {
     let operation = if status.alias_revision_id.is_some() {
         "UpdateAlias"
@@ -134,7 +134,7 @@ pub fn move_intent(want: &DesiredFunction, status: &ComponentStatus, weight: i32
     }
 }
 
-/// Whether the alias sends its traffic there. Weights come back from AWS as decimals.
+/// Whether the alias has this routing. AWS returns weights as decimals.
 fn sends(alias: &Alias, to: &AliasTarget) -> bool {
     let close = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-6;
     alias.version == to.version

@@ -1,9 +1,9 @@
-//! Which version serves a Release.
+//! The version of a Release.
 
 use super::{desired::DesiredFunction, function::Function, view::View};
 use crate::api::v1alpha1::{PublishedVersion, ReleaseRef};
 
-/// The version that serves this Release: published in this run, or for an earlier one of it.
+/// The version of this Release: published by this run, or by an earlier run of the Release.
 pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> Option<String> {
     let published = view.observed.published.get(&want.component).cloned();
     published.or_else(|| {
@@ -14,7 +14,7 @@ pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) 
     })
 }
 
-/// The version that the Release was given when it was here before.
+/// The version that the Target's status records for the Release.
 pub fn recorded(
     want: &DesiredFunction,
     release: &ReleaseRef,
@@ -35,8 +35,8 @@ pub fn recorded(
         .map(|one| one.version.clone())
 }
 
-/// Whether a version has the code and settings. Its description is its own: it says for which Release it
-/// was published.
+/// Whether a version has the desired code and settings. Its description may differ: it names the Release for
+/// which the version was published.
 pub fn published_of(want: &DesiredFunction, version: &Function) -> bool {
     let mut version = version.clone();
     version

@@ -1,4 +1,4 @@
-//! The component protocol in the words of this kind.
+//! The component protocol with the types of this kind.
 
 use super::{
     action::Action,
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::domain::workload::protocol;
 
-/// What comes next for a function.
+/// The next read or action for a function.
 pub type Next = protocol::Next<Read, Action>;
 
-/// What a decision about a function is made from.
+/// The input to a decision about a function.
 pub type View<'a> = protocol::View<'a, Observed, FunctionSnapshot>;

@@ -1,4 +1,4 @@
-//! The smallest kind, which only tests have: a text that is kept under a name. It shows what a new kind takes.
+//! The smallest kind, for tests only: a text that is stored under a name. It shows what a new kind requires.
 
 mod observed;
 mod steps;

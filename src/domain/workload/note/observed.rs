@@ -1,4 +1,4 @@
-//! What was read of notes.
+//! Observations of notes.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ pub struct Read(pub String);
 /// A note's name and text.
 pub struct Found(pub String, pub Option<String>);
 
-/// What is done to a note.
+/// A change of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It gets this text.
+    /// Writes this text.
     Write(String),
-    /// It goes.
+    /// Deletes the note.
     Erase,
 }
 
-/// The text that it has now.
+/// The note's text after an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply(pub Option<String>);
 
@@ -34,7 +34,7 @@ pub struct Reply(pub Option<String>);
 pub struct Observed(BTreeMap<String, Option<String>>);
 
 impl Observed {
-    /// The text of a note that was read.
+    /// The text of a note; the outer `None` if it was not read, the inner one if it does not exist.
     pub fn text(&self, title: &str) -> Option<Option<&String>> {
         self.0.get(title).map(Option::as_ref)
     }

@@ -1,4 +1,4 @@
-//! What comes next for a note.
+//! Decisions about a note.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::{
 
 type Next = protocol::Next<Read, Action>;
 
-/// A note as it should be.
+/// The desired state of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredNote {
     /// The component's name.
@@ -27,7 +27,7 @@ pub struct DesiredNote {
     pub text: String,
 }
 
-/// A note as it was.
+/// The state of a note before a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoteSnapshot {
     /// Its name.
@@ -36,7 +36,7 @@ pub struct NoteSnapshot {
     pub text: Option<String>,
 }
 
-/// The note has to be read.
+/// The read of a note, unless it was read already.
 pub fn read(title: &str, observed: &Observed) -> Option<Read> {
     observed
         .text(title)
@@ -44,7 +44,7 @@ pub fn read(title: &str, observed: &Observed) -> Option<Read> {
         .then(|| Read(title.to_owned()))
 }
 
-/// The note has this text, or is gone.
+/// The next read or action until the note has this text, or is deleted.
 pub fn hold(title: &str, text: Option<&String>, observed: &Observed) -> Next {
     match (observed.text(title), text) {
         (None, _) => Next::Read(Read(title.to_owned())),
@@ -54,7 +54,7 @@ pub fn hold(title: &str, text: Option<&String>, observed: &Observed) -> Next {
     }
 }
 
-/// What would change.
+/// The plan for a note.
 pub fn plan(want: &DesiredNote, observed: &Observed) -> Part {
     let now = observed.text(&want.title).flatten();
     let values = (now.cloned(), Some(want.text.clone()));
@@ -72,7 +72,7 @@ pub fn plan(want: &DesiredNote, observed: &Observed) -> Part {
     }
 }
 
-/// What differs from what was written.
+/// The differences from the text that was written.
 pub fn drift(want: &DesiredNote, observed: &Observed) -> Vec<Difference> {
     match observed.text(&want.title) {
         Some(now) if now != Some(&want.text) => {

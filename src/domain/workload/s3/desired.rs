@@ -1,4 +1,4 @@
-//! A component that is files in a bucket.
+//! The desired state of an S3 component: files in a bucket.
 
 use super::site::{Place, SiteArchive};
 use crate::{
@@ -6,18 +6,18 @@ use crate::{
     domain::{archive, grants::Resource, invalid::Invalid, workload::scope::Scope},
 };
 
-/// Files of an archive as they should be in a bucket.
+/// The desired files of an archive in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredSite {
     /// The component's name.
     pub component: String,
-    /// Where.
+    /// The S3 location.
     pub place: Place,
-    /// What they are taken from.
+    /// The archive with the files.
     pub archive: SiteArchive,
 }
 
-/// The site, or what is wrong with it.
+/// The desired site, or why it is invalid.
 pub fn desire(s3: &Spec, scope: &Scope<'_>) -> Result<DesiredSite, Invalid> {
     let bucket = scope.expand("bucket", &s3.bucket)?;
     let prefix = scope.expand("prefix", &s3.prefix)?;
@@ -43,7 +43,7 @@ pub fn desire(s3: &Spec, scope: &Scope<'_>) -> Result<DesiredSite, Invalid> {
     })
 }
 
-/// How messages call the archive.
+/// The archive's name in messages.
 fn origin(s3: &Spec, scope: &Scope<'_>) -> String {
     let field = format!("spec.components[{}].s3", scope.component.name);
     let mut artifacts = scope.template_artifacts.iter();

@@ -1,4 +1,4 @@
-//! Files in S3 buckets, under a prefix: the kind that `s3` in a component stands for.
+//! Files in S3 buckets, under a prefix: the kind behind a component's `s3` field.
 
 mod desired;
 mod observed;

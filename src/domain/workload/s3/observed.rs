@@ -1,4 +1,4 @@
-//! What was read of buckets, and what this process remembers of them during a run.
+//! Observations of buckets, and what this process remembers of them during a run.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -17,64 +17,64 @@ use crate::{
     },
 };
 
-/// What the inventory calls files in a bucket.
+/// The name of this kind in the inventory.
 pub const INVENTORY: &str = "S3Objects";
 
-/// What comes next for files in a bucket.
+/// The next read or action for files in a bucket.
 pub type Next = protocol::Next<Read, Action>;
 
-/// What a decision about them is made from.
+/// The input to a decision about them.
 pub type View<'a> = protocol::View<'a, Observed, PlaceSnapshot>;
 
-/// Something to read.
+/// A read at an S3 location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// Where.
+    /// The location, with what the shell needs there.
     pub task: Box<SiteTask>,
-    /// What.
+    /// What to do there.
     pub read: site::Read,
 }
 
-/// What is known of the place after a read.
+/// The observations at a location after a read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The place by its name.
+    /// The location's name.
     pub place: String,
-    /// What is known of it.
+    /// The observations there.
     pub observed: Box<ObservedSite>,
 }
 
-/// Something to do.
+/// An action at an S3 location.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
-    /// Where.
+    /// The location, with what the shell needs there.
     pub task: Box<SiteTask>,
-    /// What.
+    /// What to do there.
     pub act: Act,
 }
 
-/// What came of it.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// What is known of the place now.
+    /// The observations at the location.
     pub observed: Box<ObservedSite>,
-    /// What failed of what was done there.
+    /// The calls that failed.
     pub failed: Vec<CallError>,
 }
 
-/// What was read of places, by their names.
+/// Observations of S3 locations, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed(pub BTreeMap<String, ObservedSite>);
 
-/// A bucket and prefix as they were; the objects themselves are listed elsewhere.
+/// The state of an S3 location before a run; a stored [`site::SiteSnapshot`] lists the objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceSnapshot {
-    /// Where.
+    /// The S3 location.
     pub place: Place,
-    /// The list of what the run changes there, and of what was kept.
+    /// The stored list of the run's changes and of the backup copies.
     pub snapshot: StoredRef,
-    /// The list of what was Sluice's, if anything was.
+    /// The former manifest, if the Deployment owned objects there.
     pub manifest: Option<StoredRef>,
 }
 
@@ -83,7 +83,7 @@ impl kind::Observed for Observed {
     type Action = Action;
     type Reply = Reply;
 
-    /// What is there is read anew in each pass.
+    /// Each pass reads the objects again.
     fn begin_pass(&mut self, _: Timestamp) {
         self.begin_restore();
     }
@@ -116,23 +116,23 @@ impl kind::Observed for Observed {
         }
     }
 
-    /// After a failed wave the place itself says what it knows.
+    /// Does nothing: the reply to a failed wave updates the observations.
     fn forget(&mut self, _: &str) {}
 }
 
-/// What the shell has to know of a place to work there.
+/// What the shell needs to work at an S3 location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteTask {
-    /// Where.
+    /// The S3 location.
     pub place: Place,
-    /// Where new files come from; not needed to take away or put back.
+    /// The archive with new files; `None` to delete or restore.
     pub archive: Option<SiteArchive>,
-    /// What the keys of this run's copies begin with, below the place's records.
+    /// The key prefix of this run's backup copies, below the location's records.
     pub copies: String,
 }
 
 impl SiteTask {
-    /// Only what has been put there is worked with.
+    /// A task that needs no archive.
     pub fn of(place: &Place) -> Self {
         Self {
             place: place.clone(),
@@ -141,7 +141,7 @@ impl SiteTask {
         }
     }
 
-    /// What comes next, in the words of the engine.
+    /// Converts to the engine's types.
     pub fn next(self, next: site::Next) -> Next {
         match next {
             site::Next::Read(read) => Next::Read(Read {
@@ -158,14 +158,14 @@ impl SiteTask {
     }
 }
 
-/// What the inventory says is ours there.
+/// The manifest at a location, as referenced by the inventory.
 pub fn ours<'a>(place: &Place, status: &'a TargetStatus) -> Option<&'a StoredRef> {
     let name = place.to_string();
     let item = status.inventory.iter().find(|item| item.name == name)?;
     item.objects.as_ref().map(|objects| &objects.manifest)
 }
 
-/// The list of what is ours, once it was read.
+/// The manifest, if it was read.
 pub fn manifest_of<'a>(
     reference: &StoredRef,
     observed: &'a ObservedSite,
@@ -173,7 +173,7 @@ pub fn manifest_of<'a>(
     observed.manifests.get(&reference.sha256).map(AsRef::as_ref)
 }
 
-/// What was observed of a place.
+/// The observations at a location.
 pub fn observed_at<'a>(place: &Place, observed: &'a Observed) -> &'a ObservedSite {
     static NOTHING: LazyLock<ObservedSite> = LazyLock::new(ObservedSite::default);
     observed.0.get(&place.to_string()).unwrap_or(&NOTHING)

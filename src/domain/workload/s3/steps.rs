@@ -1,6 +1,6 @@
-//! The steps of the component protocol for files in a bucket, in the words of [`super::site`].
+//! The component protocol for files in a bucket, implemented with [`super::site`].
 //!
-//! A site has no traffic to split: it moves at once, when the functions of its level get all of theirs.
+//! A site has no traffic to split: it changes at once, when the functions of its level get all traffic.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A site that is wanted, and what is known of its place.
+/// A desired site, with the observations at its location.
 struct Wanted<'a> {
     want: SiteWant,
     task: SiteTask,
@@ -39,7 +39,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn of(site: &DesiredSite, view: View<'a>) -> Self {
-        // Orders of a stage are counted: no two runs share a number.
+        // The sequence number of a run is unique within its stage.
         let copies = format!("copies/{}-{}", view.run.release.uid, view.run.sequence);
         Self {
             want: SiteWant {
@@ -74,14 +74,14 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// What has to be observed next before a run begins.
+/// The next read that is needed before a run begins.
 pub fn first_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     let wanted = Wanted::of(site, view);
     let next = site::look(&wanted.want, wanted.ours, wanted.observed);
     if let Next::Read(read) = wanted.next(next) {
         return Some(read);
     }
-    // In the middle of a run, the list of what it changes tells what comes.
+    // During a run, the list of its changes determines the next action.
     let wanted = Wanted::of(site, view);
     let reference = &wanted.before?.snapshot;
     let known = wanted.observed.snapshot.as_ref();
@@ -93,7 +93,7 @@ pub fn first_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     })
 }
 
-/// Why the files can't be put there, from what was observed.
+/// Why the files can't be delivered to this location, judged by the observations.
 pub fn obstacle(site: &DesiredSite, view: View<'_>) -> Option<String> {
     let wanted = Wanted::of(site, view);
     match site::look(&wanted.want, wanted.ours, wanted.observed) {
@@ -102,21 +102,21 @@ pub fn obstacle(site: &DesiredSite, view: View<'_>) -> Option<String> {
     }
 }
 
-/// Whether nothing at all has to be written or removed.
+/// Whether no object has to be written or deleted.
 pub fn unchanged(site: &DesiredSite, view: View<'_>) -> bool {
     let wanted = Wanted::of(site, view);
     let unchanged = site::unchanged(&wanted.want, wanted.ours, wanted.observed);
-    // What is the same, but not on record as ours, is yet to be written down.
+    // Without a manifest in the inventory, a run still has to record the objects.
     wanted.ours.is_some() && unchanged == Some(true)
 }
 
-/// What would change, from what was observed.
+/// The plan, from the observations.
 pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
     let wanted = Wanted::of(site, view);
     let content = wanted.observed.content.as_deref();
     let diff = wanted.diff().unwrap_or_default();
     let known = |path: &str| Some(content?.files.get(path)?.sha256.to_string());
-    let there = |path: &str| {
+    let etag_of = |path: &str| {
         Some(
             wanted
                 .observed
@@ -140,8 +140,8 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
     let mut changes: Vec<PlannedChange> = Vec::new();
     changes.extend((diff.new.iter()).map(|path| line("Create", path, None, known(path))));
     changes
-        .extend((diff.changed.iter()).map(|path| line("Update", path, there(path), known(path))));
-    changes.extend((diff.removed.iter()).map(|path| line("Delete", path, there(path), None)));
+        .extend((diff.changed.iter()).map(|path| line("Update", path, etag_of(path), known(path))));
+    changes.extend((diff.removed.iter()).map(|path| line("Delete", path, etag_of(path), None)));
     let count =
         |paths: &[&str], what: &str| (!paths.is_empty()).then(|| format!("{} {what}", paths.len()));
     let words = [
@@ -150,11 +150,11 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
         count(&diff.removed, "removed"),
     ];
     let words: Vec<String> = words.into_iter().flatten().collect();
-    let standing: Vec<(&str, Option<String>)> =
+    let existing: Vec<(&str, Option<String>)> =
         [&diff.new, &diff.changed, &diff.unchanged, &diff.removed]
             .into_iter()
             .flatten()
-            .map(|path| (*path, there(path)))
+            .map(|path| (*path, etag_of(path)))
             .collect();
     Part {
         summary: match words.as_slice() {
@@ -163,12 +163,11 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
         },
         changes,
         wanted: Sha256::of_json(&(&site.place, content.map(SiteContent::digest))),
-        live: Sha256::of_json(&standing),
+        live: Sha256::of_json(&existing),
     }
 }
 
-/// What has to be observed next to tell whether it is as the last run left it: the list of what is ours, then
-/// what is there.
+/// The next read of a drift check: the manifest, then the listing.
 pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     let (ours, observed) = (
         ours(&site.place, view.status)?,
@@ -185,8 +184,7 @@ pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     })
 }
 
-/// What differs from what the last run left. Of an object's ETag nobody can read anything but that it is
-/// another one.
+/// The differences from what the last run left. They omit ETags, which tell users nothing.
 pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
     let observed = observed_at(&site.place, view.observed);
     let manifest = ours(&site.place, view.status).and_then(|ours| manifest_of(ours, observed));
@@ -194,7 +192,7 @@ pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
         return Vec::new();
     };
     let drifted = site::drift(manifest, observed).unwrap_or_default();
-    let told = |drift| {
+    let to_difference = |drift| {
         object(
             &site.component,
             &site.place,
@@ -203,10 +201,10 @@ pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
             "what was put",
         )
     };
-    drifted.into_iter().map(told).collect()
+    drifted.into_iter().map(to_difference).collect()
 }
 
-/// A difference of an object; `content` is what it should hold.
+/// The difference of an object; `content` describes its expected content.
 fn object(
     component: &str,
     place: &Place,
@@ -230,14 +228,15 @@ fn object(
     }
 }
 
-/// What would be lost is put aside.
+/// The next action until the run's snapshot is stored, with copies of all objects that the run overwrites or
+/// deletes.
 pub fn keep(site: &DesiredSite, view: View<'_>) -> Next {
     let wanted = Wanted::of(site, view);
     let next = site::begin(&wanted.want, wanted.ours, wanted.observed);
     wanted.next(next)
 }
 
-/// What stands there, once it was put aside.
+/// The snapshot, once it is stored.
 pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<PlaceSnapshot> {
     let wanted = Wanted::of(site, view);
     let (reference, _) = wanted.observed.snapshot.as_ref()?;
@@ -248,7 +247,7 @@ pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<PlaceSnapshot> {
     })
 }
 
-/// What the status says of it before anything was done.
+/// The status before the run changes anything.
 pub fn status(site: &DesiredSite) -> ComponentStatus {
     ComponentStatus {
         name: site.component.clone(),
@@ -258,7 +257,7 @@ pub fn status(site: &DesiredSite) -> ComponentStatus {
     }
 }
 
-/// What the inventory says of it.
+/// Its item in the inventory.
 pub fn inventory_item(site: &DesiredSite) -> InventoryItem {
     InventoryItem {
         component: site.component.clone(),
@@ -269,7 +268,7 @@ pub fn inventory_item(site: &DesiredSite) -> InventoryItem {
     }
 }
 
-/// The changes of a phase, by what identifies their effect.
+/// The intents of a phase: each change, with a value that identifies its effect.
 pub fn intents(component: &str, place: &Place, phase: Phase, observed: &Observed) -> Vec<Intent> {
     let Some((reference, snapshot)) = &observed_at(place, observed).snapshot else {
         return Vec::new();
@@ -284,7 +283,7 @@ pub fn intents(component: &str, place: &Place, phase: Phase, observed: &Observed
     intents.into_iter().map(intent).collect()
 }
 
-/// Files that no page names yet are put.
+/// The next action to upload new files that no page links yet.
 pub fn prepare(site: &DesiredSite, view: View<'_>) -> Next {
     let wanted = Wanted::of(site, view);
     match wanted.before {
@@ -296,7 +295,7 @@ pub fn prepare(site: &DesiredSite, view: View<'_>) -> Next {
     }
 }
 
-/// What people see is changed, and looked at.
+/// The next action to upload the files that users see, and to confirm them.
 pub fn promote(site: &DesiredSite, shift: Shift, view: View<'_>) -> Next {
     if shift.weight < 100 {
         return Next::Ready;
@@ -314,19 +313,19 @@ pub fn promote(site: &DesiredSite, shift: Shift, view: View<'_>) -> Next {
     wanted.next(next)
 }
 
-/// What is ours once it serves; `None` where that is not known now.
+/// The objects that the Deployment owns once the site serves; `None` if unknown at present.
 pub fn objects(site: &DesiredSite, view: View<'_>) -> Option<OwnedObjects> {
     let wanted = Wanted::of(site, view);
     owned(wanted.promoted(wanted.before?), wanted.observed)
 }
 
-/// What stood before stands again.
+/// The next action to restore the snapshot.
 pub fn restore(then: &PlaceSnapshot, owner: &Owner, observed: &Observed) -> Next {
     let next = site::restore(owner, &then.snapshot, observed_at(&then.place, observed));
     SiteTask::of(&then.place).next(next)
 }
 
-/// What stands once it was put back.
+/// The restored state, for the status.
 pub fn restored(component: &str, then: &PlaceSnapshot, observed: &Observed) -> Restored {
     let snapshot = observed_at(&then.place, observed).snapshot.as_ref();
     let (kept, created) = snapshot.map_or((0, 0), |(_, it)| (it.kept.len(), it.created.len()));
@@ -337,7 +336,7 @@ pub fn restored(component: &str, then: &PlaceSnapshot, observed: &Observed) -> R
     }
 }
 
-/// What does not stand as it did.
+/// The differences from the state before the run.
 pub fn not_restored(
     component: &str,
     then: &PlaceSnapshot,
@@ -345,8 +344,8 @@ pub fn not_restored(
     observed: &Observed,
 ) -> Vec<Difference> {
     let observed = observed_at(&then.place, observed);
-    let left = site::not_restored(owner, &then.snapshot, observed);
-    let told = |drift| {
+    let remaining = site::not_restored(owner, &then.snapshot, observed);
+    let to_difference = |drift| {
         object(
             component,
             &then.place,
@@ -355,10 +354,10 @@ pub fn not_restored(
             "its former content",
         )
     };
-    left.into_iter().map(told).collect()
+    remaining.into_iter().map(to_difference).collect()
 }
 
-/// What is ours once it was put back.
+/// The objects that the Deployment owns after the restore.
 pub fn objects_restored(
     then: &PlaceSnapshot,
     owner: &Owner,
@@ -368,28 +367,28 @@ pub fn objects_restored(
     owned(site::restore(owner, &then.snapshot, observed), observed)
 }
 
-/// What the Release no longer has is removed.
+/// The next action to delete the objects that the Release no longer has.
 pub fn prune(item: &InventoryItem, observed: &Observed) -> Next {
-    in_place(item, |place, ours| {
+    at_location(item, |place, ours| {
         site::prune(ours, observed_at(place, observed))
     })
 }
 
-/// What is ours once that is done.
+/// The objects that the Deployment owns once they are pruned.
 pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<OwnedObjects> {
     let observed = observed_at(&Place::parse(&item.name)?, observed);
     let ours = &item.objects.as_ref()?.manifest;
     owned(site::prune(ours, observed), observed)
 }
 
-/// Everything that is ours is removed.
+/// The next action to delete all objects that the Deployment owns.
 pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Next {
-    in_place(item, |place, ours| {
+    at_location(item, |place, ours| {
         site::remove(owner, ours, observed_at(place, observed))
     })
 }
 
-fn in_place(item: &InventoryItem, next: impl Fn(&Place, &StoredRef) -> site::Next) -> Next {
+fn at_location(item: &InventoryItem, next: impl Fn(&Place, &StoredRef) -> site::Next) -> Next {
     let Some(objects) = &item.objects else {
         return Next::Ready;
     };

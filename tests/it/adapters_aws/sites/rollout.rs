@@ -37,7 +37,7 @@ fn archive(files: &Files<'_>) -> Bytes {
     writer.finish().expect("an archive").into_inner().into()
 }
 
-/// One place of a Target, as the Target's controller would hold it.
+/// One S3 location of a Target, as the Target's controller holds it.
 struct Rollout {
     waves: Waves,
     sites: Arc<dyn Sites>,
@@ -55,7 +55,7 @@ impl Rollout {
     async fn new(fixture: &Fixture, name: &str) -> Self {
         let hub = fixture.account("hub");
         let hub = sluice::ports::cloud::Cloud::store(&fixture.cloud, &hub, super::REGION).await;
-        let place = Place::new(fixture.site(), name).expect("a place");
+        let place = Place::new(fixture.site(), name).expect("an S3 location");
         Self {
             waves: Waves::default(),
             sites: fixture.sites().await,
@@ -75,7 +75,7 @@ impl Rollout {
         }
     }
 
-    /// Another archive is to be delivered.
+    /// Sets another archive to deliver.
     async fn release(&mut self, files: &Files<'_>) {
         let bytes = archive(files);
         let (size, sha256) = (bytes.len() as u64, Sha256::of(&bytes));
@@ -96,12 +96,13 @@ impl Rollout {
         self.restart();
     }
 
-    /// A new process takes over.
+    /// Forgets the observations, as a new process would.
     fn restart(&mut self) {
         self.observed = ObservedSite::default();
     }
 
-    /// To the end of a step: what is ours then, why it can't be done, or which calls failed.
+    /// Runs a step to its end. Returns the manifest of owned objects, why the step is impossible, or the
+    /// failed calls.
     async fn step(
         &mut self,
         next: impl Fn(&Self) -> Next,
@@ -137,8 +138,8 @@ impl Rollout {
 
     async fn begin(&mut self) -> Result<Result<(), String>, Vec<CallError>> {
         let manifest = self.manifest.clone();
-        let looked = self.step(|it| look(&it.want, manifest.as_ref(), &it.observed));
-        if let Err(why) = looked.await? {
+        let observed = self.step(|it| look(&it.want, manifest.as_ref(), &it.observed));
+        if let Err(why) = observed.await? {
             return Ok(Err(why));
         }
         if unchanged(&self.want, manifest.as_ref(), &self.observed) == Some(true) {
@@ -198,7 +199,7 @@ impl Rollout {
 }
 
 impl Fixture {
-    /// All that lies below a prefix, with types and metadata, and when it was written.
+    /// All objects below a prefix, with content types and metadata.
     async fn all(&self, name: &str) -> BTreeMap<String, (Bytes, String, BTreeMap<String, String>)> {
         let prefix = format!("{name}/");
         let list = self.s3().list_objects_v2().bucket(self.site());
@@ -220,7 +221,7 @@ impl Fixture {
         self.all(name).await.into_iter().map(text).collect()
     }
 
-    /// The writes that reached the place since, by path in order, and the calls' names.
+    /// The writes to the location since that mark in order, as `operation path`.
     fn writes(&self, mark: usize, name: &str) -> Vec<String> {
         let below = format!("{}/{name}/", self.site());
         let calls = self.lab.calls_since(mark);
@@ -278,7 +279,7 @@ async fn a_site_is_delivered_changed_and_put_back() {
         ]
     );
 
-    // The same again: nothing is written, anywhere.
+    // The same files again: Sluice writes nothing anywhere.
     let kept = format!("{}/{}", rollout.records, rollout.want.copies);
     let snapshot = rollout.snapshot.clone();
     let mark = fixture.lab.mark();
@@ -287,7 +288,7 @@ async fn a_site_is_delivered_changed_and_put_back() {
     let writes = writes.only(|call| call.is_write() && call.resource.contains(name));
     assert_eq!(writes.len(), 0);
 
-    // Back, after everything was pruned, by a process that knows nothing.
+    // A new process restores after the prune.
     rollout.snapshot.clone_from(&snapshot);
     rollout.restart();
     rollout.restore().await;
@@ -295,7 +296,7 @@ async fn a_site_is_delivered_changed_and_put_back() {
     rollout.deliver(&first).await;
     assert_eq!(fixture.all(name).await, before);
 
-    // What was kept for the way back goes with it.
+    // Discarding the snapshot deletes its copies.
     let copies = || {
         let list = fixture.s3().list_objects_v2();
         let list = list.bucket(rollout.store.bucket());
@@ -328,7 +329,7 @@ async fn a_process_that_dies_in_a_wave_leaves_what_the_next_one_goes_on_with() {
     rollout.release(&files).await;
     rollout.begin().await.expect("no failures").expect("begun");
 
-    // The reply to one is lost; the other one of the wave arrives.
+    // The reply to one write of the wave is lost; the other write arrives.
     let on = Pattern::operation("s3", "PutObject").about("dying/b.css");
     let fault = fixture.lab.faults().add(Rule::once(on, Action::LoseReply));
     let failed = rollout.go_on().await.expect_err("a lost reply");
@@ -345,7 +346,7 @@ async fn a_process_that_dies_in_a_wave_leaves_what_the_next_one_goes_on_with() {
     );
     assert_eq!(fixture.texts(name).await, owned(&files));
 
-    // And back, dying again in the middle.
+    // The restore dies in the middle, too.
     rollout.restart();
     let on = Pattern::operation("s3", "CopyObject").about("dying/index.html");
     let _fault = fixture.lab.faults().add(Rule::once(on, Action::LoseReply));

@@ -1,5 +1,5 @@
-//! Attempts to approve as somebody else, to change what was said, and to write the record: each is
-//! refused by the API server, by right, by schema or by policy.
+//! Attempts to approve as another user, to change an Approval, and to write the record: the API server
+//! refuses each by RBAC, schema or policy.
 
 use std::process::Output;
 
@@ -9,7 +9,7 @@ use sluice_lab::kube::User;
 use super::{APPROVAL, approval, create, get, ground, kubectl};
 use crate::cluster::{accepted, as_controller, cluster, refused};
 
-/// How many of them there are at least.
+/// The minimum number of attempts.
 const ATTEMPTS: usize = 40;
 const NAME: &str = "checkout-1-prod";
 const OF_CALLER: &str = "spec.approver.username must be who makes the Approval";
@@ -17,7 +17,7 @@ const OF_GROUP: &str = "spec.approver.groups must be groups of who makes the App
 const ONLY: &str = "written by the Sluice controller only";
 const FORBIDDEN: &str = "is forbidden: User";
 
-/// Tries things, one after the other, and counts them.
+/// Makes attempts one after the other, asserts that they fail, and counts them.
 struct Attempts {
     namespace: &'static str,
     made: usize,
@@ -36,10 +36,10 @@ impl Attempts {
         self.made += 1;
     }
 
-    /// Making it.
+    /// Creation of an Approval.
     #[track_caller]
     fn create(&mut self, user: User, options: &[&str], changes: &[(&str, Value)], why: &str) {
-        let what = format!("{} {options:?} makes {changes:?}", user.name());
+        let what = format!("{} {options:?} creates {changes:?}", user.name());
         let output = create(user, self.namespace, options, changes);
         self.fails(&what, &output, why);
     }
@@ -75,13 +75,13 @@ fn groups(groups: &[&str]) -> (&'static str, Value) {
 
 #[test]
 fn at_least_so_many_attempts_are_refused() {
-    let made = as_somebody_else() + edits() + the_record() + rights() + nonsense();
+    let made = in_another_name() + edits() + record_writes() + rights() + invalid_objects();
     println!("{made} attempts");
     assert!(made >= ATTEMPTS, "only {made}");
 }
 
-/// In another's name, with groups that are not one's own.
-fn as_somebody_else() -> usize {
+/// Approvals in another user's name, or with groups that are not one's own.
+fn in_another_name() -> usize {
     let mut attempts = Attempts::at("attempts-names");
     for name in [
         "bea",
@@ -103,7 +103,7 @@ fn as_somebody_else() -> usize {
     ] {
         attempts.create(User::Approver, &[], &[groups(foreign)], OF_GROUP);
     }
-    // However it is sent.
+    // However the request is sent.
     let named = [
         ("/metadata", json!({"generateName": "checkout-1-"})),
         username("bea"),
@@ -141,11 +141,12 @@ fn as_somebody_else() -> usize {
     ] {
         attempts.run(User::Admin, arguments, &of_approver, OF_CALLER);
     }
-    // Acting for somebody gives that person's groups and no others.
+    // An impersonated user has the given groups and no others.
     let as_bea = ["--as=bea", "--as-group=system:masters"];
     attempts.create(User::Admin, &as_bea, &[], OF_CALLER);
     attempts.create(User::Admin, &as_bea, &[username("bea")], OF_GROUP);
-    // And who may not act for others may not do it here, nor look at what is taken.
+    // A user who may not impersonate others may not read the schema as another user either, hence no
+    // validation.
     let impersonate = "cannot impersonate";
     let as_bea = ["--as=bea", "--validate=false"];
     attempts.create(User::Approver, &as_bea, &[username("bea")], impersonate);
@@ -156,13 +157,13 @@ fn as_somebody_else() -> usize {
         &[groups(&["platform"])],
         impersonate,
     );
-    // The controller approves nothing in the name of others either.
+    // The controller cannot approve in another user's name either.
     let [user, group] = as_controller();
     attempts.create(User::Admin, &[&user, &group], &[], OF_CALLER);
     attempts.made
 }
 
-/// Changing what was said.
+/// Changes of an Approval.
 fn edits() -> usize {
     let mut attempts = Attempts::at("attempts-edits");
     accepted(&create(User::Approver, attempts.namespace, &[], &[]));
@@ -211,7 +212,7 @@ fn edits() -> usize {
     ] {
         attempts.run(User::Admin, arguments, &other, immutable);
     }
-    // Not even its own maker, nor the controller, nor by way of the status.
+    // Neither its creator nor the controller may change it, and a write of the status does not either.
     let reject = json!({"spec": {"decision": "Reject"}});
     attempts.patch(User::Approver, &["--type=merge"], &reject, FORBIDDEN);
     let [user, group] = as_controller();
@@ -229,14 +230,14 @@ fn edits() -> usize {
     ]
     .concat();
     accepted(&kubectl(User::Admin, attempts.namespace, &arguments, ""));
-    let stands = get(attempts.namespace, NAME);
-    let said: Value = serde_saphyr::from_str(APPROVAL).unwrap();
-    assert_eq!(stands["spec"], said["spec"], "it says what it said");
+    let stored = get(attempts.namespace, NAME);
+    let written: Value = serde_saphyr::from_str(APPROVAL).unwrap();
+    assert_eq!(stored["spec"], written["spec"], "the spec is unchanged");
     attempts.made
 }
 
-/// Saying that an Approval counted, and writing what was delivered.
-fn the_record() -> usize {
+/// Writes of the status of an Approval, and of Releases and Targets.
+fn record_writes() -> usize {
     let mut attempts = Attempts::at("attempts-record");
     accepted(&create(User::Approver, attempts.namespace, &[], &[]));
     let counted = json!({"status": {"observedGeneration": 1}});
@@ -307,7 +308,7 @@ fn the_record() -> usize {
     attempts.made
 }
 
-/// Without the right, and taking it.
+/// Attempts without permission, and attempts to gain it.
 fn rights() -> usize {
     let mut attempts = Attempts::at("attempts-rights");
     ground("attempts-rights-own");
@@ -332,7 +333,7 @@ fn rights() -> usize {
     }
     let elsewhere = create(User::Approver, "default", &[], &[]);
     attempts.fails("the approver in another namespace", &elsewhere, FORBIDDEN);
-    // Those who rule a namespace can give nobody what they do not have.
+    // The admin of a namespace cannot grant permissions that they do not have.
     let binding = |name: &str, role: &str| {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -360,8 +361,8 @@ fn rights() -> usize {
     attempts.made
 }
 
-/// What the definition does not take.
-fn nonsense() -> usize {
+/// Approvals that the schema rejects.
+fn invalid_objects() -> usize {
     let mut attempts = Attempts::at("attempts-nonsense");
     for (pointer, value, why) in [
         (

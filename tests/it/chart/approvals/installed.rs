@@ -1,4 +1,4 @@
-//! The controller knows the policy that the chart installs, and any other.
+//! The controller distinguishes the policy that the chart installs from any other.
 
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -23,7 +23,7 @@ fn get(control_plane: &ControlPlane, kind: &str, name: &str) -> Value {
     control_plane.kubectl_json(User::Admin, &arguments).unwrap()
 }
 
-/// What it would be after a patch.
+/// The object as it would be after a patch.
 fn patched(kind: &str, name: &str, patch: &Value) -> Value {
     let patch = patch.to_string();
     let arguments = [
@@ -53,7 +53,7 @@ fn judged(name: &str, policy: &Value, binding: &Value) -> PolicyForce {
     judge(&shipped(name), Some(&policy), Some(&binding))
 }
 
-/// What the policy of that name is in this control plane.
+/// Whether the policy of that name is in force in this control plane.
 fn force(control_plane: &ControlPlane, name: &str) -> PolicyForce {
     let (policy, binding) = (POLICY, BINDING);
     judged(
@@ -63,7 +63,7 @@ fn force(control_plane: &ControlPlane, name: &str) -> PolicyForce {
     )
 }
 
-/// The policies that this control plane has are in force. Used for the oldest one as well.
+/// Asserts that the policies of this control plane are in force. Used for the oldest Kubernetes as well.
 pub fn is_in_force(control_plane: &ControlPlane) {
     for name in [APPROVALS, RECORDS] {
         let force = force(control_plane, name);
@@ -129,7 +129,7 @@ fn changed_is_not_in_force(name: &str) {
 fn an_upgrade_that_changes_nothing_leaves_the_approvals_that_wait() {
     let both = || [APPROVALS, RECORDS].map(|name| force(cluster(), name));
     let before = both();
-    // As helm does it.
+    // An upgrade by helm.
     let chart = crate::cluster::chart();
     let arguments = [
         "upgrade",
@@ -147,7 +147,7 @@ fn a_change_that_leaves_it_as_it_was_voids_what_was_made_before() {
     let policy = get(cluster(), POLICY, APPROVALS);
     let label = json!([{"op": "add", "path": "/metadata/labels/touched", "value": "yes"}]);
     let before = force(cluster(), APPROVALS);
-    // The time of a change is in whole seconds: the test's installation is older than one.
+    // Times of changes are in whole seconds: the change must be at least one second after the installation.
     crate::cluster::eventually("the change is later than the installation", || {
         let after = judged(APPROVALS, &policy, &patched(BINDING, APPROVALS, &label));
         match (&before, after) {

@@ -1,4 +1,4 @@
-//! Shapes of CloudWatch's that the emulator does not answer with.
+//! Responses of CloudWatch that the emulator does not give.
 
 use aws_sdk_cloudwatch::types::{AlarmType, MessageData};
 
@@ -221,11 +221,11 @@ fn a_change_of_state_is_read_from_the_data_or_from_the_summary() {
     ] {
         assert_eq!(item(data, summary).as_ref(), Ok(&expected));
     }
-    let told = data.replace(
+    let detailed = data.replace(
         r#""ALARM"}"#,
         r#""ALARM","stateReason":"Threshold Crossed"}"#,
     );
-    let reason = item(Some(&told), None).map(|change| change.reason);
+    let reason = item(Some(&detailed), None).map(|change| change.reason);
     assert_eq!(reason.as_deref(), Ok("Threshold Crossed"));
     let error = item(None, Some("Alarm created")).unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unavailable);

@@ -12,7 +12,7 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 use super::*;
 use crate::ports::store::StoredObject;
 
-/// A bucket in memory that writes down which ranges are read.
+/// A bucket in memory that records which ranges are read.
 #[derive(Default)]
 struct Bucket {
     objects: Mutex<BTreeMap<String, Bytes>>,
@@ -142,7 +142,7 @@ async fn files_are_hashed_once_and_read_one_by_one() {
     assert_eq!(
         bucket.ranges(),
         [],
-        "nothing is read before it is asked for"
+        "nothing is read before the stream is polled"
     );
     let bytes: Vec<Bytes> = body.try_collect().await.unwrap();
     assert_eq!(bytes.concat(), b"<html>");
@@ -158,7 +158,7 @@ async fn what_was_kept_of_other_bytes_is_not_taken() {
     let kept = source.kept_at();
     assert!(bucket.objects.lock().unwrap().contains_key(&kept));
     bucket.ranges();
-    // Another archive under the same key, and a list that nobody can read.
+    // Another archive under the same key, and an unreadable list.
     source.sha256 = Sha256::of(b"another");
     content(&source).await.unwrap();
     assert_eq!(bucket.ranges().len(), 2);

@@ -16,7 +16,7 @@ fn options(method: CompressionMethod) -> SimpleFileOptions {
     SimpleFileOptions::default().compression_method(method)
 }
 
-/// As a tool writes it that can't go back: sizes and checksum stand behind each file.
+/// An archive by a tool that can't seek: sizes and checksum follow each file.
 fn streamed(files: &[(&str, Vec<u8>, CompressionMethod)]) -> Vec<u8> {
     let mut writer = ZipWriter::new_stream(Vec::new());
     for (name, bytes, method) in files {
@@ -135,7 +135,7 @@ fn damaged_bytes_and_cut_off_ones_are_told_apart() {
     let mut cut = tape(&archive, packed.start, packed.start + 33, 7);
     let (corrupt, _) = kind(read(&mut cut, entry));
     assert_eq!(corrupt, CallErrorKind::Corrupt);
-    // The first byte of what is deflated: a kind of block that there is not.
+    // The first byte of the deflate stream: an invalid block type.
     archive[31] = 0xff;
     let (invalid, why) = kind(unpack(&archive, entry, 7));
     assert_eq!(invalid, CallErrorKind::Invalid);
@@ -153,7 +153,7 @@ fn bytes_behind_the_end_of_what_is_deflated_are_refused() {
 }
 
 proptest! {
-    /// Whatever is damaged: never other bytes than were packed, never a panic.
+    /// Damage never yields other bytes than were packed, and never panics.
     #[test]
     fn no_damage_gives_other_bytes(
         bytes in prop::collection::vec(any::<u8>(), 0..2000),

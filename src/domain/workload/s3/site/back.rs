@@ -1,4 +1,4 @@
-//! Taking away: what is not wanted any more, what a run made, all that is ours.
+//! Pruning, restoring and deleting.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::domain::ownership::Owner;
 
-/// What is ours and not wanted any more is deleted. Whoever overwrote such an object since keeps it.
-/// `manifest` is what [`super::promote`] left.
+/// The next action to delete owned objects that the Release no longer has, except those that were modified
+/// externally. `manifest` is the one that [`super::promote`] stored.
 pub fn prune(manifest: &StoredRef, observed: &ObservedSite) -> Next {
     answer((|| {
         let recorded = observed.need_manifest(manifest)?;
@@ -24,7 +24,7 @@ pub fn prune(manifest: &StoredRef, observed: &ObservedSite) -> Next {
             return Ok(Next::Ready(Some(manifest.clone())));
         }
         let listing = observed.need_listing()?;
-        let there = |(path, etag): (&String, &String)| {
+        let deletion = |(path, etag): (&String, &String)| {
             let object = listing.objects.get(path)?;
             (object.etag == *etag).then(|| Deletion {
                 path: path.clone(),
@@ -33,7 +33,7 @@ pub fn prune(manifest: &StoredRef, observed: &ObservedSite) -> Next {
         };
         done(
             Act::Delete,
-            recorded.retired.iter().filter_map(there).collect(),
+            recorded.retired.iter().filter_map(deletion).collect(),
         )?;
         observed.need_fresh_listing()?;
         let mut pruned = recorded.clone();
@@ -42,9 +42,9 @@ pub fn prune(manifest: &StoredRef, observed: &ObservedSite) -> Next {
     })())
 }
 
-/// What stood before the run stands again: removed files first, then entry documents, then other
-/// changed files; then what the run made is deleted. Then it is looked at, and what is ours is
-/// written down.
+/// The next action to restore the state before the run: deleted files first, then entry documents, then other
+/// changed files; then it deletes the objects that the run created. A fresh listing confirms the result, and
+/// the manifest is stored.
 pub fn restore(owner: &Owner, snapshot: &StoredRef, observed: &ObservedSite) -> Next {
     answer((|| {
         let then = observed.need_snapshot(snapshot)?;
@@ -58,10 +58,10 @@ pub fn restore(owner: &Owner, snapshot: &StoredRef, observed: &ObservedSite) -> 
             .iter()
             .filter_map(|(path, kept)| {
                 let now = observed.object(path);
-                let stands = now
+                let is_restored = now
                     .as_ref()
-                    .is_some_and(|now| stands(path, kept, now, observed));
-                (!stands).then_some((path, kept, now))
+                    .is_some_and(|now| is_restored(path, kept, now, observed));
+                (!is_restored).then_some((path, kept, now))
             })
             .collect();
         let copy_back = |which: &dyn Fn(&str, bool) -> bool| {
@@ -77,7 +77,7 @@ pub fn restore(owner: &Owner, snapshot: &StoredRef, observed: &ObservedSite) -> 
                 });
             done(Act::CopyBack, wave.collect())
         };
-        copy_back(&|_, is_there| !is_there)?;
+        copy_back(&|_, exists| !exists)?;
         copy_back(&|path, _| then.is_document(path))?;
         copy_back(&|_, _| true)?;
         delete_ours(owner, then.created.iter(), observed)?;
@@ -92,7 +92,7 @@ pub fn restore(owner: &Owner, snapshot: &StoredRef, observed: &ObservedSite) -> 
     })())
 }
 
-/// What does not stand as it did before the run, by the newest word there is; nothing where there is none.
+/// The differences from the state before the run, by the newest observations; empty without any.
 pub fn not_restored<'a>(
     owner: &Owner,
     snapshot: &StoredRef,
@@ -108,7 +108,7 @@ pub fn not_restored<'a>(
         let Some(now) = observed.object(path) else {
             return Some(Drift::Missing(path.as_str()));
         };
-        (!stands(path, kept, &now, observed)).then_some(Drift::Changed(path.as_str()))
+        (!is_restored(path, kept, &now, observed)).then_some(Drift::Changed(path.as_str()))
     });
     let is_ours = |path: &&String| {
         let Some(now) = observed.object(path) else {
@@ -123,15 +123,15 @@ pub fn not_restored<'a>(
         .collect()
 }
 
-/// Everything that is ours is deleted: where a component was dropped, or a Target is deleted.
-/// `manifest` is what is ours, as the Target's status says.
+/// The next action to delete all owned objects: of a removed component or a deleted Target.
+/// `manifest` is the one in the Target's status.
 pub fn remove(owner: &Owner, manifest: &StoredRef, observed: &ObservedSite) -> Next {
     answer((|| -> Step {
         let recorded = observed.need_manifest(manifest)?;
         let listing = observed.need_listing()?;
         let files = recorded.files.iter().map(|(path, file)| (path, &file.etag));
         let ours: Vec<(&String, &String)> = files.chain(&recorded.retired).collect();
-        let is_there = |path: &str, etag: &str| {
+        let is_unmodified = |path: &str, etag: &str| {
             let object = listing.objects.get(path);
             object.is_some_and(|object| object.etag == etag)
         };
@@ -139,14 +139,14 @@ pub fn remove(owner: &Owner, manifest: &StoredRef, observed: &ObservedSite) -> N
             let file = recorded.files.get(path);
             is_entry_document(path) || file.is_some_and(|file| file.served.is_document())
         };
-        // Pages first, so that none is left that names what is gone.
+        // Pages first, so that no page links a deleted file.
         for document in [true, false] {
             let of_kind = ours
                 .iter()
                 .filter(|(path, _)| is_document(path) == document);
             let known = of_kind
                 .clone()
-                .filter(|(path, etag)| is_there(path, etag))
+                .filter(|(path, etag)| is_unmodified(path, etag))
                 .map(|(path, etag)| Deletion {
                     path: (*path).clone(),
                     etag: (*etag).clone(),
@@ -159,13 +159,13 @@ pub fn remove(owner: &Owner, manifest: &StoredRef, observed: &ObservedSite) -> N
     })())
 }
 
-/// Whether an object that the run was to change is as it was before, or was put back.
-fn stands(path: &str, kept: &KeptObject, now: &Listed, observed: &ObservedSite) -> bool {
+/// Whether an object of the run is in its state before the run, unchanged or restored.
+fn is_restored(path: &str, kept: &KeptObject, now: &Listed, observed: &ObservedSite) -> bool {
     let is = |etags: &BTreeMap<String, String>| etags.get(path) == Some(&now.etag);
     is(&observed.restored) || (kept.is(now) && !is(&observed.written))
 }
 
-/// Deletes those of these that we put; somebody else's stay.
+/// Deletes those of the objects that the Deployment owns.
 fn delete_ours<'a>(
     owner: &Owner,
     paths: impl Iterator<Item = &'a String>,
@@ -196,8 +196,8 @@ fn delete_ours<'a>(
     done(Act::Delete, wave)
 }
 
-/// What is ours after everything was put back: as before, with the ETags that the copies got. `None`
-/// where none is another one.
+/// The manifest after a restore: as before, with the ETags of the restored objects. `None` if nothing
+/// changed.
 fn record(
     former: &SiteManifest,
     then: &SiteSnapshot,
@@ -205,7 +205,7 @@ fn record(
 ) -> Option<SiteManifest> {
     let mut manifest = former.clone();
     for (path, etag) in &observed.restored {
-        // An object that was not as the manifest has it is not made so by putting it back.
+        // An object that differed from the manifest before the run still does.
         let Some(kept) = then.kept.get(path) else {
             continue;
         };

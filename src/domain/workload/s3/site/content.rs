@@ -1,4 +1,4 @@
-//! The files that a Release puts into a bucket.
+//! The files that a Release delivers to a bucket.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use crate::{
     domain::{archive::Packed, digest::Sha256},
 };
 
-/// The format that this program writes and reads. Another one is read from the archive again: version 1
-/// had directories in it that are known by their mode alone.
+/// The format that this program writes and reads. Content of another format is read from the archive again:
+/// version 1 contained directories that only their mode identifies.
 const VERSION: i64 = 2;
 
-/// An archive in the hub, and what is taken of it.
+/// An archive in the hub, and the part of it to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteArchive {
-    /// Where it is kept.
+    /// Its location in the hub.
     pub location: StoreLocation,
-    /// Of its bytes.
+    /// Digest of its bytes.
     pub sha256: Sha256,
-    /// How many.
+    /// Bytes.
     pub size: u64,
-    /// The sub-tree that is taken; empty for all of it.
+    /// The sub-tree to deliver; empty for all of it.
     pub tree: String,
-    /// What files are served as, before what their names say.
+    /// Content types that take precedence over those by file name.
     pub types: Vec<ContentType>,
-    /// How messages call it: the field, the artifact and its job.
+    /// Its name in messages: the field, the artifact and its job.
     pub origin: String,
 }
 
@@ -38,7 +38,7 @@ pub struct SiteContent {
     version: i64,
     /// Digest of the archive.
     pub archive: Sha256,
-    /// The sub-tree that was taken, as the spec writes it; empty for all of it.
+    /// The sub-tree, as written in the spec; empty for all of it.
     pub tree: String,
     /// By path below the sub-tree.
     pub files: BTreeMap<String, ContentFile>,
@@ -48,25 +48,25 @@ pub struct SiteContent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentFile {
-    /// Of the bytes when unpacked.
+    /// Digest of the unpacked bytes.
     pub sha256: Sha256,
     /// Where it is in the archive.
     pub packed: Packed,
-    /// How it is served: by its name and by the spec, so that it is no part of what is kept beside the
-    /// archive, which others use too.
+    /// How it is served, by its name and the spec. It is not stored beside the archive, because other
+    /// Deployments use the stored content too.
     #[serde(skip)]
     pub served: Served,
 }
 
 impl ContentFile {
-    /// Bytes when unpacked.
+    /// Its size when unpacked, in bytes.
     pub fn size(&self) -> u64 {
         self.packed.size
     }
 }
 
 impl SiteContent {
-    /// Of the archive with this digest, served as `types` and the names of the files say.
+    /// The content of the archive with this digest, served by `types` and the files' names.
     pub fn new(
         archive: Sha256,
         tree: &str,
@@ -89,32 +89,32 @@ impl SiteContent {
         self
     }
 
-    /// Reads what was kept of an earlier reading of this very archive and sub-tree; `None` where it
-    /// is not that, or of another version.
+    /// Parses content that was stored for this archive and sub-tree; `None` if it is for another one or has
+    /// another format.
     pub fn read(text: &[u8], archive: Sha256, tree: &str, types: &[ContentType]) -> Option<Self> {
         let content: Self = serde_json::from_slice(text).ok()?;
         let fits = content.version == VERSION && content.archive == archive && content.tree == tree;
         fits.then(|| content.served(types))
     }
 
-    /// Of the files' names and bytes, wherever they lie in which archive, and of how they are served
-    /// where the spec says so.
+    /// Digest of the files' names and bytes, independent of the archive, and of how files are served where
+    /// the spec overrides it.
     pub fn digest(&self) -> Sha256 {
         let files: BTreeMap<&str, Sha256> = self
             .files
             .iter()
             .map(|(path, file)| (path.as_str(), file.sha256))
             .collect();
-        let said: BTreeMap<&str, &Served> = self
+        let overridden: BTreeMap<&str, &Served> = self
             .files
             .iter()
             .filter(|(path, file)| file.served != Served::of(path, &[]))
             .map(|(path, file)| (path.as_str(), &file.served))
             .collect();
-        if said.is_empty() {
+        if overridden.is_empty() {
             Sha256::of_json(&files)
         } else {
-            Sha256::of_json(&(files, said))
+            Sha256::of_json(&(files, overridden))
         }
     }
 }

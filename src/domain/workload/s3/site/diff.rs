@@ -1,4 +1,4 @@
-//! What differs between the files that are wanted, what is ours, and what is there.
+//! Differences between the desired files, the manifest and the bucket.
 
 use super::{
     content::{ContentFile, SiteContent},
@@ -10,27 +10,27 @@ use super::{
 };
 use crate::domain::ownership::Owner;
 
-/// What a rollout would change, by path in order.
+/// The changes of a rollout, sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff<'a> {
-    /// Wanted, and nothing is there.
+    /// Desired, without an object in the bucket.
     pub new: Vec<&'a str>,
-    /// Wanted, and ours is there with other bytes or another content type.
+    /// Desired, with an owned object of other bytes or another content type.
     pub changed: Vec<&'a str>,
-    /// Wanted, and there already.
+    /// Desired, with an equal object.
     pub unchanged: Vec<&'a str>,
-    /// Ours, there, and not wanted any more.
+    /// Owned, in the bucket, and no longer desired.
     pub removed: Vec<&'a str>,
-    /// Wanted, and somebody else's is there; why it is not ours.
+    /// Desired, with an object that the Deployment does not own; the reason.
     pub foreign: Vec<(&'a str, String)>,
-    /// Wanted, and what is there has to be looked at (`HeadObject`) before it can be told.
+    /// Desired, with an object whose state only `HeadObject` can determine.
     pub unclear: Vec<&'a str>,
 }
 
 impl<'a> Diff<'a> {
-    /// Between `content` and what was observed of the place. `manifest` is what is ours there.
+    /// The difference between `content` and the observations. `manifest` lists the owned objects.
     ///
-    /// `None` until the place's listing was read.
+    /// `None` until the listing was read.
     pub fn between(
         content: &'a SiteContent,
         manifest: Option<&'a SiteManifest>,
@@ -40,13 +40,13 @@ impl<'a> Diff<'a> {
         let listing = observed.listing.as_ref()?;
         let mut diff = Self::default();
         for (path, file) in &content.files {
-            let standing = standing(path, file, manifest, owner, observed);
-            match standing {
-                Standing::Absent => diff.new.push(path),
-                Standing::Same => diff.unchanged.push(path),
-                Standing::Differs => diff.changed.push(path),
-                Standing::Foreign(why) => diff.foreign.push((path, why)),
-                Standing::Unclear => diff.unclear.push(path),
+            let state = file_state(path, file, manifest, owner, observed);
+            match state {
+                FileState::Absent => diff.new.push(path),
+                FileState::Same => diff.unchanged.push(path),
+                FileState::Differs => diff.changed.push(path),
+                FileState::Foreign(why) => diff.foreign.push((path, why)),
+                FileState::Unclear => diff.unclear.push(path),
             }
         }
         let ours = manifest.into_iter().flat_map(|manifest| {
@@ -63,7 +63,7 @@ impl<'a> Diff<'a> {
         Some(diff)
     }
 
-    /// Whether everything is known, nothing is in the way and nothing has to be written or removed.
+    /// Whether everything is known, no object conflicts, and none has to be written or deleted.
     pub fn is_empty(&self) -> bool {
         let Self {
             new,
@@ -79,7 +79,7 @@ impl<'a> Diff<'a> {
             && foreign.is_empty()
     }
 
-    /// Why the place can't be taken; `None` where nobody else's object is in the way.
+    /// Why the files can't be delivered there; `None` if no object conflicts.
     pub fn refusal(&self, place: &Place) -> Option<String> {
         let (path, why) = self.foreign.first()?;
         let others = match self.foreign.len() - 1 {
@@ -94,8 +94,8 @@ impl<'a> Diff<'a> {
     }
 }
 
-/// How it stands with a wanted file.
-enum Standing {
+/// The state of a desired file in the bucket.
+enum FileState {
     Absent,
     Same,
     Differs,
@@ -103,21 +103,21 @@ enum Standing {
     Unclear,
 }
 
-fn standing(
+fn file_state(
     path: &str,
     wanted: &ContentFile,
     manifest: Option<&SiteManifest>,
     owner: &Owner,
     observed: &ObservedSite,
-) -> Standing {
+) -> FileState {
     let Some(object) = observed.object(path) else {
-        return Standing::Absent;
+        return FileState::Absent;
     };
     let same = |same| {
         if same {
-            Standing::Same
+            FileState::Same
         } else {
-            Standing::Differs
+            FileState::Differs
         }
     };
     let recorded = manifest.and_then(|manifest| manifest.files.get(path));
@@ -127,25 +127,24 @@ fn standing(
     {
         return same(file.sha256 == wanted.sha256 && file.served == wanted.served);
     }
-    // Not in the manifest, or not as the manifest has it: what is there speaks for itself.
+    // Not in the manifest, or modified since: the object's own metadata decides.
     let Some(Some(head)) = observed.heads.get(path) else {
-        return Standing::Unclear;
+        return FileState::Unclear;
     };
     if !manifest.is_some_and(|manifest| manifest.names(path))
         && let Some(why) = refusal(owner, &head.metadata)
     {
-        return Standing::Foreign(why);
+        return FileState::Foreign(why);
     }
     same(is_wanted(wanted, head))
 }
 
-/// Whether an object has these bytes and is served so, by what its metadata says.
+/// Whether an object has the desired bytes, by its metadata, and is served as desired.
 pub(super) fn is_wanted(wanted: &ContentFile, head: &ObjectHead) -> bool {
     has_bytes(wanted, head) && head.served == wanted.served
 }
 
-/// Whether an object has these bytes and is served so, or as an earlier version of Sluice would have
-/// said it, which knew no parameters.
+/// The same, except that it ignores content type parameters, which earlier versions of Sluice did not set.
 pub(super) fn is_put(wanted: &ContentFile, head: &ObjectHead) -> bool {
     let same =
         |one: &Served, other: &Served| essence(&one.content_type) == essence(&other.content_type);
@@ -156,18 +155,18 @@ fn has_bytes(wanted: &ContentFile, head: &ObjectHead) -> bool {
     sha256_of(&head.metadata) == Some(wanted.sha256) && head.size == wanted.size()
 }
 
-/// An object that is not as it should be.
+/// An object that differs from its expected state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drift<'a> {
-    /// It is gone.
+    /// It was deleted.
     Missing(&'a str),
     /// It was overwritten.
     Changed(&'a str),
-    /// It should not be there.
+    /// It should not exist.
     Surplus(&'a str),
 }
 
-/// What became of the objects that are ours, at the cost of a listing. `None` until that was read.
+/// The drift of owned objects, from a listing alone. `None` until that was read.
 pub fn drift<'a>(manifest: &'a SiteManifest, observed: &ObservedSite) -> Option<Vec<Drift<'a>>> {
     let listing = observed.listing.as_ref()?;
     let drifted =

@@ -1,4 +1,4 @@
-//! Towards what a Release wants: look, keep what would be lost, put, show, confirm.
+//! Delivering a Release's files: observe, back up, upload, confirm.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -15,13 +15,13 @@ use super::{
     steps::{Act, Condition, Keep, Next, Put, Read, SiteWant},
 };
 
-/// Whether the place can be taken, and everything that has to be known to tell what would change.
-/// `manifest` is what is ours there, as the Target's status says.
+/// The next read until the differences are known; fails if the files can't be delivered there.
+/// `manifest` is the one in the Target's status.
 pub fn look(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSite) -> Next {
     answer(difference(want, manifest, observed).map(|_| Next::Ready(manifest.cloned())))
 }
 
-/// Whether nothing at all has to be written or removed; `None` until [`look`] is Ready.
+/// Whether no object has to be written or deleted; `None` until [`look`] is Ready.
 pub fn unchanged(
     want: &SiteWant,
     manifest: Option<&StoredRef>,
@@ -31,7 +31,8 @@ pub fn unchanged(
     Some(diff.is_empty())
 }
 
-/// What would be lost is copied away, then the list of it is stored. Ready once `observed` has it.
+/// The next action to copy the objects that the run overwrites or deletes, and to store the snapshot. Ready
+/// once `observed` has the snapshot.
 pub fn begin(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSite) -> Next {
     answer(snapshot(want, manifest, observed))
 }
@@ -50,7 +51,7 @@ fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSi
     );
     let mut wave = Vec::new();
     for path in diff.changed.iter().chain(&diff.removed).copied() {
-        // Listings say when; nothing else here does.
+        // Only listings have the time of modification.
         let Some((object, modified)) = observed.object(path).and_then(|object| {
             let modified = object.modified?;
             Some((object, modified))
@@ -93,7 +94,7 @@ fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSi
     Ok(Next::Act(Act::StoreSnapshot(Arc::new(list))))
 }
 
-/// Files that are new and that no page names yet are put.
+/// The next action to upload new files, except for entry documents: no page links them yet.
 pub fn prepare(want: &SiteWant, snapshot: &StoredRef, observed: &ObservedSite) -> Next {
     answer((|| {
         let run = Run::of(want, snapshot, observed)?;
@@ -103,7 +104,7 @@ pub fn prepare(want: &SiteWant, snapshot: &StoredRef, observed: &ObservedSite) -
     })())
 }
 
-/// Changed files are put, then entry documents; then what is ours is written down.
+/// The next action to upload changed files, then entry documents; then the manifest is stored.
 pub fn promote(want: &SiteWant, snapshot: &StoredRef, observed: &ObservedSite) -> Next {
     answer((|| {
         let run = Run::of(want, snapshot, observed)?;
@@ -121,8 +122,8 @@ pub fn promote(want: &SiteWant, snapshot: &StoredRef, observed: &ObservedSite) -
     })())
 }
 
-/// What the run put is still there, by one look at all of it. `manifest` is what [`promote`] left.
-/// (What became of other files meanwhile is drift, and no reason to go back.)
+/// Confirms by a fresh listing that the run's uploads still exist. `manifest` is the one that [`promote`]
+/// stored. (External changes of other files are drift, and no reason to restore.)
 pub fn confirm(
     want: &SiteWant,
     snapshot: &StoredRef,
@@ -140,7 +141,7 @@ pub fn confirm(
                 Some(_) => "was changed",
                 None => "was deleted",
             };
-            return Ok(meddled(want, path, what));
+            return Ok(fail_changed(want, path, what));
         }
         Ok(Next::Ready(Some(manifest.clone())))
     })())
@@ -168,19 +169,19 @@ fn difference<'a>(
     Ok(diff)
 }
 
-/// How far the run is with one of its files.
-enum Made {
-    /// Not yet; what stands there instead.
-    No(Condition),
-    /// It is there, with this ETag.
-    Yes(String),
-    /// What is there has to be looked at.
+/// The progress of a run with one of its files.
+enum Upload {
+    /// Due, under this condition.
+    Due(Condition),
+    /// The object exists, with this ETag.
+    Done(String),
+    /// Only `HeadObject` can determine it.
     Unclear,
-    /// Somebody else did something there.
-    Taken(&'static str),
+    /// The object was changed externally.
+    Conflict(&'static str),
 }
 
-/// A run: what it wants, what it found when it began, what is there now.
+/// A run: the desired state, the snapshot and the observations.
 struct Run<'a> {
     want: &'a SiteWant,
     content: &'a SiteContent,
@@ -214,45 +215,45 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether a file of this run is there yet.
-    fn made(&self, path: &str) -> Made {
+    /// The progress with a file of this run.
+    fn upload(&self, path: &str) -> Upload {
         let kept = self.snapshot.kept.get(path);
         let Some(object) = self.observed.object(path) else {
             return match kept {
-                None => Made::No(Condition::Absent),
-                Some(_) => Made::Taken("was deleted"),
+                None => Upload::Due(Condition::Absent),
+                Some(_) => Upload::Conflict("was deleted"),
             };
         };
         if self.observed.written.get(path) == Some(&object.etag) {
-            return Made::Yes(object.etag);
+            return Upload::Done(object.etag);
         }
         if kept.is_some_and(|kept| kept.is(&object)) {
-            return Made::No(Condition::Is(object.etag));
+            return Upload::Due(Condition::Is(object.etag));
         }
-        // After a crash: only the object itself knows whether it is ours.
+        // After a crash, only the object's metadata tells whether this run wrote it.
         let Some(Some(head)) = self.observed.heads.get(path) else {
-            return Made::Unclear;
+            return Upload::Unclear;
         };
         let ours = super::object::refusal(&self.want.owner, &head.metadata).is_none();
         match self.content.files.get(path) {
-            Some(file) if ours && is_put(file, head) => Made::Yes(object.etag),
-            _ if kept.is_some() => Made::Taken("was changed"),
-            _ => Made::Taken("was created"),
+            Some(file) if ours && is_put(file, head) => Upload::Done(object.etag),
+            _ if kept.is_some() => Upload::Conflict("was changed"),
+            _ => Upload::Conflict("was created"),
         }
     }
 
     fn put<'p>(&self, paths: impl Iterator<Item = &'p String>) -> Result<(), Next> {
         let (mut unclear, mut wave) = (Vec::new(), Vec::new());
         for path in paths {
-            match self.made(path) {
-                Made::No(condition) => wave.push(Put {
+            match self.upload(path) {
+                Upload::Due(condition) => wave.push(Put {
                     path: path.clone(),
                     condition,
                 }),
-                Made::Yes(_) => {}
-                Made::Unclear => unclear.push(path.as_str()),
-                Made::Taken(what) => {
-                    return Err(meddled(self.want, path, what));
+                Upload::Done(_) => {}
+                Upload::Unclear => unclear.push(path.as_str()),
+                Upload::Conflict(what) => {
+                    return Err(fail_changed(self.want, path, what));
                 }
             }
         }
@@ -260,7 +261,7 @@ impl<'a> Run<'a> {
         done(Act::Put, wave)
     }
 
-    /// What is ours once everything is put.
+    /// The manifest after all uploads.
     fn manifest(&self) -> Result<SiteManifest, Next> {
         let former = match &self.snapshot.manifest {
             Some(reference) => Some(self.observed.need_manifest(reference)?),
@@ -270,16 +271,16 @@ impl<'a> Run<'a> {
         let mut unclear = Vec::new();
         for (path, file) in &self.content.files {
             let was = former.and_then(|former| former.files.get(path));
-            let etag = match self.found(path, file, was) {
-                Made::Yes(etag) => etag,
-                Made::Unclear => {
+            let etag = match self.result(path, file, was) {
+                Upload::Done(etag) => etag,
+                Upload::Unclear => {
                     unclear.push(path.as_str());
                     continue;
                 }
-                Made::No(_) => return Err(meddled(self.want, path, "was deleted")),
-                Made::Taken(what) => return Err(meddled(self.want, path, what)),
+                Upload::Due(_) => return Err(fail_changed(self.want, path, "was deleted")),
+                Upload::Conflict(what) => return Err(fail_changed(self.want, path, what)),
             };
-            // What this run did not touch is served as it was.
+            // Files that this run did not change are served as before.
             let untouched =
                 !self.snapshot.created.contains(path) && !self.snapshot.kept.contains_key(path);
             let served = match was {
@@ -303,33 +304,33 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// How it stands with a file at the end, those included that were there when the run began.
-    fn found(&self, path: &str, file: &ContentFile, was: Option<&SiteFile>) -> Made {
+    /// The final state of a desired file, whether the run changed it or not.
+    fn result(&self, path: &str, file: &ContentFile, was: Option<&SiteFile>) -> Upload {
         let Self {
             snapshot, observed, ..
         } = self;
         if snapshot.created.contains(path) || snapshot.kept.contains_key(path) {
-            return self.made(path);
+            return self.upload(path);
         }
         let Some(object) = observed.object(path) else {
-            // Deleted meanwhile: it is told as drift.
-            return was.map_or(Made::No(Condition::Absent), |was| {
-                Made::Yes(was.etag.clone())
+            // Deleted since the run began: the drift check reports it.
+            return was.map_or(Upload::Due(Condition::Absent), |was| {
+                Upload::Done(was.etag.clone())
             });
         };
         match (was, observed.heads.get(path)) {
-            (Some(was), _) if was.etag == object.etag => Made::Yes(was.etag.clone()),
-            (_, None) => Made::Unclear,
-            (_, Some(Some(head))) if is_wanted(file, head) => Made::Yes(object.etag),
-            // Overwritten meanwhile, the same.
-            (Some(was), _) => Made::Yes(was.etag.clone()),
-            (None, _) => Made::Taken("was changed"),
+            (Some(was), _) if was.etag == object.etag => Upload::Done(was.etag.clone()),
+            (_, None) => Upload::Unclear,
+            (_, Some(Some(head))) if is_wanted(file, head) => Upload::Done(object.etag),
+            // Overwritten since the run began: the drift check reports it.
+            (Some(was), _) => Upload::Done(was.etag.clone()),
+            (None, _) => Upload::Conflict("was changed"),
         }
     }
 }
 
-/// Somebody else did something to an object of the run.
-fn meddled(want: &SiteWant, path: &str, what: &str) -> Next {
+/// Fails because an object of the run was changed externally.
+fn fail_changed(want: &SiteWant, path: &str, what: &str) -> Next {
     Next::Fail(format!(
         "object {} {what} externally during the rollout",
         want.place.shown(path)

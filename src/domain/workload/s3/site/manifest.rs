@@ -1,4 +1,4 @@
-//! What is ours in a bucket, under a prefix.
+//! The manifest: the objects that a Deployment owns at an S3 location.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use crate::domain::digest::Sha256;
 /// The format that this program writes and reads.
 const VERSION: i64 = 1;
 
-/// The objects that Sluice put into a place.
+/// The objects that Sluice uploaded to an S3 location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SiteManifest {
     version: i64,
-    /// Where.
+    /// The S3 location.
     pub place: Place,
-    /// What serves, by path below the prefix.
+    /// The live files, by path below the prefix.
     pub files: BTreeMap<String, SiteFile>,
-    /// What is ours still, and is to be removed: the ETag of each, by path.
+    /// Objects that are still owned and to be pruned: the ETag of each, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retired: BTreeMap<String, String>,
 }
 
-/// An object that Sluice put.
+/// An object that Sluice uploaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SiteFile {
-    /// Of its bytes.
+    /// Digest of its bytes.
     pub sha256: Sha256,
-    /// As S3 answered when it was put, quotes included.
+    /// The ETag that S3 returned for the upload, quotes included.
     pub etag: String,
     /// Bytes.
     pub size: u64,
@@ -40,7 +40,7 @@ pub struct SiteFile {
 }
 
 impl SiteManifest {
-    /// Of a place where nothing is ours.
+    /// An empty manifest.
     pub fn new(place: Place) -> Self {
         Self {
             version: VERSION,
@@ -50,13 +50,13 @@ impl SiteManifest {
         }
     }
 
-    /// As it is stored, the same for the same manifest.
+    /// The stored form, which is deterministic.
     pub fn text(&self) -> Vec<u8> {
-        // Maps with text as keys and numbers can always be written.
+        // Serialization can't fail: all keys of maps are strings.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads what was stored, in words where that can't be done.
+    /// Parses the stored form, or says why it can't.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| {
             format!("it is damaged, or another version of Sluice wrote it ({error})")
@@ -70,7 +70,7 @@ impl SiteManifest {
         Ok(manifest)
     }
 
-    /// Whether the object at this path is ours.
+    /// Whether the manifest has the object at this path.
     pub fn names(&self, path: &str) -> bool {
         self.files.contains_key(path) || self.retired.contains_key(path)
     }

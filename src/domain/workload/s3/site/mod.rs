@@ -1,24 +1,23 @@
-//! An archive's files in a user's bucket, under a prefix: what is ours there, what changes, and in
-//! which order.
+//! Delivering an archive's files to a user's bucket, under a prefix: ownership, changes and their order.
 //!
 //! # Expected flow
 //! [`select`] finds the files in the archive's directory; the shell reads and hashes them into a
-//! [`SiteContent`]. [`Diff`] compares that with the [`SiteManifest`] (what is ours) and the bucket's
-//! listing. What would be lost is copied away and the [`SiteSnapshot`] is stored: it is the plan of
-//! the run as well as what [`restore`] puts back. [`prepare`], [`promote`], [`confirm`] and [`prune`]
-//! then ask for what comes next until nothing does.
+//! [`SiteContent`]. [`Diff`] compares that with the [`SiteManifest`] (the objects that the Deployment owns)
+//! and the bucket's listing. Objects that the run overwrites or deletes are copied to the artifact bucket,
+//! and the [`SiteSnapshot`] is stored: it lists the changes of the run and is what [`restore`] restores.
+//! [`prepare`], [`promote`], [`confirm`] and [`prune`] then return the next read or action until all is done.
 //!
 //! # Guarantees
-//! - An object that is not ours is neither overwritten nor deleted: one in our way is refused by name.
-//! - What people see changes in an order that never shows a page before the files it needs: new files
-//!   first, changed ones next, entry documents last, removals after everything is confirmed; and the
-//!   other way round when it is put back.
-//! - Each write and each deletion carries the ETag it was decided from, or that there was none.
-//! - Decided from what is there: after a crash the same functions find out how far things got.
+//! - Objects that the Deployment does not own are neither overwritten nor deleted. If one conflicts with a
+//!   file of the Release, the delivery fails with a message that names the object.
+//! - The order of changes never shows a page before the files it needs: new files first, changed ones next,
+//!   entry documents last, deletions after everything is confirmed. Restore reverses that order.
+//! - Each write and each deletion is conditional on the ETag it was decided from, or on absence.
+//! - Every decision follows from observations: after a crash, the same functions find out what is done.
 //!
 //! # Assumptions
-//! An ETag is taken for what S3 said of a write or a listing, never computed: with SSE-KMS it is no
-//! digest of the content. What we put says by its metadata what it is and whose.
+//! ETags come from S3's answers to writes and listings and are never computed: with SSE-KMS they are no
+//! digests of the content. The metadata of each uploaded object names its owner and its SHA-256.
 
 mod back;
 mod content;

@@ -1,4 +1,4 @@
-//! What a step has to know or do first: each of these ends the step early with that.
+//! Preconditions of a step: each of these functions ends the step early with the next read or action.
 
 use std::sync::Arc;
 
@@ -12,14 +12,13 @@ use super::{
 };
 use crate::domain::digest::Sha256;
 
-/// The most objects that are looked at one by one before anything is decided: where many are in the
-/// way, the first of them will do.
+/// The most objects to read with `HeadObject` before a decision: if many conflict, the first ones suffice.
 const HEADS: usize = 256;
 
-/// A step's answer, or what has to be known for it.
+/// A step's result, or the read or action that must come first.
 pub(super) type Step = Result<Next, Next>;
 
-/// The one or the other.
+/// Unwraps either of the two.
 pub(super) fn answer(step: Step) -> Next {
     step.unwrap_or_else(|next| next)
 }
@@ -48,7 +47,7 @@ impl ObservedSite {
         self.listing.as_ref().ok_or(Next::Read(Read::Listing))
     }
 
-    /// A listing with nothing of our own word in it: to see what came of what was done.
+    /// A listing without updates from this process's own writes, to confirm them.
     pub(super) fn need_fresh_listing(&self) -> Result<&Listing, Next> {
         let listing = self.need_listing()?;
         if listing.is_fresh {
@@ -58,7 +57,7 @@ impl ObservedSite {
         }
     }
 
-    /// Stores the manifest, unless that was the last one that was stored.
+    /// Stores the manifest, unless it is the one that was stored last.
     pub(super) fn store(&self, manifest: SiteManifest) -> Next {
         let digest = Sha256::of(&manifest.text()).to_string();
         match &self.stored {
@@ -68,7 +67,7 @@ impl ObservedSite {
     }
 }
 
-/// Looks at the first of these, if there are any.
+/// Reads the first of these objects with `HeadObject`, if there are any.
 pub(super) fn looked_at<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), Next> {
     let paths: Vec<String> = paths.into_iter().take(HEADS).map(str::to_owned).collect();
     if paths.is_empty() {
@@ -77,7 +76,7 @@ pub(super) fn looked_at<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<
     Err(Next::Read(Read::Heads(paths)))
 }
 
-/// Does the first of these, if there are any.
+/// Executes the first wave of these, if there are any.
 pub(super) fn done<T>(act: fn(Vec<T>) -> Act, mut wave: Vec<T>) -> Result<(), Next> {
     if wave.is_empty() {
         return Ok(());

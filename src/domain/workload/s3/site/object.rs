@@ -1,4 +1,4 @@
-//! An object as S3 shows it, and what its metadata says of whose it is.
+//! An S3 object, with its owner in its metadata.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,10 @@ use crate::domain::{
     ownership::{CLUSTER, Claim, NAME, NAMESPACE, Owner},
 };
 
-/// Name of the metadata with the content's SHA-256, as S3 gives it back (`x-amz-meta-` before it).
+/// Name of the metadata with the content's SHA-256, without the prefix `x-amz-meta-`.
 const SHA256: &str = "sluice-sha256";
 
-/// The metadata that stands for each of the tags of other resources: writing tags on objects would
-/// cost a call each.
+/// The metadata in place of each owner tag of other resources: a tag would cost another call per object.
 const OWNER: [(&str, &str); 3] = [
     ("sluice-cluster", CLUSTER),
     ("sluice-namespace", NAMESPACE),
@@ -22,28 +21,28 @@ const OWNER: [(&str, &str); 3] = [
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// As S3 wrote it, quotes included.
+    /// As returned by S3, quotes included.
     pub etag: String,
     /// Bytes.
     pub size: u64,
-    /// Seconds since 1970; `None` for what we know from our own write only.
+    /// Seconds since 1970; `None` if known only from this process's own write.
     pub modified: Option<i64>,
 }
 
-/// What `HeadObject` says of an object.
+/// The response of `HeadObject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectHead {
-    /// As S3 wrote it, quotes included.
+    /// As returned by S3, quotes included.
     pub etag: String,
     /// Bytes.
     pub size: u64,
-    /// How it is served; an empty type where there is none.
+    /// How it is served; the type is empty if it has none.
     pub served: Served,
     /// User metadata, names in lower case.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The metadata of an object that we put.
+/// The metadata of an object that Sluice uploads.
 pub fn metadata(owner: &Owner, sha256: Sha256) -> BTreeMap<String, String> {
     let mut tags = owner.tags();
     OWNER
@@ -53,7 +52,7 @@ pub fn metadata(owner: &Owner, sha256: Sha256) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Why an object with this metadata must not be touched; `None` where it is ours.
+/// Why an object with this metadata must not be changed; `None` if the owner's.
 pub fn refusal(owner: &Owner, metadata: &BTreeMap<String, String>) -> Option<String> {
     let tags = OWNER
         .into_iter()
@@ -70,7 +69,7 @@ pub fn refusal(owner: &Owner, metadata: &BTreeMap<String, String>) -> Option<Str
     }
 }
 
-/// The content's SHA-256, where the metadata names it.
+/// The content's SHA-256, if the metadata has it.
 pub fn sha256_of(metadata: &BTreeMap<String, String>) -> Option<Sha256> {
     Sha256::from_hex(metadata.get(SHA256)?)
 }
@@ -96,10 +95,10 @@ mod tests {
             other.as_deref(),
             Some("it belongs to Deployment shop/checkout")
         );
-        let nobodys = refusal(&owner("checkout"), &BTreeMap::new());
-        let why = nobodys.expect("a refusal");
+        let unmanaged = refusal(&owner("checkout"), &BTreeMap::new());
+        let why = unmanaged.expect("a refusal");
         assert!(why.contains("not created by Sluice"), "{why}");
-        // What the API refuses for such a component is no way out.
+        // The API rejects adopt on such a component, so the message must not suggest it.
         assert!(!why.contains("set adopt"), "{why}");
         assert!(why.contains("another prefix"), "{why}");
     }

@@ -1,4 +1,4 @@
-//! What was observed of a place, and what this process remembers of a run there.
+//! Observations of an S3 location, and what this process remembers of a run there.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,63 +11,62 @@ use super::{
     steps::Act,
 };
 
-/// What was observed of a place, and what this process remembers of one run there. All of it can be read
-/// again, so that losing it costs reads, and copying some objects twice. It is filled by its `note`
-/// functions.
+/// Observations of an S3 location, and what this process remembers of one run there. Losing it costs only
+/// repeated reads and copies. Its `note` functions fill it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedSite {
-    /// The files that the Release wants.
+    /// The files of the Release.
     pub content: Option<Arc<SiteContent>>,
-    /// Manifests that were read or written, by their digest.
+    /// Manifests that were read or stored, by digest.
     pub manifests: BTreeMap<String, Arc<SiteManifest>>,
-    /// The snapshot that was read or written, and where it is.
+    /// The snapshot that was read or stored, with its reference.
     pub snapshot: Option<(StoredRef, Arc<SiteSnapshot>)>,
-    /// What is there.
+    /// The listing of the location.
     pub listing: Option<Listing>,
-    /// What `HeadObject` said, by path: that there is none, too.
+    /// Responses of `HeadObject`, by path; `None` if it found no object.
     pub heads: BTreeMap<String, Option<ObjectHead>>,
-    /// What was copied away before the first write, by path.
+    /// Objects that were backed up before the first write, by path.
     pub kept: BTreeMap<String, KeptObject>,
-    /// The ETags of what this process put, by path.
+    /// ETags of the objects that this process uploaded, by path.
     pub written: BTreeMap<String, String>,
-    /// The ETags of what this process put back, by path.
+    /// ETags of the objects that this process restored, by path.
     pub restored: BTreeMap<String, String>,
-    /// The manifest that this process wrote last.
+    /// The manifest that this process stored last.
     pub stored: Option<StoredRef>,
 }
 
-/// The objects of a place that matter here, by path. Others are not remembered.
+/// The relevant objects at an S3 location, by path ([`ObservedSite::concerns`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// As S3 listed them, and changed by our own writes since.
+    /// As listed by S3, updated by this process's own writes since.
     pub objects: BTreeMap<String, Listed>,
-    /// Whether nothing of it is our own word.
+    /// Whether no own write has updated it.
     pub is_fresh: bool,
 }
 
-/// What came of one object of a wave.
+/// The result for one object of a wave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was copied away.
+    /// It was backed up.
     Kept(KeptObject),
-    /// It was put, or put back; its ETag.
+    /// It was uploaded or restored, with this ETag.
     Written(String),
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
-/// What a carried-out [`Act`] answered.
+/// The result of an [`Act`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// What came of each object, by path. Those that failed are left out.
+    /// The result for each object, by path. Failed objects are missing.
     Wave(BTreeMap<String, Outcome>),
-    /// The list is stored here.
+    /// The reference of the stored list.
     Stored(StoredRef),
 }
 
 impl ObservedSite {
-    /// Whether the object at this path matters, so that a listing has to hold it. What a listing is
-    /// compared with is read before it; a listing that was read before is forgotten.
+    /// Whether the object at this path is relevant, so that a listing must contain it. Content, manifests and
+    /// the snapshot are read before the listing: reading one of them drops an earlier listing.
     pub fn concerns(&self, path: &str) -> bool {
         let wanted = |content: &Arc<SiteContent>| content.files.contains_key(path);
         let recorded = |manifest: &Arc<SiteManifest>| manifest.names(path);
@@ -79,7 +78,7 @@ impl ObservedSite {
             || self.manifests.values().any(recorded)
     }
 
-    /// The object at this path, by the newest word there is. The listing has to be read before.
+    /// The object at this path, by the newest observation. The listing must be read before.
     pub(super) fn object(&self, path: &str) -> Option<Listed> {
         let listed = self.listing.as_ref()?.objects.get(path)?;
         match self.heads.get(path) {
@@ -94,37 +93,37 @@ impl ObservedSite {
         }
     }
 
-    /// Forgets what is there, so that it is looked at again: for the next pass, and after a call
-    /// that failed.
+    /// Drops the observations of objects, so that they are read again: for the next pass, and after a failed
+    /// call.
     pub fn forget_objects(&mut self) {
         self.listing = None;
         self.heads.clear();
     }
 
-    /// Takes in the files that are wanted.
+    /// Records the desired files.
     pub fn note_content(&mut self, content: Arc<SiteContent>) {
         self.content = Some(content);
         self.listing = None;
     }
 
-    /// Takes in a manifest that was read.
+    /// Records a manifest that was read.
     pub fn note_manifest(&mut self, reference: &StoredRef, manifest: Arc<SiteManifest>) {
         self.manifests.insert(reference.sha256.clone(), manifest);
         self.listing = None;
     }
 
-    /// Takes in the snapshot that was read.
+    /// Records the snapshot that was read.
     pub fn note_snapshot(&mut self, reference: StoredRef, snapshot: Arc<SiteSnapshot>) {
         self.snapshot = Some((reference, snapshot));
         self.listing = None;
     }
 
-    /// Takes in what `HeadObject` said.
+    /// Records responses of `HeadObject`.
     pub fn note_heads(&mut self, heads: impl IntoIterator<Item = (String, Option<ObjectHead>)>) {
         self.heads.extend(heads);
     }
 
-    /// Takes in a listing that was read just now.
+    /// Records a new listing.
     pub fn note_listing(&mut self, objects: BTreeMap<String, Listed>) {
         self.heads.clear();
         self.listing = Some(Listing {
@@ -133,7 +132,7 @@ impl ObservedSite {
         });
     }
 
-    /// Takes in what an act answered.
+    /// Records the result of an act.
     pub fn note(&mut self, act: &Act, reply: Reply) {
         match (act, reply) {
             (Act::StoreSnapshot(snapshot), Reply::Stored(reference)) => {
@@ -153,7 +152,7 @@ impl ObservedSite {
         }
     }
 
-    /// How many bytes the object has once this was done.
+    /// The object's size after this act, in bytes.
     fn size_after(&self, act: &Act, path: &str) -> u64 {
         match act {
             Act::Put(_) => {

@@ -1,4 +1,4 @@
-//! Where a site lies: a bucket and a prefix.
+//! S3 locations: a bucket and a prefix.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::unicode::{escaped, is_composed};
 use crate::domain::{digest::Sha256, limits};
 
-/// The most bytes that a key may have.
+/// The most bytes of a key.
 pub(super) const LONGEST_KEY: usize = limits::KEY;
 
-/// A bucket and a prefix: empty, or ending in `/`.
+/// An S3 location: a bucket and a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
@@ -21,8 +21,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// `docs` and `docs/` mean the same. What no bucket or prefix can be is refused: which of the two, and
-    /// why.
+    /// `docs` and `docs/` are the same prefix. The error names the invalid field, `bucket` or `prefix`, and
+    /// the reason.
     pub fn new(bucket: &str, prefix: &str) -> Result<Self, (&'static str, String)> {
         if let Some(why) = limits::bucket(bucket) {
             return Err(("bucket", why));
@@ -48,7 +48,7 @@ impl Place {
         })
     }
 
-    /// As it is displayed: `s3://shop-site/docs/`.
+    /// Parses the displayed form, such as `s3://shop-site/docs/`.
     pub fn parse(shown: &str) -> Option<Self> {
         let (bucket, prefix) = shown.strip_prefix("s3://")?.split_once('/')?;
         Self::new(bucket, prefix).ok()
@@ -59,14 +59,14 @@ impl Place {
         format!("{}{path}", self.prefix)
     }
 
-    /// The path of the file with this key; `None` where it lies elsewhere.
+    /// The path of the file with this key; `None` if the key is outside of the prefix.
     pub fn path<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(&self.prefix)
             .filter(|path| !path.is_empty())
     }
 
-    /// How messages call the object at this path. One in a form of Unicode that looks like another key
-    /// is told apart.
+    /// The object's name in messages. Characters that are not in Unicode's form NFC are escaped as well,
+    /// because they look like another key.
     pub fn shown(&self, path: &str) -> String {
         let shown = format!("s3://{}/{}{path}", self.bucket, self.prefix);
         if is_composed(&shown) {
@@ -76,13 +76,13 @@ impl Place {
         }
     }
 
-    /// Whether some key could belong to both.
+    /// Whether a key could belong to both.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.bucket == other.bucket
             && (self.prefix.starts_with(&other.prefix) || other.prefix.starts_with(&self.prefix))
     }
 
-    /// Tells the places of a Target apart where their records are kept: 16 hexadecimal digits.
+    /// Identifies the location in the keys of its records: 16 hexadecimal digits.
     pub fn id(&self) -> String {
         let mut digest = Sha256::of_json(self).to_string();
         digest.truncate(16);
@@ -96,7 +96,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a path would make keys that no tool handles well; `None` where it is fit.
+/// Why a path would result in keys that tools do not handle well; `None` if it is fine.
 pub(super) fn unfit(path: &str) -> Option<&'static str> {
     if path.contains('\\') {
         Some("it contains a backslash")
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn place(bucket: &str, prefix: &str) -> Place {
-        Place::new(bucket, prefix).expect("a place")
+        Place::new(bucket, prefix).expect("valid location")
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which of an archive's entries become files of a site, and how they are read together.
+//! Selecting the files of a site from an archive's entries, and grouping them for reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,61 +15,61 @@ use crate::domain::{
     outcome::shorten,
 };
 
-/// The most files of a site: what is remembered of each is held in memory while it is rolled out.
+/// The most files of a site: each takes memory during the rollout.
 pub const FILES: usize = 20_000;
 
-/// The most bytes of one file: it is put by one call, and kept and put back by one copy.
+/// The most bytes of one file: one call uploads it, and one copy backs it up or restores it.
 pub const FILE_SIZE: u64 = 1 << 30;
 
 /// The most bytes of all files.
 pub const TOTAL_SIZE: u64 = 20 << 30;
 
-/// Reading goes on over a gap of this many bytes rather than asking anew.
+/// One request reads across gaps of at most this many bytes.
 const GAP: u64 = 64 << 10;
 
-/// As much is read by one request, unless a single file has more.
+/// The most bytes of one request, unless a single file is larger.
 const RUN: u64 = 16 << 20;
 
-/// Small files are held in memory together up to so many bytes.
+/// The most bytes of small files that are held in memory together.
 const BATCH: u64 = 4 << 20;
 
-/// Why an archive's entries can't become a site.
+/// Why no site can be made of an archive's entries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SiteProblem {
     /// The archive itself can't be read.
     #[error(transparent)]
     Archive(#[from] ArchiveProblem),
-    /// Nothing to put.
+    /// No file to deliver.
     #[error("it has no file{}{near}", below(.tree))]
-    NoMatch {
+    NoFiles {
         /// The sub-tree.
         tree: String,
-        /// The folders of almost that name, as the message has them.
+        /// Folders with a similar name, as part of the message.
         near: String,
     },
-    /// Nothing to put, but in a folder whose name only looks the same.
+    /// No file to deliver, except in a folder whose name only looks the same.
     #[error(
         "it has no file below {tree:?} ({wanted}), but below {found:?} ({there}): these are the same \
          characters in different Unicode forms, such as NFC and NFD; write the path as the archive has it",
         wanted = escaped(.tree),
         there = escaped(.found)
     )]
-    OtherForm {
+    OtherUnicodeForm {
         /// The sub-tree.
         tree: String,
         /// The folder that is there.
         found: String,
     },
-    /// A name that was written by a tool that packs Windows' paths.
+    /// A name with backslashes, from a tool that packs Windows paths.
     #[error("{why}", why = backslashes(.0))]
     Backslash(String),
-    /// A name that makes no key.
+    /// A name that can't be a key.
     #[error("its entry {0:?} can't be a key: {1}")]
-    UnfitName(String, &'static str),
-    /// Two entries would be one object.
+    InvalidName(String, &'static str),
+    /// Two entries would become the same object.
     #[error("it has two entries of the name {0:?}")]
-    Twice(String),
-    /// The bytes of a link are the name of another file.
+    DuplicateName(String),
+    /// A symbolic link, whose content is the name of another file.
     #[error("its entry {0:?} is a symbolic link: have the build put the file itself there")]
     SymbolicLink(String),
     /// Neither stored nor deflated.
@@ -81,7 +81,7 @@ pub enum SiteProblem {
     /// More than [`FILES`].
     #[error("it has {files} files{}, more than the limit of {FILES}", below(.tree))]
     TooManyFiles {
-        /// How many.
+        /// The actual value.
         files: usize,
         /// The sub-tree.
         tree: String,
@@ -92,7 +92,7 @@ pub enum SiteProblem {
     /// Larger than [`TOTAL_SIZE`] together.
     #[error("its files have {size} bytes{}, more than the limit of {TOTAL_SIZE}", below(.tree))]
     TooLarge {
-        /// How many.
+        /// The actual value.
         size: u64,
         /// The sub-tree.
         tree: String,
@@ -106,8 +106,8 @@ fn below(tree: &str) -> String {
     }
 }
 
-/// The files of a sub-tree (`public` and `public/` mean the same; empty is the whole archive), by
-/// their path below it.
+/// The files of a sub-tree, by their path below it (`public` and `public/` are the same; empty is the whole
+/// archive).
 pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packed>, SiteProblem> {
     let folder = normal(tree.trim_end_matches('/').as_bytes());
     let mut files = BTreeMap::new();
@@ -116,45 +116,45 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         if entry.kind == EntryKind::Directory {
             continue;
         }
-        let shown = || shorten(&String::from_utf8_lossy(&entry.name), 100);
+        let name = || shorten(&String::from_utf8_lossy(&entry.name), 100);
         let Some(path) = inside(&entry.name, &folder) else {
-            if inside(&meant(&entry.name), &folder).is_some() {
-                return Err(SiteProblem::Backslash(shown()));
+            if inside(&with_slashes(&entry.name), &folder).is_some() {
+                return Err(SiteProblem::Backslash(name()));
             }
             continue;
         };
         match entry.kind {
             EntryKind::Directory => continue,
-            EntryKind::SymbolicLink => return Err(SiteProblem::SymbolicLink(shown())),
+            EntryKind::SymbolicLink => return Err(SiteProblem::SymbolicLink(name())),
             EntryKind::UnknownMethod(method) => {
-                return Err(SiteProblem::UnknownMethod(shown(), method));
+                return Err(SiteProblem::UnknownMethod(name(), method));
             }
             EntryKind::File => {}
         }
         let Ok(path) = std::str::from_utf8(path) else {
-            return Err(SiteProblem::UnfitName(shown(), "it is not UTF-8"));
+            return Err(SiteProblem::InvalidName(name(), "it is not UTF-8"));
         };
         if path.contains('\\') {
-            return Err(SiteProblem::Backslash(shown()));
+            return Err(SiteProblem::Backslash(name()));
         }
         if let Some(why) = unfit(path) {
-            return Err(SiteProblem::UnfitName(shown(), why));
+            return Err(SiteProblem::InvalidName(name(), why));
         }
         if entry.packed.size > FILE_SIZE {
-            return Err(SiteProblem::FileTooLarge(shown(), entry.packed.size));
+            return Err(SiteProblem::FileTooLarge(name(), entry.packed.size));
         }
         total = total.saturating_add(entry.packed.size);
         if files.insert(path.to_owned(), entry.packed).is_some() {
-            return Err(SiteProblem::Twice(shown()));
+            return Err(SiteProblem::DuplicateName(name()));
         }
     }
     if files.is_empty() {
         let tree = tree.to_owned();
         if let Some(found) = same_text(entries, &tree) {
-            return Err(SiteProblem::OtherForm { tree, found });
+            return Err(SiteProblem::OtherUnicodeForm { tree, found });
         }
         let near = near(entries, &tree);
-        return Err(SiteProblem::NoMatch { tree, near });
+        return Err(SiteProblem::NoFiles { tree, near });
     }
     if files.len() > FILES {
         let (files, tree) = (files.len(), tree.to_owned());
@@ -175,13 +175,13 @@ fn packing(method: &u16) -> String {
     method_name(i32::from(*method))
 }
 
-/// A name that was written with backslashes, as it was meant.
-fn meant(name: &[u8]) -> Vec<u8> {
+/// The name with slashes in place of backslashes.
+fn with_slashes(name: &[u8]) -> Vec<u8> {
     let separator = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
     name.iter().map(separator).collect()
 }
 
-/// The folder whose name is the same text as that of the sub-tree, in other bytes.
+/// The folder whose name is the same text as the sub-tree, in another Unicode form.
 fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
     let tree = tree.trim_end_matches('/');
     if tree.is_ascii() {
@@ -196,7 +196,7 @@ fn same_text(entries: &[ZipEntry], tree: &str) -> Option<String> {
     })
 }
 
-/// The folders whose names are almost that of the sub-tree, for a message.
+/// The folders whose names are similar to the sub-tree, for a message.
 fn near(entries: &[ZipEntry], tree: &str) -> String {
     let tree = tree.trim_end_matches('/');
     let depth = tree.split('/').count();
@@ -210,7 +210,7 @@ fn near(entries: &[ZipEntry], tree: &str) -> String {
     names::but(tree, folders.iter().map(String::as_str))
 }
 
-/// Whether every file's key is short enough in this place; the first that is not, in words.
+/// Why a key would be too long at this location; names the first such file.
 pub(super) fn too_long<'a>(
     place: &Place,
     paths: impl IntoIterator<Item = &'a String>,
@@ -223,18 +223,18 @@ pub(super) fn too_long<'a>(
     ))
 }
 
-/// Files that lie one behind the other, read by one request.
+/// Files that are adjacent in the archive, for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run<'a> {
-    /// The archive's byte that the first one begins with.
+    /// Offset of the first byte.
     pub start: u64,
-    /// The archive's byte after the last one.
+    /// Offset after the last byte.
     pub end: u64,
-    /// In the order in which they lie.
+    /// In the order of the archive.
     pub files: Vec<(&'a str, &'a Packed)>,
 }
 
-/// All files, in runs.
+/// Groups all files into runs.
 pub fn runs<'a>(files: impl IntoIterator<Item = (&'a String, &'a Packed)>) -> Vec<Run<'a>> {
     let mut order: Vec<(&str, &Packed)> = files
         .into_iter()
@@ -261,7 +261,7 @@ pub fn runs<'a>(files: impl IntoIterator<Item = (&'a String, &'a Packed)>) -> Ve
     runs
 }
 
-/// Files that lie one behind the other, as many as are held in memory together. Each is small.
+/// Groups small files that are adjacent in the archive into batches that are held in memory together.
 pub fn batches<'a>(
     files: impl IntoIterator<Item = (&'a String, &'a ContentFile)>,
 ) -> Vec<Vec<(&'a str, &'a ContentFile)>> {
@@ -364,12 +364,12 @@ mod tests {
         for (name, why) in [
             ("p/a\\b", "backslash"),
             ("p/a\nb", "control"),
-            ("p//b", "name of its own"),
-            ("p/../b", "name of its own"),
+            ("p//b", "each of its parts must have a name"),
+            ("p/../b", "each of its parts must have a name"),
         ] {
             let problem = selected(&[name], "p").expect_err("refused");
             assert!(problem.contains(why), "{problem}");
-            // Elsewhere it does no harm.
+            // Outside of the sub-tree it does not matter.
             assert!(selected(&[name, "q/a"], "q").is_ok(), "{name}");
         }
         let mut link = entry("p/link");
@@ -395,13 +395,13 @@ mod tests {
     fn a_path_and_a_folder_are_told_apart_where_only_their_unicode_form_differs() {
         let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
         let problem = selected(&[&format!("{decomposed}/index.html")], composed);
-        let problem = problem.expect_err("it has another name");
+        let problem = problem.expect_err("the folder has another name");
         for part in ["caf\\u{e9}", "cafe\\u{301}", "NFC and NFD"] {
             assert!(problem.contains(part), "{problem}");
         }
         let other = selected(&["th\u{e9}/index.html"], composed);
         assert_eq!(other, Err(format!("it has no file below {composed:?}")));
-        // Both are there: two files, two objects.
+        // Both exist: two files, two objects.
         let both = [&*format!("p/{composed}"), &*format!("p/{decomposed}")];
         assert_eq!(selected(&both, "p").map(|files| files.len()), Ok(2));
     }
@@ -447,13 +447,13 @@ mod tests {
                 tree: String::new()
             })
         );
-        let place = Place::new("shop-site", "docs").expect("a place");
+        let place = Place::new("shop-site", "docs").expect("valid location");
         assert_eq!(too_long(&place, [&"x".repeat(1019)]), None);
         assert!(too_long(&place, [&"x".repeat(1020)]).is_some());
     }
 
     proptest! {
-        /// Every file is read once, whole, in order, and no run is longer than it has to be.
+        /// Every file is read once, whole, in order, and no run is longer than necessary.
         #[test]
         fn runs_cover_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..20_000_000_u64), 1..40)) {
             let mut at = 0;
@@ -462,7 +462,7 @@ mod tests {
                 let start = at + gap;
                 at = start + 30 + length;
                 let packed = Packed { start, end: at, length, size: length, crc32: 0, deflated: false };
-                // Names are in another order than the bytes.
+                // The order of names differs from the order of bytes.
                 files.insert(format!("{:x}", 1000 - number), packed);
             }
             let runs = runs(&files);
@@ -480,14 +480,14 @@ mod tests {
             }
         }
 
-        /// Every file is in one batch, in the order in which they lie, and no batch has more than fits.
+        /// Every file is in one batch, in the order of the archive, and no batch exceeds the limit.
         #[test]
         fn batches_have_every_file_once(sizes in prop::collection::vec((0..200_000_u64, 0..2_000_000_u64), 0..60)) {
             let mut at = 0;
             let mut files = BTreeMap::new();
             for (number, (gap, size)) in sizes.into_iter().enumerate() {
                 let start = at + gap;
-                // Deflated to a tenth: what counts is what is in memory.
+                // Deflated to a tenth: only the size in memory counts.
                 at = start + 30 + size / 10;
                 let packed = Packed { start, end: at, length: size / 10, size, crc32: 0, deflated: true };
                 let file = ContentFile { sha256: Sha256::of(b""), packed, served: Served::default() };

@@ -1,4 +1,4 @@
-//! What a file is served as: its content type and encoding, by its name and by what the spec says.
+//! How a file is served: its content type and encoding, by its name and the spec.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{api::v1alpha1::ContentType, domain::grants::matches};
 
-/// What a file is served as where its name doesn't tell.
+/// The content type of files without a known name or extension.
 const BYTES: &str = "application/octet-stream";
 
-/// Files whose names have no extension, by their last part: these are what the programs that ask for
-/// them expect (RFC 8615 and the documents that register the names).
+/// Content types of files without an extension, by the end of their path: clients expect these (RFC 8615
+/// and the documents that register the names).
 const WELL_KNOWN: [(&str, &str); 11] = [
     ("apple-app-site-association", "application/json"),
     (
@@ -43,7 +43,7 @@ const DOCUMENT_TYPES: [&str; 2] = ["text/html", "application/xhtml+xml"];
 pub struct Served {
     /// `Content-Type`.
     pub content_type: String,
-    /// `Content-Encoding`, where there is one.
+    /// `Content-Encoding`, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_encoding: Option<String>,
 }
@@ -51,20 +51,20 @@ pub struct Served {
 impl Served {
     /// By a file's name, and by the first of `types` that matches it.
     pub fn of(path: &str, types: &[ContentType]) -> Self {
-        let said = types.iter().find(|one| matches(&one.pattern, path));
-        let content_type = match said {
-            Some(said) => said.value.clone(),
+        let specified = types.iter().find(|one| matches(&one.pattern, path));
+        let content_type = match specified {
+            Some(specified) => specified.value.clone(),
             None => by_name(path),
         };
-        // A picture in SVG that is packed by itself: browsers unpack it where they are told.
-        let packed = said.is_none() && has_extension(path, "svgz");
+        // A compressed SVG: browsers decompress it if Content-Encoding says so.
+        let packed = specified.is_none() && has_extension(path, "svgz");
         Self {
             content_type,
             content_encoding: packed.then(|| "gzip".to_owned()),
         }
     }
 
-    /// Whether people open such a file themselves, so that it changes last.
+    /// Whether it is an HTML document, which users open directly, so that it changes last.
     pub fn is_document(&self) -> bool {
         DOCUMENT_TYPES.contains(&essence(&self.content_type))
     }
@@ -76,8 +76,8 @@ pub(super) fn essence(content_type: &str) -> &str {
     essence.trim_end()
 }
 
-/// Whether a file is one that people open themselves, and that names the others, as far as its name
-/// tells: it changes last.
+/// Whether a file is an HTML document by its name: users open it directly and it links others, so that it
+/// changes last.
 pub fn is_entry_document(path: &str) -> bool {
     DOCUMENTS.iter().any(|one| has_extension(path, one))
 }
@@ -91,7 +91,7 @@ fn by_name(path: &str) -> String {
         return (*content_type).to_owned();
     }
     let guessed = mime_guess::from_path(path).first_raw().unwrap_or(BYTES);
-    // Without it browsers guess, by the reader's language.
+    // Without a charset, browsers guess by the user's language.
     if guessed.starts_with("text/") {
         format!("{guessed}; charset=utf-8")
     } else {

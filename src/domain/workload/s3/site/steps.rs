@@ -1,4 +1,4 @@
-//! What a step of a rollout asks for next, for one place.
+//! The reads and actions of a rollout at one S3 location.
 
 use std::sync::Arc;
 
@@ -10,74 +10,74 @@ use super::{
 };
 use crate::domain::ownership::Owner;
 
-/// The most objects of one act, so that between two of them progress is observed, and an order to stop.
+/// The most objects of one act, so that progress is recorded, and a request to stop noticed, between two
+/// acts.
 pub const WAVE: usize = 1_000;
 
-/// What is wanted of a place.
+/// The desired state of an S3 location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteWant {
     /// The component's name.
     pub component: String,
-    /// Where.
+    /// The S3 location.
     pub place: Place,
-    /// Who.
+    /// The Deployment that owns the objects.
     pub owner: Owner,
-    /// Tells this run's copies from those of all others ([`SiteSnapshot::copies`]).
+    /// The key prefix of this run's backup copies ([`SiteSnapshot::copies`]).
     pub copies: String,
 }
 
-/// What comes next. (S3 is never at work by itself: there is nothing to wait for.)
+/// The next read or action. (S3 has no asynchronous operations: there is no wait.)
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// This has to be known first.
+    /// This must be read first.
     Read(Read),
-    /// This has to be done.
+    /// This must be done.
     Act(Act),
-    /// The step is complete. What is ours in the place now, as far as it is on record.
+    /// The step is complete, with the current manifest, if any.
     Ready(Option<StoredRef>),
-    /// The step can't be completed.
+    /// The step can't be completed, for this reason.
     Fail(String),
 }
 
-/// Something to look at.
+/// A read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// The files that the Release wants.
+    /// The files of the Release.
     Content,
     /// A manifest.
     Manifest(StoredRef),
     /// A snapshot.
     Snapshot(StoredRef),
-    /// What is there: all that [`super::ObservedSite::concerns`].
+    /// A listing of the relevant objects ([`super::ObservedSite::concerns`]).
     Listing,
-    /// The objects at these paths, each by itself.
+    /// The objects at these paths, by `HeadObject`.
     Heads(Vec<String>),
 }
 
-/// Something to do. The objects of a wave don't depend on each other: one that fails stops none of
-/// the others.
+/// An action. The objects of a wave are independent: if one fails, the others continue.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
-    /// Copy these into the artifact bucket.
+    /// Copies these to the artifact bucket.
     Keep(Vec<Keep>),
-    /// Store the list of what was kept.
+    /// Stores the snapshot.
     StoreSnapshot(Arc<SiteSnapshot>),
-    /// Put these out of the archive.
+    /// Uploads these from the archive.
     Put(Vec<Put>),
-    /// Copy these back from the artifact bucket.
+    /// Copies these back from the artifact bucket.
     CopyBack(Vec<CopyBack>),
-    /// Delete these.
+    /// Deletes these.
     Delete(Vec<Deletion>),
-    /// Store what is ours.
+    /// Stores the manifest.
     StoreManifest(Arc<SiteManifest>),
 }
 
-/// An object to copy away, as it was listed.
+/// An object to back up, as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// Below the prefix.
     pub path: String,
-    /// It must still have this one.
+    /// The ETag that it must still have.
     pub etag: String,
     /// Seconds since 1970.
     pub modified: i64,
@@ -85,23 +85,23 @@ pub struct Keep {
     pub size: u64,
 }
 
-/// A file to put.
+/// A file to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     /// Below the prefix, and below the archive's sub-tree.
     pub path: String,
-    /// What must stand there.
+    /// The condition of the write.
     pub condition: Condition,
 }
 
-/// An object to copy back.
+/// An object to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyBack {
     /// Below the prefix.
     pub path: String,
-    /// The copy of it.
+    /// Its backup copy.
     pub copy: KeptObject,
-    /// What must stand there.
+    /// The condition of the write.
     pub condition: Condition,
 }
 
@@ -110,45 +110,45 @@ pub struct CopyBack {
 pub struct Deletion {
     /// Below the prefix.
     pub path: String,
-    /// It must still have this one.
+    /// The ETag that it must still have.
     pub etag: String,
 }
 
-/// What must stand under a key for a write to happen.
+/// The condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// The object must not exist.
     Absent,
-    /// The object with this ETag.
+    /// The object must have this ETag.
     Is(String),
 }
 
-/// A change that will be made, for the journal: many objects in one line.
+/// An intent for the journal: many objects in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteIntent {
-    /// S3's name of the call.
+    /// The S3 operation.
     pub operation: &'static str,
-    /// The place and how many objects.
+    /// The S3 location and the number of objects.
     pub resource: String,
-    /// What identifies the effect.
+    /// A value that identifies the effect.
     pub result: String,
 }
 
-/// Which changes.
+/// The phase of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// What nobody sees yet.
+    /// Changes that users do not see yet.
     Prepare,
-    /// What people see.
+    /// Changes that users see.
     Promote,
-    /// What is removed in the end.
+    /// Deletions in the end.
     Prune,
-    /// What is put back.
+    /// Changes that restore the snapshot.
     Restore,
 }
 
 impl Act {
-    /// S3's name of the calls, or ours, for journal, metrics and messages.
+    /// The S3 operation, or Sluice's name for it, for journal, metrics and messages.
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Keep(_) | Self::CopyBack(_) => "CopyObject",
@@ -160,8 +160,7 @@ impl Act {
     }
 }
 
-/// What a run changes in a phase, out of its snapshot: at most two lines, whatever the number of
-/// objects.
+/// The intents of a phase, from the run's snapshot: at most two lines, whatever the number of objects.
 pub fn intents(snapshot: &SiteSnapshot, digest: &str, phase: Phase) -> Vec<SiteIntent> {
     let content = snapshot.content.to_string();
     let intent = |operation, count: usize, what: &str, result: &str| {

@@ -1,4 +1,4 @@
-//! Rollouts on a bucket in memory that answers as S3 does, with crashes in between.
+//! Rollouts on an in-memory bucket that behaves like S3, with crashes in between.
 
 pub mod bucket;
 mod random;
@@ -7,7 +7,7 @@ mod served;
 use super::*;
 use bucket::{End, World, content, want};
 
-/// A rollout of `files` to its end, without anybody in between.
+/// A complete rollout of `files`, without external changes.
 fn deliver(world: &mut World, files: &[(&str, &str)]) {
     let content = content(files);
     let mut observed = ObservedSite::default();
@@ -105,7 +105,7 @@ fn somebody_elses_object_is_refused_by_name_and_never_touched() {
     let content = content(&[("index.html", "i"), ("a", "a")]);
     let end = world.deliver(&content, &mut ObservedSite::default());
     let End::Failed(why) = end else {
-        panic!("it was not refused: {end:?}");
+        panic!("the delivery did not fail: {end:?}");
     };
     assert!(
         why.starts_with("object s3://shop-site/docs/index.html can't be written: it exists"),
@@ -118,7 +118,7 @@ fn somebody_elses_object_is_refused_by_name_and_never_touched() {
 fn what_the_same_deployment_put_before_is_taken_up() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("index.html", "i")]);
-    // The Target was made anew: nothing is on record.
+    // The Target was created again: its inventory is empty.
     world.recorded = None;
     world.log.clear();
     deliver(&mut world, &[("a", "2"), ("index.html", "i")]);
@@ -148,7 +148,7 @@ fn a_restore_puts_back_changed_and_removed_ones_and_deletes_new_ones() {
         ]
     );
     world.assert_same(&before);
-    // And the record of it serves the next delivery.
+    // The restored manifest is valid for the next delivery.
     world.log.clear();
     deliver(&mut world, &former);
     assert!(world.log.is_empty(), "{:?}", world.log);
@@ -178,25 +178,25 @@ fn with_etags_that_tell_nothing_the_record_follows_the_copies() {
 
 #[test]
 fn a_file_that_is_only_served_differently_is_restored_too() {
-    // Neither the bytes nor the time tell.
+    // Neither the bytes nor the time differ.
     let mut world = World {
         is_hasty: true,
         ..World::new(false)
     };
     deliver(&mut world, &[("a.css", "1")]);
-    // As if an earlier version of us had taken it for something else.
+    // As if an earlier version of Sluice had set another content type.
     let key = want().place.key("a.css");
     let mut manifest = (*world.manifest()).clone();
     manifest
         .files
         .get_mut("a.css")
-        .expect("the file")
+        .expect("file in the manifest")
         .served
         .content_type = "text/plain".into();
     world
         .objects
         .get_mut(&key)
-        .expect("the object")
+        .expect("object in the bucket")
         .served
         .content_type = "text/plain".into();
     world.record(&manifest);
@@ -213,8 +213,8 @@ fn a_file_that_is_only_served_differently_is_restored_too() {
 
 #[test]
 fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
-    type Meddle = fn(&mut World);
-    let cases: [(Meddle, &str); 4] = [
+    type Change = fn(&mut World);
+    let cases: [(Change, &str); 4] = [
         (
             |world| world.foreign("docs/new.js", "theirs"),
             "docs/new.js was created",
@@ -234,20 +234,20 @@ fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
             "docs/new.html was created",
         ),
     ];
-    for (meddle, expected) in cases {
+    for (change, expected) in cases {
         let mut world = World::default();
         deliver(&mut world, &[("a.css", "1")]);
         let content = content(&[("a.css", "2"), ("new.html", "n"), ("new.js", "n")]);
         let mut observed = ObservedSite::default();
         assert_eq!(world.begin(&content, &mut observed), End::Ready);
-        meddle(&mut world);
+        change(&mut world);
         observed.forget_objects();
         let end = world.go_on(&content, &mut observed);
         let End::Failed(why) = end else {
             panic!("{expected}: {end:?}");
         };
         assert!(why.contains(expected), "{why}");
-        // What somebody else made where there was nothing is not ours to delete.
+        // Restore must not delete an object that was created externally.
         let theirs = world.objects.get("docs/new.js").cloned();
         assert_eq!(world.restore(&mut observed), End::Ready);
         let after = world.objects.get("docs/new.js");
@@ -271,7 +271,7 @@ fn confirming_notices_what_was_lost() {
     let snapshot = world.journal.clone().expect("a snapshot");
     let want = want();
     let step = |observed: &ObservedSite| confirm(&want, &snapshot, &manifest, observed);
-    // What the run did not touch is drift.
+    // A file that the run did not change is drift.
     world.objects.remove("docs/b");
     observed.forget_objects();
     assert_eq!(world.drive(&content, &mut observed, step), End::Ready);
@@ -295,7 +295,7 @@ fn the_record_follows_an_object_that_was_put_again_as_it_is() {
     world
         .objects
         .get_mut(&key)
-        .expect("the object")
+        .expect("object in the bucket")
         .etag
         .clone_from(&etag);
     world.log.clear();
@@ -331,7 +331,7 @@ fn a_delivery_that_was_never_pruned_still_knows_what_is_ours() {
     assert_eq!(world.begin(&one, &mut observed), End::Ready);
     assert_eq!(world.go_on(&one, &mut observed), End::Ready);
     world.log.clear();
-    // `a` is wanted again, `b` still isn't.
+    // `a` is desired again, `b` still is not.
     deliver(&mut world, &[("a", "1"), ("c", "1")]);
     assert_eq!(
         world.log,

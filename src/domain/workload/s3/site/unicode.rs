@@ -1,29 +1,29 @@
-//! Text that looks the same and has other bytes: `é` is one character in Unicode's form NFC and two in
-//! NFD, as macOS writes names. To S3 they are different keys.
+//! Text that looks the same with different bytes: `é` is one character in Unicode's form NFC and two in NFD,
+//! which macOS uses for names. To S3 they are different keys.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// Whether both are the same text, whatever their forms.
+/// Whether both are the same text, whatever their Unicode forms.
 pub(super) fn is_same_text(one: &str, other: &str) -> bool {
     let composed = ComposingNormalizerBorrowed::new_nfc();
     composed.normalize(one) == composed.normalize(other)
 }
 
-/// Whether a text is in the form that people type and links have.
+/// Whether a text is in form NFC, as usual in typed text and links.
 pub(super) fn is_composed(text: &str) -> bool {
     ComposingNormalizerBorrowed::new_nfc().is_normalized(text)
 }
 
-/// A text whose characters outside of ASCII are named by their numbers.
+/// The text with non-ASCII characters escaped, such as `\u{301}`.
 pub(super) fn escaped(text: &str) -> String {
-    let shown = |c: char| {
+    let escape = |c: char| {
         if c.is_ascii() {
             c.to_string()
         } else {
             c.escape_unicode().to_string()
         }
     };
-    text.chars().map(shown).collect()
+    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]

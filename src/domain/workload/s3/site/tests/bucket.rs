@@ -1,4 +1,4 @@
-//! A bucket and an artifact bucket in memory, and the shell that does what the steps ask for.
+//! An in-memory bucket and artifact bucket, with a shell that executes reads and actions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use crate::{
 
 use super::super::*;
 
-/// An object. What is there is told by its state as a whole.
+/// An object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     pub bytes: String,
@@ -35,16 +35,16 @@ pub struct World {
     pub objects: BTreeMap<String, Object>,
     pub copies: BTreeMap<String, Object>,
     pub texts: BTreeMap<String, Vec<u8>>,
-    /// What the Target's status says is ours.
+    /// The manifest in the Target's status.
     pub recorded: Option<StoredRef>,
-    /// The run's snapshot, as the journal has it.
+    /// The run's snapshot, as in the journal.
     pub journal: Option<StoredRef>,
-    /// Whether an ETag tells nothing about the content, as with SSE-KMS.
+    /// Whether ETags are independent of the content, as with SSE-KMS.
     pub random_etags: bool,
-    /// How many changes are made before the process dies; each one counts, and then that many more.
+    /// The number of changes before each crash, processed from the end.
     pub crashes: Vec<usize>,
     pub log: Vec<String>,
-    /// Whether everything happens within one second.
+    /// Whether all changes happen within one second.
     pub is_hasty: bool,
     pub clock: i64,
     pub writes: u64,
@@ -53,7 +53,7 @@ pub struct World {
 pub fn want() -> SiteWant {
     SiteWant {
         component: "site".into(),
-        place: Place::new("shop-site", "docs").expect("a place"),
+        place: Place::new("shop-site", "docs").expect("valid location"),
         owner: Owner {
             cluster: "c1".into(),
             namespace: "shop".into(),
@@ -63,12 +63,12 @@ pub fn want() -> SiteWant {
     }
 }
 
-/// A file's bytes are its digest's text, and so are its size.
+/// Content whose digests and sizes are those of the given bytes.
 pub fn content(files: &[(&str, &str)]) -> SiteContent {
     content_with(files, &[])
 }
 
-/// The same, served as these say.
+/// The same, with these content types.
 pub fn content_with(files: &[(&str, &str)], types: &[ContentType]) -> SiteContent {
     let file = |(path, bytes): &(&str, &str)| {
         let size = bytes.len() as u64;
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// Somebody else writes.
+    /// Writes an object externally.
     pub fn foreign(&mut self, key: &str, bytes: &str) {
         let served = Served {
             content_type: "binary/octet-stream".into(),
@@ -110,7 +110,7 @@ impl World {
         self.write(key, bytes, &served, BTreeMap::new());
     }
 
-    /// What can be read below the prefix.
+    /// The objects below the prefix.
     pub fn served(&self) -> Vec<(&str, &str)> {
         let prefix = "docs/";
         self.objects
@@ -119,7 +119,7 @@ impl World {
             .collect()
     }
 
-    /// What is ours, as the Target's status says.
+    /// The manifest in the Target's status.
     pub fn manifest(&self) -> Arc<SiteManifest> {
         let reference = self.recorded.as_ref().expect("a manifest");
         let text = &self.texts[&reference.sha256];
@@ -130,16 +130,16 @@ impl World {
         self.recorded = Some(self.store(manifest.text()));
     }
 
-    /// All but what S3 makes anew with each write.
+    /// Compares all but the ETags and times, which S3 changes with each write.
     pub fn assert_same(&self, before: &BTreeMap<String, Object>) {
-        let essence = |objects: &BTreeMap<String, Object>| -> Vec<_> {
+        let stable = |objects: &BTreeMap<String, Object>| -> Vec<_> {
             let of = |(key, object): (&String, &Object)| {
                 let object = object.clone();
                 (key.clone(), object.bytes, object.served, object.metadata)
             };
             objects.iter().map(of).collect()
         };
-        assert_eq!(essence(&self.objects), essence(before));
+        assert_eq!(stable(&self.objects), stable(before));
     }
 
     pub fn listing(&self, concerns: &dyn Fn(&str) -> bool) -> BTreeMap<String, Listed> {
@@ -156,7 +156,7 @@ impl World {
         self.objects.iter().filter_map(listed).collect()
     }
 
-    /// A whole run: to the end of Prune.
+    /// A whole run, including Prune.
     pub fn deliver(&mut self, content: &SiteContent, observed: &mut ObservedSite) -> End {
         self.journal = None;
         for phase in [Self::begin, Self::go_on, Self::prune] {
@@ -176,10 +176,10 @@ impl World {
         let mut observed = ObservedSite::default();
         let step = |observed: &ObservedSite| look(&want, recorded.as_ref(), observed);
         assert_eq!(self.drive(content, &mut observed, step), End::Ready);
-        unchanged(&want, recorded.as_ref(), &observed).expect("it was looked at")
+        unchanged(&want, recorded.as_ref(), &observed).expect("bucket was observed")
     }
 
-    /// Up to the point where the snapshot is stored and written down.
+    /// Until the snapshot is stored and recorded in the journal.
     pub fn begin(&mut self, content: &SiteContent, observed: &mut ObservedSite) -> End {
         let (want, recorded) = (want(), self.recorded.clone());
         let end = self.drive(content, observed, |observed| {
@@ -249,7 +249,7 @@ impl World {
         end
     }
 
-    /// Does what a step asks for until nothing is left.
+    /// Executes a step's reads and actions until it ends.
     pub fn drive(
         &mut self,
         content: &SiteContent,
@@ -267,7 +267,7 @@ impl World {
                 },
             }
         }
-        panic!("no end in sight; next: {:?}", step(observed));
+        panic!("no end after 60 steps; next: {:?}", step(observed));
     }
 
     pub fn read(&mut self, content: &SiteContent, read: Read, observed: &mut ObservedSite) {
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// `None` where the process died on the way.
+    /// `None` if the process crashed on the way.
     pub fn act(&mut self, act: &Act, observed: &ObservedSite) -> Option<Reply> {
         let place = want().place;
         let mut outcomes = BTreeMap::new();
@@ -341,7 +341,7 @@ impl World {
                 }
             }
             Act::Put(files) => {
-                let content = observed.content.clone().expect("known by now");
+                let content = observed.content.clone().expect("content was read");
                 for put in files {
                     self.change(format!("put {}", put.path))?;
                     let file = &content.files[&put.path];
@@ -389,7 +389,7 @@ impl World {
         Some(Reply::Wave(outcomes))
     }
 
-    /// `None` where the process dies before it.
+    /// `None` if the process crashes before the change.
     fn change(&mut self, what: String) -> Option<()> {
         match self.crashes.last_mut() {
             Some(0) => {
@@ -447,7 +447,7 @@ impl World {
     }
 }
 
-/// The bytes with this digest: tests use few and short ones.
+/// Finds the bytes by their digest: tests use few and short ones.
 fn bytes_of(content: &SiteContent, path: &str) -> String {
     let wanted = content.files[path].sha256;
     let candidates: BTreeSet<String> = ('a'..='z')
@@ -458,5 +458,5 @@ fn bytes_of(content: &SiteContent, path: &str) -> String {
     candidates
         .into_iter()
         .find(|bytes| Sha256::of(bytes.as_bytes()) == wanted)
-        .expect("one of the bytes that tests use")
+        .expect("bytes that tests use")
 }

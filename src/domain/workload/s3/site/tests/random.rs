@@ -1,4 +1,4 @@
-//! Random sites, random hands in between, and crashes anywhere.
+//! Random sites, random external changes, and crashes anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,13 +33,13 @@ fn of(files: &Files) -> SiteContent {
     content(&files)
 }
 
-/// Crashes before the n-th change from the last one, a few times.
+/// A few crashes, each after a number of changes since the previous one.
 fn crashes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..12_usize, 0..6)
 }
 
-/// As a new process does after each crash: it knows nothing but what is written down.
-fn insist(world: &mut World, mut work: impl FnMut(&mut World, &mut ObservedSite) -> End) -> End {
+/// Repeats the work after each crash as a new process, which knows only stored state.
+fn retry(world: &mut World, mut work: impl FnMut(&mut World, &mut ObservedSite) -> End) -> End {
     let mut observed = ObservedSite::default();
     loop {
         match work(world, &mut observed) {
@@ -49,19 +49,19 @@ fn insist(world: &mut World, mut work: impl FnMut(&mut World, &mut ObservedSite)
     }
 }
 
-/// A run to its end, whatever crashes.
+/// A complete run, whatever crashes.
 fn deliver(world: &mut World, files: &Files) -> End {
     let content = of(files);
     world.journal = None;
-    let begun = insist(world, |world, observed| world.begin(&content, observed));
+    let begun = retry(world, |world, observed| world.begin(&content, observed));
     if begun != End::Ready || world.journal.is_none() {
         return begun;
     }
-    let gone_on = insist(world, |world, observed| world.go_on(&content, observed));
-    if gone_on != End::Ready {
-        return gone_on;
+    let continued = retry(world, |world, observed| world.go_on(&content, observed));
+    if continued != End::Ready {
+        return continued;
     }
-    insist(world, |world, observed| world.prune(&content, observed))
+    retry(world, |world, observed| world.prune(&content, observed))
 }
 
 fn served(world: &World) -> Vec<(String, String)> {
@@ -81,13 +81,13 @@ fn expected(files: &Files, foreign: &BTreeSet<&str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Objects of somebody else beside ours, none in the way.
+/// External objects that do not conflict.
 fn neighbours() -> impl Strategy<Value = BTreeSet<&'static str>> {
     let paths = prop::sample::select(&["other.html", "z/1", "0"][..]);
     prop::collection::btree_set(paths, 0..3)
 }
 
-/// Every file before every page, in what was put by one process.
+/// Whether one process uploaded every other file before every page.
 fn pages_last(log: &[String]) -> bool {
     let puts: Vec<bool> = log
         .iter()
@@ -98,13 +98,13 @@ fn pages_last(log: &[String]) -> bool {
 }
 
 proptest! {
-    /// Whatever was there of ours, and however often the process dies: in the end what is wanted is
-    /// there, nobody else's object was touched, and nothing is left to do.
+    /// Whatever the former files, and however often the process crashes: in the end the bucket has the
+    /// desired files, external objects are unchanged, and nothing is left to do.
     #[test]
     fn every_delivery_arrives(
         sites in prop::collection::vec(files(), 1..4),
         foreign in neighbours(),
-        dying in crashes(),
+        crash_points in crashes(),
         random_etags in any::<bool>(),
     ) {
         let mut world = World::new(random_etags);
@@ -113,7 +113,7 @@ proptest! {
         }
         let theirs: Vec<Object> = world.objects.values().cloned().collect();
         for files in &sites {
-            world.crashes.clone_from(&dying);
+            world.crashes.clone_from(&crash_points);
             world.log.clear();
             prop_assert_eq!(deliver(&mut world, files), End::Ready);
             prop_assert_eq!(served(&world), expected(files, &foreign));
@@ -134,7 +134,7 @@ proptest! {
         prop_assert_eq!(after, theirs);
     }
 
-    /// Without a crash, an object is written only where it has to be, and once.
+    /// Without a crash, an object is written only if it differs, and once.
     #[test]
     fn nothing_is_written_that_is_there(one in files(), two in files(), random_etags in any::<bool>()) {
         let mut world = World::new(random_etags);
@@ -165,33 +165,33 @@ proptest! {
         prop_assert_eq!(once.len(), all);
     }
 
-    /// Whenever it is turned back, and whatever crashes then: what stood before stands again, bytes,
-    /// content types and metadata, and what is on record of it is true.
+    /// Whenever the run is restored, and whatever crashes then: bytes, content types and metadata are as
+    /// before, and the manifest is correct.
     #[test]
     fn every_restore_puts_back_what_stood(
         one in files(),
         drifted in prop::collection::btree_set(prop::sample::select(&PATHS[..]), 0..3),
         two in files(),
-        turned_back_after in 0..25_usize,
-        dying in crashes(),
+        restored_after in 0..25_usize,
+        crash_points in crashes(),
         random_etags in any::<bool>(),
     ) {
         let mut world = World::new(random_etags);
         prop_assert_eq!(deliver(&mut world, &one), End::Ready);
-        // What somebody overwrote since is put back as it was found, too.
+        // Externally modified objects are restored as the run found them, too.
         for path in drifted.iter().filter(|path| one.contains_key(*path)) {
             world.foreign(&format!("docs/{path}"), "theirs");
         }
         let before = world.objects.clone();
         let manifest = world.manifest();
-        world.crashes = vec![turned_back_after];
+        world.crashes = vec![restored_after];
         world.journal = None;
         let content = of(&two);
         let mut observed = ObservedSite::default();
         let _ = world.deliver(&content, &mut observed);
-        world.crashes = dying;
+        world.crashes = crash_points;
         if world.journal.is_some() {
-            let end = insist(&mut world, World::restore);
+            let end = retry(&mut world, World::restore);
             prop_assert_eq!(end, End::Ready);
         }
         world.assert_same(&before);
@@ -208,7 +208,7 @@ proptest! {
         }
     }
 
-    /// An object of somebody else that is in the way is refused before anything is written.
+    /// A conflicting external object fails the run before anything is written.
     #[test]
     fn nothing_is_written_where_somebody_is_in_the_way(
         one in files(),
@@ -216,18 +216,18 @@ proptest! {
         random_etags in any::<bool>(),
     ) {
         let mut world = World::new(random_etags);
-        let in_the_way: Vec<&str> = two.keys().filter(|path| !one.contains_key(*path)).copied().collect();
-        prop_assume!(!in_the_way.is_empty());
+        let conflicting: Vec<&str> = two.keys().filter(|path| !one.contains_key(*path)).copied().collect();
+        prop_assume!(!conflicting.is_empty());
         prop_assert_eq!(deliver(&mut world, &one), End::Ready);
-        for path in &in_the_way {
+        for path in &conflicting {
             world.foreign(&format!("docs/{path}"), "theirs");
         }
         let before = world.objects.clone();
         world.log.clear();
         let End::Failed(why) = deliver(&mut world, &two) else {
-            return Err(TestCaseError::fail("it was not refused"));
+            return Err(TestCaseError::fail("the run did not fail"));
         };
-        prop_assert!(in_the_way.iter().any(|path| why.contains(path)), "{}", why);
+        prop_assert!(conflicting.iter().any(|path| why.contains(path)), "{}", why);
         prop_assert!(world.log.is_empty());
         prop_assert_eq!(&world.objects, &before);
     }

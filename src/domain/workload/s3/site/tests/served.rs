@@ -1,4 +1,4 @@
-//! What files are served as, and what that means for the order in which they change.
+//! Content types of files, and their effect on the order of changes.
 
 use super::{
     super::{ObservedSite, Served},
@@ -79,14 +79,14 @@ fn a_file_is_put_anew_where_the_spec_has_it_served_differently() {
 fn what_an_earlier_version_put_in_this_run_is_this_runs() {
     let mut world = World::default();
     deliver(&mut world, &[("a.css", "1")]);
-    // It dies after it put the file, and what takes over says more of it.
+    // The process crashes after the upload, and the next version of Sluice sets another content type.
     let next = content(&[("a.css", "2")]);
     let mut observed = ObservedSite::default();
     assert_eq!(world.begin(&next, &mut observed), End::Ready);
     world.crashes = vec![1];
     assert_eq!(world.go_on(&next, &mut observed), End::Crashed);
     let object = world.objects.get_mut(&want().place.key("a.css"));
-    let object = object.expect("the object");
+    let object = object.expect("object in the bucket");
     assert_eq!(object.bytes, "2");
     object.served.content_type = "text/css".into();
     let mut observed = ObservedSite::default();

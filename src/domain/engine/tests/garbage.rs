@@ -1,0 +1,232 @@
+//! Garbage collection deletes garbage, and never what a Release or a restore still needs.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{super::*, world::*};
+use crate::api::v1alpha1::TargetStatus;
+
+/// Collects the garbage while these Releases exist.
+fn collect(world: &mut World, revisions: &[i64]) -> Option<Outcome> {
+    let kept: BTreeSet<String> = revisions.iter().map(|it| reference(*it).uid).collect();
+    world.known = Known::default();
+    world.pass(&|status: &TargetStatus, observed: &Observation, _| {
+        decide_garbage_collection(status, &kept, &owner(), observed)
+    })
+}
+
+fn versions(world: &World) -> Vec<u32> {
+    let deployed = &world.functions["checkout-api"];
+    deployed.versions.keys().copied().collect()
+}
+
+fn recorded(world: &World) -> Vec<String> {
+    let versions = world.status.versions.iter();
+    versions.map(|one| one.version.clone()).collect()
+}
+
+/// A fake AWS with this many Releases, delivered one after the other.
+fn delivered(releases: i64) -> World {
+    let mut world = World::new();
+    for revision in 1..=releases {
+        let wanted = [want("api", &format!("v{revision}"), 128)];
+        assert_eq!(world.deliver(revision, &wanted), Step::Succeeded);
+    }
+    world
+}
+
+#[test]
+fn versions_of_releases_that_are_gone_go_and_their_record_with_them() {
+    let mut world = delivered(5);
+    assert_eq!(versions(&world), [1, 2, 3, 4, 5]);
+    collect(&mut world, &[3, 4, 5]);
+    assert_eq!(versions(&world), [3, 4, 5]);
+    assert_eq!(recorded(&world), ["3", "4", "5"]);
+    let records = world.records;
+    collect(&mut world, &[3, 4, 5]);
+    assert_eq!(world.records, records, "nothing is left to do");
+}
+
+#[test]
+fn what_the_last_snapshot_has_stays_though_its_release_is_gone() {
+    let mut world = delivered(3);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.alias.as_mut().expect("an alias").version = "1".into();
+    let wanted = [want("api", "v4", 128)];
+    assert_eq!(world.deliver(4, &wanted), Step::Succeeded);
+    collect(&mut world, &[4]);
+    assert_eq!(
+        versions(&world),
+        [1, 3, 4],
+        "1 is in the snapshot, 3 was live before"
+    );
+    world.restore(4);
+    let alias = world.functions["checkout-api"].alias.clone();
+    assert_eq!(alias.map(|alias| alias.version), Some("1".into()));
+}
+
+#[test]
+fn what_an_alias_has_stays_and_the_others_go() {
+    let mut world = delivered(5);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.other = Some("1".into());
+    let ended = collect(&mut world, &[5]);
+    assert!(
+        matches!(ended, Some(Outcome::Transient { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(
+        versions(&world),
+        [1, 4, 5],
+        "an unmanaged alias points at 1"
+    );
+    assert_eq!(recorded(&world), ["1", "4", "5"]);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.other = None;
+    deployed.alias.as_mut().expect("an alias").version = "1".into();
+    collect(&mut world, &[5]);
+    assert_eq!(
+        versions(&world),
+        [1, 4, 5],
+        "the alias was moved to 1 externally"
+    );
+}
+
+#[test]
+fn a_version_that_is_another_one_now_is_only_taken_off_the_record() {
+    let mut world = delivered(3);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.versions.get_mut(&1).expect("there").code_sha256 = code("theirs");
+    collect(&mut world, &[3]);
+    assert_eq!(versions(&world), [1, 2, 3]);
+    assert_eq!(recorded(&world), ["2", "3"]);
+
+    let mut world = delivered(3);
+    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    deployed.latest.tags.clear();
+    collect(&mut world, &[3]);
+    assert_eq!(
+        versions(&world),
+        [1, 2, 3],
+        "the function is no longer owned by Sluice"
+    );
+}
+
+#[test]
+fn snapshots_of_earlier_runs_go_once_there_are_many() {
+    let mut world = delivered(12);
+    let kept: BTreeSet<String> = (1..=12).map(|it| reference(it).uid).collect();
+    assert_eq!(world.status.expired_snapshots.len(), 11);
+    assert_eq!(garbage(&world.status, &kept).len(), 11);
+    collect(&mut world, &(1..=12).collect::<Vec<_>>());
+    assert_eq!(world.discarded.len(), 11);
+    assert!(world.status.expired_snapshots.is_empty());
+    assert!(garbage(&world.status, &kept).is_empty());
+    assert_eq!(world.restore(12), Step::RolledBack, "the last one exists");
+}
+
+/// An event of a Target.
+#[derive(Clone, Debug)]
+enum Event {
+    Deliver { code: u8, good: bool },
+    RollBack(usize),
+    Forget(usize),
+    MoveAlias(usize),
+    Collect { crashes: bool },
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        (0..4_u8, prop::bool::weighted(0.8)).prop_map(|(code, good)| Event::Deliver { code, good }),
+        (0..8_usize).prop_map(Event::RollBack),
+        (0..8_usize).prop_map(Event::Forget),
+        (0..8_usize).prop_map(Event::MoveAlias),
+        any::<bool>().prop_map(|crashes| Event::Collect { crashes }),
+    ];
+    prop::collection::vec(event, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_is_removed_that_a_kept_release_or_the_last_snapshot_needs(events in events()) {
+        let mut world = World::new();
+        // The existing Releases with their code; a rollback goes only to good ones.
+        let mut releases: Vec<(i64, String, bool)> = Vec::new();
+        let mut newest = 0;
+        let mut attempt = 1;
+        for event in events {
+            let named = |world: &World| -> BTreeSet<i64> {
+                let run = world.status.run.as_ref();
+                let live = world.status.live.as_ref().map(|live| live.release.revision);
+                let before = run.and_then(|run| run.snapshot.as_ref()?.release.as_ref());
+                let run = run.map(|run| run.release.revision);
+                [live, run, before.map(|it| it.revision)].into_iter().flatten().collect()
+            };
+            match event {
+                Event::Deliver { code: name, good } => {
+                    newest += 1;
+                    let name = if good { format!("v{name}") } else { format!("bad{newest}") };
+                    if !good {
+                        world.bad.push(code(&name));
+                    }
+                    world.deliver(newest, &[want("api", &name, 128)]);
+                    releases.push((newest, name, good));
+                }
+                Event::RollBack(which) => {
+                    let good: Vec<_> = releases.iter().filter(|it| it.2).cloned().collect();
+                    if let Some((revision, name, _)) = good.get(which % good.len().max(1)) {
+                        attempt += 1;
+                        let order = Order::Deliver(desired(*revision, vec![want("api", name, 128)]));
+                        world.known = Known::default();
+                        let before = world.functions.get("checkout-api").map(|it| it.next_version);
+                        let step = world.finish(&order, &run(*revision, attempt, Goal::Deliver));
+                        prop_assert_eq!(step, Step::Succeeded);
+                        let after = world.functions.get("checkout-api").map(|it| it.next_version);
+                        prop_assert_eq!(after, before, "the rollback published a version");
+                    }
+                }
+                Event::Forget(which) => {
+                    let named = named(&world);
+                    if let Some(at) = (which < releases.len()).then_some(which)
+                        && !named.contains(&releases[at].0)
+                    {
+                        releases.remove(at);
+                    }
+                }
+                Event::MoveAlias(which) => {
+                    if let Some(deployed) = world.functions.get_mut("checkout-api") {
+                        let numbers: Vec<u32> = deployed.versions.keys().copied().collect();
+                        if let (Some(alias), Some(number)) = (&mut deployed.alias, numbers.get(which)) {
+                            alias.version = number.to_string();
+                        }
+                    }
+                }
+                Event::Collect { crashes } => {
+                    let kept: Vec<i64> = releases.iter().map(|it| it.0).collect();
+                    if crashes {
+                        world.faults = vec![Fault::None, Fault::CrashAfter];
+                        collect(&mut world, &kept);
+                        world.faults.clear();
+                    }
+                    collect(&mut world, &kept);
+                    let known: BTreeSet<String> = kept.iter().map(|it| reference(*it).uid).collect();
+                    for one in world.status.versions.iter().filter(|it| known.contains(&it.release_uid)) {
+                        let number: u32 = one.version.parse().expect("a number");
+                        if let Some(deployed) = world.functions.get(&one.function_name) {
+                            prop_assert!(deployed.versions.contains_key(&number), "{} is gone", number);
+                        }
+                    }
+                }
+            }
+        }
+        // The state before the last run can still be restored.
+        if let Some(run) = world.status.run.clone() && Step::of(&run) == Some(Step::Succeeded) {
+            let order = Order::Restore("another target of the stage failed".into());
+            let restore = Run { goal: Goal::Restore, ..super::world::run(run.release.revision, run.attempt, Goal::Restore) };
+            world.known = Known::default();
+            prop_assert_eq!(world.finish(&order, &restore), Step::RolledBack);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The status reports the result of a restore.
+
+use super::{super::*, world::*};
+use crate::{api::v1alpha1::RunStatus, domain::workload::lambda::configuration_digest};
+
+fn both(
+    world: &mut World,
+    revision: i64,
+    function: DesiredFunction,
+    files: &[(&str, &str)],
+) -> Step {
+    let mut desired = desired(revision, vec![function]);
+    let site = site(world, &format!("archive-{revision}"), files);
+    desired.components.push(site);
+    world.deliver_as(desired)
+}
+
+fn ended(world: &World) -> RunStatus {
+    world.status.run.clone().expect("a run")
+}
+
+fn restored(world: &World) -> Vec<String> {
+    let restored = ended(world).restored.into_iter();
+    restored
+        .map(|it| format!("{}: {}", it.resource, it.state))
+        .collect()
+}
+
+#[test]
+fn what_stands_again_is_told_and_what_does_not_as_well() {
+    let mut world = World::new();
+    let first = want("api", "v1", 128);
+    both(&mut world, 1, first, &[("app.js", "a"), ("gone.svg", "g")]);
+    let before = visible(&world);
+    let second = want("api", "v2", 256);
+    let files = [("app.js", "b"), ("new.css", "n")];
+    assert_eq!(both(&mut world, 2, second, &files), Step::Succeeded);
+
+    // AWS refuses every change.
+    world.faults = vec![Fault::Throttled; 3_000];
+    assert_eq!(world.restore(2), Step::RollbackFailed);
+    let failed = ended(&world);
+    let listed: Vec<String> = failed
+        .differences
+        .iter()
+        .map(|it| {
+            let [field, expected, found] =
+                [&it.field, &it.expected, &it.found].map(|it| it.as_deref().unwrap_or("-"));
+            format!("{} {field}: {expected}, {found}", it.resource)
+        })
+        .collect();
+    let [v1, v2] = ["v1", "v2"].map(|name| code(name).short());
+    let place = "s3://shop-site/docs/";
+    assert_eq!(
+        listed,
+        [
+            "checkout-api:live traffic: version 1, version 2".to_owned(),
+            format!("checkout-api code: {v1}, {v2}"),
+            "checkout-api memorySize: 128, 256".to_owned(),
+            format!("{place}app.js content: its former content, other bytes"),
+            format!("{place}new.css -: -, there"),
+        ]
+    );
+    let message = failed.message.unwrap_or_default();
+    for part in [
+        "slow down",
+        "Not restored: traffic of checkout-api:live is version 2, not version 1",
+        "new.css is still there",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(failed.restored.is_empty());
+
+    // Another attempt, once AWS accepts changes.
+    world.faults.clear();
+    world.known = Known::default();
+    let again = run(2, 2, Goal::Restore);
+    let order = Order::Restore("the restore was requested".into());
+    assert_eq!(world.finish(&order, &again), Step::RolledBack);
+    assert_eq!(visible(&world), before);
+    assert!(ended(&world).differences.is_empty());
+    let configuration = configuration_digest("x86_64", &configuration(128)).short();
+    assert_eq!(
+        restored(&world),
+        [
+            "checkout-api:live: version 1".to_owned(),
+            format!("checkout-api: code {v1}, configuration {configuration}"),
+            format!("{place}: 2 files as before, 1 new ones not there"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_gone_again_is_told() {
+    let mut world = World::new();
+    world.bad.push(code("v1"));
+    let step = world.deliver(1, &[want("api", "v1", 128)]);
+    assert_eq!(step, Step::RolledBack);
+    assert_eq!(restored(&world), ["checkout-api: not there, as before"]);
+}

@@ -1,0 +1,127 @@
+//! Renamed stages, whose Targets continue under another stage name.
+//!
+//! A stage without Targets gets the Targets of a removed stage if both name the same account and region. The
+//! live Release keeps serving, with its inventory, versions and snapshots, and nothing moves from one object
+//! to another.
+
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use crate::api::v1alpha1::{Stage, StageTarget};
+
+/// A Target that continues in another stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// The removed stage.
+    pub from: String,
+    /// The stage that replaces it.
+    pub to: String,
+    /// The account and region.
+    pub place: StageTarget,
+}
+
+/// The Targets that continue in another stage. `targets` are the stage, account and region of all Targets.
+/// Each stage gets the Targets of at most one removed stage: the one that shares the most targets with it.
+pub fn renamed(stages: &[Stage], targets: &[(String, StageTarget)]) -> Vec<Renamed> {
+    let exists = |name: &str| stages.iter().any(|stage| stage.name == name);
+    let mut removed: BTreeSet<&str> = targets
+        .iter()
+        .map(|(stage, _)| stage.as_str())
+        .filter(|stage| !exists(stage))
+        .collect();
+    let mut renamed = Vec::new();
+    let new = stages
+        .iter()
+        .filter(|stage| targets.iter().all(|(name, _)| *name != stage.name));
+    for stage in new {
+        let shared = |name: &str| -> Vec<&StageTarget> {
+            let of = targets.iter().filter(|(of, _)| of == name);
+            let places = of.map(|(_, place)| place);
+            places
+                .filter(|place| stage.targets.contains(place))
+                .collect()
+        };
+        let best = removed
+            .iter()
+            .map(|name| (Reverse(shared(name).len()), *name))
+            .filter(|(Reverse(count), _)| *count > 0)
+            .min();
+        let Some((_, from)) = best else {
+            continue;
+        };
+        removed.remove(from);
+        renamed.extend(shared(from).into_iter().map(|place| Renamed {
+            from: from.to_owned(),
+            to: stage.name.clone(),
+            place: place.clone(),
+        }));
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(account: &str) -> StageTarget {
+        StageTarget {
+            account: account.into(),
+            region: "eu-west-1".into(),
+        }
+    }
+
+    fn stage(name: &str, accounts: &[&str]) -> Stage {
+        Stage {
+            name: name.into(),
+            targets: accounts.iter().map(|account| place(account)).collect(),
+            ..Stage::default()
+        }
+    }
+
+    fn names(stages: &[Stage], targets: &[(&str, &str)]) -> Vec<String> {
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|(stage, account)| ((*stage).to_owned(), place(account)))
+            .collect();
+        let renamed = renamed(stages, &targets).into_iter();
+        renamed
+            .map(|one| format!("{}/{} → {}", one.from, one.place.account, one.to))
+            .collect()
+    }
+
+    #[test]
+    fn a_renamed_stage_keeps_its_targets() {
+        let stages = [stage("staging", &["a", "b"]), stage("prod", &["p"])];
+        let targets = [("dev", "a"), ("dev", "b"), ("prod", "p")];
+        assert_eq!(
+            names(&stages, &targets),
+            ["dev/a → staging", "dev/b → staging"]
+        );
+    }
+
+    #[test]
+    fn all_stages_can_be_renamed_at_once() {
+        let stages = [stage("test", &["a"]), stage("live", &["p"])];
+        let targets = [("dev", "a"), ("prod", "p")];
+        assert_eq!(names(&stages, &targets), ["dev/a → test", "prod/p → live"]);
+    }
+
+    #[test]
+    fn a_stage_that_has_targets_takes_over_nothing() {
+        let stages = [stage("dev", &["a", "b"])];
+        let targets = [("dev", "a"), ("qa", "b")];
+        assert_eq!(names(&stages, &targets), [""; 0]);
+    }
+
+    #[test]
+    fn a_stage_elsewhere_takes_over_nothing() {
+        let stages = [stage("perf", &["b"])];
+        assert_eq!(names(&stages, &[("dev", "a")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_stage_takes_over_from_one_stage_only() {
+        let stages = [stage("all", &["a", "b", "c"])];
+        let targets = [("dev", "a"), ("qa", "b"), ("qa", "c")];
+        assert_eq!(names(&stages, &targets), ["qa/b → all", "qa/c → all"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! The runs that a stage assigns to its Targets.
+
+use super::view::{Current, StageView};
+use crate::{
+    api::v1alpha1::{Goal, Run, StageTarget},
+    domain::{engine::Step, promotion::state::State},
+};
+
+impl StageView<'_> {
+    /// The runs that Targets do not have yet.
+    pub fn orders(&self, paused: bool) -> Vec<(StageTarget, Run)> {
+        let Some(current) = &self.current else {
+            return Vec::new();
+        };
+        if self.state == State::Succeeded {
+            return self.prunings(current);
+        }
+        if !self.state.is_moving() {
+            return Vec::new();
+        }
+        let goal = if self.state == State::RollingBack {
+            Goal::Restore
+        } else {
+            Goal::Deliver
+        };
+        let ordered = |place: &StageTarget| {
+            let order = self.target(place).and_then(|target| target.order.as_ref());
+            order.is_some_and(|order| order.sequence == current.sequence)
+        };
+        let ended = |place: &StageTarget| self.step(current, place).is_some_and(Step::is_end);
+        let busy = current
+            .places
+            .iter()
+            .filter(|place| ordered(place) && !ended(place))
+            .count();
+        // A Release that has to pass the gate again is assigned to no further Target until then.
+        let waits_at_gate = self
+            .at_gate
+            .as_ref()
+            .is_some_and(|at| at.release == current.release);
+        let mut room = if goal == Goal::Deliver {
+            current.most_at_a_time.saturating_sub(busy)
+        } else {
+            usize::MAX
+        };
+        let mut orders = Vec::new();
+        for place in &current.places {
+            let step = self.step(current, place);
+            let run = Run {
+                release: current.release.clone(),
+                attempt: current.attempt,
+                goal,
+                sequence: current.sequence,
+                plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
+                stage_digest: current.stage_digest.clone(),
+                deletion_policy: current.deletion_policy,
+                reason: current.reason.clone().filter(|_| goal == Goal::Restore),
+                // While one Target is held, the others pause.
+                paused: goal == Goal::Deliver
+                    && (paused || (self.state == State::Held && step != Some(Step::Held))),
+                immediate: current.immediate,
+                rollback: current.rollback,
+                correction: current.correction,
+            };
+            let has = self.target(place).and_then(|target| target.order.as_ref());
+            if has == Some(&run) {
+                continue;
+            }
+            // A Target whose run has ended needs no run to restore, and none to continue.
+            let done = match goal {
+                Goal::Restore => matches!(
+                    step,
+                    Some(Step::Failed | Step::RolledBack | Step::RollbackFailed | Step::Restore)
+                ),
+                _ => ended(place),
+            };
+            if done {
+                continue;
+            }
+            if goal == Goal::Deliver && !ordered(place) {
+                // If a plan was approved, no Target begins without its part of it.
+                let approved = current.stage_digest.is_none() || run.plan_digest.is_some();
+                if room == 0 || self.state == State::Held || waits_at_gate || !approved {
+                    continue;
+                }
+                room -= 1;
+            }
+            orders.push((place.clone(), run));
+        }
+        orders
+    }
+
+    /// The prune runs, now that the Release serves everywhere in the stage.
+    fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
+        let pruning = |place: &StageTarget| {
+            let target = self.target(place).filter(|target| target.is_to_prune)?;
+            let (release, attempt) = (current.release.clone(), current.attempt);
+            let run = Run {
+                stage_digest: current.stage_digest.clone(),
+                deletion_policy: current.deletion_policy,
+                immediate: current.immediate,
+                rollback: current.rollback,
+                correction: current.correction,
+                ..Run::new(release, attempt, Goal::Prune, current.sequence)
+            };
+            (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
+        };
+        current.places.iter().filter_map(pruning).collect()
+    }
+
+    /// The Targets that the Release no longer names, once it serves everywhere in the stage.
+    pub fn leavers(&self) -> Vec<StageTarget> {
+        let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|_| self.state == State::Succeeded)
+        else {
+            return Vec::new();
+        };
+        self.targets
+            .iter()
+            .map(|target| target.place.clone())
+            .filter(|place| !current.places.contains(place))
+            .collect()
+    }
+}

@@ -1,0 +1,422 @@
+//! Commands of users, and how stages treat their targets.
+
+use super::*;
+
+/// Two Releases that serve everywhere, r2 last.
+pub(super) fn two_delivered() -> Play {
+    let mut sim = Play::new();
+    for revision in 1..=2 {
+        sim.release(revision);
+        deliver_everywhere(&mut sim);
+    }
+    sim
+}
+
+pub(super) fn deliver_everywhere(sim: &mut Play) {
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    sim.report("prod", "prod-b", Step::Succeeded, None);
+    sim.plan();
+}
+
+fn roll_back(sim: &mut Play, value: &str) {
+    let rollback = Back::of(&sim.overview, "checkout", value).expect("a bad Release");
+    sim.overview.commands.rollback = Some(rollback);
+}
+
+fn outcome_of(sim: &Play, revision: i64, stage: &str) -> Option<String> {
+    let release = sim
+        .overview
+        .releases
+        .iter()
+        .find(|release| release.reference.revision == revision)?;
+    let outcome = release.outcomes.iter().find(|one| one.stage == stage)?;
+    Some(outcome.outcome.clone())
+}
+
+#[test]
+fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    roll_back(&mut sim, "incident-4711");
+    sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 2");
+    assert_eq!(
+        sim.orders()["prod/prod-a"],
+        "r2 Deliver 1",
+        "prod never had the bad Release"
+    );
+    let order = sim.target("dev", &place("dev")).order.clone();
+    assert!(order.is_some_and(|order| order.immediate));
+    sim.report("dev", "dev", Step::Succeeded, None);
+    let plan = sim.plan();
+    assert_eq!(plan.live, "dev=r2 prod=r2");
+    assert_eq!(outcome_of(&sim, 3, "dev").as_deref(), Some("RolledBack"));
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
+    let message = plan.outcome.message();
+    assert!(
+        message.contains("rolled back to r2 by sluice.dev/rollback; dev=r2 prod=r2"),
+        "{message}"
+    );
+    sim.plan();
+    assert_eq!(
+        sim.orders()["dev/dev"],
+        "r2 Deliver 2",
+        "r3 is not delivered again"
+    );
+}
+
+#[test]
+fn a_rollback_to_a_named_release_goes_there() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    deliver_everywhere(&mut sim);
+    roll_back(&mut sim, "incident-4711 to r1");
+    sim.plan();
+    for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
+        assert_eq!(sim.orders()[at], "r1 Deliver 2", "{at}");
+    }
+    let gone = Back::of(&sim.overview, "checkout", "x to r7").expect_err("no such Release");
+    assert!(gone.contains("there is no Release r7"), "{gone}");
+    let mut first = Play::new();
+    first.release(1);
+    deliver_everywhere(&mut first);
+    let alone = Back::of(&first.overview, "checkout", "x").expect_err("no earlier Release");
+    assert!(alone.contains("no stage rolls back from r1"), "{alone}");
+    let none = Back::of(&Play::new().overview, "checkout", "x").expect_err("no Release yet");
+    assert!(none.contains("nothing to roll back"), "{none}");
+}
+
+#[test]
+fn a_value_of_rollback_is_a_token_or_names_a_release_plainly() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    deliver_everywhere(&mut sim);
+    let back = |value: &str| Back::of(&sim.overview, "checkout", value).map(|back| back.to);
+    for value in ["incident-4711", "1718000000", "to", "r3x", "checkout-x"] {
+        assert_eq!(back(value), Ok(None), "{value}");
+    }
+    for value in [
+        "to=r1",
+        "incident to r1",
+        "r1",
+        " r1 ",
+        "to= r1",
+        "4711 to  r1",
+    ] {
+        assert_eq!(back(value), Ok(Some("r1".to_owned())), "{value}");
+    }
+    for value in ["incident r1", "r1!", "to r1", "rollback-to:r1", "r1,r2"] {
+        let refused = back(value).expect_err(value);
+        assert!(
+            refused.contains("does not say whether to roll back to it"),
+            "{refused}"
+        );
+        assert!(refused.contains("use to=r1"), "{refused}");
+    }
+    for value in ["checkout-7", "to=checkout-7"] {
+        let gone = back(value).expect_err("it is not kept");
+        assert!(
+            gone.contains("there is no Release checkout-7 any more"),
+            "{gone}"
+        );
+    }
+}
+
+#[test]
+fn a_command_with_nothing_to_act_on_is_answered() {
+    let mut sim = two_delivered();
+    let all = Commands {
+        retry: true,
+        abort: true,
+        promote: true,
+        rollback: None,
+    };
+    sim.overview.commands = all.clone();
+    let answers = super::super::plan(&sim.overview, &NoGates, NOW).answers;
+    let parts = [
+        "nothing to try again",
+        "nothing to abort",
+        "nothing to promote",
+    ];
+    for (answer, part) in answers.iter().zip(parts) {
+        assert!(answer.idle && answer.message.contains(part), "{answer:?}");
+    }
+    sim.overview.commands = Commands::default();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::Promote, None);
+    sim.overview.commands = all;
+    let answers = super::super::plan(&sim.overview, &NoGates, NOW).answers;
+    let idle: Vec<_> = answers
+        .iter()
+        .map(|answer| (answer.command, answer.idle))
+        .collect();
+    let expected = [
+        (Command::Retry, true),
+        (Command::Abort, false),
+        (Command::Promote, true),
+    ];
+    assert_eq!(idle, expected);
+    assert_eq!(answers[1].message, "dev: r3 is aborted");
+}
+
+#[test]
+fn a_rollback_goes_to_no_release_that_never_served() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
+    sim.release(4);
+    deliver_everywhere(&mut sim);
+    let never = Back::of(&sim.overview, "checkout", "x to r3").expect_err("r3 never succeeded");
+    assert!(never.contains("r3 has never served"), "{never}");
+}
+
+#[test]
+fn a_rollback_of_what_is_moving_puts_it_back() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::Promote, None);
+    roll_back(&mut sim, "incident-4711");
+    let plan = sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r3 Restore 1");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
+    assert!(plan.outcome.message().contains("sluice.dev/rollback"));
+}
+
+#[test]
+fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
+    let mut sim = two_delivered();
+    sim.overview.pin = Some("r1".into());
+    sim.release(3);
+    deliver_everywhere(&mut sim);
+    for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
+        assert_eq!(sim.orders()[at], "r1 Deliver 2", "{at}");
+    }
+    assert_eq!(sim.plan().outcome.reason(), Reason::Pinned);
+    sim.overview.pin = None;
+    sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 1");
+}
+
+#[test]
+fn what_was_left_for_a_pin_comes_back_when_it_holds_no_more() {
+    let mut sim = two_delivered();
+    sim.overview.pin = Some("r1".into());
+    deliver_everywhere(&mut sim);
+    assert_eq!(sim.plan().live, "dev=r1 prod=r1");
+    sim.overview.pin = None;
+    sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 2");
+    deliver_everywhere(&mut sim);
+    assert_eq!(sim.plan().live, "dev=r2 prod=r2");
+    // After a rollback, newer Releases do not come back.
+    sim.release(3);
+    deliver_everywhere(&mut sim);
+    roll_back(&mut sim, "incident-4711 to r1");
+    deliver_everywhere(&mut sim);
+    sim.overview.commands.rollback = None;
+    assert_eq!(sim.plan().live, "dev=r1 prod=r1");
+    assert_eq!(sim.orders()["dev/dev"], "r1 Deliver 3");
+}
+
+#[test]
+fn a_pin_that_can_not_be_followed_says_so() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
+    sim.release(4);
+    deliver_everywhere(&mut sim);
+    for (pin, reason, part) in [
+        ("r7", Reason::NotFound, "there is no Release r7:"),
+        ("R4", Reason::NotFound, "there is no Release R4, but r4:"),
+        ("r3", Reason::InvalidSpec, "r3 can't be given to dev"),
+    ] {
+        sim.overview.pin = Some(pin.into());
+        let outcome = sim.plan().outcome;
+        assert_eq!(outcome.reason(), reason);
+        assert!(outcome.message().contains(part), "{}", outcome.message());
+        assert_eq!(sim.orders()["dev/dev"], "r4 Deliver 1");
+    }
+}
+
+#[test]
+fn an_abort_puts_back_what_moves_and_nothing_else() {
+    let mut sim = two_delivered();
+    sim.overview.commands.abort = true;
+    sim.plan();
+    assert_eq!(
+        sim.orders()["dev/dev"],
+        "r2 Deliver 1",
+        "no run was in progress"
+    );
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::Promote, None);
+    sim.overview.commands.abort = true;
+    sim.plan();
+    let order = sim
+        .target("dev", &place("dev"))
+        .order
+        .clone()
+        .expect("an order");
+    assert_eq!(order.goal, Goal::Restore);
+    assert_eq!(
+        order.reason.as_deref(),
+        Some("it was aborted by sluice.dev/abort")
+    );
+
+    // A failed restore is reported, not only the abort.
+    let denied = "it was aborted by sluice.dev/abort; restoring failed: denied";
+    sim.report("dev", "dev", Step::RollbackFailed, Some(denied));
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::RollbackFailed);
+    let message = plan.outcome.message();
+    assert!(message.contains(denied), "{message}");
+}
+
+#[test]
+fn pausing_reaches_what_moves_and_resuming_lets_it_go_on() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    sim.plan();
+    sim.report("dev", "dev", Step::Promote, None);
+    let paused = |sim: &mut Play| {
+        let order = sim.target("dev", &place("dev")).order.clone();
+        order.is_some_and(|order| order.paused)
+    };
+    sim.overview.paused = true;
+    let plan = sim.plan();
+    assert!(paused(&mut sim));
+    assert_eq!(plan.outcome.reason(), Reason::Paused);
+    sim.overview.paused = false;
+    sim.plan();
+    assert!(!paused(&mut sim));
+    sim.overview.commands.promote = true;
+    sim.plan();
+    let order = sim.target("dev", &place("dev")).order.clone();
+    assert!(order.is_some_and(|order| order.immediate));
+}
+
+#[test]
+fn while_one_target_is_held_the_others_wait() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    sim.report("prod", "prod-a", Step::Held, Some("alarm checkout-errors"));
+    sim.report("prod", "prod-b", Step::Promote, None);
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::Held);
+    assert!(plan.outcome.message().contains("alarm checkout-errors"));
+    let order = sim.target("prod", &place("prod-b")).order.clone();
+    assert!(order.is_some_and(|order| order.paused));
+    sim.overview.commands.promote = true;
+    sim.plan();
+    for account in ["prod-a", "prod-b"] {
+        let order = sim.target("prod", &place(account)).order.clone();
+        let order = order.expect("an order");
+        assert_eq!(
+            (order.attempt, order.immediate, order.paused),
+            (2, true, false)
+        );
+    }
+}
+
+#[test]
+fn a_stage_may_take_back_only_the_target_that_failed() {
+    let mut sim = Play::new();
+    sim.release(1);
+    for stage in &mut sim.overview.releases[0].stages {
+        stage.on_target_failure = OnTargetFailure::RollbackTarget;
+    }
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    sim.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    assert_eq!(sim.plan().outcome.reason(), Reason::Progressing);
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::RolledBack);
+    assert_eq!(
+        sim.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "it keeps the Release"
+    );
+    assert_eq!(outcome_of(&sim, 1, "prod").as_deref(), Some("RolledBack"));
+}
+
+#[test]
+fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    assert_eq!(sim.orders().len(), 2);
+    sim.report("prod", "prod-a", Step::Promote, None);
+    sim.plan();
+    assert_eq!(sim.orders().len(), 2);
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+    sim.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+}
+
+#[test]
+fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    sim.target("prod", &place("prod-a")).is_to_prune = true;
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    sim.plan();
+    assert_eq!(
+        sim.orders()["prod/prod-a"],
+        "r1 Deliver 1",
+        "r1 does not serve everywhere yet"
+    );
+    sim.report("prod", "prod-b", Step::Succeeded, None);
+    let plan = sim.plan();
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Prune 1");
+    assert_eq!(
+        plan.outcome.reason(),
+        Reason::Delivered,
+        "pruning does not change the outcome"
+    );
+    sim.target("prod", &place("prod-a")).is_to_prune = false;
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+}
+
+#[test]
+fn a_target_that_no_release_names_any_more_is_let_go() {
+    let mut sim = two_delivered();
+    sim.release(3);
+    let stages = &mut sim.overview.releases[2].stages;
+    stages[1]
+        .targets
+        .retain(|target| target.account != "prod-b");
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    assert_eq!(sim.plan().removed_targets, []);
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    assert_eq!(
+        sim.plan().removed_targets,
+        [("prod".to_owned(), place("prod-b"))]
+    );
+}

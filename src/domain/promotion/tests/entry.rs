@@ -1,0 +1,289 @@
+//! Requirements of a Release that enters a stage, on every path.
+
+use super::{
+    gates::{before_the_gate, closed, open, planned, waiting},
+    *,
+};
+use crate::{
+    api::v1alpha1::DeletionPolicy,
+    domain::{
+        gates::entry::{Refusal, Way},
+        promotion::DriftView,
+        reason::Reason,
+    },
+};
+
+/// A gatekeeper whose Account of this name refuses every Release.
+struct Refuses(&'static str);
+
+impl Gatekeeper for Refuses {
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        let stages = entry.release.stages.iter();
+        let mut places = stages
+            .filter(|stage| stage.name == entry.stage)
+            .flat_map(|stage| &stage.targets);
+        if !places.any(|place| place.account == self.0) {
+            return Asks::Nothing;
+        }
+        Asks::Refused(Refusal {
+            reason: Reason::SourceNotAllowed,
+            message: format!("Account {} takes nothing", self.0),
+        })
+    }
+
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
+        panic!("a refused Release is never evaluated")
+    }
+}
+
+fn delivered_to_dev() -> Play {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim
+}
+
+#[test]
+fn a_refused_release_stalls_with_the_reason_and_no_plan_is_made() {
+    let mut sim = delivered_to_dev();
+    let plan = sim.plan_with(&Refuses("prod-b"));
+    assert_eq!(sim.orders().len(), 1, "prod has no run");
+    assert_eq!(plan.plan_requests, []);
+    assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
+    assert!(
+        matches!(plan.outcome, Outcome::Stalled { .. }),
+        "{:?}",
+        plan.outcome
+    );
+    assert_eq!(plan.outcome.message(), "prod: Account prod-b takes nothing");
+    // It continues by itself once the Account accepts it.
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+}
+
+#[test]
+fn a_pin_a_retry_and_a_rollback_ask_for_the_places_of_the_release() {
+    let refuses = Refuses("prod-a");
+    // A pin.
+    let mut sim = delivered_to_dev();
+    sim.overview.pin = Some("r1".into());
+    sim.plan_with(&refuses);
+    assert_eq!(sim.orders().len(), 1, "pin");
+    // A retry.
+    let mut sim = delivered_to_dev();
+    sim.plan();
+    for account in ["prod-a", "prod-b"] {
+        sim.report("prod", account, Step::RolledBack, Some("alarm"));
+    }
+    sim.plan();
+    sim.overview.commands.retry = true;
+    let plan = sim.plan_with(&refuses);
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1", "retry");
+    assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
+    // A rollback.
+    let mut sim = delivered_to_dev();
+    for revision in 1..=2 {
+        if revision == 2 {
+            sim.release(2);
+            sim.plan();
+            sim.report("dev", "dev", Step::Succeeded, None);
+        }
+        sim.plan();
+        for account in ["prod-a", "prod-b"] {
+            sim.report("prod", account, Step::Succeeded, None);
+        }
+        sim.plan();
+    }
+    let rollback = Back::of(&sim.overview, "checkout", "incident").expect("a bad Release");
+    sim.overview.commands.rollback = Some(rollback);
+    sim.plan_with(&refuses);
+    assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1", "rollback");
+    assert_eq!(
+        sim.orders()["dev/dev"],
+        "r1 Deliver 2",
+        "dev is rolled back"
+    );
+}
+
+#[test]
+fn a_correction_asks_whether_the_account_still_takes_what_serves() {
+    let mut sim = delivered_to_dev();
+    sim.plan();
+    for account in ["prod-a", "prod-b"] {
+        sim.report("prod", account, Step::Succeeded, None);
+    }
+    sim.plan();
+    sim.overview.correct = true;
+    sim.target("prod", &place("prod-b")).drift = Some(DriftView {
+        status: "True".into(),
+        reason: Reason::Drifted,
+        message: "version of checkout-api:live is 1, not 2".into(),
+        correctable_since: Some(NOW),
+    });
+    let plan = sim.plan_with(&Refuses("prod-a"));
+    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+    let drift = plan.drift.expect("a report");
+    let refused = "prod: not corrected: Account prod-a takes nothing";
+    assert!(drift.message.contains(refused), "{}", drift.message);
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 2");
+}
+
+#[test]
+fn what_was_ordered_and_has_not_begun_passes_a_gate_that_came_since() {
+    let mut sim = delivered_to_dev();
+    sim.release(2);
+    sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
+    sim.plan();
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    let plan = sim.plan_with(&closed());
+    assert_eq!(waiting(&plan), Some((1, "Planning".into())));
+    planned(&mut sim, 1, ["aa", "bb"]);
+    let plan = sim.plan_with(&closed());
+    assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
+    sim.plan_with(&open("one"));
+    let order = sim.target("prod", &place("prod-a")).order.clone();
+    let order = order.expect("an order");
+    assert_eq!(
+        (order.plan_digest.as_deref(), order.sequence),
+        (Some("aa"), 2)
+    );
+}
+
+/// r1 entered prod, one target at a time, and serves on the first.
+fn one_at_a_time() -> Play {
+    let (mut sim, _) = before_the_gate(&closed());
+    sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
+    planned(&mut sim, 1, ["aa", "bb"]);
+    sim.plan_with(&open("one"));
+    assert!(!sim.orders().contains_key("prod/prod-b"));
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    sim
+}
+
+#[test]
+fn a_target_that_comes_later_gets_the_plan_that_was_approved() {
+    let mut sim = one_at_a_time();
+    sim.plan_with(&closed());
+    let order = sim.target("prod", &place("prod-b")).order.clone();
+    assert_eq!(order.expect("an order").plan_digest.as_deref(), Some("bb"));
+}
+
+#[test]
+fn a_plan_that_changed_on_a_later_target_is_not_carried_out() {
+    let mut sim = one_at_a_time();
+    planned(&mut sim, 1, ["aa", "cc"]);
+    let plan = sim.plan_with(&closed());
+    assert_eq!(
+        sim.orders()["prod/prod-b"],
+        "r1 Restore 1",
+        "its run never began"
+    );
+    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(plan.outcome.reason(), Reason::RollingBack);
+}
+
+#[test]
+fn the_deletion_policy_that_a_release_was_given_with_stays_with_its_orders() {
+    let mut sim = delivered_to_dev();
+    sim.overview.deletion_policy = DeletionPolicy::Retain;
+    sim.plan();
+    sim.overview.deletion_policy = DeletionPolicy::Delete;
+    for account in ["prod-a", "prod-b"] {
+        let target = sim.target("prod", &place(account));
+        target.is_to_prune = true;
+        let order = target.order.clone().expect("an order");
+        assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
+        sim.report("prod", account, Step::Succeeded, None);
+    }
+    sim.plan();
+    let order = sim.target("prod", &place("prod-a")).order.clone();
+    let order = order.expect("an order");
+    assert_eq!(order.goal, Goal::Prune);
+    assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
+}
+
+/// A gatekeeper with a window at prod that opens at this time.
+struct Window(Timestamp);
+
+impl Gatekeeper for Window {
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        if entry.stage == "prod" && entry.way == Way::Forward {
+            Asks::Something
+        } else {
+            Asks::Nothing
+        }
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Evaluated {
+        assert!(ask.deletes, "the gate knows that the plan deletes");
+        Answer::Waiting {
+            reason: Reason::OutsideWindow,
+            message: "r1 waits".into(),
+            manual_jobs: Vec::new(),
+            until: Some(self.0),
+        }
+        .into()
+    }
+}
+
+#[test]
+fn the_plan_tells_when_time_alone_may_open_the_gate() {
+    let opens = Timestamp::from_second(600).expect("a time");
+    let mut sim = delivered_to_dev();
+    sim.plan_with(&Window(opens));
+    planned(&mut sim, 1, ["aa", "bb"]);
+    sim.target("prod", &place("prod-b")).plan_deletes = true;
+    let plan = sim.plan_with(&Window(opens));
+    assert_eq!(plan.gate_opens_at, Some(opens));
+    assert!(matches!(plan.outcome, Outcome::Paused { .. }));
+}
+
+#[test]
+fn a_plan_that_changed_on_a_later_target_is_not_ordered_while_the_deployment_is_suspended() {
+    let mut sim = one_at_a_time();
+    planned(&mut sim, 1, ["aa", "cc"]);
+    sim.overview.suspended = true;
+    sim.plan_with(&closed());
+    assert!(
+        !sim.orders().contains_key("prod/prod-b"),
+        "{:?}",
+        sim.orders()
+    );
+}
+
+/// A gatekeeper that refuses the Release at prod and waits for an approval at dev.
+struct RefusesAndWaits;
+
+impl Gatekeeper for RefusesAndWaits {
+    fn asks(&self, entry: &Entry<'_>) -> Asks {
+        match entry.stage {
+            "dev" => Asks::Something,
+            _ => Refuses("prod-a").asks(entry),
+        }
+    }
+
+    fn ask(&self, _: &Ask<'_>) -> Evaluated {
+        super::gates::not_yet().into()
+    }
+}
+
+#[test]
+fn what_has_to_be_corrected_is_told_before_what_has_to_be_approved() {
+    let mut sim = delivered_to_dev();
+    sim.plan_with(&Refuses("prod-a"));
+    sim.release(2);
+    sim.plan_with(&RefusesAndWaits);
+    let two = sim.overview.releases[1].reference.clone();
+    sim.target("dev", &place("dev")).plan = Some((two, "dd".into()));
+    let plan = sim.plan_with(&RefusesAndWaits);
+    let waiting = plan.stages[0].waiting.as_ref().expect("dev waits");
+    assert_eq!(waiting.reason, "WaitingForApproval");
+    assert_eq!(plan.outcome.message(), "prod: Account prod-a takes nothing");
+    assert!(
+        matches!(plan.outcome, Outcome::Stalled { .. }),
+        "{:?}",
+        plan.outcome
+    );
+}

@@ -1,0 +1,130 @@
+//! Releases whose preflight fails for one of their stages.
+
+use super::*;
+use crate::domain::preflight::Problem;
+
+pub(super) fn wrong(sim: &mut Play, revision: i64, stages: &[&str]) {
+    let problem = |stage: &&str| Problem {
+        stage: (*stage).to_owned(),
+        field: "spec.components[api].lambda.functionName".into(),
+        message: "it is too long".into(),
+    };
+    let problems = stages.iter().map(problem).collect();
+    let uid = format!("uid-{revision}");
+    sim.overview.preflights.0.insert(uid, problems);
+}
+
+fn outcome(plan: &Plan) -> (Reason, &str) {
+    (plan.outcome.reason(), plan.outcome.message())
+}
+
+#[test]
+fn a_problem_of_a_later_stage_keeps_a_release_from_the_first() {
+    let mut sim = Play::new();
+    sim.release(1);
+    wrong(&mut sim, 1, &["prod"]);
+    let plan = sim.plan();
+    assert!(sim.orders().is_empty(), "{:?}", sim.orders());
+    assert!(plan.outcomes.is_empty(), "r1 has no outcome");
+    let why = "r1: prod: spec.components[api].lambda.functionName: it is too long";
+    assert_eq!(outcome(&plan), (Reason::PreflightFailed, why));
+    assert!(matches!(plan.outcome, Outcome::Stalled { .. }));
+
+    sim.overview.preflights = Preflights::default();
+    sim.plan();
+    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+}
+
+#[test]
+fn a_problem_of_a_stage_that_has_the_release_keeps_it_from_no_later_one() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    wrong(&mut sim, 1, &["dev"]);
+    sim.plan();
+    assert_eq!(sim.orders().len(), 3);
+}
+
+#[test]
+fn a_problem_that_appears_later_keeps_a_release_from_what_is_left() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    wrong(&mut sim, 1, &["prod"]);
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::Progressing, "dev continues");
+    sim.report("dev", "dev", Step::Succeeded, None);
+    let plan = sim.plan();
+    assert_eq!(sim.orders().len(), 1);
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
+}
+
+#[test]
+fn what_serves_goes_on_and_the_release_before_is_not_superseded() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.release(2);
+    wrong(&mut sim, 2, &["dev", "prod"]);
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim.plan();
+    sim.report("prod", "prod-a", Step::Succeeded, None);
+    sim.report("prod", "prod-b", Step::Succeeded, None);
+    let plan = sim.plan();
+    assert_eq!(plan.live, "dev=r1 prod=r1");
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
+    assert!(plan.availability.is_available);
+}
+
+#[test]
+fn what_failed_before_is_no_news_where_the_successor_is_wrong() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Failed, Some("no"));
+    assert_eq!(sim.plan().outcome.reason(), Reason::DeliveryFailed);
+    sim.release(2);
+    wrong(&mut sim, 2, &["prod"]);
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
+    // A Release that failed itself is not delivered anyway.
+    wrong(&mut sim, 1, &["prod"]);
+    sim.overview
+        .releases
+        .retain(|one| one.reference.revision == 1);
+    assert_eq!(sim.plan().outcome.reason(), Reason::DeliveryFailed);
+}
+
+#[test]
+fn what_has_served_stays_within_reach() {
+    let mut sim = Play::new();
+    for revision in [1, 2] {
+        sim.release(revision);
+        sim.plan();
+        sim.report("dev", "dev", Step::Succeeded, None);
+        sim.plan();
+        sim.report("prod", "prod-a", Step::Succeeded, None);
+        sim.report("prod", "prod-b", Step::Succeeded, None);
+        sim.plan();
+    }
+    wrong(&mut sim, 1, &["dev", "prod"]);
+    wrong(&mut sim, 2, &["dev", "prod"]);
+    assert_eq!(sim.plan().outcome.reason(), Reason::Delivered);
+    sim.overview.pin = Some("r1".into());
+    sim.plan();
+    let order = sim.target("dev", &place("dev")).order.clone();
+    assert_eq!(order.map(|order| order.release.revision), Some(1));
+}
+
+#[test]
+fn a_pin_says_what_is_wrong_with_it() {
+    let mut sim = Play::new();
+    sim.release(1);
+    sim.release(2);
+    wrong(&mut sim, 1, &["prod"]);
+    sim.overview.pin = Some("r1".into());
+    let plan = sim.plan();
+    assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
+    assert!(sim.orders().is_empty());
+}

@@ -1,0 +1,95 @@
+//! Progress that a Deployment reports of its Targets, and newer Releases that wait.
+
+use super::*;
+use crate::api::v1alpha1::{Canary, CanaryStep, Rollout, TrafficStatus};
+
+fn third_in_progress(step: Step) -> Play {
+    let mut sim = super::commands::two_delivered();
+    sim.release(3);
+    let stage = &mut sim.overview.releases[2].stages[0];
+    stage.rollout = Some(Rollout {
+        canary: Some(Canary {
+            steps: vec![CanaryStep {
+                weight: 10,
+                bake: "90s".into(),
+            }],
+        }),
+        ..Rollout::default()
+    });
+    sim.plan();
+    sim.report("dev", "dev", step, None);
+    sim
+}
+
+#[test]
+fn a_bake_is_told_with_its_share_and_its_time() {
+    let mut sim = third_in_progress(Step::Promote);
+    let target = sim.target("dev", &place("dev"));
+    target.run.as_mut().expect("a run").traffic = Some(TrafficStatus {
+        step: 0,
+        weight: 10,
+        previous_weight: None,
+        baked_seconds: 36,
+        evaluations: 4,
+        evaluated_at: None,
+        pending: Some("alarm checkout-errors has INSUFFICIENT_DATA".into()),
+    });
+    let plan = sim.plan();
+    assert_eq!(
+        plan.outcome.message(),
+        "dev: delivering r3: 10 %, watched 36 s of 90 s; alarm checkout-errors has INSUFFICIENT_DATA"
+    );
+    assert_eq!(plan.stages[0].weight, Some(10));
+}
+
+#[test]
+fn what_a_target_waits_for_is_told() {
+    let mut sim = third_in_progress(Step::Prepare);
+    let why = "function checkout-api: role lambda-exce can't be assumed by Lambda";
+    sim.target("dev", &place("dev")).waits_for = Some(why.into());
+    let plan = sim.plan();
+    let message = plan.outcome.message();
+    assert_eq!(message, format!("dev: delivering r3: {why}"));
+    assert_eq!(plan.stages[0].message.as_deref(), Some(why));
+}
+
+#[test]
+fn a_newer_release_takes_the_place_of_one_that_can_not_go_on_and_has_moved_nothing() {
+    let mut sim = third_in_progress(Step::Prepare);
+    let target = sim.target("dev", &place("dev"));
+    target.waits_for = Some("role lambda-exce can't be assumed".into());
+    target.needs_a_change = true;
+    sim.plan();
+    assert_eq!(
+        sim.orders()["dev/dev"],
+        "r3 Deliver 1",
+        "no newer Release yet"
+    );
+    sim.release(4);
+    let plan = sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r3 Restore 1");
+    let message = plan.outcome.message();
+    assert!(message.contains("r4 takes its place"), "{message}");
+    sim.target("dev", &place("dev")).waits_for = None;
+    sim.report("dev", "dev", Step::RolledBack, Some("r4 takes its place"));
+    sim.plan();
+    assert_eq!(sim.orders()["dev/dev"], "r4 Deliver 1");
+}
+
+#[test]
+fn a_newer_release_waits_behind_what_moves_and_the_way_out_is_told() {
+    for (step, needs_a_change) in [(Step::Prepare, false), (Step::Promote, true)] {
+        let mut sim = third_in_progress(step);
+        let target = sim.target("dev", &place("dev"));
+        target.waits_for = Some("check homepage can't be judged".into());
+        target.needs_a_change = needs_a_change;
+        sim.release(4);
+        let plan = sim.plan();
+        assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 1");
+        let message = plan.outcome.message();
+        assert!(
+            message.contains("r4 comes after it: set sluice.dev/abort"),
+            "{message}"
+        );
+    }
+}
