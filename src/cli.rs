@@ -58,7 +58,7 @@ pub struct Run {
     /// How many artifacts are fetched at a time for one namespace. Defaults to half of --max-transfers.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS_PER_NAMESPACE", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers_per_namespace: Option<u16>,
-    /// The slowest accepted download, in bytes per second. Sluice gives up slower ones.
+    /// The pace_limits accepted download, in bytes per second. Sluice gives up slower ones.
     #[arg(long, env = "SLUICE_MIN_DOWNLOAD_RATE", default_value_t = transfer::DEFAULT_RATE, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub min_download_rate: u64,
     /// Non-public networks that GitLabConnections and redirects of downloads may lead to, such as 10.0.0.0/8.
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_gets_half_of_the_transfers_unless_told_otherwise() {
+    fn namespace_gets_half_of_the_transfers_by_default() {
         for (arguments, all, one) in [
             (&[][..], 4, 2),
             (&["--max-transfers=1"], 1, 1),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_its_own_rate_or_that_of_all() {
+    fn host_has_its_own_request_rate_or_the_default() {
         let rates = run(&[
             "--gitlab-requests-per-minute=300",
             "--gitlab-host-requests-per-minute=GitLab.com=1500,git.example.com=60",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_kubernetes_cannot_say_is_refused() {
+    fn lease_duration_that_kubernetes_cannot_express_is_refused() {
         for wrong in ["1500ms", "1s", "soon", "-15s"] {
             assert!(
                 run(&[&format!("--lease-duration={wrong}")]).is_err(),

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn permits_go_round_among_keys_and_in_order_within_one() {
+    async fn permits_go_to_keys_in_turn_and_in_order_within_one() {
         let semaphore = FairSemaphore::new(1, 1);
         let first = at_once(&semaphore, "a");
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_takes_no_permit() {
+    fn waiter_that_gives_up_takes_no_permit() {
         let semaphore = FairSemaphore::new(1, 1);
         let first = at_once(&semaphore, "a");
         let waiting: Vec<_> = (0..10_000).map(|_| semaphore.acquire("b")).collect();

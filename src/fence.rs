@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closes_by_itself() {
+    fn fence_closes_at_its_deadline() {
         let fence = Fence::closed();
         let now = Instant::now();
         assert!(!fence.may_write_at(now));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_holds_for_every_clone() {
+    fn closing_a_fence_closes_every_clone() {
         let fence = Fence::open();
         let other = fence.clone();
         assert!(other.may_write());

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn is_alive_before_it_is_ready() {
+    async fn process_is_healthy_before_it_is_ready() {
         let server = server().await;
         assert_eq!(get(&server, "/healthz").await.0, 200);
         assert_eq!(get(&server, "/readyz").await.0, 503);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_prometheus_text_for_those_who_ask_for_it() {
+    async fn metrics_are_prometheus_text_on_request() {
         let server = server().await;
         let (status, answer) = fetch(&server, "/metrics", "Accept: text/plain\r\n").await;
         assert_eq!(status, 200);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_weighs_more_is_answered() {
+    fn accepted_format_with_the_higher_weight_is_chosen() {
         // As Prometheus asks, with and without OpenMetrics among its scrape_protocols.
         let openmetrics = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,\

@@ -24,7 +24,7 @@ use prometheus_client::{
 
 use self::objects::Objects;
 pub use self::{
-    crowd::{Crowd, InCrowd},
+    crowd::{Crowd, WaitGuard},
     objects::ObjectCounts,
 };
 use crate::{api::v1alpha1::RunStatus, domain::reason::Reason};
@@ -173,7 +173,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "reconciles",
-            "Reconciles by how they ended",
+            "Reconciles by outcome and reason",
             self.reconciles.clone(),
         );
         registry.register_with_unit(
@@ -184,22 +184,22 @@ impl Metrics {
         );
         registry.register(
             "malformed_objects",
-            "Times an object was seen that this version cannot read",
+            "Reads of objects that this version can't parse",
             self.malformed.clone(),
         );
         registry.register(
             "deliveries",
-            "Runs of a Release on a Target by how they ended",
+            "Runs of a Release on a Target by outcome",
             self.deliveries.clone(),
         );
         registry.register(
             "drift_checks",
-            "Looks whether AWS is as it was left, by what they found",
+            "Drift checks by result",
             self.drift_checks.clone(),
         );
         registry.register_with_unit(
             "delivery_duration",
-            "From a Target's order to its end",
+            "How long a run on a Target took, bakes included",
             Unit::Seconds,
             self.delivery_duration.clone(),
         );
@@ -210,7 +210,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "gitlab_request_duration",
-            "From a request to GitLab to the head of its answer; of a refusal, to its end",
+            "From a request to GitLab to the response headers; for a refusal, to the end of the response",
             Unit::Seconds,
             self.gitlab_duration.clone(),
         );
@@ -232,7 +232,7 @@ impl Metrics {
         );
         registry.register(
             "http_probes",
-            "URLs asked by checks, by how that ended",
+            "Requests of checks to URLs, by outcome",
             self.http_probes.clone(),
         );
         registry.register_with_unit(
@@ -243,7 +243,7 @@ impl Metrics {
         );
         registry.register(
             "events",
-            "Kubernetes Events by what became of them",
+            "Kubernetes Events by outcome",
             self.events.clone(),
         );
         registry.register(
@@ -253,7 +253,7 @@ impl Metrics {
         );
         registry.register(
             "build",
-            "The version that runs",
+            "The running version",
             Info::new(BuildLabels {
                 version: env!("CARGO_PKG_VERSION"),
             }),
@@ -318,7 +318,7 @@ impl Metrics {
     }
 
     /// Counts a drift check: `in_sync`, `drifted` or `unknown`.
-    pub fn drift_looked(&self, outcome: &'static str) {
+    pub fn drift_checked(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };
         self.drift_checks.get_or_create(&labels).inc();
     }
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn names_carry_prefix_and_unit() {
+    fn metric_names_have_prefix_and_unit() {
         let metrics = Metrics::new();
         let none_yet = r#"sluice_deliveries_total{outcome="RollbackFailed"} 0"#;
         assert!(metrics.encode().unwrap().contains(none_yet));
@@ -445,7 +445,7 @@ mod tests {
         metrics.transferred_in(5);
         metrics.transferred_in(7);
         metrics.leading(true);
-        metrics.drift_looked("drifted");
+        metrics.drift_checked("drifted");
         metrics.count_drifted(|| 3);
         metrics.count_objects("Account", || ObjectCounts {
             ready: 2,

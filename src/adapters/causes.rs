@@ -4,8 +4,8 @@ use std::error::Error;
 
 /// The error of rustls for a server that answers without TLS, and its meaning.
 const NO_TLS: &str = "InvalidContentType";
-const NO_TLS_MEANS: &str = "the other side does not speak TLS there: an address with http:// was \
-     given as https://, or the port is another service's";
+const NO_TLS_MEANS: &str = "the server does not speak TLS on that port: an http:// address was \
+     given as https://, or the port belongs to another service";
 
 /// An error and its causes, the error itself first.
 pub(super) fn chain<'a>(
@@ -43,12 +43,12 @@ mod tests {
     struct Failed(&'static str, #[source] Option<Box<Failed>>);
 
     #[test]
-    fn plain_http_behind_https_is_named() {
+    fn plain_http_behind_an_https_url_is_explained() {
         let tls = Failed("received corrupt message of type InvalidContentType", None);
         let connect = Failed("client error (Connect)", Some(Box::new(tls)));
         let text = causes(&Failed("client error (Connect)", Some(Box::new(connect))));
         assert!(
-            text.starts_with("client error (Connect): the other side"),
+            text.starts_with("client error (Connect): the server"),
             "{text}"
         );
         assert!(text.contains("does not speak TLS"), "{text}");

@@ -60,7 +60,7 @@ mod tests {
     use crate::ports::CallErrorKind;
 
     #[test]
-    fn a_call_is_counted_once_also_where_nobody_waits() {
+    fn call_is_counted_once_even_if_it_is_dropped() {
         let outcomes = RefCell::new(Vec::new());
         let call = || Counted::begin(|outcome, _| outcomes.borrow_mut().push(outcome));
         call().ended(outcome(&Ok(())));

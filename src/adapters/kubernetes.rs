@@ -104,12 +104,12 @@ impl Secrets for KubeSecrets {
             .create_token_request(&self.service_account, &PostParams::default(), &request)
             .await
             .map_err(|error| {
-                let hint = "the controller may not ask for it: grant its ServiceAccount create on \
+                let hint = "the controller may not request it: grant its ServiceAccount create on \
                     serviceaccounts/token for itself";
                 failed("create TokenRequest", &resource, hint, &error)
             })?;
         let status = answer.status.ok_or_else(|| {
-            let message = "the answer carries no token";
+            let message = "the response has no token";
             CallError::new(
                 "create TokenRequest",
                 &resource,
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_the_api_server_have_their_kinds() {
+    fn api_server_status_codes_map_to_error_kinds() {
         for (code, expected) in [
             (404, CallErrorKind::NotFound),
             (403, CallErrorKind::Denied),

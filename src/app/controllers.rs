@@ -64,7 +64,7 @@ pub fn start(
             () = attending.attend() => {}
             () = stopped.cancelled() => {}
         }
-        "the look for news in GitLab"
+        "the poll of GitLab"
     });
     tasks.start("deployment", woken, move |one| {
         let this = Arc::clone(&deployments);
@@ -116,7 +116,7 @@ fn account_wakes(feeds: &Feeds) -> Controller<Account> {
         feeds.accounts.changed(),
         move |changed: Arc<Account>| {
             let via = changed.name_any();
-            selected(&accounts, |one| account::goes_through(one) == Some(&via))
+            selected(&accounts, |one| account::credentials_via(one) == Some(&via))
         },
     )
 }

@@ -17,7 +17,7 @@ pub enum AppError {
     },
     /// No client of the API server can be created.
     #[error(
-        "no way to a cluster's API server: {0}; run in a pod with a ServiceAccount, or set KUBECONFIG"
+        "can't find a cluster's API server: {0}; run in a pod with a ServiceAccount, or set KUBECONFIG"
     )]
     Cluster(Box<dyn std::error::Error + Send + Sync>),
     /// An adapter can't be created.
@@ -30,6 +30,6 @@ pub enum AppError {
     #[error(transparent)]
     Lost(#[from] Lost),
     /// A part of the process ended that must never end.
-    #[error("{0} ended by itself: please report this")]
+    #[error("{0} ended unexpectedly: please report this")]
     Ended(&'static str),
 }

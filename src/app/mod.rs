@@ -233,7 +233,7 @@ impl Process {
             };
             self.context.metrics.leading(false);
             readiness.stopping();
-            info!("stopping: no new reconciles; those that run come to their end");
+            info!("stopping: no new reconciles; running ones finish");
             stopping.cancel();
             drained =
                 ended.is_ok() && drain(controllers, &transfers, options.shutdown_timeout).await;
@@ -244,7 +244,7 @@ impl Process {
                 .await
                 .unwrap_or(Err(AppError::Ended("the election")));
         } else {
-            warn!("the Lease is left to run out, because not everything has ended");
+            warn!("the Lease is left to expire, because some reconciles have not ended");
             election.abort();
         }
         self.background.shutdown().await;
@@ -372,7 +372,7 @@ async fn cluster_id(client: &Client) -> String {
                 warn!("the namespace kube-system has no uid");
             }
             Err(error) => {
-                warn!(%error, "the namespace kube-system, whose uid names this cluster, can't be read");
+                warn!(%error, "the namespace kube-system, whose uid identifies this cluster, can't be read");
             }
         }
         tokio::time::sleep(RETRY).await;
@@ -390,7 +390,7 @@ fn stop_on_signal() -> Result<CancellationToken, AppError> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        info!("told to stop");
+        info!("stopping on a signal");
         signalled.cancel();
     });
     Ok(stop)

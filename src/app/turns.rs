@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_namespace_that_asks_for_much_delays_another_by_one_request() {
+    async fn busy_namespace_delays_another_by_one_request() {
         let server = Server::default();
         let client = server.client(Fence::open());
         for _ in 0..200 {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_api_server_has_no_time_for_is_sent_again_when_it_says() {
+    async fn overloaded_api_server_gets_the_request_again_after_its_delay() {
         let server = Server::default();
         let client = server.client(Fence::open());
         let map = maps(&client, "shop");
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_server_says_how_long_to_wait_within_bounds() {
+    fn retry_after_header_is_respected_within_bounds() {
         let after = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, text.parse().unwrap());
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_those_of_namespaces_and_of_events() {
+    fn turns_are_keyed_by_namespace_and_by_events() {
         let of = |path: &str| key_of(path).to_owned();
         let group = "/apis/sluice.dev/v1alpha1";
         assert_eq!(

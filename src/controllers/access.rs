@@ -46,7 +46,7 @@ impl Access {
             return Err(Outcome::stalled(
                 Reason::WrongAccount,
                 format!(
-                    "Account {} is {} now, but this Target was made for {}: nothing is written. Delete the Target \
+                    "Account {} is {} now, but this Target was created for {}: Sluice writes nothing. Delete the Target \
                      to start again there",
                     spec.account, account.spec.account_id, spec.account_id
                 ),
@@ -59,7 +59,7 @@ impl Access {
         };
         let folder = holder.folder();
         let permissions = permissions(&context.stores.namespaces, &account, &holder.namespace)?;
-        let permissions = permissions.held_by(holder);
+        let permissions = permissions.with_holder(holder);
         let into = |error: crate::ports::CallError| unreachable_account(&spec.account, error);
         let functions = context
             .cloud
@@ -134,7 +134,7 @@ pub fn known_namespace(
         .ok_or_else(|| Outcome::Waiting {
             reason: Reason::WaitingForNamespace,
             message: format!(
-                "Waiting for the labels of namespace {namespace}, which grants are chosen by"
+                "Waiting for the labels of namespace {namespace}, by which grants select it"
             ),
             after: Duration::from_secs(1),
         })
@@ -176,7 +176,7 @@ mod tests {
     use crate::controllers::cache::by_deployment;
 
     #[test]
-    fn a_namespace_that_is_not_known_yet_waits_and_is_not_taken_for_one_without_labels() {
+    fn uncached_namespace_waits_and_is_not_treated_as_unlabelled() {
         let account: Account = serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "Account",

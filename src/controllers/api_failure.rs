@@ -45,7 +45,7 @@ pub fn refusal(error: &kube::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    format!("the API server gave no answer that can be used: {cause}")
+    format!("the API server gave no usable answer: {cause}")
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_api_server_says_is_told_in_its_words() {
+    fn api_server_refusal_is_reported_verbatim() {
         let status = Status::failure(
             "targets.sluice.dev \"a\" is invalid: spec.run: Too long",
             "Invalid",
@@ -67,7 +67,7 @@ mod tests {
         let message = refusal(&kube::Error::Service(Box::new(io)));
         assert_eq!(
             message,
-            "the API server gave no answer that can be used: connection refused"
+            "the API server gave no usable answer: connection refused"
         );
     }
 }

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_written_is_known_however_often_it_is_asked_for() {
+    async fn written_object_stays_cached_across_lookups() {
         let feed = filled(vec![Event::Apply(labelled("a", 1, "checkout"))]).await;
         let cache = feed.cache();
         let written = labelled("a", 2, "checkout");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_what_the_watch_has_brought() {
+    async fn written_copy_is_evicted_once_the_watch_delivers_it() {
         let (feed, source) = feed();
         let cache = feed.cache();
         cache.note(labelled("a", 2, "checkout"));

@@ -349,13 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn another_message_is_another_event() {
+    fn different_message_is_a_different_event() {
         assert_ne!(mark(&notice("release 4")), mark(&notice("release 5")));
         assert_eq!(mark(&notice("release 5")), mark(&notice("release 5")));
     }
 
     #[test]
-    fn what_repeats_is_counted_and_written_once_a_minute() {
+    fn repeated_event_is_counted_and_written_once_a_minute() {
         let (mut known, begin) = (Known::default(), Instant::now());
         let notice = notice("release 4");
         let mut at = |seconds| {
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_is_not_remembered() {
+    fn old_events_are_forgotten() {
         let (mut known, begin) = (Known::default(), Instant::now());
         for mark in 0..1_000 {
             known.note(mark, &notice("release 4"), begin);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_fits_kubernetes_limit_in_bytes() {
+    fn event_note_fits_the_kubernetes_limit_in_bytes() {
         let event = event(&notice(&"ä".repeat(1000)), "dev.1".into(), "pod", "shop");
         let note = event.note.unwrap_or_default();
         assert!(note.len() <= 1024, "{}", note.len());
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn news_about_an_object_stays_in_order_and_that_about_many_is_shared_out() {
+    fn events_of_one_object_stay_in_order_and_objects_share_the_writers() {
         let (events, Inbox(inbox)) = Events::channel(Arc::new(Metrics::new()));
         for message in 0..50 {
             for object in 0..50 {
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn news_is_dropped_rather_than_waited_for() {
+    fn events_are_dropped_once_the_queue_is_full() {
         let metrics = Arc::new(Metrics::new());
         let (events, inbox) = Events::channel(Arc::clone(&metrics));
         for _ in 0..=QUEUE {

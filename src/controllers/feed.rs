@@ -192,7 +192,7 @@ impl<K: Watched> Source<K> {
                 Ok(event) => self.take(&event),
                 Err(error) => {
                     let kind = K::kind(&());
-                    warn!(%kind, %error, "watching failed; the cache may be old until it works again");
+                    warn!(%kind, %error, "the watch failed; the cache may be outdated until it recovers");
                 }
             }
         }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_listener_hears_of_what_is_cached() {
+    async fn late_listener_receives_cached_objects() {
         let (feed, source) = feed();
         fill(
             source,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_status_change_touches_but_does_not_change() {
+    async fn status_change_counts_as_touched_but_not_as_changed() {
         let (feed, source) = feed();
         let mut touched = Box::pin(feed.touched());
         let mut changed = Box::pin(feed.changed());
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_reports_hears_of_changes_of_the_status_only() {
+    async fn report_listener_receives_status_changes_only() {
         let (feed, source) = feed();
         let mut reported =
             Box::pin(feed.reported(|status: &AccountStatus| status.caller_arn.clone()));
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_vanished_while_nobody_watched_was_deleted() {
+    async fn object_missing_from_a_new_list_is_reported_as_deleted() {
         let (feed, source) = feed();
         let mut listener = Box::pin(feed.touched());
         fill(
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreadable_object_leaves_the_others_and_the_cache() {
+    async fn unreadable_object_is_evicted_and_others_stay_cached() {
         let (feed, source) = feed::<Account>();
         let isolated = Mutex::new(Vec::new());
         let unreadable = |name: &str| {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_object_comes_without_managed_fields() {
+    fn valid_object_is_read_without_managed_fields() {
         let object = serde_json::from_value::<Guarded<Account>>(account())
             .unwrap()
             .0
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_found_where_it_is() {
+    fn wrong_type_is_reported_with_the_path_of_its_field() {
         let mut value = account();
         value["spec"]["grants"][1]["functions"][1] = json!(7);
         let malformed = malformed(value);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_reported_for_what_lacks_it() {
+    fn missing_field_is_reported_with_the_path_of_its_parent() {
         let mut value = account();
         value["spec"]["regions"][0] = json!({"name": "eu-west-1"});
         let malformed = malformed(value);

@@ -19,7 +19,7 @@ use tracing::{debug, error};
 use super::{
     events::{EventType, Events},
     guard::Malformed,
-    status::strictly,
+    status::strict_patch_params,
 };
 use crate::{
     domain::{outcome::Outcome, reason::Reason},
@@ -64,7 +64,7 @@ impl Isolation {
                 name = malformed.metadata.name,
                 field = malformed.field,
                 problem = malformed.problem,
-                "an object can't be read by this version and is left alone"
+                "this version can't read an object and ignores it"
             );
             let resource = ApiResource::erase::<K>(&());
             // The receiver is dropped when the process stops.
@@ -98,7 +98,7 @@ pub async fn report(
             None => Api::all_with(client.clone(), resource),
         };
         if let Err(error) = api
-            .patch_status(name, &strictly(), &Patch::Merge(patch))
+            .patch_status(name, &strict_patch_params(), &Patch::Merge(patch))
             .await
         {
             debug!(name, %error, "the status of a malformed object was not written");
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_it_once() {
+    fn malformed_object_is_reported_once() {
         let mut malformed = Malformed {
             metadata: ObjectMeta {
                 name: Some("shop".into()),

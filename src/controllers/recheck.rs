@@ -80,13 +80,10 @@ where
             return Outcome::done(Reason::Gone, message).into();
         }
         let before = object.status().cloned().unwrap_or_default();
-        let good =
-            before.speaks_of() == object.meta().generation && is_true(before.stated(), READY);
+        let good = before.speaks_of() == object.meta().generation
+            && is_true(before.current_conditions(), READY);
         if let Some(rest) = self.rechecks.rest(&uid, mark, good, Instant::now()) {
-            return Ended::recheck(
-                Outcome::done(Reason::Unchanged, "looked at not long ago"),
-                rest,
-            );
+            return Ended::recheck(Outcome::done(Reason::Unchanged, "checked recently"), rest);
         }
         let found = check.await;
         let recheck = self
@@ -204,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_good_objects_are_spread_over_the_interval() {
+    fn checks_of_good_objects_are_spread_over_the_interval_after_a_restart() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         let rests: Vec<_> = (0..100)
             .filter_map(|uid| rechecks.rest(&uid.to_string(), 1, true, now))
@@ -216,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_settled_or_has_changed_is_looked_at_now() {
+    fn unsettled_or_changed_object_is_checked_at_once() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         assert_eq!(rechecks.rest("a", 1, false, now), None);
         let after = rechecks.checked("a", 1, &done(), now).unwrap();
@@ -226,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_wrong_is_looked_at_sooner() {
+    fn bad_state_is_checked_sooner() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         let after = rechecks.checked("a", 1, &Outcome::stalled(Reason::AccessDenied, "a"), now);
         assert!(after.unwrap() < GOOD / 5);
     }
 
     #[test]
-    fn a_good_state_stands_for_a_few_failures_in_a_row() {
+    fn good_state_survives_a_few_failures_in_a_row() {
         let (rechecks, now) = (Rechecks::default(), Instant::now());
         for _ in 0..TOLERATED {
             assert_eq!(rechecks.checked("a", 1, &transient(), now), None);

@@ -27,7 +27,7 @@ pub trait Reported: Serialize + PartialEq + Clone + Send + Sync {
     /// Its conditions.
     fn conditions(&mut self) -> &mut Vec<Condition>;
     /// Its conditions, to read.
-    fn stated(&self) -> &[Condition];
+    fn current_conditions(&self) -> &[Condition];
 }
 
 macro_rules! reported {
@@ -42,7 +42,7 @@ macro_rules! reported {
             fn conditions(&mut self) -> &mut Vec<Condition> {
                 &mut self.conditions
             }
-            fn stated(&self) -> &[Condition] {
+            fn current_conditions(&self) -> &[Condition] {
                 &self.conditions
             }
         }
@@ -80,7 +80,11 @@ where
     let written = publish_status(api, object, version, before, &after)
         .await
         .map_err(api_failure)?;
-    if let Some(kind) = event_type(before.stated(), after.stated(), &found.outcome) {
+    if let Some(kind) = event_type(
+        before.current_conditions(),
+        after.current_conditions(),
+        &found.outcome,
+    ) {
         let outcome = &found.outcome;
         let about = object.object_ref(&());
         context
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_state_and_every_other_state_is_news() {
+    fn first_state_and_every_change_of_state_cause_an_event() {
         let good = done(Reason::Verified, "a");
         assert_eq!(
             event_type(&[], &conditions(&good), &good),
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_message_is_news_only_where_somebody_has_to_act() {
+    fn new_message_causes_an_event_only_if_a_person_has_to_act() {
         assert_eq!(
             kind(&done(Reason::Verified, "a"), &done(Reason::Verified, "b")),
             None

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_time_opens_is_looked_at_then_whatever_the_interval() {
+    fn gate_with_an_opening_time_is_reconciled_at_that_time() {
         let now = Timestamp::UNIX_EPOCH;
         let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
         let hour = Duration::from_hours(1);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_to_five_minutes_and_success_starts_anew() {
+    fn failures_back_off_to_five_minutes_and_success_resets_the_backoff() {
         let memory = Memory::default();
         let mut longest = Duration::ZERO;
         for failure in 0..40 {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_side_may_say_when() {
+    fn retry_delay_of_the_server_is_respected() {
         let memory = Memory::default();
         let minute = Duration::from_mins(1);
         let after = memory.next(key(), &transient(Some(minute))).after.unwrap();
@@ -222,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn done_waits_for_a_change_unless_a_recheck_is_wanted() {
+    fn done_waits_for_a_change_unless_a_recheck_is_requested() {
         let memory = Memory::default();
         assert_eq!(memory.next(key(), &done(None)).after, None);
         assert_eq!(memory.next(key(), &done(Some(LAST))).after, Some(LAST));
     }
 
     #[test]
-    fn stalled_is_looked_at_again_in_the_end() {
+    fn stalled_object_is_reconciled_again_eventually() {
         let memory = Memory::default();
         let stalled = Outcome::stalled(Reason::AccessDenied, "m").into();
         let after = memory.next(key(), &stalled).after.unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_ending_is_news() {
+    fn only_a_different_outcome_is_logged_as_news() {
         let memory = Memory::default();
         assert!(memory.next(key(), &done(None)).is_news);
         assert!(!memory.next(key(), &done(None)).is_news);

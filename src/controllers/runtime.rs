@@ -159,7 +159,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Ended {
     error!(what, "a reconcile panicked: please report this");
     Outcome::Transient {
         reason: Reason::InternalError,
-        message: format!("the controller has a defect here: {what}"),
+        message: format!("the reconcile panicked, which is a bug in Sluice: {what}"),
         after: None,
     }
     .into()
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_an_ending_with_its_message() {
+    fn panic_becomes_an_outcome_with_its_message() {
         let panic = std::panic::catch_unwind(|| panic!("no {}", "stage")).unwrap_err();
         let ended = panicked(&*panic);
         assert_eq!(ended.outcome.reason(), Reason::InternalError);

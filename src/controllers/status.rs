@@ -39,14 +39,14 @@ where
     }
     api.patch_status(
         &object.name_any(),
-        &strictly(),
+        &strict_patch_params(),
         &Patch::Merge(Value::Object(into_map(patch))),
     )
     .await
 }
 
 /// Parameters of a patch whose unknown fields are refused.
-pub fn strictly() -> PatchParams {
+pub fn strict_patch_params() -> PatchParams {
     PatchParams {
         field_validation: Some(ValidationDirective::Strict),
         ..PatchParams::default()
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_names_only_what_changed() {
+    fn status_patch_has_only_changed_fields() {
         let before = json!({"same": 1, "gone": 1, "in": {"a": 1, "b": 2}, "list": [1, 2]});
         let after = json!({"same": 1, "new": 1, "in": {"a": 1, "b": 3}, "list": [2]});
         assert_eq!(
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_status_gets_all_of_it() {
+    fn missing_status_is_written_completely() {
         assert_eq!(
             difference(&json!({}), &json!({"a": {"b": 1}})),
             json!({"a": {"b": 1}})

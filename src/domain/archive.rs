@@ -63,14 +63,14 @@ impl Tail {
     }
 
     /// Reads the directory of the streamed archive.
-    pub fn summarise(mut self) -> Result<ArchiveSummary, ArchiveProblem> {
+    pub fn summarize(mut self) -> Result<ArchiveSummary, ArchiveProblem> {
         self.ring.rotate_left(self.start);
-        summarise(&self.ring, self.total)
+        summarize(&self.ring, self.total)
     }
 }
 
 /// Reads the directory of an archive of `size` bytes from its last bytes.
-pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProblem> {
+pub fn summarize(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProblem> {
     let (mut bootstrap, mut unsupported, mut backslash) = (None, None, None);
     let summary = walk(tail, size, &mut |entry| {
         let name = index::normal(entry.name);
@@ -97,7 +97,7 @@ pub fn summarise(tail: &[u8], size: u64) -> Result<ArchiveSummary, ArchiveProble
 }
 
 /// Why this archive can't be unpacked to a bucket, as far as its summary shows; `None` if it can.
-/// `problem` is the error of [`summarise`] in place of a summary; `tree` is the folder to unpack.
+/// `problem` is the error of [`summarize`] in place of a summary; `tree` is the folder to unpack.
 pub fn site_problem(
     archive: Option<&ArchiveSummary>,
     problem: Option<&str>,
@@ -113,11 +113,11 @@ pub fn site_problem(
             index::backslashes(name)
         }
     };
-    Some(format!("its files can't be adopted: {why}"))
+    Some(format!("its files can't be uploaded: {why}"))
 }
 
 /// Why Lambda would not accept this archive as a function's package; `None` if it would.
-/// `problem` is the error of [`summarise`] in place of a summary.
+/// `problem` is the error of [`summarize`] in place of a summary.
 pub fn lambda_problem(
     archive: Option<&ArchiveSummary>,
     problem: Option<&str>,
@@ -125,14 +125,14 @@ pub fn lambda_problem(
 ) -> Option<String> {
     let Some(archive) = archive else {
         let why = problem.unwrap_or("it is not a zip archive");
-        return Some(format!("it can't be a function's package: {why}"));
+        return Some(format!("it is not a valid deployment package: {why}"));
     };
     if archive.entries == 0 {
-        return Some("it can't be a function's package: the archive is empty".to_owned());
+        return Some("it is not a valid deployment package: the archive is empty".to_owned());
     }
     if let Some(UnsupportedEntry { name, method }) = &archive.unsupported {
         return Some(format!(
-            "its entry {name:?} is packed by {}, which Lambda does not take: have the build store or \
+            "its entry {name:?} is compressed by {}, which Lambda does not support: let the build store or \
              deflate it",
             index::method_name(*method)
         ));
@@ -145,7 +145,7 @@ pub fn lambda_problem(
     }
     (archive.uncompressed_size > LAMBDA_UNPACKED).then(|| {
         format!(
-            "it unpacks to {} bytes, and Lambda takes at most {LAMBDA_UNPACKED} (250 MiB, layers \
+            "it unpacks to {} bytes, and Lambda allows at most {LAMBDA_UNPACKED} (250 MiB, layers \
              included): leave out what isn't needed, or deploy a container image",
             archive.uncompressed_size
         )

@@ -120,7 +120,7 @@ pub fn desired(
     if let Some(first) = examined.problems.into_iter().next() {
         return Err(first);
     }
-    let missing = || Invalid::new("spec", "it can't be worked out");
+    let missing = || Invalid::new("spec", "it can't be resolved");
     Ok(Desired {
         release: reference.clone(),
         components: examined.components,

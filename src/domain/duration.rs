@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_they_are_written() {
+    fn durations_are_formatted() {
         for (seconds, text) in [(0, "0s"), (90, "1m30s"), (300, "5m"), (3601, "1h1s")] {
             assert_eq!(shown(Duration::from_secs(seconds)), text);
         }

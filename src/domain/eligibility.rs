@@ -75,7 +75,7 @@ impl Requirements {
                     notes.push(message.clone());
                     waiting.get_or_insert((id, message));
                 }
-                Judgement::Unfit(message) => notes.push(message),
+                Judgement::Ineligible(message) => notes.push(message),
                 Judgement::ArtifactsGone(message) => {
                     notes.push(message);
                     // A newer pipeline that is running does not need these artifacts; releasing an older
@@ -111,7 +111,7 @@ impl Requirements {
             },
             (None, None, Some(newest)) => Verdict::Released {
                 message: format!(
-                    "pipeline {newest} is the newest of {}; up to {} all was released",
+                    "pipeline {newest} is the newest of {}; up to {} everything is released",
                     self.git_ref,
                     released.unwrap_or(newest)
                 ),
@@ -140,7 +140,7 @@ impl Requirements {
             match self.judge(pipeline, known, false) {
                 Judgement::Good => {}
                 Judgement::Needs(verdict) => return Some(verdict),
-                Judgement::Waits(_) | Judgement::Unfit(_) | Judgement::ArtifactsGone(_) => {
+                Judgement::Waits(_) | Judgement::Ineligible(_) | Judgement::ArtifactsGone(_) => {
                     return None;
                 }
             }

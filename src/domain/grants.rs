@@ -129,7 +129,7 @@ impl Permissions {
 
     /// The same permissions with this holder.
     #[must_use]
-    pub fn held_by(self, holder: Holder) -> Self {
+    pub fn with_holder(self, holder: Holder) -> Self {
         Self { holder, ..self }
     }
 
@@ -146,8 +146,8 @@ impl Permissions {
             && let Some(pattern) = self.unsafe_pattern(bucket)
         {
             return Some(format!(
-                "the grant of bucket pattern {pattern:?} in Account {account} allows nothing, because * stands \
-                 elsewhere than at its end; ask the platform team to name {bucket} in spec.grants"
+                "the grant of bucket pattern {pattern:?} in Account {account} allows nothing, because * is \
+                 valid only at its end; ask the platform team to name {bucket} in spec.grants"
             ));
         }
         Some(format!(
@@ -157,7 +157,7 @@ impl Permissions {
     }
 
     /// Whether a grant allows the adoption of this function.
-    pub fn allow_adopting_function(&self, function: &str) -> bool {
+    pub fn can_adopt_function(&self, function: &str) -> bool {
         let mut grants = self.grants.iter().filter(|grant| grant.may_adopt);
         grants.any(|grant| grant.allows(Resource::Function(function)))
     }
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_is_adopted_only_under_a_grant_that_names_it_and_says_so() {
+    fn adoption_needs_may_adopt_in_a_grant_that_names_the_function() {
         let grant = |function: &str, may_adopt| Allowed {
             functions: vec![function.into()],
             may_adopt,
@@ -302,9 +302,9 @@ mod tests {
             grants: vec![grant("a-*", false), grant("b-*", true)],
             ..Permissions::default()
         };
-        assert!(permissions.allow_adopting_function("b-api"));
-        assert!(!permissions.allow_adopting_function("a-api"));
-        assert!(!permissions.allow_adopting_function("c-api"));
+        assert!(permissions.can_adopt_function("b-api"));
+        assert!(!permissions.can_adopt_function("a-api"));
+        assert!(!permissions.can_adopt_function("c-api"));
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_pattern_may_end_in_a_star_only() {
+    fn bucket_pattern_allows_a_star_only_at_its_end() {
         for pattern in ["docs", "docs-*", "*", "docs-**"] {
             assert!(is_bucket_pattern(pattern), "{pattern}");
         }
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_name_tells_namespace_and_deployment() {
+    fn session_name_has_namespace_and_deployment() {
         let name = |namespace: &str, deployment: &str| {
             let holder = Holder {
                 namespace: namespace.into(),

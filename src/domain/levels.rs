@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 /// A dependency cycle of components, in its order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} depend on one another in a circle", .0.join(" → "))]
-pub struct Circle(pub Vec<String>);
+#[error("{} form a dependency cycle", .0.join(" → "))]
+pub struct DependencyCycle(pub Vec<String>);
 
 /// The level of each component, from 0, in the given order: one more than the highest level of its
 /// dependencies. Unknown names don't count.
-pub fn levels(components: &[(&str, &[String])]) -> Result<Vec<usize>, Circle> {
+pub fn levels(components: &[(&str, &[String])]) -> Result<Vec<usize>, DependencyCycle> {
     let index: BTreeMap<&str, usize> = components
         .iter()
         .enumerate()
@@ -29,13 +29,13 @@ fn settle(
     index: &BTreeMap<&str, usize>,
     levels: &mut [Option<usize>],
     path: &mut Vec<usize>,
-) -> Result<usize, Circle> {
+) -> Result<usize, DependencyCycle> {
     if let Some(level) = levels[at] {
         return Ok(level);
     }
     if let Some(begin) = path.iter().position(|one| *one == at) {
         let circle = path[begin..].iter().chain([&at]);
-        return Err(Circle(
+        return Err(DependencyCycle(
             circle.map(|one| components[*one].0.to_owned()).collect(),
         ));
     }
@@ -55,7 +55,7 @@ fn settle(
 mod tests {
     use super::*;
 
-    fn of(components: &[(&str, &[&str])]) -> Result<Vec<usize>, Circle> {
+    fn of(components: &[(&str, &[&str])]) -> Result<Vec<usize>, DependencyCycle> {
         let owned: Vec<(&str, Vec<String>)> = components
             .iter()
             .map(|(name, on)| (*name, on.iter().map(ToString::to_string).collect()))
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_comes_after_all_that_it_depends_on() {
+    fn component_has_a_higher_level_than_its_dependencies() {
         assert_eq!(of(&[("a", &[]), ("b", &[])]), Ok(vec![0, 0]));
         assert_eq!(
             of(&[
@@ -81,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_named_in_its_order() {
+    fn dependency_cycle_is_named_in_its_order() {
         let circle = of(&[("x", &["a"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]);
         let text = circle.map_err(|circle| circle.to_string());
         assert_eq!(
             text,
-            Err("a → b → c → a depend on one another in a circle".to_owned())
+            Err("a → b → c → a form a dependency cycle".to_owned())
         );
         assert!(of(&[("a", &["a"])]).is_err());
     }

@@ -30,7 +30,7 @@ pub fn function_name(name: &str) -> Option<String> {
     let fits = (1..=FUNCTION_NAME).contains(&name.len()) && name.chars().all(allowed);
     (!fits).then(|| {
         format!(
-            "{name:?} is not a function's name: 1 to {FUNCTION_NAME} letters, digits, - and _; this has \
+            "{name:?} is not a valid function name: 1 to {FUNCTION_NAME} letters, digits, - and _; this has \
              {} characters",
             name.chars().count()
         )
@@ -41,7 +41,7 @@ pub fn function_name(name: &str) -> Option<String> {
 pub fn description(text: &str) -> Option<String> {
     let length = text.chars().count();
     (length > DESCRIPTION).then(|| {
-        format!("it has {length} characters, and Lambda takes at most {DESCRIPTION}: shorten it")
+        format!("it has {length} characters, and Lambda allows at most {DESCRIPTION}: shorten it")
     })
 }
 
@@ -53,14 +53,14 @@ pub fn environment(variables: &BTreeMap<String, String>) -> Vec<String> {
         .collect();
     if !reserved.is_empty() {
         problems.push(format!(
-            "Lambda sets {} itself: remove what it reserves",
+            "Lambda sets {} itself: remove the reserved variables",
             reserved.join(", ")
         ));
     }
     let size = serde_json::to_vec(variables).map_or(usize::MAX, |json| json.len());
     if size > ENVIRONMENT {
         problems.push(format!(
-            "the variables have {size} bytes as JSON, and Lambda takes at most {ENVIRONMENT}: keep long \
+            "the variables have {size} bytes as JSON, and Lambda allows at most {ENVIRONMENT}: keep long \
              values in Secrets Manager, Parameter Store or the package"
         ));
     }
@@ -75,7 +75,7 @@ pub fn tags(own: &BTreeMap<String, String>, others: usize) -> Vec<String> {
         .collect();
     if own.len() + others > TAGS {
         problems.push(format!(
-            "there are {} tags, {others} of Sluice's among them, and AWS takes at most {TAGS}",
+            "there are {} tags, {others} of Sluice's among them, and AWS allows at most {TAGS}",
             own.len() + others
         ));
     }
@@ -86,7 +86,7 @@ fn tag(key: &str, value: &str) -> Option<String> {
     let too_long = |what: &str, text: &str, limit: usize| {
         let length = text.chars().count();
         (length > limit)
-            .then(|| format!("the {what} has {length} characters, and AWS takes at most {limit}"))
+            .then(|| format!("the {what} has {length} characters, and AWS allows at most {limit}"))
     };
     if key.is_empty() {
         return Some("a tag needs a key".to_owned());
@@ -96,12 +96,12 @@ fn tag(key: &str, value: &str) -> Option<String> {
             .is_some_and(|it| it.eq_ignore_ascii_case("aws:"))
     };
     if reserved(key) || reserved(value) {
-        return Some("what begins with aws: is reserved by AWS".to_owned());
+        return Some("the prefix aws: is reserved by AWS".to_owned());
     }
     let invalid = |text: &str| text.chars().find(|c| !is_tag_character(*c));
     if let Some(invalid) = invalid(key).or_else(|| invalid(value)) {
         return Some(format!(
-            "{invalid:?} is not taken in tags: letters, digits, spaces and _ . : / = + - @ are"
+            "{invalid:?} is not allowed in tags: use letters, digits, spaces and _ . : / = + - @"
         ));
     }
     too_long("key", key, TAG_KEY).or_else(|| too_long("value", value, TAG_VALUE))
@@ -144,7 +144,7 @@ pub fn bucket(name: &str) -> Option<String> {
         || !name.ends_with(outer)
     {
         return Some(format!(
-            "{name:?} is not a bucket's name: {} to {} lower-case letters, digits, . and -, between \
+            "{name:?} is not a valid bucket name: {} to {} lower-case letters, digits, . and -, between \
              letters or digits; this has {} characters",
             BUCKET.start(),
             BUCKET.end(),
@@ -153,14 +153,14 @@ pub fn bucket(name: &str) -> Option<String> {
     }
     if name.contains("..") || name.parse::<std::net::Ipv4Addr>().is_ok() {
         return Some(format!(
-            "{name:?} is not a bucket's name: it must be without two dots in a row, and no IP address"
+            "{name:?} is not a valid bucket name: it must not have two adjacent dots or be an IP address"
         ));
     }
     let begins = BUCKET_PREFIXES.iter().find(|it| name.starts_with(**it));
     let ends = BUCKET_SUFFIXES.iter().find(|it| name.ends_with(**it));
     let reserved = begins.or(ends)?;
     Some(format!(
-        "{name:?} is not a general purpose bucket's name: S3 reserves {reserved}"
+        "{name:?} is not a valid name of a general purpose bucket: S3 reserves {reserved}"
     ))
 }
 

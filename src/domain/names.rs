@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_gitlab_made_are_near_the_one_in_the_file() {
+    fn names_generated_by_gitlab_are_similar() {
         let table = [
             ("build", "build: [x]", true),
             ("build", "build: [eu, arm64]", true),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_of_them_are_named() {
+    fn number_of_similar_names_is_limited() {
         let jobs: Vec<String> = (1..=5).map(|index| format!("build {index}/5")).collect();
         let named = near("build", jobs.iter().map(String::as_str));
         assert_eq!(

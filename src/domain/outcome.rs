@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_between_words_below_a_hundred_characters() {
+    fn line_is_cut_between_words_below_100_characters() {
         assert_eq!(line("r3 serves"), "r3 serves");
         let cut = line(&"seven words, ".repeat(20));
         assert!(cut.ends_with("words…") || cut.ends_with("seven…"), "{cut}");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn moving_is_neither_ready_nor_stalled() {
+    fn waiting_is_neither_ready_nor_stalled() {
         let mut conditions = Vec::new();
         let waiting = Outcome::Waiting {
             reason: Reason::Preparing,

@@ -43,17 +43,17 @@ impl Owner {
         let (Some(cluster), Some(namespace), Some(name)) =
             (tag(CLUSTER), tag(NAMESPACE), tag(NAME))
         else {
-            return Claim::Nobodys;
+            return Claim::Unowned;
         };
         if cluster != self.cluster {
             return Claim::Others(format!(
-                "it belongs to Deployment {namespace}/{name} of another cluster (tag {CLUSTER}={cluster})"
+                "it is owned by Deployment {namespace}/{name} of another cluster (tag {CLUSTER}={cluster})"
             ));
         }
         if namespace == self.namespace && name == self.name {
             Claim::Ours
         } else {
-            Claim::Others(format!("it belongs to Deployment {namespace}/{name}"))
+            Claim::Others(format!("it is owned by Deployment {namespace}/{name}"))
         }
     }
 
@@ -70,16 +70,16 @@ impl Owner {
     /// Why Sluice can't deliver to a resource with these tags; `None` if it is ours, or may be adopted.
     pub fn obstacle(&self, tags: &BTreeMap<String, String>, adoption: &Adoption) -> Option<String> {
         match (self.claim(tags), adoption) {
-            (Claim::Ours, _) | (Claim::Nobodys, Adoption::Granted { .. }) => None,
+            (Claim::Ours, _) | (Claim::Unowned, Adoption::Granted { .. }) => None,
             (Claim::Others(why), _) => Some(why),
-            (Claim::Nobodys, Adoption::NotAsked) => Some(
+            (Claim::Unowned, Adoption::NotAsked) => Some(
                 "it exists and was not created by Sluice; choose another name, delete it if it is no longer \
-                 needed, or take it over: set adopt on the component, and have the platform team set mayAdopt \
+                 needed, or adopt it: set adopt on the component, and have the platform team set mayAdopt \
                  on the Account's grant"
                     .to_owned(),
             ),
-            (Claim::Nobodys, Adoption::NotGranted { account }) => Some(format!(
-                "it exists and was not created by Sluice; the component says adopt, but no grant of Account \
+            (Claim::Unowned, Adoption::NotGranted { account }) => Some(format!(
+                "it exists and was not created by Sluice; the component sets adopt, but no grant of Account \
                  {account} that covers it has mayAdopt: ask the platform team, or choose another name"
             )),
         }
@@ -92,7 +92,7 @@ pub enum Claim {
     /// This Deployment.
     Ours,
     /// No owner: Sluice did not create it.
-    Nobodys,
+    Unowned,
     /// Another Deployment; says which.
     Others(String),
 }
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_deployment_of_the_same_cluster_may_touch_it() {
+    fn only_the_owner_may_touch_a_resource() {
         let ours = owner("c1", "checkout");
         assert_eq!(ours.refusal(&ours.tags()), None);
         let other = ours.refusal(&owner("c1", "payment").tags());
         assert_eq!(
             other.as_deref(),
-            Some("it belongs to Deployment shop/payment")
+            Some("it is owned by Deployment shop/payment")
         );
         assert!(
             ours.refusal(&owner("c2", "checkout").tags())
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_nobodys_is_adopted_and_only_where_both_sides_say_so() {
+    fn only_unmanaged_resources_are_adopted_with_spec_and_grant() {
         let ours = owner("c1", "checkout");
         let untagged = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
         let ungranted = Adoption::NotGranted {

@@ -55,7 +55,7 @@ fn located(pattern: &str, span: &Span, why: &str) -> String {
     };
     let unescaped = ["unclosed", "unopened", "missing expression"];
     let hint = if unescaped.iter().any(|word| why.contains(word)) {
-        r"; a character that stands for itself has a \ before it, such as \( or \["
+        r"; to match such a character itself, put a \ before it, such as \( or \["
     } else {
         ""
     };
@@ -91,7 +91,7 @@ mod tests {
     const LIMIT: usize = 1 << 20;
 
     #[test]
-    fn what_is_no_regular_expression_is_said_in_one_line_with_part_and_reason() {
+    fn invalid_regex_gets_a_one_line_error_with_location_and_reason() {
         for (pattern, part, why) in [
             (
                 "^status: (ok|fine",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_would_take_too_much_memory_says_so() {
+    fn regex_above_the_size_limit_is_refused() {
         let message = compile("(a{1000}){1000}", LIMIT).unwrap_err();
         assert!(
             message.contains("too large a regular expression"),

@@ -27,7 +27,7 @@ use super::{
     grants::Permissions,
     names,
     ownership::Owner,
-    workload::{component::DesiredComponent, protocol::Surroundings},
+    workload::{component::DesiredComponent, protocol::PreflightContext},
 };
 use crate::api::v1alpha1::{
     Account, DeletionPolicy, ReleaseRef, ReleaseSpec, Stage, StageTarget, TargetSpec,
@@ -48,7 +48,7 @@ pub struct Preflight<'a> {
     /// The owner of the resources.
     pub owner: &'a Owner,
     /// The existing ones of the Accounts that the Release names.
-    pub accounts: &'a BTreeMap<String, Entered>,
+    pub accounts: &'a BTreeMap<String, AccountAccess>,
     /// The names of the Accounts that grant the namespace anything. Messages to it name no other Accounts.
     pub granting: &'a BTreeSet<String>,
     /// The artifact buckets, each with the name of its Account.
@@ -59,7 +59,7 @@ pub struct Preflight<'a> {
 
 /// An Account, with the permissions of the Deployment's namespace there.
 #[derive(Clone, Debug)]
-pub struct Entered {
+pub struct AccountAccess {
     /// The Account.
     pub account: Arc<Account>,
     /// The permissions of the namespace.
@@ -149,7 +149,7 @@ impl Preflight<'_> {
                 let others = deployed.entry((account_id.clone(), target.region.clone()));
                 let others = others.or_default();
                 for component in examined.components {
-                    let surroundings = Surroundings {
+                    let surroundings = PreflightContext {
                         target,
                         artifact_buckets: self.artifact_buckets,
                         owned: self.owned,
@@ -178,7 +178,7 @@ impl Preflight<'_> {
     }
 
     /// The Account of a target, if it exists, has the region and grants anything to the namespace.
-    fn enter(&self, target: &StageTarget) -> Result<&Entered, (&'static str, String)> {
+    fn enter(&self, target: &StageTarget) -> Result<&AccountAccess, (&'static str, String)> {
         let StageTarget { account, region } = target;
         let entered = self.accounts.get(account).ok_or_else(|| {
             let near = names::but(account, self.granting.iter().map(String::as_str));
@@ -214,7 +214,7 @@ impl Preflight<'_> {
         Ok(entered)
     }
 
-    fn examine(&self, stage: &Stage, target: &StageTarget, entered: &Entered) -> Examined {
+    fn examine(&self, stage: &Stage, target: &StageTarget, entered: &AccountAccess) -> Examined {
         let spec = TargetSpec {
             deployment: self.owner.name.clone(),
             stage: stage.name.clone(),
@@ -278,7 +278,7 @@ impl Deployed<'_> {
         let StageTarget { account, region } = other.target;
         let why = format!(
             "{what} of component {} in stage {} ({account}/{region}), in the same AWS account and region: one \
-             stage would change what the other serves; make the name differ, such as by $(stage.name)",
+             stage would overwrite the resource of the other; make the names differ, such as by $(stage.name)",
             other.component.name, other.stage
         );
         Some((field, why))

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_leads_to_the_path_of_its_project() {
+    fn project_url_is_converted_to_its_path() {
         let gitlab = "https://gitlab.example.com";
         for (project, url, expected) in [
             (
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_or_an_id_is_what_it_is() {
+    fn project_path_or_id_gets_no_suggestion() {
         for project in ["shop/checkout", "a/b/c", "42", "https://gitlab.example.com"] {
             assert_eq!(
                 meant(project, "https://gitlab.example.com"),

@@ -101,7 +101,8 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             }
         }
         let rollback = overview.commands.rollback.as_ref();
-        plan.is_rolling_back |= rollback.is_some_and(|rollback| stage.is_taking_back(rollback));
+        plan.is_rolling_back |=
+            rollback.is_some_and(|rollback| stage.is_rollback_in_progress(rollback));
         if let (Some(rollback), Some(bad)) = (&overview.commands.rollback, before)
             && rollback.from == bad
             && stage.given() != Some(&bad)
@@ -109,7 +110,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             plan.outcomes
                 .push(rolled_back_outcome(overview, &stage, &bad, now));
         }
-        let removed = stage.leavers();
+        let removed = stage.targets_to_remove();
         plan.removed_targets
             .extend(removed.into_iter().map(|place| (name.clone(), place)));
         let orders = stage.orders(overview.paused);
@@ -171,14 +172,14 @@ fn availability(views: &[StageView<'_>], live: &str) -> Availability {
     let broken = views
         .iter()
         .find(|view| view.state == State::RollbackFailed);
-    let empty = || views.iter().filter(|view| !view.serves_something());
+    let empty = || views.iter().filter(|view| !view.has_live_release());
     let failed = empty().any(|view| view.state.has_failed());
     let is_available = broken.is_none() && !failed && empty().count() < views.len();
     let mut parts: Vec<String> = Vec::new();
     parts.extend((!live.is_empty()).then(|| live.to_owned()));
     parts.extend(broken.map(|view| format!("{} could not be restored", view.name)));
     let names: Vec<&str> = empty().map(|view| view.name).collect();
-    parts.extend((!names.is_empty()).then(|| format!("nothing serves in {}", names.join(", "))));
+    parts.extend((!names.is_empty()).then(|| format!("no Release serves in {}", names.join(", "))));
     Availability {
         is_available,
         message: parts.join("; "),
@@ -205,7 +206,7 @@ fn undelivered(overview: &Overview, views: &[StageView<'_>]) -> Option<String> {
     if !missing.is_empty() {
         return Some(format!("{name} does not serve in {}", missing.join(", ")));
     }
-    let no_release = "What the spec asks for now has no Release yet";
+    let no_release = "The current spec has no Release yet";
     (!overview.is_spec_released).then(|| no_release.to_owned())
 }
 

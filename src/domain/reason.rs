@@ -320,7 +320,7 @@ impl Reason {
     }
 
     /// Whether a Target with this reason goes forward by itself. No decision depends on such a reason.
-    pub const fn goes_forward(self) -> bool {
+    pub const fn is_forward_progress(self) -> bool {
         matches!(
             self,
             Self::Preparing
@@ -350,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_read_as_it_is_written() {
+    fn reasons_round_trip() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
         }
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_what_kubernetes_takes() {
+    fn reasons_are_valid_in_kubernetes() {
         for reason in Reason::ALL {
             let word = reason.as_str();
             assert!(word.starts_with(|first: char| first.is_ascii_uppercase()));

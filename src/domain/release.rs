@@ -7,7 +7,7 @@ use crate::api::v1alpha1::{
 
 /// An existing Release, as far as it matters for the next one.
 #[derive(Clone, Debug)]
-pub struct Former {
+pub struct ExistingRelease {
     /// The Release's spec.
     pub spec: ReleaseSpec,
     /// Whether it failed in some stage.
@@ -48,7 +48,7 @@ pub fn key(pipeline_id: i64, artifacts: &[PinnedArtifact], template: &Template) 
 /// reuses those of the newest Release, so that an edit of the template needs no GitLab.
 pub fn next(
     spec: &DeploymentSpec,
-    former: &[Former],
+    former: &[ExistingRelease],
     fetched: Option<(ReleaseSource, Vec<PinnedArtifact>)>,
 ) -> Option<ReleaseSpec> {
     let newest = former.iter().max_by_key(|former| former.spec.revision);
@@ -80,7 +80,7 @@ pub fn next(
 }
 
 /// Whether a Release has the artifacts that the Deployment now requires.
-fn reusable(spec: &DeploymentSpec, newest: &Former) -> bool {
+fn reusable(spec: &DeploymentSpec, newest: &ExistingRelease) -> bool {
     let source = &newest.spec.source;
     let same_project = spec.source.project == source.project
         || spec.source.project == source.project_id.to_string();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_that_was_protected_since_is_released_once_more() {
+    fn ref_protected_later_makes_a_new_release() {
         let spec: DeploymentSpec = serde_json::from_value(serde_json::json!({
             "source": {"connection": "gitlab", "project": "shop/checkout", "ref": "v1"},
             "artifacts": [], "components": [],
@@ -186,12 +186,12 @@ mod tests {
             ..source(1, "shop/checkout", "v1", "c", None, 5, None, None)
         };
         let next_of = |released: &[Option<bool>], now| {
-            let mut former: Vec<Former> = Vec::new();
+            let mut former: Vec<ExistingRelease> = Vec::new();
             for (revision, protected) in (1..).zip(released) {
                 let fetched = (from(*protected), Vec::new());
                 let mut spec = next(&spec, &former, Some(fetched)).expect("a Release");
                 spec.revision = revision;
-                former.push(Former {
+                former.push(ExistingRelease {
                     spec,
                     failed: false,
                 });
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_pipeline_is_that_of_the_same_project_and_ref() {
+    fn highest_pipeline_is_of_the_same_project_and_ref() {
         let released = |project_id, git_ref, pipeline_id| {
             source(project_id, "p", git_ref, "c", None, pipeline_id, None, None)
         };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn history_keeps_the_newest_and_what_is_still_named() {
+    fn history_keeps_the_newest_and_referenced_releases() {
         assert_eq!(old(&[1, 2, 3, 4, 5], &[1], 2), vec![2]);
         assert_eq!(old(&[1, 2], &[], 2), Vec::<i64>::new());
     }

@@ -115,7 +115,7 @@ impl fmt::Display for Template {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubstitutionError {
     /// The name is unknown.
-    #[error("$({name}) is not known here; known are {}", known.join(", "))]
+    #[error("$({name}) is not known here; the known names are {}", known.join(", "))]
     Unknown {
         /// The name.
         name: String,
@@ -282,7 +282,7 @@ mod tests {
         let error = variables.expand("$(stage.nmae)").expect_err("unknown");
         assert_eq!(
             error.to_string(),
-            "$(stage.nmae) is not known here; known are stage.name"
+            "$(stage.nmae) is not known here; the known names are stage.name"
         );
     }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn output_of_a_component_is_filled_in_once_it_is_known() {
+    fn output_of_a_component_is_substituted_once_known() {
         let mut variables = Variables::default().with("stage.name", "dev");
         variables.add_outputs(
             "api",

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_must_grow() {
+    fn canary_weights_must_increase() {
         let step = |weight| CanaryStep {
             weight,
             bake: "1s".into(),

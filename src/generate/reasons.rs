@@ -12,7 +12,7 @@ const END: &str = "<!-- end -->";
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// A marker names an unknown section.
-    #[error("there is no section {0} of reasons: see src/domain/reason.rs")]
+    #[error("unknown section {0} of reasons: see src/domain/reason.rs")]
     UnknownSection(String),
     /// A table has no end marker.
     #[error("the reasons of section {0} are not followed by {END}")]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_written_between_its_markers_and_stays() {
+    fn reason_table_is_written_between_its_markers_and_is_stable() {
         let page = "# A\n\n<!-- reasons: Drift -->\nold\n<!-- end -->\n\nB\n";
         let (written, sections) = with_reasons(page).unwrap();
         assert_eq!(sections, [Section::Drift]);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_that_is_wrong_is_an_error() {
+    fn invalid_reason_marker_is_an_error() {
         let unknown = with_reasons("<!-- reasons: Drifts -->\n<!-- end -->");
         assert_eq!(unknown, Err(PageError::UnknownSection("Drifts".to_owned())));
         let open = with_reasons("<!-- reasons: Drift -->\n");

@@ -185,7 +185,7 @@ impl Elector {
             }
             (Move::Take { .. } | Move::Wait, _) => return Ok(None),
         };
-        info!(lease = settings.name, ?delay, "the Lease is ours");
+        info!(lease = settings.name, ?delay, "acquired the Lease");
         Ok(Some((Held { lease, since }, delay)))
     }
 
@@ -283,7 +283,7 @@ impl Elector {
         match self.replace(&lease).await {
             Ok(_) => info!(lease = self.settings.name, "released the Lease"),
             Err(error) => {
-                warn!(lease = self.settings.name, %error, "the Lease was not released and will run out");
+                warn!(lease = self.settings.name, %error, "the Lease was not released and will expire");
             }
         }
     }

@@ -159,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn no_lease_is_created() {
+    fn missing_lease_is_created() {
         assert_eq!(next("a", None, Instant::now()), Move::Create);
     }
 
     #[test]
-    fn anothers_lease_is_taken_when_it_was_seen_unchanged_for_its_time() {
+    fn foreign_lease_is_taken_once_observed_unchanged_for_its_duration() {
         let start = Instant::now();
         let seen = Sighting::of(lease("a", "1"), None, start);
         assert_eq!(next("b", Some(&seen), after(14, start)), Move::Wait);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_starts_the_wait_anew() {
+    fn renewal_restarts_the_wait() {
         let start = Instant::now();
         let seen = Sighting::of(lease("a", "1"), None, start);
         let seen = Sighting::of(lease("a", "2"), Some(seen), after(10, start));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_behind_takes_nothing() {
+    fn clock_that_lags_takes_no_lease() {
         // The Lease says that it was renewed in 1970: only observations of this process count.
         let start = Instant::now();
         let seen = Sighting::of(lease("a", "1"), None, start);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_lease_and_ones_own_are_taken_at_once() {
+    fn released_lease_and_own_lease_are_taken_at_once() {
         let start = Instant::now();
         let free = released(&lease("a", "1"), Timestamp::UNIX_EPOCH);
         let free = Sighting::of(free, None, start);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_holder_is_a_transition() {
+    fn only_a_new_holder_counts_as_a_transition() {
         let later = Timestamp::from_second(60).unwrap();
         let first = lease("a", "1");
         let count = |lease: &Lease| lease.spec.as_ref().unwrap().lease_transitions.unwrap();

@@ -12,17 +12,17 @@ impl Crowd {
     }
 
     /// Counts one more caller until the returned guard is dropped.
-    pub fn join(&self) -> InCrowd {
+    pub fn join(&self) -> WaitGuard {
         self.0.inc();
-        InCrowd(self.0.clone())
+        WaitGuard(self.0.clone())
     }
 }
 
 /// One caller of a [`Crowd`].
 #[derive(Debug)]
-pub struct InCrowd(Gauge);
+pub struct WaitGuard(Gauge);
 
-impl Drop for InCrowd {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

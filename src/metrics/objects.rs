@@ -83,7 +83,7 @@ impl Collector for Objects {
             }
         }
         if let Some(count) = &*lock(&self.drifted) {
-            let help = "Targets that are not as they were left";
+            let help = "Targets with drift";
             let gauge = MetricType::Gauge;
             let descriptor = encoder.encode_descriptor("drifted_targets", help, None, gauge)?;
             ConstGauge::new(i64::from(count())).encode(descriptor)?;

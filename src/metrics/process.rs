@@ -89,13 +89,13 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let read = Read::now();
         if let Some(seconds) = read.cpu_seconds {
-            let help = "Processor time of the process, its own and the kernel's for it";
+            let help = "User and system processor time of the process";
             let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
             let descriptor = encoder.encode_descriptor("process_cpu", help, unit, kind)?;
             ConstCounter::new(seconds).encode(descriptor)?;
         }
         if let Some(seconds) = read.started {
-            let help = "When the process was started, since 1970";
+            let help = "Start time of the process since the Unix epoch";
             let (unit, kind) = (Some(&Unit::Seconds), MetricType::Gauge);
             let descriptor = encoder.encode_descriptor("process_start_time", help, unit, kind)?;
             ConstGauge::new(seconds).encode(descriptor)?;
@@ -104,25 +104,25 @@ impl Collector for Process {
         for (name, help, unit, value) in [
             (
                 "process_resident_memory",
-                "Memory that is resident",
+                "Resident memory",
                 bytes,
                 read.resident,
             ),
             (
                 "process_virtual_memory",
-                "Memory that is mapped",
+                "Virtual memory",
                 bytes,
                 read.virtual_memory,
             ),
             (
                 "process_open_fds",
-                "File descriptors that are open",
+                "Open file descriptors",
                 None,
                 read.open_files,
             ),
             (
                 "process_max_fds",
-                "File descriptors that may be open",
+                "Limit of open file descriptors",
                 None,
                 read.most_files,
             ),
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_linux_are_understood() {
+    fn linux_proc_files_are_parsed() {
         let stat =
             "4711 (a (strange) name) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 5 0 12345 999 100";
         let status = "Name:\tsluice\nVmSize:\t  2048 kB\nVmRSS:\t  1024 kB\n";
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_left_out() {
+    fn unreadable_process_values_are_left_out() {
         assert_eq!(Read::of("", "", "", ""), Read::default());
         assert_eq!(
             Read::of("1 (a) S", "VmRSS: ?", "", "btime x"),

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_and_infos_are_declared_by_their_samples_names() {
+    fn counters_and_infos_are_declared_by_the_names_of_their_samples() {
         let openmetrics = "# HELP sluice_calls Calls.\n# TYPE sluice_calls counter\n\
             sluice_calls_total{outcome=\"ok\"} 1\n# HELP sluice_took How long.\n\
             # TYPE sluice_took_seconds histogram\n# UNIT sluice_took_seconds seconds\n\

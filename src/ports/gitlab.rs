@@ -86,7 +86,7 @@ pub trait GitLab: Send + Sync {
 
     /// Whether everything that was read is unchanged, by conditional requests for the same reads. As of the
     /// moment ([`super::as_of::AsOf`]) that the caller names, if any.
-    async fn still_hold(&self, validators: &Validators) -> Result<bool, CallError>;
+    async fn are_unchanged(&self, validators: &Validators) -> Result<bool, CallError>;
 }
 
 /// Creates one shared client per connection.

@@ -54,7 +54,7 @@ impl Validators {
     }
 
     /// Whether every read can be revalidated.
-    pub fn tell_all(&self) -> bool {
+    pub fn can_revalidate(&self) -> bool {
         !self.incomplete && !self.by_read.is_empty()
     }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_is_told_of_all_reads_and_nobody_of_those_outside() {
+    async fn validators_cover_all_reads_of_the_scope_and_no_others() {
         Validators::note("/outside", None);
         let validators = of(&[
             ("/a", Some(etag("1"))),
@@ -115,7 +115,7 @@ mod tests {
             ("/a", Some(etag("1"))),
         ])
         .await;
-        assert!(validators.tell_all());
+        assert!(validators.can_revalidate());
         let reads: Vec<_> = (validators.iter())
             .map(|(read, it)| (read, &*it.value))
             .collect();
@@ -123,40 +123,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_failed_came_without_or_changed_meanwhile_leaves_doubt() {
-        assert!(!of(&[]).await.tell_all());
+    async fn failed_changed_or_unvalidated_read_prevents_revalidation() {
+        assert!(!of(&[]).await.can_revalidate());
         assert!(
             !of(&[("/a", Some(etag("1"))), ("/b", None)])
                 .await
-                .tell_all()
+                .can_revalidate()
         );
         assert!(
             !of(&[("/a", Some(etag("1"))), ("/a", Some(etag("2")))])
                 .await
-                .tell_all()
+                .can_revalidate()
         );
         let reads: Vec<_> = (0..=READS).map(|nth| format!("/{nth}")).collect();
         let reads: Vec<_> = reads
             .iter()
             .map(|read| (&**read, Some(etag("1"))))
             .collect();
-        assert!(of(&reads[1..]).await.tell_all());
-        assert!(!of(&reads).await.tell_all());
+        assert!(of(&reads[1..]).await.can_revalidate());
+        assert!(!of(&reads).await.can_revalidate());
         let long = "x".repeat(LONGEST + 1);
-        assert!(of(&[("/a", Some(etag(&long[1..])))]).await.tell_all());
-        assert!(!of(&[("/a", Some(etag(&long)))]).await.tell_all());
+        assert!(of(&[("/a", Some(etag(&long[1..])))]).await.can_revalidate());
+        assert!(!of(&[("/a", Some(etag(&long)))]).await.can_revalidate());
     }
 
     #[tokio::test]
-    async fn those_of_two_hold_together_unless_they_contradict_one_another() {
+    async fn merged_validators_must_not_contradict_each_other() {
         let mut both = of(&[("/a", Some(etag("1")))]).await;
         both.merge(of(&[("/a", Some(etag("1"))), ("/b", Some(etag("1")))]).await);
-        assert!(both.tell_all());
+        assert!(both.can_revalidate());
         assert_eq!(both.iter().count(), 2);
         both.merge(of(&[("/a", Some(etag("2")))]).await);
-        assert!(!both.tell_all());
+        assert!(!both.can_revalidate());
         let mut incomplete = of(&[("/a", Some(etag("1")))]).await;
         incomplete.merge(of(&[("/b", None)]).await);
-        assert!(!incomplete.tell_all());
+        assert!(!incomplete.can_revalidate());
     }
 }

@@ -139,11 +139,11 @@ impl Lab {
         };
         let token = lab.gitlab.create_token(lab.ana, &["read_api"], None);
         // As `kubectl create secret --from-file` would leave it.
-        lab.keep_token(&format!("{token}\n"));
+        lab.set_token(&format!("{token}\n"));
         lab
     }
 
-    fn keep_token(&self, token: &str) {
+    fn set_token(&self, token: &str) {
         let mut values = self.secrets.values.lock().unwrap();
         values.insert("gitlab".to_owned(), token.to_owned());
     }
@@ -187,7 +187,7 @@ fn main_branch() -> PipelineQuery {
 }
 
 #[tokio::test]
-async fn everything_a_delivery_needs_is_read() {
+async fn client_reads_everything_a_delivery_needs() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -237,7 +237,7 @@ async fn everything_a_delivery_needs_is_read() {
 }
 
 #[tokio::test]
-async fn branches_and_tags_are_told_from_what_is_not_there() {
+async fn branches_and_tags_are_distinguished_from_missing_refs() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -269,7 +269,7 @@ async fn branches_and_tags_are_told_from_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn unchanged_answers_cost_a_304() {
+async fn unchanged_answers_take_a_304() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -300,7 +300,7 @@ async fn unchanged_answers_cost_a_304() {
 }
 
 #[tokio::test]
-async fn who_asks_as_of_the_same_moment_shares_the_answer() {
+async fn reads_as_of_the_same_moment_share_one_answer() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -326,7 +326,7 @@ async fn who_asks_as_of_the_same_moment_shares_the_answer() {
 }
 
 #[tokio::test]
-async fn it_can_be_asked_whether_what_was_read_still_holds() {
+async fn earlier_reads_can_be_revalidated() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -340,8 +340,8 @@ async fn it_can_be_asked_whether_what_was_read_still_holds() {
         all.collect::<Vec<_>>()
     };
     let (_, validators) = Validators::of(read()).await;
-    assert!(validators.tell_all());
-    let holds = async || client.still_hold(&validators).await;
+    assert!(validators.can_revalidate());
+    let holds = async || client.are_unchanged(&validators).await;
     let (still, requests) = lab.requests(holds()).await;
     assert_eq!(still, Ok(true));
     assert_eq!(statuses(&requests), [304, 304]);
@@ -360,15 +360,15 @@ async fn it_can_be_asked_whether_what_was_read_still_holds() {
     assert_eq!(still, Ok(false));
     assert_eq!(statuses(&requests).last(), Some(&200));
     let (_, newer) = Validators::of(read()).await;
-    assert_eq!(client.still_hold(&newer).await, Ok(true));
+    assert_eq!(client.are_unchanged(&newer).await, Ok(true));
 
     // A failed read leaves no validators.
     let (_, failed) = Validators::of(client.jobs(id, 4711)).await;
-    assert!(!failed.tell_all());
+    assert!(!failed.can_revalidate());
 }
 
 #[tokio::test]
-async fn long_lists_are_read_to_their_end() {
+async fn long_lists_are_read_on_every_page() {
     let lab = Lab::with(SimulatorOptions {
         // Links have another address than the one that the client uses.
         external_url: Some("https://git.example.com".to_owned()),
@@ -393,7 +393,7 @@ async fn long_lists_are_read_to_their_end() {
 }
 
 #[tokio::test]
-async fn a_project_that_moved_is_followed_to_its_id() {
+async fn moved_project_is_followed_to_its_id() {
     let lab = Lab::with(SimulatorOptions {
         external_url: Some("https://git.example.com".to_owned()),
         ..SimulatorOptions::default()
@@ -410,7 +410,7 @@ async fn a_project_that_moved_is_followed_to_its_id() {
 }
 
 #[tokio::test]
-async fn a_project_with_a_dot_that_moved_is_followed_too() {
+async fn moved_project_with_a_dot_is_followed() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     for (old, new) in [
@@ -428,7 +428,7 @@ async fn a_project_with_a_dot_that_moved_is_followed_too() {
 }
 
 #[tokio::test]
-async fn a_relative_root_is_kept() {
+async fn relative_url_root_is_kept() {
     let lab = Lab::with(SimulatorOptions {
         relative_root: "/gitlab".to_owned(),
         ..SimulatorOptions::default()
@@ -441,7 +441,7 @@ async fn a_relative_root_is_kept() {
 }
 
 #[tokio::test]
-async fn one_client_is_shared_until_the_connection_changes() {
+async fn client_is_shared_until_the_connection_changes() {
     let mut lab = Lab::start().await;
     let first = lab.client().await;
     assert!(Arc::ptr_eq(&first, &lab.client().await));
@@ -501,7 +501,7 @@ async fn decide_by(requirements: &Requirements, lab: &Lab, released: Option<i64>
 }
 
 #[tokio::test]
-async fn a_pipeline_held_open_by_a_gate_is_eligible() {
+async fn pipeline_held_open_by_a_manual_job_is_eligible() {
     let lab = Lab::start().await;
     let held = lab.run(vec![
         package(),

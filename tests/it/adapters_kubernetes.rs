@@ -39,7 +39,7 @@ async fn secrets(user: User) -> KubeSecrets {
 }
 
 #[tokio::test]
-async fn a_secret_gives_its_values_that_are_text() {
+async fn secret_returns_its_text_values() {
     let values = secrets(User::Admin)
         .await
         .get(NAMESPACE, "hub-key")
@@ -54,7 +54,7 @@ async fn a_secret_gives_its_values_that_are_text() {
 }
 
 #[tokio::test]
-async fn a_missing_secret_and_a_missing_right_are_named() {
+async fn missing_secret_and_missing_permission_are_named() {
     let missing = secrets(User::Admin)
         .await
         .get(NAMESPACE, "nothing")
@@ -82,7 +82,7 @@ async fn a_missing_secret_and_a_missing_right_are_named() {
 }
 
 #[tokio::test]
-async fn a_token_names_the_service_account_and_the_audience() {
+async fn token_names_the_service_account_and_the_audience() {
     let token = secrets(User::Admin)
         .await
         .identity_token("sts.amazonaws.com")

@@ -223,7 +223,7 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn files_have_no_import_circles() {
     let circles = Imports::of(&programs()).circles();
     let found: Vec<String> = circles
         .iter()
@@ -284,7 +284,7 @@ fn a_file_is_one_idea() {
 }
 
 #[test]
-fn every_module_says_what_it_is_for() {
+fn every_module_begins_with_its_purpose() {
     let tests = ["tests/chaos", "tests/it", "tests/lab"]
         .iter()
         .flat_map(|dir| sources(dir));
@@ -300,7 +300,7 @@ fn every_module_says_what_it_is_for() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_found() {
+fn violations_are_found() {
     let broken = [
         ("src/api/v1alpha1/x.rs", "use crate::domain::plan;"),
         (

@@ -112,7 +112,7 @@ fn is_accepted(control_plane: &ControlPlane, values: &str) {
 }
 
 #[test]
-fn the_newest_kubernetes_accepts_it() {
+fn newest_kubernetes_accepts_the_chart() {
     namespace("team-a");
     is_accepted(cluster(), "{}");
     is_accepted(cluster(), EVERYTHING);
@@ -123,7 +123,7 @@ fn the_newest_kubernetes_accepts_it() {
 }
 
 #[test]
-fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
+fn oldest_kubernetes_accepts_the_chart_and_uninstall_keeps_the_crds() {
     let dir = tempfile::tempdir().unwrap();
     let oldest = oldest(dir.path());
     for name in [NAMESPACE, "team-a"] {
@@ -161,7 +161,7 @@ fn the_oldest_kubernetes_accepts_it_and_keeps_the_definitions_when_it_goes() {
 }
 
 #[test]
-fn a_namespace_for_secrets_that_does_not_exist_yet_fails_no_upgrade() {
+fn missing_secret_namespace_does_not_fail_an_upgrade() {
     namespace("secrets-there");
     let upgrade = [
         "upgrade",
@@ -188,7 +188,7 @@ fn a_namespace_for_secrets_that_does_not_exist_yet_fails_no_upgrade() {
 }
 
 #[test]
-fn its_pods_are_allowed_where_pods_are_restricted() {
+fn pods_meet_the_restricted_pod_security_standard() {
     let restricted = json!({
         "apiVersion": "v1",
         "kind": "Namespace",

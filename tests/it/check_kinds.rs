@@ -96,7 +96,7 @@ fn check(kind: &str, base: &Value, cases: &[(Value, Option<&str>)]) {
 }
 
 #[test]
-fn alarms_are_named_and_everything_else_has_a_default() {
+fn alarms_check_needs_names_and_defaults_the_rest() {
     let base = json!({"names": ["errors"]});
     assert_eq!(
         stored(&json!({"alarms": base}))["alarms"],
@@ -122,7 +122,7 @@ fn alarms_are_named_and_everything_else_has_a_default() {
 }
 
 #[test]
-fn a_metric_is_one_or_computed_and_has_one_bound() {
+fn metric_check_has_one_source_and_one_bound() {
     let stat = |namespace: &str, statistic: &str| json!({"namespace": namespace, "metricName": "Errors", "statistic": statistic});
     let lambda = |statistic: &str| stat("AWS/Lambda", statistic);
     let base = json!({"metricStat": lambda("Sum"), "threshold": {"max": 5}});
@@ -220,7 +220,7 @@ fn a_metric_is_one_or_computed_and_has_one_bound() {
 }
 
 #[test]
-fn a_url_is_asked_in_bounds() {
+fn http_check_is_within_bounds() {
     let base = json!({"url": "https://shop.example.com/health"});
     assert_eq!(
         stored(&json!({"http": base}))["http"],

@@ -61,7 +61,7 @@ fn check(manifest: &str, cases: &[Case]) {
 }
 
 #[test]
-fn a_connection_needs_a_url_and_a_token() {
+fn connection_needs_a_url_and_a_token() {
     check(
         CONNECTION,
         &[
@@ -124,7 +124,7 @@ fn a_connection_needs_a_url_and_a_token() {
 }
 
 #[test]
-fn an_account_is_entered_in_exactly_one_way() {
+fn account_has_exactly_one_kind_of_credentials() {
     let exactly_one = "exactly one of ambient, accessKey, webIdentity and assumeRole must be set";
     let role = "arn:aws:iam::111111111111:role/sluice";
     check(
@@ -166,7 +166,7 @@ fn an_account_is_entered_in_exactly_one_way() {
 }
 
 #[test]
-fn an_account_is_within_bounds() {
+fn account_is_within_bounds() {
     let region = |name: &str| json!({"name": name, "artifactBucket": "artifacts"});
     let grant = |functions: Value| json!([{"namespaceSelector": {}, "functions": functions}]);
     let buckets = |pattern: &str| json!([{"namespaceSelector": {}, "buckets": [pattern]}]);
@@ -269,7 +269,7 @@ fn an_account_is_within_bounds() {
 }
 
 #[test]
-fn a_deployment_refers_to_what_it_has() {
+fn deployment_references_must_exist() {
     check(
         DEPLOYMENT,
         &[
@@ -312,7 +312,7 @@ fn a_deployment_refers_to_what_it_has() {
 }
 
 #[test]
-fn a_component_is_a_function_or_files() {
+fn component_is_a_function_or_files() {
     let api = parse(DEPLOYMENT)["spec"]["components"][0].clone();
     let both = |site: Value| json!([api, site]);
     let files = json!({"bucket": "shop-site", "artifact": "api", "path": "public/"});
@@ -353,13 +353,13 @@ fn a_component_is_a_function_or_files() {
                 "/spec/components",
                 site(files.clone()),
                 adopted,
-                "adopt is for functions",
+                "adopt applies only to functions",
             ),
             (
                 "/spec/components",
                 unqualified,
                 not_adopted,
-                "allowUnqualified is for a function that is adopted",
+                "allowUnqualified applies only to an adopted function",
             ),
             (
                 "/spec/components",
@@ -519,7 +519,7 @@ fn durations_are_within_bounds() {
 }
 
 #[test]
-fn a_function_is_within_bounds() {
+fn function_is_within_bounds() {
     let lambda = |field: &str| format!("/spec/components/0/lambda/{field}");
     check(
         DEPLOYMENT,
@@ -561,20 +561,20 @@ fn a_function_is_within_bounds() {
                 &lambda("tags"),
                 json!({"team": "shop"}),
                 json!({"aws:team": "shop"}),
-                "the prefixes sluice.dev/ and aws: are taken",
+                "the prefixes sluice.dev/ and aws: are reserved",
             ),
             (
                 &lambda("tags"),
                 json!({"team": "shop"}),
                 json!({"sluice.dev/a": "b"}),
-                "the prefixes sluice.dev/ and aws: are taken",
+                "the prefixes sluice.dev/ and aws: are reserved",
             ),
         ],
     );
 }
 
 #[test]
-fn a_project_is_a_path_or_an_id_and_its_address_is_answered_with_the_path() {
+fn project_url_is_refused_with_the_path_to_write() {
     check(
         DEPLOYMENT,
         &[
@@ -588,19 +588,19 @@ fn a_project_is_a_path_or_an_id_and_its_address_is_answered_with_the_path() {
                 "/spec/source/project",
                 json!("a.b/c_d/checkout.x"),
                 json!("https://gitlab.example.com/shop/checkout.git"),
-                "must be the path of the project, not its address: write shop/checkout\n",
+                "must be the path of the project, not its URL: write shop/checkout\n",
             ),
             (
                 "/spec/source/project",
                 json!("42"),
                 json!("https://gitlab.example.com/a/shop/checkout/-/pipelines"),
-                "must be the path of the project, not its address: write a/shop/checkout\n",
+                "must be the path of the project, not its URL: write a/shop/checkout\n",
             ),
             (
                 "/spec/source/project",
                 json!("42"),
                 json!("git@gitlab.example.com:shop/checkout.git"),
-                "must be the path of the project, not its address: write shop/checkout\n",
+                "must be the path of the project, not its URL: write shop/checkout\n",
             ),
             (
                 "/spec/source/project",
@@ -613,7 +613,7 @@ fn a_project_is_a_path_or_an_id_and_its_address_is_answered_with_the_path() {
 }
 
 #[test]
-fn a_deployment_is_within_bounds() {
+fn deployment_is_within_bounds() {
     let stages = |count: usize| {
         let stage = |n| json!({"name": format!("s{n}"), "targets": [{"account": format!("a{n}"), "region": "eu-west-1"}]});
         Value::Array((0..count).map(stage).collect())
@@ -813,7 +813,7 @@ fn releases_and_targets_are_within_bounds() {
 }
 
 #[test]
-fn what_identifies_a_thing_never_changes() {
+fn identifying_fields_are_immutable() {
     let here = "crds-immutable";
     namespace(here);
     let [user, group] = as_controller();
@@ -854,7 +854,7 @@ fn what_identifies_a_thing_never_changes() {
     let other = json!("222222222222");
     refused(
         &patch(&account, "/spec/accountId", other),
-        "is immutable: make another Account",
+        "is immutable: create another Account",
     );
     accepted(&patch(
         &account,
@@ -889,7 +889,7 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
-fn kubectl_get_answers_what_people_ask() {
+fn kubectl_get_prints_the_documented_columns() {
     let here = "crds-columns";
     namespace(here);
     let [user, group] = as_controller();

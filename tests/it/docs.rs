@@ -64,7 +64,7 @@ fn examples_are_accepted() {
 }
 
 #[test]
-fn the_readme_shows_what_the_demo_applies() {
+fn readme_shows_the_manifest_of_the_demo() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let applied = fs::read_to_string(root().join("tests/lab/src/demo/checkout.yaml")).unwrap();
     assert!(
@@ -74,7 +74,7 @@ fn the_readme_shows_what_the_demo_applies() {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_in_the_documentation_resolve() {
     let mut broken = Vec::new();
     let mut tried = 0;
     for (path, page) in pages() {

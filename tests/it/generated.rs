@@ -54,7 +54,7 @@ fn definitions_are_current() {
 }
 
 #[test]
-fn the_chart_definitions_are_current() {
+fn chart_definitions_are_current() {
     is_current(
         Path::new("charts/sluice/files/crds"),
         &generate::chart_definitions_yaml().unwrap(),
@@ -62,7 +62,7 @@ fn the_chart_definitions_are_current() {
 }
 
 #[test]
-fn the_reference_is_current() {
+fn reference_is_current() {
     let path = root().join("docs/reference.md");
     let text = generate::reference_markdown();
     if std::env::var_os("UPDATE_GENERATED").is_some() {
@@ -76,7 +76,7 @@ fn the_reference_is_current() {
 }
 
 #[test]
-fn the_tables_of_reasons_are_current() {
+fn reason_tables_are_current() {
     let mut shown = Vec::new();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let path = entry.unwrap().path();

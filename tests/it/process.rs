@@ -57,7 +57,7 @@ fn leads(control_plane: &ControlPlane, controller: &Controller) -> bool {
 }
 
 #[test]
-fn one_leads_and_another_takes_over() {
+fn standby_takes_over_from_the_leader() {
     let (control_plane, _dir) = control_plane();
     let mut first = controller(&control_plane);
     eventually("the first leads", || leads(&control_plane, &first));
@@ -103,7 +103,7 @@ fn one_leads_and_another_takes_over() {
 }
 
 #[test]
-fn a_container_that_was_killed_goes_on_with_its_pods_lease() {
+fn restarted_container_keeps_its_pods_lease() {
     let (control_plane, _dir) = control_plane();
     let mut controller = controller(&control_plane);
     eventually("it leads", || leads(&control_plane, &controller));
@@ -118,7 +118,7 @@ fn a_container_that_was_killed_goes_on_with_its_pods_lease() {
 }
 
 #[test]
-fn what_is_missing_or_unreachable_is_named() {
+fn missing_secrets_and_invalid_objects_are_reported() {
     let (control_plane, _dir) = control_plane();
     let mut controller = controller(&control_plane);
     accepted(&create(

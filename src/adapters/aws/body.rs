@@ -59,7 +59,7 @@ impl Download {
                 if self.seen <= size {
                     return Ok(Some(piece));
                 }
-                format!("more than the {size} bytes that were announced")
+                format!("more than the announced {size} bytes")
             }
             Some(Err(cause)) => format!("cut off after {seen} of {size} bytes: {cause}"),
             None if seen == size => return Ok(None),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_has_exactly_its_announced_size() {
+    fn download_has_exactly_its_announced_size() {
         let piece = || Ok(Bytes::from_static(b"abc"));
         assert_eq!(read(6, vec![piece(), piece()]), Ok(6));
         assert_eq!(read(0, vec![]), Ok(0));

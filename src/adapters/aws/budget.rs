@@ -134,7 +134,7 @@ struct Schedule {
     queue: Queue<oneshot::Sender<()>>,
     longest: usize,
     /// Whether a task grants turns. It ends when no call waits.
-    is_attended: bool,
+    is_served: bool,
 }
 
 impl Bucket {
@@ -146,7 +146,7 @@ impl Bucket {
                 rate: Rate::per_second(per_second, Instant::now()),
                 queue: Queue::default(),
                 longest: MAX_QUEUE,
-                is_attended: false,
+                is_served: false,
             })),
         }
     }
@@ -177,7 +177,10 @@ impl Bucket {
         }
         // The caller has to start again: its other waiting calls would only be in the way.
         turn.call_off();
-        let message = format!("not sent: it waited for a turn among the {}", self.what);
+        let message = format!(
+            "not sent: the call left the queue of {} before its turn",
+            self.what
+        );
         Err(call.error(CallErrorKind::CalledOff, message))
     }
 
@@ -196,7 +199,7 @@ impl Bucket {
     pub(super) fn refused(&self, pause: Option<Duration>) {
         tracing::warn!(
             budget = &*self.what,
-            "AWS throttles: calls go on more slowly"
+            "AWS throttled a call: calls continue at a lower rate"
         );
         self.schedule().rate.refused(Instant::now(), pause);
     }
@@ -221,8 +224,8 @@ impl Bucket {
             before,
             ready_at: now + schedule.rate.time_for(calls, now),
         };
-        if !schedule.is_attended {
-            schedule.is_attended = true;
+        if !schedule.is_served {
+            schedule.is_served = true;
             tokio::spawn(serve_queue(Arc::clone(&self.schedule)));
         }
         Some(Ok(Entry {
@@ -259,7 +262,7 @@ impl Drop for LeaveOnDrop<'_> {
 /// Grants turns for as long as calls wait.
 async fn serve_queue(schedule: Arc<Mutex<Schedule>>) {
     loop {
-        let next = lock(&schedule).give_turns(Instant::now());
+        let next = lock(&schedule).grant_turns(Instant::now());
         match next {
             Some(next) => sleep_until(next).await,
             None => return,
@@ -269,7 +272,7 @@ async fn serve_queue(schedule: Arc<Mutex<Schedule>>) {
 
 impl Schedule {
     /// Grants the available turns. Returns when the next one comes; `None` if no call waits.
-    fn give_turns(&mut self, now: Instant) -> Option<Instant> {
+    fn grant_turns(&mut self, now: Instant) -> Option<Instant> {
         while self.queue.len() > 0 {
             if let Err(next) = self.rate.take(now) {
                 return Some(next);
@@ -281,7 +284,7 @@ impl Schedule {
                 }
             }
         }
-        self.is_attended = false;
+        self.is_served = false;
         None
     }
 }

@@ -51,7 +51,7 @@ impl ProvideCredentials for Caller {
         future::ProvideCredentials::new(async {
             let signer = CALLER.try_with(Arc::clone);
             let signer =
-                signer.map_err(|_| CredentialsError::not_loaded("nobody makes this call"))?;
+                signer.map_err(|_| CredentialsError::not_loaded("no session makes this call"))?;
             signer.provide_credentials().await
         })
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_call_is_signed_by_who_makes_it_and_none_without() {
+    async fn each_call_is_signed_by_the_session_that_makes_it() {
         let (one, other) = tokio::join!(calls(signer("one"), key()), calls(signer("other"), key()));
         assert_eq!(
             (one.as_deref(), other.as_deref()),

@@ -257,7 +257,7 @@ impl AwsCloud {
 
     fn account(&self, name: &str) -> Result<Arc<Account>, CallError> {
         self.directory.account(name).ok_or_else(|| {
-            let message = "it does not exist any more";
+            let message = "it no longer exists";
             let resource = format!("Account {name}");
             CallError::new(
                 "resolve assumeRole.via",

@@ -84,7 +84,7 @@ impl CloudWatch {
                 return Ok(alarms);
             }
         }
-        Err(call.unusable("the answer does not come to an end"))
+        Err(call.unusable("the response has more pages than Sluice reads"))
     }
 }
 
@@ -130,7 +130,7 @@ impl Monitoring for CloudWatch {
             }
         }
         // The newest transitions are missing, and one of them may be to the state of alarm.
-        Err(call.unusable("the answer does not come to an end"))
+        Err(call.unusable("the response has more pages than Sluice reads"))
     }
 
     async fn measure(&self, query: &MetricQuery) -> Result<Series, CallError> {
@@ -160,7 +160,7 @@ impl Monitoring for CloudWatch {
                 return series.complete(&call);
             }
         }
-        let message = "more than one number came back: it does not come to an end";
+        let message = "the response has more pages than one number needs";
         Err(call.error(CallErrorKind::Invalid, message))
     }
 }

@@ -124,7 +124,7 @@ impl Verified {
     fn wrong_account(&self, identity: &Identity) -> CallError {
         let message = format!(
             "the credentials belong to account {} ({}), but spec.accountId is {}: \
-             nothing is done with them; correct one or the other",
+             Sluice does not use them; correct one or the other",
             identity.account_id, identity.arn, self.account_id
         );
         asked(&self.account).error(CallErrorKind::WrongAccount, message)
@@ -166,7 +166,8 @@ pub(super) async fn identity(
     match (answer.account, answer.arn) {
         (Some(account_id), Some(arn)) => Ok(Identity { account_id, arn }),
         _ => {
-            Err(call.unusable("the answer names no account; check the Account's spec.endpointUrl"))
+            Err(call
+                .unusable("the response names no account; check the Account's spec.endpointUrl"))
         }
     }
 }

@@ -102,7 +102,7 @@ impl Call {
                 (
                     unanswered(self.effect, true),
                     format!(
-                        "the answer (status {status}) is not AWS's: {}",
+                        "the response (status {status}) is not from AWS: {}",
                         causes(shown)
                     ),
                 )
@@ -123,8 +123,8 @@ fn without_body(status: u16) -> Option<&'static str> {
         301 => Some("the bucket is in another region than the Account's spec.regions says"),
         400 => Some("the credentials have expired, or the bucket is in another region"),
         403 => Some(
-            "neither the role nor the bucket's policy allows it (S3 says so, too, of an object that does not \
-             exist where the role lacks s3:ListBucket)",
+            "neither the role nor the bucket's policy allows it (S3 also answers so for an object that does not \
+             exist if the role lacks s3:ListBucket)",
         ),
         _ => None,
     }
@@ -239,7 +239,7 @@ fn remedy(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static st
         (CallErrorKind::Denied, _) if message.contains("session policy") => {
             Some("the Account's grants don't cover it; the session is limited to what they allow")
         }
-        (_, "RequestTimeTooSkewed") => Some("set the clock of the node"),
+        (_, "RequestTimeTooSkewed") => Some("correct the clock of the node"),
         (
             _,
             "PermanentRedirect"
@@ -250,10 +250,10 @@ fn remedy(kind: &CallErrorKind, code: &str, message: &str) -> Option<&'static st
             "the credentials are wrong, expired or revoked; check the Account's spec.credentials",
         ),
         (CallErrorKind::Invalid, "") => {
-            Some("this is not an answer of AWS; check the Account's spec.endpointUrl")
+            Some("this response is not from AWS; check the Account's spec.endpointUrl")
         }
         (CallErrorKind::RoleNotAssumable, _) => Some(
-            "a role made just now takes some seconds; else its trust policy has to name lambda.amazonaws.com",
+            "a new role takes some seconds to work; otherwise, its trust policy must name lambda.amazonaws.com",
         ),
         (_, "CodeStorageExceededException") => {
             Some("delete old versions, or have AWS raise the region's code storage quota")

@@ -21,7 +21,7 @@ pub(super) struct Fenced(Fence);
 
 /// Why a request was not sent.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("not sent: another controller may lead by now")]
+#[error("not sent: another controller may be the leader by now")]
 pub(super) struct NotLeading;
 
 impl Fenced {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_ends_in_an_error_behind_a_closed_fence() {
+    async fn closed_fence_ends_a_body_in_an_error() {
         let fence = Fence::open();
         let pieces = || stream::iter([Ok(Bytes::from_static(b"a")), Ok(Bytes::from_static(b"b"))]);
         let whole: Vec<Bytes> = fenced(pieces().boxed(), &fence)

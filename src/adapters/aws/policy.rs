@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     grants::{Holder, Permissions, is_bucket_pattern, matches},
-    workload::{lambda::PACKAGES, s3::site::KEPT},
+    workload::{lambda::PACKAGES_PREFIX, s3::site::SITES_PREFIX},
 };
 
 /// The longest session policy that AWS takes.
@@ -124,7 +124,7 @@ fn folder(holder: &Holder) -> String {
         Some(beginning) if beginning.len() < holder.target.len() => format!("{beginning}*"),
         _ => format!("{}/*", holder.target),
     };
-    format!("{KEPT}/{}/{target}", holder.namespace)
+    format!("{SITES_PREFIX}/{}/{target}", holder.namespace)
 }
 
 fn document(
@@ -153,7 +153,7 @@ fn document(
         json!({
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-            "Resource": format!("arn:{partition}:s3:::{artifact_bucket}/{PACKAGES}/*"),
+            "Resource": format!("arn:{partition}:s3:::{artifact_bucket}/{PACKAGES_PREFIX}/*"),
         }),
         // Buckets and functions may be encrypted with the account's own keys.
         json!({
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_names_functions_with_their_versions_and_aliases_roles_and_the_bucket() {
+    fn policy_lists_functions_with_qualifiers_roles_and_the_bucket() {
         let text = session_policy(
             SCOPE,
             &permissions(&["checkout-*", "pay"], &["team/lambda-*"]),
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_names_buckets_with_their_keys_and_where_copies_are_kept() {
+    fn policy_lists_buckets_with_keys_and_the_folder_of_copies() {
         let text = session_policy(SCOPE, &on_buckets(&["shop-site-*", "docs"]));
         let policy: Value = serde_json::from_str(&text).expect("JSON");
         insta::assert_json_snapshot!(policy["Statement"].as_array().map(|all| &all[3..]), @r#"
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_pattern_allows_no_key_of_another_bucket() {
+    fn bucket_pattern_allows_no_key_of_another_bucket() {
         let permissions = on_buckets(&["*-site", "a*b", "shop-*", "docs"]);
         let text = session_policy(SCOPE, &permissions);
         let put = |arn: &str| allows(&text, "s3:PutObject", arn);
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_artifact_bucket_a_session_reaches_packages_and_its_own_copies() {
+    fn session_reaches_only_packages_and_its_own_copies() {
         let text = session_policy(SCOPE, &on_buckets(&["docs"]));
         let own = "arn:aws:s3:::artifacts-dev/sites/shop/checkout-dev/x/1";
         let package = "arn:aws:s3:::artifacts-dev/packages/0a.zip";
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn without_grants_no_function_no_role_no_bucket_and_no_metric_is_allowed() {
+    fn policy_without_grants_allows_no_function_role_bucket_or_metric() {
         let text = session_policy(SCOPE, &Permissions::default());
         for word in [
             "lambda:",
@@ -591,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_before_taking_over_is_allowed_where_a_grant_has_may_adopt() {
+    fn adoption_reads_are_allowed_only_with_may_adopt() {
         let mut permissions = permissions(&["checkout-*"], &["lambda-exec"]);
         let asked = [ADOPTION_ACTIONS[0], ADOPTION_ACTIONS[1], EVENT_SOURCES];
         let text = session_policy(SCOPE, &permissions);
@@ -604,7 +604,7 @@ mod tests {
     proptest! {
         /// AWS refuses a longer policy, and with it the whole session.
         #[test]
-        fn it_always_fits(
+        fn session_policy_always_fits(
             functions in proptest::collection::vec("[a-z*]{1,140}", 0..4),
             roles in proptest::collection::vec("[a-z*/]{1,512}", 0..4),
             buckets in proptest::collection::vec("[a-z.-]{1,62}[*]?", 0..4),
@@ -629,7 +629,7 @@ mod tests {
 
         /// Joined patterns still allow all that the grants allow.
         #[test]
-        fn joining_only_widens(
+        fn joining_patterns_only_widens(
             names in proptest::collection::vec("[a-c]{1,4}[*]?[a-c]{0,3}", 1..12),
             times in 0..12_usize,
         ) {

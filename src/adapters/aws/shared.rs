@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_were_not_used_for_longest_make_room() {
+    fn least_recently_used_sessions_are_evicted() {
         let shared = Shared::<usize>::default();
         let calls = Cell::new(0);
         let get = |n: usize| {

@@ -68,8 +68,7 @@ impl Store for S3Store {
         };
         let size = size(&call, answer.content_length)?;
         if size > limit {
-            let message =
-                format!("it has {size} bytes, more than the {limit} that are read at most");
+            let message = format!("it has {size} bytes, more than the limit of {limit}");
             return Err(call.error(CallErrorKind::TooLarge, message));
         }
         let mut body = exactly(call, size, pieces(answer.body));
@@ -109,7 +108,7 @@ impl Store for S3Store {
         let answer = self.verified.sent(&call, request).await?;
         // A server that does not support ranges, or lacks this one, would return other bytes.
         if answer.content_range().is_none() {
-            return Err(call.unusable("the answer does not say which bytes it holds"));
+            return Err(call.unusable("the response has no Content-Range"));
         }
         Ok(exactly(call, range.end - range.start, pieces(answer.body)))
     }
@@ -174,5 +173,5 @@ fn is_missing_object(error: &CallError) -> bool {
 fn size(call: &Call, length: Option<i64>) -> Result<u64, CallError> {
     length
         .and_then(|length| u64::try_from(length).ok())
-        .ok_or_else(|| call.unusable("the answer does not say how long the object is"))
+        .ok_or_else(|| call.unusable("the response has no object size"))
 }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_paths_of_the_api_are_followed() {
+    fn only_redirects_to_api_paths_are_followed() {
         let address = address("http://inside:8080/gitlab");
         let follow = |location| address.own_path("/projects/a%2Fb", location);
         assert_eq!(
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_are_none_are_refused() {
+    fn invalid_gitlab_urls_are_refused() {
         for text in [
             "gitlab.com",
             "ftp://gitlab.com",

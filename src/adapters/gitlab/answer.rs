@@ -82,13 +82,13 @@ impl Reader {
         let read = self.read(response, namespace, rows).await;
         read.map_err(|problem| match problem {
             Problem::Rows(rows) => too_large(format!(
-                "the answer lists more than the {rows} rows that were asked for, and was not read on"
+                "the response lists more than the {rows} requested rows, so reading stopped"
             )),
             Problem::Values => too_large(format!(
-                "the answer holds more than the limit of {VALUES} values, and was not read on"
+                "the response has more than the limit of {VALUES} values, so reading stopped"
             )),
             Problem::Bytes => too_large(format!(
-                "the answer has more than the limit of {ANSWER_BYTES} bytes, and was not read on"
+                "the response has more than the limit of {ANSWER_BYTES} bytes, so reading stopped"
             )),
             Problem::BrokeOff(problem) => call.error(CallErrorKind::Unavailable, problem),
         })
@@ -138,7 +138,7 @@ pub async fn refusal(mut response: Response) -> Vec<u8> {
 
 fn broke_off(error: reqwest::Error) -> Problem {
     Problem::BrokeOff(if error.is_timeout() {
-        "the answer was not complete in time".to_owned()
+        "the response was not complete in time".to_owned()
     } else {
         causes(&error.without_url())
     })
@@ -225,21 +225,21 @@ pub fn parse<T: DeserializeOwned>(call: &Call, bytes: &[u8]) -> Result<T, CallEr
         if first == Some(&b'<') {
             return call.error(
                 CallErrorKind::Unavailable,
-                "a web page instead of an answer of the API: spec.url of the GitLabConnection has \
+                "a web page instead of an API response: spec.url of the GitLabConnection has \
                  to be the address of GitLab with its relative root, and nothing in front of it \
                  may ask for a login",
             );
         }
         // Not serde's own message: it quotes the response, which may be another service's.
         let what = match error.classify() {
-            Category::Data => "holds other fields than GitLab's API does",
+            Category::Data => "has other fields than GitLab's API",
             Category::Eof => "ends too early",
             Category::Io | Category::Syntax => "is not JSON",
         };
         let (line, column) = (error.line(), error.column());
         call.error(
             CallErrorKind::Unavailable,
-            format!("an answer that can't be read: it {what} (line {line}, column {column})"),
+            format!("a response that can't be read: it {what} (line {line}, column {column})"),
         )
     })
 }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_one_another_on_our_own_address() {
+    fn next_page_stays_on_the_configured_address() {
         let path = "/projects/7/x?per_page=100&page=2";
         let link = (
             "link",
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_counted_as_they_come_whatever_they_hold() {
+    fn rows_are_counted_across_chunks_and_nested_values() {
         let table = [
             ("", 0),
             ("[]", 0),
@@ -337,14 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn values_are_counted_at_any_depth_and_not_in_texts() {
+    fn values_are_counted_at_any_depth_but_not_inside_strings() {
         let mut counter = Counter::default();
         counter.count(br#"{"a": ["1,2", [3, 4]], "b": "\",,"}"#);
         assert_eq!(counter.separators, 3);
     }
 
     #[test]
-    fn a_request_says_how_many_rows_it_wants() {
+    fn requested_rows_are_read_from_the_path_and_capped() {
         assert_eq!(
             asked_rows("/projects/7/pipelines?ref=main&per_page=100&page=2"),
             100
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_answer_is_not_quoted() {
+    fn unreadable_response_is_not_quoted() {
         let call = Call {
             operation: "GET /version",
             resource: String::new(),

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_come_evenly_after_a_tenth_at_once() {
+    fn turns_are_even_after_a_burst_of_a_tenth() {
         let rate = Rate::per_minute(60);
         let now = Instant::now();
         let waits: Vec<u64> = (0..9)
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_too_far_away_is_not_taken() {
+    fn turn_beyond_the_patience_is_not_taken() {
         let rate = Rate::per_minute(1);
         let now = Instant::now();
         assert_eq!(rate.take(now, PATIENCE), Ok(Duration::ZERO));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_to_one_host_share_its_budget_and_others_have_their_own() {
+    async fn connections_to_one_host_share_its_budget() {
         let hosts = Hosts::new(Rates::new(100, [("git.example.com".to_owned(), 200)]));
         let one = hosts.budget("shop", "gitlab.com", 100_000);
         let other = hosts.budget("till", "gitlab.com", 100_000);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_lowers_only_its_own_share() {
+    async fn connection_lowers_only_its_own_rate() {
         let hosts = hosts(1000);
         let modest = hosts.budget("shop", "gitlab.com", 20);
         assert_eq!(at_once(&modest), 2);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_told_at_once() {
+    async fn overlong_queue_refuses_a_request_at_once() {
         let hosts = hosts(60);
         let busy = hosts.budget("shop", "gitlab.com", 100_000);
         let mut queue = Vec::new();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_sent_while_gitlab_holds_us_off() {
+    async fn nothing_is_sent_during_a_pause_that_gitlab_asked_for() {
         let hosts = hosts(600);
         let budget = hosts.budget("shop", "gitlab.com", 600);
         budget.hold(Duration::from_secs(100));

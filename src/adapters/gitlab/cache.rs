@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_within_its_bounds_and_keeps_what_is_used() {
+    fn cache_stays_within_its_bounds_and_keeps_used_entries() {
         let mut cache = Cache::default();
         cache.put("used", kept(10));
         for index in 0..2 * ENTRIES {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_stay_within_a_bound_together_and_the_largest_gives_way() {
+    fn largest_cache_shrinks_when_all_exceed_their_bound() {
         let caches = Arc::<Caches>::default();
         let modest = ClientCache::new(Arc::clone(&caches));
         modest.put("own", kept(1000));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_answer_may_not_fill_it() {
+    fn oversized_response_is_not_cached() {
         let mut cache = Cache::default();
         cache.put("large", kept(BYTES / 2));
         assert!(cache.get("large").is_none());

@@ -41,13 +41,13 @@ impl Client {
     }
 
     /// Allows a refused token to be sent again.
-    pub(super) fn ask_again(&self) {
-        self.http.ask_again();
+    pub(super) fn clear_refusal(&self) {
+        self.http.clear_refusal();
     }
 
     /// Whether GitLab refused the token.
-    pub(super) fn token_refused(&self) -> bool {
-        self.http.token_refused()
+    pub(super) fn is_token_refused(&self) -> bool {
+        self.http.is_token_refused()
     }
 
     async fn one<T>(&self, call: &Call, path: &str) -> Result<T, CallError>
@@ -310,14 +310,17 @@ impl GitLab for Client {
         })
     }
 
-    async fn still_hold(&self, validators: &Validators) -> Result<bool, CallError> {
+    async fn are_unchanged(&self, validators: &Validators) -> Result<bool, CallError> {
         for (path, validator) in validators.iter() {
             let call = self.http.call(validator.operation, "what was read before");
-            let still = self.http.still_holds(&call, path, &validator.value).await;
+            let still = self
+                .http
+                .is_etag_current(&call, path, &validator.value)
+                .await;
             if !still.map_err(|refused| refused.error)? {
                 return Ok(false);
             }
         }
-        Ok(validators.tell_all())
+        Ok(validators.can_revalidate())
     }
 }

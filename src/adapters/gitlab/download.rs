@@ -45,7 +45,7 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
             .judge(&at)
             .map_err(|refused| call.out_of_reach(&refused))?;
         let request = http.client.get(at.clone()).send();
-        let sent = async { request.await.map_err(|error| call.no_answer(error)) };
+        let sent = async { request.await.map_err(|error| call.no_response(error)) };
         response = in_time(call, sent).await?;
     }
     // No other response is the artifact, such as a 300 without a target or a 304.
@@ -76,7 +76,7 @@ fn target(call: &Call, from: &Url, location: Option<&str>) -> Result<Url, CallEr
         .ok_or_else(|| refuse("redirected to an address that can't be read".to_owned()))?;
     if from.scheme() == "https" && target.scheme() == "http" {
         return Err(refuse(format!(
-            "redirected from https to http at {}, where anybody on the way could change the bytes: \
+            "redirected from https to http at {}, where the bytes could be changed in transit: \
              give GitLab's object storage an https endpoint, or turn on proxy_download",
             origin(&target)
         )));
@@ -122,7 +122,7 @@ fn body(call: Call, response: Response, declared: Option<u64>) -> ByteStream {
                 Err(_) => call.error(
                     CallErrorKind::Unavailable,
                     format!(
-                        "stood still for {} s after {received}{of} bytes",
+                        "stalled for {} s after {received}{of} bytes",
                         STALL_TIMEOUT.as_secs()
                     ),
                 ),
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redirects_lead_to_the_web_and_never_from_https_to_http() {
+    fn download_redirects_use_http_or_https_and_never_downgrade() {
         let call = Call {
             operation: "GET",
             resource: String::new(),

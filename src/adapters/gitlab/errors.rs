@@ -53,18 +53,18 @@ impl Call {
 
     /// The error of a request without a response. Reads have no effect, so it does not matter
     /// whether the request arrived.
-    pub fn no_answer(&self, error: reqwest::Error) -> CallError {
+    pub fn no_response(&self, error: reqwest::Error) -> CallError {
         if let Some(refused) = refusal_within(&error) {
             return self.out_of_reach(refused);
         }
         let message = if error.is_timeout() {
-            "no answer in time".to_owned()
+            "the request timed out".to_owned()
         } else {
             // The URL of a redirect to storage has a signature, which must not be shown.
             causes(&error.without_url())
         };
         let hint = if message.contains("certificate") {
-            ": if the server's certificate is from an authority of your own, name it in \
+            ": if a private CA issued the server's certificate, name that CA in \
              spec.caBundleRef of the GitLabConnection"
         } else {
             ""
@@ -90,8 +90,8 @@ impl Refusal<'_> {
         let words = json.ok().as_ref().map(gitlabs_error).unwrap_or_default();
         let words = match words {
             words if !words.is_empty() => words.replace(char::is_control, " "),
-            _ if self.is_page() => "a web page instead of an answer of the API".to_owned(),
-            _ => format!("status {} without an error in GitLab's form", self.status),
+            _ if self.is_page() => "a web page instead of an API response".to_owned(),
+            _ => format!("status {} without an error in GitLab's format", self.status),
         };
         shorten(&words, 300)
     }
@@ -137,14 +137,14 @@ impl Refusal<'_> {
             ),
             403 if self.is_page() => call.error(
                 CallErrorKind::Unavailable,
-                "403 with a web page: something in front of GitLab refuses us. gitlab.com blocks \
+                "403 with a web page: a proxy or firewall in front of GitLab refused the request. gitlab.com blocks \
                  an address for 15 minutes after many failed logins",
             ),
             403 if !call.is_about_project() => call.error(
                 CallErrorKind::Denied,
                 format!(
                     "GitLab says {words:?}. Put a token that may do this, with the scope read_api, into {}; a user \
-                     who is blocked has to be unblocked in GitLab",
+                     who is blocked must be unblocked in GitLab",
                     call.token
                 ),
             ),
@@ -152,7 +152,7 @@ impl Refusal<'_> {
                 CallErrorKind::Denied,
                 format!(
                     "GitLab says {words:?}. The token's user needs at least the role Reporter, \
-                     and the project its CI/CD and artifacts open to that role"
+                     and the project must allow that role to read CI/CD and artifacts"
                 ),
             ),
             404 if self.is_page() => call.error(
@@ -162,7 +162,7 @@ impl Refusal<'_> {
             ),
             404 if self.is_about_project() => call.error(
                 CallErrorKind::NotFound,
-                "there is no such project, or the token's user can't see it (it needs at least \
+                "the project does not exist, or the token's user can't see it (it needs at least \
                  the role Reporter)",
             ),
             404 => call.error(CallErrorKind::NotFound, format!("GitLab says {words:?}")),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::too_many_lines, reason = "one table of all shapes")]
-    fn every_shape_of_refusal_is_understood() {
+    fn error_responses_of_every_shape_are_classified() {
         use CallErrorKind::{Busy, Denied, Invalid, NotFound, Unauthenticated, Unavailable};
         let table = [
             (
@@ -341,7 +341,7 @@ mod tests {
                 414,
                 "",
                 Invalid,
-                "status 414 without an error in GitLab's form",
+                "status 414 without an error in GitLab's format",
             ),
             (
                 500,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_in_a_project_is_advised_where_a_project_was_asked_for() {
+    fn denied_read_of_a_project_advises_a_role_in_it() {
         let refusal = Refusal {
             status: 403,
             retry_after: None,

@@ -139,12 +139,12 @@ impl Http {
     }
 
     /// Whether GitLab refused the token, so that its Secret has to be read again.
-    pub(super) fn token_refused(&self) -> bool {
+    pub(super) fn is_token_refused(&self) -> bool {
         self.refused().is_some()
     }
 
     /// Allows a refused token to be sent again.
-    pub(super) fn ask_again(&self) {
+    pub(super) fn clear_refusal(&self) {
         *self.refused() = None;
     }
 
@@ -174,7 +174,7 @@ impl Http {
     }
 
     /// Whether this ETag is still current in GitLab. Nothing else is read.
-    pub(super) async fn still_holds(
+    pub(super) async fn is_etag_current(
         &self,
         call: &Call,
         path: &str,
@@ -234,7 +234,7 @@ impl Http {
             at = self.moved_to(call, &at, &response)?;
         }
         Err(call
-            .error(CallErrorKind::Invalid, "redirected in circles")
+            .error(CallErrorKind::Invalid, "redirected in a loop")
             .into())
     }
 
@@ -259,7 +259,7 @@ impl Http {
             let seconds = refused.wait.as_secs() + 1;
             call.error(
                 CallErrorKind::Throttled { retry_after },
-                format!("not asked for {seconds} s more: {}", refused.why),
+                format!("no requests for another {seconds} s: {}", refused.why),
             )
         })?;
         let mut request = self
@@ -277,7 +277,7 @@ impl Http {
         });
         let answer = match request.send().await {
             Ok(response) => self.accepted(call, response, etag.is_some()).await,
-            Err(error) => Err(call.no_answer(error).into()),
+            Err(error) => Err(call.no_response(error).into()),
         };
         counted.ended(match &answer {
             Ok(response) => answered(response.status()),
@@ -321,7 +321,7 @@ impl Http {
     ) -> Result<Response, Refused> {
         let status = response.status();
         if status == StatusCode::OK || conditional && status == StatusCode::NOT_MODIFIED {
-            self.ask_again();
+            self.clear_refusal();
             return Ok(response);
         }
         if is_redirect(status) {

@@ -127,7 +127,7 @@ impl GitLabClients {
         Self {
             secrets,
             metrics,
-            reach: Reach::trusting(proxies(), allowed, "gitlab.allowedNetworks", names),
+            reach: Reach::with_trusted_names(proxies(), allowed, "gitlab.allowedNetworks", names),
             hosts: Hosts::new(rates),
             reader: Reader::default(),
             caches: Arc::default(),
@@ -148,7 +148,7 @@ impl GitLabClients {
             && entry.made_from.generation == connection.metadata.generation
             && entry.command.as_ref() == connection.annotations().get(annotation::RECONCILE)
             && entry.read_at.elapsed() < TOKEN_AGE
-            && !entry.client.token_refused();
+            && !entry.client.is_token_refused();
         entry.used_at = Instant::now();
         same.then(|| Arc::clone(&entry.client))
     }
@@ -156,14 +156,14 @@ impl GitLabClients {
     /// Drops unused clients, and the least recently used ones above the limits.
     fn evict(&self, clients: &mut HashMap<(String, String), Entry>) {
         clients.retain(|_, entry| entry.used_at.elapsed() < UNUSED);
-        while clients.len() > MAX_CLIENTS || self.pools.too_many() {
+        while clients.len() > MAX_CLIENTS || self.pools.has_too_many() {
             let oldest = clients.iter().min_by_key(|(_, entry)| entry.used_at);
             let Some((key, trusts)) = oldest.map(|(key, entry)| (key.clone(), entry.pool.trusts()))
             else {
                 return;
             };
             clients.remove(&key);
-            if self.pools.too_many() {
+            if self.pools.has_too_many() {
                 // A pool is freed only with all clients that use it.
                 clients.retain(|_, entry| entry.pool.trusts() != trusts);
             }
@@ -222,7 +222,7 @@ impl GitLabs for GitLabClients {
             && entry.made_from == made_from
         {
             if entry.command != command {
-                entry.client.ask_again();
+                entry.client.clear_refusal();
             }
             (entry.read_at, entry.used_at) = (now, now);
             entry.command = command;

@@ -2,7 +2,7 @@
 //!
 //! Guarantees
 //! - A pool is dropped with the last client that uses it.
-//! - The number of pools is bounded: the caller drops clients for as long as [`Pools::too_many`] says so.
+//! - The number of pools is bounded: the caller drops clients for as long as [`Pools::has_too_many`] says so.
 
 use std::{
     collections::HashMap,
@@ -71,7 +71,7 @@ impl Pools {
     }
 
     /// Whether there are more pools than the limit.
-    pub fn too_many(&self) -> bool {
+    pub fn has_too_many(&self) -> bool {
         let mut pools = self.pools();
         pools.retain(|_, pool| pool.strong_count() > 0);
         pools.len() > MAX_POOLS

@@ -58,14 +58,14 @@ impl<'a> ReadSecrets<'a> {
     pub async fn token(&mut self, reference: &SecretKeyRef) -> Result<Token, CallError> {
         let namespace = self.namespace;
         let secret = self.secret(&reference.name).await?;
-        if !token_secret::is_one(&secret.type_, &secret.labels) {
+        if !token_secret::is_token_secret(&secret.type_, &secret.labels) {
             let name = &reference.name;
             return Err(secret_error(
                 namespace,
                 name,
                 CallErrorKind::Unauthenticated,
                 format!(
-                    "it does not say that it holds a GitLab token, so that it is not sent. If it does \
+                    "it is not marked as a GitLab token, so Sluice does not send it. If it does \
                      hold one, run: kubectl --namespace {namespace} label secret {name} {}={}",
                     token_secret::LABEL,
                     token_secret::LABEL_VALUE
@@ -102,7 +102,7 @@ impl<'a> ReadSecrets<'a> {
         if pem.len() > BUNDLE_BYTES {
             let size = pem.len();
             return Err(invalid(format!(
-                "has {size} bytes, more than the limit of {BUNDLE_BYTES}: leave only what vouches for \
+                "has {size} bytes, more than the limit of {BUNDLE_BYTES}: keep only the CA certificates of \
                  this server"
             )));
         }
@@ -114,7 +114,7 @@ impl<'a> ReadSecrets<'a> {
             let count = certificates.len();
             return Err(invalid(format!(
                 "holds {count} certificates, more than the limit of {BUNDLE_CERTIFICATES}: leave only \
-                 those that vouch for this server"
+                 those of this server's CAs"
             )));
         }
         Ok(Bundle {

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_is_told_from_other_artifacts() {
+    fn archive_is_distinguished_from_other_artifacts() {
         let trace_only = job(
             r#"{"id":3580121225,"name":"a","status":"success","stage":"s","allow_failure":null,
                 "artifacts":[{"file_type":"trace","size":5,"filename":"job.log","file_format":null}],
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_has_its_downstream_pipeline_or_none() {
+    fn downstream_pipeline_of_a_bridge_is_optional() {
         let bridge = |json: &str| -> pipeline::Bridge {
             serde_json::from_str::<Bridge>(json).unwrap().into()
         };
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jobs_user_may_be_a_bot_or_not_said_to_be() {
+    fn bot_flag_of_a_jobs_user_is_optional() {
         let of = |user: &str| {
             let json = format!(r#"{{"id":1,"name":"a","status":"manual","user":{user}}}"#);
             job(&json).user.map(|user| (user.id, user.bot))

@@ -56,10 +56,10 @@ impl GuardedHttp {
     /// Allows public addresses and those of the networks in `allowed`, which the platform team
     /// sets. Counts requests in `metrics`.
     pub fn new(allowed: Vec<IpNet>, metrics: Arc<Metrics>) -> Result<Self, CallError> {
-        Self::resolving_by(allowed, metrics, Arc::new(SystemNames))
+        Self::with_names(allowed, metrics, Arc::new(SystemNames))
     }
 
-    fn resolving_by(
+    fn with_names(
         allowed: Vec<IpNet>,
         metrics: Arc<Metrics>,
         names: Arc<dyn Names>,
@@ -173,10 +173,10 @@ fn next(url: &Url, response: &Response) -> Result<Url, String> {
     let location = response.headers().get(LOCATION);
     let location = location
         .and_then(|location| location.to_str().ok())
-        .ok_or("redirected without a Location that can be read")?;
+        .ok_or("redirected without a readable Location header")?;
     let target = url
         .join(location)
-        .map_err(|_| "redirected to what is no URL")?;
+        .map_err(|_| "redirected to an invalid URL")?;
     let target = parse(target.as_str())
         .map_err(|problem| format!("redirected to {}, which {problem}", without_query(&target)))?;
     if url.scheme() == "https" && target.scheme() == "http" {
@@ -191,7 +191,7 @@ async fn read_body(mut response: Response, limit: usize, call: &Call) -> Result<
     let mut body = BytesMut::new();
     while body.len() < limit {
         let piece = response.chunk().await.map_err(|error| {
-            let message = format!("the answer broke off: {}", causes(&error.without_url()));
+            let message = format!("the response broke off: {}", causes(&error.without_url()));
             call.error(CallErrorKind::Unavailable, message)
         })?;
         let Some(piece) = piece else {

@@ -114,7 +114,7 @@ fn probe() -> GuardedHttp {
 }
 
 fn probe_by(names: &Arc<Answers>) -> GuardedHttp {
-    GuardedHttp::resolving_by(here(), Arc::default(), Arc::clone(names) as Arc<dyn Names>)
+    GuardedHttp::with_names(here(), Arc::default(), Arc::clone(names) as Arc<dyn Names>)
         .expect("a client")
 }
 
@@ -133,7 +133,7 @@ fn text(answer: &HttpAnswer) -> &str {
 }
 
 #[tokio::test]
-async fn whatever_answers_is_an_answer() {
+async fn every_http_status_is_an_answer() {
     let (port, probe) = (server().await, probe());
     let url = |path: &str| format!("http://{HERE}:{port}{path}");
     let fine = probe
@@ -155,7 +155,7 @@ async fn whatever_answers_is_an_answer() {
 }
 
 #[tokio::test]
-async fn no_more_of_a_body_is_read_than_is_wanted() {
+async fn body_is_read_only_up_to_its_limit() {
     let (port, probe) = (server().await, probe());
     let endless = request(&format!("http://{HERE}:{port}/endless"));
     let answer = probe.ask(&endless).await.expect("an answer");
@@ -169,7 +169,7 @@ async fn no_more_of_a_body_is_read_than_is_wanted() {
 }
 
 #[tokio::test]
-async fn nothing_of_ours_is_sent() {
+async fn probe_sends_no_credentials_cookies_or_referer() {
     let (port, probe) = (server().await, probe());
     let asked = HttpRequest {
         body_limit: 4096,
@@ -184,7 +184,7 @@ async fn nothing_of_ours_is_sent() {
 }
 
 #[tokio::test]
-async fn an_address_inside_is_refused_before_anything_is_sent() {
+async fn internal_address_is_refused_before_anything_is_sent() {
     let (listener, port) = inside().await;
     for url in [
         format!("http://{INSIDE}:{port}/"),
@@ -200,13 +200,16 @@ async fn an_address_inside_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_inside_is_refused() {
+async fn name_of_an_internal_address_is_refused() {
     let (listener, port) = inside().await;
     let names = Answers::new(&[("shop.example", &[&[INSIDE]])]);
     let asked = request(&format!("http://shop.example:{port}/"));
     let error = probe_by(&names).ask(&asked).await.expect_err("refused");
     assert_eq!(error.kind, CallErrorKind::Denied, "{error}");
-    assert!(error.message.contains("127.0.0.2 is not asked"), "{error}");
+    assert!(
+        error.message.contains("127.0.0.2 is not requested"),
+        "{error}"
+    );
     assert!(has_no_connection(&listener));
     // Addresses from the system's resolver are checked as well.
     let asked = request(&format!("http://localhost:{port}/"));
@@ -216,7 +219,7 @@ async fn a_name_that_leads_inside_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_and_the_connection_goes_there() {
+async fn name_is_resolved_once_per_connection() {
     let port = server().await;
     // Rebinding: a second lookup would lead inside.
     let names = Answers::new(&[("shop.example", &[&[HERE], &[INSIDE]])]);
@@ -230,7 +233,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_there() {
 }
 
 #[tokio::test]
-async fn of_several_addresses_only_those_that_may_be_asked_are() {
+async fn only_allowed_addresses_of_a_name_are_used() {
     let port = server().await;
     let (listener, _) = inside().await;
     let names = Answers::new(&[("shop.example", &[&[INSIDE, HERE]])]);
@@ -241,7 +244,7 @@ async fn of_several_addresses_only_those_that_may_be_asked_are() {
 }
 
 #[tokio::test]
-async fn each_redirect_is_judged_like_the_first_address() {
+async fn each_redirect_is_checked_like_the_first_url() {
     let port = server().await;
     let (listener, inner) = inside().await;
     let names = Answers::new(&[("inner.example", &[&[INSIDE]])]);
@@ -260,7 +263,7 @@ async fn each_redirect_is_judged_like_the_first_address() {
 }
 
 #[tokio::test]
-async fn redirects_come_to_an_end_and_stay_with_http() {
+async fn redirects_are_limited_and_stay_on_http() {
     let (port, probe) = (server().await, probe());
     for (path, words) in [
         ("/round", "more than 5 times"),
@@ -284,7 +287,7 @@ async fn redirects_come_to_an_end_and_stay_with_http() {
 }
 
 #[test]
-fn nothing_is_sent_in_clear_text_that_was_asked_for_by_tls() {
+fn redirect_from_https_to_http_is_refused() {
     let answer = |location: &str| {
         let answer = axum::http::Response::builder()
             .header(header::LOCATION, location)
@@ -304,7 +307,7 @@ fn nothing_is_sent_in_clear_text_that_was_asked_for_by_tls() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_can_not_be_judged() {
+async fn probe_without_a_response_is_unavailable() {
     let (port, probe) = (server().await, probe());
     let silent = HttpRequest {
         timeout: Duration::from_millis(20),

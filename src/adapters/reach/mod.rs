@@ -8,7 +8,7 @@
 //!   used.
 //!
 //! A proxy of the environment resolves names and connects itself, so it also has to check the addresses.
-//! [`Reach::trusting`] allows the proxy's own name.
+//! [`Reach::with_trusted_names`] allows the proxy's own name.
 
 mod networks;
 
@@ -43,7 +43,7 @@ struct Rules {
 /// A refused address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{address} is not asked: it is {what}, and the controller may reach what its tenants must not; \
+    "{address} is not requested: it is {what}, which tenants must not reach through the controller; \
      the platform team can allow networks with {setting}"
 )]
 pub struct Refused {
@@ -74,11 +74,11 @@ impl Reach {
     /// Allows public addresses and those of the networks in `allowed`, which the platform team sets
     /// in `setting`.
     pub fn new(allowed: Vec<IpNet>, setting: &'static str, names: Arc<dyn Names>) -> Self {
-        Self::trusting(BTreeSet::new(), allowed, setting, names)
+        Self::with_trusted_names(BTreeSet::new(), allowed, setting, names)
     }
 
     /// Like [`Self::new`], but the names in `trusted`, those of proxies, may lead to any address.
-    pub fn trusting(
+    pub fn with_trusted_names(
         trusted: BTreeSet<String>,
         allowed: Vec<IpNet>,
         setting: &'static str,

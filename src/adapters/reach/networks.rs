@@ -20,7 +20,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32, &str); 16] = [
     (
         Ipv4Addr::new(192, 0, 0, 0),
         24,
-        "an address of the protocol's own",
+        "an IETF protocol assignment",
     ),
     (
         Ipv4Addr::new(192, 0, 2, 0),
@@ -62,7 +62,7 @@ const SPECIAL_V6: [(Ipv6Addr, u32, &str); 4] = [
     (
         Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
         23,
-        "an address of the protocol's own",
+        "an IETF protocol assignment",
     ),
     (
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_may_be_asked() {
+    fn public_addresses_are_allowed() {
         for address in [
             "1.1.1.1",
             "9.255.255.255",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_however_it_is_written() {
+    fn special_addresses_are_refused_in_every_notation() {
         for (address, what) in [
             ("0.0.0.0", "this network"),
             ("0.1.2.3", "this network"),
@@ -215,7 +215,7 @@ mod tests {
             ("169.254.170.2", "link-local"),
             ("172.16.0.1", "private"),
             ("172.31.255.255", "private"),
-            ("192.0.0.170", "protocol's own"),
+            ("192.0.0.170", "IETF protocol"),
             ("192.168.1.1", "private"),
             ("198.19.255.255", "benchmarks"),
             ("203.0.113.9", "documentation"),
@@ -230,7 +230,7 @@ mod tests {
             ("64:ff9b::169.254.169.254", "link-local"),
             ("64:ff9b:1::1", "reserved"),
             ("100::1", "reserved"),
-            ("2001::1", "protocol's own"),
+            ("2001::1", "IETF protocol"),
             ("2001:db8::1", "documentation"),
             ("2002:7f00:1::1", "loopback"),
             ("2002:a9fe:a9fe::1", "link-local"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_are_allowed_may_be_asked_and_no_more() {
+    fn allowed_networks_are_the_only_exceptions() {
         let allowed = ["10.1.0.0/16", "fd12::/16"];
         for address in [
             "10.1.2.3",

@@ -41,7 +41,7 @@ use super::{AccountRequires, SecretRef};
 pub struct AccountSpec {
     /// The 12-digit account ID. Sluice never writes with credentials of another account.
     #[schemars(regex(pattern = r"^[0-9]{12}$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make another Account"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: create another Account"))]
     pub account_id: String,
     /// The regions in use, each with the bucket that stores packages and snapshots.
     #[schemars(length(min = 1, max = 64))]

@@ -53,7 +53,7 @@ use serde::{Deserialize, Serialize};
         json_path = ".metadata.creationTimestamp"
     )
 )]
-#[x_kube(validation = Rule::new("self == oldSelf").message("an Approval is immutable: make another one"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("an Approval is immutable: create another one"))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSpec {
     /// The Release to approve or reject.

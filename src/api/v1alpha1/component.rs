@@ -21,9 +21,9 @@ macro_rules! kinds {
                 .message("a component can't depend on itself"),
             validation = exactly_one(),
             validation = Rule::new("!has(self.adopt) || !self.adopt || has(self.lambda)")
-                .message("adopt is for functions: Sluice never adopts files of others in a bucket"),
+                .message("adopt applies only to functions: Sluice never adopts existing objects in a bucket"),
             validation = Rule::new("!has(self.allowUnqualified) || !self.allowUnqualified || (has(self.adopt) && self.adopt)")
-                .message("allowUnqualified is for a function that is adopted: set adopt too, or leave it out")
+                .message("allowUnqualified applies only to an adopted function: set adopt too, or leave it out")
         )]
         #[serde(rename_all = "camelCase")]
         pub struct Component {

@@ -116,7 +116,7 @@ pub struct Source {
         validation = Rule::new("self.matches('^[0-9]+$') || self.contains('/')")
             .message("must be a numeric id or a path with its namespace, such as shop/checkout"),
         validation = Rule::new("!self.contains(':')")
-            .message(Message::Expression("'must be the path of the project, not its address: write ' + [self.contains('://') ? self.substring(self.indexOf('://') + 3) : self].map(r, self.contains('://') ? r.substring(r.indexOf('/') + 1) : r.substring(r.indexOf(':') + 1)).map(p, p.split('/-/')[0]).map(p, p.endsWith('/') ? p.substring(0, p.size() - 1) : p).map(p, p.endsWith('.git') ? p.substring(0, p.size() - 4) : p).map(p, p.contains('/') ? p : 'it with its namespace, such as shop/checkout')[0]".into()))
+            .message(Message::Expression("'must be the path of the project, not its URL: write ' + [self.contains('://') ? self.substring(self.indexOf('://') + 3) : self].map(r, self.contains('://') ? r.substring(r.indexOf('/') + 1) : r.substring(r.indexOf(':') + 1)).map(p, p.split('/-/')[0]).map(p, p.endsWith('/') ? p.substring(0, p.size() - 1) : p).map(p, p.endsWith('.git') ? p.substring(0, p.size() - 4) : p).map(p, p.contains('/') ? p : 'it with its namespace, such as shop/checkout')[0]".into()))
     )]
     pub project: String,
     /// A branch, a tag, or a tag pattern such as `v*`.

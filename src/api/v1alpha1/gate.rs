@@ -18,7 +18,7 @@ use super::ReleaseRef;
 /// What must be true before a stage starts, all of it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.approval) || has(self.windows) && self.windows.size() > 0 || has(self.respectFreezePeriods) && self.respectFreezePeriods")
-    .message("a gate must ask for something: approval, windows or respectFreezePeriods"))]
+    .message("a gate must require something: approval, windows or respectFreezePeriods"))]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
     /// The stage starts only after an approval.
@@ -53,11 +53,11 @@ pub struct ApprovalGate {
     validation = Rule::new("has(self.users) && self.users.size() > 0 || has(self.groups) && self.groups.size() > 0")
         .message("name who may approve: users, groups or both"),
     validation = Rule::new("has(self.groups) && self.groups.size() > 0 || !has(self.users) || self.minimumApprovals <= self.users.size()")
-        .message("minimumApprovals is more than there are users"),
+        .message("minimumApprovals must not exceed the number of users"),
     validation = Rule::new("self.allowAuthor || has(self.identities) && self.identities.size() > 0")
-        .message("allowAuthor: false needs identities, which say who the author is in Kubernetes"),
+        .message("allowAuthor: false needs identities, which map the author to Kubernetes users"),
     validation = Rule::new("!self.allowAuthor || !has(self.identities) || self.identities.size() == 0")
-        .message("identities do nothing without allowAuthor: false")
+        .message("identities have no effect without allowAuthor: false")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KubernetesApproval {
@@ -138,7 +138,7 @@ pub struct Window {
     /// `0 9 * * MON-FRI`. It takes numbers, English names of three letters, `*`, `,`, `-` and `/`.
     #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$')")
-        .message("must be five fields of cron: minute, hour, day of month, month, day of week"))]
+        .message("must be a cron expression of five fields: minute, hour, day of month, month, day of week"))]
     pub schedule: String,
     /// The time zone of the schedule: an IANA name, such as `Europe/Berlin`, `CET` or `UTC`, or the name
     /// that GitLab shows.
@@ -179,9 +179,9 @@ pub struct AccountRequires {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.approval) || has(self.windows) && self.windows.size() > 0")
-        .message("deletion must ask for something: approval or windows"),
+        .message("deletion must require something: approval or windows"),
     validation = Rule::new("!has(self.approval) || self.approval.kubernetes.allowAuthor")
-        .message("allowAuthor: false means nothing here: no pipeline asks for a deletion")
+        .message("allowAuthor: false has no effect here: a deletion has no author")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredForDeletion {

@@ -78,7 +78,7 @@ pub mod token_secret {
     pub const TYPE: &str = "sluice.dev/gitlab-token";
 
     /// Whether a Secret with this type and these labels is marked as a GitLab token.
-    pub fn is_one(type_: &str, labels: &BTreeMap<String, String>) -> bool {
+    pub fn is_token_secret(type_: &str, labels: &BTreeMap<String, String>) -> bool {
         type_ == TYPE || labels.get(LABEL).is_some_and(|value| value == LABEL_VALUE)
     }
 }

@@ -57,7 +57,7 @@ pub struct Lambda {
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
             .message("names must be letters, digits and _, at least two, beginning with a letter"),
         validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
-            .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
+            .message("Lambda sets its reserved variables itself, such as AWS_REGION and AWS_SESSION_TOKEN")
     )]
     pub environment: BTreeMap<String, String>,
     /// Description of the function. Takes `$(…)`.
@@ -73,7 +73,7 @@ pub struct Lambda {
     ))]
     #[x_kube(
         validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are taken"),
+            .message("the prefixes sluice.dev/ and aws: are reserved"),
         validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
             .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
     )]
@@ -141,7 +141,7 @@ pub struct LambdaOverride {
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9_]+$'))")
             .message("names must be letters, digits and _, at least two, beginning with a letter"),
         validation = Rule::new("!['AWS_ACCESS_KEY', 'AWS_ACCESS_KEY_ID', 'AWS_DEFAULT_REGION', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_INITIALIZATION_TYPE', 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'LAMBDA_RUNTIME_DIR', 'LAMBDA_TASK_ROOT'].exists(r, r in self)")
-            .message("Lambda sets the variables that it reserves itself, such as AWS_REGION and AWS_SESSION_TOKEN")
+            .message("Lambda sets its reserved variables itself, such as AWS_REGION and AWS_SESSION_TOKEN")
     )]
     pub environment: BTreeMap<String, String>,
     /// Replaces the component's description.
@@ -156,7 +156,7 @@ pub struct LambdaOverride {
     ))]
     #[x_kube(
         validation = Rule::new("self.all(k, !k.startsWith('sluice.dev/') && !k.startsWith('aws:'))")
-            .message("the prefixes sluice.dev/ and aws: are taken"),
+            .message("the prefixes sluice.dev/ and aws: are reserved"),
         validation = Rule::new("self.all(k, k.size() <= 128 && k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+@-]+$'))")
             .message("keys must be 1 to 128 letters, digits, spaces and _ . : / = + - @")
     )]

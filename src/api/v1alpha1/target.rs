@@ -537,7 +537,7 @@ pub struct InventoryItem {
 
 impl InventoryItem {
     /// Whether a prune has work to do for this item.
-    pub fn is_to_prune(&self) -> bool {
+    pub fn needs_prune(&self) -> bool {
         let retired = |objects: &OwnedObjects| objects.retired > 0;
         self.removed || self.objects.as_ref().is_some_and(retired)
     }

@@ -78,7 +78,7 @@ fn judge_buckets(identity: &Identity, buckets: Vec<BucketReport>) -> Outcome {
     Outcome::Done {
         reason: Reason::Verified,
         message: format!(
-            "{}; artifact buckets are fit in {}",
+            "{}; artifact buckets verified in {}",
             identity.arn,
             regions.join(", ")
         ),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_account_with_fit_buckets_is_verified() {
+    fn right_account_with_usable_buckets_is_verified() {
         let found = judged(
             Ok(identity("111111111111")),
             vec![bucket("eu-west-1", Ok(vec![]))],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn another_account_stalls_and_says_that_nothing_is_written() {
+    fn wrong_account_stalls_and_says_that_nothing_is_written() {
         let found = judged(Ok(identity("222222222222")), Vec::new());
         assert_eq!(found.outcome.reason(), Reason::WrongAccount);
         let message = found.outcome.message();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unfit_bucket_is_listed_and_outweighs_what_is_uncertain() {
+    fn every_misconfigured_bucket_is_listed_and_outweighs_failed_checks() {
         let found = judged(
             Ok(identity("111111111111")),
             vec![
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_keeps_what_is_known() {
+    fn transient_error_keeps_the_known_identity() {
         let found = judged(Err(error(CallErrorKind::Unavailable)), Vec::new());
         assert!(matches!(found.outcome, Outcome::Transient { .. }));
         assert_eq!(found.status.caller_arn.as_deref(), Some("before"));

@@ -88,7 +88,7 @@ impl AccountController {
             .hash(&mut hasher);
         account.metadata.generation.hash(&mut hasher);
         let accounts = &self.context.stores.accounts;
-        let via = |account: &Account| accounts.get(&ObjectRef::new(goes_through(account)?));
+        let via = |account: &Account| accounts.get(&ObjectRef::new(credentials_via(account)?));
         let mut next = via(account);
         for _ in 0..LONGEST_CHAIN {
             let Some(account) = next else { break };
@@ -101,7 +101,7 @@ impl AccountController {
 }
 
 /// The Account whose credentials assume this one's role.
-pub fn goes_through(account: &Account) -> Option<&String> {
+pub fn credentials_via(account: &Account) -> Option<&String> {
     let role = account.spec.credentials.assume_role.as_ref()?;
     role.via.as_ref()
 }

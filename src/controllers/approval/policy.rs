@@ -150,7 +150,7 @@ fn since(
     let binding =
         binding.ok_or_else(|| format!("there is no ValidatingAdmissionPolicyBinding {name}"))?;
     let shipped: ValidatingAdmissionPolicySpec = serde_saphyr::from_str(spec)
-        .map_err(|error| format!("what this version ships can't be read: {error}"))?;
+        .map_err(|error| format!("the policy that this version ships can't be parsed: {error}"))?;
     if policy.spec.as_ref() != Some(&shipped) {
         return Err(format!(
             "the spec of ValidatingAdmissionPolicy {name} is not what this version ships"
@@ -174,7 +174,7 @@ fn since(
         })?;
     changed
         .checked_add(SETTLE)
-        .map_err(|_| format!("{name} was changed at a time that no clock shows"))
+        .map_err(|_| format!("the time of the last change of {name} is out of range"))
 }
 
 /// When an object was last changed, its status aside. `None` if that is unknown or the object is being
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn as_shipped_it_is_in_force_since_it_was_changed_last() {
+    fn shipped_policy_is_in_force_since_its_last_change() {
         assert_eq!(judged(policy(), binding()), at("2026-11-01T00:00:10Z"));
         let mut changed = binding();
         changed["metadata"]["managedFields"][0]["time"] = json!("2026-11-05T00:00:00Z");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_both() {
+    fn policy_and_binding_are_both_required() {
         let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy()).unwrap();
         let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(binding()).unwrap();
         not_in_force(
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_for_records_excepts_this_controller_only() {
+    fn records_policy_exempts_only_this_controller() {
         let own = "system:serviceaccount:sluice-system:sluice";
         let shipped = Shipped::records(NAME, own);
         let judged = |user: &str| {
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_which_nobody_knows_since_when_is_not_in_force() {
+    fn policy_with_unknown_change_time_is_not_in_force() {
         let mut forgotten = policy();
         forgotten["metadata"]["managedFields"] = json!([]);
         not_in_force(&judged(forgotten, binding()), "managedFields");

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_cannot_read_names_the_scope_and_the_secret() {
+    fn token_without_read_scope_names_the_scope_and_the_secret() {
         let found = judged(&["read_repository"], None);
         assert_eq!(found.outcome.reason(), Reason::ScopeMissing);
         let message = found.outcome.message();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_token_is_told_fourteen_days_ahead() {
+    fn token_expiry_is_announced_fourteen_days_ahead() {
         let reason = |end| judged(&["api"], Some(end)).outcome.reason();
         assert_eq!(reason(date(2026, 12, 5)), Reason::Verified);
         assert_eq!(reason(date(2026, 12, 4)), Reason::TokenExpires);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_as_gitlab_and_its_adapter_say_it_with_the_advice_once() {
+    fn gitlab_refusal_is_reported_with_its_advice_once() {
         let failed = |kind| judge(&connection(), Err(error(kind)), date(2026, 11, 20));
         let refused = failed(CallErrorKind::Unauthenticated);
         assert!(matches!(refused.outcome, Outcome::Stalled { .. }));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One Event: its kind, reason and message.
-pub type Said = (EventType, Reason, String);
+pub type NewEvent = (EventType, Reason, String);
 
 impl DeploymentController {
     /// Publishes Events for what is new since the status `before`.
@@ -85,7 +85,7 @@ impl DeploymentController {
     }
 
     /// Publishes Events about the Deployment.
-    pub(super) fn say(&self, deployment: &Deployment, events: impl IntoIterator<Item = Said>) {
+    pub(super) fn say(&self, deployment: &Deployment, events: impl IntoIterator<Item = NewEvent>) {
         for (kind, reason, message) in events {
             let about = deployment.object_ref(&());
             self.context.events.publish(about, kind, reason, &message);
@@ -94,7 +94,7 @@ impl DeploymentController {
 }
 
 /// The Events for what is new in a stage.
-fn stage_events(before: Option<&StageStatus>, now: &StageStatus) -> Vec<Said> {
+fn stage_events(before: Option<&StageStatus>, now: &StageStatus) -> Vec<NewEvent> {
     let name = &now.name;
     let release = format!("r{}", now.revision.unwrap_or_default());
     let mut events = Vec::new();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_and_each_move_of_traffic_are_told_once() {
+    fn delivery_start_and_each_traffic_step_are_announced_once() {
         let started = stage(&json!({}));
         assert_eq!(events(None, &started), ["Delivering prod: delivering r3"]);
         assert_eq!(events(Some(&started), &started), [""; 0]);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_is_told_when_it_waits_and_when_it_opens() {
+    fn gate_is_announced_when_it_waits_and_when_it_opens() {
         let release = json!({"name": "checkout-3", "uid": "u", "revision": 3});
         let waiting = |reason: &str| {
             stage(&json!({"state": "Succeeded", "revision": 2, "waiting": {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_was_delivered_is_told_once() {
+    fn delivered_stage_is_announced_once() {
         let (moving, there) = (stage(&json!({})), stage(&json!({"state": "Succeeded"})));
         assert_eq!(events(Some(&moving), &there), ["Delivered prod: r3 serves"]);
         assert_eq!(events(Some(&there), &there), [""; 0]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_is_told_with_its_reason() {
+    fn abort_is_announced_with_its_reason() {
         let moving = stage(&json!({}));
         let back = stage(&json!({"state": "RollingBack", "message": "it was aborted"}));
         let expected = ["RollingBack prod: restoring the state before r3: it was aborted"];

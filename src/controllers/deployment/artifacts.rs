@@ -36,7 +36,7 @@ const REPORT_PERIOD: Duration = Duration::from_secs(15);
 const REPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// Whether the outcome is only a wait for a transfer that may end any moment.
-pub fn passes_soon(outcome: &Outcome) -> bool {
+pub fn is_brief_transfer(outcome: &Outcome) -> bool {
     matches!(
         outcome,
         Outcome::Waiting { reason: Reason::Fetching, after, .. } if *after <= REPORT_DELAY
@@ -172,9 +172,9 @@ impl Fetching {
                         .unwrap_or_default();
                     moving.get_or_insert(format!("artifact {}: {bytes}{of} bytes", artifact.name));
                 }
-                TransferState::Failed { error, again_in } => {
-                    self.failed = again_in.is_none();
-                    return Err(scope.failed(artifact, job, error, again_in));
+                TransferState::Failed { error, retry_in } => {
+                    self.failed = retry_in.is_none();
+                    return Err(scope.failed(artifact, job, error, retry_in));
                 }
             }
         }
@@ -242,7 +242,7 @@ fn hub(context: &Context, deployment: &Deployment) -> Result<(String, String), O
         .ok_or_else(|| {
             Outcome::stalled(
                 Reason::NoHub,
-                "spec.stages: there is no target to keep the artifacts",
+                "spec.stages: the first stage has no target, whose Account would keep the artifacts. Add a target to it",
             )
         })
 }
@@ -395,7 +395,7 @@ impl<'a> TransferScope<'a> {
         artifact: &Artifact,
         job: &Job,
         error: CallError,
-        again_in: Option<Duration>,
+        retry_in: Option<Duration>,
     ) -> Outcome {
         let answer = self.needs.answer;
         let of = answer.job(&artifact.job).map(|(of, _)| of);
@@ -414,7 +414,7 @@ impl<'a> TransferScope<'a> {
             } => Outcome::Transient {
                 reason,
                 message,
-                after: again_in,
+                after: retry_in,
             },
             other => other,
         }

@@ -7,7 +7,9 @@
 
 use kube::ResourceExt as _;
 
-use super::{announce::Said, controller::DeploymentController, failure::Failure, status::status};
+use super::{
+    announce::NewEvent, controller::DeploymentController, failure::Failure, status::status,
+};
 use crate::{
     api::v1alpha1::{Deployment, DeploymentStatus, annotation},
     controllers::events::EventType,
@@ -65,7 +67,7 @@ fn note_handled(deployment: &Deployment, status: &mut DeploymentStatus) {
 }
 
 /// Clears the recorded decisions: every Target has its run, which is the record now.
-pub fn note_assigned(plan: &Plan, status: &mut DeploymentStatus) {
+pub fn clear_decisions(plan: &Plan, status: &mut DeploymentStatus) {
     for stage in &mut status.stages {
         stage.decided = None;
     }
@@ -84,7 +86,7 @@ fn unknown(deployment: &Deployment) -> Vec<String> {
 }
 
 /// The Events that answer new commands. `retried` says whether a retry was for artifacts.
-fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
+fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<NewEvent> {
     let status = deployment.status.clone().unwrap_or_default();
     let mut events = Vec::new();
     let new = |name: &str, handled: &Option<String>| is_new(deployment, name, handled.as_ref());
@@ -107,7 +109,7 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
         events.push((kind, reason, message));
     }
     if retried && new(annotation::RETRY, &status.last_handled_retry) {
-        let message = format!("{}: the artifacts are fetched again", annotation::RETRY);
+        let message = format!("{}: Sluice fetches the artifacts again", annotation::RETRY);
         events.push((EventType::Normal, Reason::Retry, message));
     }
     if new(annotation::PAUSE, &status.last_handled_pause) {
@@ -118,16 +120,19 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
         let name = annotation::RESUME;
         events.push(match (status.paused, paused(deployment)) {
             (_, true) => {
-                let message = format!("{name}: {} is new as well, and holds", annotation::PAUSE);
+                let message = format!(
+                    "{name} does nothing: {} is new as well and takes precedence",
+                    annotation::PAUSE
+                );
                 (EventType::Warning, Reason::Resume, message)
             }
             (true, false) => (
                 EventType::Normal,
                 Reason::Resume,
-                format!("{name}: it goes on"),
+                format!("{name}: the delivery continues"),
             ),
             (false, false) => {
-                let message = format!("{name}: nothing to resume: it is not paused");
+                let message = format!("{name} does nothing: the Deployment is not paused");
                 (EventType::Warning, Reason::Resume, message)
             }
         });
@@ -138,7 +143,9 @@ fn answers(deployment: &Deployment, plan: &Plan, retried: bool) -> Vec<Said> {
         unknown
             .filter(|name| !status.unknown_annotations.contains(name))
             .map(|name| {
-                let message = format!("{name} does nothing: Sluice knows only {known}");
+                let message = format!(
+                    "{name} does nothing: the annotation is unknown. Known annotations: {known}"
+                );
                 (EventType::Warning, Reason::UnknownAnnotation, message)
             }),
     );
@@ -153,7 +160,7 @@ fn is_new(deployment: &Deployment, name: &str, handled: Option<&String>) -> bool
 impl DeploymentController {
     /// Whether to retry a failed Release. A retry is for the latest failure, and the artifacts of a newer
     /// pipeline are later than any Release.
-    pub(super) fn retries_a_release(&self, deployment: &Deployment) -> bool {
+    pub(super) fn retries_release(&self, deployment: &Deployment) -> bool {
         let status = deployment.status.as_ref();
         let handled = status.and_then(|status| status.last_handled_retry.as_ref());
         is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)

@@ -125,7 +125,7 @@ impl DeploymentController {
                 continue;
             }
             let message = format!(
-                "{stage}: delivering {} again, because what serves there was modified externally",
+                "{stage}: delivering {} again, because the live state was modified externally",
                 run.release.name
             );
             let about = deployment.object_ref(&());

@@ -111,7 +111,7 @@ impl DeploymentController {
             .release(deployment, &mut family, &source, &mut problems)
             .await?;
 
-        let mut overview = overview(&deployment, &family, self.retries_a_release(&deployment));
+        let mut overview = overview(&deployment, &family, self.retries_release(&deployment));
         overview.preflights = self.preflights(&deployment, &family)?;
         let (plan, approvals) = self.decide(&deployment, &family, &overview).await;
 
@@ -124,8 +124,11 @@ impl DeploymentController {
             .await;
 
         let removed = &plan.removed_targets;
-        problems.note(self.delete_removed(&deployment, &family, removed).await);
-        problems.note(self.follow_policy(&deployment, &family).await);
+        problems.note(
+            self.delete_removed_targets(&deployment, &family, removed)
+                .await,
+        );
+        problems.note(self.sync_target_settings(&deployment, &family).await);
         problems.note(
             self.delete_old_releases(&deployment, &family, &overview)
                 .await,
@@ -138,10 +141,10 @@ impl DeploymentController {
         let mut status = status(&deployment, &plan, &outcome);
         source.write_condition(&mut status, deployment.metadata.generation);
         if all_assigned {
-            commands::note_assigned(&plan, &mut status);
+            commands::clear_decisions(&plan, &mut status);
         }
         // A short transfer is over before its progress is worth a status write.
-        if !artifacts::passes_soon(&outcome) {
+        if !artifacts::is_brief_transfer(&outcome) {
             deployment = self
                 .answer_commands(deployment, &plan, status, &outcome)
                 .await?;

@@ -54,7 +54,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
                 .map(|plan| (plan.release.clone(), plan.digest.clone())),
             plan_deletes: status.plan.as_ref().is_some_and(|plan| plan.deletions > 0),
             plan_summary: status.plan.as_ref().map(|plan| plan.summary.clone()),
-            is_to_prune: status.inventory.iter().any(InventoryItem::is_to_prune),
+            needs_prune: status.inventory.iter().any(InventoryItem::needs_prune),
             drift: drift_status::view(&status),
             waits_for: waiting.map(|waiting| waiting.message.clone()),
             needs_a_change: waiting.is_some_and(|waiting| {
@@ -89,7 +89,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         deletion_policy: deployment.spec.deletion_policy,
         commands: commands::given(deployment, retry),
         preflights: Preflights::default(),
-        is_spec_released: release::is_of_spec(deployment, &family.releases),
+        is_spec_released: release::matches_spec(deployment, &family.releases),
         reported: status.stages,
     }
 }

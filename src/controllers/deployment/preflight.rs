@@ -22,7 +22,7 @@ use crate::{
         digest::Sha256,
         grants::Permissions,
         ownership::Owner,
-        preflight::{Entered, Preflight, Problem},
+        preflight::{AccountAccess, Preflight, Problem},
         promotion::Preflights,
     },
 };
@@ -30,7 +30,7 @@ use crate::{
 /// The inputs of the preflights of one Deployment, besides the Releases.
 struct Basis {
     owner: Owner,
-    accounts: BTreeMap<String, Entered>,
+    accounts: BTreeMap<String, AccountAccess>,
     granting: BTreeSet<String>,
     artifact_buckets: BTreeMap<String, String>,
     owned: BTreeSet<(String, String, String)>,
@@ -100,7 +100,7 @@ impl DeploymentController {
         for name in &names {
             if let Ok(account) = access::account(&self.context, name) {
                 let permissions = Permissions::of(&account, labels.labels());
-                let entered = Entered {
+                let entered = AccountAccess {
                     account,
                     permissions,
                 };

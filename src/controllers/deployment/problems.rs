@@ -38,7 +38,7 @@ impl Problems {
         match (delivery, &self.outcome) {
             (delivery, None) => delivery,
             (Outcome::Stalled { reason, message }, Some(problem)) => {
-                let message = format!("{message}; besides: {}", problem.message());
+                let message = format!("{message}; also: {}", problem.message());
                 Outcome::Stalled { reason, message }
             }
             (_, Some(problem)) => problem.clone(),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_problem_is_told_before_one_that_passes() {
+    fn stalled_problem_takes_precedence_over_a_passing_one() {
         let mut problems = Problems::default();
         assert_eq!(problems.note(Ok(1)), Some(1));
         let _: Option<()> = problems.note(Err(waiting().into()));
@@ -78,6 +78,6 @@ mod tests {
         assert_eq!(problems.told(Outcome::done(Reason::Idle, "")), missing);
         let held = problems.told(Outcome::stalled(Reason::Held, "dev: r2 is held"));
         assert_eq!(held.reason(), Reason::Held);
-        assert_eq!(held.message(), "dev: r2 is held; besides: no Account prod");
+        assert_eq!(held.message(), "dev: r2 is held; also: no Account prod");
     }
 }

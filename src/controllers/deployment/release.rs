@@ -26,7 +26,7 @@ use crate::{
         outcome::{self, Outcome, Stamp},
         promotion::Plan,
         reason::Reason,
-        release::{self, Former},
+        release::{self, ExistingRelease},
     },
 };
 
@@ -36,7 +36,7 @@ fn wanted(
     releases: &[Arc<Release>],
     fetched: Option<(ReleaseSource, Vec<PinnedArtifact>)>,
 ) -> Option<ReleaseSpec> {
-    let former = |release: &Arc<Release>| Former {
+    let former = |release: &Arc<Release>| ExistingRelease {
         spec: release.spec.clone(),
         failed: release
             .status
@@ -44,7 +44,7 @@ fn wanted(
             .flat_map(|status| &status.stages)
             .any(|stage| stage.outcome != "Succeeded"),
     };
-    let former: Vec<Former> = releases.iter().map(former).collect();
+    let former: Vec<ExistingRelease> = releases.iter().map(former).collect();
     let mut spec = release::next(&deployment.spec, &former, fetched)?;
     let status = deployment.status.clone().unwrap_or_default();
     let highest = former
@@ -73,7 +73,7 @@ fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
 
 /// Whether the newest Release is what the spec asks for. A pin asks for another one, so this is always true
 /// with it.
-pub fn is_of_spec(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
+pub fn matches_spec(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
     let newest = releases.iter().max_by_key(|release| release.spec.revision);
     deployment.spec.pin.is_some()
         || newest.is_none_or(|newest| newest.spec.template == release::template(&deployment.spec))
@@ -150,8 +150,8 @@ impl DeploymentController {
                     return Err(Outcome::stalled(
                         Reason::ReleaseExists,
                         format!(
-                            "Release {name} exists and is another delivery. It belongs to a former Deployment of this \
-                             name; delete it to go on"
+                            "Release {name} exists with other content. It belongs to a former Deployment of this \
+                             name; delete it to continue"
                         ),
                     )
                     .into());
@@ -174,7 +174,7 @@ impl DeploymentController {
         cached.map(Arc::unwrap_or_clone).ok_or_else(|| {
             Outcome::Waiting {
                 reason: Reason::WaitingForRelease,
-                message: format!("Waiting for the Release {name} that is there already to be seen"),
+                message: format!("Waiting for the existing Release {name} to appear in the cache"),
                 after: Duration::from_secs(1),
             }
             .into()

@@ -58,7 +58,7 @@ impl DeploymentController {
             self.context.stores.deployments.forget(deployment);
             return Ok(gone());
         }
-        self.follow_policy(deployment, &family).await?;
+        self.sync_target_settings(deployment, &family).await?;
         self.pass_on_commands(deployment, &family).await?;
         for target in family
             .targets
@@ -102,7 +102,7 @@ impl DeploymentController {
 fn gone() -> Outcome {
     Outcome::Done {
         reason: Reason::Removed,
-        message: "The Deployment is gone".to_owned(),
+        message: "The Deployment is deleted".to_owned(),
     }
 }
 
@@ -137,7 +137,10 @@ fn waiting(family: &Family) -> Outcome {
         }
         None => Outcome::Waiting {
             reason: Reason::Deleting,
-            message: format!("Waiting for {} Targets to end", family.targets.len()),
+            message: format!(
+                "Waiting for the deletion of {} Targets",
+                family.targets.len()
+            ),
             after: Duration::from_secs(30),
         },
     }

@@ -86,7 +86,10 @@ async fn find(
         ..
     } = search;
     let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.id == chosen) else {
-        return Err(waiting(deployment, format!("pipeline {chosen} is gone")));
+        return Err(waiting(
+            deployment,
+            format!("pipeline {chosen} no longer exists"),
+        ));
     };
     *is_new = floor != Some(chosen);
     let own = jobs.remove(&chosen).unwrap_or_default();
@@ -101,11 +104,11 @@ async fn find(
         && reference.protected != Some(true)
     {
         let message = format!(
-            "spec.source.requireProtectedRef: {} of {} is not protected, which {} asks for",
+            "spec.source.requireProtectedRef: {} of {} is not protected, but {} requires that",
             pipeline.git_ref.as_deref().unwrap_or(&spec.git_ref),
             project.path,
             match asker {
-                Asker::Deployment => "the Deployment or a gate of it".to_owned(),
+                Asker::Deployment => "the Deployment or one of its gates".to_owned(),
                 account => account.to_string(),
             }
         );
@@ -314,11 +317,13 @@ pub fn connection(
         .get(&connection_ref(deployment))
         .ok_or_else(|| {
             let all = context.stores.connections.state();
-            let here = all.iter().filter(|it| it.namespace() == deployment.namespace());
+            let here = all
+                .iter()
+                .filter(|it| it.namespace() == deployment.namespace());
             let names: Vec<String> = here.map(|it| it.name_any()).collect();
             let near = names::but(name, names.iter().map(String::as_str));
             let message = format!(
-                "spec.source.connection: there is no GitLabConnection {name} in this namespace{near}"
+                "spec.source.connection: this namespace has no GitLabConnection {name}{near}"
             );
             Outcome::stalled(Reason::ConnectionNotFound, message)
         })
@@ -345,10 +350,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_that_is_written_as_its_address_is_answered_with_its_path() {
+    fn project_given_as_a_url_is_answered_with_its_path() {
         let failed = |project: &str, kind| {
             let resource = format!("project {project} on gitlab.example.com");
-            let why = "there is no such project, or the token's user can't see it";
+            let why = "the project does not exist, or the token's user can't see it";
             let error = CallError::new("GET /projects/:id", resource, kind, why);
             no_project(project, "https://gitlab.example.com", error)
         };

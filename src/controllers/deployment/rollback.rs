@@ -34,7 +34,7 @@ impl DeploymentController {
         let (kind, message) = match Back::of(&overview, &name, value) {
             Ok(back) => {
                 let to = back.to.as_deref().unwrap_or("the last good Release");
-                let message = format!("Taking back {} to {to}", back.from.name);
+                let message = format!("Rolling back {} to {to}", back.from.name);
                 status.rollback = Some(back);
                 (EventType::Normal, message)
             }

@@ -19,7 +19,7 @@ use kube::ResourceExt as _;
 pub use self::memory::Sources;
 use self::{
     memory::{Known, State, key},
-    rest::{RESTED, question_of_all},
+    rest::{MAX_REST, shared_question},
 };
 use super::{
     artifacts::Needs,
@@ -62,7 +62,7 @@ pub enum Source {
 
 /// Problems that don't affect a pipeline that was released: its Release is kept, and continues without
 /// GitLab.
-const OF_THE_PAST: [Reason; 5] = [
+const HARMLESS_ONCE_RELEASED: [Reason; 5] = [
     Reason::ArtifactMissing,
     Reason::NotFound,
     Reason::ProjectNotFound,
@@ -122,7 +122,7 @@ impl Source {
             // The live Release keeps serving while GitLab is unavailable.
             Some(Outcome::Transient { message: why, .. }) if !nothing_yet => Outcome::Done {
                 reason,
-                message: format!("{message}; GitLab can't be asked: {why}"),
+                message: format!("{message}; GitLab is unavailable: {why}"),
             },
             Some(Outcome::Waiting { .. }) if !nothing_yet => Outcome::Done { reason, message },
             Some(problem) => problem.clone(),
@@ -138,7 +138,7 @@ impl Source {
                 "True",
                 Reason::Resolved,
                 note.as_deref()
-                    .unwrap_or("What GitLab has to release is fetched"),
+                    .unwrap_or("The artifacts of the newest eligible pipeline are fetched"),
             ),
             Self::Blocked(Unresolved { outcome, .. }) => {
                 let is_ready = match outcome {
@@ -181,7 +181,7 @@ impl Unresolved {
     fn is_harmless(&self) -> bool {
         !self.is_new
             && matches!(self.outcome, Outcome::Stalled { .. })
-            && OF_THE_PAST.contains(&self.outcome.reason())
+            && HARMLESS_ONCE_RELEASED.contains(&self.outcome.reason())
     }
 }
 
@@ -252,7 +252,7 @@ impl Sources {
     fn next_round(&self, deployment: &Deployment, after: Duration) -> Instant {
         let now = Instant::now();
         self.known()
-            .next_round(question_of_all(deployment), now + after, now)
+            .next_round(shared_question(deployment), now + after, now)
     }
 
     /// How long until the next poll.
@@ -282,7 +282,7 @@ impl Sources {
             return outcome.into();
         }
         if matches!(outcome, Outcome::Done { .. }) && self.rest(deployment) {
-            return Ended::recheck(outcome, spread(RESTED));
+            return Ended::recheck(outcome, spread(MAX_REST));
         }
         let poll = self.next_poll(deployment);
         match outcome {

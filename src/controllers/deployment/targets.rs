@@ -93,7 +93,7 @@ impl DeploymentController {
 
     /// Deletes the Targets that no Release names any more. The deletion policy decides about their resources
     /// in AWS.
-    pub(super) async fn delete_removed(
+    pub(super) async fn delete_removed_targets(
         &self,
         deployment: &Deployment,
         family: &Family,
@@ -134,7 +134,7 @@ impl DeploymentController {
     }
 
     /// Brings the deletion policy and the drift settings of every Target up to date.
-    pub(super) async fn follow_policy(
+    pub(super) async fn sync_target_settings(
         &self,
         deployment: &Deployment,
         family: &Family,
@@ -226,7 +226,7 @@ impl DeploymentController {
             // It was created a moment ago, or belongs to a Deployment that is being deleted.
             Err(kube::Error::Api(error)) if error.is_already_exists() => Err(Outcome::Waiting {
                 reason: Reason::TargetTaken,
-                message: format!("Waiting for the Target {name} that is there already to be seen"),
+                message: format!("Waiting for the existing Target {name} to appear in the cache"),
                 after: std::time::Duration::from_secs(1),
             }
             .into()),
@@ -300,7 +300,7 @@ mod tests {
     use crate::api::v1alpha1::Goal;
 
     #[test]
-    fn an_order_takes_nothing_over_from_the_one_before() {
+    fn run_patch_clears_fields_of_the_previous_run() {
         let release = ReleaseRef {
             name: "checkout-1".into(),
             uid: "uid-1".into(),

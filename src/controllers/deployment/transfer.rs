@@ -49,7 +49,7 @@ use self::job::Progress;
 pub use download::Transferred;
 pub use job::TransferJob;
 pub use key::{TransferKey, connection_digest, instance_name};
-pub use pace::{DEFAULT_RATE, Slowest};
+pub use pace::{DEFAULT_RATE, PaceLimits};
 
 use crate::{
     api::v1alpha1::Deployment,
@@ -82,7 +82,7 @@ pub struct Limits {
     /// How many run for one namespace.
     pub per_namespace: usize,
     /// How slow each may be; by default [`DEFAULT_RATE`].
-    pub slowest: Slowest,
+    pub pace_limits: PaceLimits,
     /// How long a transfer runs after the last request.
     pub unasked: Duration,
 }
@@ -93,7 +93,7 @@ impl Limits {
         Self {
             parallel,
             per_namespace: per_namespace.min(parallel),
-            slowest: Slowest::at(rate),
+            pace_limits: PaceLimits::at(rate),
             unasked: UNASKED,
         }
     }
@@ -116,7 +116,7 @@ pub enum TransferState {
         /// Why.
         error: CallError,
         /// When a request starts it again; `None` if that needs [`Transfers::forget_failure`].
-        again_in: Option<Duration>,
+        retry_in: Option<Duration>,
     },
 }
 
@@ -202,7 +202,7 @@ impl Transfers {
         if entries.closed {
             return TransferState::Failed {
                 error: key.error(CallErrorKind::Unavailable, "the controller is stopping"),
-                again_in: Some(FIRST_BACKOFF),
+                retry_in: Some(FIRST_BACKOFF),
             };
         }
         entries.last_id += 1;
@@ -270,7 +270,7 @@ impl Transfers {
                     &key,
                     &job,
                     &progress,
-                    transfers.limits.slowest,
+                    transfers.limits.pace_limits,
                     &transfers.metrics,
                 )
                 .await
@@ -287,7 +287,8 @@ impl Transfers {
                 }
             };
             let result = result.unwrap_or_else(|_| {
-                let message = "the transfer broke off by a defect in Sluice; the log has more";
+                let message =
+                    "the transfer panicked, which is a defect in Sluice; see the controller's log";
                 Err(key.error(CallErrorKind::Unknown, message))
             });
             transfers.end(&key, id, result, progress.stop.is_cancelled());
@@ -324,7 +325,10 @@ impl Transfers {
                 return;
             };
             if given_up && result.is_err() {
-                tracing::info!(transfer = key.resource(), "given up: nobody asks for it");
+                tracing::info!(
+                    transfer = key.resource(),
+                    "transfer given up: no Deployment asks for it"
+                );
                 // A Deployment that asked at the last moment asks again, which starts it again.
                 let entry = entries.by_key.remove(key);
                 drop(entries);
@@ -406,7 +410,7 @@ impl Entry {
             } if *again_at <= now => return None,
             EntryState::Failed { error, again_at } => TransferState::Failed {
                 error: error.clone(),
-                again_in: again_at.map(|again_at| again_at - now),
+                retry_in: again_at.map(|again_at| again_at - now),
             },
         })
     }

@@ -22,7 +22,7 @@ impl DeploymentController {
         outcome: &Outcome,
     ) -> Result<(), Failure> {
         // A short transfer is over before its progress is worth a status write.
-        if deployment.status.as_ref() == Some(&status) || artifacts::passes_soon(outcome) {
+        if deployment.status.as_ref() == Some(&status) || artifacts::is_brief_transfer(outcome) {
             return Ok(());
         }
         self.write_status(deployment, status, Some(outcome)).await?;

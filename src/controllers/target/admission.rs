@@ -71,7 +71,7 @@ pub struct Waits {
     /// How many runs prepare or wait before it.
     pub before: usize,
     /// Whether the status reports the wait now.
-    pub is_told: bool,
+    pub is_reported: bool,
     /// When the run asks again, unless it is woken before.
     pub after: Duration,
 }
@@ -180,14 +180,14 @@ impl Queue {
         let waiting = &mut self.waiting[before];
         waiting.asked_at = now;
         let waited = now - waiting.since;
-        let is_told =
+        let is_reported =
             waited >= REPORT_AFTER && waiting.reported_at.is_none_or(|at| now - at >= waited / 2);
-        if is_told {
+        if is_reported {
             waiting.reported_at = Some(now);
         }
         Err(Waits {
             before: self.preparing.len() + before,
-            is_told,
+            is_reported,
             after: if waited < REPORT_AFTER {
                 REPORT_AFTER
             } else {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_prepare_and_the_others_begin_in_order_as_those_come_to_their_end() {
+    fn limited_number_of_runs_prepare_and_the_others_follow_in_order() {
         let mut queue = full();
         assert_eq!(queue.ask(100, 0), Some(LIMIT));
         assert_eq!(queue.ask(101, 0), Some(LIMIT + 1));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_begun_goes_on_and_counts_for_a_while() {
+    fn begun_run_continues_and_counts_for_a_limited_time() {
         let mut queue = full();
         assert_eq!(queue.begun(100, Some(1), 0), None);
         assert_eq!(queue.ask(101, 0), Some(LIMIT + 1));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_gone_holds_up_nobody() {
+    fn run_that_stops_asking_does_not_block_the_queue() {
         let mut queue = full();
         assert_eq!(queue.ask(100, 0), Some(LIMIT));
         let gone = FORGOTTEN_AFTER.as_secs();
@@ -296,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_told_after_a_while_and_ever_more_seldom() {
+    fn long_admission_wait_is_reported_at_growing_intervals() {
         let mut queue = full();
         let reported = |queue: &mut Clock, seconds| {
             for nth in 0..LIMIT {
                 queue.begun(nth, Some(0), seconds);
             }
-            queue.begun(100, None, seconds).unwrap().is_told
+            queue.begun(100, None, seconds).unwrap().is_reported
         };
         assert!(!reported(&mut queue, 0));
         assert!(reported(&mut queue, 10));

@@ -19,7 +19,7 @@ const AHEAD: usize = 3;
 
 impl TargetController {
     /// The outcome of the pass, if the run must wait for others.
-    pub(super) async fn waits_to_begin(
+    pub(super) async fn admission_wait(
         &self,
         target: &Target,
         run: &Run,
@@ -29,7 +29,7 @@ impl TargetController {
         let waits = self.context.admissions.ask(limit, target, run, status);
         let waits = waits.err()?;
         let outcome = waits.outcome(target);
-        if !waits.is_told {
+        if !waits.is_reported {
             return Some(outcome);
         }
         let published = self.publish(target, status.clone(), outcome, SHORT_WAIT);
@@ -52,7 +52,7 @@ impl TargetController {
         let is_past = journal
             .zip(target.spec.run.as_ref())
             .is_some_and(|(it, run)| {
-                engine::same_run(run, it) && Step::of(it) != Some(Step::Prepare)
+                engine::is_same_run(run, it) && Step::of(it) != Some(Step::Prepare)
             });
         let is_stuck = matches!(outcome, Outcome::Stalled { .. } | Outcome::Transient { .. });
         if is_past || is_stuck {
@@ -68,7 +68,7 @@ impl Waits {
         Outcome::Waiting {
             reason: Reason::WaitingForBudget,
             message: format!(
-                "Waiting to begin: {} of this namespace go before it in account {}, {}",
+                "Waiting to begin: {} runs of this namespace are ahead in account {}, {}",
                 self.before, spec.account_id, spec.region
             ),
             after: self.after,

@@ -30,7 +30,7 @@ impl TargetController {
         self.collections.tried(target, garbage);
         match ended {
             Ok(Outcome::Stalled { message, .. }) => {
-                let message = format!("Garbage could not be removed: {message}");
+                let message = format!("Garbage collection failed: {message}");
                 self.context.events.publish(
                     target.object_ref(&()),
                     EventType::Warning,
@@ -39,7 +39,9 @@ impl TargetController {
                 );
             }
             Ok(outcome) => tracing::debug!(reason = outcome.reason().as_str(), "collected"),
-            Err(error) => tracing::warn!(%error, "the garbage of the Target is unknown"),
+            Err(error) => {
+                tracing::warn!(%error, "the Releases that the Target's garbage depends on can't be listed")
+            }
         }
     }
 

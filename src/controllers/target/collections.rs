@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_hours(1);
 
 /// The last garbage collection of each Target that this process attempted.
 #[derive(Default)]
-pub struct Collections(Mutex<HashMap<String, Attempt>>);
+pub struct CollectionAttempts(Mutex<HashMap<String, Attempt>>);
 
 struct Attempt {
     at: Instant,
@@ -23,7 +23,7 @@ struct Attempt {
     garbage: BTreeSet<String>,
 }
 
-impl Collections {
+impl CollectionAttempts {
     /// Whether the garbage is due for a first or another attempt.
     pub fn are_due(&self, target: &Target, garbage: &BTreeSet<String>) -> bool {
         let entries = self.entries();

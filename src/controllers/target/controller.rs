@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{collections::Collections, looks::Looks, memory::Memory};
+use super::{collections::CollectionAttempts, looks::Looks, memory::Memory};
 use crate::controllers::context::Context;
 
 /// The controller of Targets.
@@ -10,7 +10,7 @@ pub struct TargetController {
     pub(super) context: Arc<Context>,
     pub(super) memory: Memory,
     pub(super) looks: Looks,
-    pub(super) collections: Collections,
+    pub(super) collections: CollectionAttempts,
 }
 
 impl TargetController {
@@ -20,7 +20,7 @@ impl TargetController {
             context,
             memory: Memory::default(),
             looks: Looks::default(),
-            collections: Collections::default(),
+            collections: CollectionAttempts::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use super::{controller::TargetController, remove::with_way_out};
+use super::{controller::TargetController, remove::with_abandon_hint};
 use crate::{
     api::v1alpha1::{
         Approval, ApprovalStatus, Decision, DeletionStatus, InventoryItem, ReleaseRef, Target,
@@ -41,7 +41,7 @@ impl TargetController {
     pub(super) async fn may_delete(&self, target: &Target) -> Result<Target, Box<Blocked>> {
         let mut status = target.status.clone().unwrap_or_default();
         let spec = &target.spec;
-        let doomed: Vec<InventoryItem> = engine::deleted_at_end(spec.deletion_policy, &status)
+        let doomed: Vec<InventoryItem> = engine::deleted_on_removal(spec.deletion_policy, &status)
             .cloned()
             .collect();
         if doomed.is_empty() {
@@ -109,7 +109,7 @@ impl TargetController {
             Verdict::Rejected { .. } => {
                 self.answer(&approvals, |_| Judgement::Used).await;
                 let outcome = Outcome::stalled(Reason::DeletionRejected, message);
-                Err(not_yet(status, with_way_out(outcome), None))
+                Err(not_yet(status, with_abandon_hint(outcome), None))
             }
         }
     }
@@ -117,13 +117,13 @@ impl TargetController {
     /// What the Account requires before anything is deleted there.
     fn required_for_deletion(&self, target: &Target) -> Result<Option<Requirements>, Outcome> {
         let name = &target.spec.account;
-        let account = account(&self.context, name).map_err(with_way_out)?;
+        let account = account(&self.context, name).map_err(with_abandon_hint)?;
         let Some(requires) = &account.spec.requires else {
             return Ok(None);
         };
         let required = Requirements::of_deletion(name, requires).map_err(|invalid| {
             let message = format!("spec.requires.deletion of {invalid}");
-            with_way_out(Outcome::stalled(Reason::InvalidGate, message))
+            with_abandon_hint(Outcome::stalled(Reason::InvalidGate, message))
         })?;
         Ok((!required.is_empty()).then_some(required))
     }
@@ -154,7 +154,7 @@ impl TargetController {
             let api: Api<Approval> = Api::namespaced(self.context.client.clone(), &namespace);
             let written = publish_status(&api, approval.as_ref(), None, &before, &status).await;
             if let Err(error) = written {
-                tracing::warn!(%error, approval = approval.name_any(), "its status was not written");
+                tracing::warn!(%error, approval = approval.name_any(), "the status of an Approval was not written");
             }
         }
     }

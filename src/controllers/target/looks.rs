@@ -90,7 +90,7 @@ impl Looks {
     }
 
     /// Postpones a drift check that gave way to other work: it is due again in a minute.
-    pub fn put_off(&self, target: &Target) {
+    pub fn postpone(&self, target: &Target) {
         let pause = target.spec.drift.as_ref().map_or(RETRY, interval);
         let now = Instant::now();
         let last = LastCheck {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_the_looks_are_spread_over_the_interval() {
+    fn drift_checks_are_spread_over_the_interval_after_a_restart() {
         let looks = Looks::default();
         let day = Duration::from_hours(24);
         let next = |uid| looks.next(&target(uid, "Report", day)).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_just_ended_has_looked() {
+    fn ended_run_counts_as_a_drift_check() {
         let looks = Looks::default();
         let target = target(1, "Report", Duration::from_mins(10));
         let next = looks.next(&target).unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_gets_a_look_and_nobody_looks_where_drift_is_ignored() {
+    fn requested_drift_check_is_due_unless_drift_is_ignored() {
         let looks = Looks::default();
         let mut asked = target(1, "Report", Duration::from_mins(10));
         asked.spec.drift.as_mut().unwrap().look = Some("again".into());

@@ -79,7 +79,7 @@ impl TargetController {
         };
         if let Work::Run(run) = work {
             self.looks.forget(&target);
-            if let Some(waits) = self.waits_to_begin(&target, run, &status).await {
+            if let Some(waits) = self.admission_wait(&target, run, &status).await {
                 return waits.into();
             }
         } else if self.looks.is_due(&target) {
@@ -150,7 +150,7 @@ impl TargetController {
         };
         let verify = !matches!(order, Order::Deliver(_));
         let urgency = |status: &TargetStatus| engine::urgency(&order, &run, status);
-        let pace = Pace::of_order(&urgency);
+        let pace = Pace::in_foreground(&urgency);
         let outcome = self
             .drive(target, &access, &mut known, verify, pace, decide)
             .await;
@@ -176,7 +176,7 @@ impl TargetController {
         let mut observed = Observation::of(std::mem::take(known), Timestamp::now());
         let mut outcome = Outcome::Waiting {
             reason: Reason::Busy,
-            message: "Going on with the next step".to_owned(),
+            message: "Continuing with the next step".to_owned(),
             after: STALE,
         };
         for _ in 0..MAX_DECISIONS {
@@ -246,7 +246,7 @@ impl TargetController {
             }
         }
         *known = if turn::was_called_off(&outcome) {
-            observed.cut_off()
+            observed.into_known_interrupted()
         } else {
             observed.into_known()
         };
@@ -270,7 +270,7 @@ impl TargetController {
                 .publish(
                     target,
                     status,
-                    remove::with_way_out(outcome),
+                    remove::with_abandon_hint(outcome),
                     Duration::ZERO,
                 )
                 .await;
@@ -286,7 +286,7 @@ impl TargetController {
         let run = |target: &Target| target.status.as_ref()?.run.clone();
         let before = run(target);
         if status.run != before && status.run.as_ref().is_some_and(engine::ended) {
-            rest::answer_look(target, &mut status);
+            rest::answer_drift_check(target, &mut status);
         }
         let outcome = engine::outcome(&status);
         describe(target, &mut status, &outcome);
@@ -312,7 +312,7 @@ impl TargetController {
         let is_soon = matches!(&outcome, Outcome::Waiting { after, .. } if *after < SHORT_WAIT);
         let is_new = status.observed_generation.is_none()
             || outcome::is_true(&status.conditions, condition::STALLED);
-        if is_soon && waited < SHORT_WAIT && !is_new && !turn::is_told(&status) {
+        if is_soon && waited < SHORT_WAIT && !is_new && !turn::is_reported(&status) {
             return outcome;
         }
         describe(target, &mut status, &outcome);
@@ -370,7 +370,7 @@ impl TargetController {
         let deadline = validate::progress_deadline(&self.context, target);
         let owner = owner(&self.context, target);
         let why = (&known, outcome.message());
-        let given_up = engine::give_up(&run, &status, &owner, why, deadline, now);
+        let given_up = engine::fail_blocked(&run, &status, &owner, why, deadline, now);
         let waited = known.clocks.blocked_for(now);
         self.memory.keep(target, Some(&run), known);
         match given_up {

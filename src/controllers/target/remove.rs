@@ -57,7 +57,7 @@ impl TargetController {
         let access = match Access::enter(&self.context, target).await {
             Ok(access) => access,
             Err(outcome) => {
-                let outcome = with_way_out(outcome);
+                let outcome = with_abandon_hint(outcome);
                 let outcome = self.publish(target, status, outcome, Duration::ZERO).await;
                 return outcome.into();
             }
@@ -68,7 +68,7 @@ impl TargetController {
             let own = shared::without(status, &others);
             engine::decide_removal(policy, &own, &access.owner, observed, now)
         };
-        let pace = Pace::of_order(&engine::urgency_of_removal);
+        let pace = Pace::in_foreground(&engine::urgency_of_removal);
         let outcome = self
             .drive(target, &access, &mut known, true, pace, decide)
             .await;
@@ -79,7 +79,7 @@ impl TargetController {
                 ..
             } if waits => Ended::from(Outcome::Waiting {
                 reason: Reason::Deleting,
-                message: "Restoring what had begun".to_owned(),
+                message: "Restoring the unfinished run before the deletion".to_owned(),
                 after: STALE,
             }),
             Outcome::Done {
@@ -122,7 +122,7 @@ impl TargetController {
             Err(error) => Outcome::Transient {
                 reason: Reason::ApiServer,
                 message: format!(
-                    "letting Target {} go: {}",
+                    "removing the finalizer of Target {} failed: {}",
                     target.name_any(),
                     refusal(&error)
                 ),
@@ -135,17 +135,17 @@ impl TargetController {
 fn gone() -> Outcome {
     Outcome::Done {
         reason: Reason::Removed,
-        message: "The Target is gone".to_owned(),
+        message: "The Target is deleted".to_owned(),
     }
 }
 
 /// Adds how to delete the Target without changing AWS.
-pub(super) fn with_way_out(outcome: Outcome) -> Outcome {
+pub(super) fn with_abandon_hint(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Stalled { reason, message } => Outcome::Stalled {
             reason,
             message: format!(
-                "{message}. To let the Target go and leave AWS as it is, set the annotation {}=true on it",
+                "{message}. To delete the Target and leave AWS as it is, set its annotation {}=true",
                 annotation::ABANDON
             ),
         },

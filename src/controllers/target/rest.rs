@@ -123,7 +123,7 @@ impl TargetController {
                     .drive(target, &access, &mut known, true, pace, decide)
                     .await;
                 if turn::was_called_off(&ended) {
-                    self.looks.put_off(target);
+                    self.looks.postpone(target);
                     return Ok(());
                 }
                 if matches!(ended, Outcome::Transient { .. } | Outcome::Waiting { .. }) {
@@ -144,7 +144,7 @@ impl TargetController {
         for drifted in found {
             self.context
                 .metrics
-                .drift_looked(match drifted.status.as_str() {
+                .drift_checked(match drifted.status.as_str() {
                     "True" => "drifted",
                     "False" => "in_sync",
                     _ => "unknown",
@@ -191,7 +191,7 @@ impl TargetController {
 }
 
 /// An ended delivery answers a drift check that was requested meanwhile.
-pub fn answer_look(target: &Target, status: &mut TargetStatus) {
+pub fn answer_drift_check(target: &Target, status: &mut TargetStatus) {
     if let Some(asked) = asked(target) {
         let drift = status.drift.get_or_insert_default();
         drift.handled_check = Some(asked.to_owned());

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_target_owns_is_not_deleted_with_this_one() {
+    fn resource_of_another_target_is_not_deleted_with_this_one() {
         let (function, objects) = ("LambdaFunction", "S3Objects");
         let status = TargetStatus {
             inventory: vec![

@@ -33,15 +33,15 @@ const REPORT_AGAIN: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy)]
 pub struct Pace<'a> {
     urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync),
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl<'a> Pace<'a> {
     /// A run or plan waits for these calls.
-    pub fn of_order(urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync)) -> Self {
+    pub fn in_foreground(urgency: &'a (dyn Fn(&TargetStatus) -> Priority + Sync)) -> Self {
         Self {
             urgency,
-            is_told: true,
+            is_reported: true,
         }
     }
 
@@ -49,7 +49,7 @@ impl<'a> Pace<'a> {
     pub fn in_background() -> Self {
         Self {
             urgency: &|_| Priority::Background,
-            is_told: false,
+            is_reported: false,
         }
     }
 
@@ -85,7 +85,7 @@ impl TargetController {
             }
             let waits = turn.place().filter(|(_, since)| {
                 let again = reported.is_none_or(|at| at.elapsed() >= again_after);
-                pace.is_told && again && since.elapsed() >= SHORT_WAIT
+                pace.is_reported && again && since.elapsed() >= SHORT_WAIT
             });
             let Some((waits_at, _)) = waits else {
                 continue;
@@ -136,12 +136,11 @@ pub fn ended(turn: &Turn, observed: &mut Observation) -> Option<Outcome> {
     observed
         .known
         .clocks
-        .waited_for_budget(waited, Timestamp::now());
+        .exclude_budget_wait(waited, Timestamp::now());
     turn.is_called_off().then(|| Outcome::Waiting {
         reason: Reason::WaitingForBudget,
-        message:
-            "Calls that waited for the account's budget were called off; the next pass makes them"
-                .to_owned(),
+        message: "Cancelled calls that waited for the account's budget; the next pass repeats them"
+            .to_owned(),
         after: POLL_INTERVAL,
     })
 }
@@ -152,7 +151,7 @@ pub fn was_called_off(outcome: &Outcome) -> bool {
 }
 
 /// Whether the status reports that calls wait.
-pub fn is_told(status: &TargetStatus) -> bool {
+pub fn is_reported(status: &TargetStatus) -> bool {
     let moving = outcome::find(&status.conditions, RECONCILING);
     moving.is_some_and(|moving| moving.reason == Reason::WaitingForBudget.as_str())
 }
@@ -168,7 +167,7 @@ fn waiting(place: &Place) -> Outcome {
     Outcome::Waiting {
         reason: Reason::WaitingForBudget,
         message: format!(
-            "Waiting for a turn among the {}: {} before it, about {about}",
+            "Waiting for the budget of {}: {} calls ahead, about {about}",
             place.budget, place.before
         ),
         after: SHORT_WAIT,
@@ -191,17 +190,17 @@ mod tests {
         };
         assert_eq!(
             message(40),
-            "Waiting for a turn among the Lambda control plane calls in account 111111111111, eu-west-1: 412 before it, about 40s"
+            "Waiting for the budget of Lambda control plane calls in account 111111111111, eu-west-1: 412 calls ahead, about 40s"
         );
         assert!(message(61).ends_with("about 2m"));
         let mut status = TargetStatus::default();
-        assert!(!is_told(&status));
+        assert!(!is_reported(&status));
         let place = Place {
             budget: "calls".into(),
             before: 0,
             ready_at: Instant::now(),
         };
         waiting(&place).write_conditions(&mut status.conditions, None, Timestamp::UNIX_EPOCH);
-        assert!(is_told(&status));
+        assert!(is_reported(&status));
     }
 }

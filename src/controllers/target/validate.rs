@@ -42,7 +42,7 @@ pub fn order(
         Goal::Deliver => {}
     }
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
-        return Ok(Order::Restore("it was being restored".to_owned()));
+        return Ok(Order::Restore("its restore had already begun".to_owned()));
     }
     if begun.is_none() {
         may_begin(context, target, run)?;
@@ -80,7 +80,7 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
     let asks = requires.is_some_and(|it| it.approval.is_some() || it.deletion.is_some());
     if asks && run.plan_digest.is_none() && run.correction == 0 {
         let message = format!(
-            "Account {name} requires an approval that {} was not asked for when it was ordered: it waits at the \
+            "Account {name} requires an approval that {} did not need when its run was assigned: it waits at the \
              stage's gate now",
             run.release.name
         );
@@ -100,7 +100,10 @@ pub fn wanted(
         // The watch of Releases may lag behind the run; it wakes this Target.
         return Err(Outcome::Waiting {
             reason: Reason::WaitingForRelease,
-            message: format!("Waiting for Release {}, which is not there", reference.name),
+            message: format!(
+                "Waiting for Release {}, which does not exist",
+                reference.name
+            ),
             after: Duration::from_secs(1),
         });
     };
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_approved_to_be_kept_is_kept_and_so_is_what_is_to_be_kept_now() {
+    fn prune_retains_if_the_approved_or_the_present_policy_retains() {
         use DeletionPolicy::{Delete, Retain};
         for (approved, now, expected) in [
             (Some(Delete), Delete, Delete),

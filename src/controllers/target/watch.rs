@@ -59,7 +59,7 @@ async fn evaluate_alarms(
         Ask::Since { since, .. } => {
             let alarms = access.monitoring.alarms(&check.names).await?;
             let mut histories = std::collections::BTreeMap::new();
-            for name in check.wants_history(*since, &alarms) {
+            for name in check.needs_history(*since, &alarms) {
                 let transitions = access
                     .monitoring
                     .transitions(&name, *since - BEYOND)

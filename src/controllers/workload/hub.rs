@@ -21,7 +21,10 @@ pub async fn hub(context: &Context, at: &StoreLocation) -> Result<Arc<dyn Store>
                 "s3:GetObject",
                 format!("{}/{}", at.bucket, at.key),
                 CallErrorKind::NotFound,
-                format!("Account {}, which keeps the artifact, is gone", at.account),
+                format!(
+                    "Account {}, which keeps the artifact, does not exist",
+                    at.account
+                ),
             )
         })?;
     context.cloud.store(&account, &at.region).await

@@ -13,7 +13,7 @@ use crate::{
     domain::workload::{
         kind::Kind,
         kinds::{Action, Found, Observed, Read, Registered, Reply, WorkloadSnapshot, on_kind},
-        protocol::Replied,
+        protocol::ActionResult,
         snapshot::ComponentSnapshot,
     },
     ports::CallError,
@@ -36,7 +36,7 @@ trait Shell: Kind {
         resource: &str,
         action: &Self::Action,
         observed: &Self::Observed,
-    ) -> impl Future<Output = Result<Replied<Self::Reply>, CallError>> + Send;
+    ) -> impl Future<Output = Result<ActionResult<Self::Reply>, CallError>> + Send;
 
     /// Keeps everything that a restore of the snapshot needs.
     fn keep(
@@ -73,7 +73,7 @@ pub async fn carry_out(
     resource: &str,
     action: &Action,
     observed: &Observed,
-) -> Result<Replied<Reply>, CallError> {
+) -> Result<ActionResult<Reply>, CallError> {
     on_kind!(Action, action, |it: K| {
         let observed = K::observed(observed);
         let carrying_out = <K as Shell>::carry_out(context, access, resource, it, observed);

@@ -9,7 +9,7 @@ use crate::{
     controllers::{access::Access, context::Context},
     domain::workload::{
         note::{Action, Found, Note, NoteSnapshot, Observed, Read, Reply},
-        protocol::Replied,
+        protocol::ActionResult,
     },
     ports::CallError,
 };
@@ -35,14 +35,14 @@ impl Shell for Note {
         title: &str,
         action: &Action,
         _: &Observed,
-    ) -> Result<Replied<Reply>, CallError> {
+    ) -> Result<ActionResult<Reply>, CallError> {
         let text = match action {
             Action::Write(text) => Some(text.clone()),
             Action::Erase => None,
         };
         let bytes = Bytes::from(text.clone().unwrap_or_default());
         access.store.put(title, bytes, &BTreeMap::new()).await?;
-        Ok(Replied::Kind(Reply(text)))
+        Ok(ActionResult::Kind(Reply(text)))
     }
 
     async fn keep(_: &Context, _: &Access, _: &NoteSnapshot) -> Result<(), CallError> {

@@ -75,7 +75,7 @@ pub fn directory_length(tail: &[u8], size: u64) -> Result<u64, ArchiveProblem> {
 }
 
 /// The entries of an archive of `size` bytes, from its last bytes: in the order of the directory, with all
-/// checks of [`super::summarise`].
+/// checks of [`super::summarize`].
 pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
     let mut entries = Vec::new();
     walk(tail, size, &mut |entry| {
@@ -105,7 +105,7 @@ pub fn index(tail: &[u8], size: u64) -> Result<Vec<ZipEntry>, ArchiveProblem> {
     // The archive may have been prefixed with other bytes after it was written.
     let before = directory
         .checked_sub(end.directory_start)
-        .ok_or(ArchiveProblem::Damaged("it does not lie where it says"))?;
+        .ok_or(ArchiveProblem::Damaged("its offset is wrong"))?;
     place(&mut entries, before, directory)?;
     Ok(entries)
 }
@@ -188,7 +188,7 @@ pub fn inside<'a>(name: &'a [u8], tree: &[u8]) -> Option<&'a [u8]> {
 /// The message about an entry with backslashes in its name.
 pub fn backslashes(name: &str) -> String {
     format!(
-        "its entry {name:?} has backslashes in its name, which are no separators in a zip: have the build \
+        "its entry {name:?} has backslashes in its name, which are not separators in a zip: let the build \
          pack it with forward slashes, such as by zip, tar or Python's zipfile"
     )
 }

@@ -29,7 +29,9 @@ pub enum ArchiveProblem {
     #[error("its zip directory has {0} bytes, more than the limit of {TAIL}: too many files")]
     DirectoryTooLarge(u64),
     /// A name that leads out of the directory it is unpacked to.
-    #[error("its entry {0:?} leads out of the archive: names must be relative and without \"..\"")]
+    #[error(
+        "its entry {0:?} points outside of the archive: names must be relative and without \"..\""
+    )]
     UnsafeName(String),
     /// An entry is encrypted.
     #[error("its entry {0:?} is encrypted")]

@@ -25,7 +25,7 @@ fn zip_with(files: &[(&str, &[u8])], options: SimpleFileOptions) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<(i64, i64), String> {
-    summarise(bytes, bytes.len() as u64)
+    summarize(bytes, bytes.len() as u64)
         .map(|summary| (summary.entries, summary.uncompressed_size))
         .map_err(|problem| problem.to_string())
 }
@@ -80,7 +80,7 @@ fn zip64_sizes_are_read() {
 }
 
 #[test]
-fn what_is_no_zip_or_cut_off_is_named() {
+fn invalid_or_truncated_zip_is_refused() {
     let archive = zip(&[("a", b"abc")]);
     let not_a_zip = Err("it is not a zip archive, or its end is missing".to_owned());
     assert_eq!(read(b""), not_a_zip);
@@ -89,7 +89,7 @@ fn what_is_no_zip_or_cut_off_is_named() {
 }
 
 #[test]
-fn names_that_lead_out_are_refused() {
+fn entry_outside_of_the_archive_is_refused() {
     for name in [
         "../x",
         "a/../../x",
@@ -104,7 +104,7 @@ fn names_that_lead_out_are_refused() {
         let mut archive = zip(&[(harmless.as_str(), b"x")]);
         patch(&mut archive, ENTRY_LENGTH, name.as_bytes());
         assert_eq!(
-            summarise(&archive, archive.len() as u64),
+            summarize(&archive, archive.len() as u64),
             Err(ArchiveProblem::UnsafeName(name.to_owned()))
         );
     }
@@ -114,18 +114,18 @@ fn names_that_lead_out_are_refused() {
 }
 
 #[test]
-fn archives_made_to_do_harm_are_refused() {
+fn malicious_archives_are_refused() {
     let mut encrypted = zip(&[("a", b"x")]);
     patch(&mut encrypted, 8, &[1]);
     assert_eq!(
-        summarise(&encrypted, encrypted.len() as u64),
+        summarize(&encrypted, encrypted.len() as u64),
         Err(ArchiveProblem::Encrypted("a".to_owned()))
     );
 
     let mut bomb = zip(&[("a", b"x")]);
     patch(&mut bomb, 24, &2_000_000_000_u32.to_le_bytes());
     assert_eq!(
-        summarise(&bomb, bomb.len() as u64),
+        summarize(&bomb, bomb.len() as u64),
         Err(ArchiveProblem::Bomb {
             unpacked: 2_000_000_000,
             size: bomb.len() as u64
@@ -135,23 +135,23 @@ fn archives_made_to_do_harm_are_refused() {
     let mut overlapping = zip(&[("a", b"x")]);
     patch(&mut overlapping, 20, &1_000_000_u32.to_le_bytes());
     assert_eq!(
-        summarise(&overlapping, overlapping.len() as u64),
+        summarize(&overlapping, overlapping.len() as u64),
         Err(ArchiveProblem::Damaged("its entries overlap"))
     );
 }
 
 #[test]
-fn a_directory_that_is_not_in_the_tail_is_named() {
+fn directory_larger_than_the_tail_is_refused() {
     let archive = zip(&[("a", b"abc"), ("b", b"abc")]);
     let tail = &archive[archive.len() - 30..];
     assert_eq!(
-        summarise(tail, archive.len() as u64),
+        summarize(tail, archive.len() as u64),
         Err(ArchiveProblem::DirectoryTooLarge(94))
     );
 }
 
 #[test]
-fn lambda_takes_zips_up_to_its_limit() {
+fn package_above_the_size_limit_of_lambda_is_refused() {
     let summary = |entries, uncompressed_size| ArchiveSummary {
         entries,
         uncompressed_size,
@@ -173,16 +173,18 @@ fn lambda_takes_zips_up_to_its_limit() {
     let no_zip = lambda_problem(None, Some("it is not a zip archive, or its end is missing"));
     assert_eq!(
         no_zip.as_deref(),
-        Some("it can't be a function's package: it is not a zip archive, or its end is missing")
+        Some(
+            "it is not a valid deployment package: it is not a zip archive, or its end is missing"
+        )
     );
 }
 
 fn summary(archive: &[u8]) -> ArchiveSummary {
-    summarise(archive, archive.len() as u64).unwrap()
+    summarize(archive, archive.len() as u64).unwrap()
 }
 
 #[test]
-fn a_bootstrap_without_the_executable_bit_is_refused_where_the_runtime_starts_it() {
+fn non_executable_bootstrap_is_refused_if_the_runtime_starts_it() {
     let problem = |archive: &[u8], runtime: &str| {
         lambda_problem(Some(&summary(archive)), None, runtime).unwrap_or_default()
     };
@@ -217,7 +219,7 @@ fn a_bootstrap_without_the_executable_bit_is_refused_where_the_runtime_starts_it
 }
 
 #[test]
-fn ways_of_packing_that_lambda_does_not_take_are_refused_by_name() {
+fn unsupported_compression_method_is_refused_by_name() {
     for (method, name) in [
         (12_u16, "bzip2"),
         (14, "LZMA"),
@@ -236,7 +238,7 @@ fn ways_of_packing_that_lambda_does_not_take_are_refused_by_name() {
 }
 
 #[test]
-fn a_folder_packed_with_backslashes_is_told_by_its_true_reason() {
+fn folder_with_backslashes_gets_its_own_message() {
     let archive = summary(&zip(&[("public\\index.html", b"x")]));
     for tree in ["", "public", "./public"] {
         let problem = site_problem(Some(&archive), None, tree).unwrap_or_default();
@@ -255,11 +257,11 @@ fn the_directory_of_many_small_files_is_read() {
     let archive = zip_with(&files, stored);
     let mut tail = Tail::default();
     tail.push(&archive);
-    assert_eq!(tail.summarise().map(|summary| summary.entries), Ok(36_000));
+    assert_eq!(tail.summarize().map(|summary| summary.entries), Ok(36_000));
 }
 
 #[test]
-fn the_tail_survives_going_round() {
+fn tail_ring_keeps_the_last_bytes() {
     let archive = zip(&[("a", b"abc")]);
     let mut tail = Tail::default();
     for _ in 0..7 {
@@ -269,13 +271,13 @@ fn the_tail_survives_going_round() {
         tail.push(piece);
     }
     assert_eq!(tail.total(), (7 * (TAIL / 3) + archive.len()) as u64);
-    let read = tail.summarise().map(|summary| summary.entries);
+    let read = tail.summarize().map(|summary| summary.entries);
     assert_eq!(read, Ok(1));
 
     let mut tail = Tail::default();
     tail.push(&vec![b'-'; 3 * TAIL + 5]);
     tail.push(&archive);
-    assert_eq!(tail.summarise().map(|summary| summary.entries), Ok(1));
+    assert_eq!(tail.summarize().map(|summary| summary.entries), Ok(1));
 }
 
 fn entries(archive: &[u8]) -> Result<Vec<ZipEntry>, ArchiveProblem> {
@@ -293,7 +295,7 @@ fn packed<'a>(archive: &'a [u8], entry: &ZipEntry) -> &'a [u8] {
 }
 
 #[test]
-fn entries_are_found_by_their_ranges() {
+fn entries_are_read_by_their_ranges() {
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for large in [false, true] {
         let files: [(&str, &[u8]); 3] = [("a.txt", b"abc"), ("b/c", b"defgh"), ("d", b"")];
@@ -316,7 +318,7 @@ fn entries_are_found_by_their_ranges() {
 }
 
 #[test]
-fn a_few_last_bytes_tell_how_many_hold_the_directory() {
+fn directory_length_is_known_from_a_few_last_bytes() {
     let archive = zip(&[("a", b"abc"), ("b", b"abc")]);
     let size = archive.len() as u64;
     let few = &archive[archive.len() - END_LENGTH..];
@@ -328,7 +330,7 @@ fn a_few_last_bytes_tell_how_many_hold_the_directory() {
 }
 
 #[test]
-fn directories_links_and_unknown_packings_are_told_apart() {
+fn directories_links_and_unknown_methods_are_distinguished() {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default();
     writer.add_directory("d", options).unwrap();
@@ -352,7 +354,7 @@ fn directories_links_and_unknown_packings_are_told_apart() {
 }
 
 #[test]
-fn a_directory_is_known_by_its_mode_and_a_name_by_what_it_means() {
+fn directory_is_recognized_by_mode_and_names_are_normalized() {
     let mut archive = zip(&[("public/assets", b""), ("./public/./a.js", b"a")]);
     // The writer of this library recognizes a directory by its slash.
     patch(&mut archive, 38, &(0o040_755_u32 << 16).to_le_bytes());
@@ -370,7 +372,7 @@ fn a_directory_is_known_by_its_mode_and_a_name_by_what_it_means() {
 }
 
 #[test]
-fn entries_that_share_bytes_are_refused() {
+fn overlapping_entries_are_refused() {
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let archive = zip_with(&[("a", b"abc"), ("b", b"abc")], stored);
     let damaged = |mut archive: Vec<u8>, at, bytes: &[u8]| {
@@ -394,18 +396,18 @@ fn entries_that_share_bytes_are_refused() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in any::<u64>()) {
-        let _ = summarise(&bytes, size);
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in any::<u64>()) {
+        let _ = summarize(&bytes, size);
         let _ = directory_length(&bytes, size);
         let mut end = bytes;
         end.extend(zip(&[]));
-        let _ = summarise(&end, size);
+        let _ = summarize(&end, size);
         let _ = index(&end, size);
         let _ = directory_length(&end, size);
     }
 
     #[test]
-    fn no_damage_makes_it_panic_or_lie(
+    fn damaged_archive_never_panics_or_yields_wrong_ranges(
         at in 0..400_usize,
         byte in any::<u8>(),
         cut in 0..400_usize,
@@ -416,7 +418,7 @@ proptest! {
         let length = archive.len();
         archive[at % length] = byte;
         archive.drain(..cut % length);
-        if let Ok(summary) = summarise(&archive, length as u64) {
+        if let Ok(summary) = summarize(&archive, length as u64) {
             prop_assert!(summary.entries <= 2);
         }
         for entry in entries(&archive).unwrap_or_default() {

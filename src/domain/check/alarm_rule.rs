@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alarms_are_found_however_they_are_named() {
+    fn alarms_of_a_rule_are_found_by_name_and_arn() {
         for (rule, names) in [
             ("ALARM(a)", vec!["a"]),
             ("ALARM(\"a b\") OR NOT OK(c)", vec!["a b", "c"]),

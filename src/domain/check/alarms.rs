@@ -1,7 +1,7 @@
 //! CloudWatch alarms: whether one was in `ALARM` during a step.
 //!
 //! Expected flow: [`DesiredAlarms::before`] judges the current alarms before any change. Each analysis reads
-//! the alarms, then the histories that [`DesiredAlarms::wants_history`] names, and
+//! the alarms, then the histories that [`DesiredAlarms::needs_history`] names, and
 //! [`DesiredAlarms::evaluate`] judges them. The plan reads the alarms, then repeatedly those that
 //! [`DesiredAlarms::unread`] names because a composite alarm depends on them, and calls
 //! [`DesiredAlarms::refuse_bake`].
@@ -161,7 +161,7 @@ impl DesiredAlarms {
     }
 
     /// The alarms that may have been in `ALARM` since then but no longer are: only their histories show it.
-    pub fn wants_history(&self, since: Timestamp, alarms: &Alarms) -> Vec<String> {
+    pub fn needs_history(&self, since: Timestamp, alarms: &Alarms) -> Vec<String> {
         let began = allowing_for_clocks(since);
         let wanted = |name: &&String| {
             alarms.get(*name).is_some_and(|alarm| match alarm.since {
@@ -202,7 +202,7 @@ impl DesiredAlarms {
         }
         let late = || {
             let message = format!(
-                "the history of alarm {} does not show yet how it came into its state",
+                "the history of alarm {} does not show its last change yet",
                 alarm.name
             );
             Verdict::Inconclusive(message)
@@ -215,7 +215,7 @@ impl DesiredAlarms {
         changes.sort_by_key(|change| change.at);
         if let Some(red) = changes.iter().find(|change| change.to == AlarmState::Alarm) {
             let (at, why) = (second(red.at), explained(&red.reason));
-            let message = format!("alarm {} went into ALARM at {at}{why}", alarm.name);
+            let message = format!("alarm {} entered ALARM at {at}{why}", alarm.name);
             return Verdict::Failed(message);
         }
         let Some(at) = alarm.since else {
@@ -249,7 +249,7 @@ impl DesiredAlarms {
             ));
         }
         let message = format!(
-            "alarm {} has INSUFFICIENT_DATA, which is not taken for good (insufficientData)",
+            "alarm {} has INSUFFICIENT_DATA, which does not count as passed (insufficientData)",
             alarm.name
         );
         match (&alarm.state, self.insufficient_data) {
@@ -330,7 +330,7 @@ fn already(alarm: &Alarm) -> Verdict {
         "" => String::new(),
         why => format!(" ({why})"),
     };
-    let remedy = "find out why, or let the release go ahead with alreadyInAlarm: Ignore";
+    let remedy = "find the cause, or let the Release begin with alreadyInAlarm: Ignore";
     Verdict::Failed(format!(
         "alarm {name} was in ALARM before anything was changed{explanation}; {remedy}"
     ))

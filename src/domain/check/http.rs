@@ -167,7 +167,7 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
         return Err("must begin with http:// or https://");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must be without user and password: a check carries no secrets");
+        return Err("must be without user and password: a check must not contain secrets");
     }
     Ok(url)
 }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_judged_by_status_and_body() {
+    fn http_responses_are_judged_by_status_and_body() {
         let any = check(|_| {}).unwrap();
         let only = check(|check| check.expected_status = vec![code(200), code(404)]).unwrap();
         let class = check(|check| check.expected_status = vec![code(200), class("4xx")]).unwrap();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_is_the_answer_only_where_it_is_asked_for() {
+    fn redirect_is_followed_unless_its_status_is_expected() {
         assert!(check(|_| {}).unwrap().request().follow_redirects);
         for wanted in [vec![code(200), code(302)], vec![class("3xx")]] {
             let wanted = check(|check| check.expected_status = wanted).unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_asked_names_its_field() {
+    fn invalid_check_names_its_field() {
         let url = |url: &str| check(|check| check.url = url.to_owned());
         for (result, field, words) in [
             (url("https://$(stage.nmae)/"), "http.url", "$(stage.nmae)"),

@@ -138,7 +138,7 @@ impl DesiredMetric {
             (Some(threshold), None) => Bound::Threshold(threshold),
             (None, Some(compared)) if check.component.is_some() => Bound::Previous(compared),
             (None, Some(_)) => {
-                return Err(invalid(".comparedToPrevious", "it needs component"));
+                return Err(invalid(".comparedToPrevious", "component must be set"));
             }
             _ => {
                 let message = "exactly one of threshold and comparedToPrevious must be set";
@@ -222,7 +222,9 @@ impl DesiredMetric {
     /// The verdict for the number.
     pub fn judge(&self, window: Window, series: &Series) -> Verdict {
         let Bound::Threshold(threshold) = self.bound else {
-            return Verdict::Inconclusive("there is nothing to compare with".to_owned());
+            return Verdict::Inconclusive(
+                "the previous version has no traffic to compare with".to_owned(),
+            );
         };
         let measured = match self.measured(window, series, "") {
             Ok(measured) => measured,
@@ -251,7 +253,7 @@ impl DesiredMetric {
             return self.judge(window, series);
         };
         let measured = self.measured(window, series, "the new version: ");
-        let before = self.measured(window, previous, "the version before: ");
+        let before = self.measured(window, previous, "the previous version: ");
         let (new, old) = match (measured, before) {
             (Ok(new), Ok(old)) => (new, old),
             (Err(verdict), _) | (_, Err(verdict)) => return verdict,
@@ -260,7 +262,7 @@ impl DesiredMetric {
         let less = allowance(old.value, bound.max_decrease_percent, bound.max_decrease);
         let failed = |direction: &str, allowed: f64| {
             Verdict::Failed(format!(
-                "{} is {} over {} ({} samples), {direction} than the {} of the version before ({} \
+                "{} is {} over {} ({} samples), {direction} than the {} of the previous version ({} \
                  samples) by more than {}",
                 self.name(),
                 number(new.value),

@@ -24,7 +24,7 @@ pub enum StageCheckKind {
 
 impl StageCheck {
     /// Whether the check has to wait for data. Rollbacks skip such checks.
-    pub fn takes_time(&self) -> bool {
+    pub fn waits_for_data(&self) -> bool {
         !matches!(self.kind, StageCheckKind::Http(_))
     }
 

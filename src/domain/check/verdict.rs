@@ -50,7 +50,7 @@ mod tests {
     use crate::domain::failure::CallErrorKind;
 
     #[test]
-    fn what_could_not_be_read_is_inconclusive() {
+    fn failed_read_is_inconclusive() {
         let error = CallError::new(
             "cloudwatch:DescribeAlarms",
             "Account dev, eu-west-1",
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_decides_and_one_wait_holds() {
+    fn failed_check_outweighs_inconclusive_checks() {
         let failed = || Verdict::Failed("a".into());
         let inconclusive = || Verdict::Inconclusive("b".into());
         for (verdicts, expected) in [

@@ -95,7 +95,7 @@ fn refusal(component: serde_json::Value) -> String {
 }
 
 #[test]
-fn names_and_roles_become_those_of_the_target() {
+fn function_name_and_role_are_resolved_for_the_target() {
     let function = function(json!({}), json!({}));
     assert_eq!(function.function_name, "checkout-dev");
     assert_eq!(
@@ -113,7 +113,7 @@ fn names_and_roles_become_those_of_the_target() {
 }
 
 #[test]
-fn an_override_wins_and_adds_variables() {
+fn override_replaces_settings_and_merges_variables() {
     let component = json!({"lambda": {"environment": {"LEVEL": "info", "STAGE": "$(stage.name)"}, "memorySize": 512}});
     let stage = json!({"overrides": [{"component": "api", "lambda": {"memorySize": 1024, "environment": {"LEVEL": "debug"}}}]});
     let function = function(component, stage);
@@ -129,7 +129,7 @@ fn an_override_wins_and_adds_variables() {
 }
 
 #[test]
-fn a_check_gets_its_names_filled_in() {
+fn variables_in_a_check_are_substituted() {
     let stage = json!({"checks": [{"name": "smoke", "invoke": {
         "component": "api", "payload": {"release": "$(release.name)"}, "expect": {"path": "/stage", "equals": "$(stage.name)"},
         "timeout": "1m"}}]});
@@ -175,7 +175,7 @@ fn null_is_a_value_like_any_other() {
 }
 
 #[test]
-fn what_aws_would_refuse_is_refused_after_substitution() {
+fn aws_limits_are_checked_after_substitution() {
     let release = release(
         json!({"lambda": {
             "functionName": format!("checkout-{}-$(stage.name)", "a".repeat(52)),
@@ -202,7 +202,7 @@ fn what_aws_would_refuse_is_refused_after_substitution() {
         ("functionName", "this has 65 characters"),
         ("environment", "Lambda sets AWS_REGION itself"),
         ("environment", "at most 4096"),
-        ("tags", "\"Owner\": ',' is not taken"),
+        ("tags", "\"Owner\": ',' is not allowed"),
         ("description", "it has 262 characters"),
     ];
     assert_eq!(fields.len(), expected.len(), "{fields:#?}");
@@ -214,7 +214,7 @@ fn what_aws_would_refuse_is_refused_after_substitution() {
 }
 
 #[test]
-fn an_override_is_named_where_it_is_wrong() {
+fn invalid_override_names_its_own_field() {
     let stage =
         json!({"overrides": [{"component": "api", "lambda": {"environment": {"URL": "$(nope)"}}}]});
     let release = release(json!({"lambda": {"environment": {"URL": "fine"}}}), stage);
@@ -241,7 +241,7 @@ fn an_override_is_named_where_it_is_wrong() {
 }
 
 #[test]
-fn a_package_that_the_runtime_can_not_start_is_refused() {
+fn package_that_the_runtime_can_not_start_is_refused() {
     let mut release = release(json!({"lambda": {"runtime": "provided.al2023"}}), json!({}));
     let archive = release.artifacts[0].archive.as_mut().expect("a zip");
     archive.executable_bootstrap = Some(false);
@@ -257,7 +257,7 @@ fn a_package_that_the_runtime_can_not_start_is_refused() {
 }
 
 #[test]
-fn all_invocations_of_a_check_end_in_time() {
+fn repeats_times_timeout_is_limited() {
     let stage = |repeats: u32| {
         json!({"checks": [{"name": "smoke", "invoke":
             {"component": "api", "timeout": "1m", "repeats": repeats}}]})
@@ -271,7 +271,7 @@ fn all_invocations_of_a_check_end_in_time() {
 }
 
 #[test]
-fn what_can_not_be_carried_out_names_its_field() {
+fn invalid_component_names_its_field() {
     for (component, expected) in [
         (
             json!({"lambda": {"functionName": "checkout-$(stage.nmae)"}}),
@@ -279,7 +279,7 @@ fn what_can_not_be_carried_out_names_its_field() {
         ),
         (
             json!({"lambda": {"functionName": "checkout api"}}),
-            "spec.components[api].lambda.functionName: \"checkout api\" is not a function's name",
+            "spec.components[api].lambda.functionName: \"checkout api\" is not a valid function name",
         ),
         (
             json!({"lambda": {"functionName": "payment-api"}}),
@@ -315,7 +315,7 @@ fn what_can_not_be_carried_out_names_its_field() {
 }
 
 #[test]
-fn two_components_can_not_be_one_function() {
+fn components_can_not_share_a_function() {
     let mut release = release(
         json!({"lambda": {"functionName": "checkout-api"}}),
         json!({}),
@@ -331,7 +331,7 @@ fn two_components_can_not_be_one_function() {
 }
 
 #[test]
-fn the_digest_of_a_configuration_sees_every_setting() {
+fn configuration_digest_covers_every_setting() {
     let digest = |component| function(component, json!({})).configuration_digest();
     let plain = digest(json!({}));
     for change in [
@@ -347,7 +347,7 @@ fn the_digest_of_a_configuration_sees_every_setting() {
 }
 
 #[test]
-fn a_release_from_before_a_stage_was_renamed_is_worked_out_by_its_former_name() {
+fn release_with_the_former_stage_name_is_resolved() {
     let release = release(json!({}), json!({}));
     let mut target = target();
     target.stage = "staging".into();
@@ -382,7 +382,7 @@ fn environment(value: &str) -> serde_json::Value {
 }
 
 #[test]
-fn outputs_that_are_known_from_the_spec_are_filled_in() {
+fn outputs_known_from_the_spec_are_substituted() {
     let arn = environment("$(components.api.outputs.aliasArn)");
     let mut desired = with_web(arn).expect("a desired state");
     let Workload::Lambda(web) = desired.components.remove(0).workload else {
@@ -396,7 +396,7 @@ fn outputs_that_are_known_from_the_spec_are_filled_in() {
 }
 
 #[test]
-fn outputs_that_are_known_later_stay_references() {
+fn outputs_known_later_stay_references() {
     let version = environment("v$(components.api.outputs.version)");
     let mut desired = with_web(version).expect("a desired state");
     let web = desired.components.remove(0);
@@ -405,7 +405,7 @@ fn outputs_that_are_known_later_stay_references() {
 }
 
 #[test]
-fn outputs_that_can_not_be_had_are_refused() {
+fn unavailable_outputs_are_refused() {
     let refused = |web| with_web(web).expect_err("a refusal").to_string();
     let mut apart = environment("$(components.api.outputs.aliasArn)");
     apart["dependsOn"] = json!([]);
@@ -417,7 +417,7 @@ fn outputs_that_can_not_be_had_are_refused() {
         ),
         (
             environment("$(components.api.outputs.url)"),
-            "spec.components[web].lambda.environment.API: $(components.api.outputs.url) is not known here; known are \
+            "spec.components[web].lambda.environment.API: $(components.api.outputs.url) is not known here; the known names are \
              components.api.outputs.aliasArn, components.api.outputs.aliasName",
         ),
         (

@@ -3,7 +3,7 @@
 use super::{
     job::{JobName, newest_job},
     known::Known,
-    stand::{self, Part, Stand, parts},
+    stand::{self, JobState, Part, parts},
     verdict::{Judged, Judgement, Verdict},
 };
 use crate::domain::{
@@ -39,7 +39,7 @@ pub(super) fn find_job<'a>(
             "pipeline {}: child pipeline {of} has no jobs yet",
             pipeline.id
         ))),
-        None => Err(Judgement::Unfit(no_such(
+        None => Err(Judgement::Ineligible(no_such_job(
             of,
             "job",
             &name.name,
@@ -56,7 +56,12 @@ fn child(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Judged<i64> {
     let id = pipeline.id;
     let parts = parts(&[], bridges);
     let Some(bridge) = newest_bridge(bridges, name) else {
-        return Err(Judgement::Unfit(no_such(id, "trigger job", name, &parts)));
+        return Err(Judgement::Ineligible(no_such_job(
+            id,
+            "trigger job",
+            name,
+            &parts,
+        )));
     };
     let Some(Downstream {
         id: child,
@@ -66,20 +71,22 @@ fn child(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Judged<i64> {
     }) = &bridge.downstream
     else {
         return Err(match stand::stand(&Part::from(bridge), true, &parts) {
-            Stand::Fine => Judgement::Unfit(format!(
+            JobState::Fine => Judgement::Ineligible(format!(
                 "pipeline {id}: the pipeline that trigger job {name} started was deleted, or the \
                  token can't see it"
             )),
-            Stand::Bad(why) => Judgement::Unfit(format!("pipeline {id}: trigger job {name} {why}")),
-            Stand::Waits(why) => Judgement::Waits(format!(
+            JobState::Bad(why) => {
+                Judgement::Ineligible(format!("pipeline {id}: trigger job {name} {why}"))
+            }
+            JobState::Waits(why) => Judgement::Waits(format!(
                 "pipeline {id} waits for trigger job {name} ({}){why}",
                 bridge.status
             )),
         });
     };
     if source != "parent_pipeline" || *sha != pipeline.sha {
-        return Err(Judgement::Unfit(format!(
-            "pipeline {id}: trigger job {name} started pipeline {child}, which is no child pipeline: \
+        return Err(Judgement::Ineligible(format!(
+            "pipeline {id}: trigger job {name} started pipeline {child}, which is not a child pipeline: \
              jobs are only taken from those that `trigger: include` starts, in the same project on \
              the same commit"
         )));
@@ -93,7 +100,7 @@ pub fn child_of(pipeline: &Pipeline, name: &str, bridges: &[Bridge]) -> Option<i
 }
 
 /// A message that no job has that name, with similar names.
-pub(super) fn no_such(id: i64, word: &str, name: &str, parts: &[Part<'_>]) -> String {
+pub(super) fn no_such_job(id: i64, word: &str, name: &str, parts: &[Part<'_>]) -> String {
     let near = names::near(name, parts.iter().map(|part| part.name));
     match near {
         None => format!("pipeline {id} has no {word} {name}"),

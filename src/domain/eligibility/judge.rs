@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{
-    children::{bridges_of, find_job, jobs_of, no_such},
+    children::{bridges_of, find_job, jobs_of, no_such_job},
     job::{JobName, missing_archive, newest_job},
     known::Known,
     requirements::Requirements,
-    stand::{self, Part, Stand, parts},
+    stand::{self, JobState, Part, parts},
     verdict::{Judged, Judgement, Verdict},
 };
 use crate::domain::pipeline::{Bridge, Job, Pipeline, TestSummary};
@@ -29,7 +29,7 @@ impl Requirements {
             return Err(if young.contains(&pipeline.status.as_str()) {
                 Judgement::Waits(format!("pipeline {id} is being created"))
             } else {
-                Judgement::Unfit(format!("pipeline {id} has no jobs"))
+                Judgement::Ineligible(format!("pipeline {id} has no jobs"))
             });
         }
         if !known.bridges.contains_key(&id) {
@@ -42,11 +42,13 @@ impl Requirements {
             let parts = parts(jobs, &[]);
             let what = format!("job {} of child pipeline {child}", job.name);
             match stand::stand(&Part::from(job), true, &parts) {
-                Stand::Fine => {}
-                Stand::Bad(why) => {
-                    return Err(Judgement::Unfit(format!("pipeline {id}: {what} {why}")));
+                JobState::Fine => {}
+                JobState::Bad(why) => {
+                    return Err(Judgement::Ineligible(format!(
+                        "pipeline {id}: {what} {why}"
+                    )));
                 }
-                Stand::Waits(why) => {
+                JobState::Waits(why) => {
                     return Err(Judgement::Waits(format!(
                         "pipeline {id} waits for {what} ({}){why}",
                         job.status
@@ -83,13 +85,13 @@ impl Requirements {
             .iter()
             .find(|name| newest_job(jobs, name).is_none())
         {
-            return Err(Judgement::Unfit(no_such(id, "job", name, &parts)));
+            return Err(Judgement::Ineligible(no_such_job(id, "job", name, &parts)));
         }
         let exists = |name: &String| parts.iter().any(|part| part.name == name);
         if let Some(name) = required.iter().find(|name| !exists(name)) {
             return Err(match bridges {
                 None => Judgement::Needs(Verdict::NeedBridges(id)),
-                Some(_) => Judgement::Unfit(no_such(id, "job", name, &parts)),
+                Some(_) => Judgement::Ineligible(no_such_job(id, "job", name, &parts)),
             });
         }
         let is_needed = |part: &Part<'_>| {
@@ -99,10 +101,10 @@ impl Requirements {
             .map(|part| (part, stand::stand(part, is_needed(part), &parts)))
             .collect();
         if let Some((part, what)) = stands.iter().find_map(|(part, stand)| match stand {
-            Stand::Bad(what) => Some((part, what)),
+            JobState::Bad(what) => Some((part, what)),
             _ => None,
         }) {
-            return Err(Judgement::Unfit(format!(
+            return Err(Judgement::Ineligible(format!(
                 "pipeline {id}: {} {} {what}",
                 part.word(),
                 part.name
@@ -111,7 +113,7 @@ impl Requirements {
         // Jobs that the Deployment names are the most useful ones in the message.
         let waits = || {
             stands.iter().filter_map(|(part, stand)| match stand {
-                Stand::Waits(why) => Some((part, why)),
+                JobState::Waits(why) => Some((part, why)),
                 _ => None,
             })
         };
@@ -148,13 +150,13 @@ impl Requirements {
         };
         let tests = tests.ok_or(Judgement::Needs(Verdict::NeedTests(id)))?;
         if tests.failed > 0 {
-            return Err(Judgement::Unfit(format!(
+            return Err(Judgement::Ineligible(format!(
                 "pipeline {id}: {} of {} tests failed",
                 tests.failed, tests.total
             )));
         }
         if tests.total < minimum {
-            return Err(Judgement::Unfit(format!(
+            return Err(Judgement::Ineligible(format!(
                 "pipeline {id}: its report has {} tests, at least {minimum} are required",
                 tests.total
             )));

@@ -66,7 +66,7 @@ pub fn parts<'a>(jobs: &'a [Job], bridges: &'a [Bridge]) -> Vec<Part<'a>> {
 }
 
 /// Whether a job blocks its pipeline.
-pub enum Stand {
+pub enum JobState {
     Fine,
     /// The job will still change; text to add to the message.
     Waits(String),
@@ -75,13 +75,13 @@ pub enum Stand {
 }
 
 /// Whether `part` blocks its pipeline, which has all these `parts`.
-pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
+pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> JobState {
     let bad = |what: &'static str| match part.kind {
-        Kind::Trigger(Some(downstream)) => Stand::Bad(Cow::Owned(format!(
+        Kind::Trigger(Some(downstream)) => JobState::Bad(Cow::Owned(format!(
             "{what}: its downstream pipeline {} is {}",
             downstream.id, downstream.status
         ))),
-        Kind::Job | Kind::Trigger(None) => Stand::Bad(Cow::Borrowed(what)),
+        Kind::Job | Kind::Trigger(None) => JobState::Bad(Cow::Borrowed(what)),
     };
     match part.status {
         "skipped" if needed => bad("was skipped"),
@@ -89,20 +89,20 @@ pub fn stand(part: &Part<'_>, needed: bool, parts: &[Part<'_>]) -> Stand {
         "canceled" if needed || !part.allow_failure => bad("was canceled"),
         // With `strategy: mirror`, the trigger job is `manual` if a manual job blocks its pipeline.
         "manual" if let Kind::Trigger(Some(downstream)) = part.kind => {
-            Stand::Waits(downstream_waits(downstream))
+            JobState::Waits(downstream_waits(downstream))
         }
-        "manual" if needed => Stand::Waits(": start it in GitLab".to_owned()),
+        "manual" if needed => JobState::Waits(": start it in GitLab".to_owned()),
         // A manual job is optional, or a gate: Sluice does not wait for the jobs after it.
-        "success" | "skipped" | "failed" | "canceled" | "manual" => Stand::Fine,
+        "success" | "skipped" | "failed" | "canceled" | "manual" => JobState::Fine,
         "created" => match gate_before(part, parts) {
-            Some(gate) if needed => Stand::Waits(format!(
+            Some(gate) if needed => JobState::Waits(format!(
                 ", which comes after the manual job {gate}: start that job in GitLab"
             )),
-            Some(_) => Stand::Fine,
-            None => Stand::Waits(String::new()),
+            Some(_) => JobState::Fine,
+            None => JobState::Waits(String::new()),
         },
         // An unknown status does not count as final.
-        _ => Stand::Waits(match part.kind {
+        _ => JobState::Waits(match part.kind {
             Kind::Trigger(Some(downstream)) => downstream_waits(downstream),
             Kind::Job | Kind::Trigger(None) => String::new(),
         }),

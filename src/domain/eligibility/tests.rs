@@ -177,7 +177,7 @@ fn a_pipeline_is_judged_by_its_jobs() {
 }
 
 #[test]
-fn jobs_nobody_asked_for_count_as_gitlab_counts_them() {
+fn other_jobs_count_as_in_gitlab() {
     let lint = |status: &str| job(3, "test", "lint", status);
     let waits = |status: &str| format!("wait: pipeline 7 waits for job lint ({status})");
     let table = [
@@ -209,7 +209,7 @@ fn jobs_nobody_asked_for_count_as_gitlab_counts_them() {
 }
 
 #[test]
-fn what_comes_after_a_gate_is_not_waited_for() {
+fn jobs_after_a_manual_gate_are_not_waited_for() {
     let gate = job(10, "approve", "approve-prod", "manual");
     let after = job(11, "deploy", "deploy-prod", "created");
     assert_eq!(judge_one("manual", and([gate.clone(), after])), "take 7");
@@ -239,7 +239,7 @@ fn what_comes_after_a_gate_is_not_waited_for() {
 }
 
 #[test]
-fn a_job_that_is_asked_for_has_to_run_even_behind_a_gate() {
+fn required_job_has_to_run_even_after_a_gate() {
     let jobs = vec![
         job(1, "test", "test", "success"),
         job(2, "approve", "approve", "manual"),
@@ -261,7 +261,7 @@ fn a_job_that_is_asked_for_has_to_run_even_behind_a_gate() {
 }
 
 #[test]
-fn the_newest_eligible_is_taken_and_the_others_are_named() {
+fn newest_eligible_pipeline_is_chosen_and_newer_ones_are_named() {
     let failed = vec![
         job(1, "build", "package", "failed"),
         job(2, "test", "test", "skipped"),
@@ -301,12 +301,12 @@ fn the_newest_eligible_is_taken_and_the_others_are_named() {
         (Some(8), "wait: pipeline 9 waits for job package (running)"),
         (
             Some(9),
-            "released: pipeline 9 is the newest of main; up to 9 all was released",
+            "released: pipeline 9 is the newest of main; up to 9 everything is released",
         ),
         // The released pipeline was deleted: an older one is not chosen.
         (
             Some(12),
-            "released: pipeline 9 is the newest of main; up to 12 all was released",
+            "released: pipeline 9 is the newest of main; up to 12 everything is released",
         ),
     ];
     for (released, expected) in table {
@@ -318,7 +318,7 @@ fn the_newest_eligible_is_taken_and_the_others_are_named() {
 }
 
 #[test]
-fn pipelines_made_by_outside_statuses_do_not_count() {
+fn pipelines_of_external_statuses_do_not_count() {
     let mut external = pipeline(9, "success");
     external.source = "external".to_owned();
     let none = BTreeMap::new();
@@ -329,7 +329,7 @@ fn pipelines_made_by_outside_statuses_do_not_count() {
 }
 
 #[test]
-fn artifacts_that_are_gone_are_named_with_the_way_out() {
+fn missing_artifacts_are_reported_with_the_remedy() {
     let mut package = job(1, "build", "package", "success");
     package.archive_size = None;
     package.archive_kept = false;
@@ -422,7 +422,7 @@ fn any_job() -> impl Strategy<Value = Job> {
 
 proptest! {
     #[test]
-    fn nothing_at_or_below_the_released_one_is_ever_taken(
+    fn pipeline_at_or_below_the_released_one_is_never_chosen(
         ids in prop::collection::vec((1..30_i64, prop::collection::vec(any_job(), 0..6)), 0..8),
         released in prop::option::of(1..30_i64),
     ) {

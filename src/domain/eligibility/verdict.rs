@@ -51,7 +51,7 @@ pub(super) enum Judgement {
     Needs(Verdict),
     Waits(String),
     /// The pipeline can't be released in its current state.
-    Unfit(String),
+    Ineligible(String),
     ArtifactsGone(String),
 }
 

@@ -67,7 +67,7 @@ impl Scene<'_> {
                 Next::Act(effect) => acts.push(effect),
                 Next::Inconclusive(why) => waits.push(why),
                 Next::Running(what) => running.push(what),
-                Next::Fail(why) => return Some(self.fail_untouched(&why)),
+                Next::Fail(why) => return Some(self.fail_before_changes(&why)),
                 Next::Read(_) | Next::Wait(_) | Next::Stuck(_) | Next::Ready => {}
             }
         }
@@ -83,7 +83,7 @@ impl Scene<'_> {
         }
         if late {
             let why = format!("{why}: still inconclusive at progressDeadline");
-            return Some(self.fail_untouched(&why));
+            return Some(self.fail_before_changes(&why));
         }
         Some(Decision::Wait(Outcome::Waiting {
             reason: Reason::WaitingForChecks,
@@ -103,7 +103,7 @@ impl Scene<'_> {
         desired
             .checks
             .iter()
-            .filter(|check| !(journal.metric_checks_skipped && check.takes_time()))
+            .filter(|check| !(journal.metric_checks_skipped && check.waits_for_data()))
             .map(|check| self.evaluate(check, moment, ask))
             .collect()
     }

@@ -6,7 +6,7 @@ use super::{
     decision::Decision,
     garbage::{replace_plan, replace_run},
     observation::{Action, Effect, Read},
-    poll::{ANOTHER_LOOK, wait_for},
+    poll::{CONFIRM_AFTER, wait_for},
     scene::{Next, Scene, component, next},
     step::Step,
 };
@@ -40,7 +40,7 @@ impl Scene<'_> {
         Some(Decision::Wait(Outcome::Waiting {
             reason: Reason::WaitingForAws,
             message: format!("Waiting to confirm that {absent} does not exist"),
-            after: ANOTHER_LOOK,
+            after: CONFIRM_AFTER,
         }))
     }
 
@@ -59,9 +59,9 @@ impl Scene<'_> {
         if let Some(decision) = self.look(desired) {
             return decision;
         }
-        let desired = &*self.with_known_outputs(desired);
+        let desired = &*self.resolve_known_outputs(desired);
         if let Some(why) = self.obstacle(desired) {
-            return self.fail_untouched(&why);
+            return self.fail_before_changes(&why);
         }
         let plan = match self.plan(desired) {
             Ok(plan) => plan,
@@ -72,7 +72,7 @@ impl Scene<'_> {
         {
             return self.plan_changed(plan);
         }
-        if let Some(components) = self.nothing_to_do(desired) {
+        if let Some(components) = self.unchanged_components(desired) {
             let mut run = self.new_run(desired, Vec::new());
             run.components = components;
             let decision = self.confirm(desired, &run);
@@ -86,7 +86,7 @@ impl Scene<'_> {
                 return decision;
             }
             let Some(first) = desired.components.first() else {
-                return self.fail_untouched("the Release has no components");
+                return self.fail_before_changes("the Release has no components");
             };
             let components = desired.components.iter();
             let snapshot = Snapshot {
@@ -95,7 +95,7 @@ impl Scene<'_> {
                     .collect(),
             };
             let action = Action::StoreSnapshot(Box::new(snapshot));
-            return Decision::Execute(vec![of_run(first, action)]);
+            return Decision::Execute(vec![run_effect(first, action)]);
         };
         let mut run = self.new_run(desired, self.preparations(desired, 0));
         Step::Prepare.as_str().clone_into(&mut run.step);
@@ -106,7 +106,7 @@ impl Scene<'_> {
         });
         let mut status = self.status.clone();
         for want in &desired.components {
-            self.note_in_inventory(&mut status.inventory, want, None);
+            self.update_inventory(&mut status.inventory, want, None);
         }
         replace_run(&mut status, run);
         replace_plan(&mut status, plan);
@@ -120,7 +120,7 @@ impl Scene<'_> {
             match next(want.keep(self.context(want.level))) {
                 Next::Read(read) => reads.push(read),
                 Next::Act(effect) => acts.push(effect),
-                Next::Fail(why) => return Some(self.fail_untouched(&why)),
+                Next::Fail(why) => return Some(self.fail_before_changes(&why)),
                 Next::Wait(_)
                 | Next::Running(_)
                 | Next::Stuck(_)
@@ -139,8 +139,9 @@ impl Scene<'_> {
         if self.status.plan.as_ref() == Some(&plan) {
             return Decision::Wait(Outcome::Waiting {
                 reason: Reason::PlanChanged,
-                message: "The plan is no longer the approved one; it waits for another approval"
-                    .to_owned(),
+                message:
+                    "The plan has changed since its approval. Approve the new plan to continue"
+                        .to_owned(),
                 after: Duration::from_mins(1),
             });
         }
@@ -150,7 +151,7 @@ impl Scene<'_> {
     }
 
     /// The component statuses to record, if every component already is as desired.
-    pub fn nothing_to_do(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
+    pub fn unchanged_components(&self, desired: &Desired) -> Option<Vec<ComponentStatus>> {
         let components = desired.components.iter();
         components.map(|want| self.unchanged(want)).collect()
     }
@@ -164,7 +165,7 @@ impl Scene<'_> {
 
     /// Fills in the outputs of components that the run would not change. Those of changed components are
     /// known only once these serve; the plan has their names.
-    pub fn with_known_outputs<'d>(&self, desired: &'d Desired) -> Cow<'d, Desired> {
+    pub fn resolve_known_outputs<'d>(&self, desired: &'d Desired) -> Cow<'d, Desired> {
         let mut known: Vec<ComponentStatus> = Vec::new();
         let mut resolved = Cow::Borrowed(desired);
         for level in 0..=desired.last_level() {
@@ -184,7 +185,7 @@ impl Scene<'_> {
         let (component, error) = self.observed.errors.first()?;
         if self.observed.known.clocks.blocked_for(self.now) > deadline {
             let why = blocked(deadline, &format!("component {component}: {error}"));
-            return Some(self.fail_untouched(&why));
+            return Some(self.fail_before_changes(&why));
         }
         Some(Decision::Wait(wait_for(error)))
     }
@@ -196,7 +197,7 @@ pub(super) fn blocked(deadline: Duration, why: &str) -> String {
 }
 
 /// An effect of the run as a whole, which counts as one of its first component.
-pub(super) fn of_run(want: &DesiredComponent, action: Action) -> Effect {
+pub(super) fn run_effect(want: &DesiredComponent, action: Action) -> Effect {
     Effect {
         component: want.name.clone(),
         resource: want.resource(),

@@ -85,7 +85,7 @@ impl Clocks {
 
     /// Excludes from all deadlines the time that calls `waited` for budget, until `now`: nothing could
     /// progress in it.
-    pub fn waited_for_budget(&mut self, waited: Duration, now: Timestamp) {
+    pub fn exclude_budget_wait(&mut self, waited: Duration, now: Timestamp) {
         for at in [
             &mut self.looked_at,
             &mut self.progressed_at,
@@ -106,7 +106,7 @@ impl Clocks {
     }
 
     /// Ends a pass: remembers whether it met an error.
-    pub(super) fn note_errors(&mut self, errors: &[(String, CallError)]) {
+    pub(super) fn record_errors(&mut self, errors: &[(String, CallError)]) {
         self.blocked_since = if errors.is_empty() {
             None
         } else {

@@ -93,29 +93,31 @@ fn step(
                 scene.begin_restore(journal, why)
             }
             Some(Step::Restore) => scene.restore(journal),
-            Some(_) if scene.run.attempt > journal.attempt => scene.follow_attempt(journal),
+            Some(_) if scene.run.attempt > journal.attempt => scene.record_attempt(journal),
             Some(_) => Decision::Rest(outcome(status)),
             None => unknown_step(journal),
         },
-        (Order::Restore(why), None) => scene.fail_untouched(why),
+        (Order::Restore(why), None) => scene.fail_before_changes(why),
     }
 }
 
 /// Whether the run is held until a person decides.
 pub fn is_held(run: &Run, status: &TargetStatus) -> bool {
     let journal = status.run.as_ref();
-    journal.is_some_and(|it| same_run(run, it) && Step::of(it) == Some(Step::Held))
+    journal.is_some_and(|it| is_same_run(run, it) && Step::of(it) == Some(Step::Held))
 }
 
 /// The run to work on: an unfinished run is restored before another begins.
 pub fn effective(run: &Run, status: &TargetStatus) -> Run {
     match &status.run {
-        Some(journal) if !ended(journal) && !same_run(run, journal) && !resumes(run, journal) => {
+        Some(journal)
+            if !ended(journal) && !is_same_run(run, journal) && !resumes(run, journal) =>
+        {
             Run {
                 release: journal.release.clone(),
                 attempt: journal.attempt,
                 goal: Goal::Restore,
-                reason: Some("another order came before this one was carried out".to_owned()),
+                reason: Some("another run was assigned before this one finished".to_owned()),
                 ..run.clone()
             }
         }
@@ -131,14 +133,14 @@ fn resumes(run: &Run, journal: &RunStatus) -> bool {
 }
 
 /// Whether the journal belongs to this run.
-pub fn same_run(run: &Run, journal: &RunStatus) -> bool {
+pub fn is_same_run(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid && journal.attempt == run.attempt
 }
 
 /// Ends a run that could not begin for longer than `deadline`: returns the status to record.
 ///
 /// Until then the obstacle (an Account, a grant, a Secret) can be fixed, and the run begins by itself.
-pub fn give_up(
+pub fn fail_blocked(
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
@@ -160,7 +162,7 @@ pub fn give_up(
         return None;
     }
     let why = blocked(deadline, why);
-    match scene.fail_untouched(&why) {
+    match scene.fail_before_changes(&why) {
         Decision::Record(status) => Some(status),
         _ => None,
     }
@@ -180,12 +182,12 @@ pub fn settled(run: &Run, status: &TargetStatus) -> bool {
     let Some(journal) = &status.run else {
         return false;
     };
-    same_run(run, journal)
+    is_same_run(run, journal)
         && match Step::of(journal) {
             Some(Step::Succeeded) => match run.goal {
                 Goal::Deliver => true,
                 Goal::Restore => false,
-                Goal::Prune => !status.inventory.iter().any(InventoryItem::is_to_prune),
+                Goal::Prune => !status.inventory.iter().any(InventoryItem::needs_prune),
             },
             Some(step) => step.is_end(),
             None => false,
@@ -196,7 +198,7 @@ fn unknown_step(journal: &RunStatus) -> Decision {
     Decision::Wait(Outcome::stalled(
         Reason::UnknownJournal,
         format!(
-            "the run is at step {:?}, which this version of Sluice does not know",
+            "the run is at step {:?}, which this version of Sluice does not know; let the version that wrote it finish the run",
             journal.step
         ),
     ))

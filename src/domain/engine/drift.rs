@@ -68,7 +68,7 @@ pub fn decide_drift(
     }
     let desired = &*desired.resolve(&outputs_of(status, desired));
     if let Some(output) = desired.needs_output() {
-        let message = format!("$({output}) is not on record");
+        let message = format!("the value of $({output}) is not recorded");
         return inconclusive_drift(status, Reason::OutcomeUnknown, &message, check);
     }
     let components = || desired.components.iter();
@@ -93,7 +93,7 @@ pub fn decide_drift(
         (
             "False",
             Reason::InSync,
-            format!("AWS is as r{revision} left it"),
+            format!("AWS matches what r{revision} left"),
         )
     } else {
         ("True", Reason::Drifted, told(&differences, NAMED))
@@ -139,7 +139,7 @@ pub fn stop_drift_checks(status: &TargetStatus) -> Option<TargetStatus> {
 }
 
 /// Records that a run has just left everything in sync.
-pub(super) fn note_in_sync(status: &mut TargetStatus, revision: i64, now: Timestamp) {
+pub(super) fn mark_in_sync(status: &mut TargetStatus, revision: i64, now: Timestamp) {
     if let Some(drift) = &mut status.drift {
         *drift = DriftStatus {
             handled_check: drift.handled_check.take(),
@@ -149,7 +149,7 @@ pub(super) fn note_in_sync(status: &mut TargetStatus, revision: i64, now: Timest
     if outcome::find(&status.conditions, DRIFTED).is_some() {
         let stamp = Stamp {
             reason: Reason::InSync,
-            message: &format!("AWS is as r{revision} left it"),
+            message: &format!("AWS matches what r{revision} left"),
             generation: status.observed_generation,
             now,
         };

@@ -45,14 +45,14 @@ mod tests;
 
 pub use self::{
     clocks::Clocks,
-    decide::{decide, effective, give_up, is_held, planned, same_run, settled},
+    decide::{decide, effective, fail_blocked, is_held, is_same_run, planned, settled},
     decision::{Decision, Order},
     drift::{DriftCheck, decide_drift, inconclusive_drift, stop_drift_checks},
     garbage::{decide_garbage_collection, garbage},
     observation::{
         Action, Effect, Found, Known, Observation, Read, Reply, refused_effect, refused_read,
     },
-    removal::{decide_removal, deleted_at_end},
+    removal::{decide_removal, deleted_on_removal},
     restore::DEFAULT_DEADLINE,
     step::{JOURNAL_VERSION, Step, ended, outcome, summary},
     urgency::{urgency, urgency_of_removal},

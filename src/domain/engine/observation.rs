@@ -12,7 +12,7 @@ use crate::{
         grants::{Permissions, Resource},
         workload::{
             kinds::{self, Observed},
-            protocol::{self, IsAtWork, Noted, Pass, Replied},
+            protocol::{self, ActionResult, IsAwsWorking, Pass, ReplyOutcome},
             snapshot::Snapshot,
         },
     },
@@ -129,12 +129,12 @@ impl Read {
     }
 }
 
-impl From<Replied<kinds::Reply>> for Reply {
-    fn from(replied: Replied<kinds::Reply>) -> Self {
+impl From<ActionResult<kinds::Reply>> for Reply {
+    fn from(replied: ActionResult<kinds::Reply>) -> Self {
         match replied {
-            Replied::Kind(reply) => Self::Component(reply),
-            Replied::Checked(key, verdict) => Self::Checked(key, verdict),
-            Replied::Running(key) => Self::Running(key),
+            ActionResult::Kind(reply) => Self::Component(reply),
+            ActionResult::Checked(key, verdict) => Self::Checked(key, verdict),
+            ActionResult::Running(key) => Self::Running(key),
         }
     }
 }
@@ -238,14 +238,14 @@ impl Observation {
                 self.known.snapshot = Some((reference, *snapshot));
             }
             Found::Component(found) => {
-                let is_at_work = self.components.found(found, self.now);
-                self.note_at_work(is_at_work);
+                let is_aws_working = self.components.found(found, self.now);
+                self.note_at_work(is_aws_working);
             }
         }
     }
 
-    fn note_at_work(&mut self, is_at_work: IsAtWork) {
-        if is_at_work {
+    fn note_at_work(&mut self, is_aws_working: IsAwsWorking) {
+        if is_aws_working {
             self.known.clocks.at_work_at = self.known.clocks.looked_at;
         }
     }
@@ -284,12 +284,12 @@ impl Observation {
             }
             Reply::Component(reply) => {
                 let of = (effect.component.as_str(), effect.resource.as_str());
-                let Noted {
+                let ReplyOutcome {
                     failed,
                     is_no_progress,
-                    is_at_work,
+                    is_aws_working,
                 } = self.components.replied(of, reply, verify, now);
-                self.note_at_work(is_at_work);
+                self.note_at_work(is_aws_working);
                 let failed = failed.into_iter();
                 let failed = failed.map(|error| (effect.component.clone(), error));
                 self.errors.extend(failed);
@@ -338,13 +338,13 @@ impl Observation {
 
     /// Ends the pass, and keeps what serves the next one as well.
     pub fn into_known(mut self) -> Known {
-        self.known.clocks.note_errors(&self.errors);
+        self.known.clocks.record_errors(&self.errors);
         self.components.end_pass();
-        self.cut_off()
+        self.into_known_interrupted()
     }
 
     /// Ends a pass that was interrupted while calls waited: the next one continues with all its reads.
-    pub fn cut_off(self) -> Known {
+    pub fn into_known_interrupted(self) -> Known {
         let mut known = self.known;
         known.components = self.components;
         // The pass observed the Target until now, however long that took.

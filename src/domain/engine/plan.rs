@@ -6,8 +6,8 @@
 //! - Values of environment variables appear nowhere: a change of one shows only its name.
 
 use super::{
-    begin::of_run, decision::Decision, garbage::replace_plan, observation::Action, poll::wait_for,
-    prune::is_deleted, scene::Scene, step::outcome,
+    begin::run_effect, decision::Decision, garbage::replace_plan, observation::Action,
+    poll::wait_for, prune::is_deleted, scene::Scene, step::outcome,
 };
 use crate::{
     api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
@@ -32,7 +32,7 @@ impl Scene<'_> {
         if let Some(decision) = self.look(desired) {
             return decision;
         }
-        let desired = &*self.with_known_outputs(desired);
+        let desired = &*self.resolve_known_outputs(desired);
         if let Some(why) = self.obstacle(desired) {
             return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
         }
@@ -50,7 +50,7 @@ impl Scene<'_> {
 
     /// The plan, from the observation; or the decision that comes first if it is too long for the status.
     pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
-        let is_idle = self.nothing_to_do(desired).is_some();
+        let is_idle = self.unchanged_components(desired).is_some();
         let mut changes = Vec::new();
         let mut phrases = Vec::new();
         let mut unwatched = Vec::new();
@@ -95,7 +95,7 @@ impl Scene<'_> {
             stored = self.stored_plan(&digest);
             if let (None, Some(first)) = (&stored, desired.components.first()) {
                 let action = Action::StorePlan { digest, changes };
-                return Err(Decision::Execute(vec![of_run(first, action)]));
+                return Err(Decision::Execute(vec![run_effect(first, action)]));
             }
         }
         changes.truncate(LISTED);

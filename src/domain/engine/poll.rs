@@ -96,7 +96,8 @@ impl Scene<'_> {
         {
             Some(until) => Decision::Wait(Outcome::Waiting {
                 reason: Reason::LeaderChanged,
-                message: "Looking twice at what a predecessor left before going on".to_owned(),
+                message: "Reading AWS twice after a change of leader, before the run continues"
+                    .to_owned(),
                 after: until
                     .duration_since(self.now)
                     .try_into()
@@ -136,7 +137,7 @@ impl Scene<'_> {
             } if clocks.progressed_at > clocks.looked_at => Outcome::Waiting {
                 reason,
                 message,
-                after: after.unwrap_or(ANOTHER_LOOK),
+                after: after.unwrap_or(CONFIRM_AFTER),
             },
             outcome => outcome,
         }
@@ -223,4 +224,4 @@ const PAUSED: Duration = Duration::from_secs(10);
 pub(super) const INCONCLUSIVE: Duration = Duration::from_secs(5);
 
 /// When a resource that was not found is read again to confirm its absence.
-pub(super) const ANOTHER_LOOK: Duration = Duration::from_secs(1);
+pub(super) const CONFIRM_AFTER: Duration = Duration::from_secs(1);

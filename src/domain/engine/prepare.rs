@@ -68,7 +68,10 @@ impl Scene<'_> {
     /// its alarms count any more. A promotion skips alarms from here on, as they may be why it was held.
     pub fn go_on(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
-            return self.begin_restore(journal, "the step at which it was held is not on record");
+            return self.begin_restore(
+                journal,
+                "the journal does not say at which step the run was held",
+            );
         };
         let mut status = self.status.clone();
         status.run = Some(RunStatus {

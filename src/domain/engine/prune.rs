@@ -29,7 +29,7 @@ pub(super) fn decide_prune(
     owner: &Owner,
     observed: &Observation,
 ) -> Decision {
-    let items = status.inventory.iter().filter(|item| item.is_to_prune());
+    let items = status.inventory.iter().filter(|item| item.needs_prune());
     let nexts = items.clone().map(|item| {
         if !item.removed {
             return next(inventory::prune(item, &observed.components));
@@ -39,7 +39,7 @@ pub(super) fn decide_prune(
         }
         Next::Ready
     });
-    let remedy = "Fix it; until then Sluice tries again, and what serves is not touched";
+    let remedy = "Fix the cause; Sluice retries until then, and the live Release is not affected";
     if let Some(decision) = carry_out(nexts, remedy, observed) {
         return decision;
     }
@@ -51,7 +51,7 @@ pub(super) fn decide_prune(
     for item in status
         .inventory
         .iter_mut()
-        .filter(|item| item.is_to_prune())
+        .filter(|item| item.needs_prune())
     {
         item.objects = inventory::objects_pruned(item, &observed.components);
     }

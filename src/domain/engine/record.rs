@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
-    drift::note_in_sync,
+    drift::mark_in_sync,
     garbage::replace_run,
     scene::{Scene, component},
     step::{JOURNAL_VERSION, Step},
@@ -90,7 +90,7 @@ impl Scene<'_> {
         }
         for want in &desired.components {
             let objects = component(&run, want).and_then(|status| status.objects.clone());
-            self.note_in_inventory(&mut status.inventory, want, objects);
+            self.update_inventory(&mut status.inventory, want, objects);
         }
         let wanted = |item: &InventoryItem| {
             let is = |want: &DesiredComponent| want.is(item);
@@ -103,9 +103,9 @@ impl Scene<'_> {
                 item.tags = want.tag_keys();
             }
         }
-        note_versions(&mut status.versions, desired, &run);
+        record_versions(&mut status.versions, desired, &run);
         replace_run(&mut status, run);
-        note_in_sync(&mut status, desired.release.revision, self.now);
+        mark_in_sync(&mut status, desired.release.revision, self.now);
         status.live = Some(LiveRelease {
             release: desired.release.clone(),
             since: Time(self.now),
@@ -113,7 +113,7 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    pub(super) fn fail_untouched(&self, why: &str) -> Decision {
+    pub(super) fn fail_before_changes(&self, why: &str) -> Decision {
         let mut run = self.empty_run();
         run.message = Some(shorten(why, 4096));
         run.finished_at = Some(Time(self.now));
@@ -171,7 +171,7 @@ impl Scene<'_> {
         Decision::Record(Box::new(status))
     }
 
-    pub(super) fn note_in_inventory(
+    pub(super) fn update_inventory(
         &self,
         inventory: &mut Vec<InventoryItem>,
         want: &DesiredComponent,
@@ -197,7 +197,7 @@ impl Scene<'_> {
 const MOST_VERSIONS: usize = 200;
 
 /// Records the versions that the run has made, for a later rollback to the Release.
-pub(super) fn note_versions(
+pub(super) fn record_versions(
     versions: &mut Vec<PublishedVersion>,
     desired: &Desired,
     run: &RunStatus,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The items that Sluice deletes from AWS when a Target is removed.
-pub fn deleted_at_end(
+pub fn deleted_on_removal(
     policy: DeletionPolicy,
     status: &TargetStatus,
 ) -> impl Iterator<Item = &InventoryItem> {
@@ -45,7 +45,7 @@ pub fn decide_removal(
         "Fix it, or set the annotation {}=true to leave it in AWS",
         annotation::ABANDON
     );
-    let nexts = deleted_at_end(policy, status)
+    let nexts = deleted_on_removal(policy, status)
         .map(|item| next(inventory::delete(item, owner, &observed.components)));
     carry_out(nexts, &remedy, observed).unwrap_or_else(|| {
         Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))

@@ -44,7 +44,7 @@ impl Problem {
     fn may_pass(why: String) -> Self {
         let wait = Outcome::Waiting {
             reason: Reason::WaitingForAws,
-            message: format!("Waiting for a way on: {why}"),
+            message: format!("Waiting for AWS to allow the restore: {why}"),
             after: RETRY_INTERVAL,
         };
         Self {
@@ -196,7 +196,7 @@ impl Scene<'_> {
     }
 
     /// Records another attempt of a restore that already is complete.
-    pub fn follow_attempt(&self, journal: &RunStatus) -> Decision {
+    pub fn record_attempt(&self, journal: &RunStatus) -> Decision {
         let mut status = self.status.clone();
         status.run = Some(RunStatus {
             attempt: self.run.attempt,

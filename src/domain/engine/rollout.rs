@@ -13,7 +13,7 @@ use super::{
     decision::Decision,
     observation::Read,
     poll::{Poll, paused},
-    record::note_versions,
+    record::record_versions,
     scene::{Next, Scene, component, component_mut, level, next},
     step::Step,
 };
@@ -40,7 +40,7 @@ impl Scene<'_> {
         for want in desired.level(level) {
             let version = want.version(&desired.release, self.context(level));
             let then = before.component(&want.name);
-            gradual |= then.is_some_and(|then| want.splits_traffic(version.as_deref(), then));
+            gradual |= then.is_some_and(|then| want.can_split_traffic(version.as_deref(), then));
             if let Some(component) = component_mut(&mut run, want) {
                 component.version = version;
             }
@@ -51,7 +51,7 @@ impl Scene<'_> {
             desired.traffic.last()
         };
         let mut status = self.status.clone();
-        note_versions(&mut status.versions, desired, &run);
+        record_versions(&mut status.versions, desired, &run);
         status.run = Some(self.moving(desired, run, first, None));
         Decision::Record(Box::new(status))
     }
@@ -90,7 +90,7 @@ impl Scene<'_> {
             return self.load_snapshot(desired.progress_deadline, journal);
         }
         let Some(traffic) = &journal.traffic else {
-            let why = "how far traffic has moved is not on record";
+            let why = "the journal does not say how far traffic has moved";
             return self.failed(desired, journal, why);
         };
         let shift = Shift {
@@ -102,7 +102,7 @@ impl Scene<'_> {
             .level(level(journal))
             .map(|want| match component(journal, want) {
                 Some(status) => next(want.promote(status, shift, self.context(want.level))),
-                None => Next::Fail(format!("component {} is not on record", want.name)),
+                None => Next::Fail(format!("component {} is missing in the journal", want.name)),
             });
         match self.poll(moves, desired.progress_deadline, journal) {
             Poll::Decided(decision) => return decision,
@@ -144,7 +144,7 @@ impl Scene<'_> {
             return Poll::Decided(Decision::Wait(Outcome::Waiting {
                 reason: Reason::Baking,
                 message: format!(
-                    "r{} has {} % of the traffic, watched for {}s of {}s",
+                    "r{} has {} % of the traffic and has baked for {}s of {}s",
                     journal.release.revision,
                     traffic.weight,
                     baked.as_secs(),

@@ -103,7 +103,7 @@ impl Step {
 pub(super) fn refused_transition(before: &TargetStatus, after: &TargetStatus) -> Option<String> {
     let run = after.run.as_ref()?;
     let Some(to) = Step::of(run) else {
-        return Some(format!("there is no step {}", run.step));
+        return Some(format!("unknown step {}", run.step));
     };
     let former = before.run.as_ref();
     let former = former.filter(|former| former.release.uid == run.release.uid);
@@ -115,7 +115,7 @@ pub(super) fn refused_transition(before: &TargetStatus, after: &TargetStatus) ->
     let allowed = from.map_or(Step::FIRST.as_slice(), Step::successors);
     (!allowed.contains(&to)).then(|| {
         let from = from.map_or("nothing", Step::as_str);
-        format!("no run goes from {from} to {}", to.as_str())
+        format!("a run can't go from {from} to {}", to.as_str())
     })
 }
 
@@ -132,13 +132,13 @@ pub fn ended(run: &RunStatus) -> bool {
 /// A summary in one line, for people.
 pub fn summary(status: &TargetStatus) -> String {
     let Some(run) = &status.run else {
-        return "Nothing was delivered yet".to_owned();
+        return "Nothing has been delivered yet".to_owned();
     };
     let revision = run.release.revision;
-    let because = run.message.as_deref().unwrap_or("no reason is on record");
+    let because = run.message.as_deref().unwrap_or("no reason is recorded");
     let serving = match &status.live {
         Some(live) => format!("r{} serves", live.release.revision),
-        None => "nothing serves".to_owned(),
+        None => "no Release serves".to_owned(),
     };
     let text = match Step::of(run) {
         Some(Step::Prepare) => format!("Preparing r{revision}"),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn run_goes_from_step_to_step_only_as_the_table_says() {
+    fn run_follows_only_the_transition_table() {
         for from in Step::ALL {
             for to in Step::ALL {
                 let (before, after) = (status(from.as_str(), 1, "a"), status(to.as_str(), 1, "a"));
@@ -240,6 +240,6 @@ mod tests {
             }
         }
         let unknown = refused_transition(&TargetStatus::default(), &status("Elsewhere", 1, "a"));
-        assert_eq!(unknown.as_deref(), Some("there is no step Elsewhere"));
+        assert_eq!(unknown.as_deref(), Some("unknown step Elsewhere"));
     }
 }

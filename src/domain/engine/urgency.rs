@@ -1,6 +1,6 @@
 //! How urgent the calls of a run are while they wait for the account's budgets.
 
-use super::{Order, Step, same_run};
+use super::{Order, Step, is_same_run};
 use crate::{
     api::v1alpha1::{Run, TargetStatus},
     domain::priority::Priority,
@@ -13,7 +13,7 @@ pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
         Order::Deliver(_) if run.rollback => Priority::Restore,
         Order::Deliver(_) => {
             let journal = status.run.as_ref();
-            let journal = journal.filter(|journal| same_run(run, journal));
+            let journal = journal.filter(|journal| is_same_run(run, journal));
             match journal.and_then(Step::of) {
                 Some(Step::Restore) => Priority::Restore,
                 Some(Step::Promote | Step::Held) => Priority::Traffic,

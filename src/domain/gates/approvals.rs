@@ -138,25 +138,27 @@ impl Ignored {
         let username = &spec.approver.username;
         match self {
             Self::PolicyNotInForce(why) => {
-                format!("no Approval counts that the admission policy does not vouch for: {why}")
+                format!("the admission policy has not verified this Approval: {why}")
             }
             Self::NoSuchRelease => format!("there is no Release {release}"),
             Self::OtherRelease => format!(
-                "Release {release} has another uid than {}: look at what it is now and approve \
+                "Release {release} has another uid than {}: review the current Release and approve \
                  that",
                 spec.release_ref.uid
             ),
             Self::OtherStage => format!("Release {release} does not wait in stage {stage}"),
             Self::NotWaiting => format!(
-                "stage {stage} does not wait for an approval of Release {release} now: nothing comes of this one"
+                "stage {stage} does not wait for an approval of Release {release} now: this one has no effect"
             ),
             Self::OtherPlan { current } => format!(
-                "the plan of stage {stage} has changed since: it is {} now, not {}. Look at it and \
+                "the plan of stage {stage} has changed since: it is {} now, not {}. Review it and \
                  approve again",
                 short(current),
                 short(&spec.stage_digest)
             ),
-            Self::Used => "it was used before, and each is good once: approve again".to_owned(),
+            Self::Used => {
+                "it was used before, and each Approval counts once: approve again".to_owned()
+            }
             Self::Expired { at } => format!("it expired at {at}: approve again"),
             Self::NotAllowed => {
                 let groups = match spec.approver.groups.as_slice() {
@@ -178,7 +180,7 @@ impl Ignored {
             Self::Repeated { by } => {
                 format!("{username} has approved already, by {by}: another person has to approve")
             }
-            Self::NotAsked => format!("stage {stage} asks for no Approvals"),
+            Self::NotAsked => format!("stage {stage} requires no Approvals"),
         }
     }
 }
@@ -207,7 +209,7 @@ impl Judgement {
             (Self::Used, Decision::Reject) => (
                 "True",
                 Reason::Used,
-                format!("Release {release} ended by it, before stage {stage}"),
+                format!("it rejected Release {release} before stage {stage}"),
             ),
             (Self::Ignored(why), _) => ("False", why.reason(), why.message(approval)),
         };
@@ -249,7 +251,7 @@ pub fn is_used(approval: &Approval, used: &BTreeSet<String>) -> bool {
 }
 
 /// Whether the status of the Approval reports that it counts.
-pub fn said_to_count(approval: &Approval) -> bool {
+pub fn has_counted_condition(approval: &Approval) -> bool {
     counted(approval).is_some()
 }
 
@@ -295,7 +297,7 @@ pub fn speaks_of(
 }
 
 /// Checks that the approver is one of the allowed approvers. `Err` says why not.
-pub fn is_from(
+pub fn check_approver(
     approval: &Approval,
     approvers: &KubernetesApprovers,
     subject: &Subject<'_>,

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_of_a_deletion_is_for_what_is_deleted_on_one_target_only() {
+    fn deletion_digest_covers_target_and_resources() {
         let of =
             |spec: &TargetSpec, uid: &str, names: &[&str]| digest(spec, uid, items(names).iter());
         let both = ["checkout-api", "checkout-worker"];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_let_a_deletion_begin_does_not_count_for_another() {
+    fn passage_of_a_deletion_does_not_count_for_another() {
         let release = ReleaseRef {
             name: "checkout-7".into(),
             uid: "uid-7".into(),

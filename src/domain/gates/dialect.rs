@@ -113,7 +113,7 @@ fn is_place(text: &str) -> bool {
 fn rule(day: &str) -> Result<Option<(&str, Rule)>, String> {
     let invalid = || {
         format!(
-            "the day of week {day:?} is not understood: behind # stands -1 to -5, behind % a number of weeks, such \
+            "the day of week {day:?} is not understood: # takes -1 to -5, and % a number of weeks, such \
              as 5#-1 or 1%2+1"
         )
     };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cron_takes_stays_as_it_is() {
+    fn plain_cron_stays_unchanged() {
         for text in [
             "0 23 * * 5",
             "0 23 L * *",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_go_over_the_end() {
+    fn wrapping_ranges_become_lists() {
         assert_eq!(one("0 23 * * 6-0"), "0 23 * * 6,0");
         assert_eq!(one("0 23 * * fri-mon"), "0 23 * * 5,6,0,1");
         assert_eq!(one("0 23 * * 6-7"), "0 23 * * 6,0");
@@ -216,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_at_the_end_is_taken_off() {
+    fn trailing_time_zone_is_split_off() {
         let found = plain("0 23 * * 5 Europe/Berlin").unwrap();
         assert_eq!(found.zone, time_zone("Europe/Berlin"));
         assert_eq!(found.alternatives, [("0 23 * * 5".to_owned(), None)]);
     }
 
     #[test]
-    fn rules_stand_beside_what_cron_takes() {
+    fn day_rules_become_alternatives_of_plain_cron() {
         let last = Some(Rule::FromTheEnd(1));
         assert_eq!(
             alternatives("0 23 * * 5#-1"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_counted_from_the_end_of_the_month_and_weeks_from_2019() {
+    fn rules_count_days_from_month_end_and_weeks_from_2019() {
         let last = Rule::FromTheEnd(1);
         let before = Rule::FromTheEnd(2);
         // Fridays of November 2026: 6, 13, 20, 27.

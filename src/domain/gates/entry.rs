@@ -84,7 +84,7 @@ pub fn needs(
         .filter_map(|(name, account)| Some((*name, account.requires.as_ref()?)));
     let asked = match way {
         Way::Forward => Requirements::of(guard.gate, required),
-        Way::Back => Requirements::of_going_back(required),
+        Way::Back => Requirements::of_rollback(required),
         Way::Correction => Ok(Requirements::default()),
     };
     asked.map_err(|invalid| Refusal {
@@ -117,7 +117,7 @@ pub fn admits(
             ),
             None => format!(
                 "{release} was made by an earlier version of Sluice, which did not record its GitLab, and \
-                 Account {name} takes nothing else than its spec.sources name; run a new pipeline of {project}"
+                 Account {name} accepts only its spec.sources; run a new pipeline of {project}"
             ),
         };
         return Err(Refusal {
@@ -138,9 +138,10 @@ fn not_protected(asker: &Asker, release: &str, source: &ReleaseSource) -> Refusa
     let (git_ref, project) = (&source.git_ref, &source.project);
     let asks = match asker {
         Asker::Deployment => {
-            "the Deployment asks for (spec.source.requireProtectedRef, or a gate of it)".to_owned()
+            "the Deployment requires (spec.source.requireProtectedRef, or one of its gates)"
+                .to_owned()
         }
-        account => format!("{account} asks for"),
+        account => format!("{account} requires"),
     };
     let message = match source.ref_protected {
         Some(_) => format!(

@@ -53,9 +53,9 @@ fn ends(period: &FreezePeriod, now: Timestamp) -> Result<Option<Timestamp>, Stri
         move |problem: String| format!("{field}: {problem}")
     };
     let zone = time_zone::parse(&period.cron_timezone).map_err(named("cron_timezone"))?;
-    let start = Schedule::parse_leniently(&period.freeze_start, zone.clone());
+    let start = Schedule::parse_lenient(&period.freeze_start, zone.clone());
     let start = start.map_err(named("freeze_start"))?;
-    let end = Schedule::parse_leniently(&period.freeze_end, zone).map_err(named("freeze_end"))?;
+    let end = Schedule::parse_lenient(&period.freeze_end, zone).map_err(named("freeze_end"))?;
     let Some(started) = start.last(now, Skipped::HappensAfter) else {
         return Ok(None);
     };
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_in_force_when_it_is_for_gitlab() {
+    fn freeze_period_is_in_force_as_in_gitlab() {
         // From GitLab's own tests.
         let weekend = period("0 23 * * 5", "0 7 * * 1", "UTC");
         for (now, expected) in [
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn its_times_are_of_its_zone_by_either_name() {
+    fn freeze_period_uses_its_zone_by_iana_or_rails_name() {
         for zone in ["America/New_York", "Eastern Time (US & Canada)"] {
             let night = period("0 18 * * *", "0 8 * * *", zone);
             assert_eq!(frozen(&night, "2026-11-26T22:59:00Z"), None);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_the_clock_skips_is_when_it_goes_on() {
+    fn skipped_freeze_start_begins_at_the_clock_change() {
         let period = period("30 2 * * 7", "0 6 * * 7", "Europe/Berlin");
         assert_eq!(frozen(&period, "2026-03-29T00:59:59Z"), None);
         assert_eq!(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_the_clock_skips_does_not_come() {
+    fn skipped_freeze_end_does_not_occur() {
         // As in GitLab, the next end is 02:30 on the following Sunday.
         let period = period("0 20 * * 6", "30 2 * * 7", "Europe/Berlin");
         assert_eq!(
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_that_ends_as_it_starts_never_ends() {
+    fn freeze_period_with_equal_start_and_end_never_ends() {
         let always = period("0 0 * * *", "0 0 * * *", "UTC");
         assert_eq!(
             frozen(&always, "2026-11-26T12:00:00Z").as_deref(),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn gitlabs_own_cron_is_understood() {
+    fn freeze_period_accepts_the_cron_dialect_of_gitlab() {
         // The last Friday of the month until the Monday after it.
         let last = period("0 18 * * 5#-1", "0 8 * * 1", "UTC");
         assert_eq!(frozen(&last, "2026-11-20T20:00:00Z"), None);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_passed_over() {
+    fn unreadable_freeze_period_is_not_ignored() {
         for broken in [
             period("every monday", "0 7 * * 1", "UTC"),
             period("0 23 * * 5", "0 7 * * 1", "Mars/Olympus"),

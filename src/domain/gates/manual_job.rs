@@ -207,7 +207,7 @@ fn approve(
     };
     if !rule.allow_author {
         let Some(username) = &played.username else {
-            return barred("the author may not, and GitLab does not say who this was");
+            return barred("the author may not approve, and GitLab does not report who started it");
         };
         let by_id = observed.author_id.is_some() && observed.author_id == played.user_id;
         match opening.author {
@@ -216,7 +216,9 @@ fn approve(
             }
             None if by_id => return barred("it is this user's own pipeline"),
             None if observed.author_id.is_none() => {
-                return barred("the author may not, and GitLab does not say who that is");
+                return barred(
+                    "the author may not approve, and GitLab does not report who the author is",
+                );
             }
             _ => {}
         }
@@ -226,7 +228,9 @@ fn approve(
             (Some(false), _) => {}
             (Some(true), _) => return barred("it is a bot"),
             (None, Some(user)) => return Job::NeedUser(user),
-            (None, None) => return barred("bots may not, and GitLab does not say who this was"),
+            (None, None) => {
+                return barred("bots may not approve, and GitLab does not report who started it");
+            }
         }
     }
     Job::Approved {

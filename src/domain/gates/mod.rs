@@ -42,7 +42,7 @@ pub use self::{
     verdict::{Verdict, Waiting},
 };
 use self::{
-    approvals::{created, is_from, is_used, said_to_count, speaks_of},
+    approvals::{check_approver, created, has_counted_condition, is_used, speaks_of},
     freeze::Freeze,
     requirements::{ApprovalRequirement, Approvers, KubernetesApprovers},
     window::{Standing, earlier},
@@ -180,7 +180,8 @@ impl<'a> Judged<'a> {
         let mut approvals: Vec<(usize, &Approval)> =
             inputs.approvals.iter().copied().enumerate().collect();
         // Times are whole seconds: of two in one second, the one already reported as counting comes first.
-        approvals.sort_by_cached_key(|(_, one)| (created(one), !said_to_count(one), one.uid()));
+        approvals
+            .sort_by_cached_key(|(_, one)| (created(one), !has_counted_condition(one), one.uid()));
         let disqualified = (approvals.iter())
             .filter_map(|(at, one)| {
                 let why = speaks_of(one, &inputs.subject, inputs.used, inputs.policy).err()?;
@@ -209,7 +210,7 @@ impl<'a> Judged<'a> {
                 continue;
             }
             let username = approval.spec.approver.username.as_str();
-            let judged = is_from(approval, approvers, &self.inputs.subject, self.inputs.now)
+            let judged = check_approver(approval, approvers, &self.inputs.subject, self.inputs.now)
                 .and_then(|()| match (approval.spec.decision, people.get(username)) {
                     (Decision::Approve, Some(by)) => Err(Ignored::Repeated { by: by.clone() }),
                     _ => Ok(()),

@@ -141,7 +141,7 @@ impl Requirements {
     /// The requirements for a rollback to a Release that has served in the stage: the approvals that the
     /// Accounts require. The Release has passed the stage's own gate before, and an outage must not wait for
     /// a window.
-    pub fn of_going_back<'a>(
+    pub fn of_rollback<'a>(
         accounts: impl IntoIterator<Item = (&'a str, &'a AccountRequires)>,
     ) -> Result<Self, InvalidGate> {
         let mut all = Self::default();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn no_gate_asks_for_nothing() {
+    fn no_gate_has_no_requirements() {
         assert!(Requirements::of(None, []).unwrap().is_empty());
         let nothing = AccountRequires::default();
         assert!(
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_asked_for_on_top() {
+    fn account_requirements_add_to_the_gate() {
         let gate = gate(json!({
             "approval": {"gitlab": {"manualJob": "approve-prod"}},
             "windows": [{"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"}],
@@ -367,22 +367,22 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_waits_for_people_and_for_no_clock() {
+    fn rollback_requires_approvals_but_no_window() {
         let account = requires(json!({
             "approval": {"kubernetes": {"groups": ["platform"]}},
             "windows": [{"schedule": "never", "timeZone": "UTC", "duration": "1h"}],
         }));
-        let all = Requirements::of_going_back([("prod", &account)]).unwrap();
+        let all = Requirements::of_rollback([("prod", &account)]).unwrap();
         assert_eq!((all.approvals.len(), all.windows.len()), (1, 0));
         let clock = requires(json!({
             "windows": [{"schedule": "0 10 * * *", "timeZone": "UTC", "duration": "1h"}],
         }));
-        let all = Requirements::of_going_back([("prod", &clock)]).unwrap();
+        let all = Requirements::of_rollback([("prod", &clock)]).unwrap();
         assert!(all.is_empty());
     }
 
     #[test]
-    fn what_makes_no_sense_is_said_by_its_field() {
+    fn invalid_requirement_names_its_field() {
         let window = json!({"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"});
         let cases = [
             (
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_or_an_account_asks_for_a_protected_ref() {
+    fn gate_or_account_requires_a_protected_ref() {
         let strict = requires(json!({"protectedRef": true}));
         let mild = requires(json!({}));
         let asked = |explicit, gated, account: &AccountRequires| {
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_known_by_their_entry_or_by_the_pattern() {
+    fn identity_comes_from_its_entry_or_the_pattern() {
         let identities: Vec<v1alpha1::Identity> = serde_json::from_value(json!([
             {"gitlabUser": "*", "kubernetesUsers": ["oidc:*", "*@example.com"]},
             {"gitlabUser": "ana", "kubernetesUsers": ["ana.smith"]},

@@ -119,7 +119,7 @@ impl Schedule {
 
     /// Parses what GitLab accepts: also seconds, `L` and `#`, and its own [`dialect`]. A time zone at the end
     /// takes precedence over `zone`.
-    pub fn parse_leniently(text: &str, zone: TimeZone) -> Result<Self, String> {
+    pub fn parse_lenient(text: &str, zone: TimeZone) -> Result<Self, String> {
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
@@ -140,7 +140,7 @@ impl Schedule {
         let start = date(2000, 1, 1).at(0, 0, 0, 0);
         if parts.iter().all(|part| part.next(start, true).is_none()) {
             return Err(format!(
-                "{text:?} never comes true: no month that it names has such a day"
+                "{text:?} never matches: no month that it names has such a day"
             ));
         }
         Ok(Self { parts, zone })
@@ -280,7 +280,7 @@ fn bad_field(parser: CronParser, fields: &str, text: &str) -> String {
             return place.refuse(field, text);
         }
     }
-    format!("{text:?} is not understood: its fields are fine alone, and not together")
+    format!("{text:?} is not understood: each field is valid alone, but not all together")
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Waiting {
 }
 
 fn job_message(job: &str, state: Option<&Job>) -> String {
-    let who = |by: &Option<String>| by.as_deref().unwrap_or("somebody").to_owned();
+    let who = |by: &Option<String>| by.as_deref().unwrap_or("an unknown user").to_owned();
     match state {
         None => format!("the manual job {job} has not been read yet"),
         Some(Job::Missing { near: Some(near) }) => format!(
@@ -103,7 +103,7 @@ fn job_message(job: &str, state: Option<&Job>) -> String {
              the gate"
         ),
         Some(Job::Inconclusive { status }) => {
-            format!("the manual job {job} is {status}: GitLab does not let it be started yet")
+            format!("the manual job {job} is {status}: GitLab does not allow starting it yet")
         }
         Some(Job::Waiting) => format!("start the manual job {job} in GitLab"),
         Some(Job::Running { by }) => {
@@ -113,7 +113,7 @@ fn job_message(job: &str, state: Option<&Job>) -> String {
             )
         }
         Some(Job::NeedUser(_)) => {
-            format!("the manual job {job} was started; GitLab is asked by whom")
+            format!("the manual job {job} was started; waiting for GitLab to report by whom")
         }
         Some(Job::TooEarly { status, by }) => format!(
             "the manual job {job} ({status}) was started by {} before there was a plan to approve, \
@@ -126,7 +126,7 @@ fn job_message(job: &str, state: Option<&Job>) -> String {
             )
         }
         Some(Job::Barred { by, why }) => format!(
-            "the manual job {job} was started by {}, who may not: {why}. Somebody else has to run \
+            "the manual job {job} was started by {}, who may not: {why}. Another user has to run \
              it again in GitLab",
             who(by)
         ),

@@ -105,7 +105,7 @@ fn approvers(minimum: i32) -> Value {
 }
 
 #[test]
-fn no_gate_is_open() {
+fn missing_gate_is_open() {
     let fixture = Fixture::of(Value::Null, &[]);
     assert_eq!(
         fixture.judge().verdict,
@@ -131,7 +131,7 @@ fn a_gate_opens_once_enough_people_have_approved() {
 }
 
 #[test]
-fn the_same_person_counts_once_and_the_first_time() {
+fn same_person_counts_once_with_the_first_approval() {
     let mut fixture = Fixture::of(approvers(2), &[]);
     fixture.approves("later", "bea", &["approvers"], 2);
     fixture.approves("earlier", "bea", &["approvers"], 1);
@@ -145,7 +145,7 @@ fn the_same_person_counts_once_and_the_first_time() {
 }
 
 #[test]
-fn what_was_used_does_not_open_it_again() {
+fn used_approval_does_not_open_a_gate_again() {
     let mut fixture = Fixture::of(approvers(1), &[]);
     fixture.approves("first", "bea", &["approvers"], 1);
     assert!(fixture.is_open());
@@ -187,7 +187,7 @@ fn a_rejection_counts_for_its_plan_only() {
 }
 
 #[test]
-fn nothing_counts_without_the_policy() {
+fn no_decision_counts_without_the_policy() {
     let mut fixture = Fixture::of(approvers(1), &[]);
     fixture.approves("yes", "bea", &["approvers"], 1);
     fixture.decides("no", "carl", &["approvers"], Decision::Reject, 2);
@@ -205,7 +205,7 @@ fn nothing_counts_without_the_policy() {
 }
 
 #[test]
-fn a_changed_plan_voids_an_approval_and_says_so() {
+fn changed_plan_voids_an_approval_with_a_message() {
     let mut fixture = Fixture::of(approvers(1), &[]);
     fixture.approves("old", "bea", &["approvers"], 1);
     fixture.approvals[0].spec.stage_digest = "b".repeat(64);
@@ -220,7 +220,7 @@ fn a_changed_plan_voids_an_approval_and_says_so() {
 }
 
 #[test]
-fn an_account_asks_on_top_and_one_approval_may_do_for_both() {
+fn one_approval_may_count_for_gate_and_account() {
     let mut fixture = Fixture::of(
         approvers(1),
         &[(
@@ -241,7 +241,7 @@ fn an_account_asks_on_top_and_one_approval_may_do_for_both() {
 }
 
 #[test]
-fn approvals_that_nobody_asks_for_are_not_counted() {
+fn approvals_that_no_requirement_needs_do_not_count() {
     let window =
         json!({"windows": [{"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"}]});
     let mut fixture = Fixture::of(window, &[]);
@@ -251,7 +251,7 @@ fn approvals_that_nobody_asks_for_are_not_counted() {
 }
 
 #[test]
-fn a_manual_job_opens_it() {
+fn manual_job_opens_the_gate() {
     let mut fixture = Fixture::of(
         json!({"approval": {"gitlab": {"manualJob": "approve-prod"}}}),
         &[],
@@ -272,7 +272,7 @@ fn a_manual_job_opens_it() {
 }
 
 #[test]
-fn time_is_told_where_time_alone_may_open_it() {
+fn verdict_reports_when_the_gate_may_open_by_time() {
     let gate = json!({
         "windows": [{"schedule": "0 18 * * *", "timeZone": "UTC", "duration": "1h"}],
         "respectFreezePeriods": true,
@@ -301,7 +301,7 @@ fn time_is_told_where_time_alone_may_open_it() {
 }
 
 #[test]
-fn what_it_says_reads_like_this() {
+fn gate_messages_match_the_snapshot() {
     let gate = json!({
         "approval": {"kubernetes": {"users": ["bea"], "groups": ["approvers"], "minimumApprovals": 2}},
         "windows": [{"schedule": "0 18 * * *", "timeZone": "UTC", "duration": "1h"}],
@@ -359,7 +359,7 @@ fn what_it_says_reads_like_this() {
 }
 
 #[test]
-fn the_command_says_exactly_what_is_approved() {
+fn approve_command_names_the_exact_subject() {
     let command = approve_command("shop", &SUBJECT, Decision::Approve);
     insta::assert_snapshot!(command);
 }
@@ -445,7 +445,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn an_account_can_only_tighten((gate, fixture) in any_fixture(), requires in any_requires()) {
+    fn account_only_tightens_a_gate((gate, fixture) in any_fixture(), requires in any_requires()) {
         let alone = fixture.is_open();
         let requirements = Fixture::of(gate, &[("prod", requires)]).requirements;
         let both = Fixture { requirements, ..fixture };
@@ -455,7 +455,7 @@ proptest! {
     /// For any inputs: the Approvals that open a gate are for this Release, stage and plan, were not used
     /// before, and are by different people; those reported as counting are those that are used.
     #[test]
-    fn what_opens_a_gate_is_good_for_exactly_this((_, fixture) in any_fixture()) {
+    fn passage_uses_only_approvals_of_the_subject((_, fixture) in any_fixture()) {
         let evaluation = fixture.judge();
         prop_assert_eq!(evaluation.judgements.len(), fixture.approvals.len());
         let counting: BTreeSet<String> = (fixture.approvals.iter().zip(&evaluation.judgements))
@@ -485,7 +485,7 @@ proptest! {
 
     /// The order in which a cache returns Approvals makes no difference.
     #[test]
-    fn the_order_of_approvals_does_not_matter((_, mut fixture) in any_fixture()) {
+    fn order_of_approvals_does_not_matter((_, mut fixture) in any_fixture()) {
         let before = fixture.judge();
         fixture.approvals.reverse();
         let after = fixture.judge();

@@ -27,7 +27,7 @@ pub fn unknown(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     if let Some((_, zone)) = ABBREVIATIONS.iter().find(|(short, _)| *short == upper) {
         return format!(
-            "{name:?} is the name of a time in a part of the year or in several places, not a time zone: write a \
+            "{name:?} is an abbreviation for part of the year or for several places, not a time zone: write a \
              place, such as {zone}"
         );
     }
@@ -38,8 +38,8 @@ pub fn unknown(name: &str) -> String {
             hours => format!("Etc/GMT{:+}", -hours),
         };
         return format!(
-            "{name:?} is a difference from UTC, not a time zone: write {zone}, or a place such as Europe/Berlin, \
-             which has summer time as well"
+            "{name:?} is an offset from UTC, not a time zone: write {zone}, or a place such as Europe/Berlin, \
+             which includes daylight saving time"
         );
     }
     let written = name.replace(' ', "_");
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_names_are_known() {
+    fn iana_and_rails_zone_names_are_known() {
         for (name, iana) in [
             ("UTC", "UTC"),
             ("Europe/Berlin", "Europe/Berlin"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not() {
+    fn other_zone_names_are_unknown() {
         for name in [
             "",
             "Mars/Olympus",
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_what_to_write() {
+    fn unknown_zone_name_is_answered_with_a_suggestion() {
         for (name, expected) in [
             ("CEST", "such as Europe/Berlin"),
             ("pst", "such as America/Los_Angeles"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_offered_in_place_of_an_abbreviation_is_a_zone() {
+    fn suggested_zone_for_an_abbreviation_exists() {
         for (short, zone) in ABBREVIATIONS {
             assert_eq!(time_zone(short), None, "{short}");
             assert!(time_zone(zone).is_some(), "{zone}");
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_rails_leads_to_a_zone() {
+    fn every_rails_name_maps_to_a_zone() {
         assert!(RAILS.is_sorted_by(|a, b| a.0 < b.0));
         for (name, iana) in RAILS {
             assert!(time_zone(name).is_some(), "{name} {iana}");

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_open_from_its_time_for_its_duration() {
+    fn window_is_open_from_its_schedule_for_its_duration() {
         let window = window("0 9 * * MON-FRI", "Europe/Berlin", "8h");
         for (now, expected) in [
             // A Thursday.
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_night_and_a_weekend_go_over_midnight() {
+    fn window_may_span_midnight() {
         let night = window("0 22 * * *", "UTC", "4h");
         assert_eq!(
             night.standing(at("2026-11-26T01:30:00Z")),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_that_overlap_stay_open() {
+    fn overlapping_windows_stay_open() {
         let window = window("*/10 * * * *", "UTC", "15m");
         assert_eq!(
             window.standing(at("2026-11-26T10:14:00Z")),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opening_that_the_clock_skips_is_when_it_goes_on() {
+    fn skipped_opening_happens_at_the_clock_change() {
         // 2026-03-29 in Berlin: the clock goes from 02:00 to 03:00, at 01:00 UTC.
         let window = window("30 2 * * *", "Europe/Berlin", "1h");
         assert_eq!(
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opening_that_the_clock_shows_twice_is_the_first() {
+    fn repeated_opening_happens_the_first_time() {
         // 2026-10-25 in Berlin: the clock goes from 03:00 to 02:00, at 01:00 UTC.
         let window = window("30 2 * * *", "Europe/Berlin", "1h");
         assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_several_windows_is_told() {
+    fn earliest_of_several_windows_is_reported() {
         let windows = [
             window("0 9 * * MON", "UTC", "1h"),
             window("0 9 * * WED", "UTC", "1h"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_its_field() {
+    fn invalid_window_names_its_field() {
         for (schedule, time_zone, duration, expected) in [
             ("0 9 * *", "UTC", "1h", "schedule"),
             ("0 0 31 2 *", "UTC", "1h", "schedule"),

@@ -44,7 +44,7 @@ fn an_environment_is_measured_as_json() {
 }
 
 #[test]
-fn tags_are_those_that_aws_takes() {
+fn tags_follow_the_limits_of_aws() {
     let fine = map(&[
         ("Owner", "Team Größe 1 _.:/=+-@"),
         ("sp ace", ""),
@@ -52,11 +52,11 @@ fn tags_are_those_that_aws_takes() {
     ]);
     assert!(tags(&fine, 3).is_empty());
     for (key, value, why) in [
-        ("Owner", "a,b;c*#", "',' is not taken"),
-        ("a*", "b", "'*' is not taken"),
+        ("Owner", "a,b;c*#", "',' is not allowed"),
+        ("a*", "b", "'*' is not allowed"),
         ("AWS:x", "b", "reserved by AWS"),
         ("a", "aws:b", "reserved by AWS"),
-        ("a", "b\nc", "is not taken"),
+        ("a", "b\nc", "is not allowed"),
         ("", "b", "needs a key"),
         (&"k".repeat(129), "b", "at most 128"),
         ("a", &"v".repeat(257), "at most 256"),
@@ -81,7 +81,7 @@ fn a_role_has_a_name_and_may_have_a_path() {
 }
 
 #[test]
-fn a_bucket_has_a_name_of_its_kind() {
+fn bucket_name_follows_the_rules_of_s3() {
     for name in ["abc", "shop-site.example", "1a2", &"b".repeat(63)] {
         assert_eq!(bucket(name), None, "{name}");
     }
@@ -121,7 +121,7 @@ fn rules(schema: &Value) -> String {
 }
 
 #[test]
-fn the_rules_of_the_custom_resource_are_of_this_table() {
+fn crd_rules_match_the_table_of_limits() {
     let lambda = |field: &str| schema(&["spec", "components", "[]", "lambda", field]);
     let over = |field: &str| schema(&["spec", "stages", "[]", "overrides", "[]", "lambda", field]);
     assert_eq!(lambda("alias")["maxLength"], ALIAS);

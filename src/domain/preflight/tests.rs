@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::grants::Allowed;
 
 /// An Account whose grants allow names that begin with `shop-`.
-fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, Entered) {
+fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, AccountAccess) {
     let mut spec = json!({
         "accountId": id,
         "regions": [
@@ -25,14 +25,14 @@ fn account(name: &str, id: &str, change: impl FnOnce(&mut Value)) -> (String, En
         }],
         ..Permissions::default()
     };
-    let entered = Entered {
+    let entered = AccountAccess {
         account: Arc::new(Account::new(name, spec)),
         permissions,
     };
     (name.to_owned(), entered)
 }
 
-fn account_of(name: &str) -> (String, Entered) {
+fn account_of(name: &str) -> (String, AccountAccess) {
     account(name, "333333333333", |_| ())
 }
 
@@ -40,7 +40,7 @@ fn account_of(name: &str) -> (String, Entered) {
 struct Case {
     template: Value,
     stages: Value,
-    accounts: BTreeMap<String, Entered>,
+    accounts: BTreeMap<String, AccountAccess>,
     owned: BTreeSet<(String, String, String)>,
 }
 
@@ -127,12 +127,12 @@ impl Case {
 }
 
 #[test]
-fn nothing_is_wrong_with_what_every_target_would_take() {
+fn valid_release_has_no_problems() {
     case().finds(&[]);
 }
 
 #[test]
-fn a_name_that_is_too_long_in_a_later_stage_is_found() {
+fn preflight_finds_a_too_long_name_in_a_later_stage() {
     let mut case = case();
     let name = format!("shop-{}-$(stage.name)", "a".repeat(50));
     case.template["components"][0]["lambda"]["functionName"] = json!(name);
@@ -141,7 +141,7 @@ fn a_name_that_is_too_long_in_a_later_stage_is_found() {
 }
 
 #[test]
-fn accounts_regions_and_grants_that_are_missing_are_found() {
+fn preflight_finds_missing_accounts_regions_and_grants() {
     let mut missing = case();
     missing.accounts.remove("prod");
     let target = "production: spec.stages[production].targets[].";
@@ -182,7 +182,7 @@ fn accounts_regions_and_grants_that_are_missing_are_found() {
 }
 
 #[test]
-fn what_a_stage_says_of_itself_is_found_once() {
+fn problem_of_several_targets_is_reported_once() {
     let mut case = case();
     case.template["stages"][1]["targets"] = json!([
         {"account": "prod", "region": "eu-west-1"}, {"account": "prod", "region": "us-east-1"},
@@ -206,7 +206,7 @@ fn what_a_stage_says_of_itself_is_found_once() {
 }
 
 #[test]
-fn a_bake_that_no_data_can_arrive_in_is_found() {
+fn preflight_finds_a_bake_too_short_for_its_metric() {
     let mut case = case();
     let metric = |period: &str| {
         json!([{"name": "errors", "metric": {"metricStat": {"namespace": "Shop", "metricName": "Errors",
@@ -221,7 +221,7 @@ fn a_bake_that_no_data_can_arrive_in_is_found() {
 }
 
 #[test]
-fn a_gate_that_can_never_open_is_found() {
+fn preflight_finds_a_gate_that_can_never_open() {
     let mut case = case();
     case.stages[1]["gate"] = json!({"windows": [
         {"schedule": "0 9 * * MON", "timeZone": "Mars/Olympus", "duration": "8h"},
@@ -241,7 +241,7 @@ fn a_gate_that_can_never_open_is_found() {
 }
 
 #[test]
-fn adoption_needs_a_grant_unless_it_is_done() {
+fn adoption_needs_a_grant_until_it_is_complete() {
     let mut case = case();
     case.template["components"][0]["adopt"] = json!(true);
     for name in ["dev", "prod"] {
@@ -265,7 +265,7 @@ fn adoption_needs_a_grant_unless_it_is_done() {
 }
 
 #[test]
-fn a_bucket_that_keeps_artifacts_is_found() {
+fn preflight_refuses_an_artifact_bucket() {
     let mut case = case();
     case.template["components"][1]["s3"]["bucket"] = json!("artifacts-$(target.account)");
     let field = "production: spec.components[site].s3.bucket: ";
@@ -273,7 +273,7 @@ fn a_bucket_that_keeps_artifacts_is_found() {
 }
 
 #[test]
-fn two_stages_are_not_one_function_or_one_s3_location() {
+fn preflight_finds_stages_that_share_a_function_or_s3_location() {
     let mut case = case();
     case.template["stages"][1]["targets"][0]["account"] = json!("dev");
     let function = "production: spec.components[api].lambda.functionName: ";
@@ -307,7 +307,7 @@ fn two_stages_are_not_one_function_or_one_s3_location() {
 }
 
 #[test]
-fn two_accounts_may_be_one_account() {
+fn preflight_compares_account_ids_not_names() {
     let mut case = case();
     case.accounts
         .extend([account("prod", "111111111111", |_| ())]);
@@ -331,7 +331,7 @@ fn two_accounts_may_be_one_account() {
 }
 
 #[test]
-fn the_first_problems_are_told_and_the_others_counted() {
+fn summary_shows_the_first_problems_and_counts_the_others() {
     let problem = |n: usize| Problem {
         stage: "dev".into(),
         field: format!("f{n}"),

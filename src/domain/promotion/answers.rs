@@ -31,7 +31,7 @@ pub fn answers(commands: &Commands, views: &[StageView<'_>]) -> Vec<Answered> {
             let effects: Vec<String> = views
                 .iter()
                 .filter_map(|view| {
-                    let (executed, effect) = view.obeyed.as_ref()?;
+                    let (executed, effect) = view.executed_command.as_ref()?;
                     (*executed == command).then(|| format!("{}: {effect}", view.name))
                 })
                 .collect();

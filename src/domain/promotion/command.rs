@@ -27,12 +27,12 @@ impl Command {
     pub(super) fn idle(self) -> &'static str {
         match self {
             Self::Retry => {
-                "nothing to try again: nothing is held, and nothing failed last that no newer Release replaces"
+                "nothing to retry: no stage is held, and every failed stage has a newer Release to deliver"
             }
             Self::Abort => {
-                "nothing to abort: no stage is moving or held; sluice.dev/rollback rolls back what serves"
+                "nothing to abort: no stage is in progress or held; set sluice.dev/rollback to roll back a live Release"
             }
-            Self::Promote => "nothing to promote: no stage is moving or held",
+            Self::Promote => "nothing to promote: no stage is in progress or held",
         }
     }
 }

@@ -22,7 +22,7 @@ struct Decisive<'a> {
     generation: Option<i64>,
     live: Option<&'a str>,
     plan: Option<(&'a str, &'a str)>,
-    is_to_prune: bool,
+    needs_prune: bool,
     drift: Option<&'a DriftStatus>,
     deletion: Option<&'a DeletionStatus>,
     conditions: Vec<(&'a str, &'a str, &'a str, &'a str)>,
@@ -47,7 +47,7 @@ impl<'a> Decisive<'a> {
         let conditions = conditions.filter(|it| it.type_ != condition::READY);
         let conditions = conditions.map(|it| match (&*it.type_, &*it.reason) {
             (condition::RECONCILING, reason)
-                if Reason::parse(reason).is_some_and(Reason::goes_forward) =>
+                if Reason::parse(reason).is_some_and(Reason::is_forward_progress) =>
             {
                 (&*it.type_, &*it.status, "", "")
             }
@@ -59,7 +59,7 @@ impl<'a> Decisive<'a> {
             generation: status.observed_generation,
             live: status.live.as_ref().map(|live| &*live.release.uid),
             plan: plan.map(|plan| (&*plan.release.uid, &*plan.digest)),
-            is_to_prune: status.inventory.iter().any(InventoryItem::is_to_prune),
+            needs_prune: status.inventory.iter().any(InventoryItem::needs_prune),
             drift: status.drift.as_ref(),
             deletion: status.deletion.as_ref(),
             conditions: conditions.collect(),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_goes_on_wakes_nobody() {
+    fn progress_of_a_run_does_not_wake_the_deployment() {
         let started = status(|_| {});
         let progress: [fn(&mut Value); 4] = [
             |it| it["run"]["step"] = json!("Promote"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_deployment_decides_from_wakes_it() {
+    fn decisive_changes_wake_the_deployment() {
         let started = status(|_| {});
         let matters: [fn(&mut Value); 10] = [
             |it| it["run"]["step"] = json!("Succeeded"),

@@ -37,8 +37,8 @@ pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftRepor
         let waiting = views.iter().filter_map(|view| {
             let at = view.correction_at?;
             Some(format!(
-                "{}: corrected {} times in a row, and changed again each time; the next correction is not \
-                 made before {at:.0}: find out who changes it",
+                "{}: corrected {} times in a row, and drifted again each time; the next correction is not \
+                 made before {at:.0}. Find out what changes it",
                 view.name,
                 view.corrections(),
             ))
@@ -57,7 +57,7 @@ pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftRepor
     Some(DriftReport {
         status: "False",
         reason: Reason::InSync,
-        message: "All is as it was left".to_owned(),
+        message: "AWS is as the last run left it".to_owned(),
     })
 }
 

@@ -64,7 +64,7 @@ fn of_stage(
     let revision = report.revision.unwrap_or_default();
     let serving = match report.live_revision {
         Some(revision) => format!("r{revision} serves"),
-        None => "nothing serves".to_owned(),
+        None => "no Release serves".to_owned(),
     };
     let why = view.message.as_deref().unwrap_or("see its Targets");
     let line = |what: &str| format!("{}: r{revision} {what}: {why}", view.name);
@@ -82,7 +82,7 @@ fn of_stage(
         State::RollbackFailed => {
             Outcome::stalled(Reason::RollbackFailed, line("could not be rolled back"))
         }
-        State::RollingBack => match view.kept_from_going_back() {
+        State::RollingBack => match view.stalled_restore() {
             Some((_, message)) => {
                 Outcome::stalled(Reason::TargetStalled, format!("{}: {message}", view.name))
             }
@@ -147,7 +147,7 @@ fn settled(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
     if overview.suspended {
         return Outcome::Paused {
             reason: Reason::Suspended,
-            message: "Suspended: set spec.suspend to false to go on".to_owned(),
+            message: "Suspended: set spec.suspend to false to continue".to_owned(),
         };
     }
     if let Some((view, (_, _, why))) = views
@@ -184,7 +184,7 @@ fn settled(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
         return pinned(overview, views, pin);
     }
     let Some(newest) = overview.newest() else {
-        return Outcome::done(Reason::Idle, "Nothing was released yet");
+        return Outcome::done(Reason::Idle, "No Release exists yet");
     };
     let revision = newest.reference.revision;
     // The latest attempt in a stage counts, including the outcomes that this plan adds.
@@ -219,7 +219,7 @@ fn settled(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
         ),
         None => Outcome::done(
             Reason::Idle,
-            format!("Nothing moves: {}", plan.availability.message),
+            format!("No stage is in progress: {}", plan.availability.message),
         ),
     }
 }
@@ -239,12 +239,12 @@ fn pinned(overview: &Overview, views: &[StageView<'_>], pin: &str) -> Outcome {
     match views.iter().find(|view| !serves(view)) {
         Some(view) => {
             let message = format!(
-                "spec.pin: {pin} can't be given to {}: it failed there or in a stage before, or does not \
-                 have that stage; name one that was good",
+                "spec.pin: {pin} can't be delivered to {}: it failed there or in an earlier stage, or does not \
+                 have that stage; pin a Release that succeeded there",
                 view.name
             );
             Outcome::stalled(Reason::InvalidSpec, message)
         }
-        None => Outcome::done(Reason::Pinned, format!("{pin} is held by spec.pin")),
+        None => Outcome::done(Reason::Pinned, format!("{pin} is pinned by spec.pin")),
     }
 }

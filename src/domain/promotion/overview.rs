@@ -83,7 +83,7 @@ pub struct TargetView {
     /// Whether that plan deletes resources which the Release no longer has.
     pub plan_deletes: bool,
     /// Whether it owns resources that its Release no longer has.
-    pub is_to_prune: bool,
+    pub needs_prune: bool,
     /// The result of its last drift check, if there was one.
     pub drift: Option<DriftView>,
 }

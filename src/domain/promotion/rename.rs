@@ -106,20 +106,20 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_has_targets_takes_over_nothing() {
+    fn stage_with_targets_gets_no_renamed_targets() {
         let stages = [stage("dev", &["a", "b"])];
         let targets = [("dev", "a"), ("qa", "b")];
         assert_eq!(names(&stages, &targets), [""; 0]);
     }
 
     #[test]
-    fn a_stage_elsewhere_takes_over_nothing() {
+    fn stage_in_other_accounts_gets_no_renamed_targets() {
         let stages = [stage("perf", &["b"])];
         assert_eq!(names(&stages, &[("dev", "a")]), [""; 0]);
     }
 
     #[test]
-    fn a_stage_takes_over_from_one_stage_only() {
+    fn stage_gets_targets_of_one_removed_stage_only() {
         let stages = [stage("all", &["a", "b", "c"])];
         let targets = [("dev", "a"), ("qa", "b"), ("qa", "c")];
         assert_eq!(names(&stages, &targets), ["qa/b → all", "qa/c → all"]);

@@ -86,7 +86,7 @@ impl Back {
                 ));
             }
             if rollback.from.name == *name {
-                return Err(format!("{name} is what the command rolls back"));
+                return Err(format!("{name} is the Release that the command rolls back"));
             }
         }
         if views.iter().any(|view| rollback.affects(overview, view)) {
@@ -110,12 +110,12 @@ impl Back {
         let from = &self.from.name;
         match &self.to {
             Some(to) => format!(
-                "{to} has never served in a stage that has {from}, or was rejected there; spec.pin gives \
-                 it to the stages like any new Release"
+                "{to} has never served in a stage that has {from}, or was rejected there; spec.pin delivers \
+                 it like a new Release"
             ),
             None => format!(
-                "no stage rolls back from {from}: it does not serve, or no good Release served before it; \
-                 spec.pin holds an earlier Release"
+                "no stage rolls back from {from}: it does not serve, or no earlier Release has succeeded there; \
+                 set spec.pin to deliver an earlier Release"
             ),
         }
     }

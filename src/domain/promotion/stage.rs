@@ -85,11 +85,11 @@ impl<'a> StageView<'a> {
             correction_at: None,
             correction_refused: None,
             wanted_plans: Vec::new(),
-            waits_to_go_back: false,
-            obeyed: None,
+            is_rollback_waiting: false,
+            executed_command: None,
             behind: None,
         };
-        stage.approve_the_rest();
+        stage.fill_in_approved_plans();
         stage.update_state(overview);
         stage
     }
@@ -238,7 +238,7 @@ impl<'a> StageView<'a> {
     }
 
     /// Whether any Target of the stage serves a Release.
-    pub fn serves_something(&self) -> bool {
+    pub fn has_live_release(&self) -> bool {
         self.targets.iter().any(|target| target.live.is_some())
     }
 
@@ -250,9 +250,9 @@ impl<'a> StageView<'a> {
     }
 
     /// Whether the rollback by command is still in progress in this stage.
-    pub(super) fn is_taking_back(&self, rollback: &Back) -> bool {
+    pub(super) fn is_rollback_in_progress(&self, rollback: &Back) -> bool {
         let here = self.given() == Some(&rollback.from);
-        here && (self.state == State::RollingBack || self.waits_to_go_back)
+        here && (self.state == State::RollingBack || self.is_rollback_waiting)
     }
 
     /// The Release that the stage has, or is getting.
@@ -334,7 +334,7 @@ impl<'a> StageView<'a> {
     }
 
     /// Why a target can't go on with its restore; ended runs do not count.
-    pub fn kept_from_going_back(&self) -> Option<&(String, String)> {
+    pub fn stalled_restore(&self) -> Option<&(String, String)> {
         let current = self.current.as_ref()?;
         let mut restoring = current.places.iter().filter(|place| {
             let step = self.step(current, place);

@@ -131,7 +131,7 @@ impl Play {
                 plan: None,
                 plan_deletes: false,
                 plan_summary: None,
-                is_to_prune: false,
+                needs_prune: false,
                 drift: None,
             });
             targets.len() - 1
@@ -222,7 +222,7 @@ fn a_failure_in_dev_never_reaches_prod() {
     assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
         plan.outcome.message(),
-        "dev: r1 was rolled back, nothing serves: check smoke failed"
+        "dev: r1 was rolled back, no Release serves: check smoke failed"
     );
     sim.release(2);
     sim.plan();
@@ -234,7 +234,7 @@ fn a_failure_in_dev_never_reaches_prod() {
 }
 
 #[test]
-fn a_target_that_is_kept_from_going_back_is_told() {
+fn stalled_restore_of_a_target_is_reported() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -248,7 +248,7 @@ fn a_target_that_is_kept_from_going_back_is_told() {
 }
 
 #[test]
-fn one_failing_target_takes_its_stage_back() {
+fn one_failed_target_restores_its_stage() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -290,7 +290,7 @@ fn one_failing_target_takes_its_stage_back() {
 }
 
 #[test]
-fn a_stage_that_moves_is_not_given_another_release() {
+fn stage_in_progress_gets_no_other_release() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -314,7 +314,7 @@ fn a_stage_that_moves_is_not_given_another_release() {
 }
 
 #[test]
-fn an_order_that_nobody_began_gives_way_to_a_newer_release() {
+fn newer_release_replaces_a_run_that_has_not_begun() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -331,7 +331,7 @@ fn an_order_that_nobody_began_gives_way_to_a_newer_release() {
 }
 
 #[test]
-fn a_retry_is_another_attempt_of_what_failed() {
+fn retry_is_another_attempt_of_the_failed_release() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -351,7 +351,7 @@ fn a_retry_is_another_attempt_of_what_failed() {
 }
 
 #[test]
-fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
+fn failed_restore_blocks_until_a_retry() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -374,7 +374,7 @@ fn a_failed_restore_is_repeated_on_request_and_blocks_until_then() {
 }
 
 #[test]
-fn nothing_new_starts_while_suspended_but_what_moves_ends() {
+fn suspended_deployment_finishes_runs_and_starts_none() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();

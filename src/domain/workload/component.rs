@@ -5,7 +5,7 @@ use super::{
     context::{ComponentNext, Context, next_of},
     kind::{Kind, NextOf},
     kinds::{Read, Registered, Workload, on_kind},
-    protocol::{Shift, Surroundings},
+    protocol::{PreflightContext, Shift},
     snapshot::ComponentSnapshot,
 };
 use crate::{
@@ -84,7 +84,7 @@ impl DesiredComponent {
     }
 
     /// Why a Target would refuse it for reasons outside of the spec: the field and the reason.
-    pub fn refused(&self, place: &Surroundings<'_>) -> Option<(&'static str, String)> {
+    pub fn refused(&self, place: &PreflightContext<'_>) -> Option<(&'static str, String)> {
         on_kind!(Workload, &self.workload, |it: K| K::refused(it, place))
     }
 
@@ -201,10 +201,10 @@ impl DesiredComponent {
     }
 
     /// Whether traffic can move in steps from the snapshot to `version`.
-    pub fn splits_traffic(&self, version: Option<&str>, before: &ComponentSnapshot) -> bool {
+    pub fn can_split_traffic(&self, version: Option<&str>, before: &ComponentSnapshot) -> bool {
         on_kind!(Workload, &self.workload, |it: K| {
             K::as_snapshot(&before.workload)
-                .is_some_and(|before| K::splits_traffic(it, version, before))
+                .is_some_and(|before| K::can_split_traffic(it, version, before))
         })
     }
 

@@ -53,7 +53,7 @@ pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Compo
 fn unknown_kind(item: &InventoryItem) -> ComponentNext {
     let InventoryItem { kind, name, .. } = item;
     Next::Fail(format!(
-        "{kind} {name} was made by another version of Sluice; let that version delete it"
+        "{kind} {name} was created by another version of Sluice; run that version to delete it"
     ))
 }
 

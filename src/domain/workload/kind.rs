@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     change::Part,
-    protocol::{IsAtWork, Next, Noted, Shift, Surroundings, View},
+    protocol::{IsAwsWorking, Next, PreflightContext, ReplyOutcome, Shift, View},
     scope::Scope,
 };
 use crate::{
@@ -112,7 +112,10 @@ pub trait Kind: Sized + 'static {
     fn clash(one: &Self::Desired, other: &Self::Desired) -> Option<(&'static str, String)>;
 
     /// Why a Target would refuse it for reasons outside of the spec: the field and the reason.
-    fn refused(want: &Self::Desired, place: &Surroundings<'_>) -> Option<(&'static str, String)>;
+    fn refused(
+        want: &Self::Desired,
+        place: &PreflightContext<'_>,
+    ) -> Option<(&'static str, String)>;
 
     /// Whether the resources with these two names overlap.
     fn overlap(one: &str, other: &str) -> bool {
@@ -187,7 +190,11 @@ pub trait Kind: Sized + 'static {
 
     /// Whether traffic can move in steps from the snapshot to `version`. Without this capability, all traffic
     /// of a component moves at once, when the others of its level reach 100 percent.
-    fn splits_traffic(_: &Self::Desired, _version: Option<&str>, _before: &Self::Snapshot) -> bool {
+    fn can_split_traffic(
+        _: &Self::Desired,
+        _version: Option<&str>,
+        _before: &Self::Snapshot,
+    ) -> bool {
         false
     }
 
@@ -357,7 +364,7 @@ pub trait Observed: Clone + Debug + Default + PartialEq {
     fn begin_restore(&mut self);
 
     /// Records the result of a read. Returns whether AWS is still working on the resource.
-    fn found(&mut self, found: Self::Found, now: Timestamp) -> IsAtWork;
+    fn found(&mut self, found: Self::Found, now: Timestamp) -> IsAwsWorking;
 
     /// Records that a call may have been sent.
     fn sent(&mut self, _resource: &str, _: &Self::Action) {}
@@ -370,7 +377,7 @@ pub trait Observed: Clone + Debug + Default + PartialEq {
         reply: Self::Reply,
         verify: bool,
         now: Timestamp,
-    ) -> Noted;
+    ) -> ReplyOutcome;
 
     /// Drops the observations of a resource: a call on it failed, so they may be stale.
     fn forget(&mut self, resource: &str);

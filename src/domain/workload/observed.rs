@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     kind::{Kind, Observed as _},
     kinds::{Action, Found, Observed, Read, Registered, Reply, each_kind, on_kind},
-    protocol::{IsAtWork, Noted},
+    protocol::{IsAwsWorking, ReplyOutcome},
 };
 use crate::domain::grants::Resource;
 
@@ -74,7 +74,7 @@ impl Observed {
     }
 
     /// Records the result of a read. Returns whether AWS is still working on the resource.
-    pub fn found(&mut self, found: Found, now: Timestamp) -> IsAtWork {
+    pub fn found(&mut self, found: Found, now: Timestamp) -> IsAwsWorking {
         on_kind!(Found, found, |it: K| K::observed_mut(self).found(it, now))
     }
 
@@ -92,7 +92,7 @@ impl Observed {
         reply: Reply,
         verify: bool,
         now: Timestamp,
-    ) -> Noted {
+    ) -> ReplyOutcome {
         on_kind!(Reply, reply, |it: K| {
             K::observed_mut(self).replied((component, resource), it, verify, now)
         })

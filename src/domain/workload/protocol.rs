@@ -17,22 +17,22 @@ use crate::{
 };
 
 /// Whether AWS is still working on a resource: that time does not count towards deadlines.
-pub type IsAtWork = bool;
+pub type IsAwsWorking = bool;
 
 /// What a reply reports besides the state.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Noted {
+pub struct ReplyOutcome {
     /// The calls of the action that failed.
     pub failed: Vec<CallError>,
     /// Whether it made no progress.
     pub is_no_progress: bool,
     /// Whether AWS is still working on the resource.
-    pub is_at_work: IsAtWork,
+    pub is_aws_working: IsAwsWorking,
 }
 
 /// The result of an action: of the kind, or of a check.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Replied<R> {
+pub enum ActionResult<R> {
     /// A result for the kind to record.
     Kind(R),
     /// The verdict of a check.
@@ -41,13 +41,13 @@ pub enum Replied<R> {
     Running(CheckKey),
 }
 
-impl<R> Replied<R> {
+impl<R> ActionResult<R> {
     /// Converts the reply.
-    pub fn map<S>(self, kind: impl FnOnce(R) -> S) -> Replied<S> {
+    pub fn map<S>(self, kind: impl FnOnce(R) -> S) -> ActionResult<S> {
         match self {
-            Self::Kind(reply) => Replied::Kind(kind(reply)),
-            Self::Checked(key, verdict) => Replied::Checked(key, verdict),
-            Self::Running(key) => Replied::Running(key),
+            Self::Kind(reply) => ActionResult::Kind(kind(reply)),
+            Self::Checked(key, verdict) => ActionResult::Checked(key, verdict),
+            Self::Running(key) => ActionResult::Running(key),
         }
     }
 }
@@ -187,7 +187,7 @@ impl<O, S> Copy for View<'_, O, S> {}
 
 /// What a preflight knows about a target besides the Release.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub struct PreflightContext<'a> {
     /// The account and region.
     pub target: &'a StageTarget,
     /// The artifact buckets, each with the name of its Account.

@@ -100,7 +100,7 @@ impl Scope<'_> {
         }
         for (key, value) in own {
             let value = self.variables.template(value).map_err(|error| {
-                let field = self.overriding(&format!("{field}.{key}"));
+                let field = self.override_path(&format!("{field}.{key}"));
                 Invalid::new(field, error.to_string())
             });
             merged.extend(found.keep(value).map(|value| (key.clone(), value)));
@@ -111,14 +111,14 @@ impl Scope<'_> {
     /// A problem with a setting, reported for the stage's value if it `has_own`.
     pub fn wrong(&self, field: &str, has_own: bool, why: impl Into<String>) -> Invalid {
         if has_own {
-            Invalid::new(self.overriding(field), why)
+            Invalid::new(self.override_path(field), why)
         } else {
             self.invalid(field, why)
         }
     }
 
     /// The path of a setting that the stage overrides.
-    pub fn overriding(&self, field: &str) -> String {
+    pub fn override_path(&self, field: &str) -> String {
         let (stage, component) = (&self.stage.name, &self.component.name);
         let kind = self.field;
         format!("spec.stages[{stage}].overrides[{component}].{kind}.{field}")

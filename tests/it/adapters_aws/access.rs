@@ -12,7 +12,7 @@ use sluice_lab::aws::{Call, REGIONS};
 use super::{Fixture, HUB_KEY, REGION, allowed, by_key, by_role, by_token};
 
 #[tokio::test]
-async fn each_kind_of_credentials_leads_into_its_account() {
+async fn each_kind_of_credentials_opens_its_account() {
     let fixture = Fixture::new().await;
     let dev = fixture.lab.dev();
     let token = fixture.add("dev-by-token", dev, by_token(dev));
@@ -31,7 +31,7 @@ async fn each_kind_of_credentials_leads_into_its_account() {
 }
 
 #[tokio::test]
-async fn a_client_and_its_session_are_made_once() {
+async fn client_and_session_are_created_once() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
     // No other test assumes the hub's role from this region.
@@ -53,7 +53,7 @@ async fn a_client_and_its_session_are_made_once() {
 }
 
 #[tokio::test]
-async fn the_clients_of_a_target_share_one_session_that_names_it() {
+async fn clients_of_a_target_share_one_session_with_its_name() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
     let region = REGIONS[0];
@@ -79,7 +79,7 @@ async fn the_clients_of_a_target_share_one_session_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_changed_account_gets_a_new_client() {
+async fn changed_account_gets_a_new_client() {
     let fixture = Fixture::new().await;
     let permissions = allowed("changed-*");
     let client = || async {
@@ -94,7 +94,7 @@ async fn a_changed_account_gets_a_new_client() {
 }
 
 #[tokio::test]
-async fn a_wrong_external_id_names_the_role_and_what_to_look_at() {
+async fn wrong_external_id_error_names_the_role_and_the_cause() {
     let fixture = Fixture::new().await;
     let mut credentials = by_role(fixture.lab.dev(), "hub");
     if let Some(role) = &mut credentials.assume_role {
@@ -112,7 +112,7 @@ async fn a_wrong_external_id_names_the_role_and_what_to_look_at() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_of_a_service_with_credentials_of_another_account() {
+async fn credentials_of_another_account_never_reach_a_service() {
     let fixture = Fixture::new().await;
     let prod = fixture.lab.prod();
     let confused = fixture.add("confused", prod, by_role(fixture.lab.dev(), "hub"));
@@ -140,7 +140,7 @@ async fn nothing_is_asked_of_a_service_with_credentials_of_another_account() {
 }
 
 #[tokio::test]
-async fn a_missing_secret_is_named_and_not_taken_for_a_missing_function() {
+async fn missing_secret_is_not_reported_as_missing_function() {
     let fixture = Fixture::new().await;
     fixture.vault.remove(HUB_KEY);
     let result = fixture
@@ -154,7 +154,7 @@ async fn a_missing_secret_is_named_and_not_taken_for_a_missing_function() {
 }
 
 #[tokio::test]
-async fn a_corrected_secret_is_read_at_the_next_call() {
+async fn corrected_secret_is_read_at_the_next_call() {
     let fixture = Fixture::new().await;
     let key = fixture.lab.hub_access_key();
     fixture.vault.put_key(HUB_KEY, &key.id, "wrong");
@@ -166,7 +166,7 @@ async fn a_corrected_secret_is_read_at_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_session_can_do_no_more_than_the_grants_say() {
+async fn session_is_limited_to_its_grants() {
     let fixture = Fixture::new().await;
     let ours = fixture.functions("shop-").await;
     fixture.function(&*ours, "shop-fenced").await;
@@ -197,7 +197,7 @@ async fn a_session_can_do_no_more_than_the_grants_say() {
 }
 
 #[tokio::test]
-async fn a_region_that_is_not_listed_is_refused() {
+async fn unlisted_region_is_refused() {
     let fixture = Fixture::new().await;
     let result = fixture
         .cloud

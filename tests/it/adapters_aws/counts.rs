@@ -21,7 +21,7 @@ fn counted(fixture: &Fixture, service: &str, operation: &str, outcome: &str) -> 
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_how_they_ended() {
+async fn aws_calls_are_counted_by_outcome() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("counted-").await;
     let name = "counted-api";
@@ -57,7 +57,7 @@ async fn calls_are_counted_by_how_they_ended() {
 }
 
 #[tokio::test]
-async fn a_read_that_the_sdk_repeats_is_one_call() {
+async fn read_repeated_by_the_sdk_counts_as_one_call() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("countedonce-").await;
     let on = Pattern::operation("lambda", "GetFunction").about("countedonce-api");
@@ -73,7 +73,7 @@ async fn a_read_that_the_sdk_repeats_is_one_call() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_is_counted_as_abandoned() {
+async fn invocation_past_its_timeout_counts_as_abandoned() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("countedlate-").await;
     let name = "countedlate-api";
@@ -89,7 +89,7 @@ async fn an_answer_that_nobody_waits_for_is_counted_as_abandoned() {
 }
 
 #[tokio::test]
-async fn calls_to_the_bucket_are_counted() {
+async fn s3_calls_are_counted_by_outcome() {
     let fixture = Fixture::new().await;
     let account = fixture.account("dev");
     let store = fixture.store().await;

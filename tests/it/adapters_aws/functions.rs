@@ -31,7 +31,7 @@ fn tags(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_function_is_read_back_as_it_was_written() {
+async fn function_round_trips_through_the_adapter() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("written-").await;
     let name = "written-api";
@@ -94,7 +94,7 @@ async fn a_function_is_read_back_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn writes_hold_to_the_revision_they_were_decided_on() {
+async fn writes_with_a_stale_revision_are_refused() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("stale-").await;
     let name = "stale-api";
@@ -133,7 +133,7 @@ async fn writes_hold_to_the_revision_they_were_decided_on() {
 }
 
 #[tokio::test]
-async fn an_alias_moves_between_versions_with_weights() {
+async fn alias_moves_between_versions_with_weights() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("moved-").await;
     let name = "moved-api";
@@ -222,7 +222,7 @@ async fn an_alias_moves_between_versions_with_weights() {
 }
 
 #[tokio::test]
-async fn latest_is_never_deleted_by_itself() {
+async fn latest_version_is_never_deleted() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("latest-").await;
     let error = functions
@@ -233,7 +233,7 @@ async fn latest_is_never_deleted_by_itself() {
 }
 
 #[tokio::test]
-async fn a_role_that_lambda_cannot_assume_and_a_missing_package_have_kinds_of_their_own() {
+async fn unassumable_role_and_missing_package_have_own_error_kinds() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("refused-").await;
     let name = "refused-api";

@@ -93,7 +93,7 @@ fn check(names: &[&str]) -> DesiredAlarms {
 async fn evaluate(monitoring: &dyn Monitoring, check: &DesiredAlarms, since: Timestamp) -> Verdict {
     let alarms = monitoring.alarms(&check.names).await.expect("the alarms");
     let mut histories = Histories::new();
-    for name in check.wants_history(since, &alarms) {
+    for name in check.needs_history(since, &alarms) {
         let changes = monitoring.transitions(&name, since - SignedDuration::from_mins(1));
         let changes = changes.await.expect("a history");
         histories.insert(name, changes);
@@ -107,7 +107,7 @@ fn long_after(at: Timestamp) -> Timestamp {
 }
 
 #[tokio::test]
-async fn metric_and_composite_alarms_are_read_as_they_are() {
+async fn metric_and_composite_alarms_are_read() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     let began = Timestamp::now();
@@ -146,7 +146,7 @@ async fn metric_and_composite_alarms_are_read_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_alarm_that_was_red_in_between_fails_by_its_history() {
+async fn alarm_that_was_briefly_red_fails_by_its_history() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     make_alarm(&watch, "spell-errors").await;
@@ -184,7 +184,7 @@ async fn an_alarm_that_was_red_in_between_fails_by_its_history() {
 }
 
 #[tokio::test]
-async fn a_history_of_more_than_a_page_is_read_to_its_end() {
+async fn alarm_history_is_read_on_every_page() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     make_alarm(&watch, "busy-errors").await;
@@ -204,7 +204,7 @@ async fn a_history_of_more_than_a_page_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_alarm_that_did_not_change_costs_one_call() {
+async fn unchanged_alarm_takes_one_call() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     make_alarm(&watch, "quiet-errors").await;
@@ -224,7 +224,7 @@ async fn an_alarm_that_did_not_change_costs_one_call() {
 }
 
 #[tokio::test]
-async fn more_names_than_a_call_takes_are_asked_for_in_several() {
+async fn alarm_names_are_split_into_several_calls() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     make_alarm(&watch, "many-100").await;
@@ -275,7 +275,7 @@ fn window() -> Window {
 }
 
 #[tokio::test]
-async fn a_metric_is_one_number_over_the_window_with_its_samples() {
+async fn metric_is_one_value_over_the_window_with_its_samples() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     let window = window();
@@ -319,7 +319,7 @@ async fn a_metric_is_one_number_over_the_window_with_its_samples() {
 }
 
 #[tokio::test]
-async fn no_data_is_no_number() {
+async fn metric_without_data_is_inconclusive() {
     let fixture = Fixture::new().await;
     let monitoring = fixture.monitoring().await;
     let check = metric(json!({
@@ -335,7 +335,7 @@ async fn no_data_is_no_number() {
 }
 
 #[tokio::test]
-async fn an_expression_is_computed_over_the_whole_window() {
+async fn expression_is_computed_over_the_whole_window() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     let window = window();
@@ -379,7 +379,7 @@ async fn an_expression_is_computed_over_the_whole_window() {
 }
 
 #[tokio::test]
-async fn two_versions_of_a_function_are_told_apart() {
+async fn metrics_of_two_function_versions_are_separate() {
     let fixture = Fixture::new().await;
     let (watch, monitoring) = (fixture.watch(), fixture.monitoring().await);
     let window = window();
@@ -423,7 +423,7 @@ async fn two_versions_of_a_function_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_keeps_cloudwatch_from_answering_is_told() {
+async fn cloudwatch_failures_are_inconclusive() {
     let fixture = Fixture::new().await;
     let monitoring = fixture.monitoring().await;
     let name = "troubled-errors";
@@ -452,7 +452,7 @@ async fn what_keeps_cloudwatch_from_answering_is_told() {
 }
 
 #[tokio::test]
-async fn a_missing_right_is_named() {
+async fn missing_cloudwatch_permission_is_named() {
     let fixture = Fixture::new().await;
     // The hub's user may only assume roles and read the artifacts.
     let hub = fixture.account("hub");
@@ -472,7 +472,7 @@ async fn a_missing_right_is_named() {
 }
 
 #[tokio::test]
-async fn a_client_is_made_once_and_shares_its_session_with_that_of_lambda() {
+async fn cloudwatch_client_shares_the_session_with_lambda() {
     let fixture = Fixture::new().await;
     let permissions = allowed("sharedwatch-*");
     let dev = fixture.account("dev");

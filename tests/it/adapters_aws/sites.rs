@@ -111,7 +111,7 @@ fn kind<T>(result: Result<T, CallError>) -> Option<CallErrorKind> {
 }
 
 #[tokio::test]
-async fn objects_of_any_size_are_put_listed_and_looked_at() {
+async fn objects_of_any_size_are_put_listed_and_read() {
     let fixture = Fixture::new().await;
     let (sites, bucket) = (fixture.sites().await, fixture.site());
     for size in [0, 5, 256 << 10, (256 << 10) + 1, 3 * MIB + 7] {
@@ -140,7 +140,7 @@ async fn objects_of_any_size_are_put_listed_and_looked_at() {
 }
 
 #[tokio::test]
-async fn a_listing_has_pages() {
+async fn listing_is_read_page_by_page() {
     let fixture = Fixture::new().await;
     let (sites, s3) = (fixture.sites().await, fixture.s3());
     let keys: Vec<String> = (0..1003).map(|n| format!("pages/{n:04}")).collect();
@@ -168,7 +168,7 @@ async fn a_listing_has_pages() {
 }
 
 #[tokio::test]
-async fn a_write_whose_condition_does_not_hold_changes_nothing() {
+async fn write_with_a_failed_condition_changes_nothing() {
     let fixture = Fixture::new().await;
     let (sites, bucket) = (fixture.sites().await, fixture.site());
     let key = "conditions/a.css";
@@ -193,7 +193,7 @@ async fn a_write_whose_condition_does_not_hold_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_never_becomes_visible() {
+async fn truncated_upload_never_becomes_visible() {
     let fixture = Fixture::new().await;
     let (sites, bucket) = (fixture.sites().await, fixture.site());
     let cut = CallError::new("s3:GetObject", "archive", CallErrorKind::Corrupt, "cut off");
@@ -266,7 +266,7 @@ async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
 }
 
 #[tokio::test]
-async fn copies_keep_everything_both_ways() {
+async fn copy_and_restore_preserve_bytes_and_metadata() {
     let fixture = Fixture::new().await;
     let (sites, store) = (fixture.sites().await, fixture.store().await);
     let bucket = fixture.site();
@@ -348,11 +348,11 @@ async fn copies_keep_everything_both_ways() {
     let lost = sites.put_back(&copy, bucket, key, &is).await;
     let lost = lost.expect_err("lost");
     assert_eq!(lost.kind, CallErrorKind::NotFound, "{lost}");
-    assert!(lost.message.contains("copy that was kept"), "{lost}");
+    assert!(lost.message.contains("stored copy"), "{lost}");
 }
 
 #[tokio::test]
-async fn each_deletion_is_of_one_state_and_has_its_own_end() {
+async fn each_deletion_is_conditional_and_has_its_own_result() {
     let fixture = Fixture::new().await;
     let (sites, bucket) = (fixture.sites().await, fixture.site());
     let mut objects = Vec::new();
@@ -383,7 +383,7 @@ async fn each_deletion_is_of_one_state_and_has_its_own_end() {
 }
 
 #[tokio::test]
-async fn a_bucket_of_somebody_else_is_refused_although_it_is_open() {
+async fn bucket_of_another_account_is_refused_even_if_public() {
     let fixture = Fixture::new().await;
     let prod = fixture.lab.prod();
     let theirs = &prod.sites[REGION];
@@ -435,7 +435,7 @@ async fn a_bucket_of_somebody_else_is_refused_although_it_is_open() {
 }
 
 #[tokio::test]
-async fn artifact_buckets_and_what_is_not_granted_are_refused_without_asking() {
+async fn artifact_and_ungranted_buckets_are_refused_without_a_call() {
     let fixture = Fixture::new().await;
     let dev = fixture.lab.dev();
     let all = fixture.sites_of("*").await;
@@ -462,7 +462,7 @@ async fn artifact_buckets_and_what_is_not_granted_are_refused_without_asking() {
 }
 
 #[tokio::test]
-async fn a_session_reaches_no_other_bucket_than_the_grants_say() {
+async fn session_reaches_only_granted_buckets() {
     let fixture = Fixture::new().await;
     // A combined grant is wider in the session policy than by name; AWS enforces the policy.
     let sites = fixture.sites_of("sluice-site-2*").await;
@@ -495,7 +495,7 @@ async fn a_session_reaches_no_other_bucket_than_the_grants_say() {
 }
 
 #[tokio::test]
-async fn a_range_of_an_artifact_is_exactly_that() {
+async fn artifact_range_read_returns_exactly_the_range() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let bytes: Bytes = (0..=250_u8).cycle().take(MIB).collect();

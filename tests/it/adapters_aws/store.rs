@@ -94,7 +94,7 @@ async fn cancel(task: JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn objects_of_any_size_come_back_as_they_went() {
+async fn stored_objects_of_any_size_are_read_back_unchanged() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     for size in [0, 5, 5 * MIB - 1, 5 * MIB, 20 * MIB + 3] {
@@ -118,7 +118,7 @@ async fn objects_of_any_size_come_back_as_they_went() {
 }
 
 #[tokio::test]
-async fn a_version_pins_its_bytes() {
+async fn object_version_pins_its_bytes() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "pins/object";
@@ -145,7 +145,7 @@ async fn a_version_pins_its_bytes() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_source_fails_leaves_nothing() {
+async fn upload_with_a_failing_source_leaves_nothing() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/source";
@@ -159,7 +159,7 @@ async fn an_upload_whose_source_fails_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_dropped_leaves_nothing() {
+async fn dropped_upload_leaves_nothing() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/dropped";
@@ -170,7 +170,7 @@ async fn an_upload_that_is_dropped_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_dropped_before_its_id_is_known_leaves_nothing() {
+async fn upload_dropped_before_its_id_is_known_leaves_nothing() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/begun";
@@ -184,7 +184,7 @@ async fn an_upload_that_is_dropped_before_its_id_is_known_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_dropped_is_aborted_after_its_last_part_has_landed() {
+async fn dropped_upload_is_aborted_after_its_last_part_arrived() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/parts";
@@ -217,7 +217,7 @@ async fn an_upload_that_is_dropped_is_aborted_after_its_last_part_has_landed() {
 }
 
 #[tokio::test]
-async fn an_upload_that_s3_refuses_leaves_nothing() {
+async fn upload_refused_by_s3_leaves_nothing() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "broken/refused";
@@ -234,7 +234,7 @@ async fn an_upload_that_s3_refuses_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_part_that_fails_for_a_moment_is_sent_again() {
+async fn failed_upload_part_is_retried() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let key = "again/part";
@@ -251,7 +251,7 @@ async fn a_part_that_fails_for_a_moment_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_fit_bucket_has_no_problems_and_an_unfit_one_is_told_how_to_become_fit() {
+async fn misconfigured_bucket_is_reported_with_its_fixes() {
     let fixture = Fixture::new().await;
     let store = fixture.store().await;
     let dev = fixture.lab.dev();

@@ -50,7 +50,7 @@ async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
 }
 
 #[tokio::test]
-async fn a_read_survives_two_failures() {
+async fn aws_read_survives_two_failures() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("retried-").await;
     let on = Pattern::operation("lambda", "GetFunction").about("retried-api");
@@ -65,7 +65,7 @@ async fn a_read_survives_two_failures() {
 }
 
 #[tokio::test]
-async fn an_invocation_is_sent_once_and_given_up_in_time() {
+async fn invocation_is_sent_once_and_times_out() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("slow-").await;
     let on = Pattern::operation("lambda", "Invoke").about("slow-api");
@@ -81,7 +81,7 @@ async fn an_invocation_is_sent_once_and_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_session_that_aws_no_longer_takes_is_made_anew() {
+async fn expired_session_is_replaced() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
     // No other test assumes the hub's role from this region.
@@ -111,7 +111,7 @@ async fn a_session_that_aws_no_longer_takes_is_made_anew() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_that_hides_an_ended_session_is_explained() {
+async fn head_response_of_an_expired_session_is_explained() {
     let fixture = Fixture::new().await;
     let lab = fixture.lab;
     // No other test uses this region of prod.
@@ -152,7 +152,7 @@ async fn an_answer_without_a_body_that_hides_an_ended_session_is_explained() {
 }
 
 #[tokio::test]
-async fn no_write_leaves_once_another_controller_may_lead() {
+async fn no_write_is_sent_once_another_controller_may_lead() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("led-").await;
     let name = "led-api";
@@ -179,7 +179,9 @@ async fn no_write_leaves_once_another_controller_may_lead() {
         let error = written.expect_err("not sent");
         assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
         assert!(
-            error.message.contains("another controller may lead"),
+            error
+                .message
+                .contains("another controller may be the leader"),
             "{error}"
         );
     }

@@ -43,7 +43,7 @@ async fn jobs(router: Router) -> Result<usize, CallError> {
 }
 
 #[tokio::test]
-async fn half_a_million_jobs_in_one_page_are_neither_read_nor_held() {
+async fn page_with_half_a_million_jobs_is_not_read() {
     let sent = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&sent);
     let answer = move || async move { list(500_000, counted) };
@@ -52,7 +52,7 @@ async fn half_a_million_jobs_in_one_page_are_neither_read_nor_held() {
     for part in [
         "GET /projects/:id/pipelines/:id/jobs",
         "pipeline 7 of project 3",
-        "more than the 100 rows that were asked for",
+        "more than the 100 requested rows",
     ] {
         assert!(error.to_string().contains(part), "no {part} in {error}");
     }
@@ -62,7 +62,7 @@ async fn half_a_million_jobs_in_one_page_are_neither_read_nor_held() {
 }
 
 #[tokio::test]
-async fn the_first_row_too_many_ends_it_whatever_comes_after() {
+async fn first_excess_row_ends_the_read() {
     let answer = || async {
         let rows = list(200, Arc::default()).into_data_stream();
         // A client that reads on waits for ever.
@@ -73,14 +73,14 @@ async fn the_first_row_too_many_ends_it_whatever_comes_after() {
 }
 
 #[tokio::test]
-async fn as_many_rows_as_were_asked_for_are_read() {
+async fn requested_number_of_rows_is_read() {
     let answer = || async { list(100, Arc::default()) };
     // All rows are the same job.
     assert_eq!(jobs(Router::new().fallback(get(answer))).await, Ok(1));
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_read_on() {
+async fn endless_answer_is_cut_off() {
     let answer = || async {
         let name = Bytes::from(vec![b'a'; 1 << 16]);
         let endless = stream::repeat_with(move || Ok::<_, std::io::Error>(name.clone()));
@@ -93,7 +93,7 @@ async fn an_answer_without_end_is_not_read_on() {
 }
 
 #[tokio::test]
-async fn a_list_without_end_is_not_read_on() {
+async fn endless_list_is_cut_off() {
     #[derive(serde::Deserialize)]
     struct Page {
         page: Option<u32>,
@@ -117,7 +117,7 @@ async fn a_list_without_end_is_not_read_on() {
 }
 
 #[tokio::test]
-async fn short_values_without_number_are_not_read_on() {
+async fn countless_short_values_are_cut_off() {
     // Three bytes each, and many times that once parsed.
     let answer = || async { format!(r#"{{"scopes":[""{}]}}"#, r#","""#.repeat(300_000)) };
     let (url, server) = serve(Router::new().fallback(get(answer))).await;

@@ -17,7 +17,7 @@ fn counted(lab: &Lab, operation: &str, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn every_request_is_counted_by_how_it_ended() {
+async fn gitlab_requests_are_counted_by_outcome() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();
@@ -59,7 +59,7 @@ async fn every_request_is_counted_by_how_it_ended() {
 }
 
 #[tokio::test]
-async fn a_download_is_counted_at_gitlab_and_not_at_its_storage() {
+async fn download_is_counted_at_gitlab_only() {
     let lab = Lab::start().await;
     let pipeline = lab.run(vec![package()]);
     let job = lab.job_id(pipeline, "package");

@@ -48,7 +48,7 @@ async fn single_files_arrive_by_their_path() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_had_is_explained() {
+async fn missing_artifacts_are_explained() {
     let lab = Lab::start().await;
     let plain = JobSpec::new("plain", "build").ends(JobEnd::success());
     let pipeline = lab.run(vec![package(), plain]);
@@ -81,7 +81,7 @@ async fn what_can_not_be_had_is_explained() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_is_corrupt() {
+async fn truncated_download_is_corrupt() {
     let lab = Lab::start().await;
     let pipeline = lab.run(vec![package()]);
     let job = lab.job_id(pipeline, "package");
@@ -101,7 +101,7 @@ async fn a_download_that_breaks_off_is_corrupt() {
 }
 
 #[tokio::test]
-async fn a_storage_that_refuses_is_unavailable_and_its_signed_address_stays_secret() {
+async fn refusing_storage_is_unavailable_and_its_signed_url_stays_secret() {
     let lab = Lab::start().await;
     let pipeline = lab.run(vec![package()]);
     let job = lab.job_id(pipeline, "package");

@@ -48,7 +48,7 @@ async fn freeze_periods_are_read_on_every_page() {
 }
 
 #[tokio::test]
-async fn a_user_is_read_by_id() {
+async fn user_is_read_by_id() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let bot = lab.gitlab.create_bot("release-bot");
@@ -92,7 +92,7 @@ impl Observer {
 }
 
 #[tokio::test]
-async fn the_play_button_approves_as_gitlab_shows_it() {
+async fn started_manual_job_approves_unless_its_user_is_barred() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let id = lab.project_id();

@@ -23,7 +23,7 @@ async fn project(lab: &Lab) -> Result<(), CallError> {
 }
 
 #[tokio::test]
-async fn addresses_inside_are_refused_unless_they_are_allowed() {
+async fn internal_addresses_are_refused_unless_allowed() {
     let mut lab = Lab::start().await;
     let secrets = Arc::clone(&lab.secrets) as Arc<dyn Secrets>;
     lab.clients = clients(secrets, &lab.metrics, &["10.0.0.0/8"]);
@@ -39,7 +39,7 @@ async fn addresses_inside_are_refused_unless_they_are_allowed() {
         lab.connection.metadata.generation = lab.connection.metadata.generation.map(|it| it + 1);
         let error = project(&lab).await.unwrap_err();
         assert_eq!(error.kind, CallErrorKind::Invalid, "{error}");
-        for part in ["is not asked", "gitlab.allowedNetworks"] {
+        for part in ["is not requested", "gitlab.allowedNetworks"] {
             assert!(error.message.contains(part), "{host}: {error}");
         }
     }
@@ -47,7 +47,7 @@ async fn addresses_inside_are_refused_unless_they_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_download_is_not_redirected_inside_and_only_status_200_is_an_artifact() {
+async fn download_follows_no_internal_redirect_and_takes_only_status_200() {
     let mut lab = Lab::start().await;
     // On this machine, and outside the allowed networks.
     let inside = TcpListener::bind("127.0.0.2:0").await.unwrap();
@@ -56,7 +56,7 @@ async fn a_download_is_not_redirected_inside_and_only_status_200_is_an_artifact(
         (
             StatusCode::FOUND,
             Some(to.clone()),
-            "127.0.0.2 is not asked",
+            "127.0.0.2 is not requested",
         ),
         (
             StatusCode::FOUND,
@@ -95,7 +95,7 @@ async fn a_download_is_not_redirected_inside_and_only_status_200_is_an_artifact(
 }
 
 #[tokio::test]
-async fn what_another_service_answers_is_not_shown() {
+async fn answers_of_other_services_are_not_shown() {
     let mut lab = Lab::start().await;
     for (status, body) in [
         (200, "AKIA-s3cret"),
@@ -116,7 +116,7 @@ async fn what_another_service_answers_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_secret_that_does_not_say_it_is_a_token_is_not_sent() {
+async fn unlabelled_secret_is_never_sent() {
     let lab = Lab::start().await;
     let label = |value: Option<&str>| {
         let labels = value.map(|value| ("sluice.dev/gitlab-token".to_owned(), value.to_owned()));
@@ -135,9 +135,9 @@ async fn a_secret_that_does_not_say_it_is_a_token_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_not_sent_again_for_minutes_unless_someone_says_so() {
+async fn refused_token_is_not_sent_again_until_reconcile_or_timeout() {
     let mut lab = Lab::start().await;
-    lab.keep_token("glpat-unknown");
+    lab.set_token("glpat-unknown");
     let (refused, requests) = lab.requests(project(&lab)).await;
     let first = refused.unwrap_err();
     assert_eq!(first.kind, CallErrorKind::Unauthenticated);
@@ -163,12 +163,12 @@ async fn a_refused_token_is_not_sent_again_for_minutes_unless_someone_says_so() 
         assert_eq!(requests.len(), sent);
     }
     let good = lab.gitlab.create_token(lab.ana, &["read_api"], None);
-    lab.keep_token(&good);
+    lab.set_token(&good);
     assert_eq!(project(&lab).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_ca_bundle_has_bounds() {
+async fn ca_bundle_is_within_bounds() {
     let mut lab = Lab::start().await;
     let key = lab.connection.spec.token_secret_ref.key.clone();
     let reference = serde_json::json!({"name": "ca", "key": key});

@@ -19,7 +19,7 @@ async fn refused(lab: &Lab) -> (CallErrorKind, String) {
 }
 
 #[tokio::test]
-async fn bad_tokens_are_named_with_the_way_out_and_a_good_one_works_at_once() {
+async fn bad_tokens_are_explained_and_a_good_one_works_at_once() {
     let lab = Lab::start().await;
     let expired = lab.gitlab.create_token(lab.ana, &["api"], None);
     lab.gitlab.expire_token(&expired);
@@ -37,7 +37,7 @@ async fn bad_tokens_are_named_with_the_way_out_and_a_good_one_works_at_once() {
         (narrow.as_str(), CallErrorKind::Denied, "insufficient_scope"),
     ];
     for (token, kind, words) in table {
-        lab.keep_token(token);
+        lab.set_token(token);
         // Another uid, so that the client reads the Secret again.
         let mut connection = lab.connection.clone();
         connection.metadata.uid = Some(token.to_owned());
@@ -57,15 +57,15 @@ async fn bad_tokens_are_named_with_the_way_out_and_a_good_one_works_at_once() {
     }
 
     // After a refusal the client reads the Secret again at once.
-    lab.keep_token("glpat-unknown");
+    lab.set_token("glpat-unknown");
     assert_eq!(refused(&lab).await.0, CallErrorKind::Unauthenticated);
     let good = lab.gitlab.create_token(lab.ana, &["read_api"], None);
-    lab.keep_token(&good);
+    lab.set_token(&good);
     assert!(lab.client().await.project("shop/checkout").await.is_ok());
 }
 
 #[tokio::test]
-async fn connections_that_can_not_work_are_explained() {
+async fn invalid_connections_are_explained() {
     let lab = Lab::start().await;
     let explain = async |change: fn(&mut sluice::api::v1alpha1::GitLabConnection)| {
         let mut connection = lab.connection.clone();
@@ -97,7 +97,7 @@ async fn connections_that_can_not_work_are_explained() {
 }
 
 #[tokio::test]
-async fn what_is_hidden_looks_like_what_is_not_there() {
+async fn hidden_project_is_reported_as_not_found() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     for project in ["shop/none", "checkout", "7"] {
@@ -108,7 +108,7 @@ async fn what_is_hidden_looks_like_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn throttling_holds_further_requests_back() {
+async fn throttling_delays_further_requests() {
     for action in [
         FaultAction::Throttled { retry_after: 70 },
         FaultAction::ApplicationLimit { retry_after: 70 },
@@ -133,7 +133,7 @@ async fn throttling_holds_further_requests_back() {
 }
 
 #[tokio::test]
-async fn a_gitlab_that_is_down_is_unavailable() {
+async fn gitlab_outage_is_unavailable() {
     let page = FaultAction::Respond {
         status: 200,
         content_type: "text/html".to_owned(),
@@ -164,7 +164,7 @@ async fn a_gitlab_that_is_down_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_redirect_elsewhere_is_not_followed() {
+async fn redirect_to_another_host_is_not_followed() {
     let mut lab = Lab::start().await;
     let other = Lab::start().await;
     // Like a proxy that redirects http to https, or a host to its new name.

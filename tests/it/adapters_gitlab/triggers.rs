@@ -28,7 +28,7 @@ fn message(verdict: Verdict) -> String {
 }
 
 #[tokio::test]
-async fn a_downstream_pipeline_counts_where_its_trigger_job_makes_it_count() {
+async fn downstream_pipeline_counts_by_the_strategy_of_its_trigger_job() {
     let lab = Lab::start().await;
     let child = || vec![JobSpec::new("integration", "test")];
     let deploy = |strategy| {
@@ -106,11 +106,14 @@ async fn jobs_of_child_pipelines_are_found() {
     let elsewhere = elsewhere.triggers_in(lab.project, "feature", Strategy::Depend, jobs);
     let other = lab.run(vec![elsewhere]);
     let refused = message(decide_by(&requirements, &lab, Some(other - 1)).await);
-    assert!(refused.contains("which is no child pipeline"), "{refused}");
+    assert!(
+        refused.contains("which is not a child pipeline"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
-async fn a_finished_pipeline_with_many_newer_ones_that_run_is_found() {
+async fn finished_pipeline_is_found_behind_many_running_ones() {
     let lab = Lab::start().await;
     let finished = lab.run(vec![package(), test()]);
     for _ in 0..21 {
@@ -129,7 +132,7 @@ async fn a_finished_pipeline_with_many_newer_ones_that_run_is_found() {
 }
 
 #[tokio::test]
-async fn more_pages_of_pipelines_follow_one_another() {
+async fn pipelines_are_listed_page_by_page() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let ids: BTreeSet<i64> = (0..121).map(|_| lab.run(vec![package()])).collect();
@@ -146,7 +149,7 @@ async fn more_pages_of_pipelines_follow_one_another() {
 }
 
 #[tokio::test]
-async fn unchanged_trigger_jobs_cost_a_304() {
+async fn unchanged_trigger_jobs_take_a_304() {
     let lab = Lab::start().await;
     let client = lab.client().await;
     let trigger = JobSpec::new("deploy", "deploy").triggers(Strategy::None, vec![test()]);

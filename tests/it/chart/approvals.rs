@@ -81,7 +81,7 @@ fn get(namespace: &str, name: &str) -> Value {
 }
 
 #[test]
-fn an_approver_approves_in_their_own_name() {
+fn approver_approves_in_their_own_name() {
     let here = "approvals-own";
     ground(here);
     for (name, changes) in [
@@ -126,7 +126,7 @@ fn an_approver_approves_in_their_own_name() {
 }
 
 #[test]
-fn the_command_that_is_shown_approves_as_whoever_runs_it() {
+fn shown_command_approves_as_the_user_who_runs_it() {
     use sluice::{
         api::v1alpha1::Decision,
         domain::gates::{Subject, approve_command},
@@ -175,7 +175,7 @@ fn the_command_that_is_shown_approves_as_whoever_runs_it() {
 }
 
 #[test]
-fn the_controller_says_what_became_of_an_approval() {
+fn only_the_controller_sets_the_status_of_an_approval() {
     let here = "approvals-status";
     ground(here);
     // The API server ignores a status at creation.
@@ -205,7 +205,7 @@ fn the_controller_says_what_became_of_an_approval() {
 }
 
 #[test]
-fn labels_and_owners_of_an_approval_stay_free() {
+fn labels_and_owners_of_an_approval_stay_editable() {
     let here = "approvals-metadata";
     ground(here);
     accepted(&create(User::Approver, here, &[], &[]));

@@ -58,7 +58,7 @@ const COMMANDS: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
+fn separate_commands_need_their_own_verbs() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = oldest(dir.path());
     let shop = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}";
@@ -144,7 +144,7 @@ fn commands_take_verbs_of_their_own_where_the_platform_team_parts_them() {
 }
 
 #[test]
-fn by_default_who_writes_a_deployment_commands_it() {
+fn separate_commands_are_off_by_default() {
     let here = "commands-default";
     crate::cluster::namespace(here);
     let roles = ["get", "clusterroles", "sluice-release-manager"];

@@ -14,7 +14,7 @@ fn documents(rendered: &str) -> Vec<Value> {
 }
 
 #[test]
-fn an_older_kubernetes_is_refused() {
+fn unsupported_kubernetes_is_refused() {
     let on = |version| helm(&["template", "sluice", &chart(), "--kube-version", version]);
     refused(&on("1.33.9"), "kubeVersion");
     accepted(&on("1.34.0"));
@@ -23,7 +23,7 @@ fn an_older_kubernetes_is_refused() {
 }
 
 #[test]
-fn its_versions_are_the_programs_own() {
+fn chart_version_matches_the_program() {
     let rendered = render("{}").unwrap();
     let image = format!("image: sluice:{}", env!("CARGO_PKG_VERSION"));
     assert!(
@@ -33,12 +33,12 @@ fn its_versions_are_the_programs_own() {
 }
 
 #[test]
-fn helm_finds_nothing_to_complain_about() {
+fn helm_lint_finds_no_problems() {
     accepted(&helm(&["lint", "--strict", &chart()]));
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused() {
+fn invalid_values_are_refused() {
     let wrong = [
         (r#"{"replicaCount": "2"}"#, "/replicaCount"),
         (
@@ -95,7 +95,7 @@ fn values_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn what_gitlab_and_transfers_may_do_reaches_the_controller() {
+fn gitlab_and_transfer_values_reach_the_controller() {
     let rendered = render(
         r#"{"gitlab": {"allowedNetworks": ["10.0.0.0/8", "fd00::/8"], "requestsPerMinute": 1000000,
                        "requestsPerMinuteByHost": {"gitlab.com": 1500}},
@@ -125,7 +125,7 @@ fn rendered(kind: &str, values: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_lease_is_renewed_before_other_requests_of_service_accounts() {
+fn lease_renewals_have_their_own_flow_schema() {
     let schemas = |values| rendered("FlowSchema", values);
     let by_default = schemas("{}");
     assert_eq!(by_default.len(), 1);
@@ -151,7 +151,7 @@ fn the_lease_is_renewed_before_other_requests_of_service_accounts() {
 }
 
 #[test]
-fn a_service_monitor_comes_when_asked_for() {
+fn service_monitor_is_optional() {
     let monitors = |values| rendered("ServiceMonitor", values);
     assert!(monitors("{}").is_empty());
     let asked = monitors(
@@ -163,7 +163,7 @@ fn a_service_monitor_comes_when_asked_for() {
 }
 
 #[test]
-fn the_pod_is_reached_at_its_port_only_and_reaches_all_unless_told() {
+fn network_policy_limits_ingress_and_optionally_egress() {
     let policies = |values| rendered("NetworkPolicy", values);
     let by_default = policies("{}");
     assert_eq!(by_default.len(), 1);
@@ -187,7 +187,7 @@ fn the_pod_is_reached_at_its_port_only_and_reaches_all_unless_told() {
 }
 
 #[test]
-fn delivering_is_added_to_roles_of_kubernetes_only_where_asked_for() {
+fn aggregation_to_kubernetes_roles_is_optional() {
     let aggregated = |values| {
         let rendered = render(values).unwrap();
         rendered

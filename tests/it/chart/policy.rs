@@ -100,9 +100,9 @@ fn is_gone(namespace: &str) {
 }
 
 #[test]
-fn nobody_else_makes_releases_or_targets() {
+fn only_the_controller_creates_releases_and_targets() {
     namespace("policy-create");
-    let only = "made by the Sluice controller only";
+    let only = "created by the Sluice controller only";
     refused(&create_in("policy-create", RELEASE), only);
     refused(&create_in("policy-create", TARGET), only);
     create_as_controller("policy-create", RELEASE);
@@ -110,7 +110,7 @@ fn nobody_else_makes_releases_or_targets() {
 }
 
 #[test]
-fn nobody_else_changes_a_spec_or_a_status() {
+fn only_the_controller_changes_specs_and_statuses() {
     let here = "policy-change";
     namespace(here);
     family(here);
@@ -148,7 +148,7 @@ fn nobody_else_changes_a_spec_or_a_status() {
 }
 
 #[test]
-fn metadata_and_the_users_own_spec_stay_free() {
+fn metadata_and_the_deployment_spec_stay_editable() {
     let here = "policy-metadata";
     namespace(here);
     family(here);
@@ -178,7 +178,7 @@ fn delete(namespace: &str, what: &str, options: &[&str]) -> Output {
 }
 
 #[test]
-fn a_release_that_is_needed_is_deleted_by_the_controller_only() {
+fn only_the_controller_deletes_a_needed_release() {
     let here = "policy-history";
     namespace(here);
     family(here);
@@ -207,7 +207,7 @@ fn a_release_that_is_needed_is_deleted_by_the_controller_only() {
 }
 
 #[test]
-fn a_release_without_a_deployment_may_be_deleted() {
+fn release_without_a_deployment_may_be_deleted() {
     let here = "policy-history-orphan";
     namespace(here);
     create_as_controller(here, RELEASE);
@@ -215,7 +215,7 @@ fn a_release_without_a_deployment_may_be_deleted() {
 }
 
 #[test]
-fn the_finalizer_of_a_target_is_taken_off_by_the_controller_only() {
+fn only_the_controller_removes_the_finalizer_of_a_target() {
     let here = "policy-finalizer";
     namespace(here);
     family(here);
@@ -229,7 +229,7 @@ fn the_finalizer_of_a_target_is_taken_off_by_the_controller_only() {
         &controller,
         &finalizers(&["sluice.dev/target"]),
     ));
-    let only = "taken off by the Sluice controller only";
+    let only = "removed by the Sluice controller only";
     refused(&patch(here, target, &[], &finalizers(&[])), only);
     refused(
         &patch(here, target, &[], &finalizers(&["example.com/other"])),
@@ -241,7 +241,7 @@ fn the_finalizer_of_a_target_is_taken_off_by_the_controller_only() {
 }
 
 #[test]
-fn a_foreground_deletion_takes_what_is_owned() {
+fn foreground_deletion_deletes_owned_objects() {
     let here = "policy-foreground";
     namespace(here);
     family(here);
@@ -250,7 +250,7 @@ fn a_foreground_deletion_takes_what_is_owned() {
 }
 
 #[test]
-fn an_orphaning_deletion_leaves_what_was_owned() {
+fn orphaning_deletion_keeps_owned_objects() {
     let (here, later) = ("policy-orphan", "policy-orphan-later");
     namespace(here);
     namespace(later);
@@ -274,7 +274,7 @@ fn an_orphaning_deletion_leaves_what_was_owned() {
 }
 
 #[test]
-fn a_namespace_goes_with_its_releases_and_targets() {
+fn namespace_deletion_deletes_releases_and_targets() {
     let here = "policy-namespace";
     namespace(here);
     family(here);

@@ -29,7 +29,7 @@ fn can(user: User, namespace: &str, options: &[&str], verb: &str, resource: &str
 }
 
 #[test]
-fn the_controller_may_do_its_work_and_nothing_else() {
+fn controller_permissions_are_minimal() {
     namespace("rights-team");
     let controller = format!("--as={CONTROLLER}");
     let can =
@@ -121,7 +121,7 @@ fn the_controller_may_do_its_work_and_nothing_else() {
 }
 
 #[test]
-fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
+fn tenant_delivers_in_its_namespace_only() {
     namespace("rights-tenant");
     namespace("rights-other");
     let binding = json!({
@@ -158,7 +158,7 @@ fn a_tenant_delivers_in_its_namespace_and_nowhere_else() {
 
 /// The platform team decides whether the role `edit` includes Sluice's resources.
 #[test]
-fn editing_is_not_deploying() {
+fn edit_role_does_not_include_deployments() {
     namespace("rights-editor");
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -177,7 +177,7 @@ fn editing_is_not_deploying() {
 
 /// Follows the message about a Secret that the controller may not read.
 #[test]
-fn a_team_lets_the_controller_read_one_secret_by_itself() {
+fn team_can_let_the_controller_read_one_secret() {
     let here = "rights-secret";
     namespace(here);
     let binding = json!({
@@ -224,7 +224,7 @@ fn a_team_lets_the_controller_read_one_secret_by_itself() {
 }
 
 #[test]
-fn an_approver_approves_in_its_namespace_and_delivers_nothing() {
+fn approver_approves_in_its_namespace_and_delivers_nothing() {
     namespace("rights-approver");
     namespace("rights-approver-not");
     let binding = json!({

@@ -40,7 +40,7 @@ fn run(cluster: &ControlPlane, script: &str) {
 }
 
 #[test]
-fn what_hangs_without_a_controller_is_let_go_by_the_documented_commands() {
+fn documented_commands_delete_objects_without_a_controller() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = oldest(dir.path());
     install(&cluster);

@@ -91,8 +91,8 @@ fn window(field: &str, value: &str) -> Value {
 }
 
 #[test]
-fn a_gate_asks_for_something() {
-    let nothing = "a gate must ask for something";
+fn empty_gate_is_refused() {
+    let nothing = "a gate must require something";
     gate_is_refused(&json!({}), nothing);
     gate_is_refused(&json!({"windows": []}), nothing);
     gate_is_refused(&json!({"respectFreezePeriods": false}), nothing);
@@ -102,7 +102,7 @@ fn a_gate_asks_for_something() {
 }
 
 #[test]
-fn approval_is_in_kubernetes_or_in_gitlab() {
+fn gate_approval_is_in_kubernetes_or_in_gitlab() {
     let exactly_one = "exactly one of kubernetes and gitlab must be set";
     let gitlab = json!({"manualJob": "approve-prod", "allowAuthor": false, "allowBots": true});
     gate_is_refused(&json!({"approval": {}}), exactly_one);
@@ -119,7 +119,7 @@ fn approval_is_in_kubernetes_or_in_gitlab() {
 }
 
 #[test]
-fn approvers_are_named_and_can_be_enough() {
+fn approvers_are_named_and_meet_the_minimum() {
     let named = "name who may approve";
     gate_is_refused(&kubernetes(&json!({})), named);
     gate_is_refused(&kubernetes(&json!({"users": [], "groups": []})), named);
@@ -158,7 +158,7 @@ fn approvers_are_named_and_can_be_enough() {
 }
 
 #[test]
-fn an_author_is_barred_only_where_it_is_known_who_that_is() {
+fn barring_the_author_needs_identities() {
     let identities = json!([{"gitlabUser": "*", "kubernetesUsers": ["oidc:*"]}]);
     let approval = |allowed: bool, identities: &Value| {
         kubernetes(&json!({"users": ["bea"], "allowAuthor": allowed, "identities": identities}))
@@ -170,10 +170,13 @@ fn an_author_is_barred_only_where_it_is_known_who_that_is() {
     );
     gate_is_refused(
         &approval(true, &identities),
-        "identities do nothing without allowAuthor: false",
+        "identities have no effect without allowAuthor: false",
     );
     let without = kubernetes(&json!({"users": ["bea"], "identities": identities}));
-    gate_is_refused(&without, "identities do nothing without allowAuthor: false");
+    gate_is_refused(
+        &without,
+        "identities have no effect without allowAuthor: false",
+    );
     let twice = json!([
         {"gitlabUser": "ana", "kubernetesUsers": ["a"]},
         {"gitlabUser": "ana", "kubernetesUsers": ["b"]},
@@ -184,7 +187,7 @@ fn an_author_is_barred_only_where_it_is_known_who_that_is() {
 }
 
 #[test]
-fn windows_look_like_windows() {
+fn gate_windows_are_validated() {
     for (field, good, bad, why) in [
         (
             "schedule",
@@ -236,7 +239,7 @@ fn windows_look_like_windows() {
 }
 
 #[test]
-fn an_account_requires_approvals_in_kubernetes_only() {
+fn account_requires_approvals_in_kubernetes_only() {
     let requires = |requires: Value| gated(&json!({"requires": requires}), &[]);
     accepted(&requires(json!({})));
     accepted(&requires(json!({
@@ -256,7 +259,7 @@ fn an_account_requires_approvals_in_kubernetes_only() {
 }
 
 #[test]
-fn what_is_left_out_is_filled_in() {
+fn gate_defaults_are_filled_in() {
     let gate = json!({
         "approval": {"kubernetes": {"users": ["bea"]}},
     });

@@ -7,7 +7,7 @@ use super::{Case, DEPLOYMENT, check, parse, try_create, with};
 use crate::cluster::{accepted, as_controller, cluster, create, refused};
 
 #[test]
-fn what_aws_would_refuse_is_refused_where_it_is_written() {
+fn aws_limits_are_refused_by_the_schema() {
     let lambda = |field: &str| format!("/spec/components/0/lambda/{field}");
     let over = |field: &str| format!("/spec/stages/1/overrides/0/lambda/{field}");
     let (name, role, environment) = (
@@ -18,9 +18,9 @@ fn what_aws_would_refuse_is_refused_where_it_is_written() {
     let (tags, bake) = (lambda("tags"), json!("1m"));
     let (own_role, own_environment, own_tags) = (over("role"), over("environment"), over("tags"));
     let names = "names must be letters, digits and _";
-    let reserved = "Lambda sets the variables that it reserves itself";
+    let reserved = "Lambda sets its reserved variables itself";
     let keys = "keys must be 1 to 128 letters";
-    let taken = "the prefixes sluice.dev/ and aws: are taken";
+    let taken = "the prefixes sluice.dev/ and aws: are reserved";
     let steps = |weights: &[i64]| {
         let steps: Vec<Value> = (weights.iter())
             .map(|weight| json!({"weight": weight, "bake": bake}))
@@ -80,7 +80,7 @@ fn what_aws_would_refuse_is_refused_where_it_is_written() {
 }
 
 #[test]
-fn two_stages_are_not_one_function_or_one_s3_location() {
+fn preflight_finds_stages_that_share_a_function_or_s3_location() {
     let why = "two stages with the same account and region would change the same function or files";
     let stages = |second: &str| {
         let stage = |name: &str, region: &str| {
@@ -117,7 +117,7 @@ fn two_stages_are_not_one_function_or_one_s3_location() {
 }
 
 #[test]
-fn a_null_that_is_expected_is_kept() {
+fn expected_null_is_stored() {
     let [user, group] = as_controller();
     let options = [
         "--dry-run=server",

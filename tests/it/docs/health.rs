@@ -48,7 +48,7 @@ fn object(conditions: &[(&str, &str, &str)]) -> Value {
 }
 
 #[test]
-fn a_deployment_is_as_healthy_as_its_conditions_say() {
+fn deployment_health_follows_its_conditions() {
     for (expected, conditions) in [
         (
             "Healthy",
@@ -106,7 +106,7 @@ fn a_deployment_is_as_healthy_as_its_conditions_say() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn health_message_is_the_stalled_condition_or_the_summary() {
     let stalled = object(&[("Ready", "False", "Held"), ("Stalled", "True", "Held")]);
     let (_, message) = health("deployment-health.lua", &stalled);
     assert_eq!(message, "Stalled says so");

@@ -56,7 +56,7 @@ fn feed(metrics: &Metrics) -> &Metrics {
     metrics.aws_calls_waiting("lambda_control_plane");
     metrics.http_probe("ok");
     metrics.transferred_in(1);
-    metrics.drift_looked("in_sync");
+    metrics.drift_checked("in_sync");
     metrics.count_drifted(|| 1);
     metrics.count_waiting(|| 1);
     metrics.event("published");
@@ -142,7 +142,7 @@ fn described(page: &str) -> BTreeMap<String, Family> {
 }
 
 #[test]
-fn the_page_describes_what_is_registered() {
+fn metrics_page_describes_the_registered_metrics() {
     let text = encoded_metrics();
     let found = families(&text);
     let sources = ["src/metrics.rs", "src/metrics/objects.rs"].map(|path| {
@@ -171,7 +171,7 @@ fn the_page_describes_what_is_registered() {
 }
 
 #[test]
-fn queries_ask_for_what_there_is() {
+fn documented_queries_use_existing_metrics() {
     let known = families(&encoded_metrics());
     let mut tried = 0;
     for (path, page) in pages() {
@@ -190,7 +190,7 @@ fn queries_ask_for_what_there_is() {
 
 /// `promtool check metrics` calls this very package of Prometheus' client library.
 #[test]
-fn prometheus_finds_nothing_to_complain_about() {
+fn promlint_finds_no_problems() {
     let text = feed(&Metrics::new()).encode_for_prometheus().unwrap();
     let names = [
         "process_cpu_seconds_total",
@@ -227,7 +227,7 @@ fn linted(text: &str) -> String {
 }
 
 #[test]
-fn every_kind_of_failure_is_named() {
+fn metrics_page_names_every_kind_of_failure() {
     let source = fs::read_to_string(root().join("src/domain/failure.rs")).unwrap();
     let source = program(&source);
     let classes: Vec<&str> = source

@@ -50,7 +50,7 @@ fn pipeline(scene: &Scene<'_>, end: JobEnd) -> PipelineId {
 }
 
 #[test]
-fn a_job_without_artifacts_is_named_with_what_to_write() {
+fn job_without_artifacts_is_named_with_the_fix() {
     refused(
         "no-artifacts",
         |scene| pipeline(scene, JobEnd::success()),
@@ -60,7 +60,7 @@ fn a_job_without_artifacts_is_named_with_what_to_write() {
 }
 
 #[test]
-fn artifacts_that_expired_say_to_run_the_job_again() {
+fn expired_artifacts_ask_to_run_the_job_again() {
     let expired = |scene: &Scene<'_>| {
         let gitlab = &scene.world.lab.gitlab;
         let project = scene.team.project;
@@ -87,7 +87,7 @@ fn artifacts_that_expired_say_to_run_the_job_again() {
 }
 
 #[test]
-fn a_path_that_is_not_in_the_archive_is_named() {
+fn path_missing_from_the_archive_is_named() {
     let elsewhere = zip(&[("dist/elsewhere.zip", &package("v2"))]);
     refused(
         "no-path",
@@ -98,7 +98,7 @@ fn a_path_that_is_not_in_the_archive_is_named() {
 }
 
 #[test]
-fn what_is_no_zip_is_not_released() {
+fn invalid_zip_is_not_released() {
     refused(
         "no-zip",
         |scene| scene.push_package(b"#!/bin/sh\necho no archive\n"),
@@ -108,7 +108,7 @@ fn what_is_no_zip_is_not_released() {
 }
 
 #[test]
-fn a_zip_that_leads_out_of_itself_is_not_released() {
+fn zip_with_path_traversal_is_not_released() {
     refused(
         "hostile-zip",
         |scene| scene.push_package(&zip(&[("../../etc/passwd", b"root")])),
@@ -118,7 +118,7 @@ fn a_zip_that_leads_out_of_itself_is_not_released() {
 }
 
 #[test]
-fn a_package_over_lambdas_limit_names_the_limit() {
+fn package_over_the_lambda_limit_is_not_released() {
     let large = large_package();
     refused(
         "large-zip",
@@ -145,7 +145,7 @@ fn large_package() -> Vec<u8> {
 }
 
 #[test]
-fn a_download_that_is_cut_off_is_tried_again_and_nothing_is_released_before() {
+fn truncated_artifact_is_retried_before_the_release() {
     let scene = Scene::new("cut-off");
     let project = format!("/projects/{}/jobs/", scene.team.project.0);
     let cut = FaultRule::on(&project, FaultAction::Truncate { after: 40 });
@@ -161,7 +161,7 @@ fn a_download_that_is_cut_off_is_tried_again_and_nothing_is_released_before() {
 }
 
 #[test]
-fn a_download_longer_than_declared_is_not_taken() {
+fn download_longer_than_declared_is_refused() {
     let scene = Scene::new("too-long");
     let gitlab = &scene.world.lab.gitlab;
     // The whole archive is the package: GitLab declares a size for whole archives only.
@@ -190,7 +190,7 @@ fn still_fetching(scene: &Scene<'_>) -> String {
 
 /// Another team's Deployment names the same project; its connection leads to the same GitLab.
 #[test]
-fn an_artifact_that_another_teams_token_fetched_is_not_handed_out() {
+fn artifact_of_another_team_is_not_shared() {
     let owner = Scene::running("own-artifact");
     let other = Scene::new("other-artifact");
     // From now on GitLab refuses requests for the job's artifacts.

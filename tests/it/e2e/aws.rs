@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Creates an Account like dev's, changed by `edit`. Returns its name.
-pub fn another_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> String {
+pub fn copy_dev_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> String {
     let lab = &scene.world.lab;
     let mut account = lab.get_json("account", None, "dev").unwrap();
     let name = scene.team.namespace.clone();
@@ -26,7 +26,7 @@ pub fn another_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> Stri
 }
 
 /// A Deployment whose only target is in `account`.
-pub fn into_account(scene: &Scene<'_>, account: &str) -> Value {
+pub fn deployment_in_account(scene: &Scene<'_>, account: &str) -> Value {
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["targets"][0]["account"] = json!(account);
     wanted
@@ -49,15 +49,15 @@ fn not_ready(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
 }
 
 #[test]
-fn nothing_is_written_with_credentials_of_another_account() {
+fn account_id_mismatch_blocks_all_calls() {
     let scene = Scene::new("wrong-account");
     let prod = scene.world.lab.account_id("prod").unwrap();
-    let account = another_account(&scene, |spec| spec["accountId"] = json!(prod));
+    let account = copy_dev_account(&scene, |spec| spec["accountId"] = json!(prod));
     let parts = ["222222222222", "333333333333"];
     not_ready(&scene, &account, "WrongAccount", &parts);
     let mark = scene.world.lab.aws.mark();
     scene.push("v1");
-    scene.apply(&into_account(&scene, &account));
+    scene.apply(&deployment_in_account(&scene, &account));
     scene.stalled("TargetStalled", &parts);
     scene.event("Target", "Warning", "WrongAccount", &parts);
     scene.event("Deployment", "Warning", "TargetStalled", &parts);
@@ -66,11 +66,11 @@ fn nothing_is_written_with_credentials_of_another_account() {
 }
 
 #[test]
-fn a_role_that_can_not_be_assumed_is_named_and_works_once_it_can() {
+fn unassumable_role_is_named_and_recovers() {
     let scene = Scene::new("no-role");
     let missing_role = "arn:aws:iam::222222222222:role/nobody";
     let mut role_arn = Value::Null;
-    let account = another_account(&scene, |spec| {
+    let account = copy_dev_account(&scene, |spec| {
         let role = &mut spec["credentials"]["assumeRole"]["roleArn"];
         role_arn = role.clone();
         *role = json!(missing_role);
@@ -78,12 +78,12 @@ fn a_role_that_can_not_be_assumed_is_named_and_works_once_it_can() {
     let parts = ["sts:AssumeRole", missing_role];
     not_ready(&scene, &account, "AccessDenied", &parts);
     scene.push("v1");
-    scene.apply(&into_account(&scene, &account));
+    scene.apply(&deployment_in_account(&scene, &account));
     scene.stalled("TargetStalled", &parts);
     scene.event("Target", "Warning", "AccessDenied", &parts);
     scene.event("Deployment", "Warning", "TargetStalled", &parts);
 
-    another_account(&scene, |spec| {
+    copy_dev_account(&scene, |spec| {
         spec["credentials"]["assumeRole"]["roleArn"] = role_arn;
     });
     scene.delivered(1);
@@ -91,15 +91,15 @@ fn a_role_that_can_not_be_assumed_is_named_and_works_once_it_can() {
 }
 
 #[test]
-fn a_namespace_without_a_grant_is_told_whom_to_ask() {
+fn missing_grant_names_whom_to_ask() {
     let scene = Scene::new("no-grant");
-    let account = another_account(&scene, |spec| {
+    let account = copy_dev_account(&scene, |spec| {
         spec["grants"] =
             json!([{"namespaceSelector": {}, "functions": ["other-*"], "roles": ["*"]}]);
     });
     let mark = scene.world.lab.aws.mark();
     scene.push("v1");
-    scene.apply(&into_account(&scene, &account));
+    scene.apply(&deployment_in_account(&scene, &account));
     let parts = ["no grant", "no-grant-api", "ask the platform team"];
     scene.stalled("PreflightFailed", &parts);
     scene.event("Deployment", "Warning", "PreflightFailed", &parts);
@@ -107,16 +107,16 @@ fn a_namespace_without_a_grant_is_told_whom_to_ask() {
 }
 
 #[test]
-fn nothing_is_kept_for_a_namespace_that_is_granted_nothing() {
+fn namespace_without_grants_stores_nothing() {
     let scene = Scene::new("no-grant-at-all");
     let grant = |selector: Value| json!([{"namespaceSelector": selector, "functions": ["*"], "roles": ["*"]}]);
     let to_others = grant(json!({"matchLabels": {"team": "another"}}));
-    let account = another_account(&scene, |spec| spec["grants"] = to_others);
+    let account = copy_dev_account(&scene, |spec| spec["grants"] = to_others);
     let lab = &scene.world.lab;
     let mark = lab.aws.mark();
     let gitlab_mark = lab.gitlab.mark();
     scene.push("v1");
-    scene.apply(&into_account(&scene, &account));
+    scene.apply(&deployment_in_account(&scene, &account));
     let parts = ["no-grant-at-all", "ask the platform team", "spec.grants"];
     scene.stalled("NotGranted", &parts);
     scene.event("Deployment", "Warning", "NotGranted", &parts);
@@ -136,27 +136,27 @@ fn nothing_is_kept_for_a_namespace_that_is_granted_nothing() {
     });
     assert!(ours.is_empty(), "{ours:?}");
 
-    another_account(&scene, |spec| spec["grants"] = grant(json!({})));
+    copy_dev_account(&scene, |spec| spec["grants"] = grant(json!({})));
     scene.delivered(1);
     scene.serves("dev", "v1");
 }
 
 #[test]
-fn an_account_that_is_not_there_is_named() {
+fn missing_account_is_named() {
     let scene = Scene::new("no-account");
     scene.push("v1");
-    scene.apply(&into_account(&scene, "nowhere"));
+    scene.apply(&deployment_in_account(&scene, "nowhere"));
     let parts = ["nowhere", "ask the platform team"];
     scene.stalled("AccountNotFound", &parts);
     scene.event("Deployment", "Warning", "AccountNotFound", &parts);
-    another_account(&scene, |_| ());
-    scene.apply(&into_account(&scene, "no-account"));
+    copy_dev_account(&scene, |_| ());
+    scene.apply(&deployment_in_account(&scene, "no-account"));
     scene.delivered(1);
     scene.serves("dev", "v1");
 }
 
 #[test]
-fn an_execution_role_that_lambda_can_not_assume_is_waited_for_and_then_taken_back() {
+fn unassumable_execution_role_is_rolled_back_at_the_deadline() {
     let scene = Scene::running("no-exec-role");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["progressDeadline"] = json!("10s");
@@ -208,32 +208,32 @@ fn survives(namespace: &str, operation: &str, action: &Action) {
 }
 
 #[test]
-fn a_reply_to_create_function_that_is_lost_is_read_back() {
+fn lost_reply_to_create_function_is_observed() {
     survives("lost-create", "CreateFunction", &Action::LoseReply);
 }
 
 #[test]
-fn a_reply_to_update_function_code_that_is_lost_is_read_back() {
+fn lost_reply_to_update_function_code_is_observed() {
     survives("lost-code", "UpdateFunctionCode", &Action::LoseReply);
 }
 
 #[test]
-fn a_reply_to_publish_version_that_is_lost_is_read_back() {
+fn lost_reply_to_publish_version_is_observed() {
     survives("lost-publish", "PublishVersion", &Action::LoseReply);
 }
 
 #[test]
-fn a_reply_to_create_alias_that_is_lost_is_read_back() {
+fn lost_reply_to_create_alias_is_observed() {
     survives("lost-alias", "CreateAlias", &Action::LoseReply);
 }
 
 #[test]
-fn a_reply_to_update_alias_that_is_lost_is_read_back() {
+fn lost_reply_to_update_alias_is_observed() {
     survives("lost-move", "UpdateAlias", &Action::LoseReply);
 }
 
 #[test]
-fn throttling_and_failures_of_the_service_pass() {
+fn throttling_and_service_failures_are_retried() {
     survives("throttled", "UpdateFunctionCode", &Action::Throttle);
     let failure = Action::respond(500, "ServiceException", "An error occurred");
     survives("failing", "PublishVersion", &failure);

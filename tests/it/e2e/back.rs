@@ -8,7 +8,7 @@ use sluice_lab::lab::wait_for;
 use super::{
     LIMIT,
     gates::{
-        ALWAYS, NEVER, approval, by_approvers, counted, create, gated, let_approve, waiting,
+        ALWAYS, NEVER, allow_approvals, approval, by_approvers, counted, create, gated, waiting,
         windows,
     },
     run,
@@ -61,9 +61,9 @@ fn live(scene: &Scene<'_>, live: &str) {
 }
 
 #[test]
-fn what_an_account_requires_comes_on_top_and_for_going_back_only_its_approvals() {
+fn rollback_needs_the_accounts_approvals_but_no_window() {
     let scene = Scene::new("required");
-    let_approve(&scene);
+    allow_approvals(&scene);
     let account = strict(&scene, &json!({"windows": windows(NEVER)}));
     let asker = format!("Account {account}");
     scene.push("v1");

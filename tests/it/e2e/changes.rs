@@ -14,7 +14,7 @@ use super::{
 };
 
 #[test]
-fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
+fn failed_release_waits_for_a_retry() {
     let scene = Scene::running("retry");
     let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
     let refusal = Action::respond(
@@ -40,7 +40,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
 
     // Sluice does not retry it by itself, however often it polls GitLab.
     let mark = scene.world.lab.aws.mark();
-    scene.looked_at_gitlab("once");
+    scene.poll_gitlab("once");
     scene.stalled("RolledBack", &parts);
     assert!(scene.lambda_calls(mark).writes().is_empty());
 
@@ -55,7 +55,7 @@ fn a_failed_release_waits_for_a_retry_which_is_handled_once() {
 }
 
 #[test]
-fn a_retry_is_for_what_failed_last() {
+fn retry_applies_to_the_last_failure() {
     let scene = Scene::running("tried-last");
     let (aws, gitlab) = (&scene.world.lab.aws, &scene.world.lab.gitlab);
     let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
@@ -118,7 +118,7 @@ fn retried(scene: &Scene<'_>, token: &str) {
 }
 
 #[test]
-fn a_change_of_the_spec_that_can_not_be_carried_out_names_the_field() {
+fn invalid_spec_change_names_the_field() {
     let scene = Scene::running("bad-variable");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["components"][0]["lambda"]["environment"] = json!({"WHERE": "$(target.planet)"});
@@ -142,7 +142,7 @@ fn a_change_of_the_spec_that_can_not_be_carried_out_names_the_field() {
 }
 
 #[test]
-fn old_releases_go_and_the_live_one_stays() {
+fn history_limit_deletes_old_releases_and_keeps_the_live_one() {
     let scene = Scene::new("history");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["historyLimit"] = json!(1);
@@ -168,7 +168,7 @@ fn old_releases_go_and_the_live_one_stays() {
 }
 
 #[test]
-fn what_waits_at_a_gate_stays_however_many_newer_ones_there_are() {
+fn release_waiting_at_a_gate_survives_the_history_limit() {
     let scene = Scene::new("history-gate");
     let mut wanted = gated(&scene, &by_approvers());
     wanted["spec"]["historyLimit"] = json!(1);

@@ -59,7 +59,7 @@ fn with_final_bake(scene: &Scene<'_>, bake: &str, checks: &Value) -> Value {
 }
 
 #[test]
-fn a_page_that_answers_wrongly_takes_the_release_back() {
+fn failed_http_check_rolls_the_release_back() {
     let scene = Scene::new("page");
     let page = Page::open(204);
     let check = json!([{"name": "page", "http": {
@@ -85,7 +85,7 @@ fn a_page_that_answers_wrongly_takes_the_release_back() {
 }
 
 #[test]
-fn a_page_on_a_network_that_is_not_allowed_is_not_asked() {
+fn http_check_never_requests_a_disallowed_network() {
     let scene = Scene::new("page-inside");
     let check = json!([{"name": "page", "http": {"url": "http://127.0.0.2:80/"}}]);
     let mut wanted = with_final_bake(&scene, "1s", &check);
@@ -96,7 +96,7 @@ fn a_page_on_a_network_that_is_not_allowed_is_not_asked() {
 }
 
 #[test]
-fn an_alarm_once_all_traffic_has_moved_still_puts_it_back() {
+fn alarm_during_the_final_bake_rolls_back() {
     let scene = Scene::new("final-bake");
     let alarm = alarm(&scene, "dev");
     let check = json!([{"name": "errors", "alarms": {"names": [alarm.name]}}]);
@@ -122,7 +122,7 @@ fn an_alarm_once_all_traffic_has_moved_still_puts_it_back() {
 }
 
 #[test]
-fn a_check_invokes_as_often_as_it_says_and_every_answer_counts() {
+fn invoke_check_repeats_and_every_answer_counts() {
     let scene = Scene::new("repeats");
     let mut check = smoke();
     check["invoke"]["repeats"] = json!(4);
@@ -174,7 +174,7 @@ fn publish(scene: &Scene<'_>, name: &str, value: f64) {
 /// Sluice evaluates a metric over whole minutes, and CloudWatch may lag by two: hence the shortest bake and
 /// the duration of this test.
 #[test]
-fn a_metric_out_of_bounds_takes_the_release_back_and_one_within_does_not() {
+fn metric_out_of_bounds_rolls_the_release_back() {
     const MINUTES: Duration = Duration::from_mins(8);
     let scene = Scene::new("metric");
     publish(&scene, "Good", 1.0);

@@ -53,7 +53,7 @@ fn rolls_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
 }
 
 #[test]
-fn a_function_that_fails_the_check_by_an_error_is_taken_back() {
+fn function_error_fails_the_check_and_rolls_back() {
     let bad = package_of("def handler(event, context):\n    raise ValueError('no such cart')\n");
     rolls_back(
         "check-error",
@@ -64,7 +64,7 @@ fn a_function_that_fails_the_check_by_an_error_is_taken_back() {
 }
 
 #[test]
-fn a_function_that_answers_wrongly_is_taken_back() {
+fn wrong_answer_fails_the_check_and_rolls_back() {
     let bad = package_answering(&json!({"statusCode": 500}));
     rolls_back(
         "check-wrong",
@@ -75,7 +75,7 @@ fn a_function_that_answers_wrongly_is_taken_back() {
 }
 
 #[test]
-fn a_function_that_does_not_answer_in_time_is_taken_back() {
+fn late_answer_fails_the_check_and_rolls_back() {
     let bad = package_of(
         "import time\n\n\ndef handler(event, context):\n    time.sleep(50)\n    return {'statusCode': 200}\n",
     );
@@ -85,7 +85,7 @@ fn a_function_that_does_not_answer_in_time_is_taken_back() {
 }
 
 #[test]
-fn an_answer_that_is_lambdas_own_or_gets_lost_is_no_verdict() {
+fn service_error_and_lost_answer_are_inconclusive() {
     let scene = Scene::new("check-unheard");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
@@ -104,7 +104,7 @@ fn an_answer_that_is_lambdas_own_or_gets_lost_is_no_verdict() {
 }
 
 #[test]
-fn code_that_fails_to_start_is_taken_back() {
+fn code_that_fails_to_start_is_rolled_back() {
     let bad = package_of("raise RuntimeError('no way up')\n");
     rolls_back(
         "check-start",
@@ -115,13 +115,13 @@ fn code_that_fails_to_start_is_taken_back() {
 }
 
 #[test]
-fn a_first_release_that_fails_leaves_nothing_behind() {
+fn failed_first_release_leaves_nothing_behind() {
     let scene = Scene::new("check-first");
     scene.push_package(&package_answering(&json!({"statusCode": 500})));
     let mut wanted = scene.deployment(&["dev", "prod"]);
     wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
     scene.apply(&wanted);
-    scene.stalled("RolledBack", &["nothing serves", "/statusCode is 500"]);
+    scene.stalled("RolledBack", &["no Release serves", "/statusCode is 500"]);
     scene.condition(condition::AVAILABLE, "False", "NoLiveRelease");
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let found = super::run(lambda.get_function().function_name(scene.function()).send());
@@ -137,7 +137,7 @@ fn a_first_release_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn abort_is_heeded_while_an_invocation_is_under_way() {
+fn abort_takes_effect_during_an_invocation() {
     let scene = Scene::new("check-slow");
     let mut check = smoke();
     check["invoke"]["timeout"] = json!("15m");

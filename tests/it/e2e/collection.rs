@@ -65,7 +65,7 @@ pub fn kept_in(scene: &Scene<'_>, folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
+fn versions_are_collected_with_their_releases() {
     let scene = running("collected");
     for revision in 2..=4 {
         scene.push(&format!("v{revision}"));
@@ -102,7 +102,7 @@ fn versions_go_with_their_releases_and_going_back_still_publishes_nothing() {
 }
 
 #[test]
-fn a_version_that_an_alias_of_somebody_else_has_stays() {
+fn version_with_an_unmanaged_alias_is_not_collected() {
     let scene = running("in-use");
     let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
     let alias = lambda
@@ -133,7 +133,7 @@ fn a_version_that_an_alias_of_somebody_else_has_stays() {
 }
 
 #[test]
-fn nothing_is_removed_while_the_deployment_goes_and_everything_is_retained() {
+fn retain_policy_deletes_no_versions_with_the_deployment() {
     let scene = running("retained-all");
     scene.push("v2");
     scene.delivered(2);

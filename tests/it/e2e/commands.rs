@@ -10,7 +10,7 @@ use sluice_lab::{
 };
 
 use super::{
-    refusing::Refusing,
+    refusing::DenyUpdates,
     scene::{NAME, Scene, condition_in, conditions, says, smoke},
 };
 
@@ -73,11 +73,11 @@ fn warnings(scene: &Scene<'_>, reason: &str) -> Vec<Option<String>> {
 }
 
 #[test]
-fn a_command_is_carried_out_once_whatever_else_fails() {
+fn command_is_carried_out_once_whatever_else_fails() {
     let scene = held("command-once");
     create_conflicting_release(&scene, "checkout-3");
     scene.push("v3");
-    let besides = "besides: Release checkout-3 exists";
+    let besides = "also: Release checkout-3 exists";
     scene.wait(NAME, "the conflicting Release is reported", |deployment| {
         let stalled = condition_in(conditions(deployment), condition::STALLED)?;
         (stalled.reason == "Held" && stalled.message.contains(besides)).then_some(())
@@ -92,7 +92,7 @@ fn a_command_is_carried_out_once_whatever_else_fails() {
         (run.attempt == 2 && run.step == "Held").then_some(())
     });
     scene.stalled("Held", &["r2"]);
-    scene.looked_at_gitlab("after it was held again");
+    scene.poll_gitlab("after it was held again");
     let run = run_in_dev(&scene);
     assert_eq!(
         (run.attempt, run.step.as_str()),
@@ -123,11 +123,11 @@ fn held_again(scene: &Scene<'_>) {
 }
 
 #[test]
-fn nothing_is_ordered_before_the_command_is_on_record() {
+fn no_run_is_assigned_before_the_command_is_recorded() {
     let scene = held("command-first");
-    let refusing = Refusing::begin(&scene, "deployments/status");
+    let refusing = DenyUpdates::begin(&scene, "deployments/status");
     scene.annotate("sluice.dev/promote", "go");
-    refusing.has_refused(2);
+    refusing.wait_denied(2);
     let assigned = scene.target("dev").spec.run;
     assert_eq!(assigned.map(|run| run.attempt), Some(1), "none yet");
     drop(refusing);
@@ -138,25 +138,25 @@ fn nothing_is_ordered_before_the_command_is_on_record() {
 }
 
 #[test]
-fn an_order_that_is_refused_follows_once_it_is_taken() {
+fn refused_assignment_is_retried() {
     let scene = held("order-later");
-    let refusing = Refusing::begin(&scene, "targets");
+    let refusing = DenyUpdates::begin(&scene, "targets");
     scene.annotate("sluice.dev/promote", "go");
     status(&scene, "the promotion is handled", |status| {
         status.last_handled_promote.as_deref() == Some("go")
     });
-    refusing.has_refused(1);
+    refusing.wait_denied(1);
     drop(refusing);
     held_again(&scene);
 }
 
 #[test]
-fn no_stage_goes_on_before_the_outcome_of_the_one_before_is_on_record() {
+fn stage_waits_until_the_previous_outcome_is_recorded() {
     let scene = Scene::new("outcome-first");
-    let refusing = Refusing::begin(&scene, "releases/status");
+    let refusing = DenyUpdates::begin(&scene, "releases/status");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev", "prod"]));
-    refusing.has_refused(2);
+    refusing.wait_denied(2);
     let targets = scene.list::<Target>();
     let of_prod = targets.iter().filter(|it| it.spec.account == "prod");
     assert_eq!(of_prod.count(), 0, "{targets:#?}");
@@ -199,7 +199,7 @@ fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
 }
 
 #[test]
-fn a_command_with_nothing_to_act_on_and_a_misspelt_one_are_answered() {
+fn idle_and_misspelt_commands_are_answered() {
     let scene = Scene::running("idle-commands");
     scene.annotate("sluice.dev/abort", "now");
     let idle = "sluice.dev/abort: nothing to abort";

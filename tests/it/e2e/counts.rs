@@ -65,7 +65,7 @@ fn within_budget(writes: &[Request]) {
 }
 
 #[test]
-fn a_delivery_of_one_function_keeps_to_its_budget() {
+fn delivery_of_one_function_keeps_to_its_budget() {
     let world = shared();
     let scene = Scene::new("budget");
     let mut wanted = scene.deployment(&["dev"]);
@@ -139,7 +139,7 @@ fn polled(scene: &Scene<'_>, mark: Mark, times: usize) {
 }
 
 #[test]
-fn after_a_restart_what_is_delivered_costs_no_call_to_aws() {
+fn restart_makes_no_aws_calls_for_delivered_deployments() {
     let world = solo();
     let scene = Scene::within(&world, "restarted");
     scene.push("v1");
@@ -162,7 +162,7 @@ fn after_a_restart_what_is_delivered_costs_no_call_to_aws() {
 }
 
 #[test]
-fn a_deployment_at_rest_asks_gitlab_conditionally_and_aws_nothing() {
+fn idle_deployment_polls_gitlab_conditionally_and_never_aws() {
     let scene = Scene::running("at-rest");
     let lab = &scene.world.lab;
     let project = format!("/projects/{}/", scene.team.project.0);
@@ -209,7 +209,7 @@ fn reconciles_while_polled(scene: &Scene<'_>) -> usize {
 }
 
 #[test]
-fn deployments_at_rest_are_not_reconciled_until_gitlab_has_news_for_them() {
+fn idle_deployments_are_not_reconciled_without_gitlab_changes() {
     let world = solo();
     let scene = Scene::within(&world, "resting");
     let name = |nth: usize| format!("d{nth}");

@@ -91,37 +91,37 @@ fn survives_a_kill_at(namespace: &str, first: bool, service: &str, operation: &s
 }
 
 #[test]
-fn killed_while_the_artifact_is_stored() {
+fn kill_during_artifact_upload_is_recovered() {
     survives_a_kill_at("kill-store", true, "s3", "PutObject");
 }
 
 #[test]
-fn killed_while_a_function_is_created() {
+fn kill_during_create_function_is_recovered() {
     survives_a_kill_at("kill-create", true, "lambda", "CreateFunction");
 }
 
 #[test]
-fn killed_while_an_alias_is_created() {
+fn kill_during_create_alias_is_recovered() {
     survives_a_kill_at("kill-alias", true, "lambda", "CreateAlias");
 }
 
 #[test]
-fn killed_while_code_is_updated() {
+fn kill_during_code_update_is_recovered() {
     survives_a_kill_at("kill-code", false, "lambda", "UpdateFunctionCode");
 }
 
 #[test]
-fn killed_while_a_version_is_published() {
+fn kill_during_publish_version_is_recovered() {
     survives_a_kill_at("kill-publish", false, "lambda", "PublishVersion");
 }
 
 #[test]
-fn killed_while_traffic_moves() {
+fn kill_during_traffic_shift_is_recovered() {
     survives_a_kill_at("kill-move", false, "lambda", "UpdateAlias");
 }
 
 #[test]
-fn killed_while_things_are_put_back() {
+fn kill_during_restore_is_recovered() {
     let world = solo();
     let scene = Scene::within(&world, "kill-restore");
     let mut wanted = scene.deployment(&["dev"]);
@@ -175,7 +175,7 @@ fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alar
 }
 
 #[test]
-fn killed_in_the_middle_of_a_bake() {
+fn kill_during_bake_is_recovered() {
     let world = solo();
     let (scene, _alarm) = baking(&world, "kill-bake", "10s");
     let mark = world.lab.aws.mark();
@@ -189,7 +189,7 @@ fn killed_in_the_middle_of_a_bake() {
 }
 
 #[test]
-fn an_alarm_that_was_red_while_no_controller_looked_counts() {
+fn alarm_that_was_red_while_the_controller_was_down_counts() {
     let world = solo();
     let (scene, alarm) = baking(&world, "kill-alarm", "20s");
     kill_and_start(&world, || {

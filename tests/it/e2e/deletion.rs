@@ -10,7 +10,7 @@ use sluice_lab::{aws::Settle, lab::wait_for};
 use super::{
     LIMIT,
     back::{strict, to},
-    gates::{approval, by_approvers, counted, create, let_approve, waiting},
+    gates::{allow_approvals, approval, by_approvers, counted, create, waiting},
     run,
     scene::{NAME, Scene, gone, lambda, says},
 };
@@ -36,9 +36,9 @@ fn is_there(scene: &Scene<'_>, function: &str) -> bool {
 }
 
 #[test]
-fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
+fn deletion_waits_for_the_accounts_approval() {
     let scene = Scene::new("asks-deletion");
-    let_approve(&scene);
+    allow_approvals(&scene);
     let account = strict(&scene, &json!({"deletion": by_approvers()}));
     scene.push("v1");
     let mut wanted = to(&scene, &account, None);
@@ -101,7 +101,7 @@ fn nothing_that_serves_in_an_account_is_deleted_before_its_approvers_say_so() {
 }
 
 #[test]
-fn abandoning_a_deletion_that_waits_leaves_aws_alone() {
+fn abandoned_deletion_changes_nothing_in_aws() {
     let scene = Scene::new("abandon-gated");
     let account = strict(&scene, &json!({"deletion": by_approvers()}));
     scene.push("v1");
@@ -124,9 +124,9 @@ fn abandoning_a_deletion_that_waits_leaves_aws_alone() {
 }
 
 #[test]
-fn a_plan_that_was_approved_to_keep_is_not_carried_out_as_a_deletion() {
+fn approved_plan_that_keeps_a_function_never_deletes_it() {
     let scene = Scene::new("keep-approved");
-    let_approve(&scene);
+    allow_approvals(&scene);
     let lab = &scene.world.lab;
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);

@@ -6,7 +6,7 @@ use sluice::api::v1alpha1::condition;
 use super::scene::{Scene, says, smoke};
 
 #[test]
-fn a_first_delivery_goes_stage_by_stage_and_a_second_pipeline_replaces_it() {
+fn deliveries_go_stage_by_stage() {
     let scene = Scene::new("first");
     let pipeline = scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -54,7 +54,7 @@ fn dev_came_before_prod(scene: &Scene<'_>, revision: i64) {
 }
 
 #[test]
-fn the_bytes_that_gitlab_built_are_what_runs_in_every_account() {
+fn every_account_runs_the_bytes_that_gitlab_built() {
     let scene = Scene::new("same-bytes");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -79,7 +79,7 @@ fn the_bytes_that_gitlab_built_are_what_runs_in_every_account() {
 }
 
 #[test]
-fn overrides_differ_by_stage_and_an_edit_of_the_template_is_a_release_at_once() {
+fn template_edit_creates_a_release_without_gitlab() {
     let scene = Scene::new("template");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -132,7 +132,7 @@ fn configured(scene: &Scene<'_>, account: &str, memory: i32, timeout: i32, log_l
 }
 
 #[test]
-fn nothing_of_the_environment_is_told() {
+fn environment_values_are_never_shown() {
     let scene = Scene::new("secretive");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
@@ -158,7 +158,7 @@ fn nothing_of_the_environment_is_told() {
 }
 
 #[test]
-fn a_suspended_deployment_starts_nothing_and_goes_on_when_it_is_no_longer() {
+fn suspended_deployment_starts_nothing_until_resumed() {
     let scene = Scene::running("suspended");
     scene.merge(&json!({"spec": {"suspend": true}}));
     let message = scene.condition(condition::READY, "True", "Suspended");
@@ -166,7 +166,7 @@ fn a_suspended_deployment_starts_nothing_and_goes_on_when_it_is_no_longer() {
     let mark = scene.world.lab.aws.mark();
     scene.push("v2");
     // The handled command shows that Sluice polled GitLab after the pipeline existed.
-    scene.looked_at_gitlab("look");
+    scene.poll_gitlab("look");
     assert_eq!(scene.releases().len(), 1);
     assert!(scene.lambda_calls(mark).writes().is_empty());
     scene.serves("dev", "v1");
@@ -177,7 +177,7 @@ fn a_suspended_deployment_starts_nothing_and_goes_on_when_it_is_no_longer() {
 }
 
 #[test]
-fn the_reconcile_annotation_asks_gitlab_at_once() {
+fn reconcile_annotation_polls_gitlab_at_once() {
     let scene = Scene::new("reconcile");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
@@ -185,7 +185,7 @@ fn the_reconcile_annotation_asks_gitlab_at_once() {
     scene.apply(&wanted);
     scene.delivered(1);
     scene.push("v2");
-    scene.looked_at_gitlab("now");
+    scene.poll_gitlab("now");
     scene.delivered(2);
     scene.serves("dev", "v2");
 }

@@ -79,7 +79,7 @@ fn drifted_status(scene: &Scene<'_>) -> Vec<String> {
 }
 
 #[test]
-fn an_alias_moved_by_hand_is_told_and_left_alone() {
+fn alias_drift_is_reported_and_not_corrected() {
     let scene = running("drift-alias", "1h", "Report");
     let mark = scene.world.lab.aws.mark();
     move_alias(&scene, "1");
@@ -100,13 +100,13 @@ fn an_alias_moved_by_hand_is_told_and_left_alone() {
     move_alias(&scene, "2");
     scene.annotate(annotation::RECONCILE, "check again");
     scene.condition(condition::DRIFTED, "False", "InSync");
-    scene.event("Target", "Normal", "InSync", &["as r2 left it"]);
+    scene.event("Target", "Normal", "InSync", &["what r2 left"]);
     scene.event("Deployment", "Normal", "InSync", &[]);
     assert!(found(&scene.target("dev")).is_empty());
 }
 
 #[test]
-fn a_configuration_changed_by_hand_is_told_without_its_secrets() {
+fn configuration_drift_is_reported_without_secrets() {
     let scene = running("drift-settings", "1s", "Report");
     change_configuration(&scene);
     let message = scene.condition(condition::DRIFTED, "True", "Drifted");
@@ -133,7 +133,7 @@ fn a_configuration_changed_by_hand_is_told_without_its_secrets() {
 }
 
 #[test]
-fn what_was_changed_is_put_right_where_the_spec_says_so() {
+fn drift_is_corrected_where_the_policy_is_correct() {
     let scene = running("drift-correct", "1s", "Correct");
     move_alias(&scene, "1");
     change_configuration(&scene);
@@ -155,7 +155,7 @@ fn what_was_changed_is_put_right_where_the_spec_says_so() {
 }
 
 #[test]
-fn correction_is_made_though_an_alarm_is_red() {
+fn drift_is_corrected_while_an_alarm_is_red() {
     let scene = Scene::new("drift-alarm");
     let alarm = alarm(&scene, "dev");
     let mut wanted = scene.deployment(&["dev"]);
@@ -175,7 +175,7 @@ fn correction_is_made_though_an_alarm_is_red() {
 }
 
 #[test]
-fn nothing_is_put_right_while_the_deployment_is_paused() {
+fn drift_is_not_corrected_while_paused() {
     let scene = running("drift-paused", "1s", "Correct");
     scene.annotate(annotation::PAUSE, "hands off");
     scene.wait(NAME, "it is paused", |it| {
@@ -183,7 +183,7 @@ fn nothing_is_put_right_while_the_deployment_is_paused() {
     });
     move_alias(&scene, "1");
     scene.condition(condition::DRIFTED, "True", "Drifted");
-    scene.looked_at_gitlab("one more pass");
+    scene.poll_gitlab("one more pass");
     assert_eq!(scene.target("dev").spec.run.unwrap().attempt, 1);
     wait_routed(&scene, "dev", "1");
     scene.annotate(annotation::RESUME, "go on");
@@ -205,7 +205,7 @@ fn wait_reads(scene: &Scene<'_>, mark: usize, times: usize) -> Calls {
 }
 
 #[test]
-fn a_look_costs_two_reads_and_writes_nothing() {
+fn drift_check_takes_two_reads_and_no_writes() {
     let scene = running("drift-costs", "1s", "Report");
     scene.condition(condition::DRIFTED, "False", "InSync");
     let before = scene.target("dev").metadata.resource_version;
@@ -221,12 +221,12 @@ fn a_look_costs_two_reads_and_writes_nothing() {
 }
 
 #[test]
-fn nothing_is_asked_between_looks_or_where_drift_is_ignored() {
+fn no_reads_between_drift_checks_or_with_policy_ignore() {
     let scene = running("drift-idle", "1s", "Ignore");
     let mark = scene.world.lab.aws.mark();
     move_alias(&scene, "1");
-    scene.looked_at_gitlab("first poll");
-    scene.looked_at_gitlab("second poll");
+    scene.poll_gitlab("first poll");
+    scene.poll_gitlab("second poll");
     assert_eq!(scene.lambda_calls(mark).names(), [""; 0]);
     assert_eq!(drifted_status(&scene), [""; 0]);
 
@@ -255,7 +255,7 @@ fn nothing_is_asked_between_looks_or_where_drift_is_ignored() {
 }
 
 #[test]
-fn what_can_not_be_looked_at_is_not_said_to_be_in_order() {
+fn denied_drift_check_is_not_in_sync() {
     let scene = running("drift-denied", "1h", "Report");
     let denied = Action::respond(403, "AccessDeniedException", "not authorized");
     let pattern = Pattern::operation("lambda", "GetFunction").about(&scene.function());
@@ -276,7 +276,7 @@ fn what_can_not_be_looked_at_is_not_said_to_be_in_order() {
 }
 
 #[test]
-fn an_edit_of_drift_is_no_new_release() {
+fn edit_of_the_drift_policy_creates_no_release() {
     let scene = Scene::running("drift-edit");
     scene.merge(&json!({"spec": {"drift": {"interval": "3h", "policy": "Correct"}}}));
     let follows = |target: &Target| -> Option<Value> {
@@ -291,6 +291,6 @@ fn an_edit_of_drift_is_no_new_release() {
         }
     });
     found.unwrap_or_else(|e| panic!("{e}"));
-    scene.looked_at_gitlab("one more pass");
+    scene.poll_gitlab("one more pass");
     assert_eq!(scene.releases().len(), 1);
 }

@@ -12,7 +12,7 @@ use sluice_lab::{
 use super::{
     LIMIT,
     back::{require, strict, to},
-    gates::{approval, by_approvers, create, let_approve, waiting},
+    gates::{allow_approvals, approval, by_approvers, create, waiting},
     run,
     scene::{NAME, Scene, condition_in, conditions, says},
 };
@@ -38,7 +38,7 @@ fn ready_message(scene: &Scene<'_>) -> String {
 }
 
 #[test]
-fn a_pin_after_the_target_was_moved_away_still_asks_the_account_of_the_release() {
+fn pin_of_a_waiting_release_still_needs_the_accounts_approval() {
     let scene = Scene::new("pin-bypass");
     let account = strict(&scene, &by_approvers());
     scene.push("v1");
@@ -79,7 +79,7 @@ fn from_tag(scene: &Scene<'_>, mut wanted: Value) -> Value {
 }
 
 #[test]
-fn an_unprotected_tag_gets_into_no_stage_that_came_later_and_asks_for_a_protected_one() {
+fn unprotected_tag_cannot_enter_an_added_stage() {
     let scene = Scene::new("later-stage");
     let gitlab = &scene.world.lab.gitlab;
     // GitLab protects the first branch.
@@ -104,7 +104,7 @@ fn an_unprotected_tag_gets_into_no_stage_that_came_later_and_asks_for_a_protecte
 }
 
 #[test]
-fn a_tag_is_not_the_protected_branch_of_its_name() {
+fn tag_does_not_inherit_protection_of_a_branch_with_its_name() {
     let scene = Scene::new("tag-main");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["source"]["requireProtectedRef"] = json!(true);
@@ -112,7 +112,7 @@ fn a_tag_is_not_the_protected_branch_of_its_name() {
     scene.apply(&wanted);
     scene.delivered(1);
     tag(&scene, "main", "v2");
-    scene.looked_at_gitlab("after the tag");
+    scene.poll_gitlab("after the tag");
     assert_eq!(scene.releases().len(), 1);
     scene.serves("dev", "v1");
     scene.push("v3");
@@ -142,10 +142,10 @@ fn set_sources(scene: &Scene<'_>, account: &str, sources: &Value) {
 }
 
 #[test]
-fn a_tag_of_the_name_of_the_branch_is_not_delivered_in_its_place() {
+fn tag_with_the_branch_name_is_not_delivered() {
     let scene = Scene::running("tag-of-main");
     tag(&scene, "main", "v2");
-    scene.looked_at_gitlab("after the tag");
+    scene.poll_gitlab("after the tag");
     assert_eq!(scene.releases().len(), 1);
     scene.delivered(1);
     scene.serves("dev", "v1");
@@ -164,9 +164,9 @@ fn does_not_begin(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]
 }
 
 #[test]
-fn what_was_ordered_and_has_not_begun_is_asked_once_more_by_its_target() {
+fn target_rechecks_the_account_before_a_run_starts() {
     let scene = Scene::new("asked-again");
-    let_approve(&scene);
+    allow_approvals(&scene);
     let account = strict(&scene, &json!({}));
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let spec = serde_json::to_value(run(accounts.get(&account)).unwrap().spec).unwrap();
@@ -203,7 +203,7 @@ fn what_was_ordered_and_has_not_begun_is_asked_once_more_by_its_target() {
 }
 
 #[test]
-fn an_account_takes_only_from_the_gitlab_and_projects_that_it_names() {
+fn account_accepts_only_its_listed_sources() {
     let scene = Scene::new("sources");
     let account = strict(&scene, &json!({}));
     let connections: Api<GitLabConnection> = scene.api();
@@ -234,7 +234,7 @@ fn an_account_takes_only_from_the_gitlab_and_projects_that_it_names() {
 }
 
 #[test]
-fn a_gate_that_can_never_open_is_not_healthy() {
+fn gate_that_can_never_open_fails_preflight() {
     let scene = Scene::new("bad-zone");
     let account = strict(&scene, &json!({}));
     let window = json!([{"schedule": "0 9 * * *", "timeZone": "Mars/Olympus", "duration": "1h"}]);

@@ -169,7 +169,7 @@ fn keep_to_budget(scene: &Scene<'_>, writes: &[Request], calls: &Calls, releases
 }
 
 #[test]
-fn two_hundred_at_once_cost_each_what_one_alone_costs() {
+fn two_hundred_deployments_keep_to_the_budget_of_one() {
     let world = solo();
     let scene = Scene::within(&world, "fleet");
     let _lifted = Lifted::new(&world);
@@ -201,7 +201,7 @@ fn two_hundred_at_once_cost_each_what_one_alone_costs() {
 const PREPARE: usize = 42;
 
 #[test]
-fn no_more_begin_than_come_to_their_end_soon() {
+fn number_of_concurrent_prepares_is_limited() {
     const SOME: usize = 60;
     let world = solo();
     let scene = Scene::within(&world, "admitted");

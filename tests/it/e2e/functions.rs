@@ -44,7 +44,7 @@ pub fn push(scene: &Scene<'_>, api: &[u8], worker: &[u8]) {
 }
 
 #[test]
-fn when_the_second_function_fails_both_are_as_before() {
+fn failure_of_one_function_restores_both() {
     let scene = Scene::new("two-functions");
     push(&scene, &package("v1"), &package("v1"));
     scene.apply(&two(&scene));
@@ -70,7 +70,7 @@ fn when_the_second_function_fails_both_are_as_before() {
 }
 
 #[test]
-fn when_the_second_of_two_new_functions_fails_neither_is_left() {
+fn failure_of_one_new_function_deletes_both() {
     let scene = Scene::new("two-new-functions");
     push(
         &scene,
@@ -78,7 +78,7 @@ fn when_the_second_of_two_new_functions_fails_neither_is_left() {
         &package_answering(&json!({"statusCode": 500})),
     );
     scene.apply(&two(&scene));
-    scene.stalled("RolledBack", &["nothing serves", "/statusCode is 500"]);
+    scene.stalled("RolledBack", &["no Release serves", "/statusCode is 500"]);
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     for function in [scene.function(), worker(&scene)] {
         let found = run(lambda.get_function().function_name(&function).send());
@@ -91,7 +91,7 @@ fn when_the_second_of_two_new_functions_fails_neither_is_left() {
 }
 
 #[test]
-fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
+fn removed_tag_leaves_the_function_and_external_tags_stay() {
     let scene = Scene::new("tag-removed");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["drift"] = json!({"interval": "1s", "policy": "Report"});
@@ -118,6 +118,6 @@ fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
     assert_eq!(tags.get("cost").map(String::as_str), Some("42"));
     let plan = scene.target("dev").status.unwrap().plan.unwrap();
     assert!(plan.summary.contains("tags.team"), "{}", plan.summary);
-    scene.looked_at_gitlab("check");
+    scene.poll_gitlab("check");
     scene.condition(condition::DRIFTED, "False", "InSync");
 }

@@ -25,7 +25,7 @@ pub fn gated(scene: &Scene<'_>, gate: &Value) -> Value {
 }
 
 /// Lets the lab's approver create Approvals in the team's namespace.
-pub fn let_approve(scene: &Scene<'_>) {
+pub fn allow_approvals(scene: &Scene<'_>) {
     let bindings: Api<RoleBinding> = scene.api();
     let binding = serde_json::from_value(json!({
         "metadata": {"name": "approvers"},
@@ -133,9 +133,9 @@ pub fn by_approvers() -> Value {
 }
 
 #[test]
-fn an_approval_by_kubectl_opens_the_gate_for_exactly_one_plan() {
+fn kubectl_approval_opens_the_gate_for_exactly_one_plan() {
     let scene = Scene::new("approved");
-    let_approve(&scene);
+    allow_approvals(&scene);
     scene.push("v1");
     scene.apply(&gated(&scene, &by_approvers()));
     let first = waiting(&scene, 1, "WaitingForApproval", &["0 of 1 approvals"]);
@@ -183,9 +183,9 @@ fn an_approval_by_kubectl_opens_the_gate_for_exactly_one_plan() {
 }
 
 #[test]
-fn a_plan_that_changed_voids_its_approval() {
+fn gate_edit_needs_no_new_release_and_keeps_approvals() {
     let scene = Scene::new("voided");
-    let_approve(&scene);
+    allow_approvals(&scene);
     let gate = json!({"approval": {"kubernetes": {"groups": ["sluice:approvers"], "minimumApprovals": 2}}});
     scene.push("v1");
     scene.apply(&gated(&scene, &gate));
@@ -220,7 +220,7 @@ fn by_the_play_button() -> Value {
 }
 
 #[test]
-fn the_play_button_in_gitlab_opens_the_gate() {
+fn gitlab_manual_job_opens_the_gate() {
     let scene = Scene::new("play");
     let gitlab = &scene.world.lab.gitlab;
     let pipeline = pipeline(&scene, "v1");
@@ -240,7 +240,7 @@ fn the_play_button_in_gitlab_opens_the_gate() {
 }
 
 #[test]
-fn a_press_before_the_gate_opened_does_not_count_and_says_so() {
+fn manual_job_started_before_the_gate_opened_does_not_count() {
     let scene = Scene::new("early");
     let gitlab = &scene.world.lab.gitlab;
     let pipeline = pipeline(&scene, "v1");
@@ -262,7 +262,7 @@ fn a_press_before_the_gate_opened_does_not_count_and_says_so() {
 }
 
 #[test]
-fn a_freeze_period_holds_a_stage_until_it_is_over() {
+fn freeze_period_holds_a_stage_until_it_is_over() {
     let scene = Scene::new("frozen");
     let gitlab = &scene.world.lab.gitlab;
     let period = gitlab.freeze(scene.team.project, "0 0 1 1 *", "59 23 31 12 *", "UTC");
@@ -292,7 +292,7 @@ pub fn windows(schedule: &str) -> Value {
 }
 
 #[test]
-fn a_stage_starts_within_its_windows_only() {
+fn stage_starts_within_its_windows_only() {
     let scene = Scene::new("windows");
     scene.push("v1");
     scene.apply(&gated(&scene, &json!({"windows": windows(NEVER)})));
@@ -311,7 +311,7 @@ fn a_stage_starts_within_its_windows_only() {
 }
 
 #[test]
-fn a_window_that_opens_is_not_missed_however_seldom_gitlab_is_asked() {
+fn window_opens_in_time_despite_a_long_poll_interval() {
     let scene = Scene::new("window-opens");
     // A full minute that is 25 to 85 seconds away.
     let soon = Timestamp::now() + SignedDuration::from_secs(85);
@@ -328,7 +328,7 @@ fn a_window_that_opens_is_not_missed_however_seldom_gitlab_is_asked() {
 }
 
 #[test]
-fn plan_that_can_not_be_made_is_told_and_leaves_the_journal_of_what_serves() {
+fn failed_plan_is_reported_and_keeps_the_journal() {
     let scene = Scene::new("plan-denied");
     let mut wanted = scene.deployment(&["dev"]);
     // Drift checks are off; Sluice handles a request to reconcile nevertheless.

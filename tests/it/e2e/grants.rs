@@ -12,7 +12,7 @@ use sluice_lab::{aws::Settle, lab::wait_for};
 
 use super::{
     LIMIT,
-    aws::{another_account, into_account},
+    aws::{copy_dev_account, deployment_in_account},
     run,
     scene::{NAME, Scene, gone, says},
 };
@@ -39,11 +39,11 @@ fn functions(scene: &Scene<'_>, pattern: &str) -> Value {
 /// A team with v1 in an Account of its own that grants its function.
 fn running(namespace: &str) -> (Scene<'static>, String) {
     let scene = Scene::new(namespace);
-    let account = another_account(&scene, |spec| {
+    let account = copy_dev_account(&scene, |spec| {
         spec["grants"] = functions(&scene, &format!("{namespace}-*"));
     });
     scene.push("v1");
-    let mut wanted = into_account(&scene, &account);
+    let mut wanted = deployment_in_account(&scene, &account);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.delivered(1);
@@ -76,7 +76,7 @@ fn not_granted(scene: &Scene<'_>, parts: &[&str]) {
 }
 
 #[test]
-fn a_rollback_stops_without_a_grant_and_goes_on_when_it_is_back() {
+fn rollback_stalls_without_a_grant_and_continues_with_one() {
     let (scene, account) = running("grant-back");
     let aws = &scene.world.lab.aws;
     let slowly = Settle {
@@ -99,7 +99,7 @@ fn a_rollback_stops_without_a_grant_and_goes_on_when_it_is_back() {
     aws.settle_now(&scene.function());
     // Sluice sends no calls, however often it reconciles.
     let mark = aws.mark();
-    scene.looked_at_gitlab("once more");
+    scene.poll_gitlab("once more");
     assert!(scene.lambda_calls(mark).is_empty());
     scene.serves("dev", "v1");
 
@@ -110,7 +110,7 @@ fn a_rollback_stops_without_a_grant_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn a_removal_stops_without_a_grant_and_can_be_abandoned() {
+fn removal_stalls_without_a_grant_and_can_be_abandoned() {
     let (scene, account) = running("grant-removal");
     grant(&scene, &account, &functions(&scene, "other-*"));
     let mark = scene.world.lab.aws.mark();

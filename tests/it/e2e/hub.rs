@@ -68,7 +68,7 @@ fn reconcile_hub(world: &World, token: &str, status: &str, reason: &str) -> Stri
 }
 
 #[test]
-fn the_hubs_secret_is_deleted_and_named_and_deliveries_go_on_once_it_is_back() {
+fn missing_hub_secret_is_named_and_deliveries_recover() {
     let world = solo();
     let scene = Scene::within(&world, "hub-secret");
     scene.push("v1");

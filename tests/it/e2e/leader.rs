@@ -42,7 +42,7 @@ fn worked(controller: &Controller, scene: &Scene<'_>) -> bool {
 }
 
 #[test]
-fn a_standby_does_nothing_until_the_leader_is_gone_and_then_takes_over() {
+fn standby_does_nothing_until_the_leader_is_gone() {
     let world = solo();
     let scene = Scene::within(&world, "two-leaders");
     let first = world.lab.controller().pod_name().to_owned();
@@ -70,7 +70,7 @@ fn a_standby_does_nothing_until_the_leader_is_gone_and_then_takes_over() {
 }
 
 #[test]
-fn a_leader_that_hangs_writes_nothing_when_it_wakes() {
+fn paused_leader_writes_nothing_after_it_resumes() {
     let world = solo();
     let scene = Scene::within(&world, "paused-leader");
     scene.push("v1");

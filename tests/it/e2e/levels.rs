@@ -55,7 +55,7 @@ fn push_three(scene: &Scene<'_>, lower: &[u8], front: &[u8]) {
 }
 
 #[test]
-fn when_the_upper_level_fails_the_lower_one_goes_back_too() {
+fn failure_of_the_upper_level_restores_the_lower_one() {
     let scene = Scene::new("levels");
     push_three(&scene, &package("v1"), &package("v1"));
     scene.apply(&three(&scene));
@@ -120,7 +120,7 @@ fn environment(scene: &Scene<'_>, function: &str) -> HashMap<String, String> {
 }
 
 #[test]
-fn outputs_of_a_function_reach_the_one_that_depends_on_it() {
+fn outputs_of_a_function_reach_its_dependents() {
     let scene = Scene::new("outputs");
     let mut wanted = three(&scene);
     wanted["spec"]["components"][2]["lambda"]["environment"] = json!({
@@ -146,7 +146,7 @@ fn outputs_of_a_function_reach_the_one_that_depends_on_it() {
 }
 
 #[test]
-fn a_function_that_is_dropped_goes_once_the_release_without_it_serves() {
+fn removed_function_is_deleted_once_the_release_serves() {
     let scene = Scene::new("dropped");
     push(&scene, &package("v1"), &package("v1"));
     let mut wanted = two(&scene);
@@ -187,7 +187,7 @@ fn a_function_that_is_dropped_goes_once_the_release_without_it_serves() {
 }
 
 #[test]
-fn a_function_that_is_dropped_stays_where_the_policy_is_to_retain() {
+fn removed_function_stays_with_policy_retain() {
     let scene = Scene::new("dropped-kept");
     push(&scene, &package("v1"), &package("v1"));
     let mut wanted = two(&scene);
@@ -207,7 +207,7 @@ fn a_function_that_is_dropped_stays_where_the_policy_is_to_retain() {
 }
 
 #[test]
-fn a_target_that_is_dropped_goes_with_what_it_has() {
+fn removed_target_is_deleted_with_its_resources() {
     let scene = Scene::new("dropped-target");
     scene.push("v1");
     let mut wanted = scene.deployment(&["all"]);

@@ -24,7 +24,7 @@ use super::{
 const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
 
 #[test]
-fn a_malformed_object_is_isolated_and_the_others_are_delivered() {
+fn malformed_object_does_not_affect_others() {
     let world = solo();
     let scene = Scene::within(&world, "malformed");
     scene.push("v1");

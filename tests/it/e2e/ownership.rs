@@ -12,7 +12,7 @@ use sluice::api::v1alpha1::{Deployment, Target, condition};
 use sluice_lab::lab::package;
 
 use super::{
-    aws::{another_account, into_account},
+    aws::{copy_dev_account, deployment_in_account},
     run,
     scene::{NAME, Scene, gone, smoke},
     watching::versions,
@@ -56,18 +56,18 @@ fn tags_and_memory(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) 
 
 /// A Deployment with `adopt`, in an Account whose grants have this `mayAdopt`.
 fn adopting(scene: &Scene<'_>, may_adopt: bool) -> Value {
-    let account = another_account(scene, |spec| {
+    let account = copy_dev_account(scene, |spec| {
         for grant in spec["grants"].as_array_mut().unwrap() {
             grant["mayAdopt"] = json!(may_adopt);
         }
     });
-    let mut wanted = into_account(scene, &account);
+    let mut wanted = deployment_in_account(scene, &account);
     wanted["spec"]["components"][0]["adopt"] = json!(true);
     wanted
 }
 
 #[test]
-fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
+fn unmanaged_function_is_adopted_if_spec_and_grant_allow_it() {
     let scene = Scene::new("adopted");
     create_unmanaged(&scene);
     let mark = scene.world.lab.aws.mark();
@@ -102,7 +102,7 @@ fn what_is_nobodys_is_taken_over_where_spec_and_grant_say_so() {
 }
 
 #[test]
-fn what_is_invoked_without_an_alias_is_taken_over_only_where_that_is_accepted() {
+fn adoption_of_unqualified_invocations_needs_allow_unqualified() {
     let scene = Scene::new("unqualified");
     create_unmanaged(&scene);
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
@@ -133,7 +133,7 @@ fn what_is_invoked_without_an_alias_is_taken_over_only_where_that_is_accepted() 
 }
 
 #[test]
-fn what_was_taken_over_goes_back_as_it_was() {
+fn failed_adoption_restores_the_function() {
     let scene = Scene::new("adopt-back");
     create_unmanaged(&scene);
     let before = tags_and_memory(&scene);
@@ -152,7 +152,7 @@ fn what_was_taken_over_goes_back_as_it_was() {
 }
 
 #[test]
-fn what_is_another_deployments_is_refused_also_with_adopt() {
+fn function_of_another_deployment_is_never_adopted() {
     let scene = Scene::running("adopt-owned");
     let mark = scene.world.lab.aws.mark();
     let mut other = adopting(&scene, true);
@@ -160,7 +160,7 @@ fn what_is_another_deployments_is_refused_also_with_adopt() {
     scene.apply(&other);
     let parts = [
         "adopt-owned-api",
-        "belongs to Deployment adopt-owned/checkout",
+        "is owned by Deployment adopt-owned/checkout",
     ];
     scene.stalled_of("other", "DeliveryFailed", &parts);
     assert!(scene.lambda_calls(mark).writes().is_empty());
@@ -168,7 +168,7 @@ fn what_is_another_deployments_is_refused_also_with_adopt() {
 }
 
 #[test]
-fn a_function_that_exists_already_is_not_taken() {
+fn unmanaged_function_is_refused_without_adopt() {
     let scene = Scene::new("not-ours");
     let lab = &scene.world.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
@@ -202,7 +202,7 @@ fn a_function_that_exists_already_is_not_taken() {
 }
 
 #[test]
-fn two_deployments_of_one_function_are_told_apart() {
+fn second_deployment_of_a_function_is_refused() {
     let scene = Scene::running("two-owners");
     let mark = scene.world.lab.aws.mark();
     let mut other = scene.deployment(&["dev"]);
@@ -210,7 +210,7 @@ fn two_deployments_of_one_function_are_told_apart() {
     scene.apply(&other);
     let parts = [
         "two-owners-api",
-        "belongs to Deployment two-owners/checkout",
+        "is owned by Deployment two-owners/checkout",
     ];
     scene.stalled_of("other", "DeliveryFailed", &parts);
     scene.event("Deployment", "Warning", "DeliveryFailed", &parts);

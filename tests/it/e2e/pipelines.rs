@@ -10,7 +10,7 @@ use sluice_lab::{
 use super::scene::{Scene, says};
 
 #[test]
-fn a_pipeline_that_waits_for_a_manual_job_is_delivered() {
+fn pipeline_waiting_for_a_manual_job_is_delivered() {
     let scene = Scene::new("manual-job");
     let gitlab = &scene.world.lab.gitlab;
     let jobs = vec![
@@ -25,7 +25,7 @@ fn a_pipeline_that_waits_for_a_manual_job_is_delivered() {
 }
 
 #[test]
-fn an_older_pipeline_never_comes_back() {
+fn older_pipeline_is_never_delivered_again() {
     let scene = Scene::new("older");
     let older = scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
@@ -35,11 +35,11 @@ fn an_older_pipeline_never_comes_back() {
 
     let gitlab = &scene.world.lab.gitlab;
     gitlab.retry(gitlab.job(older, "package"));
-    scene.looked_at_gitlab("after the retry of the older one");
+    scene.poll_gitlab("after the retry of the older one");
     gitlab.delete_pipeline(newer);
-    scene.looked_at_gitlab("after the deletion of the newer one");
+    scene.poll_gitlab("after the deletion of the newer one");
     gitlab.retry(gitlab.job(older, "test"));
-    scene.looked_at_gitlab("after another retry");
+    scene.poll_gitlab("after another retry");
     assert_eq!(scene.releases().len(), 2);
     scene.delivered(2);
     scene.serves("dev", "v2");
@@ -50,7 +50,7 @@ fn an_older_pipeline_never_comes_back() {
 }
 
 #[test]
-fn a_job_that_is_run_again_and_builds_the_same_is_no_new_release() {
+fn retried_job_with_the_same_artifact_creates_no_release() {
     let scene = Scene::new("same-again");
     let pipeline = scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
@@ -58,14 +58,14 @@ fn a_job_that_is_run_again_and_builds_the_same_is_no_new_release() {
     let mark = scene.world.lab.aws.mark();
     let gitlab = &scene.world.lab.gitlab;
     gitlab.retry(gitlab.job(pipeline, "package"));
-    scene.looked_at_gitlab("after the retry");
+    scene.poll_gitlab("after the retry");
     scene.delivered(1);
     assert_eq!(scene.releases().len(), 1);
     assert!(scene.lambda_calls(mark).writes().is_empty());
 }
 
 #[test]
-fn a_failed_pipeline_is_passed_over() {
+fn failed_pipeline_is_skipped() {
     let scene = Scene::running("failed-pipeline");
     let gitlab = &scene.world.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Break the tests");
@@ -74,7 +74,7 @@ fn a_failed_pipeline_is_passed_over() {
         JobSpec::new("test", "test").ends(JobEnd::failed()),
     ];
     gitlab.run_pipeline(scene.team.project, "main", jobs);
-    scene.looked_at_gitlab("at the failed one");
+    scene.poll_gitlab("at the failed one");
     scene.delivered(1);
     scene.serves("dev", "v1");
     scene.push("v3");
@@ -113,9 +113,9 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
     // A child pipeline that builds the same bytes creates no Release, and neither does one that fails.
     let child = gitlab.downstream(pipeline, "services");
     gitlab.retry(gitlab.job(child, "package"));
-    scene.looked_at_gitlab("after the retry");
+    scene.poll_gitlab("after the retry");
     run_with_child(&scene, "v2", JobEnd::failed());
-    scene.looked_at_gitlab("at the one that failed");
+    scene.poll_gitlab("at the one that failed");
     let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
     says(
         &message,
@@ -141,7 +141,7 @@ fn busy(scene: &Scene<'_>, count: usize) {
 }
 
 #[test]
-fn a_finished_pipeline_behind_a_page_of_newer_ones_that_run_is_delivered() {
+fn finished_pipeline_behind_a_page_of_running_ones_is_delivered() {
     let scene = Scene::new("busy-branch");
     scene.push("v1");
     busy(&scene, 21);
@@ -151,7 +151,7 @@ fn a_finished_pipeline_behind_a_page_of_newer_ones_that_run_is_delivered() {
 }
 
 #[test]
-fn a_tag_of_a_pattern_is_found_behind_a_busy_branch() {
+fn tag_pattern_is_found_behind_a_busy_branch() {
     let scene = Scene::new("busy-tags");
     let gitlab = &scene.world.lab.gitlab;
     let project = scene.team.project;

@@ -5,7 +5,7 @@ use sluice::api::v1alpha1::Target;
 use sluice_lab::gitlab::{JobEnd, JobSpec, zip};
 
 use super::{
-    aws::another_account,
+    aws::copy_dev_account,
     gates::{by_approvers, gated, waiting},
     scene::{NAME, Scene},
 };
@@ -33,7 +33,7 @@ fn untouched(scene: &Scene<'_>, mark: usize) {
 }
 
 #[test]
-fn an_invalid_later_stage_is_told_before_dev_is_changed() {
+fn invalid_later_stage_fails_preflight_before_dev_changes() {
     let scene = Scene::new("later-wrong");
     let mark = scene.world.lab.aws.mark();
     let named = |padding: usize| format!("later-wrong-{}-$(stage.name)", "a".repeat(padding));
@@ -59,7 +59,7 @@ fn an_invalid_later_stage_is_told_before_dev_is_changed() {
 }
 
 #[test]
-fn aws_limits_are_told_after_substitution_all_at_once() {
+fn preflight_reports_all_aws_limits_after_substitution() {
     let scene = Scene::new("aws-limits");
     let mark = scene.world.lab.aws.mark();
     let mut wanted = two_stages(&scene);
@@ -73,7 +73,7 @@ fn aws_limits_are_told_after_substitution_all_at_once() {
         "PreflightFailed",
         &[
             "dev: spec.components[api].lambda.environment: the variables have",
-            "dev: spec.components[api].lambda.tags: \"Owner\": ',' is not taken",
+            "dev: spec.components[api].lambda.tags: \"Owner\": ',' is not allowed",
             "dev: spec.components[api].lambda.description: it has 271 characters",
             "production: spec.components[api].lambda.environment",
             "and 1 more problem",
@@ -83,11 +83,11 @@ fn aws_limits_are_told_after_substitution_all_at_once() {
 }
 
 #[test]
-fn two_stages_are_not_one_function_under_two_names_of_an_account() {
+fn two_accounts_with_one_id_must_not_share_a_function() {
     let scene = Scene::new("one-function");
     let mark = scene.world.lab.aws.mark();
     // Another Account with the same account id.
-    let account = another_account(&scene, |_| ());
+    let account = copy_dev_account(&scene, |_| ());
     let mut wanted = two_stages(&scene);
     wanted["spec"]["stages"][1]["targets"][0]["account"] = json!(account);
     scene.push("v1");
@@ -104,12 +104,12 @@ fn two_stages_are_not_one_function_under_two_names_of_an_account() {
 }
 
 #[test]
-fn a_grant_that_a_later_stage_lacks_holds_the_release_until_it_is_there() {
+fn missing_grant_of_a_later_stage_holds_the_release() {
     let scene = Scene::new("later-grant");
     let mark = scene.world.lab.aws.mark();
     let grants = |functions: &'static str| {
         let prod = scene.world.lab.get_json("account", None, "prod").unwrap();
-        another_account(&scene, |spec| {
+        copy_dev_account(&scene, |spec| {
             *spec = prod["spec"].clone();
             spec["grants"] =
                 json!([{"namespaceSelector": {}, "functions": [functions], "roles": ["*"]}]);
@@ -132,7 +132,7 @@ fn a_grant_that_a_later_stage_lacks_holds_the_release_until_it_is_there() {
 }
 
 #[test]
-fn a_site_packed_with_backslashes_is_told_by_its_true_reason() {
+fn archive_with_backslashes_is_refused_with_the_reason() {
     let scene = Scene::new("backslashes");
     let lab = &scene.world.lab;
     let mut wanted = scene.deployment(&["dev"]);
@@ -160,7 +160,7 @@ fn a_site_packed_with_backslashes_is_told_by_its_true_reason() {
 }
 
 #[test]
-fn an_alarm_that_does_not_exist_is_told_before_anybody_approves() {
+fn missing_alarm_is_reported_before_the_approval() {
     let scene = Scene::new("no-alarm");
     let mut wanted = gated(&scene, &by_approvers());
     wanted["spec"]["stages"][1]["checks"] =

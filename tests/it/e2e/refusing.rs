@@ -14,13 +14,13 @@ use sluice_lab::lab::wait_for;
 use super::{LIMIT, run, scene::Scene};
 
 /// Makes the API server deny all updates of a resource in the team's namespace until dropped.
-pub struct Refusing<'a> {
+pub struct DenyUpdates<'a> {
     scene: &'a Scene<'a>,
     resource: &'static str,
     before: usize,
 }
 
-impl<'a> Refusing<'a> {
+impl<'a> DenyUpdates<'a> {
     pub fn begin(scene: &'a Scene<'a>, resource: &'static str) -> Self {
         let name = format!("refuses-{}", scene.team.namespace);
         let labels = json!({"kubernetes.io/metadata.name": scene.team.namespace});
@@ -88,7 +88,7 @@ impl<'a> Refusing<'a> {
 
     /// Waits until the API server has denied `count` writes.
     #[track_caller]
-    pub fn has_refused(&self, count: usize) {
+    pub fn wait_denied(&self, count: usize) {
         let tried = wait_for("the controller tries to write", LIMIT, || {
             let refused = self.refused() - self.before;
             if refused < count {
@@ -101,7 +101,7 @@ impl<'a> Refusing<'a> {
     }
 }
 
-impl Drop for Refusing<'_> {
+impl Drop for DenyUpdates<'_> {
     fn drop(&mut self) {
         let name = format!("refuses-{}", self.scene.team.namespace);
         let client = || self.scene.world.client.clone();

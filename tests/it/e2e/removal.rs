@@ -63,7 +63,7 @@ fn function_is_gone(scene: &Scene<'_>, account: &str) {
 }
 
 #[test]
-fn retain_leaves_everything_in_aws() {
+fn policy_retain_leaves_everything_in_aws() {
     let scene = running("retain", "Retain");
     let mark = scene.world.lab.aws.mark();
     delete(&scene, &DeleteParams::background());
@@ -74,7 +74,7 @@ fn retain_leaves_everything_in_aws() {
 }
 
 #[test]
-fn delete_removes_what_was_made_also_in_the_foreground() {
+fn policy_delete_removes_functions_with_any_propagation() {
     for (namespace, how) in [
         ("delete-back", DeleteParams::background()),
         ("delete-fore", DeleteParams::foreground()),
@@ -88,7 +88,7 @@ fn delete_removes_what_was_made_also_in_the_foreground() {
 }
 
 #[test]
-fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
+fn orphaned_targets_are_adopted_by_a_deployment_of_that_name() {
     let scene = running("orphan", "Delete");
     let newer = scene.push("v2");
     scene.delivered(2);
@@ -113,7 +113,7 @@ fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.delivered(2);
-    scene.looked_at_gitlab("after the adoption");
+    scene.poll_gitlab("after the adoption");
     scene.push("v3");
     scene.delivered(3);
     scene.serves("dev", "v3");
@@ -124,7 +124,7 @@ fn orphaned_targets_are_taken_up_again_by_a_deployment_of_that_name() {
 }
 
 #[test]
-fn deleting_the_namespace_ends_well() {
+fn namespace_deletion_completes() {
     let scene = running("whole-namespace", "Delete");
     let namespaces = Api::<Namespace>::all(scene.world.client.clone());
     run(namespaces.delete(&scene.team.namespace, &DeleteParams::default())).unwrap();
@@ -134,7 +134,7 @@ fn deleting_the_namespace_ends_well() {
 }
 
 #[test]
-fn a_rollout_under_way_is_put_back_before_its_target_goes() {
+fn rollout_in_progress_is_restored_before_its_target_is_deleted() {
     let scene = running("mid-rollout", "Retain");
     let lab = &scene.world.lab;
     let slowly = Settle {

@@ -6,17 +6,17 @@ use sluice::api::v1alpha1::{Account, Deployment};
 use sluice_lab::aws::{Action, Pattern, Rule};
 
 use super::{
-    aws::{another_account, into_account},
+    aws::{copy_dev_account, deployment_in_account},
     run,
     scene::{NAME, Scene, gone, says},
 };
 
 #[test]
-fn without_its_account_a_deletion_stalls_until_it_is_abandoned() {
+fn deletion_without_its_account_stalls_until_abandoned() {
     let scene = Scene::new("lost-account");
-    let account = another_account(&scene, |_| ());
+    let account = copy_dev_account(&scene, |_| ());
     scene.push("v1");
-    let mut wanted = into_account(&scene, &account);
+    let mut wanted = deployment_in_account(&scene, &account);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
     scene.delivered(1);
@@ -43,7 +43,7 @@ fn without_its_account_a_deletion_stalls_until_it_is_abandoned() {
 }
 
 #[test]
-fn a_deletion_that_aws_denies_goes_on_when_it_no_longer_does() {
+fn denied_deletion_continues_once_allowed() {
     let scene = Scene::new("denied-delete");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Target, condition};
 
 use super::{
-    refusing::Refusing,
+    refusing::DenyUpdates,
     scene::{NAME, Scene},
     watching::is_gone,
 };
@@ -30,7 +30,7 @@ fn one_target(scene: &Scene<'_>) -> Target {
 }
 
 #[test]
-fn stage_renamed() {
+fn renamed_stage_keeps_its_target() {
     let scene = Scene::new("stage-renamed");
     let function = scene.function();
     scene.push("v1");
@@ -66,7 +66,7 @@ fn stage_renamed() {
 }
 
 #[test]
-fn a_stage_whose_rename_is_refused_keeps_its_target() {
+fn refused_stage_rename_keeps_the_target() {
     let scene = Scene::new("stage-rename-refused");
     let function = scene.function();
     scene.push("v1");
@@ -74,9 +74,9 @@ fn a_stage_whose_rename_is_refused_keeps_its_target() {
     scene.delivered(1);
     let before = one_target(&scene);
 
-    let refusing = Refusing::begin(&scene, "targets");
+    let refusing = DenyUpdates::begin(&scene, "targets");
     scene.apply(&wanted(&scene, &["staging"], &function));
-    refusing.has_refused(2);
+    refusing.wait_denied(2);
     let meanwhile = one_target(&scene);
     assert_eq!(meanwhile.metadata.uid, before.metadata.uid, "no new Target");
     assert_eq!(meanwhile.metadata.deletion_timestamp, None);
@@ -90,7 +90,7 @@ fn a_stage_whose_rename_is_refused_keeps_its_target() {
 }
 
 #[test]
-fn stage_removed() {
+fn removed_stage_deletes_its_function() {
     let scene = Scene::new("stage-removed");
     let function = format!("{}-$(stage.name)", scene.team.namespace);
     let of = |stage: &str| format!("{}-{stage}", scene.team.namespace);
@@ -108,7 +108,7 @@ fn stage_removed() {
 }
 
 #[test]
-fn a_function_that_another_stage_took_over_stays_when_its_stage_is_removed() {
+fn function_moved_to_another_stage_survives_the_stage_removal() {
     let scene = Scene::new("stage-moved");
     let function = scene.function();
     let (dev, both) = (

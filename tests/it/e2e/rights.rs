@@ -13,7 +13,7 @@ use sluice_lab::lab::{NAMESPACE, wait_for};
 
 use super::{
     LIMIT, World,
-    aws::{another_account, into_account},
+    aws::{copy_dev_account, deployment_in_account},
     run,
     scene::{NAME, Scene, gone},
     solo,
@@ -53,15 +53,15 @@ fn granted(world: &World) -> BTreeSet<Right> {
 }
 
 #[test]
-fn what_the_chart_grants_is_what_the_controller_uses() {
+fn controller_uses_exactly_the_granted_permissions() {
     let world = solo();
     let scene = Scene::within(&world, "rights");
     // With a token of its own ServiceAccount, in an Account that trusts the cluster.
     let role = world.lab.aws.dev().web_identity_role_arn.clone().unwrap();
-    let account = another_account(&scene, |spec| {
+    let account = copy_dev_account(&scene, |spec| {
         spec["credentials"] = json!({"webIdentity": {"roleArn": role}});
     });
-    let mut wanted = into_account(&scene, &account);
+    let mut wanted = deployment_in_account(&scene, &account);
     wanted["spec"]["historyLimit"] = json!(1);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     for revision in 1..=4 {

@@ -39,7 +39,7 @@ fn poll(scene: &Scene<'_>, token: &str) {
 }
 
 #[test]
-fn a_rollback_brings_back_the_last_good_release_and_it_stays() {
+fn rollback_serves_the_last_good_release_and_stays() {
     let scene = three_delivered("taken-back");
     let mark = scene.world.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4711");
@@ -70,7 +70,7 @@ fn a_rollback_brings_back_the_last_good_release_and_it_stays() {
 }
 
 #[test]
-fn a_rollback_goes_to_the_release_that_is_named() {
+fn rollback_serves_the_named_release() {
     let scene = three_delivered("back-to");
     let nowhere = "oops to checkout-7";
     scene.annotate("sluice.dev/rollback", nowhere);
@@ -101,7 +101,7 @@ fn a_rollback_goes_to_the_release_that_is_named() {
 }
 
 #[test]
-fn a_pinned_release_comes_back_and_stays_until_it_is_let_go() {
+fn pinned_release_serves_until_unpinned() {
     let scene = three_delivered("pinned");
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
     let message = scene.condition(condition::READY, "True", "Pinned");

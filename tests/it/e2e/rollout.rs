@@ -56,7 +56,7 @@ fn is_live(deployment: &Deployment, live: &str) -> bool {
 }
 
 #[test]
-fn an_alias_with_provisioned_concurrency_is_not_split_but_moved_in_lambdas_own_time() {
+fn alias_with_provisioned_concurrency_moves_all_at_once() {
     let (scene, mut wanted) = running("provisioned", &canary(&[(10, "1s")]));
     let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
     let provision = lambda
@@ -91,7 +91,7 @@ fn an_alias_with_provisioned_concurrency_is_not_split_but_moved_in_lambdas_own_t
 }
 
 #[test]
-fn a_canary_moves_both_functions_step_by_step() {
+fn canary_moves_both_functions_step_by_step() {
     let scene = Scene::new("canary");
     let mut wanted = two(&scene);
     wanted["spec"]["stages"][0]["rollout"] = canary(&[(10, "3s"), (50, "3s")]);
@@ -130,7 +130,7 @@ fn a_canary_moves_both_functions_step_by_step() {
 }
 
 #[test]
-fn an_alarm_during_the_bake_puts_everything_back() {
+fn alarm_during_the_bake_rolls_back() {
     let (scene, alarm) = watched("canary-alarm", "Automatic");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -161,7 +161,7 @@ fn an_alarm_during_the_bake_puts_everything_back() {
 }
 
 #[test]
-fn what_is_held_stays_at_its_weight_until_it_is_aborted() {
+fn held_release_keeps_its_weight_until_aborted() {
     let (scene, alarm) = watched("held", "Hold");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -181,7 +181,7 @@ fn what_is_held_stays_at_its_weight_until_it_is_aborted() {
 }
 
 #[test]
-fn what_is_held_goes_on_when_it_is_promoted() {
+fn held_release_continues_when_promoted() {
     let (scene, alarm) = watched("held-promoted", "Hold");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -194,7 +194,7 @@ fn what_is_held_goes_on_when_it_is_promoted() {
 }
 
 #[test]
-fn retry_of_what_is_held_watches_it_anew() {
+fn retry_of_a_held_run_restarts_its_bake() {
     let (scene, alarm) = watched("held-retried", "Hold");
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -231,7 +231,7 @@ fn retry_of_what_is_held_watches_it_anew() {
 }
 
 #[test]
-fn what_is_paused_takes_no_step_until_it_is_resumed() {
+fn paused_rollout_takes_no_step_until_resumed() {
     let (scene, _) = running("paused", &canary(&[(10, "15s"), (50, "1s")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -254,7 +254,7 @@ fn what_is_paused_takes_no_step_until_it_is_resumed() {
 }
 
 #[test]
-fn a_promotion_waits_for_no_bake() {
+fn promote_command_skips_the_bake() {
     let (scene, _) = running("hurried-on", &canary(&[(10, "24h"), (50, "24h")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -267,7 +267,7 @@ fn a_promotion_waits_for_no_bake() {
 }
 
 #[test]
-fn an_abort_puts_back_what_is_moving() {
+fn abort_restores_a_rollout_in_progress() {
     let (scene, _) = running("aborted", &canary(&[(10, "24h")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -284,7 +284,7 @@ fn an_abort_puts_back_what_is_moving() {
 }
 
 #[test]
-fn what_can_not_be_put_back_is_told_and_is_put_back_by_a_retry() {
+fn failed_restore_is_reported_and_completed_by_a_retry() {
     let (scene, _) = running("not-put-back", &canary(&[(10, "24h")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
@@ -317,7 +317,7 @@ fn what_can_not_be_put_back_is_told_and_is_put_back_by_a_retry() {
 }
 
 #[test]
-fn traffic_moves_in_equal_steps() {
+fn linear_rollout_moves_in_equal_steps() {
     let linear = json!({"linear": {"increment": 40, "interval": "2s"}});
     let (scene, _) = running("linear", &linear);
     let mark = scene.world.lab.aws.mark();

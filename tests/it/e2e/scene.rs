@@ -146,7 +146,7 @@ impl<'a> Scene<'a> {
 
     /// Requests a poll of GitLab, and waits until it is done.
     #[track_caller]
-    pub fn looked_at_gitlab(&self, token: &str) {
+    pub fn poll_gitlab(&self, token: &str) {
         self.annotate(annotation::RECONCILE, token);
         self.wait(NAME, "the command is handled", |deployment| {
             let status = deployment.status.as_ref()?;

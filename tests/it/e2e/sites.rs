@@ -125,7 +125,7 @@ fn wait_files(scene: &Scene<'_>, wanted: &Files<'_>) {
 }
 
 #[test]
-fn files_are_served_as_what_they_are_and_pages_of_every_kind_come_last() {
+fn files_have_content_types_and_pages_are_uploaded_last() {
     let scene = Scene::new("site-types");
     let mut wanted = site_only(&scene);
     wanted["spec"]["components"][0]["s3"]["path"] = json!("./public");
@@ -179,7 +179,7 @@ fn files_are_served_as_what_they_are_and_pages_of_every_kind_come_last() {
 }
 
 #[test]
-fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
+fn site_is_uploaded_and_pruned_in_order_and_other_files_stay() {
     let scene = Scene::new("site-order");
     let own = format!("{}own.txt", prefix(&scene));
     scene
@@ -225,7 +225,7 @@ fn a_site_is_put_changed_and_cleaned_up_in_order_and_others_files_stay() {
 }
 
 #[test]
-fn a_plan_of_many_files_is_told_in_part_and_kept_whole() {
+fn plan_of_many_files_is_truncated_and_stored_whole() {
     let scene = Scene::new("site-many");
     let names: Vec<String> = (0..110).map(|n| format!("page-{n:03}.txt")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "text")).collect();
@@ -256,7 +256,7 @@ fn bad_behind_the_alias() -> Vec<u8> {
 }
 
 #[test]
-fn when_the_function_fails_the_site_is_as_it_was_byte_for_byte() {
+fn failure_of_the_function_restores_the_site_byte_for_byte() {
     let scene = Scene::new("site-back");
     push(&scene, &package("v1"), FIRST);
     scene.apply(&both(&scene));
@@ -277,7 +277,7 @@ fn when_the_function_fails_the_site_is_as_it_was_byte_for_byte() {
 }
 
 #[test]
-fn a_rollback_brings_removed_files_back() {
+fn rollback_restores_removed_files() {
     let scene = Scene::new("site-rollback");
     push(&scene, &package("v1"), FIRST);
     scene.apply(&both(&scene));
@@ -297,7 +297,7 @@ fn a_rollback_brings_removed_files_back() {
 }
 
 #[test]
-fn somebody_elses_file_in_the_way_is_refused_by_name() {
+fn unmanaged_file_with_the_same_name_is_refused() {
     let scene = Scene::new("site-taken");
     let taken = format!("{}index.html", prefix(&scene));
     scene.world.lab.put_file("dev", &taken, "mine").unwrap();
@@ -315,7 +315,7 @@ fn somebody_elses_file_in_the_way_is_refused_by_name() {
 }
 
 #[test]
-fn a_deleted_deployment_takes_its_files_along_and_leaves_others() {
+fn deleted_deployment_removes_only_its_own_files() {
     let scene = Scene::new("site-removed");
     let own = format!("{}own.txt", prefix(&scene));
     scene.world.lab.put_file("dev", &own, "mine").unwrap();
@@ -333,7 +333,7 @@ fn a_deleted_deployment_takes_its_files_along_and_leaves_others() {
 }
 
 #[test]
-fn a_site_that_moves_elsewhere_is_removed_from_where_it_was() {
+fn moved_site_is_removed_from_its_former_s3_location() {
     let scene = Scene::new("site-moves");
     push(&scene, &package("v1"), FIRST);
     let mut wanted = site_only(&scene);
@@ -355,7 +355,7 @@ fn a_site_that_moves_elsewhere_is_removed_from_where_it_was() {
 }
 
 #[test]
-fn what_was_kept_for_the_way_back_goes_with_its_snapshot() {
+fn site_copies_are_collected_with_their_snapshot() {
     let scene = Scene::new("site-collected");
     let mut wanted = both(&scene);
     wanted["spec"]["historyLimit"] = json!(1);
@@ -383,7 +383,7 @@ fn what_was_kept_for_the_way_back_goes_with_its_snapshot() {
 }
 
 #[test]
-fn a_failed_put_is_tried_again_and_nothing_is_lost() {
+fn failed_put_is_retried() {
     let scene = Scene::new("site-faults");
     push(&scene, &package("v1"), FIRST);
     scene.apply(&both(&scene));

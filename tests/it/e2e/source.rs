@@ -24,7 +24,7 @@ fn breaks_and_recovers(namespace: &str, edit: impl Fn(&mut Value), reason: &str,
 }
 
 #[test]
-fn a_project_that_is_not_there_is_named() {
+fn missing_project_is_named() {
     breaks_and_recovers(
         "no-project",
         |wanted| wanted["spec"]["source"]["project"] = json!("nobody/nothing"),
@@ -34,7 +34,7 @@ fn a_project_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_ref_that_is_not_there_is_named() {
+fn missing_ref_is_named() {
     breaks_and_recovers(
         "no-ref",
         |wanted| wanted["spec"]["source"]["ref"] = json!("release-9"),
@@ -48,7 +48,7 @@ fn a_ref_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_connection_that_is_not_there_is_named() {
+fn missing_connection_is_named() {
     breaks_and_recovers(
         "no-connection",
         |wanted| wanted["spec"]["source"]["connection"] = json!("gitlap"),
@@ -58,7 +58,7 @@ fn a_connection_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_ref_that_must_be_protected_and_is_not_is_refused() {
+fn unprotected_ref_is_refused_where_protection_is_required() {
     let scene = Scene::new("unprotected");
     let lab = &scene.world.lab;
     lab.gitlab.push(scene.team.project, "feature", "Begin");
@@ -81,14 +81,14 @@ fn a_ref_that_must_be_protected_and_is_not_is_refused() {
 }
 
 #[test]
-fn while_gitlab_is_away_what_runs_goes_on_and_is_called_ready() {
+fn gitlab_outage_keeps_the_deployment_ready() {
     let scene = Scene::running("gitlab-away");
     let project = format!("/projects/{}/", scene.team.project.0);
     let fault = FaultRule::on(&project, FaultAction::BadGateway);
     let fault = scene.world.lab.gitlab.faults().add(fault);
     let message = scene.wait(NAME, "the status reports the outage", |deployment| {
         let ready = condition_in(conditions(deployment), "Ready")?;
-        (ready.status == "True" && ready.message.contains("GitLab can't be asked"))
+        (ready.status == "True" && ready.message.contains("GitLab is unavailable"))
             .then(|| ready.message.clone())
     });
     says(&message, &["r1 serves", "502"]);
@@ -99,7 +99,7 @@ fn while_gitlab_is_away_what_runs_goes_on_and_is_called_ready() {
 }
 
 #[test]
-fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
+fn delivered_release_stays_ready_without_its_source() {
     let scene = Scene::new("source-gone");
     let (gitlab, project) = (&scene.world.lab.gitlab, scene.team.project);
     let pipeline = scene.push("v1");
@@ -107,7 +107,7 @@ fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
     scene.delivered(1);
 
     gitlab.clean_artifacts(gitlab.job(pipeline, "package"));
-    scene.looked_at_gitlab("after the artifacts expired");
+    scene.poll_gitlab("after the artifacts expired");
     let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
     says(&message, &["artifacts of job package expired"]);
     scene.delivered(1);
@@ -145,7 +145,7 @@ fn what_is_delivered_stays_ready_when_its_artifacts_ref_and_project_are_gone() {
 }
 
 #[test]
-fn a_job_whose_name_differs_is_told_with_what_it_is_called() {
+fn misspelt_job_is_reported_with_similar_names() {
     let scene = Scene::new("near-miss");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["artifacts"][0]["job"]["name"] = json!("Package");

@@ -42,7 +42,7 @@ fn refusal() -> Action {
 }
 
 #[test]
-fn when_one_target_of_a_stage_fails_the_other_goes_back_too() {
+fn failure_of_one_target_restores_the_whole_stage() {
     let scene = Scene::new("two-targets");
     scene.push("v1");
     scene.apply(&both(&scene));
@@ -70,7 +70,7 @@ fn when_one_target_of_a_stage_fails_the_other_goes_back_too() {
 }
 
 #[test]
-fn a_later_stage_that_fails_leaves_the_earlier_one_as_it_is() {
+fn failure_of_a_later_stage_leaves_the_earlier_one_live() {
     let scene = Scene::new("second-stage");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -93,7 +93,7 @@ fn a_later_stage_that_fails_leaves_the_earlier_one_as_it_is() {
 }
 
 #[test]
-fn a_target_that_can_not_be_reached_does_not_hold_up_the_way_back_of_the_other() {
+fn unreachable_target_does_not_block_the_restore_of_others() {
     let scene = Scene::new("unreachable");
     let lab = &scene.world.lab;
     let alarm = super::watching::alarm(&scene, "dev");
@@ -128,7 +128,7 @@ fn a_target_that_can_not_be_reached_does_not_hold_up_the_way_back_of_the_other()
 }
 
 #[test]
-fn where_each_target_is_for_itself_only_the_one_that_failed_goes_back() {
+fn rollback_target_policy_keeps_the_other_targets_live() {
     let scene = Scene::new("for-itself");
     scene.push("v1");
     let mut wanted = both(&scene);

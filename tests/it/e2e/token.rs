@@ -42,7 +42,7 @@ fn breaks_and_recovers(namespace: &str, damage: impl Fn(&Scene<'_>), expected: &
 }
 
 #[test]
-fn a_wrong_token_names_the_secret_and_the_scope() {
+fn wrong_token_names_the_secret_and_the_scope() {
     let parts = ["read_api", "gitlab-token"];
     let expected = Expected {
         deployment: ("InvalidCredentials", &parts),
@@ -56,7 +56,7 @@ fn a_wrong_token_names_the_secret_and_the_scope() {
 }
 
 #[test]
-fn an_expired_token_is_said_to_be_expired() {
+fn expired_token_is_reported_as_expired() {
     let parts = ["expired", "read_api", "gitlab-token"];
     let expected = Expected {
         deployment: ("InvalidCredentials", &parts),
@@ -70,7 +70,7 @@ fn an_expired_token_is_said_to_be_expired() {
 }
 
 #[test]
-fn a_token_without_read_api_is_told_the_scope() {
+fn token_without_read_api_names_the_scope() {
     let expected = Expected {
         deployment: (
             "AccessDenied",
@@ -89,7 +89,7 @@ fn a_token_without_read_api_is_told_the_scope() {
 }
 
 #[test]
-fn a_secret_that_is_deleted_is_named() {
+fn deleted_token_secret_is_named() {
     let parts = ["gitlab-token", "token-gone"];
     let expected = Expected {
         deployment: ("NotFound", &parts),
@@ -105,9 +105,9 @@ fn a_secret_that_is_deleted_is_named() {
 }
 
 #[test]
-fn a_secret_that_does_not_say_it_is_a_token_is_not_sent_and_told_how_to() {
+fn unlabelled_token_secret_is_not_sent_and_names_the_label() {
     let parts = [
-        "does not say that it holds a GitLab token",
+        "is not marked as a GitLab token",
         "kubectl --namespace token-unsaid label secret gitlab-token sluice.dev/gitlab-token=true",
     ];
     let expected = Expected {
@@ -124,7 +124,7 @@ fn a_secret_that_does_not_say_it_is_a_token_is_not_sent_and_told_how_to() {
 }
 
 #[test]
-fn a_token_that_ends_soon_is_told_ahead() {
+fn token_that_expires_soon_is_reported_in_advance() {
     let scene = Scene::running("token-ends");
     let gitlab = &scene.world.lab.gitlab;
     let user = gitlab.create_user("ends-soon");

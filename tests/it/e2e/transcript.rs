@@ -128,7 +128,7 @@ fn normalised(scene: &Scene<'_>, text: &str) -> String {
 }
 
 #[test]
-fn a_delivery_through_two_stages() {
+fn delivery_through_two_stages() {
     let scene = Scene::new("story-delivered");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev", "prod"]));
@@ -138,7 +138,7 @@ fn a_delivery_through_two_stages() {
 }
 
 #[test]
-fn a_release_that_fails_its_check_in_dev() {
+fn failed_check_in_dev_rolls_back() {
     let scene = Scene::new("story-taken-back");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
@@ -154,7 +154,7 @@ fn a_release_that_fails_its_check_in_dev() {
 }
 
 #[test]
-fn a_function_of_somebody_else() {
+fn unmanaged_function_blocks_a_delivery() {
     let scene = Scene::new("story-not-ours");
     let lab = &scene.world.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
@@ -178,7 +178,7 @@ fn a_function_of_somebody_else() {
 }
 
 #[test]
-fn a_token_that_has_expired() {
+fn expired_token_stops_new_releases() {
     let scene = Scene::running("story-token");
     scene.event("Deployment", "Normal", "Delivered", &["r1"]);
     scene.world.lab.gitlab.expire_token(&scene.team.token);
@@ -188,7 +188,7 @@ fn a_token_that_has_expired() {
 }
 
 #[test]
-fn a_ref_that_is_not_there() {
+fn missing_ref_stops_the_first_release() {
     let scene = Scene::new("story-ref");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["source"]["ref"] = json!("release-9");
@@ -199,7 +199,7 @@ fn a_ref_that_is_not_there() {
 }
 
 #[test]
-fn a_package_that_is_no_zip() {
+fn invalid_zip_stops_the_release() {
     let scene = Scene::new("story-zip");
     scene.push_package(b"no zip at all");
     scene.apply(&scene.deployment(&["dev"]));

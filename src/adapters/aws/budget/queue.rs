@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_first_comes_to_its_end_first() {
+    fn deployments_that_began_first_finish_first() {
         let mut queue = Queue::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         // Each makes its second call once it has made the first.

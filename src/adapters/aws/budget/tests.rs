@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn used_up() -> Bucket {
     let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1, Crowd::default());
     let mut schedule = bucket.schedule();
-    schedule.is_attended = true;
+    schedule.is_served = true;
     assert_eq!(schedule.rate.take(Instant::now()), Ok(()));
     drop(schedule);
     bucket
@@ -54,7 +54,7 @@ async fn wait_until_queued(bucket: &Bucket, count: usize) {
 /// Grants the turns up to the `nth` second, of which there is one a second.
 fn second_passes(bucket: &Bucket, nth: u32) {
     let now = Instant::now() + SECOND * nth + Duration::from_millis(100);
-    bucket.schedule().give_turns(now);
+    bucket.schedule().grant_turns(now);
 }
 
 fn kind(result: Result<(), CallError>) -> Option<CallErrorKind> {
@@ -179,7 +179,7 @@ async fn calls_beyond_the_burst_are_all_granted() {
     for call in calls {
         assert_eq!(ended(call).await, Ok(()));
     }
-    assert!(!bucket.schedule().is_attended, "no call waits");
+    assert!(!bucket.schedule().is_served, "no call waits");
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn throttling_slows_all_calls_of_that_kind() {
 }
 
 #[tokio::test]
-async fn an_account_goes_as_fast_as_its_region_says() {
+async fn account_uses_the_request_rates_of_its_region() {
     let budget = Budget::new("111111111111", "eu-west-1", &Metrics::new());
     let rates = RequestRates {
         lambda_control_plane: Some(200),
@@ -222,13 +222,13 @@ async fn new_call_does_not_overtake_those_that_wait() {
     let entry = bucket.enter(&turn(Priority::Background, "at-rest"), later);
     let entry = entry.expect("it joins the queue").ok().expect("has room");
     assert_eq!(bucket.schedule().queue.len(), 2);
-    bucket.schedule().give_turns(later);
+    bucket.schedule().grant_turns(later);
     assert_eq!(ended(first).await, Ok(()));
     drop(entry);
 }
 
 #[tokio::test]
-async fn turn_of_a_call_that_has_gone_goes_to_the_next() {
+async fn turn_of_an_abandoned_call_goes_to_the_next() {
     let bucket = used_up();
     let (gone, _) = oneshot::channel();
     let checkout = turn(Priority::Restore, "checkout");
@@ -240,7 +240,7 @@ async fn turn_of_a_call_that_has_gone_goes_to_the_next() {
 }
 
 #[tokio::test]
-async fn one_namespace_invokes_fifty_at_a_time_and_holds_up_no_other() {
+async fn namespace_with_fifty_invocations_does_not_block_others() {
     let metrics = Metrics::new();
     let budget = Budget::new("111111111111", "eu-west-1", &metrics);
     let within = |namespace: &str| {

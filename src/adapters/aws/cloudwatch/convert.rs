@@ -92,7 +92,7 @@ fn window(alarm: &MetricAlarm) -> Option<Duration> {
 
 /// The states are in `HistoryData`, as JSON, and in `HistorySummary`, as text; the JSON may be cut off.
 pub(super) fn transition(call: &Call, item: &AlarmHistoryItem) -> Result<Transition, CallError> {
-    let unusable = || call.unusable("an item of the history that can't be read");
+    let unusable = || call.unusable("an unreadable item in the alarm history");
     let at = item.timestamp.and_then(from_sdk).ok_or_else(unusable)?;
     let of_data = || {
         let data: Value = serde_json::from_str(item.history_data.as_deref()?).ok()?;
@@ -212,7 +212,7 @@ impl Answer {
             .collect();
         if labels.len() > 1 {
             let message = format!(
-                "it gives {} series ({}), and one is needed",
+                "it returns {} series ({}), but must return one",
                 labels.len(),
                 labels.join(", ")
             );
@@ -232,7 +232,7 @@ fn problem(result: &MetricDataResult) -> Option<(CallErrorKind, String)> {
         StatusCode::Forbidden => (CallErrorKind::Denied, "Forbidden"),
         other => (CallErrorKind::Unavailable, other.as_str()),
     };
-    let mut message = format!("the result is not complete ({status})");
+    let mut message = format!("the result is incomplete ({status})");
     for detail in result.messages() {
         let text = detail.value().or(detail.code()).unwrap_or_default();
         message = format!("{message}: {text}");

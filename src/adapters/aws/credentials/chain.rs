@@ -35,7 +35,7 @@ pub fn via(
         if assumed.is_some() && path.len() > MAX_ROLES {
             let path = path.join(" → ");
             return refused(format!(
-                "more than {MAX_ROLES} roles one after the other ({path}): shorten spec.credentials.assumeRole.via"
+                "a chain of more than {MAX_ROLES} roles ({path}): shorten spec.credentials.assumeRole.via"
             ));
         }
         let Some(name) = assumed.and_then(|role| role.via.clone()) else {
@@ -46,7 +46,7 @@ pub fn via(
         if seen {
             let path = path.join(" → ");
             return refused(format!(
-                "spec.credentials.assumeRole.via goes in a circle: {path}"
+                "spec.credentials.assumeRole.via is circular: {path}"
             ));
         }
         let Some(next) = directory.account(&name) else {
@@ -113,27 +113,27 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_ends_at_the_account_with_credentials_of_its_own() {
+    fn chain_ends_at_the_account_with_its_own_credentials() {
         let links = [("prod", Some("dev")), ("dev", Some("hub")), ("hub", None)];
         assert_eq!(chain(&links, "prod"), Ok(vec!["dev".into(), "hub".into()]));
         assert_eq!(chain(&links, "hub"), Ok(Vec::new()));
     }
 
     #[test]
-    fn a_circle_is_shown() {
+    fn circular_account_chain_is_reported_with_its_path() {
         let links = [("a", Some("b")), ("b", Some("c")), ("c", Some("b"))];
         let error = chain(&links, "a").expect_err("a circle");
         assert!(error.ends_with("a → b → c → b"), "{error}");
     }
 
     #[test]
-    fn a_missing_account_is_named_with_who_wants_it() {
+    fn missing_account_is_reported_with_its_referrer() {
         let error = chain(&[("a", Some("b")), ("b", Some("c"))], "a").expect_err("no c");
         assert!(error.starts_with("Account b goes via Account c"), "{error}");
     }
 
     #[test]
-    fn four_roles_are_the_most() {
+    fn account_chain_has_at_most_four_roles() {
         let mut links = vec![
             ("a", Some("b")),
             ("b", Some("c")),

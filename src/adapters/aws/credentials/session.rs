@@ -81,7 +81,7 @@ impl Session {
             }
             Err(error) => match held.as_ref().filter(|held| held.is_good(now)) {
                 Some(held) if error.is_transient() => {
-                    tracing::warn!(%error, "could not renew a session that is still good");
+                    tracing::warn!(%error, "could not renew a session that is still valid");
                     Ok(held.credentials.clone())
                 }
                 _ => {

@@ -192,12 +192,12 @@ fn role_call(operation: &'static str, account: &str, role_arn: &str) -> Call {
 fn trust_hint(role: &AssumeRole) -> String {
     let external_id = match role.external_id {
         Some(_) => "expect the external id that the Account states",
-        None => "expect no external id, the Account stating none",
+        None => "expect no external id, because the Account has none",
     };
     let tags = if role.session_tags.is_empty() {
         ""
     } else {
-        ", and sts:TagSession has to be allowed beside sts:AssumeRole"
+        ", and it has to allow sts:TagSession in addition to sts:AssumeRole"
     };
     format!("the role's trust policy has to name that user or role and {external_id}{tags}")
 }

@@ -52,7 +52,7 @@ fn write() -> Call {
 }
 
 #[test]
-fn lambda_codes_have_their_kinds() {
+fn lambda_codes_map_to_error_kinds() {
     use CallErrorKind as Kind;
     let conflict = "The operation cannot be performed at this time. An update is in progress";
     let assume = "The role defined for the function cannot be assumed by Lambda.";
@@ -119,7 +119,7 @@ fn lambda_codes_have_their_kinds() {
 }
 
 #[test]
-fn every_code_of_the_table_has_its_kind_whatever_the_status() {
+fn listed_code_has_the_same_kind_for_every_status() {
     use CallErrorKind as Kind;
     let mut seen = std::collections::BTreeSet::new();
     for source in codes::TABLE {
@@ -153,7 +153,7 @@ fn every_code_of_the_table_has_its_kind_whatever_the_status() {
 }
 
 #[test]
-fn what_passes_by_itself_ends_no_rollout() {
+fn transient_codes_never_fail_a_rollout() {
     for (status, code) in [
         (400, "RequestTimeout"),
         (408, "RequestTimeoutException"),
@@ -206,14 +206,14 @@ fn throttling_says_when_to_come_back() {
 }
 
 #[test]
-fn a_failed_service_leaves_a_write_in_doubt_but_not_a_read() {
+fn service_failure_makes_the_outcome_of_a_write_unknown_but_not_of_a_read() {
     let error = service_error(500, "ServiceException", "An error occurred");
     assert_eq!(write().failed(&error).kind, CallErrorKind::Unknown);
     assert_eq!(read().failed(&error).kind, CallErrorKind::Unavailable);
 }
 
 #[test]
-fn a_lost_answer_leaves_a_write_in_doubt_but_not_a_read() {
+fn lost_response_makes_the_outcome_of_a_write_unknown_but_not_of_a_read() {
     let lost = || Failure::dispatch_failure(ConnectorError::io("connection reset".into()));
     assert_eq!(write().failed(&lost()).kind, CallErrorKind::Unknown);
     assert_eq!(read().failed(&lost()).kind, CallErrorKind::Unavailable);
@@ -222,14 +222,14 @@ fn a_lost_answer_leaves_a_write_in_doubt_but_not_a_read() {
 }
 
 #[test]
-fn a_missing_page_is_not_a_missing_function() {
+fn status_404_without_a_code_is_not_a_missing_function() {
     let error = write().failed(&service_error(404, "", ""));
     assert_eq!(error.kind, CallErrorKind::Invalid);
     assert!(error.message.contains("spec.endpointUrl"), "{error}");
 }
 
 #[test]
-fn a_denial_keeps_who_and_what_and_says_which_grant() {
+fn denial_keeps_the_message_of_aws_and_names_the_grants() {
     let message = "User: arn:aws:sts::1:assumed-role/r/sluice is not authorized to perform: \
         lambda:UpdateFunctionCode on resource: arn:aws:lambda:eu-west-1:1:function:pay \
         because no session policy allows the lambda:UpdateFunctionCode action";
@@ -239,7 +239,7 @@ fn a_denial_keeps_who_and_what_and_says_which_grant() {
 }
 
 #[test]
-fn missing_credentials_never_look_like_a_missing_function() {
+fn missing_credentials_are_not_a_missing_function() {
     let missing = CallError::new("get Secret", "sluice/hub", CallErrorKind::NotFound, "gone");
     let provider = CredentialsError::provider_error(missing);
     let error = Failure::dispatch_failure(ConnectorError::other(provider.into(), None));
@@ -271,7 +271,7 @@ async fn write_to(address: std::net::SocketAddr) -> CallErrorKind {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_had_no_effect() {
+async fn refused_connection_is_not_an_unknown_outcome() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     drop(listener);
@@ -279,7 +279,7 @@ async fn a_connection_that_is_refused_had_no_effect() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_after_the_request_leaves_doubt() {
+async fn connection_lost_after_the_request_is_an_unknown_outcome() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     let server = tokio::spawn(async move {

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_a_policy_names_is_told() {
+    fn principals_of_a_policy_are_listed() {
         assert_eq!(principal(&json!("*")), "*");
         let bucket = json!({"Service": "s3.amazonaws.com"});
         assert_eq!(principal(&bucket), "s3.amazonaws.com");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_of_an_alias_or_one_that_is_off_does_not_count() {
+    fn mapping_of_an_alias_or_disabled_mapping_does_not_count() {
         let of = |arn: &str, state: &str| {
             EventSourceMappingConfiguration::builder()
                 .function_arn(format!(

@@ -93,7 +93,7 @@ alias_answer!(from_update_alias, UpdateAliasOutput);
 pub(super) fn present<T>(call: &Call, field: Option<T>) -> Result<T, CallError> {
     field.ok_or_else(|| {
         let message =
-            "the answer lacks what Lambda always says; check the Account's spec.endpointUrl";
+            "the response lacks a field that Lambda always returns; check the Account's spec.endpointUrl";
         call.unusable(message)
     })
 }
@@ -104,8 +104,8 @@ pub(super) fn function(
     tags: BTreeMap<String, String>,
 ) -> Result<Function, CallError> {
     if answer.package_type == Some(PackageType::Image) {
-        let message = "it is a container image; only functions with a zip package can be delivered \
-            to: choose another name, or delete it";
+        let message = "it is a container image; only functions with a zip package can be updated \
+            by Sluice: choose another name, or delete it";
         return Err(call.error(CallErrorKind::Invalid, message));
     }
     let code = answer.state_reason_code;
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_cannot_be_read_are_not_taken_for_none() {
+    fn unreadable_variables_are_not_taken_for_none() {
         let error = EnvironmentError::builder().message("no key").build();
         let environment = EnvironmentResponse::builder().error(error).build();
         let answer = answer().environment(environment).build();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_the_future_is_not_taken_for_active() {
+    fn unknown_function_state_is_not_taken_for_active() {
         let function = |state| {
             let answer = answer().state(state).build();
             function(&call(), answer, BTreeMap::new())

@@ -169,7 +169,7 @@ impl Functions for LambdaFunctions {
     async fn package(&self, name: &str) -> Result<(u64, ByteStream), CallError> {
         let call = self.read("lambda:GetFunction", name);
         let Some(answer) = self.fetch(&call, name, None).await? else {
-            return Err(call.error(CallErrorKind::NotFound, "there is no such function"));
+            return Err(call.error(CallErrorKind::NotFound, "the function does not exist"));
         };
         let location = answer.code.and_then(|code| code.location).ok_or_else(|| {
             let message = "its package can't be downloaded: the answer has no Code.Location";

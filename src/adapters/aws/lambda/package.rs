@@ -35,10 +35,7 @@ impl LambdaFunctions {
             return Err(call.error(kind, format!("status {}", status.as_u16())));
         }
         let size = answer.content_length().ok_or_else(|| {
-            call.error(
-                CallErrorKind::Corrupt,
-                "the answer does not say how long it is",
-            )
+            call.error(CallErrorKind::Corrupt, "the response has no Content-Length")
         })?;
         let pieces = answer
             .bytes_stream()

@@ -50,7 +50,7 @@ pub(super) fn page(call: &Call, answer: ListObjectsV2Output) -> Result<Page, Cal
         let modified = object.last_modified.map(|time| time.secs());
         let (Some(key), Some(modified)) = (object.key.as_deref().and_then(decoded), modified)
         else {
-            return Err(call.unusable("the answer lists an object without key or time"));
+            return Err(call.unusable("the response lists an object without a key or a time"));
         };
         let listed = Listed {
             etag: etag(call, object.e_tag)?,
@@ -119,7 +119,7 @@ fn pinned(call: &Call, version_id: Option<String>) -> Result<String, CallError> 
     version_id.filter(|id| id != "null").ok_or_else(|| {
         call.error(
             CallErrorKind::Invalid,
-            "the copy has no version id, so nothing pins it: turn the artifact bucket's versioning on",
+            "the copy has no version id, so it can't be pinned: enable versioning on the artifact bucket",
         )
     })
 }
@@ -158,7 +158,7 @@ pub(super) fn deleted(
 fn size(call: &Call, length: Option<i64>) -> Result<u64, CallError> {
     length
         .and_then(|length| u64::try_from(length).ok())
-        .ok_or_else(|| call.unusable("the answer does not say how long the object is"))
+        .ok_or_else(|| call.unusable("the response has no object size"))
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_of_a_copy_is_a_header() {
+    fn source_of_a_copy_is_encoded_for_a_header() {
         assert_eq!(source("b", "a/b-c_1.js", None), "b/a/b-c_1.js");
         assert_eq!(
             source("b", "a b/ü?#%+.html", Some("v/1")),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_deletion_has_its_own_end() {
+    fn each_deletion_has_its_own_result() {
         let deletion = |path: &str| Deletion {
             path: path.into(),
             etag: "\"e\"".into(),

@@ -134,7 +134,7 @@ impl Sites for S3Sites {
             // Without this, a lost copy would be taken for an object that changed.
             Err(error) if error.message.contains("NoSuchVersion") => Err(CallError {
                 message: format!(
-                    "the copy that was kept in {} is gone: {}",
+                    "the stored copy in {} is missing: {}",
                     self.artifact_bucket, error.message
                 ),
                 ..error

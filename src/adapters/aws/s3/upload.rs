@@ -85,7 +85,7 @@ async fn whole(call: &Call, size: u64, mut body: ByteStream) -> Result<bytes::By
     if bytes.len() as u64 == size {
         return Ok(bytes.freeze());
     }
-    let message = format!("not sent: its source does not have the {size} bytes that it should");
+    let message = format!("not sent: its source does not have the expected {size} bytes");
     Err(call.error(CallErrorKind::Corrupt, message))
 }
 

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_gone_is_not_what_it_was() {
+    fn missing_key_fails_an_etag_condition() {
         let missing = |message: &str| {
             CallError::new("s3:PutObject", "s3://b/k", CallErrorKind::NotFound, message)
         };
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_object_may_take_longer() {
+    fn large_object_has_a_longer_timeout() {
         assert_eq!(allowance(0), WRITE_TIMEOUT);
         assert_eq!(
             allowance(60 * BYTES_A_SECOND),

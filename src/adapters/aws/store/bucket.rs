@@ -72,7 +72,7 @@ pub(super) fn version_id(call: &Call, version_id: Option<String>) -> Result<Stri
     version_id.filter(|id| id != "null").ok_or_else(|| {
         call.error(
             CallErrorKind::Invalid,
-            "the object has no version id, so nothing pins its bytes: turn the bucket's versioning on",
+            "the object has no version id, so it can't be pinned: enable versioning on the bucket",
         )
     })
 }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_suspended_buckets_version_pins_nothing() {
+    fn null_version_of_a_suspended_bucket_is_refused() {
         let call = Call::write("s3:PutObject", "s3://b/k");
         for id in [None, Some("null".to_owned())] {
             let error = version_id(&call, id).expect_err("no pin");

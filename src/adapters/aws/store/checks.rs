@@ -85,7 +85,7 @@ async fn versioning(store: &S3Store, account_id: &str) -> Result<Option<String>,
     match answer {
         Ok(answer) if answer.status == Some(BucketVersioningStatus::Enabled) => Ok(None),
         Ok(_) => Ok(Some(format!(
-            "bucket {bucket} has no versioning: turn it on, so that what was delivered stays as it was"
+            "bucket {bucket} has no versioning: enable it, so that delivered artifacts stay unchanged"
         ))),
         Err(error) => unreadable(error, bucket, "s3:GetBucketVersioning").map(Some),
     }
@@ -104,7 +104,7 @@ async fn lifecycle(store: &S3Store, account_id: &str) -> Result<Option<String>, 
     let missing = || {
         format!(
             "bucket {bucket} has no lifecycle rule that aborts incomplete multipart uploads: add one \
-             for the whole bucket, so that broken-off uploads cost nothing"
+             for the whole bucket, so that interrupted uploads cost nothing"
         )
     };
     match answer {

@@ -278,9 +278,9 @@ impl Drop for Multipart {
 async fn ended<T>(call: &Call, task: JoinHandle<Result<T, CallError>>) -> Result<T, CallError> {
     let unknown = |error: tokio::task::JoinError| {
         call.unusable(if error.is_panic() {
-            "a part of the upload ended by a defect in Sluice: please report it; the log has more"
+            "a part of the upload failed because of a defect in Sluice: please report it; the log has more"
         } else {
-            "the upload broke off: the controller is stopping"
+            "the upload was interrupted: the controller is stopping"
         })
     };
     task.await.unwrap_or_else(|error| Err(unknown(error)))
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_are_full_whatever_the_pieces() {
+    async fn parts_are_full_for_all_chunk_sizes() {
         assert_eq!(cut(vec![]).await, [0; 0]);
         assert_eq!(cut(vec![3, 0, 4]).await, [7]);
         assert_eq!(cut(vec![PART]).await, [PART]);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_was_sent_lends_its_memory_to_the_next_one() {
+    async fn memory_of_a_sent_part_is_reused() {
         let piece = || Ok(Bytes::from(vec![7; PART / 3]));
         let mut parts = Parts::of(stream::repeat_with(piece).boxed());
         let mut next = async |memory| parts.next(memory).await.expect("a part").expect("a part");

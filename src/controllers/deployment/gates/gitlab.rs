@@ -188,7 +188,7 @@ async fn read(
             Ok(jobs) => {
                 reading.jobs.insert(opening.pipeline_id, jobs);
             }
-            Err(error) => tracing::warn!(%error, "the manual job of a gate was not looked at"),
+            Err(error) => tracing::warn!(%error, "failed to read the manual jobs of a gate"),
         }
         ask_for_users(&*gitlab, opening, needs, &mut reading).await;
     }
@@ -215,7 +215,9 @@ async fn ask_for_users(
             Ok(user) => {
                 reading.bots.insert(id, user.bot.unwrap_or_default());
             }
-            Err(error) => tracing::warn!(%error, "GitLab did not learn who started a manual job"),
+            Err(error) => {
+                tracing::warn!(%error, "failed to read the user who started a manual job")
+            }
         }
     }
 }

@@ -179,7 +179,7 @@ impl Gatekeeper for Gates {
             unread.insert(Unread::AdmissionPolicy);
             let answer = Answer::Waiting {
                 reason: Reason::PolicyNotInForce,
-                message: "whether the admission policy is in force was not read yet".to_owned(),
+                message: "the admission policy was not read yet".to_owned(),
                 manual_jobs: Vec::new(),
                 until: None,
             };

@@ -81,7 +81,7 @@ fn askers(gates: &Gates, release: &ReleaseView, way: Way) -> Result<Vec<String>,
 }
 
 #[test]
-fn the_accounts_of_the_release_are_asked_together_with_those_of_the_spec() {
+fn gate_requirements_cover_accounts_of_the_release_and_the_spec() {
     let moved = gates("new", &["old", "new"]);
     let both = vec!["Account new".to_owned(), "Account old".to_owned()];
     for way in [Way::Forward, Way::Back] {
@@ -93,7 +93,7 @@ fn the_accounts_of_the_release_are_asked_together_with_those_of_the_spec() {
 }
 
 #[test]
-fn an_account_that_only_one_of_them_names_refuses_where_it_is_not_there() {
+fn missing_account_of_the_release_or_the_spec_refuses_entry() {
     let gone = Err(Reason::AccountNotFound);
     let moved = gates("new", &["new"]);
     assert_eq!(askers(&moved, &release("old"), Way::Forward), gone);

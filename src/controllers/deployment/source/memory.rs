@@ -25,7 +25,7 @@ use crate::{
 pub struct Sources {
     pub(super) known: Mutex<Known>,
     /// Notified when a Deployment rests in a round that had none.
-    pub(super) rested: Notify,
+    pub(super) first_rest: Notify,
 }
 
 #[derive(Default)]
@@ -78,8 +78,8 @@ pub(super) struct State {
 
 impl State {
     /// Whether the last poll brought nothing new, and GitLab can be asked whether that still holds.
-    pub(super) fn is_told_of_news(&self) -> bool {
-        self.is_settled && !self.is_news && self.read.tell_all()
+    pub(super) fn can_rest(&self) -> bool {
+        self.is_settled && !self.is_news && self.read.can_revalidate()
     }
 }
 

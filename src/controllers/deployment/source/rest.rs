@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A resting Deployment is reconciled at least once in this time.
-pub(super) const RESTED: Duration = Duration::from_hours(1);
+pub(super) const MAX_REST: Duration = Duration::from_hours(1);
 
 impl Sources {
     /// Lets the Deployment rest until GitLab has news. Returns whether it may.
@@ -36,17 +36,17 @@ impl Sources {
         let Some(state) = states.get_mut(&uid) else {
             return false;
         };
-        if !state.is_told_of_news() {
+        if !state.can_rest() {
             return false;
         }
         let Some(at) = state.next_poll else {
             return false;
         };
-        let source = question_of_all(deployment);
+        let source = shared_question(deployment);
         state.rests_in = Some(source);
         let reference = ObjectRef::from_obj(deployment);
         if rounds.rest((source, at), uid, reference, state.read.clone()) {
-            self.rested.notify_one();
+            self.first_rest.notify_one();
         }
         true
     }
@@ -63,7 +63,7 @@ impl Sources {
                 }
             };
             tokio::select! {
-                () = self.rested.notified() => {}
+                () = self.first_rest.notified() => {}
                 () = is_time => {
                     let due = self.known().rounds.due(Instant::now());
                     asking.extend(due.into_iter().map(|due| ask(context, due)));
@@ -103,11 +103,11 @@ impl Sources {
 async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
     let follower = context.stores.deployments.get(&due.who);
     let unchanged = async {
-        let follower = follower.filter(|_| due.read.tell_all())?;
+        let follower = follower.filter(|_| due.read.can_revalidate())?;
         let gitlab = client(context, &follower).await.ok()?;
-        let holds = gitlab.still_hold(&due.read).await;
+        let holds = gitlab.are_unchanged(&due.read).await;
         let holds = holds.inspect_err(|error: &CallError| {
-            debug!(%error, "not known whether there is news: those who rest look for themselves");
+            debug!(%error, "the conditional requests failed: resting Deployments poll for themselves");
         });
         (holds == Ok(true)).then(|| poll_interval(&follower))
     };
@@ -116,6 +116,6 @@ async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
 }
 
 /// The identity of a source whose Deployments share the answers.
-pub(super) fn question_of_all(deployment: &Deployment) -> Sha256 {
+pub(super) fn shared_question(deployment: &Deployment) -> Sha256 {
     Sha256::of_json(&(deployment.namespace(), &deployment.spec.source))
 }

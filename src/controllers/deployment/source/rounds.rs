@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_that_is_over_is_followed_by_another_and_forgotten_with_those_that_asked() {
+    fn finished_round_is_replaced_and_removed_when_unused() {
         let mut rounds = Clock::start();
         assert_eq!(rounds.next(0, 60, 0), 60);
         assert_eq!(rounds.next(0, 119, 59), 60);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_rest_are_asked_for_once_until_that_is_answered() {
+    async fn resting_deployments_share_one_poll_at_a_time() {
         let mut rounds = Clock::start();
         rounds.next(0, 60, 0);
         assert_eq!(rounds.0.earliest(), None, "no Deployment rests");
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(rounds.due(59).len(), 0);
         let due = rounds.due(60);
         assert_eq!(due.len(), 1, "one poll for both");
-        assert!(due[0].read.tell_all());
+        assert!(due[0].read.can_revalidate());
         assert_eq!(rounds.due(61).len(), 0, "the poll is running");
         assert_eq!(rounds.0.earliest(), None);
         // A Deployment that polls meanwhile keeps its own time.
@@ -241,20 +241,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_read_what_another_read_otherwise_is_asked_about_no_more() {
+    async fn conflicting_reads_end_the_shared_poll_of_a_round() {
         let mut rounds = Clock::start();
         rounds.rest(0, "a", "1").await;
         rounds.rest(0, "b", "2").await;
-        assert!(!rounds.due(60)[0].read.tell_all());
+        assert!(!rounds.due(60)[0].read.can_revalidate());
         assert_eq!(rounds.0.news(source(0)).len(), 2);
         // Now both have read the same.
         rounds.rest(0, "a", "2").await;
         rounds.rest(0, "b", "2").await;
-        assert!(rounds.due(60)[0].read.tell_all());
+        assert!(rounds.due(60)[0].read.can_revalidate());
     }
 
     #[tokio::test]
-    async fn a_round_in_which_somebody_rests_is_not_forgotten() {
+    async fn round_with_a_resting_deployment_is_kept() {
         let mut rounds = Clock::start();
         rounds.rest(0, "a", "1").await;
         let now = rounds.at(600);

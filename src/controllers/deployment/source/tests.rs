@@ -31,7 +31,7 @@ fn asked(deployment: &Deployment) -> Sources {
 }
 
 #[test]
-fn a_new_retry_asks_at_once_and_for_what_failed_exactly_once() {
+fn new_retry_polls_at_once_and_retries_failures_exactly_once() {
     let sources = asked(&deployment(&[]));
     let retried = deployment(&[(annotation::RETRY, "1")]);
     let mut state = sources.state(&retried, &[]);
@@ -54,7 +54,7 @@ fn a_new_retry_asks_at_once_and_for_what_failed_exactly_once() {
 }
 
 #[test]
-fn a_retry_is_not_lost_when_something_else_is_asked_too() {
+fn retry_survives_a_simultaneous_reconcile_command() {
     let sources = asked(&deployment(&[]));
     let both = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
     let state = sources.state(&both, &[]);
@@ -65,7 +65,7 @@ fn a_retry_is_not_lost_when_something_else_is_asked_too() {
 }
 
 #[test]
-fn a_reconcile_or_a_removed_retry_leaves_failures_as_they_are() {
+fn reconcile_or_removed_retry_does_not_retry_failed_transfers() {
     let sources = asked(&deployment(&[(annotation::RETRY, "1")]));
     assert!(!sources.state(&deployment(&[]), &[]).fetching.try_again);
     let reconcile = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
@@ -75,7 +75,7 @@ fn a_reconcile_or_a_removed_retry_leaves_failures_as_they_are() {
 }
 
 #[test]
-fn a_retry_is_for_the_release_unless_artifacts_could_not_be_fetched() {
+fn retry_applies_to_the_release_unless_a_transfer_failed() {
     let plain = deployment(&[]);
     let sources = asked(&plain);
     let retried = deployment(&[(annotation::RETRY, "1")]);
@@ -103,7 +103,7 @@ fn blocked(outcome: Outcome, is_new: bool) -> Source {
 }
 
 #[test]
-fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
+fn problem_of_a_released_pipeline_only_affects_source_ready() {
     let done = || Outcome::Done {
         reason: Reason::Delivered,
         message: "r1 serves".to_owned(),
@@ -115,7 +115,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
         found.map(|found| format!("{} {}", found.status, found.reason))
     };
     let stalled = |reason| Outcome::stalled(reason, "why");
-    for reason in OF_THE_PAST {
+    for reason in HARMLESS_ONCE_RELEASED {
         let past = blocked(stalled(reason), false);
         assert!(past.problem().is_none());
         let outcome = past.conclude(done(), false);
@@ -154,7 +154,7 @@ fn what_is_wrong_with_what_was_released_is_a_condition_of_its_own() {
 }
 
 #[test]
-fn who_follows_the_same_ref_asks_at_the_same_moments() {
+fn deployments_of_the_same_ref_poll_at_the_same_time() {
     let sources = Sources::default();
     let of = |project: &str, namespace: &str| {
         let mut one = deployment(&[]);
@@ -211,7 +211,7 @@ async fn read(etag: Option<&str>) -> Validators {
 }
 
 #[tokio::test]
-async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() {
+async fn settled_deployment_with_validators_rests_instead_of_polling() {
     let done = || Outcome::done(Reason::Delivered, "r1 serves");
     let gone = || Outcome::stalled(Reason::ProjectNotFound, "why");
     let rests = async |source: Source, etag, ending| {
@@ -219,7 +219,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
         let sources = polled(&deployment, &source, read(etag).await);
         let ended = sources.until_next_poll(&deployment, ending);
         let rests = sources.known().rounds.earliest().is_some();
-        assert_eq!(ended.recheck >= Some(RESTED), rests);
+        assert_eq!(ended.recheck >= Some(MAX_REST), rests);
         rests
     };
     assert!(rests(waits_for_pipeline(), Some("1"), done()).await);
@@ -231,7 +231,7 @@ async fn who_has_nothing_to_do_and_is_told_of_news_need_not_look_every_minute() 
 }
 
 #[tokio::test]
-async fn who_rests_is_woken_by_news_by_a_look_of_its_own_and_by_its_suspension() {
+async fn rest_ends_with_news_own_poll_suspension_or_deletion() {
     let mut deployment = deployment(&[]);
     let done = || Outcome::done(Reason::Delivered, "r1 serves");
     let sources = polled(&deployment, &waits_for_pipeline(), read(Some("1")).await);

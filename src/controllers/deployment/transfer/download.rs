@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     job::{Progress, TransferJob},
     key::TransferKey,
-    pace::{Pace, Slowest},
+    pace::{Pace, PaceLimits},
 };
 use crate::{
     api::v1alpha1::{ArchiveSummary, PinnedArtifact, StoreLocation},
@@ -97,7 +97,7 @@ pub(super) async fn fetch(
     key: &TransferKey,
     job: &TransferJob,
     progress: &Arc<Progress>,
-    slowest: Slowest,
+    pace_limits: PaceLimits,
     metrics: &Arc<Metrics>,
 ) -> Result<Transferred, CallError> {
     if let Some(done) = remembered(key, job).await? {
@@ -133,7 +133,7 @@ pub(super) async fn fetch(
         key: key.clone(),
         hasher: Hasher::default(),
         tail: Tail::default(),
-        pace: Pace::new(slowest, expected.unwrap_or(job.limit), Instant::now()),
+        pace: Pace::new(pace_limits, expected.unwrap_or(job.limit), Instant::now()),
         expected,
         limit: job.limit,
         progress: Arc::clone(progress),
@@ -162,7 +162,7 @@ pub(super) async fn fetch(
     };
     let size = tail.total();
     metrics.transferred_out(size);
-    let (archive, archive_problem) = match tail.summarise() {
+    let (archive, archive_problem) = match tail.summarize() {
         Ok(summary) => (Some(summary), None),
         Err(problem) => (None, Some(problem.to_string())),
     };
@@ -225,7 +225,7 @@ async fn remember(key: &TransferKey, job: &TransferJob, marker: &Marker) {
     let (bytes, metadata) = (Bytes::from(json), BTreeMap::new());
     if let Err(error) = job.store.put(&marker_key, bytes, &metadata).await {
         // The object is complete and pinned. Without the marker, it is only downloaded again after a restart.
-        tracing::warn!(%error, "the marker of a transfer could not be written");
+        tracing::warn!(%error, "failed to write the marker of a transfer");
     }
 }
 
@@ -294,7 +294,7 @@ impl Meter {
         match self.expected {
             Some(expected) if total > expected => Err(self.key.error(
                 CallErrorKind::Corrupt,
-                format!("longer than declared: {total} bytes and more instead of {expected}"),
+                format!("longer than declared: at least {total} bytes instead of {expected}"),
             )),
             _ => Ok(()),
         }

@@ -78,7 +78,7 @@ impl TransferKey {
     pub fn unasked(&self) -> CallError {
         self.error(
             CallErrorKind::Unavailable,
-            "it was given up: no Deployment asks for it any more",
+            "given up, because no Deployment asks for it any more",
         )
     }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_safe_and_tell_paths_apart() {
+    fn object_keys_are_safe_and_unique_per_path() {
         assert_eq!(
             key(None),
             "artifacts/2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6/7/3580121225/\
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_has_its_own_keys_and_a_recreated_one_has_the_same() {
+    fn connection_digest_is_unique_and_survives_recreation() {
         let of = |cluster: &str, namespace: &str, name: &str, url: &str| {
             connection_digest(cluster, &connection(namespace, name, url))
         };
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_host_port_and_relative_root() {
+    fn instance_name_has_host_port_and_relative_root() {
         for (url, name) in [
             ("https://gitlab.com/", "gitlab.com"),
             (

@@ -12,7 +12,7 @@ pub const DEFAULT_RATE: u64 = 64 << 10;
 
 /// How slow a download may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slowest {
+pub struct PaceLimits {
     /// The minimum rate, in bytes a second.
     pub rate: u64,
     /// The time over which the rate is measured.
@@ -21,7 +21,7 @@ pub struct Slowest {
     pub grace: Duration,
 }
 
-impl Slowest {
+impl PaceLimits {
     /// This minimum rate, measured over a minute.
     pub fn at(rate: u64) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Slowest {
 
 /// The pace of one download.
 pub struct Pace {
-    slowest: Slowest,
+    pace_limits: PaceLimits,
     deadline: Instant,
     allowed: Duration,
     /// The present window.
@@ -44,10 +44,10 @@ pub struct Pace {
 
 impl Pace {
     /// The pace of a download of at most `size` bytes that begins now.
-    pub fn new(slowest: Slowest, size: u64, now: Instant) -> Self {
-        let allowed = slowest.grace + Duration::from_secs(size / slowest.rate);
+    pub fn new(pace_limits: PaceLimits, size: u64, now: Instant) -> Self {
+        let allowed = pace_limits.grace + Duration::from_secs(size / pace_limits.rate);
         Self {
-            slowest,
+            pace_limits,
             deadline: now + allowed,
             allowed,
             waited: Duration::ZERO,
@@ -57,19 +57,19 @@ impl Pace {
 
     /// How long to wait for the next bytes before calling [`Self::waited`].
     pub fn patience(&self, now: Instant) -> Duration {
-        let left = self.slowest.window.saturating_sub(self.waited);
+        let left = self.pace_limits.window.saturating_sub(self.waited);
         left.min(self.deadline.saturating_duration_since(now))
     }
 
     /// Counts the bytes that came after a wait, or none. Fails if the download is too slow.
     pub fn waited(&mut self, wait: Duration, bytes: usize, now: Instant) -> Result<(), String> {
-        let Slowest { rate, window, .. } = self.slowest;
+        let PaceLimits { rate, window, .. } = self.pace_limits;
         self.waited += wait;
         self.bytes += bytes as u64;
         if now >= self.deadline {
             let seconds = self.allowed.as_secs_f32();
             return Err(format!(
-                "not complete within {seconds} s, which is time enough at {rate} bytes a second"
+                "not complete within {seconds} s, the limit for its size at {rate} bytes a second"
             ));
         }
         if self.waited < window {
@@ -95,7 +95,7 @@ mod tests {
     /// Downloads pieces at an interval, until the end or an error.
     fn download(size: u64, interval: u64, bytes: usize) -> Result<(), String> {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Slowest::at(RATE), size, now);
+        let mut pace = Pace::new(PaceLimits::at(RATE), size, now);
         for _ in 0..size.div_ceil(bytes as u64) {
             let wait = Duration::from_secs(interval);
             now += wait;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_a_minute_is_too_slow_and_the_rate_is_fast_enough() {
+    fn download_below_the_minimum_rate_is_too_slow() {
         assert_eq!(download(600_000, 1, 1000), Ok(()));
         assert_eq!(download(600_000, 30, 30_000), Ok(()));
         let slow = download(600_000, 59, 1).unwrap_err();
@@ -115,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_is_not_held_against_gitlab_but_the_whole_has_an_end() {
+    fn slow_bucket_counts_against_the_deadline_but_not_the_rate() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Slowest::at(RATE), 100 * RATE, now);
+        let mut pace = Pace::new(PaceLimits::at(RATE), 100 * RATE, now);
         for _ in 0..4 {
             // Half a minute in which the bucket took no bytes.
             now += Duration::from_secs(30);

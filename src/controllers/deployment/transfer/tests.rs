@@ -52,7 +52,7 @@ impl Source {
 
 #[async_trait]
 impl GitLab for Source {
-    async fn still_hold(&self, _: &Validators) -> Result<bool, CallError> {
+    async fn are_unchanged(&self, _: &Validators) -> Result<bool, CallError> {
         unimplemented!()
     }
     async fn standing(&self) -> Result<Standing, CallError> {
@@ -280,7 +280,7 @@ fn zip() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_artifact_is_kept_pinned_and_summarised() {
+async fn artifact_is_stored_pinned_and_summarised() {
     let bytes = zip();
     let mut scene = scene(Source::of(&bytes));
     let done = scene.through().await.unwrap();
@@ -299,7 +299,7 @@ async fn an_artifact_is_kept_pinned_and_summarised() {
 }
 
 #[tokio::test]
-async fn what_is_no_archive_is_kept_with_the_reason() {
+async fn non_archive_is_stored_with_the_reason() {
     let mut scene = scene(Source::of(b"hello"));
     let done = scene.through().await.unwrap();
     assert_eq!(done.archive, None);
@@ -308,7 +308,7 @@ async fn what_is_no_archive_is_kept_with_the_reason() {
 }
 
 #[tokio::test]
-async fn all_that_ask_share_one_transfer_and_are_woken() {
+async fn concurrent_requests_share_one_transfer_and_are_woken() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let mut scene = scene(source);
@@ -323,7 +323,7 @@ async fn all_that_ask_share_one_transfer_and_are_woken() {
 }
 
 #[tokio::test]
-async fn no_more_than_allowed_run_side_by_side() {
+async fn parallel_transfers_stay_within_the_limit() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let mut scene = scene(source);
@@ -346,7 +346,7 @@ async fn no_more_than_allowed_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_restart_does_not_download_again() {
+async fn restart_does_not_download_again() {
     let mut first = scene(Source::of(&zip()));
     let done = first.through().await.unwrap();
     let mut second = scene(Source::of(b""));
@@ -356,7 +356,7 @@ async fn a_restart_does_not_download_again() {
 }
 
 #[tokio::test]
-async fn a_copy_that_another_connection_fetched_is_not_handed_out() {
+async fn copy_of_another_connection_is_not_returned() {
     let mut first = scene(Source::of(&zip()));
     first.through().await.unwrap();
     let source = Source::of(&zip());
@@ -374,7 +374,7 @@ async fn a_copy_that_another_connection_fetched_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn a_marker_of_another_connection_is_not_believed_wherever_it_lies() {
+async fn marker_of_another_connection_is_ignored_wherever_it_lies() {
     let mut first = scene(Source::of(b"planted"));
     first.through().await.unwrap();
     let planted = |key: String| first.bucket.objects.lock().unwrap()[&key].1.clone();
@@ -394,7 +394,7 @@ async fn a_marker_of_another_connection_is_not_believed_wherever_it_lies() {
 }
 
 #[tokio::test]
-async fn one_namespace_leaves_a_turn_to_another() {
+async fn namespace_leaves_a_turn_to_another_one() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let mut scene = scene_within(source, Limits::new(4, 2, DEFAULT_RATE));
@@ -428,15 +428,15 @@ fn scene_key_of(connection: &str) -> TransferKey {
 }
 
 #[tokio::test]
-async fn a_download_that_stands_still_or_crawls_is_given_up() {
+async fn stalled_or_slow_download_is_given_up() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(1));
-    let slowest = Slowest {
+    let pace_limits = PaceLimits {
         window: Duration::from_millis(1),
-        ..Slowest::at(1_000_000)
+        ..PaceLimits::at(1_000_000)
     };
     let limits = Limits {
-        slowest,
+        pace_limits,
         ..Limits::new(1, 1, 1)
     };
     let (kind, message) = scene_within(source, limits).failure().await;
@@ -446,18 +446,21 @@ async fn a_download_that_stands_still_or_crawls_is_given_up() {
 
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(1));
-    let slowest = Slowest {
+    let pace_limits = PaceLimits {
         grace: Duration::from_millis(1),
-        ..Slowest::at(1 << 30)
+        ..PaceLimits::at(1 << 30)
     };
-    let limits = Limits { slowest, ..limits };
+    let limits = Limits {
+        pace_limits,
+        ..limits
+    };
     let (kind, message) = scene_within(source, limits).failure().await;
     assert_eq!(kind, CallErrorKind::Unavailable);
     assert!(message.contains("not complete within"), "{message}");
 }
 
 #[tokio::test]
-async fn a_transfer_that_nobody_asks_for_ends_and_leaves_its_turn() {
+async fn unrequested_transfer_ends_and_frees_its_turn() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let limits = Limits {
@@ -480,7 +483,7 @@ async fn a_transfer_that_nobody_asks_for_ends_and_leaves_its_turn() {
 }
 
 #[tokio::test]
-async fn a_marker_without_its_object_is_not_believed() {
+async fn marker_of_a_replaced_object_is_ignored() {
     let mut first = scene(Source::of(&zip()));
     first.through().await.unwrap();
     // The object was overwritten with another version.
@@ -497,7 +500,7 @@ async fn a_marker_without_its_object_is_not_believed() {
 }
 
 #[tokio::test]
-async fn what_is_cut_off_or_too_long_is_corrupt() {
+async fn truncated_or_oversized_download_is_corrupt() {
     let mut cut = Source::of(b"0123456789");
     cut.declared = Some(20);
     assert_eq!(
@@ -513,7 +516,7 @@ async fn what_is_cut_off_or_too_long_is_corrupt() {
         scene(long).failure().await,
         (
             CallErrorKind::Corrupt,
-            "longer than declared: 10 bytes and more instead of 8".to_owned()
+            "longer than declared: at least 10 bytes instead of 8".to_owned()
         )
     );
     let mut scene = scene(Source::of(b"0123456789"));
@@ -528,7 +531,7 @@ async fn what_is_cut_off_or_too_long_is_corrupt() {
 }
 
 #[tokio::test]
-async fn the_limit_holds_with_and_without_a_declared_size() {
+async fn size_limit_applies_with_and_without_a_declared_size() {
     for declared in [Some(10), None] {
         let mut source = Source::of(b"0123456789");
         source.declared = declared;
@@ -544,7 +547,7 @@ async fn the_limit_holds_with_and_without_a_declared_size() {
 }
 
 #[tokio::test]
-async fn a_failure_stays_until_it_is_forgotten() {
+async fn transfer_failure_stays_until_it_is_forgotten() {
     let source = Source::of(&zip());
     let denied = key(1).error(CallErrorKind::Denied, "no");
     *source.failure.lock().unwrap() = Some(denied);
@@ -552,14 +555,14 @@ async fn a_failure_stays_until_it_is_forgotten() {
     assert_eq!(scene.failure().await.0, CallErrorKind::Denied);
     assert!(matches!(
         scene.ask("a", 1),
-        TransferState::Failed { again_in: None, .. }
+        TransferState::Failed { retry_in: None, .. }
     ));
     scene.transfers.forget_failure(&key(1));
     assert!(scene.through().await.is_ok());
 }
 
 #[tokio::test]
-async fn only_a_failure_is_forgotten() {
+async fn running_and_done_transfers_are_not_forgotten() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let mut scene = scene(source);
@@ -574,7 +577,7 @@ async fn only_a_failure_is_forgotten() {
 }
 
 #[tokio::test]
-async fn bytes_are_counted_in_as_they_arrive_and_out_once_they_are_kept() {
+async fn bytes_are_counted_in_on_arrival_and_out_once_stored() {
     let bytes = zip();
     let mut whole = scene(Source::of(&bytes));
     whole.through().await.unwrap();
@@ -596,7 +599,7 @@ async fn bytes_are_counted_in_as_they_arrive_and_out_once_they_are_kept() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_failure_and_wakes() {
+async fn panic_is_a_failure_and_wakes_the_deployment() {
     let mut source = Source::of(&zip());
     source.permits.close();
     source.declared = None;
@@ -617,7 +620,7 @@ async fn shutdown_ends_every_task_and_starts_none() {
 }
 
 #[test]
-fn waits_grow_and_only_where_waiting_helps() {
+fn backoff_grows_and_applies_only_to_transient_errors() {
     let error = |kind| key(1).error(kind, "");
     let seconds = |kind, attempts| backoff(&error(kind), attempts).map(|wait| wait.as_secs());
     assert_eq!(seconds(CallErrorKind::Denied, 1), None);

@@ -169,9 +169,9 @@ fn aborted(key: &CheckKey, error: &tokio::task::JoinError) -> CallError {
         format!("check {} of {}", key.check, key.component),
         CallErrorKind::Unknown,
         if error.is_panic() {
-            "the invocation ended by a defect in Sluice: please report it; the log has more"
+            "the invocation ended by a bug in Sluice: please report it; the log has details"
         } else {
-            "the invocation broke off: the controller is stopping"
+            "the invocation was aborted: the controller is stopping"
         },
     )
 }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_invocation_is_left_and_wakes_its_target_once_it_is_answered() {
+    async fn slow_invocation_wakes_its_target_once_it_is_answered() {
         let mut invocations = impatient();
         let mut woken = Box::pin(invocations.woken());
         let (asking, key) = (ObjectRef::from_obj(&target()), key());

@@ -18,7 +18,7 @@ use crate::{
                 Action, Attempt, DesiredCheck, Found, Function, FunctionSnapshot, Lambda, Observed,
                 Read, Reply, evaluate, timed_out,
             },
-            protocol::Replied,
+            protocol::ActionResult,
         },
     },
     ports::{CallError, CallErrorKind, lambda::Functions},
@@ -65,7 +65,7 @@ impl Shell for Lambda {
         name: &str,
         action: &Action,
         _: &Observed,
-    ) -> Result<Replied<Reply>, CallError> {
+    ) -> Result<ActionResult<Reply>, CallError> {
         let functions = &access.functions;
         let reply = match action {
             Action::Check {
@@ -163,7 +163,7 @@ impl Shell for Lambda {
                 }
             }
         };
-        Ok(Replied::Kind(reply))
+        Ok(ActionResult::Kind(reply))
     }
 
     async fn keep(
@@ -187,7 +187,7 @@ async fn check(
     (name, qualifier, version): (&str, &str, &str),
     check: &DesiredCheck,
     key: &CheckKey,
-) -> Result<Replied<Reply>, CallError> {
+) -> Result<ActionResult<Reply>, CallError> {
     let functions = Arc::clone(&access.functions);
     let of = (name.to_owned(), qualifier.to_owned());
     let (check, version) = (check.clone(), version.to_owned());
@@ -204,8 +204,8 @@ async fn check(
     let invocations = &context.invocations;
     let answer = invocations.answer(&access.target, key, invoke).await?;
     Ok(match answer {
-        Some(verdict) => Replied::Checked(key.clone(), verdict),
-        None => Replied::Running(key.clone()),
+        Some(verdict) => ActionResult::Checked(key.clone(), verdict),
+        None => ActionResult::Running(key.clone()),
     })
 }
 

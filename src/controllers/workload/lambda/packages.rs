@@ -13,7 +13,7 @@ use crate::{
     domain::{
         digest::{Hasher, Sha256},
         workload::lambda::{
-            CodeLocation, DesiredFunction, FunctionSnapshot, LatestSnapshot, PACKAGES,
+            CodeLocation, DesiredFunction, FunctionSnapshot, LatestSnapshot, PACKAGES_PREFIX,
         },
     },
     ports::{
@@ -64,7 +64,7 @@ pub async fn keep_former(
 }
 
 fn key(digest: Sha256) -> String {
-    format!("{PACKAGES}/{digest}.zip")
+    format!("{PACKAGES_PREFIX}/{digest}.zip")
 }
 
 fn location(access: &Access, digest: Sha256, version_id: String) -> CodeLocation {

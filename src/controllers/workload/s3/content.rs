@@ -107,7 +107,7 @@ impl Source {
 
     /// The error for files that have changed since they were hashed.
     fn changed(&self) -> CallError {
-        let why = "the bytes are not those that were hashed before";
+        let why = "the bytes differ from those that were hashed";
         CallError::new("s3:GetObject", self.uri(), CallErrorKind::Corrupt, why)
     }
 
@@ -257,7 +257,7 @@ async fn keep(source: &Source, content: &SiteContent) {
     let text = match serde_json::to_vec(content) {
         Ok(text) => Bytes::from(text),
         Err(error) => {
-            tracing::warn!(%error, "the files of an archive can't be written down");
+            tracing::warn!(%error, "the file list of an archive can't be serialized");
             return;
         }
     };
@@ -266,7 +266,7 @@ async fn keep(source: &Source, content: &SiteContent) {
         .put(&source.kept_at(), text, &BTreeMap::new())
         .await;
     if let Err(error) = kept {
-        tracing::warn!(%error, "the files of an archive could not be kept");
+        tracing::warn!(%error, "the file list of an archive could not be stored");
     }
 }
 

@@ -9,17 +9,17 @@ mod waves;
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
 
-pub use self::{content::Source, place::PlaceShell, records::discard_snapshot, waves::Waves};
+pub use self::{content::Source, place::S3LocationShell, records::discard_snapshot, waves::Waves};
 use super::{Shell, hub::hub};
 use crate::{
     controllers::{access::Access, context::Context},
     domain::{
         grants::is_artifact_bucket,
         workload::{
-            protocol::Replied,
+            protocol::ActionResult,
             s3::{
-                Action, Found, Observed, PlaceSnapshot, Read, Reply, S3, SiteTask,
-                site::{KEPT, Place},
+                Action, Found, Observed, Read, Reply, S3, S3LocationSnapshot, SiteTask,
+                site::{Place, SITES_PREFIX},
             },
         },
     },
@@ -48,24 +48,24 @@ impl Shell for S3 {
         place: &str,
         Action { task, act }: &Action,
         observed: &Observed,
-    ) -> Result<Replied<Reply>, CallError> {
+    ) -> Result<ActionResult<Reply>, CallError> {
         let mut observed = observed.0.get(place).cloned().unwrap_or_default();
         let sources = Sources::of(context, access, task).await?;
         let shell = sources.shell(context, access, task);
         let failed = shell.carry_out(act, &mut observed).boxed().await;
         let observed = Box::new(observed);
-        Ok(Replied::Kind(Reply { observed, failed }))
+        Ok(ActionResult::Kind(Reply { observed, failed }))
     }
 
     /// The run keeps the objects before it stores the snapshot.
-    async fn keep(_: &Context, _: &Access, _: &PlaceSnapshot) -> Result<(), CallError> {
+    async fn keep(_: &Context, _: &Access, _: &S3LocationSnapshot) -> Result<(), CallError> {
         Ok(())
     }
 
     async fn discard(
         context: &Context,
         access: &Access,
-        snapshot: &PlaceSnapshot,
+        snapshot: &S3LocationSnapshot,
     ) -> Result<(), CallError> {
         let records = records_of(access, &snapshot.place);
         let store = &*access.store;
@@ -80,7 +80,7 @@ impl Shell for S3 {
 
 /// The key prefix of everything that is kept for an S3 location.
 fn records_of(access: &Access, place: &Place) -> String {
-    format!("{KEPT}/{}/{}", access.folder, place.id())
+    format!("{SITES_PREFIX}/{}/{}", access.folder, place.id())
 }
 
 struct Sources {
@@ -93,7 +93,10 @@ impl Sources {
         let bucket = &task.place.bucket;
         let accounts = context.stores.accounts.state();
         if let Some(keeper) = accounts.iter().find(|one| is_artifact_bucket(one, bucket)) {
-            let why = format!("Account {} keeps artifacts in it", keeper.name_any());
+            let why = format!(
+                "Account {} uses it as an artifact bucket",
+                keeper.name_any()
+            );
             let kind = CallErrorKind::Denied;
             return Err(CallError::new(
                 "s3:PutObject",
@@ -126,8 +129,8 @@ impl Sources {
         context: &'a Context,
         access: &'a Access,
         task: &'a SiteTask,
-    ) -> PlaceShell<'a> {
-        PlaceShell {
+    ) -> S3LocationShell<'a> {
+        S3LocationShell {
             waves: &context.waves,
             sites: &*access.sites,
             store: &*access.store,

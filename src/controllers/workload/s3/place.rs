@@ -2,8 +2,8 @@
 //! a Target.
 //!
 //! # Expected flow
-//! The Target's shell asks the domain for the next step and passes it to [`PlaceShell::read`] or
-//! [`PlaceShell::carry_out`], which note the result in the [`ObservedSite`]. Then it asks again.
+//! The Target's shell asks the domain for the next step and passes it to [`S3LocationShell::read`] or
+//! [`S3LocationShell::carry_out`], which note the result in the [`ObservedSite`]. Then it asks again.
 //!
 //! # Guarantees
 //! - The objects of a wave are processed concurrently, and no more in the whole process than
@@ -45,7 +45,7 @@ const SMALL: u64 = 256 << 10;
 const AHEAD: usize = 2;
 
 /// One S3 location of a Target, with the clients for it.
-pub struct PlaceShell<'a> {
+pub struct S3LocationShell<'a> {
     /// The limits that the whole process shares.
     pub waves: &'a Waves,
     /// The users' buckets.
@@ -65,7 +65,7 @@ pub struct PlaceShell<'a> {
     pub source: Option<&'a Source>,
 }
 
-impl PlaceShell<'_> {
+impl S3LocationShell<'_> {
     /// Carries out a read and notes the result.
     pub async fn read(&self, read: Read, observed: &mut ObservedSite) -> Result<(), CallError> {
         match read {

@@ -47,7 +47,7 @@ pub(super) async fn manifest(
     store: &dyn Store,
     reference: &StoredRef,
 ) -> Result<SiteManifest, CallError> {
-    let text = load(store, reference, "the list of what is ours").await?;
+    let text = load(store, reference, "the manifest of the site").await?;
     SiteManifest::read(&text).map_err(|why| unusable(store, reference, why))
 }
 

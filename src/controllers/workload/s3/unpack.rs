@@ -169,7 +169,7 @@ impl Unpacking {
             return Err(self.damaged(tape, "it is shorter than the directory says"));
         }
         if self.crc32.clone().finalize() != self.packed.crc32 {
-            return Err(self.damaged(tape, "its checksum is another one"));
+            return Err(self.damaged(tape, "its checksum differs"));
         }
         Ok(())
     }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_failure_stops_none_of_the_others() {
+    async fn one_failed_object_does_not_stop_the_others() {
         let waves = Waves::default();
         let work = |n: usize| async move {
             tokio::task::yield_now().await;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_all_fail_not_all_are_tried() {
+    async fn wave_ends_early_if_every_object_fails() {
         let waves = Waves::default();
         let tried = AtomicUsize::new(0);
         let work = |_: usize| async {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_many_at_a_time_and_no_more() {
+    async fn concurrency_is_limited_per_wave_and_per_process() {
         let waves = Waves::default();
         let (now, most) = (Cell::new(0), Cell::new(0));
         let work = |_: usize| async {

@@ -76,7 +76,7 @@ fn judged(check: &DesiredAlarms, alarm: Alarm, history: Option<Vec<Transition>>)
 }
 
 #[test]
-fn any_spell_in_alarm_since_the_rollout_began_fails() {
+fn alarm_since_the_rollout_began_fails_the_check() {
     use AlarmState::{Alarm, InsufficientData, Ok};
     let red_and_back = || vec![change(20, Ok, Alarm), change(80, Alarm, Ok)];
     for (case, state, since, history, expected) in [
@@ -93,7 +93,7 @@ fn any_spell_in_alarm_since_the_rollout_began_fails() {
             Ok,
             Some(80),
             Some(red_and_back()),
-            "failed: alarm errors went into ALARM at 1970-01-12T13:47:00Z",
+            "failed: alarm errors entered ALARM at 1970-01-12T13:47:00Z",
         ),
         (
             "red and back, and CloudWatch does not say since when it is as it is",
@@ -144,7 +144,7 @@ fn any_spell_in_alarm_since_the_rollout_began_fails() {
 }
 
 #[test]
-fn a_history_that_is_late_is_waited_for() {
+fn late_alarm_history_is_inconclusive() {
     use AlarmState::{Alarm, InsufficientData, Ok};
     for (case, since, history) in [
         ("not read", Some(80), None),
@@ -174,7 +174,7 @@ fn a_history_that_is_late_is_waited_for() {
 }
 
 #[test]
-fn an_alarm_that_was_red_before_is_as_the_policy_says() {
+fn alarm_from_before_the_rollout_follows_already_in_alarm() {
     use AlarmState::{Alarm, Ok};
     let ended = || Some(vec![change(30, Alarm, Ok)]);
     let again = || {
@@ -240,13 +240,13 @@ fn alarm_message_does_not_quote_the_reason_of_recovery() {
     let went = message(green(), vec![change(60, Ok, Alarm), change(90, Alarm, Ok)]);
     let red_at = second(at(60));
     let expected = format!(
-        "failed: alarm errors went into ALARM at {red_at}: 1 datapoint was over the threshold"
+        "failed: alarm errors entered ALARM at {red_at}: 1 datapoint was over the threshold"
     );
     assert_eq!(went, expected);
 }
 
 #[test]
-fn before_anything_is_changed_alarms_are_there_and_not_red() {
+fn run_begins_only_if_alarms_exist_and_are_not_red() {
     use AlarmState::{Alarm, InsufficientData, Ok};
     for (state, policy_fail, policy_ignore) in [
         (Ok, "passed", "passed"),
@@ -279,7 +279,7 @@ fn a_missing_alarm_fails_with_its_name() {
 }
 
 #[test]
-fn too_little_data_is_as_the_policy_says() {
+fn insufficient_data_follows_the_policy() {
     let judged = |policy| {
         let quiet = alarm(AlarmState::InsufficientData, Some(-600));
         judged(&check(AlreadyInAlarm::Fail, policy), quiet, None)
@@ -291,7 +291,7 @@ fn too_little_data_is_as_the_policy_says() {
 }
 
 #[test]
-fn what_cloudwatch_can_not_evaluate_never_passes() {
+fn alarm_that_cloudwatch_can_not_evaluate_is_inconclusive() {
     let broken = Alarm {
         trouble: Some("EVALUATION_ERROR".into()),
         ..alarm(AlarmState::Ok, Some(-600))
@@ -309,7 +309,7 @@ fn what_cloudwatch_can_not_evaluate_never_passes() {
 }
 
 #[test]
-fn only_an_alarm_that_changed_needs_its_history() {
+fn only_a_changed_alarm_needs_its_history() {
     use AlarmState::{Alarm, Ok};
     for (state, since, wanted) in [
         (Ok, Some(-600), false),
@@ -321,14 +321,14 @@ fn only_an_alarm_that_changed_needs_its_history() {
         (Alarm, None, true),
     ] {
         let alarms = alarms([alarm(state.clone(), since)]);
-        let names = strict().wants_history(at(0), &alarms);
+        let names = strict().needs_history(at(0), &alarms);
         assert_eq!(!names.is_empty(), wanted, "{state:?} since {since:?}");
     }
-    assert!(strict().wants_history(at(0), &Alarms::new()).is_empty());
+    assert!(strict().needs_history(at(0), &Alarms::new()).is_empty());
 }
 
 #[test]
-fn a_bake_that_the_alarm_can_not_end_in_is_refused() {
+fn bake_shorter_than_the_window_of_an_alarm_is_refused() {
     let alarms = alarms([alarm(AlarmState::Ok, None)]);
     let minutes = Duration::from_mins;
     assert_eq!(strict().refuse_bake(&alarms, minutes(5)), None);
@@ -345,7 +345,7 @@ fn a_bake_that_the_alarm_can_not_end_in_is_refused() {
 }
 
 #[test]
-fn a_composite_alarm_is_as_slow_as_what_it_looks_at() {
+fn composite_alarm_is_as_slow_as_its_slowest_child() {
     let composite = |name: &str, rule: &str| Alarm {
         name: name.into(),
         window: None,
@@ -395,7 +395,7 @@ fn a_composite_alarm_is_as_slow_as_what_it_looks_at() {
 }
 
 #[test]
-fn names_are_filled_in_and_each_is_asked_for_once() {
+fn alarm_names_are_substituted_and_deduplicated() {
     let check = AlarmsCheck {
         names: vec!["errors-$(stage.name)".into(), "errors-dev".into()],
         already_in_alarm: AlreadyInAlarm::Ignore,
@@ -409,7 +409,7 @@ fn names_are_filled_in_and_each_is_asked_for_once() {
 }
 
 #[test]
-fn what_no_run_could_begin_with_is_an_obstacle_whatever_the_alarm_is_in() {
+fn missing_or_slow_alarm_is_an_obstacle_in_any_state() {
     let red = alarm(AlarmState::Alarm, Some(5));
     let existing = Alarms::from([(red.name.clone(), red)]);
     let long = Duration::from_hours(1);

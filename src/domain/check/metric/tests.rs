@@ -73,7 +73,7 @@ fn assert_outcome(verdict: &Verdict, expected: &str) {
 }
 
 #[test]
-fn the_window_is_whole_periods_after_the_beginning_and_before_the_delay() {
+fn metric_window_has_whole_periods_whose_data_has_arrived() {
     let one = metric(&json!({}));
     let five = metric(&json!({"period": "5m"}));
     for (check, since, now, expected) in [
@@ -104,7 +104,7 @@ fn the_window_is_whole_periods_after_the_beginning_and_before_the_delay() {
 }
 
 #[test]
-fn a_number_is_judged_by_its_threshold() {
+fn metric_value_is_compared_with_its_threshold() {
     let both = metric(&json!({"threshold": {"min": 1, "max": 5}}));
     let name = "Average of AWS/Lambda Errors";
     for (value, expected) in [
@@ -130,7 +130,7 @@ fn a_number_is_judged_by_its_threshold() {
 }
 
 #[test]
-fn too_little_never_passes_and_never_fails() {
+fn too_few_samples_are_inconclusive() {
     let check = metric(&json!({}));
     let name = "Average of AWS/Lambda Errors";
     for (series, expected) in [
@@ -177,7 +177,7 @@ fn too_little_never_passes_and_never_fails() {
 }
 
 #[test]
-fn several_data_points_are_put_together() {
+fn several_data_points_are_combined() {
     let series = points(&[(600, 1.0, 90.0), (660, 11.0, 10.0)]);
     for (statistic, expected) in [
         ("Sum", 12.0),
@@ -195,7 +195,7 @@ fn several_data_points_are_put_together() {
 }
 
 #[test]
-fn an_expression_counts_the_samples_of_the_metric_it_names() {
+fn expression_counts_the_samples_of_the_named_metric() {
     let stat = |name: &str| json!({"namespace": "N", "metricName": name, "statistic": "Sum"});
     let math = |samples: Value| {
         metric(&json!({
@@ -235,7 +235,7 @@ fn an_expression_counts_the_samples_of_the_metric_it_names() {
 }
 
 #[test]
-fn a_number_is_judged_beside_that_of_the_version_before() {
+fn metric_value_is_compared_with_the_previous_version() {
     let relative = comparison(&json!({"maxIncreasePercent": 10}));
     let absolute = comparison(&json!({"maxIncrease": 0.01}));
     let either = comparison(&json!({"maxIncreasePercent": 10, "maxIncrease": 0.01}));
@@ -275,7 +275,7 @@ fn a_number_is_judged_beside_that_of_the_version_before() {
 }
 
 #[test]
-fn a_comparison_needs_samples_on_both_sides() {
+fn comparison_needs_samples_of_both_versions() {
     let check = comparison(&json!({"maxIncrease": 0}));
     let name = "Average of AWS/Lambda Errors";
     assert_outcome(
@@ -284,16 +284,16 @@ fn a_comparison_needs_samples_on_both_sides() {
     );
     assert_outcome(
         &check.compare(window(), &series(0.0, 100.0), &Series::default()),
-        &format!("not yet: the version before: {name} has 0 of 10 samples over 5m"),
+        &format!("not yet: the previous version: {name} has 0 of 10 samples over 5m"),
     );
     assert_outcome(
         &check.judge(window(), &series(0.0, 100.0)),
-        "not yet: there is nothing to compare with",
+        "not yet: the previous version has no traffic to compare with",
     );
 }
 
 #[test]
-fn metrics_of_lambda_are_those_of_one_version() {
+fn lambda_metrics_get_the_dimensions_of_one_version() {
     let served = Served {
         function: "checkout-api",
         alias: "live",
@@ -349,7 +349,7 @@ fn metrics_of_lambda_are_those_of_one_version() {
 }
 
 #[test]
-fn a_bake_in_which_no_data_arrives_is_refused() {
+fn bake_without_a_whole_period_of_data_is_refused() {
     let check = metric(&json!({"period": "5m"}));
     assert_eq!(check.refuse_bake(Duration::from_mins(12)), None);
     let why = check.refuse_bake(Duration::from_mins(10)).unwrap();
@@ -357,7 +357,7 @@ fn a_bake_in_which_no_data_arrives_is_refused() {
 }
 
 #[test]
-fn what_can_not_be_asked_names_its_field() {
+fn invalid_check_names_its_field() {
     let refused = |change: fn(&mut MetricCheck)| {
         let mut check: MetricCheck = serde_json::from_value(json!({
             "metricStat": {

@@ -105,7 +105,7 @@ fn trigger_jobs_count_like_jobs() {
 }
 
 #[test]
-fn trigger_jobs_are_asked_for_only_where_they_can_change_the_verdict() {
+fn trigger_jobs_are_read_only_if_they_can_change_the_verdict() {
     let ask = |jobs| judge(&requirements(), jobs, None, None);
     assert_eq!(ask(good()), "bridges 7");
     let running = and([job(3, "test", "lint", "running")]);
@@ -212,11 +212,11 @@ fn jobs_of_a_child_pipeline_are_found_by_its_trigger_job() {
 }
 
 #[test]
-fn a_trigger_job_without_a_child_pipeline_is_told() {
+fn trigger_job_without_a_child_pipeline_is_reported() {
     let ask = |bridge: Bridge| judge(&of_child(), good(), Some(vec![bridge]), Some(good()));
     let nothing = "nothing: no new pipeline of main can be released: pipeline 7";
     let no_child = format!(
-        "{nothing}: trigger job build started pipeline 8, which is no child pipeline: jobs are only \
+        "{nothing}: trigger job build started pipeline 8, which is not a child pipeline: jobs are only \
          taken from those that `trigger: include` starts, in the same project on the same commit"
     );
     let started = bridge(3, "build", "build", "success", Some((8, "success")));
@@ -267,7 +267,7 @@ fn a_trigger_job_without_a_child_pipeline_is_told() {
 }
 
 #[test]
-fn the_released_pipeline_is_looked_at_for_jobs_that_were_run_again() {
+fn retried_jobs_of_the_released_pipeline_are_fetched_again() {
     let ask = |requirements: &Requirements,
                jobs: &[(i64, Vec<Job>)],
                bridges: &[(i64, Vec<Bridge>)],

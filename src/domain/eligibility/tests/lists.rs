@@ -30,7 +30,7 @@ fn ask_of(ids: std::ops::RangeInclusive<i64>, listed: Listed, released: Option<i
 }
 
 #[test]
-fn older_pipelines_are_asked_for_until_the_released_one() {
+fn older_pipelines_are_read_down_to_the_released_one() {
     let waits = |verdict: &Verdict| matches!(verdict, Verdict::Waiting { pipeline: 40, .. });
     let all_run = |listed, released| {
         let pipelines: Vec<_> = (20..=40).map(|id| pipeline(id, "running")).collect();
@@ -58,7 +58,7 @@ fn older_pipelines_are_asked_for_until_the_released_one() {
 }
 
 #[test]
-fn a_message_says_that_not_all_were_looked_at() {
+fn message_says_how_many_pipelines_were_read() {
     let known = |pipelines: &'static [Pipeline], jobs: &'static BTreeMap<i64, Vec<Job>>| Known {
         pipelines,
         listed: Listed::Enough(2000),
@@ -74,7 +74,7 @@ fn a_message_says_that_not_all_were_looked_at() {
 }
 
 #[test]
-fn so_many_pipelines_are_judged_and_no_more() {
+fn number_of_judged_pipelines_is_limited() {
     let count = i64::try_from(JUDGED).unwrap();
     let taken = ask_of(1..=count, Listed::All, None);
     assert!(matches!(taken, Verdict::Eligible { pipeline: 1, .. }));
@@ -83,7 +83,7 @@ fn so_many_pipelines_are_judged_and_no_more() {
 }
 
 #[test]
-fn a_job_that_is_not_there_is_told_with_what_is_almost_it() {
+fn missing_job_is_reported_with_similar_names() {
     let jobs = |name: &str| {
         vec![
             job(1, "build", name, "success"),

@@ -57,7 +57,7 @@ fn message(world: &World) -> String {
 }
 
 #[test]
-fn what_is_nobodys_is_taken_over_where_both_sides_say_so() {
+fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
     let mut world = World::new();
     unmanaged(&mut world);
     assert_eq!(world.deliver(1, &[adopting()]), Step::Succeeded);
@@ -84,7 +84,7 @@ fn what_is_nobodys_is_taken_over_where_both_sides_say_so() {
 }
 
 #[test]
-fn what_was_taken_over_goes_back_with_its_tags_code_and_alias() {
+fn adopted_function_is_restored_with_its_tags_code_and_alias() {
     let mut world = World::new();
     unmanaged(&mut world);
     let before = visible(&world);
@@ -95,7 +95,7 @@ fn what_was_taken_over_goes_back_with_its_tags_code_and_alias() {
 }
 
 #[test]
-fn without_both_it_is_left_alone_and_the_message_names_what_is_missing() {
+fn adoption_without_permission_fails_and_names_the_missing_setting() {
     let ungranted = Adoption::NotGranted {
         account: "dev".into(),
     };
@@ -118,7 +118,7 @@ fn without_both_it_is_left_alone_and_the_message_names_what_is_missing() {
 }
 
 #[test]
-fn what_is_somebody_elses_is_not_adopted() {
+fn function_owned_by_another_deployment_is_not_adopted() {
     let mut world = World::new();
     unmanaged(&mut world);
     let other = Owner {
@@ -130,11 +130,11 @@ fn what_is_somebody_elses_is_not_adopted() {
     let before = visible(&world);
     assert_eq!(world.deliver(1, &[adopting()]), Step::Failed);
     assert_eq!(visible(&world), before);
-    assert!(message(&world).contains("belongs to Deployment shop/payment"));
+    assert!(message(&world).contains("is owned by Deployment shop/payment"));
 }
 
 #[test]
-fn an_alias_that_shows_latest_is_in_the_way() {
+fn alias_at_latest_blocks_adoption() {
     let mut world = World::new();
     unmanaged(&mut world);
     let deployed = world.functions.get_mut("checkout-api").expect("there");
@@ -146,7 +146,7 @@ fn an_alias_that_shows_latest_is_in_the_way() {
 }
 
 #[test]
-fn what_is_invoked_unqualified_is_taken_over_only_where_that_is_accepted() {
+fn unqualified_callers_block_adoption_unless_accepted() {
     let mut world = World::new();
     unmanaged(&mut world);
     let callers = vec!["the function URL https://x.on.aws/".to_owned()];
@@ -170,7 +170,7 @@ fn what_is_invoked_unqualified_is_taken_over_only_where_that_is_accepted() {
 }
 
 #[test]
-fn a_plan_says_that_it_adopts() {
+fn plan_lists_an_adoption() {
     let mut world = World::new();
     unmanaged(&mut world);
     world.deliver(1, &[want("worker", "w1", 128)]);

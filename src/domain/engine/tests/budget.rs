@@ -29,14 +29,17 @@ fn serves(world: &World, count: usize, version: &str) {
 #[test]
 fn hundred_functions_succeed_with_ten_calls_per_pass() {
     let mut world = World::new();
-    world.calls_a_pass = Some(10);
+    world.calls_per_pass = Some(10);
     for (revision, code, version) in [(1, "v1", "1"), (2, "v2", "2")] {
-        world.alias_looks = 0;
+        world.alias_read_count = 0;
         let step = world.deliver(revision, &many(100, code));
         assert_eq!(step, Step::Succeeded, "{}", world.log);
         serves(&world, 100, version);
     }
-    assert_eq!(world.alias_looks, 100, "once each, before the second run");
+    assert_eq!(
+        world.alias_read_count, 100,
+        "once each, before the second run"
+    );
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn hundred_functions_roll_back_with_ten_calls_per_pass() {
     let mut world = World::new();
     world.deliver(1, &many(100, "v1"));
     let before = visible(&world);
-    world.calls_a_pass = Some(10);
+    world.calls_per_pass = Some(10);
     world.bad.push(code("v2"));
     world.bad_once_served = true;
     let step = world.deliver(2, &many(100, "v2"));
@@ -58,11 +61,11 @@ fn waiting_for_budget_does_not_fail_a_run() {
     world.deliver(1, &many(3, "v1"));
     world.wait_for_budget = LONG;
     // Calls that fail besides still have their full deadline.
-    let alias = of_function(lambda::Read::Alias {
+    let alias = function_read(lambda::Read::Alias {
         name: "checkout-c1".into(),
         alias: "live".into(),
     });
-    world.lost_looks = vec![alias.clone(), alias];
+    world.lost_reads = vec![alias.clone(), alias];
     world.faults = vec![Fault::Throttled, Fault::None, Fault::LostReply];
     let step = world.deliver(2, &many(3, "v2"));
     assert_eq!(step, Step::Succeeded, "{}", world.log);
@@ -74,14 +77,14 @@ fn lost_read_does_not_discard_the_others() {
     let mut world = World::new();
     world.deliver(1, &many(100, "v1"));
     let lost = |nth: usize| {
-        of_function(lambda::Read::Alias {
+        function_read(lambda::Read::Alias {
             name: format!("checkout-c{nth}"),
             alias: "live".into(),
         })
     };
-    world.lost_looks = vec![lost(7), lost(7), lost(70)];
+    world.lost_reads = vec![lost(7), lost(7), lost(70)];
     assert_eq!(world.deliver(2, &many(100, "v2")), Step::Succeeded);
-    assert_eq!(world.alias_looks, 103);
+    assert_eq!(world.alias_read_count, 103);
 }
 
 #[test]
@@ -98,9 +101,9 @@ fn alias_is_not_read_during_a_bake() {
         ..Rollout::default()
     };
     wanted.traffic = Traffic::of(Some(&rollout)).expect("valid");
-    world.alias_looks = 0;
+    world.alias_read_count = 0;
     assert_eq!(world.deliver_as(wanted), Step::Succeeded, "{}", world.log);
-    assert_eq!(world.alias_looks, 10, "once each, before the run");
+    assert_eq!(world.alias_read_count, 10, "once each, before the run");
 }
 
 #[test]
@@ -109,21 +112,21 @@ fn stale_observation_is_read_again() {
     world.deliver(1, &many(1, "v1"));
     let order = Order::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
-    let lost = of_function(lambda::Read::Function {
+    let lost = function_read(lambda::Read::Function {
         name: "checkout-c0".into(),
     });
-    world.lost_looks = vec![lost];
-    world.alias_looks = 0;
+    world.lost_reads = vec![lost];
+    world.alias_read_count = 0;
     let pass = |world: &mut World| {
         world.pass(&|status, observed, now| {
             decide(&order, &forward, status, &owner(), observed, now)
         })
     };
     pass(&mut world);
-    assert_eq!(world.alias_looks, 1);
+    assert_eq!(world.alias_read_count, 1);
     world.tick(Duration::from_mins(6));
     pass(&mut world);
-    assert_eq!(world.alias_looks, 2);
+    assert_eq!(world.alias_read_count, 2);
 }
 
 #[test]
@@ -211,13 +214,13 @@ fn alias_modified_during_the_last_bake_fails_the_run() {
 }
 
 #[test]
-fn takeover_observes_twice() {
+fn new_leader_observes_twice() {
     let mut world = World::new();
     world.deliver(1, &many(1, "v1"));
     let order = Order::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
     assert_eq!(world.finish(&order, &forward), Step::Succeeded);
-    world.alias_looks = 0;
+    world.alias_read_count = 0;
     // Another process continues where the alias was about to be moved.
     let journal = world.status.run.as_mut().expect("a run");
     Step::Promote.as_str().clone_into(&mut journal.step);
@@ -254,7 +257,7 @@ fn takeover_observes_twice() {
         "{}",
         world.log
     );
-    assert_eq!(world.alias_looks, 1);
+    assert_eq!(world.alias_read_count, 1);
     pass(&mut world);
-    assert_eq!(world.alias_looks, 2, "{}", world.log);
+    assert_eq!(world.alias_read_count, 2, "{}", world.log);
 }

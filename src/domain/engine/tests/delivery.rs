@@ -11,14 +11,14 @@ use crate::{
 };
 
 #[test]
-fn a_first_delivery_reads_like_this() {
+fn first_delivery_transcript() {
     let mut world = World::new();
     assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
     insta::assert_snapshot!(world.log);
 }
 
 #[test]
-fn a_change_of_code_and_settings_reads_like_this() {
+fn code_and_settings_change_transcript() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
@@ -27,7 +27,7 @@ fn a_change_of_code_and_settings_reads_like_this() {
 }
 
 #[test]
-fn a_failed_check_reads_like_this() {
+fn failed_check_transcript() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
@@ -46,7 +46,7 @@ fn a_failed_check_reads_like_this() {
 }
 
 #[test]
-fn a_version_whose_check_fails_before_traffic_stays_on_record() {
+fn version_whose_check_fails_before_traffic_stays_recorded() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.bad.push(code("v2"));
@@ -60,7 +60,7 @@ fn a_version_whose_check_fails_before_traffic_stays_on_record() {
 }
 
 #[test]
-fn a_failed_first_delivery_leaves_nothing() {
+fn failed_first_delivery_leaves_nothing() {
     let mut world = World::new();
     world.bad.push(code("v1"));
     assert_eq!(
@@ -73,7 +73,7 @@ fn a_failed_first_delivery_leaves_nothing() {
 }
 
 #[test]
-fn one_refused_function_leaves_the_other_as_it_was() {
+fn refused_function_leaves_the_other_unchanged() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -86,7 +86,7 @@ fn one_refused_function_leaves_the_other_as_it_was() {
 }
 
 #[test]
-fn nothing_to_change_means_no_write() {
+fn unchanged_release_writes_nothing() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
@@ -101,7 +101,7 @@ fn nothing_to_change_means_no_write() {
 }
 
 #[test]
-fn what_serves_already_has_to_pass_the_checks_as_well() {
+fn unchanged_release_must_pass_its_checks() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -122,7 +122,7 @@ fn live(world: &World) -> Option<i64> {
 }
 
 #[test]
-fn somebody_elses_function_is_not_touched() {
+fn unmanaged_function_is_not_touched() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
@@ -144,7 +144,7 @@ fn somebody_elses_function_is_not_touched() {
 }
 
 #[test]
-fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
+fn alias_modified_externally_during_prepare_fails_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
@@ -181,7 +181,7 @@ fn an_alias_moved_by_hand_during_the_rollout_stops_it() {
 }
 
 #[test]
-fn a_target_that_succeeded_goes_back_when_its_stage_does() {
+fn succeeded_target_is_restored_with_its_stage() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -195,7 +195,7 @@ fn a_target_that_succeeded_goes_back_when_its_stage_does() {
 }
 
 #[test]
-fn an_unknown_journal_is_never_guessed_at() {
+fn unknown_journal_version_stalls_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let journal = world.status.run.as_mut().expect("a run");
@@ -221,7 +221,7 @@ fn an_unknown_journal_is_never_guessed_at() {
 }
 
 #[test]
-fn removal_deletes_what_was_created_and_nothing_else() {
+fn removal_deletes_only_created_functions() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.status.inventory[0].created = false;

@@ -68,21 +68,21 @@ fn deployed(world: &mut World) -> &mut Deployed {
 }
 
 #[test]
-fn what_is_as_it_was_left_is_said_once_and_costs_two_reads() {
+fn in_sync_is_recorded_once_and_costs_two_reads() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     assert_eq!(check(&mut world, 1, &wanted), 2);
     let (status, reason, message) = drifted(&world);
     assert_eq!((status.as_str(), reason.as_str()), ("False", "InSync"));
-    assert_eq!(message, "AWS is as r1 left it");
+    assert_eq!(message, "AWS matches what r1 left");
     let records = world.records;
     check(&mut world, 1, &wanted);
     assert_eq!(world.records, records, "the result is unchanged");
 }
 
 #[test]
-fn every_change_is_told_and_no_secret() {
+fn drift_lists_every_change_and_no_secret() {
     let mut world = World::new();
     let mut one = want("api", "v1", 128);
     one.configuration.environment = [("TOKEN", "hunter2")]
@@ -137,7 +137,7 @@ fn every_change_is_told_and_no_secret() {
 }
 
 #[test]
-fn what_is_gone_is_told_as_gone() {
+fn drift_lists_deleted_resources() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
@@ -151,7 +151,7 @@ fn what_is_gone_is_told_as_gone() {
 }
 
 #[test]
-fn a_delivery_puts_it_right_and_says_so() {
+fn correction_removes_drift() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
@@ -183,7 +183,7 @@ fn a_delivery_puts_it_right_and_says_so() {
 }
 
 #[test]
-fn files_changed_by_hand_are_told_and_put_right() {
+fn externally_modified_files_are_listed_and_corrected() {
     let mut world = World::new();
     let files = [("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
     let mut wanted = desired(1, vec![want("api", "v1", 128)]);
@@ -199,7 +199,7 @@ fn files_changed_by_hand_are_told_and_put_right() {
     let listed = listed(&world);
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(
-        listed[0].ends_with("docs/app.js content: what was put → other bytes"),
+        listed[0].ends_with("docs/app.js content: the delivered content → other content"),
         "{listed:?}"
     );
     assert!(
@@ -223,7 +223,7 @@ fn files_changed_by_hand_are_told_and_put_right() {
 }
 
 #[test]
-fn what_can_not_be_told_is_not_taken_for_being_in_order() {
+fn inconclusive_drift_check_is_not_in_sync() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
@@ -259,7 +259,7 @@ fn what_can_not_be_told_is_not_taken_for_being_in_order() {
 }
 
 #[test]
-fn an_alias_is_judged_by_the_record_after_a_release_was_taken_back() {
+fn drift_check_after_a_restore_uses_the_recorded_version() {
     let mut world = World::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 #[test]
-fn what_is_half_done_is_tried_again_soon_when_a_session_has_run_out() {
+fn expired_session_during_a_run_is_retried_soon() {
     let failed = |kind| {
         wait_for(&CallError::new(
             "lambda:UpdateAlias",
@@ -98,26 +98,26 @@ proptest! {
 }
 
 #[test]
-fn an_old_answer_that_there_is_nothing_is_not_believed() {
+fn stale_not_found_is_confirmed_before_it_counts() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     for stale in [
-        of_function(lambda::Read::Function {
+        function_read(lambda::Read::Function {
             name: "checkout-api".into(),
         }),
-        of_function(lambda::Read::Alias {
+        function_read(lambda::Read::Alias {
             name: "checkout-api".into(),
             alias: "live".into(),
         }),
     ] {
         let mut world = world.clone();
         world.bad.push(code("v2"));
-        world.old_answers.push(stale.clone());
+        world.stale_reads.push(stale.clone());
         assert_eq!(world.finish(&order, &run), Step::RolledBack, "{stale:?}");
-        assert!(world.old_answers.is_empty(), "the reply was given");
+        assert!(world.stale_reads.is_empty(), "the reply was given");
         assert_eq!(visible(&world), before, "{stale:?}");
     }
 }
@@ -126,16 +126,16 @@ fn an_old_answer_that_there_is_nothing_is_not_believed() {
 fn deliver_with_two_stale_reads(stale: &Read, world: &World, want: DesiredFunction) -> World {
     let mut world = world.clone();
     world.bad.push(code("v2"));
-    world.old_answers = vec![stale.clone(), stale.clone()];
+    world.stale_reads = vec![stale.clone(), stale.clone()];
     let order = Order::Deliver(desired(2, vec![want]));
     let step = world.finish(&order, &run(2, 1, Goal::Deliver));
     assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", world.log);
-    assert!(world.old_answers.is_empty(), "both given\n{}", world.log);
+    assert!(world.stale_reads.is_empty(), "both given\n{}", world.log);
     world
 }
 
 #[test]
-fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
+fn stale_not_found_never_deletes_the_live_function() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     // Another Deployment of that name finds the resources of the former one, which no status records.
@@ -147,10 +147,10 @@ fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
         adoption: Adoption::Granted { unqualified: true },
         ..want("api", "v2", 128)
     };
-    let function = of_function(lambda::Read::Function {
+    let function = function_read(lambda::Read::Function {
         name: "checkout-api".into(),
     });
-    let alias = of_function(lambda::Read::Alias {
+    let alias = function_read(lambda::Read::Alias {
         name: "checkout-api".into(),
         alias: "live".into(),
     });
@@ -166,7 +166,7 @@ fn what_was_there_all_along_is_not_deleted_on_the_way_back() {
 }
 
 #[test]
-fn no_deadline_runs_while_nobody_looks() {
+fn deadlines_pause_while_no_process_observes() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
@@ -197,7 +197,7 @@ fn no_deadline_runs_while_nobody_looks() {
 /// Time in which AWS is at work counts towards no deadline: neither a call that fails afterwards nor a check
 /// that runs then is late.
 #[test]
-fn the_deadline_of_a_check_before_traffic_begins_when_it_is_asked() {
+fn deadline_of_a_check_before_traffic_starts_with_the_check() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);

@@ -37,7 +37,7 @@ fn delivered(releases: i64) -> World {
 }
 
 #[test]
-fn versions_of_releases_that_are_gone_go_and_their_record_with_them() {
+fn versions_of_deleted_releases_are_collected_with_their_records() {
     let mut world = delivered(5);
     assert_eq!(versions(&world), [1, 2, 3, 4, 5]);
     collect(&mut world, &[3, 4, 5]);
@@ -49,7 +49,7 @@ fn versions_of_releases_that_are_gone_go_and_their_record_with_them() {
 }
 
 #[test]
-fn what_the_last_snapshot_has_stays_though_its_release_is_gone() {
+fn version_in_the_last_snapshot_is_kept() {
     let mut world = delivered(3);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.alias.as_mut().expect("an alias").version = "1".into();
@@ -67,7 +67,7 @@ fn what_the_last_snapshot_has_stays_though_its_release_is_gone() {
 }
 
 #[test]
-fn what_an_alias_has_stays_and_the_others_go() {
+fn version_behind_an_alias_is_kept() {
     let mut world = delivered(5);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.other = Some("1".into());
@@ -94,7 +94,7 @@ fn what_an_alias_has_stays_and_the_others_go() {
 }
 
 #[test]
-fn a_version_that_is_another_one_now_is_only_taken_off_the_record() {
+fn replaced_version_is_only_removed_from_the_record() {
     let mut world = delivered(3);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.versions.get_mut(&1).expect("there").code_sha256 = code("theirs");
@@ -114,7 +114,7 @@ fn a_version_that_is_another_one_now_is_only_taken_off_the_record() {
 }
 
 #[test]
-fn snapshots_of_earlier_runs_go_once_there_are_many() {
+fn expired_snapshots_are_deleted_once_there_are_many() {
     let mut world = delivered(12);
     let kept: BTreeSet<String> = (1..=12).map(|it| reference(it).uid).collect();
     assert_eq!(world.status.expired_snapshots.len(), 11);
@@ -150,7 +150,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn nothing_is_removed_that_a_kept_release_or_the_last_snapshot_needs(events in events()) {
+    fn garbage_collection_keeps_what_a_release_or_the_last_snapshot_needs(events in events()) {
         let mut world = World::new();
         // The existing Releases with their code; a rollback goes only to good ones.
         let mut releases: Vec<(i64, String, bool)> = Vec::new();

@@ -82,7 +82,7 @@ fn unchanged_release_of_a_new_kind_writes_nothing() {
 }
 
 #[test]
-fn new_kind_that_leaves_the_release_is_deleted() {
+fn removed_component_of_a_new_kind_is_pruned() {
     let mut world = World::new();
     world.deliver_as(release(1, "v1", "one", 0));
     world.deliver_as(desired(2, vec![want("api", "v1", 128)]));

@@ -310,7 +310,7 @@ impl Model for Leaders {
 }
 
 #[test]
-fn two_leaders_one_release_and_a_crash() {
+fn two_leaders_and_a_crash_keep_the_invariants() {
     for bad in [Bad::Never, Bad::BeforeTraffic, Bad::AfterTraffic] {
         let checker = Leaders(bad).checker().spawn_bfs().join();
         let states = checker.unique_state_count();

@@ -66,7 +66,7 @@ fn unchanged_output_changes_nothing() {
 }
 
 #[test]
-fn plan_names_what_an_output_changes_before_its_value_is_known() {
+fn plan_names_fields_with_outputs_that_are_not_known_yet() {
     let mut world = World::new();
     world.deliver_as(release(1, "v1", "w1"));
     let plan = plan_of(&mut world, release(2, "v2", "w1"));
@@ -118,7 +118,7 @@ fn output_survives_faults_and_crashes() {
 }
 
 #[test]
-fn function_with_an_output_is_in_sync_as_the_run_left_it() {
+fn function_with_an_output_is_in_sync_after_its_run() {
     let mut world = World::new();
     world.deliver_as(release(1, "v1", "w1"));
     let drifted = |world: &mut World| {

@@ -40,7 +40,7 @@ fn listed(plan: &PlanStatus) -> Vec<String> {
 }
 
 #[test]
-fn a_plan_tells_every_change_and_no_secret() {
+fn plan_lists_every_change_and_no_secret() {
     let mut world = World::new();
     let mut one = want("api", "v1", 128);
     one.configuration.environment = [("TOKEN", "hunter2"), ("OLD", "x")]
@@ -78,7 +78,7 @@ fn a_plan_tells_every_change_and_no_secret() {
 }
 
 #[test]
-fn a_digest_speaks_of_what_is_wanted_and_what_is_live() {
+fn plan_digest_covers_desired_and_live_state() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = [want("api", "v2", 128)];
@@ -93,7 +93,7 @@ fn a_digest_speaks_of_what_is_wanted_and_what_is_live() {
 }
 
 #[test]
-fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
+fn plan_lists_a_traffic_move_when_only_the_alias_differs() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
@@ -120,7 +120,7 @@ fn plan_says_that_traffic_moves_where_only_the_alias_stands_elsewhere() {
 }
 
 #[test]
-fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
+fn failed_planning_never_touches_the_journal() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = world.status.run.clone();
@@ -130,7 +130,7 @@ fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
         CallErrorKind::Denied,
         CallErrorKind::Throttled { retry_after: None },
     ] {
-        world.looks_fail = Some(kind);
+        world.read_error = Some(kind);
         for _ in 0..4 {
             let ask = |status: &TargetStatus, observed: &Observation, now| {
                 decide(&order, &planned, status, &owner(), observed, now)
@@ -143,7 +143,7 @@ fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
             world.tick(std::time::Duration::from_mins(4));
         }
     }
-    world.looks_fail = None;
+    world.read_error = None;
     let wanted = [want("api", "v2", 128)];
     let approved = plan(&mut world, 2, &wanted).digest;
     let mut run = planned.clone();
@@ -153,7 +153,7 @@ fn planning_never_touches_the_journal_whatever_fails_and_however_long() {
 }
 
 #[test]
-fn what_was_not_approved_is_not_begun() {
+fn run_waits_when_its_plan_differs_from_the_approved_one() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = [want("api", "v2", 128)];
@@ -179,7 +179,7 @@ fn what_was_not_approved_is_not_begun() {
 }
 
 #[test]
-fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
+fn long_plan_is_stored_in_full_outside_the_status() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let names: Vec<String> = (0..120).map(|n| format!("page-{n:03}.txt")).collect();
@@ -218,7 +218,7 @@ fn what_is_too_long_for_the_status_is_kept_whole_beside_it() {
 }
 
 #[test]
-fn plan_says_that_an_alias_is_created_where_only_that_is_missing() {
+fn plan_lists_a_missing_alias() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");

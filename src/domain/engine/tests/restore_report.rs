@@ -27,7 +27,7 @@ fn restored(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn what_stands_again_is_told_and_what_does_not_as_well() {
+fn restore_reports_restored_resources_and_remaining_differences() {
     let mut world = World::new();
     let first = want("api", "v1", 128);
     both(&mut world, 1, first, &[("app.js", "a"), ("gone.svg", "g")]);
@@ -57,7 +57,7 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
             "checkout-api:live traffic: version 1, version 2".to_owned(),
             format!("checkout-api code: {v1}, {v2}"),
             "checkout-api memorySize: 128, 256".to_owned(),
-            format!("{place}app.js content: its former content, other bytes"),
+            format!("{place}app.js content: its former content, other content"),
             format!("{place}new.css -: -, there"),
         ]
     );
@@ -85,16 +85,16 @@ fn what_stands_again_is_told_and_what_does_not_as_well() {
         [
             "checkout-api:live: version 1".to_owned(),
             format!("checkout-api: code {v1}, configuration {configuration}"),
-            format!("{place}: 2 files as before, 1 new ones not there"),
+            format!("{place}: 2 files as before, 1 new ones absent"),
         ]
     );
 }
 
 #[test]
-fn what_is_gone_again_is_told() {
+fn restore_reports_deleted_functions() {
     let mut world = World::new();
     world.bad.push(code("v1"));
     let step = world.deliver(1, &[want("api", "v1", 128)]);
     assert_eq!(step, Step::RolledBack);
-    assert_eq!(restored(&world), ["checkout-api: not there, as before"]);
+    assert_eq!(restored(&world), ["checkout-api: absent, as before"]);
 }

@@ -45,7 +45,7 @@ fn texts(world: &World) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
+fn files_change_with_the_function_and_are_pruned_at_the_end() {
     let mut world = World::new();
     world.bucket.foreign("docs/own.txt", "theirs");
     assert_eq!(deliver(&mut world, 1, "v1", FIRST), Step::Succeeded);
@@ -70,7 +70,7 @@ fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
             .status
             .inventory
             .iter()
-            .any(InventoryItem::is_to_prune)
+            .any(InventoryItem::needs_prune)
     );
     prune(&mut world, 2);
     let mut left = SECOND.to_vec();
@@ -82,7 +82,7 @@ fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
             .status
             .inventory
             .iter()
-            .any(InventoryItem::is_to_prune)
+            .any(InventoryItem::needs_prune)
     );
 
     // The same files change nothing.
@@ -100,7 +100,7 @@ fn files_change_with_the_function_and_are_cleaned_up_in_the_end() {
 }
 
 #[test]
-fn what_was_pruned_comes_back() {
+fn pruned_files_are_restored() {
     let mut world = World::new();
     deliver(&mut world, 1, "v1", FIRST);
     let (before, functions) = (served(&world), visible(&world));
@@ -118,7 +118,7 @@ fn what_was_pruned_comes_back() {
 }
 
 #[test]
-fn a_site_below_a_function_is_confirmed_and_recorded() {
+fn site_below_a_function_is_checked_and_recorded() {
     let mut world = World::new();
     let mut desired = both(&mut world, 1, "v1", FIRST);
     desired.components[0].level = 1;
@@ -138,7 +138,7 @@ fn a_site_below_a_function_is_confirmed_and_recorded() {
 }
 
 #[test]
-fn somebody_elses_file_in_the_way_ends_it_before_anything_is_touched() {
+fn unmanaged_file_in_the_way_fails_the_run_before_any_change() {
     let mut world = World::new();
     world.bucket.foreign("docs/index.html", "theirs");
     let before = served(&world);
@@ -159,7 +159,7 @@ proptest! {
     /// Whichever calls fail and whenever the controller crashes: both serve, or the former state does, byte
     /// for byte.
     #[test]
-    fn both_move_or_neither(
+    fn function_and_files_move_together_or_not_at_all(
         delivered_before in any::<bool>(),
         bad in any::<bool>(),
         random_etags in any::<bool>(),

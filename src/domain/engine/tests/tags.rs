@@ -36,7 +36,7 @@ fn served() -> World {
 }
 
 #[test]
-fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
+fn removed_tag_leaves_the_function_and_external_tags_stay() {
     for code in ["v1", "v2"] {
         let mut world = served();
         let order = Order::Plan(desired(2, vec![tagged(code, &[])]));
@@ -62,7 +62,7 @@ fn tag_that_leaves_the_spec_leaves_the_function_and_a_foreign_one_stays() {
 }
 
 #[test]
-fn rollback_brings_a_removed_tag_back_and_it_stays_sluices() {
+fn restored_tag_is_still_owned_by_sluice() {
     let mut world = served();
     let before = visible(&world);
     world.bad.push(code("v2"));

@@ -56,7 +56,7 @@ fn weights(world: &World, function: &str) -> String {
 }
 
 #[test]
-fn a_canary_reads_like_this() {
+fn canary_transcript() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
@@ -66,7 +66,7 @@ fn a_canary_reads_like_this() {
 }
 
 #[test]
-fn what_has_nothing_to_move_from_gets_all_traffic_at_once() {
+fn first_delivery_gets_all_traffic_at_once() {
     let mut world = World::new();
     let step = world.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
     assert_eq!(step, Step::Succeeded);
@@ -74,7 +74,7 @@ fn what_has_nothing_to_move_from_gets_all_traffic_at_once() {
 }
 
 #[test]
-fn code_that_turns_bad_at_half_of_the_traffic_goes_back() {
+fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
@@ -91,7 +91,7 @@ fn code_that_turns_bad_at_half_of_the_traffic_goes_back() {
 }
 
 #[test]
-fn a_restart_and_a_clock_that_jumps_do_not_shorten_a_bake() {
+fn restart_and_clock_jump_do_not_shorten_a_bake() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
@@ -106,7 +106,7 @@ fn a_restart_and_a_clock_that_jumps_do_not_shorten_a_bake() {
 }
 
 #[test]
-fn a_weight_changed_by_hand_stops_the_rollout() {
+fn externally_modified_weight_fails_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
@@ -128,7 +128,7 @@ fn a_weight_changed_by_hand_stops_the_rollout() {
 }
 
 #[test]
-fn what_is_paused_stays_where_it_is_until_it_is_resumed() {
+fn paused_run_stays_at_its_step_until_resumed() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
@@ -146,7 +146,7 @@ fn what_is_paused_stays_where_it_is_until_it_is_resumed() {
 }
 
 #[test]
-fn what_is_paused_is_watched_also_when_its_bake_is_over() {
+fn paused_run_is_evaluated_after_its_bake() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -166,7 +166,7 @@ fn what_is_paused_is_watched_also_when_its_bake_is_over() {
 }
 
 #[test]
-fn what_is_promoted_by_hand_skips_the_rest() {
+fn promote_skips_the_remaining_steps() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
@@ -179,7 +179,7 @@ fn what_is_promoted_by_hand_skips_the_rest() {
 }
 
 #[test]
-fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
+fn failed_run_with_hold_waits_for_a_decision() {
     for resumes in [true, false] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
@@ -216,7 +216,7 @@ fn on_hold_a_failure_stays_where_it_is_until_somebody_decides() {
 }
 
 #[test]
-fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
+fn promoting_a_held_run_skips_its_alarms() {
     for promoted in [true, false] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
@@ -261,7 +261,7 @@ fn who_promotes_what_an_alarm_holds_does_not_ask_it_again() {
 }
 
 #[test]
-fn retry_of_what_is_held_watches_it_anew() {
+fn retry_of_a_held_run_restarts_its_bake() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let order = Order::Deliver(Desired {
@@ -310,7 +310,7 @@ fn retry_of_what_is_held_watches_it_anew() {
 }
 
 #[test]
-fn correction_asks_no_alarms_and_is_made_though_one_is_red() {
+fn correction_ignores_red_alarms() {
     for (correction, step) in [(0, Step::Failed), (1, Step::Succeeded)] {
         let mut world = World::new();
         world.deliver_as(with_alarm(1, "v1"));
@@ -331,7 +331,7 @@ fn correction_asks_no_alarms_and_is_made_though_one_is_red() {
 }
 
 #[test]
-fn a_level_is_prepared_when_the_one_below_serves() {
+fn level_is_prepared_after_the_level_below_serves() {
     let mut world = World::new();
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     wanted.components[1].level = 1;
@@ -354,7 +354,7 @@ fn a_level_is_prepared_when_the_one_below_serves() {
 }
 
 #[test]
-fn going_back_to_a_release_publishes_nothing() {
+fn rollback_publishes_no_version() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
@@ -376,7 +376,7 @@ fn going_back_to_a_release_publishes_nothing() {
 }
 
 #[test]
-fn another_role_can_not_share_the_traffic() {
+fn versions_with_different_roles_do_not_share_traffic() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let mut other = want("api", "v2", 128);
@@ -393,7 +393,7 @@ fn another_role_can_not_share_the_traffic() {
 }
 
 #[test]
-fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
+fn unsupported_traffic_split_fails_before_any_change() {
     type Change = fn(&mut World);
     let queue: Change = |world| {
         let latest = &mut world
@@ -434,7 +434,7 @@ fn what_lambda_does_not_split_between_fails_before_anything_is_changed() {
 
 /// Lambda gives the alias a weight for the old version until the new one has its concurrency.
 #[test]
-fn an_alias_with_provisioned_concurrency_is_waited_for() {
+fn run_waits_for_provisioned_concurrency_of_its_alias() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.provisioned.insert("checkout-api".into(), 5);
@@ -474,7 +474,7 @@ fn an_alias_with_provisioned_concurrency_is_waited_for() {
 }
 
 #[test]
-fn what_a_release_no_longer_has_goes_once_the_stage_has_succeeded() {
+fn removed_component_is_pruned_after_the_stage_succeeds() {
     for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
@@ -525,7 +525,7 @@ fn with_page(revision: i64, code: &str) -> Desired {
 }
 
 #[test]
-fn what_serves_already_is_asked_only_what_needs_no_time() {
+fn unchanged_release_skips_checks_that_take_time() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.watched = Verdict::Failed("check failed".into());
@@ -536,7 +536,7 @@ fn what_serves_already_is_asked_only_what_needs_no_time() {
 }
 
 #[test]
-fn an_alarm_while_traffic_moves_takes_it_back() {
+fn alarm_during_the_rollout_restores_the_run() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -549,7 +549,7 @@ fn an_alarm_while_traffic_moves_takes_it_back() {
 }
 
 #[test]
-fn an_alarm_before_the_run_lets_nothing_begin() {
+fn alarm_before_the_run_fails_it() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -568,7 +568,7 @@ fn an_alarm_before_the_run_lets_nothing_begin() {
 }
 
 #[test]
-fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
+fn promote_before_the_run_begins_does_not_skip_alarms() {
     for (rollback, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
@@ -587,7 +587,7 @@ fn what_is_hurried_on_before_it_began_asks_alarms_all_the_same() {
 }
 
 #[test]
-fn what_can_not_be_told_may_wait_during_a_bake_but_not_pass_it() {
+fn inconclusive_check_may_wait_during_a_bake_but_not_pass_it() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);

@@ -39,7 +39,7 @@ fn failed_update_is_sent_once_and_again_by_a_retry() {
 }
 
 #[test]
-fn update_that_failed_before_the_run_is_sent_once_more_though_nothing_differs() {
+fn update_that_failed_before_the_run_is_sent_again() {
     for is_fixed in [true, false] {
         let mut world = World::new();
         world.deliver(1, &[want("api", "v1", 128)]);
@@ -67,7 +67,7 @@ fn update_that_failed_before_the_run_is_sent_once_more_though_nothing_differs() 
 }
 
 #[test]
-fn update_that_fails_on_the_way_back_ends_it_and_a_retry_sends_it_again() {
+fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
@@ -101,7 +101,7 @@ fn update_that_fails_on_the_way_back_ends_it_and_a_retry_sends_it_again() {
 }
 
 #[test]
-fn version_that_is_asleep_is_woken_before_it_gets_traffic() {
+fn inactive_version_is_woken_before_it_gets_traffic() {
     let mut world = World::new();
     let mut unchecked = want("api", "v1", 128);
     unchecked.checks.clear();
@@ -114,7 +114,7 @@ fn version_that_is_asleep_is_woken_before_it_gets_traffic() {
     for sleeps in [true, false] {
         let mut world = world.clone();
         if sleeps {
-            world.sleepers.push("checkout-api".into());
+            world.inactive_functions.push("checkout-api".into());
         }
         world.log.clear();
         world.known = Known::default();

@@ -37,32 +37,32 @@ fn throttled_read_after_an_old_rollback_does_not_fail_the_next_release() {
     let mut world = after_an_old_rollback();
     let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
-    world.looks_fail = Some(CallErrorKind::Throttled { retry_after: None });
+    world.read_error = Some(CallErrorKind::Throttled { retry_after: None });
     let outcome = pass(&mut world, &order, &run);
     assert!(
         matches!(outcome, Some(Outcome::Transient { .. })),
         "{outcome:?}"
     );
-    world.looks_fail = None;
+    world.read_error = None;
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
 #[test]
-fn order_that_can_not_begin_ends_after_its_own_deadline() {
+fn run_that_cannot_begin_fails_at_its_own_deadline() {
     let mut world = after_an_old_rollback();
     let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     let four = Duration::from_mins(4);
-    world.looks_fail = Some(CallErrorKind::Denied);
+    world.read_error = Some(CallErrorKind::Denied);
     for _ in 0..3 {
         pass(&mut world, &order, &run);
         assert!(!settled(&run, &world.status), "{}", world.log);
         world.tick(four);
     }
     // An obstacle that was fixed in between no longer counts.
-    world.looks_fail = None;
+    world.read_error = None;
     world.known = Observation::of(std::mem::take(&mut world.known), world.now).into_known();
-    world.looks_fail = Some(CallErrorKind::Denied);
+    world.read_error = Some(CallErrorKind::Denied);
     let began = world.now;
     while !settled(&run, &world.status) {
         pass(&mut world, &order, &run);
@@ -79,14 +79,14 @@ fn order_that_can_not_begin_ends_after_its_own_deadline() {
 }
 
 #[test]
-fn order_that_is_refused_entry_ends_after_its_own_deadline() {
+fn run_without_account_access_fails_at_its_own_deadline() {
     let mut world = after_an_old_rollback();
     let run = run(3, 1, Goal::Deliver);
     let deadline = Duration::from_mins(10);
     let refused = |world: &mut World| {
         world.known.clocks.block(world.now);
         let why = (&world.known, "There is no Account dev");
-        give_up(&run, &world.status, &owner(), why, deadline, world.now)
+        fail_blocked(&run, &world.status, &owner(), why, deadline, world.now)
     };
     for _ in 0..3 {
         assert_eq!(refused(&mut world), None);
@@ -98,7 +98,7 @@ fn order_that_is_refused_entry_ends_after_its_own_deadline() {
 }
 
 #[test]
-fn concurrency_that_is_not_provided_on_the_way_back_holds_up_nothing_else() {
+fn missing_concurrency_during_a_restore_blocks_no_other_component() {
     let mut world = World::new();
     let mut first = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     first.components[1].level = 1;
@@ -136,7 +136,7 @@ fn alias_that_never_settles_ends_the_run_at_the_deadline() {
     world.deliver(1, &[want("api", "v1", 128)]);
     world.provisioned.insert("checkout-api".into(), 5);
     world.out_of_concurrency.push("2".into());
-    world.says_ready = true;
+    world.reports_ready = true;
     let step = world.deliver(2, &[want("api", "v2", 128)]);
     assert_eq!(step, Step::RolledBack, "{}", world.log);
     assert!(
@@ -147,7 +147,7 @@ fn alias_that_never_settles_ends_the_run_at_the_deadline() {
 }
 
 #[test]
-fn component_that_is_gone_does_not_keep_the_others_from_being_restored() {
+fn deleted_component_does_not_block_the_restore_of_others() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
@@ -159,7 +159,7 @@ fn component_that_is_gone_does_not_keep_the_others_from_being_restored() {
 }
 
 #[test]
-fn wait_that_lasts_is_known_to_last() {
+fn long_wait_is_measured_across_passes() {
     let mut world = World::new();
     let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
     let run = run(1, 1, Goal::Deliver);
@@ -213,7 +213,7 @@ fn in_steps() -> Desired {
 }
 
 #[test]
-fn abort_is_heeded_while_an_invocation_is_under_way() {
+fn abort_takes_effect_during_an_invocation() {
     let mut world = World::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
@@ -239,7 +239,7 @@ fn abort_is_heeded_while_an_invocation_is_under_way() {
 }
 
 #[test]
-fn alarm_is_heeded_while_an_invocation_is_under_way() {
+fn alarm_takes_effect_during_an_invocation() {
     let order = Order::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
     let mut world = slow_at_ten(&order, &run);
@@ -270,7 +270,7 @@ fn alarm_is_heeded_while_an_invocation_is_under_way() {
 }
 
 #[test]
-fn clock_that_steps_back_holds_up_no_look_and_no_deadline() {
+fn clock_step_back_delays_no_evaluation_and_no_deadline() {
     let order = Order::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
     let mut world = slow_at_ten(&order, &run);
@@ -296,7 +296,7 @@ fn clock_that_steps_back_holds_up_no_look_and_no_deadline() {
     }
     world.now -= SignedDuration::from_mins(20);
     world.known = Known::default();
-    world.looks_fail = Some(CallErrorKind::Throttled { retry_after: None });
+    world.read_error = Some(CallErrorKind::Throttled { retry_after: None });
     let since = world.now;
     while run_step(&world.status) == Some(Step::Promote) {
         pass(&mut world, &order, &run);

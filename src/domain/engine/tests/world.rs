@@ -96,28 +96,28 @@ pub struct World {
     /// Functions that AWS refuses to create.
     pub refused: Vec<String>,
     /// The error of every read of a function, if they fail.
-    pub looks_fail: Option<CallErrorKind>,
+    pub read_error: Option<CallErrorKind>,
     /// Functions whose versions stay inactive when they are woken.
-    pub sleepers: Vec<String>,
+    pub inactive_functions: Vec<String>,
     /// Reads that find nothing, once each, even if the resource exists.
-    pub old_answers: Vec<Read>,
+    pub stale_reads: Vec<Read>,
     /// Provisioned concurrency of aliases. After each move the alias keeps a weight for the former version
     /// until the new one has its concurrency.
     pub provisioned: BTreeMap<String, i32>,
     /// Versions that never get their concurrency.
     pub out_of_concurrency: Vec<String>,
     /// Whether Lambda reports nevertheless that the allocation is complete.
-    pub says_ready: bool,
+    pub reports_ready: bool,
     /// The callers that invoke functions without a version or alias.
     pub unqualified: BTreeMap<String, Vec<String>>,
     /// How many calls a pass may make before the remaining ones are cancelled.
-    pub calls_a_pass: Option<usize>,
+    pub calls_per_pass: Option<usize>,
     /// How long the calls of each wave wait for budget.
     pub wait_for_budget: Duration,
     /// Reads whose reply is lost, once each.
-    pub lost_looks: Vec<Read>,
+    pub lost_reads: Vec<Read>,
     /// How often aliases were read.
-    pub alias_looks: usize,
+    pub alias_read_count: usize,
     pub faults: Vec<Fault>,
     pub log: String,
     pub records: usize,
@@ -263,17 +263,17 @@ impl World {
             broken: BTreeMap::new(),
             watched: Verdict::Passed,
             refused: Vec::new(),
-            looks_fail: None,
-            sleepers: Vec::new(),
-            old_answers: Vec::new(),
+            read_error: None,
+            inactive_functions: Vec::new(),
+            stale_reads: Vec::new(),
             provisioned: BTreeMap::new(),
             out_of_concurrency: Vec::new(),
-            says_ready: false,
+            reports_ready: false,
             unqualified: BTreeMap::new(),
-            calls_a_pass: None,
+            calls_per_pass: None,
             wait_for_budget: Duration::ZERO,
-            lost_looks: Vec::new(),
-            alias_looks: 0,
+            lost_reads: Vec::new(),
+            alias_read_count: 0,
             faults: Vec::new(),
             log: String::new(),
             records: 0,
@@ -334,7 +334,7 @@ impl World {
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,
     ) -> Option<Outcome> {
         let mut observed = Observation::of(std::mem::take(&mut self.known), self.now);
-        let mut calls_left = self.calls_a_pass.unwrap_or(usize::MAX);
+        let mut calls_left = self.calls_per_pass.unwrap_or(usize::MAX);
         for _ in 0..200 {
             match decide(&self.status, &observed, self.now) {
                 Decision::Observe(reads) => {
@@ -423,12 +423,12 @@ impl World {
         let waited = self.wait_for_budget;
         self.now += SignedDuration::try_from(waited).expect("a short duration");
         observed.at(self.now);
-        observed.known.clocks.waited_for_budget(waited, self.now);
+        observed.known.clocks.exclude_budget_wait(waited, self.now);
     }
 
     /// Cancels the calls that still wait for budget, and ends the pass.
     fn cancel(&mut self, observed: Observation) -> Outcome {
-        self.known = observed.cut_off();
+        self.known = observed.into_known_interrupted();
         self.tick(Duration::from_secs(1));
         Outcome::Waiting {
             reason: Reason::WaitingForBudget,
@@ -492,24 +492,24 @@ impl World {
     }
 
     pub fn read(&mut self, read: &Read, observed: &mut Observation) {
-        if let Some(kind) = &self.looks_fail
+        if let Some(kind) = &self.read_error
             && *read != Read::Snapshot
         {
             let error = CallError::new("lambda:GetFunction", "checkout-api", kind.clone(), "no");
             observed.errors.push(("api".into(), error));
             return;
         }
-        let stale = self.old_answers.iter().position(|stale| stale == read);
+        let stale = self.stale_reads.iter().position(|stale| stale == read);
         if let Some(stale) = stale {
-            self.old_answers.remove(stale);
+            self.stale_reads.remove(stale);
         }
         let is_alias = matches!(
             read,
             Read::Component(kinds::Read::Lambda(lambda::Read::Alias { .. }))
         );
-        self.alias_looks += usize::from(is_alias);
-        if let Some(lost) = self.lost_looks.iter().position(|lost| lost == read) {
-            self.lost_looks.remove(lost);
+        self.alias_read_count += usize::from(is_alias);
+        if let Some(lost) = self.lost_reads.iter().position(|lost| lost == read) {
+            self.lost_reads.remove(lost);
             let (kind, why) = (CallErrorKind::Unavailable, "the connection broke");
             let error = CallError::new("lambda:GetAlias", "checkout-api:live", kind, why);
             return observed.errors.push(("api".into(), error));
@@ -574,8 +574,8 @@ impl World {
             lambda::Read::Provisioned { name, .. } => {
                 let alias = deployed.and_then(|it| it.alias.as_ref());
                 let is_out = alias.is_some_and(|it| self.out_of_concurrency.contains(&it.version));
-                let failure = (is_out && !self.says_ready).then(|| "no more is left".into());
-                let is_allocating = failure.is_none() && !self.says_ready;
+                let failure = (is_out && !self.reports_ready).then(|| "no more is left".into());
+                let is_allocating = failure.is_none() && !self.reports_ready;
                 let found = self
                     .provisioned
                     .get(name)
@@ -602,7 +602,7 @@ impl World {
                     .run
                     .as_ref()
                     .is_some_and(|run| !run.intents.is_empty())
-                || self.status.inventory.iter().any(InventoryItem::is_to_prune),
+                || self.status.inventory.iter().any(InventoryItem::needs_prune),
             "{} without an intent on record",
             effect.operation()
         );
@@ -814,7 +814,7 @@ impl World {
             }
             _ => {}
         }
-        let sleeps = self.sleepers.contains(&name);
+        let sleeps = self.inactive_functions.contains(&name);
         let shows = self.broken.get(&name) != Some(&false);
         let provisioned = self.provisioned.contains_key(&name);
         let Some(deployed) = self.functions.get_mut(&name) else {
@@ -1001,7 +1001,7 @@ fn without_tags(function: &Function) -> Function {
 }
 
 /// A read of a function.
-pub fn of_function(read: lambda::Read) -> Read {
+pub fn function_read(read: lambda::Read) -> Read {
     Read::Component(kinds::Read::Lambda(read))
 }
 

@@ -82,20 +82,20 @@ fn speaks(approval: &Approval) -> Result<(), Ignored> {
 }
 
 fn from(approval: &Approval, who: Value, now: &str) -> Result<(), Ignored> {
-    is_from(approval, &approvers(who), &SUBJECT, at(now))
+    check_approver(approval, &approvers(who), &SUBJECT, at(now))
 }
 
 const NOW: &str = "2026-11-26T12:00:00Z";
 
 #[test]
-fn one_that_speaks_of_what_waits_counts() {
+fn approval_of_the_waiting_plan_counts() {
     assert_eq!(speaks(&good()), Ok(()));
     assert_eq!(from(&good(), json!({"groups": ["approvers"]}), NOW), Ok(()));
     assert_eq!(from(&good(), json!({"users": ["bea"]}), NOW), Ok(()));
 }
 
 #[test]
-fn one_for_something_else_does_not() {
+fn approval_of_another_release_stage_or_plan_does_not_count() {
     let other_plan = Ignored::OtherPlan {
         current: DIGEST.to_owned(),
     };
@@ -122,7 +122,7 @@ fn one_for_something_else_does_not() {
 }
 
 #[test]
-fn one_that_was_used_does_not_count_again() {
+fn used_approval_does_not_count_again() {
     let used = BTreeSet::from(["approval-bea".to_owned()]);
     let recorded = speaks_of(&good(), &SUBJECT, &used, &in_force());
     assert_eq!(recorded, Err(Ignored::Used));
@@ -135,7 +135,7 @@ fn one_that_was_used_does_not_count_again() {
 }
 
 #[test]
-fn none_counts_that_the_policy_does_not_vouch_for() {
+fn approval_without_admission_policy_does_not_count() {
     let force = PolicyForce::NotInForce("it is not installed".into());
     let ignored = speaks_of(&good(), &SUBJECT, &BTreeSet::new(), &force).unwrap_err();
     assert_eq!(ignored.reason(), Reason::PolicyNotInForce);
@@ -156,7 +156,7 @@ fn none_counts_that_the_policy_does_not_vouch_for() {
 }
 
 #[test]
-fn one_that_the_api_server_gave_no_time_is_as_old_as_can_be() {
+fn approval_without_creation_time_counts_as_oldest() {
     let mut timeless = good();
     timeless.metadata.creation_timestamp = None;
     assert_eq!(
@@ -166,7 +166,7 @@ fn one_that_the_api_server_gave_no_time_is_as_old_as_can_be() {
 }
 
 #[test]
-fn one_of_somebody_else_does_not() {
+fn approval_of_an_unlisted_user_does_not_count() {
     for who in [
         json!({"users": ["carl"]}),
         json!({"groups": ["admins"]}),
@@ -187,7 +187,7 @@ fn one_of_somebody_else_does_not() {
 }
 
 #[test]
-fn one_that_is_too_old_does_not() {
+fn expired_approval_does_not_count() {
     let who = json!({"users": ["bea"], "expiresAfter": "2h"});
     assert_eq!(from(&good(), who.clone(), "2026-11-26T11:59:59Z"), Ok(()));
     assert_eq!(
@@ -199,7 +199,7 @@ fn one_that_is_too_old_does_not() {
 }
 
 #[test]
-fn the_authors_own_does_not_where_that_is_barred() {
+fn barred_author_can_not_approve_their_own_pipeline() {
     let who = |identities: Value| json!({"groups": ["approvers"], "allowAuthor": false, "identities": identities});
     let of = |user: &str, identities: Value| {
         let approval = approval("/spec/approver/username", json!(user));
@@ -224,7 +224,7 @@ fn the_authors_own_does_not_where_that_is_barred() {
         author: None,
         ..SUBJECT
     };
-    let unknown = is_from(&good(), &approvers(who(other_user)), &no_author, at(NOW));
+    let unknown = check_approver(&good(), &approvers(who(other_user)), &no_author, at(NOW));
     assert_eq!(unknown, Err(Ignored::AuthorUnknown { author: None }));
 }
 
@@ -244,7 +244,7 @@ fn an_author_may_always_reject() {
 }
 
 #[test]
-fn one_that_nobody_asks_for_says_so() {
+fn approval_without_a_waiting_gate_is_ignored_with_a_reason() {
     let unused = BTreeSet::new();
     let reason = |uid| match unasked(&good(), uid, &unused) {
         Judgement::Ignored(why) => why.reason(),
@@ -258,7 +258,7 @@ fn one_that_nobody_asks_for_says_so() {
 }
 
 #[test]
-fn the_condition_tells_what_became_of_it() {
+fn condition_reports_the_judgement_of_an_approval() {
     let approval = good();
     let condition = |judgement: Judgement| {
         let mut conditions = Vec::new();
@@ -292,7 +292,7 @@ fn the_condition_tells_what_became_of_it() {
 }
 
 #[test]
-fn two_policies_are_in_force_since_the_later_one_is() {
+fn two_policies_are_in_force_since_the_later_one() {
     let since = |text: &str| PolicyForce::Since(at(text));
     let (early, late) = (since("2026-11-01T00:00:00Z"), since("2026-11-02T00:00:00Z"));
     let off = PolicyForce::NotInForce("it is gone".into());

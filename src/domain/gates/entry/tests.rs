@@ -44,7 +44,7 @@ fn ask(
 const WAYS: [Way; 3] = [Way::Forward, Way::Back, Way::Correction];
 
 #[test]
-fn a_missing_account_refuses_on_every_way() {
+fn missing_account_refuses_on_every_path() {
     let dev = account(&json!({}));
     for way in WAYS {
         let found = ask(
@@ -63,7 +63,7 @@ fn a_missing_account_refuses_on_every_way() {
 }
 
 #[test]
-fn approvals_of_an_account_are_asked_both_ways_and_windows_forward_only() {
+fn rollback_needs_account_approvals_but_no_windows() {
     let strict = account(&json!({"requires": {
         "approval": {"kubernetes": {"groups": ["platform"]}},
         "windows": [{"schedule": "0 9 * * *", "timeZone": "UTC", "duration": "8h"}],
@@ -85,7 +85,7 @@ fn approvals_of_an_account_are_asked_both_ways_and_windows_forward_only() {
 }
 
 #[test]
-fn only_a_ref_known_to_be_protected_gets_into_an_account_that_asks_for_it() {
+fn account_that_requires_protected_refs_refuses_other_refs() {
     let strict = account(&json!({"requires": {"protectedRef": true}}));
     for way in WAYS {
         let found = |protected| ask(&[("prod", Some(&strict))], &source(None, protected), way);
@@ -103,7 +103,7 @@ fn only_a_ref_known_to_be_protected_gets_into_an_account_that_asks_for_it() {
 }
 
 #[test]
-fn the_deployments_own_demand_for_a_protected_ref_is_asked_forward() {
+fn deployment_requires_protected_refs_only_forward() {
     let dev = account(&json!({}));
     let guard = Guard {
         stage: "prod",
@@ -121,7 +121,7 @@ fn the_deployments_own_demand_for_a_protected_ref_is_asked_forward() {
 }
 
 #[test]
-fn an_account_takes_only_from_the_sources_that_it_names() {
+fn account_accepts_only_its_named_sources() {
     let strict = account(&json!({"sources": [
         {"url": "https://gitlab.example.com/", "projects": ["shop/*"]},
         {"url": "https://other.example.com", "projects": ["tools/deploy"]},
@@ -146,7 +146,7 @@ fn an_account_takes_only_from_the_sources_that_it_names() {
 }
 
 #[test]
-fn one_gitlab_is_known_however_its_address_is_written() {
+fn same_gitlab_is_recognized_in_any_notation() {
     let same = |other| is_same_gitlab("https://git.example.com/gitlab", other);
     for other in [
         "https://git.example.com/gitlab/",
@@ -167,7 +167,7 @@ fn one_gitlab_is_known_however_its_address_is_written() {
 }
 
 #[test]
-fn a_gate_that_makes_no_sense_refuses_and_names_the_field() {
+fn invalid_gate_refuses_and_names_the_field() {
     let broken = account(&json!({"requires": {
         "windows": [{"schedule": "0 9 * *", "timeZone": "UTC", "duration": "8h"}],
     }}));

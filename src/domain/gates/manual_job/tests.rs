@@ -110,7 +110,7 @@ fn bea() -> Option<String> {
 }
 
 #[test]
-fn a_press_after_the_gate_opened_approves_once_the_job_succeeds() {
+fn start_after_the_gate_opened_approves_when_the_job_succeeds() {
     let mut polls = Polls::new();
     assert_eq!(polls.poll_job(10, "manual", ANA), Job::Waiting);
     assert_eq!(
@@ -127,14 +127,14 @@ fn a_press_after_the_gate_opened_approves_once_the_job_succeeds() {
 }
 
 #[test]
-fn a_press_and_success_between_two_looks_approves() {
+fn start_and_success_between_two_polls_approve() {
     let mut polls = Polls::new();
     assert_eq!(polls.poll_job(10, "manual", ANA), Job::Waiting);
     assert_eq!(polls.poll_job(10, "success", BEA), approved(10, "bea", 2));
 }
 
 #[test]
-fn a_press_before_the_gate_opened_does_not_count_until_the_job_is_run_again() {
+fn start_before_the_gate_opened_counts_only_after_a_rerun() {
     let mut polls = Polls::new();
     let too_early = |status: &str| Job::TooEarly {
         status: status.to_owned(),
@@ -152,7 +152,7 @@ fn a_press_before_the_gate_opened_does_not_count_until_the_job_is_run_again() {
 }
 
 #[test]
-fn a_job_that_cannot_be_started_yet_is_armed_when_it_can() {
+fn job_is_armed_when_it_becomes_startable() {
     let mut polls = Polls::new();
     for status in ["created", "skipped"] {
         let not_yet = Job::Inconclusive {
@@ -165,7 +165,7 @@ fn a_job_that_cannot_be_started_yet_is_armed_when_it_can() {
 }
 
 #[test]
-fn a_job_that_starts_by_itself_never_approves() {
+fn automatically_started_job_never_approves() {
     for before in ["created", "scheduled"] {
         let mut polls = Polls::new();
         polls.poll_job(10, before, ANA);
@@ -175,7 +175,7 @@ fn a_job_that_starts_by_itself_never_approves() {
 }
 
 #[test]
-fn a_retry_that_gitlab_makes_by_itself_does_not_approve() {
+fn automatic_retry_by_gitlab_does_not_approve() {
     let mut polls = Polls::new();
     // Started before the gate opened; between two polls it fails, and `retry:` in .gitlab-ci.yml reruns it.
     polls.poll_job(10, "running", BEA);
@@ -186,7 +186,7 @@ fn a_retry_that_gitlab_makes_by_itself_does_not_approve() {
 }
 
 #[test]
-fn failed_and_canceled_do_not_approve_and_running_it_again_does() {
+fn failed_or_canceled_job_approves_only_after_a_rerun() {
     for status in ["failed", "canceled"] {
         let mut polls = Polls::new();
         polls.poll_job(10, "manual", ANA);
@@ -201,7 +201,7 @@ fn failed_and_canceled_do_not_approve_and_running_it_again_does() {
 }
 
 #[test]
-fn a_job_that_nobody_started_and_somebody_canceled_has_no_starter() {
+fn canceled_unstarted_job_has_no_starter() {
     let mut polls = Polls::new();
     polls.poll_job(10, "manual", ANA);
     let ended = Job::Ended {
@@ -212,7 +212,7 @@ fn a_job_that_nobody_started_and_somebody_canceled_has_no_starter() {
 }
 
 #[test]
-fn another_plan_another_try_and_another_release_begin_from_nothing() {
+fn other_plan_attempt_or_release_resets_the_job() {
     let others = [
         Opening {
             stage_digest: "other",
@@ -242,7 +242,7 @@ fn another_plan_another_try_and_another_release_begin_from_nothing() {
 }
 
 #[test]
-fn a_pipeline_without_the_job_says_so() {
+fn pipeline_without_the_job_is_reported() {
     let mut polls = Polls::new();
     let mut other = job(10, "manual", ANA);
     other.name = "deploy".to_owned();
@@ -257,7 +257,7 @@ fn a_pipeline_without_the_job_says_so() {
 }
 
 #[test]
-fn a_job_is_followed_by_its_newest_run_only() {
+fn only_the_newest_run_of_a_job_counts() {
     let mut polls = Polls::new();
     polls.poll(&[job(10, "failed", BEA), job(11, "manual", ANA)]);
     // A stale list.
@@ -269,7 +269,7 @@ fn a_job_is_followed_by_its_newest_run_only() {
 }
 
 #[test]
-fn the_author_may_be_barred() {
+fn barred_author_can_not_start_the_job() {
     let mut polls = Polls::new();
     polls.rule.allow_author = false;
     polls.poll_job(10, "manual", ANA);
@@ -282,7 +282,7 @@ fn the_author_may_be_barred() {
 }
 
 #[test]
-fn the_author_is_known_under_another_name_and_without_one() {
+fn author_is_recognized_by_id_without_a_matching_name() {
     let mut polls = Polls::new();
     polls.rule.allow_author = false;
     polls.opening.author = None;
@@ -325,7 +325,7 @@ fn bots_are_barred_unless_they_are_allowed() {
 }
 
 #[test]
-fn who_may_be_a_bot_is_asked_for_once() {
+fn bot_state_of_a_user_is_read_once() {
     let mut without_bot_field = job(10, "success", BEA);
     without_bot_field.user.as_mut().unwrap().bot = None;
     let (observed, _) = look(
@@ -385,7 +385,7 @@ proptest! {
     /// For any events in GitLab and any polls: a job that approves was started after the gate opened, by
     /// the user that GitLab reports, and succeeded.
     #[test]
-    fn only_what_was_started_since_the_gate_opened_approves(steps in steps()) {
+    fn only_jobs_started_since_the_gate_opened_approve(steps in steps()) {
         let plans = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let mut openings = 0;
         let mut opened = false;
@@ -427,7 +427,7 @@ proptest! {
 
     /// In any state, running the job again after it has ended approves.
     #[test]
-    fn running_it_again_is_always_a_way_out(steps in steps()) {
+    fn rerun_of_an_ended_job_always_approves(steps in steps()) {
         let mut polls = Polls::new();
         let mut current = job(10, "manual", ANA);
         for step in steps {

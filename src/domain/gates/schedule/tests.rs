@@ -18,7 +18,7 @@ fn text(found: Option<Timestamp>) -> String {
 }
 
 #[test]
-fn its_fields_are_those_of_cron() {
+fn schedule_follows_the_fields_of_cron() {
     // A Thursday.
     let now = at("2026-11-26T10:07:30Z");
     for (fields, last, next) in [
@@ -63,7 +63,7 @@ fn its_fields_are_those_of_cron() {
 }
 
 #[test]
-fn the_moment_itself_is_the_last_and_not_the_next() {
+fn current_time_is_the_last_match_and_not_the_next() {
     let schedule = schedule("0 9 * * *", "UTC");
     let now = at("2026-11-26T09:00:00Z");
     assert_eq!(schedule.last(now, Skipped::HappensAfter), Some(now));
@@ -74,7 +74,7 @@ fn the_moment_itself_is_the_last_and_not_the_next() {
 }
 
 #[test]
-fn other_fields_are_refused() {
+fn invalid_cron_fields_are_refused() {
     for (fields, why) in [
         ("", "has 0"),
         ("0 9 * *", "has 4"),
@@ -91,7 +91,7 @@ fn other_fields_are_refused() {
         ("MON 9 * * *", "not understood"),
         ("0 9 * * +MON", "not understood"),
         ("5/5 9 * * *", "5/5"),
-        ("0 0 30 2 *", "never comes true"),
+        ("0 0 30 2 *", "never matches"),
     ] {
         let problem = Schedule::parse(fields, TimeZone::UTC).unwrap_err();
         assert!(problem.contains(why), "{fields}: {problem}");
@@ -99,9 +99,9 @@ fn other_fields_are_refused() {
 }
 
 #[test]
-fn a_wrong_field_is_named_with_what_it_takes() {
+fn invalid_field_is_named_with_its_valid_values() {
     let strict = |fields| Schedule::parse(fields, TimeZone::UTC).unwrap_err();
-    let lenient = |fields| Schedule::parse_leniently(fields, TimeZone::UTC).unwrap_err();
+    let lenient = |fields| Schedule::parse_lenient(fields, TimeZone::UTC).unwrap_err();
     for (problem, expected) in [
         (
             strict("61 9 * * *"),
@@ -144,18 +144,18 @@ fn a_wrong_field_is_named_with_what_it_takes() {
 }
 
 #[test]
-fn what_gitlab_takes_besides_is_taken_from_gitlab() {
+fn lenient_schedule_accepts_the_extensions_of_gitlab() {
     for fields in ["0 0 23 * * 5", "0 23 L * *", "0 23 * * 5#2", "0/10 * * * *"] {
         assert!(
-            Schedule::parse_leniently(fields, TimeZone::UTC).is_ok(),
+            Schedule::parse_lenient(fields, TimeZone::UTC).is_ok(),
             "{fields}"
         );
     }
-    assert!(Schedule::parse_leniently("every friday", TimeZone::UTC).is_err());
+    assert!(Schedule::parse_lenient("every friday", TimeZone::UTC).is_err());
 }
 
 #[test]
-fn what_the_clock_shows_twice_happened_the_first_time() {
+fn repeated_local_time_matches_the_first_time() {
     // 2026-10-25 in Berlin: the clock goes from 03:00 to 02:00, at 01:00 UTC. Now it is 02:30 for the second
     // time, and 02:45 has occurred once.
     let schedule = schedule("45 2 * * *", "Europe/Berlin");
@@ -171,7 +171,7 @@ fn what_the_clock_shows_twice_happened_the_first_time() {
 }
 
 #[test]
-fn a_day_that_a_zone_skipped_is_passed_over() {
+fn day_skipped_by_a_zone_is_passed_over() {
     // Samoa went from the 29th to the 31st of December 2011.
     let schedule = schedule("* 12 30 12 *", "Pacific/Apia");
     let now = at("2012-01-05T00:00:00Z");
@@ -222,7 +222,7 @@ proptest! {
 
     /// A schedule finds the same times as a walk over every minute of local time.
     #[test]
-    fn it_finds_what_a_walk_finds((zone, now) in moments(), fields in fields()) {
+    fn schedule_finds_the_same_times_as_a_walk((zone, now) in moments(), fields in fields()) {
         let schedule = Schedule::parse(&fields, zone.clone()).unwrap();
         let day = zone.to_datetime(now).date();
         let mut walked = Vec::new();
@@ -249,7 +249,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn the_last_is_not_after_and_the_next_is((zone, now) in moments(), fields in fields()) {
+    fn last_match_is_not_after_now_and_next_match_is((zone, now) in moments(), fields in fields()) {
         let schedule = Schedule::parse(&fields, zone).unwrap();
         for skipped in [Skipped::HappensAfter, Skipped::IsLeftOut] {
             let last = schedule.last(now, skipped).unwrap();

@@ -87,7 +87,7 @@ impl StageView<'_> {
         let earlier = before
             .and_then(|before| before.decided.as_ref())
             .is_some_and(|one| key(&one.release, one.attempt, one.sequence) == now);
-        let orders_at_once = self.obeyed.is_some() && self.at_gate.is_none();
+        let orders_at_once = self.executed_command.is_some() && self.at_gate.is_none();
         (earlier || (orders_at_once && self.passage.is_none())).then(|| current.decision())
     }
 }

@@ -68,7 +68,7 @@ impl StageView<'_> {
                 ),
                 None => (
                     Reason::Planning,
-                    format!("working out what {} would change", reference.name),
+                    format!("computing the plan of {}", reference.name),
                 ),
             };
             self.at_gate = Some(AtGate::of(reference, attempt, reason, message));
@@ -148,7 +148,7 @@ impl StageView<'_> {
 
     /// Fills in the approved digests of Targets without a run from their plans, if all plans together have
     /// the approved digest of the stage.
-    pub(super) fn approve_the_rest(&mut self) {
+    pub(super) fn fill_in_approved_plans(&mut self) {
         let Some(current) = &self.current else {
             return;
         };
@@ -188,7 +188,7 @@ impl StageView<'_> {
     }
 
     /// Whether the plan of a target that has not begun differs from the approved one, or is unknown.
-    pub(super) fn is_void(&self, current: &Current) -> bool {
+    pub(super) fn is_approval_void(&self, current: &Current) -> bool {
         let unknown = |place: &&StageTarget| current.plan_digest(place).is_none();
         if self.state == State::Progressing
             && current.stage_digest.is_some()

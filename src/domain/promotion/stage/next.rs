@@ -61,9 +61,9 @@ impl StageView<'_> {
         let void = self
             .current
             .as_ref()
-            .is_some_and(|current| self.is_void(current));
+            .is_some_and(|current| self.is_approval_void(current));
         if void && begun {
-            let why = "what it would change on another target is no longer what was approved";
+            let why = "the plan of another target is no longer the approved one";
             self.restore(why.to_owned());
             return;
         }
@@ -72,7 +72,7 @@ impl StageView<'_> {
             if let Some(newer) = newer {
                 match self.stuck() {
                     Some(why) => self.restore(format!(
-                        "{} takes its place, because it could not go on: {why}",
+                        "{} replaces it, because it could not continue: {why}",
                         newer.reference.name
                     )),
                     None => self.behind = Some(newer.reference.revision),
@@ -170,15 +170,15 @@ impl StageView<'_> {
         let name = &current.release.name;
         let effect = match (command, self.state) {
             (Command::Abort, _) => format!("{name} is aborted"),
-            (Command::Promote, State::Held) => format!("{name} goes on with all of the traffic"),
-            (Command::Promote, _) => format!("{name} gets all of the traffic now"),
-            (Command::Retry, State::Held) => format!("{name} goes on"),
+            (Command::Promote, State::Held) => format!("{name} continues with all traffic"),
+            (Command::Promote, _) => format!("{name} gets all traffic now"),
+            (Command::Retry, State::Held) => format!("{name} continues"),
             (Command::Retry, State::RollbackFailed) => {
-                format!("the rollback of {name} is tried again")
+                format!("the rollback of {name} is retried")
             }
-            (Command::Retry, _) => format!("{name} is tried again"),
+            (Command::Retry, _) => format!("{name} is retried"),
         };
-        self.obeyed = Some((command, effect));
+        self.executed_command = Some((command, effect));
     }
 
     /// Carries out the commands that apply to this stage. Returns whether they decide what comes next.
@@ -250,7 +250,7 @@ impl StageView<'_> {
             return false;
         }
         self.offer(overview, gates, to, now);
-        self.waits_to_go_back = self.at_gate.is_some();
+        self.is_rollback_waiting = self.at_gate.is_some();
         if let Some(current) = self
             .current
             .as_mut()

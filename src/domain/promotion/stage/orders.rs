@@ -39,7 +39,7 @@ impl StageView<'_> {
             .as_ref()
             .is_some_and(|at| at.release == current.release);
         let mut room = if goal == Goal::Deliver {
-            current.most_at_a_time.saturating_sub(busy)
+            current.max_concurrent.saturating_sub(busy)
         } else {
             usize::MAX
         };
@@ -93,7 +93,7 @@ impl StageView<'_> {
     /// The prune runs, now that the Release serves everywhere in the stage.
     fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
         let pruning = |place: &StageTarget| {
-            let target = self.target(place).filter(|target| target.is_to_prune)?;
+            let target = self.target(place).filter(|target| target.needs_prune)?;
             let (release, attempt) = (current.release.clone(), current.attempt);
             let run = Run {
                 stage_digest: current.stage_digest.clone(),
@@ -109,7 +109,7 @@ impl StageView<'_> {
     }
 
     /// The Targets that the Release no longer names, once it serves everywhere in the stage.
-    pub fn leavers(&self) -> Vec<StageTarget> {
+    pub fn targets_to_remove(&self) -> Vec<StageTarget> {
         let Some(current) = self
             .current
             .as_ref()

@@ -55,7 +55,7 @@ impl StageView<'_> {
                 let pending = traffic.pending.as_ref().or(waits_for.as_ref());
                 let pending = pending.map_or(String::new(), |why| format!("; {why}"));
                 Some(format!(
-                    "{} %, watched {} s of {} s{pending}",
+                    "{} %, baked {} s of {} s{pending}",
                     traffic.weight,
                     traffic.baked_seconds,
                     bake.unwrap_or_default().as_secs()

@@ -44,9 +44,9 @@ pub struct StageView<'a> {
     /// Targets to request a plan from.
     pub wanted_plans: Vec<StageTarget>,
     /// Whether the Release at the gate is the one that a rollback by command returns to.
-    pub(super) waits_to_go_back: bool,
+    pub(super) is_rollback_waiting: bool,
     /// The command that was carried out here, and its effect.
-    pub obeyed: Option<(Command, String)>,
+    pub executed_command: Option<(Command, String)>,
     /// The revision of a newer Release that waits until the current run has ended.
     pub behind: Option<i64>,
 }
@@ -73,7 +73,7 @@ pub struct Current {
     pub(super) deletion_policy: Option<DeletionPolicy>,
     pub(super) places: Vec<StageTarget>,
     pub(super) on_target_failure: OnTargetFailure,
-    pub(super) most_at_a_time: usize,
+    pub(super) max_concurrent: usize,
 }
 
 impl Current {
@@ -101,7 +101,7 @@ impl Current {
             on_target_failure: template
                 .map(|stage| stage.on_target_failure)
                 .unwrap_or_default(),
-            most_at_a_time: most
+            max_concurrent: most
                 .and_then(|most| usize::try_from(most).ok())
                 .unwrap_or(usize::MAX),
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Two Releases that serve everywhere, r2 last.
-pub(super) fn two_delivered() -> Play {
+pub(super) fn two_releases_delivered() -> Play {
     let mut sim = Play::new();
     for revision in 1..=2 {
         sim.release(revision);
@@ -37,8 +37,8 @@ fn outcome_of(sim: &Play, revision: i64, stage: &str) -> Option<String> {
 }
 
 #[test]
-fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
-    let mut sim = two_delivered();
+fn rollback_returns_to_the_last_good_release_where_needed() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -71,8 +71,8 @@ fn a_rollback_goes_to_the_last_good_release_wherever_the_bad_one_is() {
 }
 
 #[test]
-fn a_rollback_to_a_named_release_goes_there() {
-    let mut sim = two_delivered();
+fn rollback_returns_to_the_named_release() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     deliver_everywhere(&mut sim);
     roll_back(&mut sim, "incident-4711 to r1");
@@ -92,8 +92,8 @@ fn a_rollback_to_a_named_release_goes_there() {
 }
 
 #[test]
-fn a_value_of_rollback_is_a_token_or_names_a_release_plainly() {
-    let mut sim = two_delivered();
+fn rollback_value_is_a_token_or_names_a_release() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     deliver_everywhere(&mut sim);
     let back = |value: &str| Back::of(&sim.overview, "checkout", value).map(|back| back.to);
@@ -128,8 +128,8 @@ fn a_value_of_rollback_is_a_token_or_names_a_release_plainly() {
 }
 
 #[test]
-fn a_command_with_nothing_to_act_on_is_answered() {
-    let mut sim = two_delivered();
+fn command_without_effect_is_answered() {
+    let mut sim = two_releases_delivered();
     let all = Commands {
         retry: true,
         abort: true,
@@ -138,11 +138,7 @@ fn a_command_with_nothing_to_act_on_is_answered() {
     };
     sim.overview.commands = all.clone();
     let answers = super::super::plan(&sim.overview, &NoGates, NOW).answers;
-    let parts = [
-        "nothing to try again",
-        "nothing to abort",
-        "nothing to promote",
-    ];
+    let parts = ["nothing to retry", "nothing to abort", "nothing to promote"];
     for (answer, part) in answers.iter().zip(parts) {
         assert!(answer.idle && answer.message.contains(part), "{answer:?}");
     }
@@ -166,8 +162,8 @@ fn a_command_with_nothing_to_act_on_is_answered() {
 }
 
 #[test]
-fn a_rollback_goes_to_no_release_that_never_served() {
-    let mut sim = two_delivered();
+fn rollback_refuses_a_release_that_never_served() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
@@ -178,8 +174,8 @@ fn a_rollback_goes_to_no_release_that_never_served() {
 }
 
 #[test]
-fn a_rollback_of_what_is_moving_puts_it_back() {
-    let mut sim = two_delivered();
+fn rollback_of_a_run_in_progress_restores_it() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
@@ -191,8 +187,8 @@ fn a_rollback_of_what_is_moving_puts_it_back() {
 }
 
 #[test]
-fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
-    let mut sim = two_delivered();
+fn only_the_pinned_release_is_delivered() {
+    let mut sim = two_releases_delivered();
     sim.overview.pin = Some("r1".into());
     sim.release(3);
     deliver_everywhere(&mut sim);
@@ -206,8 +202,8 @@ fn what_is_pinned_comes_back_and_nothing_else_goes_out() {
 }
 
 #[test]
-fn what_was_left_for_a_pin_comes_back_when_it_holds_no_more() {
-    let mut sim = two_delivered();
+fn newest_release_comes_back_after_the_pin_is_removed() {
+    let mut sim = two_releases_delivered();
     sim.overview.pin = Some("r1".into());
     deliver_everywhere(&mut sim);
     assert_eq!(sim.plan().live, "dev=r1 prod=r1");
@@ -227,8 +223,8 @@ fn what_was_left_for_a_pin_comes_back_when_it_holds_no_more() {
 }
 
 #[test]
-fn a_pin_that_can_not_be_followed_says_so() {
-    let mut sim = two_delivered();
+fn impossible_pin_is_reported() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
@@ -237,7 +233,7 @@ fn a_pin_that_can_not_be_followed_says_so() {
     for (pin, reason, part) in [
         ("r7", Reason::NotFound, "there is no Release r7:"),
         ("R4", Reason::NotFound, "there is no Release R4, but r4:"),
-        ("r3", Reason::InvalidSpec, "r3 can't be given to dev"),
+        ("r3", Reason::InvalidSpec, "r3 can't be delivered to dev"),
     ] {
         sim.overview.pin = Some(pin.into());
         let outcome = sim.plan().outcome;
@@ -248,8 +244,8 @@ fn a_pin_that_can_not_be_followed_says_so() {
 }
 
 #[test]
-fn an_abort_puts_back_what_moves_and_nothing_else() {
-    let mut sim = two_delivered();
+fn abort_restores_only_runs_in_progress() {
+    let mut sim = two_releases_delivered();
     sim.overview.commands.abort = true;
     sim.plan();
     assert_eq!(
@@ -283,8 +279,8 @@ fn an_abort_puts_back_what_moves_and_nothing_else() {
 }
 
 #[test]
-fn pausing_reaches_what_moves_and_resuming_lets_it_go_on() {
-    let mut sim = two_delivered();
+fn pause_and_resume_reach_the_run_in_progress() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
@@ -306,7 +302,7 @@ fn pausing_reaches_what_moves_and_resuming_lets_it_go_on() {
 }
 
 #[test]
-fn while_one_target_is_held_the_others_wait() {
+fn other_targets_pause_while_one_is_held() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -332,7 +328,7 @@ fn while_one_target_is_held_the_others_wait() {
 }
 
 #[test]
-fn a_stage_may_take_back_only_the_target_that_failed() {
+fn rollback_target_policy_restores_only_the_failed_target() {
     let mut sim = Play::new();
     sim.release(1);
     for stage in &mut sim.overview.releases[0].stages {
@@ -376,13 +372,13 @@ fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
 }
 
 #[test]
-fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
+fn targets_prune_after_their_stage_succeeded() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
-    sim.target("prod", &place("prod-a")).is_to_prune = true;
+    sim.target("prod", &place("prod-a")).needs_prune = true;
     sim.report("prod", "prod-a", Step::Succeeded, None);
     sim.plan();
     assert_eq!(
@@ -398,14 +394,14 @@ fn what_a_release_no_longer_has_is_pruned_when_the_stage_has_succeeded() {
         Reason::Delivered,
         "pruning does not change the outcome"
     );
-    sim.target("prod", &place("prod-a")).is_to_prune = false;
+    sim.target("prod", &place("prod-a")).needs_prune = false;
     sim.plan();
     assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
 }
 
 #[test]
-fn a_target_that_no_release_names_any_more_is_let_go() {
-    let mut sim = two_delivered();
+fn target_without_a_release_is_removed() {
+    let mut sim = two_releases_delivered();
     sim.release(3);
     let stages = &mut sim.overview.releases[2].stages;
     stages[1]

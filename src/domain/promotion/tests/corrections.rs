@@ -63,7 +63,7 @@ fn corrected(sim: &mut Play, seconds: i64) {
 }
 
 #[test]
-fn what_was_changed_is_delivered_once_more_and_moves_at_once() {
+fn drift_is_corrected_at_once() {
     let mut sim = serving();
     drift(&mut sim, "prod-b", 600);
     let before = order(&mut sim, "prod", "prod-b");
@@ -87,7 +87,7 @@ fn what_was_changed_is_delivered_once_more_and_moves_at_once() {
 }
 
 #[test]
-fn nothing_is_corrected_that_is_only_to_be_reported() {
+fn report_only_drift_is_not_corrected() {
     let mut sim = serving();
     sim.overview.correct = false;
     drift(&mut sim, "prod-a", 600);
@@ -107,7 +107,7 @@ fn nothing_is_corrected_that_is_only_to_be_reported() {
 }
 
 #[test]
-fn nothing_is_corrected_while_it_is_paused_suspended_or_can_not_be() {
+fn no_correction_while_paused_suspended_or_uncorrectable() {
     for hold in [
         |sim: &mut Play| sim.overview.paused = true,
         |sim: &mut Play| sim.overview.suspended = true,
@@ -124,7 +124,7 @@ fn nothing_is_corrected_while_it_is_paused_suspended_or_can_not_be() {
 }
 
 #[test]
-fn a_rollout_under_way_comes_to_its_end_first() {
+fn correction_waits_for_a_run_in_progress() {
     let mut sim = serving();
     sim.release(2);
     sim.plan();
@@ -136,7 +136,7 @@ fn a_rollout_under_way_comes_to_its_end_first() {
 }
 
 #[test]
-fn a_newer_release_goes_before_a_correction() {
+fn newer_release_comes_before_a_correction() {
     let mut sim = serving();
     drift(&mut sim, "dev", 600);
     sim.release(2);
@@ -146,7 +146,7 @@ fn a_newer_release_goes_before_a_correction() {
 }
 
 #[test]
-fn what_is_changed_again_at_once_is_left_for_longer_each_time() {
+fn recurring_drift_is_corrected_at_growing_intervals() {
     let mut sim = serving();
     let mut now = 600;
     for (made, wait) in [(1, 300), (2, 600), (3, 1200)] {
@@ -172,7 +172,7 @@ fn what_is_changed_again_at_once_is_left_for_longer_each_time() {
 }
 
 #[test]
-fn a_correction_that_fails_is_said_and_not_repeated() {
+fn failed_correction_is_reported_and_not_repeated() {
     let mut sim = serving();
     drift(&mut sim, "prod-a", 600);
     plan_at(&mut sim, 600);

@@ -1,7 +1,7 @@
 //! Each command is carried out once, wherever the controller crashes or a write fails.
 
 use super::{
-    commands::two_delivered,
+    commands::two_releases_delivered,
     gates::{before_the_gate, closed, open, planned},
     *,
 };
@@ -32,7 +32,7 @@ fn assign(sim: &mut Play, runs: &[(String, StageTarget, Run)]) {
 
 /// r3 is in dev, at this step.
 fn third_at(step: Step) -> Play {
-    let mut sim = two_delivered();
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", step, Some("alarm"));
@@ -42,7 +42,7 @@ fn third_at(step: Step) -> Play {
 
 /// r3 is held on both targets of prod.
 fn held_in_prod() -> Play {
-    let mut sim = two_delivered();
+    let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -66,7 +66,7 @@ fn a_retry_survives_a_crash_and_is_carried_out_once() {
 }
 
 #[test]
-fn a_promotion_of_what_is_held_survives_a_crash_and_is_carried_out_once() {
+fn promote_of_a_held_stage_survives_a_crash_and_runs_once() {
     let mut sim = held_in_prod();
     sim.overview.commands.promote = true;
     crash_before_runs(&mut sim);
@@ -87,7 +87,7 @@ fn a_promotion_of_what_is_held_survives_a_crash_and_is_carried_out_once() {
 }
 
 #[test]
-fn a_promotion_of_what_moves_survives_a_crash() {
+fn promote_of_a_run_in_progress_survives_a_crash() {
     let mut sim = third_at(Step::Promote);
     sim.overview.commands.promote = true;
     crash_before_runs(&mut sim);
@@ -124,7 +124,7 @@ fn a_retry_of_a_failed_rollback_survives_a_crash() {
 }
 
 #[test]
-fn an_order_that_could_not_be_given_follows_later() {
+fn run_whose_write_failed_is_assigned_later() {
     let mut sim = held_in_prod();
     sim.overview.commands.promote = true;
     let plan = super::super::plan(&sim.overview, &NoGates, NOW);
@@ -141,7 +141,7 @@ fn an_order_that_could_not_be_given_follows_later() {
 }
 
 #[test]
-fn an_old_record_never_turns_a_restore_into_a_delivery() {
+fn stale_decision_never_turns_a_restore_into_a_delivery() {
     let mut sim = third_at(Step::Promote);
     sim.overview.commands.promote = true;
     let promoted = super::super::plan(&sim.overview, &NoGates, NOW);
@@ -185,7 +185,7 @@ fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
 }
 
 #[test]
-fn the_first_failure_is_one_of_the_present_attempt() {
+fn first_failure_is_of_the_current_attempt() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -206,7 +206,7 @@ fn the_first_failure_is_one_of_the_present_attempt() {
 }
 
 #[test]
-fn a_promotion_keeps_the_plans_that_were_approved_through_a_crash() {
+fn promote_keeps_approved_plans_through_a_crash() {
     let (mut sim, _) = before_the_gate(&closed());
     planned(&mut sim, 1, ["aa", "bb"]);
     sim.plan_with(&open("one"));

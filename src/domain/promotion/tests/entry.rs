@@ -45,7 +45,7 @@ fn delivered_to_dev() -> Play {
 }
 
 #[test]
-fn a_refused_release_stalls_with_the_reason_and_no_plan_is_made() {
+fn refused_release_stalls_without_a_plan() {
     let mut sim = delivered_to_dev();
     let plan = sim.plan_with(&Refuses("prod-b"));
     assert_eq!(sim.orders().len(), 1, "prod has no run");
@@ -63,7 +63,7 @@ fn a_refused_release_stalls_with_the_reason_and_no_plan_is_made() {
 }
 
 #[test]
-fn a_pin_a_retry_and_a_rollback_ask_for_the_places_of_the_release() {
+fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
     let refuses = Refuses("prod-a");
     // A pin.
     let mut sim = delivered_to_dev();
@@ -107,7 +107,7 @@ fn a_pin_a_retry_and_a_rollback_ask_for_the_places_of_the_release() {
 }
 
 #[test]
-fn a_correction_asks_whether_the_account_still_takes_what_serves() {
+fn correction_needs_an_account_that_accepts_the_release() {
     let mut sim = delivered_to_dev();
     sim.plan();
     for account in ["prod-a", "prod-b"] {
@@ -131,7 +131,7 @@ fn a_correction_asks_whether_the_account_still_takes_what_serves() {
 }
 
 #[test]
-fn what_was_ordered_and_has_not_begun_passes_a_gate_that_came_since() {
+fn run_that_has_not_begun_passes_a_new_gate() {
     let mut sim = delivered_to_dev();
     sim.release(2);
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
@@ -163,7 +163,7 @@ fn one_at_a_time() -> Play {
 }
 
 #[test]
-fn a_target_that_comes_later_gets_the_plan_that_was_approved() {
+fn later_target_gets_its_approved_plan() {
     let mut sim = one_at_a_time();
     sim.plan_with(&closed());
     let order = sim.target("prod", &place("prod-b")).order.clone();
@@ -171,7 +171,7 @@ fn a_target_that_comes_later_gets_the_plan_that_was_approved() {
 }
 
 #[test]
-fn a_plan_that_changed_on_a_later_target_is_not_carried_out() {
+fn changed_plan_of_a_later_target_restores_the_stage() {
     let mut sim = one_at_a_time();
     planned(&mut sim, 1, ["aa", "cc"]);
     let plan = sim.plan_with(&closed());
@@ -185,14 +185,14 @@ fn a_plan_that_changed_on_a_later_target_is_not_carried_out() {
 }
 
 #[test]
-fn the_deletion_policy_that_a_release_was_given_with_stays_with_its_orders() {
+fn runs_keep_the_deletion_policy_of_their_start() {
     let mut sim = delivered_to_dev();
     sim.overview.deletion_policy = DeletionPolicy::Retain;
     sim.plan();
     sim.overview.deletion_policy = DeletionPolicy::Delete;
     for account in ["prod-a", "prod-b"] {
         let target = sim.target("prod", &place(account));
-        target.is_to_prune = true;
+        target.needs_prune = true;
         let order = target.order.clone().expect("an order");
         assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
         sim.report("prod", account, Step::Succeeded, None);
@@ -229,7 +229,7 @@ impl Gatekeeper for Window {
 }
 
 #[test]
-fn the_plan_tells_when_time_alone_may_open_the_gate() {
+fn plan_reports_when_the_gate_may_open_by_time() {
     let opens = Timestamp::from_second(600).expect("a time");
     let mut sim = delivered_to_dev();
     sim.plan_with(&Window(opens));
@@ -241,7 +241,7 @@ fn the_plan_tells_when_time_alone_may_open_the_gate() {
 }
 
 #[test]
-fn a_plan_that_changed_on_a_later_target_is_not_ordered_while_the_deployment_is_suspended() {
+fn changed_plan_of_a_later_target_waits_while_suspended() {
     let mut sim = one_at_a_time();
     planned(&mut sim, 1, ["aa", "cc"]);
     sim.overview.suspended = true;
@@ -270,7 +270,7 @@ impl Gatekeeper for RefusesAndWaits {
 }
 
 #[test]
-fn what_has_to_be_corrected_is_told_before_what_has_to_be_approved() {
+fn refusal_is_reported_before_a_waiting_approval() {
     let mut sim = delivered_to_dev();
     sim.plan_with(&Refuses("prod-a"));
     sim.release(2);

@@ -125,7 +125,7 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
 }
 
 #[test]
-fn plan_that_can_not_be_made_stalls_the_deployment_in_its_targets_words() {
+fn failed_planning_stalls_with_the_message_of_the_target() {
     let (mut sim, _) = before_the_gate(&closed());
     let denied = "lambda:GetFunction on checkout-api: denied";
     sim.target("prod", &place("prod-a")).stalled = Some(("AccessDenied".into(), denied.into()));
@@ -140,7 +140,7 @@ fn plan_that_can_not_be_made_stalls_the_deployment_in_its_targets_words() {
 }
 
 #[test]
-fn what_passed_before_a_crash_has_passed() {
+fn passage_survives_a_crash() {
     let (mut sim, _) = before_the_gate(&closed());
     planned(&mut sim, 1, ["aa", "bb"]);
     let plan = super::super::plan(&sim.overview, &open("one"), NOW);
@@ -151,7 +151,7 @@ fn what_passed_before_a_crash_has_passed() {
 }
 
 #[test]
-fn a_newer_release_waits_in_the_place_of_an_older_one_once_it_is_there() {
+fn newer_release_supersedes_the_waiting_one_when_it_arrives() {
     for (superseding, first) in [(Superseding::Newest, 2), (Superseding::Hold, 1)] {
         let (mut sim, _) = before_the_gate(&closed());
         sim.overview.superseding = superseding;
@@ -184,7 +184,7 @@ fn a_bad_newer_release_leaves_the_older_one_to_be_approved() {
 }
 
 #[test]
-fn a_plan_that_changed_after_it_passed_has_to_pass_anew() {
+fn changed_plan_has_to_pass_again() {
     let (mut sim, _) = before_the_gate(&closed());
     planned(&mut sim, 1, ["aa", "bb"]);
     sim.plan_with(&open("one"));
@@ -233,7 +233,7 @@ fn a_rejected_release_ends_without_a_change() {
 }
 
 #[test]
-fn another_try_needs_another_approval() {
+fn another_attempt_needs_another_approval() {
     let (mut sim, _) = before_the_gate(&closed());
     planned(&mut sim, 1, ["aa", "bb"]);
     sim.plan_with(&open("one"));
@@ -289,7 +289,7 @@ fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
 }
 
 #[test]
-fn the_way_back_waits_for_what_the_account_requires_and_goes_on_then() {
+fn rollback_waits_for_account_approvals_and_continues() {
     for (way, mut sim) in rollbacks() {
         let required = Account(not_yet());
         let plan = sim.plan_with(&required);
@@ -319,7 +319,7 @@ fn the_way_back_waits_for_what_the_account_requires_and_goes_on_then() {
 }
 
 #[test]
-fn a_way_back_whose_plan_changed_is_still_one() {
+fn rollback_with_a_changed_plan_stays_a_rollback() {
     for (way, mut sim) in rollbacks() {
         sim.plan_with(&Account(not_yet()));
         planned(&mut sim, 1, ["aa", "bb"]);
@@ -338,7 +338,7 @@ fn a_way_back_whose_plan_changed_is_still_one() {
 }
 
 #[test]
-fn a_rejected_way_back_ends_the_command() {
+fn rejected_rollback_ends_the_command() {
     let [(_, mut sim), _] = rollbacks();
     sim.plan_with(&Account(not_yet()));
     planned(&mut sim, 1, ["aa", "bb"]);
@@ -352,7 +352,7 @@ fn a_rejected_way_back_ends_the_command() {
 }
 
 #[test]
-fn an_abort_ends_a_rollback_that_waits() {
+fn abort_ends_a_waiting_rollback() {
     let [(_, mut sim), _] = rollbacks();
     sim.plan_with(&Account(not_yet()));
     assert!(sim.overview.commands.rollback.is_some());
@@ -364,7 +364,7 @@ fn an_abort_ends_a_rollback_that_waits() {
 }
 
 #[test]
-fn an_older_release_that_never_served_meets_the_whole_gate() {
+fn older_release_that_never_served_passes_the_whole_gate() {
     let mut sim = two_delivered_without_gates();
     // r3 never entered prod, r4 did.
     sim.release(3);
@@ -389,7 +389,7 @@ fn an_older_release_that_never_served_meets_the_whole_gate() {
 }
 
 #[test]
-fn another_try_of_the_way_back_is_one_too() {
+fn retried_rollback_stays_a_rollback() {
     let [(_, mut sim), _] = rollbacks();
     sim.plan_with(&closed());
     for account in ["prod-a", "prod-b"] {
@@ -405,7 +405,7 @@ fn another_try_of_the_way_back_is_one_too() {
 }
 
 #[test]
-fn what_waits_is_told_with_what_each_target_would_change() {
+fn waiting_release_is_reported_with_its_plans() {
     let (mut sim, _) = before_the_gate(&closed());
     planned(&mut sim, 1, ["aa", "bb"]);
     for account in ["prod-a", "prod-b"] {

@@ -31,7 +31,7 @@ impl Gatekeeper for Closed {
 }
 
 #[test]
-fn what_waits_at_a_gate_is_kept() {
+fn release_at_a_gate_is_kept() {
     let mut sim = Play::new();
     sim.overview.superseding = Superseding::Hold;
     for revision in 1..=16 {
@@ -46,7 +46,7 @@ fn what_waits_at_a_gate_is_kept() {
 }
 
 #[test]
-fn what_a_rollback_would_go_to_is_kept() {
+fn release_to_roll_back_to_is_kept() {
     let mut sim = Play::new();
     sim.release(1);
     deliver_everywhere(&mut sim);
@@ -65,7 +65,7 @@ fn what_a_rollback_would_go_to_is_kept() {
 }
 
 #[test]
-fn what_a_later_stage_gets_next_is_kept() {
+fn next_release_of_a_later_stage_is_kept() {
     let mut sim = Play::new();
     for revision in 1..=2 {
         sim.release(revision);
@@ -85,7 +85,7 @@ fn what_a_later_stage_gets_next_is_kept() {
 }
 
 #[test]
-fn what_the_first_stage_gets_next_is_kept_though_all_newer_ones_are_refused() {
+fn next_release_is_kept_when_newer_ones_are_refused() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -101,7 +101,7 @@ fn what_the_first_stage_gets_next_is_kept_though_all_newer_ones_are_refused() {
 }
 
 #[test]
-fn what_a_target_plans_is_kept() {
+fn planned_release_of_a_target_is_kept() {
     let mut sim = Play::new();
     for revision in 1..=3 {
         sim.release(revision);

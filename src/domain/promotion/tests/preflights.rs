@@ -19,7 +19,7 @@ fn outcome(plan: &Plan) -> (Reason, &str) {
 }
 
 #[test]
-fn a_problem_of_a_later_stage_keeps_a_release_from_the_first() {
+fn problem_of_a_later_stage_blocks_the_first_stage() {
     let mut sim = Play::new();
     sim.release(1);
     wrong(&mut sim, 1, &["prod"]);
@@ -36,7 +36,7 @@ fn a_problem_of_a_later_stage_keeps_a_release_from_the_first() {
 }
 
 #[test]
-fn a_problem_of_a_stage_that_has_the_release_keeps_it_from_no_later_one() {
+fn problem_of_an_earlier_stage_does_not_block_later_stages() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -47,7 +47,7 @@ fn a_problem_of_a_stage_that_has_the_release_keeps_it_from_no_later_one() {
 }
 
 #[test]
-fn a_problem_that_appears_later_keeps_a_release_from_what_is_left() {
+fn new_problem_blocks_the_remaining_stages() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -61,7 +61,7 @@ fn a_problem_that_appears_later_keeps_a_release_from_what_is_left() {
 }
 
 #[test]
-fn what_serves_goes_on_and_the_release_before_is_not_superseded() {
+fn failed_preflight_does_not_supersede_the_release_before() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -78,7 +78,7 @@ fn what_serves_goes_on_and_the_release_before_is_not_superseded() {
 }
 
 #[test]
-fn what_failed_before_is_no_news_where_the_successor_is_wrong() {
+fn failed_preflight_is_reported_over_an_earlier_failure() {
     let mut sim = Play::new();
     sim.release(1);
     sim.plan();
@@ -97,7 +97,7 @@ fn what_failed_before_is_no_news_where_the_successor_is_wrong() {
 }
 
 #[test]
-fn what_has_served_stays_within_reach() {
+fn release_that_has_served_can_be_pinned_despite_problems() {
     let mut sim = Play::new();
     for revision in [1, 2] {
         sim.release(revision);
@@ -118,7 +118,7 @@ fn what_has_served_stays_within_reach() {
 }
 
 #[test]
-fn a_pin_says_what_is_wrong_with_it() {
+fn preflight_of_a_pinned_release_is_reported() {
     let mut sim = Play::new();
     sim.release(1);
     sim.release(2);

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::v1alpha1::{Canary, CanaryStep, Rollout, TrafficStatus};
 
 fn third_in_progress(step: Step) -> Play {
-    let mut sim = super::commands::two_delivered();
+    let mut sim = super::commands::two_releases_delivered();
     sim.release(3);
     let stage = &mut sim.overview.releases[2].stages[0];
     stage.rollout = Some(Rollout {
@@ -22,7 +22,7 @@ fn third_in_progress(step: Step) -> Play {
 }
 
 #[test]
-fn a_bake_is_told_with_its_share_and_its_time() {
+fn bake_is_reported_with_weight_and_time() {
     let mut sim = third_in_progress(Step::Promote);
     let target = sim.target("dev", &place("dev"));
     target.run.as_mut().expect("a run").traffic = Some(TrafficStatus {
@@ -37,13 +37,13 @@ fn a_bake_is_told_with_its_share_and_its_time() {
     let plan = sim.plan();
     assert_eq!(
         plan.outcome.message(),
-        "dev: delivering r3: 10 %, watched 36 s of 90 s; alarm checkout-errors has INSUFFICIENT_DATA"
+        "dev: delivering r3: 10 %, baked 36 s of 90 s; alarm checkout-errors has INSUFFICIENT_DATA"
     );
     assert_eq!(plan.stages[0].weight, Some(10));
 }
 
 #[test]
-fn what_a_target_waits_for_is_told() {
+fn wait_of_a_target_is_reported() {
     let mut sim = third_in_progress(Step::Prepare);
     let why = "function checkout-api: role lambda-exce can't be assumed by Lambda";
     sim.target("dev", &place("dev")).waits_for = Some(why.into());
@@ -54,7 +54,7 @@ fn what_a_target_waits_for_is_told() {
 }
 
 #[test]
-fn a_newer_release_takes_the_place_of_one_that_can_not_go_on_and_has_moved_nothing() {
+fn newer_release_replaces_a_stuck_run_without_traffic() {
     let mut sim = third_in_progress(Step::Prepare);
     let target = sim.target("dev", &place("dev"));
     target.waits_for = Some("role lambda-exce can't be assumed".into());
@@ -69,15 +69,15 @@ fn a_newer_release_takes_the_place_of_one_that_can_not_go_on_and_has_moved_nothi
     let plan = sim.plan();
     assert_eq!(sim.orders()["dev/dev"], "r3 Restore 1");
     let message = plan.outcome.message();
-    assert!(message.contains("r4 takes its place"), "{message}");
+    assert!(message.contains("r4 replaces it"), "{message}");
     sim.target("dev", &place("dev")).waits_for = None;
-    sim.report("dev", "dev", Step::RolledBack, Some("r4 takes its place"));
+    sim.report("dev", "dev", Step::RolledBack, Some("r4 replaces it"));
     sim.plan();
     assert_eq!(sim.orders()["dev/dev"], "r4 Deliver 1");
 }
 
 #[test]
-fn a_newer_release_waits_behind_what_moves_and_the_way_out_is_told() {
+fn newer_release_waits_and_the_message_names_abort() {
     for (step, needs_a_change) in [(Step::Prepare, false), (Step::Promote, true)] {
         let mut sim = third_in_progress(step);
         let target = sim.target("dev", &place("dev"));

@@ -1,6 +1,6 @@
 //! Removed and renamed stages, and the reports of live Releases.
 
-use super::{commands::two_delivered, *};
+use super::{commands::two_releases_delivered, *};
 use crate::domain::reason::Reason;
 
 /// Removes prod from the Deployment, and releases that revision without it.
@@ -12,8 +12,8 @@ fn without_prod(sim: &mut Play, revision: i64) {
 }
 
 #[test]
-fn a_removed_stage_takes_its_targets_with_it_once_the_release_without_it_serves_everywhere() {
-    let mut sim = two_delivered();
+fn removed_stage_keeps_targets_until_its_removal_is_live() {
+    let mut sim = two_releases_delivered();
     without_prod(&mut sim, 3);
     assert_eq!(sim.plan().removed_targets, [], "r3 does not serve yet");
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
@@ -28,8 +28,8 @@ fn a_removed_stage_takes_its_targets_with_it_once_the_release_without_it_serves_
 }
 
 #[test]
-fn the_drift_of_a_removed_stage_is_not_told() {
-    let mut sim = two_delivered();
+fn drift_of_a_removed_stage_is_not_reported() {
+    let mut sim = two_releases_delivered();
     sim.target("prod", &place("prod-a")).drift = Some(DriftView {
         status: "True".into(),
         reason: Reason::Drifted,
@@ -42,8 +42,8 @@ fn the_drift_of_a_removed_stage_is_not_told() {
 }
 
 #[test]
-fn a_renamed_stage_goes_on_from_what_serves_there() {
-    let mut sim = two_delivered();
+fn renamed_stage_continues_with_its_live_release() {
+    let mut sim = two_releases_delivered();
     sim.overview.stages = vec!["dev".into(), "live".into()];
     for target in &mut sim.overview.targets {
         if target.stage == "prod" {
@@ -80,29 +80,35 @@ fn a_renamed_stage_goes_on_from_what_serves_there() {
 }
 
 #[test]
-fn availability_says_where_nothing_serves() {
+fn availability_names_stages_without_a_live_release() {
     let mut sim = Play::new();
     sim.release(1);
     let plan = sim.plan();
     assert!(!plan.availability.is_available);
-    assert_eq!(plan.availability.message, "nothing serves in dev, prod");
+    assert_eq!(plan.availability.message, "no Release serves in dev, prod");
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
     assert!(
         plan.availability.is_available,
         "prod has its first delivery"
     );
-    assert_eq!(plan.availability.message, "dev=r1; nothing serves in prod");
+    assert_eq!(
+        plan.availability.message,
+        "dev=r1; no Release serves in prod"
+    );
     sim.report("prod", "prod-a", Step::RolledBack, Some("alarm"));
     sim.report("prod", "prod-b", Step::RolledBack, Some(FOLLOWED));
     let plan = sim.plan();
     assert!(!plan.availability.is_available, "its first delivery failed");
-    assert_eq!(plan.availability.message, "dev=r1; nothing serves in prod");
+    assert_eq!(
+        plan.availability.message,
+        "dev=r1; no Release serves in prod"
+    );
 }
 
 #[test]
-fn delivered_means_that_the_newest_serves_everywhere() {
-    let mut sim = two_delivered();
+fn delivered_means_the_newest_release_serves_everywhere() {
+    let mut sim = two_releases_delivered();
     assert_eq!(sim.plan().undelivered, None);
     sim.release(3);
     let missing = sim.plan().undelivered;

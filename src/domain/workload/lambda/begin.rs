@@ -7,7 +7,7 @@ use super::{
     snapshot::{AliasSnapshot, FunctionSnapshot, LatestSnapshot},
     state::{broken, serves},
     tags,
-    versions::{published_of, recorded, same},
+    versions::{is_published_from, recorded, same},
     view::View,
 };
 use crate::{
@@ -93,7 +93,7 @@ fn unsplittable(want: &DesiredFunction, observed: &Observed) -> Option<String> {
     let key = (name.clone(), alias.version.clone());
     let serving = observed.versions.get(&key)?.as_ref()?;
     // The live version has the desired code and settings: no split is needed.
-    if published_of(want, serving) {
+    if is_published_from(want, serving) {
         return None;
     }
     let version = &alias.version;
@@ -109,14 +109,14 @@ fn unsplittable(want: &DesiredFunction, observed: &Observed) -> Option<String> {
     } else if serving.dead_letter_queue != latest.dead_letter_queue {
         let (old, new) = (queue(serving), queue(latest));
         format!(
-            "the dead-letter queue of version {version} is {old}, that of $LATEST and so of the new one {new}, \
-             and Lambda splits traffic only between versions with the same"
+            "the dead-letter queue of version {version} is {old}, that of $LATEST and of the new version is {new}, \
+             and Lambda splits traffic only between versions with the same queue"
         )
     } else {
         let units = observed.provisioned.get(name)?.as_ref()?.requested;
         let alias = &want.alias;
         format!(
-            "alias {alias} has provisioned concurrency ({units}), for which Lambda moves its weights by itself"
+            "alias {alias} has provisioned concurrency ({units}), so Lambda changes its weights by itself"
         )
     };
     let way_out = "use rollout.allAtOnce for this change";
@@ -127,7 +127,7 @@ fn unsplittable(want: &DesiredFunction, observed: &Observed) -> Option<String> {
 
 /// Whether the function may be adopted only if all its callers name a version or alias.
 fn must_be_qualified(want: &DesiredFunction, found: Option<&Function>, owner: &Owner) -> bool {
-    let is_unmanaged = found.is_some_and(|found| owner.claim(&found.tags) == Claim::Nobodys);
+    let is_unmanaged = found.is_some_and(|found| owner.claim(&found.tags) == Claim::Unowned);
     is_unmanaged && want.adoption == Adoption::Granted { unqualified: false }
 }
 
@@ -145,7 +145,7 @@ fn adoption_obstacle(want: &DesiredFunction, owner: &Owner, observed: &Observed)
         ));
     }
     let alias = observed.aliases.get(&want.function_name)?.as_ref()?;
-    let is_unmanaged = owner.claim(&function.tags) == Claim::Nobodys;
+    let is_unmanaged = owner.claim(&function.tags) == Claim::Unowned;
     (is_unmanaged && alias.version == "$LATEST").then(|| {
         format!(
             "function {} can't be adopted: its alias {} points at $LATEST, so that callers would get new \

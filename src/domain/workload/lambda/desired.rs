@@ -112,9 +112,11 @@ impl Expected {
         let equals = match (&expect.equals, expect.is_null) {
             (Some(Value::Null) | None, true) => Value::Null,
             (Some(value), false) => value.clone(),
-            (Some(_), true) => return Err("equals and isNull are two values: remove one of them"),
+            (Some(_), true) => {
+                return Err("equals and isNull are mutually exclusive: remove one of them");
+            }
             (None, false) => {
-                return Err("set equals to the value that must be there, or isNull to true");
+                return Err("set equals to the expected value, or isNull to true");
             }
         };
         Ok(Self {
@@ -173,7 +175,7 @@ pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<
     let (function_name, artifact) = (function_name?, artifact?);
     let mut tags = own?;
     tags.extend(ours);
-    let granted = scope.permissions.allow_adopting_function(&function_name);
+    let granted = scope.permissions.can_adopt_function(&function_name);
     Some(DesiredFunction {
         component: scope.component.name.clone(),
         adoption: scope.adoption(granted),
@@ -293,7 +295,7 @@ fn invocation(
         .ok_or_else(|| Invalid::new(field("timeout"), "must be a duration such as 10s"))?;
     let repeats = u32::try_from(invoke.repeats).unwrap_or_default().max(1);
     if timeout.saturating_mul(repeats) > LONGEST_CHECK {
-        let why = "repeats times timeout is more than 15m: nothing else happens in that time";
+        let why = "repeats times timeout is more than the limit of 15m";
         return Err(Invalid::new(field("repeats"), why));
     }
     Ok(DesiredCheck {
@@ -317,7 +319,7 @@ fn role_arn(role: &str, scope: &Scope<'_>) -> Result<String, String> {
     let account = rest.split(':').nth(3).unwrap_or_default();
     if account != scope.target.account_id || !role.contains(":role/") {
         return Err(format!(
-            "{role} is not a role of account {}; name the role alone to use each account's own",
+            "{role} is not a role of account {}; set the role's name instead of an ARN to use the role of each account",
             scope.target.account_id
         ));
     }

@@ -11,7 +11,7 @@ use crate::domain::digest::Sha256;
 pub const INVENTORY: &str = "LambdaFunction";
 
 /// The key prefix of packages in an artifact bucket.
-pub const PACKAGES: &str = "packages";
+pub const PACKAGES_PREFIX: &str = "packages";
 
 /// The settings of a function that Sluice manages and that belong to a version.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_judged() {
+    fn invocation_responses_are_evaluated() {
         let before = CheckPhase::BeforeTraffic;
         let wants_200 = check(Some(("/statusCode", json!(200))));
         for (check, answer, expected) in [
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn null_must_be_there_to_be_null() {
+    fn missing_field_is_not_null() {
         let check = check(Some(("/error", Value::Null)));
         let attempt = Attempt {
             check: &check,
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_invocations_the_one_that_failed_is_named() {
+    fn failed_repetition_of_a_check_is_named() {
         let check = DesiredCheck {
             repeats: 5,
             ..check(None)

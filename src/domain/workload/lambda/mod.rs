@@ -23,7 +23,7 @@ mod view;
 use super::{
     change::Part,
     kind::{Kind, NextOf, ViewOf},
-    protocol::{Shift, Surroundings},
+    protocol::{PreflightContext, Shift},
     scope::Scope,
 };
 use crate::{
@@ -46,7 +46,7 @@ pub use self::{
     desired::{DesiredCheck, DesiredFunction, Expected, configuration_digest},
     function::{
         Alias, AliasTarget, CodeLocation, Function, FunctionConfiguration, FunctionState,
-        Invocation, LastUpdate, PACKAGES, ProvisionedConcurrency,
+        Invocation, LastUpdate, PACKAGES_PREFIX, ProvisionedConcurrency,
     },
     invoke::{Attempt, evaluate, timed_out},
     observed::{Found, Observed, Read},
@@ -120,7 +120,10 @@ impl Kind for Lambda {
         same.then(|| ("functionName", format!("function {name} is also that")))
     }
 
-    fn refused(want: &DesiredFunction, place: &Surroundings<'_>) -> Option<(&'static str, String)> {
+    fn refused(
+        want: &DesiredFunction,
+        place: &PreflightContext<'_>,
+    ) -> Option<(&'static str, String)> {
         let Adoption::NotGranted { account } = &want.adoption else {
             return None;
         };
@@ -223,7 +226,7 @@ impl Kind for Lambda {
         })
     }
 
-    fn splits_traffic(
+    fn can_split_traffic(
         _: &DesiredFunction,
         version: Option<&str>,
         before: &FunctionSnapshot,

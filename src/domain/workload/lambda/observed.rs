@@ -22,7 +22,7 @@ use crate::domain::{
     digest::Sha256,
     workload::{
         kind,
-        protocol::{IsAtWork, Noted},
+        protocol::{IsAwsWorking, ReplyOutcome},
     },
 };
 
@@ -154,7 +154,7 @@ impl Observed {
     }
 
     /// Whether the alias was last observed more than a minute before `began`.
-    pub fn is_alias_old(&self, function: &str, began: Option<Timestamp>) -> bool {
+    pub fn is_alias_stale(&self, function: &str, began: Option<Timestamp>) -> bool {
         let at = self.at.get(&Item::Alias(function.to_owned()));
         let age = at.zip(began);
         age.is_some_and(|(at, began)| began.duration_since(*at) > CONFIRMED)
@@ -271,26 +271,26 @@ impl kind::Observed for Observed {
         self.provisioned.clear();
     }
 
-    fn found(&mut self, found: Found, now: Timestamp) -> IsAtWork {
+    fn found(&mut self, found: Found, now: Timestamp) -> IsAwsWorking {
         match found {
             Found::Function(name, function) => {
-                let is_at_work = function.as_ref().is_some_and(|it| it.is_settling());
+                let is_aws_working = function.as_ref().is_some_and(|it| it.is_settling());
                 self.found_function(name, function.map(|it| *it), now);
-                is_at_work
+                is_aws_working
             }
             Found::Version(name, version, found) => {
-                let is_at_work = found.as_ref().is_some_and(|it| it.is_settling());
+                let is_aws_working = found.as_ref().is_some_and(|it| it.is_settling());
                 self.found_version(name, version, found.map(|it| *it), now);
-                is_at_work
+                is_aws_working
             }
             Found::Alias(name, alias, found) => {
                 self.found_alias(name, &alias, found, now);
                 false
             }
             Found::Provisioned(name, found) => {
-                let is_at_work = found.as_ref().is_some_and(|it| it.is_allocating);
+                let is_aws_working = found.as_ref().is_some_and(|it| it.is_allocating);
                 self.provisioned.insert(name, found);
-                is_at_work
+                is_aws_working
             }
             Found::Unqualified(name, callers) => {
                 self.at.insert(Item::Unqualified(name.clone()), now);
@@ -316,9 +316,9 @@ impl kind::Observed for Observed {
         reply: Reply,
         verify: bool,
         now: Timestamp,
-    ) -> Noted {
+    ) -> ReplyOutcome {
         let name = function.to_owned();
-        let mut noted = Noted::default();
+        let mut noted = ReplyOutcome::default();
         match reply {
             Reply::Package(digest, code) => {
                 self.packages.insert(digest, code);
@@ -326,14 +326,14 @@ impl kind::Observed for Observed {
             Reply::Published(version) => {
                 let number = version.version.clone();
                 self.published.insert(component.to_owned(), number.clone());
-                noted.is_at_work = version.is_settling();
+                noted.is_aws_working = version.is_settling();
                 self.found_version(name, number, Some(*version), now);
             }
             Reply::Created(_) | Reply::Updated(_) | Reply::Routed { .. } if verify => {
                 self.forget_all_of(&name);
             }
             Reply::Created(function) => {
-                noted.is_at_work = function.is_settling();
+                noted.is_aws_working = function.is_settling();
                 self.found_function(name, Some(*function), now);
             }
             Reply::Updated(mut function) => {
@@ -341,7 +341,7 @@ impl kind::Observed for Observed {
                 if let Some(Some(before)) = self.functions.get(&name) {
                     function.tags.clone_from(&before.tags);
                 }
-                noted.is_at_work = function.is_settling();
+                noted.is_aws_working = function.is_settling();
                 self.found_function(name, Some(*function), now);
             }
             Reply::Routed { alias, now: moved } => {

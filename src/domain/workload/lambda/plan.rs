@@ -111,7 +111,7 @@ fn changes(
         return vec![of("Create", Some("code"), code), moved];
     };
     let mut changes = Vec::new();
-    if view.owner.claim(&function.tags) == Claim::Nobodys {
+    if view.owner.claim(&function.tags) == Claim::Unowned {
         changes.push(of("Adopt", None, (None, None)));
     }
     for (field, values) in differing(function.into(), want.into()) {

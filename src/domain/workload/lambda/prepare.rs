@@ -8,7 +8,7 @@ use super::{
     observed::Read,
     state::{broken, settling, update_failed, was_created_for},
     tags,
-    versions::{published_of, recorded},
+    versions::{is_published_from, recorded},
     view::{Next, View},
 };
 use crate::{
@@ -42,14 +42,14 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     }
     if before.is_some_and(|before| before.latest.is_none()) && !was_created_for(function, release) {
         return Next::Fail(format!(
-            "function {name} is there, but was not found when the run began: something created it since, or AWS \
-             returned a stale answer; it was not touched; set {} to deliver to it as it is",
+            "function {name} exists, but was not found when the run began: it was created since, or AWS \
+             returned a stale answer; Sluice did not change it; set {} to deliver to it",
             annotation::RETRY
         ));
     }
     let tags = tags::set(want, function, view);
     // An unmanaged function is tagged before it is changed, so that no other Deployment adopts it.
-    let tags_first = owner.claim(&function.tags) == Claim::Nobodys;
+    let tags_first = owner.claim(&function.tags) == Claim::Unowned;
     if let Some(next) = tags.clone().filter(|_| tags_first) {
         return next;
     }
@@ -58,7 +58,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
     }
     if let Some(why) = update_failed(function, name, observed) {
         return Next::Fail(format!(
-            "function {name}: {why}; once that is fixed, set {} to send the update again",
+            "function {name}: {why}; fix the cause, then set {} to repeat the update",
             annotation::RETRY
         ));
     }
@@ -88,7 +88,7 @@ pub fn prepare(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) -> 
                     version,
                 });
             }
-            Some(Some(published)) if published_of(want, published) => {
+            Some(Some(published)) if is_published_from(want, published) => {
                 return version_ready(want, &version, view);
             }
             Some(_) => {}
@@ -149,7 +149,9 @@ fn version_ready(want: &DesiredFunction, version: &str, view: View<'_>) -> Next 
 fn wake(want: &DesiredFunction, version: &str, view: View<'_>) -> Next {
     let name = &want.function_name;
     if view.observed.is_waking(name, version, view.pass.began) {
-        return Next::wait(format!("{name}:{version}, which is Inactive, to wake"));
+        return Next::wait(format!(
+            "{name}:{version}, which is Inactive, to become Active"
+        ));
     }
     let payload = want.checks.first();
     let payload = payload.map_or_else(|| "{}".to_owned(), |check| check.payload.clone());

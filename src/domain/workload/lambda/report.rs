@@ -24,9 +24,9 @@ pub fn restored(component: &str, then: &FunctionSnapshot, observed: &Observed) -
     };
     let absent = |exists: bool| {
         let state = if exists {
-            "left alone: the run did not make it"
+            "unchanged: the run did not create it"
         } else {
-            "not there, as before"
+            "absent, as before"
         };
         state.to_owned()
     };

@@ -53,7 +53,7 @@ pub fn promote(
     let observed = view.observed;
     let Some(version) = &status.version else {
         return Next::Fail(format!(
-            "the version that was published for function {name} is not on record"
+            "the Target's status has no published version of function {name}"
         ));
     };
     let before = view.before.and_then(|before| before.alias.as_ref());
@@ -111,7 +111,7 @@ pub fn last_read(want: &DesiredFunction, view: View<'_>) -> Option<Read> {
     let name = want.function_name.clone();
     let alias = want.alias.clone();
     view.observed
-        .is_alias_old(&name, view.pass.began)
+        .is_alias_stale(&name, view.pass.began)
         .then_some(Read::Alias { name, alias })
 }
 

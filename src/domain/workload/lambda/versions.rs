@@ -10,7 +10,7 @@ pub fn version_of(want: &DesiredFunction, release: &ReleaseRef, view: View<'_>) 
         let version = recorded(want, release, &view.status.versions)?;
         let key = (want.function_name.clone(), version.clone());
         let observed = view.observed.versions.get(&key)?.as_ref()?;
-        published_of(want, observed).then_some(version)
+        is_published_from(want, observed).then_some(version)
     })
 }
 
@@ -37,7 +37,7 @@ pub fn recorded(
 
 /// Whether a version has the desired code and settings. Its description may differ: it names the Release for
 /// which the version was published.
-pub fn published_of(want: &DesiredFunction, version: &Function) -> bool {
+pub fn is_published_from(want: &DesiredFunction, version: &Function) -> bool {
     let mut version = version.clone();
     version
         .configuration

@@ -10,7 +10,7 @@ pub use self::{
 use super::{
     change::Part,
     kind::{Kind, NextOf, ViewOf},
-    protocol::{Shift, Surroundings},
+    protocol::{PreflightContext, Shift},
     scope::Scope,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl Kind for Note {
         (*title == other.title).then(|| ("title", format!("note {title} is also that")))
     }
 
-    fn refused(_: &DesiredNote, _: &Surroundings<'_>) -> Option<(&'static str, String)> {
+    fn refused(_: &DesiredNote, _: &PreflightContext<'_>) -> Option<(&'static str, String)> {
         None
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::workload::{
     kind,
-    protocol::{IsAtWork, Noted},
+    protocol::{IsAwsWorking, ReplyOutcome},
 };
 
 /// A note, by its name.
@@ -59,7 +59,7 @@ impl kind::Observed for Observed {
         self.0.clear();
     }
 
-    fn found(&mut self, Found(title, text): Found, _: Timestamp) -> IsAtWork {
+    fn found(&mut self, Found(title, text): Found, _: Timestamp) -> IsAwsWorking {
         self.0.insert(title, text);
         false
     }
@@ -70,12 +70,12 @@ impl kind::Observed for Observed {
         Reply(text): Reply,
         verify: bool,
         _: Timestamp,
-    ) -> Noted {
+    ) -> ReplyOutcome {
         self.0.remove(title);
         if !verify {
             self.0.insert(title.to_owned(), text);
         }
-        Noted::default()
+        ReplyOutcome::default()
     }
 
     fn forget(&mut self, title: &str) {

@@ -8,7 +8,7 @@ mod steps;
 use super::{
     change::Part,
     kind::{Kind, NextOf, ViewOf},
-    protocol::{Shift, Surroundings},
+    protocol::{PreflightContext, Shift},
     scope::Scope,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 use self::site::{Phase, Place};
 pub use self::{
     desired::DesiredSite,
-    observed::{Action, Found, Observed, PlaceSnapshot, Read, Reply, SiteTask},
+    observed::{Action, Found, Observed, Read, Reply, S3LocationSnapshot, SiteTask},
 };
 
 /// Files in S3 buckets.
@@ -35,7 +35,7 @@ impl Kind for S3 {
 
     type Spec = Spec;
     type Desired = DesiredSite;
-    type Snapshot = PlaceSnapshot;
+    type Snapshot = S3LocationSnapshot;
     type Read = Read;
     type Found = Found;
     type Action = Action;
@@ -80,11 +80,11 @@ impl Kind for S3 {
             .then(|| ("prefix", format!("{one} overlaps {other}, which is that")))
     }
 
-    fn refused(want: &DesiredSite, place: &Surroundings<'_>) -> Option<(&'static str, String)> {
+    fn refused(want: &DesiredSite, place: &PreflightContext<'_>) -> Option<(&'static str, String)> {
         let bucket = &want.place.bucket;
         let keeper = place.artifact_buckets.get(bucket)?;
         let why = format!(
-            "Account {keeper} keeps artifacts in {bucket}: nothing else is put there; name another bucket"
+            "Account {keeper} keeps artifacts in {bucket}: it can't hold other files; choose another bucket"
         );
         Some(("bucket", why))
     }
@@ -120,7 +120,7 @@ impl Kind for S3 {
         steps::keep(want, view)
     }
 
-    fn snapshot(want: &DesiredSite, view: ViewOf<'_, Self>) -> Option<PlaceSnapshot> {
+    fn snapshot(want: &DesiredSite, view: ViewOf<'_, Self>) -> Option<S3LocationSnapshot> {
         steps::snapshot(want, view)
     }
 
@@ -165,30 +165,30 @@ impl Kind for S3 {
         steps::objects(want, view)
     }
 
-    fn restores(then: &PlaceSnapshot) -> String {
+    fn restores(then: &S3LocationSnapshot) -> String {
         then.place.to_string()
     }
 
-    fn was_unmanaged(then: &PlaceSnapshot, _: &Owner) -> bool {
+    fn was_unmanaged(then: &S3LocationSnapshot, _: &Owner) -> bool {
         then.manifest.is_none()
     }
 
     fn restore(
         _: &str,
-        then: &PlaceSnapshot,
+        then: &S3LocationSnapshot,
         _: &RunStatus,
         view: ViewOf<'_, Self>,
     ) -> NextOf<Self> {
         steps::restore(then, view.owner, view.observed)
     }
 
-    fn restored(component: &str, then: &PlaceSnapshot, observed: &Observed) -> Vec<Restored> {
+    fn restored(component: &str, then: &S3LocationSnapshot, observed: &Observed) -> Vec<Restored> {
         vec![steps::restored(component, then, observed)]
     }
 
     fn not_restored(
         component: &str,
-        then: &PlaceSnapshot,
+        then: &S3LocationSnapshot,
         _: &RunStatus,
         owner: &Owner,
         observed: &Observed,
@@ -197,7 +197,7 @@ impl Kind for S3 {
     }
 
     fn objects_restored(
-        then: &PlaceSnapshot,
+        then: &S3LocationSnapshot,
         owner: &Owner,
         observed: &Observed,
     ) -> Option<OwnedObjects> {

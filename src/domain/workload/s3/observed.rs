@@ -12,7 +12,7 @@ use crate::{
         failure::CallError,
         workload::{
             kind,
-            protocol::{self, IsAtWork, Noted},
+            protocol::{self, IsAwsWorking, ReplyOutcome},
         },
     },
 };
@@ -24,7 +24,7 @@ pub const INVENTORY: &str = "S3Objects";
 pub type Next = protocol::Next<Read, Action>;
 
 /// The input to a decision about them.
-pub type View<'a> = protocol::View<'a, Observed, PlaceSnapshot>;
+pub type View<'a> = protocol::View<'a, Observed, S3LocationSnapshot>;
 
 /// A read at an S3 location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Observed(pub BTreeMap<String, ObservedSite>);
 /// The state of an S3 location before a run; a stored [`site::SiteSnapshot`] lists the objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PlaceSnapshot {
+pub struct S3LocationSnapshot {
     /// The S3 location.
     pub place: Place,
     /// The stored list of the run's changes and of the backup copies.
@@ -96,7 +96,7 @@ impl kind::Observed for Observed {
         self.0.values_mut().for_each(ObservedSite::forget_objects);
     }
 
-    fn found(&mut self, found: Found, _: Timestamp) -> IsAtWork {
+    fn found(&mut self, found: Found, _: Timestamp) -> IsAwsWorking {
         self.0.insert(found.place, *found.observed);
         false
     }
@@ -107,12 +107,12 @@ impl kind::Observed for Observed {
         reply: Reply,
         _verify: bool,
         _: Timestamp,
-    ) -> Noted {
+    ) -> ReplyOutcome {
         self.0.insert(resource.to_owned(), *reply.observed);
-        Noted {
+        ReplyOutcome {
             is_no_progress: !reply.failed.is_empty(),
             failed: reply.failed,
-            is_at_work: false,
+            is_aws_working: false,
         }
     }
 

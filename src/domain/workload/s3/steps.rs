@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     desired::DesiredSite,
     observed::{
-        INVENTORY, Next, Observed, PlaceSnapshot, Read, SiteTask, View, manifest_of, observed_at,
-        ours,
+        INVENTORY, Next, Observed, Read, S3LocationSnapshot, SiteTask, View, manifest_of,
+        observed_at, ours,
     },
     site::{self, Diff, ObservedSite, Phase, Place, SiteContent, SiteIntent, SiteWant},
 };
@@ -34,7 +34,7 @@ struct Wanted<'a> {
     task: SiteTask,
     ours: Option<&'a StoredRef>,
     observed: &'a ObservedSite,
-    before: Option<&'a PlaceSnapshot>,
+    before: Option<&'a S3LocationSnapshot>,
 }
 
 impl<'a> Wanted<'a> {
@@ -69,7 +69,7 @@ impl<'a> Wanted<'a> {
         Diff::between(content, manifest, &self.want.owner, self.observed)
     }
 
-    fn promoted(&self, before: &PlaceSnapshot) -> site::Next {
+    fn promoted(&self, before: &S3LocationSnapshot) -> site::Next {
         site::promote(&self.want, &before.snapshot, self.observed)
     }
 }
@@ -198,7 +198,7 @@ pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
             &site.place,
             observed,
             drift,
-            "what was put",
+            "the delivered content",
         )
     };
     drifted.into_iter().map(to_difference).collect()
@@ -214,7 +214,7 @@ fn object(
 ) -> Difference {
     let (path, field, expected, found) = match drift {
         site::Drift::Missing(path) => (path, None, Some("there"), "gone"),
-        site::Drift::Changed(path) => (path, Some("content"), Some(content), "other bytes"),
+        site::Drift::Changed(path) => (path, Some("content"), Some(content), "other content"),
         site::Drift::Surplus(path) => (path, None, None, "there"),
     };
     let values = (expected.map(str::to_owned), Some(found.to_owned()));
@@ -237,10 +237,10 @@ pub fn keep(site: &DesiredSite, view: View<'_>) -> Next {
 }
 
 /// The snapshot, once it is stored.
-pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<PlaceSnapshot> {
+pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<S3LocationSnapshot> {
     let wanted = Wanted::of(site, view);
     let (reference, _) = wanted.observed.snapshot.as_ref()?;
-    Some(PlaceSnapshot {
+    Some(S3LocationSnapshot {
         place: site.place.clone(),
         snapshot: reference.clone(),
         manifest: wanted.ours.cloned(),
@@ -320,26 +320,26 @@ pub fn objects(site: &DesiredSite, view: View<'_>) -> Option<OwnedObjects> {
 }
 
 /// The next action to restore the snapshot.
-pub fn restore(then: &PlaceSnapshot, owner: &Owner, observed: &Observed) -> Next {
+pub fn restore(then: &S3LocationSnapshot, owner: &Owner, observed: &Observed) -> Next {
     let next = site::restore(owner, &then.snapshot, observed_at(&then.place, observed));
     SiteTask::of(&then.place).next(next)
 }
 
 /// The restored state, for the status.
-pub fn restored(component: &str, then: &PlaceSnapshot, observed: &Observed) -> Restored {
+pub fn restored(component: &str, then: &S3LocationSnapshot, observed: &Observed) -> Restored {
     let snapshot = observed_at(&then.place, observed).snapshot.as_ref();
     let (kept, created) = snapshot.map_or((0, 0), |(_, it)| (it.kept.len(), it.created.len()));
     Restored {
         component: component.to_owned(),
         resource: then.place.to_string(),
-        state: format!("{kept} files as before, {created} new ones not there"),
+        state: format!("{kept} files as before, {created} new ones absent"),
     }
 }
 
 /// The differences from the state before the run.
 pub fn not_restored(
     component: &str,
-    then: &PlaceSnapshot,
+    then: &S3LocationSnapshot,
     owner: &Owner,
     observed: &Observed,
 ) -> Vec<Difference> {
@@ -359,7 +359,7 @@ pub fn not_restored(
 
 /// The objects that the Deployment owns after the restore.
 pub fn objects_restored(
-    then: &PlaceSnapshot,
+    then: &S3LocationSnapshot,
     owner: &Owner,
     observed: &Observed,
 ) -> Option<OwnedObjects> {
@@ -397,7 +397,7 @@ fn at_location(item: &InventoryItem, next: impl Fn(&Place, &StoredRef) -> site::
             let next = next(&place, &objects.manifest);
             SiteTask::of(&place).next(next)
         }
-        None => Next::Fail(format!("{} is no bucket with a prefix", item.name)),
+        None => Next::Fail(format!("{} is not an S3 location", item.name)),
     }
 }
 
@@ -414,7 +414,7 @@ fn owned(next: site::Next, observed: &ObservedSite) -> Option<OwnedObjects> {
 
 fn no_snapshot(site: &DesiredSite) -> Next {
     Next::Fail(format!(
-        "the snapshot of the run has nothing of component {}",
+        "the snapshot of the run does not contain component {}",
         site.component
     ))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use sluice::{
-    controllers::workload::s3::{PlaceShell, Source, Waves, discard_snapshot},
+    controllers::workload::s3::{S3LocationShell, Source, Waves, discard_snapshot},
     domain::{
         digest::Sha256,
         workload::s3::site::{
@@ -109,7 +109,7 @@ impl Rollout {
     ) -> Result<Result<Option<StoredRef>, String>, Vec<CallError>> {
         loop {
             let next = next(self);
-            let shell = PlaceShell {
+            let shell = S3LocationShell {
                 waves: &self.waves,
                 sites: &*self.sites,
                 store: &*self.store,
@@ -240,7 +240,7 @@ fn owned(files: &Files<'_>) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_site_is_delivered_changed_and_put_back() {
+async fn site_is_delivered_changed_and_restored() {
     let fixture = Fixture::new().await;
     let name = "delivered";
     let mut rollout = Rollout::new(&fixture, name).await;
@@ -312,7 +312,7 @@ async fn a_site_is_delivered_changed_and_put_back() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_in_a_wave_leaves_what_the_next_one_goes_on_with() {
+async fn next_process_continues_an_interrupted_wave() {
     let fixture = Fixture::new().await;
     let name = "dying";
     let mut rollout = Rollout::new(&fixture, name).await;
@@ -359,7 +359,7 @@ async fn a_process_that_dies_in_a_wave_leaves_what_the_next_one_goes_on_with() {
 }
 
 #[tokio::test]
-async fn one_object_that_is_denied_is_named_and_the_others_are_put() {
+async fn denied_object_is_named_and_the_others_are_put() {
     let fixture = Fixture::new().await;
     let name = "denied";
     let mut rollout = Rollout::new(&fixture, name).await;
@@ -385,7 +385,7 @@ async fn one_object_that_is_denied_is_named_and_the_others_are_put() {
 }
 
 #[tokio::test]
-async fn somebody_elses_object_stops_it_before_the_first_write() {
+async fn unmanaged_object_blocks_the_rollout_before_the_first_write() {
     let fixture = Fixture::new().await;
     let name = "taken";
     let theirs = fixture.s3().put_object().bucket(fixture.site());
@@ -403,7 +403,7 @@ async fn somebody_elses_object_stops_it_before_the_first_write() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_behind_a_closed_fence() {
+async fn closed_fence_blocks_site_writes() {
     let fixture = Fixture::new().await;
     let name = "fenced";
     let mut rollout = Rollout::new(&fixture, name).await;
@@ -417,7 +417,7 @@ async fn nothing_is_written_behind_a_closed_fence() {
 }
 
 #[tokio::test]
-async fn all_that_is_ours_is_removed_and_nothing_else() {
+async fn removal_deletes_owned_objects_only() {
     let fixture = Fixture::new().await;
     let name = "removed";
     let mut rollout = Rollout::new(&fixture, name).await;

@@ -12,8 +12,8 @@ use crate::cluster::{accepted, as_controller, cluster, refused};
 /// The minimum number of attempts.
 const ATTEMPTS: usize = 40;
 const NAME: &str = "checkout-1-prod";
-const OF_CALLER: &str = "spec.approver.username must be who makes the Approval";
-const OF_GROUP: &str = "spec.approver.groups must be groups of who makes the Approval";
+const OF_CALLER: &str = "spec.approver.username must be the user who creates the Approval";
+const OF_GROUP: &str = "spec.approver.groups must be groups of the user who creates the Approval";
 const ONLY: &str = "written by the Sluice controller only";
 const FORBIDDEN: &str = "is forbidden: User";
 
@@ -74,7 +74,7 @@ fn groups(groups: &[&str]) -> (&'static str, Value) {
 }
 
 #[test]
-fn at_least_so_many_attempts_are_refused() {
+fn all_attempts_to_forge_an_approval_are_refused() {
     let made = in_another_name() + edits() + record_writes() + rights() + invalid_objects();
     println!("{made} attempts");
     assert!(made >= ATTEMPTS, "only {made}");

@@ -72,12 +72,12 @@ pub fn is_in_force(control_plane: &ControlPlane) {
 }
 
 #[test]
-fn what_the_chart_installs_is_what_this_version_ships() {
+fn installed_policies_are_in_force() {
     is_in_force(cluster());
 }
 
 #[test]
-fn what_somebody_changed_is_not() {
+fn modified_policies_are_not_in_force() {
     for name in [APPROVALS, RECORDS] {
         changed_is_not_in_force(name);
     }
@@ -126,7 +126,7 @@ fn changed_is_not_in_force(name: &str) {
 }
 
 #[test]
-fn an_upgrade_that_changes_nothing_leaves_the_approvals_that_wait() {
+fn upgrade_without_changes_keeps_waiting_approvals() {
     let both = || [APPROVALS, RECORDS].map(|name| force(cluster(), name));
     let before = both();
     // An upgrade by helm.
@@ -143,7 +143,7 @@ fn an_upgrade_that_changes_nothing_leaves_the_approvals_that_wait() {
 }
 
 #[test]
-fn a_change_that_leaves_it_as_it_was_voids_what_was_made_before() {
+fn touched_policy_voids_earlier_approvals() {
     let policy = get(cluster(), POLICY, APPROVALS);
     let label = json!([{"op": "add", "path": "/metadata/labels/touched", "value": "yes"}]);
     let before = force(cluster(), APPROVALS);

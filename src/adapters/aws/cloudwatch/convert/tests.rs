@@ -33,7 +33,7 @@ fn answer(pages: Vec<Vec<MetricDataResult>>) -> Result<Series, CallError> {
 }
 
 #[test]
-fn values_and_samples_are_told_apart_and_pages_put_together() {
+fn values_and_samples_are_separated_and_pages_are_joined() {
     let series = answer(vec![
         vec![
             result(VALUE, "Errors", &[(60, 0.5)], StatusCode::PartialData),
@@ -54,7 +54,7 @@ fn values_and_samples_are_told_apart_and_pages_put_together() {
 }
 
 #[test]
-fn what_is_not_complete_is_no_number() {
+fn incomplete_metric_result_is_an_error() {
     let failed = |id: &str, status| {
         let message = MessageData::builder()
             .code("Late")
@@ -83,7 +83,7 @@ fn what_is_not_complete_is_no_number() {
 }
 
 #[test]
-fn an_expression_that_gives_several_series_is_refused() {
+fn expression_with_several_series_is_refused() {
     let error = answer(vec![vec![
         result(VALUE, "api", &[(60, 0.0)], StatusCode::Complete),
         result(VALUE, "site", &[(60, 9.0)], StatusCode::Complete),
@@ -94,7 +94,7 @@ fn an_expression_that_gives_several_series_is_refused() {
 }
 
 #[test]
-fn an_expression_is_asked_with_what_it_names_and_what_is_counted() {
+fn expression_is_queried_with_its_metrics_and_samples() {
     let stat = |name: &str| MetricStat {
         namespace: "AWS/Lambda".into(),
         metric_name: name.into(),
@@ -158,7 +158,7 @@ fn an_expression_is_asked_with_what_it_names_and_what_is_counted() {
 }
 
 #[test]
-fn an_alarm_looks_at_its_longest_period_times_its_evaluation_periods() {
+fn alarm_window_is_the_longest_period_times_evaluation_periods() {
     let alarm = |change: fn(
         aws_sdk_cloudwatch::types::builders::MetricAlarmBuilder,
     ) -> aws_sdk_cloudwatch::types::builders::MetricAlarmBuilder| {
@@ -197,7 +197,7 @@ fn an_alarm_looks_at_its_longest_period_times_its_evaluation_periods() {
 }
 
 #[test]
-fn a_change_of_state_is_read_from_the_data_or_from_the_summary() {
+fn alarm_transition_is_read_from_history_data_or_summary() {
     let item = |data: Option<&str>, summary: Option<&str>| {
         let item = AlarmHistoryItem::builder()
             .alarm_type(AlarmType::MetricAlarm)

@@ -152,7 +152,7 @@ async fn files_are_hashed_once_and_read_one_by_one() {
 }
 
 #[tokio::test]
-async fn what_was_kept_of_other_bytes_is_not_taken() {
+async fn kept_list_of_another_archive_is_ignored() {
     let (bucket, mut source) = source(Bucket::default(), archive(&[("a", b"1")]), "");
     content(&source).await.unwrap();
     let kept = source.kept_at();
@@ -169,7 +169,7 @@ async fn what_was_kept_of_other_bytes_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_list_that_can_not_be_kept_is_no_failure() {
+async fn failure_to_keep_the_file_list_is_not_an_error() {
     let full = Bucket {
         is_full: true,
         ..Bucket::default()
@@ -195,7 +195,7 @@ async fn a_large_directory_takes_one_more_read() {
 }
 
 #[tokio::test]
-async fn what_can_not_become_a_site_says_why() {
+async fn unusable_archive_says_why() {
     for (bytes, tree, why) in [
         (
             archive(&[("a", b"1")]),
@@ -214,7 +214,7 @@ async fn what_can_not_become_a_site_says_why() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_were_hashed_end_in_an_error() {
+async fn bytes_that_differ_from_the_hashed_ones_are_an_error() {
     let (_, source) = source(Bucket::default(), archive(&[("a", b"1")]), "");
     let content = content(&source).await.unwrap();
     let mut file = content.files["a"].clone();

@@ -75,7 +75,7 @@ fn kind(result: Result<Vec<u8>, CallError>) -> (CallErrorKind, String) {
 }
 
 #[test]
-fn stored_and_deflated_files_come_out_whole_however_the_bytes_arrive() {
+fn stored_and_deflated_files_unpack_completely_for_any_piece_size() {
     let large: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let files = [
         ("a.txt", b"stored".to_vec(), STORED),
@@ -102,7 +102,7 @@ fn stored_and_deflated_files_come_out_whole_however_the_bytes_arrive() {
 }
 
 #[test]
-fn what_the_directory_does_not_promise_is_refused() {
+fn file_that_contradicts_the_directory_is_refused() {
     let bytes = b"many words and many more words".to_vec();
     for method in [STORED, DEFLATED] {
         let archive = plain(&[("a", bytes.clone(), method)]);
@@ -127,7 +127,7 @@ fn what_the_directory_does_not_promise_is_refused() {
 }
 
 #[test]
-fn damaged_bytes_and_cut_off_ones_are_told_apart() {
+fn damaged_and_truncated_bytes_are_distinguished() {
     let bytes = vec![b'x'; 1000];
     let mut archive = plain(&[("a", bytes, DEFLATED)]);
     let entry = &entries(&archive)[0];
@@ -143,7 +143,7 @@ fn damaged_bytes_and_cut_off_ones_are_told_apart() {
 }
 
 #[test]
-fn bytes_behind_the_end_of_what_is_deflated_are_refused() {
+fn bytes_after_the_deflate_stream_are_refused() {
     let archive = plain(&[("a", vec![b'x'; 1000], DEFLATED)]);
     let mut entry = entries(&archive)[0].clone();
     entry.packed.length += 1;
@@ -155,7 +155,7 @@ fn bytes_behind_the_end_of_what_is_deflated_are_refused() {
 proptest! {
     /// Damage never yields other bytes than were packed, and never panics.
     #[test]
-    fn no_damage_gives_other_bytes(
+    fn damage_never_yields_other_bytes(
         bytes in prop::collection::vec(any::<u8>(), 0..2000),
         deflated in any::<bool>(),
         at in any::<prop::sample::Index>(),

@@ -145,7 +145,7 @@ pub(super) fn is_wanted(wanted: &ContentFile, head: &ObjectHead) -> bool {
 }
 
 /// The same, except that it ignores content type parameters, which earlier versions of Sluice did not set.
-pub(super) fn is_put(wanted: &ContentFile, head: &ObjectHead) -> bool {
+pub(super) fn was_uploaded(wanted: &ContentFile, head: &ObjectHead) -> bool {
     let same =
         |one: &Served, other: &Served| essence(&one.content_type) == essence(&other.content_type);
     has_bytes(wanted, head) && same(&head.served, &wanted.served)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     StoredRef,
     content::{ContentFile, SiteContent},
-    diff::{Diff, is_put, is_wanted},
+    diff::{Diff, is_wanted, was_uploaded},
     manifest::{SiteFile, SiteManifest},
     needs::{Step, answer, done, looked_at},
     observed::ObservedSite,
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         let snapshot = observed.need_snapshot(snapshot)?;
         if snapshot.content != content.digest() || snapshot.place != want.place {
             return Err(Next::Fail(format!(
-                "the snapshot of {} was taken for other files than the Release's",
+                "the snapshot of {} was made for other files than the Release's",
                 snapshot.place
             )));
         }
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
         };
         let ours = super::object::refusal(&self.want.owner, &head.metadata).is_none();
         match self.content.files.get(path) {
-            Some(file) if ours && is_put(file, head) => Upload::Done(object.etag),
+            Some(file) if ours && was_uploaded(file, head) => Upload::Done(object.etag),
             _ if kept.is_some() => Upload::Conflict("was changed"),
             _ => Upload::Conflict("was created"),
         }

@@ -48,9 +48,9 @@ pub use self::{
     object::{Listed, ObjectHead, metadata},
     observed::{Listing, ObservedSite, Outcome, Reply},
     place::Place,
-    select::{FILE_SIZE, FILES, Run, SiteProblem, TOTAL_SIZE, batches, runs, select},
+    select::{MAX_FILE_SIZE, MAX_FILES, MAX_TOTAL_SIZE, Run, SiteProblem, batches, runs, select},
     served::{Served, is_entry_document},
-    snapshot::{KEPT, KeptObject, SiteSnapshot, copy_key},
+    snapshot::{KeptObject, SITES_PREFIX, SiteSnapshot, copy_key},
     steps::{
         Act, Condition, CopyBack, Deletion, Keep, Next, Phase, Put, Read, SiteIntent, SiteWant,
         WAVE, intents,

@@ -61,7 +61,7 @@ pub fn refusal(owner: &Owner, metadata: &BTreeMap<String, String>) -> Option<Str
     match owner.claim(&tags) {
         Claim::Ours => None,
         Claim::Others(why) => Some(why),
-        Claim::Nobodys => Some(
+        Claim::Unowned => Some(
             "it exists and was not created by Sluice, which adopts no S3 objects; choose another prefix, or \
              delete the object if it is no longer needed"
                 .to_owned(),
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_put_says_what_it_is_and_whose() {
+    fn object_metadata_names_owner_and_digest() {
         let owner = |name: &str| Owner {
             cluster: "c1".into(),
             namespace: "shop".into(),
@@ -93,7 +93,7 @@ mod tests {
         let other = refusal(&owner("payment"), &ours);
         assert_eq!(
             other.as_deref(),
-            Some("it belongs to Deployment shop/checkout")
+            Some("it is owned by Deployment shop/checkout")
         );
         let unmanaged = refusal(&owner("checkout"), &BTreeMap::new());
         let why = unmanaged.expect("a refusal");

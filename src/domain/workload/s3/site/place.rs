@@ -8,7 +8,7 @@ use super::unicode::{escaped, is_composed};
 use crate::domain::{digest::Sha256, limits};
 
 /// The most bytes of a key.
-pub(super) const LONGEST_KEY: usize = limits::KEY;
+pub(super) const MAX_KEY_SIZE: usize = limits::KEY;
 
 /// An S3 location: a bucket and a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ impl Place {
             if let Some(why) = unfit(trimmed) {
                 return Err(("prefix", format!("{prefix:?} is not a prefix: {why}")));
             }
-            if trimmed.len() >= LONGEST_KEY / 2 {
-                let (bytes, limit) = (trimmed.len(), LONGEST_KEY / 2);
+            if trimmed.len() >= MAX_KEY_SIZE / 2 {
+                let (bytes, limit) = (trimmed.len(), MAX_KEY_SIZE / 2);
                 let why = format!("it has {bytes} bytes, more than the limit of {limit}");
                 return Err(("prefix", why));
             }
@@ -103,7 +103,7 @@ pub(super) fn unfit(path: &str) -> Option<&'static str> {
     } else if path.chars().any(char::is_control) {
         Some("it contains a control character")
     } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        Some("each of its parts must have a name of its own, other than . and ..")
+        Some("each of its parts must have a name other than . and ..")
     } else {
         None
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_a_folder() {
+    fn prefix_is_a_folder() {
         assert_eq!(place("shop-site", "docs"), place("shop-site", "docs/"));
         let docs = place("shop-site", "docs");
         assert_eq!(docs.key("a/b.html"), "docs/a/b.html");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bucket_or_prefix_is_refused() {
+    fn invalid_bucket_or_prefix_is_rejected() {
         for bucket in [
             "ab",
             "Shop",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn places_overlap_where_a_key_could_belong_to_both() {
+    fn s3_locations_overlap_if_they_can_share_a_key() {
         let docs = place("shop-site", "docs");
         assert!(docs.overlaps(&docs));
         assert!(docs.overlaps(&place("shop-site", "")));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     content::ContentFile,
-    place::{LONGEST_KEY, Place, unfit},
+    place::{MAX_KEY_SIZE, Place, unfit},
     unicode::{escaped, is_same_text},
 };
 use crate::domain::{
@@ -16,13 +16,13 @@ use crate::domain::{
 };
 
 /// The most files of a site: each takes memory during the rollout.
-pub const FILES: usize = 20_000;
+pub const MAX_FILES: usize = 20_000;
 
 /// The most bytes of one file: one call uploads it, and one copy backs it up or restores it.
-pub const FILE_SIZE: u64 = 1 << 30;
+pub const MAX_FILE_SIZE: u64 = 1 << 30;
 
 /// The most bytes of all files.
-pub const TOTAL_SIZE: u64 = 20 << 30;
+pub const MAX_TOTAL_SIZE: u64 = 20 << 30;
 
 /// One request reads across gaps of at most this many bytes.
 const GAP: u64 = 64 << 10;
@@ -67,30 +67,30 @@ pub enum SiteProblem {
     #[error("its entry {0:?} can't be a key: {1}")]
     InvalidName(String, &'static str),
     /// Two entries would become the same object.
-    #[error("it has two entries of the name {0:?}")]
+    #[error("it has two entries named {0:?}")]
     DuplicateName(String),
     /// A symbolic link, whose content is the name of another file.
-    #[error("its entry {0:?} is a symbolic link: have the build put the file itself there")]
+    #[error("its entry {0:?} is a symbolic link: make the build include the file itself")]
     SymbolicLink(String),
     /// Neither stored nor deflated.
     #[error(
-        "its entry {0:?} is packed by {by}: have the build store or deflate it",
+        "its entry {0:?} is compressed with {by}: make the build store or deflate it",
         by = packing(.1)
     )]
     UnknownMethod(String, u16),
-    /// More than [`FILES`].
-    #[error("it has {files} files{}, more than the limit of {FILES}", below(.tree))]
+    /// More than [`MAX_FILES`].
+    #[error("it has {files} files{}, more than the limit of {MAX_FILES}", below(.tree))]
     TooManyFiles {
         /// The actual value.
         files: usize,
         /// The sub-tree.
         tree: String,
     },
-    /// Larger than [`FILE_SIZE`].
-    #[error("its file {0:?} has {1} bytes, more than the limit of {FILE_SIZE}")]
+    /// Larger than [`MAX_FILE_SIZE`].
+    #[error("its file {0:?} has {1} bytes, more than the limit of {MAX_FILE_SIZE}")]
     FileTooLarge(String, u64),
-    /// Larger than [`TOTAL_SIZE`] together.
-    #[error("its files have {size} bytes{}, more than the limit of {TOTAL_SIZE}", below(.tree))]
+    /// Larger than [`MAX_TOTAL_SIZE`] together.
+    #[error("its files have {size} bytes{}, more than the limit of {MAX_TOTAL_SIZE}", below(.tree))]
     TooLarge {
         /// The actual value.
         size: u64,
@@ -140,7 +140,7 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         if let Some(why) = unfit(path) {
             return Err(SiteProblem::InvalidName(name(), why));
         }
-        if entry.packed.size > FILE_SIZE {
+        if entry.packed.size > MAX_FILE_SIZE {
             return Err(SiteProblem::FileTooLarge(name(), entry.packed.size));
         }
         total = total.saturating_add(entry.packed.size);
@@ -156,11 +156,11 @@ pub fn select(entries: &[ZipEntry], tree: &str) -> Result<BTreeMap<String, Packe
         let near = near(entries, &tree);
         return Err(SiteProblem::NoFiles { tree, near });
     }
-    if files.len() > FILES {
+    if files.len() > MAX_FILES {
         let (files, tree) = (files.len(), tree.to_owned());
         return Err(SiteProblem::TooManyFiles { files, tree });
     }
-    if total > TOTAL_SIZE {
+    if total > MAX_TOTAL_SIZE {
         let tree = tree.to_owned();
         return Err(SiteProblem::TooLarge { size: total, tree });
     }
@@ -215,10 +215,10 @@ pub(super) fn too_long<'a>(
     place: &Place,
     paths: impl IntoIterator<Item = &'a String>,
 ) -> Option<String> {
-    let longest = LONGEST_KEY - place.prefix.len();
+    let longest = MAX_KEY_SIZE - place.prefix.len();
     let path = paths.into_iter().find(|path| path.len() > longest)?;
     Some(format!(
-        "{} is longer than the {LONGEST_KEY} bytes that a key may have",
+        "{} is longer than the {MAX_KEY_SIZE} bytes that a key may have",
         place.shown(&shorten(path, 100))
     ))
 }
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sub_tree_is_taken_and_stripped() {
+    fn sub_tree_is_selected_and_stripped() {
         let names = [
             "public/",
             "public/index.html",
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_put_is_an_error() {
+    fn selection_without_files_is_an_error() {
         let none = |tree| selected(&["public/", "a/index.html"], tree);
         assert_eq!(
             none("public"),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_be_served_as_it_is_meant_is_refused() {
+    fn entries_that_can_not_be_served_are_rejected() {
         for (name, why) in [
             ("p/a\\b", "backslash"),
             ("p/a\nb", "control"),
@@ -388,11 +388,11 @@ mod tests {
         latin.name = b"p/caf\xe9".as_slice().into();
         assert!(select(&[latin], "").is_err());
         let twice = selected(&["p/a", "p/a"], "p");
-        assert_eq!(twice, Err("it has two entries of the name \"p/a\"".into()));
+        assert_eq!(twice, Err("it has two entries named \"p/a\"".into()));
     }
 
     #[test]
-    fn a_path_and_a_folder_are_told_apart_where_only_their_unicode_form_differs() {
+    fn folder_in_another_unicode_form_is_named_in_the_error() {
         let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
         let problem = selected(&[&format!("{decomposed}/index.html")], composed);
         let problem = problem.expect_err("the folder has another name");
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn backslashes_are_told_where_the_folder_is_meant() {
+    fn backslash_names_below_the_sub_tree_are_rejected() {
         for (name, tree) in [
             ("public\\index.html", "public/"),
             ("public/a\\index.html", "public"),
@@ -420,14 +420,14 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_named() {
+    fn site_limits_are_named_in_the_error() {
         let mut large = entry("a");
-        large.packed.size = FILE_SIZE + 1;
+        large.packed.size = MAX_FILE_SIZE + 1;
         assert_eq!(
             select(&[large.clone()], ""),
-            Err(SiteProblem::FileTooLarge("a".into(), FILE_SIZE + 1))
+            Err(SiteProblem::FileTooLarge("a".into(), MAX_FILE_SIZE + 1))
         );
-        let many: Vec<ZipEntry> = (0..=FILES).map(|n| entry(&format!("p/{n}"))).collect();
+        let many: Vec<ZipEntry> = (0..=MAX_FILES).map(|n| entry(&format!("p/{n}"))).collect();
         let problem = select(&many, "p").expect_err("too many");
         assert_eq!(
             problem.to_string(),
@@ -436,7 +436,7 @@ mod tests {
         let heavy: Vec<ZipEntry> = (0..21)
             .map(|n| {
                 let mut entry = entry(&n.to_string());
-                entry.packed.size = FILE_SIZE;
+                entry.packed.size = MAX_FILE_SIZE;
                 entry
             })
             .collect();

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_served_as_what_their_names_say() {
+    fn content_type_follows_the_file_name() {
         for (path, expected) in [
             ("index.html", "text/html; charset=utf-8"),
             ("a/b/INDEX.HTML", "text/html; charset=utf-8"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_pictures_are_served_packed() {
+    fn compressed_svg_has_content_encoding_gzip() {
         let served = Served::of("a/LOGO.svgz", &[]);
         assert_eq!(served.content_type, "image/svg+xml");
         assert_eq!(served.content_encoding.as_deref(), Some("gzip"));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_pattern_that_matches_decides() {
+    fn first_matching_pattern_sets_the_content_type() {
         let types = [
             ("feeds/*", "application/rss+xml"),
             ("*.xml", "application/xml"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_html_by_name_or_by_type() {
+    fn html_documents_are_recognised_by_name_or_type() {
         for path in ["index.html", "a/404.HTML", "about.htm", "legal.xhtml"] {
             assert!(is_entry_document(path), "{path}");
             assert!(Served::of(path, &[]).is_document(), "{path}");

@@ -11,7 +11,7 @@ use super::{StoredRef, object::Listed, place::Place, served::is_entry_document};
 use crate::domain::digest::Sha256;
 
 /// The key prefix of all records of sites in the artifact bucket: backup copies, snapshots, manifests.
-pub const KEPT: &str = "sites";
+pub const SITES_PREFIX: &str = "sites";
 
 /// The format that this program writes and reads.
 const VERSION: i64 = 1;

@@ -16,7 +16,7 @@ fn deliver(world: &mut World, files: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_first_delivery_puts_pages_last() {
+fn first_delivery_uploads_pages_last() {
     let mut world = World::default();
     deliver(
         &mut world,
@@ -42,7 +42,7 @@ fn a_first_delivery_puts_pages_last() {
 }
 
 #[test]
-fn only_what_differs_is_written_new_changed_pages_then_removed() {
+fn only_differing_objects_are_written_new_then_changed_then_pages() {
     let mut world = World::default();
     deliver(
         &mut world,
@@ -97,7 +97,7 @@ fn only_what_differs_is_written_new_changed_pages_then_removed() {
 }
 
 #[test]
-fn somebody_elses_object_is_refused_by_name_and_never_touched() {
+fn unmanaged_object_fails_the_run_by_name_and_is_never_changed() {
     let mut world = World::default();
     world.foreign("docs/index.html", "theirs");
     world.foreign("docs/other.html", "theirs");
@@ -115,7 +115,7 @@ fn somebody_elses_object_is_refused_by_name_and_never_touched() {
 }
 
 #[test]
-fn what_the_same_deployment_put_before_is_taken_up() {
+fn objects_of_a_recreated_target_are_recognised() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("index.html", "i")]);
     // The Target was created again: its inventory is empty.
@@ -127,7 +127,7 @@ fn what_the_same_deployment_put_before_is_taken_up() {
 }
 
 #[test]
-fn a_restore_puts_back_changed_and_removed_ones_and_deletes_new_ones() {
+fn restore_recovers_changed_and_deleted_objects_and_deletes_new_ones() {
     let mut world = World::default();
     let former = [("a.css", "1"), ("gone.js", "g"), ("index.html", "1")];
     deliver(&mut world, &former);
@@ -155,7 +155,7 @@ fn a_restore_puts_back_changed_and_removed_ones_and_deletes_new_ones() {
 }
 
 #[test]
-fn with_etags_that_tell_nothing_the_record_follows_the_copies() {
+fn restored_manifest_has_the_etags_of_the_copies() {
     let mut world = World::new(true);
     deliver(&mut world, &[("a", "1"), ("b", "1")]);
     let before = world.objects.clone();
@@ -177,10 +177,10 @@ fn with_etags_that_tell_nothing_the_record_follows_the_copies() {
 }
 
 #[test]
-fn a_file_that_is_only_served_differently_is_restored_too() {
+fn file_with_only_another_content_type_is_restored() {
     // Neither the bytes nor the time differ.
     let mut world = World {
-        is_hasty: true,
+        is_within_one_second: true,
         ..World::new(false)
     };
     deliver(&mut world, &[("a.css", "1")]);
@@ -212,7 +212,7 @@ fn a_file_that_is_only_served_differently_is_restored_too() {
 }
 
 #[test]
-fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
+fn external_change_during_the_rollout_fails_it_by_name() {
     type Change = fn(&mut World);
     let cases: [(Change, &str); 4] = [
         (
@@ -261,7 +261,7 @@ fn what_somebody_changes_meanwhile_ends_the_rollout_and_names_it() {
 }
 
 #[test]
-fn confirming_notices_what_was_lost() {
+fn confirm_fails_if_an_uploaded_object_was_deleted() {
     let mut world = World::default();
     deliver(&mut world, &[("b", "1")]);
     let content = content(&[("a", "1"), ("b", "1"), ("index.html", "i")]);
@@ -287,7 +287,7 @@ fn confirming_notices_what_was_lost() {
 }
 
 #[test]
-fn the_record_follows_an_object_that_was_put_again_as_it_is() {
+fn manifest_follows_the_etag_of_a_rewritten_equal_object() {
     let mut world = World::new(true);
     deliver(&mut world, &[("a", "1"), ("b", "1")]);
     let key = want().place.key("b");
@@ -306,7 +306,7 @@ fn the_record_follows_an_object_that_was_put_again_as_it_is() {
 }
 
 #[test]
-fn pruning_leaves_what_somebody_took_over() {
+fn prune_keeps_externally_modified_objects() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
     let content = content(&[("index.html", "i")]);
@@ -323,7 +323,7 @@ fn pruning_leaves_what_somebody_took_over() {
 }
 
 #[test]
-fn a_delivery_that_was_never_pruned_still_knows_what_is_ours() {
+fn unpruned_objects_stay_owned_in_the_next_delivery() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let mut observed = ObservedSite::default();
@@ -347,7 +347,7 @@ fn a_delivery_that_was_never_pruned_still_knows_what_is_ours() {
 }
 
 #[test]
-fn drift_is_told_from_a_listing() {
+fn site_drift_follows_from_a_listing() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let manifest = world.manifest();
@@ -365,7 +365,7 @@ fn drift_is_told_from_a_listing() {
 }
 
 #[test]
-fn all_that_is_ours_is_removed_pages_first() {
+fn deletion_removes_all_owned_objects_pages_first() {
     let mut world = World::default();
     deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
     world.foreign("docs/b", "theirs");
@@ -382,7 +382,7 @@ fn all_that_is_ours_is_removed_pages_first() {
 }
 
 #[test]
-fn intents_are_few_and_say_how_many_objects() {
+fn site_intents_have_one_line_per_kind_of_change() {
     let mut world = World::default();
     deliver(&mut world, &[("a.css", "1"), ("gone.js", "g")]);
     let content = content(&[("a.css", "2"), ("index.html", "2"), ("new.js", "n")]);

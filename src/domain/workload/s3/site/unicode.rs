@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_of_one_text_are_the_same_text() {
+    fn unicode_forms_of_one_text_are_the_same_text() {
         assert!(is_same_text("caf\u{e9}", "cafe\u{301}"));
         assert!(!is_same_text("caf\u{e9}", "cafe"));
         assert!(is_composed("caf\u{e9}") && !is_composed("cafe\u{301}"));

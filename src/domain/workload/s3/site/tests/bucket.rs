@@ -45,7 +45,7 @@ pub struct World {
     pub crashes: Vec<usize>,
     pub log: Vec<String>,
     /// Whether all changes happen within one second.
-    pub is_hasty: bool,
+    pub is_within_one_second: bool,
     pub clock: i64,
     pub writes: u64,
 }
@@ -419,7 +419,7 @@ impl World {
         metadata: BTreeMap<String, String>,
     ) -> String {
         self.writes += 1;
-        self.clock += i64::from(!self.is_hasty);
+        self.clock += i64::from(!self.is_within_one_second);
         let etag = if self.random_etags {
             format!("\"{}\"", self.writes)
         } else {

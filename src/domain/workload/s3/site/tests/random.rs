@@ -101,7 +101,7 @@ proptest! {
     /// Whatever the former files, and however often the process crashes: in the end the bucket has the
     /// desired files, external objects are unchanged, and nothing is left to do.
     #[test]
-    fn every_delivery_arrives(
+    fn every_delivery_completes_despite_crashes(
         sites in prop::collection::vec(files(), 1..4),
         foreign in neighbours(),
         crash_points in crashes(),
@@ -136,7 +136,7 @@ proptest! {
 
     /// Without a crash, an object is written only if it differs, and once.
     #[test]
-    fn nothing_is_written_that_is_there(one in files(), two in files(), random_etags in any::<bool>()) {
+    fn equal_objects_are_never_written_again(one in files(), two in files(), random_etags in any::<bool>()) {
         let mut world = World::new(random_etags);
         prop_assert_eq!(deliver(&mut world, &one), End::Ready);
         world.log.clear();
@@ -168,7 +168,7 @@ proptest! {
     /// Whenever the run is restored, and whatever crashes then: bytes, content types and metadata are as
     /// before, and the manifest is correct.
     #[test]
-    fn every_restore_puts_back_what_stood(
+    fn every_restore_recovers_the_former_objects(
         one in files(),
         drifted in prop::collection::btree_set(prop::sample::select(&PATHS[..]), 0..3),
         two in files(),
@@ -210,7 +210,7 @@ proptest! {
 
     /// A conflicting external object fails the run before anything is written.
     #[test]
-    fn nothing_is_written_where_somebody_is_in_the_way(
+    fn nothing_is_written_if_an_external_object_conflicts(
         one in files(),
         two in files(),
         random_etags in any::<bool>(),

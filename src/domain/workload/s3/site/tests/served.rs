@@ -14,7 +14,7 @@ fn puts(log: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn html_of_every_extension_is_put_last() {
+fn html_of_every_extension_is_uploaded_last() {
     let mut world = World::default();
     let names = ["about.htm", "app.js", "index.html", "legal.xhtml"];
     deliver(&mut world, &names.map(|name| (name, "1")));
@@ -33,7 +33,7 @@ fn html(pattern: &str) -> [ContentType; 1] {
 }
 
 #[test]
-fn a_page_is_known_by_what_it_is_served_as_too() {
+fn page_is_recognised_by_its_content_type() {
     let mut world = World::default();
     let release = |version| content_with(&[("about", version), ("z.js", version)], &html("about"));
     let mut observed = ObservedSite::default();
@@ -52,7 +52,7 @@ fn a_page_is_known_by_what_it_is_served_as_too() {
 }
 
 #[test]
-fn a_file_is_put_anew_where_the_spec_has_it_served_differently() {
+fn file_is_uploaded_again_if_the_spec_changes_its_content_type() {
     let mut world = World::default();
     deliver(&mut world, &[("about", "1"), ("logo.svgz", "s")]);
     let key = |path| want().place.key(path);
@@ -76,7 +76,7 @@ fn a_file_is_put_anew_where_the_spec_has_it_served_differently() {
 }
 
 #[test]
-fn what_an_earlier_version_put_in_this_run_is_this_runs() {
+fn upload_by_an_earlier_sluice_version_belongs_to_the_run() {
     let mut world = World::default();
     deliver(&mut world, &[("a.css", "1")]);
     // The process crashes after the upload, and the next version of Sluice sets another content type.
