@@ -1,7 +1,7 @@
-//! How long one decision of the engine takes for a release of fifty functions, step by step.
+//! Measures how long one decision of the engine takes for a Release of fifty functions, step by step.
 //!
-//! `make bench` prints it; nothing is asserted here. The engine is pure: what is measured is all that a
-//! Target's pass takes besides the calls that it makes.
+//! `make bench` prints the times and asserts nothing. The engine is pure, so this is the time of a Target's
+//! pass without its calls.
 
 use std::{
     collections::BTreeMap,
@@ -28,26 +28,26 @@ use sluice::{
 };
 
 const COMPONENTS: usize = 50;
-const TIMES: u32 = 200;
+const ITERATIONS: u32 = 200;
 
 fn main() {
-    let wanted = desired();
-    let run = Run::new(wanted.release.clone(), 1, Goal::Deliver, 1);
-    let order = Order::Deliver(wanted);
+    let desired = desired();
+    let run = Run::new(desired.release.clone(), 1, Goal::Deliver, 1);
+    let order = Order::Deliver(desired);
     let mut status = TargetStatus::default();
     let mut observed = Observation::default();
     let now = Timestamp::now();
-    println!("decide: one decision for a release of {COMPONENTS} functions, on average of {TIMES}");
+    println!("decide: one decision for {COMPONENTS} functions, average of {ITERATIONS}");
     loop {
-        let ask = || decide(&order, &run, &status, &owner(), &observed, now);
+        let decide_once = || decide(&order, &run, &status, &owner(), &observed, now);
         let begun = Instant::now();
-        for _ in 0..TIMES {
-            std::hint::black_box(ask());
+        for _ in 0..ITERATIONS {
+            std::hint::black_box(decide_once());
         }
-        let took = begun.elapsed() / TIMES;
-        match ask() {
+        let took = begun.elapsed() / ITERATIONS;
+        match decide_once() {
             Decision::Observe(reads) => {
-                say("what has to be looked at", took);
+                print_time("the reads to make", took);
                 for read in reads {
                     if let Read::Component(kinds::Read::Lambda(lambda::Read::Function { name })) =
                         read
@@ -61,7 +61,7 @@ fn main() {
                 let first = effects
                     .first()
                     .map_or("nothing", |effect| effect.operation());
-                say(&format!("{} × {first}", effects.len()), took);
+                print_time(&format!("{} × {first}", effects.len()), took);
                 if first == "CreateFunction" {
                     return;
                 }
@@ -76,22 +76,22 @@ fn main() {
                             let copied = lambda::Reply::Package(want.code_sha256, package());
                             Reply::Component(kinds::Reply::Lambda(copied))
                         }
-                        other => unreachable!("{other:?} comes later"),
+                        other => unreachable!("{other:?} comes after CreateFunction"),
                     };
                     observed.note(&effect, reply, false, now);
                 }
             }
             Decision::Record(next) => {
-                say("plan, snapshot and intents, to be written down", took);
+                print_time("the plan, snapshot and intents to record", took);
                 status = *next;
                 observed.known.recorded_here = true;
             }
-            Decision::Wait(_) | Decision::Rest(_) => unreachable!("it has only begun"),
+            Decision::Wait(_) | Decision::Rest(_) => unreachable!("the run has only begun"),
         }
     }
 }
 
-fn say(what: &str, took: Duration) {
+fn print_time(what: &str, took: Duration) {
     println!("  {:8.3} ms  {what}", took.as_secs_f64() * 1_000.0);
 }
 

@@ -3,10 +3,10 @@
 //! Every label has a small, closed set of values: no names of objects, projects, accounts or
 //! functions. Durations are in seconds, sizes in bytes; counters end in `_total`.
 
-mod crowd;
 mod objects;
 mod process;
 mod text;
+mod wait_gauge;
 
 use std::{fmt, time::Duration};
 
@@ -24,8 +24,8 @@ use prometheus_client::{
 
 use self::objects::Objects;
 pub use self::{
-    crowd::{Crowd, WaitGuard},
     objects::ObjectCounts,
+    wait_gauge::{WaitGauge, WaitGuard},
 };
 use crate::{api::v1alpha1::RunStatus, domain::reason::Reason};
 
@@ -352,9 +352,9 @@ impl Metrics {
     }
 
     /// The calls that wait for budgets of a kind, such as `lambda_control_plane`.
-    pub fn aws_calls_waiting(&self, budget: &'static str) -> Crowd {
+    pub fn aws_calls_waiting(&self, budget: &'static str) -> WaitGauge {
         let labels = BudgetLabels { budget };
-        Crowd::of(self.aws_waiting.get_or_create(&labels).clone())
+        WaitGauge::of(self.aws_waiting.get_or_create(&labels).clone())
     }
 
     /// Counts a request to the URL of a check: `ok` for any response, another outcome for none.

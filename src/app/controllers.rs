@@ -57,11 +57,11 @@ pub fn start(
     let woken = deployment_wakes(feeds, context.settings.hub.as_ref())
         .reconcile_on(woken)
         .reconcile_on(deployments.woken());
-    let attending = Arc::clone(&deployments);
+    let polling = Arc::clone(&deployments);
     let stopped = stop.clone();
     tasks.running.spawn(async move {
         tokio::select! {
-            () = attending.attend() => {}
+            () = polling.poll_resting() => {}
             () = stopped.cancelled() => {}
         }
         "the poll of GitLab"

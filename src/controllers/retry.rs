@@ -80,16 +80,16 @@ pub struct Next {
     /// When to reconcile again; `None` waits for a change.
     pub after: Option<Duration>,
     /// Whether the object's last reconcile ended differently, which is worth a line in the log.
-    pub is_news: bool,
+    pub is_change: bool,
 }
 
 impl Memory {
     /// What follows from this end of an object's reconcile.
     pub fn next(&self, key: Key, ended: &Ended) -> Next {
-        let word = (word(&ended.outcome), ended.outcome.reason());
+        let word = (outcome_label(&ended.outcome), ended.outcome.reason());
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let object = objects.entry(key).or_default();
-        let is_news = object.last.replace(word) != Some(word);
+        let is_change = object.last.replace(word) != Some(word);
         if !matches!(ended.outcome, Outcome::Transient { .. }) {
             object.failures = 0;
         }
@@ -103,7 +103,7 @@ impl Memory {
             }
             Outcome::Stalled { .. } => Some(ended.recheck.unwrap_or_else(|| spread(STALLED))),
         };
-        Next { after, is_news }
+        Next { after, is_change }
     }
 
     /// Forgets a deleted object.
@@ -116,7 +116,7 @@ impl Memory {
 }
 
 /// The outcome as a word, for labels and logs.
-pub fn word(outcome: &Outcome) -> &'static str {
+pub fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Done { .. } => "done",
         Outcome::Paused { .. } => "paused",
@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn only_a_different_outcome_is_logged_as_news() {
         let memory = Memory::default();
-        assert!(memory.next(key(), &done(None)).is_news);
-        assert!(!memory.next(key(), &done(None)).is_news);
-        assert!(memory.next(key(), &transient(None)).is_news);
+        assert!(memory.next(key(), &done(None)).is_change);
+        assert!(!memory.next(key(), &done(None)).is_change);
+        assert!(memory.next(key(), &transient(None)).is_change);
         memory.forget(&key());
-        assert!(memory.next(key(), &transient(None)).is_news);
+        assert!(memory.next(key(), &transient(None)).is_change);
     }
 }

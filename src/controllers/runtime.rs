@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use super::context::Context;
-use super::retry::{Key, Memory, word};
+use super::retry::{Key, Memory, outcome_label};
 pub use super::{
     retry::{Ended, spread},
     status::publish_status,
@@ -134,13 +134,13 @@ fn conclude(
     took: Duration,
 ) -> Action {
     let outcome = &ended.outcome;
-    let (word, reason, message) = (word(outcome), outcome.reason(), outcome.message());
+    let (word, reason, message) = (outcome_label(outcome), outcome.reason(), outcome.message());
     context.metrics.reconciled(controller, word, reason, took);
     let reason = reason.as_str();
     let next = memory.next(key, ended);
     let trouble = matches!(outcome, Outcome::Transient { .. } | Outcome::Stalled { .. });
     let (ms, after) = (took.as_millis(), next.after);
-    match (next.is_news, trouble) {
+    match (next.is_change, trouble) {
         (true, true) => warn!(ending = word, reason, message, ms, ?after, "ended"),
         (true, false) => info!(ending = word, reason, message, ms, ?after, "ended"),
         (false, _) => debug!(ending = word, reason, message, ms, ?after, "ended"),

@@ -38,7 +38,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::gate::NoGates;
 pub use self::{
     answers::Answered,
-    command::{Back, Command, Commands},
+    command::{Command, Commands},
     decisive::decisive,
     drift::DriftReport,
     gate::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread, stage_digest},
@@ -50,7 +50,9 @@ pub use self::{
 use self::{stage::StageView, state::State};
 use super::outcome::Outcome;
 use crate::{
-    api::v1alpha1::{ReleaseRef, StageOutcome, StageStatus, StageTarget, annotation},
+    api::v1alpha1::{
+        ReleaseRef, RollbackStatus, StageOutcome, StageStatus, StageTarget, annotation,
+    },
     domain::reason::Reason,
 };
 
@@ -105,7 +107,7 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
             rollback.is_some_and(|rollback| stage.is_rollback_in_progress(rollback));
         if let (Some(rollback), Some(bad)) = (&overview.commands.rollback, before)
             && rollback.from == bad
-            && stage.given() != Some(&bad)
+            && stage.current_release() != Some(&bad)
         {
             plan.outcomes
                 .push(rolled_back_outcome(overview, &stage, &bad, now));
@@ -218,8 +220,8 @@ pub fn needed(overview: &Overview) -> BTreeSet<i64> {
         let view = StageView::of(overview, name);
         let next = view.candidate(overview, &[]);
         needed.extend(next.map(|release| release.reference.revision));
-        if let Some(given) = view.given() {
-            let rollback = Back {
+        if let Some(given) = view.current_release() {
+            let rollback = RollbackStatus {
                 from: given.clone(),
                 to: None,
             };
@@ -275,7 +277,7 @@ fn rolled_back_outcome(
         .filter(|outcome| outcome.stage == stage.name)
         .map(|outcome| outcome.attempt)
         .max();
-    let to = stage.given().map_or(0, |to| to.revision);
+    let to = stage.current_release().map_or(0, |to| to.revision);
     let outcome = StageOutcome {
         stage: stage.name.to_owned(),
         outcome: State::RolledBack.as_str().to_owned(),

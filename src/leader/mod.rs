@@ -20,7 +20,7 @@
 //! # Errors
 //! Losing the Lease ends the process: everything in memory was valid only under it.
 
-mod record;
+mod lease;
 mod settings;
 
 use std::time::Duration;
@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::record::{Move, Sighting, claimed, created, next, released};
+use self::lease::{Move, Sighting, claimed, created, next, released};
 pub use self::settings::Settings;
 use crate::fence::Fence;
 
@@ -263,7 +263,7 @@ impl Elector {
                 lease: settings.name.clone(),
             }));
         };
-        match record::holder(&found) {
+        match lease::holder(&found) {
             Some(holder) if holder == settings.identity => {
                 let since = Instant::now();
                 let lease = claimed(&found, settings, Timestamp::now());

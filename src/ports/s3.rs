@@ -71,7 +71,7 @@ pub trait Sites: Send + Sync {
 
     /// `CopyObject` from the artifact bucket, with all its metadata, if the condition holds; returns the
     /// ETag.
-    async fn put_back(
+    async fn restore(
         &self,
         from: &StoredCopy<'_>,
         bucket: &str,

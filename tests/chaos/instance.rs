@@ -1,7 +1,7 @@
-//! One controller: a thread, a runtime that lives on it, and all of the program but its process.
+//! One controller: a thread with its own runtime that runs the whole program except for its process.
 //!
-//! Killing it drops the runtime where it stands, with every call that is under way; nothing is told to
-//! end, and nothing is waited for. Pausing it stops the thread, and so everything, until it goes on.
+//! A kill drops the runtime with every call in flight, without a graceful shutdown. A pause blocks the
+//! thread, and so everything on it, until the controller resumes.
 
 use std::{
     io::Write,
@@ -22,52 +22,54 @@ use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{gate::Gate, wire};
+use crate::{interceptor::Interceptor, wire};
 
-/// Which world a controller works in.
+/// The environment that a controller runs in.
 #[derive(Clone)]
-pub struct Place {
-    /// The API server, and who the controller is there.
+pub struct Environment {
+    /// The API server, and the identity of the controller there.
     pub config: Config,
-    /// What its calls pass.
-    pub gate: Arc<Gate>,
-    /// The namespace it works for.
+    /// The interceptor that all its calls pass.
+    pub interceptor: Arc<Interceptor>,
+    /// The only namespace that it reconciles.
     pub namespace: String,
-    /// Whose Accounts it sees: they are called `<slot>-hub`, `<slot>-dev` and `<slot>-prod`.
+    /// The slot whose Accounts it sees: `<slot>-hub`, `<slot>-dev` and `<slot>-prod`.
     pub slot: String,
-    /// What it says goes here.
+    /// Receives its log lines.
     pub log: Log,
-    /// The Lease that it has to hold; without one it is alone.
+    /// The Lease that it must hold; none disables leader election.
     pub lease: Option<String>,
 }
 
 /// A running controller.
 pub struct Instance {
     kill: Option<oneshot::Sender<()>>,
-    pause: mpsc::Sender<Paused>,
+    pause: mpsc::Sender<PauseRequest>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Holds a controller's thread until it is dropped.
-struct Paused(mpsc::Receiver<()>);
+/// Asks a controller's thread to block until the sender of this channel is dropped.
+struct PauseRequest(mpsc::Receiver<()>);
 
-/// Goes on when this is dropped.
-pub struct Pause(#[allow(dead_code, reason = "its end is what counts")] mpsc::Sender<()>);
+/// Keeps a controller paused until it is dropped.
+pub struct PauseGuard(#[allow(dead_code, reason = "only its drop matters")] mpsc::Sender<()>);
 
 impl Instance {
-    /// Starts one.
-    pub fn start(place: Place) -> Self {
+    /// Starts a controller.
+    pub fn start(environment: Environment) -> Self {
         let (kill, killed) = oneshot::channel();
-        let (pause, pauses) = mpsc::channel::<Paused>();
+        let (pause, pauses) = mpsc::channel::<PauseRequest>();
         let thread = thread::Builder::new()
             .name("controller".to_owned())
             .spawn(move || {
-                let said = tracing_subscriber::fmt()
+                let subscriber = tracing_subscriber::fmt()
                     .with_env_filter("info,sluice=debug,kube=warn,hyper=warn,aws=warn")
                     .with_ansi(false)
-                    .with_writer(place.log.clone())
+                    .with_writer(environment.log.clone())
                     .finish();
-                tracing::subscriber::with_default(said, || live(place, killed, pauses));
+                tracing::subscriber::with_default(subscriber, || {
+                    run_until_killed(environment, killed, pauses);
+                });
             })
             .unwrap();
         Self {
@@ -77,10 +79,10 @@ impl Instance {
         }
     }
 
-    /// Ends it in the middle of whatever it does, and waits until nothing of it is left.
+    /// Kills it in the middle of its work, and waits until its thread has ended.
     pub fn kill(mut self) {
         if let Some(kill) = self.kill.take() {
-            // It may have ended by itself.
+            // The controller may have ended by itself.
             let _ = kill.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -93,11 +95,11 @@ impl Instance {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Stops it wherever it is, as a process that is not given the processor.
-    pub fn pause(&self) -> Pause {
-        let (go_on, wait) = mpsc::channel();
-        let _ = self.pause.send(Paused(wait));
-        Pause(go_on)
+    /// Pauses it wherever it is, like a process that gets no CPU time.
+    pub fn pause(&self) -> PauseGuard {
+        let (guard, until) = mpsc::channel();
+        let _ = self.pause.send(PauseRequest(until));
+        PauseGuard(guard)
     }
 }
 
@@ -107,39 +109,43 @@ impl Drop for Instance {
     }
 }
 
-fn live(place: Place, killed: oneshot::Receiver<()>, pauses: mpsc::Receiver<Paused>) {
+fn run_until_killed(
+    environment: Environment,
+    killed: oneshot::Receiver<()>,
+    pauses: mpsc::Receiver<PauseRequest>,
+) {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async move {
-        let obeying = tokio::spawn(async move {
-            let mut every = tokio::time::interval(Duration::from_millis(5));
+        let pausing = tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_millis(5));
             loop {
-                every.tick().await;
+                interval.tick().await;
                 match pauses.try_recv() {
-                    // The whole thread waits here: that is the point.
-                    Ok(Paused(until)) => drop(until.recv()),
+                    // Blocking the whole thread is intended: it pauses the runtime.
+                    Ok(PauseRequest(until)) => drop(until.recv()),
                     Err(mpsc::TryRecvError::Empty) => {}
                     Err(mpsc::TryRecvError::Disconnected) => break,
                 }
             }
         });
         tokio::select! {
-            ended = work(&place) => {
-                writeln!(&mut place.log.clone(), "the controller ended: {ended:?}").unwrap();
+            result = run_program(&environment) => {
+                writeln!(&mut environment.log.clone(), "the controller ended: {result:?}").unwrap();
             }
             _ = killed => {}
         }
-        obeying.abort();
+        pausing.abort();
     });
     runtime.shutdown_timeout(Duration::ZERO);
 }
 
-async fn work(place: &Place) -> Result<(), app::AppError> {
-    let (slot, namespace) = (&place.slot, &place.namespace);
-    let elect = place.lease.is_some();
-    let lease = place.lease.as_deref().unwrap_or("none");
+async fn run_program(environment: &Environment) -> Result<(), app::AppError> {
+    let (slot, namespace) = (&environment.slot, &environment.namespace);
+    let elect = environment.lease.is_some();
+    let lease = environment.lease.as_deref().unwrap_or("none");
     let arguments = [
         "sluice".to_owned(),
         "run".to_owned(),
@@ -153,28 +159,28 @@ async fn work(place: &Place) -> Result<(), app::AppError> {
         "--takeover-delay=1s".to_owned(),
     ];
     let Command::Run(options) = Cli::parse_from(arguments).command else {
-        unreachable!("asked for run");
+        unreachable!("the arguments say `run`");
     };
-    let clients = Clients::of(place.config.clone(), |config| {
-        wire::client(config, &place.gate, namespace, slot)
+    let clients = Clients::of(environment.config.clone(), |config| {
+        wire::client(config, &environment.interceptor, namespace, slot)
     })?;
     let metrics = Arc::new(Metrics::new());
     let stop = CancellationToken::new();
     app::work(&options, clients, &metrics, &Readiness::default(), stop).await
 }
 
-/// What a run's controllers said.
+/// The log of all controllers of a run.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Whether they said that.
-    pub fn has(&self, words: &str) -> bool {
+    /// Whether the log contains the text.
+    pub fn contains(&self, needle: &str) -> bool {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&text).contains(words)
+        String::from_utf8_lossy(&text).contains(needle)
     }
 
-    /// The last lines.
+    /// The last lines of the log.
     pub fn tail(&self, lines: usize) -> String {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&text);

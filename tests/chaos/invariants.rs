@@ -1,4 +1,4 @@
-//! What must hold after every run, whatever went wrong in it: see docs/guarantees.md.
+//! The invariants of docs/guarantees.md, which must hold after every run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 
-use crate::{
-    end::Functions,
-    gate::Made,
-    play::{Play, Wrong},
-};
+use crate::{final_state::Functions, interceptor::Call, team::Team, waiting::Problem};
 
-/// How a line begins that tells of what docs/guarantees.md says may happen.
-pub const KNOWN: &str = "known:";
+/// The prefix of a violation that docs/guarantees.md describes as a known exception.
+pub const KNOWN_EXCEPTION: &str = "known exception: ";
 
-/// What a run left behind.
-pub struct Left {
+/// The objects that a run leaves in Kubernetes and AWS.
+pub struct RunObjects {
     deployments: Vec<Deployment>,
     releases: Vec<Release>,
     targets: Vec<Target>,
@@ -24,52 +20,54 @@ pub struct Left {
     functions: Functions,
 }
 
-impl Left {
-    /// Looks at what there is; the functions were looked at before.
-    pub async fn of(play: &Play<'_>, functions: Functions) -> Result<Self, Wrong> {
+impl RunObjects {
+    /// Reads the Kubernetes objects. The caller has observed the functions.
+    pub async fn read(team: &Team<'_>, functions: Functions) -> Result<Self, Problem> {
         Ok(Self {
-            deployments: play.list().await?,
-            releases: play.list().await?,
-            targets: play.list().await?,
-            approvals: play.list().await?,
+            deployments: team.list().await?,
+            releases: team.list().await?,
+            targets: team.list().await?,
+            approvals: team.list().await?,
             functions,
         })
     }
 
-    /// Every invariant that does not hold, in words. `before` is what stood when the run began, where
-    /// that must stand again; `interrupted` whether a controller ended in the middle.
+    /// The violated invariants, as text. `before` is the state before the run if the run must restore it.
+    /// `is_interrupted` says whether a controller was killed or paused.
     pub fn violations(
         &self,
-        play: &Play<'_>,
-        made: &[Made],
+        team: &Team<'_>,
+        calls: &[Call],
         before: Option<&Functions>,
-        (is_removal, interrupted): (bool, bool),
+        (is_deletion, is_interrupted): (bool, bool),
     ) -> Vec<String> {
         let mut found = Vec::new();
-        self.published_once(&mut found);
-        self.aliases_serve_what_was_pinned(play, is_removal, &mut found);
-        if let Some(before) = before {
-            self.stands_as_before(before, &mut found);
+        self.check_publishes(&mut found);
+        if !is_deletion {
+            self.check_weighted_versions(team, &mut found);
         }
-        self.approvals_are_used_once(&mut found);
-        let may_be_unrecorded = interrupted && before.is_some();
-        self.nothing_is_left_over(play, may_be_unrecorded, &mut found);
-        calls_are_by_the_right_account(play, made, &mut found);
+        if let Some(before) = before {
+            self.check_restored(before, &mut found);
+        }
+        self.check_approvals(&mut found);
+        let can_be_unrecorded = is_interrupted && before.is_some();
+        self.check_orphans(team, can_be_unrecorded, &mut found);
+        check_callers(team, calls, &mut found);
         found
     }
 
-    /// I1. A version tells by its settings which Release it was published for.
-    fn published_once(&self, found: &mut Vec<String>) {
-        for ((account, function), there) in &self.functions {
+    /// I1: no two versions name the same Release. The settings of a version name its Release.
+    fn check_publishes(&self, found: &mut Vec<String>) {
+        for ((account, function), state) in &self.functions {
             let mut of_release = BTreeMap::<String, Vec<&String>>::new();
-            for (number, version) in versions(there) {
+            for (number, version) in versions(state) {
                 let release = version["environment"]["REVISION"].to_string();
                 of_release.entry(release).or_default().push(number);
             }
             for (release, numbers) in of_release {
                 if numbers.len() > 1 {
                     found.push(format!(
-                        "I1: {function} in {account} was published {} times for release {release}: {numbers:?}",
+                        "I1: {function} in {account} has {} versions of release {release}: {numbers:?}",
                         numbers.len()
                     ));
                 }
@@ -77,34 +75,26 @@ impl Left {
         }
     }
 
-    /// I2.
-    fn aliases_serve_what_was_pinned(
-        &self,
-        play: &Play<'_>,
-        is_removal: bool,
-        found: &mut Vec<String>,
-    ) {
-        if is_removal {
-            return;
-        }
-        for ((account, function), there) in &self.functions {
-            let component = function.trim_start_matches(&format!("{}-", play.team));
-            let all: BTreeMap<_, _> = versions(there).collect();
-            for (alias, to) in there["aliases"].as_object().into_iter().flatten() {
-                let weights = to["weights"].as_object().into_iter().flatten();
+    /// I2: each version with weight has the code that its Release pins.
+    fn check_weighted_versions(&self, team: &Team<'_>, found: &mut Vec<String>) {
+        for ((account, function), state) in &self.functions {
+            let component = function.trim_start_matches(&format!("{}-", team.namespace));
+            let all: BTreeMap<_, _> = versions(state).collect();
+            for (alias, routing) in state["aliases"].as_object().into_iter().flatten() {
+                let weights = routing["weights"].as_object().into_iter().flatten();
                 let weighted = weights.map(|(version, _)| version.as_str());
-                for number in to["version"].as_str().into_iter().chain(weighted) {
-                    let at =
+                for number in routing["version"].as_str().into_iter().chain(weighted) {
+                    let subject =
                         format!("I2: {function}:{alias} in {account} gives weight to {number}");
                     let Some(version) = all.get(&number.to_owned()) else {
-                        found.push(format!("{at}, which does not exist"));
+                        found.push(format!("{subject}, which does not exist"));
                         continue;
                     };
                     let revision = version["environment"]["REVISION"].as_str();
                     let pin = self.pin(component, revision.unwrap_or_default());
                     if pin.as_deref() != version["codeSha256"].as_str() {
                         found.push(format!(
-                            "{at}, whose code {} is not what release {revision:?} pins: {pin:?}",
+                            "{subject}, whose code {} is not the pin of release {revision:?}: {pin:?}",
                             version["codeSha256"]
                         ));
                     }
@@ -113,7 +103,7 @@ impl Left {
         }
     }
 
-    /// What a Release pins for a component, as Lambda writes it.
+    /// The digest that a Release pins for a component, in Lambda's encoding.
     fn pin(&self, component: &str, revision: &str) -> Option<String> {
         let mut releases = self.releases.iter();
         let release = releases.find(|one| one.spec.revision.to_string() == revision)?;
@@ -122,23 +112,23 @@ impl Left {
         Some(STANDARD.encode(hex::decode(&artifact.sha256).ok()?))
     }
 
-    /// I3.
-    fn stands_as_before(&self, before: &Functions, found: &mut Vec<String>) {
-        for (key, was) in before {
-            let now = self.functions.get(key).unwrap_or(&Value::Null);
+    /// I3: the state after a restore is the state before the run.
+    fn check_restored(&self, before: &Functions, found: &mut Vec<String>) {
+        for (key, expected) in before {
+            let restored = self.functions.get(key).unwrap_or(&Value::Null);
             for part in ["latest", "tags", "aliases"] {
-                if was[part] != now[part] {
+                if expected[part] != restored[part] {
                     found.push(format!(
-                        "I3: {part} of {key:?} was {}, and is {} after going back",
-                        was[part], now[part]
+                        "I3: {part} of {key:?} was {} before the run, and is {} after the restore",
+                        expected[part], restored[part]
                     ));
                 }
             }
         }
     }
 
-    /// I4.
-    fn approvals_are_used_once(&self, found: &mut Vec<String>) {
+    /// I4: each recorded Approval occurs once, and names that Release, stage and plan.
+    fn check_approvals(&self, found: &mut Vec<String>) {
         let mut used = BTreeSet::new();
         let stages = self.deployments.iter().flat_map(|one| &one.status);
         for stage in stages.flat_map(|status| &status.stages) {
@@ -151,15 +141,15 @@ impl Left {
                     found.push(format!("I4: approval {name} was used twice"));
                 }
                 let mut all = self.approvals.iter();
-                let said = all.find(|one| one.metadata.uid.as_ref() == Some(&approval.uid));
-                let fits = said.is_some_and(|said| {
-                    said.spec.release_ref.uid == passage.release.uid
-                        && said.spec.stage == stage.name
-                        && said.spec.stage_digest == passage.digest
+                let object = all.find(|one| one.metadata.uid.as_ref() == Some(&approval.uid));
+                let is_bound = object.is_some_and(|object| {
+                    object.spec.release_ref.uid == passage.release.uid
+                        && object.spec.stage == stage.name
+                        && object.spec.stage_digest == passage.digest
                 });
-                if !fits {
+                if !is_bound {
                     found.push(format!(
-                        "I4: approval {name} speaks of something else than {} of {}",
+                        "I4: approval {name} is not for stage {} of {}",
                         stage.name, passage.release.name
                     ));
                 }
@@ -167,21 +157,16 @@ impl Left {
         }
     }
 
-    /// I5: what stands is on record, where it is made and where it may be collected.
-    fn nothing_is_left_over(
-        &self,
-        play: &Play<'_>,
-        may_be_unrecorded: bool,
-        found: &mut Vec<String>,
-    ) {
-        for ((account, function), there) in &self.functions {
-            let name = play.slot.account_name(account);
+    /// I5: every function is in an inventory, and every version is on record.
+    fn check_orphans(&self, team: &Team<'_>, can_be_unrecorded: bool, found: &mut Vec<String>) {
+        for ((account, function), state) in &self.functions {
+            let name = team.slot.account_name(account);
             let mut targets = self.targets.iter().filter(|one| one.spec.account == name);
             let Some(status) = targets.find_map(|one| one.status.as_ref()) else {
                 found.push(format!("I5: {function} in {account} belongs to no Target"));
                 continue;
             };
-            let component = function.trim_start_matches(&format!("{}-", play.team));
+            let component = function.trim_start_matches(&format!("{}-", team.namespace));
             if !status
                 .inventory
                 .iter()
@@ -189,12 +174,16 @@ impl Left {
             {
                 found.push(format!("I5: {function} in {account} is in no inventory"));
             }
-            for (number, _) in versions(there) {
-                let mut known = status.versions.iter();
-                if !known.any(|one| &one.function_name == function && &one.version == number) {
-                    let known = if may_be_unrecorded { KNOWN } else { "" };
+            for (number, _) in versions(state) {
+                let mut recorded = status.versions.iter();
+                if !recorded.any(|one| &one.function_name == function && &one.version == number) {
+                    let prefix = if can_be_unrecorded {
+                        KNOWN_EXCEPTION
+                    } else {
+                        ""
+                    };
                     found.push(format!(
-                        "{known}I5: version {number} of {function} in {account} is not on record"
+                        "{prefix}I5: version {number} of {function} in {account} is not on record"
                     ));
                 }
             }
@@ -202,21 +191,22 @@ impl Left {
     }
 }
 
-/// I6. A bucket of the lab has its account's number in its name.
-fn calls_are_by_the_right_account(play: &Play<'_>, made: &[Made], found: &mut Vec<String>) {
-    let delivered_to = ["dev", "prod"].map(|account| play.ground.account_id(account));
-    for call in made {
-        let by = call.account.as_deref();
-        let right = match call.name.service.as_str() {
-            "s3" => by.is_some_and(|by| call.resource.contains(&format!("-{by}-"))),
-            "lambda" | "monitoring" => by.is_some_and(|by| {
-                let names_one = delivered_to.iter().any(|id| call.resource.contains(id));
-                delivered_to.contains(&by) && (!names_one || call.resource.contains(by))
+/// I6: the account of the target signs each call. In the lab, the name of a bucket contains its account's ID.
+fn check_callers(team: &Team<'_>, calls: &[Call], found: &mut Vec<String>) {
+    let target_accounts = ["dev", "prod"].map(|account| team.fixture.account_id(account));
+    for call in calls {
+        let caller = call.account.as_deref();
+        let is_right = match call.name.service.as_str() {
+            "s3" => caller.is_some_and(|caller| call.resource.contains(&format!("-{caller}-"))),
+            "lambda" | "monitoring" => caller.is_some_and(|caller| {
+                let has_account = target_accounts.iter().any(|id| call.resource.contains(id));
+                target_accounts.contains(&caller)
+                    && (!has_account || call.resource.contains(caller))
             }),
             _ => true,
         };
-        if !right {
-            found.push(format!("I6: {} was called by {by:?}", call.name));
+        if !is_right {
+            found.push(format!("I6: account {caller:?} signed {}", call.name));
         }
     }
 }

@@ -1,30 +1,32 @@
-//! The crash matrix: scenarios in which the controller is killed, paused or failed at each of its calls.
+//! The crash matrix: scenarios in which the controller is killed or paused, or a call fails, at each call.
 //!
-//! Every scenario is run as it should go, twice; all its calls are written down. Then it is run again and
-//! again, each time with one thing going wrong at one call, and must come to the same end, with every
+//! The matrix runs every scenario twice without a fault and records all calls. Then it runs the scenario
+//! again for each injection at each call. Each of these runs must reach the same final state and keep every
 //! invariant of docs/guarantees.md.
 //!
-//! What is real here: the program itself, all but its process (each controller is a thread with a runtime of
-//! its own, and is killed by dropping that in the middle of whatever it does); the API server with
-//! authentication and RBAC, under the chart's ServiceAccount; the AWS emulator with signatures and IAM; the
-//! simulated GitLab. Many run side by side, each in a namespace of its own.
+//! The controller is the real program except for its process: each one is a thread with its own runtime, and
+//! dropping the runtime kills it in the middle of its work. The API server is real, with authentication and
+//! RBAC for the chart's ServiceAccount. The AWS emulator checks signatures and IAM; GitLab is simulated. Many
+//! runs take place in parallel, each in its own namespace.
 //!
-//! Without arguments a fixed sample is run, with `--all` everything; `CHAOS=<plan>` runs that plan alone,
-//! and `CHAOS=<word>` those that have the word in their name.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Without arguments, the matrix runs a fixed sample; `--all` runs every plan, `CHAOS=<plan>` only that plan,
+//! and `CHAOS=<text>` the plans whose name contains the text.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-mod end;
-mod gate;
-mod ground;
+mod controllers;
+mod final_state;
+mod fixture;
 mod instance;
+mod interceptor;
 mod invariants;
 mod matrix;
 mod names;
-mod orders;
 mod plan;
-mod play;
 mod run;
+mod scenario;
 mod scenarios;
+mod team;
+mod waiting;
 mod wire;
 
 use std::process::{Command, ExitCode};
@@ -33,19 +35,19 @@ use matrix::Choice;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let all = arguments.iter().any(|one| one == "--all");
-    // `cargo test <name>` hands the name to every test program.
+    let all = arguments.iter().any(|argument| argument == "--all");
+    // `cargo test <name>` passes the name to every test program.
     if arguments
         .iter()
-        .any(|one| !one.starts_with("--") && !"chaos".contains(one.as_str()))
+        .any(|argument| !argument.starts_with("--") && !"chaos".contains(argument.as_str()))
     {
         return ExitCode::SUCCESS;
     }
-    if let Some(ended) = with_an_environment() {
-        return ended;
+    if let Some(exit_code) = run_in_tuned_process() {
+        return exit_code;
     }
     let choice = match std::env::var("CHAOS") {
-        Ok(word) if !word.is_empty() => Choice::Named(word),
+        Ok(text) if !text.is_empty() => Choice::Named(text),
         _ if all => Choice::All,
         _ => Choice::Sample,
     };
@@ -63,26 +65,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// Hundreds of controllers start here, and each reads the machine's root certificates for the clients of
-/// AWS and GitLab, which are plain HTTP in the lab: a file with a single one, which has signed nothing,
-/// spares a third of all work. And the API server, which is in Go, takes more memory and less time. Only
-/// the environment can say so, hence another process.
-fn with_an_environment() -> Option<ExitCode> {
+/// Runs the matrix in a child process with a cheaper environment, unless this process already has it.
+///
+/// Hundreds of controllers start here. Each one loads the machine's root certificates for its AWS and GitLab
+/// clients, although the lab uses plain HTTP. A file with a single unused certificate saves a third of all
+/// work. `GOGC` makes the API server, which is written in Go, use more memory and less time.
+fn run_in_tuned_process() -> Option<ExitCode> {
     const FILE: &str = "SSL_CERT_FILE";
     const FOLDER: &str = "SSL_CERT_DIR";
-    let nobody = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/nobody.pem");
-    if std::env::var_os(FILE).is_some_and(|file| file == nobody) {
+    let unused =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/unused-root.pem");
+    if std::env::var_os(FILE).is_some_and(|file| file == unused) {
         return None;
     }
     let program = std::env::current_exe().unwrap();
-    let mut again = Command::new(program);
-    again
+    let mut child = Command::new(program);
+    child
         .args(std::env::args_os().skip(1))
-        .env(FILE, &nobody)
+        .env(FILE, &unused)
         .env_remove(FOLDER)
         .env("GOGC", "300");
-    let ended = again.status().unwrap();
-    Some(if ended.success() {
+    let status = child.status().unwrap();
+    Some(if status.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Which runs there are, and what came of them.
+//! Chooses the plans, runs them in parallel, and reports the outcomes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,231 +14,242 @@ use tokio::{
 };
 
 use crate::{
-    end::End,
-    gate::Made,
-    ground::{Ground, Slot},
-    invariants::KNOWN,
-    plan::{Blow, CallName, Plan},
-    run::{Ran, run},
-    scenarios::{self, Scenario},
+    final_state::FinalState,
+    fixture::{Fixture, Slot},
+    interceptor::Call,
+    invariants::KNOWN_EXCEPTION,
+    plan::{CallName, Injection, Plan},
+    run::{Outcome, run},
+    scenario::{Ending, Scenario},
+    scenarios::SCENARIOS,
 };
 
-/// How many runs take place side by side, unless `CHAOS_SLOTS` says otherwise: they wait most of the time.
+/// How many runs take place in parallel, unless `CHAOS_SLOTS` is set. Runs wait most of the time.
 const SLOTS: usize = 32;
-/// The same where the program is not optimised, beside a machine's other tests.
-const FEW_SLOTS: usize = 12;
-/// One plan in so many is in the sample.
-const SAMPLE: u64 = 28;
+/// The same for the sample: its build is not optimised, and other tests run at the same time.
+const SAMPLE_SLOTS: usize = 12;
+/// One plan in this many is in the sample.
+const SAMPLE_RATIO: u64 = 28;
 /// How long an outage lasts, in seconds.
 const OUTAGE: u64 = 3;
-/// How long one of each service in each scenario lasts: longer than any call, and any wait between two.
+/// How long the long outage of each service in each scenario lasts, in seconds: longer than any call and any
+/// wait between two calls.
 const LONG_OUTAGE: u64 = 40;
-/// How often a run that says nothing is made once more.
-const AGAIN: usize = 3;
-/// How often it is said how far things are.
+/// How often a void run is repeated.
+const RETRIES: usize = 3;
+/// How often the progress is printed.
 const PROGRESS: Duration = Duration::from_secs(20);
 
 /// Which plans are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Every one.
+    /// Every plan.
     All,
-    /// The same few hundred each time.
+    /// A fixed sample of a few hundred plans.
     Sample,
-    /// Those with this in their name.
+    /// The plans whose name contains this text.
     Named(String),
 }
 
-/// A scenario as it should go.
-struct Clean {
-    scenario: &'static dyn Scenario,
-    end: End,
-    /// Calls that every run of it makes, with whether they could change something.
+/// A scenario without a fault.
+struct Baseline {
+    scenario: &'static Scenario,
+    end: FinalState,
+    /// The calls that every run of the scenario makes, with whether each one is a write.
     calls: BTreeMap<CallName, bool>,
 }
 
+/// The queue of free slots: to return one, and to take one.
 type Slots = (mpsc::Sender<Slot>, Arc<Mutex<mpsc::Receiver<Slot>>>);
 
-/// Runs what is chosen, and says what came of it: how many violations there were.
+/// Runs the chosen plans, prints the report, and returns the number of runs with violations.
 pub async fn run_all(choice: Choice) -> usize {
     let begun = Instant::now();
-    let ground = tokio::task::spawn_blocking(|| Ground::start(|line| println!("chaos: {line}")));
-    // Until the end of the program: what it holds ends with that.
-    let ground: &'static Ground = Box::leak(Box::new(ground.await.unwrap()));
-    let count = slots_of(&choice);
-    let slots = open_slots(ground, count).await;
-    ground.is_vouched_for().await.unwrap();
+    let fixture = tokio::task::spawn_blocking(|| Fixture::start(|line| println!("chaos: {line}")));
+    // The fixture lives until the program ends, and so does the lab.
+    let fixture: &'static Fixture = Box::leak(Box::new(fixture.await.unwrap()));
+    let count = slot_count(&choice);
+    let slots = open_slots(fixture, count).await;
+    fixture.wait_for_policies().await.unwrap();
     println!(
-        "chaos: the places are ready ({:.0} s)",
+        "chaos: the slots are ready ({:.0} s)",
         begun.elapsed().as_secs_f32()
     );
 
     let mut report = Report::default();
-    let chosen: Vec<_> = scenarios::all()
-        .into_iter()
-        .filter(|one| choice.may_have(one.name()))
+    let chosen: Vec<_> = SCENARIOS
+        .iter()
+        .filter(|scenario| choice.can_include(scenario.name))
         .collect();
-    let clean = as_they_should_go(ground, &slots, &chosen, &mut report).await;
-    let plans: Vec<Plan> = clean.iter().flat_map(plans_of).collect();
-    let of_each = plans.len();
-    let part = Part::chosen();
-    let mut plans: Vec<Plan> = plans.into_iter().filter(|plan| choice.has(plan)).collect();
-    plans.retain(|plan| part.has(plan));
-    // Some kinds of plans wait longer than others: mixed, they keep the machine evenly busy.
-    plans.sort_by_key(Plan::lot);
+    let baselines = run_baselines(fixture, &slots, &chosen, &mut report).await;
+    let mut plans: Vec<Plan> = baselines.iter().flat_map(plans_of).collect();
+    let total = plans.len();
+    let part = Part::from_env();
+    plans.retain(|plan| choice.includes(plan) && part.includes(plan));
+    // Some kinds of plans wait longer than others. Mixing them keeps the machine evenly busy.
+    plans.sort_by_key(Plan::stable_hash);
     println!(
-        "chaos: {} of {of_each} plans of {} scenarios ({:.0} s)",
+        "chaos: {} of {total} plans of {} scenarios ({:.0} s)",
         plans.len(),
-        clean.len(),
+        baselines.len(),
         begun.elapsed().as_secs_f32()
     );
-    let patient = choice == Choice::Sample;
-    let ways = (&slots, 2 * count);
-    carry_out(ground, ways, &clean, plans, patient, &mut report).await;
-    report.print(&clean, begun.elapsed());
+    let can_retry = choice == Choice::Sample;
+    let limits = (&slots, 2 * count);
+    run_plans(fixture, limits, &baselines, plans, can_retry, &mut report).await;
+    report.print(&baselines, begun.elapsed());
     report.violations
 }
 
-fn slots_of(choice: &Choice) -> usize {
-    let usual = if *choice == Choice::Sample {
-        FEW_SLOTS
+fn slot_count(choice: &Choice) -> usize {
+    let default = if *choice == Choice::Sample {
+        SAMPLE_SLOTS
     } else {
         SLOTS
     };
-    let said = std::env::var("CHAOS_SLOTS").ok();
-    said.and_then(|text| text.parse().ok()).unwrap_or(usual)
+    let requested = std::env::var("CHAOS_SLOTS").ok();
+    requested
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
-async fn open_slots(ground: &'static Ground, count: usize) -> Slots {
-    let (free, taken) = mpsc::channel(count);
+async fn open_slots(fixture: &'static Fixture, count: usize) -> Slots {
+    let (sender, receiver) = mpsc::channel(count);
     let mut opening = JoinSet::new();
     for number in 0..count {
-        opening.spawn_local(Slot::open(ground, number));
+        opening.spawn_local(Slot::open(fixture, number));
     }
     while let Some(slot) = opening.join_next().await {
-        free.send(slot.unwrap()).await.unwrap();
+        sender.send(slot.unwrap()).await.unwrap();
     }
-    (free, Arc::new(Mutex::new(taken)))
+    (sender, Arc::new(Mutex::new(receiver)))
 }
 
-/// Runs it as soon as there is a place.
-async fn run_in(
-    ground: &'static Ground,
+/// Runs the scenario as soon as a slot is free, and repeats void runs.
+async fn run_in_free_slot(
+    fixture: &'static Fixture,
     slots: Slots,
-    scenario: &'static dyn Scenario,
-    blow: Option<(CallName, Blow)>,
-) -> Ran {
+    scenario: &'static Scenario,
+    injection: Option<(CallName, Injection)>,
+) -> Outcome {
     let slot = slots.1.lock().await.recv().await.unwrap();
-    let mut ran = run(ground, &slot, scenario, blow.clone()).await;
-    for _ in 0..AGAIN {
-        let Some(why) = ran.says_nothing() else { break };
-        println!("chaos: once more, because {why}: {}", scenario.name());
-        ran = run(ground, &slot, scenario, blow.clone()).await;
+    let mut outcome = run(fixture, &slot, scenario, injection.clone()).await;
+    for _ in 0..RETRIES {
+        let Some(reason) = outcome.void_reason() else {
+            break;
+        };
+        println!("chaos: repeating {}: {reason}", scenario.name);
+        outcome = run(fixture, &slot, scenario, injection.clone()).await;
     }
     slots.0.send(slot).await.unwrap();
-    ran
+    outcome
 }
 
-async fn as_they_should_go(
-    ground: &'static Ground,
+/// Runs each scenario twice without a fault. A baseline has the calls that both runs made.
+async fn run_baselines(
+    fixture: &'static Fixture,
     slots: &Slots,
-    chosen: &[&'static dyn Scenario],
+    chosen: &[&'static Scenario],
     report: &mut Report,
-) -> Vec<Clean> {
+) -> Vec<Baseline> {
     let mut running = JoinSet::new();
     for scenario in chosen {
         let (scenario, slots) = (*scenario, slots.clone());
         running.spawn_local(async move {
-            let (one, other) = tokio::join!(
-                run_in(ground, slots.clone(), scenario, None),
-                run_in(ground, slots.clone(), scenario, None)
+            let (first, second) = tokio::join!(
+                run_in_free_slot(fixture, slots.clone(), scenario, None),
+                run_in_free_slot(fixture, slots.clone(), scenario, None)
             );
-            (scenario, one, other)
+            (scenario, first, second)
         });
     }
-    let mut clean = Vec::new();
-    while let Some(ran) = running.join_next().await {
-        let (scenario, one, other) = ran.unwrap();
-        let name = format!("{}/clean", scenario.name());
-        report.judge(&name, &one, None);
-        let Ok(end) = one.end.clone() else { continue };
-        report.judge(&name, &other, Some(&end));
-        let steady = |made: &[Made]| -> BTreeMap<CallName, bool> {
-            let steady = made.iter().filter(|call| call.is_steady());
-            steady
+    let mut baselines = Vec::new();
+    while let Some(outcomes) = running.join_next().await {
+        let (scenario, first, second) = outcomes.unwrap();
+        let name = format!("{}/clean", scenario.name);
+        report.judge(&name, &first, None);
+        let Ok(expected) = first.end.clone() else {
+            continue;
+        };
+        report.judge(&name, &second, Some(&expected));
+        let repeatable = |calls: &[Call]| -> BTreeMap<CallName, bool> {
+            let repeatable = calls.iter().filter(|call| call.is_repeatable());
+            repeatable
                 .map(|call| (call.name.clone(), call.is_write))
                 .collect()
         };
-        let others = steady(&other.made);
-        let mut calls = steady(&one.made);
+        let others = repeatable(&second.calls);
+        let mut calls = repeatable(&first.calls);
         calls.retain(|call, _| others.contains_key(call));
-        clean.push(Clean {
+        baselines.push(Baseline {
             scenario,
-            end,
+            end: expected,
             calls,
         });
     }
-    clean.sort_by_key(|one| one.scenario.name());
-    clean
+    baselines.sort_by_key(|baseline| baseline.scenario.name);
+    baselines
 }
 
-fn plans_of(clean: &Clean) -> Vec<Plan> {
-    let plan = |call: &CallName, blow| Plan {
-        scenario: clean.scenario.name(),
+/// All plans of a scenario.
+fn plans_of(baseline: &Baseline) -> Vec<Plan> {
+    let plan = |call: &CallName, injection| Plan {
+        scenario: baseline.scenario.name,
         call: call.clone(),
-        blow,
+        injection,
     };
     let mut plans = Vec::new();
     let mut services: BTreeMap<&str, Vec<Plan>> = BTreeMap::new();
-    for (call, is_write) in &clean.calls {
-        // What was put back has the ETag that it had: a late call's condition holds once more. Such calls
-        // are kept apart by their timeouts (docs/guarantees.md), which a pause does not know.
-        let is_of_site = call.service == "s3" && call.resource.contains("-site-");
-        let comes_back = is_of_site && clean.scenario.goes_back();
-        let blows = blows(call, *is_write).into_iter();
-        let blows = blows.filter(|blow| !(comes_back && *blow == Blow::Pause));
-        plans.extend(blows.map(|blow| plan(call, blow)));
+    for (call, is_write) in &baseline.calls {
+        // A restored file has its former ETag again, so the condition of a late call holds. Only timeouts
+        // keep such calls apart (docs/guarantees.md), and a pause ignores them.
+        let is_for_site = call.service == "s3" && call.resource.contains("-site-");
+        let is_restored = is_for_site && baseline.scenario.ending == Ending::Restored;
+        let injections = injections(call, *is_write).into_iter();
+        let injections =
+            injections.filter(|injection| !(is_restored && *injection == Injection::Pause));
+        plans.extend(injections.map(|injection| plan(call, injection)));
         if call.nth == 1 {
-            let long = plan(call, Blow::Outage(Fault::Unavailable, LONG_OUTAGE));
+            let long = plan(call, Injection::Outage(Fault::Unavailable, LONG_OUTAGE));
             services.entry(&call.service).or_default().push(long);
         }
     }
-    // One for each service, somewhere in the middle, and at the same call each time.
+    // The hash picks one call of each service, the same one each time.
     let long = services.into_values();
-    plans.extend(long.filter_map(|plans| plans.into_iter().min_by_key(Plan::lot)));
+    plans.extend(long.filter_map(|plans| plans.into_iter().min_by_key(Plan::stable_hash)));
     plans
 }
 
-/// All that can happen at a call.
-fn blows(call: &CallName, is_write: bool) -> Vec<Blow> {
+/// All injections at a call.
+fn injections(call: &CallName, is_write: bool) -> Vec<Injection> {
     let points = [Point::Before, Point::Done, Point::Answered];
-    let mut blows: Vec<Blow> = points.into_iter().map(Blow::Kill).collect();
+    let mut injections: Vec<Injection> = points.into_iter().map(Injection::Kill).collect();
     let service = call.service.as_str();
-    blows.push(Blow::Once(Fault::Throttled));
-    blows.extend([Fault::Unavailable, Fault::Unsent].map(Blow::Once));
+    injections.push(Injection::Once(Fault::Throttled));
+    injections.extend([Fault::Unavailable, Fault::Unsent].map(Injection::Once));
     if service != "gitlab" {
-        blows.push(Blow::Once(Fault::ReplyLost));
+        injections.push(Injection::Once(Fault::ReplyLost));
     }
     if service == "lambda" && call.operation.starts_with("Get") {
-        blows.push(Blow::Once(Fault::Stale));
+        injections.push(Injection::Once(Fault::Stale));
     }
     if is_write {
-        blows.push(Blow::Pause);
+        injections.push(Injection::Pause);
     }
-    // A function that does not answer in time has failed its check: it leads to another end, as it should.
+    // A function without a response in time fails its check, which correctly leads to another final state.
     if is_write && call.operation != "Invoke" {
-        blows.push(Blow::Once(Fault::Silent));
+        injections.push(Injection::Once(Fault::Silent));
     }
     if service == "lambda" || service == "s3" {
-        blows.push(Blow::Expire);
+        injections.push(Injection::Expire);
     }
     if call.nth == 1 {
-        blows.push(Blow::Outage(Fault::Unavailable, OUTAGE));
+        injections.push(Injection::Outage(Fault::Unavailable, OUTAGE));
     }
-    blows
+    injections
 }
 
-/// The part of all plans that is run here: `CHAOS_PART=2/3`, or several of them, `CHAOS_PART=2-3/3`.
+/// The part of all plans that this process runs: `CHAOS_PART=2/3`, or several parts, `CHAOS_PART=2-3/3`.
 struct Part {
     first: u64,
     last: u64,
@@ -246,7 +257,7 @@ struct Part {
 }
 
 impl Part {
-    fn chosen() -> Self {
+    fn from_env() -> Self {
         let whole = Self {
             first: 1,
             last: 1,
@@ -255,9 +266,11 @@ impl Part {
         let Ok(text) = std::env::var("CHAOS_PART") else {
             return whole;
         };
-        let number = |text: &str| -> u64 { text.parse().expect("a number in CHAOS_PART") };
-        let (which, of) = text.split_once('/').expect("CHAOS_PART is 2/3 or 2-3/3");
-        let (first, last) = which.split_once('-').unwrap_or((which, which));
+        let number = |text: &str| -> u64 { text.parse().expect("CHAOS_PART contains numbers") };
+        let (parts, of) = text
+            .split_once('/')
+            .expect("CHAOS_PART is like 2/3 or 2-3/3");
+        let (first, last) = parts.split_once('-').unwrap_or((parts, parts));
         Self {
             first: number(first),
             last: number(last),
@@ -265,83 +278,89 @@ impl Part {
         }
     }
 
-    /// Parts are stretches of the order in which plans are run.
-    fn has(&self, plan: &Plan) -> bool {
-        let at = plan.lot() / (u64::MAX / self.of) + 1;
-        (self.first..=self.last).contains(&at.min(self.of))
+    /// Whether a plan is in this part. Parts are consecutive ranges of the order of plans.
+    fn includes(&self, plan: &Plan) -> bool {
+        let part = plan.stable_hash() / (u64::MAX / self.of) + 1;
+        (self.first..=self.last).contains(&part.min(self.of))
     }
 }
 
 impl Choice {
-    /// Whether it may have plans of this scenario.
-    fn may_have(&self, scenario: &str) -> bool {
+    /// Whether the choice can include plans of this scenario.
+    fn can_include(&self, scenario: &str) -> bool {
         match self {
-            Self::Named(word) => {
-                let of = word.split('/').next().unwrap_or_default();
-                !word.contains('/') || of == scenario
+            Self::Named(text) => {
+                let prefix = text.split('/').next().unwrap_or_default();
+                !text.contains('/') || prefix == scenario
             }
             _ => true,
         }
     }
 
-    fn has(&self, plan: &Plan) -> bool {
+    fn includes(&self, plan: &Plan) -> bool {
         match self {
             Self::All => true,
-            Self::Sample => plan.lot().is_multiple_of(SAMPLE),
-            Self::Named(word) => plan.to_string().contains(word.as_str()),
+            Self::Sample => plan.stable_hash().is_multiple_of(SAMPLE_RATIO),
+            Self::Named(text) => plan.to_string().contains(text.as_str()),
         }
     }
 }
 
-/// Runs them all. Where that is `patient`, a plan with a violation is run once more, and both are told: a
-/// machine that is busy with other tests can make a wait too long.
-async fn carry_out(
-    ground: &'static Ground,
-    (slots, most): (&Slots, usize),
-    clean: &[Clean],
+/// Runs all plans. With `can_retry`, a plan with a violation runs once more, and the report lists both: on a
+/// machine that is busy with other tests, a wait can take too long.
+async fn run_plans(
+    fixture: &'static Fixture,
+    (slots, max_running): (&Slots, usize),
+    baselines: &[Baseline],
     plans: Vec<Plan>,
-    patient: bool,
+    can_retry: bool,
     report: &mut Report,
 ) {
-    let of = |plan: &Plan| {
-        clean
+    let baseline_of = |plan: &Plan| {
+        baselines
             .iter()
-            .find(|one| one.scenario.name() == plan.scenario)
+            .find(|baseline| baseline.scenario.name == plan.scenario)
     };
     let (begun, total) = (Instant::now(), plans.len());
-    let mut said = Instant::now();
+    let mut last_printed = Instant::now();
     let mut waiting = plans.into_iter();
     let mut running = JoinSet::new();
     loop {
-        while running.len() < most
+        while running.len() < max_running
             && let Some(plan) = waiting.next()
         {
-            let Some(clean) = of(&plan) else { continue };
-            let (scenario, slots, end) = (clean.scenario, slots.clone(), clean.end.clone());
+            let Some(baseline) = baseline_of(&plan) else {
+                continue;
+            };
+            let (scenario, slots, end) = (baseline.scenario, slots.clone(), baseline.end.clone());
             running.spawn_local(async move {
-                let blow = || Some((plan.call.clone(), plan.blow));
-                let ran = run_in(ground, slots.clone(), scenario, blow()).await;
-                let wrong = wrong_with(&ran, Some(&end));
-                if !patient || wrong.is_empty() {
-                    return (plan, ran, Vec::new());
+                let injection = || Some((plan.call.clone(), plan.injection));
+                let outcome = run_in_free_slot(fixture, slots.clone(), scenario, injection()).await;
+                let problems = problems_with(&outcome, Some(&end));
+                if !can_retry || problems.is_empty() {
+                    return (plan, outcome, Vec::new());
                 }
-                let again = run_in(ground, slots, scenario, blow()).await;
-                (plan, again, wrong)
+                let retried = run_in_free_slot(fixture, slots, scenario, injection()).await;
+                (plan, retried, problems)
             });
         }
-        let Some(ran) = running.join_next().await else {
+        let Some(finished) = running.join_next().await else {
             break;
         };
-        let (plan, ran, before) = ran.unwrap();
-        for line in before {
-            report.unsteady.push(format!("{plan}: {line}"));
+        let (plan, outcome, earlier_problems) = finished.unwrap();
+        for line in earlier_problems {
+            report.retried.push(format!("{plan}: {line}"));
         }
-        report.judge(&plan.to_string(), &ran, of(&plan).map(|clean| &clean.end));
-        report.note(plan, &ran);
-        if said.elapsed() > PROGRESS {
-            said = Instant::now();
+        report.judge(
+            &plan.to_string(),
+            &outcome,
+            baseline_of(&plan).map(|baseline| &baseline.end),
+        );
+        report.record(plan, &outcome);
+        if last_printed.elapsed() > PROGRESS {
+            last_printed = Instant::now();
             println!(
-                "chaos: {} of {total} plans, {} violations ({:.0} s)",
+                "chaos: {} of {total} plans done, {} violations ({:.0} s)",
                 report.plans,
                 report.violations,
                 begun.elapsed().as_secs_f32()
@@ -350,61 +369,66 @@ async fn carry_out(
     }
 }
 
-/// What is wrong with a run, besides what is known.
-fn wrong_with(ran: &Ran, expected: Option<&End>) -> Vec<String> {
-    let violations = ran.violations.iter();
-    let mut wrong: Vec<String> = violations
-        .filter(|line| !line.starts_with(KNOWN))
+/// The problems with a run, without known exceptions.
+fn problems_with(outcome: &Outcome, expected: Option<&FinalState>) -> Vec<String> {
+    let violations = outcome.violations.iter();
+    let mut problems: Vec<String> = violations
+        .filter(|line| !line.starts_with(KNOWN_EXCEPTION))
         .cloned()
         .collect();
-    match (&ran.end, expected) {
-        (Err(why), _) => wrong.push(format!("it did not come to its end: {why}")),
-        (Ok(end), Some(expected)) => wrong.extend(expected.differences(end)),
+    match (&outcome.end, expected) {
+        (Err(problem), _) => problems.push(format!("the run did not complete: {problem}")),
+        (Ok(end), Some(expected)) => problems.extend(expected.differences(end)),
         (Ok(_), None) => {}
     }
-    wrong
+    problems
 }
 
-/// What came of all runs.
+/// The outcomes of all runs.
 #[derive(Default)]
 struct Report {
     plans: usize,
     violations: usize,
-    /// The call was not made in that run, so that nothing went wrong.
+    /// Plans whose call was not made in their run, so that no fault was injected.
     missed: Vec<String>,
-    /// What was wrong with runs that were made once more.
-    unsteady: Vec<String>,
-    /// What docs/guarantees.md says may happen, and did.
+    /// The problems of plans that were run once more.
+    retried: Vec<String>,
+    /// Known exceptions that occurred, as docs/guarantees.md describes them.
     known: Vec<String>,
-    struck: BTreeMap<&'static str, BTreeMap<String, BTreeSet<CallName>>>,
+    /// By scenario and injection, the calls at which it was injected.
+    injected: BTreeMap<&'static str, BTreeMap<String, BTreeSet<CallName>>>,
 }
 
 impl Report {
-    /// Says what is wrong with a run.
-    fn judge(&mut self, name: &str, ran: &Ran, expected: Option<&End>) {
-        let known = ran.violations.iter().filter(|line| line.starts_with(KNOWN));
+    /// Prints the problems of a run, and counts it as a violation if it has any.
+    fn judge(&mut self, name: &str, outcome: &Outcome, expected: Option<&FinalState>) {
+        let known = outcome
+            .violations
+            .iter()
+            .filter(|line| line.starts_with(KNOWN_EXCEPTION));
         self.known
             .extend(known.map(|line| format!("{line} ({name})")));
-        let wrong = wrong_with(ran, expected);
-        if wrong.is_empty() {
+        let problems = problems_with(outcome, expected);
+        if problems.is_empty() {
             return;
         }
         self.violations += 1;
         println!("\nVIOLATION CHAOS='{name}'");
-        for line in &wrong {
+        for line in &problems {
             println!("    {line}");
         }
-        let tail: Vec<&str> = ran.log.lines().collect();
-        for line in &tail[tail.len().saturating_sub(25)..] {
+        let log: Vec<&str> = outcome.log.lines().collect();
+        for line in &log[log.len().saturating_sub(25)..] {
             println!("  | {line}");
         }
     }
 
-    fn note(&mut self, plan: Plan, ran: &Ran) {
+    fn record(&mut self, plan: Plan, outcome: &Outcome) {
         self.plans += 1;
-        if ran.was_hit {
-            let of = self.struck.entry(plan.scenario).or_default();
-            of.entry(plan.blow.to_string())
+        if outcome.was_injected {
+            let injected = self.injected.entry(plan.scenario).or_default();
+            injected
+                .entry(plan.injection.to_string())
                 .or_default()
                 .insert(plan.call);
         } else {
@@ -412,43 +436,47 @@ impl Report {
         }
     }
 
-    fn print(&self, clean: &[Clean], took: Duration) {
-        println!("\nscenario         calls  struck at");
-        for one in clean {
-            let name = one.scenario.name();
-            let struck = self.struck.get(name);
-            let struck: Vec<String> = struck
+    fn print(&self, baselines: &[Baseline], took: Duration) {
+        println!("\nscenario         calls  injected at");
+        for baseline in baselines {
+            let name = baseline.scenario.name;
+            let injected = self.injected.get(name);
+            let injected: Vec<String> = injected
                 .into_iter()
                 .flatten()
-                .map(|(blow, calls)| format!("{blow} {}", calls.len()))
+                .map(|(injection, calls)| format!("{injection} {}", calls.len()))
                 .collect();
-            println!("{name:16} {:5}  {}", one.calls.len(), struck.join(", "));
+            println!(
+                "{name:16} {:5}  {}",
+                baseline.calls.len(),
+                injected.join(", ")
+            );
         }
         for missed in &self.missed {
-            println!("not made in its run, so that nothing went wrong: {missed}");
+            println!("not injected, because the run did not make the call: {missed}");
         }
         for known in &self.known {
             println!("{known}");
         }
-        for unsteady in &self.unsteady {
-            println!("run once more, because of {unsteady}");
+        for retried in &self.retried {
+            println!("retried because of {retried}");
         }
         println!(
-            "chaos: {} scenarios, {} plans run ({} of them without effect), {} known exceptions, {} violations, \
-             {:.0} s, {} of memory",
-            clean.len(),
+            "chaos: {} scenarios, {} plans run ({} of them without an injection), {} known exceptions, \
+             {} violations, {:.0} s, {} peak memory",
+            baselines.len(),
             self.plans,
             self.missed.len(),
             self.known.len(),
             self.violations,
             took.as_secs_f32(),
-            peak()
+            peak_memory()
         );
     }
 }
 
-/// The most memory that this program ever had, all controllers in it.
-fn peak() -> String {
+/// The peak memory of this program with all its controllers.
+fn peak_memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.unwrap_or("an unknown amount").trim().to_owned()

@@ -1,46 +1,46 @@
-//! What goes wrong in one run of a scenario, as a name by which it can be run again.
+//! Plans: one injection at one call of a scenario, with a name by which it can be run again.
 
 use std::fmt;
 
 use sluice_lab::door::{Fault, Point};
 
-/// A call of a scenario, told apart from all others by what it is and the how-manieth of its kind.
+/// Identifies a call of a scenario by service, operation, resource and ordinal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallName {
     /// `kubernetes`, `gitlab`, `lambda`, `s3`…
     pub service: String,
-    /// Such as `patch` or `UpdateAlias`.
+    /// The HTTP method or the operation, such as `patch` or `UpdateAlias`.
     pub operation: String,
-    /// What it is about, in words that are the same in each run.
+    /// The resource, with placeholders for names that differ between runs.
     pub resource: String,
-    /// From 1.
+    /// Its ordinal among the same calls, from 1.
     pub nth: u32,
 }
 
-/// What happens at a call.
+/// A fault that is injected at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Blow {
-    /// The controller is killed at this point of it.
+pub enum Injection {
+    /// The controller is killed at this point of the call.
     Kill(Point),
-    /// It goes wrong once.
+    /// The call fails once with this fault.
     Once(Fault),
-    /// The session that signed it has ended, for it and all that comes after.
+    /// The session that signed the call expires, for this call and all later ones.
     Expire,
-    /// Its whole service goes wrong from here on for that many seconds.
+    /// The whole service fails with this fault for this many seconds.
     Outage(Fault, u64),
-    /// The controller is paused before it is sent, another one takes over, and the first goes on.
+    /// The controller is paused before it sends the call, another one becomes leader, and the first resumes.
     Pause,
 }
 
-/// One run of a scenario in which one thing goes wrong.
+/// One run of a scenario with one injection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Plan {
-    /// The scenario's name.
+    /// The name of the scenario.
     pub scenario: &'static str,
-    /// At which call.
+    /// The call at which the fault is injected.
     pub call: CallName,
-    /// What happens there.
-    pub blow: Blow,
+    /// The injected fault.
+    pub injection: Injection,
 }
 
 impl fmt::Display for CallName {
@@ -55,7 +55,7 @@ impl fmt::Display for CallName {
     }
 }
 
-impl fmt::Display for Blow {
+impl fmt::Display for Injection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(point) => write!(f, "kill-{point:?}"),
@@ -69,13 +69,13 @@ impl fmt::Display for Blow {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}@{}", self.scenario, self.call, self.blow)
+        write!(f, "{}/{}@{}", self.scenario, self.call, self.injection)
     }
 }
 
 impl Plan {
-    /// A number that depends on the plan's name alone: by it the same ones are picked each time.
-    pub fn lot(&self) -> u64 {
+    /// A hash of the plan's name alone, so that each run of the matrix picks the same sample.
+    pub fn stable_hash(&self) -> u64 {
         // FNV-1a.
         self.to_string()
             .bytes()

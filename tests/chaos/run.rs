@@ -1,151 +1,153 @@
-//! One run from beginning to end, and what is found wrong with it.
+//! One run of a scenario from beginning to end, and its outcome.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    end::{End, standing},
-    gate::Made,
-    ground::{Ground, Slot},
-    invariants::Left,
-    plan::{Blow, CallName},
-    play::{Play, Wrong},
-    scenarios::Scenario,
+    final_state::{FinalState, observe_aws},
+    fixture::{Fixture, Slot},
+    interceptor::Call,
+    invariants::RunObjects,
+    plan::{CallName, Injection},
+    scenario::{Ending, Scenario},
+    team::Team,
+    waiting::Problem,
 };
 
-/// How often a controller is asked to look again until it finds nothing more to write.
+/// How many reconciles the controller gets until it must make no more writes.
 const ROUNDS: usize = 6;
 
-/// How the words begin for a run in which nothing was to go wrong yet.
-const NOT_PREPARED: &str = "it could not be prepared";
+/// The prefix of problems before the injection is armed.
+const NOT_PREPARED: &str = "the run could not be prepared";
 
-/// What came of a run.
-pub struct Ran {
-    /// What stands at its end; or what kept it from coming to one.
-    pub end: Result<End, Wrong>,
-    /// Invariants that do not hold.
+/// The outcome of a run.
+pub struct Outcome {
+    /// The final state, or the problem that kept the run from completing.
+    pub end: Result<FinalState, Problem>,
+    /// The violated invariants, as text.
     pub violations: Vec<String>,
-    /// Every call of it.
-    pub made: Vec<Made>,
-    /// Whether what was to go wrong did.
-    pub was_hit: bool,
+    /// All calls since the injection was armed.
+    pub calls: Vec<Call>,
+    /// Whether the injection took place.
+    pub was_injected: bool,
     /// Whether the emulator failed in a way that AWS does not.
-    pub emulator_faltered: bool,
-    /// What the controllers said last.
+    pub emulator_failed: bool,
+    /// The last log lines of the controllers.
     pub log: String,
 }
 
-/// Runs a scenario, in which that goes wrong.
+/// Runs a scenario with this injection, if any.
 pub async fn run(
-    ground: &Ground,
+    fixture: &Fixture,
     slot: &Slot,
-    scenario: &dyn Scenario,
-    blow: Option<(CallName, Blow)>,
-) -> Ran {
-    let paused = matches!(blow, Some((_, Blow::Pause)));
-    let play = match Play::begin(ground, slot, paused).await {
-        Ok(play) => play,
-        Err(wrong) => return Ran::broken(format!("it could not begin: {wrong}")),
+    scenario: &Scenario,
+    injection: Option<(CallName, Injection)>,
+) -> Outcome {
+    let needs_lease = matches!(injection, Some((_, Injection::Pause)));
+    let team = match Team::begin(fixture, slot, needs_lease).await {
+        Ok(team) => team,
+        Err(problem) => return Outcome::failed(format!("the run could not begin: {problem}")),
     };
     let mut violations = Vec::new();
-    let end = come_to_an_end(&play, scenario, blow, &mut violations).await;
-    let made = slot.gate.made();
-    let ran = Ran {
+    let end = run_to_end(&team, scenario, injection, &mut violations).await;
+    let calls = slot.interceptor.calls();
+    let outcome = Outcome {
         end,
         violations,
-        was_hit: slot.gate.was_hit(),
-        emulator_faltered: play.log.has(EMULATOR_FALTERED),
-        log: play.log.tail(60),
-        made,
+        was_injected: slot.interceptor.was_injected(),
+        emulator_failed: team.log.contains(EMULATOR_FAILED),
+        log: team.log.tail(60),
+        calls,
     };
-    let functions = functions(&ran.made, &play);
-    play.end(&functions).await;
-    ran
+    let functions = function_names(&outcome.calls, &team);
+    team.tear_down(&functions).await;
+    outcome
 }
 
-/// What the emulator makes of an invocation while something else changes: it walks its own tables.
-const EMULATOR_FALTERED: &str = "dictionary changed size during iteration";
+/// The error of the emulator if its tables change during an invocation.
+const EMULATOR_FAILED: &str = "dictionary changed size during iteration";
 
-impl Ran {
-    /// Why the run says nothing about the controller, if so: the ground under it gave way.
-    pub fn says_nothing(&self) -> Option<&'static str> {
+impl Outcome {
+    /// Why the run proves nothing about the controller, if the fixture failed.
+    pub fn void_reason(&self) -> Option<&'static str> {
         match &self.end {
-            _ if self.emulator_faltered => Some("the emulator faltered in an invocation"),
-            Err(wrong) if wrong.starts_with(NOT_PREPARED) => Some("it could not be prepared"),
+            _ if self.emulator_failed => Some("the emulator failed during an invocation"),
+            Err(problem) if problem.starts_with(NOT_PREPARED) => Some(NOT_PREPARED),
             _ => None,
         }
     }
 
-    fn broken(wrong: Wrong) -> Self {
+    fn failed(problem: Problem) -> Self {
         Self {
-            end: Err(wrong),
+            end: Err(problem),
             violations: Vec::new(),
-            made: Vec::new(),
-            was_hit: false,
-            emulator_faltered: false,
+            calls: Vec::new(),
+            was_injected: false,
+            emulator_failed: false,
             log: String::new(),
         }
     }
 }
 
-async fn come_to_an_end(
-    play: &Play<'_>,
-    scenario: &dyn Scenario,
-    blow: Option<(CallName, Blow)>,
+async fn run_to_end(
+    team: &Team<'_>,
+    scenario: &Scenario,
+    injection: Option<(CallName, Injection)>,
     violations: &mut Vec<String>,
-) -> Result<End, Wrong> {
-    let gate = &play.slot.gate;
-    let prepared = scenario.prepare(play).await;
-    prepared.map_err(|wrong| format!("{NOT_PREPARED}: {wrong}"))?;
-    play.broken_is_told().await?;
-    let known = play.known_functions();
-    let before = standing(play, &known).await?;
-    let interrupted = matches!(blow, Some((_, Blow::Kill(_) | Blow::Pause)));
-    play.arm(blow);
-    scenario.act(play).await?;
-    play.let_the_late_one_go(violations).await?;
-    gate.disarm();
-    if !scenario.is_removal() {
-        rest(play, violations).await?;
+) -> Result<FinalState, Problem> {
+    let interceptor = &team.slot.interceptor;
+    let prepared = Scenario::carry_out(scenario.prepare, team).await;
+    prepared.map_err(|problem| format!("{NOT_PREPARED}: {problem}"))?;
+    team.wait_for_broken().await?;
+    let known = team.known_functions();
+    let before = observe_aws(team, &known).await?;
+    let is_deletion = scenario.ending == Ending::Deleted;
+    let is_interrupted = matches!(injection, Some((_, Injection::Kill(_) | Injection::Pause)));
+    team.arm(injection);
+    Scenario::carry_out(scenario.act, team).await?;
+    team.resume_paused(violations).await?;
+    interceptor.disarm();
+    if !is_deletion {
+        check_writes_stop(team, violations).await?;
     }
-    let made = gate.made();
-    let functions = functions(&made, play);
-    let left = Left::of(play, standing(play, &functions).await?).await?;
-    let before = scenario.goes_back().then_some(&before);
-    let how = (scenario.is_removal(), interrupted);
-    violations.extend(left.violations(play, &made, before, how));
-    End::of(play, &functions).await
+    let calls = interceptor.calls();
+    let functions = function_names(&calls, team);
+    let objects = RunObjects::read(team, observe_aws(team, &functions).await?).await?;
+    let before = (scenario.ending == Ending::Restored).then_some(&before);
+    let circumstances = (is_deletion, is_interrupted);
+    violations.extend(objects.violations(team, &calls, before, circumstances));
+    FinalState::read(team, &functions).await
 }
 
-/// I8: asked again and again, the controller finds nothing more to write but that it was asked.
-async fn rest(play: &Play<'_>, violations: &mut Vec<String>) -> Result<(), Wrong> {
+/// I8: when asked to reconcile again, the controller writes only that it did.
+async fn check_writes_stop(team: &Team<'_>, violations: &mut Vec<String>) -> Result<(), Problem> {
     let mut last = Vec::new();
     for round in 0..ROUNDS {
-        let mark = play.slot.gate.mark();
-        play.poke(&format!("look again {round}")).await?;
-        let made = play.slot.gate.made();
-        let since = made[mark..].iter().filter(|call| call.is_write);
-        let unasked = since.filter(|call| {
+        let mark = team.slot.interceptor.call_count();
+        team.reconcile(&format!("round {round}")).await?;
+        let calls = team.slot.interceptor.calls();
+        let writes = calls[mark..].iter().filter(|call| call.is_write);
+        let unexpected = writes.filter(|call| {
             let name = &call.name;
-            let answer =
+            let is_reply =
                 name.resource == "deployments/checkout/status" && name.service == "kubernetes";
-            !answer && !name.resource.starts_with("events") && !name.resource.contains("/leases/")
+            !is_reply && !name.resource.starts_with("events") && !name.resource.contains("/leases/")
         });
-        last = unasked.map(|call| call.name.to_string()).collect();
+        last = unexpected.map(|call| call.name.to_string()).collect();
         if last.is_empty() {
             return Ok(());
         }
     }
-    violations.push(format!("I8: it goes on writing: {last:?}"));
+    violations.push(format!("I8: the controller still writes: {last:?}"));
     Ok(())
 }
 
-/// Every function that was spoken of.
-fn functions(made: &[Made], play: &Play<'_>) -> Vec<String> {
-    let called = made.iter().filter(|call| call.name.service == "lambda");
+/// The names of all functions that the team built or its controllers called AWS about.
+fn function_names(calls: &[Call], team: &Team<'_>) -> Vec<String> {
+    let called = calls.iter().filter(|call| call.name.service == "lambda");
     let called = called.map(|call| call.resource.split(':').next().unwrap_or_default());
     let own = called
-        .filter(|name| name.starts_with(&play.team))
+        .filter(|name| name.starts_with(&team.namespace))
         .map(str::to_owned);
-    let all: BTreeSet<String> = own.chain(play.known_functions()).collect();
+    let all: BTreeSet<String> = own.chain(team.known_functions()).collect();
     all.into_iter().collect()
 }

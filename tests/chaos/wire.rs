@@ -1,7 +1,7 @@
-//! The Kubernetes client of a controller that works for one namespace and passes a gate.
+//! The Kubernetes client of a controller that reconciles one namespace and passes the interceptor.
 //!
-//! What it lists and watches in the whole cluster is narrowed on its way to the namespace, and Accounts to
-//! those that were made for it, so that many controllers work side by side, each as if it were alone.
+//! It narrows requests for the whole cluster to the namespace, and those for Accounts to the Accounts of its
+//! slot. So many controllers run in parallel, each as if it were alone in the cluster.
 
 use std::{
     future::Future,
@@ -22,13 +22,14 @@ use serde_json::json;
 use sluice_lab::door::{Fault, Point, Porter, Visit};
 use tower::{BoxError, Layer, Service};
 
-use crate::gate::Gate;
+use crate::interceptor::Interceptor;
 
 type Answer = axum::body::Body;
 
-/// As long as the program's own clients wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of the program's own clients.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The cluster-wide paths that are narrowed to the namespace.
 const NAMESPACED: [&str; 5] = [
     "/apis/sluice.dev/v1alpha1/approvals",
     "/apis/sluice.dev/v1alpha1/deployments",
@@ -37,16 +38,16 @@ const NAMESPACED: [&str; 5] = [
     "/apis/sluice.dev/v1alpha1/targets",
 ];
 
-/// A client with these settings that passes `gate` and sees `namespace` and the Accounts with the label
-/// `chaos=<slot>`.
+/// A client with this configuration that passes `interceptor`. It sees only `namespace` and the Accounts with
+/// the label `chaos=<slot>`.
 pub fn client(
     config: Config,
-    gate: &Arc<Gate>,
+    interceptor: &Arc<Interceptor>,
     namespace: &str,
     slot: &str,
 ) -> Result<Client, kube::Error> {
     let narrow = Narrow {
-        gate: Arc::clone(gate),
+        interceptor: Arc::clone(interceptor),
         namespace: namespace.to_owned(),
         slot: slot.to_owned(),
     };
@@ -55,7 +56,7 @@ pub fn client(
 
 #[derive(Clone)]
 struct Narrow {
-    gate: Arc<Gate>,
+    interceptor: Arc<Interceptor>,
     namespace: String,
     slot: String,
 }
@@ -94,33 +95,33 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if request.method() == Method::GET {
-            if let Some(narrow) = self.layer.narrowed(request.uri()) {
-                *request.uri_mut() = narrow;
+            if let Some(uri) = self.layer.narrowed(request.uri()) {
+                *request.uri_mut() = uri;
             }
             let answer = self.inner.call(request);
             return Box::pin(async move { Ok(answer.await.map_err(Into::into)?.map(Answer::new)) });
         }
         let visit = self.layer.visit(&request);
-        let gate = Arc::clone(&self.layer.gate);
+        let interceptor = Arc::clone(&self.layer.interceptor);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let fault = gate.at(&visit, Point::Before).await;
+            let fault = interceptor.at(&visit, Point::Before).await;
             if let Some(fault) = fault.filter(|fault| *fault != Fault::ReplyLost) {
-                return failed(fault).await;
+                return respond_with(fault).await;
             }
             let answer = answer.await.map_err(Into::into)?;
-            gate.at(&visit, Point::Done).await;
+            interceptor.at(&visit, Point::Done).await;
             if fault.is_some() {
-                return Err("the connection ended before the answer".into());
+                return Err("the connection ended before the response arrived".into());
             }
-            gate.at(&visit, Point::Answered).await;
+            interceptor.at(&visit, Point::Answered).await;
             Ok(answer.map(Answer::new))
         })
     }
 }
 
-/// What the API server, or what is before it, says instead.
-async fn failed(fault: Fault) -> Result<Response<Answer>, BoxError> {
+/// The response of the API server, or of a proxy in front of it, for a fault.
+async fn respond_with(fault: Fault) -> Result<Response<Answer>, BoxError> {
     let (status, reason) = match fault {
         Fault::Throttled => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
         Fault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
@@ -128,15 +129,15 @@ async fn failed(fault: Fault) -> Result<Response<Answer>, BoxError> {
         Fault::Refused => (StatusCode::FORBIDDEN, "Forbidden"),
         Fault::Unsent | Fault::ReplyLost => return Err("the connection was refused".into()),
         Fault::Silent | Fault::Stale => {
-            tokio::time::sleep(PATIENCE).await;
-            return Err("no answer came in time".into());
+            tokio::time::sleep(TIMEOUT).await;
+            return Err("the request timed out".into());
         }
     };
     let body = json!({
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
-        "message": "the test says so",
+        "message": "fault injected by the crash matrix",
         "reason": reason,
         "code": status.as_u16(),
     });
@@ -148,7 +149,7 @@ async fn failed(fault: Fault) -> Result<Response<Answer>, BoxError> {
 impl Narrow {
     fn narrowed(&self, uri: &Uri) -> Option<Uri> {
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
-        let narrow = if let Some(all) = NAMESPACED.iter().find(|all| **all == path) {
+        let narrowed = if let Some(all) = NAMESPACED.iter().find(|all| **all == path) {
             let kind = all.rsplit('/').next()?;
             let namespace = &self.namespace;
             format!("/apis/sluice.dev/v1alpha1/namespaces/{namespace}/{kind}?{query}")
@@ -163,11 +164,12 @@ impl Narrow {
             return None;
         };
         let mut parts = uri.clone().into_parts();
-        parts.path_and_query = Some(narrow.parse().ok()?);
+        parts.path_and_query = Some(narrowed.parse().ok()?);
         Uri::from_parts(parts).ok()
     }
 
-    /// `targets/checkout-dev/status` for its path.
+    /// Describes a request to the interceptor. The resource is the path below the namespace, such as
+    /// `targets/checkout-dev/status`.
     fn visit(&self, request: &Request<Body>) -> Visit {
         let path = request.uri().path();
         let marker = format!("/namespaces/{}/", self.namespace);

@@ -36,7 +36,7 @@ use super::errors::Call;
 use crate::{
     api::v1alpha1::RequestRates,
     fair_semaphore::{FairSemaphore, Permit},
-    metrics::{Crowd, Metrics},
+    metrics::{Metrics, WaitGauge},
     ports::{
         CallError, CallErrorKind,
         turn::{Place, Turn},
@@ -64,7 +64,7 @@ pub(super) struct Budget {
     pub(super) alarm_history: Bucket,
     pub(super) metric_data: Bucket,
     invocations: Arc<FairSemaphore>,
-    invoking: Crowd,
+    invoking: WaitGauge,
 }
 
 impl Budget {
@@ -125,27 +125,27 @@ pub(super) struct Bucket {
     /// The kind of call, for messages.
     what: Arc<str>,
     schedule: Arc<Mutex<Schedule>>,
-    waiting: Crowd,
+    waiting: WaitGauge,
 }
 
 #[derive(Debug)]
 struct Schedule {
     rate: Rate,
     queue: Queue<oneshot::Sender<()>>,
-    longest: usize,
+    capacity: usize,
     /// Whether a task grants turns. It ends when no call waits.
     is_served: bool,
 }
 
 impl Bucket {
-    fn new(what: String, per_second: u32, waiting: Crowd) -> Self {
+    fn new(what: String, per_second: u32, waiting: WaitGauge) -> Self {
         Self {
             what: what.into(),
             waiting,
             schedule: Arc::new(Mutex::new(Schedule {
                 rate: Rate::per_second(per_second, Instant::now()),
                 queue: Queue::default(),
-                longest: MAX_QUEUE,
+                capacity: MAX_QUEUE,
                 is_served: false,
             })),
         }
@@ -210,7 +210,7 @@ impl Bucket {
         if schedule.queue.len() == 0 && schedule.rate.take(now).is_ok() {
             return None;
         }
-        if schedule.queue.len() >= schedule.longest
+        if schedule.queue.len() >= schedule.capacity
             && schedule.queue.displace(turn.priority).is_none()
         {
             return Some(Err(Full));

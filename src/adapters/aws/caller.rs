@@ -3,7 +3,7 @@
 //! took a fifth of the memory.
 //!
 //! # Guarantees
-//! - A call outside [`calls`] is not signed, and so not sent.
+//! - A call outside [`signed_by`] is not signed, and so not sent.
 //! - A client keeps nothing of a session: the SDK's cache of identities is off, and the signer belongs to the
 //!   task that makes the call.
 
@@ -22,7 +22,7 @@ tokio::task_local! {
 }
 
 /// Makes the call of `request`, signed by `signer`.
-pub(super) fn calls<F: Future>(signer: Signer, request: F) -> impl Future<Output = F::Output> {
+pub(super) fn signed_by<F: Future>(signer: Signer, request: F) -> impl Future<Output = F::Output> {
     CALLER.scope(signer, request)
 }
 
@@ -74,13 +74,16 @@ mod tests {
 
     #[tokio::test]
     async fn each_call_is_signed_by_the_session_that_makes_it() {
-        let (one, other) = tokio::join!(calls(signer("one"), key()), calls(signer("other"), key()));
+        let (one, other) = tokio::join!(
+            signed_by(signer("one"), key()),
+            signed_by(signer("other"), key())
+        );
         assert_eq!(
             (one.as_deref(), other.as_deref()),
             (Some("one"), Some("other"))
         );
-        let inner = calls(signer("one"), async {
-            (key().await, calls(signer("other"), key()).await)
+        let inner = signed_by(signer("one"), async {
+            (key().await, signed_by(signer("other"), key()).await)
         });
         let (outer, inner) = inner.await;
         assert_eq!(

@@ -26,7 +26,7 @@ use super::{
     credentials::{self, Restriction, Session, Source, Sts, Verified},
     lambda::LambdaFunctions,
     meter::Meter,
-    policy::{Place, session_policy},
+    policy::{SessionScope, session_policy},
     s3::S3Sites,
     shared::{Key, Origin, Shared},
     store::S3Store,
@@ -203,7 +203,7 @@ impl AwsCloud {
             let Some((region, permissions)) = restriction else {
                 return Restriction::default();
             };
-            let scope = Place {
+            let scope = SessionScope {
                 partition: role_arn.split(':').nth(1).unwrap_or("aws"),
                 account_id: &account.spec.account_id,
                 region: &region.name,

@@ -93,7 +93,7 @@ impl Verified {
         // A response to HEAD has no body with S3's reason.
         let is_silent = matches!(call.operation, "s3:HeadObject" | "s3:HeadBucket");
         let signer: Signer = self.clone();
-        let answer = self.meter.sent(call, caller::calls(signer, request));
+        let answer = self.meter.sent(call, caller::signed_by(signer, request));
         answer.or_else(async move |error| {
             let refused = matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Invalid);
             let error = if is_silent && refused {
@@ -161,7 +161,7 @@ pub(super) async fn identity(
 ) -> Result<Identity, CallError> {
     let signer: Signer = Arc::new(credentials.clone());
     let call = asked(account);
-    let request = caller::calls(signer, sts.get_caller_identity().send());
+    let request = caller::signed_by(signer, sts.get_caller_identity().send());
     let answer = meter.sent(&call, request).await?;
     match (answer.account, answer.arn) {
         (Some(account_id), Some(arn)) => Ok(Identity { account_id, arn }),

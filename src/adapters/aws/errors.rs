@@ -12,7 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 mod codes;
 
-use self::codes::{Says, says};
+use self::codes::{Meaning, meaning_of};
 use super::fence::NotLeading;
 pub(super) use crate::adapters::causes::causes;
 use crate::{
@@ -159,7 +159,7 @@ fn answered(
 /// The kind of failure that an error response reports. Pure.
 fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallErrorKind {
     use CallErrorKind as Kind;
-    let Some(says) = says(code) else {
+    let Some(says) = meaning_of(code) else {
         // Lambda passes on the codes of other services, such as S3 and KMS.
         return match code {
             _ if code.contains("Throttl") => throttled(),
@@ -168,20 +168,20 @@ fn classify(effect: Effect, code: &str, message: &str, status: u16) -> CallError
         };
     };
     match says {
-        Says::NotFound => Kind::NotFound,
-        Says::AlreadyExists => Kind::AlreadyExists,
-        Says::Stale => Kind::Stale,
-        Says::Denied => Kind::Denied,
-        Says::Unauthenticated => Kind::Unauthenticated,
-        Says::Throttled => throttled(),
-        Says::Unavailable => Kind::Unavailable,
-        Says::Unanswered => unanswered(effect, true),
-        Says::Invalid => Kind::Invalid,
-        Says::Corrupt => Kind::Corrupt,
-        Says::TooLarge => Kind::TooLarge,
-        Says::Conflict if message.contains("already exist") => Kind::AlreadyExists,
-        Says::Busy | Says::Conflict => Kind::Busy,
-        Says::Parameter => invalid_parameter(message),
+        Meaning::NotFound => Kind::NotFound,
+        Meaning::AlreadyExists => Kind::AlreadyExists,
+        Meaning::Stale => Kind::Stale,
+        Meaning::Denied => Kind::Denied,
+        Meaning::Unauthenticated => Kind::Unauthenticated,
+        Meaning::Throttled => throttled(),
+        Meaning::Unavailable => Kind::Unavailable,
+        Meaning::Unanswered => unanswered(effect, true),
+        Meaning::Invalid => Kind::Invalid,
+        Meaning::Corrupt => Kind::Corrupt,
+        Meaning::TooLarge => Kind::TooLarge,
+        Meaning::Conflict if message.contains("already exist") => Kind::AlreadyExists,
+        Meaning::Busy | Meaning::Conflict => Kind::Busy,
+        Meaning::Parameter => invalid_parameter(message),
     }
 }
 

@@ -74,7 +74,7 @@ const MAX_TARGET_LENGTH: usize = 60;
 
 /// The account and region of a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct SessionScope<'a> {
     /// `aws`, `aws-cn`, `aws-us-gov`.
     pub(super) partition: &'a str,
     pub(super) account_id: &'a str,
@@ -83,7 +83,7 @@ pub(super) struct Place<'a> {
 }
 
 /// The policy as JSON, at most [`MAX_CHARACTERS`] long.
-pub(super) fn session_policy(scope: Place<'_>, permissions: &Permissions) -> String {
+pub(super) fn session_policy(scope: SessionScope<'_>, permissions: &Permissions) -> String {
     let all = |patterns: fn(&crate::domain::grants::Allowed) -> &Vec<String>| {
         permissions.grants.iter().flat_map(patterns).cloned()
     };
@@ -128,14 +128,14 @@ fn folder(holder: &Holder) -> String {
 }
 
 fn document(
-    scope: Place<'_>,
+    scope: SessionScope<'_>,
     folder: &str,
     (on_functions, anywhere): (&[&str], &[&str]),
     functions: &[String],
     roles: &[String],
     buckets: &[String],
 ) -> Value {
-    let Place {
+    let SessionScope {
         partition,
         account_id,
         region,
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::domain::grants::{Allowed, Resource};
 
-    const SCOPE: Place<'static> = Place {
+    const SCOPE: SessionScope<'static> = SessionScope {
         partition: "aws",
         account_id: "222222222222",
         region: "eu-west-1",
@@ -613,7 +613,7 @@ mod tests {
             target in "[a-z]{1,220}",
         ) {
             let artifact_bucket = "a".repeat(63);
-            let scope = Place {
+            let scope = SessionScope {
                 partition: "aws-us-gov",
                 region: "us-gov-west-1",
                 artifact_bucket: &artifact_bucket,

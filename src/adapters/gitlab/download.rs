@@ -42,7 +42,7 @@ pub(super) async fn download(http: &Http, call: &Call, path: &str) -> Result<Dow
         hops += 1;
         at = target(call, &at, text(response.headers(), &LOCATION))?;
         http.reach
-            .judge(&at)
+            .check(&at)
             .map_err(|refused| call.out_of_reach(&refused))?;
         let request = http.client.get(at.clone()).send();
         let sent = async { request.await.map_err(|error| call.no_response(error)) };

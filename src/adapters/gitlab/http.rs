@@ -252,7 +252,7 @@ impl Http {
         self.check_token(call)?;
         let url = self.address.of(path);
         self.reach
-            .judge(&url)
+            .check(&url)
             .map_err(|refused| call.out_of_reach(&refused))?;
         self.budget.turn().await.map_err(|refused| {
             let retry_after = Some(refused.wait);

@@ -194,7 +194,7 @@ impl GitLabs for GitLabClients {
         let address =
             Address::parse(&spec.url).map_err(|problem| invalid(format!("spec.url: {problem}")))?;
         self.reach
-            .judge(&address.of(""))
+            .check(&address.of(""))
             .map_err(|refused| invalid(format!("spec.url: {refused}")))?;
         let mut secrets = ReadSecrets::new(self.secrets.as_ref(), &key.0);
         let token = secrets.token(&spec.token_secret_ref).await?;

@@ -112,7 +112,7 @@ impl GuardedHttp {
         call: &Call,
     ) -> Result<Response, CallError> {
         self.reach
-            .judge(url)
+            .check(url)
             .map_err(|refused| call.refused(&refused))?;
         let method = match method {
             HttpMethod::Get => Method::GET,

@@ -99,7 +99,7 @@ impl Reach {
 
     /// Checks a URL without resolving its name: a connector uses a literal address without asking a
     /// resolver, and tenants must not use a trusted name.
-    pub fn judge(&self, url: &Url) -> Result<(), Refused> {
+    pub fn check(&self, url: &Url) -> Result<(), Refused> {
         let refusal = match url.host() {
             Some(Host::Ipv4(address)) => self.refusal(address.into()),
             Some(Host::Ipv6(address)) => self.refusal(address.into()),

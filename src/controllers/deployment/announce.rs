@@ -56,7 +56,7 @@ impl DeploymentController {
             Outcome::Done { .. } => EventType::Normal,
             _ => return,
         };
-        self.say(
+        self.publish_events(
             deployment,
             [(kind, outcome.reason(), outcome.message().to_owned())],
         );
@@ -80,12 +80,16 @@ impl DeploymentController {
                 Reason::Delivered => !is_ready,
                 _ => true,
             });
-            self.say(deployment, events);
+            self.publish_events(deployment, events);
         }
     }
 
     /// Publishes Events about the Deployment.
-    pub(super) fn say(&self, deployment: &Deployment, events: impl IntoIterator<Item = NewEvent>) {
+    pub(super) fn publish_events(
+        &self,
+        deployment: &Deployment,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) {
         for (kind, reason, message) in events {
             let about = deployment.object_ref(&());
             self.context.events.publish(about, kind, reason, &message);

@@ -9,7 +9,7 @@ use std::{
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
-    gitlab_failure::about,
+    gitlab_failure::failed_call,
     resolve::{Answer, connection},
     transfer::{
         TransferJob, TransferKey, TransferState, Transferred, Transfers, connection_digest,
@@ -55,7 +55,7 @@ pub struct Fetched {
 
 /// The inputs of a fetch.
 #[derive(Clone, Copy)]
-pub struct Needs<'a> {
+pub struct FetchInputs<'a> {
     pub context: &'a Context,
     pub transfers: &'a Arc<Transfers>,
     pub deployment: &'a Deployment,
@@ -91,7 +91,7 @@ impl Fetching {
     }
 
     /// The state for a changed source. Only a requested retry stays.
-    pub fn anew(&self) -> Self {
+    pub fn for_changed_source(&self) -> Self {
         Self {
             try_again: self.try_again,
             ..Self::default()
@@ -99,7 +99,7 @@ impl Fetching {
     }
 
     /// Returns the artifacts once all of them are fetched. An unchanged source is not fetched again.
-    pub async fn fetched(&mut self, needs: &Needs<'_>) -> Result<Arc<Fetched>, Outcome> {
+    pub async fn fetched(&mut self, needs: &FetchInputs<'_>) -> Result<Arc<Fetched>, Outcome> {
         self.failed = false;
         let (deployment, answer) = (needs.deployment, needs.answer);
         let jobs = deployment
@@ -133,7 +133,7 @@ impl Fetching {
 
     async fn artifacts(
         &mut self,
-        needs: &Needs<'_>,
+        needs: &FetchInputs<'_>,
         wanted: &[(&Artifact, &Job)],
     ) -> Result<Vec<PinnedArtifact>, Outcome> {
         let scope = TransferScope::find(needs)?;
@@ -263,7 +263,7 @@ fn job<'a>(answer: &'a Answer, artifact: &Artifact) -> Result<&'a Job, Outcome> 
 
 /// What the transfers of one pipeline share.
 struct TransferScope<'a> {
-    needs: Needs<'a>,
+    needs: FetchInputs<'a>,
     connection: Arc<GitLabConnection>,
     hub_account: Arc<Account>,
     region: String,
@@ -271,7 +271,7 @@ struct TransferScope<'a> {
 
 impl<'a> TransferScope<'a> {
     /// Reads the caches only.
-    fn find(needs: &Needs<'a>) -> Result<Self, Outcome> {
+    fn find(needs: &FetchInputs<'a>) -> Result<Self, Outcome> {
         let (account, region) = hub(needs.context, needs.deployment)?;
         Ok(Self {
             needs: *needs,
@@ -287,7 +287,9 @@ impl<'a> TransferScope<'a> {
         self.granted()?;
         let cloud = &self.needs.context.cloud;
         let store = cloud.store(&self.hub_account, &self.region).await;
-        store.map_err(|error| about(&format!("Account {}", self.hub_account.name_any()), error))
+        store.map_err(|error| {
+            failed_call(&format!("Account {}", self.hub_account.name_any()), error)
+        })
     }
 
     fn granted(&self) -> Result<(), Outcome> {
@@ -405,7 +407,7 @@ impl<'a> TransferScope<'a> {
         {
             return Outcome::stalled(Reason::ArtifactMissing, why);
         }
-        match about(
+        match failed_call(
             &format!("artifact {} (job {})", artifact.name, artifact.job.name),
             error,
         ) {

@@ -25,7 +25,7 @@ const MAX_UNKNOWN: usize = 16;
 
 /// The commands that are not handled yet, and the rollback under way. `retry` says whether to retry a failed
 /// Release.
-pub fn given(deployment: &Deployment, retry: bool) -> Commands {
+pub fn pending(deployment: &Deployment, retry: bool) -> Commands {
     let status = deployment.status.clone().unwrap_or_default();
     Commands {
         retry,
@@ -205,7 +205,7 @@ impl DeploymentController {
         let written = self
             .write_status(&deployment, status, Some(outcome))
             .await?;
-        self.say(&written, events);
+        self.publish_events(&written, events);
         Ok(written)
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The drift settings of the Targets.
-pub fn wanted(deployment: &Deployment) -> TargetDrift {
+pub fn target_drift(deployment: &Deployment) -> TargetDrift {
     let drift = &deployment.spec.drift;
     let asked = deployment.annotations().get(annotation::RECONCILE);
     let checks = drift.policy != DriftPolicy::Ignore;

@@ -73,7 +73,7 @@ impl DeploymentController {
             let gate = StageGate {
                 gate: stage.gate.clone(),
                 accounts: targets.map(|it| it.account.clone()).collect(),
-                looked: None,
+                job_readings: None,
             };
             (stage.name.clone(), gate)
         });

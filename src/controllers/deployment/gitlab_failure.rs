@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The outcome of a failed call. Its message starts with the field or object that the call is about.
-pub fn about(field: &str, error: CallError) -> Outcome {
+pub fn failed_call(field: &str, error: CallError) -> Outcome {
     let message = format!("{field}: {error}");
     match Outcome::from(error) {
         Outcome::Stalled {

@@ -57,8 +57,8 @@ use crate::{api::v1alpha1::Deployment, controllers::runtime::Ended, domain::outc
 
 impl DeploymentController {
     /// Polls GitLab for resting Deployments, forever.
-    pub async fn attend(&self) {
-        self.sources.attend(&self.context, &self.news).await;
+    pub async fn poll_resting(&self) {
+        self.sources.poll_resting(&self.context, &self.news).await;
     }
 
     /// The resting Deployments for which GitLab has news. Only the first caller gets them.
@@ -137,7 +137,7 @@ impl DeploymentController {
 
         let outcome = source.conclude(plan.outcome.clone(), family.releases.is_empty());
         let outcome = remove::with_deletions(outcome, &family);
-        let outcome = problems.told(outcome);
+        let outcome = problems.combine(outcome);
         let mut status = status(&deployment, &plan, &outcome);
         source.write_condition(&mut status, deployment.metadata.generation);
         if all_assigned {

@@ -87,7 +87,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         pin: deployment.spec.pin.clone(),
         correct: deployment.spec.drift.policy == DriftPolicy::Correct,
         deletion_policy: deployment.spec.deletion_policy,
-        commands: commands::given(deployment, retry),
+        commands: commands::pending(deployment, retry),
         preflights: Preflights::default(),
         is_spec_released: release::matches_spec(deployment, &family.releases),
         reported: status.stages,

@@ -34,7 +34,7 @@ impl Problems {
     }
 
     /// The outcome of the delivery, combined with the noted failure.
-    pub fn told(&self, delivery: Outcome) -> Outcome {
+    pub fn combine(&self, delivery: Outcome) -> Outcome {
         match (delivery, &self.outcome) {
             (delivery, None) => delivery,
             (Outcome::Stalled { reason, message }, Some(problem)) => {
@@ -75,8 +75,8 @@ mod tests {
         let missing = Outcome::stalled(Reason::AccountNotFound, "no Account prod");
         let _: Option<()> = problems.note(Err(missing.clone().into()));
         let _: Option<()> = problems.note(Err(waiting().into()));
-        assert_eq!(problems.told(Outcome::done(Reason::Idle, "")), missing);
-        let held = problems.told(Outcome::stalled(Reason::Held, "dev: r2 is held"));
+        assert_eq!(problems.combine(Outcome::done(Reason::Idle, "")), missing);
+        let held = problems.combine(Outcome::stalled(Reason::Held, "dev: r2 is held"));
         assert_eq!(held.reason(), Reason::Held);
         assert_eq!(held.message(), "dev: r2 is held; also: no Account prod");
     }

@@ -9,7 +9,7 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 pub use self::answer::{Answer, Unresolved};
 use self::{answer::Child, refs::Refs};
-use super::{gitlab_failure::about, poll_interval::poll_interval, search::Search};
+use super::{gitlab_failure::failed_call, poll_interval::poll_interval, search::Search};
 use crate::{
     api::v1alpha1::{AccountRequires, Deployment, GitLabConnection, Release},
     controllers::{access, context::Context},
@@ -76,7 +76,7 @@ async fn find(
     *is_new = floor.is_none();
     let mut search = Search::begin(&*gitlab, &project, &spec.git_ref).await?;
     if search.is_empty() {
-        refs.exist().await?;
+        refs.check_exists().await?;
     }
     let (chosen, note) = choose(deployment, &refs, &mut search, floor, last, is_new).await?;
     let Search {
@@ -190,7 +190,7 @@ async fn choose(
             Verdict::NeedPipelines => search.older_pipelines().await?,
             Verdict::NeedJobs(id) => {
                 let jobs = search.jobs(id).await?;
-                if !refs.mean(jobs).await? {
+                if !refs.includes(jobs).await? {
                     search.pass_over(id);
                 }
             }
@@ -283,7 +283,7 @@ async fn client_of(
 ) -> Result<Arc<dyn GitLab>, Outcome> {
     let client = context.gitlabs.client(connection).await;
     client.map_err(|error| {
-        about(
+        failed_call(
             &format!("GitLabConnection {}", connection.name_any()),
             error,
         )
@@ -342,7 +342,7 @@ fn no_project(project: &str, url: &str, mut error: CallError) -> Outcome {
     {
         error.message = format!("this is not the path of a project: write {path}");
     }
-    about("spec.source.project", error)
+    failed_call("spec.source.project", error)
 }
 
 #[cfg(test)]

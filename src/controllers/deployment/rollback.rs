@@ -9,9 +9,9 @@ use super::{
     controller::DeploymentController, failure::Failure, family::Family, overview::overview,
 };
 use crate::{
-    api::v1alpha1::{Deployment, annotation},
+    api::v1alpha1::{Deployment, RollbackStatus, annotation},
     controllers::events::EventType,
-    domain::{outcome::shorten, promotion::Back, reason::Reason},
+    domain::{outcome::shorten, reason::Reason},
 };
 
 impl DeploymentController {
@@ -31,7 +31,7 @@ impl DeploymentController {
         }
         let name = deployment.name_any();
         let overview = overview(&deployment, family, false);
-        let (kind, message) = match Back::of(&overview, &name, value) {
+        let (kind, message) = match RollbackStatus::of(&overview, &name, value) {
             Ok(back) => {
                 let to = back.to.as_deref().unwrap_or("the last good Release");
                 let message = format!("Rolling back {} to {to}", back.from.name);
@@ -46,7 +46,7 @@ impl DeploymentController {
         status.last_handled_rollback = Some(value.clone());
         status.last_command = Some(shorten(&message, 1024));
         let written = self.write_status(&deployment, status, None).await?;
-        self.say(&written, [(kind, Reason::Rollback, message)]);
+        self.publish_events(&written, [(kind, Reason::Rollback, message)]);
         Ok(written)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gitlab_failure::about;
+use super::gitlab_failure::failed_call;
 use crate::{
     domain::{
         eligibility::{Known, Listed},
@@ -84,7 +84,7 @@ impl<'a> Search<'a> {
             .await;
         // A missing project is an error of the field; a refused token is not.
         let page = read.map_err(|error| match error.kind {
-            CallErrorKind::NotFound => about("spec.source.project", error),
+            CallErrorKind::NotFound => failed_call("spec.source.project", error),
             _ => Outcome::from(error),
         })?;
         self.rows = self

@@ -22,7 +22,7 @@ use self::{
     rest::{MAX_REST, shared_question},
 };
 use super::{
-    artifacts::Needs,
+    artifacts::FetchInputs,
     controller::DeploymentController,
     family::Family,
     poll_interval::{jittered, poll_interval},
@@ -172,7 +172,7 @@ impl DeploymentController {
         }
         let (context, transfers) = (&self.context, &self.transfers);
         self.sources
-            .look(context, transfers, deployment, &family.releases)
+            .poll(context, transfers, deployment, &family.releases)
             .await
     }
 }
@@ -187,7 +187,7 @@ impl Unresolved {
 
 impl Sources {
     /// Polls GitLab if that is due, and fetches the artifacts of the answer.
-    pub async fn look(
+    pub async fn poll(
         &self,
         context: &Context,
         transfers: &Arc<Transfers>,
@@ -223,7 +223,7 @@ impl Sources {
             None => Source::Idle,
             Some(Err(unresolved)) => Source::Blocked(unresolved),
             Some(Ok(answer)) => {
-                let needs = Needs {
+                let needs = FetchInputs {
                     context,
                     transfers,
                     deployment,
@@ -348,7 +348,7 @@ impl Sources {
             command,
             retry: state.retry,
             retry_is_for_fetching: state.retry_is_for_fetching,
-            fetching: state.fetching.anew(),
+            fetching: state.fetching.for_changed_source(),
             project: state.project.filter(|_| state.question == Some(question)),
             ..State::default()
         }

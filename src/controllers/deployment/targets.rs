@@ -140,7 +140,7 @@ impl DeploymentController {
         family: &Family,
     ) -> Result<(), Failure> {
         let policy = deployment.spec.deletion_policy;
-        let drift = drift_status::wanted(deployment);
+        let drift = drift_status::target_drift(deployment);
         let follows = |target: &Target| {
             target.spec.deletion_policy == policy && target.spec.drift.as_ref() == Some(&drift)
         };
@@ -205,7 +205,7 @@ impl DeploymentController {
             account_id: account.spec.account_id.clone(),
             region: place.region.clone(),
             deletion_policy: deployment.spec.deletion_policy,
-            drift: Some(drift_status::wanted(deployment)),
+            drift: Some(drift_status::target_drift(deployment)),
             plan,
             run,
         };

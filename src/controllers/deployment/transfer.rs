@@ -72,7 +72,7 @@ const FAILED_UNUSED: Duration = Duration::from_hours(25);
 
 /// How long a transfer runs after the last request. A Deployment that waits for it asks every few seconds;
 /// one that also has a failed transfer asks after [`MAX_BACKOFF`].
-const UNASKED: Duration = Duration::from_mins(6);
+const UNREQUESTED: Duration = Duration::from_mins(6);
 
 /// How many transfers run at a time, and how slow each may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub struct Limits {
     /// How slow each may be; by default [`DEFAULT_RATE`].
     pub pace_limits: PaceLimits,
     /// How long a transfer runs after the last request.
-    pub unasked: Duration,
+    pub unrequested: Duration,
 }
 
 impl Limits {
@@ -94,7 +94,7 @@ impl Limits {
             parallel,
             per_namespace: per_namespace.min(parallel),
             pace_limits: PaceLimits::at(rate),
-            unasked: UNASKED,
+            unrequested: UNREQUESTED,
         }
     }
 }
@@ -264,7 +264,7 @@ impl Transfers {
             let transfer = async {
                 let _turn = tokio::select! {
                     turn = transfers.turns.acquire(&namespace) => turn,
-                    () = progress.stop.cancelled() => return Err(key.unasked()),
+                    () = progress.stop.cancelled() => return Err(key.unrequested()),
                 };
                 download::fetch(
                     &key,
@@ -280,7 +280,7 @@ impl Transfers {
             let result = tokio::select! {
                 biased;
                 result = &mut transfer => result,
-                () = transfers.unasked(&key, id) => {
+                () = transfers.unrequested(&key, id) => {
                     progress.stop.cancel();
                     // The transfer ends at its next bytes, so that an upload is aborted and not left behind.
                     transfer.await
@@ -296,15 +296,15 @@ impl Transfers {
         task.abort_handle()
     }
 
-    /// Completes once no Deployment has asked for the transfer for [`Limits::unasked`].
-    async fn unasked(&self, key: &TransferKey, id: u64) {
+    /// Completes once no Deployment has asked for the transfer for [`Limits::unrequested`].
+    async fn unrequested(&self, key: &TransferKey, id: u64) {
         loop {
             let asked_at = {
                 let entries = self.entries();
                 let entry = entries.by_key.get(key).filter(|entry| entry.id == id);
                 entry.map(|entry| entry.asked_at)
             };
-            let given_up = asked_at.map(|asked_at| asked_at + self.limits.unasked);
+            let given_up = asked_at.map(|asked_at| asked_at + self.limits.unrequested);
             match given_up.filter(|given_up| *given_up > Instant::now()) {
                 Some(given_up) => tokio::time::sleep_until(given_up).await,
                 None => return,

@@ -67,7 +67,7 @@ struct Waiting {
 
 /// A run must wait for others.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Waits {
+pub struct MustWait {
     /// How many runs prepare or wait before it.
     pub before: usize,
     /// Whether the status reports the wait now.
@@ -89,7 +89,7 @@ impl Admissions {
         target: &Target,
         run: &Run,
         status: &TargetStatus,
-    ) -> Result<(), Waits> {
+    ) -> Result<(), MustWait> {
         let begun = status
             .run
             .as_ref()
@@ -149,7 +149,7 @@ impl Queue {
         who: ObjectRef<Target>,
         begun: Option<Duration>,
         now: Instant,
-    ) -> Result<(), Waits> {
+    ) -> Result<(), MustWait> {
         self.preparing.retain(|_, since| now - *since < COUNTED);
         self.waiting
             .retain(|it| now - it.asked_at < FORGOTTEN_AFTER || it.uid == uid);
@@ -185,7 +185,7 @@ impl Queue {
         if is_reported {
             waiting.reported_at = Some(now);
         }
-        Err(Waits {
+        Err(MustWait {
             before: self.preparing.len() + before,
             is_reported,
             after: if waited < REPORT_AFTER {
@@ -235,7 +235,7 @@ mod tests {
             self.begun(nth, None, seconds).map(|waits| waits.before)
         }
 
-        fn begun(&mut self, nth: usize, ago: Option<u64>, seconds: u64) -> Option<Waits> {
+        fn begun(&mut self, nth: usize, ago: Option<u64>, seconds: u64) -> Option<MustWait> {
             let (uid, now) = (nth.to_string(), self.at(seconds));
             let who = ObjectRef::new(&uid);
             let ago = ago.map(Duration::from_secs);

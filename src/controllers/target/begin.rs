@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{admission::Waits, controller::TargetController, delay::SHORT_WAIT};
+use super::{admission::MustWait, controller::TargetController, delay::SHORT_WAIT};
 use crate::{
     api::v1alpha1::{RequestRates, Run, Target, TargetStatus},
     controllers::access::account,
@@ -61,7 +61,7 @@ impl TargetController {
     }
 }
 
-impl Waits {
+impl MustWait {
     /// The outcome that reports the wait.
     fn outcome(&self, target: &Target) -> Outcome {
         let spec = &target.spec;

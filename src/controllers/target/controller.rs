@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{collections::CollectionAttempts, looks::Looks, memory::Memory};
+use super::{collection_attempts::CollectionAttempts, drift_checks::DriftChecks, memory::Memory};
 use crate::controllers::context::Context;
 
 /// The controller of Targets.
 pub struct TargetController {
     pub(super) context: Arc<Context>,
     pub(super) memory: Memory,
-    pub(super) looks: Looks,
+    pub(super) drift_checks: DriftChecks,
     pub(super) collections: CollectionAttempts,
 }
 
@@ -19,7 +19,7 @@ impl TargetController {
         Self {
             context,
             memory: Memory::default(),
-            looks: Looks::default(),
+            drift_checks: DriftChecks::default(),
             collections: CollectionAttempts::default(),
         }
     }

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::{records, watch};
+use super::{checks, records};
 use crate::{
     controllers::{access::Access, context::Context, workload},
     domain::engine::{Action, Effect, Observation, Reply},
@@ -57,7 +57,7 @@ async fn one(
             Reply::SnapshotDeleted(it.clone())
         }
         Action::Watch { check, key, ask } => {
-            let verdict = watch::look(context, access, check, ask).await?;
+            let verdict = checks::evaluate(context, access, check, ask).await?;
             Reply::Checked(key.clone(), verdict)
         }
         Action::Component(action) => {

@@ -14,13 +14,14 @@
 
 mod admission;
 mod begin;
-mod collect;
-mod collections;
+mod checks;
+mod collection_attempts;
 mod controller;
 mod delay;
 mod deletion;
+mod drift_checks;
 mod execute;
-mod looks;
+mod garbage;
 mod memory;
 mod observe;
 mod preflight;
@@ -30,7 +31,6 @@ mod rest;
 mod shared;
 mod turn;
 mod validate;
-mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ use crate::{
         runtime::Ended,
     },
     domain::{
-        engine::{self, Decision, Observation, Order, Step},
+        engine::{self, Decision, Observation, Step, Task},
         outcome::{self, Outcome},
         reason::Reason,
     },
@@ -78,13 +78,13 @@ impl TargetController {
             return Box::pin(self.at_rest(&target)).await;
         };
         if let Work::Run(run) = work {
-            self.looks.forget(&target);
+            self.drift_checks.forget(&target);
             if let Some(waits) = self.admission_wait(&target, run, &status).await {
                 return waits.into();
             }
-        } else if self.looks.is_due(&target) {
+        } else if self.drift_checks.is_due(&target) {
             // The live Release is checked for drift even while its next plan can't be made.
-            return match self.look(&target).await {
+            return match self.check_drift(&target).await {
                 Ok(()) => Ended::recheck(engine::outcome(&status), STALE),
                 Err(unrecorded) => unrecorded.into(),
             };
@@ -116,7 +116,7 @@ impl TargetController {
                 (run, order)
             }
             Work::Plan(release) => {
-                let desired = validate::wanted(&self.context, target, release, &access);
+                let desired = validate::desired_state(&self.context, target, release, &access);
                 let stage = &target.spec.stage;
                 let desired = match desired {
                     Ok(desired) => {
@@ -124,7 +124,7 @@ impl TargetController {
                     }
                     Err(outcome) => Err(outcome),
                 };
-                (planning(release), desired.map(Order::Plan))
+                (planning(release), desired.map(Task::Plan))
             }
         };
         let order = match order {
@@ -148,7 +148,7 @@ impl TargetController {
         let decide = |status: &TargetStatus, observed: &Observation, now| {
             engine::decide(&order, &run, status, &owner, observed, now)
         };
-        let verify = !matches!(order, Order::Deliver(_));
+        let verify = !matches!(order, Task::Deliver(_));
         let urgency = |status: &TargetStatus| engine::urgency(&order, &run, status);
         let pace = Pace::in_foreground(&urgency);
         let outcome = self

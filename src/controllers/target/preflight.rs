@@ -3,7 +3,7 @@
 //! Guarantees: nothing is written, and a transient failure holds up no plan: the run checks again before it
 //! changes anything. Rollbacks are not checked: a deleted alarm must not hold up a rollback.
 
-use super::watch;
+use super::checks;
 use crate::{
     api::v1alpha1::{ReleaseRef, TargetStatus},
     controllers::access::Access,
@@ -29,7 +29,7 @@ pub async fn planned(
         let StageCheckKind::Alarms(alarms) = &check.kind else {
             continue;
         };
-        let problem = match watch::alarms_with_children(access, alarms).await {
+        let problem = match checks::alarms_with_children(access, alarms).await {
             Ok(found) => alarms.obstacle(&found, bake),
             Err(error) if error.kind == CallErrorKind::Denied => Some(error.to_string()),
             Err(error) => {

@@ -113,7 +113,7 @@ impl TargetController {
             Ok(_) => {
                 self.memory.forget(target);
                 self.context.invocations.forget(target);
-                self.looks.forget(target);
+                self.drift_checks.forget(target);
                 self.collections.forget(target);
                 self.context.stores.targets.forget(target);
                 gone()

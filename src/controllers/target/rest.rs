@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     controller::TargetController,
     delay::STALE,
-    looks::{asked, policy},
+    drift_checks::{asked, policy},
     turn::{self, Pace},
     validate,
 };
@@ -42,8 +42,8 @@ impl TargetController {
         if target.spec.run.is_none() {
             return engine::outcome(&status).into();
         }
-        if self.looks.is_due(target) {
-            if let Err(unrecorded) = self.look(target).await {
+        if self.drift_checks.is_due(target) {
+            if let Err(unrecorded) = self.check_drift(target).await {
                 return unrecorded.into();
             }
             if self.is_outdated(target) {
@@ -84,7 +84,7 @@ impl TargetController {
         {
             return Ended::recheck(outcome, STALE);
         }
-        match self.looks.next(&target) {
+        match self.drift_checks.next(&target) {
             Some(after) => Ended::recheck(outcome, after),
             None => outcome.into(),
         }
@@ -92,7 +92,7 @@ impl TargetController {
 
     /// Checks the live Release for drift and records changes. A check that could not be recorded does not
     /// count: its result would otherwise be missing for an interval.
-    pub(super) async fn look(&self, target: &Arc<Target>) -> Result<(), Outcome> {
+    pub(super) async fn check_drift(&self, target: &Arc<Target>) -> Result<(), Outcome> {
         let status = target.status.clone().unwrap_or_default();
         if policy(target) == DriftPolicy::Ignore {
             if let Some(next) = engine::stop_drift_checks(&status) {
@@ -102,7 +102,7 @@ impl TargetController {
         }
         let live = status.live.as_ref().map(|live| live.release.clone());
         let (Some(live), Some(run)) = (live, target.spec.run.clone()) else {
-            self.looks.looked(target);
+            self.drift_checks.record(target);
             return Ok(());
         };
         let asked = asked(target).map(str::to_owned);
@@ -123,7 +123,7 @@ impl TargetController {
                     .drive(target, &access, &mut known, true, pace, decide)
                     .await;
                 if turn::was_called_off(&ended) {
-                    self.looks.postpone(target);
+                    self.drift_checks.postpone(target);
                     return Ok(());
                 }
                 if matches!(ended, Outcome::Transient { .. } | Outcome::Waiting { .. }) {
@@ -150,7 +150,7 @@ impl TargetController {
                     _ => "unknown",
                 });
         }
-        self.looks.looked(&target);
+        self.drift_checks.record(&target);
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl TargetController {
         live: &ReleaseRef,
     ) -> Result<(Access, Desired), Outcome> {
         let access = Access::enter(&self.context, target).await?;
-        let desired = validate::wanted(&self.context, target, live, &access)?;
+        let desired = validate::desired_state(&self.context, target, live, &access)?;
         Ok((access, desired))
     }
 

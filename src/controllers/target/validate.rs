@@ -13,7 +13,7 @@ use crate::{
     domain::{
         desired::{self, Desired},
         duration::duration,
-        engine::{self, Order, Step},
+        engine::{self, Step, Task},
         gates::entry,
         outcome::Outcome,
         promotion::FOLLOWED,
@@ -27,7 +27,7 @@ pub fn order(
     target: &Target,
     run: &Run,
     access: &Access,
-) -> Result<Order, Outcome> {
+) -> Result<Task, Outcome> {
     let journal = target
         .status
         .as_ref()
@@ -36,24 +36,24 @@ pub fn order(
     match run.goal {
         Goal::Restore => {
             let why = run.reason.as_deref().unwrap_or(FOLLOWED);
-            return Ok(Order::Restore(why.to_owned()));
+            return Ok(Task::Restore(why.to_owned()));
         }
-        Goal::Prune => return Ok(Order::Prune(deletion_policy(target, run))),
+        Goal::Prune => return Ok(Task::Prune(deletion_policy(target, run))),
         Goal::Deliver => {}
     }
     if begun.is_some_and(|journal| Step::of(journal) == Some(Step::Restore)) {
-        return Ok(Order::Restore("its restore had already begun".to_owned()));
+        return Ok(Task::Restore("its restore had already begun".to_owned()));
     }
     if begun.is_none() {
         may_begin(context, target, run)?;
     }
-    match wanted(context, target, &run.release, access) {
-        Ok(desired) => Ok(Order::Deliver(Desired {
+    match desired_state(context, target, &run.release, access) {
+        Ok(desired) => Ok(Task::Deliver(Desired {
             deletion_policy: run.deletion_policy.unwrap_or(desired.deletion_policy),
             ..desired
         })),
         // A run that has begun is not left half done.
-        Err(outcome) if begun.is_some() => Ok(Order::Restore(outcome.message().to_owned())),
+        Err(outcome) if begun.is_some() => Ok(Task::Restore(outcome.message().to_owned())),
         Err(outcome) => Err(outcome),
     }
 }
@@ -90,7 +90,7 @@ fn may_begin(context: &Context, target: &Target, run: &Run) -> Result<(), Outcom
 }
 
 /// The desired state of a Release on this Target, or why it can't be carried out.
-pub fn wanted(
+pub fn desired_state(
     context: &Context,
     target: &Target,
     reference: &ReleaseRef,

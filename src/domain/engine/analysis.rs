@@ -2,9 +2,9 @@
 
 use super::{
     decision::Decision,
+    inputs::{Inputs, Next, next},
     observation::{Action, Effect},
-    poll::{INCONCLUSIVE, under_way},
-    scene::{Next, Scene, next},
+    poll::{INCONCLUSIVE, wait_for_invocations},
 };
 use crate::{
     api::v1alpha1::RunStatus,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// The stage's checks that must pass before a run begins.
     pub fn before(&self, desired: &Desired) -> Vec<Next> {
         if self.skips_metric_checks() {
@@ -54,11 +54,11 @@ impl Scene<'_> {
         let invoked = components
             .map(|(want, status)| next(want.checks(status, moment, self.context(want.level))));
         let asked = invoked.chain(self.during(desired, &without_metrics, moment));
-        self.untouched(desired, asked.collect())
+        self.check_before_changes(desired, asked.collect())
     }
 
     /// Decides on checks before anything has changed; `None` if all of them pass.
-    pub fn untouched(&self, desired: &Desired, asked: Vec<Next>) -> Option<Decision> {
+    pub fn check_before_changes(&self, desired: &Desired, asked: Vec<Next>) -> Option<Decision> {
         let since = self.observed.known.clocks.waiting_since.unwrap_or(self.now);
         let late = self.since(since) > desired.progress_deadline;
         let (mut acts, mut waits, mut running) = (Vec::new(), Vec::new(), Vec::new());
@@ -75,7 +75,7 @@ impl Scene<'_> {
             return Some(Decision::Execute(acts));
         }
         if !running.is_empty() {
-            return Some(Decision::Wait(under_way(&running)));
+            return Some(Decision::Wait(wait_for_invocations(&running)));
         }
         let why = waits.join(" and ");
         if why.is_empty() {

@@ -5,9 +5,9 @@ use std::{borrow::Cow, time::Duration};
 use super::{
     decision::Decision,
     garbage::{replace_plan, replace_run},
+    inputs::{Inputs, Next, component, next},
     observation::{Action, Effect, Read},
     poll::{CONFIRM_AFTER, wait_for},
-    scene::{Next, Scene, component, next},
     step::Step,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Observes everything that a run needs before it begins; `None` once that is done. The caller handles
     /// failed reads.
     pub fn look(&self, desired: &Desired) -> Option<Decision> {
@@ -78,7 +78,7 @@ impl Scene<'_> {
             let decision = self.confirm(desired, &run);
             return decision.unwrap_or_else(|| self.record_success(desired, &run));
         }
-        if let Some(decision) = self.untouched(desired, self.before(desired)) {
+        if let Some(decision) = self.check_before_changes(desired, self.before(desired)) {
             return decision;
         }
         let Some((reference, _)) = &self.observed.known.snapshot else {
@@ -184,7 +184,7 @@ impl Scene<'_> {
     fn errors_before_begin(&self, deadline: Duration) -> Option<Decision> {
         let (component, error) = self.observed.errors.first()?;
         if self.observed.known.clocks.blocked_for(self.now) > deadline {
-            let why = blocked(deadline, &format!("component {component}: {error}"));
+            let why = blocked_message(deadline, &format!("component {component}: {error}"));
             return Some(self.fail_before_changes(&why));
         }
         Some(Decision::Wait(wait_for(error)))
@@ -192,7 +192,7 @@ impl Scene<'_> {
 }
 
 /// The message of a run that could not begin before its deadline.
-pub(super) fn blocked(deadline: Duration, why: &str) -> String {
+pub(super) fn blocked_message(deadline: Duration, why: &str) -> String {
     format!("it could not begin for {}s: {why}", deadline.as_secs())
 }
 

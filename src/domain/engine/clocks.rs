@@ -24,7 +24,7 @@ pub const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clocks {
     /// When this process last observed the Target.
-    pub looked_at: Option<Timestamp>,
+    pub last_observed_at: Option<Timestamp>,
     /// When the run last progressed, or this process first observed it, if that is later than what the
     /// status says.
     pub progressed_at: Option<Timestamp>,
@@ -45,7 +45,7 @@ impl Clocks {
     /// Begins a pass. A longer pause between passes counts towards no deadline, because nothing could
     /// progress in it: neither downtime of this process nor a clock step ends a run.
     pub(super) fn look(&mut self, now: Timestamp) {
-        let gap = self.looked_at.map(|then| now.duration_since(then));
+        let gap = self.last_observed_at.map(|then| now.duration_since(then));
         let gap = gap.filter(|gap| gap.is_negative() || *gap > LONGEST_PAUSE);
         let held = self.hold_until;
         let times = [
@@ -63,7 +63,7 @@ impl Clocks {
         // A clock that steps ahead leaves it as it is, and one that steps back does not extend the wait.
         self.hold_until = self.hold_until.min(held);
         self.progressed_at.get_or_insert(now);
-        self.looked_at = Some(now);
+        self.last_observed_at = Some(now);
     }
 
     /// Notes at `now` that the run can't begin.
@@ -87,7 +87,7 @@ impl Clocks {
     /// progress in it.
     pub fn exclude_budget_wait(&mut self, waited: Duration, now: Timestamp) {
         for at in [
-            &mut self.looked_at,
+            &mut self.last_observed_at,
             &mut self.progressed_at,
             &mut self.waiting_since,
             &mut self.at_work_at,
@@ -110,7 +110,7 @@ impl Clocks {
         self.blocked_since = if errors.is_empty() {
             None
         } else {
-            self.blocked_since.or(self.looked_at)
+            self.blocked_since.or(self.last_observed_at)
         };
     }
 

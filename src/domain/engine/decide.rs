@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    begin::blocked,
-    decision::{Decision, Order},
+    begin::blocked_message,
+    decision::{Decision, Task},
+    inputs::Inputs,
     observation::{Known, Observation},
     prune::decide_prune,
-    scene::Scene,
     step::{JOURNAL_VERSION, Step, ended, outcome, refused_transition},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 
 /// Decides what to do next for `order`, which is what `run` asks of the Target.
 pub fn decide(
-    order: &Order,
+    order: &Task,
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
@@ -42,14 +42,14 @@ pub fn decide(
 }
 
 fn step(
-    order: &Order,
+    order: &Task,
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
     observed: &Observation,
     now: Timestamp,
 ) -> Decision {
-    let scene = Scene {
+    let scene = Inputs {
         run,
         status,
         owner,
@@ -70,22 +70,22 @@ fn step(
         ));
     }
     match (order, scene.journal()) {
-        (Order::Plan(desired), _) => scene.make_plan(desired),
-        (Order::Deliver(desired), Some(journal)) => {
+        (Task::Plan(desired), _) => scene.make_plan(desired),
+        (Task::Deliver(desired), Some(journal)) => {
             let desired = &*desired.resolve(&journal.components);
             match Step::of(journal) {
                 Some(Step::Prepare) => scene.prepare(desired, journal),
                 Some(Step::Promote) => scene.promote(desired, journal),
                 Some(Step::Restore) => scene.restore(journal),
-                Some(Step::Held) if run.attempt > journal.attempt => scene.go_on(journal),
+                Some(Step::Held) if run.attempt > journal.attempt => scene.resume_held(journal),
                 Some(Step::Held) => Decision::Wait(outcome(status)),
                 Some(_) => Decision::Rest(outcome(status)),
                 None => unknown_step(journal),
             }
         }
-        (Order::Deliver(desired), None) => scene.begin(desired),
-        (Order::Prune(policy), _) => decide_prune(*policy, status, owner, observed),
-        (Order::Restore(why), Some(journal)) => match Step::of(journal) {
+        (Task::Deliver(desired), None) => scene.begin(desired),
+        (Task::Prune(policy), _) => decide_prune(*policy, status, owner, observed),
+        (Task::Restore(why), Some(journal)) => match Step::of(journal) {
             Some(Step::Prepare | Step::Promote | Step::Held | Step::Succeeded) => {
                 scene.begin_restore(journal, why)
             }
@@ -97,7 +97,7 @@ fn step(
             Some(_) => Decision::Rest(outcome(status)),
             None => unknown_step(journal),
         },
-        (Order::Restore(why), None) => scene.fail_before_changes(why),
+        (Task::Restore(why), None) => scene.fail_before_changes(why),
     }
 }
 
@@ -149,7 +149,7 @@ pub fn fail_blocked(
     now: Timestamp,
 ) -> Option<Box<TargetStatus>> {
     let observed = Observation::default();
-    let scene = Scene {
+    let scene = Inputs {
         run,
         status,
         owner,
@@ -161,7 +161,7 @@ pub fn fail_blocked(
     {
         return None;
     }
-    let why = blocked(deadline, why);
+    let why = blocked_message(deadline, why);
     match scene.fail_before_changes(&why) {
         Decision::Record(status) => Some(status),
         _ => None,

@@ -1,4 +1,4 @@
-//! The input of the engine, an [`Order`], and its output, a [`Decision`].
+//! The input of the engine, an [`Task`], and its output, a [`Decision`].
 
 use super::observation::{Effect, Read};
 use crate::{
@@ -23,7 +23,7 @@ pub enum Decision {
 
 /// What a run asks of the Target.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum Task {
     /// Make the Release serve.
     Deliver(Desired),
     /// Restore the snapshot of the run, for this reason.

@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
+    inputs::{Inputs, component},
     observation::{Observation, Read},
-    scene::{Scene, component},
     step::{Step, outcome as ending},
 };
 use crate::{
@@ -53,7 +53,7 @@ pub fn decide_drift(
     observed: &Observation,
     check: DriftCheck<'_>,
 ) -> Decision {
-    let scene = Scene {
+    let scene = Inputs {
         run,
         status,
         owner,

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use super::{
     decision::Decision,
+    inputs::{Next, next},
     observation::{Action, Effect, Observation, Read},
-    scene::{Next, next},
     step::{Step, outcome},
 };
 use crate::{

@@ -27,6 +27,7 @@ mod decide;
 mod decision;
 mod drift;
 mod garbage;
+mod inputs;
 mod observation;
 mod plan;
 mod poll;
@@ -36,7 +37,6 @@ mod record;
 mod removal;
 mod restore;
 mod rollout;
-mod scene;
 mod step;
 mod urgency;
 
@@ -46,7 +46,7 @@ mod tests;
 pub use self::{
     clocks::Clocks,
     decide::{decide, effective, fail_blocked, is_held, is_same_run, planned, settled},
-    decision::{Decision, Order},
+    decision::{Decision, Task},
     drift::{DriftCheck, decide_drift, inconclusive_drift, stop_drift_checks},
     garbage::{decide_garbage_collection, garbage},
     observation::{

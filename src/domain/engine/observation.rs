@@ -220,8 +220,8 @@ impl Observation {
     pub(super) fn pass(&self) -> Pass {
         let clocks = &self.known.clocks;
         Pass {
-            began: clocks.looked_at,
-            has_moved: clocks.progressed_at >= clocks.looked_at,
+            began: clocks.last_observed_at,
+            has_moved: clocks.progressed_at >= clocks.last_observed_at,
             is_journal_fresh: self.known.recorded_here,
         }
     }
@@ -246,7 +246,7 @@ impl Observation {
 
     fn note_at_work(&mut self, is_aws_working: IsAwsWorking) {
         if is_aws_working {
-            self.known.clocks.at_work_at = self.known.clocks.looked_at;
+            self.known.clocks.at_work_at = self.known.clocks.last_observed_at;
         }
     }
 
@@ -348,7 +348,7 @@ impl Observation {
         let mut known = self.known;
         known.components = self.components;
         // The pass observed the Target until now, however long that took.
-        known.clocks.looked_at = known.clocks.looked_at.max(Some(self.now));
+        known.clocks.last_observed_at = known.clocks.last_observed_at.max(Some(self.now));
         // After a change of leader, everything is read twice.
         if known
             .clocks

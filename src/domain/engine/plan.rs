@@ -6,8 +6,8 @@
 //! - Values of environment variables appear nowhere: a change of one shows only its name.
 
 use super::{
-    begin::run_effect, decision::Decision, garbage::replace_plan, observation::Action,
-    poll::wait_for, prune::is_deleted, scene::Scene, step::outcome,
+    begin::run_effect, decision::Decision, garbage::replace_plan, inputs::Inputs,
+    observation::Action, poll::wait_for, prune::is_deleted, step::outcome,
 };
 use crate::{
     api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
@@ -23,7 +23,7 @@ use crate::{
 /// How many changes the status lists.
 const LISTED: usize = 100;
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Records the plan, and nothing else. Whatever fails, the journal stays that of the live Release.
     pub fn make_plan(&self, desired: &Desired) -> Decision {
         if let Some((_, error)) = self.observed.errors.first() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     clocks::WATCH_INTERVAL,
     decision::Decision,
+    inputs::{Inputs, Next},
     observation::{Effect, Read},
-    scene::{Next, Scene},
     step::Step,
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(super) enum Poll {
     Ready,
 }
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Combines the next steps of all components; their effects form one wave.
     pub fn poll(
         &self,
@@ -74,10 +74,10 @@ impl Scene<'_> {
             return Poll::Decided(self.act(acts));
         }
         if !waits.is_empty() {
-            return self.settles(&waits, deadline, journal);
+            return self.wait_for_aws(&waits, deadline, journal);
         }
         if !running.is_empty() {
-            return Poll::Decided(Decision::Wait(under_way(&running)));
+            return Poll::Decided(Decision::Wait(wait_for_invocations(&running)));
         }
         match inconclusive.as_slice() {
             [] => Poll::Ready,
@@ -108,7 +108,7 @@ impl Scene<'_> {
     }
 
     /// Waits for AWS, until the deadline.
-    pub fn settles(&self, waits: &[Wait], deadline: Duration, journal: &RunStatus) -> Poll {
+    pub fn wait_for_aws(&self, waits: &[Wait], deadline: Duration, journal: &RunStatus) -> Poll {
         let what: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
         let what = what.join(" and ");
         if self.stuck(journal) > deadline {
@@ -134,7 +134,7 @@ impl Scene<'_> {
                 reason,
                 message,
                 after,
-            } if clocks.progressed_at > clocks.looked_at => Outcome::Waiting {
+            } if clocks.progressed_at > clocks.last_observed_at => Outcome::Waiting {
                 reason,
                 message,
                 after: after.unwrap_or(CONFIRM_AFTER),
@@ -169,7 +169,7 @@ impl Scene<'_> {
 }
 
 /// Waits for invocations. Each is bounded by its check's own timeout, and wakes the Target when it ends.
-pub(super) fn under_way(what: &[String]) -> Outcome {
+pub(super) fn wait_for_invocations(what: &[String]) -> Outcome {
     Outcome::Waiting {
         reason: Reason::WaitingForChecks,
         message: format!("Waiting for the answer to {}", what.join(" and ")),

@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
+    inputs::{Inputs, level, next},
     poll::{Poll, paused},
-    scene::{Scene, level, next},
     step::Step,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     domain::{desired::Desired, outcome::shorten, workload::component::DesiredComponent},
 };
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Makes the changes that users do not see.
     pub fn prepare(&self, desired: &Desired, journal: &RunStatus) -> Decision {
         if self.observed.known.snapshot.is_none() {
@@ -66,7 +66,7 @@ impl Scene<'_> {
 
     /// Resumes a held run at its step, with fresh observations: neither its baked time nor the verdicts of
     /// its alarms count any more. A promotion skips alarms from here on, as they may be why it was held.
-    pub fn go_on(&self, journal: &RunStatus) -> Decision {
+    pub fn resume_held(&self, journal: &RunStatus) -> Decision {
         let Some(step) = journal.held_at.clone() else {
             return self.begin_restore(
                 journal,

@@ -2,9 +2,9 @@
 
 use super::{
     decision::Decision,
+    inputs::{Next, next},
     observation::Observation,
     poll::wait_for,
-    scene::{Next, next},
     step::outcome,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) fn decide_prune(
         Next::Ready
     });
     let remedy = "Fix the cause; Sluice retries until then, and the live Release is not affected";
-    if let Some(decision) = carry_out(nexts, remedy, observed) {
+    if let Some(decision) = delete_items(nexts, remedy, observed) {
         return decision;
     }
     if items.count() == 0 {
@@ -59,7 +59,7 @@ pub(super) fn decide_prune(
 }
 
 /// Deletes the items in parallel; `None` once all of them are gone.
-pub(super) fn carry_out(
+pub(super) fn delete_items(
     nexts: impl Iterator<Item = Next>,
     remedy: &str,
     observed: &Observation,

@@ -6,7 +6,7 @@ use super::{
     decision::Decision,
     drift::mark_in_sync,
     garbage::replace_run,
-    scene::{Scene, component},
+    inputs::{Inputs, component},
     step::{JOURNAL_VERSION, Step},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     domain::{desired::Desired, outcome::shorten, workload::component::DesiredComponent},
 };
 
-impl Scene<'_> {
+impl Inputs<'_> {
     pub(super) fn new_run(&self, desired: &Desired, intents: Vec<Intent>) -> RunStatus {
         let mut run = self.empty_run();
         run.intents = intents;

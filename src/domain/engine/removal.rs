@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::{
     decide::decide,
-    decision::{Decision, Order},
+    decision::{Decision, Task},
+    inputs::next,
     observation::Observation,
-    prune::{carry_out, is_deleted},
-    scene::next,
+    prune::{delete_items, is_deleted},
     step::Step,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub fn decide_removal(
         && !Step::of(journal).is_some_and(Step::is_end)
     {
         let run = Run::new(journal.release.clone(), journal.attempt, Goal::Restore, 1);
-        let order = Order::Restore("the Target was deleted".to_owned());
+        let order = Task::Restore("the Target was deleted".to_owned());
         return decide(&order, &run, status, owner, observed, now);
     }
     let remedy = format!(
@@ -47,7 +47,7 @@ pub fn decide_removal(
     );
     let nexts = deleted_on_removal(policy, status)
         .map(|item| next(inventory::delete(item, owner, &observed.components)));
-    carry_out(nexts, &remedy, observed).unwrap_or_else(|| {
+    delete_items(nexts, &remedy, observed).unwrap_or_else(|| {
         Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))
     })
 }

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
+    inputs::{Inputs, Next, next},
     poll::{Poll, may_pass, wait_for},
-    scene::{Next, Scene, next},
     step::Step,
 };
 use crate::{
@@ -54,7 +54,7 @@ impl Problem {
     }
 }
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Restores the snapshot, and verifies the result. A component that can't be restored holds up no other:
     /// it fails the run once all others are restored, or the deadline is over.
     pub fn restore(&self, journal: &RunStatus) -> Decision {
@@ -90,7 +90,7 @@ impl Scene<'_> {
                 return self.act(acts);
             }
             if !waits.is_empty() {
-                match self.settles(&waits, deadline, journal) {
+                match self.wait_for_aws(&waits, deadline, journal) {
                     Poll::Decided(decision) => return decision,
                     Poll::Failed(why) => problems.push(Problem { why, wait: None }),
                     Poll::Ready => {}

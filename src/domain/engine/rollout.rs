@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
+    inputs::{Inputs, Next, component, component_mut, level, next},
     observation::Read,
     poll::{Poll, paused},
     record::record_versions,
-    scene::{Next, Scene, component, component_mut, level, next},
     step::Step,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Records the first traffic move of a level, once everything on it is prepared.
     pub fn begin_traffic(&self, desired: &Desired, journal: &RunStatus, level: usize) -> Decision {
         let Some((_, before)) = &self.observed.known.snapshot else {
@@ -266,7 +266,7 @@ impl Scene<'_> {
     }
 }
 
-impl Scene<'_> {
+impl Inputs<'_> {
     /// Records the owned objects of the level that serves now.
     fn record_objects(&self, desired: &Desired, run: &mut RunStatus) {
         for want in desired.level(level(run)) {

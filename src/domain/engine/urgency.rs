@@ -1,17 +1,17 @@
 //! How urgent the calls of a run are while they wait for the account's budgets.
 
-use super::{Order, Step, is_same_run};
+use super::{Step, Task, is_same_run};
 use crate::{
     api::v1alpha1::{Run, TargetStatus},
     domain::priority::Priority,
 };
 
 /// How urgent the next calls of this run are.
-pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
+pub fn urgency(order: &Task, run: &Run, status: &TargetStatus) -> Priority {
     match order {
-        Order::Restore(_) => Priority::Restore,
-        Order::Deliver(_) if run.rollback => Priority::Restore,
-        Order::Deliver(_) => {
+        Task::Restore(_) => Priority::Restore,
+        Task::Deliver(_) if run.rollback => Priority::Restore,
+        Task::Deliver(_) => {
             let journal = status.run.as_ref();
             let journal = journal.filter(|journal| is_same_run(run, journal));
             match journal.and_then(Step::of) {
@@ -22,8 +22,8 @@ pub fn urgency(order: &Order, run: &Run, status: &TargetStatus) -> Priority {
                 | None => Priority::Planning,
             }
         }
-        Order::Plan(_) => Priority::Planning,
-        Order::Prune(_) => Priority::Preparation,
+        Task::Plan(_) => Priority::Planning,
+        Task::Prune(_) => Priority::Preparation,
     }
 }
 

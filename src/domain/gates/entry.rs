@@ -28,7 +28,7 @@ pub enum Way {
     Forward,
     /// As a rollback to a Release that has served there before: it waits only for the approvals that an
     /// Account requires.
-    Back,
+    Rollback,
     /// As a correction of drift: the same Release on the same targets.
     Correction,
 }
@@ -84,7 +84,7 @@ pub fn needs(
         .filter_map(|(name, account)| Some((*name, account.requires.as_ref()?)));
     let asked = match way {
         Way::Forward => Requirements::of(guard.gate, required),
-        Way::Back => Requirements::of_rollback(required),
+        Way::Rollback => Requirements::of_rollback(required),
         Way::Correction => Ok(Requirements::default()),
     };
     asked.map_err(|invalid| Refusal {

@@ -1,6 +1,6 @@
 //! One-time commands of users: retry, abort, promote, roll back.
 
-use crate::api::v1alpha1::annotation;
+use crate::api::v1alpha1::{RollbackStatus, annotation};
 
 /// A command that takes effect immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,5 @@ pub struct Commands {
     /// Move all remaining traffic now.
     pub promote: bool,
     /// Roll back a live Release.
-    pub rollback: Option<Back>,
+    pub rollback: Option<RollbackStatus>,
 }
-
-/// A rollback of one Release in every stage that has it.
-pub use crate::api::v1alpha1::RollbackStatus as Back;

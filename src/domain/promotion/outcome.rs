@@ -115,8 +115,8 @@ fn of_stage(
         }
         _ => match view.stalled() {
             Some((_, message)) => {
-                let behind = behind(view, revision);
-                let message = format!("{}: {message}{behind}", view.name);
+                let newer_revision = newer_revision(view, revision);
+                let message = format!("{}: {message}{newer_revision}", view.name);
                 Outcome::stalled(Reason::TargetStalled, message)
             }
             None => moving(Reason::Progressing, progressing(view, revision)),
@@ -129,12 +129,12 @@ fn progressing(view: &StageView<'_>, revision: i64) -> String {
         Some(message) => format!("{}: delivering r{revision}: {message}", view.name),
         None => format!("{}: delivering r{revision}", view.name),
     };
-    format!("{what}{}", behind(view, revision))
+    format!("{what}{}", newer_revision(view, revision))
 }
 
 /// Which newer Release waits for the stage to finish, and how to end the wait.
-fn behind(view: &StageView<'_>, revision: i64) -> String {
-    view.behind.map_or(String::new(), |newer| {
+fn newer_revision(view: &StageView<'_>, revision: i64) -> String {
+    view.newer_revision.map_or(String::new(), |newer| {
         let abort = annotation::ABORT;
         format!(
             "; r{newer} comes after it: set {abort} to restore the state before r{revision} now"

@@ -52,7 +52,8 @@ pub(super) fn stalled(overview: &Overview, views: &[StageView<'_>]) -> Option<Ou
         return None;
     }
     let blocked = views.iter().find(|view| {
-        view.given() != Some(&next.reference) && overview.preflights.refuse(next, view.name)
+        view.current_release() != Some(&next.reference)
+            && overview.preflights.refuse(next, view.name)
     })?;
     let problems = overview.preflights.of(next, blocked.name);
     let message = format!("{}: {}", next.reference.name, summary(problems));

@@ -1,12 +1,12 @@
 //! Rollback by command: which Release is rolled back, and to which Release each stage returns.
 
 use super::{
-    command::Back,
     gate::REJECTED,
     overview::{Overview, ReleaseView, has_served},
     stage::StageView,
     state::State,
 };
+use crate::api::v1alpha1::RollbackStatus;
 
 /// The request in a value of `sluice.dev/rollback`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Back {
+impl RollbackStatus {
     /// The rollback from the newest Release that any stage has. The error says why no stage can roll back.
     /// `deployment` is the name of the Deployment, with which the names of its Releases begin.
     pub fn of(overview: &Overview, deployment: &str, value: &str) -> Result<Self, String> {
@@ -74,7 +74,7 @@ impl Back {
         let views: Vec<_> = stages.map(|name| StageView::of(overview, name)).collect();
         let from = views
             .iter()
-            .filter_map(StageView::given)
+            .filter_map(StageView::current_release)
             .max_by_key(|release| release.revision)
             .cloned()
             .ok_or_else(|| "there is nothing to roll back: no stage has a Release".to_owned())?;
@@ -98,7 +98,7 @@ impl Back {
 
     /// Whether the rollback changes anything in the stage.
     fn affects(&self, overview: &Overview, view: &StageView<'_>) -> bool {
-        let here = view.given() == Some(&self.from);
+        let here = view.current_release() == Some(&self.from);
         here && match view.state {
             State::Succeeded => self.to(overview, view.name).is_some(),
             state => state.is_moving(),

@@ -16,14 +16,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::view::Current;
 pub use self::view::{FOLLOWED, StageView};
 use super::{
-    command::Back,
     overview::{Overview, ReleaseView, TargetView, has_served, template},
     state::State,
 };
 use crate::{
     api::v1alpha1::{
-        GateStatus, Goal, OnTargetFailure, ReleaseRef, RunStatus, StageOutcome, StageStatus,
-        StageTarget,
+        GateStatus, Goal, OnTargetFailure, ReleaseRef, RollbackStatus, RunStatus, StageOutcome,
+        StageStatus, StageTarget,
     },
     domain::{engine::Step, outcome::shorten},
 };
@@ -87,7 +86,7 @@ impl<'a> StageView<'a> {
             wanted_plans: Vec::new(),
             is_rollback_waiting: false,
             executed_command: None,
-            behind: None,
+            newer_revision: None,
         };
         stage.fill_in_approved_plans();
         stage.update_state(overview);
@@ -243,20 +242,23 @@ impl<'a> StageView<'a> {
     }
 
     /// Whether this Release would be a rollback: it has served in the stage, and the stage has a newer one.
-    pub(super) fn goes_back(&self, to: &ReleaseView) -> bool {
+    pub(super) fn would_roll_back(&self, to: &ReleaseView) -> bool {
         let live = self.targets.iter().filter_map(|it| it.live.as_ref());
-        let newest = live.chain(self.given()).map(|one| one.revision).max();
+        let newest = live
+            .chain(self.current_release())
+            .map(|one| one.revision)
+            .max();
         has_served(to, self.name) && newest > Some(to.reference.revision)
     }
 
     /// Whether the rollback by command is still in progress in this stage.
-    pub(super) fn is_rollback_in_progress(&self, rollback: &Back) -> bool {
-        let here = self.given() == Some(&rollback.from);
+    pub(super) fn is_rollback_in_progress(&self, rollback: &RollbackStatus) -> bool {
+        let here = self.current_release() == Some(&rollback.from);
         here && (self.state == State::RollingBack || self.is_rollback_waiting)
     }
 
     /// The Release that the stage has, or is getting.
-    pub fn given(&self) -> Option<&ReleaseRef> {
+    pub fn current_release(&self) -> Option<&ReleaseRef> {
         self.current.as_ref().map(|current| &current.release)
     }
 

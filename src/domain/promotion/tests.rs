@@ -27,7 +27,7 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A simulated Deployment with its Releases and Targets, on which plans are carried out.
 #[derive(Clone, Debug)]
-struct Play {
+struct Simulation {
     overview: Overview,
 }
 
@@ -46,7 +46,7 @@ fn stage(name: &str, accounts: &[&str]) -> Stage {
     }
 }
 
-impl Play {
+impl Simulation {
     fn new() -> Self {
         let overview = Overview {
             stages: vec!["dev".into(), "prod".into()],
@@ -189,7 +189,7 @@ fn orders(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_release_goes_from_stage_to_stage() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     assert_eq!(sim.plan().outcome.reason(), Reason::Idle);
     sim.release(1);
     let plan = sim.plan();
@@ -213,7 +213,7 @@ fn a_release_goes_from_stage_to_stage() {
 
 #[test]
 fn a_failure_in_dev_never_reaches_prod() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
@@ -235,7 +235,7 @@ fn a_failure_in_dev_never_reaches_prod() {
 
 #[test]
 fn stalled_restore_of_a_target_is_reported() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Restore, Some("alarm"));
@@ -249,7 +249,7 @@ fn stalled_restore_of_a_target_is_reported() {
 
 #[test]
 fn one_failed_target_restores_its_stage() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -291,7 +291,7 @@ fn one_failed_target_restores_its_stage() {
 
 #[test]
 fn stage_in_progress_gets_no_other_release() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Prepare, None);
@@ -315,7 +315,7 @@ fn stage_in_progress_gets_no_other_release() {
 
 #[test]
 fn newer_release_replaces_a_run_that_has_not_begun() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     let target = sim.target("dev", &place("dev"));
@@ -332,7 +332,7 @@ fn newer_release_replaces_a_run_that_has_not_begun() {
 
 #[test]
 fn retry_is_another_attempt_of_the_failed_release() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
@@ -352,7 +352,7 @@ fn retry_is_another_attempt_of_the_failed_release() {
 
 #[test]
 fn failed_restore_blocks_until_a_retry() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::RollbackFailed, Some("denied"));
@@ -375,7 +375,7 @@ fn failed_restore_blocks_until_a_retry() {
 
 #[test]
 fn suspended_deployment_finishes_runs_and_starts_none() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.overview.suspended = true;

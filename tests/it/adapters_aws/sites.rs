@@ -312,13 +312,13 @@ async fn copy_and_restore_preserve_bytes_and_metadata() {
         version_id: &kept.version_id,
         size: 6,
     };
-    let stale = sites.put_back(&copy, bucket, key, &Condition::Absent).await;
+    let stale = sites.restore(&copy, bucket, key, &Condition::Absent).await;
     assert_eq!(kind(stale), Some(CallErrorKind::Stale));
     let is = Condition::Is("\"00000000000000000000000000000000\"".into());
-    let stale = sites.put_back(&copy, bucket, key, &is).await;
+    let stale = sites.restore(&copy, bucket, key, &is).await;
     assert_eq!(kind(stale), Some(CallErrorKind::Stale));
     let back = sites
-        .put_back(&copy, bucket, key, &Condition::Is(changed))
+        .restore(&copy, bucket, key, &Condition::Is(changed))
         .await
         .expect("put back");
 
@@ -340,12 +340,12 @@ async fn copy_and_restore_preserve_bytes_and_metadata() {
     };
     let ends = sites.delete(bucket, "copies/", &[deletion(&back)]).await;
     assert_eq!(ends, Ok(vec![Ok(())]));
-    let gone = sites.put_back(&copy, bucket, key, &is).await;
+    let gone = sites.restore(&copy, bucket, key, &is).await;
     assert_eq!(kind(gone), Some(CallErrorKind::Stale));
-    let back = sites.put_back(&copy, bucket, key, &Condition::Absent).await;
+    let back = sites.restore(&copy, bucket, key, &Condition::Absent).await;
     let is = Condition::Is(back.expect("put back"));
     store.delete(to, &kept.version_id).await.expect("deleted");
-    let lost = sites.put_back(&copy, bucket, key, &is).await;
+    let lost = sites.restore(&copy, bucket, key, &is).await;
     let lost = lost.expect_err("lost");
     assert_eq!(lost.kind, CallErrorKind::NotFound, "{lost}");
     assert!(lost.message.contains("stored copy"), "{lost}");
@@ -489,7 +489,7 @@ async fn session_reaches_only_granted_buckets() {
         size: 3,
     };
     let back = sites
-        .put_back(&copy, bucket, key, &Condition::Is(etag))
+        .restore(&copy, bucket, key, &Condition::Is(etag))
         .await;
     back.expect("put back");
 }

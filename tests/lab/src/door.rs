@@ -1,65 +1,65 @@
-//! Doors into AWS and GitLab: addresses by which one caller comes alone, and a porter who sees each of
-//! its requests before it is passed on, once it is done, and as it is answered.
+//! Hooks on the requests to AWS and GitLab: an endpoint for one caller only, and a hook that sees each of its
+//! requests before it is forwarded, when it is done, and when it is answered.
 //!
-//! A porter may hold a request at each of these points for as long as it likes. Whoever asked and went
-//! away in the meantime takes with it what was not passed on yet, and undoes nothing that was.
+//! A hook may hold a request at each of these points for any time. A caller that disconnects in
+//! the meantime cancels a request that is not forwarded yet; a forwarded request still takes effect.
 
 use async_trait::async_trait;
 
-/// A request by a door.
+/// A request that a hook sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
     /// `lambda`, `s3`, `sts`…, or `gitlab`.
     pub service: String,
-    /// AWS's name of the operation, or the HTTP method.
+    /// The AWS operation, or the HTTP method.
     pub operation: String,
-    /// What it is about: a function's name with version or alias, `bucket/key`; or a path.
+    /// The resource: a function's name with version or alias, `bucket/key`, or a path.
     pub resource: String,
-    /// The account whose credentials signed it; none for GitLab and for what is not signed.
+    /// The account whose credentials signed it; `None` for GitLab and for unsigned requests.
     pub account: Option<String>,
-    /// The access key that signed it, where that is of a session, which ends.
+    /// The access key that signed it, if it belongs to a session with an expiry.
     pub session: Option<String>,
-    /// Whether it could change something.
+    /// Whether it can change state.
     pub is_write: bool,
 }
 
-/// How far a request has come.
+/// How far a request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Point {
-    /// It has not been passed on.
+    /// It is not forwarded yet.
     Before,
-    /// It was carried out; who asked does not know.
+    /// It was executed, and the caller does not know yet.
     Done,
     /// The answer is on its way.
     Answered,
 }
 
-/// What goes wrong with a request.
+/// How a request fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// It is one too many; it is not passed on.
+    /// The service throttles it; it is not forwarded.
     Throttled,
-    /// The service fails; it is not passed on.
+    /// The service fails; it is not forwarded.
     Unavailable,
-    /// The credentials have run out; it is not passed on.
+    /// The credentials have expired; it is not forwarded.
     Expired,
-    /// The service refuses for good; it is not passed on.
+    /// The service refuses it permanently; it is not forwarded.
     Refused,
-    /// The connection ends before it is passed on.
+    /// The connection ends before it is forwarded.
     Unsent,
-    /// It is carried out, and the connection ends without an answer.
+    /// It is executed, and the connection ends without an answer.
     ReplyLost,
-    /// It is not passed on, and nothing is ever answered.
+    /// It is not forwarded and never answered.
     Silent,
-    /// A read of Lambda that is answered with what stood there before the last change that was read; as
-    /// usual where there is no such answer.
+    /// A read of Lambda gets the answer from before the last change that was read, or the current one if
+    /// no earlier answer differs.
     Stale,
 }
 
-/// Who stands at a door.
+/// A hook on the requests of one caller.
 #[async_trait]
 pub trait Porter: Send + Sync + 'static {
-    /// A request has come this far, and goes on when this returns. What is answered
-    /// [before](Point::Before) it is passed on goes wrong with it; at other points it is not heeded.
+    /// Called when a request reaches `point`; the request continues when this returns. A fault that is
+    /// returned at [`Point::Before`] is applied; at the other points it is ignored.
     async fn at(&self, visit: &Visit, point: Point) -> Option<Fault>;
 }

@@ -1,10 +1,10 @@
-//! What went wrong in the lab.
-/// A lab part that could not start or answer; the message says which and what to look at.
+//! The error type of the lab.
+/// A part of the lab did not start or answer; the message names the part and where to look.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LabError(pub String);
 impl LabError {
-    /// With a message.
+    /// An error with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }

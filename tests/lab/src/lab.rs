@@ -1,14 +1,14 @@
-//! Everything at once: control plane, AWS, GitLab and the controller, as one organisation has them.
+//! The whole lab: control plane, AWS, GitLab and the controller of one organisation.
 //!
-//! [`Lab::start`] gives a cluster with the chart installed, three Accounts that are Ready, and the
-//! controller running as the chart says. [`Lab::create_namespace`] adds a team that can deliver.
+//! [`Lab::start`] starts a cluster with the installed chart, three Ready Accounts, and the controller,
+//! running as the chart describes. [`Lab::create_namespace`] adds a team that can deliver.
 //!
 //! # Style
-//! Every method blocks, and what is asynchronous below runs on the lab's own runtime. Called from
-//! asynchronous code they belong into `spawn_blocking`; tests with plain `#[test]` just call them.
+//! Every method blocks; asynchronous work runs on the lab's own runtime. Asynchronous code calls the methods
+//! in `spawn_blocking`; plain `#[test]` functions call them directly.
 //!
-//! # Relies on
-//! The controller's binary and the folder `charts/sluice`, both of the same state of the sources.
+//! # Requirements
+//! The controller's binary and the folder `charts/sluice`, both from the same sources.
 //!
 //! ```no_run
 //! # fn example(dir: std::path::PathBuf) -> Result<(), sluice_lab::error::LabError> {
@@ -56,30 +56,29 @@ use crate::{
     toolchain::Toolchain,
 };
 
-/// Until the controller is ready and the Accounts are: seconds, but for a machine that builds at
-/// the same time.
+/// The limit for the controller and the Accounts to get ready. It takes seconds, but longer on a machine that
+/// builds at the same time.
 const START_LIMIT: Duration = Duration::from_mins(2);
 
-/// How a lab is started.
+/// Options of a lab.
 #[derive(Clone, Debug)]
 pub struct LabOptions {
-    /// Where data and logs go. Held by one lab at a time; another one waits for it.
+    /// The folder for data and logs. One lab at a time locks it; another one waits.
     pub dir: PathBuf,
-    /// Whether the API server writes down every request.
+    /// Whether the API server writes an audit log of every request.
     pub audit: bool,
-    /// Behave as an older Kubernetes, such as `1.34`.
+    /// An older Kubernetes version to emulate, such as `1.34`.
     pub emulated_version: Option<String>,
-    /// The controller; by default `sluice` of the profile that this program was built in.
+    /// The controller's binary; by default `sluice` of the profile of this program.
     pub binary: Option<PathBuf>,
-    /// Added to the controller's arguments, such as `--lease-duration=15s`.
+    /// Extra arguments of the controller, such as `--lease-duration=15s`.
     pub controller_args: Vec<String>,
-    /// Values of the chart over the lab's own, each as `helm --set` takes it.
+    /// Values of the chart that override the lab's own, each as `helm --set` takes it.
     pub values: Vec<(String, String)>,
-    /// Namespaces to make before the chart is installed: only these, and its own, are those whose
-    /// Secrets the controller may read. With none it may read them everywhere, which namespaces
-    /// made later need.
+    /// Namespaces to create before the chart is installed. The controller may read Secrets only in these and
+    /// its own. If empty, it may read Secrets everywhere, which namespaces that are created later need.
     pub namespaces: Vec<String>,
-    /// Told what is going on, a line at a time.
+    /// Receives the progress, one line at a time.
     pub progress: fn(&str),
 }
 
@@ -98,10 +97,10 @@ impl Default for LabOptions {
     }
 }
 
-/// A running lab; everything in it ends when this is dropped, the controller first.
+/// A running lab. Dropping it stops everything, the controller first.
 #[derive(Debug)]
 pub struct Lab {
-    /// The controller as the chart says, under its own ServiceAccount.
+    /// The controller, running as the chart describes, under its own ServiceAccount.
     pub controller: Mutex<Controller>,
     /// The cluster.
     pub kube: ControlPlane,
@@ -109,23 +108,23 @@ pub struct Lab {
     pub aws: Cloud,
     /// GitLab.
     pub gitlab: Simulator,
-    /// Where data and logs are.
+    /// The folder with data and logs.
     pub dir: PathBuf,
     overrides: Overrides,
     _lock: File,
 }
 
 impl Lab {
-    /// Starts everything and waits until the controller is ready and every Account is.
+    /// Starts everything and waits until the controller and every Account are ready.
     ///
-    /// Fails with the reason, and where the logs are, when a part does not start within minutes.
+    /// If a part does not start within minutes, the error has the reason and the place of the logs.
     pub fn start(options: &LabOptions) -> Result<Self, LabError> {
         let dir = std::path::absolute(&options.dir)?;
         let binary = match &options.binary {
             Some(binary) => binary.clone(),
             None => default_binary()?,
         };
-        let lock = take(&dir, options.progress)?;
+        let lock = lock_directory(&dir, options.progress)?;
         let tools = Toolchain::ensure(&options.progress)?;
         let gitlab = runtime::handle().block_on(Simulator::start(SimulatorOptions::default()))?;
         let (kube, aws) = thread::scope(|scope| {
@@ -165,19 +164,19 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The controller; a test that panicked while it held it spoils nothing.
+    /// The controller. The lock survives a test that panicked while it held it.
     pub fn controller(&self) -> MutexGuard<'_, Controller> {
         self.controller
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A second pod of the controller's Deployment, running beside the first.
+    /// Starts a second pod of the controller's Deployment beside the first.
     pub fn another_controller(&self) -> Result<Controller, LabError> {
         Controller::from_chart(&self.kube, NAMESPACE, install::RELEASE, &self.overrides)
     }
 
-    /// The controller's last lines of log, for messages about what did not happen.
+    /// The last lines of the controller's log, for messages about failures.
     pub fn log_tail(&self, lines: usize) -> String {
         let log = self.controller().logs();
         let all: Vec<&str> = log.lines().collect();
@@ -185,8 +184,8 @@ impl Lab {
     }
 }
 
-/// The directory for this lab alone, without what an earlier one left there.
-fn take(dir: &Path, progress: fn(&str)) -> Result<File, LabError> {
+/// Locks the directory for this lab and removes the data of an earlier one.
+fn lock_directory(dir: &Path, progress: fn(&str)) -> Result<File, LabError> {
     fs::create_dir_all(dir)?;
     let lock = File::create(dir.join("lock"))?;
     if lock.try_lock().is_err() {
@@ -202,31 +201,31 @@ fn take(dir: &Path, progress: fn(&str)) -> Result<File, LabError> {
     Ok(lock)
 }
 
-/// `sluice` beside this program, which cargo puts into the profile's directory or its `deps`.
+/// `sluice` next to this program, which cargo puts into the profile's directory or its `deps`.
 fn default_binary() -> Result<PathBuf, LabError> {
     let program = std::env::current_exe()?;
-    let beside = program
+    let candidates = program
         .ancestors()
         .skip(1)
         .take(2)
         .map(|dir| dir.join("sluice"));
-    beside
+    candidates
         .into_iter()
         .find(|path| path.is_file())
         .ok_or_else(|| {
             LabError::new(format!(
-                "no program `sluice` beside {}: run `cargo build --workspace` first",
+                "no program `sluice` next to {}: run `cargo build --workspace` first",
                 program.display()
             ))
         })
 }
 
 fn start_cloud(tools: &Toolchain, dir: &Path, progress: fn(&str)) -> Result<Cloud, LabError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let cloud = runtime::handle().block_on(Cloud::start(&tools.python(), dir))?;
     progress(&format!(
-        "AWS answers with three accounts ({:.1} s)",
-        begun.elapsed().as_secs_f32()
+        "AWS is ready with three accounts ({:.1} s)",
+        started.elapsed().as_secs_f32()
     ));
     Ok(cloud)
 }
@@ -236,7 +235,7 @@ fn start_cluster(
     dir: &Path,
     options: &LabOptions,
 ) -> Result<ControlPlane, LabError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut kube = ControlPlane::start(
         tools,
         &ControlPlaneOptions {
@@ -246,15 +245,15 @@ fn start_cluster(
         },
     )?;
     (options.progress)(&format!(
-        "Kubernetes answers ({:.1} s)",
-        begun.elapsed().as_secs_f32()
+        "Kubernetes is ready ({:.1} s)",
+        started.elapsed().as_secs_f32()
     ));
-    let begun = Instant::now();
+    let started = Instant::now();
     install::install(&kube, options)?;
     kube.relearn_kinds()?;
     (options.progress)(&format!(
-        "helm installed the chart ({:.1} s)",
-        begun.elapsed().as_secs_f32()
+        "helm has installed the chart ({:.1} s)",
+        started.elapsed().as_secs_f32()
     ));
     Ok(kube)
 }

@@ -1,17 +1,17 @@
-//! The lab: real parts for tests and the demo.
+//! The lab: the environment of the tests and the demo.
 //!
-//! - [`kube`]: a real Kubernetes control plane, helm and kubectl, and the controller started as its
-//!   chart says.
+//! - [`kube`]: a real Kubernetes control plane, helm and kubectl, and the controller, started as its
+//!   chart describes.
 //! - [`aws`]: the AWS emulator behind a proxy that adds the strictness it lacks, counts calls and
 //!   injects faults.
-//! - [`gitlab`]: a GitLab that real clients accept.
+//! - [`gitlab`]: a simulated GitLab that real clients accept.
 //!
-//! [`lab`] starts all of them at once. [`door`] lets one caller's requests to AWS and GitLab be watched, held
-//! and failed one by one.
-//! [`toolchain`] installs the programs that these need.
+//! [`lab`] starts all of them at once. [`door`] hooks into the requests of one caller to AWS and GitLab, so
+//! that a test can watch, hold and fail each of them. [`toolchain`] installs the programs that these modules
+//! need.
 #![allow(
     clippy::missing_panics_doc,
-    reason = "a lab that cannot start has nothing else to do"
+    reason = "a lab that cannot start ends the test anyway"
 )]
 
 pub mod aws;

@@ -1,4 +1,4 @@
-//! `sluice-lab`: starts the lab, and tells the demo's story on it.
+//! `sluice-lab`: runs the demo, the benchmarks, and the lab itself.
 
 mod bench;
 mod demo;
@@ -12,7 +12,7 @@ use sluice_lab::{
     toolchain::{Toolchain, workspace},
 };
 
-/// Real parts for trying and testing Sluice.
+/// An environment to try and test Sluice in.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -21,17 +21,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tells the whole story on a lab of its own, from nothing, and checks it.
+    /// Runs the demo on a lab of its own and verifies every step.
     Demo,
-    /// Starts the lab with one delivered release, says how to use it, and runs until Ctrl-C.
+    /// Starts the lab with one delivered Release, prints how to use it, and runs until Ctrl-C.
     Up,
-    /// Counts and times deliveries, and says how far they are from the goals.
+    /// Counts and times deliveries, and compares them with the goals.
     Bench(bench::Options),
-    /// Delivers many Deployments at once, and says what that cost.
+    /// Delivers many Deployments at once and prints what that costs.
     Fleet(bench::fleet::Options),
-    /// Delivers a site of many files, and says how long that took.
+    /// Delivers a site of many files and prints how long that takes.
     Sites(bench::sites::Options),
-    /// Installs the programs that the lab runs, and prints where kubectl, helm and Python are.
+    /// Installs the programs that the lab runs and prints the paths of kubectl, helm and Python.
     Tools,
 }
 
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where a lab keeps data and logs.
+/// The folder for the data and logs of a lab.
 fn directory(name: &str) -> PathBuf {
     workspace().join("target/lab").join(name)
 }

@@ -1,10 +1,10 @@
 //! Child processes that never outlive the lab, and free ports for them.
 //!
-//! A test binary leaves its statics undropped and may be killed outright, so no destructor can be
-//! relied on. Each child therefore runs under a small shell that waits for the end of its standard
-//! input: the pipe closes with the lab, however the lab ends, and the shell then ends the child by
-//! its process id. The two are a process group of their own, so that a signal that is meant for the
-//! lab and all with it (Ctrl-C, the end of a job) does not end the shell before the child.
+//! A test binary never drops its statics and may be killed, so destructors are not reliable. Each child
+//! therefore runs under a small shell that waits for the end of its standard input: the pipe closes with
+//! the lab, however the lab ends, and the shell then ends the child by its process id. Shell and child have
+//! their own process group, so that a signal to the lab's group (Ctrl-C, the end of a job) does not end the
+//! shell before the child.
 
 use std::{
     fs::File,
@@ -16,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Says the command's process id on standard output, ends the command when standard input closes,
-/// and passes the command's own exit status on. The command's output goes to standard error.
+/// Prints the command's process id on standard output, ends the command when standard input closes,
+/// and exits with the command's own status. The command's output goes to standard error.
 ///
-/// A paused program acts on a signal only once it goes on, hence the CONT.
+/// A stopped program handles a signal only when it continues, hence the CONT.
 const KEEPER: &str = r#"
 exec 3<&0
 signal=$1; shift
@@ -43,7 +43,7 @@ pub struct Process {
     keeper: Child,
 }
 
-/// What [`Process::signal`] sends.
+/// A signal for [`Process::signal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Asks the program to end.
@@ -52,7 +52,7 @@ pub enum Signal {
     Kill,
     /// Freezes it, as a node that hangs does.
     Stop,
-    /// Lets a frozen program go on.
+    /// Lets a frozen program continue.
     Cont,
 }
 
@@ -75,9 +75,9 @@ impl Process {
         Self::start_ending_with(Signal::Term, name, command, log)
     }
 
-    /// [`Process::start`] for a program that is ended by `end`.
+    /// [`Process::start`] for a program that the lab ends with `end`.
     ///
-    /// [`Signal::Kill`] is for programs that take long to end and have nothing worth saving.
+    /// [`Signal::Kill`] suits programs that end slowly and have nothing to save.
     pub fn start_ending_with(
         end: Signal,
         name: &str,
@@ -130,9 +130,9 @@ impl Process {
         self.pid
     }
 
-    /// Sends `signal` to the program. An error if it has ended.
+    /// Sends `signal` to the program; an error if it has ended.
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        // Its id may belong to another program once it has ended.
+        // After it has ended, its id may belong to another program.
         if !self.is_running() {
             return Err(io::Error::other(format!(
                 "{} has ended; see {}",
@@ -173,12 +173,12 @@ impl Process {
         }
     }
 
-    /// What the program is called in messages.
+    /// The name of the program in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its output goes.
+    /// The file with its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
@@ -195,7 +195,7 @@ impl Process {
         matches!(self.keeper.try_wait(), Ok(None))
     }
 
-    /// Asks the program to end (SIGTERM) and waits until it did.
+    /// Asks the program to end (SIGTERM) and waits until it has ended.
     pub fn stop(&mut self) -> io::Result<()> {
         drop(self.keeper.stdin.take());
         self.keeper.wait().map(drop)

@@ -1,4 +1,4 @@
-//! One runtime for the lab's servers, which outlive any single test's runtime.
+//! One runtime for the lab's servers, which outlive the runtime of any single test.
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Handle, Runtime};
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -7,9 +7,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .thread_name("lab")
         .enable_all()
         .build()
-        .expect("a runtime for the lab's servers")
+        .expect("the runtime of the lab's servers starts")
 });
-/// Where the lab's servers run.
+/// The runtime of the lab's servers.
 pub fn handle() -> Handle {
     RUNTIME.handle().clone()
 }

@@ -1,13 +1,13 @@
-//! The programs of others that the lab runs, installed under `<workspace>/target/lab`.
+//! The third-party programs that the lab runs, installed in `<workspace>/target/lab`.
 //!
-//! Kubernetes, etcd and helm are built from `tests/lab/kube/go.mod` (Go 1.26), `MiniStack` and its
-//! clients come from `tests/lab/requirements.txt` (Python 3.11 or newer with `venv`), two small programs
-//! that check what others read from `tests/lab/checks` (Go, too). Each lands in
-//! a directory named by the hash of what pins it, appears there only when complete, and is
-//! installed by one process at a time: any number of test binaries may ask at once.
+//! Kubernetes, etcd and helm are built from `tests/lab/kube/go.mod` (Go 1.26). `MiniStack` and its clients
+//! come from `tests/lab/requirements.txt` (Python 3.11 or newer with `venv`). Two small Go programs that
+//! check Sluice's output come from `tests/lab/checks`. Each goes into a directory that is named by the hash
+//! of its pins, appears there only when complete, and is installed by one process at a time, so any number
+//! of test binaries may ask at once.
 //!
 //! `KUBEBUILDER_ASSETS` (a directory with `etcd`, `kube-apiserver` and `kubectl`, as other
-//! Kubernetes projects use it) replaces those three, which spares building them.
+//! Kubernetes projects use it) replaces those three, which avoids building them.
 
 use std::{
     fs::{self, File},
@@ -22,10 +22,10 @@ use crate::{
     process::{Process, Signal},
 };
 
-/// The packages to build and what `go install` calls the results.
+/// The packages to build, and the names that `go install` gives the results.
 const API_SERVER: (&str, &str) = ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver");
 const KUBECTL: (&str, &str) = ("k8s.io/kubernetes/cmd/kubectl", "kubectl");
-/// Its `main` is etcd; Go names it after the module's directory.
+/// Its `main` is etcd; Go names the result after the module's directory.
 const ETCD: (&str, &str) = ("go.etcd.io/etcd/server/v3", "server");
 const CONTROLLER_MANAGER: (&str, &str) = (
     "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -33,17 +33,17 @@ const CONTROLLER_MANAGER: (&str, &str) = (
 );
 const HELM: (&str, &str) = ("helm.sh/helm/v4/cmd/helm", "helm");
 
-/// Without the version the server calls itself `v0.0.0-master`, which fails every chart's
-/// `kubeVersion`. As in go.mod.
+/// The version in `go.mod`. Without it, the server reports `v0.0.0-master`, which no chart's `kubeVersion`
+/// accepts.
 const KUBERNETES: &str = "1.37.2";
 
-/// How often a long step says that it is still at work.
+/// How often a long step reports progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(20);
 
 /// Receives one line of progress at a time.
 pub type Progress<'a> = &'a dyn Fn(&str);
 
-/// Where the installed programs are.
+/// The paths of the installed programs.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
     bin: PathBuf,
@@ -52,8 +52,8 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// Installs what is missing. The first time takes some 7 minutes and downloads about 400 MB of
-    /// modules; with everything in place it takes milliseconds.
+    /// Installs what is missing. The first time takes about 7 minutes and downloads about 400 MB of
+    /// modules; later it takes milliseconds.
     pub fn ensure(progress: Progress) -> Result<Self, LabError> {
         let python = python(progress)?;
         let assets = kubebuilder_assets()?;
@@ -98,15 +98,16 @@ impl Toolchain {
         self.bin.join(HELM.1)
     }
 
-    /// The Python that has what `requirements.txt` names.
+    /// The Python with the packages of `requirements.txt`.
     pub fn python(&self) -> PathBuf {
         self.python.clone()
     }
 
-    fn asset(&self, theirs: &str, ours: &str) -> PathBuf {
-        self.assets
-            .as_ref()
-            .map_or_else(|| self.bin.join(ours), |assets| assets.join(theirs))
+    fn asset(&self, asset_name: &str, built_name: &str) -> PathBuf {
+        self.assets.as_ref().map_or_else(
+            || self.bin.join(built_name),
+            |assets| assets.join(asset_name),
+        )
     }
 }
 
@@ -116,12 +117,12 @@ pub fn workspace() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
-/// The Python alone, for what needs no control plane (half a minute the first time).
+/// Only Python, for tests without a control plane (half a minute the first time).
 pub fn python(progress: Progress) -> Result<PathBuf, LabError> {
     let requirements = workspace().join("tests/lab/requirements.txt");
     let venv = lab_dir().join(format!("venv-{}", short_hash(&[&requirements])?));
     let python = venv.join("bin/python");
-    // Written last: an interrupted installation is begun again.
+    // Written last: an interrupted installation starts again.
     let complete = venv.join("complete");
     if complete.exists() {
         return Ok(python);
@@ -166,7 +167,7 @@ pub fn python(progress: Progress) -> Result<PathBuf, LabError> {
     Ok(python)
 }
 
-/// The directory with the Go programs; with `all` also those that `KUBEBUILDER_ASSETS` can replace.
+/// The directory with the Go programs; `all` includes those that `KUBEBUILDER_ASSETS` can replace.
 fn kube_programs(all: bool, progress: Progress) -> Result<PathBuf, LabError> {
     let module = workspace().join("tests/lab/kube");
     let home = lab_dir().join(format!(
@@ -226,8 +227,8 @@ fn kube_programs(all: bool, progress: Progress) -> Result<PathBuf, LabError> {
     Ok(bin)
 }
 
-/// The directory with `promlint` and `health`, built from `tests/lab/checks`: what Prometheus and Argo CD
-/// say of what Sluice gives them (some seconds the first time).
+/// The directory with `promlint`, Prometheus' linter of metrics, and `health`, which runs a health script of
+/// Argo CD. Both are built from `tests/lab/checks` (some seconds the first time).
 pub fn checks(progress: Progress) -> Result<PathBuf, LabError> {
     let module = workspace().join("tests/lab/checks");
     let sources = ["go.mod", "go.sum", "promlint/main.go", "health/main.go"];
@@ -293,7 +294,7 @@ fn major_minor(version: &str) -> (&str, &str) {
     )
 }
 
-/// Twelve hex digits of what the files hold.
+/// The first twelve hex digits of the hash of the files.
 fn short_hash(files: &[&Path]) -> Result<String, LabError> {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for file in files {
@@ -303,7 +304,7 @@ fn short_hash(files: &[&Path]) -> Result<String, LabError> {
     Ok(hex::encode(&context.finish().as_ref()[..6]))
 }
 
-/// Holds `target/lab/<name>` until dropped; another holder is waited for.
+/// Locks `target/lab/<name>` until dropped; waits for another holder.
 fn lock(name: &str, progress: Progress) -> Result<File, LabError> {
     fs::create_dir_all(lab_dir())?;
     let file = File::options()
@@ -320,7 +321,7 @@ fn lock(name: &str, progress: Progress) -> Result<File, LabError> {
     Ok(file)
 }
 
-/// Runs `command` to its end and says what it is at.
+/// Runs `command` to its end and reports progress.
 fn run(
     what: &str,
     about: &str,
@@ -329,7 +330,7 @@ fn run(
     progress: Progress,
 ) -> Result<(), LabError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    // The keeper's shell would report a missing program only by exit code 127.
+    // The shell of `Process` reports a missing program only as exit code 127.
     if let Err(e) = Command::new(&program)
         .arg("--help")
         .stdout(Stdio::null())
@@ -337,7 +338,7 @@ fn run(
         .status()
     {
         return Err(LabError::new(format!(
-            "{what}: {program} cannot be started ({e}); is it installed?"
+            "{what}: {program} did not start ({e}); install it"
         )));
     }
     let _ = fs::remove_file(log);
@@ -355,7 +356,7 @@ fn run(
     };
     if !status.success() {
         return Err(LabError::new(format!(
-            "{what}: {program} failed ({status}); all of it is in {}:\n{}",
+            "{what}: {program} failed ({status}); the whole log is {}:\n{}",
             log.display(),
             process.tail(20)
         )));

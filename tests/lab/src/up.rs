@@ -1,4 +1,4 @@
-//! `make lab`: the lab left running, with one delivered release, for trying things by hand.
+//! `make lab`: a running lab with one delivered Release, to try things by hand.
 
 use std::{path::Path, time::Duration};
 
@@ -13,13 +13,13 @@ use sluice_lab::{
 use crate::demo::{ALARM, CHECKOUT};
 
 const NAMESPACE: &str = "shop";
-/// What the audience may wait for the first release.
+/// The limit for the first delivery.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Starts it with data and logs in `dir`, says how to use it, and ends by Ctrl-C.
+/// Starts the lab with data and logs in `dir`, prints how to use it, and runs until Ctrl-C.
 pub fn up(dir: &Path) -> Result<(), LabError> {
     println!(
-        "lab: starts Kubernetes, AWS, GitLab and Sluice on this machine; about 20 seconds, then until Ctrl-C"
+        "lab: starts Kubernetes, AWS, GitLab and Sluice in about 20 seconds, and runs until Ctrl-C"
     );
     let lab = Lab::start(&LabOptions {
         dir: dir.to_owned(),
@@ -39,10 +39,10 @@ pub fn up(dir: &Path) -> Result<(), LabError> {
         ("Ready", "True"),
         LIMIT,
     )?;
-    println!("lab: v1 of checkout is delivered\n");
+    println!("lab: v1 of checkout is live in dev and prod\n");
     println!("{}", manual(&lab, &team)?);
     runtime::handle().block_on(tokio::signal::ctrl_c())?;
-    println!("\nlab: ends");
+    println!("\nlab: stopped");
     Ok(())
 }
 
@@ -60,17 +60,17 @@ fn manual(lab: &Lab, team: &Tenant) -> Result<String, LabError> {
   export KUBECONFIG={kubeconfig} PATH="{bin}:$PATH"
   export GITLAB={gitlab} AWS={aws}
 
-What is delivered, which Releases there are, what runs where:
+Deployments, Releases and Targets:
 
   kubectl --namespace {NAMESPACE} get sdep,srel,stgt
   kubectl --namespace {NAMESPACE} describe sdep checkout
 
-What the function answers in dev ({dev}; prod is {prod}; an account's id is the key of its root):
+Invoke the function in dev (account {dev}; prod is {prod}; the access key of root is the account's id):
 
   curl --aws-sigv4 aws:amz:{HUB_REGION}:lambda --user {dev}:root --data '{{}}' \
     "$AWS/2015-03-31/functions/checkout-api/invocations?Qualifier=live"
 
-A new version: a commit, a pipeline, and its job's artifact:
+Deliver a new version: push a commit, run a pipeline, and finish its job with an artifact:
 
   printf 'def handler(event, context):\n    return {{"statusCode": 200, "version": "mine"}}\n' > app.py
   python3 -m zipfile --create api.zip app.py
@@ -82,14 +82,14 @@ A new version: a commit, a pipeline, and its job's artifact:
 
 Behind the scenes:
 
-  curl $GITLAB/_lab/requests           what GitLab was asked
-  curl $AWS/_lab/calls                 what AWS was asked
+  curl $GITLAB/_lab/requests           requests to GitLab
+  curl $AWS/_lab/calls                 calls to AWS
   curl --data '{{"on": {{"service": "lambda", "operation": "UpdateAlias"}}, "times": 1, "action": "loseReply"}}' \
-    $AWS/_lab/faults                   a fault for calls to come
+    $AWS/_lab/faults                   a fault for the next matching call
   curl --header 'PRIVATE-TOKEN: {token}' $GITLAB/api/v4/projects/shop%2Fcheckout/pipelines
   curl http://127.0.0.1:{metrics}/metrics
 
-Logs are below {dir}. Ctrl-C ends it all.
+Logs are in {dir}. Ctrl-C stops the lab.
 "#,
         kubeconfig = kubeconfig.display(),
         bin = bin.display().to_string().trim_end_matches('/'),

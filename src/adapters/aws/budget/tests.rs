@@ -14,7 +14,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A bucket of one call a second, with none left of this second. The tests grant turns by hand.
 fn used_up() -> Bucket {
-    let bucket = Bucket::new("calls in account 1, eu-west-1".into(), 1, Crowd::default());
+    let bucket = Bucket::new(
+        "calls in account 1, eu-west-1".into(),
+        1,
+        WaitGauge::default(),
+    );
     let mut schedule = bucket.schedule();
     schedule.is_served = true;
     assert_eq!(schedule.rate.take(Instant::now()), Ok(()));
@@ -123,7 +127,7 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
 #[tokio::test]
 async fn full_queue_keeps_the_most_urgent_calls() {
     let bucket = used_up();
-    bucket.schedule().longest = 2;
+    bucket.schedule().capacity = 2;
     let plan = waits(&bucket, &turn(Priority::Planning, "a"));
     let drift = turn(Priority::Background, "b");
     let check = waits(&bucket, &drift);
@@ -167,7 +171,7 @@ async fn calls_that_wait_are_counted() {
 
 #[tokio::test]
 async fn calls_beyond_the_burst_are_all_granted() {
-    let bucket = Bucket::new("calls".into(), 500, Crowd::default());
+    let bucket = Bucket::new("calls".into(), 500, WaitGauge::default());
     let calls: Vec<_> = (0..600)
         .map(|nth| {
             waits(

@@ -177,7 +177,7 @@ async fn assume_role(
         .send();
     let answer = sts
         .meter
-        .sent(&call, caller::calls(signer, request))
+        .sent(&call, caller::signed_by(signer, request))
         .await
         .map_err(|error| hinted(error, &[CallErrorKind::Denied], &trust_hint(role)))?;
     credentials(&call, answer.credentials)

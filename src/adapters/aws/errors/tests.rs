@@ -135,19 +135,19 @@ fn listed_code_has_the_same_kind_for_every_status() {
             assert!(writes.iter().all(|kind| *kind == writes[0]), "{code}");
             let passes = matches!(
                 says,
-                Says::Busy
-                    | Says::Stale
-                    | Says::Throttled
-                    | Says::Unavailable
-                    | Says::Unanswered
-                    | Says::Corrupt
-                    | Says::Conflict
+                Meaning::Busy
+                    | Meaning::Stale
+                    | Meaning::Throttled
+                    | Meaning::Unavailable
+                    | Meaning::Unanswered
+                    | Meaning::Corrupt
+                    | Meaning::Conflict
             );
             let transient = write().failed(&service_error(400, code, ""));
             assert_eq!(transient.is_transient(), passes, "{code}: {transient:?}");
             // Only a call that may have had an effect has an unknown outcome.
             let lost = matches!(writes[0], Kind::Unknown);
-            assert_eq!(lost, *says == Says::Unanswered, "{code}");
+            assert_eq!(lost, *says == Meaning::Unanswered, "{code}");
         }
     }
 }

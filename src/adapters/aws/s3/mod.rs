@@ -106,7 +106,7 @@ impl Sites for S3Sites {
         }
     }
 
-    async fn put_back(
+    async fn restore(
         &self,
         from: &StoredCopy<'_>,
         bucket: &str,

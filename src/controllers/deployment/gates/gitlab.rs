@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{
-    keeper::{Gates, Looked},
+    keeper::{Gates, JobReadings},
     readings::Reading,
 };
 use crate::{
@@ -78,9 +78,9 @@ impl DeploymentController {
         };
         gates.freezes = reading.freezes.clone();
         for (stage, opening, needs) in openings {
-            let looked = opening.judge_jobs(&needs, &reading);
+            let job_readings = opening.judge_jobs(&needs, &reading);
             if let Some(gate) = gates.stages.get_mut(&stage) {
-                gate.looked = looked;
+                gate.job_readings = job_readings;
             }
         }
     }
@@ -94,7 +94,7 @@ struct Opening {
     author: Option<String>,
     project_id: i64,
     pipeline_id: i64,
-    seen: Vec<ManualJobStatus>,
+    observed: Vec<ManualJobStatus>,
 }
 
 impl Opening {
@@ -113,11 +113,11 @@ impl Opening {
             author: source.user.clone(),
             project_id: source.project_id,
             pipeline_id: source.pipeline_id,
-            seen: before.map_or_else(Vec::new, |before| before.manual_jobs.clone()),
+            observed: before.map_or_else(Vec::new, |before| before.manual_jobs.clone()),
         })
     }
 
-    fn judge_jobs(&self, needs: &Requirements, reading: &Reading) -> Option<Looked> {
+    fn judge_jobs(&self, needs: &Requirements, reading: &Reading) -> Option<JobReadings> {
         let jobs = reading.jobs.get(&self.pipeline_id)?;
         let opening = manual_job::Opening {
             release_uid: &self.release_uid,
@@ -125,22 +125,25 @@ impl Opening {
             stage_digest: &self.digest,
             author: self.author.as_deref(),
         };
-        let mut looked = Looked {
+        let mut job_readings = JobReadings {
             release_uid: self.release_uid.clone(),
             attempt: self.attempt,
             digest: self.digest.clone(),
             jobs: BTreeMap::new(),
-            seen: Vec::new(),
+            observed: Vec::new(),
         };
         for rule in needs.manual_jobs() {
-            let before = self.seen.iter().find(|seen| seen.job == rule.manual_job);
+            let before = self
+                .observed
+                .iter()
+                .find(|observed| observed.job == rule.manual_job);
             let bot = |user| reading.bots.get(&user).copied();
             let now = Timestamp::now();
-            let (seen, job) = manual_job::look(before, &opening, rule, jobs, bot, now);
-            looked.jobs.insert(rule.manual_job.clone(), job);
-            looked.seen.push(seen);
+            let (observed, job) = manual_job::look(before, &opening, rule, jobs, bot, now);
+            job_readings.jobs.insert(rule.manual_job.clone(), job);
+            job_readings.observed.push(observed);
         }
-        Some(looked)
+        Some(job_readings)
     }
 }
 
@@ -202,8 +205,10 @@ async fn ask_for_users(
     needs: &Requirements,
     reading: &mut Reading,
 ) {
-    let looked = opening.judge_jobs(needs, reading);
-    let unknown = looked.iter().flat_map(|looked| looked.jobs.values());
+    let job_readings = opening.judge_jobs(needs, reading);
+    let unknown = job_readings
+        .iter()
+        .flat_map(|job_readings| job_readings.jobs.values());
     let unknown: Vec<i64> = unknown
         .filter_map(|job| match job {
             Job::NeedUser(id) => Some(*id),

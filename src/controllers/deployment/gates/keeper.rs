@@ -43,16 +43,16 @@ pub struct Gates {
 pub(super) struct StageGate {
     pub(super) gate: Option<Gate>,
     pub(super) accounts: BTreeSet<String>,
-    pub(super) looked: Option<Looked>,
+    pub(super) job_readings: Option<JobReadings>,
 }
 
 /// The manual jobs of a waiting Release.
-pub(super) struct Looked {
+pub(super) struct JobReadings {
     pub(super) release_uid: String,
     pub(super) attempt: i64,
     pub(super) digest: String,
     pub(super) jobs: BTreeMap<String, Job>,
-    pub(super) seen: Vec<ManualJobStatus>,
+    pub(super) observed: Vec<ManualJobStatus>,
 }
 
 impl Gates {
@@ -90,14 +90,14 @@ impl Gates {
         policy: &PolicyForce,
     ) -> (Answer, Vec<Judged>) {
         let release = &ask.entry.release.reference;
-        let looked = self
+        let job_readings = self
             .stages
             .get(ask.entry.stage)
-            .and_then(|stage| stage.looked.as_ref())
-            .filter(|looked| {
-                looked.release_uid == release.uid
-                    && looked.attempt == ask.attempt
-                    && looked.digest == ask.digest
+            .and_then(|stage| stage.job_readings.as_ref())
+            .filter(|job_readings| {
+                job_readings.release_uid == release.uid
+                    && job_readings.attempt == ask.attempt
+                    && job_readings.digest == ask.digest
             });
         let none = BTreeMap::new();
         let subject = Subject {
@@ -114,7 +114,7 @@ impl Gates {
             approvals: &approvals,
             used: &self.used,
             policy,
-            manual_jobs: looked.map_or(&none, |looked| &looked.jobs),
+            manual_jobs: job_readings.map_or(&none, |job_readings| &job_readings.jobs),
             freeze_periods: self.freezes.as_deref().map_err(String::as_str),
             now: Timestamp::now(),
         });
@@ -141,7 +141,8 @@ impl Gates {
                 Answer::Waiting {
                     reason: reason.unwrap_or(Reason::WaitingForApproval),
                     message,
-                    manual_jobs: looked.map_or_else(Vec::new, |looked| looked.seen.clone()),
+                    manual_jobs: job_readings
+                        .map_or_else(Vec::new, |job_readings| job_readings.observed.clone()),
                     until,
                 }
             }

@@ -29,7 +29,7 @@ fn gates(now: &str, accounts: &[&str]) -> Gates {
     let stage = StageGate {
         gate: None,
         accounts: [now.to_owned()].into(),
-        looked: None,
+        job_readings: None,
     };
     let known = accounts.iter();
     Gates {
@@ -84,7 +84,7 @@ fn askers(gates: &Gates, release: &ReleaseView, way: Way) -> Result<Vec<String>,
 fn gate_requirements_cover_accounts_of_the_release_and_the_spec() {
     let moved = gates("new", &["old", "new"]);
     let both = vec!["Account new".to_owned(), "Account old".to_owned()];
-    for way in [Way::Forward, Way::Back] {
+    for way in [Way::Forward, Way::Rollback] {
         assert_eq!(askers(&moved, &release("old"), way), Ok(both.clone()));
     }
     let stays = gates("old", &["old", "new"]);

@@ -31,7 +31,7 @@ pub struct Refs<'a> {
 
 impl Refs<'_> {
     /// Whether a pipeline with these jobs belongs to the ref that `spec.source.ref` means.
-    pub async fn mean(&self, jobs: &[Job]) -> Result<bool, Outcome> {
+    pub async fn includes(&self, jobs: &[Job]) -> Result<bool, Outcome> {
         match ref_type(jobs) {
             Some(RefType::Branch) => Ok(!self.git_ref.contains('*')),
             Some(RefType::Tag) if !self.git_ref.contains('*') => {
@@ -43,7 +43,7 @@ impl Refs<'_> {
     }
 
     /// Fails if the ref does not exist. A ref without pipelines may exist.
-    pub async fn exist(&self) -> Result<(), Outcome> {
+    pub async fn check_exists(&self) -> Result<(), Outcome> {
         if self.git_ref.contains('*') {
             return Ok(());
         }

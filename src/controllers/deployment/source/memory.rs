@@ -44,7 +44,7 @@ impl Sources {
 impl Known {
     pub(super) fn next_round(&mut self, source: Sha256, at: Instant, now: Instant) -> Instant {
         if self.rounds.len() > 2 * self.states.len().max(16) {
-            self.rounds.tidy(now);
+            self.rounds.remove_finished(now);
         }
         self.rounds.next(source, at, now)
     }

@@ -52,7 +52,7 @@ impl Sources {
     }
 
     /// Polls GitLab for resting Deployments when that is due, and wakes those with news, forever.
-    pub async fn attend(&self, context: &Context, wakes: &Wakes<Deployment>) {
+    pub async fn poll_resting(&self, context: &Context, wakes: &Wakes<Deployment>) {
         let mut asking = FuturesUnordered::new();
         loop {
             let earliest = self.known().rounds.earliest();
@@ -69,7 +69,7 @@ impl Sources {
                     asking.extend(due.into_iter().map(|due| ask(context, due)));
                 }
                 Some((source, unchanged)) = asking.next() => {
-                    for deployment in self.told(source, unchanged) {
+                    for deployment in self.end_poll(source, unchanged) {
                         wakes.wake(deployment);
                     }
                 }
@@ -79,7 +79,7 @@ impl Sources {
 
     /// Ends a poll. If what the Deployments read still holds, `unchanged` is their poll interval; otherwise
     /// there may be news. Returns the Deployments to wake.
-    pub(super) fn told(
+    pub(super) fn end_poll(
         &self,
         source: Sha256,
         unchanged: Option<Duration>,
@@ -101,7 +101,7 @@ impl Sources {
 
 /// Polls GitLab for all Deployments of a round. Returns their poll interval, if what they read still holds.
 async fn ask(context: &Context, due: Due) -> (Sha256, Option<Duration>) {
-    let follower = context.stores.deployments.get(&due.who);
+    let follower = context.stores.deployments.get(&due.deployment);
     let unchanged = async {
         let follower = follower.filter(|_| due.read.can_revalidate())?;
         let gitlab = client(context, &follower).await.ok()?;

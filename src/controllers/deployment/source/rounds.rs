@@ -31,7 +31,7 @@ pub struct Due {
     pub source: Sha256,
     pub at: Instant,
     /// Any of them: all follow the same ref.
-    pub who: ObjectRef<Deployment>,
+    pub deployment: ObjectRef<Deployment>,
     /// The reads to check. If it is unknown whether they still hold, GitLab is not asked.
     pub read: Validators,
 }
@@ -50,7 +50,7 @@ impl Rounds {
     }
 
     /// Removes the rounds that are over and in which no Deployment rests.
-    pub fn tidy(&mut self, now: Instant) {
+    pub fn remove_finished(&mut self, now: Instant) {
         self.0
             .retain(|_, round| round.at > now || round.is_asked || !round.resting.is_empty());
     }
@@ -66,12 +66,12 @@ impl Rounds {
         &mut self,
         (source, at): (Sha256, Instant),
         uid: String,
-        who: ObjectRef<Deployment>,
+        deployment: ObjectRef<Deployment>,
         read: Validators,
     ) -> bool {
         let round = self.0.entry(source).or_insert_with(|| Round::at(at));
         let is_first = round.resting.is_empty();
-        round.resting.insert(uid, who);
+        round.resting.insert(uid, deployment);
         round.read.merge(read);
         is_first
     }
@@ -96,7 +96,7 @@ impl Rounds {
     pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
         for (source, round) in &mut self.0 {
-            if let Some(who) = round.resting.values().next()
+            if let Some(deployment) = round.resting.values().next()
                 && !round.is_asked
                 && round.at <= now
             {
@@ -104,7 +104,7 @@ impl Rounds {
                 due.push(Due {
                     source: *source,
                     at: round.at,
-                    who: who.clone(),
+                    deployment: deployment.clone(),
                     read: round.read.clone(),
                 });
             }
@@ -131,7 +131,11 @@ impl Rounds {
         };
         round.is_asked = false;
         round.read = Validators::default();
-        round.resting.drain().map(|(_, who)| who).collect()
+        round
+            .resting
+            .drain()
+            .map(|(_, deployment)| deployment)
+            .collect()
     }
 }
 
@@ -178,8 +182,9 @@ mod tests {
             let read = async { Validators::note("/pipelines", Some(validator)) };
             let ((), read) = Validators::of(read).await;
             let at = self.at(60);
-            let who = ObjectRef::new(name);
-            self.0.rest((source(nth), at), name.to_owned(), who, read)
+            let deployment = ObjectRef::new(name);
+            self.0
+                .rest((source(nth), at), name.to_owned(), deployment, read)
         }
 
         fn due(&mut self, now: u64) -> Vec<Due> {
@@ -201,7 +206,7 @@ mod tests {
             rounds.next(nth, 60, 0);
         }
         let now = rounds.at(120);
-        rounds.0.tidy(now);
+        rounds.0.remove_finished(now);
         assert_eq!(rounds.0.len(), 0);
     }
 
@@ -236,7 +241,7 @@ mod tests {
             .collect();
         assert_eq!(woken, ["b"]);
         assert_eq!(rounds.due(200).len(), 0, "no Deployment rests");
-        rounds.0.tidy(rounds.at(200));
+        rounds.0.remove_finished(rounds.at(200));
         assert_eq!(rounds.0.len(), 0);
     }
 
@@ -258,9 +263,9 @@ mod tests {
         let mut rounds = Clock::start();
         rounds.rest(0, "a", "1").await;
         let now = rounds.at(600);
-        rounds.0.tidy(now);
+        rounds.0.remove_finished(now);
         assert_eq!(rounds.due(600).len(), 1);
-        rounds.0.tidy(now);
+        rounds.0.remove_finished(now);
         assert_eq!(rounds.0.len(), 1);
     }
 }

@@ -245,12 +245,12 @@ async fn rest_ends_with_news_own_poll_suspension_or_deletion() {
     let before = sources.known().states["u"].next_poll;
     assert!(
         sources
-            .told(source, Some(Duration::from_mins(1)))
+            .end_poll(source, Some(Duration::from_mins(1)))
             .is_empty()
     );
     assert!(sources.known().states["u"].next_poll > before, "postponed");
     assert_eq!(due().len(), 1, "due again");
-    assert_eq!(sources.told(source, None)[0].name, "checkout");
+    assert_eq!(sources.end_poll(source, None)[0].name, "checkout");
     assert!(due().is_empty());
 
     rest(&deployment);

@@ -357,7 +357,7 @@ async fn next(body: &mut ByteStream, meter: &Mutex<Meter>) -> Option<Result<Byte
         let patience = lock(meter).pace.patience(started);
         let next = tokio::select! {
             biased;
-            () = stop.cancelled() => return Some(Err(lock(meter).key.unasked())),
+            () = stop.cancelled() => return Some(Err(lock(meter).key.unrequested())),
             next = timeout(patience, body.next()) => next,
         };
         let bytes = match &next {

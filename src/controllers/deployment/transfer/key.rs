@@ -75,7 +75,7 @@ impl TransferKey {
     }
 
     /// The error of a transfer that no Deployment needs any more.
-    pub fn unasked(&self) -> CallError {
+    pub fn unrequested(&self) -> CallError {
         self.error(
             CallErrorKind::Unavailable,
             "given up, because no Deployment asks for it any more",

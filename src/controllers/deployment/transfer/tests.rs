@@ -464,7 +464,7 @@ async fn unrequested_transfer_ends_and_frees_its_turn() {
     let mut source = Source::of(&zip());
     source.permits = Arc::new(Semaphore::new(0));
     let limits = Limits {
-        unasked: Duration::from_millis(1),
+        unrequested: Duration::from_millis(1),
         ..Limits::new(1, 1, DEFAULT_RATE)
     };
     let mut scene = scene_within(source, limits);

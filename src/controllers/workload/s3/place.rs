@@ -267,7 +267,7 @@ impl S3LocationShell<'_> {
             let bucket = &self.place.bucket;
             let etag = self
                 .sites
-                .put_back(&stored, bucket, &key, &condition)
+                .restore(&stored, bucket, &key, &condition)
                 .await?;
             Ok((path, Outcome::Written(etag)))
         };

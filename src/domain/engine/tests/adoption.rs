@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::domain::{
     ownership::Adoption,
     workload::lambda::{Alias, Function, FunctionState, LastUpdate},
 };
 
 /// An unmanaged function with a version and an alias.
-fn unmanaged(world: &mut World) {
+fn unmanaged(world: &mut FakeAws) {
     let made = Function {
         arn: "arn:aws:lambda:eu-west-1:222222222222:function:checkout-api".into(),
         version: "$LATEST".into(),
@@ -51,14 +51,14 @@ fn adopting() -> DesiredFunction {
     }
 }
 
-fn message(world: &World) -> String {
+fn message(world: &FakeAws) -> String {
     let run = world.status.run.clone().expect("a run");
     run.message.unwrap_or_default()
 }
 
 #[test]
 fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     assert_eq!(world.deliver(1, &[adopting()]), Step::Succeeded);
     let deployed = &world.functions["checkout-api"];
@@ -85,7 +85,7 @@ fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
 
 #[test]
 fn adopted_function_is_restored_with_its_tags_code_and_alias() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     let before = visible(&world);
     world.bad.push(code("v1"));
@@ -103,7 +103,7 @@ fn adoption_without_permission_fails_and_names_the_missing_setting() {
         (Adoption::NotAsked, ["set adopt", "mayAdopt"]),
         (ungranted, ["says adopt", "mayAdopt"]),
     ] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         unmanaged(&mut world);
         let before = visible(&world);
         let wanted = DesiredFunction {
@@ -119,7 +119,7 @@ fn adoption_without_permission_fails_and_names_the_missing_setting() {
 
 #[test]
 fn function_owned_by_another_deployment_is_not_adopted() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     let other = Owner {
         name: "payment".into(),
@@ -135,19 +135,19 @@ fn function_owned_by_another_deployment_is_not_adopted() {
 
 #[test]
 fn alias_at_latest_blocks_adoption() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     let deployed = world.functions.get_mut("checkout-api").expect("there");
     deployed.alias.as_mut().expect("an alias").version = "$LATEST".into();
     let run = run(1, 1, Goal::Deliver);
-    let order = Order::Deliver(desired(1, vec![adopting()]));
+    let order = Task::Deliver(desired(1, vec![adopting()]));
     assert_eq!(world.finish(&order, &run), Step::Failed);
     assert!(message(&world).contains("points at $LATEST"));
 }
 
 #[test]
 fn unqualified_callers_block_adoption_unless_accepted() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     let callers = vec!["the function URL https://x.on.aws/".to_owned()];
     world.unqualified.insert("checkout-api".into(), callers);
@@ -171,10 +171,10 @@ fn unqualified_callers_block_adoption_unless_accepted() {
 
 #[test]
 fn plan_lists_an_adoption() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     unmanaged(&mut world);
     world.deliver(1, &[want("worker", "w1", 128)]);
-    let order = Order::Plan(desired(2, vec![adopting()]));
+    let order = Task::Plan(desired(2, vec![adopting()]));
     let run = run(2, 1, Goal::Deliver);
     world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
     let plan = world.status.plan.clone().expect("a plan");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{
     api::v1alpha1::{Canary, CanaryStep, Intent, Rollout, TrafficStatus},
     domain::{priority::Priority, reason::Reason, traffic::Traffic},
@@ -18,7 +18,7 @@ fn many(count: usize, code: &str) -> Vec<DesiredFunction> {
     (0..count).map(one).collect()
 }
 
-fn serves(world: &World, count: usize, version: &str) {
+fn serves(world: &FakeAws, count: usize, version: &str) {
     for nth in 0..count {
         let deployed = &world.functions[&format!("checkout-c{nth}")];
         let alias = deployed.alias.as_ref().expect("an alias");
@@ -28,7 +28,7 @@ fn serves(world: &World, count: usize, version: &str) {
 
 #[test]
 fn hundred_functions_succeed_with_ten_calls_per_pass() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.calls_per_pass = Some(10);
     for (revision, code, version) in [(1, "v1", "1"), (2, "v2", "2")] {
         world.alias_read_count = 0;
@@ -44,7 +44,7 @@ fn hundred_functions_succeed_with_ten_calls_per_pass() {
 
 #[test]
 fn hundred_functions_roll_back_with_ten_calls_per_pass() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(100, "v1"));
     let before = visible(&world);
     world.calls_per_pass = Some(10);
@@ -57,7 +57,7 @@ fn hundred_functions_roll_back_with_ten_calls_per_pass() {
 
 #[test]
 fn waiting_for_budget_does_not_fail_a_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(3, "v1"));
     world.wait_for_budget = LONG;
     // Calls that fail besides still have their full deadline.
@@ -74,7 +74,7 @@ fn waiting_for_budget_does_not_fail_a_run() {
 
 #[test]
 fn lost_read_does_not_discard_the_others() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(100, "v1"));
     let lost = |nth: usize| {
         function_read(lambda::Read::Alias {
@@ -89,7 +89,7 @@ fn lost_read_does_not_discard_the_others() {
 
 #[test]
 fn alias_is_not_read_during_a_bake() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(10, "v1"));
     let mut wanted = desired(2, many(10, "v2"));
     let step = CanaryStep {
@@ -108,16 +108,16 @@ fn alias_is_not_read_during_a_bake() {
 
 #[test]
 fn stale_observation_is_read_again() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(1, "v1"));
-    let order = Order::Deliver(desired(2, many(1, "v2")));
+    let order = Task::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
     let lost = function_read(lambda::Read::Function {
         name: "checkout-c0".into(),
     });
     world.lost_reads = vec![lost];
     world.alias_read_count = 0;
-    let pass = |world: &mut World| {
+    let pass = |world: &mut FakeAws| {
         world.pass(&|status, observed, now| {
             decide(&order, &forward, status, &owner(), observed, now)
         })
@@ -131,11 +131,11 @@ fn stale_observation_is_read_again() {
 
 #[test]
 fn restore_is_most_urgent() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = desired(2, vec![want("api", "v2", 128)]);
-    let (order, forward) = (Order::Deliver(wanted.clone()), run(2, 1, Goal::Deliver));
-    let at = |order: &Order, run: &Run, step: Option<Step>| {
+    let (order, forward) = (Task::Deliver(wanted.clone()), run(2, 1, Goal::Deliver));
+    let at = |order: &Task, run: &Run, step: Option<Step>| {
         let mut status = world.status.clone();
         if let (Some(step), Some(journal)) = (step, &mut status.run) {
             step.as_str().clone_into(&mut journal.step);
@@ -156,9 +156,9 @@ fn restore_is_most_urgent() {
         ..forward.clone()
     };
     assert_eq!(at(&order, &rollback, None), Priority::Restore);
-    let undo = Order::Restore("the stage failed".into());
+    let undo = Task::Restore("the stage failed".into());
     assert_eq!(at(&undo, &forward, Some(Step::Promote)), Priority::Restore);
-    assert_eq!(at(&Order::Plan(wanted), &forward, None), Priority::Planning);
+    assert_eq!(at(&Task::Plan(wanted), &forward, None), Priority::Planning);
     let removed = |step: Step| {
         let mut status = world.status.clone();
         let journal = status.run.as_mut().expect("a run");
@@ -179,12 +179,12 @@ fn restore_is_most_urgent() {
 
 #[test]
 fn alias_modified_during_the_last_bake_fails_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let mut wanted = desired(2, vec![want("api", "v2", 128)]);
     wanted.traffic = Traffic::all_at_once(Duration::from_mins(4));
-    let (order, forward) = (Order::Deliver(wanted), run(2, 1, Goal::Deliver));
-    let is_baking = |world: &World| {
+    let (order, forward) = (Task::Deliver(wanted), run(2, 1, Goal::Deliver));
+    let is_baking = |world: &FakeAws| {
         let traffic = world
             .status
             .run
@@ -215,9 +215,9 @@ fn alias_modified_during_the_last_bake_fails_the_run() {
 
 #[test]
 fn new_leader_observes_twice() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &many(1, "v1"));
-    let order = Order::Deliver(desired(2, many(1, "v2")));
+    let order = Task::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
     assert_eq!(world.finish(&order, &forward), Step::Succeeded);
     world.alias_read_count = 0;
@@ -245,7 +245,7 @@ fn new_leader_observes_twice() {
     alias.version = "1".into();
     alias.revision_id = revision;
     world.known = holding(world.now + SignedDuration::from_secs(2));
-    let pass = |world: &mut World| {
+    let pass = |world: &mut FakeAws| {
         let outcome = world.pass(&|status, observed, now| {
             decide(&order, &forward, status, &owner(), observed, now)
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{
     api::v1alpha1::DeletionPolicy,
     domain::{reason::Reason, workload::lambda::Alias},
@@ -12,14 +12,14 @@ use crate::{
 
 #[test]
 fn first_delivery_transcript() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
     insta::assert_snapshot!(world.log);
 }
 
 #[test]
 fn code_and_settings_change_transcript() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
     assert_eq!(world.deliver(2, &[want("api", "v2", 256)]), Step::Succeeded);
@@ -28,7 +28,7 @@ fn code_and_settings_change_transcript() {
 
 #[test]
 fn failed_check_transcript() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
     world.log.clear();
@@ -47,7 +47,7 @@ fn failed_check_transcript() {
 
 #[test]
 fn version_whose_check_fails_before_traffic_stays_recorded() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.bad.push(code("v2"));
     let step = world.deliver(2, &[want("api", "v2", 128)]);
@@ -61,7 +61,7 @@ fn version_whose_check_fails_before_traffic_stays_recorded() {
 
 #[test]
 fn failed_first_delivery_leaves_nothing() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.bad.push(code("v1"));
     assert_eq!(
         world.deliver(1, &[want("api", "v1", 128)]),
@@ -74,7 +74,7 @@ fn failed_first_delivery_leaves_nothing() {
 
 #[test]
 fn refused_function_leaves_the_other_unchanged() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.refused.push("checkout-worker".into());
@@ -87,7 +87,7 @@ fn refused_function_leaves_the_other_unchanged() {
 
 #[test]
 fn unchanged_release_writes_nothing() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
     assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
@@ -102,7 +102,7 @@ fn unchanged_release_writes_nothing() {
 
 #[test]
 fn unchanged_release_must_pass_its_checks() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.bad.push(code("v1"));
@@ -116,14 +116,14 @@ fn unchanged_release_must_pass_its_checks() {
     assert_eq!(live(&world), Some(1));
 }
 
-fn live(world: &World) -> Option<i64> {
+fn live(world: &FakeAws) -> Option<i64> {
     let live = world.status.live.as_ref()?;
     Some(live.release.revision)
 }
 
 #[test]
 fn unmanaged_function_is_not_touched() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.tags.clear();
@@ -145,10 +145,10 @@ fn unmanaged_function_is_not_touched() {
 
 #[test]
 fn alias_modified_externally_during_prepare_fails_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
-    let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     world.known = Known::default();
     while run_step(&world.status) != Some(Step::Prepare) {
@@ -182,7 +182,7 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
 
 #[test]
 fn succeeded_target_is_restored_with_its_stage() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.deliver(2, &[want("api", "v2", 256)]);
@@ -196,12 +196,12 @@ fn succeeded_target_is_restored_with_its_stage() {
 
 #[test]
 fn unknown_journal_version_stalls_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let journal = world.status.run.as_mut().expect("a run");
     journal.journal_version = JOURNAL_VERSION + 1;
     journal.step = "Prepare".into();
-    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     let run = run(1, 1, Goal::Deliver);
     let decision = decide(
         &order,
@@ -222,7 +222,7 @@ fn unknown_journal_version_stalls_the_run() {
 
 #[test]
 fn removal_deletes_only_created_functions() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.status.inventory[0].created = false;
     for (created, left) in [(false, 1), (true, 0)] {
@@ -239,8 +239,8 @@ fn removal_deletes_only_created_functions() {
     }
 }
 
-impl World {
-    /// Like [`World::pass`], without intents: a removal needs none.
+impl FakeAws {
+    /// Like [`FakeAws::pass`], without intents: a removal needs none.
     pub fn removal_pass(
         &mut self,
         decide: &dyn Fn(&TargetStatus, &Observation, Timestamp) -> Decision,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{
     api::v1alpha1::{Difference, TargetStatus, condition::DRIFTED},
     domain::{
@@ -12,12 +12,12 @@ use crate::{
 };
 
 /// Checks the live Release for drift, and returns the number of reads.
-fn check(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> usize {
+fn check(world: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> usize {
     let wanted = desired(revision, functions.to_vec());
     check_release(world, &wanted)
 }
 
-fn check_release(world: &mut World, wanted: &Desired) -> usize {
+fn check_release(world: &mut FakeAws, wanted: &Desired) -> usize {
     let revision = wanted.release.revision;
     // Drift checks remember nothing of runs.
     world.known = Known::default();
@@ -39,7 +39,7 @@ fn check_release(world: &mut World, wanted: &Desired) -> usize {
     reads.get()
 }
 
-fn drifted(world: &World) -> (String, String, String) {
+fn drifted(world: &FakeAws) -> (String, String, String) {
     let found = find(&world.status.conditions, DRIFTED).expect("a condition");
     (
         found.status.clone(),
@@ -48,7 +48,7 @@ fn drifted(world: &World) -> (String, String, String) {
     )
 }
 
-fn listed(world: &World) -> Vec<String> {
+fn listed(world: &FakeAws) -> Vec<String> {
     let drift = world.status.drift.clone().unwrap_or_default();
     let one = |it: &Difference| {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
@@ -63,13 +63,13 @@ fn listed(world: &World) -> Vec<String> {
     drift.differences.iter().map(one).collect()
 }
 
-fn deployed(world: &mut World) -> &mut Deployed {
+fn deployed(world: &mut FakeAws) -> &mut Deployed {
     world.functions.get_mut("checkout-api").expect("delivered")
 }
 
 #[test]
 fn in_sync_is_recorded_once_and_costs_two_reads() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     assert_eq!(check(&mut world, 1, &wanted), 2);
@@ -83,7 +83,7 @@ fn in_sync_is_recorded_once_and_costs_two_reads() {
 
 #[test]
 fn drift_lists_every_change_and_no_secret() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut one = want("api", "v1", 128);
     one.configuration.environment = [("TOKEN", "hunter2")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -138,7 +138,7 @@ fn drift_lists_every_change_and_no_secret() {
 
 #[test]
 fn drift_lists_deleted_resources() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     deployed(&mut world).alias = None;
@@ -152,7 +152,7 @@ fn drift_lists_deleted_resources() {
 
 #[test]
 fn correction_removes_drift() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     let before = visible(&world);
@@ -168,7 +168,7 @@ fn correction_removes_drift() {
     );
     assert_eq!(drift.obstacle, None);
 
-    let order = Order::Deliver(desired(1, wanted.to_vec()));
+    let order = Task::Deliver(desired(1, wanted.to_vec()));
     let again = Run {
         correction: 1,
         immediate: true,
@@ -184,7 +184,7 @@ fn correction_removes_drift() {
 
 #[test]
 fn externally_modified_files_are_listed_and_corrected() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let files = [("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
     let mut wanted = desired(1, vec![want("api", "v1", 128)]);
     wanted.components.push(site(&mut world, "archive", &files));
@@ -212,7 +212,7 @@ fn externally_modified_files_are_listed_and_corrected() {
         ..run(1, 2, Goal::Deliver)
     };
     world.known = Known::default();
-    let order = Order::Deliver(wanted.clone());
+    let order = Task::Deliver(wanted.clone());
     assert_eq!(world.finish(&order, &again), Step::Succeeded);
     let mut served = files.to_vec();
     served.push(("other.txt", "theirs"));
@@ -224,7 +224,7 @@ fn externally_modified_files_are_listed_and_corrected() {
 
 #[test]
 fn inconclusive_drift_check_is_not_in_sync() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     deployed(&mut world).latest.configuration.timeout = 9;
@@ -260,7 +260,7 @@ fn inconclusive_drift_check_is_not_in_sync() {
 
 #[test]
 fn drift_check_after_a_restore_uses_the_recorded_version() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
     world.deliver(1, &wanted);
     world.bad.push(code("v2"));

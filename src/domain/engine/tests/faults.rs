@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{poll::wait_for, *},
-    world::*,
+    fake_aws::*,
 };
 use crate::domain::{
     digest::Sha256,
@@ -57,7 +57,7 @@ proptest! {
         memory in prop_oneof![Just(128), Just(256)],
         faults in prop::collection::vec(fault(), 0..40),
     ) {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         if delivered_before {
             world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
         }
@@ -99,10 +99,10 @@ proptest! {
 
 #[test]
 fn stale_not_found_is_confirmed_before_it_counts() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     for stale in [
         function_read(lambda::Read::Function {
@@ -123,11 +123,11 @@ fn stale_not_found_is_confirmed_before_it_counts() {
 }
 
 /// Delivers a bad v2 while AWS reports twice in a row that the resource does not exist.
-fn deliver_with_two_stale_reads(stale: &Read, world: &World, want: DesiredFunction) -> World {
+fn deliver_with_two_stale_reads(stale: &Read, world: &FakeAws, want: DesiredFunction) -> FakeAws {
     let mut world = world.clone();
     world.bad.push(code("v2"));
     world.stale_reads = vec![stale.clone(), stale.clone()];
-    let order = Order::Deliver(desired(2, vec![want]));
+    let order = Task::Deliver(desired(2, vec![want]));
     let step = world.finish(&order, &run(2, 1, Goal::Deliver));
     assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", world.log);
     assert!(world.stale_reads.is_empty(), "both given\n{}", world.log);
@@ -136,7 +136,7 @@ fn deliver_with_two_stale_reads(stale: &Read, world: &World, want: DesiredFuncti
 
 #[test]
 fn stale_not_found_never_deletes_the_live_function() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     // Another Deployment of that name finds the resources of the former one, which no status records.
     world.status = TargetStatus::default();
@@ -167,14 +167,14 @@ fn stale_not_found_never_deletes_the_live_function() {
 
 #[test]
 fn deadlines_pause_while_no_process_observes() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     while run_step(&world.status) != Some(Step::Prepare) {
         world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
     }
-    let fails_after = |world: &mut World, hours| {
+    let fails_after = |world: &mut FakeAws, hours| {
         world.now += SignedDuration::from_hours(hours);
         world.faults = vec![Fault::Throttled];
         world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
@@ -198,13 +198,13 @@ fn deadlines_pause_while_no_process_observes() {
 /// that runs then is late.
 #[test]
 fn deadline_of_a_check_before_traffic_starts_with_the_check() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     world.inconclusive.push(code("v2"));
-    let pass = |world: &mut World| {
+    let pass = |world: &mut FakeAws| {
         let outcome = world
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         outcome.map(|outcome| outcome.reason())

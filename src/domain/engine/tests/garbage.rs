@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::api::v1alpha1::TargetStatus;
 
 /// Collects the garbage while these Releases exist.
-fn collect(world: &mut World, revisions: &[i64]) -> Option<Outcome> {
+fn collect(world: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
     let kept: BTreeSet<String> = revisions.iter().map(|it| reference(*it).uid).collect();
     world.known = Known::default();
     world.pass(&|status: &TargetStatus, observed: &Observation, _| {
@@ -16,19 +16,19 @@ fn collect(world: &mut World, revisions: &[i64]) -> Option<Outcome> {
     })
 }
 
-fn versions(world: &World) -> Vec<u32> {
+fn versions(world: &FakeAws) -> Vec<u32> {
     let deployed = &world.functions["checkout-api"];
     deployed.versions.keys().copied().collect()
 }
 
-fn recorded(world: &World) -> Vec<String> {
+fn recorded(world: &FakeAws) -> Vec<String> {
     let versions = world.status.versions.iter();
     versions.map(|one| one.version.clone()).collect()
 }
 
 /// A fake AWS with this many Releases, delivered one after the other.
-fn delivered(releases: i64) -> World {
-    let mut world = World::new();
+fn delivered(releases: i64) -> FakeAws {
+    let mut world = FakeAws::new();
     for revision in 1..=releases {
         let wanted = [want("api", &format!("v{revision}"), 128)];
         assert_eq!(world.deliver(revision, &wanted), Step::Succeeded);
@@ -151,13 +151,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn garbage_collection_keeps_what_a_release_or_the_last_snapshot_needs(events in events()) {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         // The existing Releases with their code; a rollback goes only to good ones.
         let mut releases: Vec<(i64, String, bool)> = Vec::new();
         let mut newest = 0;
         let mut attempt = 1;
         for event in events {
-            let named = |world: &World| -> BTreeSet<i64> {
+            let named = |world: &FakeAws| -> BTreeSet<i64> {
                 let run = world.status.run.as_ref();
                 let live = world.status.live.as_ref().map(|live| live.release.revision);
                 let before = run.and_then(|run| run.snapshot.as_ref()?.release.as_ref());
@@ -178,7 +178,7 @@ proptest! {
                     let good: Vec<_> = releases.iter().filter(|it| it.2).cloned().collect();
                     if let Some((revision, name, _)) = good.get(which % good.len().max(1)) {
                         attempt += 1;
-                        let order = Order::Deliver(desired(*revision, vec![want("api", name, 128)]));
+                        let order = Task::Deliver(desired(*revision, vec![want("api", name, 128)]));
                         world.known = Known::default();
                         let before = world.functions.get("checkout-api").map(|it| it.next_version);
                         let step = world.finish(&order, &run(*revision, attempt, Goal::Deliver));
@@ -223,8 +223,8 @@ proptest! {
         }
         // The state before the last run can still be restored.
         if let Some(run) = world.status.run.clone() && Step::of(&run) == Some(Step::Succeeded) {
-            let order = Order::Restore("another target of the stage failed".into());
-            let restore = Run { goal: Goal::Restore, ..super::world::run(run.release.revision, run.attempt, Goal::Restore) };
+            let order = Task::Restore("another target of the stage failed".into());
+            let restore = Run { goal: Goal::Restore, ..super::fake_aws::run(run.release.revision, run.attempt, Goal::Restore) };
             world.known = Known::default();
             prop_assert_eq!(world.finish(&order, &restore), Step::RolledBack);
         }

@@ -1,6 +1,6 @@
 //! A kind of workload that the engine does not know passes through every step like the others.
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 
 fn release(revision: i64, code: &str, text: &str, note_level: usize) -> Desired {
     let mut wanted = desired(revision, vec![want("api", code, 128)]);
@@ -10,14 +10,14 @@ fn release(revision: i64, code: &str, text: &str, note_level: usize) -> Desired 
     wanted
 }
 
-fn motto(world: &World) -> Option<&str> {
+fn motto(world: &FakeAws) -> Option<&str> {
     world.notes.get("checkout-motto").map(String::as_str)
 }
 
 #[test]
 fn new_kind_is_delivered_with_the_others() {
     for level in [0, 1] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         let step = world.deliver_as(release(1, "v1", "one", level));
         assert_eq!(step, Step::Succeeded, "{}", world.log);
         assert_eq!(motto(&world), Some("one"));
@@ -38,7 +38,7 @@ fn new_kind_is_delivered_with_the_others() {
 fn new_kind_is_restored_with_the_others() {
     for level in [0, 1] {
         for before in [None, Some("one")] {
-            let mut world = World::new();
+            let mut world = FakeAws::new();
             if let Some(text) = before {
                 world.deliver_as(release(1, "v1", text, level));
             }
@@ -60,7 +60,7 @@ fn new_kind_survives_faults_and_crashes() {
         Fault::CrashAfter,
     ] {
         for nth in 0..8 {
-            let mut world = World::new();
+            let mut world = FakeAws::new();
             world.deliver_as(release(1, "v1", "one", 1));
             world.faults = vec![Fault::None; nth];
             world.faults.push(fault);
@@ -73,7 +73,7 @@ fn new_kind_survives_faults_and_crashes() {
 
 #[test]
 fn unchanged_release_of_a_new_kind_writes_nothing() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "one", 0));
     world.log.clear();
     let step = world.deliver_as(release(2, "v1", "one", 0));
@@ -83,7 +83,7 @@ fn unchanged_release_of_a_new_kind_writes_nothing() {
 
 #[test]
 fn removed_component_of_a_new_kind_is_pruned() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "one", 0));
     world.deliver_as(desired(2, vec![want("api", "v1", 128)]));
     assert_eq!(
@@ -91,7 +91,7 @@ fn removed_component_of_a_new_kind_is_pruned() {
         Some("one"),
         "it is deleted only once the stage has succeeded"
     );
-    let prune = Order::Prune(DeletionPolicy::Delete);
+    let prune = Task::Prune(DeletionPolicy::Delete);
     world.finish(&prune, &run(2, 1, Goal::Prune));
     assert_eq!(motto(&world), None, "{}", world.log);
 }

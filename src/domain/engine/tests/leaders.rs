@@ -12,7 +12,7 @@ use std::{
 
 use stateright::{Checker as _, Model, Property};
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 
 /// A process that carries out the run.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ struct Call {
 
 #[derive(Clone, Debug)]
 struct State {
-    world: World,
+    world: FakeAws,
     version: u64,
     leaders: Vec<Leader>,
     calls: Vec<Call>,
@@ -71,7 +71,7 @@ struct Leaders(Bad);
 impl State {
     fn text(&self) -> String {
         let mut text = String::new();
-        let World {
+        let FakeAws {
             functions,
             status,
             snapshots,
@@ -104,7 +104,7 @@ impl State {
         leader.read = read;
     }
 
-    fn step(&mut self, index: usize, order: &Order, run: &Run) {
+    fn step(&mut self, index: usize, order: &Task, run: &Run) {
         let leader = &self.leaders[index];
         let (status, version) = leader.read.clone();
         let decision = if settled(run, &status) {
@@ -209,9 +209,9 @@ impl Hash for State {
 }
 
 impl Leaders {
-    fn order() -> (Order, Run) {
+    fn order() -> (Task, Run) {
         let wanted = desired(2, vec![want("api", "v2", 128)]);
-        (Order::Deliver(wanted), run(2, 1, Goal::Deliver))
+        (Task::Deliver(wanted), run(2, 1, Goal::Deliver))
     }
 }
 
@@ -220,7 +220,7 @@ impl Model for Leaders {
     type Action = Event;
 
     fn init_states(&self) -> Vec<State> {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         if self.0 != Bad::Never {
             world.bad.push(code("v2"));

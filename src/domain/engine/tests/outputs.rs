@@ -1,6 +1,6 @@
 //! Outputs that other components use: `$(components.x.outputs.y)`.
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{api::v1alpha1::PlanStatus, domain::substitution::Variables};
 
 /// A function `api`, and a function `web` above it that gets the version of `api` in its environment.
@@ -20,7 +20,7 @@ fn release(revision: i64, api: &str, web: &str) -> Desired {
     wanted
 }
 
-fn environment(world: &World) -> Option<&str> {
+fn environment(world: &FakeAws) -> Option<&str> {
     let web = &world.functions["checkout-web"];
     let alias = web.alias.as_ref().expect("an alias");
     let number: u32 = alias.version.parse().expect("a number");
@@ -29,8 +29,8 @@ fn environment(world: &World) -> Option<&str> {
     serving.environment.get("API").map(String::as_str)
 }
 
-fn plan_of(world: &mut World, wanted: Desired) -> PlanStatus {
-    let order = Order::Plan(wanted);
+fn plan_of(world: &mut FakeAws, wanted: Desired) -> PlanStatus {
+    let order = Task::Plan(wanted);
     let run = run(9, 1, Goal::Deliver);
     world.known = Known::default();
     for _ in 0..10 {
@@ -41,7 +41,7 @@ fn plan_of(world: &mut World, wanted: Desired) -> PlanStatus {
 
 #[test]
 fn output_is_filled_in_when_the_level_of_its_user_starts() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
     assert_eq!(environment(&world), Some("v1"));
     assert_eq!(world.deliver_as(release(2, "v2", "w1")), Step::Succeeded);
@@ -54,7 +54,7 @@ fn output_is_filled_in_when_the_level_of_its_user_starts() {
 
 #[test]
 fn unchanged_output_changes_nothing() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "w1"));
     world.log.clear();
     assert_eq!(world.deliver_as(release(2, "v1", "w1")), Step::Succeeded);
@@ -67,7 +67,7 @@ fn unchanged_output_changes_nothing() {
 
 #[test]
 fn plan_names_fields_with_outputs_that_are_not_known_yet() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "w1"));
     let plan = plan_of(&mut world, release(2, "v2", "w1"));
     let fields: Vec<_> = plan
@@ -80,14 +80,14 @@ fn plan_names_fields_with_outputs_that_are_not_known_yet() {
     world.known = Known::default();
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(plan.digest);
-    let order = Order::Deliver(release(2, "v2", "w1"));
+    let order = Task::Deliver(release(2, "v2", "w1"));
     assert_eq!(world.finish(&order, &run), Step::Succeeded, "{}", world.log);
     assert_eq!(environment(&world), Some("v2"));
 }
 
 #[test]
 fn user_of_an_output_is_restored_with_its_former_value() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "w1"));
     let before = visible(&world);
     world.bad.push(code("w2"));
@@ -106,7 +106,7 @@ fn output_survives_faults_and_crashes() {
     ];
     for fault in faults {
         for nth in 0..14 {
-            let mut world = World::new();
+            let mut world = FakeAws::new();
             world.deliver_as(release(1, "v1", "w1"));
             world.faults = vec![Fault::None; nth];
             world.faults.push(fault);
@@ -119,9 +119,9 @@ fn output_survives_faults_and_crashes() {
 
 #[test]
 fn function_with_an_output_is_in_sync_after_its_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver_as(release(1, "v1", "w1"));
-    let drifted = |world: &mut World| {
+    let drifted = |world: &mut FakeAws| {
         let live = run(1, 1, Goal::Deliver);
         let check = DriftCheck {
             asked: Some("now"),

@@ -1,13 +1,13 @@
 //! Plans, and runs with an approved plan.
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{
     api::v1alpha1::{PlanStatus, PlannedChange},
     domain::{failure::CallErrorKind, reason::Reason},
 };
 
-fn plan(world: &mut World, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
-    let order = Order::Plan(desired(revision, functions.to_vec()));
+fn plan(world: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
+    let order = Task::Plan(desired(revision, functions.to_vec()));
     let run = run(revision, 1, Goal::Deliver);
     let mut passes = 0;
     let outcome = loop {
@@ -41,7 +41,7 @@ fn listed(plan: &PlanStatus) -> Vec<String> {
 
 #[test]
 fn plan_lists_every_change_and_no_secret() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut one = want("api", "v1", 128);
     one.configuration.environment = [("TOKEN", "hunter2"), ("OLD", "x")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -79,7 +79,7 @@ fn plan_lists_every_change_and_no_secret() {
 
 #[test]
 fn plan_digest_covers_desired_and_live_state() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = [want("api", "v2", 128)];
     let first = plan(&mut world, 2, &wanted).digest;
@@ -94,7 +94,7 @@ fn plan_digest_covers_desired_and_live_state() {
 
 #[test]
 fn plan_lists_a_traffic_move_when_only_the_alias_differs() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
     let wanted = [want("api", "v2", 128)];
@@ -121,10 +121,10 @@ fn plan_lists_a_traffic_move_when_only_the_alias_differs() {
 
 #[test]
 fn failed_planning_never_touches_the_journal() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = world.status.run.clone();
-    let order = Order::Plan(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Plan(desired(2, vec![want("api", "v2", 128)]));
     let planned = run(2, 1, Goal::Deliver);
     for kind in [
         CallErrorKind::Denied,
@@ -148,20 +148,20 @@ fn failed_planning_never_touches_the_journal() {
     let approved = plan(&mut world, 2, &wanted).digest;
     let mut run = planned.clone();
     run.plan_digest = Some(approved);
-    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    let order = Task::Deliver(desired(2, wanted.to_vec()));
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
 #[test]
 fn run_waits_when_its_plan_differs_from_the_approved_one() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let wanted = [want("api", "v2", 128)];
     let approved = plan(&mut world, 2, &wanted).digest;
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.configuration.timeout = 9;
     let before = visible(&world);
-    let order = Order::Deliver(desired(2, wanted.to_vec()));
+    let order = Task::Deliver(desired(2, wanted.to_vec()));
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(approved);
     world.known = Known::default();
@@ -180,15 +180,15 @@ fn run_waits_when_its_plan_differs_from_the_approved_one() {
 
 #[test]
 fn long_plan_is_stored_in_full_outside_the_status() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let names: Vec<String> = (0..120).map(|n| format!("page-{n:03}.txt")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
     let mut wanted = desired(2, vec![want("api", "v2", 128)]);
     wanted.components.push(site(&mut world, "archive", &files));
-    let order = Order::Plan(wanted.clone());
+    let order = Task::Plan(wanted.clone());
     let run = run(2, 1, Goal::Deliver);
-    let ask = |world: &mut World| {
+    let ask = |world: &mut FakeAws| {
         world.known = Known::default();
         world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         world.status.plan.clone().expect("a plan")
@@ -203,7 +203,7 @@ fn long_plan_is_stored_in_full_outside_the_status() {
     assert_eq!(ask(&mut world), long);
     assert_eq!(world.deliver_as(wanted), Step::Succeeded);
     assert_eq!(world.plans.len(), 1);
-    let expired = |world: &World| -> Vec<String> {
+    let expired = |world: &FakeAws| -> Vec<String> {
         let keys = world
             .status
             .expired_snapshots
@@ -219,7 +219,7 @@ fn long_plan_is_stored_in_full_outside_the_status() {
 
 #[test]
 fn plan_lists_a_missing_alias() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.alias = None;

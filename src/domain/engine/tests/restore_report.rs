@@ -1,10 +1,10 @@
 //! The status reports the result of a restore.
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{api::v1alpha1::RunStatus, domain::workload::lambda::configuration_digest};
 
 fn both(
-    world: &mut World,
+    world: &mut FakeAws,
     revision: i64,
     function: DesiredFunction,
     files: &[(&str, &str)],
@@ -15,11 +15,11 @@ fn both(
     world.deliver_as(desired)
 }
 
-fn ended(world: &World) -> RunStatus {
+fn ended(world: &FakeAws) -> RunStatus {
     world.status.run.clone().expect("a run")
 }
 
-fn restored(world: &World) -> Vec<String> {
+fn restored(world: &FakeAws) -> Vec<String> {
     let restored = ended(world).restored.into_iter();
     restored
         .map(|it| format!("{}: {}", it.resource, it.state))
@@ -28,7 +28,7 @@ fn restored(world: &World) -> Vec<String> {
 
 #[test]
 fn restore_reports_restored_resources_and_remaining_differences() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let first = want("api", "v1", 128);
     both(&mut world, 1, first, &[("app.js", "a"), ("gone.svg", "g")]);
     let before = visible(&world);
@@ -75,7 +75,7 @@ fn restore_reports_restored_resources_and_remaining_differences() {
     world.faults.clear();
     world.known = Known::default();
     let again = run(2, 2, Goal::Restore);
-    let order = Order::Restore("the restore was requested".into());
+    let order = Task::Restore("the restore was requested".into());
     assert_eq!(world.finish(&order, &again), Step::RolledBack);
     assert_eq!(visible(&world), before);
     assert!(ended(&world).differences.is_empty());
@@ -92,7 +92,7 @@ fn restore_reports_restored_resources_and_remaining_differences() {
 
 #[test]
 fn restore_reports_deleted_functions() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.bad.push(code("v1"));
     let step = world.deliver(1, &[want("api", "v1", 128)]);
     assert_eq!(step, Step::RolledBack);

@@ -4,34 +4,34 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{super::*, faults::fault, world::*};
+use super::{super::*, fake_aws::*, faults::fault};
 use crate::domain::workload::s3::site::tests::bucket::Object;
 
 const FIRST: &[(&str, &str)] = &[("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
 const SECOND: &[(&str, &str)] = &[("app.js", "b"), ("index.html", "j"), ("new.css", "n")];
 
 /// A function with this code, and a site with these files.
-fn both(world: &mut World, revision: i64, code: &str, files: &[(&str, &str)]) -> Desired {
+fn both(world: &mut FakeAws, revision: i64, code: &str, files: &[(&str, &str)]) -> Desired {
     let mut desired = desired(revision, vec![want("api", code, 128)]);
     let site = site(world, &format!("archive-{revision}"), files);
     desired.components.push(site);
     desired
 }
 
-fn deliver(world: &mut World, revision: i64, code: &str, files: &[(&str, &str)]) -> Step {
+fn deliver(world: &mut FakeAws, revision: i64, code: &str, files: &[(&str, &str)]) -> Step {
     let desired = both(world, revision, code, files);
     world.deliver_as(desired)
 }
 
-fn prune(world: &mut World, revision: i64) {
+fn prune(world: &mut FakeAws, revision: i64) {
     let run = run(revision, 1, Goal::Prune);
     world.known = Known::default();
-    let order = Order::Prune(DeletionPolicy::Retain);
+    let order = Task::Prune(DeletionPolicy::Retain);
     assert_eq!(world.finish(&order, &run), Step::Succeeded);
 }
 
 /// The served objects, without what S3 changes with each write.
-fn served(world: &World) -> BTreeMap<String, Object> {
+fn served(world: &FakeAws) -> BTreeMap<String, Object> {
     let mut objects = world.bucket.objects.clone();
     for object in objects.values_mut() {
         object.modified = 0;
@@ -40,13 +40,13 @@ fn served(world: &World) -> BTreeMap<String, Object> {
     objects
 }
 
-fn texts(world: &World) -> Vec<(&str, &str)> {
+fn texts(world: &FakeAws) -> Vec<(&str, &str)> {
     world.bucket.served()
 }
 
 #[test]
 fn files_change_with_the_function_and_are_pruned_at_the_end() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.bucket.foreign("docs/own.txt", "theirs");
     assert_eq!(deliver(&mut world, 1, "v1", FIRST), Step::Succeeded);
     world.log.clear();
@@ -101,7 +101,7 @@ fn files_change_with_the_function_and_are_pruned_at_the_end() {
 
 #[test]
 fn pruned_files_are_restored() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     deliver(&mut world, 1, "v1", FIRST);
     let (before, functions) = (served(&world), visible(&world));
     deliver(&mut world, 2, "v2", SECOND);
@@ -119,7 +119,7 @@ fn pruned_files_are_restored() {
 
 #[test]
 fn site_below_a_function_is_checked_and_recorded() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut desired = both(&mut world, 1, "v1", FIRST);
     desired.components[0].level = 1;
     assert_eq!(world.deliver_as(desired), Step::Succeeded);
@@ -139,7 +139,7 @@ fn site_below_a_function_is_checked_and_recorded() {
 
 #[test]
 fn unmanaged_file_in_the_way_fails_the_run_before_any_change() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.bucket.foreign("docs/index.html", "theirs");
     let before = served(&world);
     assert_eq!(deliver(&mut world, 1, "v1", FIRST), Step::Failed);
@@ -166,7 +166,7 @@ proptest! {
         site_first in any::<bool>(),
         faults in prop::collection::vec(fault(), 0..40),
     ) {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.bucket.random_etags = random_etags;
         world.bucket.foreign("docs/own.txt", "theirs");
         if delivered_before {
@@ -179,7 +179,7 @@ proptest! {
         world.faults = faults;
         let mut wanted = both(&mut world, 2, "v2", SECOND);
         wanted.components[0].level = usize::from(site_first);
-        let serves = |world: &World| SECOND.iter().all(|file| texts(world).contains(file));
+        let serves = |world: &FakeAws| SECOND.iter().all(|file| texts(world).contains(file));
         match world.deliver_as(wanted) {
             Step::Succeeded => {
                 prop_assert!(!bad);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 
 fn tagged(code: &str, tags: &[(&str, &str)]) -> DesiredFunction {
     let mut want = want("api", code, 128);
@@ -13,7 +13,7 @@ fn tagged(code: &str, tags: &[(&str, &str)]) -> DesiredFunction {
 }
 
 /// The tags without those that name the owner.
-fn tags(world: &World) -> BTreeMap<String, String> {
+fn tags(world: &FakeAws) -> BTreeMap<String, String> {
     let mut tags = world.functions["checkout-api"].latest.tags.clone();
     tags.retain(|key, _| !key.starts_with("sluice.dev/"));
     tags
@@ -27,8 +27,8 @@ fn pairs(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// v1 serves with a tag of the spec and an external one.
-fn served() -> World {
-    let mut world = World::new();
+fn served() -> FakeAws {
+    let mut world = FakeAws::new();
     world.deliver(1, &[tagged("v1", &[("team", "x")])]);
     let deployed = world.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.tags.insert("cost".into(), "42".into());
@@ -39,7 +39,7 @@ fn served() -> World {
 fn removed_tag_leaves_the_function_and_external_tags_stay() {
     for code in ["v1", "v2"] {
         let mut world = served();
-        let order = Order::Plan(desired(2, vec![tagged(code, &[])]));
+        let order = Task::Plan(desired(2, vec![tagged(code, &[])]));
         let planned = run(2, 1, Goal::Deliver);
         world.pass(&|status, observed, now| {
             decide(&order, &planned, status, &owner(), observed, now)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::{
     api::v1alpha1::{
         AlarmsCheck, AlreadyInAlarm, Canary, CanaryStep, InsufficientData, OnFailure, Rollout,
@@ -37,8 +37,8 @@ fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
 }
 
 /// Runs passes until the run is evaluated at this weight.
-fn until(world: &mut World, order: &Order, run: &Run, weight: i32) {
-    let is_reached = |world: &World| {
+fn until(world: &mut FakeAws, order: &Task, run: &Run, weight: i32) {
+    let is_reached = |world: &FakeAws| {
         let journal = world.status.run.as_ref();
         let traffic = journal.and_then(|journal| journal.traffic.as_ref());
         traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
@@ -48,7 +48,7 @@ fn until(world: &mut World, order: &Order, run: &Run, weight: i32) {
     }
 }
 
-fn weights(world: &World, function: &str) -> String {
+fn weights(world: &FakeAws, function: &str) -> String {
     let alias = world.functions[function].alias.as_ref().expect("an alias");
     let shares = alias.weights.iter();
     let shares: Vec<String> = shares.map(|(to, share)| format!("{to}:{share}")).collect();
@@ -57,7 +57,7 @@ fn weights(world: &World, function: &str) -> String {
 
 #[test]
 fn canary_transcript() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.log.clear();
     let step = world.deliver_as(in_steps(2, vec![want("api", "v2", 128)]));
@@ -67,7 +67,7 @@ fn canary_transcript() {
 
 #[test]
 fn first_delivery_gets_all_traffic_at_once() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let step = world.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
     assert_eq!(step, Step::Succeeded);
     assert!(!world.log.contains(" %"), "{}", world.log);
@@ -75,10 +75,10 @@ fn first_delivery_gets_all_traffic_at_once() {
 
 #[test]
 fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(in_steps(
+    let order = Task::Deliver(in_steps(
         2,
         vec![want("api", "v2", 128), want("worker", "w2", 128)],
     ));
@@ -92,9 +92,9 @@ fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
 
 #[test]
 fn restart_and_clock_jump_do_not_shorten_a_bake() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     world.tick(Duration::from_hours(24));
@@ -107,9 +107,9 @@ fn restart_and_clock_jump_do_not_shorten_a_bake() {
 
 #[test]
 fn externally_modified_weight_fails_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     let revision = world.revision();
@@ -129,9 +129,9 @@ fn externally_modified_weight_fails_the_run() {
 
 #[test]
 fn paused_run_stays_at_its_step_until_resumed() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     run.paused = true;
@@ -147,10 +147,10 @@ fn paused_run_stays_at_its_step_until_resumed() {
 
 #[test]
 fn paused_run_is_evaluated_after_its_bake() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(with_alarm(2, "v2"));
+    let order = Task::Deliver(with_alarm(2, "v2"));
     let mut run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     run.paused = true;
@@ -167,9 +167,9 @@ fn paused_run_is_evaluated_after_its_bake() {
 
 #[test]
 fn promote_skips_the_remaining_steps() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     run.immediate = true;
@@ -181,10 +181,10 @@ fn promote_skips_the_remaining_steps() {
 #[test]
 fn failed_run_with_hold_waits_for_a_decision() {
     for resumes in [true, false] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         let before = visible(&world);
-        let order = Order::Deliver(Desired {
+        let order = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..in_steps(2, vec![want("api", "v2", 128)])
         });
@@ -207,7 +207,7 @@ fn failed_run_with_hold_waits_for_a_decision() {
             let step = world.finish(&order, &run(2, 2, Goal::Deliver));
             assert_eq!(step, Step::Succeeded);
         } else {
-            let restore = Order::Restore("it was aborted".into());
+            let restore = Task::Restore("it was aborted".into());
             let step = world.finish(&restore, &run(2, 1, Goal::Restore));
             assert_eq!(step, Step::RolledBack);
             assert_eq!(visible(&world), before);
@@ -218,9 +218,9 @@ fn failed_run_with_hold_waits_for_a_decision() {
 #[test]
 fn promoting_a_held_run_skips_its_alarms() {
     for promoted in [true, false] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
-        let order = Order::Deliver(Desired {
+        let order = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..with_alarm(2, "v2")
         });
@@ -262,17 +262,17 @@ fn promoting_a_held_run_skips_its_alarms() {
 
 #[test]
 fn retry_of_a_held_run_restarts_its_bake() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let order = Order::Deliver(Desired {
+    let order = Task::Deliver(Desired {
         on_failure: OnFailure::Hold,
         ..with_alarm(2, "v2")
     });
     let first = run(2, 1, Goal::Deliver);
-    let pass = |world: &mut World, run: &Run| {
+    let pass = |world: &mut FakeAws, run: &Run| {
         world.pass(&|status, observed, now| decide(&order, run, status, &owner(), observed, now));
     };
-    let traffic = |world: &World| {
+    let traffic = |world: &FakeAws| {
         let journal = world.status.run.as_ref().expect("a run");
         let traffic = journal.traffic.clone().expect("traffic");
         (traffic.weight, traffic.baked_seconds)
@@ -312,7 +312,7 @@ fn retry_of_a_held_run_restarts_its_bake() {
 #[test]
 fn correction_ignores_red_alarms() {
     for (correction, step) in [(0, Step::Failed), (1, Step::Succeeded)] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver_as(with_alarm(1, "v1"));
         world.deliver_as(with_alarm(2, "v2"));
         let before = visible(&world);
@@ -324,7 +324,7 @@ fn correction_ignores_red_alarms() {
         let mut run = run(2, 2, Goal::Deliver);
         run.immediate = true;
         run.correction = correction;
-        let order = Order::Deliver(with_alarm(2, "v2"));
+        let order = Task::Deliver(with_alarm(2, "v2"));
         assert_eq!(world.finish(&order, &run), step, "{}", world.log);
         assert_eq!(visible(&world) == before, correction == 1);
     }
@@ -332,7 +332,7 @@ fn correction_ignores_red_alarms() {
 
 #[test]
 fn level_is_prepared_after_the_level_below_serves() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     wanted.components[1].level = 1;
     assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
@@ -355,12 +355,12 @@ fn level_is_prepared_after_the_level_below_serves() {
 
 #[test]
 fn rollback_publishes_no_version() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.deliver(2, &[want("api", "v2", 128)]);
     world.log.clear();
     world.known = Known::default();
-    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     assert_eq!(
         world.finish(&order, &run(1, 2, Goal::Deliver)),
         Step::Succeeded
@@ -377,7 +377,7 @@ fn rollback_publishes_no_version() {
 
 #[test]
 fn versions_with_different_roles_do_not_share_traffic() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let mut other = want("api", "v2", 128);
     other.configuration.role = "arn:aws:iam::222222222222:role/other".into();
@@ -394,7 +394,7 @@ fn versions_with_different_roles_do_not_share_traffic() {
 
 #[test]
 fn unsupported_traffic_split_fails_before_any_change() {
-    type Change = fn(&mut World);
+    type Change = fn(&mut FakeAws);
     let queue: Change = |world| {
         let latest = &mut world
             .functions
@@ -410,7 +410,7 @@ fn unsupported_traffic_split_fails_before_any_change() {
         ("dead-letter queue of version 1 is none", queue),
         ("provisioned concurrency (5)", provisioned),
     ] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         change(&mut world);
         let before = visible(&world);
@@ -435,7 +435,7 @@ fn unsupported_traffic_split_fails_before_any_change() {
 /// Lambda gives the alias a weight for the old version until the new one has its concurrency.
 #[test]
 fn run_waits_for_provisioned_concurrency_of_its_alias() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.provisioned.insert("checkout-api".into(), 5);
     let before = visible(&world);
@@ -476,7 +476,7 @@ fn run_waits_for_provisioned_concurrency_of_its_alias() {
 #[test]
 fn removed_component_is_pruned_after_the_stage_succeeds() {
     for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
         world.deliver(2, &[want("api", "v2", 128)]);
         assert_eq!(
@@ -487,7 +487,7 @@ fn removed_component_is_pruned_after_the_stage_succeeds() {
         let prune = run(2, 1, Goal::Prune);
         assert!(!settled(&prune, &world.status));
         world.known = Known::default();
-        assert_eq!(world.finish(&Order::Prune(policy), &prune), Step::Succeeded);
+        assert_eq!(world.finish(&Task::Prune(policy), &prune), Step::Succeeded);
         assert_eq!(world.functions.len(), left);
         assert_eq!(world.status.inventory.len(), 1);
     }
@@ -526,7 +526,7 @@ fn with_page(revision: i64, code: &str) -> Desired {
 
 #[test]
 fn unchanged_release_skips_checks_that_take_time() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.watched = Verdict::Failed("check failed".into());
     assert_eq!(world.deliver_as(with_alarm(2, "v1")), Step::Succeeded);
@@ -537,10 +537,10 @@ fn unchanged_release_skips_checks_that_take_time() {
 
 #[test]
 fn alarm_during_the_rollout_restores_the_run() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(with_alarm(2, "v2"));
+    let order = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 50);
     world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
@@ -550,14 +550,14 @@ fn alarm_during_the_rollout_restores_the_run() {
 
 #[test]
 fn alarm_before_the_run_fails_it() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
     assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
     assert_eq!(visible(&world), before);
     // A rollback skips alarms, which may be its reason; a promotion does not.
-    let order = Order::Deliver(with_alarm(3, "v3"));
+    let order = Task::Deliver(with_alarm(3, "v3"));
     for (attempt, rollback, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
         let mut run = run(3, attempt, Goal::Deliver);
         run.immediate = true;
@@ -570,9 +570,9 @@ fn alarm_before_the_run_fails_it() {
 #[test]
 fn promote_before_the_run_begins_does_not_skip_alarms() {
     for (rollback, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
-        let order = Order::Deliver(with_alarm(2, "v2"));
+        let order = Task::Deliver(with_alarm(2, "v2"));
         let mut run = run(2, 1, Goal::Deliver);
         run.immediate = true;
         run.rollback = rollback;
@@ -588,14 +588,14 @@ fn promote_before_the_run_begins_does_not_skip_alarms() {
 
 #[test]
 fn inconclusive_check_may_wait_during_a_bake_but_not_pass_it() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
-    let order = Order::Deliver(with_alarm(2, "v2"));
+    let order = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
     until(&mut world, &order, &run, 10);
     world.watched = Verdict::Inconclusive("check errors: no data".into());
-    let baked = |world: &World| {
+    let baked = |world: &FakeAws| {
         let journal = world.status.run.as_ref().expect("a run");
         journal
             .traffic

@@ -1,21 +1,21 @@
 //! Updates that Lambda could not apply, and inactive versions.
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::domain::workload::lambda::{FunctionState, LastUpdate};
 
-fn count(world: &World, what: &str) -> usize {
+fn count(world: &FakeAws, what: &str) -> usize {
     let lines = world.log.lines();
     lines.filter(|line| line.starts_with(what)).count()
 }
 
-fn message(world: &World) -> String {
+fn message(world: &FakeAws) -> String {
     let run = world.status.run.clone().expect("a run");
     run.message.unwrap_or_default()
 }
 
 #[test]
 fn failed_update_is_sent_once_and_again_by_a_retry() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.broken.insert("checkout-api".into(), false);
@@ -32,7 +32,7 @@ fn failed_update_is_sent_once_and_again_by_a_retry() {
 
     world.broken.clear();
     world.known = Known::default();
-    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let step = world.finish(&order, &run(2, 2, Goal::Deliver));
     assert_eq!(step, Step::Succeeded, "{}", world.log);
     assert_eq!(count(&world, "UpdateFunctionCode"), 2, "{}", world.log);
@@ -41,7 +41,7 @@ fn failed_update_is_sent_once_and_again_by_a_retry() {
 #[test]
 fn update_that_failed_before_the_run_is_sent_again() {
     for is_fixed in [true, false] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.deliver(1, &[want("api", "v1", 128)]);
         world.deliver(2, &[want("api", "v2", 128)]);
         let deployed = world.functions.get_mut("checkout-api").expect("there");
@@ -68,7 +68,7 @@ fn update_that_failed_before_the_run_is_sent_again() {
 
 #[test]
 fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
     let both = [want("api", "v2", 128), want("worker", "w2", 128)];
@@ -94,7 +94,7 @@ fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
     );
     world.broken.clear();
     world.known = Known::default();
-    let order = Order::Restore("the restore was requested".into());
+    let order = Task::Restore("the restore was requested".into());
     let step = world.finish(&order, &run(2, 2, Goal::Restore));
     assert_eq!(step, Step::RolledBack, "{}", world.log);
     assert_eq!(visible(&world), before);
@@ -102,7 +102,7 @@ fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
 
 #[test]
 fn inactive_version_is_woken_before_it_gets_traffic() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut unchecked = want("api", "v1", 128);
     unchecked.checks.clear();
     world.deliver(1, &[unchecked.clone()]);
@@ -118,7 +118,7 @@ fn inactive_version_is_woken_before_it_gets_traffic() {
         }
         world.log.clear();
         world.known = Known::default();
-        let order = Order::Deliver(desired(1, vec![unchecked.clone()]));
+        let order = Task::Deliver(desired(1, vec![unchecked.clone()]));
         let step = world.finish(&order, &run(1, 2, Goal::Deliver));
         let woken = count(&world, "Invoke checkout-api");
         let moved = count(&world, "UpdateAlias checkout-api");

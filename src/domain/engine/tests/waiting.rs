@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{super::*, world::*};
+use super::{super::*, fake_aws::*};
 use crate::domain::{failure::CallErrorKind, outcome::Outcome, reason::Reason, traffic::Traffic};
 
-fn pass(world: &mut World, order: &Order, run: &Run) -> Option<Outcome> {
+fn pass(world: &mut FakeAws, order: &Task, run: &Run) -> Option<Outcome> {
     world.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now))
 }
 
-fn message(world: &World) -> String {
+fn message(world: &FakeAws) -> String {
     let run = world.status.run.clone().expect("a run");
     run.message.unwrap_or_default()
 }
 
 /// The state two hours after a run was rolled back.
-fn after_an_old_rollback() -> World {
-    let mut world = World::new();
+fn after_an_old_rollback() -> FakeAws {
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.bad.push(code("v2"));
     assert_eq!(
@@ -35,7 +35,7 @@ fn after_an_old_rollback() -> World {
 #[test]
 fn throttled_read_after_an_old_rollback_does_not_fail_the_next_release() {
     let mut world = after_an_old_rollback();
-    let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     world.read_error = Some(CallErrorKind::Throttled { retry_after: None });
     let outcome = pass(&mut world, &order, &run);
@@ -50,7 +50,7 @@ fn throttled_read_after_an_old_rollback_does_not_fail_the_next_release() {
 #[test]
 fn run_that_cannot_begin_fails_at_its_own_deadline() {
     let mut world = after_an_old_rollback();
-    let order = Order::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     let four = Duration::from_mins(4);
     world.read_error = Some(CallErrorKind::Denied);
@@ -83,7 +83,7 @@ fn run_without_account_access_fails_at_its_own_deadline() {
     let mut world = after_an_old_rollback();
     let run = run(3, 1, Goal::Deliver);
     let deadline = Duration::from_mins(10);
-    let refused = |world: &mut World| {
+    let refused = |world: &mut FakeAws| {
         world.known.clocks.block(world.now);
         let why = (&world.known, "There is no Account dev");
         fail_blocked(&run, &world.status, &owner(), why, deadline, world.now)
@@ -99,7 +99,7 @@ fn run_without_account_access_fails_at_its_own_deadline() {
 
 #[test]
 fn missing_concurrency_during_a_restore_blocks_no_other_component() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     let mut first = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     first.components[1].level = 1;
     world.deliver_as(first);
@@ -132,7 +132,7 @@ fn missing_concurrency_during_a_restore_blocks_no_other_component() {
 
 #[test]
 fn alias_that_never_settles_ends_the_run_at_the_deadline() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     world.provisioned.insert("checkout-api".into(), 5);
     world.out_of_concurrency.push("2".into());
@@ -148,7 +148,7 @@ fn alias_that_never_settles_ends_the_run_at_the_deadline() {
 
 #[test]
 fn deleted_component_does_not_block_the_restore_of_others() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&world);
     let both = [want("api", "v2", 128), want("worker", "w2", 128)];
@@ -160,8 +160,8 @@ fn deleted_component_does_not_block_the_restore_of_others() {
 
 #[test]
 fn long_wait_is_measured_across_passes() {
-    let mut world = World::new();
-    let order = Order::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let mut world = FakeAws::new();
+    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     let run = run(1, 1, Goal::Deliver);
     while pass(&mut world, &order, &run).map(|it| it.reason()) != Some(Reason::WaitingForAws) {}
     let mut lasted = Vec::new();
@@ -182,10 +182,10 @@ fn long_wait_is_measured_across_passes() {
 }
 
 /// Traffic is at 10 %, and the invocation of the check at that step gets no reply.
-fn slow_at_ten(order: &Order, run: &Run) -> World {
-    let mut world = World::new();
+fn slow_at_ten(order: &Task, run: &Run) -> FakeAws {
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
-    let weight = |world: &World| {
+    let weight = |world: &FakeAws| {
         let traffic = world.status.run.as_ref().and_then(|it| it.traffic.clone());
         traffic.map(|traffic| traffic.weight)
     };
@@ -214,11 +214,11 @@ fn in_steps() -> Desired {
 
 #[test]
 fn abort_takes_effect_during_an_invocation() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&world);
     world.slow.push(code("v2"));
-    let order = Order::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let forward = run(2, 1, Goal::Deliver);
     let began = world.now;
     // The invocation may take as long as its check allows, which counts towards no deadline.
@@ -230,7 +230,7 @@ fn abort_takes_effect_during_an_invocation() {
             "{outcome:?}"
         );
     }
-    let restore = Order::Restore("it was aborted".into());
+    let restore = Task::Restore("it was aborted".into());
     assert_eq!(
         world.finish(&restore, &run(2, 1, Goal::Restore)),
         Step::RolledBack
@@ -240,7 +240,7 @@ fn abort_takes_effect_during_an_invocation() {
 
 #[test]
 fn alarm_takes_effect_during_an_invocation() {
-    let order = Order::Deliver(in_steps());
+    let order = Task::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
     let mut world = slow_at_ten(&order, &run);
     for _ in 0..10 {
@@ -271,11 +271,11 @@ fn alarm_takes_effect_during_an_invocation() {
 
 #[test]
 fn clock_step_back_delays_no_evaluation_and_no_deadline() {
-    let order = Order::Deliver(in_steps());
+    let order = Task::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
     let mut world = slow_at_ten(&order, &run);
     world.slow.clear();
-    let evaluations = |world: &World| {
+    let evaluations = |world: &FakeAws| {
         let traffic = world.status.run.as_ref().and_then(|it| it.traffic.clone());
         traffic.map_or(0, |traffic| traffic.evaluations)
     };

@@ -41,7 +41,7 @@ fn ask(
     needs(&guard, "checkout-5", source, way)
 }
 
-const WAYS: [Way; 3] = [Way::Forward, Way::Back, Way::Correction];
+const WAYS: [Way; 3] = [Way::Forward, Way::Rollback, Way::Correction];
 
 #[test]
 fn missing_account_refuses_on_every_path() {
@@ -79,8 +79,8 @@ fn rollback_needs_account_approvals_but_no_windows() {
     };
     assert_eq!(counts(Way::Forward, false), (1, 1));
     assert_eq!(counts(Way::Forward, true), (2, 2));
-    assert_eq!(counts(Way::Back, false), (1, 0));
-    assert_eq!(counts(Way::Back, true), (2, 0));
+    assert_eq!(counts(Way::Rollback, false), (1, 0));
+    assert_eq!(counts(Way::Rollback, true), (2, 0));
     assert_eq!(counts(Way::Correction, true), (0, 0));
 }
 
@@ -117,7 +117,7 @@ fn deployment_requires_protected_refs_only_forward() {
         ask(None, Way::Forward).unwrap_err().reason,
         Reason::RefNotProtected
     );
-    assert!(ask(None, Way::Back).is_ok());
+    assert!(ask(None, Way::Rollback).is_ok());
 }
 
 #[test]
@@ -181,5 +181,12 @@ fn invalid_gate_refuses_and_names_the_field() {
     let start = "spec.requires of Account prod: windows[0].schedule: ";
     assert!(refusal.message.starts_with(start), "{}", refusal.message);
     // A rollback needs no window, so an invalid one does not refuse it.
-    assert!(ask(&[("prod", Some(&broken))], &source(None, None), Way::Back).is_ok());
+    assert!(
+        ask(
+            &[("prod", Some(&broken))],
+            &source(None, None),
+            Way::Rollback
+        )
+        .is_ok()
+    );
 }

@@ -41,7 +41,7 @@ impl StageView<'_> {
         let entry = self.entry(release);
         match gates.asks(&entry) {
             Asks::Nothing => {
-                self.give(overview, reference);
+                self.assign(overview, reference);
                 return;
             }
             Asks::Refused(refusal) => {
@@ -100,7 +100,7 @@ impl StageView<'_> {
         self.unread.extend(evaluated.unread);
         match evaluated.answer {
             Answer::Open(by) => {
-                self.give(overview, reference);
+                self.assign(overview, reference);
                 if let Some(current) = &mut self.current {
                     current.plans = plans;
                     current.stage_digest = Some(digest.clone());
@@ -212,11 +212,15 @@ impl<'a> StageView<'a> {
     where
         'a: 'b,
     {
-        let is_rollback = self.goes_back(release);
+        let is_rollback = self.would_roll_back(release);
         Entry {
             stage: self.name,
             release,
-            way: if is_rollback { Way::Back } else { Way::Forward },
+            way: if is_rollback {
+                Way::Rollback
+            } else {
+                Way::Forward
+            },
         }
     }
 }

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use super::view::{Current, StageView};
 use crate::{
     api::v1alpha1::{
-        GateStatus, PassageStatus, ReleaseRef, StageOutcome, StageStatus, Superseding, annotation,
+        GateStatus, PassageStatus, ReleaseRef, RollbackStatus, StageOutcome, StageStatus,
+        Superseding, annotation,
     },
     domain::promotion::{
-        command::{Back, Command},
+        command::Command,
         gate::{Asks, Gatekeeper},
         overview::{Overview, ReleaseView, template},
         state::State,
@@ -32,7 +33,9 @@ impl StageView<'_> {
             self.state.has_failed() && (candidate.is_none() || self.state == State::RollbackFailed);
         if overview.commands.retry && (retried || self.state == State::Held) {
             let is_new_run = matches!(self.state, State::Failed | State::RolledBack);
-            let release = self.given().and_then(|given| view(overview, given));
+            let release = self
+                .current_release()
+                .and_then(|given| view(overview, given));
             self.record_command(Command::Retry);
             match release.filter(|_| is_new_run) {
                 // Another attempt has another plan to approve.
@@ -70,12 +73,12 @@ impl StageView<'_> {
         if blocked || (self.state == State::Progressing && begun) {
             let newer = candidate.filter(|_| self.state == State::Progressing);
             if let Some(newer) = newer {
-                match self.stuck() {
+                match self.why_stuck() {
                     Some(why) => self.restore(format!(
                         "{} replaces it, because it could not continue: {why}",
                         newer.reference.name
                     )),
-                    None => self.behind = Some(newer.reference.revision),
+                    None => self.newer_revision = Some(newer.reference.revision),
                 }
             }
             return;
@@ -100,7 +103,7 @@ impl StageView<'_> {
             .iter()
             .any(|outcome| outcome.stage == self.name);
         let newer = self
-            .given()
+            .current_release()
             .is_none_or(|given| given.revision < release.reference.revision);
         let refused = overview.preflights.refuse(release, self.name);
         let waits = newer && !attempted && !refused;
@@ -228,7 +231,7 @@ impl StageView<'_> {
         &mut self,
         overview: &Overview,
         gates: &dyn Gatekeeper,
-        rollback: &Back,
+        rollback: &RollbackStatus,
         now: Timestamp,
     ) -> bool {
         let Some(current) = &self.current else {
@@ -290,7 +293,11 @@ impl StageView<'_> {
     }
 
     /// Assigns this Release to the stage.
-    pub(in crate::domain::promotion) fn give(&mut self, overview: &Overview, release: &ReleaseRef) {
+    pub(in crate::domain::promotion) fn assign(
+        &mut self,
+        overview: &Overview,
+        release: &ReleaseRef,
+    ) {
         let Some(template) = template(overview, self.name, release) else {
             return;
         };
@@ -298,7 +305,7 @@ impl StageView<'_> {
         let attempt = view.map_or(1, |view| self.attempt_of(view));
         let sequence = self.current.as_ref().map_or(0, |current| current.sequence) + 1;
         let mut current = Current::new(release.clone(), attempt, sequence, Some(template));
-        current.rollback = view.is_some_and(|view| self.goes_back(view));
+        current.rollback = view.is_some_and(|view| self.would_roll_back(view));
         current.immediate = current.rollback;
         current.deletion_policy = Some(overview.deletion_policy);
         self.current = Some(current);

@@ -104,7 +104,7 @@ impl StageView<'_> {
 
     /// Why the current run can't go on, if it has not changed anything visible to users yet: then a newer
     /// Release may replace it.
-    pub(super) fn stuck(&self) -> Option<String> {
+    pub(super) fn why_stuck(&self) -> Option<String> {
         let current = self.current.as_ref()?;
         let is_invisible = |run: &RunStatus| Step::of(run) == Some(Step::Prepare) && run.level == 0;
         let runs = || {

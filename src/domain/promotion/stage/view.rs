@@ -48,7 +48,7 @@ pub struct StageView<'a> {
     /// The command that was carried out here, and its effect.
     pub executed_command: Option<(Command, String)>,
     /// The revision of a newer Release that waits until the current run has ended.
-    pub behind: Option<i64>,
+    pub newer_revision: Option<i64>,
 }
 
 /// The current run of a stage.

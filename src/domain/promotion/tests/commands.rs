@@ -3,8 +3,8 @@
 use super::*;
 
 /// Two Releases that serve everywhere, r2 last.
-pub(super) fn two_releases_delivered() -> Play {
-    let mut sim = Play::new();
+pub(super) fn two_releases_delivered() -> Simulation {
+    let mut sim = Simulation::new();
     for revision in 1..=2 {
         sim.release(revision);
         deliver_everywhere(&mut sim);
@@ -12,7 +12,7 @@ pub(super) fn two_releases_delivered() -> Play {
     sim
 }
 
-pub(super) fn deliver_everywhere(sim: &mut Play) {
+pub(super) fn deliver_everywhere(sim: &mut Simulation) {
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
@@ -21,12 +21,12 @@ pub(super) fn deliver_everywhere(sim: &mut Play) {
     sim.plan();
 }
 
-fn roll_back(sim: &mut Play, value: &str) {
-    let rollback = Back::of(&sim.overview, "checkout", value).expect("a bad Release");
+fn roll_back(sim: &mut Simulation, value: &str) {
+    let rollback = RollbackStatus::of(&sim.overview, "checkout", value).expect("a bad Release");
     sim.overview.commands.rollback = Some(rollback);
 }
 
-fn outcome_of(sim: &Play, revision: i64, stage: &str) -> Option<String> {
+fn outcome_of(sim: &Simulation, revision: i64, stage: &str) -> Option<String> {
     let release = sim
         .overview
         .releases
@@ -80,14 +80,17 @@ fn rollback_returns_to_the_named_release() {
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
         assert_eq!(sim.orders()[at], "r1 Deliver 2", "{at}");
     }
-    let gone = Back::of(&sim.overview, "checkout", "x to r7").expect_err("no such Release");
+    let gone =
+        RollbackStatus::of(&sim.overview, "checkout", "x to r7").expect_err("no such Release");
     assert!(gone.contains("there is no Release r7"), "{gone}");
-    let mut first = Play::new();
+    let mut first = Simulation::new();
     first.release(1);
     deliver_everywhere(&mut first);
-    let alone = Back::of(&first.overview, "checkout", "x").expect_err("no earlier Release");
+    let alone =
+        RollbackStatus::of(&first.overview, "checkout", "x").expect_err("no earlier Release");
     assert!(alone.contains("no stage rolls back from r1"), "{alone}");
-    let none = Back::of(&Play::new().overview, "checkout", "x").expect_err("no Release yet");
+    let none = RollbackStatus::of(&Simulation::new().overview, "checkout", "x")
+        .expect_err("no Release yet");
     assert!(none.contains("nothing to roll back"), "{none}");
 }
 
@@ -96,7 +99,8 @@ fn rollback_value_is_a_token_or_names_a_release() {
     let mut sim = two_releases_delivered();
     sim.release(3);
     deliver_everywhere(&mut sim);
-    let back = |value: &str| Back::of(&sim.overview, "checkout", value).map(|back| back.to);
+    let back =
+        |value: &str| RollbackStatus::of(&sim.overview, "checkout", value).map(|back| back.to);
     for value in ["incident-4711", "1718000000", "to", "r3x", "checkout-x"] {
         assert_eq!(back(value), Ok(None), "{value}");
     }
@@ -169,7 +173,8 @@ fn rollback_refuses_a_release_that_never_served() {
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
     sim.release(4);
     deliver_everywhere(&mut sim);
-    let never = Back::of(&sim.overview, "checkout", "x to r3").expect_err("r3 never succeeded");
+    let never =
+        RollbackStatus::of(&sim.overview, "checkout", "x to r3").expect_err("r3 never succeeded");
     assert!(never.contains("r3 has never served"), "{never}");
 }
 
@@ -284,7 +289,7 @@ fn pause_and_resume_reach_the_run_in_progress() {
     sim.release(3);
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
-    let paused = |sim: &mut Play| {
+    let paused = |sim: &mut Simulation| {
         let order = sim.target("dev", &place("dev")).order.clone();
         order.is_some_and(|order| order.paused)
     };
@@ -303,7 +308,7 @@ fn pause_and_resume_reach_the_run_in_progress() {
 
 #[test]
 fn other_targets_pause_while_one_is_held() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -329,7 +334,7 @@ fn other_targets_pause_while_one_is_held() {
 
 #[test]
 fn rollback_target_policy_restores_only_the_failed_target() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     for stage in &mut sim.overview.releases[0].stages {
         stage.on_target_failure = OnTargetFailure::RollbackTarget;
@@ -353,7 +358,7 @@ fn rollback_target_policy_restores_only_the_failed_target() {
 
 #[test]
 fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
     sim.plan();
@@ -373,7 +378,7 @@ fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
 
 #[test]
 fn targets_prune_after_their_stage_succeeded() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);

@@ -5,14 +5,14 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::domain::promotion::{Back, DriftView};
+use crate::{api::v1alpha1::RollbackStatus, domain::promotion::DriftView};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).expect("a time")
 }
 
 /// The Target has reported correctable drift since then.
-fn drift(sim: &mut Play, account: &str, since: i64) {
+fn drift(sim: &mut Simulation, account: &str, since: i64) {
     let stage = if account == "dev" { "dev" } else { "prod" };
     sim.target(stage, &place(account)).drift = Some(DriftView {
         status: "True".into(),
@@ -23,8 +23,8 @@ fn drift(sim: &mut Play, account: &str, since: i64) {
 }
 
 /// r1 serves in dev and prod, and drift is corrected.
-fn serving() -> Play {
-    let mut sim = Play::new();
+fn serving() -> Simulation {
+    let mut sim = Simulation::new();
     sim.overview.correct = true;
     sim.release(1);
     sim.plan();
@@ -37,13 +37,13 @@ fn serving() -> Play {
     sim
 }
 
-fn order(sim: &mut Play, stage: &str, account: &str) -> Run {
+fn order(sim: &mut Simulation, stage: &str, account: &str) -> Run {
     let target = sim.target(stage, &place(account));
     target.order.clone().expect("an order")
 }
 
 /// Plans at that time, and assigns the runs.
-fn plan_at(sim: &mut Play, seconds: i64) -> Plan {
+fn plan_at(sim: &mut Simulation, seconds: i64) -> Plan {
     let next = super::super::plan(&sim.overview, &NoGates, at(seconds));
     for (stage, place, run) in &next.runs {
         sim.target(stage, place).order = Some(run.clone());
@@ -52,7 +52,7 @@ fn plan_at(sim: &mut Play, seconds: i64) -> Plan {
 }
 
 /// The correction has succeeded, and there is no drift any longer.
-fn corrected(sim: &mut Play, seconds: i64) {
+fn corrected(sim: &mut Simulation, seconds: i64) {
     for account in ["prod-a", "prod-b"] {
         sim.report("prod", account, Step::Succeeded, None);
         let target = sim.target("prod", &place(account));
@@ -109,9 +109,9 @@ fn report_only_drift_is_not_corrected() {
 #[test]
 fn no_correction_while_paused_suspended_or_uncorrectable() {
     for hold in [
-        |sim: &mut Play| sim.overview.paused = true,
-        |sim: &mut Play| sim.overview.suspended = true,
-        |sim: &mut Play| {
+        |sim: &mut Simulation| sim.overview.paused = true,
+        |sim: &mut Simulation| sim.overview.suspended = true,
+        |sim: &mut Simulation| {
             let drift = &mut sim.target("prod", &place("prod-a")).drift;
             drift.as_mut().expect("drift").correctable_since = None;
         },
@@ -213,7 +213,7 @@ fn a_rollback_does_not_wait_for_a_correction() {
     plan_at(&mut sim, 600);
     sim.report("prod", "prod-a", Step::Prepare, None);
     let from = order(&mut sim, "prod", "prod-a").release;
-    sim.overview.commands.rollback = Some(Back { from, to: None });
+    sim.overview.commands.rollback = Some(RollbackStatus { from, to: None });
     plan_at(&mut sim, 601);
     let order = order(&mut sim, "prod", "prod-a");
     assert_eq!((order.release.revision, order.goal), (1, Goal::Deliver));

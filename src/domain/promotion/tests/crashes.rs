@@ -9,7 +9,7 @@ use crate::domain::reason::Reason;
 
 /// Crashes the controller after its decision is recorded and before any run is assigned. The next one reads
 /// the recorded decision, without the command.
-fn crash_before_runs(sim: &mut Play) -> Plan {
+fn crash_before_runs(sim: &mut Simulation) -> Plan {
     let plan = super::super::plan(&sim.overview, &NoGates, NOW);
     assert!(plan.has_decided(), "{:?}", plan.stages);
     assert!(!plan.runs.is_empty());
@@ -24,14 +24,14 @@ fn crash_before_runs(sim: &mut Play) -> Plan {
 }
 
 /// Assigns only these runs.
-fn assign(sim: &mut Play, runs: &[(String, StageTarget, Run)]) {
+fn assign(sim: &mut Simulation, runs: &[(String, StageTarget, Run)]) {
     for (stage, place, run) in runs {
         sim.target(stage, place).order = Some(run.clone());
     }
 }
 
 /// r3 is in dev, at this step.
-fn third_at(step: Step) -> Play {
+fn third_at(step: Step) -> Simulation {
     let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
@@ -41,7 +41,7 @@ fn third_at(step: Step) -> Play {
 }
 
 /// r3 is held on both targets of prod.
-fn held_in_prod() -> Play {
+fn held_in_prod() -> Simulation {
     let mut sim = two_releases_delivered();
     sim.release(3);
     sim.plan();
@@ -162,7 +162,7 @@ fn stale_decision_never_turns_a_restore_into_a_delivery() {
 
 #[test]
 fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.overview.stages = vec!["dev".into()];
     sim.release(1);
     sim.overview.releases[0].stages.truncate(1);
@@ -186,7 +186,7 @@ fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
 
 #[test]
 fn first_failure_is_of_the_current_attempt() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);

@@ -36,8 +36,8 @@ impl Gatekeeper for Refuses {
     }
 }
 
-fn delivered_to_dev() -> Play {
-    let mut sim = Play::new();
+fn delivered_to_dev() -> Simulation {
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -95,7 +95,8 @@ fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
         }
         sim.plan();
     }
-    let rollback = Back::of(&sim.overview, "checkout", "incident").expect("a bad Release");
+    let rollback =
+        RollbackStatus::of(&sim.overview, "checkout", "incident").expect("a bad Release");
     sim.overview.commands.rollback = Some(rollback);
     sim.plan_with(&refuses);
     assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1", "rollback");
@@ -152,7 +153,7 @@ fn run_that_has_not_begun_passes_a_new_gate() {
 }
 
 /// r1 entered prod, one target at a time, and serves on the first.
-fn one_at_a_time() -> Play {
+fn one_at_a_time() -> Simulation {
     let (mut sim, _) = before_the_gate(&closed());
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
     planned(&mut sim, 1, ["aa", "bb"]);

@@ -37,7 +37,7 @@ impl Gatekeeper for Account {
 
     fn ask(&self, ask: &Ask<'_>) -> Evaluated {
         let way = ask.entry.way;
-        assert_eq!(way, Way::Back, "only the Account is asked");
+        assert_eq!(way, Way::Rollback, "only the Account is asked");
         self.0.clone().into()
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn open(by: &str) -> Gate {
 }
 
 /// The Targets of prod plan the Release with these digests.
-pub(super) fn planned(sim: &mut Play, revision: i64, digests: [&str; 2]) {
+pub(super) fn planned(sim: &mut Simulation, revision: i64, digests: [&str; 2]) {
     for (account, digest) in ["prod-a", "prod-b"].into_iter().zip(digests) {
         let reference = ReleaseRef {
             name: format!("r{revision}"),
@@ -79,8 +79,8 @@ pub(super) fn planned(sim: &mut Play, revision: i64, digests: [&str; 2]) {
 }
 
 /// r1 serves in dev and is next for prod.
-pub(super) fn before_the_gate(gate: &Gate) -> (Play, Plan) {
-    let mut sim = Play::new();
+pub(super) fn before_the_gate(gate: &Gate) -> (Simulation, Plan) {
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan_with(gate);
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -250,8 +250,8 @@ fn another_attempt_needs_another_approval() {
 }
 
 /// r1 and then r2 were delivered everywhere, without gates.
-fn two_delivered_without_gates() -> Play {
-    let mut sim = Play::new();
+fn two_delivered_without_gates() -> Simulation {
+    let mut sim = Simulation::new();
     for revision in 1..=2 {
         sim.release(revision);
         succeed_everywhere(&mut sim, &NoGates);
@@ -260,7 +260,7 @@ fn two_delivered_without_gates() -> Play {
 }
 
 /// Every assigned run succeeds.
-fn succeed_everywhere(sim: &mut Play, gates: &dyn Gatekeeper) {
+fn succeed_everywhere(sim: &mut Simulation, gates: &dyn Gatekeeper) {
     sim.plan_with(gates);
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan_with(gates);
@@ -270,9 +270,10 @@ fn succeed_everywhere(sim: &mut Play, gates: &dyn Gatekeeper) {
 }
 
 /// Both kinds of rollback to r1: by command and by pin.
-fn rollbacks() -> [(&'static str, Play); 2] {
+fn rollbacks() -> [(&'static str, Simulation); 2] {
     let mut by_command = two_delivered_without_gates();
-    let rollback = Back::of(&by_command.overview, "checkout", "incident").expect("a bad Release");
+    let rollback =
+        RollbackStatus::of(&by_command.overview, "checkout", "incident").expect("a bad Release");
     by_command.overview.commands.rollback = Some(rollback);
     let mut by_pin = two_delivered_without_gates();
     by_pin.overview.pin = Some("r1".into());
@@ -375,7 +376,8 @@ fn older_release_that_never_served_passes_the_whole_gate() {
     succeed_everywhere(&mut sim, &NoGates);
     assert_eq!(sim.plan().live, "dev=r4 prod=r4");
 
-    let to = Back::of(&sim.overview, "checkout", "incident to r3").expect("it served in dev");
+    let to =
+        RollbackStatus::of(&sim.overview, "checkout", "incident to r3").expect("it served in dev");
     sim.overview.commands.rollback = Some(to);
     sim.plan_with(&closed());
     assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 2");

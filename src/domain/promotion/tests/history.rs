@@ -3,7 +3,7 @@
 use super::{commands::deliver_everywhere, preflights::wrong as refuse, *};
 use crate::domain::reason::Reason;
 
-fn needed(sim: &Play) -> Vec<i64> {
+fn needed(sim: &Simulation) -> Vec<i64> {
     super::super::needed(&sim.overview).into_iter().collect()
 }
 
@@ -32,7 +32,7 @@ impl Gatekeeper for Closed {
 
 #[test]
 fn release_at_a_gate_is_kept() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.overview.superseding = Superseding::Hold;
     for revision in 1..=16 {
         sim.release(revision);
@@ -47,7 +47,7 @@ fn release_at_a_gate_is_kept() {
 
 #[test]
 fn release_to_roll_back_to_is_kept() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     deliver_everywhere(&mut sim);
     sim.release(2);
@@ -66,7 +66,7 @@ fn release_to_roll_back_to_is_kept() {
 
 #[test]
 fn next_release_of_a_later_stage_is_kept() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     for revision in 1..=2 {
         sim.release(revision);
         sim.plan();
@@ -86,7 +86,7 @@ fn next_release_of_a_later_stage_is_kept() {
 
 #[test]
 fn next_release_is_kept_when_newer_ones_are_refused() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
@@ -102,7 +102,7 @@ fn next_release_is_kept_when_newer_ones_are_refused() {
 
 #[test]
 fn planned_release_of_a_target_is_kept() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     for revision in 1..=3 {
         sim.release(revision);
         deliver_everywhere(&mut sim);

@@ -30,7 +30,7 @@ const FAILURES: usize = 2;
 /// The state in the API server.
 #[derive(Clone, Debug)]
 struct Record {
-    sim: Play,
+    sim: Simulation,
     approvals: Vec<Approval>,
     versions: Versions,
 }
@@ -391,7 +391,7 @@ impl Model for Leaders {
     type Action = Event;
 
     fn init_states(&self) -> Vec<State> {
-        let mut sim = Play::new();
+        let mut sim = Simulation::new();
         sim.overview.stages = vec!["prod".into()];
         sim.release(1);
         sim.overview.releases[0].stages = vec![stage("prod", &["prod"])];

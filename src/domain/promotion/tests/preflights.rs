@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::preflight::Problem;
 
-pub(super) fn wrong(sim: &mut Play, revision: i64, stages: &[&str]) {
+pub(super) fn wrong(sim: &mut Simulation, revision: i64, stages: &[&str]) {
     let problem = |stage: &&str| Problem {
         stage: (*stage).to_owned(),
         field: "spec.components[api].lambda.functionName".into(),
@@ -20,7 +20,7 @@ fn outcome(plan: &Plan) -> (Reason, &str) {
 
 #[test]
 fn problem_of_a_later_stage_blocks_the_first_stage() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     wrong(&mut sim, 1, &["prod"]);
     let plan = sim.plan();
@@ -37,7 +37,7 @@ fn problem_of_a_later_stage_blocks_the_first_stage() {
 
 #[test]
 fn problem_of_an_earlier_stage_does_not_block_later_stages() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
@@ -48,7 +48,7 @@ fn problem_of_an_earlier_stage_does_not_block_later_stages() {
 
 #[test]
 fn new_problem_blocks_the_remaining_stages() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     wrong(&mut sim, 1, &["prod"]);
@@ -62,7 +62,7 @@ fn new_problem_blocks_the_remaining_stages() {
 
 #[test]
 fn failed_preflight_does_not_supersede_the_release_before() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.release(2);
@@ -79,7 +79,7 @@ fn failed_preflight_does_not_supersede_the_release_before() {
 
 #[test]
 fn failed_preflight_is_reported_over_an_earlier_failure() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
     sim.report("dev", "dev", Step::Failed, Some("no"));
@@ -98,7 +98,7 @@ fn failed_preflight_is_reported_over_an_earlier_failure() {
 
 #[test]
 fn release_that_has_served_can_be_pinned_despite_problems() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     for revision in [1, 2] {
         sim.release(revision);
         sim.plan();
@@ -119,7 +119,7 @@ fn release_that_has_served_can_be_pinned_despite_problems() {
 
 #[test]
 fn preflight_of_a_pinned_release_is_reported() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     sim.release(2);
     wrong(&mut sim, 1, &["prod"]);

@@ -4,7 +4,7 @@ use super::{commands::two_releases_delivered, *};
 use crate::domain::reason::Reason;
 
 /// Removes prod from the Deployment, and releases that revision without it.
-fn without_prod(sim: &mut Play, revision: i64) {
+fn without_prod(sim: &mut Simulation, revision: i64) {
     sim.overview.stages = vec!["dev".into()];
     sim.release(revision);
     let release = sim.overview.releases.last_mut().expect("it was released");
@@ -56,7 +56,7 @@ fn renamed_stage_continues_with_its_live_release() {
         "r2 keeps serving until the next Release"
     );
     assert_eq!((plan.runs.len(), plan.removed_targets.len()), (0, 0));
-    let names = |sim: &Play| -> Vec<String> {
+    let names = |sim: &Simulation| -> Vec<String> {
         let outcomes = sim.overview.releases[1].outcomes.iter();
         outcomes.map(|outcome| outcome.stage.clone()).collect()
     };
@@ -72,7 +72,7 @@ fn renamed_stage_continues_with_its_live_release() {
     sim.report("live", "prod-a", Step::Succeeded, None);
     sim.report("live", "prod-b", Step::Succeeded, None);
     assert_eq!(sim.plan().live, "dev=r3 live=r3");
-    let rollback = Back::of(&sim.overview, "checkout", "x").expect("dev rolls back");
+    let rollback = RollbackStatus::of(&sim.overview, "checkout", "x").expect("dev rolls back");
     assert!(
         rollback.to(&sim.overview, "live").is_none(),
         "no Release has served there before"
@@ -81,7 +81,7 @@ fn renamed_stage_continues_with_its_live_release() {
 
 #[test]
 fn availability_names_stages_without_a_live_release() {
-    let mut sim = Play::new();
+    let mut sim = Simulation::new();
     sim.release(1);
     let plan = sim.plan();
     assert!(!plan.availability.is_available);
@@ -116,6 +116,6 @@ fn delivered_means_the_newest_release_serves_everywhere() {
     sim.report("dev", "dev", Step::Succeeded, None);
     let missing = sim.plan().undelivered;
     assert_eq!(missing.as_deref(), Some("r3 does not serve in prod"));
-    let none = Play::new().plan().undelivered;
+    let none = Simulation::new().plan().undelivered;
     assert_eq!(none.as_deref(), Some("No Release to deliver"));
 }

@@ -3,7 +3,6 @@
 mod action;
 mod begin;
 mod checks;
-mod collect;
 mod desired;
 mod drift;
 mod function;
@@ -13,6 +12,7 @@ mod plan;
 mod prepare;
 mod report;
 mod restore;
+mod retire;
 mod snapshot;
 mod state;
 mod tags;
@@ -337,7 +337,7 @@ impl Kind for Lambda {
         owner: &Owner,
         observed: &Observed,
     ) -> Option<NextOf<Self>> {
-        collect::retire(version, item.alias.as_deref()?, snapshots, owner, observed)
+        retire::retire(version, item.alias.as_deref()?, snapshots, owner, observed)
     }
 
     fn read_resource(read: &Read) -> String {

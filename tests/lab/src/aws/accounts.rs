@@ -1,7 +1,7 @@
-//! The accounts of the lab: a hub that holds the keys and two that are delivered to.
+//! The accounts of the lab: a hub that holds the access key, and two accounts to deliver to.
 //!
-//! Made once after the emulator's start, by a script with boto3, whose installation is the
-//! emulator's own.
+//! A boto3 script creates them once, after the emulator's start. boto3 is part of the emulator's
+//! installation.
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
@@ -12,7 +12,7 @@ use crate::error::LabError;
 
 /// Regions that every account has an artifact bucket in.
 pub const REGIONS: [&str; 2] = ["eu-west-1", "us-east-1"];
-/// What the deployer roles demand of whoever assumes them.
+/// External id that the deployer roles require.
 pub const EXTERNAL_ID: &str = "sluice-lab";
 /// Audience of the tokens that the web-identity role accepts.
 pub const AUDIENCE: &str = "sts.amazonaws.com";
@@ -26,19 +26,19 @@ const ACCOUNTS: [(&str, &str); 3] = [
 ];
 const SCRIPT: &str = include_str!("bootstrap.py");
 
-/// One account and what a platform team prepared in it.
+/// One account and the resources that a platform team set up in it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountInfo {
     /// `hub`, `dev` or `prod`.
     pub name: String,
-    /// Twelve digits; also the access key of the account's root.
+    /// Twelve digits; also the access key of the account's root user.
     pub id: String,
     /// The role that the hub's user may assume to deliver into this account.
     pub role_arn: String,
     /// A role that functions of this account can run as.
     pub execution_role_arn: String,
-    /// What assuming `role_arn` must state.
+    /// The external id that assuming `role_arn` requires.
     pub external_id: String,
     /// The role for a token of the controller's `ServiceAccount`; only dev has one.
     pub web_identity_role_arn: Option<String>,
@@ -65,7 +65,7 @@ impl std::fmt::Debug for AccessKey {
     }
 }
 
-/// What the script made.
+/// The script's output.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Accounts {
@@ -74,7 +74,7 @@ pub(super) struct Accounts {
     pub(super) accounts: Vec<AccountInfo>,
 }
 
-/// Makes the accounts in the emulator at `endpoint`, with `issuer` as dev's OIDC provider.
+/// Creates the accounts in the emulator at `endpoint`, with `issuer` as dev's OIDC provider.
 pub(super) async fn create(
     python: &Path,
     endpoint: &str,
@@ -84,7 +84,7 @@ pub(super) async fn create(
         .iter()
         .map(|(name, id)| serde_json::json!({ "name": name, "id": id }))
         .collect();
-    let question = serde_json::json!({
+    let request = serde_json::json!({
         "endpoint": endpoint,
         "regions": REGIONS,
         "accounts": accounts,
@@ -93,18 +93,18 @@ pub(super) async fn create(
         "audience": AUDIENCE,
         "subject": SUBJECT,
     });
-    let answer = run(python, question.to_string().as_bytes()).await?;
-    let made: Accounts = serde_json::from_slice(&answer).map_err(|e| {
+    let answer = run(python, request.to_string().as_bytes()).await?;
+    let created: Accounts = serde_json::from_slice(&answer).map_err(|e| {
         LabError::new(format!(
             "the accounts' bootstrap script answered no JSON: {e}"
         ))
     })?;
-    if made.accounts.len() != ACCOUNTS.len() {
+    if created.accounts.len() != ACCOUNTS.len() {
         return Err(LabError::new(
             "the accounts' bootstrap script left an account out",
         ));
     }
-    Ok(made)
+    Ok(created)
 }
 
 async fn run(python: &Path, input: &[u8]) -> Result<Vec<u8>, LabError> {

@@ -1,6 +1,6 @@
-//! The journal and the faults over HTTP, for people at the lab's console.
+//! The journal of calls and the fault rules over HTTP, for interactive use of the lab.
 //!
-//! - `GET /_lab/calls?since=N`: the calls from the `N`th on, and the mark to continue from
+//! - `GET /_lab/calls?since=N`: the calls from the `N`th on, and the mark from which to continue
 //! - `GET /_lab/faults`, `POST /_lab/faults` with a rule, `DELETE /_lab/faults/ID`
 //!
 //! A rule: `{"on": {"service": "lambda", "operation": "UpdateAlias"}, "times": 1, "action": "loseReply"}`.
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{call::query, proxy::Proxy, reply::Reply, rules::Rule};
 
-/// No bucket can have this name.
+/// The prefix of all paths here. No bucket can have this name.
 pub(super) const PREFIX: &str = "/_lab/";
 
 pub(super) fn answer(proxy: &Proxy, parts: &Parts, body: &[u8]) -> Response {

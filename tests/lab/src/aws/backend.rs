@@ -1,5 +1,5 @@
-//! The emulator as the proxy talks to it: callers' requests passed on, and its own as an account's
-//! root to learn what stands there.
+//! The proxy's client of the emulator. It forwards callers' requests, and sends requests of its own as an
+//! account's root user to read the emulator's state.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::reply::{Reply, strip_hop_by_hop};
 use crate::error::LabError;
 
-/// Shorter than the emulator keeps idle connections, so that none is reused as it closes.
+/// Shorter than the emulator's idle timeout, so that no connection is reused while it closes.
 const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A client of the emulator.
@@ -47,7 +47,7 @@ impl Backend {
         &self.endpoint
     }
 
-    /// Passes a request on as it is, Host header included.
+    /// Forwards a request unchanged, including its Host header.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -64,7 +64,7 @@ impl Backend {
         let request = request
             .build()
             .map_err(|e| LabError::new(format!("{url}: {e}")))?;
-        // Signatures cover the path as it was sent, so one that a URL cannot carry is no use.
+        // Signatures cover the path as it was sent, so a path that the URL changes cannot be forwarded.
         if !url.ends_with(&path_of(request.url())) {
             return Err(LabError::new(format!(
                 "{path_and_query} would not arrive as it was sent"
@@ -76,7 +76,7 @@ impl Backend {
             .map_err(|e| unreachable(&e))
     }
 
-    /// Passes a request on and reads the whole answer.
+    /// Forwards a request and reads the whole response.
     pub(super) async fn exchange(
         &self,
         method: Method,
@@ -88,7 +88,7 @@ impl Backend {
         read(self.send(method, path_and_query, headers, body).await?).await
     }
 
-    /// Asks as the root of `account`.
+    /// Sends a GET request as the root user of `account`.
     pub(super) async fn ask(
         &self,
         account: &str,
@@ -101,7 +101,7 @@ impl Backend {
             .await
     }
 
-    /// Asks as the root of `account` for an object without reading more than one byte of it.
+    /// Gets an object as the root user of `account`, reading at most one byte of it.
     pub(super) async fn peek(
         &self,
         account: &str,
@@ -114,7 +114,7 @@ impl Backend {
             .await
     }
 
-    /// Asks for JSON as the root of `account`; none if there is no such thing.
+    /// Gets JSON as the root user of `account`; `None` if the emulator answers 404.
     pub(super) async fn ask_json(
         &self,
         account: &str,
@@ -133,7 +133,7 @@ impl Backend {
         }
     }
 
-    /// Asks a service of the query protocol as the root of `account`.
+    /// Calls a service of the query protocol as the root user of `account`, in `us-east-1`.
     pub(super) async fn ask_form(
         &self,
         account: &str,
@@ -143,7 +143,7 @@ impl Backend {
         self.ask_form_in(account, "us-east-1", service, form).await
     }
 
-    /// The same of a service that has a region.
+    /// [`Backend::ask_form`] in another region.
     pub(super) async fn ask_form_in(
         &self,
         account: &str,
@@ -162,7 +162,7 @@ impl Backend {
         self.exchange(Method::POST, "/", headers, body.into()).await
     }
 
-    /// Asks a service of the JSON protocol as the root of `account`.
+    /// Calls a service of the JSON protocol as the root user of `account`.
     pub(super) async fn ask_target(
         &self,
         (account, region): (&str, &str),
@@ -186,7 +186,8 @@ fn path_of(url: &url::Url) -> String {
     )
 }
 
-/// Root's signature is not checked, its key names the account.
+/// The headers of a root user's request. The emulator ignores the signature; the access key names the
+/// account.
 fn root(account: &str, region: &str, service: &str) -> Result<HeaderMap, LabError> {
     let value = HeaderValue::from_str(&format!(
         "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request, \
@@ -196,7 +197,7 @@ fn root(account: &str, region: &str, service: &str) -> Result<HeaderMap, LabErro
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }
 
-/// Reads an answer to its end.
+/// Reads the whole response.
 pub(super) async fn read(response: reqwest::Response) -> Result<Reply, LabError> {
     let status = response.status();
     let headers = response.headers().clone();

@@ -1,8 +1,8 @@
-"""Gives the emulated accounts what an organisation's platform team would have made by hand.
+"""Creates in the emulated accounts the resources that a platform team would have set up by hand.
 
 Reads {"endpoint", "regions", "accounts": [{"name", "id"}], "externalId", "issuer", "audience",
-"subject"} from standard input, writes what it made as JSON to standard output. The first account is
-the hub. Every client is the root of its account: its access key is the account's id.
+"subject"} from standard input, writes the accounts as JSON to standard output. The first account is
+the hub. Every client acts as the root user of its account, whose access key is the account's id.
 """
 
 import json

@@ -1,4 +1,4 @@
-//! What was asked of AWS: who called which operation on what, and how it ended.
+//! The record of an AWS call: caller, operation, resource and outcome.
 
 use axum::http::{HeaderMap, Method, request::Parts};
 use jiff::Timestamp;
@@ -12,29 +12,29 @@ use super::operation::{self, Operation};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Call {
-    /// When its head had arrived.
+    /// When the request's headers had arrived.
     pub at: Timestamp,
-    /// When the answer's head was there; none as long as there is no status.
+    /// When the response's headers were ready; `None` as long as there is no status.
     pub answered_at: Option<Timestamp>,
-    /// The account of the caller's credentials; for a web identity that of the role asked for.
+    /// The account of the caller's credentials; for a web identity, that of the requested role.
     pub account: Option<String>,
-    /// Region it was signed for.
+    /// The region that the request is signed for.
     pub region: Option<String>,
     /// Signing name: `lambda`, `s3`, `sts`…
     pub service: String,
-    /// The operation's API name, such as `GetFunction`; method and path where it has none we know.
+    /// The operation's API name, such as `GetFunction`; method and path of an unknown operation.
     pub operation: String,
     /// Function name, `bucket/key`, role ARN, or the names of alarms or of a metric.
     pub resource: String,
-    /// Version or alias of a function, version id of an object, name of a role's session.
+    /// Version or alias of a function, version id of an object, or name of a role session.
     pub qualifier: Option<String>,
-    /// The HTTP status of the answer; none while it is under way or if there was no answer.
+    /// The HTTP status of the response; `None` while the call is in flight or if it got no response.
     pub status: Option<u16>,
-    /// The error code of the answer.
+    /// The error code of the response.
     pub error: Option<String>,
-    /// Whether it carried a signature, right or wrong.
+    /// Whether the request carried a signature, valid or not.
     pub signed: bool,
-    /// Whether a fault rule made or withheld the answer.
+    /// Whether a fault was injected into the call.
     pub injected: bool,
 }
 
@@ -49,7 +49,7 @@ impl Call {
         self.service == service && self.operation == operation
     }
 
-    /// Whether it could change something: for Lambda and S3, neither a read nor an invocation.
+    /// Whether the call can change state: for Lambda and S3, it is neither a read nor an invocation.
     pub fn is_write(&self) -> bool {
         ![
             "Get",
@@ -65,7 +65,7 @@ impl Call {
     }
 }
 
-/// What a request's own bytes say about it.
+/// Caller, region and service, as the request itself states them.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) access_key: Option<String>,
@@ -74,7 +74,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads the credential scope; an unsigned request is judged by its shape.
+    /// Reads the credential scope; the service of an unsigned request follows from its path and content
+    /// type.
     pub(super) fn of(parts: &Parts) -> Self {
         if let Some(scope) = header_scope(&parts.headers).or_else(|| query_scope(parts)) {
             let mut fields = scope.split('/');
@@ -94,7 +95,7 @@ impl Asked {
         }
     }
 
-    /// Whether its body may be large and says nothing that the proxy needs.
+    /// Whether the body may be large and holds nothing that the proxy needs.
     pub(super) fn is_bulk(&self) -> bool {
         self.service == "s3"
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Deref};
 
 use super::call::Call;
 
-/// Calls in the order in which they arrived.
+/// Calls in order of arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Calls(Vec<Call>);
 
@@ -13,7 +13,7 @@ impl Calls {
         Self(calls)
     }
 
-    /// Those of one operation.
+    /// The calls of one operation.
     pub fn named<'a>(
         &'a self,
         service: &'a str,
@@ -24,19 +24,19 @@ impl Calls {
             .filter(move |call| call.is(service, operation))
     }
 
-    /// Those that `keep` holds for.
+    /// The calls for which `keep` is true.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&Call) -> bool) -> Self {
         Self(self.0.iter().filter(|call| keep(call)).cloned().collect())
     }
 
-    /// Those of one service, such as `lambda`.
+    /// The calls of one service, such as `lambda`.
     #[must_use]
     pub fn of_service(&self, service: &str) -> Self {
         self.only(|call| call.service == service)
     }
 
-    /// Those that could change something.
+    /// The calls that can change state.
     #[must_use]
     pub fn writes(&self) -> Self {
         self.only(Call::is_write)

@@ -1,11 +1,11 @@
-//! As much of CBOR (RFC 8949) as it takes to name CloudWatch's calls and to refuse them.
+//! The part of CBOR (RFC 8949) that is needed to name CloudWatch's calls and to refuse them.
 
 const TEXT: u8 = 3 << 5;
 const LIST: u8 = 4 << 5;
-/// A list whose end is marked in place of its length being given.
+/// The head of a list of indefinite length.
 const OPEN_LIST: u8 = 0x9f;
 
-/// The texts that stand under `key`: one, or those of a list.
+/// The text values of `key`: a single one, or the items of a list.
 pub(super) fn texts_under(body: &[u8], key: &str) -> Vec<String> {
     let key = text(key);
     let after = body
@@ -32,7 +32,7 @@ pub(super) fn texts_under(body: &[u8], key: &str) -> Vec<String> {
     texts
 }
 
-/// A map of texts.
+/// Encodes a map of text values.
 pub(super) fn map(members: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = with_head(5 << 5, members.len());
     for (key, value) in members {
@@ -56,7 +56,7 @@ fn with_head(major: u8, length: usize) -> Vec<u8> {
     }
 }
 
-/// The length of what begins here if it is of this kind, and what follows its head.
+/// The length of the first item if it has this major type, and the bytes after its head.
 fn head(bytes: &[u8], major: u8) -> Option<(usize, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     if first & 0xe0 != major {

@@ -1,4 +1,4 @@
-//! Connections that a handler can cut, so that a caller sees a reset instead of an answer.
+//! Connections that a handler can cut, so that a caller sees a reset instead of a response.
 
 use std::{
     io,
@@ -21,12 +21,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A handler's hold on the connection its request came by.
+/// A handle on the connection of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Connection(Arc<AtomicBool>);
 
 impl Connection {
-    /// Nothing is written to it from now on; it is closed at the next attempt.
+    /// Prevents any further write; the connection closes at the next attempt.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -49,8 +49,8 @@ impl Listener for CuttableListener {
         loop {
             match self.0.accept().await {
                 Ok((stream, peer)) => {
-                    // Small answers would otherwise wait for the caller's acknowledgements; a socket
-                    // that refuses the option works all the same.
+                    // Without it, small responses wait for the caller's acknowledgements. A socket that
+                    // refuses the option still works.
                     let _ = stream.set_nodelay(true);
                     return (
                         CuttableStream {
@@ -71,7 +71,7 @@ impl Listener for CuttableListener {
     }
 }
 
-/// A TCP stream that refuses to write once it was cut.
+/// A TCP stream that refuses writes after it was cut.
 pub(super) struct CuttableStream {
     stream: TcpStream,
     cut: Arc<AtomicBool>,

@@ -1,10 +1,9 @@
-"""Runs MiniStack with Lambda's operations judged by IAM as AWS judges them, and S3's conditions held.
+"""Runs MiniStack with IAM's checks of Lambda operations and S3's conditions as on AWS.
 
-It takes every operation on one alias for ListAliases or CreateAlias, and CreateFunction for one on
-all functions, so that no policy that names functions could allow them. It looks neither at what a
-copy's destination must be nor at who a bucket's owner is expected to be, and answers with the whole
-object where a range of one version is asked for. And an invocation fails in it if a session begins
-meanwhile.
+Without these patches, it treats every operation on a single alias as ListAliases or CreateAlias, and
+CreateFunction as an operation on all functions, so that no policy that names functions could allow them.
+It ignores the conditions on a copy's destination and on a bucket's expected owner, and returns the whole
+object for a range of one version. And an invocation fails in it if a session begins meanwhile.
 """
 
 import json
@@ -21,7 +20,7 @@ resource_of = iam_actions.extract_resource_arn
 
 
 def steps(path):
-    """What follows `functions` in the path; nothing where that is not in it."""
+    """The path segments after `functions`; empty without `functions`."""
     parts = [part for part in path.split("/") if part]
     return parts[parts.index("functions") + 1 :] if "functions" in parts else []
 
@@ -69,7 +68,7 @@ def ranged_get(bucket, key, headers, query_params=None):
     if span is None:
         return s3._error("InvalidRange", "The requested range is not satisfiable", 416, f"/{bucket}/{key}")
     part = body[span[0] : span[1] + 1]
-    # A checksum is of the whole object.
+    # A checksum covers the whole object.
     answered = {name: value for name, value in answered.items() if not name.lower().startswith("x-amz-checksum")}
     answered["Content-Length"] = str(len(part))
     answered["Content-Range"] = f"bytes {span[0]}-{span[1]}/{len(body)}"
@@ -77,7 +76,7 @@ def ranged_get(bucket, key, headers, query_params=None):
 
 
 def evict_expired_sessions():
-    """A look now and then, and at a copy of the table: invocations and others add to it at the same time."""
+    """Runs once a minute, on a copy of the table: invocations and others add to it concurrently."""
     if time.monotonic() < evict_expired_sessions.next:
         return
     evict_expired_sessions.next = time.monotonic() + 60

@@ -1,7 +1,7 @@
 //! The AWS emulator as a child process.
 //!
-//! Relies on `MiniStack` being installed beside the given Python. It checks signatures and IAM policies
-//! (`AUTH=true`), except those of an account's root, whose access key is the account's own id.
+//! Requires `MiniStack` beside the given Python. It checks signatures and IAM policies (`AUTH=true`),
+//! except for an account's root user, whose access key is the account id.
 
 use std::{
     path::Path,
@@ -14,7 +14,7 @@ use crate::{
     process::{Process, free_port},
 };
 
-/// From start to the first answer it takes about a second; a busy machine may need many.
+/// A start takes about a second; a busy machine may need many.
 const START_LIMIT: Duration = Duration::from_mins(2);
 const PROGRAM: &str = concat!(
     include_str!("emulator_cloudwatch.py"),
@@ -23,7 +23,7 @@ const PROGRAM: &str = concat!(
 );
 const POLL: Duration = Duration::from_millis(50);
 
-/// A running emulator; it ends when this is dropped.
+/// A running emulator. Dropping it ends the process.
 #[derive(Debug)]
 pub(super) struct Emulator {
     endpoint: String,
@@ -31,7 +31,7 @@ pub(super) struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with its log and temporary files in `dir` and waits until it answers.
+    /// Starts the emulator with its log and temporary files in `dir` and waits until it answers.
     pub(super) async fn start(python: &Path, dir: &Path) -> Result<Self, LabError> {
         let port = free_port()?;
         let scratch = dir.join("tmp");
@@ -46,7 +46,7 @@ impl Emulator {
             .env("GATEWAY_PORT", port.to_string())
             .env("LOG_LEVEL", "WARNING")
             .env("TMPDIR", &scratch);
-        // It would take these for another root's credentials.
+        // The emulator would use these as another root user's credentials.
         for name in [
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
@@ -63,7 +63,7 @@ impl Emulator {
         })
     }
 
-    /// Where it answers, without the proxy.
+    /// The emulator's own endpoint, without the proxy.
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
     }

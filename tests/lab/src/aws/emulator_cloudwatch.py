@@ -1,11 +1,11 @@
-"""CloudWatch as AWS has it, where MiniStack differs and a rollout's checks would notice.
+"""CloudWatch as on AWS, where MiniStack differs in a way that affects a stage's checks.
 
-- IAM judges calls in the SDKs' own protocol (CBOR), whose operation stands in the path and whose
-  alarm's name in the body.
-- Metric alarms say since when they are in their state (StateTransitionedTimestamp).
+- IAM checks calls in the SDKs' own protocol (CBOR), which has the operation in the path and the alarm's
+  name in the body.
+- Metric alarms have the time of their last change of state (StateTransitionedTimestamp).
 - Times of alarms and of their histories have milliseconds.
-- GetMetricData begins a period where the question begins, takes a metric without dimensions for just
-  that, and computes expressions with + - * /.
+- GetMetricData aligns periods with the request's start, matches a metric without dimensions exactly, and
+  computes expressions with + - * /.
 """
 
 import ast
@@ -57,14 +57,14 @@ def record_history(name, *details, **more):
 
 
 def described(alarm):
-    """An alarm that was put again keeps its state, and with it the time."""
+    """An alarm that is put again keeps its state and the time of its last change."""
     out = alarm_of(alarm)
     out.setdefault("StateTransitionedTimestamp", out["StateUpdatedTimestamp"])
     return out
 
 
 def stored(stat, start, end):
-    """The statistic by the beginning of each period."""
+    """The statistic of each period, by the period's start."""
     metric, period = stat["Metric"], int(stat["Period"])
     dimensions = cloudwatch._dims_key(cloudwatch._dims_from_list(metric.get("Dimensions") or []))
     periods = {}
@@ -88,7 +88,7 @@ def value(node, found, at):
 
 
 def computed(expression, found):
-    """The expression at every time that all of its metrics have; nothing where it divides by 0."""
+    """The expression at every time that all of its metrics have, except where it divides by 0."""
     tree = ast.parse(expression, mode="eval").body
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     values = {}

@@ -1,9 +1,9 @@
-"""What MiniStack's Lambda shows otherwise than AWS's.
+"""Lambda as on AWS, where MiniStack differs.
 
-It gives the package of $LATEST for every version, names no resource where a call is denied, calls every
-error of a handler Runtime.HandlerError, and leaves the platform's own lines out of the log. And it asks for
-permission together with all else: a request with the header x-lab-authorize is answered as soon as it is
-permitted, so that whoever stands in front can ask for that before anything else.
+Without these patches, it returns the package of $LATEST for every version, names no resource in a denial,
+reports every error of a handler as Runtime.HandlerError, and omits the platform's own lines from the log. It
+also checks permission together with everything else: here, a request with the header x-lab-authorize is
+answered as soon as it is authorized, so that the proxy can check permission first.
 """
 
 import contextvars
@@ -22,7 +22,7 @@ answer_lambda = app.SERVICE_HANDLERS["lambda"]
 deny = iam_actions.access_denied_response
 evaluate = iam_evaluator.evaluate
 
-# The action and resource that the session's own policy was the one to deny.
+# The action and resource that the session policy denied.
 limited = contextvars.ContextVar("lab_limited", default=None)
 NAMED = {"lambda", "monitoring", "cloudwatch", "s3"}
 FRAME = re.compile(r'  File "')
@@ -79,7 +79,7 @@ def denied(service, action, principal_arn, request_id, **named):
 
 
 def raised(log):
-    """Name and frames of the exception that a log ends with."""
+    """Name and stack frames of the exception at the end of a log."""
     _, found, trace = log.rpartition("Traceback (most recent call last):\n")
     if not found:
         return None
@@ -90,7 +90,7 @@ def raised(log):
     if name is None:
         return None
     bounds = [*frames, after]
-    # The first one is the runtime's own.
+    # The first frame is the runtime's own.
     stack = ["\n".join(lines[at:end]) + "\n" for at, end in zip(bounds, bounds[1:])][1:]
     stack = [CODE.sub('"/var/task/', frame) for frame in stack]
     return name.group(1).rsplit(".", 1)[-1], stack

@@ -1,4 +1,4 @@
-//! The record of all calls, in the order in which they arrived.
+//! The record of all calls, in order of arrival.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use super::call::Call;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Journal(Arc<Mutex<Vec<Call>>>);
 
-/// A call that is under way.
+/// A call in flight.
 #[derive(Debug)]
 pub(super) struct Entry {
     journal: Journal,

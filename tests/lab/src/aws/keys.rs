@@ -1,21 +1,21 @@
-//! Whose access keys are whose, learned from the answers that hand them out.
+//! The owners of access keys, learned from the responses that issue the keys.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// What the proxy knows of a key: enough to name its account and to sign a request that it changed.
+/// What the proxy knows about a key: enough to name its account and to sign a changed request.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
     pub(super) account: String,
-    /// Unknown of a key that was handed out past the proxy.
+    /// `None` for a key that was issued past the proxy.
     pub(super) secret: Option<String>,
     pub(super) token: Option<String>,
 }
 
-/// All keys seen.
+/// All known keys.
 #[derive(Default)]
 pub(super) struct Keys(Mutex<HashMap<String, Key>>);
 
@@ -28,7 +28,7 @@ impl Keys {
         self.lock().insert(key.id.clone(), key);
     }
 
-    /// The key with this id; an account's own id is its root's.
+    /// The key with this id. An account's id is the key of its root user.
     pub(super) fn find(&self, id: &str) -> Option<Key> {
         if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some(Key {
@@ -41,7 +41,7 @@ impl Keys {
         self.lock().get(id).cloned()
     }
 
-    /// Learns the key in an answer of STS or IAM, `account` being the caller's.
+    /// Learns the key in a response of STS or IAM; `account` is the caller's.
     pub(super) fn learn_from(&self, xml: &str, account: Option<&str>) {
         let Some((id, secret)) = element(xml, "AccessKeyId").zip(element(xml, "SecretAccessKey"))
         else {

@@ -1,9 +1,9 @@
 //! The AWS emulator behind a strict proxy.
 //!
-//! [`Cloud::start`] gives three accounts (hub, dev and prod) that a platform team prepared, and an
-//! endpoint that behaves as AWS does where the emulator is too kind, writes down every call and
-//! fails on demand. Callers under test use [`Cloud::endpoint`]; a test that only looks at what
-//! stands there uses [`Cloud::sdk_config`], which is neither counted nor hit by faults.
+//! [`Cloud::start`] provides three accounts (hub, dev and prod), set up as by a platform team, and an
+//! endpoint that enforces AWS's rules where the emulator is too lenient, records every call and injects
+//! faults on request. Callers under test use [`Cloud::endpoint`]; a test that only inspects state uses
+//! [`Cloud::sdk_config`], whose calls are neither recorded nor hit by faults.
 //!
 //! ```no_run
 //! # async fn example(python: &std::path::Path, dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@ mod connection;
 mod emulator;
 mod journal;
 mod keys;
-/// The same table that Sluice judges by.
+/// Sluice's own table of limits.
 #[path = "../../../../src/domain/limits/table.rs"]
 pub mod limits;
 mod operation;
@@ -59,10 +59,10 @@ pub use self::{
 };
 use crate::{door::Porter, error::LabError, runtime};
 
-/// How a cloud is started.
+/// Options of a [`Cloud`].
 #[derive(Clone, Debug)]
 pub struct CloudOptions {
-    /// Issuer of the tokens that dev's web-identity role accepts.
+    /// Issuer of the tokens that dev's web-identity role trusts.
     pub issuer: String,
 }
 
@@ -74,7 +74,7 @@ impl Default for CloudOptions {
     }
 }
 
-/// A running AWS; it ends when this is dropped.
+/// A running AWS emulator. Dropping it ends the emulator.
 #[derive(Debug)]
 pub struct Cloud {
     accounts: Accounts,
@@ -98,10 +98,10 @@ impl Drop for Cloud {
     }
 }
 
-/// A way into AWS for one caller.
+/// A separate AWS endpoint for one caller. Dropping it closes the endpoint.
 #[derive(Debug)]
 pub struct Door {
-    /// What the caller uses as AWS's endpoint.
+    /// The URL that the caller uses as AWS's endpoint.
     pub endpoint: String,
     server: JoinHandle<()>,
 }
@@ -113,33 +113,34 @@ impl Drop for Door {
 }
 
 impl Cloud {
-    /// Starts with the emulator installed beside `python` and with logs and temporary files in `dir`.
+    /// Starts the emulator that is installed beside `python`, with logs and temporary files in `dir`.
     pub async fn start(python: &Path, dir: &Path) -> Result<Self, LabError> {
         Self::start_with(python, dir, CloudOptions::default()).await
     }
 
-    /// Starts with other than the default options.
+    /// [`Cloud::start`] with options.
     pub async fn start_with(
         python: &Path,
         dir: &Path,
         options: CloudOptions,
     ) -> Result<Self, LabError> {
         let (python, dir) = (python.to_owned(), dir.to_owned());
-        // Connections belong to the runtime they were made on, which a test's does not outlive.
+        // Connections belong to the runtime that creates them, and a test's runtime ends with the test.
         let started = runtime::handle().spawn(start_here(python, dir, options));
         started
             .await
             .map_err(|e| LabError::new(format!("starting the AWS emulator panicked: {e}")))?
     }
 
-    /// What callers use as AWS's endpoint for every service, such as `http://127.0.0.1:41234`.
+    /// The endpoint of every service for callers, such as `http://127.0.0.1:41234`.
     ///
-    /// SDKs address S3's buckets by path here of their own accord, the host being an IP address.
+    /// SDKs use path-style S3 addresses with it, because the host is an IP address.
     pub fn endpoint(&self) -> &str {
         &self.proxy.endpoint
     }
 
-    /// Another endpoint for the same AWS, where `porter` stands; it is there until the door is dropped.
+    /// Opens another endpoint of the same AWS, whose requests pass through `porter`, until the result is
+    /// dropped.
     pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<Door, LabError> {
         let proxy = Arc::clone(&self.proxy);
         let opening = runtime::handle().spawn(async move { proxy::open(&proxy, porter).await });
@@ -169,14 +170,14 @@ impl Cloud {
         &self.accounts.accounts[2]
     }
 
-    /// The hub's user's key, with which every account's `role_arn` can be assumed.
+    /// The access key of the hub's user, who may assume every account's `role_arn`.
     pub fn hub_access_key(&self) -> &AccessKey {
         &self.accounts.access_key
     }
 
-    /// The SDK as the root of `account` (its id), straight to the emulator: neither counted nor
-    /// held to the proxy's rules, nor hit by faults. For looking at, and preparing, what stands
-    /// there. S3's buckets are addressed by path of the SDK's own accord.
+    /// The SDK configuration of the root user of `account` (its id), straight to the emulator: calls with
+    /// it are not recorded, not held to the proxy's rules and not hit by faults. Tests inspect and prepare
+    /// state with it. The SDK uses path-style S3 addresses.
     pub fn sdk_config(&self, account: &str, region: &str) -> SdkConfig {
         let root = Credentials::new(account, "root", None, None, "lab");
         self.config(
@@ -186,7 +187,7 @@ impl Cloud {
         )
     }
 
-    /// The SDK through the proxy, as the controller sees AWS.
+    /// The SDK configuration for calls through the proxy, as the controller makes them.
     pub fn caller_config(&self, credentials: SharedCredentialsProvider, region: &str) -> SdkConfig {
         self.config(self.endpoint(), region, credentials)
     }
@@ -205,8 +206,8 @@ impl Cloud {
             .build()
     }
 
-    /// From now on a web identity must be signed with this key: an ECDSA P-256 public key as X.509 has it
-    /// (DER). Before, any signature will do, but there must be one.
+    /// From now on, web identity tokens must be signed with this key: an ECDSA P-256 public key in X.509
+    /// format (DER). Before, any signature is accepted, but there must be one.
     pub fn trust(&self, issuer_key: Vec<u8>) {
         self.proxy.issuer_key.set(issuer_key);
     }
@@ -216,39 +217,39 @@ impl Cloud {
         self.calls_since(0)
     }
 
-    /// The calls that arrived after [`Cloud::mark`] gave `mark`.
+    /// The calls that arrived since [`Cloud::mark`] returned `mark`.
     pub fn calls_since(&self, mark: usize) -> Calls {
         Calls::new(self.proxy.journal.since(mark))
     }
 
-    /// Where the record of calls ends now.
+    /// The current end of the record of calls.
     pub fn mark(&self) -> usize {
         self.proxy.journal.len()
     }
 
-    /// Faults for calls to come.
+    /// The fault rules for future calls.
     pub fn faults(&self) -> &Faults {
         &self.proxy.faults
     }
 
-    /// How long changes that begin from now on take to settle.
+    /// Sets how long changes that begin from now on take to settle.
     pub fn set_settle(&self, settle: Settle) {
         self.proxy.book.set_settle(settle);
     }
 
-    /// The same for the functions of this name only, in all accounts and regions.
+    /// [`Cloud::set_settle`] for functions of this name only, in all accounts and regions.
     pub fn set_settle_of(&self, function: &str, settle: Settle) {
         self.proxy.book.set_settle_of(function, settle);
     }
 
-    /// Settles what functions of this name have under way, down to the emulator's half a second.
+    /// Settles all pending changes of functions of this name, down to the emulator's half a second.
     pub fn settle_now(&self, function: &str) {
         self.proxy.book.settle_now(function);
     }
 }
 
-/// What every SDK configuration of the lab shares: clock and timers, but neither a pool of
-/// connections nor a cache of identities, which belong to one test's runtime.
+/// The base of every SDK configuration of the lab: clock and timers, but no connection pool and no identity
+/// cache, which belong to one test's runtime.
 async fn base_config() -> SdkConfig {
     let loaded = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(REGIONS[0]))

@@ -1,4 +1,4 @@
-//! The API names of requests, told from method, path, query and (where it must be) the body.
+//! The API names of requests, derived from method, path, query and, where necessary, the body.
 
 use axum::http::{Method, request::Parts};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::{
     cbor,
 };
 
-/// An operation and what it is about.
+/// An operation and its resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Operation {
     pub(super) name: String,
@@ -17,7 +17,7 @@ pub(super) struct Operation {
     pub(super) qualifier: Option<String>,
 }
 
-/// Sub-resources of `/functions/{name}/`: name, then what GET, POST, PUT and DELETE are called.
+/// Sub-resources of `/functions/{name}/`: name, then the operations of GET, POST, PUT and DELETE.
 const FUNCTION_PARTS: [(&str, [&str; 4]); 14] = [
     ("", ["GetFunction", "", "", "DeleteFunction"]),
     (
@@ -89,7 +89,7 @@ const FUNCTION_PARTS: [(&str, [&str; 4]); 14] = [
     ),
 ];
 
-/// Sub-resources of buckets and objects, as they follow Get, Put or Delete.
+/// Sub-resources of buckets: query parameter, then the operation's name without Get, Put or Delete.
 const BUCKET_PARTS: [(&str, &str); 14] = [
     ("versioning", "BucketVersioning"),
     ("lifecycle", "BucketLifecycleConfiguration"),
@@ -307,7 +307,7 @@ fn bucket_operation(method: &Method, has: &dyn Fn(&str) -> bool) -> Option<Strin
     Some(listed.map_or(plain, |(_, name)| name).to_owned())
 }
 
-/// CloudWatch, whose SDKs write the operation into the path and the rest as CBOR.
+/// CloudWatch, whose SDKs put the operation into the path and the parameters into a CBOR body.
 pub(super) fn monitoring(parts: &Parts, body: &[u8]) -> Operation {
     let Some((_, name)) = parts.uri.path().split_once("/operation/") else {
         return other(parts, body);

@@ -1,10 +1,10 @@
 //! The reverse proxy in front of the emulator.
 //!
-//! Every request passes here, is written to the journal, may be hit by a fault, and is forwarded
-//! with its Host header (signatures cover it). S3's bodies stream both ways and are never held;
-//! other services' are small and are read whole, so that operations can be named and Lambda's rules
-//! applied. A request that a rule changed is signed again with its caller's own key, so that what
-//! the emulator checks is still the caller.
+//! The proxy records every request in the journal, may inject a fault, and forwards the request with its
+//! Host header (signatures cover it). S3 bodies stream both ways and are never buffered; bodies of other
+//! services are small and read whole, so that the proxy can name operations and apply Lambda's rules. A
+//! request that a rule changed is signed again with its caller's own key, so that the emulator still checks
+//! the caller.
 
 use std::{
     collections::HashMap,
@@ -46,10 +46,10 @@ use crate::{
 /// Lambda's own limit for a request with a package is 70 MB.
 const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
 
-/// Who asks does not matter where any account may.
+/// The account for requests that any account may make.
 const ANY_ACCOUNT: &str = "111111111111";
 
-/// What the proxy's handlers share.
+/// The state that the proxy's handlers share.
 pub(super) struct Proxy {
     pub(super) endpoint: String,
     pub(super) backend: Arc<Backend>,
@@ -57,55 +57,55 @@ pub(super) struct Proxy {
     pub(super) keys: Keys,
     pub(super) journal: Journal,
     pub(super) faults: Faults,
-    /// What web identities are signed with.
+    /// The key that web identity tokens must be signed with.
     pub(super) issuer_key: IssuerKey,
 }
 
-/// A request's body: whole where the proxy must see it.
+/// A request's body: whole if the proxy must inspect it.
 enum Payload {
     Whole(Bytes),
     Stream(Body),
 }
 
-/// An answer: whole where the proxy must see it.
+/// A response: whole if the proxy must inspect it.
 enum Answer {
     Whole(Reply),
     Stream(reqwest::Response),
 }
 
-/// One way into the proxy.
+/// The state of one endpoint of the proxy.
 #[derive(Clone)]
-struct Entrance {
+struct EndpointState {
     proxy: Arc<Proxy>,
     porter: Option<Arc<dyn Porter>>,
-    past: Arc<Past>,
+    history: Arc<ReadHistory>,
 }
 
-/// What reads by one door were answered, by what was read: the last answer, and the one before it that
-/// was another one.
+/// The responses to Lambda reads on one endpoint, by read: the previous different response, if any, and the
+/// last one.
 #[derive(Default)]
-struct Past(Mutex<HashMap<String, (Option<Reply>, Reply)>>);
+struct ReadHistory(Mutex<HashMap<String, (Option<Reply>, Reply)>>);
 
-impl Past {
+impl ReadHistory {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Option<Reply>, Reply)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, visit: &Visit, reply: &Reply) {
+    fn record(&self, visit: &Visit, reply: &Reply) {
         if visit.service != "lambda" || visit.is_write || !visit.operation.starts_with("Get") {
             return;
         }
         let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
-        let mut past = self.lock();
-        let older = match past.remove(&key) {
-            Some((older, last)) if last.body == reply.body => older,
+        let mut history = self.lock();
+        let previous = match history.remove(&key) {
+            Some((previous, last)) if last.body == reply.body => previous,
             Some((_, last)) => Some(last),
             None => None,
         };
-        past.insert(key, (older, reply.clone()));
+        history.insert(key, (previous, reply.clone()));
     }
 
-    fn older(&self, visit: &Visit) -> Option<Reply> {
+    fn previous(&self, visit: &Visit) -> Option<Reply> {
         let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
         self.lock().get(&key)?.0.clone()
     }
@@ -123,33 +123,33 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
         faults: Faults::default(),
         issuer_key: IssuerKey::default(),
     });
-    let entrance = Entrance {
+    let state = EndpointState {
         proxy: Arc::clone(&proxy),
         porter: None,
-        past: Arc::default(),
+        history: Arc::default(),
     };
-    Ok((proxy, serve(listener, entrance)))
+    Ok((proxy, serve(listener, state)))
 }
 
-/// Opens a door of its own for one caller: its endpoint, and what serves it until it is aborted.
+/// Opens a separate endpoint for one caller: its URL, and the task that serves it until aborted.
 pub(super) async fn open(
     proxy: &Arc<Proxy>,
     porter: Arc<dyn Porter>,
 ) -> Result<(String, JoinHandle<()>), LabError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
-    let entrance = Entrance {
+    let state = EndpointState {
         proxy: Arc::clone(proxy),
         porter: Some(porter),
-        past: Arc::default(),
+        history: Arc::default(),
     };
-    Ok((endpoint, serve(listener, entrance)))
+    Ok((endpoint, serve(listener, state)))
 }
 
-fn serve(listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
+fn serve(listener: TcpListener, state: EndpointState) -> JoinHandle<()> {
     let service = Router::new()
         .fallback(handle)
-        .with_state(entrance)
+        .with_state(state)
         .into_make_service_with_connect_info::<Connection>();
     runtime::handle().spawn(async move {
         if let Err(error) = axum::serve(CuttableListener(listener), service).await {
@@ -159,11 +159,11 @@ fn serve(listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
 }
 
 async fn handle(
-    State(Entrance {
+    State(EndpointState {
         proxy,
         porter,
-        past,
-    }): State<Entrance>,
+        history,
+    }): State<EndpointState>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request<Body>,
 ) -> Response {
@@ -200,9 +200,9 @@ async fn handle(
     };
     let mut strike = match at(Point::Before).await {
         Some(Fault::Stale) => {
-            if let Some(older) = past.older(&visit) {
+            if let Some(previous) = history.previous(&visit) {
                 entry.injected();
-                return finish(&entry, Answer::Whole(older)).await;
+                return finish(&entry, Answer::Whole(previous)).await;
             }
             None
         }
@@ -230,18 +230,18 @@ async fn handle(
         .as_ref()
         .and_then(|strike| refusal(&strike.action, &call.service));
     if let Some(refusal) = refusal {
-        // A caller that is still sending would see a broken pipe instead of the answer.
+        // A caller that is still sending would see a broken pipe instead of the response.
         payload.drain().await;
         return finish(&entry, Answer::Whole(refusal)).await;
     }
 
-    // A caller that goes away does not undo what it asked for.
-    let passing = tokio::spawn(async move {
+    // A caller that disconnects does not cancel its request.
+    let forwarding = tokio::spawn(async move {
         proxy
             .pass(parts, payload, &asked, &operation, caller.as_ref())
             .await
     });
-    let answer = passing
+    let answer = forwarding
         .await
         .unwrap_or_else(|error| Err(LabError::new(error.to_string())));
     let answer = answer.unwrap_or_else(|error| {
@@ -249,7 +249,7 @@ async fn handle(
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
     });
     if let (Answer::Whole(reply), Some(_)) = (&answer, &porter) {
-        past.note(&visit, reply);
+        history.record(&visit, reply);
     }
     at(Point::Done).await;
     if let Some(strike) = &mut strike {
@@ -268,7 +268,7 @@ async fn handle(
     answer
 }
 
-/// The answer that a fault makes up in AWS's place.
+/// The error response of a fault, if it has one.
 fn refusal(action: &Action, service: &str) -> Option<Reply> {
     match action {
         Action::Respond {
@@ -298,7 +298,7 @@ fn visit(call: &Call, caller: Option<&Key>) -> Visit {
     }
 }
 
-/// A porter's fault in AWS's own words.
+/// The action for an injected fault, with AWS's own codes and messages.
 fn action(fault: Fault, service: &str) -> Action {
     match fault {
         Fault::Throttled => Action::Throttle,
@@ -326,7 +326,7 @@ fn action(fault: Fault, service: &str) -> Action {
 }
 
 fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {
-    // A web identity has no key yet: it acts for the account of the role it asks for.
+    // A web identity has no key yet: its account is that of the requested role.
     let of_role = || {
         let unsigned = asked.access_key.is_none();
         let account = operation
@@ -352,7 +352,7 @@ fn record(asked: &Asked, operation: &Operation, caller: Option<&Key>) -> Call {
     }
 }
 
-/// Writes the outcome down and answers.
+/// Records the outcome and builds the response.
 async fn finish(entry: &Entry, answer: Answer) -> Response {
     match answer {
         Answer::Whole(reply) => {
@@ -363,8 +363,8 @@ async fn finish(entry: &Entry, answer: Answer) -> Response {
             entry.answered(response.status().as_u16(), None);
             stream(response)
         }
-        // Errors are short, and their code is worth knowing. The answer to HEAD has no body, but a
-        // length, which is lost here: nobody asks the length of an error.
+        // Errors are short, and their codes are recorded. A response to HEAD has no body but a length,
+        // which is lost here: no caller needs the length of an error.
         Answer::Stream(response) => {
             let status = response.status();
             let reply = read(response).await.unwrap_or_else(|error| Reply {
@@ -413,7 +413,7 @@ impl Answer {
 }
 
 impl Proxy {
-    /// Whose key this is; the emulator is asked once about one that was handed out past the proxy.
+    /// Identifies a key. The emulator is asked once about a key that was issued past the proxy.
     async fn identify(&self, id: &str) -> Option<Key> {
         if let Some(key) = self.keys.find(id) {
             return Some(key);
@@ -439,6 +439,7 @@ impl Proxy {
         self.keys.learn(key.clone());
         Some(key)
     }
+
     async fn pass(
         &self,
         parts: Parts,

@@ -1,4 +1,4 @@
-//! Answers that were read whole, and errors in the format of the service that was asked.
+//! Responses that were read whole, and errors in the format of the called service.
 
 use axum::{
     body::Body,
@@ -15,14 +15,14 @@ const CBOR: &str = "application/cbor";
 /// Headers that belong to one connection, not to the message.
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "upgrade"];
 
-/// Removes what must not be passed on from one connection to another.
+/// Removes the headers that must not be forwarded.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }
 
-/// An answer with its body.
+/// A response with its body.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -63,7 +63,7 @@ impl Reply {
         }
     }
 
-    /// An error as `service` words it. No request id: none of the real service's was spent.
+    /// An error in `service`'s format. It has no request id, because the real service was not called.
     pub(super) fn error(service: &str, status: u16, code: &str, message: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
@@ -92,7 +92,7 @@ impl Reply {
         }
     }
 
-    /// The service's own way of saying that it is asked too often.
+    /// The service's own throttling error.
     pub(super) fn throttled(service: &str) -> Self {
         match service {
             "s3" => Self::error(service, 503, "SlowDown", "Please reduce your request rate."),
@@ -103,12 +103,12 @@ impl Reply {
         }
     }
 
-    /// The proxy's own failure; a 500 that names it.
+    /// A failure of the proxy itself: a 500 with a code of its own.
     pub(super) fn failure(service: &str, message: &str) -> Self {
         Self::error(service, 500, "LabFailure", message)
     }
 
-    /// The error code, if it is an error.
+    /// The error code of an error response.
     pub(super) fn error_code(&self) -> Option<String> {
         if self.status.as_u16() < 400 {
             return None;
@@ -135,7 +135,7 @@ impl Reply {
         element(&String::from_utf8_lossy(&self.body), "Code").map(str::to_owned)
     }
 
-    /// The body as JSON, if it is.
+    /// The body as JSON; `None` if it is not JSON.
     pub(super) fn value(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
@@ -151,7 +151,7 @@ impl IntoResponse for Reply {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
-        // The body may have been rewritten; its length is told by what is sent.
+        // The body may have been rewritten; the server sets its length.
         response.headers_mut().remove("content-length");
         strip_hop_by_hop(response.headers_mut());
         response

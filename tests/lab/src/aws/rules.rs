@@ -1,4 +1,4 @@
-//! Faults on demand: which calls they hit, how often, and what happens to them.
+//! Fault rules: which calls they match, how often they apply, and what they do.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::call::Call;
 
-/// Which calls a rule is for; what is left out matches everything.
+/// The calls that a rule matches; an omitted field matches everything.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Pattern {
@@ -25,7 +25,7 @@ pub struct Pattern {
     pub resource_contains: Option<String>,
     /// Account id of the caller.
     pub account: Option<String>,
-    /// Region it was signed for.
+    /// Region that the request is signed for.
     pub region: Option<String>,
 }
 
@@ -39,14 +39,14 @@ impl Pattern {
         }
     }
 
-    /// Of these only the ones whose resource contains `part`.
+    /// Restricts the pattern to resources that contain `part`.
     #[must_use]
     pub fn about(mut self, part: &str) -> Self {
         self.resource_contains = Some(part.to_owned());
         self
     }
 
-    /// Whether `call` is one of them.
+    /// Whether `call` matches.
     pub fn matches(&self, call: &Call) -> bool {
         let equal = |wanted: &Option<String>, actual: Option<&str>| {
             wanted
@@ -64,7 +64,7 @@ impl Pattern {
     }
 }
 
-/// What happens to a call instead of, before or after its being forwarded.
+/// What a fault does to a call.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Action {
@@ -79,23 +79,23 @@ pub enum Action {
     },
     /// The service's own throttling error; nothing reaches AWS.
     Throttle,
-    /// Waits, then goes on as usual.
+    /// Waits, then forwards the call.
     Delay {
         /// How long, in milliseconds.
         millis: u64,
     },
     /// Closes the connection; nothing reaches AWS.
     DropRequest,
-    /// AWS does what was asked, then the connection is closed without an answer.
+    /// AWS carries out the call; the connection closes without a response.
     LoseReply,
-    /// AWS does what was asked; the answer is kept back until the rule is removed.
+    /// AWS carries out the call; the response is held until the rule is removed.
     HoldReply,
-    /// No answer, ever; nothing reaches AWS. Ends when the caller gives up.
+    /// Never responds; nothing reaches AWS. Ends when the caller gives up.
     Hang,
 }
 
 impl Action {
-    /// An error answer.
+    /// An error response.
     pub fn respond(status: u16, code: &str, message: &str) -> Self {
         Self::Respond {
             status,
@@ -104,7 +104,7 @@ impl Action {
         }
     }
 
-    /// A wait before forwarding.
+    /// A delay before the call is forwarded.
     pub fn delay(duration: Duration) -> Self {
         Self::Delay {
             millis: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
@@ -116,16 +116,16 @@ impl Action {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// Which calls.
+    /// The calls that the rule matches.
     #[serde(default)]
     pub on: Pattern,
     /// How many of them pass first.
     #[serde(default)]
     pub skip: u32,
-    /// How many are hit after that; all if none.
+    /// How many are hit after that; all if `None`.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What happens to them.
+    /// What the rule does to them.
     pub action: Action,
 }
 
@@ -157,20 +157,20 @@ struct Active {
     rule: Rule,
     seen: u32,
     hits: u32,
-    /// Ends with the rule; nothing is ever sent.
+    /// Dropped with the rule, which ends held responses; nothing is ever sent.
     in_force: watch::Sender<()>,
 }
 
-/// What happens to one call.
+/// A fault that applies to one call.
 #[derive(Debug)]
 pub(super) struct Strike {
     pub(super) action: Action,
-    /// None where no rule says so: then it lasts.
+    /// `None` for a fault without a rule, which never ends.
     rule: Option<watch::Receiver<()>>,
 }
 
 impl Strike {
-    /// By nobody's rule.
+    /// A fault without a rule.
     pub(super) fn lasting(action: Action) -> Self {
         Self { action, rule: None }
     }
@@ -196,7 +196,7 @@ impl Active {
     }
 }
 
-/// The rules in force. The first that matches and is due decides.
+/// The rules in force. The first one that matches and is due applies.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     active: Arc<Mutex<Vec<Active>>>,
@@ -243,7 +243,7 @@ impl Faults {
             .collect()
     }
 
-    /// What is to happen to `call`, if anything; counts as a hit.
+    /// The fault that applies to `call`, if any; counts as a hit.
     pub(super) fn strike(&self, call: &Call) -> Option<Strike> {
         self.lock()
             .iter_mut()

@@ -1,7 +1,6 @@
 //! Signature Version 4 for requests that the proxy had to change after their caller signed them.
 //!
-//! Source: AWS's "Create a signed AWS API request". Only for services other than S3, whose paths
-//! are encoded twice.
+//! Source: AWS's "Create a signed AWS API request". Not for S3: only other services encode paths twice.
 
 use std::fmt::Write as _;
 
@@ -21,7 +20,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
-/// What is to be signed.
+/// The request to sign.
 pub(super) struct Unsigned<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -31,7 +30,7 @@ pub(super) struct Unsigned<'a> {
     pub(super) service: &'a str,
 }
 
-/// Replaces date, token and signature in `headers` by ones that hold for `request`.
+/// Replaces date, token and signature in `headers` by valid ones for `request`.
 pub(super) fn sign(
     request: &Unsigned<'_>,
     headers: &mut HeaderMap,

@@ -1,4 +1,4 @@
-//! The way of a request to Lambda: who may not is refused first, then the rules judge, then the emulator answers.
+//! The path of a request to Lambda: permission check, then the rules, then the emulator.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
 use crate::error::LabError;
 
 impl Proxy {
-    /// The refusal of a caller who may not do this, or is not who it says.
+    /// The refusal of a caller that is not authenticated or not authorized.
     async fn forbidden(
         &self,
         parts: &Parts,
@@ -34,7 +34,7 @@ impl Proxy {
         Ok((!reply.status.is_success()).then_some(reply))
     }
 
-    /// Passes a request on to Lambda, held to its rules.
+    /// Forwards a request to Lambda, subject to its rules.
     pub(super) async fn pass_to_lambda(
         &self,
         parts: &Parts,

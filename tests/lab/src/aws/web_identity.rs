@@ -1,9 +1,10 @@
-//! `AssumeRoleWithWebIdentity` as STS judges the token, which the emulator does not look at: well-formed, from a
-//! provider that the account knows, signed, for an audience of it, and not expired. Whether the role trusts its
-//! subject is the emulator's business.
+//! STS's checks of the token of `AssumeRoleWithWebIdentity`, which the emulator lacks: the token is
+//! well-formed, comes from a provider of the account, is signed, is for an audience of that provider, and
+//! has not expired. The emulator checks whether the role trusts the subject.
 //!
-//! (Source: STS API Reference, `AssumeRoleWithWebIdentity`, "Errors"; the wording of the messages as client
-//! libraries' issues quote it, such as <https://github.com/aws-actions/configure-aws-credentials/issues/280>.)
+//! (Source: STS API Reference, `AssumeRoleWithWebIdentity`, "Errors"; the wording of the messages as issues
+//! of client libraries quote it, such as
+//! <https://github.com/aws-actions/configure-aws-credentials/issues/280>.)
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use url::form_urlencoded;
 use super::{operation::Operation, proxy::Proxy, reply::Reply};
 use crate::error::LabError;
 
-/// The public key of the tokens' issuer, as soon as it is known.
+/// The public key of the tokens' issuer, once it is known.
 #[derive(Default)]
 pub(super) struct IssuerKey(Mutex<Option<Vec<u8>>>);
 
@@ -33,11 +34,11 @@ impl IssuerKey {
     }
 }
 
-/// A token that was taken apart.
+/// A decoded token.
 struct Token {
     header: Value,
     claims: Value,
-    /// What was signed.
+    /// The signed part.
     signed: String,
     signature: Vec<u8>,
 }
@@ -57,7 +58,7 @@ impl Token {
         })
     }
 
-    /// Without the issuer's key, that there is a signature is all that can be told.
+    /// Whether the signature is valid. Without the issuer's key, any signature is.
     fn is_signed(&self, key: Option<Vec<u8>>) -> bool {
         if self.header["alg"] == "none" || self.signature.is_empty() {
             return false;
@@ -77,7 +78,7 @@ impl Token {
     }
 }
 
-/// STS's refusal of a token; `None` of whatever else is asked, and of a token that is fine.
+/// STS's refusal of a token; `None` for a valid token and for any other operation.
 pub(super) async fn refuse(
     proxy: &Proxy,
     operation: &Operation,
@@ -131,7 +132,7 @@ fn invalid(message: &str) -> Reply {
     Reply::error("sts", 400, "InvalidIdentityToken", message)
 }
 
-/// The audiences of the provider that the role's account has for this issuer.
+/// The audiences of the account's provider for this issuer; `None` without such a provider.
 async fn audiences(
     proxy: &Proxy,
     role: &str,

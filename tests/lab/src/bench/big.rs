@@ -1,4 +1,4 @@
-//! A large artifact on its way from GitLab to the hub's bucket.
+//! The transfer of a large artifact from GitLab to the hub's bucket.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::{
 use crate::demo::tell::{block, say};
 
 const NAME: &str = "large";
-/// At two megabytes a second.
+/// Enough for two megabytes a second.
 const TRANSFER_LIMIT: Duration = Duration::from_mins(10);
 
-/// What was measured.
+/// The figures.
 pub struct Big {
     size: u64,
     seconds: f64,
@@ -31,7 +31,7 @@ pub struct Big {
     parts: usize,
 }
 
-/// Has an archive of so many MiB fetched by a controller that was just started.
+/// Measures how a controller that has just started fetches an archive of `mebibytes` MiB.
 pub fn measure(ground: &Ground, mebibytes: u32) -> Result<Big, LabError> {
     let lab = &ground.lab;
     let project = ground.team.project;
@@ -46,8 +46,8 @@ pub fn measure(ground: &Ground, mebibytes: u32) -> Result<Big, LabError> {
     }
     lab.gitlab.push(project, NAME, "Begin");
     let big = json!({"name": "big", "job": {"name": "big"}});
-    let wish = manifest(&ground.team, NAME, "package", &[big]);
-    lab.apply(&wish.to_string())?;
+    let deployment = manifest(&ground.team, NAME, "package", &[big]);
+    lab.apply(&deployment.to_string())?;
     ground.wait_for_wish(NAME)?;
 
     let (peak_before, cpu_before) = {

@@ -1,4 +1,4 @@
-//! What deliveries cost in calls and writes.
+//! The calls and writes of deliveries.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::demo::tell::{block, say};
 
-/// Writes to the API server, and Lambda calls, that a delivery should need at most.
+/// The most API server writes and Lambda calls that a delivery should need.
 struct Goal {
     writes: usize,
     lambda: usize,
@@ -27,13 +27,13 @@ struct Goal {
 /// The calls of one record, as the goals count them.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Writes to the API server, but for Events and the Lease.
+    /// Writes to the API server, except Events and the Lease.
     pub writes: usize,
-    /// Events and renewals of the Lease.
+    /// Writes of Events and renewals of the Lease.
     pub aside: usize,
-    /// Lambda calls but for repeated looks and invocations.
+    /// Lambda calls, except polls and invocations.
     pub lambda: usize,
-    /// Looks at what had not settled, beyond the first.
+    /// Repeated reads of something that had not settled.
     pub polls: usize,
     /// Invocations.
     pub invocations: usize,
@@ -41,14 +41,14 @@ pub struct Counts {
     pub s3: usize,
     /// STS calls.
     pub sts: usize,
-    /// GitLab's answers but for "not modified".
+    /// GitLab responses, except "not modified".
     pub gitlab: usize,
-    /// GitLab's answers "not modified".
+    /// GitLab responses "not modified".
     pub not_modified: usize,
 }
 
 impl Counts {
-    /// Of one record.
+    /// Counts the calls of one record.
     pub fn of(record: &Record) -> Self {
         let lambda = record.calls.of_service("lambda");
         let invocations = lambda.named("lambda", "Invoke").count();
@@ -98,7 +98,7 @@ pub fn report(latencies: &Latencies) {
     }
 }
 
-/// Every call and write by name.
+/// Every call and write, by name.
 pub fn in_full(record: &Record) -> String {
     let mut text = String::new();
     let writes = record.api.iter().filter(|request| request.is_write());
@@ -143,16 +143,16 @@ fn row(name: &str, deliveries: &[Delivery], goal: &Goal) -> String {
     )
 }
 
-/// Looks at one thing beyond the first since anything was changed.
+/// Repeated reads of one function since the last write.
 fn polls(lambda: &Calls) -> usize {
-    let mut looked = BTreeSet::new();
+    let mut read = BTreeSet::new();
     let mut polls = 0;
     for call in lambda.iter() {
         if call.is_write() {
-            looked.clear();
+            read.clear();
         } else if call.operation == "GetFunction" {
-            let thing = (&call.account, &call.region, &call.resource, &call.qualifier);
-            polls += usize::from(!looked.insert(thing));
+            let function = (&call.account, &call.region, &call.resource, &call.qualifier);
+            polls += usize::from(!read.insert(function));
         }
     }
     polls
@@ -166,7 +166,7 @@ fn write_name(request: &Request) -> String {
     format!("{} {}", request.verb, request.rbac_resource())
 }
 
-/// With ids left out.
+/// The request with its ids replaced by `:id`.
 fn gitlab_name(request: &RequestRecord) -> String {
     let origin = match request.origin {
         Origin::GitLab => "",
@@ -189,7 +189,7 @@ fn gitlab_name(request: &RequestRecord) -> String {
     format!("{origin}{} {}", request.method, words.join("/"))
 }
 
-/// Names with how often they occur, in the order of their first.
+/// Names with their counts, in order of first occurrence.
 fn listed(names: impl IntoIterator<Item = String>) -> String {
     let mut order = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

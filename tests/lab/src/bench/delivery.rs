@@ -10,26 +10,25 @@ use sluice_lab::{
 
 use super::ground::{Ground, LIMIT, Record, is_poll, manifest};
 
-/// A Deployment with a branch and a function of its own, all of one name.
+/// A Deployment with a branch and a function of its own, all with the same name.
 pub struct Subject<'a> {
     ground: &'a Ground,
     name: String,
     revision: u32,
 }
 
-/// What a delivery took.
+/// The figures of a delivery.
 pub struct Delivery {
-    /// When GitLab was asked what it answered with the new pipeline.
+    /// The time of the GitLab request whose response lists the new pipeline.
     pub listed_at: Timestamp,
-    /// From then until the call that made the alias serve was answered, in seconds; none where
-    /// nothing had to be moved.
+    /// Seconds from then until the call that moved the alias was answered; `None` if no alias had to move.
     pub seconds: Option<f64>,
-    /// All calls and writes, from before the pipeline until GitLab was asked again afterwards.
+    /// All calls and writes, from before the pipeline until the polls of GitLab after the delivery.
     pub record: Record,
 }
 
 impl<'a> Subject<'a> {
-    /// Applies the Deployment and waits until all that is missing is a pipeline.
+    /// Applies the Deployment and waits until it only needs a pipeline.
     pub fn create(ground: &'a Ground, name: &str) -> Result<Self, LabError> {
         ground.lab.gitlab.push(ground.team.project, name, "Begin");
         let manifest = manifest(&ground.team, name, "package", &[]);
@@ -42,17 +41,17 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// A pipeline with a package that answers `version`, delivered until the alias serves it.
+    /// Delivers a pipeline with a package that answers `version`, until the alias serves it.
     pub fn moved(&mut self, version: &str) -> Result<Delivery, LabError> {
         self.deliver(version, true)
     }
 
-    /// A pipeline whose package is the one that serves.
+    /// Delivers a pipeline whose package already serves.
     pub fn unchanged(&mut self, version: &str) -> Result<Delivery, LabError> {
         self.deliver(version, false)
     }
 
-    /// Lets the Deployment go.
+    /// Deletes the Deployment.
     pub fn remove(self) -> Result<(), LabError> {
         self.ground.remove(&self.name)
     }
@@ -67,7 +66,7 @@ impl<'a> Subject<'a> {
             .pipeline(ground.team.project, name, version, &package);
         let mut served_at = None;
         if moves {
-            // Looked for in our own records: kubectl would take the processor from what is measured.
+            // Reads the lab's own records: kubectl would take processor time from what is measured.
             let what = format!("the alias of {name} serves {version}");
             let served = ground.lab.wait_for(&what, LIMIT, || {
                 alias_moved_at(&ground.calls_since(&before), name)
@@ -75,7 +74,7 @@ impl<'a> Subject<'a> {
             served_at = Some(served);
         }
         ground.wait_live(name, &format!("dev=r{}", self.revision))?;
-        // What follows a delivery is over when the next poll is.
+        // Follow-up work of a delivery has ended after the next poll.
         ground.wait_for_polls(2)?;
         let record = ground.since(&before)?;
         let listed_at = listed_at(&record.gitlab)
@@ -88,7 +87,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// When the function's alias was moved, as the caller was told.
+/// When the call that moved the function's alias was answered.
 fn alias_moved_at(calls: &Calls, function: &str) -> Option<Timestamp> {
     let is_move = |call: &&Call| {
         let moves = call.operation == "CreateAlias" || call.operation == "UpdateAlias";
@@ -101,7 +100,7 @@ fn alias_moved_at(calls: &Calls, function: &str) -> Option<Timestamp> {
         .and_then(|call| call.answered_at)
 }
 
-/// The first list that is not the one before: an unchanged one is answered with 304.
+/// The first changed list: an unchanged one is answered with 304.
 fn listed_at(requests: &[RequestRecord]) -> Option<Timestamp> {
     let listed = |request: &&RequestRecord| is_poll(request) && request.status == Some(200);
     requests.iter().find(listed).map(|request| request.at)

@@ -1,5 +1,5 @@
-//! `make bench-fleet`: many Deployments at once. What a fleet costs, and whether it is slower for being asked
-//! more than the law of AWS makes it.
+//! `make bench-fleet`: many Deployments at once. Measures what a fleet costs, and whether it is slower than
+//! AWS's rate limits require.
 
 mod crowd;
 mod figures;
@@ -27,39 +27,39 @@ use crate::demo::tell::{self, block, say};
 
 const TITLE: &str = "bench-fleet: starts Kubernetes, AWS and GitLab on this machine and delivers many Deployments at once; about 10 minutes for a thousand";
 
-/// How soon a restarted controller must be ready at the latest.
+/// How long a restarted controller may take to become ready.
 const START: Duration = Duration::from_mins(2);
 
-/// Faster than any lab: what is measured then is Sluice, and no budget.
+/// More than any lab can answer, so that the benchmark measures Sluice and no budget.
 const LIFTED: u32 = 10_000;
 
-/// What is measured.
+/// What to measure.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// How many Deployments, of one function each.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     objects: u32,
-    /// How many GitLab projects they share; each has its own where this is left out.
+    /// How many GitLab projects they share; by default, each has its own.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     projects: Option<u32>,
     /// Lifts the budgets for AWS and GitLab.
     #[arg(long)]
     lifted: bool,
-    /// Milliseconds that each AWS call takes on top.
+    /// Milliseconds to add to each AWS call.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
-    /// Leaves out the check, in which the lab's Lambda, and not Sluice, is what takes time.
+    /// Delivers without a check: its time is that of the lab's Lambda, not of Sluice.
     #[arg(long)]
     unchecked: bool,
-    /// Delivers for another namespace, alone and while all of them change once more.
+    /// Delivers in another namespace, alone and while all of them change once more.
     #[arg(long)]
     neighbour: bool,
-    /// How long they are left alone at the end, in seconds.
+    /// How long they stay idle at the end, in seconds.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=3600))]
     idle: u64,
 }
 
-/// Measures with data and logs in `dir`.
+/// Measures, with data and logs in `dir`.
 pub fn fleet(dir: &Path, options: &Options) -> Result<(), LabError> {
     tell::begin(TITLE);
     let (build, binary) = build()?;
@@ -143,7 +143,7 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
     Ok(())
 }
 
-/// One row: what happened until `run` came to its end.
+/// Measures one row: everything until `run` returns.
 fn delivered(
     ground: &Ground,
     crowd: &Crowd,
@@ -212,7 +212,7 @@ fn figures(
     })
 }
 
-/// Every Account takes far more than the lab can answer.
+/// Raises every Account's rates far above what the lab can answer.
 fn lift(ground: &Ground) -> Result<(), LabError> {
     let kube = &ground.lab.kube;
     for account in ["hub", "dev", "prod"] {

@@ -1,4 +1,4 @@
-//! The lab that is measured on, and where its records of calls and writes are.
+//! The lab of the benchmarks, and its records of calls and writes.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,23 +17,23 @@ use sluice_lab::{
 
 use crate::demo::tell::say;
 
-/// The namespace of everything that is delivered.
+/// The namespace of the measured Deployments.
 pub const NAMESPACE: &str = "shop";
-/// The namespace of somebody else.
+/// Another namespace.
 pub const NEIGHBOUR: &str = "neighbour";
-/// Far more than anything here takes.
+/// Far more than any wait takes.
 pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// A lab, and a team that delivers on it.
 pub struct Ground {
-    /// Everything that runs.
+    /// The lab.
     pub lab: Lab,
-    /// Who delivers.
+    /// The team.
     pub team: Tenant,
     markers: AtomicUsize,
 }
 
-/// A moment in all records.
+/// A position in all records.
 pub struct Moment {
     aws: usize,
     gitlab: Mark,
@@ -48,17 +48,17 @@ impl Moment {
         self.server_cpu
     }
 
-    /// The same for a controller that was started since.
+    /// The same moment for a controller that was restarted since.
     pub fn restarted(self) -> Self {
         Self { cpu: 0.0, ..self }
     }
 }
 
-/// What happened between two moments.
+/// The events between two moments.
 pub struct Record {
     /// AWS calls.
     pub calls: Calls,
-    /// What GitLab was asked.
+    /// Requests to GitLab.
     pub gitlab: Vec<RequestRecord>,
     /// The controller's requests to the API server.
     pub api: Vec<Request>,
@@ -67,12 +67,12 @@ pub struct Record {
 }
 
 impl Ground {
-    /// Starts it.
+    /// Starts the lab.
     pub fn start(dir: &Path, binary: Option<PathBuf>) -> Result<Self, LabError> {
         Self::start_with(dir, binary, Vec::new())
     }
 
-    /// Starts it, with such arguments of the controller besides its own.
+    /// Starts the lab with additional arguments of the controller.
     pub fn start_with(
         dir: &Path,
         binary: Option<PathBuf>,
@@ -103,14 +103,14 @@ impl Ground {
         })
     }
 
-    /// Each call to AWS takes so many milliseconds on top, until what is returned is dropped.
+    /// Adds `milliseconds` to each AWS call, until the result is dropped.
     pub fn slow(&self, milliseconds: u64) -> Option<Fault> {
         let delay = Action::delay(Duration::from_millis(milliseconds));
         let rule = Rule::always(Pattern::default(), delay);
         (milliseconds > 0).then(|| self.lab.aws.faults().add(rule))
     }
 
-    /// This moment.
+    /// The current moment.
     pub fn moment(&self) -> Result<Moment, LabError> {
         let audit = self.audit_mark()?;
         Ok(Moment {
@@ -122,7 +122,7 @@ impl Ground {
         })
     }
 
-    /// What happened since that moment. The controller must not have been restarted meanwhile.
+    /// The events since `moment`. The controller must not have restarted meanwhile.
     pub fn since(&self, moment: &Moment) -> Result<Record, LabError> {
         let cpu = self.lab.controller().cpu_seconds()? - moment.cpu;
         let calls = self.calls_since(moment);
@@ -146,12 +146,12 @@ impl Ground {
         servers.into_iter().map(cpu_seconds).sum()
     }
 
-    /// The AWS calls since that moment.
+    /// The AWS calls since `moment`.
     pub fn calls_since(&self, moment: &Moment) -> Calls {
         self.lab.aws.calls_since(moment.aws)
     }
 
-    /// Waits until the controller has asked GitLab so often for a list of pipelines.
+    /// Waits until the controller has requested `count` lists of pipelines from GitLab.
     pub fn wait_for_polls(&self, count: usize) -> Result<(), LabError> {
         let mark = self.lab.gitlab.mark();
         let what = format!("{count} polls of GitLab");
@@ -162,7 +162,7 @@ impl Ground {
         })
     }
 
-    /// Waits until that is live, and everything else about the Deployment is settled.
+    /// Waits until the Deployment has `live` as its live Releases and is Ready.
     pub fn wait_live(&self, name: &str, live: &str) -> Result<(), LabError> {
         let what = format!("{name} says that {live} is live");
         self.lab.wait_for(&what, LIMIT, || {
@@ -176,7 +176,7 @@ impl Ground {
         })
     }
 
-    /// Waits until the Deployment says that it waits for a pipeline.
+    /// Waits until the Deployment reports that it waits for a pipeline.
     pub fn wait_for_wish(&self, name: &str) -> Result<(), LabError> {
         let what = format!("{name} waits for a pipeline");
         self.lab.wait_for(&what, LIMIT, || {
@@ -206,8 +206,8 @@ impl Ground {
         object.map_err(|error| error.to_string())
     }
 
-    /// The end of the audit log. It is written as requests end, hence a request of our own, which
-    /// is waited for.
+    /// The end of the audit log. Entries are written as requests end, so this makes a request of its own
+    /// and waits for its entry.
     fn audit_mark(&self) -> Result<usize, LabError> {
         let number = self.markers.fetch_add(1, Ordering::Relaxed);
         let name = format!("bench-{number}");
@@ -230,13 +230,13 @@ impl Ground {
     }
 }
 
-/// Whether it asks for a list of pipelines.
+/// Whether the request lists pipelines.
 pub fn is_poll(request: &RequestRecord) -> bool {
     request.origin == Origin::GitLab && request.path.ends_with("/pipelines")
 }
 
-/// A Deployment of the function `name` in dev alone, from the branch `name`, checked before and
-/// after traffic moves. `artifacts` come besides its own, the file `dist/api.zip` of `job`.
+/// A Deployment of the function `name` to dev only, from the branch `name`, with a check before and after
+/// traffic moves. `artifacts` are added to its own, the file `dist/api.zip` of `job`.
 pub fn manifest(team: &Tenant, name: &str, job: &str, artifacts: &[Value]) -> Value {
     let mut all = vec![json!({"name": "api", "job": {"name": job, "path": "dist/api.zip"}})];
     all.extend(artifacts.iter().cloned());

@@ -1,4 +1,4 @@
-//! How long deliveries take, beside the plain program.
+//! How long deliveries take, compared with the plain program.
 
 use sluice_lab::{error::LabError, lab::package};
 
@@ -9,26 +9,26 @@ use super::{
 };
 use crate::demo::tell::{block, say};
 
-/// The most that a delivery should take of what the calls alone take.
+/// The most time that a delivery should take, relative to the calls alone.
 const GOAL: f64 = 1.3;
 
-/// What is delivered only to be counted.
+/// How many runs also deliver unchanged code, only for its counts.
 const UNCHANGED_RUNS: u32 = 3;
 
 /// All deliveries, by kind.
 pub struct Latencies {
-    /// Of a function that was not there.
+    /// Deliveries of a new function.
     pub fresh: Vec<Delivery>,
-    /// Of other code.
+    /// Deliveries of changed code.
     pub change: Vec<Delivery>,
-    /// Of the same code again.
+    /// Deliveries of unchanged code.
     pub unchanged: Vec<Delivery>,
     plain_fresh: Vec<f64>,
     plain_change: Vec<f64>,
 }
 
 impl Latencies {
-    /// Delivers, the controller and the plain program taking turns.
+    /// Delivers with the controller and the plain program in turn.
     pub fn measure(ground: &Ground, plain: &Plain, runs: u32) -> Result<Self, LabError> {
         let mut all = Self {
             fresh: Vec::new(),
@@ -37,7 +37,7 @@ impl Latencies {
             plain_fresh: Vec::new(),
             plain_change: Vec::new(),
         };
-        // Clients, connections and roles are made before, on both sides.
+        // Sets up clients, connections and roles first, on both sides.
         let warm = Subject::create(ground, "warm-up").and_then(|mut subject| {
             subject.moved("warm up")?;
             subject.remove()
@@ -107,9 +107,9 @@ fn shown(delivery: Option<&Delivery>) -> String {
     seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds:.2} s"))
 }
 
-/// How values lie.
+/// The distribution of values.
 pub struct Spread {
-    /// The one in the middle, or the mean of the two.
+    /// The middle value, or the mean of the two in the middle.
     pub median: f64,
     /// The least.
     pub min: f64,
@@ -118,7 +118,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these values; not a number where there are none.
+    /// The distribution of `values`; NaN without values.
     pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

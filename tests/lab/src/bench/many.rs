@@ -12,26 +12,26 @@ use sluice_lab::{
 use super::ground::{Ground, NAMESPACE, manifest};
 use crate::demo::tell::{block, say};
 
-/// Control-plane calls a second and account that Lambda allows, `GetFunction` apart.
+/// Control-plane calls per second and account that Lambda allows, except `GetFunction`.
 pub const ALLOWED: f64 = 15.0;
 
 /// Far more than the calls take.
 const LIMIT: Duration = Duration::from_mins(30);
 
-/// What was measured.
+/// The figures.
 pub struct Many(Vec<Row>);
 
 struct Row {
     what: String,
     seconds: f64,
-    /// As the rate counts them.
+    /// Calls that count against the rate.
     control: usize,
     lambda: usize,
     cpu: f64,
 }
 
-/// Delivers 100 functions to one Target, then 50 to each of 20 Targets at once; each new, and then with
-/// other code.
+/// Delivers 100 functions to one Target, then 50 to each of 20 Targets at once; first new ones, then
+/// changed code.
 pub fn measure(ground: &Ground) -> Result<Many, LabError> {
     let mut rows = Vec::new();
     for (targets, functions) in [(1, 100), (20, 50)] {
@@ -40,8 +40,8 @@ pub fn measure(ground: &Ground) -> Result<Many, LabError> {
             .collect();
         for name in &names {
             ground.lab.gitlab.push(ground.team.project, name, "Begin");
-            let wish = with_functions(ground, name, functions);
-            ground.lab.apply(&wish.to_string())?;
+            let deployment = with_functions(ground, name, functions);
+            ground.lab.apply(&deployment.to_string())?;
             ground.wait_for_wish(name)?;
         }
         for (revision, kind) in [(1, "new functions"), (2, "code changes")] {
@@ -98,25 +98,25 @@ fn arrived(ground: &Ground, name: &str, live: &str) -> Result<(), String> {
     }
 }
 
-/// How many of these calls of Lambda count against that.
+/// How many of these Lambda calls count against [`ALLOWED`].
 pub fn controls(calls: &Calls) -> usize {
     let is_control = |call: &&Call| !matches!(call.operation.as_str(), "GetFunction" | "Invoke");
     calls.iter().filter(is_control).count()
 }
 
-/// The Deployment of so many functions that share one artifact, without a check.
+/// A Deployment of `count` functions that share one artifact, without checks.
 fn with_functions(ground: &Ground, name: &str, count: usize) -> Value {
-    let mut wish = manifest(&ground.team, name, "package", &[]);
-    let one = wish["spec"]["components"][0].take();
+    let mut deployment = manifest(&ground.team, name, "package", &[]);
+    let one = deployment["spec"]["components"][0].take();
     let component = |nth| {
         let mut component = one.clone();
         component["name"] = json!(format!("c{nth}"));
         component["lambda"]["functionName"] = json!(format!("{name}-{nth}"));
         component
     };
-    wish["spec"]["components"] = (0..count).map(component).collect();
-    wish["spec"]["stages"][0]["checks"] = json!([]);
-    wish
+    deployment["spec"]["components"] = (0..count).map(component).collect();
+    deployment["spec"]["stages"][0]["checks"] = json!([]);
+    deployment
 }
 
 impl Many {

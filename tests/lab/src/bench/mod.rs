@@ -1,9 +1,9 @@
-//! `make bench`: what a delivery costs and how long it takes, measured on a lab of its own.
+//! `make bench`: what a delivery costs and how long it takes, measured on a separate lab.
 //!
-//! Counts decide and times are reported: nothing here fails because something was slow. It fails
-//! when something could not be measured. Times are compared with a plain program that makes the
-//! same AWS calls one after the other ([`plain`]) in the same run, because the machine and the
-//! emulator are slower or faster from one run to the next.
+//! The benchmark never fails because something was slow, only if a measurement is impossible. Counts matter
+//! more than times. Times are compared with a plain program that makes the same AWS calls one after the
+//! other ([`plain`]) in the same run, because the speed of the machine and the emulator varies from run to
+//! run.
 
 mod big;
 mod counts;
@@ -25,12 +25,12 @@ use sluice_lab::{error::LabError, toolchain::workspace};
 use self::{ground::Ground, latency::Latencies, plain::Plain};
 use crate::demo::tell;
 
-/// Which build of the controller is measured: `release`, or the one beside this program.
+/// Selects the build of the controller to measure: `release`, or `dev`, the one beside this program.
 const PROFILE: &str = "SLUICE_BENCH_PROFILE";
 
 const TITLE: &str = "bench: starts Kubernetes, AWS and GitLab on this machine and delivers again and again; about 20 minutes";
 
-/// What is measured.
+/// What to measure.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// How often each delivery is timed.
@@ -42,13 +42,12 @@ pub struct Options {
     /// Shows every call of the last delivery of each kind, with its times.
     #[arg(long)]
     timeline: bool,
-    /// Leaves out what is not about single deliveries: rest, start, the large artifact and many functions
-    /// at once.
+    /// Measures single deliveries only, without rest, start, the large artifact and many functions at once.
     #[arg(long)]
     deliveries_only: bool,
 }
 
-/// Measures with data and logs in `dir`.
+/// Measures, with data and logs in `dir`.
 pub fn bench(dir: &Path, options: &Options) -> Result<(), LabError> {
     tell::begin(TITLE);
     let (build, binary) = build()?;
@@ -100,7 +99,7 @@ fn measure(ground: &Ground, options: &Options, build: &str) -> Result<(), LabErr
     Ok(())
 }
 
-/// The controller's program, and what to call it.
+/// The name of the build, and the controller's program; `None` for the one beside this program.
 fn build() -> Result<(&'static str, Option<PathBuf>), LabError> {
     match std::env::var(PROFILE).as_deref() {
         Ok("release") => {

@@ -1,8 +1,8 @@
-//! The yardstick: a program that delivers with the AWS SDK and nothing else.
+//! The baseline: a program that delivers with the AWS SDK only.
 //!
-//! It makes the calls that the controller makes, to the same accounts and buckets through the same
-//! roles, one after the other, and looks every 100 ms whether AWS has settled. Like the controller it
-//! has assumed its role before. It asks no GitLab, keeps no record and survives no crash.
+//! It makes the same calls as the controller, to the same accounts and buckets through the same roles, one
+//! after the other, and polls every 100 ms until AWS has settled. Like the controller, it has assumed its
+//! role before. It does not use GitLab, keeps no journal and survives no crash.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use sluice_lab::{
 };
 use tokio::time::sleep;
 
-/// How often it looks whether AWS has settled.
+/// How often it polls until AWS has settled.
 const POLL: Duration = Duration::from_millis(100);
 const ALIAS: &str = "live";
 
@@ -38,14 +38,14 @@ pub struct Plain {
     role: String,
 }
 
-/// As the role that the controller assumes in dev.
+/// A session of the role that the controller assumes in dev.
 #[derive(Clone)]
 pub struct Session {
-    /// For the SDK.
+    /// The SDK configuration.
     pub config: SdkConfig,
-    /// The same for other programs.
+    /// The access key's id, for other programs.
     pub access_key_id: String,
-    /// Its secret.
+    /// The access key's secret.
     pub secret_access_key: String,
     /// The session's token.
     pub token: String,
@@ -59,10 +59,10 @@ struct Bucket {
 impl Plain {
     /// Assumes dev's role.
     pub fn enter(lab: &Lab) -> Result<Self, LabError> {
-        runtime::handle().block_on(Self::enter_here(lab))
+        runtime::handle().block_on(Self::assume_role(lab))
     }
 
-    async fn enter_here(lab: &Lab) -> Result<Self, LabError> {
+    async fn assume_role(lab: &Lab) -> Result<Self, LabError> {
         let (hub, dev, key) = (lab.aws.hub(), lab.aws.dev(), lab.aws.hub_access_key());
         let config = |key: Credentials| {
             lab.aws
@@ -77,22 +77,22 @@ impl Plain {
             .send()
             .await
             .map_err(|e| failed("AssumeRole", &e))?;
-        let given = assumed
+        let credentials = assumed
             .credentials
             .ok_or_else(|| LabError::new("AssumeRole gave no credentials"))?;
         let of_dev = config(Credentials::new(
-            given.access_key_id(),
-            given.secret_access_key(),
-            Some(given.session_token().to_owned()),
+            credentials.access_key_id(),
+            credentials.secret_access_key(),
+            Some(credentials.session_token().to_owned()),
             None,
             "bench",
         ));
         Ok(Self {
             session: Session {
                 config: of_dev.clone(),
-                access_key_id: given.access_key_id,
-                secret_access_key: given.secret_access_key,
-                token: given.session_token,
+                access_key_id: credentials.access_key_id,
+                secret_access_key: credentials.secret_access_key,
+                token: credentials.session_token,
             },
             lambda: aws_sdk_lambda::Client::new(&of_dev),
             hub: Bucket {
@@ -107,17 +107,17 @@ impl Plain {
         })
     }
 
-    /// Who it is in dev.
+    /// The session in dev.
     pub fn session(&self) -> Session {
         self.session.clone()
     }
 
-    /// Delivers a function that is not there yet; the seconds until its alias serves.
+    /// Delivers a new function. Returns the seconds until its alias serves.
     pub fn create(&self, function: &str, package: &[u8]) -> Result<f64, LabError> {
         runtime::handle().block_on(self.deliver(function, package, None))
     }
 
-    /// Delivers other code to it; `before` is what it runs. The seconds until its alias serves.
+    /// Delivers changed code; `before` is the current package. Returns the seconds until the alias serves.
     pub fn change(&self, function: &str, before: &[u8], package: &[u8]) -> Result<f64, LabError> {
         runtime::handle().block_on(self.deliver(function, package, Some(before)))
     }
@@ -136,7 +136,7 @@ impl Plain {
         self.hub.put(&artifact, package).await?;
         self.hub.put(&marker, b"{}").await?;
 
-        let there = self.look(function, None).await?;
+        let existing = self.observe(function, None).await?;
         let mut alias_revision = None;
         if let Some(before) = before {
             let alias = self.lambda.get_alias().function_name(function).name(ALIAS);
@@ -151,19 +151,19 @@ impl Plain {
         self.target.head(&key).await?;
         let bytes = self.hub.get(&artifact).await?;
         let version_id = self.target.put(&key, &bytes).await?;
-        if let Some(there) = &there {
+        if let Some(existing) = &existing {
             let update = self.lambda.update_function_code().function_name(function);
             let update = update
                 .s3_bucket(&self.target.name)
                 .s3_key(&key)
                 .set_s3_object_version(version_id)
-                .set_revision_id(there.revision.clone());
+                .set_revision_id(existing.revision.clone());
             let sent = update.send().await;
             sent.map_err(|e| failed("UpdateFunctionCode", &e))?;
         } else {
             self.create_function(function, &key, version_id).await?;
         }
-        let settled = self.settled(function, None).await?;
+        let settled = self.wait_until_settled(function, None).await?;
         let publish = self.lambda.publish_version().function_name(function);
         let published = publish
             .code_sha256(STANDARD.encode(&digest))
@@ -172,9 +172,9 @@ impl Plain {
             .await
             .map_err(|e| failed("PublishVersion", &e))?;
         let version = published.version.unwrap_or_default();
-        self.settled(function, Some(&version)).await?;
+        self.wait_until_settled(function, Some(&version)).await?;
         self.invoke(function, &version).await?;
-        if there.is_some() {
+        if existing.is_some() {
             let alias = self.lambda.update_alias().function_name(function);
             let alias = alias.name(ALIAS).function_version(&version);
             let sent = alias.set_revision_id(alias_revision).send().await;
@@ -207,17 +207,25 @@ impl Plain {
         sent.map(drop).map_err(|e| failed("CreateFunction", &e))
     }
 
-    async fn settled(&self, function: &str, version: Option<&str>) -> Result<Seen, LabError> {
+    async fn wait_until_settled(
+        &self,
+        function: &str,
+        version: Option<&str>,
+    ) -> Result<Observed, LabError> {
         loop {
-            match self.look(function, version).await? {
-                Some(seen) if seen.settled => return Ok(seen),
+            match self.observe(function, version).await? {
+                Some(observed) if observed.settled => return Ok(observed),
                 Some(_) => sleep(POLL).await,
                 None => return Err(LabError::new(format!("{function} has gone"))),
             }
         }
     }
 
-    async fn look(&self, function: &str, version: Option<&str>) -> Result<Option<Seen>, LabError> {
+    async fn observe(
+        &self,
+        function: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Observed>, LabError> {
         let get = self.lambda.get_function().function_name(function);
         let sent = get.set_qualifier(version.map(str::to_owned)).send().await;
         let found = match sent {
@@ -238,7 +246,7 @@ impl Plain {
         let updated = found
             .last_update_status
             .is_none_or(|status| status == LastUpdateStatus::Successful);
-        Ok(Some(Seen {
+        Ok(Some(Observed {
             settled: found.state == Some(State::Active) && updated,
             revision: found.revision_id,
         }))
@@ -255,14 +263,14 @@ impl Plain {
     }
 }
 
-/// What stands of a function.
-struct Seen {
+/// The state of a function.
+struct Observed {
     settled: bool,
     revision: Option<String>,
 }
 
 impl Bucket {
-    /// Reads what is not there.
+    /// Reads an object that is expected to be missing.
     async fn find(&self, key: &str) -> Result<(), LabError> {
         let sent = self
             .s3

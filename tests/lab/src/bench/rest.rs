@@ -1,5 +1,4 @@
-//! What the controller costs when there is nothing to do: the demo's objects, delivered, polled
-//! once a minute.
+//! The cost of an idle controller: the demo's objects are delivered and polled once a minute.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +15,13 @@ use crate::demo::{
     tell::{block, say},
 };
 
-/// How often it is started anew.
+/// How many restarts are timed.
 const STARTS: usize = 3;
-/// What follows from the first poll is over then.
+/// The work after the first poll has ended by then.
 const SETTLE: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_mins(1);
 
-/// What was measured.
+/// The figures.
 pub struct Rest {
     ready_after: Spread,
     start: Record,
@@ -31,7 +30,7 @@ pub struct Rest {
     anonymous: u64,
 }
 
-/// Delivers the demo's first release, restarts the controller and leaves it alone.
+/// Delivers the demo's first release, restarts the controller and leaves it idle.
 pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
     let lab = &ground.lab;
     lab.alarm("prod", ALARM)?;
@@ -113,15 +112,16 @@ impl Rest {
     }
 }
 
-/// Each Account's credentials and buckets are looked at every ten minutes, whoever uses them.
+/// Whether the call checks an Account: its credentials and buckets are checked every ten minutes, used or
+/// not.
 fn checks_account(call: &Call) -> bool {
     call.service == "sts" || call.operation.contains("Bucket")
 }
 
-/// So is each connection's token; such a look is never answered 304.
+/// Whether the request checks a connection's token, as often; its response is never 304.
 fn checks_connection(request: &RequestRecord) -> bool {
-    let looks = ["/version", "/user", "/personal_access_tokens/self"];
-    request.status != Some(304) && looks.iter().any(|end| request.path.ends_with(end))
+    let paths = ["/version", "/user", "/personal_access_tokens/self"];
+    request.status != Some(304) && paths.iter().any(|end| request.path.ends_with(end))
 }
 
 fn met(count: usize) -> &'static str {

@@ -1,5 +1,5 @@
-//! `sluice-lab sites`: many small files, as a site has them, into a bucket; beside a plain program that does nothing
-//! but put them, and `aws s3 sync` where there is one.
+//! `sluice-lab sites`: delivers many small files, as of a website, to a bucket; compared with a plain
+//! program that only puts them, and with `aws s3 sync` if given.
 
 use std::{
     fs,
@@ -28,24 +28,24 @@ use crate::demo::tell::{self, block, say};
 
 const TITLE: &str = "sites: starts Kubernetes, AWS and GitLab on this machine and delivers a site of many files; some minutes";
 const NAME: &str = "site";
-/// How many requests the plain program has under way.
+/// Concurrent requests of the plain program.
 const AT_A_TIME: usize = 64;
-/// Far more than anything takes.
+/// Far more than any wait takes.
 const LIMIT: Duration = Duration::from_mins(20);
 
-/// What is measured.
+/// What to measure.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// How many files there are.
+    /// How many files to deliver.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     files: u32,
-    /// How many bytes each has.
+    /// The size of each file in bytes.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
     size: u32,
-    /// Milliseconds that each AWS call takes on top.
+    /// Milliseconds to add to each AWS call.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
-    /// AWS's command-line program, which is asked to do the same.
+    /// The AWS CLI, to measure the same with `aws s3 sync`.
     #[arg(long)]
     aws: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ struct Row {
     peak: Option<u64>,
 }
 
-/// Measures with data and logs in `dir`.
+/// Measures, with data and logs in `dir`.
 pub fn sites(dir: &Path, options: &Options) -> Result<(), LabError> {
     tell::begin(TITLE);
     let (build, binary) = build()?;
@@ -82,7 +82,7 @@ pub fn sites(dir: &Path, options: &Options) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Files of which no two are alike.
+/// Files with distinct contents.
 struct Files(Vec<(String, Vec<u8>)>);
 
 impl Files {
@@ -98,18 +98,18 @@ impl Files {
     }
 }
 
-/// From the end of the pipeline until all files are there.
+/// Measures from the end of the pipeline until the site is live.
 fn by_sluice(ground: &Ground, files: &Files) -> Result<Row, LabError> {
     let (lab, project) = (&ground.lab, ground.team.project);
     lab.gitlab.push(project, NAME, "Begin");
-    let mut wish = manifest(&ground.team, NAME, "package", &[]);
-    wish["spec"]["artifacts"] = json!([{"name": "site", "job": {"name": "package"}}]);
-    wish["spec"]["components"] = json!([{
+    let mut deployment = manifest(&ground.team, NAME, "package", &[]);
+    deployment["spec"]["artifacts"] = json!([{"name": "site", "job": {"name": "package"}}]);
+    deployment["spec"]["components"] = json!([{
         "name": "site",
         "s3": {"bucket": lab.site_bucket("dev")?, "prefix": "sluice", "artifact": "site"},
     }]);
-    wish["spec"]["stages"][0]["checks"] = json!([]);
-    lab.apply(&wish.to_string())?;
+    deployment["spec"]["stages"][0]["checks"] = json!([]);
+    lab.apply(&deployment.to_string())?;
     ground.wait_for_wish(NAME)?;
     let entries: Vec<(&str, &[u8])> = files.0.iter().map(|(path, it)| (&**path, &**it)).collect();
     let jobs = vec![
@@ -123,8 +123,8 @@ fn by_sluice(ground: &Ground, files: &Files) -> Result<Row, LabError> {
     lab.wait_for("the site is live", LIMIT, || {
         let object = lab.get_json("deployment", Some(NAMESPACE), NAME);
         let object = object.map_err(|error| error.to_string())?;
-        let said = &object["status"]["live"];
-        (*said == "dev=r1")
+        let live = &object["status"]["live"];
+        (*live == "dev=r1")
             .then_some(())
             .ok_or_else(|| object["status"]["summary"].to_string())
     })?;
@@ -210,15 +210,15 @@ fn table(rows: &[Row]) -> String {
         "{:<14} {:>8} {:>8} {:>8} {:>9}",
         "", "took s", "calls", "CPU s", "peak MiB"
     );
-    let told = |figure: Option<f64>| figure.map_or_else(String::new, |it| format!("{it:.1}"));
+    let formatted = |figure: Option<f64>| figure.map_or_else(String::new, |it| format!("{it:.1}"));
     let lines = rows.iter().map(|row| {
         format!(
             "{:<14} {:>8.1} {:>8} {:>8} {:>9}",
             row.who,
             row.seconds,
             row.calls,
-            told(row.cpu),
-            told(row.peak.map(mebibytes))
+            formatted(row.cpu),
+            formatted(row.peak.map(mebibytes))
         )
     });
     let lines: Vec<String> = std::iter::once(head).chain(lines).collect();

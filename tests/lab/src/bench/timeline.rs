@@ -1,4 +1,4 @@
-//! Everything that happened in a delivery, in order, to see where its time goes.
+//! The events of a delivery in order, to see where its time goes.
 
 use std::fmt::Write as _;
 

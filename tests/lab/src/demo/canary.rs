@@ -1,4 +1,4 @@
-//! A release whose fault shows only under traffic.
+//! A Release that passes its checks and fails under traffic.
 
 use sluice_lab::{
     error::LabError,
@@ -7,32 +7,32 @@ use sluice_lab::{
 };
 
 use super::{
-    story::{FUNCTION, LIMIT, NAMESPACE, Story, ensure, writes},
-    tell::{say, seen},
+    story::{Demo, FUNCTION, LIMIT, NAMESPACE, ensure, writes},
+    tell::{say, verified},
 };
 
 /// The alarm that prod's rollout watches, as in `checkout.yaml`.
 pub const ALARM: &str = "checkout-errors";
 
-/// v4 passes the smoke check, but an alarm goes off while prod sends it a tenth of its traffic: prod goes
-/// back by itself, and dev keeps v4.
-pub fn put_back(story: &Story, alarm: &Alarm) -> Result<(), LabError> {
-    let v4 = story.push("v4", "Answer v4", package("v4"))?;
-    say("waits until v4 is live in dev and prod sends it 10 % of its traffic");
-    let (before, canary) = story.lab.wait_for("prod has a canary", LIMIT, || {
-        let (version, weights) = routed(story, "prod").map_err(|e| e.to_string())?;
+/// v4 passes the smoke check, and an alarm fires while prod sends it a tenth of its traffic: Sluice restores
+/// prod, and dev keeps v4.
+pub fn roll_back_on_alarm(demo: &Demo, alarm: &Alarm) -> Result<(), LabError> {
+    let v4 = demo.push("v4", "Answer v4", package("v4"))?;
+    say("waiting until v4 is live in dev and prod sends it 10 % of its traffic");
+    let (before, canary) = demo.lab.wait_for("prod has a canary", LIMIT, || {
+        let (version, weights) = routing(demo, "prod").map_err(|e| e.to_string())?;
         match weights.first() {
             Some((canary, share)) if (share - 0.1).abs() < 1e-6 => Ok((version, canary.clone())),
-            other => Err(format!("the alias sends to {version} and {other:?}")),
+            other => Err(format!("the alias routes to {version} and {other:?}")),
         }
     })?;
-    seen(format!(
-        "{FUNCTION}:live in prod sends 90 % to its version {before} and 10 % to version {canary}"
+    verified(format!(
+        "{FUNCTION}:live in prod sends 90 % to version {before} and 10 % to version {canary}"
     ));
-    story.answers("dev", Some("live"), "v4")?;
+    demo.expect_answer("dev", Some("live"), "v4")?;
     alarm.turn_red("Threshold crossed: 7 errors in 1 minute")?;
     say(&format!("CloudWatch in prod: {ALARM} goes into ALARM"));
-    let object = story.follow("prod is restored", |object| {
+    let object = demo.follow("prod is restored", |object| {
         match condition_of(object, "Ready") {
             Some(ready) if ready["reason"] == "RolledBack" => Ok(()),
             other => Err(format!("Ready is {other:?}")),
@@ -48,26 +48,26 @@ pub fn put_back(story: &Story, alarm: &Alarm) -> Result<(), LabError> {
         message.contains(ALARM) && message.contains("7 errors"),
         || format!("the Deployment should name the alarm and its reason, but says {message}"),
     )?;
-    let (version, weights) = routed(story, "prod")?;
+    let (version, weights) = routing(demo, "prod")?;
     ensure(version == before && weights.is_empty(), || {
-        format!("the alias should be where it was, but sends to {version} and {weights:?}")
+        format!("the alias should route to {before} only, but routes to {version} and {weights:?}")
     })?;
-    story.answers("prod", Some("live"), "v2")?;
-    story.answers("prod", None, "v2")?;
-    let calls = story.lab.aws.calls_since(v4.mark);
-    let in_prod = writes(&calls, story.lab.account_id("prod")?);
+    demo.expect_answer("prod", Some("live"), "v2")?;
+    demo.expect_answer("prod", None, "v2")?;
+    let calls = demo.lab.aws.calls_since(v4.mark);
+    let in_prod = writes(&calls, demo.lab.account_id("prod")?);
     let moves = in_prod.named("lambda", "UpdateAlias").count();
     ensure(moves == 2, || {
-        format!("the alias should move there and back, but was written {moves} times")
+        format!("the alias in prod should be written twice, but was written {moves} times")
     })?;
-    seen("the alias in prod moved twice: to 10 %, and back");
-    story.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
+    verified("the alias in prod moved twice: to 10 % for v4, and back to v2");
+    demo.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
     alarm.turn_green("Threshold no longer crossed")
 }
 
-/// The version that an account's alias serves, and further versions with their share.
-fn routed(story: &Story, account: &str) -> Result<(String, Vec<(String, f64)>), LabError> {
-    let lambda = story.lab.lambda(account, HUB_REGION)?;
+/// The version that an account's alias serves, and its additional versions with their weights.
+fn routing(demo: &Demo, account: &str) -> Result<(String, Vec<(String, f64)>), LabError> {
+    let lambda = demo.lab.lambda(account, HUB_REGION)?;
     let call = lambda.get_alias().function_name(FUNCTION).name("live");
     let found = runtime::handle()
         .block_on(call.send())

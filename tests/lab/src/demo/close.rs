@@ -1,24 +1,24 @@
-//! The figures, as they were counted on the way.
+//! The figures that the steps have counted.
 
 use std::fmt::Write as _;
 
 use sluice_lab::error::LabError;
 
 use super::{
-    story::{STAGES, Story, in_words},
+    story::{Demo, STAGES, in_words},
     tell::{block, say},
 };
 
-/// Calls, times and memory.
-pub fn figures(story: &Story) -> Result<(), LabError> {
+/// Prints calls, times and memory.
+pub fn print_figures(demo: &Demo) -> Result<(), LabError> {
     say(
-        "from the pipeline's success to the poll that found it, to the alias serving in dev and in prod:",
+        "time from the pipeline's success to the poll that finds it, and to the live alias in each stage:",
     );
     let mut table = format!(
         "{:<8} {:>9} {:>9} {:>9}   {}\n",
-        "", "polled", "dev", "prod", "AWS calls: Lambda in dev, Lambda in prod, others (S3, STS)"
+        "", "polled", "dev", "prod", "AWS calls: Lambda in dev + Lambda in prod + others"
     );
-    for delivery in &story.deliveries {
+    for delivery in &demo.deliveries {
         let _ = write!(
             table,
             "{:<8} {:>7.1} s",
@@ -28,30 +28,30 @@ pub fn figures(story: &Story) -> Result<(), LabError> {
             let _ = write!(table, " {:>7.1} s", delivery.served_after[stage]);
         }
         let lambda = delivery.calls.of_service("lambda");
-        let mut counts = Vec::new();
+        let mut calls = Vec::new();
         for stage in STAGES {
-            let account = story.lab.account_id(stage)?;
+            let account = demo.lab.account_id(stage)?;
             let of_stage = lambda.only(|call| call.account.as_deref() == Some(account));
-            counts.push(of_stage.len());
+            calls.push(of_stage.len());
         }
         let others = delivery.calls.len() - lambda.len();
         let _ = writeln!(
             table,
             "   {:>2} + {:>2} + {:>2}",
-            counts[0], counts[1], others
+            calls[0], calls[1], others
         );
     }
     block(&table);
-    if let Some(v2) = story.deliveries.iter().find(|it| it.version == "v2") {
+    if let Some(v2) = demo.deliveries.iter().find(|it| it.version == "v2") {
         say(&format!(
-            "the calls of v2: {}",
+            "the AWS calls of v2: {}",
             in_words(&v2.calls.counts())
         ));
     }
-    let controller = story.lab.controller();
+    let controller = demo.lab.controller();
     say(&format!(
-        "the controller's memory: {:.1} MiB resident, of which {:.1} MiB are its data and the rest its \
-         program, built without optimisation",
+        "the controller's memory: {:.1} MiB resident; {:.1} MiB are data, the rest is the program, built \
+         without optimisation",
         mebibytes(controller.rss_bytes()?),
         mebibytes(controller.anonymous_bytes()?)
     ));

@@ -1,4 +1,4 @@
-//! A release that is no good, and the peace after it.
+//! A Release that fails its check, and an idle controller.
 
 use serde_json::json;
 use sluice_lab::{
@@ -8,18 +8,18 @@ use sluice_lab::{
 };
 
 use super::{
-    story::{DEPLOYMENT, FUNCTION, LIMIT, NAMESPACE, Story, ensure, writes},
-    tell::{say, seen},
+    story::{DEPLOYMENT, Demo, FUNCTION, LIMIT, NAMESPACE, ensure, writes},
+    tell::{say, verified},
 };
 
-/// How often GitLab must have been polled before the rest counts.
+/// How many polls of GitLab an idle period must cover.
 const POLLS: usize = 3;
 
-/// v3 answers with an error: dev is restored to v2, prod never hears of it.
-pub fn put_back(story: &mut Story) -> Result<(), LabError> {
+/// v3 answers with status 500: dev is restored to v2, and prod is never touched.
+pub fn roll_back_failed_check(demo: &mut Demo) -> Result<(), LabError> {
     let package = package_answering(&json!({"statusCode": 500, "version": "v3"}));
-    let v3 = story.push("v3", "Answer v3 (and 500)", package)?;
-    let object = story.follow("v3 is refused and dev is restored", |object| {
+    let v3 = demo.push("v3", "Answer v3 (and 500)", package)?;
+    let object = demo.follow("v3 fails its check and dev is restored", |object| {
         let status = &object["status"];
         match condition_of(object, "Ready") {
             Some(ready) if ready["status"] == "False" && status["newestRevision"] == 3 => Ok(()),
@@ -40,61 +40,66 @@ pub fn put_back(story: &mut Story) -> Result<(), LabError> {
     })?;
     let available = condition("Available");
     ensure(available["status"] == "True", || {
-        format!("Available should be True, because v2 serves, but is {available}")
+        format!("Available should be True because v2 serves, but is {available}")
     })?;
 
-    story.answers("dev", Some("live"), "v2")?;
-    story.answers("dev", None, "v2")?;
-    story.answers("prod", Some("live"), "v2")?;
-    let calls = story.lab.aws.calls_since(v3.mark);
-    let in_dev = writes(&calls, story.lab.account_id("dev")?);
+    demo.expect_answer("dev", Some("live"), "v2")?;
+    demo.expect_answer("dev", None, "v2")?;
+    demo.expect_answer("prod", Some("live"), "v2")?;
+    let calls = demo.lab.aws.calls_since(v3.mark);
+    let in_dev = writes(&calls, demo.lab.account_id("dev")?);
     let moved = in_dev.named("lambda", "UpdateAlias").count();
     ensure(moved == 0, || {
-        format!("the alias should never have moved, but did {moved} times")
+        format!("the alias in dev should never move, but moved {moved} times")
     })?;
-    seen(format!(
-        "the alias in dev never moved; what was written there: {}",
+    verified(format!(
+        "the alias in dev never moved; writes to Lambda in dev: {}",
         in_dev.names().join(", ")
     ));
-    let in_prod = writes(&calls, story.lab.account_id("prod")?);
+    let in_prod = writes(&calls, demo.lab.account_id("prod")?);
     ensure(in_prod.is_empty(), || {
-        format!("prod should not be touched, but was: {:?}", in_prod.names())
+        format!(
+            "prod should not be written to, but was: {:?}",
+            in_prod.names()
+        )
     })?;
-    seen(format!("calls that write to {FUNCTION} in prod: none"));
-    story.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
-    story.describe("sdep", DEPLOYMENT)
+    verified(format!("writes to {FUNCTION} in prod: none"));
+    demo.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
+    demo.describe("sdep", DEPLOYMENT)
 }
 
-/// While there is nothing new, AWS is left alone and GitLab answers 304.
-pub fn rest(story: &Story) -> Result<(), LabError> {
-    say(&format!("waits until GitLab was polled {POLLS} times"));
-    let (aws, gitlab) = (story.lab.aws.mark(), story.lab.gitlab.mark());
-    let asked = story.lab.wait_for("GitLab is polled", LIMIT, || {
-        let asked = story.lab.gitlab.requests_since(gitlab);
-        let polls = asked.iter().filter(|it| is_poll(it)).count();
+/// Without a new pipeline, Sluice makes no AWS call and GitLab answers 304.
+pub fn stay_idle(demo: &Demo) -> Result<(), LabError> {
+    say(&format!(
+        "waiting until Sluice has polled GitLab {POLLS} times"
+    ));
+    let (aws, gitlab) = (demo.lab.aws.mark(), demo.lab.gitlab.mark());
+    let requests = demo.lab.wait_for("GitLab is polled", LIMIT, || {
+        let requests = demo.lab.gitlab.requests_since(gitlab);
+        let polls = requests.iter().filter(|it| is_poll(it)).count();
         if polls < POLLS {
             return Err(format!("polled {polls} times"));
         }
-        Ok(asked)
+        Ok(requests)
     })?;
-    let news: Vec<_> = asked
+    let changed: Vec<_> = requests
         .iter()
         .filter(|request| request.status.is_some_and(|status| status != 304))
         .collect();
-    ensure(news.is_empty(), || {
-        format!("GitLab should answer 304 to everything, but: {news:?}")
+    ensure(changed.is_empty(), || {
+        format!("GitLab should answer 304 to every request, but answered: {changed:?}")
     })?;
-    let calls = story.lab.aws.calls_since(aws);
+    let calls = demo.lab.aws.calls_since(aws);
     ensure(calls.is_empty(), || {
         format!(
-            "AWS should be left alone, but was asked {:?}",
+            "Sluice should make no AWS call, but made {:?}",
             calls.names()
         )
     })?;
-    seen(format!(
-        "{POLLS} polls, {} requests to GitLab, each conditional and answered 304; no call to AWS, \
-         and neither v3 nor v4 is tried again",
-        asked.len()
+    verified(format!(
+        "{POLLS} polls took {} conditional requests to GitLab, all answered 304; Sluice made no AWS call \
+         and retried neither v3 nor v4",
+        requests.len()
     ));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The beginning: what runs, and what is wished for.
+//! The start: the lab, and the Deployment before its first pipeline.
 
 use std::path::Path;
 
@@ -10,14 +10,16 @@ use sluice_lab::{
 
 use super::{
     CHECKOUT,
-    story::{LIMIT, NAMESPACE, Story},
-    tell::{block, say, seen, step},
+    story::{Demo, LIMIT, NAMESPACE},
+    tell::{block, say, step, verified},
     together,
 };
 
-/// Starts everything, and says which versions it is.
-pub fn lab(dir: &Path) -> Result<Story, LabError> {
-    step("0  The lab: a real control plane, AWS and GitLab as processes, Sluice by its chart");
+/// Starts the lab and prints the versions of its parts.
+pub fn start_lab(dir: &Path) -> Result<Demo, LabError> {
+    step(
+        "0  The lab: a real Kubernetes API, emulated AWS, simulated GitLab, Sluice from its chart",
+    );
     let lab = Lab::start(&LabOptions {
         dir: dir.to_owned(),
         namespaces: [NAMESPACE, together::NAME].map(str::to_owned).to_vec(),
@@ -34,37 +36,37 @@ pub fn lab(dir: &Path) -> Result<Story, LabError> {
     )?;
     let version = lab.kube.kubectl_json(User::Admin, &["version"])?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or("unknown").to_owned();
-    seen(format!(
-        "Kubernetes API {}, chart {}, GitLab {} (simulated), AWS by MiniStack {}",
+    verified(format!(
+        "Kubernetes API {}, chart {}, GitLab {} (simulated), AWS (MiniStack {})",
         text(&version["serverVersion"]["gitVersion"]),
         chart(&lab)?,
         text(&connection["status"]["version"]),
         ministack()
     ));
-    let story = Story {
+    let demo = Demo {
         lab,
         team,
         deliveries: Vec::new(),
     };
-    story.show(&[
+    demo.show(&[
         "get",
         "accounts,gitlabconnections",
         "--namespace",
         NAMESPACE,
     ])?;
-    Ok(story)
+    Ok(demo)
 }
 
-/// Applies the Deployment, before there is anything to deliver.
-pub fn wish(story: &Story) -> Result<(), LabError> {
-    say("kubectl apply of what the team wants, before there is anything to deliver:");
+/// Applies the Deployment before its first pipeline exists.
+pub fn apply_deployment(demo: &Demo) -> Result<(), LabError> {
+    say("the team applies its Deployment; no pipeline exists yet:");
     block(CHECKOUT);
-    story.lab.apply(CHECKOUT)?;
-    story.follow(
-        "it says that it waits for a pipeline",
+    demo.lab.apply(CHECKOUT)?;
+    demo.follow(
+        "the Deployment reports that it waits for a pipeline",
         |object| match object["status"]["summary"].as_str() {
             Some(summary) if summary.contains("pipeline") => Ok(()),
-            other => Err(format!("its summary is {other:?}")),
+            other => Err(format!("the summary is {other:?}")),
         },
     )?;
     Ok(())

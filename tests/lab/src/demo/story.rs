@@ -1,4 +1,4 @@
-//! What every step needs: the lab with its team, the Deployment, and what was counted.
+//! The shared state of the steps: the lab, the team, and the measured deliveries.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,42 +15,42 @@ use sluice_lab::{
     runtime,
 };
 
-use super::tell::{block, say, seen, shown};
+use super::tell::{block, say, shown, verified};
 
-/// The namespace of the story.
+/// The namespace of the team.
 pub const NAMESPACE: &str = "shop";
-/// Its Deployment and function, as in `checkout.yaml`.
+/// The Deployment, as in `checkout.yaml`.
 pub const DEPLOYMENT: &str = "checkout";
 /// The function, of the same name in both accounts.
 pub const FUNCTION: &str = "checkout-api";
 /// The accounts in the order of the stages, which have the same names.
 pub const STAGES: [&str; 2] = ["dev", "prod"];
-/// A delivery takes seconds; this is for a machine that is busy with something else.
+/// A delivery takes seconds; the limit allows for a busy machine.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// The lab, and what the steps told each other.
-pub struct Story {
+/// The lab, and what the steps share.
+pub struct Demo {
     /// Everything that runs.
     pub lab: Lab,
-    /// Who delivers.
+    /// The team that delivers.
     pub team: Tenant,
-    /// One for each release that went all the way.
+    /// One for each Release that was measured in every stage.
     pub deliveries: Vec<Delivery>,
 }
 
-/// What a release cost.
+/// The measurements of one delivery.
 pub struct Delivery {
     /// What the function answers.
     pub version: String,
-    /// From the pipeline's success to the first request that told of it, in seconds.
+    /// From the pipeline's success to the first request that returns it, in seconds.
     pub noticed_after: f64,
     /// From the pipeline's success to the call that made the alias serve it, by stage, in seconds.
     pub served_after: BTreeMap<&'static str, f64>,
-    /// AWS calls.
+    /// The AWS calls.
     pub calls: Calls,
 }
 
-/// A pipeline that has just succeeded, and where the records were then.
+/// A pipeline that has just succeeded, and the positions in the request logs at that time.
 pub struct Pushed {
     /// What the function answers.
     pub version: String,
@@ -58,14 +58,14 @@ pub struct Pushed {
     pub package: Vec<u8>,
     /// When the pipeline succeeded.
     pub at: Timestamp,
-    /// Where the record of AWS calls was.
+    /// The position in the log of AWS calls.
     pub mark: usize,
-    /// Where the record of GitLab's requests was.
+    /// The position in the log of GitLab requests.
     gitlab: Mark,
 }
 
-impl Story {
-    /// A commit, and a pipeline that passes and has built `package`.
+impl Demo {
+    /// Pushes a commit and runs a pipeline that passes and builds `package`.
     pub fn push(&self, version: &str, title: &str, package: Vec<u8>) -> Result<Pushed, LabError> {
         let (mark, gitlab) = (self.lab.aws.mark(), self.lab.gitlab.mark());
         let pipeline = self
@@ -89,14 +89,14 @@ impl Story {
         })
     }
 
-    /// Follows the Deployment until `done`, telling each new line of its status; gives it.
+    /// Prints each new summary of the Deployment until `done`; returns the Deployment.
     pub fn follow(
         &self,
         what: &str,
         done: impl Fn(&Value) -> Result<(), String>,
     ) -> Result<Value, LabError> {
-        say(&format!("waits until {what}"));
-        let mut told = String::new();
+        say(&format!("waiting until {what}"));
+        let mut last = String::new();
         self.lab.wait_for(what, LIMIT, || {
             let object = self
                 .lab
@@ -104,9 +104,9 @@ impl Story {
                 .map_err(|e| e.to_string())?;
             let status = &object["status"];
             let summary = status["summary"].as_str().unwrap_or_default();
-            if !summary.is_empty() && summary != told {
-                summary.clone_into(&mut told);
-                // The command that approves is told where it is run.
+            if !summary.is_empty() && summary != last {
+                summary.clone_into(&mut last);
+                // The step that runs the command that approves prints it.
                 let line = summary.split(". To approve: ").next().unwrap_or(summary);
                 say(&format!("  {DEPLOYMENT}: {line}"));
             }
@@ -114,28 +114,28 @@ impl Story {
         })
     }
 
-    /// Waits until the revision serves in every stage, sees that it really does, and notes what it took.
-    pub fn served(&mut self, pushed: Pushed, revision: u64) -> Result<(), LabError> {
+    /// Waits until the revision is live in every stage, verifies it in AWS, and records the measurements.
+    pub fn expect_delivered(&mut self, pushed: Pushed, revision: u64) -> Result<(), LabError> {
         let version = &pushed.version;
-        self.serves_everywhere(version, revision)?;
+        self.expect_live(version, revision)?;
         for stage in STAGES {
-            self.has_bytes(stage, &pushed.package)?;
+            self.expect_code(stage, &pushed.package)?;
         }
         let calls = self.lab.aws.calls_since(pushed.mark);
         let mut served_after = BTreeMap::new();
         for stage in STAGES {
             let at = moved_at(&calls, self.lab.account_id(stage)?).ok_or_else(|| {
                 LabError::new(format!(
-                    "no call made {stage}'s alias serve {version}: {:?}",
+                    "no call moved the alias in {stage} to {version}: {:?}",
                     calls.names()
                 ))
             })?;
             served_after.insert(stage, at.duration_since(pushed.at).as_secs_f64());
         }
         let requests = self.lab.gitlab.requests_since(pushed.gitlab);
-        let news = requests.iter().find(|it| it.status == Some(200));
-        let noticed_after = news.map_or(0.0, |it| it.at.duration_since(pushed.at).as_secs_f64());
-        self.prod_began_after_dev(&calls)?;
+        let found = requests.iter().find(|it| it.status == Some(200));
+        let noticed_after = found.map_or(0.0, |it| it.at.duration_since(pushed.at).as_secs_f64());
+        self.expect_prod_after_dev(&calls)?;
         self.show(&["get", "sdep,srel,stgt", "--namespace", NAMESPACE])?;
         self.deliveries.push(Delivery {
             version: pushed.version,
@@ -146,8 +146,8 @@ impl Story {
         Ok(())
     }
 
-    /// Waits until the revision serves in every stage, and sees what the aliases answer.
-    pub fn serves_everywhere(&self, version: &str, revision: u64) -> Result<Value, LabError> {
+    /// Waits until the revision is live in every stage, and verifies what the aliases answer.
+    pub fn expect_live(&self, version: &str, revision: u64) -> Result<Value, LabError> {
         let live = format!("dev=r{revision} prod=r{revision}");
         let what = format!("{version} is live in dev, then in prod ({live})");
         let object = self.follow(&what, |object| {
@@ -161,43 +161,43 @@ impl Story {
             }
         })?;
         for stage in STAGES {
-            self.answers(stage, Some("live"), version)?;
+            self.expect_answer(stage, Some("live"), version)?;
         }
         Ok(object)
     }
 
-    /// Prod's Lambda is not written to before dev's alias serves.
-    fn prod_began_after_dev(&self, calls: &Calls) -> Result<(), LabError> {
+    /// Verifies that no call writes to Lambda in prod before the alias in dev serves.
+    fn expect_prod_after_dev(&self, calls: &Calls) -> Result<(), LabError> {
         let (dev, prod) = (self.lab.account_id("dev")?, self.lab.account_id("prod")?);
         let dev_served = moved_at(calls, dev);
         let prod_began = writes(calls, prod).first().map(|call| call.at);
         ensure(prod_began > dev_served, || {
             format!(
-                "prod should begin after dev serves, but dev served at {dev_served:?} and prod began at {prod_began:?}"
+                "prod should start after dev serves, but dev served at {dev_served:?} and prod started at {prod_began:?}"
             )
         })?;
-        seen("prod was first written to after dev served");
+        verified("the first write to prod came after dev served");
         Ok(())
     }
 
-    /// Invokes the function and compares the version in its answer.
-    pub fn answers(
+    /// Invokes the function and verifies the version in its answer.
+    pub fn expect_answer(
         &self,
         account: &str,
         qualifier: Option<&str>,
         version: &str,
     ) -> Result<(), LabError> {
         let answer = self.lab.invoke(account, FUNCTION, qualifier)?;
-        let place = format!("{FUNCTION}:{} in {account}", qualifier.unwrap_or("$LATEST"));
+        let function = format!("{FUNCTION}:{} in {account}", qualifier.unwrap_or("$LATEST"));
         ensure(answer["version"] == version, || {
-            format!("{place} should answer {version}, but answers {answer}")
+            format!("{function} should answer {version}, but answers {answer}")
         })?;
-        seen(format!("{place} answers {answer}"));
+        verified(format!("{function} answers {answer}"));
         Ok(())
     }
 
-    /// The alias's version has the bytes of the pipeline's artifact.
-    fn has_bytes(&self, account: &str, package: &[u8]) -> Result<(), LabError> {
+    /// Verifies that the alias's version has the bytes of the pipeline's artifact.
+    fn expect_code(&self, account: &str, package: &[u8]) -> Result<(), LabError> {
         let expected = code_sha256(package);
         let lambda = self.lab.lambda(account, HUB_REGION)?;
         let call = lambda
@@ -209,17 +209,17 @@ impl Story {
             .map_err(|e| LabError::new(format!("{FUNCTION}:live in {account}: {e:?}")))?;
         let actual = found.code_sha256.unwrap_or_default();
         ensure(actual == expected, || {
-            format!("{account} should run the pipeline's bytes ({expected}), but runs {actual}")
+            format!("{account} should run the pipeline's artifact ({expected}), but runs {actual}")
         })?;
-        seen(format!(
-            "{account} runs the pipeline's very bytes (SHA-256 {}…), as version {}",
+        verified(format!(
+            "{account} runs exactly the pipeline's artifact (SHA-256 {}…), as version {}",
             &actual[..12],
             found.version.unwrap_or_default()
         ));
         Ok(())
     }
 
-    /// How many versions of the function in an account have that code.
+    /// The number of versions of the function in an account that have this code.
     pub fn versions_with(&self, account: &str, package: &[u8]) -> Result<usize, LabError> {
         let expected = code_sha256(package);
         let lambda = self.lab.lambda(account, HUB_REGION)?;
@@ -236,14 +236,14 @@ impl Story {
             .count())
     }
 
-    /// Shows what kubectl prints.
+    /// Runs kubectl and prints the command and its output.
     pub fn show(&self, args: &[&str]) -> Result<(), LabError> {
         let text = self.lab.kube.kubectl_text(User::Admin, args)?;
         shown(&typed(args), &text);
         Ok(())
     }
 
-    /// Shows the part of `kubectl describe` that says how it stands.
+    /// Prints the status and the events from `kubectl describe`.
     pub fn describe(&self, kind: &str, name: &str) -> Result<(), LabError> {
         let args = ["describe", kind, name, "--namespace", NAMESPACE];
         let text = self.lab.kube.kubectl_text(User::Admin, &args)?;
@@ -256,7 +256,7 @@ impl Story {
     }
 }
 
-/// A kubectl command as somebody would type it.
+/// A kubectl command as it is typed in a shell.
 pub fn typed(args: &[&str]) -> String {
     let quoted = |arg: &&str| {
         if arg.contains(['{', '"', ' ']) {
@@ -278,13 +278,13 @@ pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Lab
     }
 }
 
-/// What could change something in an account's Lambda.
+/// The calls that write to Lambda in an account.
 pub fn writes(calls: &Calls, account: &str) -> Calls {
     let lambda = calls.of_service("lambda").writes();
     lambda.only(|call| call.account.as_deref() == Some(account))
 }
 
-/// When an account's alias was last moved.
+/// The time of the last successful write to an alias in an account.
 fn moved_at(calls: &Calls, account: &str) -> Option<Timestamp> {
     let is_move = |call: &&Call| {
         call.status.is_some_and(|status| status < 300)
@@ -296,7 +296,7 @@ fn moved_at(calls: &Calls, account: &str) -> Option<Timestamp> {
         .map(|call| call.at)
 }
 
-/// Counts as a list.
+/// Counts as a comma-separated list.
 pub fn in_words(counts: &BTreeMap<String, usize>) -> String {
     let words: Vec<String> = counts
         .iter()
@@ -305,7 +305,7 @@ pub fn in_words(counts: &BTreeMap<String, usize>) -> String {
     words.join(", ")
 }
 
-/// The package's digest as Lambda tells it.
+/// The package's digest in the form of Lambda's `CodeSha256`.
 fn code_sha256(package: &[u8]) -> String {
     STANDARD.encode(digest::digest(&digest::SHA256, package))
 }

@@ -1,4 +1,4 @@
-//! How the story is told: a line for everything, with the seconds since the beginning.
+//! The transcript: one line per event, with the seconds since the start.
 
 use std::{
     fmt::Display,
@@ -6,44 +6,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What stands before a line that belongs to the one above it.
+/// Aligns a line with the text of the line above it.
 const INDENT: &str = "          ";
 
-/// Starts the clock.
+/// Starts the clock and prints the title.
 pub fn begin(title: &str) {
-    LazyLock::force(&BEGUN);
+    LazyLock::force(&STARTED);
     println!("{title}");
 }
 
-/// Since the beginning.
+/// The time since the start.
 pub fn elapsed() -> Duration {
-    BEGUN.elapsed()
+    STARTED.elapsed()
 }
 
-/// The heading of a step.
+/// Prints the heading of a step.
 pub fn step(title: &str) {
     println!("\n== {title}");
 }
 
-/// What is being done, or waited for.
+/// Prints an action or a wait.
 pub fn say(text: &str) {
     println!("{:6.1} s  {text}", elapsed().as_secs_f32());
 }
 
-/// What was expected and seen.
-pub fn seen(text: impl Display) {
-    say(&format!("  seen: {text}"));
+/// Prints an expectation that was verified.
+pub fn verified(text: impl Display) {
+    say(&format!("  verified: {text}"));
 }
 
-/// What somebody would type, and what they would see.
+/// Prints a command and its output, as in a terminal.
 pub fn shown(command: &str, output: &str) {
     println!("{INDENT}$ {command}");
     block(output);
 }
 
-/// Lines that belong to the one above.
+/// Prints lines aligned with the text of the line above them.
 pub fn block(text: &str) {
     for line in text.lines() {
         println!("{}", format!("{INDENT}{line}").trim_end());

@@ -1,4 +1,4 @@
-//! Two functions and a site that move as one.
+//! Two functions and a site that are delivered and rolled back together.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,35 @@ use sluice_lab::{
 };
 
 use super::{
-    story::{LIMIT, Story, ensure, in_words},
-    tell::{say, seen},
+    story::{Demo, LIMIT, ensure, in_words},
+    tell::{say, verified},
 };
 
 const MANIFEST: &str = include_str!("storefront.yaml");
 /// The namespace and its Deployment, as in `storefront.yaml`.
 pub const NAME: &str = "storefront";
 const FUNCTIONS: [&str; 2] = ["storefront-api", "storefront-cart"];
-/// Below this are the files, in dev's bucket.
+/// The prefix of the files in dev's bucket.
 const PREFIX: &str = "storefront/";
 
 type Files = BTreeMap<String, SiteFile>;
 
-/// r2's cart is well by its number and broken behind its alias: that shows once everything has moved,
-/// and both functions and every file are as before.
-pub fn put_back(story: &Story) -> Result<(), LabError> {
-    let team = story.lab.create_tenant(NAME, "shop/storefront")?;
-    let bucket = story.lab.site_bucket("dev")?;
-    story.lab.apply(&MANIFEST.replace("BUCKET", bucket))?;
-    push(story, &team, "r1", &package("r1"));
-    follow(story, "r1 is live", |object| {
+/// r2's cart works when it is invoked by version number and fails behind its alias. The check finds that
+/// after everything has moved, and Sluice restores both functions and every file.
+pub fn roll_back_together(demo: &Demo) -> Result<(), LabError> {
+    let team = demo.lab.create_tenant(NAME, "shop/storefront")?;
+    let bucket = demo.lab.site_bucket("dev")?;
+    demo.lab.apply(&MANIFEST.replace("BUCKET", bucket))?;
+    push(demo, &team, "r1", &package("r1"));
+    follow(demo, "r1 is live", |object| {
         (object["status"]["live"] == "dev=r1").then_some(())
     })?;
-    let before = story.lab.files("dev", PREFIX)?;
-    seen(format!("s3://{bucket}/{PREFIX}: {}", listed(&before)));
+    let before = demo.lab.files("dev", PREFIX)?;
+    verified(format!("s3://{bucket}/{PREFIX} has {}", listed(&before)));
 
-    let mark = story.lab.aws.mark();
-    push(story, &team, "r2", &broken_behind_its_alias());
-    let object = follow(story, "r2 is rolled back", |object| {
+    let mark = demo.lab.aws.mark();
+    push(demo, &team, "r2", &fails_behind_alias());
+    let object = follow(demo, "r2 is rolled back", |object| {
         let ready = condition_of(object, "Ready")?;
         (ready["reason"] == "RolledBack").then(|| object.clone())
     })?;
@@ -46,10 +46,10 @@ pub fn put_back(story: &Story) -> Result<(), LabError> {
     ensure(message.contains("cart") && message.contains("500"), || {
         format!("the Deployment should name the check and the answer, but says {message}")
     })?;
-    let calls = story.lab.aws.calls_since(mark);
+    let calls = demo.lab.aws.calls_since(mark);
     let moved = calls.named("lambda", "UpdateAlias").count();
     ensure(moved == 4, || {
-        format!("both aliases should move there and back, but there were {moved} moves")
+        format!("both aliases should move to r2 and back, but there were {moved} moves")
     })?;
     let below = format!("{bucket}/{PREFIX}");
     let written = calls.writes();
@@ -59,31 +59,31 @@ pub fn put_back(story: &Story) -> Result<(), LabError> {
         *counts.entry(call.operation.clone()).or_default() += 1;
     }
     ensure(!counts.is_empty(), || {
-        "the files should have moved, too".to_owned()
+        "the files should be written, too".to_owned()
     })?;
-    seen(format!(
-        "both aliases moved there and back, and so did the files: {}",
+    verified(format!(
+        "both aliases moved to r2 and back; writes to the files: {}",
         in_words(&counts)
     ));
     for function in FUNCTIONS {
-        let answer = story.lab.invoke("dev", function, Some("live"))?;
+        let answer = demo.lab.invoke("dev", function, Some("live"))?;
         ensure(answer["version"] == "r1", || {
             format!("{function} should answer r1, but answers {answer}")
         })?;
-        seen(format!("{function}:live answers {answer}"));
+        verified(format!("{function}:live answers {answer}"));
     }
-    let after = story.lab.files("dev", PREFIX)?;
+    let after = demo.lab.files("dev", PREFIX)?;
     ensure(after == before, || {
-        format!("the files should be as they were: {before:?}, but are {after:?}")
+        format!("the files should be restored to {before:?}, but are {after:?}")
     })?;
-    seen(format!(
-        "every file has its former bytes, type and metadata: {}",
+    verified(format!(
+        "every file has the bytes, content type and metadata of r1: {}",
         listed(&after)
     ));
-    story.show(&["get", "sdep,srel,stgt", "--namespace", NAME])
+    demo.show(&["get", "sdep,srel,stgt", "--namespace", NAME])
 }
 
-fn push(story: &Story, team: &Tenant, release: &str, cart: &[u8]) {
+fn push(demo: &Demo, team: &Tenant, release: &str, cart: &[u8]) {
     let page = format!("<script src=app.{release}.js></script>");
     let code = format!("greet('{release}')");
     let script = format!("public/app.{release}.js");
@@ -100,16 +100,16 @@ fn push(story: &Story, team: &Tenant, release: &str, cart: &[u8]) {
         ]))),
         JobSpec::new("build-site", "package").ends(JobEnd::uploads(zip(&files))),
     ];
-    let gitlab = &story.lab.gitlab;
+    let gitlab = &demo.lab.gitlab;
     gitlab.push(team.project, "main", &format!("Release {release}"));
     let pipeline = gitlab.run_pipeline(team.project, "main", jobs);
     say(&format!(
-        "push to {}: pipeline {pipeline} passes and has built api, cart and site of {release}",
+        "push to {}: pipeline {pipeline} passes with api, cart and site of {release}",
         team.path
     ));
 }
 
-fn broken_behind_its_alias() -> Vec<u8> {
+fn fails_behind_alias() -> Vec<u8> {
     package_of(
         "def handler(event, context):\n    \
          served = context.invoked_function_arn.endswith(':live')\n    \
@@ -118,18 +118,18 @@ fn broken_behind_its_alias() -> Vec<u8> {
 }
 
 fn follow<T>(
-    story: &Story,
+    demo: &Demo,
     what: &str,
     done: impl Fn(&serde_json::Value) -> Option<T>,
 ) -> Result<T, LabError> {
-    say(&format!("waits until {what}"));
-    let mut told = String::new();
-    story.lab.wait_for(what, LIMIT, || {
-        let object = story.lab.get_json("deployment", Some(NAME), NAME);
+    say(&format!("waiting until {what}"));
+    let mut last = String::new();
+    demo.lab.wait_for(what, LIMIT, || {
+        let object = demo.lab.get_json("deployment", Some(NAME), NAME);
         let object = object.map_err(|e| e.to_string())?;
         let summary = object["status"]["summary"].as_str().unwrap_or_default();
-        if !summary.is_empty() && summary != told {
-            summary.clone_into(&mut told);
+        if !summary.is_empty() && summary != last {
+            summary.clone_into(&mut last);
             say(&format!("  {NAME}: {summary}"));
         }
         done(&object).ok_or_else(|| object["status"].to_string())

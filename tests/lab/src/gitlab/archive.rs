@@ -1,9 +1,9 @@
-//! Artifact archives: given bytes, or generated while they are read.
+//! Artifact archives: stored bytes, or bytes that are generated while they are read.
 //!
 //! A generated archive is a valid zip with one stored entry whose content is pseudo-random and
-//! differs in every block, so that lost, doubled or swapped pieces change its digest. Its checksum
-//! is computed from one block: CRC-32 is linear, a block is the same noise with its number stamped
-//! at the start, and running over a block of zeros is a fixed linear map of the register.
+//! differs in every block, so that lost, duplicated or swapped chunks change its digest. Its checksum
+//! is computed from one block: CRC-32 is linear, each block is the same noise with its number at the
+//! start, and running over a block of zeros is a fixed linear map of the register.
 
 use std::{
     io::{Cursor, Read, Write},
@@ -43,9 +43,9 @@ pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 /// The bytes of an archive.
 #[derive(Clone, Debug)]
 pub enum ArtifactSource {
-    /// These.
+    /// Bytes in memory.
     Stored(Bytes),
-    /// Made while they are read.
+    /// Generated while they are read.
     Generated(Arc<Generated>),
 }
 
@@ -83,7 +83,7 @@ impl ArtifactSource {
         }
     }
 
-    /// Some bytes from `offset` on: none at the end, else at least one.
+    /// A chunk of bytes from `offset` on; empty only at the end.
     pub fn read(&self, offset: u64) -> Bytes {
         match self {
             Self::Stored(bytes) => {
@@ -105,7 +105,7 @@ impl ArtifactSource {
         }
     }
 
-    /// The content of the file at `path`; `None` if there is no such file or it is no archive.
+    /// The content of the file at `path`; `None` if the file is missing or the bytes are no archive.
     pub fn entry(&self, path: &str) -> Option<Entry> {
         match self {
             Self::Stored(bytes) => {
@@ -283,7 +283,7 @@ fn run(table: &[u32; 256], register: u32, bytes: &[u8]) -> u32 {
     })
 }
 
-/// Where running over `length` zeros takes each bit of the register.
+/// The image of each bit of the register after running over `length` zeros.
 fn over_zeros(table: &[u32; 256], length: usize) -> [u32; 32] {
     let zeros = vec![0; length];
     std::array::from_fn(|bit| run(table, 1 << bit, &zeros))
@@ -307,10 +307,10 @@ mod tests {
         assert_eq!(bytes.len() as u64, source.size());
         let read = ArtifactSource::from(bytes)
             .entry("dist/big.bin")
-            .expect("a valid checksum");
+            .expect("the checksum is valid");
         let content: Vec<u8> = source
             .entry("dist/big.bin")
-            .expect("the entry")
+            .expect("the entry exists")
             .flatten()
             .collect();
         assert_eq!(read.flatten().collect::<Vec<u8>>(), content);

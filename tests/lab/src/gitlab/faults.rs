@@ -1,7 +1,7 @@
-//! Faults on the wire: rules that make chosen requests go wrong.
+//! Faults on the wire: rules that make chosen requests fail.
 //!
-//! Rules are asked in the order in which they were added; the first that matches and has uses
-//! left acts. They hold for both origins, the API and the object storage.
+//! Rules apply in the order in which they were added; the first one that matches and has uses left acts.
+//! They apply to both origins, the API and the object storage.
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong.
+/// How a request fails.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum FaultAction {
-    /// This answer, without asking GitLab.
+    /// A fixed answer; the model never sees the request.
     Respond {
         /// HTTP status.
         status: u16,
@@ -24,7 +24,7 @@ pub enum FaultAction {
         /// The body.
         body: String,
     },
-    /// 429 of the HTTP throttle: plain text and `Retry-After`.
+    /// 429 of the HTTP throttle: plain text with `Retry-After`.
     Throttled {
         /// Seconds to wait.
         retry_after: u64,
@@ -40,12 +40,12 @@ pub enum FaultAction {
     Maintenance,
     /// No answer until the client gives up.
     Hang,
-    /// The answer comes late.
+    /// The answer is delayed.
     Delay {
-        /// How late.
+        /// The delay.
         millis: u64,
     },
-    /// The body ends after so many bytes although its whole length was announced.
+    /// The body ends after `after` bytes although its whole length was announced.
     Truncate {
         /// Bytes sent.
         after: u64,
@@ -55,7 +55,7 @@ pub enum FaultAction {
 }
 
 impl FaultAction {
-    /// An answer that comes late.
+    /// An answer that is delayed.
     pub fn delay(by: Duration) -> Self {
         Self::Delay {
             millis: u64::try_from(by.as_millis()).unwrap_or(u64::MAX),
@@ -63,7 +63,7 @@ impl FaultAction {
     }
 }
 
-/// Which requests go wrong, how, and how often.
+/// Which requests fail, how, and how often.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultRule {
@@ -73,10 +73,10 @@ pub struct FaultRule {
     /// Only paths (as sent, percent-encoded) that contain this.
     #[serde(default)]
     pub path: String,
-    /// Only so many times; without it always.
+    /// How many times; `None` means always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What happens.
+    /// How they fail.
     pub action: FaultAction,
 }
 
@@ -91,7 +91,7 @@ impl FaultRule {
         }
     }
 
-    /// Only so many of them.
+    /// Applies the rule to this many requests only.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl FaultRule {
         }
     }
 
-    /// Only with this method.
+    /// Applies the rule to this method only.
     #[must_use]
     pub fn method(self, method: &str) -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule. It goes when the handle does, unless that is [kept](FaultHandle::keep).
+    /// Adds a rule. Dropping the handle removes it, unless it is [kept](FaultHandle::keep).
     pub fn add(&self, rule: FaultRule) -> FaultHandle {
         let mut table = self.lock();
         table.last += 1;
@@ -148,12 +148,12 @@ impl Faults {
         }
     }
 
-    /// Takes a rule away; whether there was one.
+    /// Removes a rule; returns whether it existed.
     pub fn remove(&self, id: u64) -> bool {
         self.lock().rules.remove(&id).is_some()
     }
 
-    /// Takes all rules away.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.lock().rules.clear();
     }
@@ -176,9 +176,9 @@ impl Faults {
     }
 }
 
-/// Takes its rule away when it goes.
+/// Removes its rule when dropped.
 #[derive(Debug)]
-#[must_use = "the rule goes when its handle does"]
+#[must_use = "dropping the handle removes the rule"]
 pub struct FaultHandle {
     id: u64,
     faults: Faults,
@@ -191,12 +191,12 @@ impl FaultHandle {
         self.id
     }
 
-    /// Leaves the rule in force.
+    /// Keeps the rule in force.
     pub fn keep(mut self) {
         self.kept = true;
     }
 
-    /// Takes the rule away now.
+    /// Removes the rule now.
     pub fn remove(self) {}
 }
 

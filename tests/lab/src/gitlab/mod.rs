@@ -1,23 +1,23 @@
-//! A GitLab that real clients accept.
+//! A simulated GitLab that real clients accept.
 //!
 //! A [`Simulator`] serves GitLab's REST API (projects, refs, freeze periods, pipelines, jobs,
-//! artifacts, users, tokens) from a [`model`] that follows GitLab's own rules: how a pipeline's
-//! status follows from its jobs, what trigger jobs start, what play and retry do, who may see what. A second origin plays the
-//! object storage. Every request is [recorded](Simulator::requests), and
-//! [`faults`](Simulator::faults) make chosen ones go wrong.
+//! artifacts, users, tokens) from a [`model`] of GitLab's own rules: how a pipeline's status follows from its
+//! jobs, what trigger jobs start, what play and retry do, who may see what. A second origin simulates the
+//! object storage. Every request is [recorded](Simulator::requests), and [`faults`](Simulator::faults) make
+//! chosen ones fail.
 //!
 //! # Guarantees
-//! - Ids exceed 32 bits; times have milliseconds; keys that GitLab leaves out are left out.
-//! - An unencoded slash in a project path or a ref leads to no route.
-//! - Archives are streamed; a [generated](ArtifactSource::generated) one takes no memory.
+//! - Ids exceed 32 bits; times have milliseconds; keys that GitLab omits are omitted.
+//! - An unencoded slash in a project path or a ref matches no route.
+//! - Archives are streamed; a [generated](ArtifactSource::generated) one needs no memory.
 //!
-//! # Not here
-//! Writes other than the buttons of jobs and pipelines; commit statuses, deployments,
-//! environments, packages, releases, webhooks, rotation of tokens. A token's role holds in every
+//! # Not simulated
+//! Writes other than the actions on jobs and pipelines; commit statuses, deployments,
+//! environments, packages, releases, webhooks, rotation of tokens. A token's role applies to every
 //! project, and Developers may run jobs on protected refs (as with "allowed to merge").
 //!
 //! # Control over HTTP
-//! Bodies and answers are JSON; a `project` is an id or a path; users are made when first named.
+//! Bodies and answers are JSON; a `project` is an id or a path; users are created when first named.
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -28,7 +28,7 @@
 //! | `POST /_lab/freeze-periods` | `{project, start, end, timeZone}` | `{id}` |
 //! | `POST /_lab/pipelines` | `{project, ref, username?, jobs: [{name, stage, kind?: automatic, manualBlocking or manualOptional, allowFailure?, ends?: success or failed, triggers?: {strategy?: none, depend or mirror, jobs: […]}}]}` | `{id, jobs}` |
 //! | `POST /_lab/jobs/:id/start` | | `{id}` |
-//! | `POST /_lab/jobs/:id/finish` | the archive, or with `?path=dist/api.zip` that file's bytes (or `&generatedBytes=<n>` made up); `?failed=script_failure` | `{id}` |
+//! | `POST /_lab/jobs/:id/finish` | the archive; with `?path=dist/api.zip` that file's bytes (or generated ones with `&generatedBytes=<n>`); `?failed=script_failure` | `{id}` |
 //! | `POST /_lab/jobs/:id/play`, `…/retry` | `{username}` | `{id}` |
 //! | `GET /_lab/requests` | | the record |
 //! | `GET /_lab/faults` | | the rules by id |

@@ -1,17 +1,17 @@
-//! The record of every request, for counting and for knowing what a client sent where.
+//! The record of every request, to count requests and to check what a client sent where.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Which of the two origins was asked.
+/// Which of the two origins received a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {
     /// GitLab itself.
     GitLab,
-    /// The object storage that artifact redirects lead to.
+    /// The object storage, the target of artifact redirects.
     Storage,
 }
 
@@ -19,9 +19,9 @@ pub enum Origin {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRecord {
-    /// When it came.
+    /// The time of arrival.
     pub at: Timestamp,
-    /// Who was asked.
+    /// The origin that received it.
     pub origin: Origin,
     /// `GET`, …
     pub method: String,
@@ -29,17 +29,17 @@ pub struct RequestRecord {
     pub path: String,
     /// As sent, without the question mark; empty if none.
     pub query: String,
-    /// The answer's status; `None` while there is none, as when a fault hangs or drops the connection.
+    /// The answer's status; `None` until it is answered, for example when a fault drops the connection.
     pub status: Option<u16>,
-    /// Whether it was sent with `If-None-Match`.
+    /// Whether it has `If-None-Match`.
     pub conditional: bool,
-    /// Whether it carried a credential of any kind, good or bad.
+    /// Whether it has a credential of any kind, valid or not.
     pub credential: bool,
-    /// The name of the token it was made with, if that was good.
+    /// The name of its token, if that is valid.
     pub token_name: Option<String>,
 }
 
-/// A moment in the record.
+/// A position in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(usize);
 
@@ -52,7 +52,7 @@ impl RequestLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request that came; returns where to note its answer.
+    /// Records a request; returns the index for [`answered`](Self::answered).
     pub(super) fn begin(&self, record: RequestRecord) -> usize {
         let mut records = self.lock();
         records.push(record);

@@ -1,7 +1,7 @@
-//! The simulator's world, moved and asked from Rust.
+//! Changes and reads of the simulator's state from Rust.
 //!
-//! These methods panic, with the reason, when they are asked for what GitLab would not do or for
-//! what is not there: a mistake in the scenario, not a condition to handle.
+//! These methods panic with the reason when GitLab would refuse the change or the object does not exist:
+//! that is a mistake in the test, not a condition to handle.
 
 use jiff::civil::Date;
 
@@ -17,14 +17,14 @@ impl Simulator {
     /// Creates a private project without commits.
     #[track_caller]
     pub fn create_project(&self, path: &str) -> ProjectId {
-        self.change(|world, now| world.create_project(now, path))
+        self.change(|state, now| state.create_project(now, path))
     }
 
-    /// Opens or closes a project.
+    /// Sets who may see a project.
     #[track_caller]
     pub fn set_visibility(&self, project: ProjectId, visibility: Visibility) {
-        self.change(|world, _| {
-            world
+        self.change(|state, _| {
+            state
                 .project_mut(project)
                 .map(|project| project.visibility = visibility)
         });
@@ -33,15 +33,15 @@ impl Simulator {
     /// Gives a project another path; the old one redirects.
     #[track_caller]
     pub fn move_project(&self, project: ProjectId, path: &str) {
-        self.change(|world, _| world.move_project(project, path));
+        self.change(|state, _| state.move_project(project, path));
     }
 
-    /// Whether the newest successful pipeline of each ref keeps its artifacts past their expiry.
-    /// On at first, as in GitLab.
+    /// Sets whether the newest successful pipeline of each ref keeps its artifacts past their expiry.
+    /// On by default, as in GitLab.
     #[track_caller]
     pub fn set_keep_latest_artifacts(&self, project: ProjectId, keep: bool) {
-        self.change(|world, _| {
-            world
+        self.change(|state, _| {
+            state
                 .project_mut(project)
                 .map(|project| project.keep_latest_artifacts = keep)
         });
@@ -50,15 +50,15 @@ impl Simulator {
     /// Creates a user.
     #[track_caller]
     pub fn create_user(&self, username: &str) -> UserId {
-        self.change(|world, now| world.create_user(now, username))
+        self.change(|state, now| state.create_user(now, username))
     }
 
     /// Creates a bot, as with a project access token.
     #[track_caller]
     pub fn create_bot(&self, username: &str) -> UserId {
-        self.change(|world, now| {
-            let id = world.create_user(now, username)?;
-            world.make_bot(id).map(|()| id)
+        self.change(|state, now| {
+            let id = state.create_user(now, username)?;
+            state.make_bot(id).map(|()| id)
         })
     }
 
@@ -66,71 +66,71 @@ impl Simulator {
     /// username with a number, such as `ana-1`.
     #[track_caller]
     pub fn create_token(&self, user: UserId, scopes: &[&str], expires_at: Option<Date>) -> String {
-        self.change(|world, now| world.create_token(now, user, scopes, expires_at))
+        self.change(|state, now| state.create_token(now, user, scopes, expires_at))
     }
 
-    /// Changes what a token's user may do.
+    /// Sets the role of a token's user.
     #[track_caller]
     pub fn set_role(&self, token: &str, role: Role) {
-        self.change(|world, _| world.token_mut(token).map(|token| token.role = role));
+        self.change(|state, _| state.token_mut(token).map(|token| token.role = role));
     }
 
     /// Revokes a token.
     #[track_caller]
     pub fn revoke_token(&self, token: &str) {
-        self.change(|world, _| world.token_mut(token).map(|token| token.revoked = true));
+        self.change(|state, _| state.token_mut(token).map(|token| token.revoked = true));
     }
 
-    /// Ends a token today.
+    /// Lets a token expire today.
     #[track_caller]
     pub fn expire_token(&self, token: &str) {
-        self.change(|world, now| {
+        self.change(|state, now| {
             let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-            world
+            state
                 .token_mut(token)
                 .map(|token| token.expires_at = Some(today))
         });
     }
 
-    /// Adds a freeze period: when it begins and ends, as cron says it, and their time zone, by IANA's
-    /// name or Rails'. Returns its id.
+    /// Adds a freeze period with cron expressions for start and end, and their time zone by its IANA or Rails
+    /// name. Returns its id.
     #[track_caller]
     pub fn freeze(&self, project: ProjectId, start: &str, end: &str, time_zone: &str) -> u64 {
-        self.change(|world, now| world.add_freeze_period(now, project, (start, end, time_zone)))
+        self.change(|state, now| state.add_freeze_period(now, project, (start, end, time_zone)))
     }
 
     /// Removes a freeze period.
     #[track_caller]
     pub fn thaw(&self, project: ProjectId, period: u64) {
-        self.change(|world, _| world.remove_freeze_period(project, period));
+        self.change(|state, _| state.remove_freeze_period(project, period));
     }
 
-    /// Adds a commit to a branch, made if missing; returns its SHA. The first branch becomes the
+    /// Adds a commit to a branch, which is created if missing; returns the SHA. The first branch becomes the
     /// default one and is protected.
     #[track_caller]
     pub fn push(&self, project: ProjectId, branch: &str, message: &str) -> String {
-        self.change(|world, now| world.push(now, project, branch, message))
+        self.change(|state, now| state.push(now, project, branch, message))
     }
 
     /// Sets a lightweight, unprotected tag.
     #[track_caller]
     pub fn tag(&self, project: ProjectId, tag: &str, sha: &str) {
-        self.change(|world, _| world.tag(project, tag, sha));
+        self.change(|state, _| state.tag(project, tag, sha));
     }
 
-    /// Protects a branch or tag, or takes the protection away.
+    /// Protects or unprotects a branch or tag.
     #[track_caller]
     pub fn protect(&self, project: ProjectId, name: &str, protected: bool) {
-        self.change(|world, _| world.protect(project, name, protected));
+        self.change(|state, _| state.protect(project, name, protected));
     }
 
     /// Deletes a branch or tag.
     #[track_caller]
     pub fn delete_ref(&self, project: ProjectId, name: &str) {
-        self.change(|world, _| world.delete_ref(project, name));
+        self.change(|state, _| state.delete_ref(project, name));
     }
 
-    /// Runs a pipeline, as after a push, on the head of a branch or tag.
+    /// Runs a pipeline on the head of a branch or tag, as after a push.
     #[track_caller]
     pub fn run_pipeline(
         &self,
@@ -141,7 +141,7 @@ impl Simulator {
         self.run_pipeline_as(project, ref_name, "push", None, jobs)
     }
 
-    /// Runs a pipeline with another source, such as `external` or `schedule`, or as another user.
+    /// Runs a pipeline with a source, such as `external` or `schedule`, and a user.
     #[track_caller]
     pub fn run_pipeline_as(
         &self,
@@ -158,10 +158,10 @@ impl Simulator {
             user,
             jobs,
         };
-        self.change(|world, now| world.run_pipeline(now, new))
+        self.change(|state, now| state.run_pipeline(now, new))
     }
 
-    /// Adds a trigger job to a pipeline, with the pipeline it started.
+    /// Adds a trigger job to a pipeline, with the downstream pipeline that it has started.
     #[track_caller]
     pub fn add_bridge(
         &self,
@@ -170,7 +170,7 @@ impl Simulator {
         stage: &str,
         downstream: PipelineId,
     ) -> JobId {
-        self.change(|world, now| world.add_bridge(now, pipeline, name, stage, downstream))
+        self.change(|state, now| state.add_bridge(now, pipeline, name, stage, downstream))
     }
 
     /// The pipeline that a trigger job started.
@@ -178,103 +178,103 @@ impl Simulator {
     pub fn downstream(&self, pipeline: PipelineId, bridge: &str) -> PipelineId {
         let job = self.job_state(self.job(pipeline, bridge));
         let started = job.trigger.and_then(|trigger| trigger.downstream);
-        started.unwrap_or_else(|| panic!("trigger job {bridge} has not started anything"))
+        started.unwrap_or_else(|| panic!("trigger job {bridge} has not started a pipeline"))
     }
 
     /// The newest job of that name in a pipeline.
     #[track_caller]
     pub fn job(&self, pipeline: PipelineId, name: &str) -> JobId {
-        self.change(|world, _| world.job_named(pipeline, name).map(|job| job.id))
+        self.change(|state, _| state.job_named(pipeline, name).map(|job| job.id))
     }
 
-    /// A job as it is now.
+    /// The current state of a job.
     #[track_caller]
     pub fn job_state(&self, job: JobId) -> Job {
-        self.change(|world, _| world.job(job).cloned())
+        self.change(|state, _| state.job(job).cloned())
     }
 
-    /// A pipeline's status now.
+    /// The current status of a pipeline.
     #[track_caller]
     pub fn status(&self, pipeline: PipelineId) -> Status {
-        self.change(|world, _| world.pipeline(pipeline).map(|pipeline| pipeline.status))
+        self.change(|state, _| state.pipeline(pipeline).map(|pipeline| pipeline.status))
     }
 
-    /// A runner takes a pending job.
+    /// Starts a pending job, as a runner does.
     #[track_caller]
     pub fn start_job(&self, job: JobId) {
-        self.change(|world, now| world.start_job(now, job));
+        self.change(|state, now| state.start_job(now, job));
     }
 
-    /// A pending or running job ends, and the pipeline goes on.
+    /// Ends a pending or running job; the pipeline continues.
     #[track_caller]
     pub fn finish_job(&self, job: JobId, end: JobEnd) {
-        self.change(|world, now| world.finish_job(now, job, end));
+        self.change(|state, now| state.finish_job(now, job, end));
     }
 
-    /// A user presses the play button of a manual job.
+    /// Starts a manual job as a user who presses its play button.
     #[track_caller]
     pub fn play(&self, job: JobId, user: UserId) {
-        self.change(|world, now| world.play(now, job, user));
+        self.change(|state, now| state.play(now, job, user));
     }
 
-    /// Retries an ended job as the user it belongs to; returns the new job.
+    /// Retries an ended job as its user; returns the new job.
     #[track_caller]
     pub fn retry(&self, job: JobId) -> JobId {
-        self.change(|world, now| {
-            let user = world.job(job)?.user;
-            world.retry(now, job, user)
+        self.change(|state, now| {
+            let user = state.job(job)?.user;
+            state.retry(now, job, user)
         })
     }
 
     /// Cancels a job that has not ended.
     #[track_caller]
     pub fn cancel_job(&self, job: JobId) {
-        self.change(|world, now| world.cancel_job(now, job));
+        self.change(|state, now| state.cancel_job(now, job));
     }
 
     /// Removes a pipeline with its jobs.
     #[track_caller]
     pub fn delete_pipeline(&self, pipeline: PipelineId) {
-        self.change(|world, _| world.delete_pipeline(pipeline));
+        self.change(|state, _| state.delete_pipeline(pipeline));
     }
 
-    /// Sets what the pipeline's tests reported.
+    /// Sets the pipeline's test report.
     #[track_caller]
     pub fn set_test_report(&self, pipeline: PipelineId, suites: Vec<TestSuite>) {
-        self.change(|world, _| {
-            world
+        self.change(|state, _| {
+            state
                 .pipeline_mut(pipeline)
                 .map(|pipeline| pipeline.tests = suites)
         });
     }
 
-    /// The archive's expiry date passes; nothing has cleaned up yet, so that the whole archive is
-    /// still there while single files are not (unless the pipeline keeps its artifacts).
+    /// Lets the archive expire without cleaning it up: the whole archive can still be downloaded, and single
+    /// files can't (unless the pipeline keeps its artifacts).
     #[track_caller]
     pub fn expire_artifacts(&self, job: JobId) {
-        self.change(|world, now| world.expire_artifacts(now, job));
+        self.change(|state, now| state.expire_artifacts(now, job));
     }
 
-    /// The archive expired and was cleaned up.
+    /// Lets the archive expire and cleans it up.
     #[track_caller]
     pub fn clean_artifacts(&self, job: JobId) {
-        self.change(|world, now| {
-            world.expire_artifacts(now, job)?;
-            world.clean_artifacts(job)
+        self.change(|state, now| {
+            state.expire_artifacts(now, job)?;
+            state.clean_artifacts(job)
         });
     }
 
-    /// Somebody erases an ended job: archive, reports and log.
+    /// Erases an ended job: archive, reports and log.
     #[track_caller]
     pub fn erase_artifacts(&self, job: JobId) {
-        self.change(|world, now| world.erase_artifacts(now, job));
+        self.change(|state, now| state.erase_artifacts(now, job));
     }
 
-    /// Makes the API tell another size of an archive than it has; `None` tells the truth again.
+    /// Makes the API report a false size of an archive; `None` reports the real size again.
     #[track_caller]
     pub fn declare_artifact_size(&self, job: JobId, size: Option<u64>) {
-        self.change(|world, _| {
-            if let Some(archive) = &mut world.job_mut(job)?.archive {
+        self.change(|state, _| {
+            if let Some(archive) = &mut state.job_mut(job)?.archive {
                 archive.declared_size = size;
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! Starting a simulator and moving its world.
+//! Starts a simulator and changes its state.
 
 use std::{
     net::SocketAddr,
@@ -15,12 +15,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     Faults, Mark, Origin, RequestRecord,
     http::{Site, server},
-    model::{Refusal, World},
+    model::{InstanceState, Refusal},
     requests::RequestLog,
 };
 use crate::{door::Porter, error::LabError, runtime};
 
-/// How whole archives are handed out.
+/// How whole archives are served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// From GitLab's own disk.
@@ -32,20 +32,20 @@ pub enum Transport {
     Proxied,
 }
 
-/// What kind of instance to start.
+/// Options of a simulated instance.
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
     /// A relative root such as `/gitlab`; empty for none.
     pub relative_root: String,
-    /// The address in links, when it differs from the one that is served; without a slash at the end.
+    /// The address in links, if it differs from the address that is served; without a trailing slash.
     pub external_url: Option<String>,
-    /// As `/version` tells it.
+    /// The version that `/version` reports.
     pub version: String,
-    /// How whole archives are handed out at first.
+    /// How whole archives are served at first.
     pub transport: Transport,
-    /// The port to serve on; a free one if not said.
+    /// The port to serve on; by default a free one.
     pub port: Option<u16>,
-    /// Requests in a minute, as the headers tell; not enforced (add a fault for that).
+    /// Requests per minute in the rate limit headers; not enforced (add a fault for that).
     pub requests_per_minute: u64,
 }
 
@@ -62,10 +62,10 @@ impl Default for SimulatorOptions {
     }
 }
 
-/// What the servers share.
+/// The state that the servers share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) world: Mutex<World>,
+    pub(super) state: Mutex<InstanceState>,
     pub(super) faults: Faults,
     pub(super) log: RequestLog,
     pub(super) site: Site,
@@ -73,7 +73,7 @@ pub(super) struct Shared {
     transport: Mutex<Transport>,
     requests: AtomicU64,
     limit: u64,
-    /// The minute that is counted, and the requests in it.
+    /// The current minute, and the requests in it.
     minute: Mutex<(i64, u64)>,
 }
 
@@ -119,19 +119,19 @@ impl Shared {
 
     pub(super) fn change<T>(
         &self,
-        f: impl FnOnce(&mut World, Timestamp) -> Result<T, Refusal>,
+        f: impl FnOnce(&mut InstanceState, Timestamp) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         f(
-            &mut self.world.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut self.state.lock().unwrap_or_else(PoisonError::into_inner),
             Timestamp::now(),
         )
     }
 }
 
-/// A running simulator. Clones share it; it ends with the last of them.
+/// A running simulator. Clones share it; it stops with the last clone.
 ///
-/// Methods that change or ask its world panic, with the reason, when they are asked for what
-/// GitLab would not do or for what is not there: a mistake in the scenario, not a condition.
+/// Methods that change or read its state panic with the reason when GitLab would refuse the change or the
+/// object does not exist: that is a mistake in the test.
 #[derive(Clone, Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
@@ -141,9 +141,9 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts one on 127.0.0.1, with its object storage on another port.
+    /// Starts a simulator on 127.0.0.1, with its object storage on another port.
     pub async fn start(options: SimulatorOptions) -> Result<Self, LabError> {
-        // Listeners belong to the runtime they were made on, so they are made on the lab's.
+        // A listener belongs to the runtime that creates it, so the lab's runtime does.
         let started = runtime::handle().spawn(Self::start_here(options)).await;
         started.map_err(|error| {
             LabError::new(format!(
@@ -174,7 +174,7 @@ impl Simulator {
             version: options.version,
         };
         let shared = Arc::new(Shared {
-            world: Mutex::default(),
+            state: Mutex::default(),
             faults: Faults::default(),
             log: RequestLog::default(),
             site,
@@ -200,7 +200,7 @@ impl Simulator {
         })
     }
 
-    /// Another address of the same GitLab, where `porter` stands; it is there as long as this is.
+    /// Opens another address of this GitLab, with `porter` on its requests, until the simulator stops.
     pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<String, LabError> {
         let (shared, stopped) = (Arc::clone(&self.shared), self.stopped.clone());
         let opening = runtime::handle().spawn(async move {
@@ -213,22 +213,22 @@ impl Simulator {
             server::open(listener, site, porter, shared, stopped);
             Ok(base)
         });
-        opening
-            .await
-            .map_err(|e| LabError::new(format!("opening a door to GitLab panicked: {e}")))?
+        opening.await.map_err(|e| {
+            LabError::new(format!("opening a hooked endpoint of GitLab panicked: {e}"))
+        })?
     }
 
-    /// Where it is, relative root included, without a slash at the end.
+    /// The address with the relative root, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.address, self.shared.root)
     }
 
-    /// The root of its REST API.
+    /// The address of the REST API.
     pub fn api_url(&self) -> String {
         format!("{}/api/v4", self.url())
     }
 
-    /// Where redirects to archives lead.
+    /// The address of the object storage, the target of redirects to archives.
     pub fn storage_url(&self) -> &str {
         &self.shared.site.storage
     }
@@ -238,7 +238,7 @@ impl Simulator {
         &self.shared.faults
     }
 
-    /// Hands whole archives out another way from now on.
+    /// Changes how whole archives are served from now on.
     pub fn set_transport(&self, transport: Transport) {
         *self
             .shared
@@ -252,19 +252,22 @@ impl Simulator {
         self.shared.log.all()
     }
 
-    /// This moment in the record of requests.
+    /// The current position in the record of requests.
     pub fn mark(&self) -> Mark {
         self.shared.log.mark()
     }
 
-    /// The requests since a moment.
+    /// The requests since `mark`.
     pub fn requests_since(&self, mark: Mark) -> Vec<RequestRecord> {
         self.shared.log.since(mark)
     }
 
-    /// Changes the world in any way the model allows; for what has no method here.
+    /// Changes the state in any way that the model allows, for changes without a method of their own.
     #[track_caller]
-    pub fn change<T>(&self, f: impl FnOnce(&mut World, Timestamp) -> Result<T, Refusal>) -> T {
+    pub fn change<T>(
+        &self,
+        f: impl FnOnce(&mut InstanceState, Timestamp) -> Result<T, Refusal>,
+    ) -> T {
         self.shared
             .change(f)
             .unwrap_or_else(|refusal| panic!("GitLab simulator: {refusal}"))

@@ -1,7 +1,7 @@
-//! Who talks to the control plane, through kubectl and helm.
+//! Users of the control plane, through kubectl and helm.
 //!
-//! Both programs read only the kubeconfig they are given and keep their caches in the lab's
-//! directory: what the developer's own files say changes nothing.
+//! Both programs read only the given kubeconfig and keep their caches in the lab's directory, so that the
+//! developer's own files have no effect.
 
 use std::{
     fs,
@@ -20,17 +20,17 @@ use crate::error::LabError;
 pub enum User {
     /// The platform team: may do everything.
     Admin,
-    /// A team that delivers: group `sluice:tenants`, no rights but those the tests bind.
+    /// A team that delivers: group `sluice:tenants`, no permissions but those that tests bind.
     Tenant,
-    /// Who approves: group `sluice:approvers`, no rights but those the tests bind.
+    /// An approver: group `sluice:approvers`, no permissions but those that tests bind.
     Approver,
 }
 
 impl User {
-    /// Everyone.
+    /// All users.
     pub const ALL: [Self; 3] = [Self::Admin, Self::Tenant, Self::Approver];
 
-    /// What the API server calls the user.
+    /// The username for the API server.
     pub fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -89,7 +89,7 @@ impl ControlPlane {
         Ok(self.kubectl_text(User::Admin, &args)?.trim().to_owned())
     }
 
-    /// Runs kubectl as `user`; a refusal is an output with an exit status, not an error.
+    /// Runs kubectl as `user`; a failed command is an output with an exit status, not an error.
     pub fn kubectl(&self, user: User, args: &[&str]) -> Result<Output, LabError> {
         Ok(self
             .kubectl_command(user, args)
@@ -112,14 +112,14 @@ impl ControlPlane {
             .spawn()?;
         let stdin = child.stdin.take();
         let output = std::thread::scope(|scope| {
-            // Beside reading the output: either pipe may fill up.
+            // Concurrently with reading the output: either pipe may fill up.
             scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
             child.wait_with_output()
         })?;
         Ok(output)
     }
 
-    /// What kubectl prints; an error if it fails.
+    /// The output of kubectl; an error if it fails.
     pub fn kubectl_text(&self, user: User, args: &[&str]) -> Result<String, LabError> {
         checked(
             &self.kubectl(user, args)?,
@@ -127,7 +127,7 @@ impl ControlPlane {
         )
     }
 
-    /// What kubectl prints with `-o json`; an error if it fails.
+    /// The output of kubectl with `-o json`; an error if it fails.
     pub fn kubectl_json(&self, user: User, args: &[&str]) -> Result<Value, LabError> {
         let text = self.kubectl_text(user, &[args, &["--output=json"]].concat())?;
         serde_json::from_str(&text)
@@ -155,12 +155,12 @@ impl ControlPlane {
         Ok(command.output()?)
     }
 
-    /// What helm prints; an error if it fails.
+    /// The output of helm; an error if it fails.
     pub fn helm_text(&self, args: &[&str]) -> Result<String, LabError> {
         checked(&self.helm(args)?, &format!("helm {}", args.join(" ")))
     }
 
-    /// Runs a line of shell in which `kubectl` is `user`'s; what it prints, or an error if it fails.
+    /// Runs a shell line in which `kubectl` acts as `user`. Returns its output; an error if it fails.
     pub fn shell(&self, user: User, line: &str) -> Result<String, LabError> {
         let kubectl = self.tools.kubectl();
         let beside = kubectl.parent().unwrap_or(Path::new("."));

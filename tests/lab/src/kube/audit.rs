@@ -1,7 +1,7 @@
-//! What was asked of the API server, by whom.
+//! The requests to the API server.
 //!
-//! Read from its audit log (level Metadata), which is written as each request ends, so that a
-//! request whose answer has just arrived may still be missing: poll.
+//! They come from its audit log (level Metadata). It gets an entry as each request ends, so that a request
+//! whose response has just arrived may still be missing: poll.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use crate::error::LabError;
 /// One request for a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The user, after impersonation; `system:serviceaccount:<namespace>:<name>` for one of those.
+    /// The user, after impersonation; `system:serviceaccount:<namespace>:<name>` for a service account.
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
@@ -29,16 +29,16 @@ pub struct Request {
     pub namespace: String,
     /// The object's name; empty for lists and `generateName`.
     pub name: String,
-    /// What the client calls itself.
+    /// The client's user agent.
     pub user_agent: String,
     /// The HTTP status code; 0 if none was sent.
     pub code: u16,
-    /// When it was received, RFC 3339.
+    /// When the API server received the request, RFC 3339.
     pub at: String,
 }
 
 impl Request {
-    /// As RBAC writes it: `pods` or `pods/status`.
+    /// The resource in RBAC's notation: `pods` or `pods/status`.
     pub fn rbac_resource(&self) -> String {
         if self.subresource.is_empty() {
             self.resource.clone()
@@ -47,7 +47,7 @@ impl Request {
         }
     }
 
-    /// Whether it changed something, or would have.
+    /// Whether the verb changes state, successful or not.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
@@ -58,10 +58,10 @@ impl Request {
     }
 }
 
-/// A right as RBAC knows it: API group, resource (with `/subresource`), verb.
+/// A permission in RBAC's terms: API group, resource (with `/subresource`), verb.
 pub type Right = (String, String, String);
 
-/// The requests until a moment, in the order in which they ended.
+/// The requests so far, in the order in which they ended.
 #[derive(Debug, Clone, Default)]
 pub struct Audit {
     requests: Vec<Request>,
@@ -78,12 +78,12 @@ impl Audit {
         Self::parse(&text)
     }
 
-    /// Parses audit events, one JSON object per line. A last line without its end is still being
-    /// written and is left out.
+    /// Parses audit events, one JSON object per line. An incomplete last line is still being written and is
+    /// ignored.
     pub fn parse(text: &str) -> Result<Self, LabError> {
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut requests = Vec::new();
-        // A watch is logged when its answer begins and again when it ends.
+        // A watch is logged when its response begins and again when it ends.
         let mut seen = BTreeMap::new();
         for line in complete.lines().filter(|line| !line.is_empty()) {
             let event: Event = serde_json::from_str(line)
@@ -114,7 +114,7 @@ impl Audit {
             .filter(move |request| request.user == user)
     }
 
-    /// The rights that the user made use of.
+    /// The permissions that the user used.
     pub fn used_by(&self, user: &str) -> BTreeSet<Right> {
         self.by(user)
             .filter(|request| !request.is_refused())
@@ -122,7 +122,7 @@ impl Audit {
             .collect()
     }
 
-    /// The rights that the user would have needed.
+    /// The permissions that the user lacked.
     pub fn refused(&self, user: &str) -> BTreeSet<Right> {
         self.by(user)
             .filter(|request| request.is_refused())
@@ -130,7 +130,7 @@ impl Audit {
             .collect()
     }
 
-    /// The user's requests that change something, answered with success or not.
+    /// The user's write requests, successful or not.
     pub fn writes(&self, user: &str) -> Vec<&Request> {
         self.by(user).filter(|request| request.is_write()).collect()
     }
@@ -183,7 +183,7 @@ struct ResponseStatus {
 }
 
 impl Event {
-    /// `None` for paths that are no resource, such as `/version`.
+    /// `None` for non-resource paths, such as `/version`.
     fn into_request(self) -> Option<Request> {
         let object = self
             .object_ref
@@ -204,7 +204,7 @@ impl Event {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

@@ -1,8 +1,8 @@
 //! etcd, the API server and the controller manager as processes.
 //!
-//! Relies on the programs of [`Toolchain`]. Authentication and RBAC are on, as in any cluster that
-//! Sluice is installed in. Everything listens on 127.0.0.1 on ports that were free a moment before;
-//! when one was taken in between, the whole is started again on others.
+//! Requires the programs of [`Toolchain`]. Authentication and RBAC are on, as in any cluster with Sluice.
+//! Everything listens on 127.0.0.1 on ports that were free a moment before; if another program takes one in
+//! between, everything starts again on others.
 
 use std::{
     fs,
@@ -26,21 +26,21 @@ use crate::{
     toolchain::Toolchain,
 };
 
-/// Three seconds on an idle machine; this is for one that builds at the same time.
+/// A start takes three seconds on an idle machine; the limit allows for one that builds at the same time.
 const START_LIMIT: Duration = Duration::from_mins(3);
 
-/// How a control plane is started.
+/// Options of a [`ControlPlane`].
 #[derive(Debug, Clone, Default)]
 pub struct ControlPlaneOptions {
     /// Behave as an older Kubernetes, for example `1.34`.
     pub emulated_version: Option<String>,
     /// Record every request ([`ControlPlane::audit`]).
     pub audit: bool,
-    /// Where data, logs and kubeconfigs go. What an earlier control plane left there is removed.
+    /// The directory of data, logs and kubeconfigs. Files of an earlier control plane in it are removed.
     pub dir: PathBuf,
 }
 
-/// A Kubernetes API that answers. Its processes end when it is dropped.
+/// A running Kubernetes API. Dropping it ends its processes.
 #[derive(Debug)]
 pub struct ControlPlane {
     pub(super) tools: Toolchain,
@@ -48,13 +48,13 @@ pub struct ControlPlane {
     /// The `cluster` entry of every kubeconfig.
     pub(super) cluster: Value,
     audit_log: Option<PathBuf>,
-    /// As it was started; nothing of it counts for an existing cluster.
+    /// The options of the start; unused for an existing cluster.
     options: ControlPlaneOptions,
-    /// `None`: the cluster is somebody else's.
+    /// `None` for an existing cluster.
     processes: Option<Processes>,
 }
 
-/// In the order of their end: nothing logs the loss of what it depends on.
+/// In the order in which they end, so that none logs the loss of one it depends on.
 #[derive(Debug)]
 struct Processes {
     controller_manager: Process,
@@ -80,9 +80,9 @@ impl From<std::io::Error> for StartError {
 }
 
 impl ControlPlane {
-    /// Starts one and waits until its API and its controllers work.
+    /// Starts a control plane and waits until its API and its controllers work.
     pub fn start(tools: &Toolchain, options: &ControlPlaneOptions) -> Result<Self, LabError> {
-        // The programs run elsewhere than the lab does.
+        // The programs run in other directories than the lab.
         let dir = std::path::absolute(&options.dir)?;
         let options = &ControlPlaneOptions {
             dir,
@@ -101,7 +101,7 @@ impl ControlPlane {
         )))
     }
 
-    /// Uses the cluster of `kubeconfig`, whose user must be allowed everything.
+    /// Uses the cluster of `kubeconfig`, whose user must be a cluster admin.
     ///
     /// The tests' other users are impersonated. Files go to `dir`.
     pub fn existing(tools: &Toolchain, kubeconfig: &Path, dir: &Path) -> Result<Self, LabError> {
@@ -162,12 +162,12 @@ impl ControlPlane {
         }
     }
 
-    /// Whether the cluster was there before the lab.
+    /// Whether this is an existing cluster, which the lab did not start.
     pub fn is_existing(&self) -> bool {
         self.processes.is_none()
     }
 
-    /// Where the API server is, `https://…`.
+    /// The API server's URL, `https://…`.
     pub fn url(&self) -> String {
         self.cluster["server"]
             .as_str()
@@ -175,7 +175,7 @@ impl ControlPlane {
             .to_owned()
     }
 
-    /// The certificate that the API server's own is checked with.
+    /// The certificate authority of the API server, in PEM.
     pub fn ca_pem(&self) -> Result<String, LabError> {
         let data = self.cluster["certificate-authority-data"]
             .as_str()
@@ -195,17 +195,17 @@ impl ControlPlane {
         })
     }
 
-    /// What was asked of the API server until now.
+    /// The requests to the API server so far.
     pub fn audit(&self) -> Result<Audit, LabError> {
         Audit::read(&self.audit_log()?)
     }
 
-    /// Starts the controllers anew, so that they know the kinds that were defined meanwhile; does
+    /// Restarts the controller manager, so that it knows the kinds that were defined since its start; does
     /// nothing to an existing cluster.
     ///
-    /// By themselves they look every 30 seconds. Until then deletion in the foreground waits, and the
-    /// garbage collector may learn of an owner before it does of what that owns, which is then
-    /// deleted where it should be orphaned.
+    /// By itself, it discovers kinds every 30 seconds. Until then foreground deletion waits, and the
+    /// garbage collector may learn of an owner before its dependents, which it then deletes instead of
+    /// orphaning them.
     pub fn relearn_kinds(&mut self) -> Result<(), LabError> {
         let Some(processes) = &mut self.processes else {
             return Ok(());
@@ -236,7 +236,7 @@ impl ControlPlane {
             .collect()
     }
 
-    /// What the tokens of service accounts are signed with: an ECDSA P-256 public key as X.509 has it.
+    /// The public key of the service accounts' tokens: ECDSA P-256 in X.509 format (DER).
     pub fn token_key(&self) -> Result<Vec<u8>, LabError> {
         keys::public_key(&fs::read_to_string(self.dir.join("sa.pub"))?)
     }
@@ -272,7 +272,7 @@ impl ControlPlane {
             &programs::etcd(tools, dir, client, peer),
             &logs.join("etcd.log"),
         )?;
-        // Killed, because one that is asked to end holds its memory for up to a minute.
+        // Killed, because after SIGTERM it holds its memory for up to a minute.
         let mut api_server = Process::start_ending_with(
             Signal::Kill,
             "kube-apiserver",
@@ -316,7 +316,7 @@ impl ControlPlane {
             give_up_at,
             &mut [&mut etcd, &mut api_server, &mut controller_manager],
             || {
-                // The first thing it makes that everything else needs.
+                // The first object that it creates and that everything else needs.
                 ask(&["get", "serviceaccount", "default", "--namespace=default"])
             },
         )?;

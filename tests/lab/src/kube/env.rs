@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::LabError;
 
-/// The container's `envFrom` and `env`, with `$(NAME)` replaced by what was declared before.
+/// The container's `envFrom` and `env`, with `$(NAME)` replaced by earlier values.
 pub(super) fn declared(
     control_plane: &ControlPlane,
     pod: &Pod,
@@ -52,7 +52,7 @@ pub(super) fn declared(
     Ok(env)
 }
 
-/// `None` for an optional reference to nothing.
+/// `None` for an optional reference to a missing key or object.
 fn env_value(
     control_plane: &ControlPlane,
     pod: &Pod,

@@ -24,7 +24,7 @@ pub(super) fn write_signing_key(private: &Path, public: &Path) -> Result<(), Lab
     Ok(())
 }
 
-/// The public half, as X.509 has it.
+/// The public key in X.509 format (DER), from PEM.
 pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, LabError> {
     let lines = pem.lines().filter(|line| !line.starts_with("-----"));
     let text: String = lines.collect();
@@ -32,7 +32,7 @@ pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, LabError> {
     der.map_err(|_| LabError::new("the key of the service accounts' tokens is not PEM"))
 }
 
-/// A bearer token nobody can guess: other users of this machine reach the API server too.
+/// A random bearer token: other users of this machine can reach the API server too.
 pub(super) fn random_token() -> Result<String, LabError> {
     let mut bytes = [0; 24];
     SystemRandom::new()

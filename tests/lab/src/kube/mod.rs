@@ -1,12 +1,11 @@
-//! A real Kubernetes control plane, and the controller as its chart says.
+//! A real Kubernetes control plane, and the controller as its chart installs it.
 //!
 //! - [`control_plane`]: etcd, API server and controller manager as processes, or an existing cluster.
-//! - [`access`]: who talks to it, through kubectl and helm.
+//! - [`access`]: users of the control plane, through kubectl and helm.
 //! - [`workload`]: an installed Deployment, read back and started as a process of the host.
-//! - [`audit`]: what was asked of the API server, by whom.
+//! - [`audit`]: the requests to the API server.
 //!
-//! There is no kubelet: nothing the cluster holds runs by itself, and `helm install --wait` never
-//! ends.
+//! Without a kubelet, no pod runs, and `helm install --wait` never ends.
 
 pub mod access;
 pub mod audit;

@@ -1,7 +1,7 @@
-//! What a kubelet would make of a Deployment's pod template: arguments and environment.
+//! A Deployment's pod template as a kubelet would run it: arguments and environment.
 //!
-//! Pure but for the choice of free ports. Whatever a field asks for that the lab cannot do is an
-//! error and never left out in silence: a chart that passes here must mean the same in a pod.
+//! Pure except for the choice of free ports. A field that asks for something the lab cannot do is an error
+//! and never ignored: a chart that works here must mean the same in a pod.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::{error::LabError, process::free_port};
 /// The name that the container must have.
 const CONTAINER: &str = "controller";
 
-/// Where a pod finds its own token unless the template says otherwise.
+/// The default mount path of a pod's token.
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// One pod of a Deployment, as the downward API describes it.
@@ -73,7 +73,7 @@ impl Pod {
         };
         match path {
             "metadata.name" => Ok(self.name.clone()),
-            // No API server gave one; the name is as unique.
+            // No API server assigned one; the name is as unique.
             "metadata.uid" => Ok(format!("uid-of-{}", self.name)),
             "metadata.namespace" => Ok(self.namespace.clone()),
             "spec.serviceAccountName" => Ok(self.service_account().to_owned()),
@@ -85,7 +85,7 @@ impl Pod {
         }
     }
 
-    /// For what the lab does not know how to do.
+    /// The error for something that the lab does not support.
     pub fn cannot(&self, what: &str) -> LabError {
         LabError::new(format!(
             "pod {}/{}: the lab cannot do {what}",
@@ -176,7 +176,7 @@ impl HostView {
         let mut mounts: Vec<_> = paths
             .map(|path| (path.trim_end_matches('/').to_owned(), under(root, path)))
             .collect();
-        // A mount inside another one wins.
+        // A nested mount takes precedence.
         mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         Self {
             mounts,
@@ -189,7 +189,7 @@ impl HostView {
         &self.ports
     }
 
-    /// An argument: a value, or a flag with one.
+    /// Translates an argument: a value, or a flag with one.
     pub fn argument(&mut self, argument: &str) -> Result<String, LabError> {
         match argument.split_once('=') {
             Some((flag, value)) if flag.starts_with('-') => {
@@ -199,7 +199,7 @@ impl HostView {
         }
     }
 
-    /// A value that may be a mounted path or an address to listen on; anything else stays.
+    /// Translates a mounted path or an address to listen on; anything else stays.
     pub fn value(&mut self, value: &str) -> Result<String, LabError> {
         if let Some(port) = listen_port(value) {
             return Ok(format!("127.0.0.1:{}", self.port(port)?));
@@ -238,7 +238,7 @@ fn listen_port(value: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

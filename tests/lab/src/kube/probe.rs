@@ -11,7 +11,7 @@ use k8s_openapi::{api::core::v1::Probe, apimachinery::pkg::util::intstr::IntOrSt
 use super::pod::Pod;
 use crate::error::LabError;
 
-/// The port and path that the probe asks; only plain HTTP is known here.
+/// The port and path of the probe; only plain HTTP is supported.
 pub(super) fn http_get<'a>(
     pod: &Pod,
     probe: &'a Probe,
@@ -26,7 +26,7 @@ pub(super) fn http_get<'a>(
     Ok((&get.port, get.path.as_deref().unwrap_or("/")))
 }
 
-/// Whether GET answers with 200 to 399, as a probe counts it.
+/// Whether GET returns 200 to 399, which a probe counts as success.
 pub(super) fn succeeds(port: u16, path: &str) -> bool {
     let limit = Duration::from_secs(1);
     let Ok(mut stream) =

@@ -1,17 +1,17 @@
-//! How the programs of the control plane are called.
+//! The command lines of the control plane's programs.
 
 use std::{path::Path, process::Command};
 
 use super::{ControlPlaneOptions, User};
 use crate::toolchain::Toolchain;
 
-/// What the chart and the tests need done by controllers; the others would only cost memory.
+/// The controllers that the chart and the tests need; the others would only cost memory.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
     serviceaccount-token-controller,root-ca-certificate-publisher-controller,job-controller,\
     deployment-controller,replicaset-controller,clusterrole-aggregation-controller,\
     validatingadmissionpolicy-status-controller";
 
-/// Each request once, when its answer begins or ends, without bodies.
+/// Logs each request when its response begins or ends, without bodies.
 pub(super) const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -42,12 +42,12 @@ pub(super) fn etcd(tools: &Toolchain, dir: &Path, client: u16, peer: u16) -> Com
             &peer,
         ])
         .args(["--initial-cluster", &format!("default={peer}")])
-        // Nothing of it survives the lab.
+        // Its data does not outlive the lab.
         .arg("--unsafe-no-fsync");
     command
 }
 
-/// The API server. What it reads lies in the lab's directory already.
+/// The API server. Its files are in the lab's directory already.
 pub(super) fn api_server(
     tools: &Toolchain,
     options: &ControlPlaneOptions,
@@ -73,7 +73,7 @@ pub(super) fn api_server(
         command
             .arg(file("audit-policy-file", "audit-policy.yaml"))
             .arg(file("audit-log-path", "logs/audit.log"))
-            // Rotation would lose what a long test asks for at its end.
+            // Rotation would lose requests that a long test reads at its end.
             .arg("--audit-log-maxsize=4096");
     }
     command

@@ -1,7 +1,7 @@
 //! A pod's volumes as files of the host.
 //!
-//! Reads what Secrets and config maps hold as the admin and asks for tokens as a kubelet does. Volumes that
-//! are missing and not optional keep a pod from starting; here they are an error.
+//! Reads Secrets and config maps as the admin and requests tokens as a kubelet does. A missing source that
+//! is not optional keeps a pod from starting; here it is an error.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -21,7 +21,7 @@ use crate::error::LabError;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Writes what the container mounts below `root`.
+/// Writes the files that the container mounts below `root`.
 pub(super) fn materialise(
     control_plane: &ControlPlane,
     pod: &Pod,
@@ -44,7 +44,7 @@ pub(super) fn materialise(
             return Err(pod.cannot(&format!("subPathExpr of the mount {}", mount.name)));
         }
         if volume.empty_dir.is_some() {
-            // Lives as long as the pod: a restarted container finds what it left.
+            // Lives as long as the pod: a restarted container finds its earlier files.
             fs::create_dir_all(target)?;
             continue;
         }
@@ -67,7 +67,7 @@ pub(super) fn materialise(
     Ok(())
 }
 
-/// What a Secret holds, or `None` if there is none.
+/// The data of a Secret, or `None` if it does not exist.
 pub(super) fn secret(
     control_plane: &ControlPlane,
     pod: &Pod,
@@ -77,7 +77,7 @@ pub(super) fn secret(
     Ok(secret.map(|secret| bytes(secret.data)))
 }
 
-/// What a `ConfigMap` holds, or `None` if there is none.
+/// The data of a `ConfigMap`, or `None` if it does not exist.
 pub(super) fn config_map(
     control_plane: &ControlPlane,
     pod: &Pod,
@@ -212,7 +212,7 @@ fn downward(pod: &Pod, items: Option<&[DownwardAPIVolumeFile]>) -> Result<Files,
     items.unwrap_or_default().iter().map(value).collect()
 }
 
-/// The files that `items` names under its paths; all of them without `items`.
+/// The files that `items` selects, under their paths; all files without `items`.
 fn select(
     pod: &Pod,
     what: &str,
@@ -242,7 +242,7 @@ fn select(
     Ok(selected)
 }
 
-/// Replaces the file at once: a running controller never reads half of it.
+/// Replaces the file atomically: a running controller never reads half of it.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;

@@ -1,8 +1,7 @@
-//! The controller, started as what helm installed says.
+//! The controller, started as the installed chart says.
 //!
-//! The Deployment is read back from the API and its container's command runs as a process of the
-//! host with exactly its arguments, environment and mounted files, under its own service
-//! account.
+//! The lab reads the Deployment back from the API and runs its container's command as a process of the host
+//! with exactly its arguments, environment and mounted files, under its own service account.
 //! Only this differs from a pod:
 //! - the API server is found by `KUBECONFIG`, which holds the service account's token, and
 //!   not by the in-cluster variables;
@@ -35,26 +34,26 @@ use crate::{
     runtime,
 };
 
-/// What a pod gets unless its image says otherwise.
+/// The default `PATH` of a container.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// `USER_HZ`, in which Linux reports processor time to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// For the end of what was killed.
+/// How long a killed process may take to end.
 const KILL_LIMIT: Duration = Duration::from_mins(1);
 
-/// What the lab gives in place of an image and a node.
+/// Replacements for an image and a node.
 #[derive(Debug, Clone)]
 pub struct Overrides {
     /// Runs in place of the image's entrypoint.
     pub binary: PathBuf,
-    /// Set besides what the Deployment says, and over it: only for what the lab itself needs, such
+    /// Added to the Deployment's environment, with precedence over it: only for the lab's own needs, such
     /// as `SSL_CERT_FILE`.
     pub extra_env: Vec<(String, String)>,
 }
 
-/// One pod's worth of the controller. Its process ends when it is dropped.
+/// One pod of the controller. Dropping it ends its process.
 #[derive(Debug)]
 pub struct Controller {
     pod: Pod,
@@ -68,7 +67,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Reads the Deployment back and starts one pod of it. Called twice, there are two.
+    /// Reads the Deployment back and starts one pod of it. Each call starts another pod.
     pub fn from_chart(
         control_plane: &ControlPlane,
         namespace: &str,
@@ -149,8 +148,8 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Starts it again after [`Controller::kill`] or [`Controller::terminate`]: the same pod with a
-    /// restarted container.
+    /// Starts the process again after [`Controller::kill`] or [`Controller::terminate`]: the same pod with
+    /// a restarted container.
     pub fn start(&mut self) -> Result<(), LabError> {
         if self.is_running() {
             return Err(LabError::new(format!("{} runs already", self.pod.name)));
@@ -159,13 +158,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Writes the mounted files anew, as a kubelet does some time after a Secret or `ConfigMap`
-    /// changed. The environment stays as it was.
+    /// Writes the mounted files again, as a kubelet does some time after a Secret or `ConfigMap` has
+    /// changed. The environment stays the same.
     pub fn refresh_mounts(&self, control_plane: &ControlPlane) -> Result<(), LabError> {
         volumes::materialise(control_plane, &self.pod, &self.root)
     }
 
-    /// Ends it without asking (SIGKILL), as a lost node does.
+    /// Kills the process (SIGKILL), as the loss of a node does.
     pub fn kill(&mut self) -> Result<(), LabError> {
         let process = self.running()?;
         process.signal(Signal::Kill)?;
@@ -178,8 +177,8 @@ impl Controller {
         }
     }
 
-    /// Asks it to end (SIGTERM), waits for the pod's grace period and then kills it, as a kubelet
-    /// does. Its exit code is 137 if it had to be killed.
+    /// Sends SIGTERM, waits for the pod's grace period and then kills the process, as a kubelet does. The
+    /// exit code is 137 if it had to be killed.
     pub fn terminate(&mut self) -> Result<ExitStatus, LabError> {
         let grace = self.pod.spec.termination_grace_period_seconds.unwrap_or(30);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
@@ -195,23 +194,23 @@ impl Controller {
         })
     }
 
-    /// Freezes it (SIGSTOP).
+    /// Freezes the process (SIGSTOP).
     pub fn pause(&mut self) -> Result<(), LabError> {
         Ok(self.running()?.signal(Signal::Stop)?)
     }
 
-    /// Lets it go on after [`Controller::pause`].
+    /// Continues the process after [`Controller::pause`].
     pub fn resume(&mut self) -> Result<(), LabError> {
         Ok(self.running()?.signal(Signal::Cont)?)
     }
 
-    /// Whether it runs.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
     }
 
-    /// Waits until the readiness probe of the Deployment succeeds; an error with the end of the log
-    /// if that takes longer than `limit` or it ends before.
+    /// Waits until the readiness probe of the Deployment succeeds; an error with the end of the log if that
+    /// takes longer than `limit` or the process ends first.
     pub fn wait_ready(&mut self, limit: Duration) -> Result<(), LabError> {
         let end = Instant::now() + limit;
         while !self.is_ready()? {
@@ -240,8 +239,8 @@ impl Controller {
         self.answers(probe.ok_or_else(|| self.pod.cannot("liveness: there is no livenessProbe"))?)
     }
 
-    /// The port on 127.0.0.1 in place of the container's. An error if no argument and no variable
-    /// told the controller to listen on that one.
+    /// The port on 127.0.0.1 in place of the container's. An error if no argument and no variable is an
+    /// address with the container's port.
     pub fn port(&self, container_port: u16) -> Result<u16, LabError> {
         self.ports.get(&container_port).copied().ok_or_else(|| {
             LabError::new(format!(
@@ -252,7 +251,7 @@ impl Controller {
         })
     }
 
-    /// [`Controller::port`] by the name that the container gives it.
+    /// [`Controller::port`] by the port's name in the container.
     pub fn port_named(&self, name: &str) -> Result<u16, LabError> {
         let ports = self.pod.container().ports.iter().flatten();
         let port = ports
@@ -265,7 +264,7 @@ impl Controller {
         })?)
     }
 
-    /// How many reconciles of that controller (`deployment`) have ended since the process was started.
+    /// How many reconciles of `controller` (such as `deployment`) have ended since the process started.
     pub fn reconciles(&self, controller: &str) -> Result<usize, LabError> {
         let url = format!("http://127.0.0.1:{}/metrics", self.port_named("http")?);
         let text = runtime::handle().block_on(async { reqwest::get(&url).await?.text().await });
@@ -278,33 +277,33 @@ impl Controller {
         Ok(values.sum())
     }
 
-    /// The process id; of the last one if it has ended.
+    /// The process id; after the end, that of the last process.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().map_or(0, Process::pid)
     }
 
-    /// Resident memory now.
+    /// The current resident memory.
     pub fn rss_bytes(&self) -> Result<u64, LabError> {
         self.memory("VmRSS:")
     }
 
-    /// The part of [`Controller::rss_bytes`] that is no file's: without the program's own text, which
-    /// is large in a build without optimisation.
+    /// The part of [`Controller::rss_bytes`] that no file backs: without the program's own code, which is
+    /// large in an unoptimised build.
     pub fn anonymous_bytes(&self) -> Result<u64, LabError> {
         self.memory("RssAnon:")
     }
 
-    /// The most resident memory this process has had.
+    /// The peak resident memory of this process.
     pub fn peak_rss_bytes(&self) -> Result<u64, LabError> {
         self.memory("VmHWM:")
     }
 
-    /// Processor time this process has used, in seconds.
+    /// The processor time of this process, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64, LabError> {
         cpu_seconds(self.pid())
     }
 
-    /// Its output, of all its starts.
+    /// The output of all starts.
     pub fn logs(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -314,7 +313,7 @@ impl Controller {
         &self.pod.name
     }
 
-    /// Who it is for the API server.
+    /// The username for the API server.
     pub fn username(&self) -> String {
         format!(
             "system:serviceaccount:{}:{}",
@@ -323,12 +322,12 @@ impl Controller {
         )
     }
 
-    /// The arguments it was started with.
+    /// The arguments of the process.
     pub fn args(&self) -> &[String] {
         &self.args
     }
 
-    /// The environment it was started with.
+    /// The environment of the process.
     pub fn env(&self) -> &BTreeMap<String, String> {
         &self.env
     }
@@ -377,7 +376,7 @@ impl Controller {
     }
 }
 
-/// Processor time that a process has used, in seconds.
+/// The processor time of a process, in seconds.
 pub fn cpu_seconds(pid: u32) -> Result<f64, LabError> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The program's name, in parentheses, may hold anything; what follows has no spaces in it.

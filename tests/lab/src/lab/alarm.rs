@@ -1,4 +1,4 @@
-//! An alarm that is in the state it was told.
+//! An alarm whose state a test sets.
 
 use aws_sdk_cloudwatch::{
     Client,
@@ -10,20 +10,20 @@ use jiff::Timestamp;
 use super::{HUB_REGION, Lab};
 use crate::{error::LabError, runtime};
 
-/// An alarm that is in the state it was told: composite, so that it has no window for which a bake
-/// could be too short, and of nothing, so that nothing else changes it.
+/// An alarm whose state a test sets. It is a composite alarm, so that it has no evaluation window that a bake
+/// could be too short for, and its rule is `FALSE`, so that nothing else changes it.
 pub struct Alarm {
-    watch: Client,
+    cloudwatch: Client,
     /// Its name.
     pub name: String,
 }
 
 impl Lab {
-    /// An alarm of that name in an account, which is `OK`.
+    /// Creates an alarm in an account; its state is `OK`.
     pub fn alarm(&self, account: &str, name: &str) -> Result<Alarm, LabError> {
         let config = self.aws.sdk_config(self.account_id(account)?, HUB_REGION);
-        let watch = Client::new(&config);
-        let put = watch
+        let cloudwatch = Client::new(&config);
+        let put = cloudwatch
             .put_composite_alarm()
             .alarm_name(name)
             .alarm_rule("FALSE");
@@ -31,40 +31,40 @@ impl Lab {
             .block_on(put.send())
             .map_err(|e| LabError::new(format!("alarm {name}: {}", DisplayErrorContext(&e))))?;
         let name = name.to_owned();
-        Ok(Alarm { watch, name })
+        Ok(Alarm { cloudwatch, name })
     }
 }
 
 impl Alarm {
-    /// Goes into `ALARM`, for that reason.
+    /// Sets the state `ALARM`, with a reason.
     pub fn turn_red(&self, reason: &str) -> Result<(), LabError> {
         self.set(StateValue::Alarm, reason)
     }
 
-    /// Goes back to `OK`, for that reason.
+    /// Sets the state `OK`, with a reason.
     pub fn turn_green(&self, reason: &str) -> Result<(), LabError> {
         self.set(StateValue::Ok, reason)
     }
 
-    /// For how many seconds it has been in its state.
+    /// The number of seconds since the last change of state.
     pub fn seconds_since_change(&self) -> Result<i64, LabError> {
-        let asked = self
-            .watch
+        let describe = self
+            .cloudwatch
             .describe_alarms()
             .alarm_names(&self.name)
             .alarm_types(AlarmType::CompositeAlarm);
         let found = runtime::handle()
-            .block_on(asked.send())
+            .block_on(describe.send())
             .map_err(|e| self.failed(&DisplayErrorContext(&e)))?;
         let alarm = found.composite_alarms().first();
         let at = alarm.and_then(|alarm| alarm.state_transitioned_timestamp());
-        let at = at.ok_or_else(|| self.failed(&"it does not say since when"))?;
+        let at = at.ok_or_else(|| self.failed(&"the time of its last change is missing"))?;
         Ok(Timestamp::now().as_second() - at.secs())
     }
 
     fn set(&self, state: StateValue, reason: &str) -> Result<(), LabError> {
         let set = self
-            .watch
+            .cloudwatch
             .set_alarm_state()
             .alarm_name(&self.name)
             .state_value(state)

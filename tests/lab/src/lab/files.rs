@@ -1,4 +1,4 @@
-//! Files in the buckets of an account, as somebody who may see everything finds them.
+//! Files in the buckets of an account, read and written with full access.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,29 @@ use aws_sdk_s3::{
 use super::{HUB_REGION, Lab};
 use crate::{error::LabError, runtime};
 
-/// An object, besides when it was written.
+/// An object without its time of modification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteFile {
-    /// Its bytes, as text.
+    /// The content, as text.
     pub text: String,
-    /// What it is served as.
+    /// The content type.
     pub content_type: String,
     /// User metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Lab {
-    /// The bucket for files that an account has in the hub's region, without versioning.
+    /// An account's bucket for sites in the hub's region, without versioning.
     pub fn site_bucket(&self, account: &str) -> Result<&str, LabError> {
         let mut accounts = self.aws.accounts().iter();
         let found = accounts.find(|info| info.name == account);
         let bucket = found.and_then(|info| info.sites.get(HUB_REGION));
         bucket
             .map(String::as_str)
-            .ok_or_else(|| LabError::new(format!("account {account} has no bucket for files")))
+            .ok_or_else(|| LabError::new(format!("account {account} has no bucket for sites")))
     }
 
-    /// The files below a prefix of that bucket, by what their keys have after it.
+    /// The files below a prefix of that bucket, by their keys without the prefix.
     pub fn files(
         &self,
         account: &str,
@@ -40,7 +40,7 @@ impl Lab {
     ) -> Result<BTreeMap<String, SiteFile>, LabError> {
         let bucket = self.site_bucket(account)?;
         let s3 = self.s3(account)?;
-        let look = async {
+        let read = async {
             let mut files = BTreeMap::new();
             let list = s3.list_objects_v2().bucket(bucket).prefix(prefix);
             let page = list.send().await.map_err(|e| failed(prefix, &e))?;
@@ -62,10 +62,10 @@ impl Lab {
             }
             Ok(files)
         };
-        runtime::handle().block_on(look)
+        runtime::handle().block_on(read)
     }
 
-    /// Somebody puts a file into that bucket.
+    /// Puts a file into that bucket, past Sluice.
     pub fn put_file(&self, account: &str, key: &str, text: &str) -> Result<(), LabError> {
         let put = self.s3(account)?.put_object();
         let put = put.bucket(self.site_bucket(account)?).key(key);
@@ -74,7 +74,7 @@ impl Lab {
         put.map(drop).map_err(|e| failed(key, &e))
     }
 
-    /// A client of S3 as the root of an account, straight to the emulator; its futures run on
+    /// An S3 client with the root credentials of an account, straight to the emulator; its futures run on
     /// [`runtime::handle`].
     pub fn s3(&self, account: &str) -> Result<aws_sdk_s3::Client, LabError> {
         let config = self.aws.sdk_config(self.account_id(account)?, HUB_REGION);

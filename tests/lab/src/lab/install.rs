@@ -1,4 +1,4 @@
-//! The chart in the cluster, and the Accounts as a platform team writes them.
+//! Installs the chart, and creates the Accounts as a platform team does.
 
 use serde_json::{Value, json};
 
@@ -10,16 +10,16 @@ use crate::{
     toolchain::workspace,
 };
 
-/// Where the chart is installed.
+/// The namespace of the chart.
 pub const NAMESPACE: &str = "sluice-system";
 /// The region of the hub that keeps the artifacts.
 pub const HUB_REGION: &str = "eu-west-1";
-/// The helm release, and so the name of what it installs.
+/// The helm release, which names what it installs.
 pub(super) const RELEASE: &str = "sluice";
 /// The Secret with the hub's access key.
 const HUB_SECRET: &str = "aws-hub";
 
-/// What the API server must know before anything of ours can be made.
+/// The CRDs that must be established before any resource of Sluice can be created.
 const DEFINITIONS: [&str; 6] = [
     "accounts",
     "approvals",
@@ -29,7 +29,7 @@ const DEFINITIONS: [&str; 6] = [
     "targets",
 ];
 
-/// Makes the namespaces and installs the chart.
+/// Creates the namespaces and installs the chart.
 pub(super) fn install(kube: &ControlPlane, options: &LabOptions) -> Result<(), LabError> {
     let namespaces = options.namespaces.iter().map(String::as_str);
     let list: Vec<Value> = namespaces.chain([NAMESPACE]).map(namespace).collect();
@@ -69,13 +69,13 @@ fn chart_values(options: &LabOptions) -> Value {
         "secretNamespaces": options.namespaces,
         "secretsInAllNamespaces": options.namespaces.is_empty(),
         "logFormat": "text",
-        // The lab's GitLab is on this machine, and all tenants of all tests are on that one host.
+        // The lab's GitLab runs on this machine, and all tenants of all tests share that host.
         "gitlab": {"allowedNetworks": ["127.0.0.1/32"], "requestsPerMinute": 100_000},
         "extraArgs": options.controller_args,
     })
 }
 
-/// The hub's key and the three Accounts, open to every namespace.
+/// The hub's access key and the three Accounts, with grants for every namespace.
 pub(super) fn accounts(accounts: &[AccountInfo], endpoint: &str, key: &AccessKey) -> String {
     let secret = json!({
         "apiVersion": "v1",
@@ -117,7 +117,7 @@ fn account(info: &AccountInfo, endpoint: &str) -> Value {
     })
 }
 
-/// Several manifests as one; JSON is YAML.
+/// Joins manifests into one document; JSON is YAML.
 pub(super) fn documents(list: &[Value]) -> String {
     let texts: Vec<String> = list.iter().map(Value::to_string).collect();
     texts.join("\n---\n")

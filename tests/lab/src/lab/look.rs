@@ -1,4 +1,4 @@
-//! Looking at what stands in the cluster and in AWS, past the proxy's counters and faults.
+//! Reads the cluster and AWS, without the proxy's counters and faults.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use super::{HUB_REGION, Lab, wait::wait_for};
 use crate::{error::LabError, kube::User, runtime};
 
 impl Lab {
-    /// `kubectl apply --server-side` as the platform team.
+    /// Runs `kubectl apply --server-side` as the platform team.
     pub fn apply(&self, manifest: &str) -> Result<String, LabError> {
         self.kube.apply(User::Admin, manifest)
     }
 
-    /// One object, by kubectl's name of its kind (`sdep`, `target`…); in no namespace if it has none.
+    /// One object, by kubectl's name of its kind (`sdep`, `target`…); `namespace` is `None` for
+    /// cluster-scoped kinds.
     pub fn get_json(
         &self,
         kind: &str,
@@ -32,22 +33,24 @@ impl Lab {
         let mut list = self.kube.kubectl_json(User::Admin, &args)?;
         match list["items"].take() {
             Value::Array(items) => Ok(items),
-            _ => Err(LabError::new(format!("kubectl get {kind} gave no list"))),
+            _ => Err(LabError::new(format!(
+                "kubectl get {kind} returned no list"
+            ))),
         }
     }
 
-    /// [`wait_for`](super::wait_for()), as a method.
+    /// [`wait_for`](super::wait_for()) as a method.
     pub fn wait_for<K: super::Known>(
         &self,
         what: &str,
         limit: Duration,
-        look: impl FnMut() -> K,
+        read: impl FnMut() -> K,
     ) -> Result<K::Value, LabError> {
-        wait_for(what, limit, look)
+        wait_for(what, limit, read)
     }
 
-    /// Waits until the object has the condition with that status (`("Ready", "True")`), for its
-    /// present generation; gives the object.
+    /// Waits until the object has the condition with that status (`("Ready", "True")`) for its current
+    /// generation; returns the object.
     pub fn wait_for_condition(
         &self,
         kind: &str,
@@ -72,13 +75,15 @@ impl Lab {
             }
         });
         found.map_err(|e| {
-            LabError::new(format!("{e}\nthe controller's log:\n{}", self.log_tail(15)))
+            LabError::new(format!(
+                "{e}\nthe end of the controller's log:\n{}",
+                self.log_tail(15)
+            ))
         })
     }
 
-    /// What the function answers in an account (`dev`) and the hub's region; an error with the
-    /// function's own message if it fails. `qualifier` is a version, an alias or nothing for
-    /// `$LATEST`.
+    /// Invokes the function in an account (`dev`) and the hub's region and returns its answer, or an error
+    /// with the function's own message. `qualifier` is a version or an alias; `None` means `$LATEST`.
     pub fn invoke(
         &self,
         account: &str,
@@ -103,23 +108,23 @@ impl Lab {
             .set_qualifier(qualifier.map(str::to_owned))
             .payload(Blob::new("{}"))
             .send();
-        let place = format!(
+        let called = format!(
             "{function}:{} in {account}/{region}",
             qualifier.unwrap_or("$LATEST")
         );
         let answer = runtime::handle()
             .block_on(call)
-            .map_err(|e| LabError::new(format!("{place}: {}", DisplayErrorContext(&e))))?;
+            .map_err(|e| LabError::new(format!("{called}: {}", DisplayErrorContext(&e))))?;
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         let text = String::from_utf8_lossy(&payload).into_owned();
         if let Some(error) = answer.function_error {
-            return Err(LabError::new(format!("{place} failed ({error}): {text}")));
+            return Err(LabError::new(format!("{called} failed ({error}): {text}")));
         }
         serde_json::from_str(&text)
-            .map_err(|e| LabError::new(format!("{place} answered no JSON ({e}): {text}")))
+            .map_err(|e| LabError::new(format!("{called} did not answer with JSON ({e}): {text}")))
     }
 
-    /// A client of Lambda as the root of an account, straight to the emulator; its futures run on
+    /// A Lambda client with the root credentials of an account, straight to the emulator; its futures run on
     /// [`runtime::handle`].
     pub fn lambda(&self, account: &str, region: &str) -> Result<aws_sdk_lambda::Client, LabError> {
         let config = self.aws.sdk_config(self.account_id(account)?, region);
@@ -142,7 +147,7 @@ pub fn condition_of<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     conditions.iter().find(|it| it["type"] == type_)
 }
 
-/// `deployment` alone would be Kubernetes' own.
+/// `deployment` alone means Kubernetes' own kind.
 fn qualified(kind: &str) -> &str {
     match kind {
         "deployment" | "deployments" => "deployments.sluice.dev",

@@ -1,10 +1,10 @@
-//! What a pipeline builds: packages of functions, as Lambda takes them.
+//! Deployment packages of Lambda functions, as a pipeline builds them.
 
 use serde_json::{Value, json};
 
 use crate::gitlab::zip;
 
-/// The file of the job's archive that the lab's pipelines put the package in.
+/// The path of the package in the job's archive.
 const PATH: &str = "dist/api.zip";
 
 /// A package whose handler (`app.handler`, Python) answers `{"statusCode": 200, "version": …}`.
@@ -12,9 +12,9 @@ pub fn package(version: &str) -> Vec<u8> {
     package_answering(&json!({"statusCode": 200, "version": version}))
 }
 
-/// A package whose handler gives `answer`.
+/// A package whose handler returns `answer`.
 pub fn package_answering(answer: &Value) -> Vec<u8> {
-    // A JSON text within a JSON text is a Python literal too.
+    // A JSON string is a Python literal, too.
     let literal = Value::String(answer.to_string());
     package_of(&format!(
         "import json\n\n\ndef handler(event, context):\n    return json.loads({literal})\n"

@@ -1,4 +1,4 @@
-//! A team that delivers: a namespace, a project in GitLab, and a token that connects them.
+//! A tenant: the namespace, GitLab project and token of a team that delivers.
 
 use serde_json::json;
 
@@ -9,9 +9,9 @@ use crate::{
     kube::User,
 };
 
-/// Name of the GitLabConnection in a tenant's namespace.
+/// The GitLabConnection in a tenant's namespace.
 const CONNECTION: &str = "gitlab";
-/// The Secret with its token, and the key in it.
+/// The Secret with the token, and its key.
 const TOKEN_SECRET: (&str, &str) = ("gitlab-token", "token");
 
 /// A team that delivers.
@@ -23,24 +23,24 @@ pub struct Tenant {
     pub project: ProjectId,
     /// The project's path, such as `shop/checkout`.
     pub path: String,
-    /// The token in the Secret: scope `read_api`.
+    /// The token in the Secret, with the scope `read_api`.
     pub token: String,
 }
 
 impl Lab {
-    /// A namespace with a GitLabConnection `gitlab`, and the project `<name>/checkout`.
+    /// Creates a namespace with a GitLabConnection `gitlab`, and the project `<name>/checkout`.
     pub fn create_namespace(&self, name: &str) -> Result<Tenant, LabError> {
         self.create_tenant(name, &format!("{name}/checkout"))
     }
 
-    /// A namespace with a GitLabConnection `gitlab`, and the project of that path with one commit on
-    /// `main`, protected. The namespace may be there already.
+    /// Creates a namespace with a GitLabConnection `gitlab`, and the project at `path` with one commit on the
+    /// protected branch `main`. The namespace may exist.
     pub fn create_tenant(&self, name: &str, path: &str) -> Result<Tenant, LabError> {
         let project = self.gitlab.create_project(path);
         self.gitlab.push(project, "main", "Begin");
         let user = self.gitlab.create_user(&format!("sluice-{name}"));
         let token = self.gitlab.create_token(user, &["read_api"], None);
-        let metadata = |of: &str| json!({"name": of, "namespace": name});
+        let metadata = |object: &str| json!({"name": object, "namespace": name});
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -72,8 +72,8 @@ impl Lab {
         })
     }
 
-    /// A commit, and a pipeline on it with the jobs `test` and `package` that succeeded; `package`
-    /// has `zip` as its artifact `dist/api.zip`.
+    /// Pushes a commit and runs a pipeline on it with the successful jobs `test` and `package`; `package` has
+    /// `zip` as its artifact `dist/api.zip`.
     pub fn deliverable_pipeline(
         &self,
         project: ProjectId,
@@ -83,7 +83,7 @@ impl Lab {
         self.pipeline(project, git_ref, "Change the answer", zip)
     }
 
-    /// [`Lab::deliverable_pipeline`] with a commit of that title.
+    /// [`Lab::deliverable_pipeline`] with the title of the commit.
     pub fn pipeline(
         &self,
         project: ProjectId,

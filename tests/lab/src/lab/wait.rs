@@ -1,4 +1,4 @@
-//! Waiting for what somebody else does, with a bound.
+//! Waits for a state, with a time limit.
 
 use std::{
     thread,
@@ -7,18 +7,18 @@ use std::{
 
 use crate::error::LabError;
 
-/// How often it is looked: kubectl alone takes longer than that.
+/// The interval between reads; kubectl alone takes longer than that.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// A bound for whatever takes seconds on an idle machine: tests run side by side on two cores, and
-/// builds may run beside them.
+/// A limit for what takes seconds on an idle machine: tests run in parallel on two cores, possibly beside
+/// builds.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What one look gives: the value, or what is there in its place.
+/// The result of one read: the value, or a description of the actual state.
 pub trait Known {
-    /// What is waited for.
+    /// The awaited value.
     type Value;
-    /// The value, or a description of the state that is not it.
+    /// The value, or a description of the actual state.
     fn known(self) -> Result<Self::Value, String>;
 }
 
@@ -26,7 +26,7 @@ impl<T> Known for Option<T> {
     type Value = T;
 
     fn known(self) -> Result<T, String> {
-        self.ok_or_else(|| "it is not there".to_owned())
+        self.ok_or_else(|| "it does not exist".to_owned())
     }
 }
 
@@ -38,45 +38,43 @@ impl<T, E: std::fmt::Display> Known for Result<T, E> {
     }
 }
 
-/// Looks again and again until there is a value; an error that says what was waited for, and the
-/// last state, after `limit`.
+/// Calls `read` until it returns a value. After `limit`, the error names the awaited state and the last one.
 ///
-/// `look` gives an `Option`, or a `Result` whose error describes what is there in place of the
-/// value.
+/// `read` returns an `Option`, or a `Result` whose error describes the actual state.
 pub fn wait_for<K: Known>(
     what: &str,
     limit: Duration,
-    mut look: impl FnMut() -> K,
+    mut read: impl FnMut() -> K,
 ) -> Result<K::Value, LabError> {
     let end = Instant::now() + limit;
     loop {
-        match look().known() {
+        match read().known() {
             Ok(value) => return Ok(value),
-            Err(state) if Instant::now() >= end => return Err(too_late(what, limit, &state)),
+            Err(state) if Instant::now() >= end => return Err(timed_out(what, limit, &state)),
             Err(_) => thread::sleep(EVERY),
         }
     }
 }
 
-/// [`wait_for`], where looking is asynchronous: tasks of the same thread go on meanwhile.
+/// [`wait_for`] with an asynchronous `read`: other tasks of the same thread continue meanwhile.
 pub async fn wait_until<K: Known>(
     what: &str,
     limit: Duration,
-    mut look: impl AsyncFnMut() -> K,
+    mut read: impl AsyncFnMut() -> K,
 ) -> Result<K::Value, LabError> {
     let end = Instant::now() + limit;
     loop {
-        match look().await.known() {
+        match read().await.known() {
             Ok(value) => return Ok(value),
-            Err(state) if Instant::now() >= end => return Err(too_late(what, limit, &state)),
+            Err(state) if Instant::now() >= end => return Err(timed_out(what, limit, &state)),
             Err(_) => tokio::time::sleep(EVERY).await,
         }
     }
 }
 
-fn too_late(what: &str, limit: Duration, state: &str) -> LabError {
+fn timed_out(what: &str, limit: Duration, state: &str) -> LabError {
     LabError::new(format!(
-        "not within {} s: {what}; the last state was: {state}",
+        "timed out after {} s: {what}; the last state: {state}",
         limit.as_secs()
     ))
 }
@@ -87,10 +85,10 @@ mod tests {
 
     #[test]
     fn it_looks_until_there_is_a_value() {
-        let mut looks = 0;
-        let value = wait_for("three looks", Duration::from_mins(1), || {
-            looks += 1;
-            (looks == 3).then_some("done")
+        let mut reads = 0;
+        let value = wait_for("three reads", Duration::from_mins(1), || {
+            reads += 1;
+            (reads == 3).then_some("done")
         });
         assert_eq!(value.expect("a value"), "done");
     }
@@ -98,10 +96,10 @@ mod tests {
     #[test]
     fn what_never_comes_is_named_with_the_last_state() {
         let never = wait_for("the tide", Duration::ZERO, || Err::<(), _>("low water"));
-        let message = never.expect_err("there is no tide").to_string();
+        let message = never.expect_err("the wait times out").to_string();
         assert_eq!(
             message,
-            "not within 0 s: the tide; the last state was: low water"
+            "timed out after 0 s: the tide; the last state: low water"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! The emulator behind its proxy: as strict as AWS, counted, and failing on demand.
+//! The emulator behind its proxy: it enforces AWS's rules, records calls and injects faults.
 //!
-//! All tests share one cloud; each keeps to functions, keys and rules of its own name.
+//! All tests share one cloud; each uses functions, keys and rules with names of its own.
 
 mod access;
 mod alias;
@@ -56,19 +56,20 @@ fn python() -> PathBuf {
     toolchain::python(&|line| eprintln!("lab: {line}")).expect("Python")
 }
 
-/// The hub's user, through the proxy.
+/// The SDK configuration of the hub's user, through the proxy.
 fn hub_user(cloud: &Cloud) -> SdkConfig {
     let key = cloud.hub_access_key();
     let key = Credentials::new(&key.id, &key.secret, None, None, "hub");
     cloud.caller_config(SharedCredentialsProvider::new(key), REGION)
 }
 
-/// The deployer role of `account`, assumed by the hub's user, through the proxy, without retries.
+/// The SDK configuration of the deployer role of `account`, assumed by the hub's user, through the proxy,
+/// without retries.
 async fn deployer(cloud: &Cloud, account: &AccountInfo) -> SdkConfig {
     assumed(cloud, account, None).await
 }
 
-/// Dev's deployer with a session policy that leaves it `action`.
+/// Dev's deployer with a session policy that allows only `action`.
 async fn limited(cloud: &Cloud, action: &str) -> SdkConfig {
     let policy = serde_json::json!({
         "Version": "2012-10-17",
@@ -152,7 +153,7 @@ async fn get(lambda: &Client, name: &str, qualifier: Option<&str>) -> GetFunctio
         .get_function()
         .function_name(name)
         .set_qualifier(qualifier.map(Into::into));
-    request.send().await.expect("the function is there")
+    request.send().await.expect("the function exists")
 }
 
 async fn configuration(
@@ -166,7 +167,7 @@ async fn configuration(
         .expect("a configuration")
 }
 
-/// Waits until no creation or update is in progress, and it was successful.
+/// Waits until the last creation or update has succeeded.
 async fn settled(lambda: &Client, name: &str) -> FunctionConfiguration {
     let config = ended(lambda, name).await;
     assert_eq!(
@@ -215,7 +216,7 @@ fn refusal<T: std::fmt::Debug, E>(result: Result<T, SdkError<E>>) -> (String, St
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let error = result.expect_err("it is refused");
+    let error = result.expect_err("the call is refused");
     let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
     (part(error.code()), part(error.message()))
 }

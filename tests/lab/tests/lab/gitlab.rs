@@ -1,5 +1,5 @@
-//! The GitLab simulator: its rules, its wire, and a real client on it.
-#![allow(clippy::unwrap_used, reason = "a test ends where its assumption does")]
+//! The GitLab simulator: its rules, its protocol, and a real client of it.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod artifacts;
 mod errors;

@@ -16,15 +16,15 @@ use sluice_lab::{
     toolchain::Toolchain,
 };
 
-/// Behaves as the oldest version that is supported, so that both ends are tried.
+/// Emulates the oldest supported version, so that the tests cover both ends.
 struct Shared {
     control_plane: ControlPlane,
-    /// Held until the tests end: another run waits for the directory.
+    /// Held until the tests end: another test run waits for the directory.
     _lock: File,
 }
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    // A static is never dropped, so that a directory of its own would be left behind by each run.
+    // A static is never dropped, so a temporary directory would be left behind by each run.
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab-kube");
     fs::create_dir_all(&dir).unwrap();
     let lock = File::create(dir.join("lock")).unwrap();
@@ -60,7 +60,7 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn exists(pid: u32) -> bool {
-    // A program that has ended stays as a zombie until its parent looks.
+    // A program that has ended stays a zombie until its parent waits for it.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
@@ -278,7 +278,7 @@ fn the_audit_log_tells_what_a_service_account_used_and_was_refused() {
             )
             .unwrap()
     };
-    eventually("the binding counts", || {
+    eventually("the binding takes effect", || {
         run(&["create", "configmap", "made"]).status.success()
     });
     assert!(!run(&["delete", "configmap", "made"]).status.success());

@@ -1,5 +1,5 @@
-//! The lab's own tests: what stands on it is worth no more than it is.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+//! The lab's own tests: tests that use the lab can only be as good as the lab.
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod aws;
 mod gitlab;

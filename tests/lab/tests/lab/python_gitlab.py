@@ -1,4 +1,4 @@
-"""Walks every endpoint of the simulator with python-gitlab and checks types and values."""
+"""Calls every endpoint of the simulator with python-gitlab and checks types and values."""
 
 import io
 import json
@@ -40,7 +40,7 @@ commit = project.commits.get(about["sha"])
 assert commit.title == "A feature" and commit.last_pipeline["source"] == "push"
 assert datetime.fromisoformat(commit.committed_date).utcoffset() is not None
 
-# Pipelines: pages, filters, one.
+# Pipelines: pages, filters, a single one.
 every = project.pipelines.list(get_all=True)
 assert len(every) == 25 and [row.id for row in every] == sorted((row.id for row in every), reverse=True)
 lazy = project.pipelines.list(iterator=True, per_page=10)
@@ -56,7 +56,7 @@ assert pipeline.bridges.list()[0].downstream_pipeline["id"] == about["child"]
 summary = pipeline.test_report_summary.get()
 assert summary.total["count"] == 13 and summary.test_suites[0]["build_ids"] == [about["test"]]
 
-# Jobs: of a pipeline, of the project (uncounted, and by key), one.
+# Jobs: of a pipeline, of the project (without totals, and by keyset), a single one.
 jobs = {job.name: job for job in pipeline.jobs.list(get_all=True)}
 assert {name: job.status for name, job in jobs.items()} == {
     "test": "success", "package": "success", "approve": "manual", "after": "created",
@@ -70,7 +70,7 @@ assert package.artifacts_file["filename"] == "artifacts.zip" and is_time(package
 assert isinstance(package.duration, float) and not hasattr(package, "failure_reason")
 assert {file["file_type"] for file in package.attributes["artifacts"]} >= {"archive", "trace"}
 
-# Artifacts: whole and by file.
+# Artifacts: archives and single files.
 archive = package.artifacts()
 assert len(archive) == package.artifacts_file["size"]
 assert zipfile.ZipFile(io.BytesIO(archive)).read("dist/api.zip") == b"the function"
@@ -81,7 +81,7 @@ try:
 except gitlab.exceptions.GitlabGetError as error:
     assert error.response_code == 404
 
-# Buttons.
+# Job actions.
 approve = project.jobs.get(about["approve"])
 assert approve.user["username"] == "ana" and approve.started_at is None
 presser = gitlab.Gitlab(about["url"], private_token=about["bot_token"])
@@ -104,7 +104,7 @@ project.jobs.get(about["package"]).erase()
 assert project.jobs.get(about["package"]).attributes["artifacts"] == []
 project.pipelines.get(pipeline.id).cancel()
 
-# Users: who is a bot, and whose a job is before and after somebody starts it.
+# Users: bots, missing users, and reads without a token.
 assert gl.users.get(about["ana"]).bot is False and gl.users.get(about["bot"]).bot is True
 try:
     gl.users.get(1)
@@ -113,11 +113,11 @@ except gitlab.exceptions.GitlabGetError as error:
     assert error.error_message == "404 User Not Found"
 try:
     gitlab.Gitlab(about["url"]).users.get(about["ana"])
-    raise AssertionError("somebody unknown was told of a user")
+    raise AssertionError("an anonymous caller read a user")
 except gitlab.exceptions.GitlabGetError as error:
     assert error.response_code == 403
 
-# What python-gitlab has no name for.
+# Endpoints that python-gitlab has no method for.
 periods = gl.http_list(f"/projects/{project.id}/freeze_periods", get_all=True)
 assert [period["id"] for period in periods] == about["freeze_periods"]
 assert periods[0]["freeze_start"] == "0 23 * * 5" and periods[0]["freeze_end"] == "0 7 * * 1"

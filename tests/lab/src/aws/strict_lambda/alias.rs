@@ -1,17 +1,17 @@
-//! Aliases: versions that exist, and weights that make sense.
+//! Aliases: existing versions and valid weights.
 
 use serde_json::{Map, Value, json};
 
 use super::{Exchange, Step, invalid, refuse, text};
 use crate::{aws::reply::Reply, error::LabError};
 
-/// Both versions of a weighted alias must agree in these.
+/// Fields in which both versions of a weighted alias must agree.
 const SHARED: [(&str, &str); 2] = [
     ("Role", "execution role"),
     ("DeadLetterConfig", "dead-letter queue"),
 ];
 
-/// A version that an alias names can't be deleted.
+/// Refuses to delete a version that an alias references.
 pub(super) async fn refuse_deleting_used(exchange: &mut Exchange) -> Result<Step, LabError> {
     let Some(version) = exchange.qualifier.clone() else {
         return Ok(Step::Pass);
@@ -36,7 +36,7 @@ pub(super) async fn refuse_deleting_used(exchange: &mut Exchange) -> Result<Step
     Ok(refuse(409, "ResourceConflictException", &message))
 }
 
-/// Checks what the alias would be after the write.
+/// Checks the alias as it would be after the write.
 pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let before = match &exchange.qualifier {
@@ -91,18 +91,18 @@ pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, 
         };
         configs.push(config);
     }
-    Ok(refuse_unlike(&configs).unwrap_or(Step::Pass))
+    Ok(refuse_different_settings(&configs).unwrap_or(Step::Pass))
 }
 
-/// An alias with provisioned concurrency was sent elsewhere: the former version serves until the new one
-/// has it.
+/// Records that an alias with provisioned concurrency moved: the former version serves until the new one
+/// has its provisioned concurrency.
 pub(super) fn note_move(exchange: &mut Exchange, _: &mut Reply) {
     if let (Some(alias), Some(version)) = (&exchange.qualifier, exchange.leaves.take()) {
         exchange.book.leave(&exchange.function, alias, &version);
     }
 }
 
-/// An answer that is an alias.
+/// Adjusts a response that is an alias.
 pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
     if let Some(mut alias) = reply.value() {
         show_left(exchange, &mut alias);
@@ -110,7 +110,7 @@ pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
     }
 }
 
-/// Adds the weight that Lambda gave to the version that it moves the alias away from.
+/// Adds the weight of the version that Lambda is moving the alias away from.
 pub(super) fn show_left(exchange: &Exchange, alias: &mut Value) {
     let name = text(alias, "Name").unwrap_or_default();
     if let Some(version) = exchange.book.left(&exchange.function, name) {
@@ -154,7 +154,7 @@ fn refuse_weights(main: Option<&str>, weights: &Map<String, Value>) -> Option<St
     None
 }
 
-fn refuse_unlike(configs: &[&Value]) -> Option<Step> {
+fn refuse_different_settings(configs: &[&Value]) -> Option<Step> {
     let [one, other] = configs else { return None };
     let (_, what) = SHARED
         .iter()

@@ -1,5 +1,4 @@
-//! What the proxy remembers of functions because the emulator does not: what was changed or
-//! published when, and who is writing.
+//! State of functions that the emulator lacks: when they were changed or published, and a lock for writers.
 
 use std::{
     collections::HashMap,
@@ -13,11 +12,10 @@ use tokio::sync::OwnedMutexGuard;
 /// How long a function's changes take to settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settle {
-    /// A creation or an update is in progress for this long, and never for less than the emulator's
-    /// half a second.
+    /// A creation or an update is in progress for this long, but at least for the emulator's half a second.
     pub update: Duration,
-    /// A newly published version is Pending for this long, and an alias with provisioned concurrency
-    /// that moved to another version is served by the former one. Provisioned concurrency and event source
+    /// A newly published version is Pending for this long, and an alias with provisioned concurrency that
+    /// moved to another version is served by the former one. Provisioned concurrency and event source
     /// mappings take as long.
     pub version: Duration,
     /// Both end in Failed with this reason code, such as `InvalidRuntime`.
@@ -25,7 +23,7 @@ pub struct Settle {
 }
 
 impl Settle {
-    /// Nothing settles until [`Cloud::settle_now`](crate::aws::Cloud::settle_now) says so.
+    /// Nothing settles until [`Cloud::settle_now`](crate::aws::Cloud::settle_now) is called.
     pub const NEVER: Self = Self {
         update: Duration::MAX,
         version: Duration::MAX,
@@ -43,7 +41,7 @@ impl Default for Settle {
     }
 }
 
-/// A function's place and name.
+/// A function's account, region and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::aws) struct FunctionKey {
     pub(in crate::aws) account: String,
@@ -51,16 +49,16 @@ pub(in crate::aws) struct FunctionKey {
     pub(in crate::aws) name: String,
 }
 
-/// Where something that was begun stands.
+/// The progress of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::aws) enum Standing {
     Unsettled,
-    /// With the reason code.
+    /// With Lambda's reason code.
     Failed(&'static str),
     Settled,
 }
 
-/// When and how something settles; never, if there is no such moment.
+/// When and how a change settles; never if `at` is `None`.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     at: Option<Instant>,
@@ -83,7 +81,7 @@ impl Due {
     }
 }
 
-/// A change that may not have settled.
+/// A change that may be in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::aws) enum Change {
     Creation,
@@ -93,15 +91,15 @@ pub(in crate::aws) enum Change {
 /// An event source mapping that is being changed.
 #[derive(Clone, Debug)]
 struct Mapping {
-    /// Lambda's word for that, such as `Creating`.
+    /// Lambda's state for the change, such as `Creating`.
     state: &'static str,
     due: Due,
-    /// What it was, where it is being deleted.
+    /// The mapping as it was, if it is being deleted.
     deleted: Option<Value>,
 }
 
 #[derive(Debug, Default)]
-struct Page {
+struct FunctionState {
     change: Option<(Change, Due)>,
     published: HashMap<String, Due>,
     /// The version that an alias is being moved away from.
@@ -113,7 +111,7 @@ struct Page {
     writer: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Page {
+impl FunctionState {
     fn settle(&mut self) {
         let now = Some(Instant::now());
         if let Some((_, due)) = &mut self.change {
@@ -130,13 +128,13 @@ impl Page {
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct FunctionStates {
     settle: Settle,
     settle_of: HashMap<String, Settle>,
-    functions: HashMap<FunctionKey, Page>,
+    functions: HashMap<FunctionKey, FunctionState>,
 }
 
-impl Pages {
+impl FunctionStates {
     fn settle_of(&self, function: &FunctionKey) -> Settle {
         self.settle_of
             .get(&function.name)
@@ -144,96 +142,97 @@ impl Pages {
             .unwrap_or(self.settle)
     }
 
-    fn page(&mut self, function: &FunctionKey) -> &mut Page {
+    fn function_state(&mut self, function: &FunctionKey) -> &mut FunctionState {
         self.functions.entry(function.clone()).or_default()
     }
 }
 
-/// The memory of one cloud.
+/// The functions of one [`Cloud`](crate::aws::Cloud).
 #[derive(Debug, Default)]
-pub(in crate::aws) struct Book(Mutex<Pages>);
+pub(in crate::aws) struct Book(Mutex<FunctionStates>);
 
 impl Book {
-    fn lock(&self) -> MutexGuard<'_, Pages> {
+    fn lock(&self) -> MutexGuard<'_, FunctionStates> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For all functions that have no time of their own.
+    /// Sets the time for all functions without a time of their own.
     pub(in crate::aws) fn set_settle(&self, settle: Settle) {
         self.lock().settle = settle;
     }
 
-    /// For functions of this name, whatever their account and region.
+    /// Sets the time for functions of this name, whatever their account and region.
     pub(in crate::aws) fn set_settle_of(&self, name: &str, settle: Settle) {
         self.lock().settle_of.insert(name.to_owned(), settle);
     }
 
-    /// Settles whatever functions of this name have under way.
+    /// Settles all pending changes of functions of this name.
     pub(in crate::aws) fn settle_now(&self, name: &str) {
-        for (key, page) in &mut self.lock().functions {
+        for (key, function_state) in &mut self.lock().functions {
             if key.name == name {
-                page.settle();
+                function_state.settle();
             }
         }
     }
 
     pub(in crate::aws) fn change(&self, function: &FunctionKey, change: Change) {
-        let mut pages = self.lock();
-        let settle = pages.settle_of(function);
+        let mut states = self.lock();
+        let settle = states.settle_of(function);
         let due = Due::after(settle.update, settle.failure);
-        pages.page(function).change = Some((change, due));
+        states.function_state(function).change = Some((change, due));
     }
 
     pub(in crate::aws) fn publish(&self, function: &FunctionKey, version: &str) {
-        let mut pages = self.lock();
-        let settle = pages.settle_of(function);
+        let mut states = self.lock();
+        let settle = states.settle_of(function);
         let due = Due::after(settle.version, settle.failure);
-        pages
-            .page(function)
+        states
+            .function_state(function)
             .published
             .insert(version.to_owned(), due);
     }
 
-    /// The last change and where it stands, whatever the emulator says.
+    /// The last change and its progress, whatever the emulator says.
     pub(in crate::aws) fn last_change(&self, function: &FunctionKey) -> Option<(Change, Standing)> {
-        let pages = self.lock();
-        let (change, due) = pages.functions.get(function)?.change?;
+        let states = self.lock();
+        let (change, due) = states.functions.get(function)?.change?;
         Some((change, due.standing()))
     }
 
-    /// Where a version stands; one that the book does not know has settled.
+    /// The progress of a version; an unknown version has settled.
     pub(in crate::aws) fn version(&self, function: &FunctionKey, version: &str) -> Standing {
-        let pages = self.lock();
-        let page = pages.functions.get(function);
-        let due = page.and_then(|page| page.published.get(version));
+        let states = self.lock();
+        let function_state = states.functions.get(function);
+        let due = function_state.and_then(|function_state| function_state.published.get(version));
         due.map_or(Standing::Settled, |due| due.standing())
     }
 
     pub(in crate::aws) fn leave(&self, function: &FunctionKey, alias: &str, version: &str) {
-        let mut pages = self.lock();
-        let settle = pages.settle_of(function);
+        let mut states = self.lock();
+        let settle = states.settle_of(function);
         let due = Due::after(settle.version, settle.failure);
-        let left = &mut pages.page(function).left;
+        let left = &mut states.function_state(function).left;
         left.insert(alias.to_owned(), (version.to_owned(), due));
     }
 
     pub(in crate::aws) fn provision(&self, function: &FunctionKey, qualifier: &str) {
-        let mut pages = self.lock();
-        let settle = pages.settle_of(function);
+        let mut states = self.lock();
+        let settle = states.settle_of(function);
         let due = Due::after(settle.version, settle.failure);
-        let provisioned = &mut pages.page(function).provisioned;
+        let provisioned = &mut states.function_state(function).provisioned;
         provisioned.insert(qualifier.to_owned(), due);
     }
 
-    /// Where the provisioned concurrency of a version or alias stands.
+    /// The progress of the provisioned concurrency of a version or alias.
     pub(in crate::aws) fn provisioned(&self, function: &FunctionKey, qualifier: &str) -> Standing {
-        let pages = self.lock();
-        let page = pages.functions.get(function);
-        let due = page.and_then(|page| page.provisioned.get(qualifier));
+        let states = self.lock();
+        let function_state = states.functions.get(function);
+        let due =
+            function_state.and_then(|function_state| function_state.provisioned.get(qualifier));
         due.map_or(Standing::Settled, |due| due.standing())
     }
 
-    /// A mapping is being changed, or `deleted`.
+    /// Records a change of a mapping; for a deletion, with the mapping as it was.
     pub(in crate::aws) fn change_mapping(
         &self,
         function: &FunctionKey,
@@ -241,59 +240,60 @@ impl Book {
         state: &'static str,
         deleted: Option<Value>,
     ) {
-        let mut pages = self.lock();
-        let settle = pages.settle_of(function);
+        let mut states = self.lock();
+        let settle = states.settle_of(function);
         let due = Due::after(settle.version, None);
         let mapping = Mapping {
             state,
             due,
             deleted,
         };
-        let mappings = &mut pages.page(function).mappings;
+        let mappings = &mut states.function_state(function).mappings;
         mappings.insert(id.to_owned(), mapping);
     }
 
-    /// What is being done to a mapping, in Lambda's word.
+    /// Lambda's state for a mapping that is being changed.
     pub(in crate::aws) fn mapping(&self, id: &str) -> Option<&'static str> {
-        let pages = self.lock();
-        let mut pages = pages.functions.values();
-        let mapping = pages.find_map(|page| page.mappings.get(id))?;
+        let states = self.lock();
+        let mut states = states.functions.values();
+        let mapping = states.find_map(|function_state| function_state.mappings.get(id))?;
         (mapping.due.standing() == Standing::Unsettled).then_some(mapping.state)
     }
 
     /// The mappings that are being deleted, in this account and region.
-    pub(in crate::aws) fn deleted_mappings(&self, place: &FunctionKey) -> Vec<Value> {
-        let pages = self.lock();
-        let here = pages
+    pub(in crate::aws) fn deleted_mappings(&self, scope: &FunctionKey) -> Vec<Value> {
+        let states = self.lock();
+        let here = states
             .functions
             .iter()
-            .filter(|(key, _)| key.account == place.account && key.region == place.region);
-        let mappings = here.flat_map(|(_, page)| page.mappings.values());
+            .filter(|(key, _)| key.account == scope.account && key.region == scope.region);
+        let mappings = here.flat_map(|(_, function_state)| function_state.mappings.values());
         mappings
             .filter(|mapping| mapping.due.standing() == Standing::Unsettled)
             .filter_map(|mapping| mapping.deleted.clone())
             .collect()
     }
 
-    /// The version that an alias was moved away from and still has.
+    /// The version that an alias is being moved away from and that still serves.
     pub(in crate::aws) fn left(&self, function: &FunctionKey, alias: &str) -> Option<String> {
-        let pages = self.lock();
-        let (version, due) = pages.functions.get(function)?.left.get(alias)?;
+        let states = self.lock();
+        let (version, due) = states.functions.get(function)?.left.get(alias)?;
         (due.standing() != Standing::Settled).then(|| version.clone())
     }
 
     pub(in crate::aws) fn forget(&self, function: &FunctionKey) {
-        let mut pages = self.lock();
-        let page = pages.page(function);
-        page.change = None;
-        page.published.clear();
-        page.left.clear();
-        page.provisioned.clear();
+        let mut states = self.lock();
+        let function_state = states.function_state(function);
+        function_state.change = None;
+        function_state.published.clear();
+        function_state.left.clear();
+        function_state.provisioned.clear();
     }
 
-    /// Held from a write's checks to its answer: otherwise two writes at once pass the same checks.
+    /// The function's write lock, held from a write's checks to its response: otherwise concurrent writes
+    /// pass the same checks.
     pub(in crate::aws) async fn writing(&self, function: &FunctionKey) -> OwnedMutexGuard<()> {
-        let writer = Arc::clone(&self.lock().page(function).writer);
+        let writer = Arc::clone(&self.lock().function_state(function).writer);
         writer.lock_owned().await
     }
 }

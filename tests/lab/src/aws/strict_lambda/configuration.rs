@@ -1,5 +1,5 @@
-//! What AWS refuses of a function's configuration and the emulator takes: unknown runtimes, and
-//! variables that are reserved, misnamed or too many.
+//! Invalid configurations that the emulator accepts: unknown runtimes, values that are too long, too many
+//! tags, and environment variables that are reserved, misnamed or too large.
 //!
 //! (Source: AWS Lambda's developer guide, "Lambda runtimes", "Defined runtime environment variables"
 //! and "Lambda quotas"; the wording of the errors as client libraries' issues quote it.)
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Exchange, Step, invalid, refuse, text};
 use crate::aws::limits;
 
-/// Those that functions can be created with, newest first.
+/// The runtimes that functions can be created with, newest first.
 const RUNTIMES: [&str; 18] = [
     "nodejs24.x",
     "nodejs22.x",
@@ -34,7 +34,7 @@ const RUNTIMES: [&str; 18] = [
 const UNABLE: &str = "Lambda was unable to configure your environment variables because the \
                       environment variables you have provided";
 
-/// A configuration that AWS does not take.
+/// Refuses an invalid configuration.
 pub(super) fn refuse_bad(exchange: &Exchange) -> Step {
     let request = exchange.json();
     if let Some(runtime) = text(&request, "Runtime")
@@ -55,7 +55,7 @@ pub(super) fn refuse_bad(exchange: &Exchange) -> Step {
     }
 }
 
-/// A name or a description with more characters than Lambda takes.
+/// Refuses a name or a description that is too long.
 fn refuse_long(request: &Value) -> Option<Step> {
     let fields = [
         ("FunctionName", "functionName", limits::FUNCTION_NAME),

@@ -1,4 +1,4 @@
-//! Invocations: not while Pending, and by an alias's weights.
+//! Invocations: refused while the version is Pending, and routed by an alias's weights.
 
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::error::LabError;
 
-/// Finds the version that an invocation runs, chosen by weight where an alias has two.
+/// Finds the version that an invocation runs, by weight if the alias has two.
 ///
-/// The emulator ignores weights, so it is asked for the chosen version by its number; the caller's
-/// permission is then checked for the version instead of the alias.
+/// The emulator ignores weights, so the request is redirected to the number of the chosen version; the
+/// caller's permission is then checked for the version instead of the alias.
 pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
     let pending = match exchange.qualifier.clone().as_deref() {
         None | Some("$LATEST") => {

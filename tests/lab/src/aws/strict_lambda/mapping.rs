@@ -1,4 +1,4 @@
-//! Event source mappings are made, changed and deleted in Lambda's own time; the emulator does it at once.
+//! Event source mappings change asynchronously in Lambda; the emulator changes them at once.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Exchange, FunctionKey, Step, refuse, text};
 use crate::aws::{operation::function_and_qualifier, reply::Reply};
 
-/// One that is being changed takes no other change.
+/// Refuses to change a mapping that is being changed.
 pub(super) fn refuse_in_use(exchange: &Exchange) -> Step {
     if exchange.book.mapping(&exchange.function.name).is_none() {
         return Step::Pass;
@@ -22,7 +22,7 @@ pub(super) fn refuse_in_use(exchange: &Exchange) -> Step {
     )
 }
 
-/// One that is being deleted is there until it is gone.
+/// Returns a mapping that is being deleted, which the emulator no longer has.
 pub(super) fn answer_deleted(exchange: &Exchange) -> Step {
     let id = &exchange.function.name;
     let mut deleted = exchange
@@ -35,7 +35,7 @@ pub(super) fn answer_deleted(exchange: &Exchange) -> Step {
     }
 }
 
-/// A change has begun.
+/// Records that a change has begun.
 pub(super) fn note(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(mapping) = reply.value() else { return };
     let Some(id) = text(&mapping, "UUID") else {
@@ -57,7 +57,7 @@ pub(super) fn note(exchange: &mut Exchange, reply: &mut Reply) {
     exchange.book.change_mapping(&function, id, state, deleted);
 }
 
-/// An answer that is a mapping.
+/// Adjusts a response that is a mapping.
 pub(super) fn show_one(exchange: &mut Exchange, reply: &mut Reply) {
     if let Some(mut mapping) = reply.value() {
         show(exchange, &mut mapping);
@@ -65,7 +65,7 @@ pub(super) fn show_one(exchange: &mut Exchange, reply: &mut Reply) {
     }
 }
 
-/// A page of mappings; those that are being deleted are on the first one.
+/// Adjusts a page of mappings. Mappings that are being deleted are on the first page.
 pub(super) fn show_list(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(mut page) = reply.value() else {
         return;

@@ -1,11 +1,11 @@
-//! What AWS Lambda refuses or shows and the emulator does not.
+//! Lambda's behaviour that the emulator lacks: refusals, and details of responses.
 //!
-//! Each rule is a small function with the operations it is for: [`BEFORE`] runs ahead of the
-//! emulator and may refuse, answer or change the request; [`AFTER`] shapes the answer. What stands
-//! in the emulator is asked from it each time, so that these rules hold whoever changed it.
+//! Each rule is a small function with the operations that it applies to: rules in [`BEFORE`] run ahead of
+//! the emulator and may refuse, answer or change the request; rules in [`AFTER`] adjust the response. Rules
+//! read the emulator's state each time, so that they hold whoever changed it.
 //!
-//! As on AWS, signature and permission are checked before any of that: where there are rules ahead of the
-//! emulator, it is asked first whether the caller may ([`AUTHORIZE`]).
+//! As on AWS, signature and permission are checked first: for an operation with rules in [`BEFORE`], the
+//! proxy asks the emulator whether the caller is authorized ([`AUTHORIZE`]).
 
 mod alias;
 mod book;
@@ -31,11 +31,11 @@ pub(super) use self::book::{Book, FunctionKey};
 use super::{backend::Backend, reply::Reply};
 use crate::error::LabError;
 
-/// A request to Lambda on its way.
+/// A request to Lambda in progress.
 pub(super) struct Exchange {
     pub(super) backend: Arc<Backend>,
     pub(super) book: Arc<Book>,
-    /// Where callers reach the proxy.
+    /// The proxy's endpoint for callers.
     pub(super) endpoint: String,
     pub(super) function: FunctionKey,
     pub(super) operation: String,
@@ -46,24 +46,24 @@ pub(super) struct Exchange {
     pub(super) changed: bool,
     /// The highest version before a write.
     pub(super) newest_before: Option<u64>,
-    /// The version that Lambda moves an alias away from in its own time.
+    /// The version that Lambda asynchronously moves an alias away from.
     pub(super) leaves: Option<String>,
-    /// What a dry run answers if the emulator lets the caller write.
+    /// The response to a dry run, if the emulator lets the caller write.
     pub(super) dry_run: Option<Value>,
 }
 
-/// What a rule makes of a request.
+/// The result of a rule.
 pub(super) enum Step {
-    /// On to the next rule.
+    /// Continue with the next rule.
     Pass,
-    /// This is the answer; the emulator is not asked.
+    /// Respond with this; the emulator is not called.
     Answer(Reply),
 }
 
 type Before = for<'a> fn(&'a mut Exchange) -> BoxFuture<'a, Result<Step, LabError>>;
 type After = fn(&mut Exchange, &mut Reply);
 
-/// Rules ahead of the emulator, in the order in which they are asked.
+/// Rules that run ahead of the emulator, in order.
 const BEFORE: &[(&[&str], Before)] = &[
     (&["DeleteFunction"], |x| {
         Box::pin(async { Ok(update::refuse_deleting_latest(x)) })
@@ -125,7 +125,7 @@ const BEFORE: &[(&[&str], Before)] = &[
     }),
 ];
 
-/// Rules for successful answers, in the order in which they are applied.
+/// Rules for successful responses, in order.
 const AFTER: &[(&[&str], After)] = &[
     (
         &["CreateFunction", "UpdateFunctionCode", "PublishVersion"],
@@ -189,11 +189,11 @@ const AFTER: &[(&[&str], After)] = &[
     (&["ListEventSourceMappings"], mapping::show_list),
 ];
 
-/// A request with this header is answered as soon as it is permitted, and has no effect.
+/// The emulator answers a request with this header as soon as it is authorized, and does nothing else.
 pub(super) const AUTHORIZE: &str = "x-lab-authorize";
 
 impl Exchange {
-    /// For a request to `operation` on `function`.
+    /// A request about `function`.
     pub(super) fn new(
         backend: Arc<Backend>,
         book: Arc<Book>,
@@ -216,7 +216,7 @@ impl Exchange {
         }
     }
 
-    /// Whether it may change a function, so that its checks and its effect must be one.
+    /// Whether it may change a function, so that its checks and its effect must be atomic.
     pub(super) fn is_write(&self) -> bool {
         !self.function.name.is_empty()
             && !["Get", "List", "Invoke"]
@@ -224,13 +224,13 @@ impl Exchange {
                 .any(|read| self.operation.starts_with(read))
     }
 
-    /// Whether a rule may answer in the emulator's place, so that permission must be asked for before.
+    /// Whether a rule may answer in the emulator's place, so that the permission check must come first.
     pub(super) fn is_judged(&self) -> bool {
         let mut rules = BEFORE.iter();
         rules.any(|(operations, _)| operations.contains(&self.operation.as_str()))
     }
 
-    /// Runs the rules ahead of the emulator.
+    /// Runs the rules in [`BEFORE`].
     pub(super) async fn before(&mut self) -> Result<Step, LabError> {
         for (operations, rule) in BEFORE {
             if operations.contains(&self.operation.as_str())
@@ -242,7 +242,7 @@ impl Exchange {
         Ok(Step::Pass)
     }
 
-    /// Shapes the emulator's answer.
+    /// Adjusts the emulator's response by the rules in [`AFTER`].
     pub(super) fn after(&mut self, reply: &mut Reply) {
         if let Some(answer) = self.dry_run.take()
             && reply.status == StatusCode::PRECONDITION_FAILED
@@ -260,7 +260,7 @@ impl Exchange {
         }
     }
 
-    /// The body's JSON, null where it is none.
+    /// The body as JSON; null if it is not JSON.
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

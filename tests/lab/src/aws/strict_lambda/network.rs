@@ -1,4 +1,4 @@
-//! Subnets and security groups that a function names must be there.
+//! A function's subnets and security groups must exist.
 //!
 //! (The wording of the errors as client libraries' issues quote it, such as
 //! <https://github.com/aws/aws-lambda-dotnet/pull/60>.)
@@ -10,7 +10,7 @@ use crate::{aws::keys::element, error::LabError};
 
 const VERSION: (&str, &str) = ("Version", "2016-11-15");
 
-/// Asks EC2 for each of them.
+/// Refuses a subnet or security group that EC2 does not have.
 pub(super) async fn refuse_missing(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let network = &request["VpcConfig"];
@@ -30,10 +30,10 @@ pub(super) async fn refuse_missing(exchange: &mut Exchange) -> Result<Step, LabE
         );
     for (operation, parameter, id) in asked {
         let form = [("Action", operation), VERSION, (parameter, id.as_str())];
-        let place = &exchange.function;
+        let function = &exchange.function;
         let reply = exchange
             .backend
-            .ask_form_in(&place.account, &place.region, "ec2", &form)
+            .ask_form_in(&function.account, &function.region, "ec2", &form)
             .await?;
         if reply.status.is_success() {
             continue;

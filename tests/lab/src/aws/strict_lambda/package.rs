@@ -1,4 +1,4 @@
-//! What a function is made from: its package in S3 or its image, and its execution role must be there.
+//! A function's package in S3 or image, and its execution role, must exist.
 //!
 //! (The wording of the errors about images as client libraries' issues quote it, such as
 //! <https://github.com/hashicorp/terraform/issues/27963>.)
@@ -15,7 +15,7 @@ use crate::{
 
 const CANNOT_ASSUME: &str = "The role defined for the function cannot be assumed by Lambda.";
 
-/// Code that names an object which is not there.
+/// Refuses code that names a missing object.
 pub(super) async fn refuse_missing_object(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let code = if exchange.operation == "CreateFunction" {
@@ -35,7 +35,7 @@ pub(super) async fn refuse_missing_object(exchange: &mut Exchange) -> Result<Ste
         Some("NoSuchKey") => ("NoSuchKey", "The specified key does not exist."),
         Some("NoSuchBucket") => ("NoSuchBucket", "The specified bucket does not exist"),
         Some("NoSuchVersion") => ("NoSuchVersion", "The specified version does not exist."),
-        // Anything else, such as a bucket in another region, the emulator answers as AWS does.
+        // The emulator answers anything else, such as a bucket in another region, as AWS does.
         _ => return Ok(Step::Pass),
     };
     Ok(invalid(&format!(
@@ -43,7 +43,7 @@ pub(super) async fn refuse_missing_object(exchange: &mut Exchange) -> Result<Ste
     )))
 }
 
-/// An image that is not in the registry of the function's own region.
+/// Refuses an image that is not in a registry of the function's own region.
 pub(super) async fn refuse_missing_image(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let code = if exchange.operation == "CreateFunction" {
@@ -59,12 +59,12 @@ pub(super) async fn refuse_missing_image(exchange: &mut Exchange) -> Result<Step
             "Source image {uri} is not valid. Provide a valid source image."
         )));
     };
-    let place = (account, exchange.function.region.as_str());
+    let registry = (account, exchange.function.region.as_str());
     let target = "AmazonEC2ContainerRegistry_V20150921.DescribeImages";
     let asked = json!({"repositoryName": repository, "imageIds": [image]});
     let reply = exchange
         .backend
-        .ask_target(place, "ecr", target, &asked)
+        .ask_target(registry, "ecr", target, &asked)
         .await?;
     let found = reply.value().unwrap_or_default();
     if found["imageDetails"]
@@ -119,7 +119,7 @@ fn object_path(code: &Value) -> Option<String> {
     ))
 }
 
-/// A role that Lambda could not take.
+/// Refuses a role that Lambda cannot assume.
 pub(super) async fn refuse_unusable_role(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let Some(role) = text(&request, "Role") else {

@@ -1,11 +1,11 @@
-//! Provisioned concurrency takes time; the emulator has it at once.
+//! Provisioned concurrency takes time; the emulator allocates it at once.
 
 use serde_json::json;
 
 use super::{Exchange, Step, book::Standing, invalid};
 use crate::aws::reply::Reply;
 
-/// `$LATEST` has none.
+/// Refuses provisioned concurrency of `$LATEST`.
 pub(super) fn refuse_unpublished(exchange: &Exchange) -> Step {
     match exchange.qualifier.as_deref() {
         None | Some("$LATEST") => invalid(
@@ -15,14 +15,14 @@ pub(super) fn refuse_unpublished(exchange: &Exchange) -> Step {
     }
 }
 
-/// It was asked for.
+/// Records the request.
 pub(super) fn note(exchange: &mut Exchange, _: &mut Reply) {
     if let Some(qualifier) = &exchange.qualifier {
         exchange.book.provision(&exchange.function, qualifier);
     }
 }
 
-/// As it stands: nothing is there until all is, and while an alias moves it is being allocated anew.
+/// Shows the progress: nothing is available until all is, and while an alias moves, it is allocated again.
 pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
     let (Some(mut config), Some(qualifier)) = (reply.value(), &exchange.qualifier) else {
         return;

@@ -1,5 +1,5 @@
-//! Publishing: only what the caller saw, no second version of the same, and a Pending state of its
-//! own.
+//! Publishing: only the state that the caller has seen, no second version of the same content, and a
+//! Pending state of its own.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Exchange, Step, invalid, refuse, text, view};
 use crate::{aws::reply::Reply, error::LabError};
 
-/// What differs between a version and the `$LATEST` it was made from without either having changed.
+/// Fields that differ between a version and the `$LATEST` it was made from although neither has changed.
 ///
 /// The description is a version's own.
 const NOT_CONTENT: [&str; 11] = [
@@ -57,7 +57,7 @@ pub(super) async fn refuse_other_code_or_revision(
     Ok(Step::Pass)
 }
 
-/// Remembers the newest version, so that the answer shows whether one was made.
+/// Records the newest version, so that the response shows whether one was published.
 pub(super) async fn note_newest(exchange: &mut Exchange) -> Result<Step, LabError> {
     let publishes = exchange.operation == "PublishVersion" || exchange.json()["Publish"] == true;
     if publishes {
@@ -66,9 +66,9 @@ pub(super) async fn note_newest(exchange: &mut Exchange) -> Result<Step, LabErro
     Ok(Step::Pass)
 }
 
-/// If neither code nor configuration changed since the newest version, that one is the answer.
+/// Returns the newest version if neither code nor configuration has changed since.
 ///
-/// The emulator does so too, but takes an update to the same values for a change.
+/// The emulator does so too, but treats an update to the same values as a change.
 pub(super) async fn answer_unchanged(exchange: &mut Exchange) -> Result<Step, LabError> {
     let Some(latest) = exchange.latest().await? else {
         return Ok(Step::Pass);
@@ -88,14 +88,14 @@ fn content(config: &Value) -> Value {
     if let Some(fields) = content.as_object_mut() {
         fields.retain(|name, _| !NOT_CONTENT.contains(&name.as_str()));
         if let Some(start) = fields.get_mut("SnapStart").and_then(Value::as_object_mut) {
-            // Off on $LATEST even where the version has a snapshot.
+            // Off on $LATEST even if the version has a snapshot.
             start.remove("OptimizationStatus");
         }
     }
     content
 }
 
-/// A version with a higher number than any before is new.
+/// Records a version with a higher number than any before as new.
 pub(super) fn note_published(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(config) = reply.value() else { return };
     let Some(number) = text(&config, "Version").and_then(|version| version.parse::<u64>().ok())

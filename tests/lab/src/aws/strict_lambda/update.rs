@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{Exchange, Step, book::Change, invalid, package, refuse, text, view};
 use crate::error::LabError;
 
-/// No function has it, so a request with it is checked in every other way and then refused.
+/// No function has this revision, so a request with it passes all other checks and is then refused.
 const NO_REVISION: &str = "00000000-0000-0000-0000-000000000000";
 
-/// While an update settles, another is refused, whatever it asks.
+/// Refuses a write while an update is in progress.
 pub(super) async fn refuse_while_in_progress(exchange: &mut Exchange) -> Result<Step, LabError> {
     let Some(latest) = exchange.latest().await? else {
         return Ok(Step::Pass);
@@ -31,7 +31,7 @@ pub(super) async fn refuse_while_in_progress(exchange: &mut Exchange) -> Result<
     Ok(refuse(409, "ResourceConflictException", &message))
 }
 
-/// `$LATEST` goes with its function only.
+/// Refuses to delete `$LATEST` without its function.
 pub(super) fn refuse_deleting_latest(exchange: &Exchange) -> Step {
     if exchange.qualifier.as_deref() == Some("$LATEST") {
         return invalid("$LATEST version cannot be deleted without deleting the function.");
@@ -39,10 +39,10 @@ pub(super) fn refuse_deleting_latest(exchange: &Exchange) -> Step {
     Step::Pass
 }
 
-/// `DryRun` answers what the update would give.
+/// Prepares the response to a `DryRun`: the result of the update.
 ///
-/// The emulator would update. It is asked all the same, with a revision that cannot match, because
-/// whether the caller may write is its business.
+/// The emulator ignores `DryRun`. The request still goes to it, with a revision that cannot match, because
+/// the emulator checks whether the caller may write.
 pub(super) async fn answer_dry_run(exchange: &mut Exchange) -> Result<Step, LabError> {
     let mut request = exchange.json();
     if request["DryRun"] != true {

@@ -1,11 +1,11 @@
-//! How a function's configuration looks from outside.
+//! A function's configuration as callers see it.
 //!
 //! - An update leaves an Active function Active; the emulator makes it Pending.
-//! - A new version is Pending for a while of its own.
-//! - `RevisionId` changes once more when an update settles. The emulator's stays, so another one
-//!   stands in for it until then, made from it: a caller that kept the stand-in fails with 412
-//!   afterwards, as on AWS, and no request needs to be translated.
-//! - What is empty is left out.
+//! - A new version is Pending for a time of its own.
+//! - `RevisionId` changes once more when an update settles. The emulator's does not, so until then callers
+//!   see another one that is derived from it: a caller that kept the derived one fails with 412 afterwards,
+//!   as on AWS, and no request needs to be translated.
+//! - Empty fields are omitted.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ const OMITTED_WHEN_EMPTY: [&str; 7] = [
 const BEING_CREATED: &str = "The function is being created.";
 const FAILED: &str = "The lab was told that this fails.";
 
-/// What has not settled of `$LATEST`: either the emulator says so or the book does.
+/// The change of `$LATEST` that is in progress, according to the emulator or the proxy.
 pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change> {
     let in_emulator = if latest["State"] == "Pending" {
         let updating = latest["StateReasonCode"] == "Updating";
@@ -47,7 +47,7 @@ pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change>
     })
 }
 
-/// A creation or an update has begun.
+/// Records that a creation or an update has begun.
 pub(super) fn note_change(exchange: &mut Exchange, _: &mut Reply) {
     let creates = exchange.operation == "CreateFunction";
     let change = if creates {
@@ -68,7 +68,7 @@ pub(super) fn show(exchange: &Exchange, config: &mut Value) {
     } else {
         show_version(exchange, config, &version)
     };
-    if unsettled && let Some(revision) = text(config, "RevisionId").map(stand_in) {
+    if unsettled && let Some(revision) = text(config, "RevisionId").map(derived_revision) {
         config["RevisionId"] = revision.into();
     }
     if let Some(fields) = config.as_object_mut() {
@@ -80,7 +80,7 @@ pub(super) fn show(exchange: &Exchange, config: &mut Value) {
 }
 
 fn show_latest(exchange: &Exchange, config: &mut Value) -> bool {
-    // A list holds other functions too, of which the emulator's word is all there is.
+    // A list holds other functions too, whose state only the emulator knows.
     if text(config, "FunctionName") != Some(exchange.function.name.as_str()) {
         return false;
     }
@@ -111,12 +111,12 @@ fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool 
     match standing {
         Standing::Unsettled => set_state(config, "Pending", BEING_CREATED, "Creating"),
         Standing::Failed(code) => set_state(config, "Failed", FAILED, code),
-        // Published along with an update, it is Pending in the emulator as long as that.
+        // A version that was published with an update is Pending in the emulator as long as the update.
         Standing::Settled if config["State"] == "Pending" => set_state(config, "Active", "", ""),
         Standing::Settled => {}
     }
     config["LastUpdateStatus"] = json!("Successful");
-    // What was published along with an update has the function's own ARN in the emulator.
+    // A version that was published with an update has the function's own ARN in the emulator.
     if config["FunctionArn"] == exchange.arn() {
         config["FunctionArn"] = format!("{}:{version}", exchange.arn()).into();
     }
@@ -129,8 +129,8 @@ fn set_state(config: &mut Value, state: &str, reason: &str, code: &str) {
     config["StateReasonCode"] = code.into();
 }
 
-/// Another revision id, the same each time, never the one it is made from.
-fn stand_in(revision: &str) -> String {
+/// A different revision id, always the same one for `revision`.
+fn derived_revision(revision: &str) -> String {
     let turned = |c: char| {
         c.to_digit(16)
             .and_then(|digit| char::from_digit(15 - digit, 16))
@@ -143,7 +143,7 @@ fn stand_in(revision: &str) -> String {
         .collect()
 }
 
-/// An answer that is a configuration.
+/// Adjusts a response that is a configuration.
 pub(super) fn show_configuration(exchange: &mut Exchange, reply: &mut Reply) {
     if let Some(mut config) = reply.value() {
         show(exchange, &mut config);
@@ -151,7 +151,7 @@ pub(super) fn show_configuration(exchange: &mut Exchange, reply: &mut Reply) {
     }
 }
 
-/// `GetFunction`: the package is fetched through the proxy too.
+/// Adjusts `GetFunction`'s response: the package, too, is downloaded through the proxy.
 pub(super) fn show_function(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(mut function) = reply.value() else {
         return;
@@ -164,7 +164,7 @@ pub(super) fn show_function(exchange: &mut Exchange, reply: &mut Reply) {
     reply.set_value(&function);
 }
 
-/// A page of configurations.
+/// Adjusts a page of configurations.
 pub(super) fn show_list(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(mut page) = reply.value() else {
         return;

@@ -1,4 +1,4 @@
-//! Many Deployments of one function each, and when they have arrived.
+//! Many Deployments of one function each, and their progress.
 
 use std::{
     collections::BTreeSet,
@@ -25,32 +25,32 @@ use sluice_lab::{
 
 use super::super::ground::{Ground, NAMESPACE, manifest};
 
-/// Requests under way at a time, for creating them.
+/// Concurrent requests that create them.
 const CREATED_AT_A_TIME: usize = 16;
-/// Far more than anything takes.
+/// Far more than any wait takes.
 const LIMIT: Duration = Duration::from_mins(40);
 
 /// Many Deployments.
 pub struct Crowd {
     api: Api<DynamicObject>,
     members: Vec<Member>,
-    /// Each project once, with its own path.
+    /// Each project once.
     projects: Vec<ProjectId>,
 }
 
 struct Member {
     name: String,
-    wish: Value,
+    deployment: Value,
 }
 
-/// When they arrived.
+/// When the Deployments were live.
 pub struct Arrival {
-    /// The first of them.
+    /// When the first one was.
     pub first: Instant,
 }
 
 impl Crowd {
-    /// Makes their projects. They are not created yet.
+    /// Creates their GitLab projects. The Deployments do not exist yet.
     pub fn gather(
         ground: &Ground,
         objects: u32,
@@ -71,13 +71,13 @@ impl Crowd {
                 path: path.clone(),
                 ..ground.team.clone()
             };
-            let mut wish = manifest(&team, &name, "package", &[]);
-            wish["spec"]["source"]["ref"] = json!("main");
-            wish["spec"]["source"]["interval"] = json!("1m");
+            let mut deployment = manifest(&team, &name, "package", &[]);
+            deployment["spec"]["source"]["ref"] = json!("main");
+            deployment["spec"]["source"]["interval"] = json!("1m");
             if !checked {
-                wish["spec"]["stages"][0]["checks"] = json!([]);
+                deployment["spec"]["stages"][0]["checks"] = json!([]);
             }
-            Member { name, wish }
+            Member { name, deployment }
         });
         Ok(Self {
             api: api(ground)?,
@@ -86,12 +86,12 @@ impl Crowd {
         })
     }
 
-    /// How many they are.
+    /// The number of Deployments.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// A pipeline in each project, whose artifact no other has.
+    /// Runs a pipeline in each project, with an artifact of its own.
     pub fn push(&self, ground: &Ground, revision: u32) {
         for (nth, project) in self.projects.iter().enumerate() {
             let bytes = package(&format!("p{nth} v{revision}"));
@@ -101,10 +101,10 @@ impl Crowd {
         }
     }
 
-    /// Creates them all.
+    /// Creates all Deployments.
     pub fn create(&self) -> Result<(), LabError> {
         let create = |member: &Member| {
-            let object = serde_json::from_value::<DynamicObject>(member.wish.clone());
+            let object = serde_json::from_value::<DynamicObject>(member.deployment.clone());
             let api = self.api.clone();
             async move {
                 let object = object.map_err(|error| LabError::new(error.to_string()))?;
@@ -120,7 +120,7 @@ impl Crowd {
         runtime::handle().block_on(created).map(drop)
     }
 
-    /// Waits until that revision serves everywhere.
+    /// Waits until `revision` is live everywhere.
     pub fn wait_live(&self, revision: u32) -> Result<Arrival, LabError> {
         let live = format!("dev=r{revision}");
         let mut missing: BTreeSet<&str> = self.members.iter().map(|it| it.name.as_str()).collect();
@@ -154,9 +154,9 @@ impl Crowd {
         }
     }
 
-    /// Waits until GitLab is asked, and nothing more is done about it.
+    /// Waits until polls of GitLab cause no more reconciles.
     pub fn wait_at_rest(&self, ground: &Ground) -> Result<(), LabError> {
-        let what = "nothing is reconciled while GitLab is asked";
+        let what = "polls of GitLab cause no reconciles";
         ground.lab.wait_for(what, LIMIT, || {
             let passes = || Passes::now(ground).map_err(|error| error.to_string());
             let before = passes()?;
@@ -169,11 +169,11 @@ impl Crowd {
         })
     }
 
-    /// Waits until a controller that has just started has looked at each Deployment once.
+    /// Waits until a restarted controller has reconciled each Deployment once.
     pub fn wait_judged(&self, ground: &Ground) -> Result<(), LabError> {
         ground
             .lab
-            .wait_for("every Deployment is looked at", LIMIT, || {
+            .wait_for("every Deployment is reconciled", LIMIT, || {
                 let passes = Passes::now(ground).map_err(|error| error.to_string())?;
                 let all = self.members.len();
                 (passes.deployments >= all)
@@ -193,7 +193,7 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// So far.
+    /// The current counts.
     pub fn now(ground: &Ground) -> Result<Self, LabError> {
         let controller = ground.lab.controller();
         Ok(Self {
@@ -202,7 +202,7 @@ impl Passes {
         })
     }
 
-    /// How many more than by then.
+    /// The counts since `then`.
     pub fn since(self, then: Self) -> Self {
         Self {
             deployments: self.deployments - then.deployments,

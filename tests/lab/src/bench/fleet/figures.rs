@@ -1,4 +1,4 @@
-//! What a fleet cost, a row for each thing that was done with it.
+//! The figures of a fleet, one row per action.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -14,17 +14,17 @@ use super::{
 
 /// One row.
 pub struct Figures {
-    /// What was done.
+    /// The action.
     pub what: String,
-    /// With how many Deployments.
+    /// The number of Deployments.
     pub objects: usize,
-    /// When the first was done; when it was ready, after a restart.
+    /// The time until the first one was live; after a restart, until the controller was ready.
     pub first: Option<Duration>,
-    /// When all were.
+    /// The time until all were.
     pub took: Duration,
     /// Processor time of etcd and API server, in seconds.
     pub servers: f64,
-    /// The controller's most resident memory so far, in bytes.
+    /// The controller's peak resident memory so far, in bytes.
     pub peak: u64,
     /// Reconciles.
     pub passes: Passes,
@@ -32,7 +32,7 @@ pub struct Figures {
     pub record: Record,
 }
 
-/// The rows, below each other.
+/// Formats the rows as a table.
 pub fn table(rows: &[Figures]) -> String {
     let mut text = format!(
         "{:<8} {:>7} {:>8} {:>7} {:>7} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>8}\n",

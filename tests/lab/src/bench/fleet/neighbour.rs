@@ -1,4 +1,4 @@
-//! One Deployment of another namespace: how long its deliveries take, alone and while a fleet changes.
+//! One Deployment in another namespace: how long its deliveries take, alone and while a fleet changes.
 
 use std::time::Instant;
 
@@ -18,22 +18,22 @@ use super::{
 use crate::demo::tell::say;
 
 const NAME: &str = "checkout";
-/// How often it is delivered each time.
+/// The number of deliveries of each measurement.
 const DELIVERIES: u32 = 7;
 
-/// Seconds that its deliveries took.
+/// The seconds of its deliveries.
 pub struct Neighbour {
     alone: Spread,
     beside: Spread,
 }
 
-/// Delivers it again and again, and then while the crowd changes.
+/// Measures several deliveries alone, and then while the crowd changes.
 pub fn measure(ground: &Ground, crowd: &Crowd) -> Result<Neighbour, LabError> {
     let team = ground.lab.create_namespace(NEIGHBOUR)?;
-    let mut wish = manifest(&team, NAME, "package", &[]);
-    wish["metadata"]["namespace"] = json!(NEIGHBOUR);
-    wish["spec"]["source"]["ref"] = json!("main");
-    ground.lab.apply(&wish.to_string())?;
+    let mut deployment = manifest(&team, NAME, "package", &[]);
+    deployment["metadata"]["namespace"] = json!(NEIGHBOUR);
+    deployment["spec"]["source"]["ref"] = json!("main");
+    ground.lab.apply(&deployment.to_string())?;
     deliver(ground, &team, 1)?;
     say("delivers for another namespace");
     let alone = deliveries(ground, &team, 2)?;
@@ -52,7 +52,7 @@ fn deliveries(ground: &Ground, team: &Tenant, first: u32) -> Result<Spread, LabE
     Ok(Spread::of(&times))
 }
 
-/// The seconds from the end of a pipeline until what it made serves.
+/// The seconds from the end of a pipeline until its revision is live.
 fn deliver(ground: &Ground, team: &Tenant, revision: u32) -> Result<f64, LabError> {
     let begun = Instant::now();
     let bytes = package(&format!("neighbour v{revision}"));
@@ -66,8 +66,8 @@ fn deliver(ground: &Ground, team: &Tenant, revision: u32) -> Result<f64, LabErro
             .lab
             .get_json("deployment", Some(NEIGHBOUR), NAME)
             .map_err(|error| error.to_string())?;
-        let said = &object["status"]["live"];
-        (*said == live).then_some(()).ok_or(said.to_string())
+        let current = &object["status"]["live"];
+        (*current == live).then_some(()).ok_or(current.to_string())
     })?;
     Ok(begun.elapsed().as_secs_f64())
 }
@@ -75,12 +75,12 @@ fn deliver(ground: &Ground, team: &Tenant, revision: u32) -> Result<f64, LabErro
 impl Neighbour {
     /// Prints the figures.
     pub fn report(&self) {
-        let told =
+        let formatted =
             |spread: &Spread| format!("{:.2} s, {:.2} s at the most", spread.median, spread.max);
         say(&format!(
             "one delivery in another namespace: alone {}; while all of them change {}",
-            told(&self.alone),
-            told(&self.beside)
+            formatted(&self.alone),
+            formatted(&self.beside)
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks, and whether they may.
+//! Authentication and authorization of requests.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 
 use super::{answer::Answer, query::Query};
-use crate::gitlab::model::{Project, Role, UserId, Visibility, World};
+use crate::gitlab::model::{InstanceState, Project, Role, UserId, Visibility};
 
-/// The headers a credential can come in.
+/// The headers that can carry a credential.
 pub const CREDENTIAL_HEADERS: [&str; 4] = [
     "private-token",
     "authorization",
@@ -16,7 +16,7 @@ pub const CREDENTIAL_HEADERS: [&str; 4] = [
     "deploy-token",
 ];
 
-/// Somebody with a good token.
+/// The user of a valid token.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub user: UserId,
@@ -42,9 +42,9 @@ fn credential<'a>(headers: &'a HeaderMap, query: &'a Query) -> Option<&'a str> {
         .or_else(|| query.get("job_token"))
 }
 
-/// Who asks. A bad credential is an error even where none is needed.
+/// The identity of a request. An invalid credential is an error even if none is needed.
 pub fn authenticate(
-    world: &mut World,
+    state: &mut InstanceState,
     headers: &HeaderMap,
     query: &Query,
     now: Timestamp,
@@ -52,7 +52,7 @@ pub fn authenticate(
     let Some(secret) = credential(headers, query) else {
         return Ok(None);
     };
-    let token = world
+    let token = state
         .token_mut(secret)
         .map_err(|_| Answer::unauthorized())?;
     if token.revoked {
@@ -75,7 +75,7 @@ pub fn authenticate(
 }
 
 impl Identity {
-    /// Whether one of the token's scopes is among those that suffice.
+    /// Refuses a token without any of the sufficient scopes.
     pub fn require_scope(&self, sufficient: &[&str]) -> Result<(), Answer> {
         if sufficient.iter().any(|&scope| self.scopes.contains(scope)) {
             Ok(())
@@ -85,8 +85,8 @@ impl Identity {
     }
 }
 
-/// Whether the asker can know that a project exists.
-pub fn sees(identity: Option<&Identity>, project: &Project) -> bool {
+/// Whether the identity can see that a project exists.
+pub fn can_see(identity: Option<&Identity>, project: &Project) -> bool {
     match project.visibility {
         Visibility::Public => true,
         Visibility::Internal => identity.is_some(),
@@ -94,7 +94,7 @@ pub fn sees(identity: Option<&Identity>, project: &Project) -> bool {
     }
 }
 
-/// Refuses whoever is less than Reporter in a project that is not open to everybody.
+/// Refuses roles below Reporter in a private project.
 pub fn require_read(identity: Option<&Identity>, project: &Project) -> Result<(), Answer> {
     let role = identity.map_or(Role::None, |identity| identity.role);
     if project.visibility == Visibility::Private && role < Role::Reporter {
@@ -103,7 +103,7 @@ pub fn require_read(identity: Option<&Identity>, project: &Project) -> Result<()
     Ok(())
 }
 
-/// Refuses whoever is less than Developer.
+/// Refuses roles below Developer.
 pub fn require_write(identity: &Identity) -> Result<(), Answer> {
     if identity.role < Role::Developer {
         Err(Answer::forbidden())

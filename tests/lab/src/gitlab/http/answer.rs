@@ -1,4 +1,4 @@
-//! Answers, and every shape of error body that GitLab uses.
+//! Answers, and all forms of GitLab's error bodies.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::gitlab::archive::Entry;
 
-/// What is sent back.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -18,13 +18,13 @@ pub struct Answer {
     pub body: Content,
 }
 
-/// What an answer's body is made of.
+/// The body of an answer.
 #[derive(Debug)]
 pub enum Content {
     Empty,
     Json(Value),
     Text(String),
-    /// Sent piece by piece; the length is announced only if the header is set.
+    /// Streamed; the length is announced only if the header is set.
     Stream(Entry),
 }
 
@@ -59,12 +59,12 @@ impl Answer {
         self
     }
 
-    /// `{"message": …}`: an error of a handler.
+    /// `{"message": …}`: errors of handlers.
     pub fn message(status: u16, text: &str) -> Self {
         Self::created(status, json!({"message": text}))
     }
 
-    /// `{"error": …}`: parameters, unknown routes, tokens.
+    /// `{"error": …}`: errors of parameters, routes and tokens.
     pub fn error(status: u16, text: &str) -> Self {
         Self::created(status, json!({"error": text}))
     }
@@ -95,12 +95,12 @@ impl Answer {
         Self::created(403, body)
     }
 
-    /// A record was looked up by its id and is not there.
+    /// No record has this id.
     pub fn no_record() -> Self {
         Self::message(404, "404 Not found")
     }
 
-    /// A handler had nothing to give, such as an artifact file.
+    /// The record exists, but not its content, such as an artifact file.
     pub fn nothing() -> Self {
         Self::message(404, "404 Not Found")
     }
@@ -113,7 +113,7 @@ impl Answer {
         Self::error(404, "404 Not Found")
     }
 
-    /// The same, as HTTP has it.
+    /// Converts it to an HTTP response.
     pub fn into_response(self) -> Response<Body> {
         let body = match self.body {
             Content::Empty => Body::empty(),

@@ -1,4 +1,4 @@
-//! Job artifacts: the whole archive in its three transports, and single files out of it.
+//! Job artifacts: the whole archive in three transports, and single files from it.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::gitlab::{Transport, archive::Entry, model::ProjectId};
 
-/// The whole archive. Its expiry does not matter here, only whether it is still there.
+/// The whole archive, even if it has expired, until it is cleaned up.
 pub fn archive(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let found = job(call, project, id)?;
     let archive = found.archive.as_ref().ok_or_else(Answer::nothing)?;
@@ -35,18 +35,18 @@ pub fn archive(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, 
     }
 }
 
-/// One file, extracted on the way: no length is announced, and ranges are not understood.
+/// One file, extracted while it is sent: without a length and without ranges.
 pub fn file(call: &Call<'_>, project: ProjectId, id: &str, path: &str) -> Result<Answer, Answer> {
     let found = job(call, project, id)?;
-    let is_past = found.artifacts_expire_at.is_some_and(|at| at <= call.now);
+    let is_expired = found.artifacts_expire_at.is_some_and(|at| at <= call.now);
     let is_kept = call
-        .world
+        .state
         .pipeline(found.pipeline)
-        .is_ok_and(|of| call.world.keeps_artifacts(of));
+        .is_ok_and(|pipeline| call.state.keeps_artifacts(pipeline));
     let archive = found
         .archive
         .as_ref()
-        .filter(|_| !is_past || is_kept)
+        .filter(|_| !is_expired || is_kept)
         .ok_or_else(Answer::nothing)?;
     if !is_file_path(path) {
         return Err(Answer::message(400, "400 Bad request"));
@@ -55,14 +55,14 @@ pub fn file(call: &Call<'_>, project: ProjectId, id: &str, path: &str) -> Result
         .source
         .entry(path)
         .ok_or_else(|| Answer::text(404, "text/plain", "Not Found\n"))?;
-    Ok(Answer::new(200, Content::Stream(entry)).with(header::CONTENT_TYPE, guessed_type(path)))
+    Ok(Answer::new(200, Content::Stream(entry)).with(header::CONTENT_TYPE, content_type(path)))
 }
 
 fn is_file_path(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn guessed_type(path: &str) -> &'static str {
+fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("zip") => "application/zip",
         Some("json") => "application/json",
@@ -72,13 +72,13 @@ fn guessed_type(path: &str) -> &'static str {
     }
 }
 
-/// A file with its length, or the part of it that was asked for.
+/// A file with its length, or the requested range of it.
 pub fn ranged(whole: Entry, headers: &HeaderMap) -> Answer {
     let size = whole.size();
-    let asked = headers
+    let requested = headers
         .get(header::RANGE)
         .and_then(|value| value.to_str().ok());
-    let answer = match asked.and_then(|text| Range::parse(text, size)) {
+    let answer = match requested.and_then(|text| Range::parse(text, size)) {
         None => {
             Answer::new(200, Content::Stream(whole)).with(header::CONTENT_LENGTH, size.to_string())
         }
@@ -95,14 +95,14 @@ pub fn ranged(whole: Entry, headers: &HeaderMap) -> Answer {
     answer.with(header::ACCEPT_RANGES, "bytes")
 }
 
-/// One range of bytes; empty if it lies outside.
+/// One range of bytes; empty if it is outside of the file.
 struct Range {
     first: u64,
     len: u64,
 }
 
 impl Range {
-    /// `None` for forms that are ignored, such as several ranges.
+    /// Parses one range; `None` for ignored forms, such as several ranges.
     fn parse(text: &str, size: u64) -> Option<Self> {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         if first.is_empty() {

@@ -1,4 +1,4 @@
-//! One request to the API: found its way, knows who asks, and is answered from the world.
+//! One request to the API: its endpoint, its identity, and its answer from the state.
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
@@ -14,23 +14,23 @@ use super::{
 };
 use crate::gitlab::{
     Transport,
-    model::{Project, ProjectId, UserId, World},
+    model::{InstanceState, Project, ProjectId, UserId},
 };
 
-/// What an instance says of itself.
+/// The addresses and the version of an instance.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// External address with the relative root and without a slash at the end.
+    /// The external address with the relative root, without a trailing slash.
     pub base: String,
-    /// Address of the object storage.
+    /// The address of the object storage.
     pub storage: String,
-    /// Version, such as `19.1.2-ee`.
+    /// The version, such as `19.1.2-ee`.
     pub version: String,
 }
 
 /// A request to the API.
 pub struct Call<'a> {
-    pub world: &'a mut World,
+    pub state: &'a mut InstanceState,
     pub site: &'a Site,
     pub transport: Transport,
     pub method: &'a str,
@@ -43,15 +43,15 @@ pub struct Call<'a> {
     pub now: Timestamp,
 }
 
-/// What suffices to read.
+/// The scopes that can read.
 const READ: [&str; 2] = ["api", "read_api"];
-/// What suffices to change something.
+/// The scopes that can write.
 const WRITE: [&str; 1] = ["api"];
-/// What suffices to ask who or what is there.
-const LOOK: [&str; 3] = ["api", "read_api", "read_user"];
+/// The scopes that can read users, tokens and the version.
+const READ_USER: [&str; 3] = ["api", "read_api", "read_user"];
 
 impl Call<'_> {
-    /// The answer, error or not.
+    /// The answer, which may be an error.
     pub fn answer(&mut self) -> Answer {
         self.handle().unwrap_or_else(|refused| refused)
     }
@@ -70,13 +70,13 @@ impl Call<'_> {
         }
         match endpoint {
             Endpoint::Version => {
-                self.require(&LOOK)?;
+                self.require(&READ_USER)?;
                 Ok(Answer::json(
                     json!({"version": self.site.version, "revision": "1a2b3c4d5e6"}),
                 ))
             }
             Endpoint::Metadata => {
-                self.require(&LOOK)?;
+                self.require(&READ_USER)?;
                 Ok(Answer::json(json!({
                     "version": self.site.version,
                     "revision": "1a2b3c4d5e6",
@@ -85,18 +85,18 @@ impl Call<'_> {
                 })))
             }
             Endpoint::CurrentUser => {
-                let user = self.require(&LOOK)?.user;
-                let user = self.world.user(user).map_err(|_| Answer::unauthorized())?;
+                let user = self.require(&READ_USER)?.user;
+                let user = self.state.user(user).map_err(|_| Answer::unauthorized())?;
                 Ok(Answer::json(self.show().user_own(user)))
             }
             Endpoint::User(id) => {
                 let Some(identity) = &self.identity else {
                     return Err(Answer::message(403, "403 Forbidden - Not authorized!"));
                 };
-                identity.require_scope(&LOOK)?;
+                identity.require_scope(&READ_USER)?;
                 let id = UserId(number(&id, "id")?);
                 let user = self
-                    .world
+                    .state
                     .user(id)
                     .map_err(|_| Answer::message(404, "404 User Not Found"))?;
                 Ok(Answer::json(self.show().user_profile(user)))
@@ -104,7 +104,7 @@ impl Call<'_> {
             Endpoint::OwnToken => {
                 let identity = self.identity.as_ref().ok_or_else(Answer::unauthorized)?;
                 let token = self
-                    .world
+                    .state
                     .token(&identity.secret)
                     .map_err(|_| Answer::unauthorized())?;
                 Ok(Answer::json(show::token(token, self.now)))
@@ -115,7 +115,7 @@ impl Call<'_> {
 
     fn inside(&mut self, project: &str, inside: Inside) -> Result<Answer, Answer> {
         let is_write = !matches!(self.method, "GET" | "HEAD");
-        if is_write || asks_for_credential(&inside) {
+        if is_write || requires_credential(&inside) {
             self.require(if is_write { &WRITE } else { &READ })?;
         } else if let Some(identity) = &self.identity {
             identity.require_scope(&READ)?;
@@ -155,24 +155,24 @@ impl Call<'_> {
         }
     }
 
-    /// How this instance shows its world.
+    /// The JSON views of this instance.
     pub fn show(&self) -> Show<'_> {
         Show {
-            world: self.world,
+            state: self.state,
             base: &self.site.base,
         }
     }
 
-    /// The address of the list that is asked for, without parameters.
+    /// The address of the requested list, without parameters.
     pub fn url(&self) -> String {
         format!("{}/api/v4/{}", self.site.base, self.path)
     }
 
     pub fn project(&self, id: ProjectId) -> Result<&Project, Answer> {
-        self.world.project(id).map_err(|_| Answer::no_project())
+        self.state.project(id).map_err(|_| Answer::no_project())
     }
 
-    /// The asker, who must be known and whose token must suffice.
+    /// The identity, which must exist and have a sufficient scope.
     pub fn require(&self, sufficient: &[&str]) -> Result<&Identity, Answer> {
         let identity = self.identity.as_ref().ok_or_else(Answer::unauthorized)?;
         identity.require_scope(sufficient)?;
@@ -184,23 +184,23 @@ impl Call<'_> {
         let found = if is_number {
             name.parse()
                 .ok()
-                .and_then(|id| self.world.project(ProjectId(id)).ok())
+                .and_then(|id| self.state.project(ProjectId(id)).ok())
         } else {
-            self.world.project_at(name)
+            self.state.project_at(name)
         };
-        let found = found.filter(|project| access::sees(self.identity.as_ref(), project));
+        let found = found.filter(|project| access::can_see(self.identity.as_ref(), project));
         found
             .map(|project| project.id)
             .ok_or_else(Answer::no_project)
     }
 
-    /// The redirect from a project's former path, for those who may see the project.
+    /// The redirect from a project's former path, if the identity can see the project.
     fn moved(&self, endpoint: &Endpoint) -> Option<Answer> {
         let Endpoint::In(name, _) = endpoint else {
             return None;
         };
-        let project = self.world.project_moved_from(name)?;
-        access::sees(self.identity.as_ref(), project).then_some(())?;
+        let project = self.state.project_moved_from(name)?;
+        access::can_see(self.identity.as_ref(), project).then_some(())?;
         if self.method != "GET" {
             return Some(Answer::message(
                 405,
@@ -217,8 +217,8 @@ impl Call<'_> {
         } else {
             format!("?{}", self.raw_query)
         };
-        // A dot that is not encoded is taken for the beginning of a format, which the address keeps:
-        // it leads nowhere. (Symptom: python-gitlab's issue 3299; the exact address is inferred.)
+        // GitLab takes an unencoded dot for the start of a format and keeps it in the address, which then
+        // matches no project. (Symptom: python-gitlab's issue 3299; the exact address is inferred.)
         let raw = self.path.split('/').nth(1).unwrap_or_default();
         let format = raw.rfind('.').map_or("", |dot| &raw[dot..]);
         let to = format!(
@@ -230,8 +230,8 @@ impl Call<'_> {
     }
 }
 
-/// Reads that are refused to the anonymous before anything is looked up.
-fn asks_for_credential(inside: &Inside) -> bool {
+/// Whether a read without a credential is refused before any lookup.
+fn requires_credential(inside: &Inside) -> bool {
     matches!(
         inside,
         Inside::Jobs | Inside::Job(_) | Inside::FreezePeriods | Inside::FreezePeriod(_)

@@ -1,4 +1,4 @@
-//! The lab's control over HTTP; the list of what it takes is in [`crate::gitlab`].
+//! The lab's control over HTTP; [`crate::gitlab`] lists its requests.
 
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -9,8 +9,8 @@ use crate::gitlab::{
     FaultRule,
     archive::{ArtifactSource, zip},
     model::{
-        JobEnd, JobId, JobKind, JobSpec, NewPipeline, ProjectId, Refusal, Strategy, TriggerSpec,
-        UserId, World,
+        InstanceState, JobEnd, JobId, JobKind, JobSpec, NewPipeline, ProjectId, Refusal, Strategy,
+        TriggerSpec, UserId,
     },
     simulator::Shared,
 };
@@ -122,7 +122,7 @@ impl From<JobBody> for JobSpec {
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     serde_json::from_slice(body)
-        .map_err(|error| Answer::error(400, &format!("the body does not fit: {error}")))
+        .map_err(|error| Answer::error(400, &format!("invalid body: {error}")))
 }
 
 fn refused(refusal: &Refusal) -> Answer {
@@ -134,12 +134,12 @@ fn refused(refusal: &Refusal) -> Answer {
     Answer::error(status, &refusal.to_string())
 }
 
-fn project(world: &World, name: &str) -> Result<ProjectId, Refusal> {
+fn project(state: &InstanceState, name: &str) -> Result<ProjectId, Refusal> {
     let by_id = name
         .parse()
         .ok()
-        .and_then(|id| world.project(ProjectId(id)).ok());
-    let found = by_id.or_else(|| world.project_at(name));
+        .and_then(|id| state.project(ProjectId(id)).ok());
+    let found = by_id.or_else(|| state.project_at(name));
     found
         .map(|project| project.id)
         .ok_or_else(|| Refusal::Missing {
@@ -148,15 +148,15 @@ fn project(world: &World, name: &str) -> Result<ProjectId, Refusal> {
         })
 }
 
-/// The user of that name, made if missing.
-fn user(world: &mut World, now: jiff::Timestamp, name: &str) -> Result<UserId, Refusal> {
-    match world.user_named(name) {
+/// The user of that name, created if missing.
+fn user(state: &mut InstanceState, now: jiff::Timestamp, name: &str) -> Result<UserId, Refusal> {
+    match state.user_named(name) {
         Some(user) => Ok(user.id),
-        None => world.create_user(now, name),
+        None => state.create_user(now, name),
     }
 }
 
-/// Answers one request; `path` is what follows `/_lab/`.
+/// Answers one request; `path` is the part after `/_lab/`.
 pub fn answer(shared: &Shared, method: &str, path: &str, query: &Query, body: &Bytes) -> Answer {
     handle(shared, method, path, query, body).unwrap_or_else(|refused| refused)
 }
@@ -169,7 +169,7 @@ fn handle(
     body: &Bytes,
 ) -> Result<Answer, Answer> {
     let parts: Vec<&str> = path.split('/').collect();
-    let made = match (method, parts.as_slice()) {
+    let created = match (method, parts.as_slice()) {
         ("GET", ["requests"]) => return Ok(Answer::json(json!(shared.log.all()))),
         ("GET", ["faults"]) => return Ok(Answer::json(json!(shared.faults.list()))),
         ("DELETE", ["faults", id]) => {
@@ -186,20 +186,20 @@ fn handle(
             let id = id
                 .parse()
                 .map(JobId)
-                .map_err(|_| Answer::error(400, "the job's id is not a number"))?;
+                .map_err(|_| Answer::error(400, "the job id is not a number"))?;
             job_action(shared, id, action, query, body)?
         }
         ("POST", [kind]) => create(shared, kind, body)?,
-        _ => return Err(Answer::error(404, "the lab has no such control")),
+        _ => return Err(Answer::error(404, "unknown control request")),
     };
-    Ok(Answer::created(201, made))
+    Ok(Answer::created(201, created))
 }
 
 fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
-    let made = match kind {
+    let created = match kind {
         "projects" => {
             let ProjectBody { path } = parsed(body)?;
-            shared.change(|world, now| Ok(json!({"id": world.create_project(now, &path)?})))
+            shared.change(|state, now| Ok(json!({"id": state.create_project(now, &path)?})))
         }
         "tokens" => {
             let TokenBody {
@@ -208,9 +208,9 @@ fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
                 expires_at,
             } = parsed(body)?;
             let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-            shared.change(|world, now| {
-                let user = user(world, now, &username)?;
-                Ok(json!({"token": world.create_token(now, user, &scopes, expires_at)?}))
+            shared.change(|state, now| {
+                let user = user(state, now, &username)?;
+                Ok(json!({"token": state.create_token(now, user, &scopes, expires_at)?}))
             })
         }
         "push" => {
@@ -219,9 +219,9 @@ fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
                 branch,
                 message,
             } = parsed(body)?;
-            shared.change(|world, now| {
-                let project = project(world, &name)?;
-                Ok(json!({"sha": world.push(now, project, &branch, &message)?}))
+            shared.change(|state, now| {
+                let project = project(state, &name)?;
+                Ok(json!({"sha": state.push(now, project, &branch, &message)?}))
             })
         }
         "tags" => {
@@ -230,9 +230,9 @@ fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
                 tag,
                 sha,
             } = parsed(body)?;
-            shared.change(|world, _| {
-                let project = project(world, &name)?;
-                world.tag(project, &tag, &sha)?;
+            shared.change(|state, _| {
+                let project = project(state, &name)?;
+                state.tag(project, &tag, &sha)?;
                 Ok(json!({"tag": tag}))
             })
         }
@@ -243,39 +243,39 @@ fn create(shared: &Shared, kind: &str, body: &[u8]) -> Result<Value, Answer> {
                 end,
                 time_zone,
             } = parsed(body)?;
-            shared.change(|world, now| {
-                let project = project(world, &name)?;
+            shared.change(|state, now| {
+                let project = project(state, &name)?;
                 let times = (start.as_str(), end.as_str(), time_zone.as_str());
-                Ok(json!({"id": world.add_freeze_period(now, project, times)?}))
+                Ok(json!({"id": state.add_freeze_period(now, project, times)?}))
             })
         }
         "pipelines" => {
             let body: PipelineBody = parsed(body)?;
-            shared.change(|world, now| run_pipeline(world, now, body))
+            shared.change(|state, now| run_pipeline(state, now, body))
         }
-        _ => return Err(Answer::error(404, "the lab has no such control")),
+        _ => return Err(Answer::error(404, "unknown control request")),
     };
-    made.map_err(|refusal| refused(&refusal))
+    created.map_err(|refusal| refused(&refusal))
 }
 
 fn run_pipeline(
-    world: &mut World,
+    state: &mut InstanceState,
     now: jiff::Timestamp,
     body: PipelineBody,
 ) -> Result<Value, Refusal> {
     let user = body
         .username
-        .map(|name| user(world, now, &name))
+        .map(|name| user(state, now, &name))
         .transpose()?;
     let new = NewPipeline {
-        project: project(world, &body.project)?,
+        project: project(state, &body.project)?,
         ref_name: body.ref_name,
         source: "push".to_owned(),
         user,
         jobs: body.jobs.into_iter().map(JobSpec::from).collect(),
     };
-    let id = world.run_pipeline(now, new)?;
-    let jobs = world.jobs_of(id, false);
+    let id = state.run_pipeline(now, new)?;
+    let jobs = state.jobs_of(id, false);
     let jobs = jobs
         .iter()
         .map(|job| json!({"id": job.id, "name": job.name, "status": job.status.as_str()}));
@@ -290,33 +290,33 @@ fn job_action(
     body: &Bytes,
 ) -> Result<Value, Answer> {
     let done = match action {
-        "start" => shared.change(|world, now| world.start_job(now, id).map(|()| id)),
+        "start" => shared.change(|state, now| state.start_job(now, id).map(|()| id)),
         "finish" => {
             let end = end(query, body)?;
-            shared.change(|world, now| world.finish_job(now, id, end).map(|()| id))
+            shared.change(|state, now| state.finish_job(now, id, end).map(|()| id))
         }
         "play" => {
             let UserBody { username } = parsed(body)?;
-            shared.change(|world, now| {
-                let user = user(world, now, &username)?;
-                world.play(now, id, user).map(|()| id)
+            shared.change(|state, now| {
+                let user = user(state, now, &username)?;
+                state.play(now, id, user).map(|()| id)
             })
         }
         "retry" => {
             let UserBody { username } = parsed(body)?;
-            shared.change(|world, now| {
-                let user = user(world, now, &username)?;
-                world.retry(now, id, user)
+            shared.change(|state, now| {
+                let user = user(state, now, &username)?;
+                state.retry(now, id, user)
             })
         }
-        _ => return Err(Answer::error(404, "the lab has no such control")),
+        _ => return Err(Answer::error(404, "unknown control request")),
     };
     done.map(|id| json!({"id": id}))
         .map_err(|refusal| refused(&refusal))
 }
 
-/// `failed=<reason>` fails; `path=<file>` wraps the body as that file, or so many generated bytes
-/// with `generatedBytes=<n>`; else the body is the archive, or there is none.
+/// How the job ends: with `failed=<reason>` it fails. With `path=<file>` its archive has that file, with the
+/// body or `generatedBytes=<n>` bytes. Otherwise the body is the archive; an empty body means none.
 fn end(query: &Query, body: &Bytes) -> Result<JobEnd, Answer> {
     if let Some(reason) = query.get("failed") {
         return Ok(JobEnd::Failed {

@@ -1,4 +1,4 @@
-//! Jobs: lists, single ones, and the buttons.
+//! Jobs: lists, single jobs, and the actions on them.
 
 use super::{
     answer::Answer,
@@ -8,21 +8,21 @@ use super::{
 };
 use crate::gitlab::model::{Job, JobId, ProjectId, Refusal, Status, UserId};
 
-/// A job that is no trigger job.
+/// A job that is not a trigger job.
 pub fn job<'a>(call: &'a Call<'_>, project: ProjectId, id: &str) -> Result<&'a Job, Answer> {
     let id = JobId(number(id, "job_id")?);
-    let found = call.world.job(id).ok();
+    let found = call.state.job(id).ok();
     found
         .filter(|job| job.project == project && job.trigger.is_none())
         .ok_or_else(Answer::no_record)
 }
 
-/// Newest first and never with totals.
+/// Lists jobs, newest first and without totals.
 pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     let scope = call.query.statuses("scope")?;
     let project = call.project(id)?;
     let wanted = |job: &&Job| scope.is_empty() || scope.contains(&job.status);
-    let mut rows: Vec<&Job> = call.world.jobs_in(project).filter(wanted).collect();
+    let mut rows: Vec<&Job> = call.state.jobs_in(project).filter(wanted).collect();
     let show = |job: &&Job| call.show().job(job, call.now);
     if call.query.get("pagination") == Some("keyset") {
         call.query.word("order_by", &["id"], "id")?;
@@ -40,17 +40,17 @@ pub fn one(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answ
     ))
 }
 
-fn presser(call: &Call<'_>) -> Result<UserId, Answer> {
+fn current_user(call: &Call<'_>) -> Result<UserId, Answer> {
     call.identity
         .as_ref()
         .map(|identity| identity.user)
         .ok_or_else(Answer::unauthorized)
 }
 
-/// 200 and the same job, which now runs and belongs to whoever pressed.
+/// Returns 200 and the same job, which now runs and belongs to the current user.
 pub fn play(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
-    let (found, user) = (job(call, project, id)?.id, presser(call)?);
-    call.world
+    let (found, user) = (job(call, project, id)?.id, current_user(call)?);
+    call.state
         .play(call.now, found, user)
         .map_err(|refusal| match refusal {
             Refusal::Unplayable { .. } => Answer::message(400, "400 Bad request - Unplayable Job"),
@@ -59,11 +59,11 @@ pub fn play(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer,
     one(call, project, id)
 }
 
-/// 201 and a new job.
+/// Returns 201 and a new job.
 pub fn retry(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
-    let (found, user) = (job(call, project, id)?.id, presser(call)?);
-    let again = call
-        .world
+    let (found, user) = (job(call, project, id)?.id, current_user(call)?);
+    let new_job = call
+        .state
         .retry(call.now, found, user)
         .map_err(|refusal| match refusal {
             Refusal::NotRetryable { .. } => {
@@ -71,14 +71,14 @@ pub fn retry(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer
             }
             _ => Answer::no_record(),
         })?;
-    let again = call.world.job(again).map_err(|_| Answer::no_record())?;
-    Ok(Answer::created(201, call.show().job(again, call.now)))
+    let new_job = call.state.job(new_job).map_err(|_| Answer::no_record())?;
+    Ok(Answer::created(201, call.show().job(new_job, call.now)))
 }
 
-/// 201 and the job, canceled if it had not ended.
+/// Returns 201 and the job, canceled unless it had ended.
 pub fn cancel(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let found = job(call, project, id)?.id;
-    call.world
+    call.state
         .cancel_job(call.now, found)
         .map_err(|_| Answer::no_record())?;
     Ok(Answer::created(
@@ -87,7 +87,7 @@ pub fn cancel(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answe
     ))
 }
 
-/// 201 and the job without its artifacts and log.
+/// Returns 201 and the job without its artifacts and log.
 pub fn erase(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let found = job(call, project, id)?;
     if !matches!(
@@ -98,7 +98,7 @@ pub fn erase(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer
         return Err(Answer::message(403, "403 Forbidden - Job is not erasable!"));
     }
     let found = found.id;
-    call.world
+    call.state
         .erase_artifacts(call.now, found)
         .map_err(|_| Answer::no_record())?;
     Ok(Answer::created(

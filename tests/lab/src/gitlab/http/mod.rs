@@ -1,9 +1,9 @@
-//! The simulator's HTTP: GitLab's REST API, the object storage beside it, and the lab's own
-//! control under `/_lab/`.
+//! The simulator's HTTP servers: GitLab's REST API, the object storage, and the lab's control under
+//! `/_lab/`.
 //!
-//! Expected flow of a request: [`server`] notes it and lets a fault have its way, [`call`] finds
-//! the endpoint and who asks, a handler reads or changes the world, and [`server`] adds what every
-//! answer carries. Handlers never wait, so the world is locked for the length of one.
+//! The flow of a request: [`server`] records it and applies a fault, [`call`] finds the endpoint and the
+//! identity, a handler reads or changes the state, and [`server`] adds the common headers. Handlers never
+//! wait, so each holds the lock of the state from start to end.
 #![allow(
     missing_docs,
     reason = "private to the simulator; the names are GitLab's own"

@@ -1,23 +1,23 @@
-//! Pages of lists: by number with totals, by number without, and by key.
+//! Pagination of lists: by page number, with or without totals, and by keyset.
 
 use axum::http::{HeaderName, header};
 use serde_json::Value;
 
 use super::{answer::Answer, query::Query};
 
-const MOST: usize = 100;
-const USUAL: usize = 20;
-/// Beyond so many rows the totals and the last page's link are left out.
-const COUNTED: usize = 10_000;
+const MAX_SIZE: usize = 100;
+const DEFAULT_SIZE: usize = 20;
+/// Above this number of rows, the totals and the link to the last page are omitted.
+const COUNT_LIMIT: usize = 10_000;
 
-/// Whether a list tells how long it is.
+/// Whether a list has totals.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Totals {
     Told,
     Untold,
 }
 
-/// Cuts `rows` to the page asked for. `url` is the list's own, without parameters.
+/// Cuts `rows` to the requested page. `url` is the address of the list, without parameters.
 pub fn page<T>(
     rows: &[T],
     query: &Query,
@@ -36,7 +36,7 @@ pub fn page<T>(
     let to = rows.len().min(from + size);
     let next = (to < rows.len()).then_some(number + 1);
     let previous = (number > 1).then(|| number - 1);
-    let told = totals == Totals::Told && rows.len() <= COUNTED;
+    let has_totals = totals == Totals::Told && rows.len() <= COUNT_LIMIT;
 
     let link = |number: usize, rel: &str| {
         let parameters = [("page", number.to_string()), ("per_page", size.to_string())];
@@ -46,7 +46,7 @@ pub fn page<T>(
     links.extend(previous.map(|number| link(number, "prev")));
     links.extend(next.map(|number| link(number, "next")));
     links.push(link(1, "first"));
-    links.extend(told.then(|| link(pages, "last")));
+    links.extend(has_totals.then(|| link(pages, "last")));
 
     let or_empty = |number: Option<usize>| number.map_or_else(String::new, |n| n.to_string());
     let shown = Value::Array(rows[from..to].iter().map(show).collect());
@@ -56,7 +56,7 @@ pub fn page<T>(
         .with(HeaderName::from_static("x-per-page"), size.to_string())
         .with(HeaderName::from_static("x-next-page"), or_empty(next))
         .with(HeaderName::from_static("x-prev-page"), or_empty(previous));
-    if told {
+    if has_totals {
         answer = answer
             .with(HeaderName::from_static("x-total"), rows.len().to_string())
             .with(HeaderName::from_static("x-total-pages"), pages.to_string());
@@ -64,7 +64,7 @@ pub fn page<T>(
     Ok(answer)
 }
 
-/// The rows after the one whose id is given by `cursor`; the next page is only in the link.
+/// The rows after the one whose id is `cursor`; only the link leads to the next page.
 pub fn keyset<T>(
     rows: &[T],
     query: &Query,
@@ -76,9 +76,9 @@ pub fn keyset<T>(
     let cursor: Option<u64> = query.parsed("cursor")?;
     let from = match cursor {
         None => 0,
-        Some(seen) => rows
+        Some(last) => rows
             .iter()
-            .position(|row| id(row) == seen)
+            .position(|row| id(row) == last)
             .map_or(rows.len(), |at| at + 1),
     };
     let to = rows.len().min(from + size);
@@ -95,8 +95,8 @@ pub fn keyset<T>(
 
 fn size(query: &Query) -> Result<usize, Answer> {
     match query.parsed::<usize>("per_page")? {
-        None => Ok(USUAL),
+        None => Ok(DEFAULT_SIZE),
         Some(0) => Err(Answer::error(400, "per_page has a value not allowed")),
-        Some(size) => Ok(size.min(MOST)),
+        Some(size) => Ok(size.min(MAX_SIZE)),
     }
 }

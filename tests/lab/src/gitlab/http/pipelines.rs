@@ -1,4 +1,4 @@
-//! Pipelines: lists with their filters, single ones, and what belongs to one.
+//! Pipelines: lists with filters, single pipelines, and their jobs and reports.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use super::{
     paging::{self, Totals},
     show_ci,
 };
-use crate::gitlab::model::{Pipeline, PipelineId, Project, ProjectId, Status, World};
+use crate::gitlab::model::{InstanceState, Pipeline, PipelineId, Project, ProjectId, Status};
 
 const ORDERS: [&str; 5] = ["id", "status", "ref", "updated_at", "user_id"];
 const SCOPES: [&str; 5] = ["running", "pending", "finished", "branches", "tags"];
@@ -17,7 +17,7 @@ pub const SORTS: [&str; 2] = ["asc", "desc"];
 fn pipeline<'a>(call: &'a Call<'_>, project: ProjectId, id: &str) -> Result<&'a Pipeline, Answer> {
     let id = PipelineId(number(id, "pipeline_id")?);
     let found = call
-        .world
+        .state
         .pipeline(id)
         .ok()
         .filter(|pipeline| pipeline.project == project);
@@ -41,7 +41,7 @@ pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     let is_wanted = |pipeline: &&Pipeline| {
         let updated = pipeline.updated_at.unwrap_or(pipeline.created_at);
         let user = || {
-            call.world
+            call.state
                 .user(pipeline.user)
                 .ok()
                 .map(|user| user.username.as_str())
@@ -62,9 +62,9 @@ pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
             && updated_before.is_none_or(|at| updated < at)
             && created_after.is_none_or(|at| pipeline.created_at > at)
             && created_before.is_none_or(|at| pipeline.created_at < at)
-            && in_scope(call.world, project, pipeline, scope)
+            && in_scope(call.state, project, pipeline, scope)
     };
-    let mut rows: Vec<&Pipeline> = call.world.pipelines_of(project).filter(is_wanted).collect();
+    let mut rows: Vec<&Pipeline> = call.state.pipelines_of(project).filter(is_wanted).collect();
     match order {
         "status" => rows.sort_by_key(|row| (row.status.as_str(), row.id)),
         "ref" => rows.sort_by_key(|row| (row.ref_name.clone(), row.id)),
@@ -80,11 +80,11 @@ pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     })
 }
 
-fn in_scope(world: &World, project: &Project, pipeline: &Pipeline, scope: &str) -> bool {
+fn in_scope(state: &InstanceState, project: &Project, pipeline: &Pipeline, scope: &str) -> bool {
     let is_newest = || {
         let newer =
             |other: &Pipeline| other.ref_name == pipeline.ref_name && other.id > pipeline.id;
-        !world.pipelines_of(project).any(newer)
+        !state.pipelines_of(project).any(newer)
     };
     match scope {
         "running" => pipeline.status == Status::Running,
@@ -101,14 +101,14 @@ fn in_scope(world: &World, project: &Project, pipeline: &Pipeline, scope: &str) 
     }
 }
 
-/// The newest pipeline of the ref's head commit; refused when that commit has none.
+/// The newest pipeline of the ref's head commit; forbidden if that commit has none.
 pub fn latest(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     let project = call.project(id)?;
     let name = call.query.get("ref").or(project.default_branch.as_deref());
     let head = name.and_then(|name| project.resolve(name).map(|commit| (name, &commit.sha)));
     let (name, sha) = head.ok_or_else(Answer::forbidden)?;
     let of_head = |pipeline: &&Pipeline| pipeline.sha == *sha && pipeline.ref_name == name;
-    let found = call.world.pipelines_of(project).filter(of_head).last();
+    let found = call.state.pipelines_of(project).filter(of_head).last();
     Ok(Answer::json(
         call.show().pipeline(found.ok_or_else(Answer::forbidden)?),
     ))
@@ -120,10 +120,10 @@ pub fn one(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answ
     ))
 }
 
-/// Cancels what can be canceled; also when there is nothing.
+/// Cancels the jobs that can be canceled; succeeds even without any.
 pub fn cancel(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let found = pipeline(call, project, id)?.id;
-    call.world
+    call.state
         .cancel_pipeline(call.now, found)
         .map_err(|_| Answer::no_record())?;
     one(call, project, id)
@@ -132,7 +132,7 @@ pub fn cancel(call: &mut Call<'_>, project: ProjectId, id: &str) -> Result<Answe
 pub fn jobs(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let scope = call.query.statuses("scope")?;
     let of = pipeline(call, project, id)?.id;
-    let mut rows = call.world.jobs_of(of, call.query.flag("include_retried"));
+    let mut rows = call.state.jobs_of(of, call.query.flag("include_retried"));
     rows.retain(|job| job.trigger.is_none() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
     paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
@@ -143,7 +143,7 @@ pub fn jobs(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Ans
 pub fn bridges(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {
     let scope = call.query.statuses("scope")?;
     let of = pipeline(call, project, id)?.id;
-    let mut rows = call.world.jobs_of(of, false);
+    let mut rows = call.state.jobs_of(of, false);
     rows.retain(|job| job.trigger.is_some() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
     paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
@@ -159,6 +159,6 @@ pub fn test_report_summary(
     let found = pipeline(call, project, id)?;
     Ok(Answer::json(show_ci::test_report_summary(
         &found.tests,
-        &call.world.jobs_of(found.id, false),
+        &call.state.jobs_of(found.id, false),
     )))
 }

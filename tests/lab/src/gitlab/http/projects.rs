@@ -98,7 +98,7 @@ pub fn freeze_period(call: &Call<'_>, id: ProjectId, period: &str) -> Result<Ans
     Ok(Answer::json(show::freeze_period(found)))
 }
 
-/// Git's own rules for names of refs, as far as they are broken in practice.
+/// The part of Git's rules for ref names that is violated in practice.
 fn is_ref_name(name: &str) -> bool {
     let has_bad = name
         .chars()

@@ -1,4 +1,4 @@
-//! Query parameters and what is wrong with them.
+//! Query parameters and their validation.
 
 use std::str::FromStr;
 
@@ -29,7 +29,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A list, written as `name[]=a&name[]=b` or, for one, `name=a`.
+    /// A list, written as `name[]=a&name[]=b` or, for one value, `name=a`.
     pub fn list(&self, name: &str) -> Vec<&str> {
         let is_item = |key: &str| key == name || key.strip_suffix("[]") == Some(name);
         self.0
@@ -43,7 +43,7 @@ impl Query {
         matches!(self.get(name), Some("true" | "1" | "t" | "on"))
     }
 
-    /// A value that must have the right form.
+    /// A value that must parse.
     pub fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Answer> {
         let parsed = self.get(name).map(T::from_str).transpose();
         parsed.map_err(|_| Answer::error(400, &format!("{name} is invalid")))
@@ -53,7 +53,7 @@ impl Query {
         self.parsed(name)
     }
 
-    /// One of a closed list of words.
+    /// A value from a fixed list.
     pub fn word<'a>(
         &'a self,
         name: &str,

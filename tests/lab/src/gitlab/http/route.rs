@@ -1,12 +1,11 @@
-//! From a raw path to an endpoint.
+//! Maps a raw path to an endpoint.
 //!
-//! A parameter never holds an unencoded slash, so paths are split before they are decoded: an
-//! unencoded slash in a project path or a ref leads to no route. Only the path of a file in an
-//! archive may hold them.
+//! A parameter never contains an unencoded slash, so paths are split before they are decoded: an unencoded
+//! slash in a project path or a ref matches no route. Only the path of a file in an archive may have them.
 
 use percent_encoding::percent_decode_str;
 
-/// Where a request goes.
+/// An endpoint of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     Version,
@@ -14,11 +13,11 @@ pub enum Endpoint {
     CurrentUser,
     User(String),
     OwnToken,
-    /// In a project, whose id or path comes first.
+    /// An endpoint of a project, which is given by its id or path.
     In(String, Inside),
 }
 
-/// Where a request goes inside a project; parameters are decoded.
+/// An endpoint inside a project; parameters are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inside {
     Project,
@@ -64,7 +63,7 @@ impl Endpoint {
         }
     }
 
-    /// The one method it answers to, `HEAD` counting as `GET`.
+    /// The only method that it accepts; `HEAD` counts as `GET`.
     pub fn method(&self) -> &'static str {
         match self {
             Self::In(

@@ -1,5 +1,5 @@
-//! Serves both origins: notes each request, applies faults, and adds to every answer what GitLab
-//! adds: request id, rate limit, weak entity tags.
+//! Serves both origins: records each request, applies faults, and adds GitLab's common headers: request id,
+//! rate limit, weak entity tags.
 
 use std::{
     convert::Infallible,
@@ -35,23 +35,23 @@ use crate::{
     runtime,
 };
 
-/// The largest request body that is read; GitLab's API needs far less, uploads to the control more.
+/// The largest request body. GitLab's API needs far less; uploads to the control need more.
 const BODY_LIMIT: usize = 256 * 1024 * 1024;
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
      <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 
-/// What one listener serves.
+/// The state of one listener.
 #[derive(Clone)]
 struct Served {
     shared: Arc<Shared>,
     origin: Origin,
-    /// What links begin with.
+    /// The addresses in links.
     site: Site,
     porter: Option<Arc<dyn Porter>>,
     stopped: CancellationToken,
 }
 
-/// Serves one origin until it is told to stop.
+/// Serves one origin until `stopped` is cancelled.
 pub fn spawn(
     listener: TcpListener,
     origin: Origin,
@@ -69,7 +69,7 @@ pub fn spawn(
     serve_on(listener, served);
 }
 
-/// Serves GitLab by a door, whose address its links have, until it is told to stop.
+/// Serves GitLab through a hooked endpoint, with links to its address, until `stopped` is cancelled.
 pub fn open(
     listener: TcpListener,
     site: Site,
@@ -129,7 +129,7 @@ async fn serve(
         None => None,
     };
     let fault = match at(Point::Before).await {
-        Some(fault) => Some(action(fault)),
+        Some(fault) => Some(to_action(fault)),
         None => served.shared.faults.take(parts.method.as_str(), &path),
     };
     let mut token_name = None;
@@ -175,9 +175,9 @@ fn visit(parts: &Parts) -> Visit {
     }
 }
 
-/// A porter's fault in GitLab's own words. It is only read from: a reply that is lost is a connection
-/// that ends.
-fn action(fault: Fault) -> FaultAction {
+/// Converts a hook's fault into GitLab's form. Sluice only reads from GitLab, so a lost reply is the
+/// same as a connection that ends.
+fn to_action(fault: Fault) -> FaultAction {
     match fault {
         Fault::Throttled => FaultAction::Throttled { retry_after: 1 },
         Fault::Unavailable => FaultAction::BadGateway,
@@ -219,10 +219,10 @@ fn answer(served: &Served, parts: &Parts, token_name: &mut Option<String>) -> An
     let raw_query = parts.uri.query().unwrap_or_default();
     let query = Query::parse(raw_query);
     let transport = shared.transport();
-    let mut world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
     if served.origin == Origin::Storage {
         return storage::answer(
-            &world,
+            &state,
             parts.method.as_str(),
             parts.uri.path(),
             &query,
@@ -239,7 +239,7 @@ fn answer(served: &Served, parts: &Parts, token_name: &mut Option<String>) -> An
     let Some(path) = below.strip_prefix("/api/v4/") else {
         return no_page();
     };
-    let identity = match access::authenticate(&mut world, &parts.headers, &query, now) {
+    let identity = match access::authenticate(&mut state, &parts.headers, &query, now) {
         Ok(identity) => identity,
         Err(refused) => return refused,
     };
@@ -247,7 +247,7 @@ fn answer(served: &Served, parts: &Parts, token_name: &mut Option<String>) -> An
         .as_ref()
         .map(|identity| identity.token_name.clone());
     let mut call = Call {
-        world: &mut world,
+        state: &mut state,
         site: &served.site,
         transport,
         method: parts.method.as_str(),
@@ -300,7 +300,7 @@ fn faulty(action: &FaultAction) -> Answer {
     }
 }
 
-/// Adds what every answer of an origin carries, and turns an unchanged read into a 304.
+/// Adds the common headers of an origin, and turns an unchanged read into a 304.
 fn finished(served: &Served, answer: Answer, parts: &Parts) -> Answer {
     let id = request_id(served.shared.next_request());
     if served.origin == Origin::Storage {
@@ -340,7 +340,7 @@ fn finished(served: &Served, answer: Answer, parts: &Parts) -> Answer {
         .with(HeaderName::from_static("x-request-id"), id)
 }
 
-fn with_entity_tag(answer: Answer, asked: &HeaderMap) -> Answer {
+fn with_entity_tag(answer: Answer, request_headers: &HeaderMap) -> Answer {
     let Content::Json(value) = &answer.body else {
         return answer;
     };
@@ -349,7 +349,7 @@ fn with_entity_tag(answer: Answer, asked: &HeaderMap) -> Answer {
     }
     let digest = digest::digest(&digest::SHA256, value.to_string().as_bytes());
     let tag = format!("W/\"{}\"", &hex::encode(digest)[..32]);
-    let known = asked
+    let known = request_headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok());
@@ -374,7 +374,7 @@ fn request_id(number: u64) -> String {
     format!("01LAB{number:021}")
 }
 
-/// Announces the whole body and sends only its beginning.
+/// Announces the whole body and sends only its start.
 fn truncated(response: Response<Body>, after: u64) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     if let Some(size) = body.size_hint().exact() {
@@ -396,7 +396,7 @@ fn truncated(response: Response<Body>, after: u64) -> Response<Body> {
             (!chunk.is_empty()).then_some((Ok(chunk), (rest, left)))
         },
     );
-    // What was written must be on its way before the error ends the connection.
+    // The written bytes must be sent before the error ends the connection.
     let end = stream::once(async {
         tokio::task::yield_now().await;
         Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))

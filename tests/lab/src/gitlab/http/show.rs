@@ -1,12 +1,11 @@
-//! The JSON of users, tokens, projects, commits and refs, with the keys that GitLab sends and
-//! those that it leaves out.
+//! The JSON of users, tokens, projects, commits and refs, with exactly the keys that GitLab sends.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::access::Identity;
 use crate::gitlab::model::{
-    Commit, FreezePeriod, Project, Ref, Role, Token, User, Visibility, World,
+    Commit, FreezePeriod, InstanceState, Project, Ref, Role, Token, User, Visibility,
 };
 
 /// RFC 3339 with milliseconds.
@@ -14,7 +13,7 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// With an offset, as commits have it.
+/// RFC 3339 with an offset, as in commits.
 fn commit_time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("%Y-%m-%dT%H:%M:%S.%3f%:z")
@@ -33,11 +32,11 @@ pub fn freeze_period(period: &FreezePeriod) -> Value {
     })
 }
 
-/// Shows things as one instance with one external address does.
+/// The JSON views of one instance with one external address.
 #[derive(Clone, Copy)]
 pub struct Show<'a> {
-    pub world: &'a World,
-    /// The instance's external address, without a slash at the end.
+    pub state: &'a InstanceState,
+    /// The instance's external address, without a trailing slash.
     pub base: &'a str,
 }
 
@@ -55,7 +54,7 @@ impl Show<'_> {
         })
     }
 
-    /// What everybody may know of a user.
+    /// The public profile of a user.
     pub fn user_profile(&self, user: &User) -> Value {
         let profile = json!({
             "created_at": time(user.created_at),
@@ -78,7 +77,7 @@ impl Show<'_> {
         merged(self.user_basic(user), profile)
     }
 
-    /// What a user is told of themselves.
+    /// The user's own view of themselves.
     pub fn user_own(&self, user: &User) -> Value {
         let own = json!({
             "last_sign_in_at": null,
@@ -180,7 +179,7 @@ impl Show<'_> {
 
     pub fn commit(&self, project: &Project, commit: &Commit, with_stats: bool) -> Value {
         let last = self
-            .world
+            .state
             .pipelines_of(project)
             .filter(|pipeline| pipeline.sha == commit.sha)
             .last();
@@ -226,7 +225,7 @@ impl Show<'_> {
     }
 }
 
-/// What a token is told of itself.
+/// The token's own view of itself.
 pub fn token(token: &Token, now: Timestamp) -> Value {
     json!({
         "id": token.id,

@@ -1,4 +1,4 @@
-//! The JSON of pipelines and jobs, with the keys that GitLab sends and those that it leaves out.
+//! The JSON of pipelines and jobs, with exactly the keys that GitLab sends.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,9 +27,9 @@ impl Show<'_> {
     }
 
     pub fn pipeline(&self, pipeline: &Pipeline) -> Value {
-        let jobs = self.world.jobs_of(pipeline.id, false);
+        let jobs = self.state.jobs_of(pipeline.id, false);
         let user = self
-            .world
+            .state
             .user(pipeline.user)
             .ok()
             .map(|user| self.user_basic(user));
@@ -51,7 +51,7 @@ impl Show<'_> {
     }
 
     fn path_of(&self, pipeline: &Pipeline) -> &str {
-        self.world
+        self.state
             .project(pipeline.project)
             .map_or("", |project| &project.path)
     }
@@ -91,7 +91,7 @@ impl Show<'_> {
         })
     }
 
-    /// A job as lists and single reads show it.
+    /// A job, as in lists and single reads.
     pub fn job(&self, job: &Job, now: Timestamp) -> Value {
         let mut shown = self.job_core(job);
         let archive = job.archive.as_ref();
@@ -136,14 +136,14 @@ impl Show<'_> {
     /// A trigger job.
     pub fn bridge(&self, job: &Job) -> Value {
         let started = job.trigger.as_ref().and_then(|trigger| trigger.downstream);
-        let downstream = started.and_then(|id| self.world.pipeline(id).ok());
+        let downstream = started.and_then(|id| self.state.pipeline(id).ok());
         let more = json!({"downstream_pipeline": downstream.map(|pipeline| self.pipeline_basic(pipeline))});
         merged(self.job_core(job), more)
     }
 
     fn job_core(&self, job: &Job) -> Value {
-        let project = self.world.project(job.project).ok();
-        let pipeline = self.world.pipeline(job.pipeline).ok();
+        let project = self.state.project(job.project).ok();
+        let pipeline = self.state.pipeline(job.pipeline).ok();
         let commit = project.zip(pipeline).and_then(|(project, pipeline)| {
             project
                 .commits
@@ -167,7 +167,7 @@ impl Show<'_> {
             "erased_at": job.erased_at.map(time),
             "duration": job.started_at.zip(job.finished_at).map(|(from, to)| seconds(from, to)),
             "queued_duration": job.queued_at.zip(job.started_at).map(|(from, to)| seconds(from, to)),
-            "user": self.world.user(job.user).ok().map(|user| self.user_profile(user)),
+            "user": self.state.user(job.user).ok().map(|user| self.user_profile(user)),
             "commit": commit,
             "pipeline": pipeline.map(|pipeline| self.pipeline_core(pipeline)),
             "web_url": format!("{}/{path}/-/jobs/{}", self.base, job.id),
@@ -218,7 +218,7 @@ pub fn test_report_summary(suites: &[TestSuite], jobs: &[&Job]) -> Value {
     })
 }
 
-/// The time during which at least one job ran.
+/// The time in which at least one job runs.
 fn running_seconds(jobs: &[&Job]) -> i64 {
     let mut spans: Vec<(Timestamp, Timestamp)> = jobs
         .iter()

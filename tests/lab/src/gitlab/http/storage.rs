@@ -1,14 +1,14 @@
-//! The object storage that redirects lead to: another origin, which takes signed addresses only
-//! and rejects whoever also shows a credential, as S3 does.
+//! The object storage, the target of redirects: another origin, which accepts only signed addresses and
+//! rejects requests that also carry a credential, as S3 does.
 
 use aws_lc_rs::{digest, hmac};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 
 use super::{access::CREDENTIAL_HEADERS, answer::Answer, artifacts::ranged, query::Query};
-use crate::gitlab::model::{JobId, World};
+use crate::gitlab::model::{InstanceState, JobId};
 
-/// Seconds for which an address is good.
+/// Seconds for which an address is valid.
 const LIFETIME: i64 = 600;
 const KEY: &[u8] = b"the storage's own secret";
 
@@ -26,7 +26,7 @@ fn signature(path: &str, date: &str) -> String {
     hex::encode(hmac::sign(&key, format!("{path}\n{date}").as_bytes()))
 }
 
-/// The address of a job's archive.
+/// The signed address of a job's archive.
 pub fn signed_url(storage: &str, job: JobId, now: Timestamp) -> String {
     let path = path(job);
     let date = now.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -44,11 +44,11 @@ fn refused(status: u16, code: &str, message: &str) -> Answer {
     Answer::text(status, "application/xml", body)
 }
 
-/// What the storage says to a request.
+/// The storage's answer to a request.
 pub fn answer(
-    world: &World,
+    state: &InstanceState,
     method: &str,
-    asked: &str,
+    path: &str,
     query: &Query,
     headers: &HeaderMap,
     now: Timestamp,
@@ -62,18 +62,18 @@ pub fn answer(
         return refused(400, "InvalidArgument", text);
     }
     let date = query.get("X-Amz-Date").unwrap_or_default();
-    if query.get("X-Amz-Signature") != Some(&signature(asked, date)) {
+    if query.get("X-Amz-Signature") != Some(&signature(path, date)) {
         return refused(
             403,
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match",
         );
     }
-    let made = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date);
-    let made = made
+    let signed_at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date);
+    let signed_at = signed_at
         .ok()
         .and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    if made.is_none_or(|at| now.as_second() - at.timestamp().as_second() > LIFETIME) {
+    if signed_at.is_none_or(|at| now.as_second() - at.timestamp().as_second() > LIFETIME) {
         return refused(403, "AccessDenied", "Request has expired");
     }
     if !matches!(method, "GET" | "HEAD") {
@@ -83,13 +83,13 @@ pub fn answer(
             "The specified method is not allowed against this resource.",
         );
     }
-    let job = asked
+    let job = path
         .rsplit('/')
         .nth(1)
         .and_then(|id| id.parse().ok())
         .map(JobId);
     let archive = job
-        .and_then(|id| world.job(id).ok())
+        .and_then(|id| state.job(id).ok())
         .and_then(|job| job.archive.as_ref());
     match archive {
         None => refused(404, "NoSuchKey", "The specified key does not exist."),

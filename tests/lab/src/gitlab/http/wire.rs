@@ -25,7 +25,7 @@ use tokio::{
 pub struct Cut(Arc<AtomicBool>);
 
 impl Cut {
-    /// Lets nothing more through: the next write fails and the connection closes.
+    /// Cuts the connection: the next write fails and the connection closes.
     pub fn now(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

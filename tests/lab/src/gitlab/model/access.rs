@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{Refusal, UserId, World};
+use super::{InstanceState, Refusal, UserId};
 
 /// What a token's user may do in the instance's projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "GitLab's own words")]
 pub enum Role {
-    /// Not a member: private projects do not exist for it.
+    /// Not a member: sees no private project.
     None = 0,
     Guest = 10,
     Reporter = 20,
@@ -42,20 +42,20 @@ pub struct Token {
     pub role: Role,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
-    /// The token ends when this day begins, in UTC.
+    /// The token expires at the start of this day, in UTC.
     pub expires_at: Option<Date>,
     pub revoked: bool,
 }
 
 impl Token {
-    /// Whether its last day is over.
+    /// Whether it has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at
             .is_some_and(|day| day <= now.to_zoned(TimeZone::UTC).date())
     }
 }
 
-impl World {
+impl InstanceState {
     /// Creates a user.
     pub fn create_user(&mut self, now: Timestamp, username: &str) -> Result<UserId, Refusal> {
         if self.user_named(username).is_some() {
@@ -139,7 +139,7 @@ impl World {
             .ok_or_else(|| Refusal::missing("token", "with that secret"))
     }
 
-    /// The token with that secret, to be changed.
+    /// The token with that secret, mutable.
     pub fn token_mut(&mut self, secret: &str) -> Result<&mut Token, Refusal> {
         self.tokens
             .get_mut(secret)

@@ -1,5 +1,4 @@
-//! Identifiers as GitLab.com hands them out today: beyond 32 bits, so that a client that narrows
-//! them is found out.
+//! Ids that exceed 32 bits, like those of GitLab.com, to find clients that truncate them.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +10,10 @@ macro_rules! id {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The first one a new simulator gives.
+            /// The first id of a new simulator.
             pub const FIRST: Self = Self($first);
 
-            /// The one after this.
+            /// The next id.
             #[must_use]
             pub fn next(self) -> Self {
                 Self(self.0 + 1)
@@ -40,12 +39,12 @@ id!(
     2_300_000_001
 );
 id!(
-    /// A pipeline's id, unique over the instance.
+    /// A pipeline's id, unique in the instance.
     PipelineId,
     4_400_000_001
 );
 id!(
-    /// A job's id, unique over the instance and shared with trigger jobs.
+    /// The id of a job or trigger job, unique in the instance.
     JobId,
     13_000_000_001
 );

@@ -1,7 +1,6 @@
 //! The state of a GitLab instance and its rules, without HTTP and without a clock.
 //!
-//! Every change takes the moment at which it happens and either is done whole or is refused with
-//! a [`Refusal`] that says why.
+//! Every change takes its time as an argument, and either succeeds completely or fails with a [`Refusal`].
 
 mod access;
 mod ids;
@@ -24,15 +23,15 @@ pub use status::{Status, composite};
 
 /// Why a change was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum Refusal {
-    #[error("there is no {kind} {name} in the simulator; create it first")]
+    #[error("the simulator has no {kind} {name}; create it first")]
     Missing { kind: &'static str, name: String },
-    #[error("{kind} {name} exists already; use another name")]
+    #[error("{kind} {name} already exists; use another name")]
     Exists { kind: &'static str, name: String },
-    #[error("job {job} is {} and has no play button; only a manual job has one", status.as_str())]
+    #[error("job {job} is {} and can't be played; only a manual job can", status.as_str())]
     Unplayable { job: JobId, status: Status },
-    #[error("job {job} is {} (already retried: {retried}); only the newest, ended job can be retried", status.as_str())]
+    #[error("job {job} is {} (already retried: {retried}); only the newest job can be retried, after it has ended", status.as_str())]
     NotRetryable {
         job: JobId,
         status: Status,
@@ -55,11 +54,11 @@ impl Refusal {
     }
 }
 
-/// Everything one instance knows.
+/// The state of one instance.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct InstanceState {
     projects: BTreeMap<ProjectId, Project>,
-    /// Old full paths, and the project that had each.
+    /// The former full paths of projects.
     moved: BTreeMap<String, ProjectId>,
     users: BTreeMap<UserId, User>,
     tokens: BTreeMap<String, Token>,

@@ -1,10 +1,10 @@
-//! Pipelines and jobs, and how a pipeline is made.
+//! Pipelines and jobs, and the creation of a pipeline.
 
 use jiff::Timestamp;
 
 use super::{
-    JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Refusal, Status, Strategy, TestSuite,
-    TriggerSpec, UserId, World,
+    InstanceState, JobEnd, JobId, JobKind, JobSpec, PipelineId, ProjectId, Refusal, Status,
+    Strategy, TestSuite, TriggerSpec, UserId,
 };
 use crate::gitlab::archive::ArtifactSource;
 
@@ -13,23 +13,23 @@ use crate::gitlab::archive::ArtifactSource;
 pub struct Archive {
     /// Its bytes.
     pub source: ArtifactSource,
-    /// The size the API tells, where it differs from the real one.
+    /// The size that the API reports, if it differs from the real one.
     pub declared_size: Option<u64>,
 }
 
 impl Archive {
-    /// The size the API tells.
+    /// The size that the API reports.
     pub fn shown_size(&self) -> u64 {
         self.declared_size.unwrap_or_else(|| self.source.size())
     }
 }
 
-/// What makes a job a trigger job.
+/// The trigger of a trigger job.
 #[derive(Clone, Debug)]
 pub struct Trigger {
-    /// What it starts.
+    /// The pipeline to start.
     pub spec: TriggerSpec,
-    /// What it started.
+    /// The pipeline that it has started.
     pub downstream: Option<PipelineId>,
 }
 
@@ -76,7 +76,7 @@ pub struct Pipeline {
     pub source: String,
     pub user: UserId,
     pub name: Option<String>,
-    /// A string, as the API has it on pipelines.
+    /// A string, as in the API's pipelines.
     pub coverage: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
@@ -85,24 +85,24 @@ pub struct Pipeline {
     pub tests: Vec<TestSuite>,
 }
 
-/// What a new pipeline is made of.
+/// The input for a new pipeline.
 #[derive(Clone, Debug)]
 pub struct NewPipeline {
     /// The project.
     pub project: ProjectId,
-    /// Branch or tag; `refs/tags/x` is the tag where there is a branch of that name, too. A
-    /// `refs/merge-requests/N/head` runs the default branch's head.
+    /// A branch or tag; `refs/tags/x` means the tag if a branch has the same name. A
+    /// `refs/merge-requests/N/head` runs on the head of the default branch.
     pub ref_name: String,
-    /// GitLab's word for why it was made, such as `push`.
+    /// GitLab's source of the pipeline, such as `push`.
     pub source: String,
-    /// Who made it; the project's creator if not said.
+    /// The user; by default the project's creator.
     pub user: Option<UserId>,
     /// Its jobs.
     pub jobs: Vec<JobSpec>,
 }
 
-impl World {
-    /// Creates a pipeline on the head of its ref and starts what can start.
+impl InstanceState {
+    /// Creates a pipeline on the head of its ref and starts the jobs that can start.
     pub fn run_pipeline(
         &mut self,
         now: Timestamp,
@@ -131,7 +131,7 @@ impl World {
         self.run_pipeline_on(now, NewPipeline { ref_name, ..new }, sha, tag)
     }
 
-    /// Creates a pipeline on a commit and starts what can start.
+    /// Creates a pipeline on a commit and starts the jobs that can start.
     pub(super) fn run_pipeline_on(
         &mut self,
         now: Timestamp,
@@ -200,8 +200,8 @@ impl World {
         pipeline: PipelineId,
         spec: JobSpec,
     ) -> Result<JobId, Refusal> {
-        let of = self.pipeline(pipeline)?;
-        let (project, user) = (of.project, of.user);
+        let parent = self.pipeline(pipeline)?;
+        let (project, user) = (parent.project, parent.user);
         let known = self.jobs_of(pipeline, true);
         let stage_index = known
             .iter()

@@ -1,10 +1,10 @@
-//! Looking pipelines, jobs and their artifacts up, and what happens to artifacts with time.
+//! Reads of pipelines and jobs, and the expiry of artifacts.
 
 use jiff::{Timestamp, ToSpan};
 
-use super::{Job, JobId, Pipeline, PipelineId, Project, Refusal, Status, World};
+use super::{InstanceState, Job, JobId, Pipeline, PipelineId, Project, Refusal, Status};
 
-impl World {
+impl InstanceState {
     /// The pipeline with that id.
     pub fn pipeline(&self, id: PipelineId) -> Result<&Pipeline, Refusal> {
         self.pipelines
@@ -12,7 +12,7 @@ impl World {
             .ok_or_else(|| Refusal::missing("pipeline", &id))
     }
 
-    /// The pipeline with that id, to be changed.
+    /// The pipeline with that id, mutable.
     pub fn pipeline_mut(&mut self, id: PipelineId) -> Result<&mut Pipeline, Refusal> {
         self.pipelines
             .get_mut(&id)
@@ -37,7 +37,7 @@ impl World {
             .ok_or_else(|| Refusal::missing("job", &id))
     }
 
-    /// The job or trigger job with that id, to be changed.
+    /// The job or trigger job with that id, mutable.
     pub fn job_mut(&mut self, id: JobId) -> Result<&mut Job, Refusal> {
         self.jobs
             .get_mut(&id)
@@ -65,7 +65,7 @@ impl World {
         jobs.filter(move |job| job.project == id && job.trigger.is_none())
     }
 
-    /// Whether a pipeline keeps its artifacts past their expiry: nothing newer succeeded on its ref.
+    /// Whether a pipeline keeps its artifacts past their expiry: no newer one succeeded on its ref.
     pub fn keeps_artifacts(&self, pipeline: &Pipeline) -> bool {
         let newer_success = self.pipelines.values().any(|other| {
             other.project == pipeline.project
@@ -80,19 +80,19 @@ impl World {
         keeps && !newer_success
     }
 
-    /// The expiry date passes; the cleaning worker has not come by yet.
+    /// Moves the expiry into the past; the archive is not cleaned up yet.
     pub fn expire_artifacts(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         self.job_mut(id)?.artifacts_expire_at = Some(now - 1.second());
         Ok(())
     }
 
-    /// The cleaning worker comes by: the archive is gone, its expiry date stays.
+    /// Cleans up the archive, as GitLab's worker does; the expiry stays.
     pub fn clean_artifacts(&mut self, id: JobId) -> Result<(), Refusal> {
         self.job_mut(id)?.archive = None;
         Ok(())
     }
 
-    /// Somebody erases the job: archive, reports and log.
+    /// Erases the job: archive, reports and log.
     pub fn erase_artifacts(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         let job = self.job_mut(id)?;
         if !job.status.is_complete() {

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{ProjectId, Refusal, UserId, World};
+use super::{InstanceState, ProjectId, Refusal, UserId};
 
 /// Who may see that a project exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Commit {
     pub created_at: Timestamp,
 }
 
-/// A time in which nothing should be deployed. Asks for it and keeps nobody from anything.
+/// A period in which nothing should be deployed. GitLab only announces it and blocks nothing.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "GitLab's own words")]
 pub struct FreezePeriod {
@@ -64,13 +64,13 @@ pub struct Project {
     pub commits: BTreeMap<String, Commit>,
     /// Whether the newest successful pipeline of a ref keeps its artifacts past their expiry.
     pub keep_latest_artifacts: bool,
-    /// In the order in which they were made.
+    /// In the order of creation.
     pub freeze_periods: Vec<FreezePeriod>,
     pub(super) pipelines_made: u64,
 }
 
 impl Project {
-    /// The commit a branch, a tag, a full ref name or a (short) SHA means.
+    /// The commit of a branch, a tag, a full ref name or a (short) SHA.
     pub fn resolve(&self, name: &str) -> Option<&Commit> {
         let by_name = name
             .strip_prefix("refs/heads/")
@@ -94,8 +94,8 @@ impl Project {
     }
 }
 
-impl World {
-    /// Creates a private, empty project; its creator is the first user, made if there is none.
+impl InstanceState {
+    /// Creates a private, empty project. Its creator is the first user, who is created if missing.
     pub fn create_project(&mut self, now: Timestamp, path: &str) -> Result<ProjectId, Refusal> {
         if !path.contains('/') {
             return Err(Refusal::missing("namespace in the path", path));
@@ -140,7 +140,7 @@ impl World {
             .ok_or_else(|| Refusal::missing("project", &id))
     }
 
-    /// The project with that id, to be changed.
+    /// The project with that id, mutable.
     pub fn project_mut(&mut self, id: ProjectId) -> Result<&mut Project, Refusal> {
         self.projects
             .get_mut(&id)
@@ -172,8 +172,8 @@ impl World {
         Ok(())
     }
 
-    /// Adds a commit to a branch, made if missing. The first branch becomes the default one and,
-    /// as GitLab does with default branches, protected.
+    /// Adds a commit to a branch, which is created if missing. The first branch becomes the default one
+    /// and is protected, as in GitLab.
     pub fn push(
         &mut self,
         now: Timestamp,
@@ -235,7 +235,7 @@ impl World {
         Ok(())
     }
 
-    /// Protects a branch or tag, or takes the protection away.
+    /// Protects or unprotects a branch or tag.
     pub fn protect(&mut self, id: ProjectId, name: &str, protected: bool) -> Result<(), Refusal> {
         let project = self.project_mut(id)?;
         let found = match project.branches.get_mut(name) {
@@ -249,14 +249,14 @@ impl World {
         Ok(())
     }
 
-    /// Adds a freeze period; its times are taken as they are.
+    /// Adds a freeze period; its times are not validated.
     pub fn add_freeze_period(
         &mut self,
         now: Timestamp,
         id: ProjectId,
         (freeze_start, freeze_end, cron_timezone): (&str, &str, &str),
     ) -> Result<u64, Refusal> {
-        // Ids are the instance's, and as high as those of gitlab.com could become.
+        // Ids are unique in the instance, and exceed 32 bits like those of gitlab.com may.
         self.freeze_periods_made += 1;
         let period = 2_600_000_000 + self.freeze_periods_made;
         self.project_mut(id)?.freeze_periods.push(FreezePeriod {
@@ -272,20 +272,21 @@ impl World {
     /// Removes a freeze period.
     pub fn remove_freeze_period(&mut self, id: ProjectId, period: u64) -> Result<(), Refusal> {
         let periods = &mut self.project_mut(id)?.freeze_periods;
-        let at = (periods.iter().position(|one| one.id == period))
+        let index = (periods.iter().position(|one| one.id == period))
             .ok_or_else(|| Refusal::missing("freeze period", &period))?;
-        periods.remove(at);
+        periods.remove(index);
         Ok(())
     }
 
     /// Deletes a branch or tag; its commits stay.
     pub fn delete_ref(&mut self, id: ProjectId, name: &str) -> Result<(), Refusal> {
         let project = self.project_mut(id)?;
-        let gone = project
+        let removed = project
             .branches
             .remove(name)
             .or_else(|| project.tags.remove(name));
-        gone.map(drop)
+        removed
+            .map(drop)
             .ok_or_else(|| Refusal::missing("branch or tag", name))
     }
 }

@@ -1,18 +1,18 @@
-//! How jobs start, follow one another, end and are reopened.
+//! The life of jobs: start, order, end and reopening.
 //!
-//! A job of a later stage starts when the status of everything before it is success or skipped,
-//! is skipped when that ended otherwise, and stays `created` while that has not ended, which is
-//! also how a blocking manual job holds up what follows. Playing and retrying put jobs that were
-//! skipped after it back to `created`.
+//! A job of a later stage depends on the composite status of all jobs before it. It starts on success or
+//! skipped, is skipped on failed or canceled, and otherwise stays `created`; so a blocking manual job blocks
+//! the stages after it. Playing or retrying a job sets skipped jobs after it to `created`.
 
 use jiff::{Timestamp, ToSpan};
 
 use super::{
-    Archive, Job, JobEnd, JobId, JobKind, PipelineId, Refusal, Status, UserId, World, composite,
+    Archive, InstanceState, Job, JobEnd, JobId, JobKind, PipelineId, Refusal, Status, UserId,
+    composite,
 };
 
-impl World {
-    /// Starts what can start, ends what ends by itself, and sets the pipeline's status.
+impl InstanceState {
+    /// Starts jobs that can start, ends jobs that have an outcome, and sets the pipeline's status.
     pub(super) fn advance(&mut self, now: Timestamp, pipeline: PipelineId) -> Result<(), Refusal> {
         while let Some((id, step)) = self.next_step(pipeline) {
             let job = self.job_mut(id)?;
@@ -37,15 +37,15 @@ impl World {
             .iter()
             .filter_map(|job| job.started_at)
             .min();
-        let of = self.pipeline_mut(pipeline)?;
-        of.status = status.unwrap_or(Status::Skipped);
-        // A pipeline of commit statuses from outside was recorded without a time while it ran.
-        if of.source != "external" || of.status.is_complete() {
-            of.updated_at = Some(now);
+        let current = self.pipeline_mut(pipeline)?;
+        current.status = status.unwrap_or(Status::Skipped);
+        // A running pipeline of external commit statuses has no `updated_at` (seen in recordings).
+        if current.source != "external" || current.status.is_complete() {
+            current.updated_at = Some(now);
         }
-        of.started_at = of.started_at.or(running);
-        if of.status.is_complete() && of.status != Status::Skipped {
-            of.finished_at = Some(now);
+        current.started_at = current.started_at.or(running);
+        if current.status.is_complete() && current.status != Status::Skipped {
+            current.finished_at = Some(now);
         }
         self.advance_upstream(now, pipeline)
     }
@@ -54,12 +54,12 @@ impl World {
         let jobs = self.jobs_of(pipeline, false);
         let mut ordered: Vec<&&Job> = jobs.iter().collect();
         ordered.sort_by_key(|job| (job.stage_index, job.id));
-        // What a trigger job started is what it follows from then on.
-        let is_led = |job: &Job| {
+        // A trigger job with a downstream pipeline follows that one.
+        let follows_downstream = |job: &Job| {
             let trigger = job.trigger.as_ref();
             trigger.is_some_and(|trigger| trigger.downstream.is_some())
         };
-        ordered.retain(|job| !is_led(job));
+        ordered.retain(|job| !follows_downstream(job));
         ordered.into_iter().find_map(|job| match job.status {
             Status::Pending if job.trigger.is_some() => Some((job.id, Step::Trigger)),
             Status::Pending | Status::Running => {
@@ -83,11 +83,11 @@ impl World {
         })
     }
 
-    /// A runner takes the job.
+    /// Starts a pending job, as a runner does.
     pub fn start_job(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         let job = self.job_mut(id)?;
         if job.status != Status::Pending {
-            let wanted = "only a pending job is taken by a runner";
+            let wanted = "only a pending job can start";
             return Err(Refusal::WrongStatus {
                 job: id,
                 status: job.status,
@@ -100,7 +100,7 @@ impl World {
         self.advance(now, pipeline)
     }
 
-    /// The job ends; a pending one is taken by a runner first.
+    /// Ends a job; a pending one starts first.
     pub fn finish_job(&mut self, now: Timestamp, id: JobId, end: JobEnd) -> Result<(), Refusal> {
         let job = self.job_mut(id)?;
         if !matches!(job.status, Status::Pending | Status::Running) {
@@ -116,7 +116,7 @@ impl World {
         self.advance(now, pipeline)
     }
 
-    /// A user presses the play button: the same job runs, and is theirs from now on.
+    /// Plays a manual job: the same job runs and belongs to `user` from now on.
     pub fn play(&mut self, now: Timestamp, id: JobId, user: UserId) -> Result<(), Refusal> {
         self.user(user)?;
         let job = self.job_mut(id)?;
@@ -131,7 +131,7 @@ impl World {
         self.reopen_after(now, id)
     }
 
-    /// A new job takes the place of an ended one and runs as soon as it can, also a manual one.
+    /// Replaces an ended job by a new one, which runs as soon as it can, even if it is manual.
     pub fn retry(&mut self, now: Timestamp, id: JobId, user: UserId) -> Result<JobId, Refusal> {
         self.user(user)?;
         let job = self.job_mut(id)?;
@@ -148,7 +148,7 @@ impl World {
             });
         }
         job.retried = true;
-        let mut again = Job {
+        let mut new_job = Job {
             status: Status::Created,
             user,
             created_at: now,
@@ -162,15 +162,15 @@ impl World {
             retried: false,
             ..job.clone()
         };
-        if let Some(trigger) = &mut again.trigger {
+        if let Some(trigger) = &mut new_job.trigger {
             trigger.downstream = None;
         }
-        again.id = self.new_job_id();
-        if again.kind != JobKind::Automatic {
-            again.enqueue(now);
+        new_job.id = self.new_job_id();
+        if new_job.kind != JobKind::Automatic {
+            new_job.enqueue(now);
         }
-        let new = again.id;
-        self.jobs.insert(new, again);
+        let new = new_job.id;
+        self.jobs.insert(new, new_job);
         self.reopen_after(now, new)?;
         Ok(new)
     }
@@ -189,7 +189,7 @@ impl World {
         self.advance(now, pipeline)
     }
 
-    /// Cancels a job that has not ended; nothing happens to another.
+    /// Cancels a job unless it has ended.
     pub fn cancel_job(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         let job = self.job_mut(id)?;
         if !job.status.is_complete() {
@@ -200,7 +200,7 @@ impl World {
         self.advance(now, pipeline)
     }
 
-    /// Cancels every job that has not ended and was not waiting for a hand.
+    /// Cancels every job that has neither ended nor waits to be played.
     pub fn cancel_pipeline(&mut self, now: Timestamp, id: PipelineId) -> Result<(), Refusal> {
         self.pipeline(id)?;
         let jobs = self
@@ -224,7 +224,7 @@ impl World {
     }
 }
 
-/// What happens next to a job by itself.
+/// The next automatic transition of a job.
 enum Step {
     Enqueue,
     Trigger,

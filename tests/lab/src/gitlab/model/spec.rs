@@ -1,4 +1,4 @@
-//! How a pipeline to be run is described.
+//! The description of a pipeline to run.
 
 use serde::Deserialize;
 
@@ -9,19 +9,19 @@ use crate::gitlab::archive::ArtifactSource;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum JobKind {
-    /// When the stages before it succeeded.
+    /// When the stages before it have succeeded.
     #[default]
     Automatic,
-    /// By hand, and the pipeline waits for it: `rules: when: manual`.
+    /// Manually, and the pipeline waits for it: `rules: when: manual`.
     ManualBlocking,
-    /// By hand, and the pipeline does not wait: plain `when: manual`.
+    /// Manually, and the pipeline does not wait: plain `when: manual`.
     ManualOptional,
 }
 
 /// How a job ends.
 #[derive(Clone, Debug)]
 pub enum JobEnd {
-    /// `success`, with what it uploaded.
+    /// `success`, with the uploaded archive.
     Success {
         /// The archive, if the job declared `artifacts:`.
         artifacts: Option<ArtifactSource>,
@@ -46,7 +46,7 @@ impl JobEnd {
         }
     }
 
-    /// Failure of the job's own script.
+    /// Failure of the job's script.
     pub fn failed() -> Self {
         Self::Failed {
             reason: "script_failure".to_owned(),
@@ -58,46 +58,46 @@ impl JobEnd {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Strategy {
-    /// It has succeeded once that pipeline is created.
+    /// It succeeds when that pipeline is created.
     #[default]
     None,
-    /// It runs until that pipeline has ended, and ends like it.
+    /// It runs until that pipeline ends, and ends with its status.
     Depend,
-    /// It has that pipeline's status at any time.
+    /// It always has that pipeline's status.
     Mirror,
 }
 
-/// What a trigger job starts.
+/// The downstream pipeline of a trigger job.
 #[derive(Clone, Debug)]
 pub struct TriggerSpec {
     /// How the job follows it.
     pub strategy: Strategy,
-    /// The project and ref of another pipeline; without one it is a child, on the same commit.
+    /// The project and ref of a multi-project pipeline; `None` means a child pipeline on the same commit.
     pub elsewhere: Option<(ProjectId, String)>,
     /// The jobs of that pipeline.
     pub jobs: Vec<JobSpec>,
 }
 
-/// One job of a pipeline to be run. Stages come in the order in which they first occur.
+/// One job of a pipeline to run. Stages are in the order in which they first occur.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
     /// The job's name.
     pub name: String,
-    /// The stage it belongs to.
+    /// The job's stage.
     pub stage: String,
     /// When it starts.
     pub kind: JobKind,
-    /// Whether the pipeline goes on when it fails. An optional manual job always has this.
+    /// Whether the pipeline continues when the job fails. Always true for an optional manual job.
     pub allow_failure: bool,
-    /// How it ends as soon as it starts, each time; without one it waits for
+    /// How each attempt ends, as soon as it starts; without an outcome it waits for
     /// [`Simulator::finish_job`](crate::gitlab::Simulator::finish_job).
     pub outcome: Option<JobEnd>,
-    /// What it starts, if it is a trigger job.
+    /// The downstream pipeline of a trigger job.
     pub trigger: Option<TriggerSpec>,
 }
 
 impl JobSpec {
-    /// An automatic job that waits to be finished.
+    /// An automatic job that runs until the test finishes it.
     pub fn new(name: &str, stage: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -143,7 +143,7 @@ impl JobSpec {
         }
     }
 
-    /// Started by hand; the pipeline waits for it.
+    /// A manual job; the pipeline waits for it.
     #[must_use]
     pub fn manual_blocking(self) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl JobSpec {
         }
     }
 
-    /// Started by hand; the pipeline does not wait.
+    /// A manual job; the pipeline does not wait for it.
     #[must_use]
     pub fn manual_optional(self) -> Self {
         Self {
@@ -172,7 +172,7 @@ impl JobSpec {
         }
     }
 
-    /// Ends so as soon as it starts.
+    /// Ends with `outcome` as soon as it starts.
     #[must_use]
     pub fn ends(self, outcome: JobEnd) -> Self {
         Self {
@@ -194,12 +194,12 @@ pub struct TestSuite {
     pub failed: u64,
     pub skipped: u64,
     pub error: u64,
-    /// What was wrong with the report itself, such as malformed XML.
+    /// An error in the report itself, such as malformed XML.
     pub suite_error: Option<String>,
 }
 
 impl TestSuite {
-    /// How many tests there are.
+    /// The number of tests.
     pub fn count(&self) -> u64 {
         self.success + self.failed + self.skipped + self.error
     }

@@ -1,8 +1,8 @@
-//! Job and pipeline statuses, and how a pipeline's follows from its jobs.
+//! The statuses of jobs and pipelines, and how a pipeline's status follows from its jobs.
 //!
-//! The rule depends on order: it first asks whether *only* certain statuses occur, then whether
-//! *any* of some do. A failure or cancellation that is allowed counts as success with warnings, an
-//! allowed manual job is ignored. (Source: GitLab's composite status.)
+//! The rules apply in order: first whether *only* certain statuses occur, then whether *any* of some does.
+//! An allowed failure or cancellation counts as success with warnings, and an optional manual job is
+//! ignored. (Source: GitLab's composite status.)
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -65,7 +65,7 @@ impl Status {
         }
     }
 
-    /// Nothing more happens by itself and nothing is awaited.
+    /// Whether the job or pipeline has ended.
     pub fn is_complete(self) -> bool {
         matches!(
             self,
@@ -85,7 +85,7 @@ impl FromStr for Status {
     }
 }
 
-/// What a job's status means to the pipeline's.
+/// How a job's status counts for the pipeline's status.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Counted {
     Plain(Status),
@@ -103,8 +103,8 @@ impl Counted {
     }
 }
 
-/// Which statuses a rule admits, and the status that follows when only those occur. What was
-/// allowed to fail, or is optional, stands in none of their ways.
+/// The admitted statuses of a rule, and the result if only those occur. Allowed failures and optional manual
+/// jobs match every rule.
 const ONLY: [(&[Status], Status); 5] = [
     (&[Status::Success, Status::Skipped], Status::Success),
     (&[Status::Created], Status::Created),
@@ -119,7 +119,7 @@ const ONLY: [(&[Status], Status); 5] = [
     ),
 ];
 
-/// Asked one after the other once none of [`ONLY`] fits.
+/// A status that occurs, and the result; tried in order if no rule of [`ONLY`] matches.
 const ANY: [(Status, Status); 9] = [
     (Status::Canceling, Status::Canceling),
     (Status::Running, Status::Running),
@@ -132,8 +132,8 @@ const ANY: [(Status, Status); 9] = [
     (Status::Created, Status::Running),
 ];
 
-/// The status of a pipeline, or of a part of one, from its jobs' statuses and whether each may
-/// fail. `None` when there are no jobs.
+/// The status of a pipeline, or of a part of it, from the status of each job and whether it may fail.
+/// `None` without jobs.
 pub fn composite(jobs: impl IntoIterator<Item = (Status, bool)>) -> Option<Status> {
     let set: BTreeSet<Counted> = jobs
         .into_iter()
@@ -159,6 +159,6 @@ pub fn composite(jobs: impl IntoIterator<Item = (Status, bool)>) -> Option<Statu
     }
     let any = ANY
         .iter()
-        .find(|(asked, _)| set.contains(&Counted::Plain(*asked)));
+        .find(|(status, _)| set.contains(&Counted::Plain(*status)));
     Some(any.map_or(Status::Failed, |(_, status)| *status))
 }

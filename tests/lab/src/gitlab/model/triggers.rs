@@ -1,15 +1,15 @@
 //! Trigger jobs: they start a pipeline and follow it.
 //!
-//! `strategy: depend` runs until the downstream pipeline has ended and ends like it, `mirror` has that
-//! one's status at any time, and without a strategy the job has succeeded at once. (Source: GitLab's
+//! With `strategy: depend`, the job runs until the downstream pipeline ends, and ends with its status. With
+//! `mirror`, the job always has that status. Without a strategy, the job succeeds at once. (Source: GitLab's
 //! documentation of `trigger:strategy`.)
 
 use jiff::Timestamp;
 
-use super::{JobId, NewPipeline, PipelineId, Refusal, Status, Strategy, World};
+use super::{InstanceState, JobId, NewPipeline, PipelineId, Refusal, Status, Strategy};
 
-impl World {
-    /// Creates what the trigger job starts.
+impl InstanceState {
+    /// Creates the downstream pipeline of a trigger job.
     pub(super) fn start_downstream(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         let job = self.job(id)?;
         let parent = self.pipeline(job.pipeline)?;
@@ -42,7 +42,7 @@ impl World {
         self.follow(now, id)
     }
 
-    /// Gives a trigger job the status that follows from its downstream pipeline's.
+    /// Sets a trigger job's status by its downstream pipeline.
     fn follow(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
         let Some(trigger) = &self.job(id)?.trigger else {
             return Ok(());
@@ -50,11 +50,11 @@ impl World {
         let Some(downstream) = trigger.downstream else {
             return Ok(());
         };
-        let theirs = self.pipeline(downstream)?.status;
+        let downstream_status = self.pipeline(downstream)?.status;
         let status = match trigger.spec.strategy {
             Strategy::None => Status::Success,
-            Strategy::Depend if !theirs.is_complete() => Status::Running,
-            Strategy::Depend | Strategy::Mirror => theirs,
+            Strategy::Depend if !downstream_status.is_complete() => Status::Running,
+            Strategy::Depend | Strategy::Mirror => downstream_status,
         };
         let job = self.job_mut(id)?;
         job.status = status;
@@ -62,7 +62,7 @@ impl World {
         Ok(())
     }
 
-    /// The pipelines whose trigger jobs follow this one go on.
+    /// Advances the pipelines whose trigger jobs follow this one.
     pub(super) fn advance_upstream(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! Who may do what, and what is written down of it.
+//! Permissions, and the record of calls.
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_lambda::Client;

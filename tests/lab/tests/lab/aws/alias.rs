@@ -98,7 +98,7 @@ async fn both_versions_of_a_weighted_alias_share_their_role() {
     assert_eq!(refusal_code(refused), "InvalidParameterValueException");
 }
 
-/// Made as root, which signs nothing that is checked.
+/// Created as the root user, whose signature is not checked.
 async fn other_execution_role(cloud: &sluice_lab::aws::Cloud) -> String {
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
         "Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
@@ -167,7 +167,7 @@ async fn an_invocation_by_alias_follows_the_weights() {
     };
     assert_eq!(invoked(4).await, ["1"]);
     shift(weights(&[("2", 0.5)])).await.expect("shifted");
-    // Missing one of them has a chance of one in 2^39.
+    // The chance that one of them is missing is one in 2^39.
     assert_eq!(invoked(40).await, ["1", "2"]);
     shift(weights(&[("2", 1.0)])).await.expect("shifted");
     assert_eq!(invoked(4).await, ["2"]);
@@ -230,5 +230,8 @@ async fn a_version_that_an_alias_names_is_not_deleted() {
     };
     let refused = delete("1").send().await;
     assert_eq!(refusal_code(refused), "ResourceConflictException");
-    delete("2").send().await.expect("nothing names it");
+    delete("2")
+        .send()
+        .await
+        .expect("no alias references version 2");
 }

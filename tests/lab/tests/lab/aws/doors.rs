@@ -1,4 +1,4 @@
-//! A porter sees the calls of one caller, and holds and fails them.
+//! A hook observes, holds and fails the calls of one caller.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,13 +12,13 @@ use sluice_lab::{
 
 use super::{cloud, create, deployer, dev_lambda, refusal_code};
 
-/// Writes down what comes by, and does what it is told with what has not been passed on.
+/// Records requests, and holds or fails those that have not been forwarded.
 #[derive(Default)]
 struct Script {
     seen: Mutex<Vec<(String, Point)>>,
     fault: Option<Fault>,
     holds: bool,
-    /// Shared with what is held: gone when that is.
+    /// Cloned by each held request, and dropped with it.
     held: Arc<()>,
 }
 
@@ -35,8 +35,8 @@ impl Porter for Script {
     }
 }
 
-/// Lambda in dev by a door where that porter stands.
-async fn by_a_door(cloud: &Cloud, porter: &Arc<Script>) -> (Client, Door) {
+/// A Lambda client for dev, whose calls pass through `porter`.
+async fn lambda_through(cloud: &Cloud, porter: &Arc<Script>) -> (Client, Door) {
     let door = cloud.open_door(porter.clone()).await.unwrap();
     let config = deployer(cloud, cloud.dev()).await.into_builder();
     let config = config.endpoint_url(&door.endpoint).build();
@@ -47,7 +47,7 @@ async fn by_a_door(cloud: &Cloud, porter: &Arc<Script>) -> (Client, Door) {
 async fn each_call_is_seen_at_each_point_and_may_be_failed() {
     let cloud = cloud().await;
     let porter = Arc::new(Script::default());
-    let (lambda, _door) = by_a_door(cloud, &porter).await;
+    let (lambda, _door) = lambda_through(cloud, &porter).await;
     let get = |lambda: &Client| lambda.get_function().function_name("doors-none").send();
     assert_eq!(
         refusal_code(get(&lambda).await),
@@ -61,7 +61,7 @@ async fn each_call_is_seen_at_each_point_and_may_be_failed() {
         fault: Some(Fault::Throttled),
         ..Script::default()
     });
-    let (lambda, _door) = by_a_door(cloud, &porter).await;
+    let (lambda, _door) = lambda_through(cloud, &porter).await;
     assert_eq!(refusal_code(get(&lambda).await), "TooManyRequestsException");
     assert_eq!(*porter.seen.lock().unwrap(), expected[..1]);
 }
@@ -76,12 +76,12 @@ async fn what_is_held_and_left_by_who_asked_is_never_passed_on() {
         holds: true,
         ..Script::default()
     });
-    let (lambda, _door) = by_a_door(cloud, &porter).await;
+    let (lambda, _door) = lambda_through(cloud, &porter).await;
     let call = lambda.delete_function().function_name(name).send();
     let asking = tokio::spawn(call);
     let is_held = |held: bool| {
         let porter = Arc::clone(&porter);
-        wait_until("the call is held, or let go", PATIENCE, async move || {
+        wait_until("the call is held or released", PATIENCE, async move || {
             (held == (Arc::strong_count(&porter.held) > 1)).then_some(())
         })
     };

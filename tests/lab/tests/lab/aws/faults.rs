@@ -1,4 +1,4 @@
-//! Faults hit what they are for, as often as they say.
+//! Faults hit the calls that they match, as often as they say.
 
 use std::time::{Duration, Instant};
 
@@ -52,8 +52,8 @@ async fn an_answer_can_be_replaced_after_some_calls_and_a_number_of_times() {
 }
 
 /// Waits until the rule has hit a call.
-async fn arrives(fault: &Fault) {
-    let hit = wait_until("the call arrives", PATIENCE, async || {
+async fn wait_until_hit(fault: &Fault) {
+    let hit = wait_until("the rule hits a call", PATIENCE, async || {
         (fault.hits() > 0).then_some(())
     });
     hit.await.unwrap_or_else(|error| panic!("{error}"));
@@ -144,7 +144,7 @@ async fn a_held_reply_is_of_something_that_happened_and_comes_when_the_rule_goes
         .function_name(name)
         .memory_size(256);
     let call = tokio::spawn(configure.send());
-    let happened = wait_until("it happened", PATIENCE, async || {
+    let happened = wait_until("the update happened", PATIENCE, async || {
         let size = configuration(&lambda, name, None).await.memory_size;
         (size == Some(256)).then_some(())
     });
@@ -164,8 +164,8 @@ async fn a_hanging_call_is_never_answered() {
         .faults()
         .add(Rule::always(on("GetFunction", name), Action::Hang));
     let call = tokio::spawn(lambda.get_function().function_name(name).send());
-    arrives(&fault).await;
-    // Others go on meanwhile.
+    wait_until_hit(&fault).await;
+    // Other calls are answered meanwhile.
     let other = lambda
         .get_function()
         .function_name("faults-h4ng")

@@ -1,4 +1,4 @@
-//! Web identities: which tokens STS takes, and what it says of others.
+//! Web identities: the tokens that STS accepts, and its refusals of others.
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,7 @@ use sluice_lab::aws::{AUDIENCE, Cloud, SUBJECT};
 
 use super::{cloud, hub_user, refusal};
 
-/// The issuer's.
+/// The issuer's key.
 fn key() -> &'static EcdsaKeyPair {
     static KEY: OnceLock<EcdsaKeyPair> = OnceLock::new();
     KEY.get_or_init(another_key)
@@ -41,7 +41,7 @@ fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// As Kubernetes makes it.
+/// A signed token, as Kubernetes issues it.
 fn token(claims: &Value, key: &EcdsaKeyPair) -> String {
     let signed = format!(
         "{}.{}",
@@ -52,7 +52,7 @@ fn token(claims: &Value, key: &EcdsaKeyPair) -> String {
     format!("{signed}.{}", part(signature.expect("a signature")))
 }
 
-/// Code and message of STS's refusal; `None` where it gives credentials.
+/// Code and message of STS's refusal; `None` if it returns credentials.
 async fn assumed(cloud: &Cloud, token: String) -> Option<(String, String)> {
     let der: PublicKeyX509Der = key().public_key().as_der().expect("a public key");
     cloud.trust(der.as_ref().to_vec());
@@ -83,7 +83,7 @@ async fn a_web_identity_is_taken_for_the_controllers_service_account_only() {
     let call = calls
         .named("sts", "AssumeRoleWithWebIdentity")
         .next()
-        .expect("it is recorded");
+        .expect("the call is recorded");
     assert_eq!(call.account.as_deref(), Some(cloud.dev().id.as_str()));
     assert!(!call.signed);
 }

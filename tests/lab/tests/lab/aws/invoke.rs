@@ -1,4 +1,4 @@
-//! What an invocation answers where the function fails, and the end of its log.
+//! Responses to failing invocations, and the end of the log.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{cloud, dev_lambda, settled};
 
-/// What the events ask for.
+/// A handler that does what its event says.
 const CODE: &str = r#"
 import os
 

@@ -173,7 +173,9 @@ async fn the_revision_changes_once_more_when_an_update_settles() {
         refusal_code(configure(&during).await),
         "PreconditionFailedException"
     );
-    configure(&after).await.expect("the settled revision holds");
+    configure(&after)
+        .await
+        .expect("the settled revision is current");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Event source mappings and provisioned concurrency: what takes Lambda's own time.
+//! Event source mappings and provisioned concurrency, which Lambda changes asynchronously.
 
 use aws_sdk_lambda::{Client, types::ProvisionedConcurrencyStatusEnum as Status};
 use sluice_lab::aws::Settle;
@@ -48,7 +48,7 @@ async fn a_mapping_is_made_changed_and_deleted_in_lambdas_own_time() {
     assert_eq!(refusal_code(delete().await), "ResourceInUseException");
     let get = || lambda.get_event_source_mapping().uuid(&id).send();
     assert_eq!(
-        get().await.expect("there").state.as_deref(),
+        get().await.expect("the mapping").state.as_deref(),
         Some("Deleting")
     );
     cloud.settle_now(name);
@@ -79,7 +79,7 @@ async fn provisioned_concurrency_is_there_after_a_while() {
         "{message}"
     );
 
-    let answer = put(&version).await.expect("asked for");
+    let answer = put(&version).await.expect("accepted");
     assert_eq!(answer.status, Some(Status::InProgress));
     let get = async || {
         let get = lambda

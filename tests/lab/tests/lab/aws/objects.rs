@@ -1,4 +1,4 @@
-//! S3 as strict as AWS: who owns a bucket, what a copy's destination must be, ranges of a version.
+//! S3's checks as on AWS: a bucket's owner, conditions of a copy, ranges of a version.
 
 use aws_sdk_s3::Client;
 
@@ -13,7 +13,7 @@ async fn a_bucket_is_taken_for_nobody_elses() {
         let put = s3.put_object().bucket(bucket).key("owners/a");
         put.expected_bucket_owner(owner).send()
     };
-    put(&cloud.dev().id).await.expect("it is dev's");
+    put(&cloud.dev().id).await.expect("dev owns the bucket");
     assert_eq!(refusal_code(put(&cloud.prod().id).await), "AccessDenied");
     let copy = |owner: &str| {
         let copy = s3.copy_object().copy_source(format!("{bucket}/owners/a"));
@@ -21,7 +21,7 @@ async fn a_bucket_is_taken_for_nobody_elses() {
         copy.bucket(bucket).key("owners/b").send()
     };
     assert_eq!(refusal_code(copy(&cloud.prod().id).await), "AccessDenied");
-    copy(&cloud.dev().id).await.expect("it is dev's");
+    copy(&cloud.dev().id).await.expect("dev owns the bucket");
 }
 
 #[tokio::test]

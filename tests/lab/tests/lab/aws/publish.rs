@@ -1,4 +1,4 @@
-//! Versions.
+//! Published versions.
 
 use aws_sdk_lambda::types::{Environment, State};
 use sluice_lab::aws::Settle;
@@ -49,7 +49,7 @@ async fn publishing_what_is_published_answers_the_version_that_there_is() {
             .send()
     };
     let first = publish("first").await.expect("published");
-    // The same bytes once more: another revision, nothing else.
+    // The same bytes again: a new revision and no other change.
     update(&lambda, name, "one").await;
     settled(&lambda, name).await;
     let again = publish("second").await.expect("published");

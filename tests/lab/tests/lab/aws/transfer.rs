@@ -1,4 +1,4 @@
-//! Large objects pass through without being held.
+//! Large objects stream through the proxy.
 
 use std::io::{Seek, SeekFrom, Write};
 
@@ -13,7 +13,7 @@ use super::{cloud, deployer, refusal_code};
 const MIB: usize = 1024 * 1024;
 const LARGE: usize = 64 * MIB;
 
-/// The most memory this process (tests, proxy and all) ever had in use, in bytes.
+/// The peak memory of this process (tests, proxy and all), in bytes.
 fn peak_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let line = status

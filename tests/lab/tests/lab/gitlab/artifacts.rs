@@ -120,7 +120,7 @@ async fn expired_archives_go_in_gitlabs_order() {
     assert_eq!(
         bytes(lab.ask(Method::GET, &archive)).await.0,
         200,
-        "not cleaned up yet"
+        "the archive is not cleaned up yet"
     );
     lab.gitlab.clean_artifacts(job);
     assert_eq!(

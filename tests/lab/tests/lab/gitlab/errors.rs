@@ -1,4 +1,4 @@
-//! Every shape of refusal: credentials, scopes, roles, routes, parameters, moved projects.
+//! All kinds of refusals: credentials, scopes, roles, routes, parameters, moved projects.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use sluice_lab::gitlab::{Role, SimulatorOptions, Visibility};
 
 use super::{Lab, builds, reply};
 
-/// Asks for each path of the table and compares status and body.
+/// Requests each path of the table and compares status and body.
 async fn assert_refusals(lab: &Lab, table: &[(&str, u16, Value)]) {
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let job = lab.gitlab.job(pipeline, "package");
@@ -199,7 +199,7 @@ async fn credentials_are_judged_before_anything_else() {
     assert_eq!(
         with(&path, "glpat-wrong").await.0,
         401,
-        "a bad credential is not taken for none"
+        "a bad credential does not count as none"
     );
 }
 
@@ -284,7 +284,7 @@ async fn a_moved_project_redirects_reads_to_its_number() {
     );
 }
 
-/// As python-gitlab's issue 3299 has it: a dot that is not encoded ends up in the address.
+/// See python-gitlab's issue 3299: a dot that is not encoded ends up in the address.
 #[tokio::test]
 async fn a_moved_project_with_a_dot_is_found_only_by_an_encoded_one() {
     let lab = Lab::start().await;

@@ -1,4 +1,4 @@
-//! Faults on the wire, and the control over HTTP.
+//! Faults, and the control of the lab over HTTP.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn connections_drop_and_hang_and_are_noted_without_an_answer() {
             (lab.gitlab.faults().list()[&rule.id()].times == Some(0)).then_some(())
         });
         arrived.await.unwrap();
-        // Others go on meanwhile.
+        // Other requests are answered meanwhile.
         assert_eq!(lab.get("").await.status, 200);
         assert!(!patient.is_finished(), "{silent:?}");
         patient.abort();
@@ -145,7 +145,7 @@ async fn connections_drop_and_hang_and_are_noted_without_an_answer() {
     assert!(unanswered.count() >= 3, "{seen:?}");
     let short = FaultAction::delay(Duration::from_millis(1));
     let late = lab.gitlab.faults().add(FaultRule::on("", short));
-    assert_eq!(lab.get("").await.status, 200, "late, not never");
+    assert_eq!(lab.get("").await.status, 200, "the response is late");
     late.remove();
 }
 

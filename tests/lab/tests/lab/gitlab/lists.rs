@@ -1,4 +1,4 @@
-//! Pages, filters, entity tags and what every answer carries.
+//! Pages, filters, entity tags and the headers of every response.
 
 use reqwest::Method;
 use serde_json::json;
@@ -19,7 +19,7 @@ async fn pages_tell_where_they_are() {
     made.reverse();
     let middle = lab.get("/pipelines?per_page=2&page=2&ref=main").await;
     assert_eq!(middle.ids(), made[2..4]);
-    let told = [
+    let headers = [
         "x-page",
         "x-per-page",
         "x-next-page",
@@ -28,7 +28,7 @@ async fn pages_tell_where_they_are() {
         "x-total-pages",
     ];
     assert_eq!(
-        told.map(|name| middle.header(name).unwrap()),
+        headers.map(|name| middle.header(name).unwrap()),
         ["2", "2", "3", "1", "5", "3"]
     );
     let link = middle.header("link").unwrap();

@@ -1,4 +1,4 @@
-//! How pipelines follow from their jobs, and what is shown of them.
+//! Pipelines: their status follows from their jobs, and how the API shows them.
 
 use std::collections::BTreeSet;
 
@@ -310,8 +310,8 @@ async fn a_trigger_job_follows_its_downstream_pipeline_by_its_strategy() {
             JobSpec::new("test", "test"),
         ]
     };
-    // What the job and the pipeline are while the child waits for a hand, while it runs, and once it
-    // has failed.
+    // The status of the job and of the pipeline while the child waits for a manual job, while it runs, and
+    // after it has failed.
     let table = [
         (Strategy::None, [Success; 3], [Success; 3]),
         (

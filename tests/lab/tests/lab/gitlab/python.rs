@@ -1,4 +1,4 @@
-//! python-gitlab, a client that is not ours, walks every endpoint.
+//! python-gitlab, a third-party client, calls every endpoint.
 
 use std::{
     path::{Path, PathBuf},

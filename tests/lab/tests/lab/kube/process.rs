@@ -21,20 +21,20 @@ fn a_process_ends_with_its_owner_even_if_it_is_frozen() {
     sleep.arg("600");
     let mut kept = Process::start("sleep", &sleep, &dir.path().join("log")).unwrap();
     let pid = kept.pid();
-    // Not its keeper's, which goes by itself.
+    // Not the keeper's, which ends by itself.
     eventually("the id is the program's own", || sleeps(pid));
     kept.signal(Signal::Stop).unwrap();
     drop(kept);
     eventually("the process ends", || !exists(pid));
 }
 
-/// Says to the test below, run again as a program, that it is the owner, and where to write the id.
+/// Tells the test below, run again as a program, that it is the owner, and where to write the id.
 const OWNER_IN: &str = "SLUICE_LAB_TEST_OWNER_IN";
 
 #[test]
 fn a_process_ends_even_if_all_of_its_owners_group_is_asked_to() {
     if let Some(dir) = env::var_os(OWNER_IN) {
-        own_what_stays(&PathBuf::from(dir));
+        own_a_process_that_stays(&PathBuf::from(dir));
     }
     let dir = tempfile::tempdir().unwrap();
     let this = "kube::process::a_process_ends_even_if_all_of_its_owners_group_is_asked_to";
@@ -50,7 +50,7 @@ fn a_process_ends_even_if_all_of_its_owners_group_is_asked_to() {
         text.trim().parse().ok()
     };
     eventually("the program sleeps", || pid().is_some_and(sleeps));
-    // As Ctrl-C does, or whoever ends a job with all of its processes.
+    // As Ctrl-C does, or a shell that ends a job with all of its processes.
     let group = format!("-{}", owner.id());
     let sent = Command::new("kill").args(["-TERM", "--", &group]).status();
     assert!(sent.unwrap().success());
@@ -59,12 +59,13 @@ fn a_process_ends_even_if_all_of_its_owners_group_is_asked_to() {
     eventually("the process ends", || !exists(pid));
 }
 
-/// Has a program kept that does nothing on SIGTERM, as one that waits for what has ended already,
-/// until it is killed itself.
-fn own_what_stays(dir: &Path) -> ! {
-    let mut deaf = Command::new("sh");
-    deaf.args(["-c", "trap '' TERM; exec sleep 600"]);
-    let kept = Process::start_ending_with(Signal::Kill, "deaf", &deaf, &dir.join("log")).unwrap();
+/// Keeps a program that ignores SIGTERM, as one that waits for a process that has already ended, until this
+/// process is killed.
+fn own_a_process_that_stays(dir: &Path) -> ! {
+    let mut stubborn = Command::new("sh");
+    stubborn.args(["-c", "trap '' TERM; exec sleep 600"]);
+    let kept =
+        Process::start_ending_with(Signal::Kill, "stubborn", &stubborn, &dir.join("log")).unwrap();
     fs::write(dir.join("pid"), kept.pid().to_string()).unwrap();
     loop {
         std::thread::park();

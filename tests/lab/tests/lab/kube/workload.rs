@@ -1,4 +1,4 @@
-//! A Deployment read back and run as a process.
+//! A Deployment that is read back and run as a process.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use sluice_lab::{
 
 use super::{control_plane, exists, namespace};
 
-/// A controller that says what it was given, is ready when asked, and ends when told to.
+/// A controller that prints its input, is ready when probed, and ends on SIGTERM.
 fn stand_in(dir: &Path) -> PathBuf {
     let python = Toolchain::shared().unwrap().python();
     let script = format!(
@@ -43,7 +43,7 @@ http.server.HTTPServer((host, int(port)), Handler).serve_forever()
     path
 }
 
-/// One of everything that the chart may say.
+/// Installs a Deployment with one of everything that the chart may use.
 fn install(namespace_name: &str) {
     namespace(namespace_name);
     let manifest = r"
@@ -103,8 +103,8 @@ fn overrides(dir: &Path) -> Overrides {
     }
 }
 
-/// What each start of the stand-in said it was given.
-fn said(controller: &Controller) -> Vec<Value> {
+/// The printed input of each start of the stand-in.
+fn printed(controller: &Controller) -> Vec<Value> {
     controller
         .logs()
         .lines()
@@ -134,8 +134,8 @@ fn a_deployment_runs_as_it_says() {
     );
     assert!(controller.port(9090).is_err());
 
-    let said = said(&controller).remove(0);
-    let args: Vec<&str> = said["args"]
+    let printed = printed(&controller).remove(0);
+    let args: Vec<&str> = printed["args"]
         .as_array()
         .unwrap()
         .iter()
@@ -152,12 +152,12 @@ fn a_deployment_runs_as_it_says() {
         format!("--listen=127.0.0.1:{}", controller.port(8080).unwrap())
     );
     assert_eq!(args[5], format!("--id={}", controller.pod_name()));
-    assert_eq!(said["files"]["--config"], "a: b");
-    assert_eq!(said["files"]["--key"], "2");
-    let token = said["files"]["--token"].as_str().unwrap();
+    assert_eq!(printed["files"]["--config"], "a: b");
+    assert_eq!(printed["files"]["--key"], "2");
+    let token = printed["files"]["--token"].as_str().unwrap();
     assert!(token.starts_with("ey"), "{token}");
 
-    let env: BTreeMap<String, String> = serde_json::from_value(said["env"].clone()).unwrap();
+    let env: BTreeMap<String, String> = serde_json::from_value(printed["env"].clone()).unwrap();
     assert_eq!(env["POD_NAME"], controller.pod_name());
     assert_eq!(env["POD_NAMESPACE"], "workload");
     assert_eq!((env["KEY"].as_str(), env["LEVEL"].as_str()), ("1", "debug"));
@@ -198,7 +198,7 @@ fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
     assert!(controller.rss_bytes().unwrap() > 1 << 20);
     assert!(controller.peak_rss_bytes().unwrap() >= controller.rss_bytes().unwrap());
     assert!(controller.cpu_seconds().unwrap() > 0.0);
-    assert!(controller.start().is_err(), "it runs already");
+    assert!(controller.start().is_err(), "the controller runs already");
 
     controller.pause().unwrap();
     assert!(!controller.is_ready().unwrap(), "a frozen process answered");
@@ -208,7 +208,10 @@ fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
     controller.kill().unwrap();
     assert!(!controller.is_running() && !exists(first));
     assert!(!controller.logs().contains("asked to end"));
-    assert!(controller.kill().is_err(), "there is nothing left to kill");
+    assert!(
+        controller.kill().is_err(),
+        "the controller has ended already"
+    );
 
     controller.start().unwrap();
     controller.wait_ready(limit).unwrap();
@@ -216,7 +219,7 @@ fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
     assert_eq!(controller.port(8080).unwrap(), port);
     assert_eq!(controller.terminate().unwrap().code(), Some(0));
     assert!(controller.logs().contains("asked to end"));
-    let starts = said(&controller);
+    let starts = printed(&controller);
     assert_eq!(starts.len(), 2);
     assert_eq!(starts[0]["env"]["POD_NAME"], starts[1]["env"]["POD_NAME"]);
 }

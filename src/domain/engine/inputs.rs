@@ -31,7 +31,7 @@ pub(super) fn next(next: ComponentNext) -> Next {
 
 /// The inputs of a decision.
 #[derive(Clone, Copy)]
-pub(super) struct Scene<'a> {
+pub(super) struct Inputs<'a> {
     pub run: &'a Run,
     pub status: &'a TargetStatus,
     pub owner: &'a Owner,
@@ -39,7 +39,7 @@ pub(super) struct Scene<'a> {
     pub now: Timestamp,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Inputs<'a> {
     /// The journal of this run. Another attempt of a restore continues the former one, as does an attempt
     /// that resumes a held run.
     pub fn journal(&self) -> Option<&'a RunStatus> {

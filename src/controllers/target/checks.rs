@@ -17,7 +17,7 @@ use crate::{
 const BEYOND: SignedDuration = SignedDuration::from_mins(1);
 
 /// The present verdict of a check. An error only if its calls were called off.
-pub async fn look(
+pub async fn evaluate(
     context: &Context,
     access: &Access,
     check: &StageCheck,

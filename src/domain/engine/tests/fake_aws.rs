@@ -65,7 +65,7 @@ pub struct Deployed {
 
 /// AWS, the API server and the controller's memory.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct FakeAws {
     pub functions: BTreeMap<String, Deployed>,
     /// Texts by name, for the workload kind that only tests have.
     pub notes: BTreeMap<String, String>,
@@ -201,7 +201,7 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
 }
 
 /// A site in the fake bucket, with the files of an archive of this name.
-pub fn site(world: &mut World, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
+pub fn site(world: &mut FakeAws, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
     let sha256 = code(archive);
     world.contents.insert(sha256, bucket::content(files));
     let archive = SiteArchive {
@@ -241,7 +241,7 @@ pub fn run(revision: i64, attempt: i64, goal: Goal) -> Run {
     Run::new(reference(revision), attempt, goal, 1)
 }
 
-impl World {
+impl FakeAws {
     pub fn new() -> Self {
         Self {
             functions: BTreeMap::new(),
@@ -298,19 +298,19 @@ impl World {
     pub fn deliver_as(&mut self, desired: Desired) -> Step {
         let run = run(desired.release.revision, 1, Goal::Deliver);
         self.known = Known::default();
-        self.finish(&Order::Deliver(desired), &run)
+        self.finish(&Task::Deliver(desired), &run)
     }
 
     pub fn restore(&mut self, revision: i64) -> Step {
         let run = run(revision, 1, Goal::Restore);
         self.known = Known::default();
         self.finish(
-            &Order::Restore("another target of the stage failed".into()),
+            &Task::Restore("another target of the stage failed".into()),
             &run,
         )
     }
 
-    pub fn finish(&mut self, order: &Order, run: &Run) -> Step {
+    pub fn finish(&mut self, order: &Task, run: &Run) -> Step {
         for _ in 0..1_000 {
             let ask = |status: &TargetStatus, observed: &Observation, now| {
                 decide(order, run, status, &owner(), observed, now)
@@ -1045,7 +1045,7 @@ pub type Visible = (
 );
 
 /// What aliases and unqualified callers serve, without revisions and old versions.
-pub fn visible(world: &World) -> BTreeMap<String, Visible> {
+pub fn visible(world: &FakeAws) -> BTreeMap<String, Visible> {
     let view = |deployed: &Deployed| {
         let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
             version: alias.version.clone(),

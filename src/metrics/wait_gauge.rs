@@ -4,9 +4,9 @@ use prometheus_client::metrics::gauge::Gauge;
 
 /// The number of callers that wait for something. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Crowd(Gauge);
+pub struct WaitGauge(Gauge);
 
-impl Crowd {
+impl WaitGauge {
     pub(super) fn of(gauge: Gauge) -> Self {
         Self(gauge)
     }
@@ -18,7 +18,7 @@ impl Crowd {
     }
 }
 
-/// One caller of a [`Crowd`].
+/// One caller of a [`WaitGauge`].
 #[derive(Debug)]
 pub struct WaitGuard(Gauge);
 

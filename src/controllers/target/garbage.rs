@@ -27,7 +27,7 @@ impl TargetController {
         };
         let status = target.status.clone().unwrap_or_default();
         let ended = self.collect_now(target, &status).await;
-        self.collections.tried(target, garbage);
+        self.collections.record(target, garbage);
         match ended {
             Ok(Outcome::Stalled { message, .. }) => {
                 let message = format!("Garbage collection failed: {message}");

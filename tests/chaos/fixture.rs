@@ -1,4 +1,4 @@
-//! What all runs share: the lab without its own controller, and places to run in side by side.
+//! The fixture of all runs: the lab without its own controller, and the slots in which runs take place.
 
 use std::{collections::HashMap, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -22,41 +22,41 @@ use sluice_lab::{
 };
 
 use crate::{
-    gate::Gate,
-    instance::{Instance, Log, Place},
+    instance::{Environment, Instance, Log},
+    interceptor::Interceptor,
     names::Names,
-    play::{LIMIT, Wrong, wait_until, wrong},
+    waiting::{LIMIT, Problem, problem, wait_until},
 };
 
-/// The accounts of each slot.
+/// The accounts that each slot has an Account for.
 pub const ACCOUNTS: [&str; 3] = ["hub", "dev", "prod"];
 
-/// Everything that runs are run on.
-pub struct Ground {
+/// The lab and its clients.
+pub struct Fixture {
     /// The lab; its own controller has ended.
     pub lab: Lab,
-    /// As the platform team.
+    /// A client with the rights of the platform team.
     pub admin: Client,
-    /// As somebody who may approve.
+    /// A client with the rights of an approver.
     pub approver: Client,
-    /// As the controller's own ServiceAccount.
+    /// The configuration for the controller's ServiceAccount.
     pub controller: Config,
     lambda: HashMap<&'static str, aws_sdk_lambda::Client>,
     s3: HashMap<&'static str, aws_sdk_s3::Client>,
-    watch: HashMap<&'static str, aws_sdk_cloudwatch::Client>,
+    cloudwatch: HashMap<&'static str, aws_sdk_cloudwatch::Client>,
 }
 
-impl Ground {
-    /// Starts the lab. Blocks.
-    pub fn start(say: fn(&str)) -> Self {
+impl Fixture {
+    /// Starts the lab. Blocks the thread.
+    pub fn start(progress: fn(&str)) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let options = LabOptions {
             dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos"),
             binary: Some(PathBuf::from(env!("CARGO_BIN_EXE_sluice"))),
-            progress: say,
+            progress,
             ..LabOptions::default()
         };
-        let lab = Lab::start(&options).unwrap_or_else(|e| panic!("the lab: {e}"));
+        let lab = Lab::start(&options).unwrap_or_else(|e| panic!("the lab could not start: {e}"));
         lab.controller().terminate().unwrap();
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -66,26 +66,26 @@ impl Ground {
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:approvers"}],
         });
         lab.apply(&binding.to_string()).unwrap();
-        // Each run with two controllers has a Lease of its own; the chart's role names one.
-        let leases = json!({
+        // Each run with two controllers has its own Lease; the role of the chart names only one.
+        let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": "chaos-leases", "namespace": NAMESPACE},
             "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}],
         });
-        let elect = json!({
+        let role_binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
             "metadata": {"name": "chaos-leases", "namespace": NAMESPACE},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "chaos-leases"},
             "subjects": [{"kind": "ServiceAccount", "name": "sluice", "namespace": NAMESPACE}],
         });
-        lab.apply(&format!("{leases}\n---\n{elect}")).unwrap();
+        lab.apply(&format!("{role}\n---\n{role_binding}")).unwrap();
         let token = lab.kube.token_for(NAMESPACE, "sluice", None).unwrap();
-        let own = lab.kube.kubeconfig_with_token("chaos", &token).unwrap();
+        let kubeconfig = lab.kube.kubeconfig_with_token("chaos", &token).unwrap();
         let handle = tokio::runtime::Handle::current();
         let read = |path: PathBuf| handle.block_on(config(path));
-        let controller = read(own);
+        let controller = read(kubeconfig);
         let admin = Client::try_from(read(lab.kube.kubeconfig(User::Admin))).unwrap();
         let approver = Client::try_from(read(lab.kube.kubeconfig(User::Approver))).unwrap();
         let sdk = |account: &str| {
@@ -94,7 +94,7 @@ impl Ground {
         };
         let lambda = ACCOUNTS.map(|account| (account, aws_sdk_lambda::Client::new(&sdk(account))));
         let s3 = ACCOUNTS.map(|account| (account, aws_sdk_s3::Client::new(&sdk(account))));
-        let watch =
+        let cloudwatch =
             ACCOUNTS.map(|account| (account, aws_sdk_cloudwatch::Client::new(&sdk(account))));
         Self {
             admin,
@@ -102,13 +102,13 @@ impl Ground {
             controller,
             lambda: lambda.into(),
             s3: s3.into(),
-            watch: watch.into(),
+            cloudwatch: cloudwatch.into(),
             lab,
         }
     }
 
-    /// Waits until Approvals can be trusted: the admission policies are as young as the lab.
-    pub async fn is_vouched_for(&self) -> Result<(), Wrong> {
+    /// Waits until the admission policies for Approvals are in force: they were created with the lab.
+    pub async fn wait_for_policies(&self) -> Result<(), Problem> {
         let controller = format!("system:serviceaccount:{NAMESPACE}:sluice");
         let shipped = [
             Shipped::approvals("sluice-approvals"),
@@ -126,36 +126,36 @@ impl Ground {
         .await
     }
 
-    /// Lambda as the root of an account, past all doors.
+    /// A Lambda client as the root user of an account. It bypasses the interceptor.
     pub fn lambda(&self, account: &str) -> &aws_sdk_lambda::Client {
         &self.lambda[account]
     }
 
-    /// S3 as the root of an account, past all doors.
+    /// An S3 client as the root user of an account. It bypasses the interceptor.
     pub fn s3(&self, account: &str) -> &aws_sdk_s3::Client {
         &self.s3[account]
     }
 
-    /// CloudWatch as the root of an account, past all doors.
-    pub fn watch(&self, account: &str) -> &aws_sdk_cloudwatch::Client {
-        &self.watch[account]
+    /// A CloudWatch client as the root user of an account. It bypasses the interceptor.
+    pub fn cloudwatch(&self, account: &str) -> &aws_sdk_cloudwatch::Client {
+        &self.cloudwatch[account]
     }
 
     /// The artifact bucket of an account.
-    pub fn bucket(&self, account: &str) -> String {
+    pub fn artifact_bucket(&self, account: &str) -> String {
         let all = self.lab.aws.accounts();
         let info = all.iter().find(|info| info.name == account).unwrap();
         info.buckets[HUB_REGION].clone()
     }
 
-    /// The bucket for files of an account.
-    pub fn site(&self, account: &str) -> String {
+    /// The bucket of an account that the teams' files are delivered to.
+    pub fn site_bucket(&self, account: &str) -> String {
         let all = self.lab.aws.accounts();
         let info = all.iter().find(|info| info.name == account).unwrap();
         info.sites[HUB_REGION].clone()
     }
 
-    /// The number of an account.
+    /// The ID of an account.
     pub fn account_id(&self, account: &str) -> &str {
         self.lab.account_id(account).unwrap()
     }
@@ -168,50 +168,60 @@ async fn config(path: PathBuf) -> Config {
         .unwrap()
 }
 
-/// A place in which one run after the other takes place: doors, and Accounts that lead through them.
+/// The interceptor and the Accounts for one run at a time.
 pub struct Slot {
-    /// Its name, with which those of its Accounts begin.
+    /// The prefix of the names of its Accounts.
     pub name: String,
-    /// What all calls of its controllers pass.
-    pub gate: Arc<Gate>,
-    /// GitLab's address here.
+    /// The interceptor that all calls of its controllers pass.
+    pub interceptor: Arc<Interceptor>,
+    /// The URL of GitLab through the interceptor.
     pub gitlab: String,
     door: Door,
 }
 
 impl Slot {
-    /// Makes one, whose Accounts are Ready.
-    pub async fn open(ground: &'static Ground, number: usize) -> Self {
+    /// Creates a slot, and waits until its Accounts are Ready.
+    pub async fn open(fixture: &'static Fixture, number: usize) -> Self {
         let name = format!("slot{number}");
-        let gate = Arc::new(Gate::default());
-        let door = ground.lab.aws.open_door(gate.clone()).await.unwrap();
-        let gitlab = ground.lab.gitlab.open_door(gate.clone()).await.unwrap();
+        let interceptor = Arc::new(Interceptor::default());
+        let door = fixture
+            .lab
+            .aws
+            .open_door(interceptor.clone())
+            .await
+            .unwrap();
+        let gitlab = fixture
+            .lab
+            .gitlab
+            .open_door(interceptor.clone())
+            .await
+            .unwrap();
         let slot = Self {
             name,
-            gate,
+            interceptor,
             gitlab,
             door,
         };
-        let api: Api<Account> = Api::all(ground.admin.clone());
+        let api: Api<Account> = Api::all(fixture.admin.clone());
         for account in ACCOUNTS {
-            let manifest = slot.account(&api, account).await;
+            let manifest = slot.account_manifest(&api, account).await;
             let params = PatchParams::apply("chaos").force();
             let patch = Patch::Apply(&manifest);
             api.patch(&slot.account_name(account), &params, &patch)
                 .await
                 .unwrap();
         }
-        slot.verify(ground, &api).await;
+        slot.wait_for_accounts(fixture, &api).await;
         slot
     }
 
-    /// The name here of one of the lab's accounts.
+    /// The name of the slot's Account for one of the lab's accounts.
     pub fn account_name(&self, account: &str) -> String {
         format!("{}-{account}", self.name)
     }
 
-    /// As the lab's own, but through the door.
-    async fn account(&self, api: &Api<Account>, account: &str) -> Value {
+    /// A copy of the lab's Account whose endpoint passes the interceptor.
+    async fn account_manifest(&self, api: &Api<Account>, account: &str) -> Value {
         let mut spec = json!(api.get(account).await.unwrap().spec);
         spec["endpointUrl"] = json!(self.door.endpoint);
         if let Some(role) = spec["credentials"].get_mut("assumeRole") {
@@ -225,14 +235,14 @@ impl Slot {
         })
     }
 
-    /// Has a controller see that they are as they should be.
-    async fn verify(&self, ground: &Ground, api: &Api<Account>) {
-        let (orders, _) = tokio::sync::mpsc::unbounded_channel();
-        self.gate.begin(Names::default(), orders);
+    /// Runs a controller until the Accounts are Ready.
+    async fn wait_for_accounts(&self, fixture: &Fixture, api: &Api<Account>) {
+        let (signals, _) = tokio::sync::mpsc::unbounded_channel();
+        self.interceptor.begin(Names::default(), signals);
         let log = Log::default();
-        let instance = Instance::start(Place {
-            config: ground.controller.clone(),
-            gate: self.gate.clone(),
+        let instance = Instance::start(Environment {
+            config: fixture.controller.clone(),
+            interceptor: self.interceptor.clone(),
             namespace: "default".to_owned(),
             slot: self.name.clone(),
             log: log.clone(),
@@ -244,20 +254,20 @@ impl Slot {
                 let status = api
                     .get(&name)
                     .await
-                    .map_err(wrong)?
+                    .map_err(problem)?
                     .status
                     .unwrap_or_default();
                 let mut conditions = status.conditions.iter();
-                let ready =
+                let is_ready =
                     conditions.any(|it| it.type_ == condition::READY && it.status == "True");
-                if ready {
+                if is_ready {
                     Ok(())
                 } else {
                     Err(format!("{status:?}"))
                 }
             });
             if let Err(e) = ready.await {
-                panic!("{name}: {e}\n{}", log.tail(30));
+                panic!("Account {name}: {e}\n{}", log.tail(30));
             }
         }
         tokio::task::spawn_blocking(|| instance.kill())
@@ -266,11 +276,11 @@ impl Slot {
     }
 }
 
-/// The Secret with a token.
+/// A Secret with a GitLab token.
 pub fn secret(name: &str, token: &str) -> Secret {
     let metadata = json!({"name": name, "labels": {"sluice.dev/gitlab-token": "true"}});
     serde_json::from_value(json!({"metadata": metadata, "stringData": {"token": token}})).unwrap()
 }
 
-/// Time that is given to a reply that is on its way before its reader ends.
-pub const ON_ITS_WAY: Duration = Duration::from_millis(20);
+/// How long a kill waits for a reply that is on its way to the controller.
+pub const REPLY_GRACE: Duration = Duration::from_millis(20);

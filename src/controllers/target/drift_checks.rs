@@ -37,7 +37,7 @@ fn interval(drift: &TargetDrift) -> Duration {
 
 /// The last drift check of each Target that this process made.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<String, LastCheck>>);
+pub struct DriftChecks(Mutex<HashMap<String, LastCheck>>);
 
 #[derive(Clone, Copy)]
 struct LastCheck {
@@ -46,7 +46,7 @@ struct LastCheck {
     spread: f64,
 }
 
-impl Looks {
+impl DriftChecks {
     /// Whether a drift check is due, or the status still has drift that is ignored now.
     pub fn is_due(&self, target: &Target) -> bool {
         let status = target.status.as_ref();
@@ -80,7 +80,7 @@ impl Looks {
     }
 
     /// Records a drift check made just now.
-    pub fn looked(&self, target: &Target) {
+    pub fn record(&self, target: &Target) {
         let last = LastCheck {
             at: Instant::now(),
             spread: fastrand::f64() / 5.0,
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn drift_checks_are_spread_over_the_interval_after_a_restart() {
-        let looks = Looks::default();
+        let drift_checks = DriftChecks::default();
         let day = Duration::from_hours(24);
-        let next = |uid| looks.next(&target(uid, "Report", day)).unwrap();
+        let next = |uid| drift_checks.next(&target(uid, "Report", day)).unwrap();
         let all: Vec<Duration> = (0..400).map(next).collect();
         assert!(all.iter().all(|after| *after <= HOUR));
         for quarter in 0..4 {
@@ -175,25 +175,25 @@ mod tests {
 
     #[test]
     fn ended_run_counts_as_a_drift_check() {
-        let looks = Looks::default();
+        let drift_checks = DriftChecks::default();
         let target = target(1, "Report", Duration::from_mins(10));
-        let next = looks.next(&target).unwrap();
+        let next = drift_checks.next(&target).unwrap();
         let within = Duration::from_mins(45)..=Duration::from_mins(50);
         assert!(within.contains(&next), "{next:?}");
-        assert!(!looks.is_due(&target));
+        assert!(!drift_checks.is_due(&target));
     }
 
     #[test]
     fn requested_drift_check_is_due_unless_drift_is_ignored() {
-        let looks = Looks::default();
+        let drift_checks = DriftChecks::default();
         let mut asked = target(1, "Report", Duration::from_mins(10));
         asked.spec.drift.as_mut().unwrap().look = Some("again".into());
-        assert!(looks.is_due(&asked));
+        assert!(drift_checks.is_due(&asked));
         let mut ignoring = target(2, "Ignore", Duration::from_mins(10));
         ignoring.spec.drift.as_mut().unwrap().look = Some("again".into());
-        assert_eq!(looks.next(&ignoring), None);
-        assert!(looks.is_due(&ignoring), "the status still has drift");
+        assert_eq!(drift_checks.next(&ignoring), None);
+        assert!(drift_checks.is_due(&ignoring), "the status still has drift");
         ignoring.status.as_mut().unwrap().drift = None;
-        assert!(!looks.is_due(&ignoring));
+        assert!(!drift_checks.is_due(&ignoring));
     }
 }

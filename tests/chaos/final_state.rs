@@ -1,4 +1,4 @@
-//! What stands in Kubernetes and in AWS when a run has ended, in words that are the same in each run.
+//! The final state of a run in Kubernetes and AWS, normalised so that two runs can be compared.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use serde_json::{Map, Value, json};
 use sluice::api::v1alpha1::{Approval, Deployment, Release, Target};
 
 use crate::{
-    ground::ACCOUNTS,
+    fixture::ACCOUNTS,
     names::Names,
-    play::{Play, SITE, Wrong},
+    team::{SITE, Team},
+    waiting::Problem,
 };
 
-/// What differs from run to run without meaning anything: times, uids, revisions of objects, attempts.
-const PASSING: [&str; 28] = [
-    // A packed name has another size than another one; digests are compared.
+/// Fields that differ between equivalent runs: times, uids, revisions of objects, attempts.
+const VOLATILE_FIELDS: [&str; 28] = [
+    // Archives contain the team's name, which compresses differently. Digests are compared instead.
     "size",
     "uid",
     "resourceVersion",
@@ -45,62 +46,63 @@ const PASSING: [&str; 28] = [
     "pending",
 ];
 
-/// Where files are put.
-const DEV: &str = "dev";
+/// The account that files are delivered to.
+const SITE_ACCOUNT: &str = "dev";
 
-/// What stands at the end of a run.
+/// The normalised state at the end of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct End(pub Value);
+pub struct FinalState(pub Value);
 
-/// What a function is in an account: `$LATEST`, published versions and aliases.
+/// By account and name, the state of each function: `$LATEST`, tags, published versions and aliases. Files
+/// count as the `$LATEST` of one more function.
 pub type Functions = BTreeMap<(String, String), Value>;
 
-impl End {
-    /// Looks at all there is of the run.
-    pub async fn of(play: &Play<'_>, functions: &[String]) -> Result<Self, Wrong> {
-        let names = play.slot.gate.names();
+impl FinalState {
+    /// Reads the team's objects, functions and snapshots.
+    pub async fn read(team: &Team<'_>, functions: &[String]) -> Result<Self, Problem> {
+        let names = team.slot.interceptor.names();
         let mut objects = Map::new();
         let mut add = |kind: &str, name: Option<String>, object: Value| {
-            let name = names.plain(&name.unwrap_or_default());
-            objects.insert(format!("{kind} {name}"), lasting(&object, &names));
+            let name = names.normalise(&name.unwrap_or_default());
+            objects.insert(format!("{kind} {name}"), normalised(&object, &names));
         };
-        for one in play.list::<Deployment>().await? {
+        for one in team.list::<Deployment>().await? {
             add("Deployment", one.metadata.name.clone(), json!(one));
         }
-        for one in play.list::<Release>().await? {
+        for one in team.list::<Release>().await? {
             add("Release", one.metadata.name.clone(), json!(one));
         }
-        for one in play.list::<Target>().await? {
+        for one in team.list::<Target>().await? {
             add("Target", one.metadata.name.clone(), json!(one));
         }
-        for one in play.list::<Approval>().await? {
+        for one in team.list::<Approval>().await? {
             add("Approval", one.metadata.name.clone(), json!(one));
         }
-        for ((account, function), there) in standing(play, functions).await? {
-            let name = names.plain(&function);
-            objects.insert(format!("{account} {name}"), lasting(&there, &names));
+        for ((account, function), state) in observe_aws(team, functions).await? {
+            let name = names.normalise(&function);
+            objects.insert(format!("{account} {name}"), normalised(&state, &names));
         }
         for account in ACCOUNTS {
-            let kept = kept(play, account).await?;
-            let kept: Vec<String> = kept.iter().map(|key| names.plain(key)).collect();
-            objects.insert(format!("{account} snapshots"), json!(kept));
+            let keys = snapshot_keys(team, account).await?;
+            let keys: Vec<String> = keys.iter().map(|key| names.normalise(key)).collect();
+            objects.insert(format!("{account} snapshots"), json!(keys));
         }
         Ok(Self(Value::Object(objects)))
     }
 
-    /// Where two ends differ, a line each.
+    /// The differences between two final states, one line for each.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
-        differ("", &self.0, &other.0, &mut found);
+        compare("", &self.0, &other.0, &mut found);
         found
     }
 }
 
-/// The functions of these names in every account.
-pub async fn standing(play: &Play<'_>, functions: &[String]) -> Result<Functions, Wrong> {
+/// Observes the functions with these names in every account, and the team's files.
+pub async fn observe_aws(team: &Team<'_>, functions: &[String]) -> Result<Functions, Problem> {
     let mut all = Functions::new();
     for account in ACCOUNTS {
-        let lambda = play.ground.lambda(account);
+        let lambda = team.fixture.lambda(account);
         for function in functions {
             let found = lambda.get_function().function_name(function).send().await;
             let found = match found {
@@ -137,33 +139,34 @@ pub async fn standing(play: &Play<'_>, functions: &[String]) -> Result<Functions
                         .routing_config
                         .and_then(|it| it.additional_version_weights);
                     let weights: BTreeMap<_, _> = weights.unwrap_or_default().into_iter().collect();
-                    let to = json!({
+                    let routing = json!({
                         "version": alias.function_version,
                         "weights": weights,
                         "description": alias.description,
                     });
-                    (alias.name.unwrap_or_default(), to)
+                    (alias.name.unwrap_or_default(), routing)
                 })
                 .collect();
             let tags: BTreeMap<_, _> = found.tags.unwrap_or_default().into_iter().collect();
             let latest = found.configuration.as_ref().map(settings);
-            let there =
+            let state =
                 json!({"latest": latest, "tags": tags, "versions": versions, "aliases": aliases});
-            all.insert((account.to_owned(), function.clone()), there);
+            all.insert((account.to_owned(), function.clone()), state);
         }
     }
-    let files = files(play).await?;
+    let files = files(team).await?;
     if !files.is_empty() {
-        let site = (DEV.to_owned(), play.function(SITE));
+        let site = (SITE_ACCOUNT.to_owned(), team.function(SITE));
         all.insert(site, json!({"latest": files}));
     }
     Ok(all)
 }
 
-/// The team's files: by key, what they are and what goes with them.
-async fn files(play: &Play<'_>) -> Result<BTreeMap<String, Value>, Wrong> {
-    let (s3, bucket) = (play.ground.s3(DEV), play.ground.site(DEV));
-    let list = s3.list_objects_v2().bucket(&bucket).prefix(play.prefix());
+/// The team's files, by key: ETag, content type and metadata.
+async fn files(team: &Team<'_>) -> Result<BTreeMap<String, Value>, Problem> {
+    let s3 = team.fixture.s3(SITE_ACCOUNT);
+    let bucket = team.fixture.site_bucket(SITE_ACCOUNT);
+    let list = s3.list_objects_v2().bucket(&bucket).prefix(team.prefix());
     let list = list.send().await.map_err(|e| format!("{e:?}"))?;
     let mut files = BTreeMap::new();
     for key in list
@@ -181,7 +184,7 @@ async fn files(play: &Play<'_>) -> Result<BTreeMap<String, Value>, Wrong> {
     Ok(files)
 }
 
-/// A function's code and settings.
+/// The code and settings of a function or version.
 fn settings(one: &FunctionConfiguration) -> Value {
     let environment = one.environment.as_ref().and_then(|it| it.variables.clone());
     let environment: BTreeMap<_, _> = environment.unwrap_or_default().into_iter().collect();
@@ -204,13 +207,13 @@ fn settings(one: &FunctionConfiguration) -> Value {
 }
 
 /// The keys of the team's snapshots in an account.
-async fn kept(play: &Play<'_>, account: &str) -> Result<Vec<String>, Wrong> {
-    let list = play
-        .ground
+async fn snapshot_keys(team: &Team<'_>, account: &str) -> Result<Vec<String>, Problem> {
+    let list = team
+        .fixture
         .s3(account)
         .list_objects_v2()
-        .bucket(play.ground.bucket(account))
-        .prefix(format!("snapshots/{}/", play.team))
+        .bucket(team.fixture.artifact_bucket(account))
+        .prefix(format!("snapshots/{}/", team.namespace))
         .send()
         .await
         .map_err(|e| format!("{e:?}"))?;
@@ -218,62 +221,66 @@ async fn kept(play: &Play<'_>, account: &str) -> Result<Vec<String>, Wrong> {
     Ok(keys.into_iter().filter_map(|one| one.key).collect())
 }
 
-/// Without what passes, and in words that are the same in each run.
-fn lasting(value: &Value, names: &Names) -> Value {
+/// Removes volatile fields, and replaces names, IDs and times with placeholders.
+fn normalised(value: &Value, names: &Names) -> Value {
     match value {
         Value::Object(map) => {
-            let lasting = map
+            let stable = map
                 .iter()
-                .filter(|(key, _)| !PASSING.contains(&key.as_str()));
-            let lasting =
-                lasting.map(|(key, value)| (names.plain(key), lasting_of(key, value, names)));
-            Value::Object(lasting.collect())
+                .filter(|(key, _)| !VOLATILE_FIELDS.contains(&key.as_str()));
+            let stable = stable
+                .map(|(key, value)| (names.normalise(key), normalised_field(key, value, names)));
+            Value::Object(stable.collect())
         }
-        Value::Array(list) => list.iter().map(|one| lasting(one, names)).collect(),
-        Value::String(text) => json!(names.plain(text)),
+        Value::Array(list) => list.iter().map(|one| normalised(one, names)).collect(),
+        Value::String(text) => json!(names.normalise(text)),
         other => other.clone(),
     }
 }
 
-/// Of annotations, those of the harness say nothing; conditions are told by their types, in whatever order.
-fn lasting_of(key: &str, value: &Value, names: &Names) -> Value {
+/// Normalises a field. Conditions become a map by type, since their order is irrelevant; the reconcile
+/// annotation is removed, since the harness sets it.
+fn normalised_field(key: &str, value: &Value, names: &Names) -> Value {
     match (key, value) {
         ("conditions", Value::Array(list)) => {
             let by_type = list.iter().map(|one| {
                 let kind = one["type"].as_str().unwrap_or_default();
-                (kind.to_owned(), lasting(one, names))
+                (kind.to_owned(), normalised(one, names))
             });
             by_type.collect()
         }
         ("annotations", Value::Object(map)) => {
             let kept = map.iter().filter(|(key, _)| *key != "sluice.dev/reconcile");
-            kept.map(|(key, value)| (key.clone(), lasting(value, names)))
+            kept.map(|(key, value)| (key.clone(), normalised(value, names)))
                 .collect()
         }
-        (_, value) => lasting(value, names),
+        (_, value) => normalised(value, names),
     }
 }
 
-/// The texts are the same, where one was cut to fit as far as it goes: it is cut sooner in a run whose
-/// accounts have longer names.
-fn is_same_as_far_as_it_goes(one: &str, other: &str) -> bool {
-    let begins = |text: &str, cut: &str| uncut(cut).is_some_and(|kept| text.starts_with(kept));
-    one == other || begins(one, other) || begins(other, one)
+/// Whether two texts are equal, up to the end of a truncated one. Messages with longer Account names are
+/// truncated earlier.
+fn is_equal_up_to_truncation(one: &str, other: &str) -> bool {
+    let matches = |text: &str, truncated: &str| {
+        kept_words(truncated).is_some_and(|kept| text.starts_with(kept))
+    };
+    one == other || matches(one, other) || matches(other, one)
 }
 
-/// What is left of a text that was cut to fit, without the word in which it was cut: half a name is not
-/// replaced by the word that stands for it.
-fn uncut(text: &str) -> Option<&str> {
+/// The part of a truncated text before its last, possibly incomplete word: an incomplete name has no
+/// placeholder.
+fn kept_words(text: &str) -> Option<&str> {
     let (kept, _) = text.strip_suffix('…')?.rsplit_once(' ')?;
     Some(kept)
 }
 
-fn differ(at: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
+/// Adds a line for each difference between the values at a path.
+fn compare(at: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             for (key, value) in one {
-                let there = other.get(key).unwrap_or(&Value::Null);
-                differ(&format!("{at}/{key}"), value, there, found);
+                let other_value = other.get(key).unwrap_or(&Value::Null);
+                compare(&format!("{at}/{key}"), value, other_value, found);
             }
             for (key, value) in other.iter().filter(|(key, _)| !one.contains_key(*key)) {
                 found.push(format!("{at}/{key}: expected nothing, found {value}"));
@@ -281,10 +288,10 @@ fn differ(at: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
         }
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
             for (index, (one, other)) in one.iter().zip(other).enumerate() {
-                differ(&format!("{at}/{index}"), one, other, found);
+                compare(&format!("{at}/{index}"), one, other, found);
             }
         }
-        (Value::String(one), Value::String(other)) if is_same_as_far_as_it_goes(one, other) => {}
+        (Value::String(one), Value::String(other)) if is_equal_up_to_truncation(one, other) => {}
         (one, other) if one != other => {
             found.push(format!("{at}: expected {one}, found {other}"));
         }

@@ -33,7 +33,7 @@ impl CollectionAttempts {
     }
 
     /// Records an attempt made just now.
-    pub fn tried(&self, target: &Target, garbage: BTreeSet<String>) {
+    pub fn record(&self, target: &Target, garbage: BTreeSet<String>) {
         let at = Instant::now();
         let tried = Attempt { at, garbage };
         let key = target.uid().unwrap_or_default();
