@@ -13,7 +13,7 @@ CARGO_DENY_INSTALLED := target/tools/.cargo-deny-$(CARGO_DENY_VERSION)
 .PHONY: help demo lab test chaos check bench bench-fleet generate fmt needs build fmt-check clippy doc deny checked
 
 help:
-	@echo "make demo      the whole story on a lab of its own: GitLab, AWS and Kubernetes, from nothing"
+	@echo "make demo      a transcript of deliveries and rollbacks on a lab of its own: GitLab, AWS and Kubernetes"
 	@echo "make lab       starts that lab, leaves it running and says how to use it"
 	@echo "make test      every test, against real parts"
 	@echo "make chaos     kills, pauses and fails the controller at each of its calls; make test does so at some"

@@ -16,7 +16,7 @@ use sluice::{
     domain::{
         desired::Desired,
         digest::Sha256,
-        engine::{Action, Decision, Found, Observation, Order, Read, Reply, decide},
+        engine::{Action, Decision, Found, Observation, Read, Reply, Task, decide},
         ownership::{Adoption, Owner},
         traffic::Traffic,
         workload::{
@@ -33,7 +33,7 @@ const ITERATIONS: u32 = 200;
 fn main() {
     let desired = desired();
     let run = Run::new(desired.release.clone(), 1, Goal::Deliver, 1);
-    let order = Order::Deliver(desired);
+    let order = Task::Deliver(desired);
     let mut status = TargetStatus::default();
     let mut observed = Observation::default();
     let now = Timestamp::now();

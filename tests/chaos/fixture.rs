@@ -16,7 +16,7 @@ use sluice::{
     domain::gates::PolicyForce,
 };
 use sluice_lab::{
-    aws::Door,
+    aws::HookedEndpoint,
     kube::User,
     lab::{HUB_REGION, Lab, LabOptions, NAMESPACE},
 };
@@ -176,7 +176,7 @@ pub struct Slot {
     pub interceptor: Arc<Interceptor>,
     /// The URL of GitLab through the interceptor.
     pub gitlab: String,
-    door: Door,
+    endpoint: HookedEndpoint,
 }
 
 impl Slot {
@@ -184,23 +184,23 @@ impl Slot {
     pub async fn open(fixture: &'static Fixture, number: usize) -> Self {
         let name = format!("slot{number}");
         let interceptor = Arc::new(Interceptor::default());
-        let door = fixture
+        let endpoint = fixture
             .lab
             .aws
-            .open_door(interceptor.clone())
+            .open_hooked_endpoint(interceptor.clone())
             .await
             .unwrap();
         let gitlab = fixture
             .lab
             .gitlab
-            .open_door(interceptor.clone())
+            .open_hooked_endpoint(interceptor.clone())
             .await
             .unwrap();
         let slot = Self {
             name,
             interceptor,
             gitlab,
-            door,
+            endpoint,
         };
         let api: Api<Account> = Api::all(fixture.admin.clone());
         for account in ACCOUNTS {
@@ -223,7 +223,7 @@ impl Slot {
     /// A copy of the lab's Account whose endpoint passes the interceptor.
     async fn account_manifest(&self, api: &Api<Account>, account: &str) -> Value {
         let mut spec = json!(api.get(account).await.unwrap().spec);
-        spec["endpointUrl"] = json!(self.door.endpoint);
+        spec["endpointUrl"] = json!(self.endpoint.endpoint);
         if let Some(role) = spec["credentials"].get_mut("assumeRole") {
             role["via"] = json!(self.account_name("hub"));
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sluice_lab::door::{Fault, Point, Porter, Visit};
+use sluice_lab::hook::{Fault, Point, RequestHook, RequestInfo};
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
 use crate::{
@@ -54,7 +54,7 @@ struct State {
     calls: Vec<Call>,
     injection: Option<(CallName, Injection)>,
     /// The planned call while it is in flight, and the later point at which the kill follows.
-    pending_kill: Option<(Visit, Point)>,
+    pending_kill: Option<(RequestInfo, Point)>,
     outage: Option<(String, Fault, Instant)>,
     /// The access key of the expired session.
     expired_key: Option<String>,
@@ -181,31 +181,32 @@ impl Interceptor {
 }
 
 impl State {
-    fn before(&mut self, visit: &Visit) -> Disposition {
+    fn before(&mut self, request_info: &RequestInfo) -> Disposition {
         if self.killed {
             return Disposition::Hold;
         }
         let is_denied = self.denials.iter().any(|denial| {
             let resource = denial.resource.as_ref();
-            denial.operation == visit.operation
-                && resource.is_none_or(|resource| visit.resource.ends_with(resource.as_str()))
-                && (denial.account.is_none() || denial.account == visit.account)
+            denial.operation == request_info.operation
+                && resource
+                    .is_none_or(|resource| request_info.resource.ends_with(resource.as_str()))
+                && (denial.account.is_none() || denial.account == request_info.account)
         });
         if !self.armed {
             return Disposition::Pass(is_denied.then_some(Fault::Refused));
         }
-        let name = self.name_call(visit);
+        let name = self.name_call(request_info);
         self.calls.push(Call {
             name: name.clone(),
-            resource: visit.resource.clone(),
-            account: visit.account.clone(),
-            is_write: visit.is_write,
+            resource: request_info.resource.clone(),
+            account: request_info.account.clone(),
+            is_write: request_info.is_write,
         });
         if let Some((_, injection)) = self.injection.take_if(|(call, _)| *call == name) {
             self.was_injected = true;
             match injection {
                 Injection::Kill(Point::Before) => return self.kill_controller(),
-                Injection::Kill(point) => self.pending_kill = Some((visit.clone(), point)),
+                Injection::Kill(point) => self.pending_kill = Some((request_info.clone(), point)),
                 // A denied call has no effect whose reply could be lost.
                 Injection::Once(Fault::ReplyLost) if is_denied => {
                     return Disposition::Pass(Some(Fault::Refused));
@@ -213,8 +214,8 @@ impl State {
                 Injection::Once(fault) => return Disposition::Pass(Some(fault)),
                 // Only the key of a session expires.
                 Injection::Expire => {
-                    self.was_injected = visit.session.is_some();
-                    self.expired_key.clone_from(&visit.session);
+                    self.was_injected = request_info.session.is_some();
+                    self.expired_key.clone_from(&request_info.session);
                 }
                 Injection::Outage(fault, seconds) => {
                     let end = Instant::now() + Duration::from_secs(seconds);
@@ -226,21 +227,20 @@ impl State {
                 }
             }
         }
-        if visit.session.is_some() && visit.session == self.expired_key {
+        if request_info.session.is_some() && request_info.session == self.expired_key {
             return Disposition::Pass(Some(Fault::Expired));
         }
-        let outage = self
-            .outage
-            .as_ref()
-            .filter(|(service, _, until)| *service == visit.service && Instant::now() < *until);
+        let outage = self.outage.as_ref().filter(|(service, _, until)| {
+            *service == request_info.service && Instant::now() < *until
+        });
         let fault = outage.map(|(_, fault, _)| *fault);
         Disposition::Pass(fault.or(is_denied.then_some(Fault::Refused)))
     }
 
-    fn after(&mut self, visit: &Visit, point: Point) -> Disposition {
+    fn after(&mut self, request_info: &RequestInfo, point: Point) -> Disposition {
         let kill = self
             .pending_kill
-            .take_if(|(planned, at)| planned == visit && *at == point);
+            .take_if(|(planned, at)| planned == request_info && *at == point);
         match kill {
             Some((_, Point::Answered)) => {
                 self.kill_controller();
@@ -264,18 +264,18 @@ impl State {
         }
     }
 
-    fn name_call(&mut self, visit: &Visit) -> CallName {
-        let resource = self.names.normalise(&visit.resource);
+    fn name_call(&mut self, request_info: &RequestInfo) -> CallName {
+        let resource = self.names.normalise(&request_info.resource);
         let key = (
-            visit.service.clone(),
-            visit.operation.clone(),
+            request_info.service.clone(),
+            request_info.operation.clone(),
             resource.clone(),
         );
         let nth = self.counts.entry(key).or_default();
         *nth += 1;
         CallName {
-            service: visit.service.clone(),
-            operation: visit.operation.clone(),
+            service: request_info.service.clone(),
+            operation: request_info.operation.clone(),
             resource,
             nth: *nth,
         }
@@ -301,11 +301,11 @@ impl Call {
 }
 
 #[async_trait]
-impl Porter for Interceptor {
-    async fn at(&self, visit: &Visit, point: Point) -> Option<Fault> {
+impl RequestHook for Interceptor {
+    async fn at(&self, request_info: &RequestInfo, point: Point) -> Option<Fault> {
         let disposition = match point {
-            Point::Before => self.state().before(visit),
-            point => self.state().after(visit, point),
+            Point::Before => self.state().before(request_info),
+            point => self.state().after(request_info, point),
         };
         match disposition {
             Disposition::Pass(fault) => fault,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_lab::door::{Fault, Point};
+use sluice_lab::hook::{Fault, Point};
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sluice_lab::door::{Fault, Point};
+use sluice_lab::hook::{Fault, Point};
 
 /// Identifies a call of a scenario by service, operation, resource and ordinal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,7 +19,7 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use serde_json::json;
-use sluice_lab::door::{Fault, Point, Porter, Visit};
+use sluice_lab::hook::{Fault, Point, RequestHook, RequestInfo};
 use tower::{BoxError, Layer, Service};
 
 use crate::interceptor::Interceptor;
@@ -101,20 +101,20 @@ where
             let answer = self.inner.call(request);
             return Box::pin(async move { Ok(answer.await.map_err(Into::into)?.map(Answer::new)) });
         }
-        let visit = self.layer.visit(&request);
+        let request_info = self.layer.request_info(&request);
         let interceptor = Arc::clone(&self.layer.interceptor);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let fault = interceptor.at(&visit, Point::Before).await;
+            let fault = interceptor.at(&request_info, Point::Before).await;
             if let Some(fault) = fault.filter(|fault| *fault != Fault::ReplyLost) {
                 return respond_with(fault).await;
             }
             let answer = answer.await.map_err(Into::into)?;
-            interceptor.at(&visit, Point::Done).await;
+            interceptor.at(&request_info, Point::Done).await;
             if fault.is_some() {
                 return Err("the connection ended before the response arrived".into());
             }
-            interceptor.at(&visit, Point::Answered).await;
+            interceptor.at(&request_info, Point::Answered).await;
             Ok(answer.map(Answer::new))
         })
     }
@@ -170,14 +170,14 @@ impl Narrow {
 
     /// Describes a request to the interceptor. The resource is the path below the namespace, such as
     /// `targets/checkout-dev/status`.
-    fn visit(&self, request: &Request<Body>) -> Visit {
+    fn request_info(&self, request: &Request<Body>) -> RequestInfo {
         let path = request.uri().path();
         let marker = format!("/namespaces/{}/", self.namespace);
         let resource = match path.split_once(&marker) {
             Some((_, resource)) => resource,
             None => path.rsplit_once("/v1alpha1/").map_or(path, |(_, it)| it),
         };
-        Visit {
+        RequestInfo {
             service: "kubernetes".to_owned(),
             operation: request.method().as_str().to_lowercase(),
             resource: resource.to_owned(),

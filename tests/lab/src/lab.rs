@@ -250,7 +250,7 @@ fn start_cluster(
     ));
     let started = Instant::now();
     install::install(&kube, options)?;
-    kube.relearn_kinds()?;
+    kube.restart_controller_manager()?;
     (options.progress)(&format!(
         "helm has installed the chart ({:.1} s)",
         started.elapsed().as_secs_f32()

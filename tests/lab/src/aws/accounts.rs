@@ -96,12 +96,12 @@ pub(super) async fn create(
     let answer = run(python, request.to_string().as_bytes()).await?;
     let created: Accounts = serde_json::from_slice(&answer).map_err(|e| {
         LabError::new(format!(
-            "the accounts' bootstrap script answered no JSON: {e}"
+            "the accounts' bootstrap script did not print JSON: {e}"
         ))
     })?;
     if created.accounts.len() != ACCOUNTS.len() {
         return Err(LabError::new(
-            "the accounts' bootstrap script left an account out",
+            "the accounts' bootstrap script omitted an account",
         ));
     }
     Ok(created)

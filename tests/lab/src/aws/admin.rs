@@ -44,7 +44,7 @@ pub(super) fn answer(proxy: &Proxy, parts: &Parts, body: &[u8]) -> Response {
         }
         _ => (
             StatusCode::NOT_FOUND,
-            json!({ "message": "calls and faults are all there is" }),
+            json!({ "message": "unknown path: the lab serves calls and faults only" }),
         ),
     };
     Reply::json(status, &value).into_response()

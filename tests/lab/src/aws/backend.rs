@@ -25,7 +25,7 @@ pub(super) struct Backend {
 
 fn unreachable(error: &reqwest::Error) -> LabError {
     LabError::new(format!(
-        "the AWS emulator gave no answer: {error:?}; see its log, ministack.log"
+        "the AWS emulator did not answer: {error:?}; see its log, ministack.log"
     ))
 }
 
@@ -67,7 +67,7 @@ impl Backend {
         // Signatures cover the path as it was sent, so a path that the URL changes cannot be forwarded.
         if !url.ends_with(&path_of(request.url())) {
             return Err(LabError::new(format!(
-                "{path_and_query} would not arrive as it was sent"
+                "{path_and_query} cannot be forwarded unchanged"
             )));
         }
         self.http
@@ -193,7 +193,7 @@ fn root(account: &str, region: &str, service: &str) -> Result<HeaderMap, LabErro
         "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request, \
          SignedHeaders=host, Signature=0"
     ))
-    .map_err(|_| LabError::new("an account id or region holds no header text"))?;
+    .map_err(|_| LabError::new("an account id or region is not valid in a header"))?;
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }
 

@@ -96,7 +96,7 @@ impl Asked {
     }
 
     /// Whether the body may be large and holds nothing that the proxy needs.
-    pub(super) fn is_bulk(&self) -> bool {
+    pub(super) fn has_large_body(&self) -> bool {
         self.service == "s3"
     }
 

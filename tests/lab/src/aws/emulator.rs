@@ -88,7 +88,7 @@ async fn wait_until_healthy(process: &mut Process, endpoint: &str) -> Result<(),
         if Instant::now() > deadline {
             return Err(failure(
                 process,
-                &format!("gave no answer within {START_LIMIT:?}"),
+                &format!("did not answer within {START_LIMIT:?}"),
             ));
         }
         tokio::time::sleep(POLL).await;

@@ -57,7 +57,7 @@ pub use self::{
     rules::{Action, Fault, Faults, Pattern, Rule},
     strict_lambda::Settle,
 };
-use crate::{door::Porter, error::LabError, runtime};
+use crate::{error::LabError, hook::RequestHook, runtime};
 
 /// Options of a [`Cloud`].
 #[derive(Clone, Debug)]
@@ -100,13 +100,13 @@ impl Drop for Cloud {
 
 /// A separate AWS endpoint for one caller. Dropping it closes the endpoint.
 #[derive(Debug)]
-pub struct Door {
+pub struct HookedEndpoint {
     /// The URL that the caller uses as AWS's endpoint.
     pub endpoint: String,
     server: JoinHandle<()>,
 }
 
-impl Drop for Door {
+impl Drop for HookedEndpoint {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -139,15 +139,18 @@ impl Cloud {
         &self.proxy.endpoint
     }
 
-    /// Opens another endpoint of the same AWS, whose requests pass through `porter`, until the result is
+    /// Opens another endpoint of the same AWS, whose requests pass through `hook`, until the result is
     /// dropped.
-    pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<Door, LabError> {
+    pub async fn open_hooked_endpoint(
+        &self,
+        hook: Arc<dyn RequestHook>,
+    ) -> Result<HookedEndpoint, LabError> {
         let proxy = Arc::clone(&self.proxy);
-        let opening = runtime::handle().spawn(async move { proxy::open(&proxy, porter).await });
+        let opening = runtime::handle().spawn(async move { proxy::open(&proxy, hook).await });
         let (endpoint, server) = opening
             .await
-            .map_err(|e| LabError::new(format!("opening a door to AWS panicked: {e}")))??;
-        Ok(Door { endpoint, server })
+            .map_err(|e| LabError::new(format!("opening an endpoint of AWS panicked: {e}")))??;
+        Ok(HookedEndpoint { endpoint, server })
     }
 
     /// Hub, dev and prod.

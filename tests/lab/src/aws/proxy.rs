@@ -33,13 +33,13 @@ use super::{
     keys::{Key, Keys, element},
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
-    rules::{Action, Faults, Strike},
-    strict_lambda::Book,
+    rules::{Action, Faults, InjectedFault},
+    strict_lambda::FunctionTracker,
     web_identity::{self, IssuerKey},
 };
 use crate::{
-    door::{Fault, Point, Porter, Visit},
     error::LabError,
+    hook::{Fault, Point, RequestHook, RequestInfo},
     runtime,
 };
 
@@ -53,7 +53,7 @@ const ANY_ACCOUNT: &str = "111111111111";
 pub(super) struct Proxy {
     pub(super) endpoint: String,
     pub(super) backend: Arc<Backend>,
-    pub(super) book: Arc<Book>,
+    pub(super) book: Arc<FunctionTracker>,
     pub(super) keys: Keys,
     pub(super) journal: Journal,
     pub(super) faults: Faults,
@@ -77,7 +77,7 @@ enum Answer {
 #[derive(Clone)]
 struct EndpointState {
     proxy: Arc<Proxy>,
-    porter: Option<Arc<dyn Porter>>,
+    hook: Option<Arc<dyn RequestHook>>,
     history: Arc<ReadHistory>,
 }
 
@@ -91,11 +91,21 @@ impl ReadHistory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, visit: &Visit, reply: &Reply) {
-        if visit.service != "lambda" || visit.is_write || !visit.operation.starts_with("Get") {
+    fn record(&self, request_info: &RequestInfo, reply: &Reply) {
+        if request_info.service != "lambda"
+            || request_info.is_write
+            || !request_info.operation.starts_with("Get")
+        {
             return;
         }
-        let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
+        let key = format!(
+            "{:?}",
+            (
+                &request_info.account,
+                &request_info.operation,
+                &request_info.resource
+            )
+        );
         let mut history = self.lock();
         let previous = match history.remove(&key) {
             Some((previous, last)) if last.body == reply.body => previous,
@@ -105,8 +115,15 @@ impl ReadHistory {
         history.insert(key, (previous, reply.clone()));
     }
 
-    fn previous(&self, visit: &Visit) -> Option<Reply> {
-        let key = format!("{:?}", (&visit.account, &visit.operation, &visit.resource));
+    fn previous(&self, request_info: &RequestInfo) -> Option<Reply> {
+        let key = format!(
+            "{:?}",
+            (
+                &request_info.account,
+                &request_info.operation,
+                &request_info.resource
+            )
+        );
         self.lock().get(&key)?.0.clone()
     }
 }
@@ -117,7 +134,7 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
     let proxy = Arc::new(Proxy {
         endpoint: format!("http://{}", listener.local_addr()?),
         backend: Arc::new(Backend::new(emulator)?),
-        book: Arc::new(Book::default()),
+        book: Arc::new(FunctionTracker::default()),
         keys: Keys::default(),
         journal: Journal::default(),
         faults: Faults::default(),
@@ -125,7 +142,7 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
     });
     let state = EndpointState {
         proxy: Arc::clone(&proxy),
-        porter: None,
+        hook: None,
         history: Arc::default(),
     };
     Ok((proxy, serve(listener, state)))
@@ -134,13 +151,13 @@ pub(super) async fn start(emulator: &str) -> Result<(Arc<Proxy>, JoinHandle<()>)
 /// Opens a separate endpoint for one caller: its URL, and the task that serves it until aborted.
 pub(super) async fn open(
     proxy: &Arc<Proxy>,
-    porter: Arc<dyn Porter>,
+    hook: Arc<dyn RequestHook>,
 ) -> Result<(String, JoinHandle<()>), LabError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let state = EndpointState {
         proxy: Arc::clone(proxy),
-        porter: Some(porter),
+        hook: Some(hook),
         history: Arc::default(),
     };
     Ok((endpoint, serve(listener, state)))
@@ -161,7 +178,7 @@ fn serve(listener: TcpListener, state: EndpointState) -> JoinHandle<()> {
 async fn handle(
     State(EndpointState {
         proxy,
-        porter,
+        hook,
         history,
     }): State<EndpointState>,
     ConnectInfo(connection): ConnectInfo<Connection>,
@@ -175,7 +192,7 @@ async fn handle(
         };
     }
     let asked = Asked::of(&parts);
-    let payload = if asked.is_bulk() {
+    let payload = if asked.has_large_body() {
         Payload::Stream(body)
     } else {
         match to_bytes(body, WHOLE_BODY_LIMIT).await {
@@ -193,20 +210,20 @@ async fn handle(
     let call = record(&asked, &operation, caller.as_ref());
     let entry = proxy.journal.begin(call.clone());
 
-    let visit = visit(&call, caller.as_ref());
-    let at = async |point| match &porter {
-        Some(porter) => porter.at(&visit, point).await,
+    let request_info = request_info(&call, caller.as_ref());
+    let at = async |point| match &hook {
+        Some(hook) => hook.at(&request_info, point).await,
         None => None,
     };
     let mut strike = match at(Point::Before).await {
         Some(Fault::Stale) => {
-            if let Some(previous) = history.previous(&visit) {
+            if let Some(previous) = history.previous(&request_info) {
                 entry.injected();
                 return finish(&entry, Answer::Whole(previous)).await;
             }
             None
         }
-        Some(fault) => Some(Strike::lasting(action(fault, &visit.service))),
+        Some(fault) => Some(InjectedFault::lasting(action(fault, &request_info.service))),
         None => proxy.faults.strike(&call),
     };
     if strike.is_some() {
@@ -248,8 +265,8 @@ async fn handle(
         tracing::error!(%error, call = call.name(), "a call could not be passed on");
         Answer::Whole(Reply::failure(&call.service, &error.to_string()))
     });
-    if let (Answer::Whole(reply), Some(_)) = (&answer, &porter) {
-        history.record(&visit, reply);
+    if let (Answer::Whole(reply), Some(_)) = (&answer, &hook) {
+        history.record(&request_info, reply);
     }
     at(Point::Done).await;
     if let Some(strike) = &mut strike {
@@ -281,9 +298,9 @@ fn refusal(action: &Action, service: &str) -> Option<Reply> {
     }
 }
 
-fn visit(call: &Call, caller: Option<&Key>) -> Visit {
+fn request_info(call: &Call, caller: Option<&Key>) -> RequestInfo {
     let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
-    Visit {
+    RequestInfo {
         service: call.service.clone(),
         operation: call.operation.clone(),
         resource: qualifier.map_or_else(

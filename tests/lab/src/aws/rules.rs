@@ -163,13 +163,13 @@ struct Active {
 
 /// A fault that applies to one call.
 #[derive(Debug)]
-pub(super) struct Strike {
+pub(super) struct InjectedFault {
     pub(super) action: Action,
     /// `None` for a fault without a rule, which never ends.
     rule: Option<watch::Receiver<()>>,
 }
 
-impl Strike {
+impl InjectedFault {
     /// A fault without a rule.
     pub(super) fn lasting(action: Action) -> Self {
         Self { action, rule: None }
@@ -244,12 +244,12 @@ impl Faults {
     }
 
     /// The fault that applies to `call`, if any; counts as a hit.
-    pub(super) fn strike(&self, call: &Call) -> Option<Strike> {
+    pub(super) fn strike(&self, call: &Call) -> Option<InjectedFault> {
         self.lock()
             .iter_mut()
             .filter(|fault| fault.rule.on.matches(call))
             .find_map(|fault| {
-                fault.hit().then(|| Strike {
+                fault.hit().then(|| InjectedFault {
                     action: fault.rule.action.clone(),
                     rule: Some(fault.in_force.subscribe()),
                 })

@@ -39,7 +39,7 @@ pub(super) fn sign(
 ) -> Result<(), LabError> {
     let secret = key.secret.as_ref().ok_or_else(|| {
         LabError::new(format!(
-            "a changed request cannot be signed again for {}: its secret was handed out past the \
+            "a changed request cannot be signed again for {}: its secret was issued past the \
              proxy",
             key.id
         ))
@@ -97,8 +97,11 @@ pub(super) fn sign(
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), LabError> {
-    let value = HeaderValue::from_str(value)
-        .map_err(|_| LabError::new(format!("cannot sign again: {name} holds no header text")))?;
+    let value = HeaderValue::from_str(value).map_err(|_| {
+        LabError::new(format!(
+            "cannot sign again: the value of {name} is not valid in a header"
+        ))
+    })?;
     headers.insert(name, value);
     Ok(())
 }

@@ -62,7 +62,7 @@ impl Proxy {
                 function,
             )
         };
-        if exchange.is_judged()
+        if exchange.needs_authorization()
             && let Some(refusal) = self.forbidden(parts, &exchange).await?
         {
             return Ok(refusal);

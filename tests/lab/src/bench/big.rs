@@ -12,7 +12,7 @@ use sluice_lab::{
 };
 
 use super::{
-    ground::{Ground, LIMIT, manifest},
+    bench_lab::{BenchLab, LIMIT, manifest},
     mebibytes,
 };
 use crate::demo::tell::{block, say};
@@ -32,9 +32,9 @@ pub struct Big {
 }
 
 /// Measures how a controller that has just started fetches an archive of `mebibytes` MiB.
-pub fn measure(ground: &Ground, mebibytes: u32) -> Result<Big, LabError> {
-    let lab = &ground.lab;
-    let project = ground.team.project;
+pub fn measure(bench_lab: &BenchLab, mebibytes: u32) -> Result<Big, LabError> {
+    let lab = &bench_lab.lab;
+    let project = bench_lab.team.project;
     say(&format!(
         "restarts the controller and has it fetch {mebibytes} MiB"
     ));
@@ -46,9 +46,9 @@ pub fn measure(ground: &Ground, mebibytes: u32) -> Result<Big, LabError> {
     }
     lab.gitlab.push(project, NAME, "Begin");
     let big = json!({"name": "big", "job": {"name": "big"}});
-    let deployment = manifest(&ground.team, NAME, "package", &[big]);
+    let deployment = manifest(&bench_lab.team, NAME, "package", &[big]);
     lab.apply(&deployment.to_string())?;
-    ground.wait_for_wish(NAME)?;
+    bench_lab.wait_for_pipeline_request(NAME)?;
 
     let (peak_before, cpu_before) = {
         let controller = lab.controller();
@@ -77,8 +77,8 @@ pub fn measure(ground: &Ground, mebibytes: u32) -> Result<Big, LabError> {
     let asked = asked_at(&lab.gitlab.requests_since(gitlab_mark), job.0)
         .ok_or_else(|| LabError::new("GitLab was never asked for the large artifact"))?;
     let parts = lab.aws.calls_since(mark);
-    ground.wait_live(NAME, "dev=r1")?;
-    ground.remove(NAME)?;
+    bench_lab.wait_live(NAME, "dev=r1")?;
+    bench_lab.remove(NAME)?;
     Ok(Big {
         size,
         seconds: complete.duration_since(asked).as_secs_f64(),

@@ -12,8 +12,8 @@ use sluice_lab::{
 };
 
 use super::{
+    bench_lab::Record,
     delivery::Delivery,
-    ground::Record,
     latency::{Latencies, Spread},
 };
 use crate::demo::tell::{block, say};
@@ -59,7 +59,7 @@ impl Counts {
             .api
             .iter()
             .filter(|request| request.is_write())
-            .partition(|request| is_aside(request));
+            .partition(|request| is_event_or_lease(request));
         Self {
             writes: writes.len(),
             aside: aside.len(),
@@ -76,7 +76,7 @@ impl Counts {
 
 /// Prints the tables.
 pub fn report(latencies: &Latencies) {
-    say("Counts per delivery to one target (GitLab's 304 answers to idle polls apart):");
+    say("Counts per delivery to one target (without GitLab's 304 responses to idle polls):");
     let mut table = format!(
         "{:<14} {:>10} {:>7} {:>6} {:>6} {:>5} {:>5} {:>7} {:>9}\n",
         "", "API writes", "Lambda", "polls", "Invoke", "S3", "STS", "GitLab", "CPU (ms)"
@@ -93,13 +93,13 @@ pub fn report(latencies: &Latencies) {
     for (name, deliveries, _) in &kinds {
         if let Some(last) = deliveries.last() {
             say(&format!("{name}, the last one in full:"));
-            block(&in_full(&last.record));
+            block(&list_calls(&last.record));
         }
     }
 }
 
 /// Every call and write, by name.
-pub fn in_full(record: &Record) -> String {
+pub fn list_calls(record: &Record) -> String {
     let mut text = String::new();
     let writes = record.api.iter().filter(|request| request.is_write());
     let _ = writeln!(text, "API server: {}", listed(writes.map(write_name)));
@@ -158,7 +158,7 @@ fn polls(lambda: &Calls) -> usize {
     polls
 }
 
-fn is_aside(request: &Request) -> bool {
+fn is_event_or_lease(request: &Request) -> bool {
     request.resource == "events" || request.resource == "leases"
 }
 

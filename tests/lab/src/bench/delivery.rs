@@ -8,11 +8,11 @@ use sluice_lab::{
     lab::package,
 };
 
-use super::ground::{Ground, LIMIT, Record, is_poll, manifest};
+use super::bench_lab::{BenchLab, LIMIT, Record, is_poll, manifest};
 
 /// A Deployment with a branch and a function of its own, all with the same name.
 pub struct Subject<'a> {
-    ground: &'a Ground,
+    bench_lab: &'a BenchLab,
     name: String,
     revision: u32,
 }
@@ -29,13 +29,16 @@ pub struct Delivery {
 
 impl<'a> Subject<'a> {
     /// Applies the Deployment and waits until it only needs a pipeline.
-    pub fn create(ground: &'a Ground, name: &str) -> Result<Self, LabError> {
-        ground.lab.gitlab.push(ground.team.project, name, "Begin");
-        let manifest = manifest(&ground.team, name, "package", &[]);
-        ground.lab.apply(&manifest.to_string())?;
-        ground.wait_for_wish(name)?;
+    pub fn create(bench_lab: &'a BenchLab, name: &str) -> Result<Self, LabError> {
+        bench_lab
+            .lab
+            .gitlab
+            .push(bench_lab.team.project, name, "Begin");
+        let manifest = manifest(&bench_lab.team, name, "package", &[]);
+        bench_lab.lab.apply(&manifest.to_string())?;
+        bench_lab.wait_for_pipeline_request(name)?;
         Ok(Self {
-            ground,
+            bench_lab,
             name: name.to_owned(),
             revision: 0,
         })
@@ -53,30 +56,30 @@ impl<'a> Subject<'a> {
 
     /// Deletes the Deployment.
     pub fn remove(self) -> Result<(), LabError> {
-        self.ground.remove(&self.name)
+        self.bench_lab.remove(&self.name)
     }
 
     fn deliver(&mut self, version: &str, moves: bool) -> Result<Delivery, LabError> {
-        let (ground, name) = (self.ground, &self.name);
+        let (bench_lab, name) = (self.bench_lab, &self.name);
         self.revision += 1;
-        let before = ground.moment()?;
+        let before = bench_lab.moment()?;
         let package = package(version);
-        ground
+        bench_lab
             .lab
-            .pipeline(ground.team.project, name, version, &package);
+            .pipeline(bench_lab.team.project, name, version, &package);
         let mut served_at = None;
         if moves {
             // Reads the lab's own records: kubectl would take processor time from what is measured.
             let what = format!("the alias of {name} serves {version}");
-            let served = ground.lab.wait_for(&what, LIMIT, || {
-                alias_moved_at(&ground.calls_since(&before), name)
+            let served = bench_lab.lab.wait_for(&what, LIMIT, || {
+                alias_moved_at(&bench_lab.calls_since(&before), name)
             })?;
             served_at = Some(served);
         }
-        ground.wait_live(name, &format!("dev=r{}", self.revision))?;
+        bench_lab.wait_live(name, &format!("dev=r{}", self.revision))?;
         // Follow-up work of a delivery has ended after the next poll.
-        ground.wait_for_polls(2)?;
-        let record = ground.since(&before)?;
+        bench_lab.wait_for_polls(2)?;
+        let record = bench_lab.since(&before)?;
         let listed_at = listed_at(&record.gitlab)
             .ok_or_else(|| LabError::new(format!("GitLab never listed {name}'s pipeline")))?;
         Ok(Delivery {

@@ -1,8 +1,8 @@
 //! `make bench-fleet`: many Deployments at once. Measures what a fleet costs, and whether it is slower than
 //! AWS's rate limits require.
 
-mod crowd;
 mod figures;
+mod fleet_load;
 mod neighbour;
 
 use std::{
@@ -15,13 +15,12 @@ use serde_json::json;
 use sluice_lab::{error::LabError, kube::User};
 
 use self::{
-    crowd::{Crowd, Passes},
     figures::Figures,
+    fleet_load::{Fleet, Passes},
 };
 use super::{
-    build,
-    ground::{Ground, Moment},
-    mebibytes,
+    bench_lab::{BenchLab, Moment},
+    build, mebibytes,
 };
 use crate::demo::tell::{self, block, say};
 
@@ -68,51 +67,55 @@ pub fn fleet(dir: &Path, options: &Options) -> Result<(), LabError> {
     } else {
         Vec::new()
     };
-    let ground = Ground::start_with(dir, binary, arguments)?;
+    let bench_lab = BenchLab::start_with(dir, binary, arguments)?;
     say(&format!("measures the {build} build of the controller"));
-    measure(&ground, options).map_err(|error| {
+    measure(&bench_lab, options).map_err(|error| {
         LabError::new(format!(
             "could not be measured: {error}\n\nthe controller's last lines:\n{}\n\nall logs are below {}",
-            ground.lab.log_tail(25),
-            ground.lab.dir.display()
+            bench_lab.lab.log_tail(25),
+            bench_lab.lab.dir.display()
         ))
     })
 }
 
-fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
+fn measure(bench_lab: &BenchLab, options: &Options) -> Result<(), LabError> {
     if options.lifted {
-        lift(ground)?;
+        lift(bench_lab)?;
     }
-    let _slow = ground.slow(options.delay);
+    let _slow = bench_lab.slow(options.delay);
     say(&format!("makes {} projects and pipelines", options.objects));
-    let crowd = Crowd::gather(
-        ground,
+    let fleet_load = Fleet::gather(
+        bench_lab,
         options.objects,
         options.projects,
         !options.unchecked,
     )?;
-    crowd.push(ground, 1);
+    fleet_load.push(bench_lab, 1);
     let mut rows = Vec::new();
     say("creates them all at once");
-    rows.push(delivered(ground, &crowd, "new", || {
-        crowd.create()?;
-        crowd.wait_live(1)
+    rows.push(delivered(bench_lab, &fleet_load, "new", || {
+        fleet_load.create()?;
+        fleet_load.wait_live(1)
     })?);
     say("changes the code of them all at once");
-    rows.push(delivered(ground, &crowd, "changed", || {
-        crowd.push(ground, 2);
-        crowd.wait_live(2)
+    rows.push(delivered(bench_lab, &fleet_load, "changed", || {
+        fleet_load.push(bench_lab, 2);
+        fleet_load.wait_live(2)
     })?);
-    say("starts the controller anew");
-    rows.push(restarted(ground, &crowd)?);
+    say("restarts the controller");
+    rows.push(restarted(bench_lab, &fleet_load)?);
     if options.idle > 0 {
-        say("waits until all of them rest");
-        crowd.wait_at_rest(ground)?;
-        say(&format!("leaves them alone for {} s", options.idle));
-        rows.push(idle(ground, &crowd, Duration::from_secs(options.idle))?);
+        say("waits until all of them are idle");
+        fleet_load.wait_until_idle(bench_lab)?;
+        say(&format!("leaves them idle for {} s", options.idle));
+        rows.push(idle(
+            bench_lab,
+            &fleet_load,
+            Duration::from_secs(options.idle),
+        )?);
     }
     let neighbour = if options.neighbour {
-        Some(neighbour::measure(ground, &crowd)?)
+        Some(neighbour::measure(bench_lab, &fleet_load)?)
     } else {
         None
     };
@@ -134,9 +137,9 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
     if let Some(neighbour) = neighbour {
         neighbour.report();
     }
-    let controller = ground.lab.controller();
+    let controller = bench_lab.lab.controller();
     say(&format!(
-        "memory at the end: {:.0} MiB resident, {:.0} MiB at the most since the restart",
+        "memory at the end: {:.0} MiB resident, {:.0} MiB at most since the restart",
         mebibytes(controller.rss_bytes()?),
         mebibytes(controller.peak_rss_bytes()?)
     ));
@@ -145,64 +148,64 @@ fn measure(ground: &Ground, options: &Options) -> Result<(), LabError> {
 
 /// Measures one row: everything until `run` returns.
 fn delivered(
-    ground: &Ground,
-    crowd: &Crowd,
+    bench_lab: &BenchLab,
+    fleet_load: &Fleet,
     what: &str,
-    run: impl FnOnce() -> Result<crowd::Arrival, LabError>,
+    run: impl FnOnce() -> Result<fleet_load::Arrival, LabError>,
 ) -> Result<Figures, LabError> {
-    let then = (ground.moment()?, Passes::now(ground)?);
+    let then = (bench_lab.moment()?, Passes::now(bench_lab)?);
     let begun = Instant::now();
     let arrival = run()?;
-    let figures = figures(ground, crowd, what, &then, begun)?;
+    let figures = figures(bench_lab, fleet_load, what, &then, begun)?;
     Ok(Figures {
         first: Some(arrival.first.duration_since(begun)),
         ..figures
     })
 }
 
-fn restarted(ground: &Ground, crowd: &Crowd) -> Result<Figures, LabError> {
-    let moment = ground.moment()?;
-    ground.lab.controller().terminate()?;
+fn restarted(bench_lab: &BenchLab, fleet_load: &Fleet) -> Result<Figures, LabError> {
+    let moment = bench_lab.moment()?;
+    bench_lab.lab.controller().terminate()?;
     let begun = Instant::now();
     {
-        let mut controller = ground.lab.controller();
+        let mut controller = bench_lab.lab.controller();
         controller.start()?;
         controller.wait_ready(START)?;
     }
     let ready = begun.elapsed();
-    crowd.wait_judged(ground)?;
+    fleet_load.wait_until_reconciled(bench_lab)?;
     let then = (moment.restarted(), Passes::default());
-    let figures = figures(ground, crowd, "restart", &then, begun)?;
+    let figures = figures(bench_lab, fleet_load, "restart", &then, begun)?;
     Ok(Figures {
         first: Some(ready),
         ..figures
     })
 }
 
-fn idle(ground: &Ground, crowd: &Crowd, time: Duration) -> Result<Figures, LabError> {
-    let then = (ground.moment()?, Passes::now(ground)?);
+fn idle(bench_lab: &BenchLab, fleet_load: &Fleet, time: Duration) -> Result<Figures, LabError> {
+    let then = (bench_lab.moment()?, Passes::now(bench_lab)?);
     let begun = Instant::now();
-    ground.lab.wait_for("time passes", time * 2, || {
+    bench_lab.lab.wait_for("time passes", time * 2, || {
         (begun.elapsed() >= time).then_some(())
     })?;
-    figures(ground, crowd, "idle", &then, begun)
+    figures(bench_lab, fleet_load, "idle", &then, begun)
 }
 
 fn figures(
-    ground: &Ground,
-    crowd: &Crowd,
+    bench_lab: &BenchLab,
+    fleet_load: &Fleet,
     what: &str,
     (moment, passes): &(Moment, Passes),
     begun: Instant,
 ) -> Result<Figures, LabError> {
     let took = begun.elapsed();
-    let servers = ground.server_cpu_seconds()? - moment.server_cpu();
-    let passes = Passes::now(ground)?.since(*passes);
-    let peak = ground.lab.controller().peak_rss_bytes()?;
-    let record = ground.since(moment)?;
+    let servers = bench_lab.server_cpu_seconds()? - moment.server_cpu();
+    let passes = Passes::now(bench_lab)?.since(*passes);
+    let peak = bench_lab.lab.controller().peak_rss_bytes()?;
+    let record = bench_lab.since(moment)?;
     Ok(Figures {
         what: what.to_owned(),
-        objects: crowd.len(),
+        objects: fleet_load.len(),
         first: None,
         took,
         servers,
@@ -213,10 +216,10 @@ fn figures(
 }
 
 /// Raises every Account's rates far above what the lab can answer.
-fn lift(ground: &Ground) -> Result<(), LabError> {
-    let kube = &ground.lab.kube;
+fn lift(bench_lab: &BenchLab) -> Result<(), LabError> {
+    let kube = &bench_lab.lab.kube;
     for account in ["hub", "dev", "prod"] {
-        let object = ground.lab.get_json("account", None, account)?;
+        let object = bench_lab.lab.get_json("account", None, account)?;
         let mut regions = object["spec"]["regions"].clone();
         for region in regions.as_array_mut().into_iter().flatten() {
             region["requestRates"] =

@@ -3,8 +3,8 @@
 use sluice_lab::{error::LabError, lab::package};
 
 use super::{
+    bench_lab::BenchLab,
     delivery::{Delivery, Subject},
-    ground::Ground,
     plain::Plain,
 };
 use crate::demo::tell::{block, say};
@@ -29,7 +29,7 @@ pub struct Latencies {
 
 impl Latencies {
     /// Delivers with the controller and the plain program in turn.
-    pub fn measure(ground: &Ground, plain: &Plain, runs: u32) -> Result<Self, LabError> {
+    pub fn measure(bench_lab: &BenchLab, plain: &Plain, runs: u32) -> Result<Self, LabError> {
         let mut all = Self {
             fresh: Vec::new(),
             change: Vec::new(),
@@ -38,7 +38,7 @@ impl Latencies {
             plain_change: Vec::new(),
         };
         // Sets up clients, connections and roles first, on both sides.
-        let warm = Subject::create(ground, "warm-up").and_then(|mut subject| {
+        let warm = Subject::create(bench_lab, "warm-up").and_then(|mut subject| {
             subject.moved("warm up")?;
             subject.remove()
         });
@@ -51,7 +51,7 @@ impl Latencies {
                 package(&format!("{other}-1")),
                 package(&format!("{other}-2")),
             );
-            let mut subject = Subject::create(ground, &name)?;
+            let mut subject = Subject::create(bench_lab, &name)?;
             all.fresh.push(subject.moved(&first)?);
             all.plain_fresh.push(plain.create(&other, &v1)?);
             all.change.push(subject.moved(&second)?);
@@ -78,8 +78,8 @@ impl Latencies {
              in seconds, beside",
         );
         say(
-            "a plain SDK program that makes the same AWS calls one after the other, looking every 100 ms \
-             (always of this program's own profile):",
+            "a plain SDK program that makes the same AWS calls one after the other, polling every 100 ms \
+             (always built with this program's own profile):",
         );
         let mut table = format!(
             "{:<14} {:>8} {:>6} {:>6}   {:>8} {:>6} {:>6}   {:>6}\n",

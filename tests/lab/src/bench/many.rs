@@ -9,7 +9,7 @@ use sluice_lab::{
     lab::{condition_of, package},
 };
 
-use super::ground::{Ground, NAMESPACE, manifest};
+use super::bench_lab::{BenchLab, NAMESPACE, manifest};
 use crate::demo::tell::{block, say};
 
 /// Control-plane calls per second and account that Lambda allows, except `GetFunction`.
@@ -32,47 +32,50 @@ struct Row {
 
 /// Delivers 100 functions to one Target, then 50 to each of 20 Targets at once; first new ones, then
 /// changed code.
-pub fn measure(ground: &Ground) -> Result<Many, LabError> {
+pub fn measure(bench_lab: &BenchLab) -> Result<Many, LabError> {
     let mut rows = Vec::new();
     for (targets, functions) in [(1, 100), (20, 50)] {
         let names: Vec<String> = (0..targets)
             .map(|nth| format!("many-{targets}-{nth}"))
             .collect();
         for name in &names {
-            ground.lab.gitlab.push(ground.team.project, name, "Begin");
-            let deployment = with_functions(ground, name, functions);
-            ground.lab.apply(&deployment.to_string())?;
-            ground.wait_for_wish(name)?;
+            bench_lab
+                .lab
+                .gitlab
+                .push(bench_lab.team.project, name, "Begin");
+            let deployment = with_functions(bench_lab, name, functions);
+            bench_lab.lab.apply(&deployment.to_string())?;
+            bench_lab.wait_for_pipeline_request(name)?;
         }
         for (revision, kind) in [(1, "new functions"), (2, "code changes")] {
             let what = format!("{targets} × {functions} {kind}");
             say(&format!("delivers {what}"));
-            rows.push(deliver(ground, &names, revision, what)?);
+            rows.push(deliver(bench_lab, &names, revision, what)?);
         }
         for name in &names {
-            ground.remove(name)?;
+            bench_lab.remove(name)?;
         }
     }
     Ok(Many(rows))
 }
 
 fn deliver(
-    ground: &Ground,
+    bench_lab: &BenchLab,
     names: &[String],
     revision: u32,
     what: String,
 ) -> Result<Row, LabError> {
-    let lab = &ground.lab;
+    let lab = &bench_lab.lab;
     let (mark, cpu) = (lab.aws.mark(), lab.controller().cpu_seconds()?);
     let bytes = package(&format!("v{revision}"));
     let begun = Instant::now();
     for name in names {
-        lab.deliverable_pipeline(ground.team.project, name, &bytes);
+        lab.deliverable_pipeline(bench_lab.team.project, name, &bytes);
     }
     let live = format!("dev=r{revision}");
     for name in names {
         let what = format!("{name} says that {live} is live");
-        lab.wait_for(&what, LIMIT, || arrived(ground, name, &live))?;
+        lab.wait_for(&what, LIMIT, || arrived(bench_lab, name, &live))?;
     }
     let seconds = begun.elapsed().as_secs_f64();
     let calls = lab.aws.calls_since(mark).of_service("lambda");
@@ -85,8 +88,8 @@ fn deliver(
     })
 }
 
-fn arrived(ground: &Ground, name: &str, live: &str) -> Result<(), String> {
-    let object = ground
+fn arrived(bench_lab: &BenchLab, name: &str, live: &str) -> Result<(), String> {
+    let object = bench_lab
         .lab
         .get_json("deployment", Some(NAMESPACE), name)
         .map_err(|error| error.to_string())?;
@@ -105,8 +108,8 @@ pub fn controls(calls: &Calls) -> usize {
 }
 
 /// A Deployment of `count` functions that share one artifact, without checks.
-fn with_functions(ground: &Ground, name: &str, count: usize) -> Value {
-    let mut deployment = manifest(&ground.team, name, "package", &[]);
+fn with_functions(bench_lab: &BenchLab, name: &str, count: usize) -> Value {
+    let mut deployment = manifest(&bench_lab.team, name, "package", &[]);
     let one = deployment["spec"]["components"][0].take();
     let component = |nth| {
         let mut component = one.clone();
@@ -122,10 +125,10 @@ fn with_functions(ground: &Ground, name: &str, count: usize) -> Value {
 impl Many {
     /// Prints the figures.
     pub fn report(&self) {
-        say("Many functions at once, as shipped; the law is 15 control-plane calls a second:");
+        say("Many functions at once, as shipped; the limit is 15 control-plane calls a second:");
         let head = format!(
             "{:<28} {:>8} {:>9} {:>7} {:>8} {:>8}\n",
-            "", "control", "all calls", "law (s)", "took (s)", "CPU (s)"
+            "", "control", "all calls", "limit s", "took (s)", "CPU (s)"
         );
         let line = |row: &Row| {
             #[allow(clippy::cast_precision_loss, reason = "some thousands")]

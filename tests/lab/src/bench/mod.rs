@@ -5,11 +5,11 @@
 //! other ([`plain`]) in the same run, because the speed of the machine and the emulator varies from run to
 //! run.
 
+mod bench_lab;
 mod big;
 mod counts;
 mod delivery;
 pub mod fleet;
-mod ground;
 mod latency;
 mod many;
 mod plain;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sluice_lab::{error::LabError, toolchain::workspace};
 
-use self::{ground::Ground, latency::Latencies, plain::Plain};
+use self::{bench_lab::BenchLab, latency::Latencies, plain::Plain};
 use crate::demo::tell;
 
 /// Selects the build of the controller to measure: `release`, or `dev`, the one beside this program.
@@ -51,34 +51,34 @@ pub struct Options {
 pub fn bench(dir: &Path, options: &Options) -> Result<(), LabError> {
     tell::begin(TITLE);
     let (build, binary) = build()?;
-    let ground = Ground::start(dir, binary)?;
-    measure(&ground, options, build).map_err(|error| {
+    let bench_lab = BenchLab::start(dir, binary)?;
+    measure(&bench_lab, options, build).map_err(|error| {
         LabError::new(format!(
             "could not be measured: {error}\n\nthe controller's last lines:\n{}\n\nall logs are below {}",
-            ground.lab.log_tail(25),
-            ground.lab.dir.display()
+            bench_lab.lab.log_tail(25),
+            bench_lab.lab.dir.display()
         ))
     })
 }
 
-fn measure(ground: &Ground, options: &Options, build: &str) -> Result<(), LabError> {
+fn measure(bench_lab: &BenchLab, options: &Options, build: &str) -> Result<(), LabError> {
     tell::say(&format!("measures the {build} build of the controller"));
     let rest = if options.deliveries_only {
         None
     } else {
-        Some(rest::measure(ground)?)
+        Some(rest::measure(bench_lab)?)
     };
-    let plain = Plain::enter(&ground.lab)?;
-    let latencies = Latencies::measure(ground, &plain, options.runs)?;
+    let plain = Plain::enter(&bench_lab.lab)?;
+    let latencies = Latencies::measure(bench_lab, &plain, options.runs)?;
     let big = if options.deliveries_only {
         None
     } else {
-        Some(big::measure(ground, options.artifact)?)
+        Some(big::measure(bench_lab, options.artifact)?)
     };
     let many = if options.deliveries_only {
         None
     } else {
-        Some(many::measure(ground)?)
+        Some(many::measure(bench_lab)?)
     };
     tell::step(&format!("Figures of the {build} build"));
     latencies.report();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use sluice_lab::{aws::Call, error::LabError, gitlab::RequestRecord, lab::package};
 
 use super::{
-    counts::{Counts, in_full},
-    ground::{Ground, LIMIT, Record},
+    bench_lab::{BenchLab, LIMIT, Record},
+    counts::{Counts, list_calls},
     latency::Spread,
     mebibytes,
 };
@@ -31,14 +31,14 @@ pub struct Rest {
 }
 
 /// Delivers the demo's first release, restarts the controller and leaves it idle.
-pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
-    let lab = &ground.lab;
+pub fn measure(bench_lab: &BenchLab) -> Result<Rest, LabError> {
+    let lab = &bench_lab.lab;
     lab.alarm("prod", ALARM)?;
     lab.apply(&CHECKOUT.replace("interval: 2s", "interval: 1m"))?;
-    lab.pipeline(ground.team.project, "main", "Answer v1", &package("v1"));
-    ground.wait_live("checkout", "dev=r1 prod=r1")?;
+    lab.pipeline(bench_lab.team.project, "main", "Answer v1", &package("v1"));
+    bench_lab.wait_live("checkout", "dev=r1 prod=r1")?;
     let mut times = Vec::new();
-    let mut begun = ground.moment()?;
+    let mut begun = bench_lab.moment()?;
     for _ in 0..STARTS {
         lab.controller().terminate()?;
         let start = Instant::now();
@@ -48,15 +48,15 @@ pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
             controller.wait_ready(LIMIT)?;
         }
         times.push(start.elapsed().as_secs_f64());
-        begun = ground.moment()?;
+        begun = bench_lab.moment()?;
     }
-    say("leaves the controller alone until it has asked GitLab, and for a minute more");
-    ground.wait_for_polls(1)?;
-    pass(ground, SETTLE)?;
-    let start = ground.since(&begun)?;
-    let begun = ground.moment()?;
-    pass(ground, REST)?;
-    let idle = ground.since(&begun)?;
+    say("leaves the controller idle until it has polled GitLab, and for another minute");
+    bench_lab.wait_for_polls(1)?;
+    pass(bench_lab, SETTLE)?;
+    let start = bench_lab.since(&begun)?;
+    let begun = bench_lab.moment()?;
+    pass(bench_lab, REST)?;
+    let idle = bench_lab.since(&begun)?;
     let controller = lab.controller();
     Ok(Rest {
         ready_after: Spread::of(&times),
@@ -67,9 +67,9 @@ pub fn measure(ground: &Ground) -> Result<Rest, LabError> {
     })
 }
 
-fn pass(ground: &Ground, time: Duration) -> Result<(), LabError> {
+fn pass(bench_lab: &BenchLab, time: Duration) -> Result<(), LabError> {
     let begun = Instant::now();
-    ground.lab.wait_for("time passes", LIMIT, || {
+    bench_lab.lab.wait_for("time passes", LIMIT, || {
         (begun.elapsed() >= time).then_some(())
     })
 }
@@ -88,7 +88,7 @@ impl Rest {
         let ready = &self.ready_after;
         block(&format!(
             "memory             {:.1} MiB resident, of which {:.1} MiB anonymous\n\
-             start to ready     {:.2} s (of {STARTS}: {:.2} to {:.2}; looked at every 50 ms)\n\
+             start to ready     {:.2} s (of {STARTS}: {:.2} to {:.2}; polled every 50 ms)\n\
              CPU per minute     {:.2} s\n\
              API writes         {} in a minute, Events and Lease ({}) apart; goal 0: {}\n\
              AWS calls          {calls} in a minute, checks of Accounts ({of_accounts}) apart; goal 0: {}\n\
@@ -106,9 +106,9 @@ impl Rest {
             counts.gitlab - of_connections,
             counts.not_modified,
         ));
-        block(&in_full(&self.idle));
+        block(&list_calls(&self.idle));
         say("From being ready after a restart until its first poll of GitLab:");
-        block(&in_full(&self.start));
+        block(&list_calls(&self.start));
     }
 }
 

@@ -19,9 +19,8 @@ use sluice_lab::{
 };
 
 use super::{
-    build,
-    ground::{Ground, NAMESPACE, manifest},
-    mebibytes,
+    bench_lab::{BenchLab, NAMESPACE, manifest},
+    build, mebibytes,
     plain::{Plain, Session},
 };
 use crate::demo::tell::{self, block, say};
@@ -62,17 +61,23 @@ struct Row {
 pub fn sites(dir: &Path, options: &Options) -> Result<(), LabError> {
     tell::begin(TITLE);
     let (build, binary) = build()?;
-    let ground = Ground::start(dir, binary)?;
+    let bench_lab = BenchLab::start(dir, binary)?;
     say(&format!("measures the {build} build of the controller"));
     let files = Files::new(options);
-    let session = Plain::enter(&ground.lab)?.session();
-    let _slow = ground.slow(options.delay);
+    let session = Plain::enter(&bench_lab.lab)?.session();
+    let _slow = bench_lab.slow(options.delay);
     let mut rows = vec![
-        by_sluice(&ground, &files)?,
-        by_plain(&ground, &files, &session)?,
+        by_sluice(&bench_lab, &files)?,
+        by_plain(&bench_lab, &files, &session)?,
     ];
     if let Some(aws) = &options.aws {
-        rows.push(by_aws(&ground, &files, &session, aws, &dir.join("files"))?);
+        rows.push(by_aws(
+            &bench_lab,
+            &files,
+            &session,
+            aws,
+            &dir.join("files"),
+        )?);
     }
     tell::step(&format!(
         "A site of {} files of {} bytes, {} ms a call",
@@ -99,10 +104,10 @@ impl Files {
 }
 
 /// Measures from the end of the pipeline until the site is live.
-fn by_sluice(ground: &Ground, files: &Files) -> Result<Row, LabError> {
-    let (lab, project) = (&ground.lab, ground.team.project);
+fn by_sluice(bench_lab: &BenchLab, files: &Files) -> Result<Row, LabError> {
+    let (lab, project) = (&bench_lab.lab, bench_lab.team.project);
     lab.gitlab.push(project, NAME, "Begin");
-    let mut deployment = manifest(&ground.team, NAME, "package", &[]);
+    let mut deployment = manifest(&bench_lab.team, NAME, "package", &[]);
     deployment["spec"]["artifacts"] = json!([{"name": "site", "job": {"name": "package"}}]);
     deployment["spec"]["components"] = json!([{
         "name": "site",
@@ -110,7 +115,7 @@ fn by_sluice(ground: &Ground, files: &Files) -> Result<Row, LabError> {
     }]);
     deployment["spec"]["stages"][0]["checks"] = json!([]);
     lab.apply(&deployment.to_string())?;
-    ground.wait_for_wish(NAME)?;
+    bench_lab.wait_for_pipeline_request(NAME)?;
     let entries: Vec<(&str, &[u8])> = files.0.iter().map(|(path, it)| (&**path, &**it)).collect();
     let jobs = vec![
         JobSpec::new("test", "test").ends(JobEnd::success()),
@@ -139,11 +144,11 @@ fn by_sluice(ground: &Ground, files: &Files) -> Result<Row, LabError> {
     })
 }
 
-fn by_plain(ground: &Ground, files: &Files, session: &Session) -> Result<Row, LabError> {
+fn by_plain(bench_lab: &BenchLab, files: &Files, session: &Session) -> Result<Row, LabError> {
     say("puts them with a plain program");
-    let bucket = ground.lab.site_bucket("dev")?;
+    let bucket = bench_lab.lab.site_bucket("dev")?;
     let s3 = aws_sdk_s3::Client::new(&session.config);
-    let mark = ground.lab.aws.mark();
+    let mark = bench_lab.lab.aws.mark();
     let begun = Instant::now();
     let puts = files.0.iter().map(|(path, bytes)| {
         let put = s3
@@ -160,14 +165,14 @@ fn by_plain(ground: &Ground, files: &Files, session: &Session) -> Result<Row, La
     Ok(Row {
         who: "plain program",
         seconds: begun.elapsed().as_secs_f64(),
-        calls: ground.lab.aws.calls_since(mark).len(),
+        calls: bench_lab.lab.aws.calls_since(mark).len(),
         cpu: None,
         peak: None,
     })
 }
 
 fn by_aws(
-    ground: &Ground,
+    bench_lab: &BenchLab,
     files: &Files,
     session: &Session,
     aws: &Path,
@@ -179,12 +184,12 @@ fn by_aws(
         fs::write(file, bytes)?;
     }
     say("syncs them with aws s3 sync");
-    let to = format!("s3://{}/aws", ground.lab.site_bucket("dev")?);
-    let mark = ground.lab.aws.mark();
+    let to = format!("s3://{}/aws", bench_lab.lab.site_bucket("dev")?);
+    let mark = bench_lab.lab.aws.mark();
     let begun = Instant::now();
     let ended = Command::new(aws)
         .args(["s3", "sync", "--only-show-errors", "--endpoint-url"])
-        .arg(ground.lab.aws.endpoint())
+        .arg(bench_lab.lab.aws.endpoint())
         .arg(dir)
         .arg(to)
         .env("AWS_ACCESS_KEY_ID", &session.access_key_id)
@@ -199,7 +204,7 @@ fn by_aws(
     Ok(Row {
         who: "aws s3 sync",
         seconds: begun.elapsed().as_secs_f64(),
-        calls: ground.lab.aws.calls_since(mark).len(),
+        calls: bench_lab.lab.aws.calls_since(mark).len(),
         cpu: None,
         peak: None,
     })

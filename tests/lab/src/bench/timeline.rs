@@ -11,7 +11,7 @@ use crate::demo::tell::{block, say};
 pub fn show(name: &str, delivery: Option<&Delivery>) {
     let Some(delivery) = delivery else { return };
     say(&format!(
-        "{name}: milliseconds since GitLab was asked for the list, and until the answer"
+        "{name}: milliseconds since GitLab was polled, and until the response"
     ));
     let mut lines: Vec<(f64, Option<f64>, String)> = Vec::new();
     let since = |at: Timestamp| at.duration_since(delivery.listed_at).as_secs_f64() * 1000.0;

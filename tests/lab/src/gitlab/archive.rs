@@ -319,12 +319,12 @@ mod tests {
     }
 
     #[test]
-    fn equal_files_give_equal_archives() {
+    fn zip_of_equal_files_is_byte_identical() {
         assert_eq!(zip(&[("a/b", b"c")]), zip(&[("a/b", b"c")]));
     }
 
     #[test]
-    fn parts_lie_within_the_whole() {
+    fn part_of_an_entry_ends_at_the_end_of_the_entry() {
         let whole = ArtifactSource::from(b"0123456789".to_vec()).whole();
         assert_eq!(whole.part(3, 4).flatten().collect::<Vec<u8>>(), b"3456");
         assert_eq!(whole.part(8, 4).flatten().collect::<Vec<u8>>(), b"89");

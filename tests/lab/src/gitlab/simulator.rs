@@ -18,7 +18,7 @@ use super::{
     model::{InstanceState, Refusal},
     requests::RequestLog,
 };
-use crate::{door::Porter, error::LabError, runtime};
+use crate::{error::LabError, hook::RequestHook, runtime};
 
 /// How whole archives are served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,8 +200,11 @@ impl Simulator {
         })
     }
 
-    /// Opens another address of this GitLab, with `porter` on its requests, until the simulator stops.
-    pub async fn open_door(&self, porter: Arc<dyn Porter>) -> Result<String, LabError> {
+    /// Opens another address of this GitLab, with `hook` on its requests, until the simulator stops.
+    pub async fn open_hooked_endpoint(
+        &self,
+        hook: Arc<dyn RequestHook>,
+    ) -> Result<String, LabError> {
         let (shared, stopped) = (Arc::clone(&self.shared), self.stopped.clone());
         let opening = runtime::handle().spawn(async move {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -210,7 +213,7 @@ impl Simulator {
                 base: base.clone(),
                 ..shared.site.clone()
             };
-            server::open(listener, site, porter, shared, stopped);
+            server::open(listener, site, hook, shared, stopped);
             Ok(base)
         });
         opening.await.map_err(|e| {

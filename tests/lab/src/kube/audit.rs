@@ -217,7 +217,7 @@ mod tests {
 {"auditID":"5","stage":"Respo"#;
 
     #[test]
-    fn each_request_counts_once_and_for_whom_it_was_made() {
+    fn audit_counts_each_request_once_for_the_impersonated_user() {
         let audit = Audit::parse(LOG.trim_start()).unwrap();
         assert_eq!(audit.requests().len(), 3, "{audit:?}");
         let right = |group: &str, resource: &str, verb: &str| {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_event_is_an_error() {
+    fn a_line_that_is_not_an_audit_event_is_an_error() {
         assert!(Audit::parse("{}\n").is_err());
     }
 }

@@ -206,7 +206,7 @@ impl ControlPlane {
     /// By itself, it discovers kinds every 30 seconds. Until then foreground deletion waits, and the
     /// garbage collector may learn of an owner before its dependents, which it then deletes instead of
     /// orphaning them.
-    pub fn relearn_kinds(&mut self) -> Result<(), LabError> {
+    pub fn restart_controller_manager(&mut self) -> Result<(), LabError> {
         let Some(processes) = &mut self.processes else {
             return Ok(());
         };

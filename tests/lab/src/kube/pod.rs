@@ -88,7 +88,7 @@ impl Pod {
     /// The error for something that the lab does not support.
     pub fn cannot(&self, what: &str) -> LabError {
         LabError::new(format!(
-            "pod {}/{}: the lab cannot do {what}",
+            "pod {}/{}: the lab does not support {what}",
             self.namespace, self.name
         ))
     }

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_looks_until_there_is_a_value() {
+    fn wait_for_reads_until_there_is_a_value() {
         let mut reads = 0;
         let value = wait_for("three reads", Duration::from_mins(1), || {
             reads += 1;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_named_with_the_last_state() {
+    fn timeout_names_the_awaited_and_the_last_state() {
         let never = wait_for("the tide", Duration::ZERO, || Err::<(), _>("low water"));
         let message = never.expect_err("the wait times out").to_string();
         assert_eq!(

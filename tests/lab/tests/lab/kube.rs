@@ -72,7 +72,7 @@ fn whoami(control_plane: &ControlPlane, user: User) -> Value {
 }
 
 #[test]
-fn users_are_told_apart_and_tenants_are_refused_what_nobody_granted() {
+fn users_have_their_own_identities_and_tenants_no_default_permissions() {
     let me = whoami(control_plane(), User::Approver);
     assert_eq!(me["username"], "approver");
     assert!(
@@ -94,7 +94,7 @@ fn users_are_told_apart_and_tenants_are_refused_what_nobody_granted() {
 }
 
 #[test]
-fn an_older_version_is_emulated_and_a_new_one_is_itself() {
+fn the_control_plane_emulates_an_older_version_or_runs_the_newest() {
     let version = control_plane()
         .kubectl_json(User::Admin, &["version"])
         .unwrap()["serverVersion"]
@@ -126,7 +126,7 @@ fn an_older_version_is_emulated_and_a_new_one_is_itself() {
 }
 
 #[test]
-fn a_namespace_goes_with_all_it_holds() {
+fn deleting_a_namespace_deletes_its_objects() {
     namespace("passing");
     let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: it, namespace: passing}}";
     control_plane().apply(User::Admin, map).unwrap();
@@ -146,7 +146,7 @@ fn a_namespace_goes_with_all_it_holds() {
 }
 
 #[test]
-fn an_existing_cluster_serves_as_well() {
+fn an_existing_cluster_can_be_used() {
     let dir = tempfile::tempdir().unwrap();
     let kubeconfig = control_plane().kubeconfig(User::Admin);
     let tools = Toolchain::shared().unwrap();
@@ -176,7 +176,7 @@ fn an_existing_cluster_serves_as_well() {
 }
 
 #[test]
-fn helm_installs_a_chart_that_asks_for_the_emulated_version() {
+fn helm_installs_a_chart_that_requires_the_emulated_version() {
     let chart = tempfile::tempdir().unwrap();
     fs::create_dir(chart.path().join("templates")).unwrap();
     fs::write(
@@ -251,7 +251,7 @@ fn tokens_are_for_one_service_account_and_audience() {
 }
 
 #[test]
-fn the_audit_log_tells_what_a_service_account_used_and_was_refused() {
+fn the_audit_log_has_a_service_accounts_used_and_refused_permissions() {
     namespace("audited");
     let role = "
 {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: r, namespace: audited},

@@ -37,7 +37,7 @@ pub(super) async fn refuse_deleting_used(exchange: &mut Exchange) -> Result<Step
 }
 
 /// Checks the alias as it would be after the write.
-pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, LabError> {
+pub(super) async fn refuse_invalid_routing(exchange: &mut Exchange) -> Result<Step, LabError> {
     let request = exchange.json();
     let before = match &exchange.qualifier {
         Some(name) if exchange.operation == "UpdateAlias" => exchange.alias(name).await?,
@@ -96,24 +96,24 @@ pub(super) async fn refuse_bad_routing(exchange: &mut Exchange) -> Result<Step, 
 
 /// Records that an alias with provisioned concurrency moved: the former version serves until the new one
 /// has its provisioned concurrency.
-pub(super) fn note_move(exchange: &mut Exchange, _: &mut Reply) {
+pub(super) fn record_move(exchange: &mut Exchange, _: &mut Reply) {
     if let (Some(alias), Some(version)) = (&exchange.qualifier, exchange.leaves.take()) {
-        exchange.book.leave(&exchange.function, alias, &version);
+        exchange.tracker.leave(&exchange.function, alias, &version);
     }
 }
 
 /// Adjusts a response that is an alias.
 pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
     if let Some(mut alias) = reply.value() {
-        show_left(exchange, &mut alias);
+        show_former_version(exchange, &mut alias);
         reply.set_value(&alias);
     }
 }
 
 /// Adds the weight of the version that Lambda is moving the alias away from.
-pub(super) fn show_left(exchange: &Exchange, alias: &mut Value) {
+pub(super) fn show_former_version(exchange: &Exchange, alias: &mut Value) {
     let name = text(alias, "Name").unwrap_or_default();
-    if let Some(version) = exchange.book.left(&exchange.function, name) {
+    if let Some(version) = exchange.tracker.left(&exchange.function, name) {
         alias["RoutingConfig"] = json!({"AdditionalVersionWeights": {version: 1.0}});
     }
 }

@@ -35,7 +35,7 @@ const UNABLE: &str = "Lambda was unable to configure your environment variables 
                       environment variables you have provided";
 
 /// Refuses an invalid configuration.
-pub(super) fn refuse_bad(exchange: &Exchange) -> Step {
+pub(super) fn refuse_invalid_configuration(exchange: &Exchange) -> Step {
     let request = exchange.json();
     if let Some(runtime) = text(&request, "Runtime")
         && !RUNTIMES.contains(&runtime)

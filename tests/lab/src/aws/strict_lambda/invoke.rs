@@ -4,9 +4,9 @@ use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
 use super::{
-    Exchange, Step,
-    book::{Change, Standing},
-    refuse, text, view,
+    Exchange, Step, refuse, text,
+    tracker::{Change, Progress},
+    view,
 };
 use crate::error::LabError;
 
@@ -23,7 +23,7 @@ pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
             view::in_progress(exchange, &latest) == Some(Change::Creation)
         }
         Some(version) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
-            exchange.book.version(&exchange.function, version) == Standing::Unsettled
+            exchange.tracker.version(&exchange.function, version) == Progress::Unsettled
         }
         Some(name) => {
             let Some(alias) = exchange.alias(name).await? else {
@@ -35,7 +35,7 @@ pub(super) async fn route(exchange: &mut Exchange) -> Result<Step, LabError> {
             if Some(version) != text(&alias, "FunctionVersion") {
                 redirect(exchange, version);
             }
-            exchange.book.version(&exchange.function, version) == Standing::Unsettled
+            exchange.tracker.version(&exchange.function, version) == Progress::Unsettled
         }
     };
     if pending {

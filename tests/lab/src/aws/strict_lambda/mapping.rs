@@ -8,7 +8,7 @@ use crate::aws::{operation::function_and_qualifier, reply::Reply};
 
 /// Refuses to change a mapping that is being changed.
 pub(super) fn refuse_in_use(exchange: &Exchange) -> Step {
-    if exchange.book.mapping(&exchange.function.name).is_none() {
+    if exchange.tracker.mapping(&exchange.function.name).is_none() {
         return Step::Pass;
     }
     let what = match exchange.operation.as_str() {
@@ -26,7 +26,7 @@ pub(super) fn refuse_in_use(exchange: &Exchange) -> Step {
 pub(super) fn answer_deleted(exchange: &Exchange) -> Step {
     let id = &exchange.function.name;
     let mut deleted = exchange
-        .book
+        .tracker
         .deleted_mappings(&exchange.function)
         .into_iter();
     match deleted.find(|mapping| text(mapping, "UUID") == Some(id)) {
@@ -54,7 +54,9 @@ pub(super) fn note(exchange: &mut Exchange, reply: &mut Reply) {
         name,
         ..exchange.function.clone()
     };
-    exchange.book.change_mapping(&function, id, state, deleted);
+    exchange
+        .tracker
+        .change_mapping(&function, id, state, deleted);
 }
 
 /// Adjusts a response that is a mapping.
@@ -80,7 +82,7 @@ pub(super) fn show_list(exchange: &mut Exchange, reply: &mut Reply) {
                 let arn = text(mapping, "FunctionArn").unwrap_or_default();
                 name.is_empty() || function_and_qualifier(arn).0 == *name
             };
-            let deleted = exchange.book.deleted_mappings(&exchange.function);
+            let deleted = exchange.tracker.deleted_mappings(&exchange.function);
             mappings.extend(deleted.into_iter().filter(of));
         }
     }
@@ -88,7 +90,7 @@ pub(super) fn show_list(exchange: &mut Exchange, reply: &mut Reply) {
 }
 
 fn show(exchange: &Exchange, mapping: &mut Value) {
-    let state = text(mapping, "UUID").and_then(|id| exchange.book.mapping(id));
+    let state = text(mapping, "UUID").and_then(|id| exchange.tracker.mapping(id));
     if let Some(state) = state {
         mapping["State"] = json!(state);
     }

@@ -8,7 +8,6 @@
 //! proxy asks the emulator whether the caller is authorized ([`AUTHORIZE`]).
 
 mod alias;
-mod book;
 mod configuration;
 mod invoke;
 mod mapping;
@@ -16,6 +15,7 @@ mod network;
 mod package;
 mod provisioned;
 mod publish;
+mod tracker;
 mod update;
 mod view;
 
@@ -26,15 +26,15 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-pub use self::book::Settle;
-pub(super) use self::book::{Book, FunctionKey};
+pub use self::tracker::Settle;
+pub(super) use self::tracker::{FunctionKey, FunctionTracker};
 use super::{backend::Backend, reply::Reply};
 use crate::error::LabError;
 
 /// A request to Lambda in progress.
 pub(super) struct Exchange {
     pub(super) backend: Arc<Backend>,
-    pub(super) book: Arc<Book>,
+    pub(super) tracker: Arc<FunctionTracker>,
     /// The proxy's endpoint for callers.
     pub(super) endpoint: String,
     pub(super) function: FunctionKey,
@@ -84,7 +84,7 @@ const BEFORE: &[(&[&str], Before)] = &[
         Box::pin(package::refuse_missing_object(x))
     }),
     (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
-        Box::pin(async { Ok(configuration::refuse_bad(x)) })
+        Box::pin(async { Ok(configuration::refuse_invalid_configuration(x)) })
     }),
     (&["CreateFunction", "UpdateFunctionConfiguration"], |x| {
         Box::pin(package::refuse_unusable_role(x))
@@ -96,7 +96,7 @@ const BEFORE: &[(&[&str], Before)] = &[
         Box::pin(package::refuse_missing_image(x))
     }),
     (&["PutProvisionedConcurrencyConfig"], |x| {
-        Box::pin(async { Ok(provisioned::refuse_unpublished(x)) })
+        Box::pin(async { Ok(provisioned::refuse_latest(x)) })
     }),
     (
         &["UpdateEventSourceMapping", "DeleteEventSourceMapping"],
@@ -112,13 +112,13 @@ const BEFORE: &[(&[&str], Before)] = &[
         Box::pin(publish::refuse_other_code_or_revision(x))
     }),
     (&["PublishVersion", "UpdateFunctionCode"], |x| {
-        Box::pin(publish::note_newest(x))
+        Box::pin(publish::record_newest_version(x))
     }),
     (&["PublishVersion"], |x| {
         Box::pin(publish::answer_unchanged(x))
     }),
     (&["CreateAlias", "UpdateAlias"], |x| {
-        Box::pin(alias::refuse_bad_routing(x))
+        Box::pin(alias::refuse_invalid_routing(x))
     }),
     (&["Invoke", "InvokeWithResponseStream"], |x| {
         Box::pin(invoke::route(x))
@@ -129,7 +129,7 @@ const BEFORE: &[(&[&str], Before)] = &[
 const AFTER: &[(&[&str], After)] = &[
     (
         &["CreateFunction", "UpdateFunctionCode", "PublishVersion"],
-        publish::note_published,
+        publish::record_published_version,
     ),
     (
         &[
@@ -137,11 +137,11 @@ const AFTER: &[(&[&str], After)] = &[
             "UpdateFunctionCode",
             "UpdateFunctionConfiguration",
         ],
-        view::note_change,
+        view::record_change,
     ),
     (&["DeleteFunction"], |x, _| {
         if x.qualifier.is_none() {
-            x.book.forget(&x.function);
+            x.tracker.forget(&x.function);
         }
     }),
     (
@@ -155,7 +155,7 @@ const AFTER: &[(&[&str], After)] = &[
         view::show_configuration,
     ),
     (&["GetFunction"], view::show_function),
-    (&["UpdateAlias"], alias::note_move),
+    (&["UpdateAlias"], alias::record_move),
     (&["UpdateAlias", "GetAlias"], alias::show),
     (
         &["ListVersionsByFunction", "ListFunctions"],
@@ -196,13 +196,13 @@ impl Exchange {
     /// A request about `function`.
     pub(super) fn new(
         backend: Arc<Backend>,
-        book: Arc<Book>,
+        tracker: Arc<FunctionTracker>,
         endpoint: String,
         function: FunctionKey,
     ) -> Self {
         Self {
             backend,
-            book,
+            tracker,
             endpoint,
             function,
             operation: String::new(),
@@ -225,7 +225,7 @@ impl Exchange {
     }
 
     /// Whether a rule may answer in the emulator's place, so that the permission check must come first.
-    pub(super) fn is_judged(&self) -> bool {
+    pub(super) fn needs_authorization(&self) -> bool {
         let mut rules = BEFORE.iter();
         rules.any(|(operations, _)| operations.contains(&self.operation.as_str()))
     }
@@ -296,7 +296,7 @@ impl Exchange {
     async fn alias(&self, name: &str) -> Result<Option<Value>, LabError> {
         let mut alias = self.ask(&format!("aliases/{name}")).await?;
         if let Some(alias) = &mut alias {
-            alias::show_left(self, alias);
+            alias::show_former_version(self, alias);
         }
         Ok(alias)
     }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{Exchange, Step, book::Standing, invalid};
+use super::{Exchange, Step, invalid, tracker::Progress};
 use crate::aws::reply::Reply;
 
 /// Refuses provisioned concurrency of `$LATEST`.
-pub(super) fn refuse_unpublished(exchange: &Exchange) -> Step {
+pub(super) fn refuse_latest(exchange: &Exchange) -> Step {
     match exchange.qualifier.as_deref() {
         None | Some("$LATEST") => invalid(
             "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
@@ -18,7 +18,7 @@ pub(super) fn refuse_unpublished(exchange: &Exchange) -> Step {
 /// Records the request.
 pub(super) fn note(exchange: &mut Exchange, _: &mut Reply) {
     if let Some(qualifier) = &exchange.qualifier {
-        exchange.book.provision(&exchange.function, qualifier);
+        exchange.tracker.provision(&exchange.function, qualifier);
     }
 }
 
@@ -27,13 +27,16 @@ pub(super) fn show(exchange: &mut Exchange, reply: &mut Reply) {
     let (Some(mut config), Some(qualifier)) = (reply.value(), &exchange.qualifier) else {
         return;
     };
-    let moves = exchange.book.left(&exchange.function, qualifier).is_some();
-    match exchange.book.provisioned(&exchange.function, qualifier) {
-        Standing::Failed(code) => {
+    let moves = exchange
+        .tracker
+        .left(&exchange.function, qualifier)
+        .is_some();
+    match exchange.tracker.provisioned(&exchange.function, qualifier) {
+        Progress::Failed(code) => {
             config["Status"] = json!("FAILED");
             config["StatusReason"] = json!(code);
         }
-        Standing::Settled if !moves => return,
+        Progress::Settled if !moves => return,
         _ => config["Status"] = json!("IN_PROGRESS"),
     }
     for field in [

@@ -58,7 +58,7 @@ pub(super) async fn refuse_other_code_or_revision(
 }
 
 /// Records the newest version, so that the response shows whether one was published.
-pub(super) async fn note_newest(exchange: &mut Exchange) -> Result<Step, LabError> {
+pub(super) async fn record_newest_version(exchange: &mut Exchange) -> Result<Step, LabError> {
     let publishes = exchange.operation == "PublishVersion" || exchange.json()["Publish"] == true;
     if publishes {
         exchange.newest_before = exchange.versions().await?.last().map(|(number, _)| *number);
@@ -96,7 +96,7 @@ fn content(config: &Value) -> Value {
 }
 
 /// Records a version with a higher number than any before as new.
-pub(super) fn note_published(exchange: &mut Exchange, reply: &mut Reply) {
+pub(super) fn record_published_version(exchange: &mut Exchange, reply: &mut Reply) {
     let Some(config) = reply.value() else { return };
     let Some(number) = text(&config, "Version").and_then(|version| version.parse::<u64>().ok())
     else {
@@ -104,7 +104,7 @@ pub(super) fn note_published(exchange: &mut Exchange, reply: &mut Reply) {
     };
     if exchange.newest_before.is_none_or(|newest| newest < number) {
         exchange
-            .book
+            .tracker
             .publish(&exchange.function, &number.to_string());
     }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Exchange, Step, book::Change, invalid, package, refuse, text, view};
+use super::{Exchange, Step, invalid, package, refuse, text, tracker::Change, view};
 use crate::error::LabError;
 
 /// No function has this revision, so a request with it passes all other checks and is then refused.

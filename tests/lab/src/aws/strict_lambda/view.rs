@@ -10,9 +10,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Exchange,
-    book::{Change, Standing},
-    text,
+    Exchange, text,
+    tracker::{Change, Progress},
 };
 use crate::aws::reply::Reply;
 
@@ -27,7 +26,7 @@ const OMITTED_WHEN_EMPTY: [&str; 7] = [
 ];
 
 const BEING_CREATED: &str = "The function is being created.";
-const FAILED: &str = "The lab was told that this fails.";
+const FAILED: &str = "The lab is configured to fail this change.";
 
 /// The change of `$LATEST` that is in progress, according to the emulator or the proxy.
 pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change> {
@@ -42,20 +41,20 @@ pub(super) fn in_progress(exchange: &Exchange, latest: &Value) -> Option<Change>
         (latest["LastUpdateStatus"] == "InProgress").then_some(Change::Update)
     };
     in_emulator.or_else(|| {
-        let (change, standing) = exchange.book.last_change(&exchange.function)?;
-        (standing == Standing::Unsettled).then_some(change)
+        let (change, progress) = exchange.tracker.last_change(&exchange.function)?;
+        (progress == Progress::Unsettled).then_some(change)
     })
 }
 
 /// Records that a creation or an update has begun.
-pub(super) fn note_change(exchange: &mut Exchange, _: &mut Reply) {
+pub(super) fn record_change(exchange: &mut Exchange, _: &mut Reply) {
     let creates = exchange.operation == "CreateFunction";
     let change = if creates {
         Change::Creation
     } else {
         Change::Update
     };
-    exchange.book.change(&exchange.function, change);
+    exchange.tracker.change(&exchange.function, change);
 }
 
 /// Turns the emulator's configuration into AWS's.
@@ -92,11 +91,11 @@ fn show_latest(exchange: &Exchange, config: &mut Value) -> bool {
         config["LastUpdateStatus"] = json!("InProgress");
         return true;
     }
-    match exchange.book.last_change(&exchange.function) {
-        Some((Change::Creation, Standing::Failed(code))) => {
+    match exchange.tracker.last_change(&exchange.function) {
+        Some((Change::Creation, Progress::Failed(code))) => {
             set_state(config, "Failed", FAILED, code);
         }
-        Some((Change::Update, Standing::Failed(code))) => {
+        Some((Change::Update, Progress::Failed(code))) => {
             config["LastUpdateStatus"] = json!("Failed");
             config["LastUpdateStatusReason"] = json!(FAILED);
             config["LastUpdateStatusReasonCode"] = json!(code);
@@ -107,20 +106,20 @@ fn show_latest(exchange: &Exchange, config: &mut Value) -> bool {
 }
 
 fn show_version(exchange: &Exchange, config: &mut Value, version: &str) -> bool {
-    let standing = exchange.book.version(&exchange.function, version);
-    match standing {
-        Standing::Unsettled => set_state(config, "Pending", BEING_CREATED, "Creating"),
-        Standing::Failed(code) => set_state(config, "Failed", FAILED, code),
+    let progress = exchange.tracker.version(&exchange.function, version);
+    match progress {
+        Progress::Unsettled => set_state(config, "Pending", BEING_CREATED, "Creating"),
+        Progress::Failed(code) => set_state(config, "Failed", FAILED, code),
         // A version that was published with an update is Pending in the emulator as long as the update.
-        Standing::Settled if config["State"] == "Pending" => set_state(config, "Active", "", ""),
-        Standing::Settled => {}
+        Progress::Settled if config["State"] == "Pending" => set_state(config, "Active", "", ""),
+        Progress::Settled => {}
     }
     config["LastUpdateStatus"] = json!("Successful");
     // A version that was published with an update has the function's own ARN in the emulator.
     if config["FunctionArn"] == exchange.arn() {
         config["FunctionArn"] = format!("{}:{version}", exchange.arn()).into();
     }
-    standing == Standing::Unsettled
+    progress == Progress::Unsettled
 }
 
 fn set_state(config: &mut Value, state: &str, reason: &str, code: &str) {

@@ -4,12 +4,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     super::{
+        bench_lab::{Record, is_poll},
         counts::Counts,
-        ground::{Record, is_poll},
         many::{ALLOWED, controls},
         mebibytes,
     },
-    crowd::Passes,
+    fleet_load::Passes,
 };
 
 /// One row.
@@ -39,7 +39,7 @@ pub fn table(rows: &[Figures]) -> String {
         "",
         "first s",
         "all s",
-        "law s",
+        "limit s",
         "CPU s",
         "API s",
         "MiB",
@@ -105,7 +105,7 @@ pub fn table(rows: &[Figures]) -> String {
             .collect();
         let _ = writeln!(text, "  {}", writes.join(", "));
     }
-    text += "(writes, Events, control, AWS and GitLab: for each Deployment; law: control-plane calls at 15 a second)";
+    text += "(writes, Events, control, AWS and GitLab: for each Deployment; limit: the time of the control-plane calls at 15 a second)";
     text
 }
 

@@ -10,10 +10,10 @@ use sluice_lab::{
 
 use super::{
     super::{
-        ground::{Ground, LIMIT, NEIGHBOUR, manifest},
+        bench_lab::{BenchLab, LIMIT, NEIGHBOUR, manifest},
         latency::Spread,
     },
-    crowd::Crowd,
+    fleet_load::Fleet,
 };
 use crate::demo::tell::say;
 
@@ -28,41 +28,41 @@ pub struct Neighbour {
 }
 
 /// Measures several deliveries alone, and then while the crowd changes.
-pub fn measure(ground: &Ground, crowd: &Crowd) -> Result<Neighbour, LabError> {
-    let team = ground.lab.create_namespace(NEIGHBOUR)?;
+pub fn measure(bench_lab: &BenchLab, fleet_load: &Fleet) -> Result<Neighbour, LabError> {
+    let team = bench_lab.lab.create_namespace(NEIGHBOUR)?;
     let mut deployment = manifest(&team, NAME, "package", &[]);
     deployment["metadata"]["namespace"] = json!(NEIGHBOUR);
     deployment["spec"]["source"]["ref"] = json!("main");
-    ground.lab.apply(&deployment.to_string())?;
-    deliver(ground, &team, 1)?;
+    bench_lab.lab.apply(&deployment.to_string())?;
+    deliver(bench_lab, &team, 1)?;
     say("delivers for another namespace");
-    let alone = deliveries(ground, &team, 2)?;
+    let alone = deliveries(bench_lab, &team, 2)?;
     say("delivers for another namespace while all of them change");
-    crowd.push(ground, 3);
-    let beside = deliveries(ground, &team, 2 + DELIVERIES)?;
-    crowd.wait_live(3)?;
+    fleet_load.push(bench_lab, 3);
+    let beside = deliveries(bench_lab, &team, 2 + DELIVERIES)?;
+    fleet_load.wait_live(3)?;
     Ok(Neighbour { alone, beside })
 }
 
-fn deliveries(ground: &Ground, team: &Tenant, first: u32) -> Result<Spread, LabError> {
+fn deliveries(bench_lab: &BenchLab, team: &Tenant, first: u32) -> Result<Spread, LabError> {
     let revisions = first..first + DELIVERIES;
     let times: Vec<f64> = revisions
-        .map(|revision| deliver(ground, team, revision))
+        .map(|revision| deliver(bench_lab, team, revision))
         .collect::<Result<_, _>>()?;
     Ok(Spread::of(&times))
 }
 
 /// The seconds from the end of a pipeline until its revision is live.
-fn deliver(ground: &Ground, team: &Tenant, revision: u32) -> Result<f64, LabError> {
+fn deliver(bench_lab: &BenchLab, team: &Tenant, revision: u32) -> Result<f64, LabError> {
     let begun = Instant::now();
     let bytes = package(&format!("neighbour v{revision}"));
-    ground
+    bench_lab
         .lab
         .deliverable_pipeline(team.project, "main", &bytes);
     let live = format!("dev=r{revision}");
     let what = format!("{NEIGHBOUR}/{NAME} says that {live} is live");
-    ground.lab.wait_for(&what, LIMIT, || {
-        let object = ground
+    bench_lab.lab.wait_for(&what, LIMIT, || {
+        let object = bench_lab
             .lab
             .get_json("deployment", Some(NEIGHBOUR), NAME)
             .map_err(|error| error.to_string())?;

@@ -31,7 +31,7 @@ pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
         }
         return paging::keyset(&rows, &call.query, &call.url(), |job| job.id.0, show);
     }
-    paging::page(&rows, &call.query, &call.url(), Totals::Untold, show)
+    paging::page(&rows, &call.query, &call.url(), Totals::Omitted, show)
 }
 
 pub fn one(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Answer> {

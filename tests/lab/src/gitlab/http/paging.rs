@@ -13,8 +13,8 @@ const COUNT_LIMIT: usize = 10_000;
 /// Whether a list has totals.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Totals {
-    Told,
-    Untold,
+    Included,
+    Omitted,
 }
 
 /// Cuts `rows` to the requested page. `url` is the address of the list, without parameters.
@@ -36,7 +36,7 @@ pub fn page<T>(
     let to = rows.len().min(from + size);
     let next = (to < rows.len()).then_some(number + 1);
     let previous = (number > 1).then(|| number - 1);
-    let has_totals = totals == Totals::Told && rows.len() <= COUNT_LIMIT;
+    let has_totals = totals == Totals::Included && rows.len() <= COUNT_LIMIT;
 
     let link = |number: usize, rel: &str| {
         let parameters = [("page", number.to_string()), ("per_page", size.to_string())];

@@ -75,7 +75,7 @@ pub fn list(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
     if sort == "desc" {
         rows.reverse();
     }
-    paging::page(&rows, query, &call.url(), Totals::Told, |row| {
+    paging::page(&rows, query, &call.url(), Totals::Included, |row| {
         call.show().pipeline_basic(row)
     })
 }
@@ -135,7 +135,7 @@ pub fn jobs(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, Ans
     let mut rows = call.state.jobs_of(of, call.query.flag("include_retried"));
     rows.retain(|job| job.trigger.is_none() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
-    paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
+    paging::page(&rows, &call.query, &call.url(), Totals::Included, |job| {
         call.show().job(job, call.now)
     })
 }
@@ -146,7 +146,7 @@ pub fn bridges(call: &Call<'_>, project: ProjectId, id: &str) -> Result<Answer, 
     let mut rows = call.state.jobs_of(of, false);
     rows.retain(|job| job.trigger.is_some() && (scope.is_empty() || scope.contains(&job.status)));
     rows.sort_by_key(|job| Reverse(job.id));
-    paging::page(&rows, &call.query, &call.url(), Totals::Told, |job| {
+    paging::page(&rows, &call.query, &call.url(), Totals::Included, |job| {
         call.show().bridge(job)
     })
 }

@@ -33,7 +33,7 @@ pub fn branches(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> {
         &rows,
         &call.query,
         &call.url(),
-        Totals::Told,
+        Totals::Included,
         |(name, branch)| {
             call.show()
                 .branch(project, name, branch, can_push(call, branch.protected))
@@ -85,7 +85,7 @@ pub fn freeze_periods(call: &Call<'_>, id: ProjectId) -> Result<Answer, Answer> 
         &rows,
         &call.query,
         &call.url(),
-        Totals::Told,
+        Totals::Included,
         |period: &&FreezePeriod| show::freeze_period(period),
     )
 }

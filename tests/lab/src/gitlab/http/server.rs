@@ -30,8 +30,8 @@ use super::{
     wire::{Cut, CuttableListener},
 };
 use crate::{
-    door::{Fault, Point, Porter, Visit},
     gitlab::{FaultAction, Origin, RequestRecord, simulator::Shared},
+    hook::{Fault, Point, RequestHook, RequestInfo},
     runtime,
 };
 
@@ -47,7 +47,7 @@ struct Served {
     origin: Origin,
     /// The addresses in links.
     site: Site,
-    porter: Option<Arc<dyn Porter>>,
+    hook: Option<Arc<dyn RequestHook>>,
     stopped: CancellationToken,
 }
 
@@ -63,7 +63,7 @@ pub fn spawn(
         shared,
         origin,
         site,
-        porter: None,
+        hook: None,
         stopped,
     };
     serve_on(listener, served);
@@ -73,7 +73,7 @@ pub fn spawn(
 pub fn open(
     listener: TcpListener,
     site: Site,
-    porter: Arc<dyn Porter>,
+    hook: Arc<dyn RequestHook>,
     shared: Arc<Shared>,
     stopped: CancellationToken,
 ) {
@@ -81,7 +81,7 @@ pub fn open(
         shared,
         origin: Origin::GitLab,
         site,
-        porter: Some(porter),
+        hook: Some(hook),
         stopped,
     };
     serve_on(listener, served);
@@ -123,9 +123,9 @@ async fn serve(
         );
     }
     let index = served.shared.log.begin(record(served.origin, &parts));
-    let visit = visit(&parts);
-    let at = async |point| match &served.porter {
-        Some(porter) => porter.at(&visit, point).await,
+    let request_info = request_info(&parts);
+    let at = async |point| match &served.hook {
+        Some(hook) => hook.at(&request_info, point).await,
         None => None,
     };
     let fault = match at(Point::Before).await {
@@ -164,8 +164,8 @@ async fn serve(
     })
 }
 
-fn visit(parts: &Parts) -> Visit {
-    Visit {
+fn request_info(parts: &Parts) -> RequestInfo {
+    RequestInfo {
         service: "gitlab".to_owned(),
         operation: parts.method.to_string(),
         resource: parts.uri.path().to_owned(),

@@ -98,7 +98,7 @@ impl Show<'_> {
         let is_past = job.artifacts_expire_at.is_some_and(|at| at <= now);
         let mut files = Vec::new();
         if let Some(archive) = archive {
-            let size = archive.shown_size();
+            let size = archive.reported_size();
             files.push(json!({"file_type": "archive", "size": size, "filename": "artifacts.zip", "file_format": "zip"}));
             files.push(json!({"file_type": "metadata", "size": 186, "filename": "metadata.gz", "file_format": "gzip"}));
             if !is_past {

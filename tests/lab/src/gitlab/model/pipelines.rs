@@ -19,7 +19,7 @@ pub struct Archive {
 
 impl Archive {
     /// The size that the API reports.
-    pub fn shown_size(&self) -> u64 {
+    pub fn reported_size(&self) -> u64 {
         self.declared_size.unwrap_or_else(|| self.source.size())
     }
 }

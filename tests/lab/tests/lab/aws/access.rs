@@ -61,7 +61,7 @@ async fn assuming_a_role_needs_the_external_id() {
 }
 
 #[tokio::test]
-async fn the_deployer_of_an_account_is_that_account() {
+async fn an_accounts_deployer_role_belongs_to_that_account() {
     let cloud = cloud().await;
     for account in cloud.accounts() {
         let sts = aws_sdk_sts::Client::new(&deployer(cloud, account).await);
@@ -71,7 +71,7 @@ async fn the_deployer_of_an_account_is_that_account() {
 }
 
 #[tokio::test]
-async fn the_hubs_user_alone_may_not_touch_functions() {
+async fn the_hubs_user_cannot_access_functions_without_a_role() {
     let cloud = cloud().await;
     let lambda = Client::new(&hub_user(cloud));
     assert_eq!(
@@ -97,7 +97,7 @@ async fn a_wrong_secret_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_handed_out_past_the_proxy_is_known_by_its_account() {
+async fn a_key_issued_past_the_proxy_is_attributed_to_its_account() {
     let cloud = cloud().await;
     let key = cloud.hub_access_key();
     let key = Credentials::new(&key.id, &key.secret, None, None, "hub");
@@ -163,7 +163,7 @@ async fn artifact_buckets_keep_versions_and_abort_incomplete_uploads() {
 }
 
 #[tokio::test]
-async fn a_policy_can_name_the_function_that_is_made_and_whose_alias_is_touched() {
+async fn a_policy_can_name_single_functions_for_creation_and_aliases() {
     let cloud = cloud().await;
     let arn = |name: &str| {
         let account = &cloud.dev().id;
@@ -196,7 +196,7 @@ async fn a_policy_can_name_the_function_that_is_made_and_whose_alias_is_touched(
 }
 
 #[tokio::test]
-async fn a_denial_names_who_may_not_do_what_to_what_and_why() {
+async fn a_denial_names_caller_action_resource_and_policy() {
     let cloud = cloud().await;
     let account = &cloud.dev().id;
     let arn = format!("arn:aws:lambda:{REGION}:{account}:function:access-denied");
@@ -237,7 +237,7 @@ async fn a_denial_names_who_may_not_do_what_to_what_and_why() {
 }
 
 #[tokio::test]
-async fn permission_is_asked_for_before_any_state() {
+async fn permission_is_checked_before_any_state() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "access-first";

@@ -29,7 +29,7 @@ async fn with_alias(lambda: &Client, name: &str) {
 }
 
 #[tokio::test]
-async fn an_alias_needs_versions_that_exist() {
+async fn an_alias_needs_existing_versions() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "alias-missing";
     with_alias(&lambda, name).await;
@@ -53,7 +53,7 @@ async fn an_alias_needs_versions_that_exist() {
 }
 
 #[tokio::test]
-async fn weights_that_make_no_sense_are_refused() {
+async fn invalid_alias_weights_are_refused() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "alias-weights";
     with_alias(&lambda, name).await;
@@ -80,7 +80,7 @@ async fn weights_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn both_versions_of_a_weighted_alias_share_their_role() {
+async fn both_versions_of_a_weighted_alias_need_the_same_role() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "alias-roles";
@@ -176,7 +176,7 @@ async fn an_invocation_by_alias_follows_the_weights() {
 }
 
 #[tokio::test]
-async fn an_alias_with_provisioned_concurrency_is_served_by_the_former_version_for_a_while() {
+async fn the_former_version_serves_a_provisioned_alias_until_the_new_one_is_ready() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "alias-provisioned";
@@ -218,7 +218,7 @@ async fn an_alias_with_provisioned_concurrency_is_served_by_the_former_version_f
 }
 
 #[tokio::test]
-async fn a_version_that_an_alias_names_is_not_deleted() {
+async fn a_version_that_an_alias_references_cannot_be_deleted() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "alias-keeps";
     with_alias(&lambda, name).await;

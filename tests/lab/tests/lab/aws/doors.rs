@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use aws_sdk_lambda::Client;
 use sluice_lab::{
-    aws::{Cloud, Door},
-    door::{Fault, Point, Porter, Visit},
+    aws::{Cloud, HookedEndpoint},
+    hook::{Fault, Point, RequestHook, RequestInfo},
     lab::{PATIENCE, wait_until},
 };
 
@@ -23,11 +23,11 @@ struct Script {
 }
 
 #[async_trait]
-impl Porter for Script {
-    async fn at(&self, visit: &Visit, point: Point) -> Option<Fault> {
-        let name = format!("{} {}", visit.operation, visit.resource);
+impl RequestHook for Script {
+    async fn at(&self, request_info: &RequestInfo, point: Point) -> Option<Fault> {
+        let name = format!("{} {}", request_info.operation, request_info.resource);
         self.seen.lock().unwrap().push((name, point));
-        if self.holds && visit.is_write {
+        if self.holds && request_info.is_write {
             let _held = Arc::clone(&self.held);
             std::future::pending::<()>().await;
         }
@@ -35,19 +35,19 @@ impl Porter for Script {
     }
 }
 
-/// A Lambda client for dev, whose calls pass through `porter`.
-async fn lambda_through(cloud: &Cloud, porter: &Arc<Script>) -> (Client, Door) {
-    let door = cloud.open_door(porter.clone()).await.unwrap();
+/// A Lambda client for dev, whose calls pass through `hook`.
+async fn lambda_through(cloud: &Cloud, hook: &Arc<Script>) -> (Client, HookedEndpoint) {
+    let endpoint = cloud.open_hooked_endpoint(hook.clone()).await.unwrap();
     let config = deployer(cloud, cloud.dev()).await.into_builder();
-    let config = config.endpoint_url(&door.endpoint).build();
-    (Client::new(&config), door)
+    let config = config.endpoint_url(&endpoint.endpoint).build();
+    (Client::new(&config), endpoint)
 }
 
 #[tokio::test]
-async fn each_call_is_seen_at_each_point_and_may_be_failed() {
+async fn a_hook_sees_each_call_at_each_point_and_can_fail_it() {
     let cloud = cloud().await;
-    let porter = Arc::new(Script::default());
-    let (lambda, _door) = lambda_through(cloud, &porter).await;
+    let hook = Arc::new(Script::default());
+    let (lambda, _door) = lambda_through(cloud, &hook).await;
     let get = |lambda: &Client| lambda.get_function().function_name("doors-none").send();
     assert_eq!(
         refusal_code(get(&lambda).await),
@@ -55,34 +55,34 @@ async fn each_call_is_seen_at_each_point_and_may_be_failed() {
     );
     let points = [Point::Before, Point::Done, Point::Answered];
     let expected = points.map(|point| ("GetFunction doors-none".to_owned(), point));
-    assert_eq!(*porter.seen.lock().unwrap(), expected);
+    assert_eq!(*hook.seen.lock().unwrap(), expected);
 
-    let porter = Arc::new(Script {
+    let hook = Arc::new(Script {
         fault: Some(Fault::Throttled),
         ..Script::default()
     });
-    let (lambda, _door) = lambda_through(cloud, &porter).await;
+    let (lambda, _door) = lambda_through(cloud, &hook).await;
     assert_eq!(refusal_code(get(&lambda).await), "TooManyRequestsException");
-    assert_eq!(*porter.seen.lock().unwrap(), expected[..1]);
+    assert_eq!(*hook.seen.lock().unwrap(), expected[..1]);
 }
 
 #[tokio::test]
-async fn what_is_held_and_left_by_who_asked_is_never_passed_on() {
+async fn a_held_call_that_its_caller_cancels_is_never_forwarded() {
     let cloud = cloud().await;
     let name = "doors-held";
     let straight = dev_lambda(cloud).await;
     create(cloud, &straight, name).await;
-    let porter = Arc::new(Script {
+    let hook = Arc::new(Script {
         holds: true,
         ..Script::default()
     });
-    let (lambda, _door) = lambda_through(cloud, &porter).await;
+    let (lambda, _door) = lambda_through(cloud, &hook).await;
     let call = lambda.delete_function().function_name(name).send();
     let asking = tokio::spawn(call);
     let is_held = |held: bool| {
-        let porter = Arc::clone(&porter);
+        let hook = Arc::clone(&hook);
         wait_until("the call is held or released", PATIENCE, async move || {
-            (held == (Arc::strong_count(&porter.held) > 1)).then_some(())
+            (held == (Arc::strong_count(&hook.held) > 1)).then_some(())
         })
     };
     is_held(true).await.unwrap();
@@ -90,7 +90,7 @@ async fn what_is_held_and_left_by_who_asked_is_never_passed_on() {
     is_held(false).await.unwrap();
     let found = straight.get_function().function_name(name).send().await;
     assert!(found.is_ok(), "{found:?}");
-    let seen = porter.seen.lock().unwrap();
+    let seen = hook.seen.lock().unwrap();
     assert!(
         seen.iter().all(|(_, point)| *point == Point::Before),
         "{seen:?}"

@@ -16,7 +16,7 @@ fn on(operation: &str, function: &str) -> Pattern {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_replaced_after_some_calls_and_a_number_of_times() {
+async fn a_fault_can_skip_calls_and_hit_a_number_of_them() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "faults-respond";
@@ -74,7 +74,7 @@ async fn a_rule_ends_with_its_handle() {
 }
 
 #[tokio::test]
-async fn each_service_throttles_in_its_own_words() {
+async fn each_service_throttles_with_its_own_error() {
     let cloud = cloud().await;
     let config = deployer(cloud, cloud.dev()).await;
     let s3 = aws_sdk_s3::Client::new(&config);
@@ -90,7 +90,7 @@ async fn each_service_throttles_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_dropped_request_reaches_nobody() {
+async fn a_dropped_request_has_no_effect() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "faults-drop";
@@ -110,7 +110,7 @@ async fn a_dropped_request_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_of_something_that_happened() {
+async fn a_call_with_a_lost_reply_takes_effect() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "faults-lose";
@@ -132,7 +132,7 @@ async fn a_lost_reply_is_of_something_that_happened() {
 }
 
 #[tokio::test]
-async fn a_held_reply_is_of_something_that_happened_and_comes_when_the_rule_goes() {
+async fn a_held_reply_of_an_effective_call_arrives_when_the_rule_is_removed() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "faults-hold";
@@ -192,7 +192,7 @@ async fn a_delayed_call_takes_at_least_as_long() {
 }
 
 #[tokio::test]
-async fn rules_and_calls_are_reached_over_http() {
+async fn fault_rules_and_calls_are_available_over_http() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "faults-http";

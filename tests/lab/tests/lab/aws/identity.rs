@@ -72,7 +72,7 @@ async fn assumed(cloud: &Cloud, token: String) -> Option<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_web_identity_is_taken_for_the_controllers_service_account_only() {
+async fn a_web_identity_role_trusts_only_the_controllers_service_account() {
     let cloud = cloud().await;
     assert_eq!(assumed(cloud, token(&claims(), key())).await, None);
     let other = with("sub", json!("system:serviceaccount:shop:sluice"));
@@ -89,7 +89,7 @@ async fn a_web_identity_is_taken_for_the_controllers_service_account_only() {
 }
 
 #[tokio::test]
-async fn a_token_that_sts_does_not_take_gets_its_own_error() {
+async fn sts_refuses_each_invalid_token_with_its_own_error() {
     let cloud = cloud().await;
     let unsigned = format!(
         "{}.{}.",

@@ -66,7 +66,7 @@ fn log(answer: &InvokeOutput) -> String {
 }
 
 #[tokio::test]
-async fn an_error_says_its_own_type_and_where_it_was_raised() {
+async fn a_function_error_has_its_type_and_stack_trace() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "invoke-errors";
     Box::pin(created(&lambda, name, CODE, "app.handler")).await;
@@ -95,7 +95,7 @@ async fn an_error_says_its_own_type_and_where_it_was_raised() {
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_begin_says_what_is_missing() {
+async fn a_function_that_cannot_start_reports_the_missing_module_or_handler() {
     let lambda = dev_lambda(cloud().await).await;
     for (name, code, handler, kind, words) in [
         (
@@ -122,7 +122,7 @@ async fn a_function_that_cannot_begin_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_log_comes_along() {
+async fn an_invocation_returns_the_end_of_its_log() {
     let lambda = dev_lambda(cloud().await).await;
     let name = "invoke-log";
     Box::pin(created(&lambda, name, CODE, "app.handler")).await;

@@ -12,7 +12,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_function_cannot_be_made_from_an_object_that_is_not_there() {
+async fn creating_a_function_from_a_missing_object_is_refused() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let code = FunctionCode::builder()
@@ -179,7 +179,7 @@ async fn the_revision_changes_once_more_when_an_update_settles() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_what_an_update_would_give_and_changes_nothing() {
+async fn a_dry_run_returns_the_result_of_an_update_and_changes_nothing() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "lambda-dry-run";
@@ -207,7 +207,7 @@ async fn a_dry_run_answers_what_an_update_would_give_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_update_can_be_made_to_fail_and_the_next_to_succeed() {
+async fn an_update_can_be_configured_to_fail() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "lambda-fails";
@@ -241,7 +241,7 @@ async fn an_update_can_be_made_to_fail_and_the_next_to_succeed() {
 }
 
 #[tokio::test]
-async fn latest_cannot_be_deleted_alone() {
+async fn latest_cannot_be_deleted_without_its_function() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     create(cloud, &lambda, "lambda-latest").await;
@@ -257,7 +257,7 @@ async fn latest_cannot_be_deleted_alone() {
 }
 
 #[tokio::test]
-async fn a_functions_package_is_fetched_through_the_proxy() {
+async fn a_functions_package_is_downloaded_through_the_proxy() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     create(cloud, &lambda, "lambda-location").await;
@@ -281,7 +281,7 @@ async fn a_functions_package_is_fetched_through_the_proxy() {
 }
 
 #[tokio::test]
-async fn runtimes_and_variables_that_lambda_does_not_take_are_refused() {
+async fn invalid_runtimes_and_environment_variables_are_refused() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     create(cloud, &lambda, "lambda-environment").await;
@@ -360,7 +360,7 @@ async fn a_version_has_its_own_package() {
 }
 
 #[tokio::test]
-async fn subnets_groups_and_images_that_are_not_there_are_refused() {
+async fn missing_subnets_security_groups_and_images_are_refused() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "lambda-network";
@@ -416,7 +416,7 @@ async fn subnets_groups_and_images_that_are_not_there_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_longer_than_the_table_of_limits_says_is_refused() {
+async fn values_beyond_the_table_of_limits_are_refused() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "lambda-limits";

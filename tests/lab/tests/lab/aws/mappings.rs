@@ -13,7 +13,7 @@ async fn states(lambda: &Client, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_mapping_is_made_changed_and_deleted_in_lambdas_own_time() {
+async fn event_source_mappings_change_asynchronously() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "mappings-slow";
@@ -57,7 +57,7 @@ async fn a_mapping_is_made_changed_and_deleted_in_lambdas_own_time() {
 }
 
 #[tokio::test]
-async fn provisioned_concurrency_is_there_after_a_while() {
+async fn provisioned_concurrency_becomes_ready_asynchronously() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "mappings-provisioned";

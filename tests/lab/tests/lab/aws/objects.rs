@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use super::{REGION, cloud, deployer, refusal_code};
 
 #[tokio::test]
-async fn a_bucket_is_taken_for_nobody_elses() {
+async fn an_unexpected_bucket_owner_is_refused() {
     let cloud = cloud().await;
     let s3 = Client::new(&deployer(cloud, cloud.dev()).await);
     let bucket = &cloud.dev().buckets[REGION];
@@ -25,7 +25,7 @@ async fn a_bucket_is_taken_for_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_copy_is_made_if_its_destination_is_as_expected() {
+async fn a_conditional_copy_checks_its_destination() {
     let cloud = cloud().await;
     let s3 = Client::new(&deployer(cloud, cloud.dev()).await);
     let bucket = &cloud.dev().buckets[REGION];
@@ -48,7 +48,7 @@ async fn a_copy_is_made_if_its_destination_is_as_expected() {
 }
 
 #[tokio::test]
-async fn a_range_of_a_version_is_that_and_no_more() {
+async fn a_range_of_an_object_version_returns_only_that_range() {
     let cloud = cloud().await;
     let s3 = Client::new(&deployer(cloud, cloud.dev()).await);
     let bucket = &cloud.dev().buckets[REGION];

@@ -36,7 +36,7 @@ async fn publishing_checks_code_and_revision() {
 }
 
 #[tokio::test]
-async fn publishing_what_is_published_answers_the_version_that_there_is() {
+async fn publishing_unchanged_content_returns_the_existing_version() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "publish-again";
@@ -124,7 +124,7 @@ async fn a_new_version_is_pending_and_cannot_be_invoked_for_a_time_of_its_own() 
 }
 
 #[tokio::test]
-async fn an_update_can_publish_along() {
+async fn a_code_update_can_also_publish_a_version() {
     let cloud = cloud().await;
     let lambda = dev_lambda(cloud).await;
     let name = "publish-along";

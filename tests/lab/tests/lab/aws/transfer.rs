@@ -29,7 +29,7 @@ fn peak_memory() -> usize {
 }
 
 #[tokio::test]
-async fn a_large_object_passes_both_ways_in_little_memory() {
+async fn a_large_object_streams_both_ways_in_little_memory() {
     let cloud = cloud().await;
     let s3 = Client::new(&deployer(cloud, cloud.dev()).await);
     let bucket = &cloud.dev().buckets["eu-west-1"];

@@ -45,7 +45,7 @@ async fn an_archive_is_the_same_in_every_transport() {
 }
 
 #[tokio::test]
-async fn the_storage_rejects_whoever_shows_a_credential() {
+async fn the_storage_rejects_requests_with_a_credential() {
     let lab = Lab::start().await;
     let path = format!("/jobs/{}/artifacts", built(&lab));
     lab.gitlab.set_transport(Transport::Redirect);
@@ -94,7 +94,7 @@ async fn a_single_file_comes_without_a_length() {
 }
 
 #[tokio::test]
-async fn expired_archives_go_in_gitlabs_order() {
+async fn expired_archives_disappear_in_gitlabs_order() {
     let lab = Lab::start().await;
     let job = built(&lab);
     let path = format!("/jobs/{job}");
@@ -130,7 +130,7 @@ async fn expired_archives_go_in_gitlabs_order() {
 }
 
 #[tokio::test]
-async fn an_erased_job_has_nothing_left() {
+async fn an_erased_job_has_no_artifacts() {
     let lab = Lab::start().await;
     let job = built(&lab);
     lab.gitlab.erase_artifacts(job);
@@ -141,7 +141,7 @@ async fn an_erased_job_has_nothing_left() {
 }
 
 #[tokio::test]
-async fn a_large_archive_is_made_while_it_is_sent() {
+async fn a_large_archive_is_generated_while_it_is_sent() {
     let lab = Lab::start().await;
     let source = ArtifactSource::generated("dist/big.bin", 1 << 30, 3);
     let size = source.size();
@@ -167,7 +167,7 @@ async fn a_large_archive_is_made_while_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_job_can_declare_another_size_than_it_has() {
+async fn a_job_can_declare_a_wrong_artifact_size() {
     let lab = Lab::start().await;
     let job = built(&lab);
     lab.gitlab.declare_artifact_size(job, Some(10));

@@ -37,7 +37,7 @@ fn error(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_in_gitlabs_words() {
+async fn missing_resources_are_refused_with_gitlabs_messages() {
     let lab = Lab::start().await;
     let table = [
         ("projects/999", 404, message("404 Project Not Found")),
@@ -93,7 +93,7 @@ async fn what_is_not_there_is_refused_in_gitlabs_words() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_in_gitlabs_words() {
+async fn invalid_parameters_are_refused_with_gitlabs_messages() {
     let lab = Lab::start().await;
     let table = [
         ("{own}/pipelines/x", 400, error("pipeline_id is invalid")),
@@ -137,7 +137,7 @@ async fn what_makes_no_sense_is_refused_in_gitlabs_words() {
 }
 
 #[tokio::test]
-async fn credentials_are_judged_before_anything_else() {
+async fn credentials_are_checked_before_anything_else() {
     let lab = Lab::start().await;
     lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let path = format!("projects/{}/pipelines", lab.project);

@@ -12,7 +12,7 @@ use sluice_lab::{
 use super::{Lab, builds, reply};
 
 #[tokio::test]
-async fn a_rule_acts_as_often_as_it_says_and_goes_with_its_handle() {
+async fn a_fault_rule_applies_as_often_as_it_says_and_ends_with_its_handle() {
     let lab = Lab::start().await;
     let body = "{\"message\":\"500 Internal Server Error\"}".to_owned();
     let action = FaultAction::Respond {
@@ -44,7 +44,7 @@ async fn a_rule_acts_as_often_as_it_says_and_goes_with_its_handle() {
 }
 
 #[tokio::test]
-async fn both_kinds_of_429_say_when_to_come_back() {
+async fn both_kinds_of_429_have_a_retry_after_header() {
     let lab = Lab::start().await;
     lab.gitlab
         .faults()
@@ -80,7 +80,7 @@ async fn both_kinds_of_429_say_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_is_announced_whole_and_ends_early() {
+async fn a_truncated_body_has_its_full_length_announced() {
     let lab = Lab::start().await;
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let archive = format!("/jobs/{}/artifacts", lab.gitlab.job(pipeline, "package"));
@@ -114,7 +114,7 @@ async fn a_truncated_body_is_announced_whole_and_ends_early() {
 }
 
 #[tokio::test]
-async fn connections_drop_and_hang_and_are_noted_without_an_answer() {
+async fn dropped_and_hanging_requests_are_recorded_without_a_status() {
     let lab = Lab::start().await;
     let mark = lab.gitlab.mark();
     let dropping = lab

@@ -7,7 +7,7 @@ use sluice_lab::gitlab::{JobEnd, JobSpec};
 use super::{Lab, builds, reply};
 
 #[tokio::test]
-async fn pages_tell_where_they_are() {
+async fn pages_carry_their_position_and_links() {
     let lab = Lab::start().await;
     let mut made: Vec<u64> = (0..5)
         .map(|_| {
@@ -61,7 +61,7 @@ async fn pages_tell_where_they_are() {
 }
 
 #[tokio::test]
-async fn the_jobs_of_a_project_are_not_counted_and_can_be_walked_by_key() {
+async fn a_projects_jobs_have_no_total_and_support_keyset_pagination() {
     let lab = Lab::start().await;
     for _ in 0..3 {
         lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
@@ -170,7 +170,7 @@ async fn an_unchanged_read_is_answered_304() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_its_id_and_the_rate_limit() {
+async fn every_response_carries_a_request_id_and_the_rate_limit() {
     let lab = Lab::start().await;
     for path in ["", "/pipelines/1"] {
         let reply = lab.get(path).await;

@@ -48,7 +48,7 @@ fn a_pipelines_status_follows_from_its_jobs() {
 }
 
 #[tokio::test]
-async fn a_blocking_manual_job_holds_the_pipeline_until_somebody_presses() {
+async fn a_blocking_manual_job_holds_the_pipeline_until_it_is_played() {
     let lab = Lab::start().await;
     let jobs = vec![
         builds(),
@@ -108,7 +108,7 @@ async fn an_optional_manual_job_reopens_a_pipeline_that_succeeded() {
 }
 
 #[tokio::test]
-async fn a_retry_makes_a_new_job_hides_the_old_one_and_revives_what_was_skipped() {
+async fn a_retry_replaces_the_job_and_revives_skipped_jobs() {
     let lab = Lab::start().await;
     let pipeline = lab.gitlab.run_pipeline(
         lab.project,
@@ -149,7 +149,7 @@ async fn a_retry_makes_a_new_job_hides_the_old_one_and_revives_what_was_skipped(
 }
 
 #[tokio::test]
-async fn cancelling_ends_what_runs_and_skips_what_follows() {
+async fn cancelling_a_pipeline_ends_running_jobs_and_skips_later_ones() {
     let lab = Lab::start().await;
     let jobs = vec![
         JobSpec::new("test", "test"),
@@ -172,7 +172,7 @@ async fn cancelling_ends_what_runs_and_skips_what_follows() {
 }
 
 #[tokio::test]
-async fn latest_is_of_the_head_commit_or_refused() {
+async fn the_latest_pipeline_is_that_of_the_head_commit() {
     let lab = Lab::start().await;
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let latest = lab.get("/pipelines/latest").await;
@@ -186,7 +186,7 @@ async fn latest_is_of_the_head_commit_or_refused() {
 }
 
 #[tokio::test]
-async fn a_test_report_is_summed_up() {
+async fn a_test_report_has_a_summary() {
     let lab = Lab::start().await;
     let pipeline = lab
         .gitlab
@@ -216,7 +216,7 @@ async fn a_test_report_is_summed_up() {
 }
 
 #[tokio::test]
-async fn trigger_jobs_are_listed_apart() {
+async fn trigger_jobs_are_listed_as_bridges() {
     let lab = Lab::start().await;
     let pipeline = lab.gitlab.run_pipeline(lab.project, "main", vec![builds()]);
     let child =
@@ -246,7 +246,7 @@ async fn trigger_jobs_are_listed_apart() {
 }
 
 #[tokio::test]
-async fn a_running_pipeline_from_outside_was_never_updated() {
+async fn a_running_external_pipeline_has_no_update_time() {
     let lab = Lab::start().await;
     let status = vec![JobSpec::new("deploy", "external")];
     let pipeline = lab
@@ -279,7 +279,7 @@ fn extra<'a>(ours: &'a Value, recorded: &'a Value) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn pipelines_have_the_keys_that_gitlab_was_recorded_to_send() {
+async fn pipelines_have_the_keys_of_recorded_gitlab_responses() {
     let recorded = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let list = recorded(include_str!("../../data/gitlab/pipelines_list.json"));
     let details = recorded(include_str!("../../data/gitlab/pipeline_details.json"));

@@ -21,7 +21,7 @@ fn python() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_gitlab_reads_and_presses_everything() {
+async fn python_gitlab_calls_every_endpoint() {
     let options = SimulatorOptions {
         relative_root: "/gitlab".to_owned(),
         ..SimulatorOptions::default()

@@ -32,12 +32,12 @@ fn a_process_ends_with_its_owner_even_if_it_is_frozen() {
 const OWNER_IN: &str = "SLUICE_LAB_TEST_OWNER_IN";
 
 #[test]
-fn a_process_ends_even_if_all_of_its_owners_group_is_asked_to() {
+fn a_process_ends_even_if_its_owners_process_group_is_terminated() {
     if let Some(dir) = env::var_os(OWNER_IN) {
         own_a_process_that_stays(&PathBuf::from(dir));
     }
     let dir = tempfile::tempdir().unwrap();
-    let this = "kube::process::a_process_ends_even_if_all_of_its_owners_group_is_asked_to";
+    let this = "kube::process::a_process_ends_even_if_its_owners_process_group_is_terminated";
     let mut owner = Command::new(env::current_exe().unwrap())
         .args([this, "--exact"])
         .env(OWNER_IN, dir.path())

@@ -113,7 +113,7 @@ fn printed(controller: &Controller) -> Vec<Value> {
 }
 
 #[test]
-fn a_deployment_runs_as_it_says() {
+fn a_deployment_runs_as_specified() {
     install("workload");
     let dir = tempfile::tempdir().unwrap();
     let mut controller = Controller::from_chart(
@@ -182,7 +182,7 @@ fn a_deployment_runs_as_it_says() {
 }
 
 #[test]
-fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
+fn a_controller_can_be_killed_paused_restarted_and_terminated() {
     install("lifecycle");
     let dir = tempfile::tempdir().unwrap();
     let mut controller = Controller::from_chart(
@@ -225,7 +225,7 @@ fn a_controller_is_killed_paused_restarted_and_asked_to_end() {
 }
 
 #[test]
-fn a_pod_that_could_not_start_is_an_error_that_says_why() {
+fn a_pod_that_cannot_start_is_an_error_with_the_cause() {
     namespace("broken");
     let manifest = "
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: broken}, spec: {
@@ -243,7 +243,7 @@ fn a_pod_that_could_not_start_is_an_error_that_says_why() {
 }
 
 #[test]
-fn a_binary_that_is_not_there_is_an_error_that_says_so() {
+fn a_missing_binary_is_an_error() {
     install("unbuilt");
     let missing = Overrides {
         binary: "target/none/sluice".into(),

@@ -23,7 +23,7 @@ use sluice_lab::{
     runtime,
 };
 
-use super::super::ground::{Ground, NAMESPACE, manifest};
+use super::super::bench_lab::{BenchLab, NAMESPACE, manifest};
 
 /// Concurrent requests that create them.
 const CREATED_AT_A_TIME: usize = 16;
@@ -31,7 +31,7 @@ const CREATED_AT_A_TIME: usize = 16;
 const LIMIT: Duration = Duration::from_mins(40);
 
 /// Many Deployments.
-pub struct Crowd {
+pub struct Fleet {
     api: Api<DynamicObject>,
     members: Vec<Member>,
     /// Each project once.
@@ -49,17 +49,17 @@ pub struct Arrival {
     pub first: Instant,
 }
 
-impl Crowd {
+impl Fleet {
     /// Creates their GitLab projects. The Deployments do not exist yet.
     pub fn gather(
-        ground: &Ground,
+        bench_lab: &BenchLab,
         objects: u32,
         projects: Option<u32>,
         checked: bool,
     ) -> Result<Self, LabError> {
         let count = projects.unwrap_or(objects).min(objects);
         let paths: Vec<String> = (0..count).map(|nth| format!("fleet/p{nth:05}")).collect();
-        let gitlab = &ground.lab.gitlab;
+        let gitlab = &bench_lab.lab.gitlab;
         let projects: Vec<ProjectId> = paths
             .iter()
             .map(|path| gitlab.create_project(path))
@@ -69,7 +69,7 @@ impl Crowd {
             let path = &paths[usize::try_from(nth % count).unwrap_or_default()];
             let team = Tenant {
                 path: path.clone(),
-                ..ground.team.clone()
+                ..bench_lab.team.clone()
             };
             let mut deployment = manifest(&team, &name, "package", &[]);
             deployment["spec"]["source"]["ref"] = json!("main");
@@ -80,7 +80,7 @@ impl Crowd {
             Member { name, deployment }
         });
         Ok(Self {
-            api: api(ground)?,
+            api: api(bench_lab)?,
             members: members.collect(),
             projects,
         })
@@ -92,10 +92,10 @@ impl Crowd {
     }
 
     /// Runs a pipeline in each project, with an artifact of its own.
-    pub fn push(&self, ground: &Ground, revision: u32) {
+    pub fn push(&self, bench_lab: &BenchLab, revision: u32) {
         for (nth, project) in self.projects.iter().enumerate() {
             let bytes = package(&format!("p{nth} v{revision}"));
-            ground
+            bench_lab
                 .lab
                 .pipeline(*project, "main", &format!("Answer v{revision}"), &bytes);
         }
@@ -155,12 +155,12 @@ impl Crowd {
     }
 
     /// Waits until polls of GitLab cause no more reconciles.
-    pub fn wait_at_rest(&self, ground: &Ground) -> Result<(), LabError> {
+    pub fn wait_until_idle(&self, bench_lab: &BenchLab) -> Result<(), LabError> {
         let what = "polls of GitLab cause no reconciles";
-        ground.lab.wait_for(what, LIMIT, || {
-            let passes = || Passes::now(ground).map_err(|error| error.to_string());
+        bench_lab.lab.wait_for(what, LIMIT, || {
+            let passes = || Passes::now(bench_lab).map_err(|error| error.to_string());
             let before = passes()?;
-            let polled = ground.wait_for_polls(self.projects.len());
+            let polled = bench_lab.wait_for_polls(self.projects.len());
             polled.map_err(|error| error.to_string())?;
             match passes()?.since(before) {
                 Passes { deployments: 0, .. } => Ok(()),
@@ -170,11 +170,11 @@ impl Crowd {
     }
 
     /// Waits until a restarted controller has reconciled each Deployment once.
-    pub fn wait_judged(&self, ground: &Ground) -> Result<(), LabError> {
-        ground
+    pub fn wait_until_reconciled(&self, bench_lab: &BenchLab) -> Result<(), LabError> {
+        bench_lab
             .lab
             .wait_for("every Deployment is reconciled", LIMIT, || {
-                let passes = Passes::now(ground).map_err(|error| error.to_string())?;
+                let passes = Passes::now(bench_lab).map_err(|error| error.to_string())?;
                 let all = self.members.len();
                 (passes.deployments >= all)
                     .then_some(())
@@ -194,8 +194,8 @@ pub struct Passes {
 
 impl Passes {
     /// The current counts.
-    pub fn now(ground: &Ground) -> Result<Self, LabError> {
-        let controller = ground.lab.controller();
+    pub fn now(bench_lab: &BenchLab) -> Result<Self, LabError> {
+        let controller = bench_lab.lab.controller();
         Ok(Self {
             deployments: controller.reconciles("deployment")?,
             targets: controller.reconciles("target")?,
@@ -211,9 +211,9 @@ impl Passes {
     }
 }
 
-fn api(ground: &Ground) -> Result<Api<DynamicObject>, LabError> {
+fn api(bench_lab: &BenchLab) -> Result<Api<DynamicObject>, LabError> {
     let wrong = |error: &dyn std::error::Error| LabError::new(format!("the cluster: {error}"));
-    let path = ground.lab.kube.kubeconfig(User::Admin);
+    let path = bench_lab.lab.kube.kubeconfig(User::Admin);
     let config = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
     let options = KubeConfigOptions::default();
     let client = runtime::handle().block_on(async {

@@ -51,7 +51,7 @@ pub(in crate::aws) struct FunctionKey {
 
 /// The progress of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::aws) enum Standing {
+pub(in crate::aws) enum Progress {
     Unsettled,
     /// With Lambda's reason code.
     Failed(&'static str),
@@ -73,11 +73,11 @@ impl Due {
         }
     }
 
-    fn standing(self) -> Standing {
+    fn progress(self) -> Progress {
         if self.at.is_none_or(|at| Instant::now() < at) {
-            return Standing::Unsettled;
+            return Progress::Unsettled;
         }
-        self.failure.map_or(Standing::Settled, Standing::Failed)
+        self.failure.map_or(Progress::Settled, Progress::Failed)
     }
 }
 
@@ -149,9 +149,9 @@ impl FunctionStates {
 
 /// The functions of one [`Cloud`](crate::aws::Cloud).
 #[derive(Debug, Default)]
-pub(in crate::aws) struct Book(Mutex<FunctionStates>);
+pub(in crate::aws) struct FunctionTracker(Mutex<FunctionStates>);
 
-impl Book {
+impl FunctionTracker {
     fn lock(&self) -> MutexGuard<'_, FunctionStates> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,18 +193,18 @@ impl Book {
     }
 
     /// The last change and its progress, whatever the emulator says.
-    pub(in crate::aws) fn last_change(&self, function: &FunctionKey) -> Option<(Change, Standing)> {
+    pub(in crate::aws) fn last_change(&self, function: &FunctionKey) -> Option<(Change, Progress)> {
         let states = self.lock();
         let (change, due) = states.functions.get(function)?.change?;
-        Some((change, due.standing()))
+        Some((change, due.progress()))
     }
 
     /// The progress of a version; an unknown version has settled.
-    pub(in crate::aws) fn version(&self, function: &FunctionKey, version: &str) -> Standing {
+    pub(in crate::aws) fn version(&self, function: &FunctionKey, version: &str) -> Progress {
         let states = self.lock();
         let function_state = states.functions.get(function);
         let due = function_state.and_then(|function_state| function_state.published.get(version));
-        due.map_or(Standing::Settled, |due| due.standing())
+        due.map_or(Progress::Settled, |due| due.progress())
     }
 
     pub(in crate::aws) fn leave(&self, function: &FunctionKey, alias: &str, version: &str) {
@@ -224,12 +224,12 @@ impl Book {
     }
 
     /// The progress of the provisioned concurrency of a version or alias.
-    pub(in crate::aws) fn provisioned(&self, function: &FunctionKey, qualifier: &str) -> Standing {
+    pub(in crate::aws) fn provisioned(&self, function: &FunctionKey, qualifier: &str) -> Progress {
         let states = self.lock();
         let function_state = states.functions.get(function);
         let due =
             function_state.and_then(|function_state| function_state.provisioned.get(qualifier));
-        due.map_or(Standing::Settled, |due| due.standing())
+        due.map_or(Progress::Settled, |due| due.progress())
     }
 
     /// Records a change of a mapping; for a deletion, with the mapping as it was.
@@ -257,7 +257,7 @@ impl Book {
         let states = self.lock();
         let mut states = states.functions.values();
         let mapping = states.find_map(|function_state| function_state.mappings.get(id))?;
-        (mapping.due.standing() == Standing::Unsettled).then_some(mapping.state)
+        (mapping.due.progress() == Progress::Unsettled).then_some(mapping.state)
     }
 
     /// The mappings that are being deleted, in this account and region.
@@ -269,7 +269,7 @@ impl Book {
             .filter(|(key, _)| key.account == scope.account && key.region == scope.region);
         let mappings = here.flat_map(|(_, function_state)| function_state.mappings.values());
         mappings
-            .filter(|mapping| mapping.due.standing() == Standing::Unsettled)
+            .filter(|mapping| mapping.due.progress() == Progress::Unsettled)
             .filter_map(|mapping| mapping.deleted.clone())
             .collect()
     }
@@ -278,7 +278,7 @@ impl Book {
     pub(in crate::aws) fn left(&self, function: &FunctionKey, alias: &str) -> Option<String> {
         let states = self.lock();
         let (version, due) = states.functions.get(function)?.left.get(alias)?;
-        (due.standing() != Standing::Settled).then(|| version.clone())
+        (due.progress() != Progress::Settled).then(|| version.clone())
     }
 
     pub(in crate::aws) fn forget(&self, function: &FunctionKey) {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 /// A request that a hook sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub struct RequestInfo {
     /// `lambda`, `s3`, `sts`…, or `gitlab`.
     pub service: String,
     /// The AWS operation, or the HTTP method.
@@ -58,8 +58,8 @@ pub enum Fault {
 
 /// A hook on the requests of one caller.
 #[async_trait]
-pub trait Porter: Send + Sync + 'static {
+pub trait RequestHook: Send + Sync + 'static {
     /// Called when a request reaches `point`; the request continues when this returns. A fault that is
     /// returned at [`Point::Before`] is applied; at the other points it is ignored.
-    async fn at(&self, visit: &Visit, point: Point) -> Option<Fault>;
+    async fn at(&self, request_info: &RequestInfo, point: Point) -> Option<Fault>;
 }

@@ -25,7 +25,7 @@ pub const NEIGHBOUR: &str = "neighbour";
 pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// A lab, and a team that delivers on it.
-pub struct Ground {
+pub struct BenchLab {
     /// The lab.
     pub lab: Lab,
     /// The team.
@@ -66,7 +66,7 @@ pub struct Record {
     pub cpu: f64,
 }
 
-impl Ground {
+impl BenchLab {
     /// Starts the lab.
     pub fn start(dir: &Path, binary: Option<PathBuf>) -> Result<Self, LabError> {
         Self::start_with(dir, binary, Vec::new())
@@ -177,7 +177,7 @@ impl Ground {
     }
 
     /// Waits until the Deployment reports that it waits for a pipeline.
-    pub fn wait_for_wish(&self, name: &str) -> Result<(), LabError> {
+    pub fn wait_for_pipeline_request(&self, name: &str) -> Result<(), LabError> {
         let what = format!("{name} waits for a pipeline");
         self.lab.wait_for(&what, LIMIT, || {
             let object = self.deployment(name)?;
