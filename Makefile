@@ -1,5 +1,5 @@
-# What a person or CI does with this repository. Needed on the machine: Rust 1.95, Go 1.26,
-# Python 3.11 (with venv), a C compiler, git, make. All else is installed below target/.
+# The commands of this repository, for people and for CI. They need Rust 1.95, Go 1.26, Python 3.11 (with
+# venv), a C compiler, git and make. Everything else is installed below target/.
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -13,14 +13,14 @@ CARGO_DENY_INSTALLED := target/tools/.cargo-deny-$(CARGO_DENY_VERSION)
 .PHONY: help demo lab test chaos check bench bench-fleet generate fmt needs build fmt-check clippy doc deny checked
 
 help:
-	@echo "make demo      a transcript of deliveries and rollbacks on a lab of its own: GitLab, AWS and Kubernetes"
-	@echo "make lab       starts that lab, leaves it running and says how to use it"
-	@echo "make test      every test, against real parts"
-	@echo "make chaos     kills, pauses and fails the controller at each of its calls; make test does so at some"
-	@echo "make check     formatting, lints, dependencies, generated files, chart, architecture"
+	@echo "make demo      shows deliveries and rollbacks on a lab of its own: GitLab, AWS and Kubernetes"
+	@echo "make lab       starts that lab, leaves it running and prints how to use it"
+	@echo "make test      runs all tests, on real parts"
+	@echo "make chaos     kills, pauses and fails the controller at each of its calls; make test does so for a sample"
+	@echo "make check     checks formatting, lints, dependencies, generated files, chart, architecture"
 	@echo "make bench     counts and times deliveries on the lab"
-	@echo "make bench-fleet  delivers a thousand Deployments at once, and says what that costs"
-	@echo "make generate  writes crds/, the chart's definitions and the tables of docs/ from the types"
+	@echo "make bench-fleet  delivers a thousand Deployments at once, and prints the costs"
+	@echo "make generate  generates crds/, the chart's definitions and the tables of docs/ from the types"
 	@echo "make fmt       formats the sources"
 
 demo:
@@ -37,14 +37,14 @@ test:
 	@echo "test: builds everything and runs every test; about 40 minutes the first time, 25 after that"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
-	# Most of them wait for something: more threads than cores keep the machine busy.
+	# Most tests wait: more threads than cores keep the machine busy.
 	RUST_TEST_THREADS=6 $(CARGO) test --workspace --locked
 
-# CHAOS=<plan or a part of its name> runs only that; what fails says its name so. CHAOS_PART=2/3 runs the
-# second third. Half of the work is the controllers', so they are optimised: that builds most of everything
-# once more.
+# CHAOS=<plan or a part of its name> runs only matching plans; a failure prints the name of its plan.
+# CHAOS_PART=2/3 runs the second third. The controllers do half of the work, so the profile is optimised, which
+# builds most crates once more.
 chaos:
-	@echo "chaos: runs every plan of the crash matrix and prints what was covered; about 100 minutes on two cores, and 12 more to build the first time"
+	@echo "chaos: runs every plan of the crash matrix and prints the coverage; about 100 minutes on two cores, and 12 more to build the first time"
 	@$(MAKE) --no-print-directory build
 	@$(LAB) tools
 	$(CARGO) test --workspace --locked --profile chaos --test chaos -- --all
@@ -58,7 +58,7 @@ check:
 	@$(MAKE) --no-print-directory deny
 	@$(MAKE) --no-print-directory checked
 
-# SLUICE_BENCH_PROFILE=release measures what is optimised, which takes as long again to build.
+# SLUICE_BENCH_PROFILE=release measures optimised code, which takes as long again to build.
 bench:
 	@echo "bench: counts and times deliveries on the lab; about 35 minutes the first time, 20 after that"
 	@$(MAKE) --no-print-directory build
@@ -80,8 +80,8 @@ generate:
 fmt:
 	$(CARGO) fmt --all
 
-# The whole workspace at once, always in the dev profile: a part built alone would choose other
-# features for its dependencies and compile them again.
+# Builds the whole workspace at once, always in the dev profile: a package alone would select other features of
+# its dependencies and compile them again.
 build: needs
 	$(CARGO) build --workspace --locked
 
@@ -99,17 +99,17 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-# Advisories need a database from the network: cargo deny check advisories, where there is one.
+# Advisories need a database from the network, so run them separately: cargo deny check advisories.
 deny: $(CARGO_DENY_INSTALLED)
 	$(CARGO_DENY) --locked check bans licenses sources
 
-# Not optimised: it is built in a minute and runs for four seconds.
+# Not optimised: the build takes a minute, and a run four seconds.
 $(CARGO_DENY_INSTALLED):
 	@echo "installing cargo-deny $(CARGO_DENY_VERSION): about 2 minutes"
 	$(CARGO) install --quiet --locked --debug --root target/tools cargo-deny@$(CARGO_DENY_VERSION)
 	@touch $@
 
-# Generated files, chart and architecture are checked by tests that need no cluster.
+# Checks generated files, chart and architecture with tests that need no cluster.
 checked: build
 	@$(LAB) tools
 	$(CARGO) test --workspace --locked --test it -- generated:: architecture:: chart::lint::

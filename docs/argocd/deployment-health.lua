@@ -1,8 +1,9 @@
 -- Health of a Sluice Deployment for Argo CD.
 --
--- Healthy: all of it is as the spec says.   Progressing: it moves, or was not looked at yet.
--- Suspended: it waits at a gate, is suspended, or is held by spec.pin.
--- Degraded: it failed or can't go on; somebody has to do something.
+-- Healthy: the Deployment is as its spec says.
+-- Progressing: a Release moves, or Sluice has not observed the Deployment yet.
+-- Suspended: it waits at a gate, is paused or suspended, or spec.pin holds it.
+-- Degraded: it failed or can't continue; a person has to act.
 local health = { status = "Progressing", message = "Waiting for the controller" }
 
 if obj.metadata.deletionTimestamp ~= nil then
@@ -21,8 +22,8 @@ local ready = found["Ready"]
 if ready == nil then
   return health
 end
-local seen = ready.observedGeneration or obj.status.observedGeneration
-if obj.metadata.generation ~= nil and seen ~= nil and seen ~= obj.metadata.generation then
+local observed = ready.observedGeneration or obj.status.observedGeneration
+if obj.metadata.generation ~= nil and observed ~= nil and observed ~= obj.metadata.generation then
   return health
 end
 

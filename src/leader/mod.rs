@@ -272,7 +272,7 @@ impl Elector {
             }
             holder => Err(RenewFailed::Lost(Lost::Taken {
                 lease: settings.name.clone(),
-                holder: holder.unwrap_or("nobody").to_owned(),
+                holder: holder.unwrap_or("no holder").to_owned(),
             })),
         }
     }

@@ -58,8 +58,17 @@ impl Controllers {
         let mut running = self.running.lock().await;
         let paused = running.paused.take().map(|(paused, _)| paused);
         for instance in running.active.take().into_iter().chain(paused) {
-            let _ = tokio::task::spawn_blocking(|| instance.kill()).await;
+            kill(instance).await;
         }
+    }
+}
+
+/// Kills a controller. A panic of it ends the matrix: no run may hide it.
+async fn kill(instance: Instance) {
+    let killed = tokio::task::spawn_blocking(|| instance.kill()).await;
+    if killed.is_err() {
+        println!("chaos: a controller panicked");
+        std::process::exit(101);
     }
 }
 
@@ -78,6 +87,9 @@ async fn supervise(
                 let mut running = running.lock().await;
                 let has_ended = running.active.as_ref().is_some_and(Instance::has_ended);
                 if has_ended && environment.lease.is_some() {
+                    if let Some(ended) = running.active.take() {
+                        kill(ended).await;
+                    }
                     running.active = Some(Instance::start(environment.clone()));
                 }
                 continue;
@@ -88,7 +100,7 @@ async fn supervise(
                 tokio::time::sleep(REPLY_GRACE).await;
                 let mut running = running.lock().await;
                 if let Some(killed) = running.active.take() {
-                    let _ = tokio::task::spawn_blocking(|| killed.kill()).await;
+                    kill(killed).await;
                 }
                 environment.interceptor.revive();
                 running.active = Some(Instance::start(environment.clone()));

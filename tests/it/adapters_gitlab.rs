@@ -265,7 +265,7 @@ async fn branches_and_tags_are_distinguished_from_missing_refs() {
     }
     let error = client.git_ref(1, branch, "main").await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::NotFound);
-    assert!(error.message.contains("no such project"), "{error}");
+    assert!(error.message.contains("project does not exist"), "{error}");
 }
 
 #[tokio::test]

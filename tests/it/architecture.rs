@@ -116,7 +116,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust source below `dir`, as its path from the root and its text.
-fn sources(dir: &str) -> Vec<(String, String)> {
+pub fn sources(dir: &str) -> Vec<(String, String)> {
     fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -1,6 +1,7 @@
 //! The documentation matches the program: the API server accepts its examples, and its links resolve.
 
 mod health;
+mod language;
 mod metrics;
 
 use std::{

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* A release that is called after the chart does not repeat it: objects are named "sluice". */ -}}
+{{- /* A Helm release that is named after the chart does not repeat the name: objects are named "sluice". */ -}}
 {{- define "sluice.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
@@ -33,17 +33,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- /* The one who may make Releases and Targets, as the API server calls it. */ -}}
+{{- /* The controller's user name, which alone may create Releases and Targets. */ -}}
 {{- define "sluice.user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "sluice.fullname" . }}
 {{- end }}
 
-{{- /* The admission policy for Approvals and its binding, which the controller looks for. */ -}}
+{{- /* The name of the admission policy for Approvals and of its binding, which the controller reads. */ -}}
 {{- define "sluice.approvalPolicy" -}}
 {{- printf "%s-approvals" (include "sluice.fullname" .) }}
 {{- end }}
 
-{{- /* The admission policy for the record of what was delivered, and its binding, likewise. */ -}}
+{{- /* The same for the admission policy for the record of deliveries. */ -}}
 {{- define "sluice.recordsPolicy" -}}
 {{- printf "%s-records" (include "sluice.fullname" .) }}
 {{- end }}

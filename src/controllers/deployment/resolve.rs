@@ -368,7 +368,7 @@ mod tests {
         );
         let other = failed("shop/checkout", CallErrorKind::NotFound);
         assert!(
-            other.message().contains("no such project"),
+            other.message().contains("the project does not exist"),
             "{}",
             other.message()
         );

@@ -161,7 +161,7 @@ fn null_is_a_value_like_any_other() {
         .remove(0);
     assert_eq!(check.payload, "null");
     for (expect, why) in [
-        (json!({}), "set equals to the value"),
+        (json!({}), "set equals to the expected value"),
         (json!({"equals": 1, "isNull": true}), "remove one of them"),
     ] {
         let release = release(json!({}), stage(json!({"expect": expect})));

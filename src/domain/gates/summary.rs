@@ -145,7 +145,7 @@ pub fn whose(approvers: &KubernetesApprovers) -> String {
     match all.pop() {
         Some(last) if all.is_empty() => last,
         Some(last) => format!("{} or {last}", all.join(", ")),
-        None => "nobody".to_owned(),
+        None => "no approver".to_owned(),
     }
 }
 

@@ -164,7 +164,7 @@ async fn alarm_that_was_briefly_red_fails_by_its_history() {
         let Verdict::Failed(why) = verdict else {
             panic!("{name}: {verdict:?}");
         };
-        assert!(why.contains(&format!("{name} went into ALARM")), "{why}");
+        assert!(why.contains(&format!("{name} entered ALARM")), "{why}");
 
         let changes = monitoring.transitions(name, began - SignedDuration::from_secs(1));
         let changes = changes.await.expect("the history");

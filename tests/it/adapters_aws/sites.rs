@@ -320,7 +320,7 @@ async fn copy_and_restore_preserve_bytes_and_metadata() {
     let back = sites
         .restore(&copy, bucket, key, &Condition::Is(changed))
         .await
-        .expect("put back");
+        .expect("restored");
 
     let head = fixture.s3().head_object().bucket(bucket).key(key).send();
     let head = head.await.expect("an object");
@@ -343,7 +343,7 @@ async fn copy_and_restore_preserve_bytes_and_metadata() {
     let gone = sites.restore(&copy, bucket, key, &is).await;
     assert_eq!(kind(gone), Some(CallErrorKind::Stale));
     let back = sites.restore(&copy, bucket, key, &Condition::Absent).await;
-    let is = Condition::Is(back.expect("put back"));
+    let is = Condition::Is(back.expect("restored"));
     store.delete(to, &kept.version_id).await.expect("deleted");
     let lost = sites.restore(&copy, bucket, key, &is).await;
     let lost = lost.expect_err("lost");
@@ -446,7 +446,10 @@ async fn artifact_and_ungranted_buckets_are_refused_without_a_call() {
             .await;
         let error = result.expect_err("refused");
         assert_eq!(error.kind, CallErrorKind::Denied);
-        assert!(error.message.contains("keeps artifacts"), "{error}");
+        assert!(
+            error.message.contains("keeps artifacts"),
+            "{error}"
+        );
         let sent = fixture.lab.calls_since(mark);
         let sent = sent.only(|call| call.resource.contains("refused/artifacts"));
         assert_eq!(sent.len(), 0);
@@ -491,7 +494,7 @@ async fn session_reaches_only_granted_buckets() {
     let back = sites
         .restore(&copy, bucket, key, &Condition::Is(etag))
         .await;
-    back.expect("put back");
+    back.expect("restored");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ fn approvers_are_named_and_meet_the_minimum() {
     gate_is_accepted(&kubernetes(
         &json!({"groups": ["approvers"], "minimumApprovals": 16}),
     ));
-    let more = "more than there are users";
+    let more = "must not exceed the number of users";
     gate_is_refused(
         &kubernetes(&json!({"users": ["bea"], "minimumApprovals": 2})),
         more,

@@ -68,7 +68,7 @@ fn account_id_mismatch_blocks_all_calls() {
 #[test]
 fn unassumable_role_is_named_and_recovers() {
     let scene = Scene::new("no-role");
-    let missing_role = "arn:aws:iam::222222222222:role/nobody";
+    let missing_role = "arn:aws:iam::222222222222:role/missing";
     let mut role_arn = Value::Null;
     let account = copy_dev_account(&scene, |spec| {
         let role = &mut spec["credentials"]["assumeRole"]["roleArn"];
@@ -160,7 +160,7 @@ fn unassumable_execution_role_is_rolled_back_at_the_deadline() {
     let scene = Scene::running("no-exec-role");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["progressDeadline"] = json!("10s");
-    wanted["spec"]["components"][0]["lambda"]["role"] = json!("nobody-made-it");
+    wanted["spec"]["components"][0]["lambda"]["role"] = json!("not-created");
     scene.apply(&wanted);
     let parts = [
         "no progress for 10s",

@@ -196,7 +196,7 @@ fn alarm_that_was_red_while_the_controller_was_down_counts() {
         alarm.turn_red("the test says so").unwrap();
         alarm.turn_green("the test says so").unwrap();
     });
-    scene.stalled("RolledBack", &[&alarm.name, "went into ALARM"]);
+    scene.stalled("RolledBack", &[&alarm.name, "entered ALARM"]);
     scene.still_serves("dev", "v1");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1");
 }

@@ -171,7 +171,7 @@ fn target_rechecks_the_account_before_a_run_starts() {
     let accounts: Api<Account> = Api::all(scene.world.client.clone());
     let spec = serde_json::to_value(run(accounts.get(&account)).unwrap().spec).unwrap();
     let role = spec["credentials"]["assumeRole"]["roleArn"].clone();
-    let missing_role = json!("arn:aws:iam::333333333333:role/nobody");
+    let missing_role = json!("arn:aws:iam::333333333333:role/missing");
     edit(&scene, &account, |spec| {
         spec["credentials"]["assumeRole"]["roleArn"] = missing_role.clone();
     });

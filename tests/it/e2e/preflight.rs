@@ -97,7 +97,7 @@ fn two_accounts_with_one_id_must_not_share_a_function() {
         &[
             "production: spec.components[api].lambda.functionName",
             "function one-function-api is also that of component api in stage dev",
-            "make the name differ",
+            "make the names differ",
         ],
     );
     untouched(&scene, mark);

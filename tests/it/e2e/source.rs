@@ -27,9 +27,9 @@ fn breaks_and_recovers(namespace: &str, edit: impl Fn(&mut Value), reason: &str,
 fn missing_project_is_named() {
     breaks_and_recovers(
         "no-project",
-        |wanted| wanted["spec"]["source"]["project"] = json!("nobody/nothing"),
+        |wanted| wanted["spec"]["source"]["project"] = json!("missing/missing"),
         "ProjectNotFound",
-        &["spec.source.project", "nobody/nothing", "can't see it"],
+        &["spec.source.project", "missing/missing", "can't see it"],
     );
 }
 

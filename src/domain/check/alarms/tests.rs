@@ -100,7 +100,7 @@ fn alarm_since_the_rollout_began_fails_the_check() {
             Ok,
             None,
             Some(red_and_back()),
-            "failed: alarm errors went into ALARM",
+            "failed: alarm errors entered ALARM",
         ),
         (
             "red, then without data",
@@ -110,14 +110,14 @@ fn alarm_since_the_rollout_began_fails_the_check() {
                 change(20, Ok, Alarm),
                 change(90, Alarm, InsufficientData),
             ]),
-            "failed: alarm errors went into ALARM",
+            "failed: alarm errors entered ALARM",
         ),
         (
             "red just before by CloudWatch's clock",
             Ok,
             Some(40),
             Some(vec![change(-1, Ok, Alarm), change(40, Alarm, Ok)]),
-            "failed: alarm errors went into ALARM",
+            "failed: alarm errors entered ALARM",
         ),
         (
             "first data",
@@ -207,8 +207,8 @@ fn alarm_from_before_the_rollout_follows_already_in_alarm() {
             Ok,
             Some(90),
             again(),
-            "failed: alarm errors went into ALARM",
-            "failed: alarm errors went into ALARM",
+            "failed: alarm errors entered ALARM",
+            "failed: alarm errors entered ALARM",
         ),
         (
             "it ended and is there again",

@@ -270,7 +270,7 @@ fn metric_value_is_compared_with_the_previous_version() {
     assert_outcome(
         &relative.compare(window(), &series(0.2, 100.0), &series(0.1, 900.0)),
         "failed: Average of AWS/Lambda Errors is 0.2 over 5m (100 samples), higher than the 0.1 of the \
-         version before (900 samples) by more than 0.01",
+         previous version (900 samples) by more than 0.01",
     );
 }
 

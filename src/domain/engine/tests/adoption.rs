@@ -101,7 +101,7 @@ fn adoption_without_permission_fails_and_names_the_missing_setting() {
     };
     for (adoption, parts) in [
         (Adoption::NotAsked, ["set adopt", "mayAdopt"]),
-        (ungranted, ["says adopt", "mayAdopt"]),
+        (ungranted, ["sets adopt", "mayAdopt"]),
     ] {
         let mut world = FakeAws::new();
         unmanaged(&mut world);

@@ -13,7 +13,7 @@ fn user(id: i64) -> JobUser {
         ANA => "ana",
         BEA => "bea",
         BOT => "project_7_bot",
-        _ => "somebody",
+        _ => "another-user",
     };
     JobUser {
         id,
@@ -345,11 +345,11 @@ fn bot_state_of_a_user_is_read_once() {
     let (_, state) = look(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(4));
     assert_eq!(state, approved(10, "bea", 2));
     // A deleted user.
-    let mut nobody = job(10, "success", BEA);
-    nobody.user = None;
+    let mut unknown = job(10, "success", BEA);
+    unknown.user = None;
     let mut polls = Polls::new();
     polls.poll_job(10, "manual", ANA);
-    let state = polls.poll(&[nobody]);
+    let state = polls.poll(&[unknown]);
     assert!(matches!(state, Job::Barred { .. }), "{state:?}");
 }
 

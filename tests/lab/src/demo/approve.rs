@@ -54,7 +54,7 @@ pub fn with_kubectl(demo: &Demo) -> Result<(), LabError> {
     shown(command, &output);
     let object = demo.expect_live(&v6.version, 6)?;
     let by = passed_by(&object)["approvals"][0]["username"].as_str();
-    let by = by.unwrap_or("nobody");
+    let by = by.unwrap_or("no user");
     ensure(by == User::Approver.name(), || {
         format!("the status should name the approver, but names {by}")
     })?;

@@ -124,7 +124,7 @@ async fn filters_narrow_the_pipelines() {
         ),
         ("updated_after=2180-01-01T02:00:00%2B02:00", vec![tagged]),
         ("updated_after=2199-01-01T00:00:00Z", vec![]),
-        ("username=nobody", vec![]),
+        ("username=unknown", vec![]),
         ("order_by=updated_at&per_page=1", vec![tagged]),
     ];
     for (query, wanted) in table {
