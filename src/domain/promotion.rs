@@ -91,8 +91,9 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
         plan.outcomes.extend(stage.rejection(overview, now));
         if let Some(at) = &stage.at_gate {
             let wanted = stage.wanted_plans.iter();
-            plan.plan_requests
-                .extend(wanted.map(|place| (name.clone(), place.clone(), at.release.clone())));
+            plan.plan_requests.extend(
+                wanted.map(|stage_target| (name.clone(), stage_target.clone(), at.release.clone())),
+            );
         }
         plan.passes_gate |= stage.passage.is_some();
         plan.unread.extend(std::mem::take(&mut stage.unread));
@@ -113,16 +114,19 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
                 .push(rolled_back_outcome(overview, &stage, &bad, now));
         }
         let removed = stage.targets_to_remove();
-        plan.removed_targets
-            .extend(removed.into_iter().map(|place| (name.clone(), place)));
-        let orders = stage.orders(overview.paused);
+        plan.removed_targets.extend(
+            removed
+                .into_iter()
+                .map(|stage_target| (name.clone(), stage_target)),
+        );
+        let orders = stage.runs_to_assign(overview.paused);
         let mut report = stage.report(overview, now);
         // Once every Target has its run, the Targets record the decision.
         report.decided = report.decided.filter(|_| !orders.is_empty());
         plan.stages.push(report);
         let orders = orders.into_iter();
         plan.runs
-            .extend(orders.map(|(place, run)| (name.clone(), place, run)));
+            .extend(orders.map(|(stage_target, run)| (name.clone(), stage_target, run)));
         views.push(stage);
     }
     plan.removed_targets
@@ -166,7 +170,7 @@ fn targets_of_removed_stages(
             && views.iter().all(|view| serves_without(view, &target.stage))
     });
     removed
-        .map(|target| (target.stage.clone(), target.place.clone()))
+        .map(|target| (target.stage.clone(), target.stage_target.clone()))
         .collect()
 }
 
@@ -249,7 +253,12 @@ pub fn needed(overview: &Overview) -> BTreeSet<i64> {
         }
     }
     for target in &overview.targets {
-        needed.extend(target.order.iter().map(|order| order.release.revision));
+        needed.extend(
+            target
+                .assigned_run
+                .iter()
+                .map(|order| order.release.revision),
+        );
         needed.extend(target.live.iter().map(|live| live.revision));
         needed.extend(target.plan.iter().map(|(release, _)| release.revision));
         if let Some(run) = &target.run {

@@ -42,14 +42,14 @@ struct Line {
     waiting: usize,
     since: Option<Instant>,
     /// The position of the call that joined last.
-    place: Option<Place>,
+    queue_position: Option<QueuePosition>,
     /// The total time of earlier waits, without the current one.
     waited: Duration,
 }
 
 /// The position of a call in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePosition {
     /// Description of the budget: `Lambda control plane calls in account 111111111111, eu-west-1`.
     pub budget: String,
     /// The maximum number of calls before it.
@@ -103,18 +103,18 @@ impl Turn {
     }
 
     /// Registers a waiting call.
-    pub fn waits(&self, place: Place) -> Waiting {
+    pub fn waits(&self, queue_position: QueuePosition) -> Waiting {
         let mut line = lock(&self.line);
         line.waiting += 1;
         line.since.get_or_insert_with(Instant::now);
-        line.place = Some(place);
+        line.queue_position = Some(queue_position);
         Waiting(Arc::clone(&self.line))
     }
 
     /// The position of the call that joined last, and since when calls have been waiting.
-    pub fn place(&self) -> Option<(Place, Instant)> {
+    pub fn queue_position(&self) -> Option<(QueuePosition, Instant)> {
         let line = lock(&self.line);
-        line.place.clone().zip(line.since)
+        line.queue_position.clone().zip(line.since)
     }
 
     /// The total time for which calls have waited.
@@ -132,7 +132,7 @@ impl Drop for Waiting {
             && let Some(since) = line.since.take()
         {
             line.waited += since.elapsed();
-            line.place = None;
+            line.queue_position = None;
         }
     }
 }
@@ -145,8 +145,8 @@ fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place {
+    fn queue_position() -> QueuePosition {
+        QueuePosition {
             budget: "calls".into(),
             before: 0,
             ready_at: Instant::now(),
@@ -160,12 +160,12 @@ mod tests {
         let seen = turn.scope(async { Turn::current() }).await;
         assert_eq!(seen.priority, Priority::Restore);
         assert_eq!(&*seen.deployment, "checkout");
-        let (one, other) = (seen.waits(place()), seen.waits(place()));
-        assert!(turn.place().is_some());
+        let (one, other) = (seen.waits(queue_position()), seen.waits(queue_position()));
+        assert!(turn.queue_position().is_some());
         drop(one);
-        assert!(turn.place().is_some(), "another call waits");
+        assert!(turn.queue_position().is_some(), "another call waits");
         drop(other);
-        assert_eq!(turn.place(), None);
+        assert_eq!(turn.queue_position(), None);
         turn.call_off();
         assert!(seen.is_called_off());
         assert_eq!(Turn::current().priority, Priority::Planning, "outside");

@@ -39,7 +39,7 @@ use crate::{
     metrics::{Metrics, WaitGauge},
     ports::{
         CallError, CallErrorKind,
-        turn::{Place, Turn},
+        turn::{QueuePosition, Turn},
     },
 };
 
@@ -160,7 +160,7 @@ impl Bucket {
         };
         let granted = match entry {
             Ok(entry) => {
-                let waiting = turn.waits(entry.place);
+                let waiting = turn.waits(entry.queue_position);
                 let leaves = (LeaveOnDrop(self, entry.ticket), self.waiting.join());
                 let granted = tokio::select! {
                     biased;
@@ -219,7 +219,7 @@ impl Bucket {
         let (grants, granted) = oneshot::channel();
         let ticket = schedule.queue.push(turn, grants);
         let calls = f64::from(u32::try_from(before + 1).unwrap_or(u32::MAX));
-        let place = Place {
+        let queue_position = QueuePosition {
             budget: self.what.to_string(),
             before,
             ready_at: now + schedule.rate.time_for(calls, now),
@@ -231,7 +231,7 @@ impl Bucket {
         Some(Ok(Entry {
             ticket,
             granted,
-            place,
+            queue_position,
         }))
     }
 
@@ -244,7 +244,7 @@ impl Bucket {
 struct Entry {
     ticket: Ticket,
     granted: oneshot::Receiver<()>,
-    place: Place,
+    queue_position: QueuePosition,
 }
 
 /// The queue is full of calls that are at least as urgent.

@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_says_when_to_come_back() {
+    fn throttling_error_carries_retry_after() {
         let json = r#"{"message":{"error":"This endpoint has been requested too many times."}}"#;
         let table = [
             (Some("7"), "Retry later", Some(7)),

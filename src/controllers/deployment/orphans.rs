@@ -65,7 +65,7 @@ impl DeploymentController {
             let of = |target: &&std::sync::Arc<Target>| {
                 let spec = &target.spec;
                 spec.stage == renamed.from
-                    && stage_target(target) == renamed.place
+                    && stage_target(target) == renamed.stage_target
                     && target.metadata.deletion_timestamp.is_none()
             };
             let Some(target) = family.targets.iter().find(of) else {

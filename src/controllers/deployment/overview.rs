@@ -40,11 +40,11 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
             asked.all(|release| engine::planned(release, target.spec.deletion_policy, &status));
         TargetView {
             stage: target.spec.stage.clone(),
-            place: StageTarget {
+            stage_target: StageTarget {
                 account: target.spec.account.clone(),
                 region: target.spec.region.clone(),
             },
-            order: target.spec.run.clone(),
+            assigned_run: target.spec.run.clone(),
             // A settled run reports its own end. Only the condition reports a problem with a plan.
             stalled: stalled.filter(|_| !settled || !planned),
             live: status.live.as_ref().map(|live| live.release.clone()),

@@ -46,17 +46,26 @@ impl DeploymentController {
     ) -> bool {
         self.announce_corrections(deployment, family, plan);
         let mut all = true;
-        for (stage, place, run) in &plan.runs {
+        for (stage, stage_target, run) in &plan.runs {
             if unrecorded.contains(stage) || unrecorded.contains(&run.release.uid) {
                 all = false;
                 continue;
             }
-            let assigned = self.assign_to(deployment, family, stage, place, Assignment::Run(run));
+            let assigned = self.assign_to(
+                deployment,
+                family,
+                stage,
+                stage_target,
+                Assignment::Run(run),
+            );
             all &= problems.note(assigned.await).is_some();
         }
-        for (stage, place, release) in &plan.plan_requests {
+        for (stage, stage_target, release) in &plan.plan_requests {
             let what = Assignment::Plan(release);
-            problems.note(self.assign_to(deployment, family, stage, place, what).await);
+            problems.note(
+                self.assign_to(deployment, family, stage, stage_target, what)
+                    .await,
+            );
         }
         all
     }
@@ -66,13 +75,13 @@ impl DeploymentController {
         deployment: &Deployment,
         family: &Family,
         stage: &str,
-        place: &StageTarget,
+        stage_target: &StageTarget,
         what: Assignment<'_>,
     ) -> Result<(), Failure> {
         let at = |target: &&std::sync::Arc<Target>| {
             target.spec.stage == stage
-                && target.spec.account == place.account
-                && target.spec.region == place.region
+                && target.spec.account == stage_target.account
+                && target.spec.region == stage_target.region
         };
         match family.targets.iter().find(at) {
             Some(target) => {
@@ -85,7 +94,7 @@ impl DeploymentController {
                 self.patch_target(deployment, target, patch).await
             }
             None => {
-                self.create_target(deployment, family, stage, place, what)
+                self.create_target(deployment, family, stage, stage_target, what)
                     .await
             }
         }
@@ -102,10 +111,10 @@ impl DeploymentController {
         let named_no_more = |target: &&std::sync::Arc<Target>| {
             let spec = &target.spec;
             target.metadata.deletion_timestamp.is_none()
-                && removed.iter().any(|(stage, place)| {
+                && removed.iter().any(|(stage, stage_target)| {
                     *stage == spec.stage
-                        && place.account == spec.account
-                        && place.region == spec.region
+                        && stage_target.account == spec.account
+                        && stage_target.region == spec.region
                 })
         };
         for target in family.targets.iter().filter(named_no_more) {
@@ -157,25 +166,25 @@ impl DeploymentController {
         deployment: &Deployment,
         family: &Family,
         stage: &str,
-        place: &StageTarget,
+        stage_target: &StageTarget,
         what: Assignment<'_>,
     ) -> Result<(), Failure> {
-        let account = access::account(&self.context, &place.account)
+        let account = access::account(&self.context, &stage_target.account)
             .map_err(|missing| in_stage(stage, missing))?;
         if !account
             .spec
             .regions
             .iter()
-            .any(|region| region.name == place.region)
+            .any(|region| region.name == stage_target.region)
         {
             let message = format!(
                 "spec.stages[{stage}].targets: Account {} has no region {}; ask the platform team to add it, with its \
                  artifact bucket",
-                place.account, place.region
+                stage_target.account, stage_target.region
             );
             return Err(Outcome::stalled(Reason::RegionNotFound, message).into());
         }
-        let name = free_name(deployment, family, stage, place);
+        let name = free_name(deployment, family, stage, stage_target);
         let labels = [
             (label::DEPLOYMENT, deployment.name_any()),
             (label::STAGE, stage.to_owned()),
@@ -201,9 +210,9 @@ impl DeploymentController {
             deployment: deployment.name_any(),
             stage: stage.to_owned(),
             former_stage: None,
-            account: place.account.clone(),
+            account: stage_target.account.clone(),
             account_id: account.spec.account_id.clone(),
-            region: place.region.clone(),
+            region: stage_target.region.clone(),
             deletion_policy: deployment.spec.deletion_policy,
             drift: Some(drift_status::target_drift(deployment)),
             plan,
@@ -257,13 +266,24 @@ impl DeploymentController {
 
 /// The name of a new Target. The plain name may be taken, because a Target keeps its name when its stage is
 /// renamed.
-fn free_name(deployment: &Deployment, family: &Family, stage: &str, place: &StageTarget) -> String {
-    let name = release::target_name(&deployment.name_any(), stage, &place.account, &place.region);
+fn free_name(
+    deployment: &Deployment,
+    family: &Family,
+    stage: &str,
+    stage_target: &StageTarget,
+) -> String {
+    let name = release::target_name(
+        &deployment.name_any(),
+        stage,
+        &stage_target.account,
+        &stage_target.region,
+    );
     let taken = |name: &str| {
         family.targets.iter().any(|target| {
             let spec = &target.spec;
-            let same =
-                spec.stage == stage && spec.account == place.account && spec.region == place.region;
+            let same = spec.stage == stage
+                && spec.account == stage_target.account
+                && spec.region == stage_target.region;
             target.name_any() == name && !same
         })
     };

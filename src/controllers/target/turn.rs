@@ -20,7 +20,7 @@ use crate::{
         priority::Priority,
         reason::Reason,
     },
-    ports::turn::{Place, Turn},
+    ports::turn::{QueuePosition, Turn},
 };
 
 /// How often a waiting pass checks for other work.
@@ -83,7 +83,7 @@ impl TargetController {
             if self.is_outdated(target) {
                 turn.call_off();
             }
-            let waits = turn.place().filter(|(_, since)| {
+            let waits = turn.queue_position().filter(|(_, since)| {
                 let again = reported.is_none_or(|at| at.elapsed() >= again_after);
                 pace.is_reported && again && since.elapsed() >= SHORT_WAIT
             });
@@ -156,8 +156,10 @@ pub fn is_reported(status: &TargetStatus) -> bool {
     moving.is_some_and(|moving| moving.reason == Reason::WaitingForBudget.as_str())
 }
 
-fn waiting(place: &Place) -> Outcome {
-    let left = place.ready_at.saturating_duration_since(Instant::now());
+fn waiting(queue_position: &QueuePosition) -> Outcome {
+    let left = queue_position
+        .ready_at
+        .saturating_duration_since(Instant::now());
     let seconds = left.as_secs().max(1);
     let about = if seconds < 60 {
         format!("{seconds}s")
@@ -168,7 +170,7 @@ fn waiting(place: &Place) -> Outcome {
         reason: Reason::WaitingForBudget,
         message: format!(
             "Waiting for the budget of {}: {} calls ahead, about {about}",
-            place.budget, place.before
+            queue_position.budget, queue_position.before
         ),
         after: SHORT_WAIT,
     }
@@ -181,12 +183,12 @@ mod tests {
     #[tokio::test]
     async fn waiting_message_names_budget_and_time() {
         let message = |seconds| {
-            let place = Place {
+            let queue_position = QueuePosition {
                 budget: "Lambda control plane calls in account 111111111111, eu-west-1".into(),
                 before: 412,
                 ready_at: Instant::now() + Duration::from_secs(seconds) + POLL_INTERVAL / 2,
             };
-            waiting(&place).message().to_owned()
+            waiting(&queue_position).message().to_owned()
         };
         assert_eq!(
             message(40),
@@ -195,12 +197,16 @@ mod tests {
         assert!(message(61).ends_with("about 2m"));
         let mut status = TargetStatus::default();
         assert!(!is_reported(&status));
-        let place = Place {
+        let queue_position = QueuePosition {
             budget: "calls".into(),
             before: 0,
             ready_at: Instant::now(),
         };
-        waiting(&place).write_conditions(&mut status.conditions, None, Timestamp::UNIX_EPOCH);
+        waiting(&queue_position).write_conditions(
+            &mut status.conditions,
+            None,
+            Timestamp::UNIX_EPOCH,
+        );
         assert!(is_reported(&status));
     }
 }

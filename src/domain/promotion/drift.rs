@@ -64,10 +64,11 @@ pub fn report(overview: &Overview, views: &[StageView<'_>]) -> Option<DriftRepor
 /// The name of a Target in messages: its stage, and its account and region if the stage has several targets.
 fn target_name(overview: &Overview, target: &TargetView) -> String {
     let mut others = overview.targets.iter();
-    let alone = !others.any(|other| other.stage == target.stage && other.place != target.place);
+    let alone = !others
+        .any(|other| other.stage == target.stage && other.stage_target != target.stage_target);
     if alone {
         return target.stage.clone();
     }
-    let at = &target.place;
+    let at = &target.stage_target;
     format!("{} ({}/{})", target.stage, at.account, at.region)
 }

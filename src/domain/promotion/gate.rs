@@ -184,7 +184,7 @@ pub const REJECTED: &str = "Rejected";
 pub fn stage_digest(plans: &[(StageTarget, String)]) -> String {
     let mut sorted: Vec<_> = plans
         .iter()
-        .map(|(place, digest)| (&place.account, &place.region, digest))
+        .map(|(stage_target, digest)| (&stage_target.account, &stage_target.region, digest))
         .collect();
     sorted.sort();
     Sha256::of_json(&sorted).to_string()

@@ -63,9 +63,9 @@ pub struct TargetView {
     /// Its stage.
     pub stage: String,
     /// Its account and region.
-    pub place: StageTarget,
+    pub stage_target: StageTarget,
     /// Its assigned run.
-    pub order: Option<Run>,
+    pub assigned_run: Option<Run>,
     /// The journal of its last run.
     pub run: Option<RunStatus>,
     /// The live Release.

@@ -16,7 +16,7 @@ pub struct Renamed {
     /// The stage that replaces it.
     pub to: String,
     /// The account and region.
-    pub place: StageTarget,
+    pub stage_target: StageTarget,
 }
 
 /// The Targets that continue in another stage. `targets` are the stage, account and region of all Targets.
@@ -35,9 +35,9 @@ pub fn renamed(stages: &[Stage], targets: &[(String, StageTarget)]) -> Vec<Renam
     for stage in new {
         let shared = |name: &str| -> Vec<&StageTarget> {
             let of = targets.iter().filter(|(of, _)| of == name);
-            let places = of.map(|(_, place)| place);
-            places
-                .filter(|place| stage.targets.contains(place))
+            let stage_targets = of.map(|(_, stage_target)| stage_target);
+            stage_targets
+                .filter(|stage_target| stage.targets.contains(stage_target))
                 .collect()
         };
         let best = removed
@@ -49,10 +49,10 @@ pub fn renamed(stages: &[Stage], targets: &[(String, StageTarget)]) -> Vec<Renam
             continue;
         };
         removed.remove(from);
-        renamed.extend(shared(from).into_iter().map(|place| Renamed {
+        renamed.extend(shared(from).into_iter().map(|stage_target| Renamed {
             from: from.to_owned(),
             to: stage.name.clone(),
-            place: place.clone(),
+            stage_target: stage_target.clone(),
         }));
     }
     renamed
@@ -62,7 +62,7 @@ pub fn renamed(stages: &[Stage], targets: &[(String, StageTarget)]) -> Vec<Renam
 mod tests {
     use super::*;
 
-    fn place(account: &str) -> StageTarget {
+    fn stage_target(account: &str) -> StageTarget {
         StageTarget {
             account: account.into(),
             region: "eu-west-1".into(),
@@ -72,7 +72,10 @@ mod tests {
     fn stage(name: &str, accounts: &[&str]) -> Stage {
         Stage {
             name: name.into(),
-            targets: accounts.iter().map(|account| place(account)).collect(),
+            targets: accounts
+                .iter()
+                .map(|account| stage_target(account))
+                .collect(),
             ..Stage::default()
         }
     }
@@ -80,11 +83,11 @@ mod tests {
     fn names(stages: &[Stage], targets: &[(&str, &str)]) -> Vec<String> {
         let targets: Vec<_> = targets
             .iter()
-            .map(|(stage, account)| ((*stage).to_owned(), place(account)))
+            .map(|(stage, account)| ((*stage).to_owned(), stage_target(account)))
             .collect();
         let renamed = renamed(stages, &targets).into_iter();
         renamed
-            .map(|one| format!("{}/{} → {}", one.from, one.place.account, one.to))
+            .map(|one| format!("{}/{} → {}", one.from, one.stage_target.account, one.to))
             .collect()
     }
 

@@ -4,8 +4,8 @@ mod correct;
 mod decided;
 mod gate;
 mod next;
-mod orders;
 mod progress;
+mod runs;
 mod view;
 
 use std::collections::BTreeSet;
@@ -50,23 +50,25 @@ impl<'a> StageView<'a> {
             current.stage_digest.clone_from(&order.stage_digest);
             current.deletion_policy = order.deletion_policy;
             let approved = |target: &&&TargetView| {
-                let order = target.order.as_ref()?;
-                Some((target.place.clone(), order.plan_digest.clone()?))
+                let order = target.assigned_run.as_ref()?;
+                Some((target.stage_target.clone(), order.plan_digest.clone()?))
             };
             let ordered = targets.iter().filter(|target| {
-                let own = target.order.as_ref().map(|own| own.sequence);
+                let own = target.assigned_run.as_ref().map(|own| own.sequence);
                 own == Some(order.sequence)
             });
             current.plans = ordered.filter_map(|target| approved(&target)).collect();
             if template.is_none() {
                 let same = |target: &&&TargetView| {
                     target
-                        .order
+                        .assigned_run
                         .as_ref()
                         .is_some_and(|one| one.release == order.release)
                 };
-                let places = targets.iter().filter(same);
-                current.places = places.map(|target| target.place.clone()).collect();
+                let stage_targets = targets.iter().filter(same);
+                current.stage_targets = stage_targets
+                    .map(|target| target.stage_target.clone())
+                    .collect();
             }
             current
         });
@@ -93,16 +95,16 @@ impl<'a> StageView<'a> {
         stage
     }
 
-    pub(super) fn target(&self, place: &StageTarget) -> Option<&'a TargetView> {
+    pub(super) fn target(&self, stage_target: &StageTarget) -> Option<&'a TargetView> {
         self.targets
             .iter()
-            .find(|target| &target.place == place)
+            .find(|target| &target.stage_target == stage_target)
             .copied()
     }
 
     /// The step of a target in the current run; `None` before the run began there.
-    pub(super) fn step(&self, current: &Current, place: &StageTarget) -> Option<Step> {
-        let run = self.target(place)?.run.as_ref()?;
+    pub(super) fn step(&self, current: &Current, stage_target: &StageTarget) -> Option<Step> {
+        let run = self.target(stage_target)?.run.as_ref()?;
         let same = run.release.uid == current.release.uid && run.attempt == current.attempt;
         if same { Step::of(run) } else { None }
     }
@@ -112,14 +114,16 @@ impl<'a> StageView<'a> {
             return;
         };
         let steps: Vec<Option<Step>> = current
-            .places
+            .stage_targets
             .iter()
-            .map(|place| self.step(&current, place))
+            .map(|stage_target| self.step(&current, stage_target))
             .collect();
         let has = |step: Step| steps.contains(&Some(step));
         let restoring = current.restores
-            || current.places.iter().any(|place| {
-                let order = self.target(place).and_then(|target| target.order.as_ref());
+            || current.stage_targets.iter().any(|stage_target| {
+                let order = self
+                    .target(stage_target)
+                    .and_then(|target| target.assigned_run.as_ref());
                 order.is_some_and(|order| {
                     order.goal == Goal::Restore
                         && order.attempt == current.attempt
@@ -169,11 +173,11 @@ impl<'a> StageView<'a> {
         let matters = |run: &RunStatus| {
             self.state != State::RollbackFailed || Step::of(run) == Some(Step::RollbackFailed)
         };
-        let failed = current.places.iter().filter_map(|place| {
+        let failed = current.stage_targets.iter().filter_map(|stage_target| {
             // Messages of earlier attempts do not count.
-            self.step(current, place)?;
+            self.step(current, stage_target)?;
             let run = self
-                .target(place)?
+                .target(stage_target)?
                 .run
                 .as_ref()
                 .filter(|run| matters(run))?;
@@ -184,14 +188,17 @@ impl<'a> StageView<'a> {
             Some((
                 followed,
                 run.finished_at.as_ref().map(|time| time.0),
-                place,
+                stage_target,
                 run.message.clone()?,
             ))
         });
         let first = failed.min_by_key(|(followed, at, ..)| (*followed, at.is_none(), *at))?;
-        let (_, _, place, message) = first;
-        Some(if current.places.len() > 1 {
-            format!("{}/{}: {message}", place.account, place.region)
+        let (_, _, stage_target, message) = first;
+        Some(if current.stage_targets.len() > 1 {
+            format!(
+                "{}/{}: {message}",
+                stage_target.account, stage_target.region
+            )
         } else {
             message
         })
@@ -263,13 +270,14 @@ impl<'a> StageView<'a> {
     }
 
     pub fn report(&self, overview: &Overview, now: Timestamp) -> StageStatus {
-        let places: Vec<&StageTarget> = self
+        let stage_targets: Vec<&StageTarget> = self
             .current
             .iter()
-            .flat_map(|current| &current.places)
+            .flat_map(|current| &current.stage_targets)
             .collect();
-        let live = |place: &&StageTarget| Some(self.target(place)?.live.as_ref()?.revision);
-        let revisions: Option<Vec<i64>> = places.iter().map(live).collect();
+        let live =
+            |stage_target: &&StageTarget| Some(self.target(stage_target)?.live.as_ref()?.revision);
+        let revisions: Option<Vec<i64>> = stage_targets.iter().map(live).collect();
         let live_revision = revisions.and_then(|revisions| {
             let first = *revisions.first()?;
             revisions
@@ -326,9 +334,9 @@ impl<'a> StageView<'a> {
 
     pub fn stalled(&self) -> Option<&(String, String)> {
         let current = self.current.as_ref()?;
-        current.places.iter().find_map(|place| {
-            let begun = self.step(current, place).is_some();
-            self.target(place)?
+        current.stage_targets.iter().find_map(|stage_target| {
+            let begun = self.step(current, stage_target).is_some();
+            self.target(stage_target)?
                 .stalled
                 .as_ref()
                 .filter(|_| !begun || self.state.is_moving())
@@ -338,10 +346,10 @@ impl<'a> StageView<'a> {
     /// Why a target can't go on with its restore; ended runs do not count.
     pub fn stalled_restore(&self) -> Option<&(String, String)> {
         let current = self.current.as_ref()?;
-        let mut restoring = current.places.iter().filter(|place| {
-            let step = self.step(current, place);
+        let mut restoring = current.stage_targets.iter().filter(|stage_target| {
+            let step = self.step(current, stage_target);
             step.is_some_and(|step| !step.is_end() && step != Step::Held)
         });
-        restoring.find_map(|place| self.target(place)?.stalled.as_ref())
+        restoring.find_map(|stage_target| self.target(stage_target)?.stalled.as_ref())
     }
 }

@@ -31,7 +31,7 @@ struct Simulation {
     overview: Overview,
 }
 
-fn place(account: &str) -> StageTarget {
+fn stage_target(account: &str) -> StageTarget {
     StageTarget {
         account: account.into(),
         region: "eu-west-1".into(),
@@ -41,7 +41,10 @@ fn place(account: &str) -> StageTarget {
 fn stage(name: &str, accounts: &[&str]) -> Stage {
     Stage {
         name: name.into(),
-        targets: accounts.iter().map(|account| place(account)).collect(),
+        targets: accounts
+            .iter()
+            .map(|account| stage_target(account))
+            .collect(),
         ..Stage::default()
     }
 }
@@ -106,23 +109,23 @@ impl Simulation {
                 outcomes.retain(|one| one.stage != outcome.stage);
                 outcomes.push(outcome);
             }
-            for (stage, place, run) in plan.runs {
-                self.target(&stage, &place).order = Some(run);
+            for (stage, stage_target, run) in plan.runs {
+                self.target(&stage, &stage_target).assigned_run = Some(run);
             }
         }
         panic!("the plan never settles");
     }
 
-    fn target(&mut self, stage: &str, place: &StageTarget) -> &mut TargetView {
+    fn target(&mut self, stage: &str, stage_target: &StageTarget) -> &mut TargetView {
         let targets = &mut self.overview.targets;
         let at = targets
             .iter()
-            .position(|target| target.stage == stage && &target.place == place);
+            .position(|target| target.stage == stage && &target.stage_target == stage_target);
         let at = at.unwrap_or_else(|| {
             targets.push(TargetView {
                 stage: stage.into(),
-                place: place.clone(),
-                order: None,
+                stage_target: stage_target.clone(),
+                assigned_run: None,
                 run: None,
                 live: None,
                 stalled: None,
@@ -141,8 +144,8 @@ impl Simulation {
 
     /// The Target reports this step of its run.
     fn report(&mut self, stage: &str, account: &str, step: Step, message: Option<&str>) {
-        let target = self.target(stage, &place(account));
-        let order = target.order.clone().expect("an order");
+        let target = self.target(stage, &stage_target(account));
+        let order = target.assigned_run.clone().expect("an order");
         target.run = Some(RunStatus {
             release: order.release.clone(),
             attempt: order.attempt,
@@ -167,14 +170,17 @@ impl Simulation {
         }
     }
 
-    fn orders(&self) -> BTreeMap<String, String> {
+    fn runs(&self) -> BTreeMap<String, String> {
         let order = |target: &TargetView| {
-            let order = target.order.as_ref()?;
+            let order = target.assigned_run.as_ref()?;
             let text = format!(
                 "r{} {:?} {}",
                 order.release.revision, order.goal, order.attempt
             );
-            Some((format!("{}/{}", target.stage, target.place.account), text))
+            Some((
+                format!("{}/{}", target.stage, target.stage_target.account),
+                text,
+            ))
         };
         self.overview.targets.iter().filter_map(order).collect()
     }
@@ -193,7 +199,7 @@ fn a_release_goes_from_stage_to_stage() {
     assert_eq!(sim.plan().outcome.reason(), Reason::Idle);
     sim.release(1);
     let plan = sim.plan();
-    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(
         (plan.outcome.reason(), plan.availability.is_available),
         (Reason::Progressing, false)
@@ -202,7 +208,7 @@ fn a_release_goes_from_stage_to_stage() {
     let plan = sim.plan();
     assert_eq!(plan.live, "dev=r1");
     assert!(plan.availability.is_available);
-    assert_eq!(sim.orders().len(), 3, "both prod targets at once");
+    assert_eq!(sim.runs().len(), 3, "both prod targets at once");
     sim.report("prod", "prod-a", Step::Succeeded, None);
     assert_eq!(sim.plan().outcome.reason(), Reason::Progressing);
     sim.report("prod", "prod-b", Step::Succeeded, None);
@@ -218,7 +224,7 @@ fn a_failure_in_dev_never_reaches_prod() {
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
     let plan = sim.plan();
-    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
         plan.outcome.message(),
@@ -227,7 +233,7 @@ fn a_failure_in_dev_never_reaches_prod() {
     sim.release(2);
     sim.plan();
     assert_eq!(
-        sim.orders(),
+        sim.runs(),
         orders(&[("dev/dev", "r2 Deliver 1")]),
         "a newer Release is delivered"
     );
@@ -240,7 +246,7 @@ fn stalled_restore_of_a_target_is_reported() {
     sim.plan();
     sim.report("dev", "dev", Step::Restore, Some("alarm"));
     assert_eq!(sim.plan().outcome.reason(), Reason::RollingBack);
-    let target = sim.target("dev", &place("dev"));
+    let target = sim.target("dev", &stage_target("dev"));
     target.stalled = Some(("NotGranted".into(), "Account dev has no grant".into()));
     let plan = sim.plan();
     assert_eq!(plan.outcome.reason(), Reason::TargetStalled);
@@ -257,9 +263,9 @@ fn one_failed_target_restores_its_stage() {
     sim.report("prod", "prod-a", Step::Succeeded, None);
     sim.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
     let plan = sim.plan();
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Restore 1");
     assert_eq!(
-        sim.orders()["prod/prod-b"],
+        sim.runs()["prod/prod-b"],
         "r1 Deliver 1",
         "it was restored by itself"
     );
@@ -298,16 +304,16 @@ fn stage_in_progress_gets_no_other_release() {
     sim.release(2);
     sim.release(3);
     sim.plan();
-    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
     assert_eq!(
-        sim.orders()["dev/dev"],
+        sim.runs()["dev/dev"],
         "r3 Deliver 1",
         "the newest, not the next"
     );
     assert_eq!(
-        sim.orders()["prod/prod-a"],
+        sim.runs()["prod/prod-a"],
         "r1 Deliver 1",
         "stages may carry different Releases"
     );
@@ -318,7 +324,7 @@ fn newer_release_replaces_a_run_that_has_not_begun() {
     let mut sim = Simulation::new();
     sim.release(1);
     sim.plan();
-    let target = sim.target("dev", &place("dev"));
+    let target = sim.target("dev", &stage_target("dev"));
     target.stalled = Some(("AccountNotFound".into(), "There is no Account dev".into()));
     let plan = sim.plan();
     assert_eq!(
@@ -327,7 +333,7 @@ fn newer_release_replaces_a_run_that_has_not_begun() {
     );
     sim.release(2);
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 1");
+    assert_eq!(sim.runs()["dev/dev"], "r2 Deliver 1");
 }
 
 #[test]
@@ -339,12 +345,12 @@ fn retry_is_another_attempt_of_the_failed_release() {
     sim.plan();
     sim.overview.commands.retry = true;
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r1 Deliver 2");
+    assert_eq!(sim.runs()["dev/dev"], "r1 Deliver 2");
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
     assert_eq!(plan.live, "dev=r1");
     assert_eq!(
-        sim.orders()["prod/prod-a"],
+        sim.runs()["prod/prod-a"],
         "r1 Deliver 1",
         "the success of the second attempt counts"
     );
@@ -364,13 +370,13 @@ fn failed_restore_blocks_until_a_retry() {
     sim.release(2);
     sim.plan();
     assert_eq!(
-        sim.orders()["dev/dev"],
+        sim.runs()["dev/dev"],
         "r1 Deliver 1",
         "nothing new starts after a failed restore"
     );
     sim.overview.commands.retry = true;
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r1 Restore 2");
+    assert_eq!(sim.runs()["dev/dev"], "r1 Restore 2");
 }
 
 #[test]
@@ -382,10 +388,10 @@ fn suspended_deployment_finishes_runs_and_starts_none() {
     sim.release(2);
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
-    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), Reason::Suspended);
     sim.overview.suspended = false;
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 1");
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["dev/dev"], "r2 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
 }

@@ -84,8 +84,8 @@ impl DesiredComponent {
     }
 
     /// Why a Target would refuse it for reasons outside of the spec: the field and the reason.
-    pub fn refused(&self, place: &PreflightContext<'_>) -> Option<(&'static str, String)> {
-        on_kind!(Workload, &self.workload, |it: K| K::refused(it, place))
+    pub fn refused(&self, context: &PreflightContext<'_>) -> Option<(&'static str, String)> {
+        on_kind!(Workload, &self.workload, |it: K| K::refused(it, context))
     }
 
     /// The reads that are needed before a run begins. `gradual` is whether traffic moves in steps.

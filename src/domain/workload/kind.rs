@@ -114,7 +114,7 @@ pub trait Kind: Sized + 'static {
     /// Why a Target would refuse it for reasons outside of the spec: the field and the reason.
     fn refused(
         want: &Self::Desired,
-        place: &PreflightContext<'_>,
+        context: &PreflightContext<'_>,
     ) -> Option<(&'static str, String)>;
 
     /// Whether the resources with these two names overlap.

@@ -223,7 +223,7 @@ async fn truncated_upload_never_becomes_visible() {
 }
 
 #[tokio::test]
-async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
+async fn lost_reply_to_a_write_is_an_unknown_outcome() {
     let fixture = Fixture::new().await;
     let (sites, bucket) = (fixture.sites().await, fixture.site());
     let key = "once/a.css";
@@ -446,10 +446,7 @@ async fn artifact_and_ungranted_buckets_are_refused_without_a_call() {
             .await;
         let error = result.expect_err("refused");
         assert_eq!(error.kind, CallErrorKind::Denied);
-        assert!(
-            error.message.contains("keeps artifacts"),
-            "{error}"
-        );
+        assert!(error.message.contains("keeps artifacts"), "{error}");
         let sent = fixture.lab.calls_since(mark);
         let sent = sent.only(|call| call.resource.contains("refused/artifacts"));
         assert_eq!(sent.len(), 0);

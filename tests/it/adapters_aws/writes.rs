@@ -12,7 +12,7 @@ use sluice_lab::{
 use super::{Fixture, REGION, allowed, by_role, settled};
 
 #[tokio::test]
-async fn a_write_is_sent_once_and_its_lost_reply_leaves_doubt() {
+async fn lost_reply_to_a_write_is_an_unknown_outcome() {
     let fixture = Fixture::new().await;
     let functions = fixture.functions("lost-").await;
     let name = "lost-api";

@@ -112,7 +112,7 @@ async fn started_manual_job_approves_unless_its_user_is_barred() {
     let job = || lab.gitlab.job(pipeline, "approve");
     let retry = |by: UserId| {
         let newest = job();
-        lab.gitlab.change(|world, now| world.retry(now, newest, by))
+        lab.gitlab.change(|state, now| state.retry(now, newest, by))
     };
     let jobs = || client.jobs(id, pipeline_id);
 

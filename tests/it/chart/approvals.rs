@@ -47,7 +47,7 @@ fn create(user: User, namespace: &str, options: &[&str], changes: &[(&str, Value
 }
 
 /// Creates a namespace where the approvers may approve and the tenants may deliver.
-fn ground(name: &str) {
+fn approval_namespace(name: &str) {
     namespace(name);
     for (role, group) in [
         ("sluice-approver", "sluice:approvers"),
@@ -83,7 +83,7 @@ fn get(namespace: &str, name: &str) -> Value {
 #[test]
 fn approver_approves_in_their_own_name() {
     let here = "approvals-own";
-    ground(here);
+    approval_namespace(here);
     for (name, changes) in [
         ("with-group", vec![]),
         (
@@ -132,7 +132,7 @@ fn shown_command_approves_as_the_user_who_runs_it() {
         domain::gates::{Subject, approve_command},
     };
     let here = "approvals-command";
-    ground(here);
+    approval_namespace(here);
     let subject = Subject {
         release: "checkout-1",
         release_uid: "uid-1",
@@ -177,7 +177,7 @@ fn shown_command_approves_as_the_user_who_runs_it() {
 #[test]
 fn only_the_controller_sets_the_status_of_an_approval() {
     let here = "approvals-status";
-    ground(here);
+    approval_namespace(here);
     // The API server ignores a status at creation.
     let condition = json!({"status": {"conditions": [{
         "type": "Counted", "status": "True", "reason": "Counted", "message": "",
@@ -207,7 +207,7 @@ fn only_the_controller_sets_the_status_of_an_approval() {
 #[test]
 fn labels_and_owners_of_an_approval_stay_editable() {
     let here = "approvals-metadata";
-    ground(here);
+    approval_namespace(here);
     accepted(&create(User::Approver, here, &[], &[]));
     let label = [
         "label",

@@ -1,5 +1,7 @@
 //! The words of docs/glossary.md are used everywhere: in the code, its comments and messages, and the docs.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use super::pages;
@@ -8,44 +10,48 @@ use crate::architecture::sources;
 /// What must not be written, and the word that the glossary has for it.
 const RULES: [(&str, &str); 12] = [
     (r"put(s|ting)? back", "restore"),
-    (r"(take|taken|takes|taking|took|turn|turned) back", "restore, or roll back"),
+    (
+        r"(take|taken|takes|taking|took|turn|turned) back",
+        "restore, or roll back",
+    ),
     (r"(go|goes|going|went) back", "roll back, or restore"),
     (r"way back", "restore, or rollback"),
-    (r"(nobody|somebody)('s)?", "the noun: a user, a controller, unmanaged, owned by another Deployment"),
+    (
+        r"(nobody|somebody)('s)?",
+        "the noun: a user, a controller, unmanaged, owned by another Deployment",
+    ),
     (r"(can't|cannot|can not) be told|untold", "inconclusive"),
     (r"meddl\w*|another hand", "modified externally"),
     (r"clutter|superfluous", "garbage"),
     (r"leavers?", "removed"),
     (r"doubtful", "unconfirmed"),
     (r"stood before|as it was left", "the snapshot, in sync"),
-    (r"porter|ground|blow|world", "hook, fixture, fault, fake, environment"),
+    (
+        r"porter|ground|blow|world",
+        "hook, fixture, fault, fake, environment",
+    ),
 ];
 
-/// Identifiers read as words: `put_back` is `put back`.
-fn as_words(line: &str) -> String {
-    line.replace('_', " ")
-}
+/// One pattern for all rules, with a group for each.
+static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
+    let groups: Vec<String> = RULES
+        .iter()
+        .map(|(pattern, _)| format!("({})", pattern.replace('(', "(?:")))
+        .collect();
+    Regex::new(&format!(r"(?i)\b(?:{})\b", groups.join("|"))).unwrap()
+});
 
-/// What a text says against the rules.
+/// What a text says against the rules. Identifiers are read as words: `put_back` is `put back`.
 fn violations(path: &str, text: &str) -> Vec<String> {
-    let rules = RULES.map(|(pattern, instead)| {
-        let pattern = Regex::new(&format!(r"(?i)\b({pattern})\b")).unwrap();
-        (pattern, instead)
+    let words = text.replace('_', " ");
+    let hits = PATTERN.captures_iter(&words).map(|hit| {
+        let rule = (1..=RULES.len()).find(|group| hit.get(*group).is_some());
+        let (_, instead) = RULES[rule.unwrap() - 1];
+        let found = hit.get(0).unwrap();
+        let number = words[..found.start()].matches('\n').count() + 1;
+        format!("{path}:{number}: \"{}\": write {instead}", found.as_str())
     });
-    let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let words = as_words(line);
-        for (pattern, instead) in &rules {
-            if let Some(hit) = pattern.find(&words) {
-                let number = number + 1;
-                found.push(format!(
-                    "{path}:{number}: \"{}\": write {instead}",
-                    hit.as_str()
-                ));
-            }
-        }
-    }
-    found
+    hits.collect()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{
     run,
-    scene::{NAME, Scene, condition_in, conditions, says},
+    scene::{NAME, Scene, assert_contains, condition_in, conditions},
 };
 
 /// Runs a newer pipeline with a bad artifact. Sluice creates no Release and the live one keeps serving; the
@@ -25,7 +25,7 @@ fn refused(
     parts: &[&str],
 ) {
     let scene = Scene::running(namespace);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     bad(&scene);
     scene.stalled(reason, parts);
     scene.event("Deployment", "Warning", reason, parts);
@@ -39,7 +39,7 @@ fn refused(
 
 /// Runs a pipeline whose job `package` ends with `end`.
 fn pipeline(scene: &Scene<'_>, end: JobEnd) -> PipelineId {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let project = scene.team.project;
     gitlab.push(project, "main", "Change the pipeline");
     gitlab.run_pipeline(
@@ -62,7 +62,7 @@ fn job_without_artifacts_is_named_with_the_fix() {
 #[test]
 fn expired_artifacts_ask_to_run_the_job_again() {
     let expired = |scene: &Scene<'_>| {
-        let gitlab = &scene.world.lab.gitlab;
+        let gitlab = &scene.environment.lab.gitlab;
         let project = scene.team.project;
         gitlab.set_keep_latest_artifacts(project, false);
         gitlab.push(project, "main", "Too late");
@@ -71,10 +71,10 @@ fn expired_artifacts_ask_to_run_the_job_again() {
         let job = gitlab.job(pipeline, "package");
         gitlab.start_job(job);
         // In one step, so that Sluice never observes the job with its archive.
-        gitlab.change(|world, now| {
-            world.finish_job(now, job, JobEnd::uploads(archive(&package("v2"))))?;
-            world.expire_artifacts(now, job)?;
-            world.clean_artifacts(job)
+        gitlab.change(|environment, now| {
+            environment.finish_job(now, job, JobEnd::uploads(archive(&package("v2"))))?;
+            environment.expire_artifacts(now, job)?;
+            environment.clean_artifacts(job)
         });
         pipeline
     };
@@ -149,11 +149,11 @@ fn truncated_artifact_is_retried_before_the_release() {
     let scene = Scene::new("cut-off");
     let project = format!("/projects/{}/jobs/", scene.team.project.0);
     let cut = FaultRule::on(&project, FaultAction::Truncate { after: 40 });
-    let fault = scene.world.lab.gitlab.faults().add(cut);
+    let fault = scene.environment.lab.gitlab.faults().add(cut);
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     let message = still_fetching(&scene);
-    says(&message, &["artifact api (job package)"]);
+    assert_contains(&message, &["artifact api (job package)"]);
     assert!(scene.releases().is_empty());
     fault.remove();
     scene.delivered(1);
@@ -163,7 +163,7 @@ fn truncated_artifact_is_retried_before_the_release() {
 #[test]
 fn download_longer_than_declared_is_refused() {
     let scene = Scene::new("too-long");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     // The whole archive is the package: GitLab declares a size for whole archives only.
     let pipeline = pipeline(&scene, JobEnd::uploads(package("v1")));
     let job = gitlab.job(pipeline, "package");
@@ -172,7 +172,7 @@ fn download_longer_than_declared_is_refused() {
     wanted["spec"]["artifacts"] = json!([{"name": "api", "job": {"name": "package"}}]);
     scene.apply(&wanted);
     let message = still_fetching(&scene);
-    says(&message, &["artifact api (job package)", "100"]);
+    assert_contains(&message, &["artifact api (job package)", "100"]);
     assert!(scene.releases().is_empty());
     gitlab.declare_artifact_size(job, None);
     scene.delivered(1);
@@ -201,7 +201,7 @@ fn artifact_of_another_team_is_not_shared() {
         body: r#"{"message":"403 Forbidden"}"#.to_owned(),
     };
     let jobs = FaultRule::on(&format!("/projects/{project}/jobs/"), refuse);
-    let fault = owner.world.lab.gitlab.faults().add(jobs);
+    let fault = owner.environment.lab.gitlab.faults().add(jobs);
     let mut wanted = other.deployment(&["dev"]);
     wanted["spec"]["source"]["project"] = json!(owner.team.path);
     other.apply(&wanted);

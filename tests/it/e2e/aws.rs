@@ -10,12 +10,12 @@ use sluice_lab::{
 
 use super::{
     LIMIT, run,
-    scene::{Scene, says},
+    scene::{Scene, assert_contains},
 };
 
 /// Creates an Account like dev's, changed by `edit`. Returns its name.
 pub fn copy_dev_account(scene: &Scene<'_>, edit: impl FnOnce(&mut Value)) -> String {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let mut account = lab.get_json("account", None, "dev").unwrap();
     let name = scene.team.namespace.clone();
     account["metadata"] = json!({"name": name});
@@ -37,7 +37,7 @@ pub fn deployment_in_account(scene: &Scene<'_>, account: &str) -> Value {
 fn not_ready(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
     let what = format!("Account {account} is not Ready because of {reason}");
     let message = wait_for(&what, LIMIT, || {
-        let object = scene.world.lab.get_json("account", None, account)?;
+        let object = scene.environment.lab.get_json("account", None, account)?;
         let ready = condition_of(&object, "Ready").cloned().unwrap_or_default();
         if ready["status"] == "False" && ready["reason"] == reason {
             Ok(ready["message"].to_string())
@@ -45,17 +45,17 @@ fn not_ready(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]) {
             Err(sluice_lab::error::LabError::new(ready.to_string()))
         }
     });
-    says(&message.unwrap_or_else(|e| panic!("{e}")), parts);
+    assert_contains(&message.unwrap_or_else(|e| panic!("{e}")), parts);
 }
 
 #[test]
 fn account_id_mismatch_blocks_all_calls() {
     let scene = Scene::new("wrong-account");
-    let prod = scene.world.lab.account_id("prod").unwrap();
+    let prod = scene.environment.lab.account_id("prod").unwrap();
     let account = copy_dev_account(&scene, |spec| spec["accountId"] = json!(prod));
     let parts = ["222222222222", "333333333333"];
     not_ready(&scene, &account, "WrongAccount", &parts);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v1");
     scene.apply(&deployment_in_account(&scene, &account));
     scene.stalled("TargetStalled", &parts);
@@ -97,7 +97,7 @@ fn missing_grant_names_whom_to_ask() {
         spec["grants"] =
             json!([{"namespaceSelector": {}, "functions": ["other-*"], "roles": ["*"]}]);
     });
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v1");
     scene.apply(&deployment_in_account(&scene, &account));
     let parts = ["no grant", "no-grant-api", "ask the platform team"];
@@ -112,7 +112,7 @@ fn namespace_without_grants_stores_nothing() {
     let grant = |selector: Value| json!([{"namespaceSelector": selector, "functions": ["*"], "roles": ["*"]}]);
     let to_others = grant(json!({"matchLabels": {"team": "another"}}));
     let account = copy_dev_account(&scene, |spec| spec["grants"] = to_others);
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let mark = lab.aws.mark();
     let gitlab_mark = lab.gitlab.mark();
     scene.push("v1");
@@ -174,7 +174,7 @@ fn unassumable_execution_role_is_rolled_back_at_the_deadline() {
 
 /// The configurations of all versions of the function, `$LATEST` included.
 fn list_versions(scene: &Scene<'_>) -> Vec<FunctionConfiguration> {
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let listed = run(lambda
         .list_versions_by_function()
         .function_name(scene.function())
@@ -191,7 +191,12 @@ fn survives(namespace: &str, operation: &str, action: &Action) {
             action.clone(),
         )
     };
-    let fault = scene.world.lab.aws.faults().add(rule(&scene.function()));
+    let fault = scene
+        .environment
+        .lab
+        .aws
+        .faults()
+        .add(rule(&scene.function()));
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);

@@ -5,9 +5,8 @@ use sluice::api::v1alpha1::{Target, annotation};
 use sluice_lab::lab::wait_for;
 
 use super::{
-    LIMIT,
+    LIMIT, exclusive_lab,
     scene::{NAME, Scene, lambda},
-    solo,
 };
 
 /// More than four seconds of the control plane's budget for each kind of write.
@@ -27,13 +26,13 @@ fn with_functions(scene: &Scene<'_>) -> Value {
 
 #[test]
 fn sixty_functions_on_one_target_read_each_alias_once() {
-    let world = solo();
-    let scene = Scene::within(&world, "threescore");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "threescore");
     scene.push("v1");
     scene.apply(&with_functions(&scene));
     scene.delivered(1);
 
-    let mark = world.lab.aws.mark();
+    let mark = environment.lab.aws.mark();
     scene.push("v2");
     scene.delivered(2);
     let calls = scene.lambda_calls(mark);
@@ -44,13 +43,13 @@ fn sixty_functions_on_one_target_read_each_alias_once() {
     }
 
     // While Sluice checks all of them for drift, another Deployment's rollback takes precedence.
-    let other = Scene::within(&world, "hurried");
+    let other = Scene::within(&environment, "hurried");
     other.push("v1");
     other.apply(&other.deployment(&["dev"]));
     other.delivered(1);
     other.push("v2");
     other.delivered(2);
-    let mark = world.lab.aws.mark();
+    let mark = environment.lab.aws.mark();
     scene.annotate(annotation::RECONCILE, "check");
     let alias_reads = |calls: &sluice_lab::aws::Calls| calls.named("lambda", "GetAlias").count();
     let begun = wait_for("the drift check has begun", LIMIT, || {

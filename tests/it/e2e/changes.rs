@@ -10,7 +10,7 @@ use sluice_lab::{
 use super::{
     LIMIT,
     gates::{by_approvers, gated, waiting},
-    scene::{NAME, Scene, condition_in, conditions, says},
+    scene::{NAME, Scene, assert_contains, condition_in, conditions},
 };
 
 #[test]
@@ -23,7 +23,7 @@ fn failed_release_waits_for_a_retry() {
         "Code storage limit exceeded.",
     );
     let fault = scene
-        .world
+        .environment
         .lab
         .aws
         .faults()
@@ -39,7 +39,7 @@ fn failed_release_waits_for_a_retry() {
     fault.remove();
 
     // Sluice does not retry it by itself, however often it polls GitLab.
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.poll_gitlab("once");
     scene.stalled("RolledBack", &parts);
     assert!(scene.lambda_calls(mark).writes().is_empty());
@@ -57,7 +57,7 @@ fn failed_release_waits_for_a_retry() {
 #[test]
 fn retry_applies_to_the_last_failure() {
     let scene = Scene::running("tried-last");
-    let (aws, gitlab) = (&scene.world.lab.aws, &scene.world.lab.gitlab);
+    let (aws, gitlab) = (&scene.environment.lab.aws, &scene.environment.lab.gitlab);
     let publish = Pattern::operation("lambda", "PublishVersion").about(&scene.function());
     let refusal = Action::respond(400, "CodeStorageExceededException", "Full.");
     let full = aws.faults().add(Rule::always(publish, refusal));
@@ -128,7 +128,7 @@ fn invalid_spec_change_names_the_field() {
         "target.planet",
     ];
     let message = scene.stalled("PreflightFailed", &parts);
-    says(&message, &["dev: "]);
+    assert_contains(&message, &["dev: "]);
     scene.event("Deployment", "Warning", "PreflightFailed", &parts);
     scene.still_serves("dev", "v1");
     scene.apply(&scene.deployment(&["dev"]));

@@ -18,9 +18,9 @@ use sluice_lab::{
 };
 
 use super::{
+    aws_state::{alarm, routed, wait_routed},
     run,
     scene::{NAME, Scene, condition_in, conditions, smoke},
-    watching::{alarm, routed, wait_routed},
 };
 
 /// A page that answers with a configurable status, on an address that the controller may request.
@@ -128,7 +128,7 @@ fn invoke_check_repeats_and_every_answer_counts() {
     check["invoke"]["repeats"] = json!(4);
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["checks"] = json!([check]);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v1");
     scene.apply(&wanted);
     scene.delivered(1);
@@ -152,8 +152,8 @@ fn invoke_check_repeats_and_every_answer_counts() {
 
 /// Publishes one value per minute of a metric, for as long as a test may take.
 fn publish(scene: &Scene<'_>, name: &str, value: f64) {
-    let id = scene.world.lab.account_id("dev").unwrap();
-    let config = scene.world.lab.aws.sdk_config(id, HUB_REGION);
+    let id = scene.environment.lab.account_id("dev").unwrap();
+    let config = scene.environment.lab.aws.sdk_config(id, HUB_REGION);
     let watch = aws_sdk_cloudwatch::Client::new(&config);
     let now = Timestamp::now().as_second();
     let datum = |minute: i64| {
@@ -218,7 +218,7 @@ fn metric_out_of_bounds_rolls_the_release_back() {
     };
     let bad = ready("bad");
     assert_eq!(bad.reason, "RolledBack", "{}", bad.message);
-    super::scene::says(&bad.message, &["check errors failed", "7", "5"]);
+    super::scene::assert_contains(&bad.message, &["check errors failed", "7", "5"]);
     let good = ready("good");
     assert_eq!(good.reason, "Delivered", "{}", good.message);
     let function = format!("{}-good", scene.team.namespace);

@@ -21,7 +21,7 @@ fn rolls_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     scene.apply(&wanted);
     scene.delivered(1);
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push_package(bad);
     let mut parts = parts.to_vec();
     parts.push("check smoke failed before traffic on version 2");
@@ -35,7 +35,7 @@ fn rolls_back(namespace: &str, check: &Value, bad: &[u8], parts: &[&str]) {
     scene.event("Target", "Warning", "RolledBack", &parts);
     scene.still_serves("dev", "v1");
     scene.serves("prod", "v1");
-    let prod = scene.world.lab.account_id("prod").unwrap();
+    let prod = scene.environment.lab.account_id("prod").unwrap();
     let in_prod = scene
         .lambda_calls(mark)
         .only(|call| call.account.as_deref() == Some(prod));
@@ -91,7 +91,7 @@ fn service_error_and_lost_answer_are_inconclusive() {
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
     let invoke = || Pattern::operation("lambda", "Invoke").about(&scene.function());
-    let faults = scene.world.lab.aws.faults();
+    let faults = scene.environment.lab.aws.faults();
     let down = Action::respond(503, "ServiceException", "Service is unavailable.");
     // The first remaining rule handles a call.
     let faults = [
@@ -123,7 +123,7 @@ fn failed_first_release_leaves_nothing_behind() {
     scene.apply(&wanted);
     scene.stalled("RolledBack", &["no Release serves", "/statusCode is 500"]);
     scene.condition(condition::AVAILABLE, "False", "NoLiveRelease");
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let found = super::run(lambda.get_function().function_name(scene.function()).send());
     assert!(
         found

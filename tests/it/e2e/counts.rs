@@ -6,15 +6,15 @@ use serde_json::json;
 use sluice_lab::{aws::Calls, gitlab::Mark, kube::Request, lab::wait_for};
 
 use super::{
-    LIMIT, World,
+    Environment, LIMIT, exclusive_lab,
     scene::{Scene, lambda, smoke},
-    shared, solo,
+    shared,
 };
 
 /// The controller's writes to the API server in a namespace, except Events and Leases.
-fn writes(world: &World, namespace: &str) -> Vec<Request> {
-    let user = world.lab.controller().username();
-    let audit = world.lab.kube.audit().unwrap();
+fn writes(environment: &Environment, namespace: &str) -> Vec<Request> {
+    let user = environment.lab.controller().username();
+    let audit = environment.lab.kube.audit().unwrap();
     let of_team = |request: &&Request| {
         request.is_write()
             && request.namespace == namespace
@@ -66,11 +66,11 @@ fn within_budget(writes: &[Request]) {
 
 #[test]
 fn delivery_of_one_function_keeps_to_its_budget() {
-    let world = shared();
+    let environment = shared();
     let scene = Scene::new("budget");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["checks"] = json!([smoke()]);
-    let mark = world.lab.aws.mark();
+    let mark = environment.lab.aws.mark();
     scene.push("v1");
     scene.apply(&wanted);
     scene.delivered(1);
@@ -87,7 +87,7 @@ fn delivery_of_one_function_keeps_to_its_budget() {
         .count();
     assert!(of_deployment <= 2, "{:#?}", described(before));
 
-    let mark = world.lab.aws.mark();
+    let mark = environment.lab.aws.mark();
     scene.push("v2");
     scene.delivered(2);
     let calls = scene.lambda_calls(mark);
@@ -104,7 +104,7 @@ fn delivery_of_one_function_keeps_to_its_budget() {
 /// status.
 fn settled_writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
     let found = wait_for("the last write is in the audit log", LIMIT, || {
-        let writes = writes(scene.world, &scene.team.namespace);
+        let writes = writes(scene.environment, &scene.team.namespace);
         let new = writes.get(skip..).unwrap_or_default().to_vec();
         let last = new.last().map(Request::rbac_resource);
         if last.as_deref() == Some("deployments/status") {
@@ -123,7 +123,7 @@ fn key_part(scene: &Scene<'_>) -> String {
 
 /// Waits until Sluice has listed the team's pipelines `times` times since that mark.
 fn polled(scene: &Scene<'_>, mark: Mark, times: usize) {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let path = format!("/projects/{}/pipelines", scene.team.project.0);
     let found = wait_for("GitLab is polled", LIMIT, || {
         let requests = lab.gitlab.requests_since(mark);
@@ -140,21 +140,21 @@ fn polled(scene: &Scene<'_>, mark: Mark, times: usize) {
 
 #[test]
 fn restart_makes_no_aws_calls_for_delivered_deployments() {
-    let world = solo();
-    let scene = Scene::within(&world, "restarted");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "restarted");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev", "prod"]));
     scene.delivered(1);
-    world.lab.controller().terminate().unwrap();
-    let (aws, gitlab) = (world.lab.aws.mark(), world.lab.gitlab.mark());
+    environment.lab.controller().terminate().unwrap();
+    let (aws, gitlab) = (environment.lab.aws.mark(), environment.lab.gitlab.mark());
     {
-        let mut controller = world.lab.controller();
+        let mut controller = environment.lab.controller();
         controller.start().unwrap();
         controller.wait_ready(LIMIT).unwrap();
     }
     // When the next poll arrives, whatever the first one triggers has begun.
     polled(&scene, gitlab, 3);
-    let calls = world.lab.aws.calls_since(aws);
+    let calls = environment.lab.aws.calls_since(aws);
     let calls = calls.only(|call| {
         call.resource.contains(&key_part(&scene)) || call.resource.contains(&scene.function())
     });
@@ -164,7 +164,7 @@ fn restart_makes_no_aws_calls_for_delivered_deployments() {
 #[test]
 fn idle_deployment_polls_gitlab_conditionally_and_never_aws() {
     let scene = Scene::running("at-rest");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let project = format!("/projects/{}/", scene.team.project.0);
     let since = |mark| {
         let requests = lab.gitlab.requests_since(mark);
@@ -175,7 +175,7 @@ fn idle_deployment_polls_gitlab_conditionally_and_never_aws() {
     };
     // The first poll after a delivery may still find something new.
     polled(&scene, lab.gitlab.mark(), 2);
-    let writes_before = writes(scene.world, &scene.team.namespace).len();
+    let writes_before = writes(scene.environment, &scene.team.namespace).len();
     let (gitlab, aws) = (lab.gitlab.mark(), lab.aws.mark());
     polled(&scene, gitlab, 4);
     let requests = since(gitlab);
@@ -190,7 +190,7 @@ fn idle_deployment_polls_gitlab_conditionally_and_never_aws() {
     let stored = lab.aws.calls_since(aws).of_service("s3");
     let stored = stored.only(|call| call.resource.contains(&key_part(&scene)));
     assert!(stored.is_empty(), "{stored:?}");
-    let after = writes(scene.world, &scene.team.namespace);
+    let after = writes(scene.environment, &scene.team.namespace);
     assert_eq!(
         after.len(),
         writes_before,
@@ -201,7 +201,7 @@ fn idle_deployment_polls_gitlab_conditionally_and_never_aws() {
 
 /// The number of reconciles of Deployments during three polls of the team's pipelines.
 fn reconciles_while_polled(scene: &Scene<'_>) -> usize {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let count = || lab.controller().reconciles("deployment").unwrap();
     let before = count();
     polled(scene, lab.gitlab.mark(), 3);
@@ -210,8 +210,8 @@ fn reconciles_while_polled(scene: &Scene<'_>) -> usize {
 
 #[test]
 fn idle_deployments_are_not_reconciled_without_gitlab_changes() {
-    let world = solo();
-    let scene = Scene::within(&world, "resting");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "resting");
     let name = |nth: usize| format!("d{nth}");
     scene.push("v1");
     for nth in 0..4 {

@@ -7,20 +7,26 @@ use sluice_lab::{
 };
 
 use super::{
-    LIMIT, World,
+    Environment, LIMIT,
+    aws_state::{alarm, routed, wait_routed},
+    exclusive_lab,
     rollout::canary,
     run,
     scene::{NAME, Scene, smoke},
-    solo,
-    watching::{alarm, routed, wait_routed},
 };
 
 /// Kills the controller as soon as it has made that call to AWS, and starts it again.
 ///
 /// AWS delays its answer, so that the killed process never learns the outcome.
-fn kill_at(world: &World, scene: &Scene<'_>, mark: usize, service: &str, operation: &str) {
+fn kill_at(
+    environment: &Environment,
+    scene: &Scene<'_>,
+    mark: usize,
+    service: &str,
+    operation: &str,
+) {
     let seen = wait_for(&format!("{operation} is called"), LIMIT, || {
-        let calls = world.lab.aws.calls_since(mark).of_service(service);
+        let calls = environment.lab.aws.calls_since(mark).of_service(service);
         let about = scene.team.namespace.as_str();
         let found = calls
             .named(service, operation)
@@ -28,12 +34,12 @@ fn kill_at(world: &World, scene: &Scene<'_>, mark: usize, service: &str, operati
         if found { Ok(()) } else { Err(scene.log()) }
     });
     seen.unwrap_or_else(|e| panic!("{e}"));
-    kill_and_start(world, || ());
+    kill_and_start(environment, || ());
 }
 
 /// Kills the controller, and starts it again after `meanwhile`.
-fn kill_and_start(world: &World, meanwhile: impl FnOnce()) {
-    let mut controller = world.lab.controller();
+fn kill_and_start(environment: &Environment, meanwhile: impl FnOnce()) {
+    let mut controller = environment.lab.controller();
     controller.kill().unwrap();
     meanwhile();
     controller.start().unwrap();
@@ -44,14 +50,14 @@ fn kill_and_start(world: &World, meanwhile: impl FnOnce()) {
 fn slow(scene: &Scene<'_>, service: &str, operation: &str) -> sluice_lab::aws::Fault {
     let on = Pattern::operation(service, operation).about(&scene.team.namespace);
     let late = Action::delay(std::time::Duration::from_millis(500));
-    scene.world.lab.aws.faults().add(Rule::once(on, late))
+    scene.environment.lab.aws.faults().add(Rule::once(on, late))
 }
 
 /// The number of published versions with that package's code.
 fn published(scene: &Scene<'_>, package: &[u8]) -> usize {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, package);
     let wanted = STANDARD.encode(digest.as_ref());
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let listed = run(lambda
         .list_versions_by_function()
         .function_name(scene.function())
@@ -66,8 +72,8 @@ fn published(scene: &Scene<'_>, package: &[u8]) -> usize {
 
 /// Kills the controller at that operation, in the first delivery or in that of v2.
 fn survives_a_kill_at(namespace: &str, first: bool, service: &str, operation: &str) {
-    let world = solo();
-    let scene = Scene::within(&world, namespace);
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, namespace);
     let wanted = scene.deployment(&["dev"]);
     let mut revision = 1;
     if !first {
@@ -77,11 +83,11 @@ fn survives_a_kill_at(namespace: &str, first: bool, service: &str, operation: &s
         revision = 2;
     }
     let _late = slow(&scene, service, operation);
-    let mark = world.lab.aws.mark();
+    let mark = environment.lab.aws.mark();
     let code = package("after");
     scene.push_package(&code);
     scene.apply(&wanted);
-    kill_at(&world, &scene, mark, service, operation);
+    kill_at(&environment, &scene, mark, service, operation);
     scene.delivered(revision);
     scene.serves("dev", "after");
     scene.serves_unqualified("dev", "after");
@@ -122,8 +128,8 @@ fn kill_during_traffic_shift_is_recovered() {
 
 #[test]
 fn kill_during_restore_is_recovered() {
-    let world = solo();
-    let scene = Scene::within(&world, "kill-restore");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "kill-restore");
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["stages"][0]["checks"] = serde_json::json!([smoke()]);
     scene.push("v1");
@@ -138,7 +144,7 @@ fn kill_during_restore_is_recovered() {
         skip: 1,
         ..Rule::once(update, late)
     };
-    let fault = world.lab.aws.faults().add(second);
+    let fault = environment.lab.aws.faults().add(second);
     scene.push_package(&bad);
     let hit = wait_for("the former code is restored", LIMIT, || {
         if fault.hits() == 1 {
@@ -148,15 +154,15 @@ fn kill_during_restore_is_recovered() {
         }
     });
     hit.unwrap_or_else(|e| panic!("{e}"));
-    kill_and_start(&world, || ());
+    kill_and_start(&environment, || ());
     scene.stalled("RolledBack", &["/statusCode is 500", "r1 serves"]);
     scene.still_serves("dev", "v1");
     assert_eq!(published(&scene, &bad), 1);
 }
 
 /// A team with v1 in dev and a canary of v2 that bakes for that long, with an alarm as its check.
-fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alarm) {
-    let scene = Scene::within(world, namespace);
+fn baking<'a>(environment: &'a Environment, namespace: &str, bake: &str) -> (Scene<'a>, Alarm) {
+    let scene = Scene::within(environment, namespace);
     let alarm = alarm(&scene, "dev");
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev"]);
@@ -176,10 +182,10 @@ fn baking<'a>(world: &'a World, namespace: &str, bake: &str) -> (Scene<'a>, Alar
 
 #[test]
 fn kill_during_bake_is_recovered() {
-    let world = solo();
-    let (scene, _alarm) = baking(&world, "kill-bake", "10s");
-    let mark = world.lab.aws.mark();
-    kill_and_start(&world, || ());
+    let environment = exclusive_lab();
+    let (scene, _alarm) = baking(&environment, "kill-bake", "10s");
+    let mark = environment.lab.aws.mark();
+    kill_and_start(&environment, || ());
     scene.delivered(2);
     scene.serves("dev", "v2");
     scene.serves_unqualified("dev", "v2");
@@ -190,9 +196,9 @@ fn kill_during_bake_is_recovered() {
 
 #[test]
 fn alarm_that_was_red_while_the_controller_was_down_counts() {
-    let world = solo();
-    let (scene, alarm) = baking(&world, "kill-alarm", "20s");
-    kill_and_start(&world, || {
+    let environment = exclusive_lab();
+    let (scene, alarm) = baking(&environment, "kill-alarm", "20s");
+    kill_and_start(&environment, || {
         alarm.turn_red("the test says so").unwrap();
         alarm.turn_green("the test says so").unwrap();
     });

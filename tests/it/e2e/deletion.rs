@@ -9,10 +9,10 @@ use sluice_lab::{aws::Settle, lab::wait_for};
 
 use super::{
     LIMIT,
-    back::{strict, to},
+    account_requirements::{strict, to},
     gates::{allow_approvals, approval, by_approvers, counted, create, waiting},
     run,
-    scene::{NAME, Scene, gone, lambda, says},
+    scene::{NAME, Scene, assert_contains, gone, lambda},
 };
 
 /// The name of the second function.
@@ -31,7 +31,7 @@ fn with_extra(scene: &Scene<'_>, mut wanted: Value) -> Value {
 }
 
 fn is_there(scene: &Scene<'_>, function: &str) -> bool {
-    let lambda = scene.world.lab.lambda("prod", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("prod", "eu-west-1").unwrap();
     run(lambda.get_function().function_name(function).send()).is_ok()
 }
 
@@ -87,7 +87,7 @@ fn deletion_waits_for_the_accounts_approval() {
         "kubectl auth whoami",
     ];
     let message = scene.stalled("DeletionStalled", &parts);
-    says(&message, &["0 of 1 approvals"]);
+    assert_contains(&message, &["0 of 1 approvals"]);
     scene.serves("prod", "v1");
     let deletion = scene.target(&account).status.unwrap_or_default().deletion;
     let deletion = deletion.expect("a deletion that waits");
@@ -127,7 +127,7 @@ fn abandoned_deletion_changes_nothing_in_aws() {
 fn approved_plan_that_keeps_a_function_never_deletes_it() {
     let scene = Scene::new("keep-approved");
     allow_approvals(&scene);
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     scene.push("v1");
     let mut wanted = scene.deployment(&["dev", "prod"]);
     scene.apply(&with_extra(&scene, wanted.clone()));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sluice::api::v1alpha1::condition;
 
-use super::scene::{Scene, says, smoke};
+use super::scene::{Scene, assert_contains, smoke};
 
 #[test]
 fn deliveries_go_stage_by_stage() {
@@ -71,7 +71,7 @@ fn every_account_runs_the_bytes_that_gitlab_built() {
         assert_eq!(components[0].code_sha256.as_ref(), Some(&digest));
     }
     let answer = scene
-        .world
+        .environment
         .lab
         .invoke_in("prod", "us-east-1", &scene.function(), Some("live"))
         .unwrap();
@@ -98,7 +98,7 @@ fn template_edit_creates_a_release_without_gitlab() {
     // GitLab is unreachable: a Release does not need it any more.
     let project = format!("/projects/{}/", scene.team.project.0);
     let fault = sluice_lab::gitlab::FaultRule::on(&project, sluice_lab::gitlab::FaultAction::Drop);
-    let _away = scene.world.lab.gitlab.faults().add(fault);
+    let _away = scene.environment.lab.gitlab.faults().add(fault);
     wanted["spec"]["components"][0]["lambda"]["memorySize"] = json!(512);
     scene.apply(&wanted);
     scene.delivered(2);
@@ -117,7 +117,7 @@ fn template_edit_creates_a_release_without_gitlab() {
 
 /// Asserts the configuration of the live version.
 fn configured(scene: &Scene<'_>, account: &str, memory: i32, timeout: i32, log_level: &str) {
-    let lambda = scene.world.lab.lambda(account, "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda(account, "eu-west-1").unwrap();
     let call = lambda
         .get_function_configuration()
         .function_name(scene.function())
@@ -145,7 +145,7 @@ fn environment_values_are_never_shown() {
     let status = serde_json::to_string(&deployment.status).unwrap();
     let events =
         serde_json::to_string(&scene.list::<k8s_openapi::api::events::v1::Event>()).unwrap();
-    let log = scene.world.lab.controller().logs();
+    let log = scene.environment.lab.controller().logs();
     for (source, text) in [
         ("the Target", &target),
         ("the status", &status),
@@ -162,8 +162,8 @@ fn suspended_deployment_starts_nothing_until_resumed() {
     let scene = Scene::running("suspended");
     scene.merge(&json!({"spec": {"suspend": true}}));
     let message = scene.condition(condition::READY, "True", "Suspended");
-    says(&message, &["spec.suspend"]);
-    let mark = scene.world.lab.aws.mark();
+    assert_contains(&message, &["spec.suspend"]);
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v2");
     // The handled command shows that Sluice polled GitLab after the pipeline existed.
     scene.poll_gitlab("look");

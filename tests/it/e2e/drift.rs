@@ -9,9 +9,10 @@ use sluice_lab::{
 };
 
 use super::{
-    LIMIT, run,
-    scene::{NAME, Scene, condition_in, says},
-    watching::{alarm, versions, wait_routed},
+    LIMIT,
+    aws_state::{alarm, versions, wait_routed},
+    run,
+    scene::{NAME, Scene, assert_contains, condition_in},
 };
 
 /// A team with v1 and then v2 delivered to dev, and that drift policy.
@@ -30,7 +31,7 @@ fn running(namespace: &str, interval: &str, policy: &str) -> Scene<'static> {
 
 /// Moves the alias, as an external change.
 fn move_alias(scene: &Scene<'_>, version: &str) {
-    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda("dev", HUB_REGION).unwrap();
     let update = lambda
         .update_alias()
         .function_name(scene.function())
@@ -41,7 +42,7 @@ fn move_alias(scene: &Scene<'_>, version: &str) {
 
 /// Changes memory and environment, as an external change.
 fn change_configuration(scene: &Scene<'_>) {
-    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda("dev", HUB_REGION).unwrap();
     let update = lambda
         .update_function_configuration()
         .function_name(scene.function())
@@ -51,7 +52,7 @@ fn change_configuration(scene: &Scene<'_>) {
 }
 
 fn memory(scene: &Scene<'_>) -> Option<i32> {
-    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda("dev", HUB_REGION).unwrap();
     let get = lambda.get_function().function_name(scene.function());
     run(get.send()).unwrap().configuration?.memory_size
 }
@@ -81,12 +82,12 @@ fn drifted_status(scene: &Scene<'_>) -> Vec<String> {
 #[test]
 fn alias_drift_is_reported_and_not_corrected() {
     let scene = running("drift-alias", "1h", "Report");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     move_alias(&scene, "1");
     scene.annotate(annotation::RECONCILE, "check");
     let message = scene.condition(condition::DRIFTED, "True", "Drifted");
     let parts = ["dev: version of drift-alias-api:live is 1, not 2"];
-    says(&message, &parts);
+    assert_contains(&message, &parts);
     scene.event("Target", "Warning", "Drifted", &["drift-alias-api:live"]);
     scene.event("Deployment", "Warning", "Drifted", &parts);
     assert_eq!(
@@ -114,7 +115,7 @@ fn configuration_drift_is_reported_without_secrets() {
         "memorySize of drift-settings-api is 512, not 128",
         "changed at 20",
     ];
-    says(&message, &parts);
+    assert_contains(&message, &parts);
     let target = scene.target("dev");
     assert_eq!(
         found(&target),
@@ -209,7 +210,7 @@ fn drift_check_takes_two_reads_and_no_writes() {
     let scene = running("drift-costs", "1s", "Report");
     scene.condition(condition::DRIFTED, "False", "InSync");
     let before = scene.target("dev").metadata.resource_version;
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let calls = wait_reads(&scene, mark, 3);
     assert_eq!(calls.writes().names(), [""; 0]);
     let names = calls.names();
@@ -223,7 +224,7 @@ fn drift_check_takes_two_reads_and_no_writes() {
 #[test]
 fn no_reads_between_drift_checks_or_with_policy_ignore() {
     let scene = running("drift-idle", "1s", "Ignore");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     move_alias(&scene, "1");
     scene.poll_gitlab("first poll");
     scene.poll_gitlab("second poll");
@@ -233,7 +234,7 @@ fn no_reads_between_drift_checks_or_with_policy_ignore() {
     // From now on Sluice checks for drift, but only once per hour.
     scene.merge(&json!({"spec": {"drift": {"interval": "1h", "policy": "Report"}}}));
     scene.condition(condition::DRIFTED, "True", "Drifted");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     // Two edits that request no drift check.
     for interval in ["1h", "2h"] {
         scene.merge(&json!({"spec": {"drift": {"interval": interval}}}));
@@ -260,14 +261,14 @@ fn denied_drift_check_is_not_in_sync() {
     let denied = Action::respond(403, "AccessDeniedException", "not authorized");
     let pattern = Pattern::operation("lambda", "GetFunction").about(&scene.function());
     let fault = scene
-        .world
+        .environment
         .lab
         .aws
         .faults()
         .add(Rule::always(pattern, denied));
     scene.annotate(annotation::RECONCILE, "check");
     let message = scene.condition(condition::DRIFTED, "Unknown", "AccessDenied");
-    says(&message, &["drift-denied-api", "not authorized"]);
+    assert_contains(&message, &["drift-denied-api", "not authorized"]);
     scene.condition(condition::READY, "True", "Delivered");
     assert!(fault.hits() > 0);
     fault.remove();

@@ -11,10 +11,10 @@ use sluice_lab::{
 
 use super::{
     LIMIT,
-    back::{require, strict, to},
+    account_requirements::{require, strict, to},
     gates::{allow_approvals, approval, by_approvers, create, waiting},
     run,
-    scene::{NAME, Scene, condition_in, conditions, says},
+    scene::{NAME, Scene, assert_contains, condition_in, conditions},
 };
 
 /// Asserts that no Target in that Account has a run.
@@ -50,7 +50,7 @@ fn pin_of_a_waiting_release_still_needs_the_accounts_approval() {
     elsewhere["spec"]["pin"] = json!("checkout-1");
     scene.apply(&elsewhere);
     let ready = ready_message(&scene);
-    says(&ready, &["checkout-1", &format!("Account {account}")]);
+    assert_contains(&ready, &["checkout-1", &format!("Account {account}")]);
     let asker = format!("Account {account}");
     waiting(
         &scene,
@@ -63,7 +63,7 @@ fn pin_of_a_waiting_release_still_needs_the_accounts_approval() {
 
 /// A commit with that tag, and a pipeline of the tag that builds that version.
 fn tag(scene: &Scene<'_>, name: &str, version: &str) {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let project = scene.team.project;
     let sha = gitlab.push(project, &format!("for-{version}"), "Change the answer");
     gitlab.tag(project, name, &sha);
@@ -81,7 +81,7 @@ fn from_tag(scene: &Scene<'_>, mut wanted: Value) -> Value {
 #[test]
 fn unprotected_tag_cannot_enter_an_added_stage() {
     let scene = Scene::new("later-stage");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     // GitLab protects the first branch.
     gitlab.push(scene.team.project, "main", "Begin");
     let account = strict(&scene, &json!({"protectedRef": true}));
@@ -125,7 +125,7 @@ fn tag_does_not_inherit_protection_of_a_branch_with_its_name() {
 
 /// Changes the spec of the Account.
 fn edit(scene: &Scene<'_>, account: &str, change: impl Fn(&mut Value)) {
-    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let accounts: Api<Account> = Api::all(scene.environment.client.clone());
     let changed = wait_for("the Account is changed", LIMIT, || {
         let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
         let mut spec = serde_json::to_value(&found.spec).unwrap();
@@ -159,7 +159,7 @@ fn does_not_begin(scene: &Scene<'_>, account: &str, reason: &str, parts: &[&str]
         let target = targets.iter().find(|it| it.spec.account == account)?;
         let conditions = &target.status.as_ref()?.conditions;
         let stalled = condition_in(conditions, condition::STALLED)?;
-        (stalled.reason == reason).then(|| says(&stalled.message, parts))
+        (stalled.reason == reason).then(|| assert_contains(&stalled.message, parts))
     });
 }
 
@@ -168,7 +168,7 @@ fn target_rechecks_the_account_before_a_run_starts() {
     let scene = Scene::new("asked-again");
     allow_approvals(&scene);
     let account = strict(&scene, &json!({}));
-    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let accounts: Api<Account> = Api::all(scene.environment.client.clone());
     let spec = serde_json::to_value(run(accounts.get(&account)).unwrap().spec).unwrap();
     let role = spec["credentials"]["assumeRole"]["roleArn"].clone();
     let missing_role = json!("arn:aws:iam::333333333333:role/missing");
@@ -180,7 +180,7 @@ fn target_rechecks_the_account_before_a_run_starts() {
     does_not_begin(&scene, &account, "AccessDenied", &["sts:AssumeRole"]);
 
     // AWS admits the controller now, but the Account no longer accepts the source.
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let others = json!([{"url": "https://gitlab.example.com", "projects": ["*"]}]);
     edit(&scene, &account, |spec| {
         spec["credentials"]["assumeRole"]["roleArn"] = role.clone();

@@ -14,11 +14,10 @@ use sluice::api::v1alpha1::{Account, Deployment, Target, condition};
 use sluice_lab::{aws::Calls, kube::Request, lab::wait_for};
 
 use super::{
-    World,
+    Environment,
     counts::lasted,
-    run,
+    exclusive_lab, run,
     scene::{Scene, condition_in, lambda},
-    solo,
 };
 
 /// The number of Deployments.
@@ -31,13 +30,13 @@ const LIFTED: i32 = 10_000;
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
 
 /// Raises Lambda's request rates in the Account dev to [`LIFTED`] until dropped.
-struct Lifted<'a>(&'a World);
+struct Lifted<'a>(&'a Environment);
 
 impl<'a> Lifted<'a> {
-    fn new(world: &'a World) -> Self {
+    fn new(environment: &'a Environment) -> Self {
         let rates = json!({"lambdaControlPlane": LIFTED, "lambdaGetFunction": LIFTED});
-        allow(world, &rates);
-        Self(world)
+        allow(environment, &rates);
+        Self(environment)
     }
 }
 
@@ -47,8 +46,8 @@ impl Drop for Lifted<'_> {
     }
 }
 
-fn allow(world: &World, rates: &Value) {
-    let accounts: Api<Account> = Api::all(world.client.clone());
+fn allow(environment: &Environment, rates: &Value) {
+    let accounts: Api<Account> = Api::all(environment.client.clone());
     let account = run(accounts.get("dev")).unwrap();
     let mut regions = serde_json::to_value(&account.spec.regions).unwrap();
     for region in regions.as_array_mut().unwrap() {
@@ -108,7 +107,7 @@ fn delivered(scene: &Scene<'_>, revision: i64) {
 
 /// The controller's writes in the namespace, refused ones included, after the first `skip`.
 fn writes(scene: &Scene<'_>, skip: usize) -> Vec<Request> {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let user = lab.controller().username();
     let audit = lab.kube.audit().unwrap();
     let ours = audit.by(&user).filter(|it| it.is_write());
@@ -170,11 +169,11 @@ fn keep_to_budget(scene: &Scene<'_>, writes: &[Request], calls: &Calls, releases
 
 #[test]
 fn two_hundred_deployments_keep_to_the_budget_of_one() {
-    let world = solo();
-    let scene = Scene::within(&world, "fleet");
-    let _lifted = Lifted::new(&world);
-    let gitlab = world.lab.gitlab.mark();
-    let aws = world.lab.aws.mark();
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "fleet");
+    let _lifted = Lifted::new(&environment);
+    let gitlab = environment.lab.gitlab.mark();
+    let aws = environment.lab.aws.mark();
     scene.push("v1");
     create(&scene, MANY);
     delivered(&scene, 1);
@@ -182,14 +181,14 @@ fn two_hundred_deployments_keep_to_the_budget_of_one() {
     let calls = scene.lambda_calls(aws);
     keep_to_budget(&scene, &first, &calls, 1);
 
-    let aws = world.lab.aws.mark();
+    let aws = environment.lab.aws.mark();
     scene.push("v2");
     delivered(&scene, 2);
     let second = writes(&scene, first.len());
     keep_to_budget(&scene, &second, &scene.lambda_calls(aws), 2);
 
     let project = format!("/projects/{}/jobs/", scene.team.project.0);
-    let requests = world.lab.gitlab.requests_since(gitlab);
+    let requests = environment.lab.gitlab.requests_since(gitlab);
     let downloads = requests.iter().filter(|it| it.path.contains(&project));
     assert!(
         downloads.count() <= 4,
@@ -203,8 +202,8 @@ const PREPARE: usize = 42;
 #[test]
 fn number_of_concurrent_prepares_is_limited() {
     const SOME: usize = 60;
-    let world = solo();
-    let scene = Scene::within(&world, "admitted");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "admitted");
     let targets = scene.api::<Target>();
     scene.push("v1");
     create(&scene, SOME);

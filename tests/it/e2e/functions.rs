@@ -36,7 +36,7 @@ pub fn worker(scene: &Scene<'_>) -> String {
 
 /// A pipeline that builds both packages.
 pub fn push(scene: &Scene<'_>, api: &[u8], worker: &[u8]) {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change both");
     let archive = zip(&[("dist/api.zip", api), ("dist/worker.zip", worker)]);
     let job = JobSpec::new("package", "package").ends(JobEnd::uploads(archive));
@@ -79,7 +79,7 @@ fn failure_of_one_new_function_deletes_both() {
     );
     scene.apply(&two(&scene));
     scene.stalled("RolledBack", &["no Release serves", "/statusCode is 500"]);
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     for function in [scene.function(), worker(&scene)] {
         let found = run(lambda.get_function().function_name(&function).send());
         let error = found.unwrap_err().into_service_error();
@@ -99,7 +99,7 @@ fn removed_tag_leaves_the_function_and_external_tags_stay() {
     scene.push("v1");
     scene.apply(&wanted);
     scene.delivered(1);
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let get = || run(lambda.get_function().function_name(scene.function()).send()).unwrap();
     let arn = get().configuration.unwrap().function_arn.unwrap();
     run(lambda

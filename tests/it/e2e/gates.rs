@@ -14,7 +14,7 @@ use sluice_lab::{
 
 use super::{
     LIMIT, run,
-    scene::{NAME, Scene, condition_in, says},
+    scene::{NAME, Scene, assert_contains, condition_in},
 };
 
 /// A Deployment to dev and prod, the latter behind this gate.
@@ -100,7 +100,7 @@ fn create_one(scene: &Scene<'_>, approval: &str) -> String {
         "--filename=-",
         "--output=jsonpath={.metadata.name}",
     ];
-    let kube = &scene.world.lab.kube;
+    let kube = &scene.environment.lab.kube;
     let output = kube
         .kubectl_with_input(User::Approver, &arguments, approval)
         .unwrap();
@@ -139,7 +139,7 @@ fn kubectl_approval_opens_the_gate_for_exactly_one_plan() {
     scene.push("v1");
     scene.apply(&gated(&scene, &by_approvers()));
     let first = waiting(&scene, 1, "WaitingForApproval", &["0 of 1 approvals"]);
-    says(
+    assert_contains(
         &first.message,
         &["kubectl auth whoami", first.digest.as_deref().unwrap()],
     );
@@ -148,7 +148,7 @@ fn kubectl_approval_opens_the_gate_for_exactly_one_plan() {
     let plan = scene.target("prod").status.unwrap_or_default().plan;
     let summary = plan.expect("a plan").summary;
     let function = format!("api: will create function {}", scene.function());
-    says(
+    assert_contains(
         &summary,
         &[
             &function,
@@ -157,7 +157,7 @@ fn kubectl_approval_opens_the_gate_for_exactly_one_plan() {
             "no check watches api",
         ],
     );
-    says(
+    assert_contains(
         &first.plan.join("; "),
         &["prod/eu-west-1: api: will create function"],
     );
@@ -206,7 +206,7 @@ fn gate_edit_needs_no_new_release_and_keeps_approvals() {
 
 /// A pipeline that waits for the manual job `approve-prod`.
 fn pipeline(scene: &Scene<'_>, version: &str) -> PipelineId {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change the answer");
     let jobs = vec![
         JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package(version)))),
@@ -222,7 +222,7 @@ fn by_the_play_button() -> Value {
 #[test]
 fn gitlab_manual_job_opens_the_gate() {
     let scene = Scene::new("play");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let pipeline = pipeline(&scene, "v1");
     scene.apply(&gated(&scene, &by_the_play_button()));
     let text = "start the manual job approve-prod";
@@ -242,7 +242,7 @@ fn gitlab_manual_job_opens_the_gate() {
 #[test]
 fn manual_job_started_before_the_gate_opened_does_not_count() {
     let scene = Scene::new("early");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let pipeline = pipeline(&scene, "v1");
     let bea = gitlab.create_user("bea-of-early");
     let job = gitlab.job(pipeline, "approve-prod");
@@ -264,7 +264,7 @@ fn manual_job_started_before_the_gate_opened_does_not_count() {
 #[test]
 fn freeze_period_holds_a_stage_until_it_is_over() {
     let scene = Scene::new("frozen");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let period = gitlab.freeze(scene.team.project, "0 0 1 1 *", "59 23 31 12 *", "UTC");
     scene.push("v1");
     scene.apply(&gated(&scene, &json!({"respectFreezePeriods": true})));
@@ -343,7 +343,7 @@ fn failed_plan_is_reported_and_keeps_the_journal() {
         "User is not authorized to perform: lambda:GetFunction",
     );
     let reads = Pattern::operation("lambda", "GetFunction").about(&scene.function());
-    let faults = scene.world.lab.aws.faults();
+    let faults = scene.environment.lab.aws.faults();
     let fault = faults.add(Rule::always(reads, denial));
     wanted["spec"]["stages"][0]["gate"] = by_approvers();
     scene.apply(&wanted);

@@ -14,12 +14,12 @@ use super::{
     LIMIT,
     aws::{copy_dev_account, deployment_in_account},
     run,
-    scene::{NAME, Scene, gone, says},
+    scene::{NAME, Scene, assert_contains, gone},
 };
 
 /// Replaces the grants of the Account.
 fn grant(scene: &Scene<'_>, account: &str, grants: &Value) {
-    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let accounts: Api<Account> = Api::all(scene.environment.client.clone());
     let replaced = wait_for("the Account is changed", LIMIT, || {
         let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
         found.spec.grants = serde_json::from_value(grants.clone()).unwrap();
@@ -69,7 +69,7 @@ fn not_granted(scene: &Scene<'_>, parts: &[&str]) {
             .map(|(_, _, message)| message.clone())
             .ok_or_else(|| format!("{all:?}"))
     });
-    says(
+    assert_contains(
         &stalled.unwrap_or_else(|e| panic!("{e}\n{}", scene.log())),
         parts,
     );
@@ -78,7 +78,7 @@ fn not_granted(scene: &Scene<'_>, parts: &[&str]) {
 #[test]
 fn rollback_stalls_without_a_grant_and_continues_with_one() {
     let (scene, account) = running("grant-back");
-    let aws = &scene.world.lab.aws;
+    let aws = &scene.environment.lab.aws;
     let slowly = Settle {
         update: Duration::from_mins(10),
         ..Settle::default()
@@ -113,7 +113,7 @@ fn rollback_stalls_without_a_grant_and_continues_with_one() {
 fn removal_stalls_without_a_grant_and_can_be_abandoned() {
     let (scene, account) = running("grant-removal");
     grant(&scene, &account, &functions(&scene, "other-*"));
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let deployments = scene.api::<Deployment>();
     run(deployments.delete(NAME, &DeleteParams::default())).unwrap();
     let parts = ["no grant", &scene.function(), "sluice.dev/abandon"];
@@ -128,7 +128,7 @@ fn removal_stalls_without_a_grant_and_can_be_abandoned() {
 #[test]
 fn sessions_in_aws_name_the_namespace_and_the_deployment() {
     let scene = Scene::running("named-session");
-    let calls = scene.world.lab.aws.calls_since(0);
+    let calls = scene.environment.lab.aws.calls_since(0);
     let named = calls
         .named("sts", "AssumeRole")
         .filter(|call| call.qualifier.as_deref() == Some("sluice.named-session.checkout"))

@@ -10,22 +10,21 @@ use sluice::api::v1alpha1::{Account, annotation};
 use sluice_lab::lab::{NAMESPACE, wait_for};
 
 use super::{
-    LIMIT, World, run,
-    scene::{Scene, condition_in, says},
-    solo,
+    Environment, LIMIT, exclusive_lab, run,
+    scene::{Scene, assert_contains, condition_in},
 };
 
 const SECRET: &str = "aws-hub";
 
 /// Deletes the Secret, and creates it again when dropped, because other tests use this lab afterwards.
 struct Deleted<'a> {
-    world: &'a World,
+    environment: &'a Environment,
     secret: Secret,
 }
 
 impl<'a> Deleted<'a> {
-    fn now(world: &'a World) -> Self {
-        let secrets = secrets(world);
+    fn now(environment: &'a Environment) -> Self {
+        let secrets = secrets(environment);
         let found = run(secrets.get(SECRET)).unwrap();
         run(secrets.delete(SECRET, &DeleteParams::default())).unwrap();
         let secret = Secret {
@@ -35,23 +34,26 @@ impl<'a> Deleted<'a> {
             },
             ..found
         };
-        Self { world, secret }
+        Self {
+            environment,
+            secret,
+        }
     }
 }
 
 impl Drop for Deleted<'_> {
     fn drop(&mut self) {
-        run(secrets(self.world).create(&PostParams::default(), &self.secret)).unwrap();
+        run(secrets(self.environment).create(&PostParams::default(), &self.secret)).unwrap();
     }
 }
 
-fn secrets(world: &World) -> Api<Secret> {
-    Api::namespaced(world.client.clone(), NAMESPACE)
+fn secrets(environment: &Environment) -> Api<Secret> {
+    Api::namespaced(environment.client.clone(), NAMESPACE)
 }
 
 /// Requests a reconcile of the hub, and waits for Ready with that status and reason. Returns its message.
-fn reconcile_hub(world: &World, token: &str, status: &str, reason: &str) -> String {
-    let accounts = Api::<Account>::all(world.client.clone());
+fn reconcile_hub(environment: &Environment, token: &str, status: &str, reason: &str) -> String {
+    let accounts = Api::<Account>::all(environment.client.clone());
     let patch = json!({"metadata": {"annotations": {annotation::RECONCILE: token}}});
     run(accounts.patch("hub", &PatchParams::default(), &Patch::Merge(patch))).unwrap();
     let what = format!("the hub is Ready={status} because of {reason}");
@@ -64,21 +66,21 @@ fn reconcile_hub(world: &World, token: &str, status: &str, reason: &str) -> Stri
             .map(|ready| ready.message)
             .ok_or_else(|| format!("{conditions:?}"))
     });
-    message.unwrap_or_else(|e| panic!("{e}\n{}", world.lab.log_tail(20)))
+    message.unwrap_or_else(|e| panic!("{e}\n{}", environment.lab.log_tail(20)))
 }
 
 #[test]
 fn missing_hub_secret_is_named_and_deliveries_recover() {
-    let world = solo();
-    let scene = Scene::within(&world, "hub-secret");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "hub-secret");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);
 
-    let deleted = Deleted::now(&world);
+    let deleted = Deleted::now(&environment);
     let parts = [SECRET, NAMESPACE];
-    says(
-        &reconcile_hub(&world, "gone", "False", "InvalidCredentials"),
+    assert_contains(
+        &reconcile_hub(&environment, "gone", "False", "InvalidCredentials"),
         &parts,
     );
     scene.push("v2");
@@ -91,5 +93,5 @@ fn missing_hub_secret_is_named_and_deliveries_recover() {
     drop(deleted);
     scene.delivered(2);
     scene.serves("dev", "v2");
-    reconcile_hub(&world, "back", "True", "Verified");
+    reconcile_hub(&environment, "back", "True", "Verified");
 }

@@ -7,18 +7,18 @@ use sluice_lab::{
     lab::{NAMESPACE, wait_for},
 };
 
-use super::{LIMIT, World, run, scene::Scene, solo};
+use super::{Environment, LIMIT, exclusive_lab, run, scene::Scene};
 
-fn holder(world: &World) -> String {
-    let leases = Api::<Lease>::namespaced(world.client.clone(), NAMESPACE);
+fn holder(environment: &Environment) -> String {
+    let leases = Api::<Lease>::namespaced(environment.client.clone(), NAMESPACE);
     let lease = run(leases.get("sluice")).unwrap();
     lease.spec.unwrap().holder_identity.unwrap_or_default()
 }
 
 #[track_caller]
-fn leads(world: &World, pod: &str) {
+fn leads(environment: &Environment, pod: &str) {
     let found = wait_for(&format!("{pod} holds the Lease"), LIMIT, || {
-        let holder = holder(world);
+        let holder = holder(environment);
         if holder.starts_with(&format!("{pod}_")) {
             Ok(())
         } else {
@@ -43,11 +43,11 @@ fn worked(controller: &Controller, scene: &Scene<'_>) -> bool {
 
 #[test]
 fn standby_does_nothing_until_the_leader_is_gone() {
-    let world = solo();
-    let scene = Scene::within(&world, "two-leaders");
-    let first = world.lab.controller().pod_name().to_owned();
-    leads(&world, &first);
-    let mut standby = world.lab.another_controller().unwrap();
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "two-leaders");
+    let first = environment.lab.controller().pod_name().to_owned();
+    leads(&environment, &first);
+    let mut standby = environment.lab.another_controller().unwrap();
     standby.wait_ready(LIMIT).unwrap();
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
@@ -55,50 +55,53 @@ fn standby_does_nothing_until_the_leader_is_gone() {
     delivers(&scene, 2);
     assert!(!worked(&standby, &scene), "the standby has worked");
 
-    world.lab.controller().kill().unwrap();
+    environment.lab.controller().kill().unwrap();
     let second = standby.pod_name().to_owned();
-    leads(&world, &second);
+    leads(&environment, &second);
     delivers(&scene, 3);
 
     // An orderly end hands the Lease over without waiting for it to run out.
-    world.lab.controller().start().unwrap();
-    world.lab.controller().wait_ready(LIMIT).unwrap();
+    environment.lab.controller().start().unwrap();
+    environment.lab.controller().wait_ready(LIMIT).unwrap();
     let status = standby.terminate().unwrap();
     assert!(status.success(), "{status}");
-    leads(&world, &first);
+    leads(&environment, &first);
     delivers(&scene, 4);
 }
 
 #[test]
 fn paused_leader_writes_nothing_after_it_resumes() {
-    let world = solo();
-    let scene = Scene::within(&world, "paused-leader");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "paused-leader");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);
-    let mut standby = world.lab.another_controller().unwrap();
+    let mut standby = environment.lab.another_controller().unwrap();
     standby.wait_ready(LIMIT).unwrap();
     let second = standby.pod_name().to_owned();
-    world.lab.controller().pause().unwrap();
-    leads(&world, &second);
+    environment.lab.controller().pause().unwrap();
+    leads(&environment, &second);
     delivers(&scene, 2);
-    world.lab.controller().resume().unwrap();
+    environment.lab.controller().resume().unwrap();
     let ended = wait_for("the former leader ends", LIMIT, || {
-        if world.lab.controller().is_running() {
+        if environment.lab.controller().is_running() {
             Err("it still runs")
         } else {
             Ok(())
         }
     });
-    ended.unwrap_or_else(|e| panic!("{e}\n{}", world.lab.log_tail(20)));
-    assert!(world.lab.log_tail(20).contains("Lease"), "it says why");
+    ended.unwrap_or_else(|e| panic!("{e}\n{}", environment.lab.log_tail(20)));
+    assert!(
+        environment.lab.log_tail(20).contains("Lease"),
+        "it says why"
+    );
     delivers(&scene, 3);
 
-    world.lab.controller().start().unwrap();
-    world.lab.controller().wait_ready(LIMIT).unwrap();
+    environment.lab.controller().start().unwrap();
+    environment.lab.controller().wait_ready(LIMIT).unwrap();
     let status = standby.terminate().unwrap();
     assert!(status.success(), "{status}");
-    let first = world.lab.controller().pod_name().to_owned();
-    leads(&world, &first);
+    let first = environment.lab.controller().pod_name().to_owned();
+    leads(&environment, &first);
     delivers(&scene, 4);
 }

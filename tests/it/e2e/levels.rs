@@ -11,9 +11,9 @@ use sluice_lab::{
 
 use super::{
     LIMIT,
+    aws_state::{is_gone, routed},
     functions::{push, two, worker},
     scene::{Scene, gone, lambda},
-    watching::{is_gone, routed},
 };
 
 const NAMES: [&str; 3] = ["api", "worker", "front"];
@@ -43,7 +43,7 @@ fn three(scene: &Scene<'_>) -> Value {
 
 /// A pipeline with one package for the lower two functions, and another for `front`.
 fn push_three(scene: &Scene<'_>, lower: &[u8], front: &[u8]) {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change all three");
     let archive = zip(&[
         ("dist/api.zip", lower),
@@ -61,7 +61,7 @@ fn failure_of_the_upper_level_restores_the_lower_one() {
     scene.apply(&three(&scene));
     scene.delivered(1);
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let bad = package_answering(&json!({"statusCode": 500, "version": "v2"}));
     push_three(&scene, &package("v2"), &bad);
     scene.stalled("RolledBack", &["check smoke failed", "/statusCode is 500"]);
@@ -108,7 +108,7 @@ fn wait_gone(scene: &Scene<'_>, account: &str, function: &str) {
 
 /// The environment of a function's live version.
 fn environment(scene: &Scene<'_>, function: &str) -> HashMap<String, String> {
-    let client = scene.world.lab.lambda("dev", "eu-west-1");
+    let client = scene.environment.lab.lambda("dev", "eu-west-1");
     let client = client.expect("a client");
     let reading = client
         .get_function_configuration()

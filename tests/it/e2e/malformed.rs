@@ -16,24 +16,23 @@ use sluice::api::v1alpha1::Deployment;
 use sluice_lab::lab::wait_for;
 
 use super::{
-    LIMIT, World, run,
-    scene::{Scene, says},
-    solo,
+    Environment, LIMIT, exclusive_lab, run,
+    scene::{Scene, assert_contains},
 };
 
 const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
 
 #[test]
 fn malformed_object_does_not_affect_others() {
-    let world = solo();
-    let scene = Scene::within(&world, "malformed");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "malformed");
     scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);
 
-    store_unreadable(&world, &scene);
+    store_unreadable(&environment, &scene);
     let message = stalled_message(&scene);
-    says(&message, &["spec.source", "can't read", "correct it"]);
+    assert_contains(&message, &["spec.source", "can't read", "correct it"]);
     scene.event("Deployment", "Warning", "Malformed", &["spec.source"]);
     scene.push("v2");
     scene.delivered(2);
@@ -41,7 +40,7 @@ fn malformed_object_does_not_affect_others() {
 
     // A controller that finds the object at startup isolates it as well.
     {
-        let mut controller = world.lab.controller();
+        let mut controller = environment.lab.controller();
         controller.kill().unwrap();
         controller.start().unwrap();
         controller.wait_ready(LIMIT).unwrap();
@@ -62,7 +61,11 @@ fn malformed_object_does_not_affect_others() {
 
 fn dynamic(scene: &Scene<'_>) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<Deployment>(&());
-    Api::namespaced_with(scene.world.client.clone(), &scene.team.namespace, &resource)
+    Api::namespaced_with(
+        scene.environment.client.clone(),
+        &scene.team.namespace,
+        &resource,
+    )
 }
 
 /// The message of the object's condition Stalled.
@@ -78,12 +81,12 @@ fn stalled_message(scene: &Scene<'_>) -> String {
             .and_then(|it| it["message"].as_str().map(str::to_owned))
             .ok_or_else(|| format!("{} with {events} Events", object["status"]))
     });
-    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.world.lab.log_tail(20)))
+    found.unwrap_or_else(|e| panic!("{e}\n{}", scene.environment.lab.log_tail(20)))
 }
 
 /// Stores a Deployment whose source is a string under a relaxed schema, then restores the schema.
-fn store_unreadable(world: &World, scene: &Scene<'_>) {
-    let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
+fn store_unreadable(environment: &Environment, scene: &Scene<'_>) {
+    let definitions = Api::<CustomResourceDefinition>::all(environment.client.clone());
     let name = "deployments.sluice.dev";
     let definition = serde_json::to_value(run(definitions.get(name)).unwrap()).unwrap();
     let strict = definition.pointer(SPEC).unwrap().clone();

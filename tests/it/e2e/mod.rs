@@ -8,14 +8,14 @@
 //! Relies on the lab's toolchain and on a controller built from the same sources: cargo builds the
 //! package's program before its tests.
 
+mod account_requirements;
 mod artifacts;
 mod aws;
-mod back;
+mod aws_state;
 mod budgets;
 mod changes;
 mod check_kinds;
 mod checks;
-mod collection;
 mod commands;
 mod counts;
 mod crash;
@@ -25,6 +25,7 @@ mod drift;
 mod entry;
 mod fleet;
 mod functions;
+mod garbage_collection;
 mod gates;
 mod grants;
 mod hub;
@@ -47,7 +48,6 @@ mod source;
 mod stages;
 mod token;
 mod transcript;
-mod watching;
 
 use std::{
     path::{Path, PathBuf},
@@ -64,12 +64,12 @@ use sluice_lab::{
 pub use sluice_lab::lab::PATIENCE as LIMIT;
 
 /// A lab, and a client of its cluster, which is faster than kubectl.
-pub struct World {
+pub struct Environment {
     pub lab: Lab,
     pub client: kube::Client,
 }
 
-impl World {
+impl Environment {
     fn start(name: &str, controller_args: &[&str]) -> Self {
         // A static is never dropped: each run would leave a temporary directory behind.
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -97,10 +97,11 @@ impl World {
 }
 
 /// The lab that tests share.
-pub fn shared() -> &'static World {
+pub fn shared() -> &'static Environment {
     // Tests serve the pages of HTTP checks themselves.
     const HERE: &str = "--check-networks=127.0.0.1/32";
-    static SHARED: LazyLock<World> = LazyLock::new(|| World::start("e2e-shared", &[HERE]));
+    static SHARED: LazyLock<Environment> =
+        LazyLock::new(|| Environment::start("e2e-shared", &[HERE]));
     &SHARED
 }
 
@@ -108,10 +109,10 @@ pub fn shared() -> &'static World {
 ///
 /// Another controller takes over a lost Lease, and the runs in progress, within seconds; but a busy machine
 /// must still be able to renew it.
-pub fn solo() -> MutexGuard<'static, World> {
-    static SOLO: LazyLock<Mutex<World>> = LazyLock::new(|| {
+pub fn exclusive_lab() -> MutexGuard<'static, Environment> {
+    static SOLO: LazyLock<Mutex<Environment>> = LazyLock::new(|| {
         let quick = ["--lease-duration=10s", "--takeover-delay=1s"];
-        Mutex::new(World::start("e2e-solo", &quick))
+        Mutex::new(Environment::start("e2e-solo", &quick))
     });
     SOLO.lock().unwrap_or_else(PoisonError::into_inner)
 }

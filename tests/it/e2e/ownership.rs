@@ -13,14 +13,14 @@ use sluice_lab::lab::package;
 
 use super::{
     aws::{copy_dev_account, deployment_in_account},
+    aws_state::versions,
     run,
     scene::{NAME, Scene, gone, smoke},
-    watching::versions,
 };
 
 /// Creates the team's function outside Sluice, with a tag, version 1 and the alias `live`.
 fn create_unmanaged(scene: &Scene<'_>) {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
     let create = lambda
         .create_function()
@@ -47,7 +47,7 @@ fn create_unmanaged(scene: &Scene<'_>) {
 
 /// The function's tags and memory.
 fn tags_and_memory(scene: &Scene<'_>) -> (HashMap<String, String>, Option<i32>) {
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let get = lambda.get_function().function_name(scene.function());
     let found = run(get.send()).unwrap();
     let memory = found.configuration.and_then(|it| it.memory_size);
@@ -70,7 +70,7 @@ fn adopting(scene: &Scene<'_>, may_adopt: bool) -> Value {
 fn unmanaged_function_is_adopted_if_spec_and_grant_allow_it() {
     let scene = Scene::new("adopted");
     create_unmanaged(&scene);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v1");
     let mut wanted = adopting(&scene, false);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
@@ -105,7 +105,7 @@ fn unmanaged_function_is_adopted_if_spec_and_grant_allow_it() {
 fn adoption_of_unqualified_invocations_needs_allow_unqualified() {
     let scene = Scene::new("unqualified");
     create_unmanaged(&scene);
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let permission = lambda
         .add_permission()
         .function_name(scene.function())
@@ -113,7 +113,7 @@ fn adoption_of_unqualified_invocations_needs_allow_unqualified() {
         .action("lambda:InvokeFunction")
         .principal("s3.amazonaws.com");
     run(permission.send()).unwrap();
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v1");
     let mut wanted = adopting(&scene, true);
     scene.apply(&wanted);
@@ -154,7 +154,7 @@ fn failed_adoption_restores_the_function() {
 #[test]
 fn function_of_another_deployment_is_never_adopted() {
     let scene = Scene::running("adopt-owned");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let mut other = adopting(&scene, true);
     other["metadata"]["name"] = "other".into();
     scene.apply(&other);
@@ -170,7 +170,7 @@ fn function_of_another_deployment_is_never_adopted() {
 #[test]
 fn unmanaged_function_is_refused_without_adopt() {
     let scene = Scene::new("not-ours");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
     create_unmanaged(&scene);
     let mark = lab.aws.mark();
@@ -204,7 +204,7 @@ fn unmanaged_function_is_refused_without_adopt() {
 #[test]
 fn second_deployment_of_a_function_is_refused() {
     let scene = Scene::running("two-owners");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let mut other = scene.deployment(&["dev"]);
     other["metadata"]["name"] = "other".into();
     scene.apply(&other);

@@ -7,12 +7,12 @@ use sluice_lab::{
     lab::{archive, package},
 };
 
-use super::scene::{Scene, says};
+use super::scene::{Scene, assert_contains};
 
 #[test]
 fn pipeline_waiting_for_a_manual_job_is_delivered() {
     let scene = Scene::new("manual-job");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let jobs = vec![
         JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package("v1")))),
         JobSpec::new("approve", "deploy").manual_blocking(),
@@ -33,7 +33,7 @@ fn older_pipeline_is_never_delivered_again() {
     let newer = scene.push("v2");
     scene.delivered(2);
 
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.retry(gitlab.job(older, "package"));
     scene.poll_gitlab("after the retry of the older one");
     gitlab.delete_pipeline(newer);
@@ -55,8 +55,8 @@ fn retried_job_with_the_same_artifact_creates_no_release() {
     let pipeline = scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);
-    let mark = scene.world.lab.aws.mark();
-    let gitlab = &scene.world.lab.gitlab;
+    let mark = scene.environment.lab.aws.mark();
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.retry(gitlab.job(pipeline, "package"));
     scene.poll_gitlab("after the retry");
     scene.delivered(1);
@@ -67,7 +67,7 @@ fn retried_job_with_the_same_artifact_creates_no_release() {
 #[test]
 fn failed_pipeline_is_skipped() {
     let scene = Scene::running("failed-pipeline");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Break the tests");
     let jobs = vec![
         JobSpec::new("package", "package").ends(JobEnd::uploads(archive(&package("v2")))),
@@ -84,7 +84,7 @@ fn failed_pipeline_is_skipped() {
 
 /// A pipeline of nothing but a trigger job, whose child pipeline tests and packages that version.
 fn run_with_child(scene: &Scene<'_>, version: &str, lint: JobEnd) -> PipelineId {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change the answer");
     let child = vec![
         JobSpec::new("test", "test").ends(JobEnd::success()),
@@ -98,7 +98,7 @@ fn run_with_child(scene: &Scene<'_>, version: &str, lint: JobEnd) -> PipelineId 
 #[test]
 fn artifacts_of_a_child_pipeline_are_delivered() {
     let scene = Scene::new("child-pipeline");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let pipeline = run_with_child(&scene, "v1", JobEnd::success());
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["artifacts"][0]["job"]["pipeline"] = json!("services");
@@ -117,7 +117,7 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
     run_with_child(&scene, "v2", JobEnd::failed());
     scene.poll_gitlab("at the one that failed");
     let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
-    says(
+    assert_contains(
         &message,
         &["trigger job services failed", "downstream pipeline"],
     );
@@ -132,7 +132,7 @@ fn artifacts_of_a_child_pipeline_are_delivered() {
 
 /// Runs pipelines of the branch main that never finish.
 fn busy(scene: &Scene<'_>, count: usize) {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     for _ in 0..count {
         gitlab.push(scene.team.project, "main", "Change the answer");
         let jobs = vec![JobSpec::new("package", "package")];
@@ -153,7 +153,7 @@ fn finished_pipeline_behind_a_page_of_running_ones_is_delivered() {
 #[test]
 fn tag_pattern_is_found_behind_a_busy_branch() {
     let scene = Scene::new("busy-tags");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let project = scene.team.project;
     let sha = gitlab.push(project, "main", "Change the answer");
     gitlab.tag(project, "v1.0", &sha);

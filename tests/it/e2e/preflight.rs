@@ -35,7 +35,7 @@ fn untouched(scene: &Scene<'_>, mark: usize) {
 #[test]
 fn invalid_later_stage_fails_preflight_before_dev_changes() {
     let scene = Scene::new("later-wrong");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let named = |padding: usize| format!("later-wrong-{}-$(stage.name)", "a".repeat(padding));
     let mut wanted = two_stages(&scene);
     let name = &mut wanted["spec"]["components"][0]["lambda"]["functionName"];
@@ -61,7 +61,7 @@ fn invalid_later_stage_fails_preflight_before_dev_changes() {
 #[test]
 fn preflight_reports_all_aws_limits_after_substitution() {
     let scene = Scene::new("aws-limits");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let mut wanted = two_stages(&scene);
     let lambda = &mut wanted["spec"]["components"][0]["lambda"];
     lambda["description"] = json!(format!("{} $(source.commit)", "d".repeat(230)));
@@ -85,7 +85,7 @@ fn preflight_reports_all_aws_limits_after_substitution() {
 #[test]
 fn two_accounts_with_one_id_must_not_share_a_function() {
     let scene = Scene::new("one-function");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     // Another Account with the same account id.
     let account = copy_dev_account(&scene, |_| ());
     let mut wanted = two_stages(&scene);
@@ -106,9 +106,13 @@ fn two_accounts_with_one_id_must_not_share_a_function() {
 #[test]
 fn missing_grant_of_a_later_stage_holds_the_release() {
     let scene = Scene::new("later-grant");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let grants = |functions: &'static str| {
-        let prod = scene.world.lab.get_json("account", None, "prod").unwrap();
+        let prod = scene
+            .environment
+            .lab
+            .get_json("account", None, "prod")
+            .unwrap();
         copy_dev_account(&scene, |spec| {
             *spec = prod["spec"].clone();
             spec["grants"] =
@@ -134,7 +138,7 @@ fn missing_grant_of_a_later_stage_holds_the_release() {
 #[test]
 fn archive_with_backslashes_is_refused_with_the_reason() {
     let scene = Scene::new("backslashes");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let mut wanted = scene.deployment(&["dev"]);
     wanted["spec"]["artifacts"] = json!([{"name": "site", "job": {"name": "build-site"}}]);
     wanted["spec"]["components"] = json!([{"name": "site", "s3": {

@@ -45,8 +45,8 @@ impl<'a> DenyUpdates<'a> {
         let params = PostParams::default();
         let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy).unwrap();
         let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(binding).unwrap();
-        run(Api::all(scene.world.client.clone()).create(&params, &policy)).unwrap();
-        run(Api::all(scene.world.client.clone()).create(&params, &binding)).unwrap();
+        run(Api::all(scene.environment.client.clone()).create(&params, &policy)).unwrap();
+        run(Api::all(scene.environment.client.clone()).create(&params, &binding)).unwrap();
         let mut refusing = Self {
             scene,
             resource,
@@ -76,7 +76,7 @@ impl<'a> DenyUpdates<'a> {
 
     /// The number of the controller's writes that were denied.
     fn refused(&self) -> usize {
-        let lab = &self.scene.world.lab;
+        let lab = &self.scene.environment.lab;
         let (audit, user) = (lab.kube.audit().unwrap(), lab.controller().username());
         let refused = audit.by(&user).filter(|request| {
             request.is_refused()
@@ -104,7 +104,7 @@ impl<'a> DenyUpdates<'a> {
 impl Drop for DenyUpdates<'_> {
     fn drop(&mut self) {
         let name = format!("refuses-{}", self.scene.team.namespace);
-        let client = || self.scene.world.client.clone();
+        let client = || self.scene.environment.client.clone();
         let params = DeleteParams::default();
         let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client());
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(client());

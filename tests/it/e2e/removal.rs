@@ -53,7 +53,7 @@ fn all_gone(scene: &Scene<'_>) {
 
 #[track_caller]
 fn function_is_gone(scene: &Scene<'_>, account: &str) {
-    let lambda = scene.world.lab.lambda(account, "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda(account, "eu-west-1").unwrap();
     let found = run(lambda.get_function().function_name(scene.function()).send());
     let error = found.unwrap_err().into_service_error();
     assert!(
@@ -65,7 +65,7 @@ fn function_is_gone(scene: &Scene<'_>, account: &str) {
 #[test]
 fn policy_retain_leaves_everything_in_aws() {
     let scene = running("retain", "Retain");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     delete(&scene, &DeleteParams::background());
     all_gone(&scene);
     scene.serves("dev", "v1");
@@ -108,7 +108,7 @@ fn orphaned_targets_are_adopted_by_a_deployment_of_that_name() {
     scene.serves("prod", "v2");
 
     // The adopted Targets record which pipelines are too old.
-    scene.world.lab.gitlab.delete_pipeline(newer);
+    scene.environment.lab.gitlab.delete_pipeline(newer);
     let mut wanted = scene.deployment(&["dev", "prod"]);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
     scene.apply(&wanted);
@@ -126,7 +126,7 @@ fn orphaned_targets_are_adopted_by_a_deployment_of_that_name() {
 #[test]
 fn namespace_deletion_completes() {
     let scene = running("whole-namespace", "Delete");
-    let namespaces = Api::<Namespace>::all(scene.world.client.clone());
+    let namespaces = Api::<Namespace>::all(scene.environment.client.clone());
     run(namespaces.delete(&scene.team.namespace, &DeleteParams::default())).unwrap();
     gone(&namespaces, &scene.team.namespace);
     function_is_gone(&scene, "dev");
@@ -136,7 +136,7 @@ fn namespace_deletion_completes() {
 #[test]
 fn rollout_in_progress_is_restored_before_its_target_is_deleted() {
     let scene = running("mid-rollout", "Retain");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let slowly = Settle {
         update: Duration::from_mins(10),
         ..Settle::default()

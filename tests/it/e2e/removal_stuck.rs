@@ -8,7 +8,7 @@ use sluice_lab::aws::{Action, Pattern, Rule};
 use super::{
     aws::{copy_dev_account, deployment_in_account},
     run,
-    scene::{NAME, Scene, gone, says},
+    scene::{NAME, Scene, assert_contains, gone},
 };
 
 #[test]
@@ -21,7 +21,7 @@ fn deletion_without_its_account_stalls_until_abandoned() {
     scene.apply(&wanted);
     scene.delivered(1);
 
-    let accounts = kube::Api::<Account>::all(scene.world.client.clone());
+    let accounts = kube::Api::<Account>::all(scene.environment.client.clone());
     run(accounts.delete(&account, &DeleteParams::default())).unwrap();
     gone(&accounts, &account);
     run(scene
@@ -29,7 +29,7 @@ fn deletion_without_its_account_stalls_until_abandoned() {
         .delete(NAME, &DeleteParams::default()))
     .unwrap();
     let message = scene.stalled("DeletionStalled", &["lost-account", "sluice.dev/abandon"]);
-    says(&message, &["There is no Account"]);
+    assert_contains(&message, &["There is no Account"]);
     scene.event(
         "Target",
         "Warning",
@@ -57,7 +57,7 @@ fn denied_deletion_continues_once_allowed() {
         "User is not authorized to perform: lambda:DeleteFunction",
     );
     let fault = scene
-        .world
+        .environment
         .lab
         .aws
         .faults()

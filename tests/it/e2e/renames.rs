@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::{Target, condition};
 
 use super::{
+    aws_state::is_gone,
     refusing::DenyUpdates,
     scene::{NAME, Scene},
-    watching::is_gone,
 };
 
 /// A Deployment with these stages, all of them in the Account dev.

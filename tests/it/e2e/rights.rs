@@ -12,11 +12,10 @@ use sluice::api::v1alpha1::{Approval, Deployment};
 use sluice_lab::lab::{NAMESPACE, wait_for};
 
 use super::{
-    LIMIT, World,
+    Environment, LIMIT,
     aws::{copy_dev_account, deployment_in_account},
-    run,
+    exclusive_lab, run,
     scene::{NAME, Scene, gone},
-    solo,
 };
 
 /// API group, resource and verb.
@@ -37,9 +36,9 @@ fn rights(rules: Vec<PolicyRule>) -> BTreeSet<Right> {
     rights
 }
 
-fn granted(world: &World) -> BTreeSet<Right> {
-    let cluster = Api::<ClusterRole>::all(world.client.clone());
-    let own = Api::<Role>::namespaced(world.client.clone(), NAMESPACE);
+fn granted(environment: &Environment) -> BTreeSet<Right> {
+    let cluster = Api::<ClusterRole>::all(environment.client.clone());
+    let own = Api::<Role>::namespaced(environment.client.clone(), NAMESPACE);
     let mut granted = rights(
         run(cluster.get("sluice"))
             .unwrap()
@@ -54,10 +53,16 @@ fn granted(world: &World) -> BTreeSet<Right> {
 
 #[test]
 fn controller_uses_exactly_the_granted_permissions() {
-    let world = solo();
-    let scene = Scene::within(&world, "rights");
+    let environment = exclusive_lab();
+    let scene = Scene::within(&environment, "rights");
     // With a token of its own ServiceAccount, in an Account that trusts the cluster.
-    let role = world.lab.aws.dev().web_identity_role_arn.clone().unwrap();
+    let role = environment
+        .lab
+        .aws
+        .dev()
+        .web_identity_role_arn
+        .clone()
+        .unwrap();
     let account = copy_dev_account(&scene, |spec| {
         spec["credentials"] = json!({"webIdentity": {"roleArn": role}});
     });
@@ -70,7 +75,7 @@ fn controller_uses_exactly_the_granted_permissions() {
         scene.delivered(revision);
     }
     create_late_approval(&scene);
-    repeat_event(&world, &scene, &wanted);
+    repeat_event(&environment, &scene, &wanted);
     let api = scene.api::<Deployment>();
     let orphan = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
@@ -83,10 +88,10 @@ fn controller_uses_exactly_the_granted_permissions() {
     run(api.delete(NAME, &DeleteParams::default())).unwrap();
     gone(&api, NAME);
 
-    let subject = world.lab.controller().username();
-    let granted = granted(&world);
+    let subject = environment.lab.controller().username();
+    let granted = granted(&environment);
     let same = wait_for("all granted permissions were used", LIMIT, || {
-        let mut used = world.lab.kube.audit()?.used_by(&subject);
+        let mut used = environment.lab.kube.audit()?.used_by(&subject);
         // Watches begin with a list only where the server does not stream them from the start.
         let listed = |(group, resource, verb): &Right| {
             (verb == "watch").then(|| (group.clone(), resource.clone(), "list".to_owned()))
@@ -108,7 +113,7 @@ fn controller_uses_exactly_the_granted_permissions() {
         more.is_empty(),
         "used and not granted by the chart: {more:?}"
     );
-    let audit = world.lab.kube.audit().unwrap();
+    let audit = environment.lab.kube.audit().unwrap();
     let called = |agent: &str| agent == concat!("sluice/", env!("CARGO_PKG_VERSION"));
     let nameless = audit.by(&subject).find(|it| !called(&it.user_agent));
     assert_eq!(nameless, None, "a request without Sluice's user agent");
@@ -156,8 +161,8 @@ fn create_late_approval(scene: &Scene<'_>) {
 
 /// Repeats the same failure until Sluice increases the count of its Event, which happens at most once a
 /// minute.
-fn repeat_event(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
-    let subject = world.lab.controller().username();
+fn repeat_event(environment: &Environment, scene: &Scene<'_>, good: &serde_json::Value) {
+    let subject = environment.lab.controller().username();
     let mut bad = good.clone();
     bad["spec"]["source"]["connection"] = json!("nowhere");
     let counted = wait_for("the count of an Event increases", LIMIT * 2, || {
@@ -165,7 +170,7 @@ fn repeat_event(world: &World, scene: &Scene<'_>, good: &serde_json::Value) {
         scene.stalled("ConnectionNotFound", &["nowhere"]);
         scene.apply(good);
         scene.delivered(4);
-        let used = world
+        let used = environment
             .lab
             .kube
             .audit()

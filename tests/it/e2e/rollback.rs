@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::condition;
 
 use super::{
-    scene::{NAME, Scene, says},
-    watching::versions,
+    aws_state::versions,
+    scene::{NAME, Scene, assert_contains},
 };
 
 const BOTH: [&str; 2] = ["dev", "prod"];
@@ -41,7 +41,7 @@ fn poll(scene: &Scene<'_>, token: &str) {
 #[test]
 fn rollback_serves_the_last_good_release_and_stays() {
     let scene = three_delivered("taken-back");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4711");
     live(&scene, "dev=r2 prod=r2");
     scene.stalled(
@@ -58,7 +58,7 @@ fn rollback_serves_the_last_good_release_and_stays() {
     let calls = scene.lambda_calls(mark);
     assert_eq!(calls.named("lambda", "PublishVersion").count(), 0);
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     poll(&scene, "after the rollback");
     assert!(scene.lambda_calls(mark).writes().is_empty());
     live(&scene, "dev=r2 prod=r2");
@@ -79,7 +79,7 @@ fn rollback_serves_the_named_release() {
         let handled = status.last_handled_rollback.as_deref() == Some(nowhere);
         handled.then(|| status.last_command.clone())?
     });
-    says(&answer, &["there is no Release checkout-7"]);
+    assert_contains(&answer, &["there is no Release checkout-7"]);
     let unclear = "incident-4712, checkout-1";
     scene.annotate("sluice.dev/rollback", unclear);
     scene.event("Deployment", "Warning", "Rollback", &["use to=checkout-1"]);
@@ -89,7 +89,7 @@ fn rollback_serves_the_named_release() {
     });
     live(&scene, "dev=r3 prod=r3");
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "checkout-1");
     live(&scene, "dev=r1 prod=r1");
     scene.stalled("RolledBack", &["rolled back to r1", "dev=r1 prod=r1"]);
@@ -105,7 +105,7 @@ fn pinned_release_serves_until_unpinned() {
     let scene = three_delivered("pinned");
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
     let message = scene.condition(condition::READY, "True", "Pinned");
-    says(&message, &["checkout-1", "spec.pin"]);
+    assert_contains(&message, &["checkout-1", "spec.pin"]);
     live(&scene, "dev=r1 prod=r1");
     for account in BOTH {
         scene.still_serves(account, "v1");

@@ -8,10 +8,10 @@ use sluice_lab::{
 };
 
 use super::{
+    aws_state::{alarm, routed, versions, wait_routed, wait_settled},
     functions::{push, two, worker},
     run,
     scene::{NAME, Scene, condition_in},
-    watching::{alarm, routed, versions, wait_routed, wait_settled},
 };
 
 /// A canary of these steps: weight and bake.
@@ -58,14 +58,14 @@ fn is_live(deployment: &Deployment, live: &str) -> bool {
 #[test]
 fn alias_with_provisioned_concurrency_moves_all_at_once() {
     let (scene, mut wanted) = running("provisioned", &canary(&[(10, "1s")]));
-    let lambda = scene.world.lab.lambda("dev", "eu-west-1").unwrap();
+    let lambda = scene.environment.lab.lambda("dev", "eu-west-1").unwrap();
     let provision = lambda
         .put_provisioned_concurrency_config()
         .function_name(scene.function())
         .qualifier("live")
         .provisioned_concurrent_executions(2);
     run(provision.send()).unwrap();
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v2");
     scene.stalled(
         "DeliveryFailed",
@@ -79,7 +79,7 @@ fn alias_with_provisioned_concurrency_moves_all_at_once() {
     scene.serves("dev", "v1");
 
     wanted["spec"]["stages"][0]["rollout"] = json!({"allAtOnce": {}});
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.apply(&wanted);
     scene.delivered(3);
     scene.serves("dev", "v2");
@@ -147,7 +147,7 @@ fn alarm_during_the_bake_rolls_back() {
     assert_eq!(routed(&scene, "dev", &scene.function()), "1");
 
     // A red alarm has no verdict on the next release.
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v3");
     let parts = ["r3", "was in ALARM before", "alreadyInAlarm"];
     scene.stalled("DeliveryFailed", &parts);
@@ -258,7 +258,7 @@ fn promote_command_skips_the_bake() {
     let (scene, _) = running("hurried-on", &canary(&[(10, "24h"), (50, "24h")]));
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/promote", "it looks good");
     scene.delivered(2);
     scene.serves("dev", "v2");
@@ -295,7 +295,7 @@ fn failed_restore_is_reported_and_completed_by_a_retry() {
         "User is not authorized to perform: lambda:UpdateAlias",
     );
     let moves = Pattern::operation("lambda", "UpdateAlias").about(&function);
-    let faults = scene.world.lab.aws.faults();
+    let faults = scene.environment.lab.aws.faults();
     let fault = faults.add(Rule::always(moves, denial));
     scene.annotate("sluice.dev/abort", "wrong branch");
     let traffic = format!("traffic of {function}:live is version 1 (10 % to 2), not version 1");
@@ -320,7 +320,7 @@ fn failed_restore_is_reported_and_completed_by_a_retry() {
 fn linear_rollout_moves_in_equal_steps() {
     let linear = json!({"linear": {"increment": 40, "interval": "2s"}});
     let (scene, _) = running("linear", &linear);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 40 % to 2");
     wait_routed(&scene, "dev", "1, 80 % to 2");

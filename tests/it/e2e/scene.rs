@@ -18,14 +18,14 @@ use sluice_lab::{
     lab::{self, Tenant},
 };
 
-use super::{LIMIT, World, run, shared};
+use super::{Environment, LIMIT, run, shared};
 
 /// The name of the Deployment in most scenes.
 pub const NAME: &str = "checkout";
 
 /// One team in a lab.
 pub struct Scene<'a> {
-    pub world: &'a World,
+    pub environment: &'a Environment,
     pub team: Tenant,
 }
 
@@ -56,9 +56,9 @@ impl Scene<'static> {
 
 impl<'a> Scene<'a> {
     /// A team in that lab.
-    pub fn within(world: &'a World, namespace: &str) -> Self {
-        let team = world.lab.create_namespace(namespace).unwrap();
-        Self { world, team }
+    pub fn within(environment: &'a Environment, namespace: &str) -> Self {
+        let team = environment.lab.create_namespace(namespace).unwrap();
+        Self { environment, team }
     }
 
     /// A team that has version v1 serving in dev.
@@ -108,7 +108,7 @@ impl<'a> Scene<'a> {
 
     /// A commit and a pipeline that builds that package.
     pub fn push_package(&self, package: &[u8]) -> PipelineId {
-        let lab = &self.world.lab;
+        let lab = &self.environment.lab;
         lab.deliverable_pipeline(self.team.project, "main", package)
     }
 
@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
-        Api::namespaced(self.world.client.clone(), &self.team.namespace)
+        Api::namespaced(self.environment.client.clone(), &self.team.namespace)
     }
 
     /// All objects of one kind in the team's namespace.
@@ -247,9 +247,9 @@ impl<'a> Scene<'a> {
     #[track_caller]
     pub fn stalled_of(&self, name: &str, reason: &str, parts: &[&str]) -> String {
         let message = self.condition_of(name, condition::STALLED, "True", reason);
-        says(&message, parts);
+        assert_contains(&message, parts);
         let ready = self.condition_of(name, condition::READY, "False", reason);
-        says(&ready, parts);
+        assert_contains(&ready, parts);
         message
     }
 
@@ -292,7 +292,7 @@ impl<'a> Scene<'a> {
     #[track_caller]
     pub fn answers(&self, account: &str, function: &str, qualifier: Option<&str>, version: &str) {
         let answer = self
-            .world
+            .environment
             .lab
             .invoke(account, function, qualifier)
             .unwrap_or_else(|e| panic!("{e}\n{}", self.log()));
@@ -335,13 +335,18 @@ impl<'a> Scene<'a> {
     /// The calls to Lambda about the team's functions since a mark.
     pub fn lambda_calls(&self, mark: usize) -> Calls {
         let prefix = self.team.namespace.clone();
-        let calls = self.world.lab.aws.calls_since(mark).of_service("lambda");
+        let calls = self
+            .environment
+            .lab
+            .aws
+            .calls_since(mark)
+            .of_service("lambda");
         calls.only(|call| call.resource.contains(&prefix))
     }
 
     /// The last lines that the controller logged about the team, for failure messages.
     pub fn log(&self) -> String {
-        let log = self.world.lab.controller().logs();
+        let log = self.environment.lab.controller().logs();
         let lines: Vec<&str> = log
             .lines()
             .filter(|line| line.contains(&self.team.namespace))
@@ -385,7 +390,7 @@ pub fn condition_in<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a C
 
 /// Asserts that a message contains all these parts.
 #[track_caller]
-pub fn says(message: &str, parts: &[&str]) {
+pub fn assert_contains(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "no {part:?} in: {message}");
     }

@@ -13,7 +13,7 @@ use sluice_lab::{
 
 use super::{
     LIMIT,
-    collection::{kept, kept_in},
+    garbage_collection::{kept, kept_in},
     run,
     scene::{NAME, Scene, gone, smoke},
 };
@@ -51,7 +51,7 @@ fn site_only(scene: &Scene<'_>) -> Value {
     wanted["spec"]["components"] = json!([{
         "name": "site",
         "s3": {
-            "bucket": scene.world.lab.site_bucket("dev").unwrap(),
+            "bucket": scene.environment.lab.site_bucket("dev").unwrap(),
             "prefix": scene.team.namespace,
             "artifact": "site",
             "path": "public/",
@@ -62,7 +62,7 @@ fn site_only(scene: &Scene<'_>) -> Value {
 
 /// A pipeline that builds that function and these files.
 fn push(scene: &Scene<'_>, function: &[u8], files: &Files<'_>) {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     gitlab.push(scene.team.project, "main", "Change both");
     let named: Vec<(String, &[u8])> = files
         .iter()
@@ -84,7 +84,7 @@ fn prefix(scene: &Scene<'_>) -> String {
 
 /// All files below the prefix.
 fn files(scene: &Scene<'_>) -> BTreeMap<String, SiteFile> {
-    scene.world.lab.files("dev", &prefix(scene)).unwrap()
+    scene.environment.lab.files("dev", &prefix(scene)).unwrap()
 }
 
 fn texts(scene: &Scene<'_>) -> Vec<(String, String)> {
@@ -99,9 +99,9 @@ fn owned(files: &Files<'_>) -> Vec<(String, String)> {
 
 /// The writes to the team's files since that mark, as `operation path`.
 fn writes(scene: &Scene<'_>, mark: usize) -> Vec<String> {
-    let bucket = scene.world.lab.site_bucket("dev").unwrap();
+    let bucket = scene.environment.lab.site_bucket("dev").unwrap();
     let below = format!("{bucket}/{}", prefix(scene));
-    let calls = scene.world.lab.aws.calls_since(mark);
+    let calls = scene.environment.lab.aws.calls_since(mark);
     let calls = calls.only(|call| call.is_write() && call.resource.starts_with(&below));
     let line = |call: &sluice_lab::aws::Call| {
         let path = call.resource.strip_prefix(&below).unwrap_or_default();
@@ -159,13 +159,13 @@ fn files_have_content_types_and_pages_are_uploaded_last() {
         "image/svg+xml",
     ];
     assert_eq!(types, expected);
-    let s3 = scene.world.lab.s3("dev").unwrap();
-    let bucket = scene.world.lab.site_bucket("dev").unwrap();
+    let s3 = scene.environment.lab.s3("dev").unwrap();
+    let bucket = scene.environment.lab.site_bucket("dev").unwrap();
     let key = format!("{}logo.svgz", prefix(&scene));
     let head = run(s3.head_object().bucket(bucket).key(key).send()).unwrap();
     assert_eq!(head.content_encoding(), Some("gzip"));
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     push(&scene, &package("v1"), &both("two"));
     scene.delivered(2);
     let written = writes(&scene, mark);
@@ -183,11 +183,11 @@ fn site_is_uploaded_and_pruned_in_order_and_other_files_stay() {
     let scene = Scene::new("site-order");
     let own = format!("{}own.txt", prefix(&scene));
     scene
-        .world
+        .environment
         .lab
         .put_file("dev", &own, "not Sluice's")
         .unwrap();
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     push(&scene, &package("v1"), FIRST);
     scene.apply(&site_only(&scene));
     scene.delivered(1);
@@ -202,7 +202,7 @@ fn site_is_uploaded_and_pruned_in_order_and_other_files_stay() {
     assert_eq!(written.last().unwrap(), "PutObject index.html");
     assert_eq!(written.len(), 3);
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     push(&scene, &package("v1"), SECOND);
     scene.delivered(2);
     let mut all = SECOND.to_vec();
@@ -216,7 +216,7 @@ fn site_is_uploaded_and_pruned_in_order_and_other_files_stay() {
     assert_eq!(writes(&scene, mark)[..3], order);
 
     // Another archive of the same files: Sluice writes nothing.
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let mut order = SECOND.to_vec();
     order.reverse();
     push(&scene, &package("v1"), &order);
@@ -262,7 +262,7 @@ fn failure_of_the_function_restores_the_site_byte_for_byte() {
     scene.apply(&both(&scene));
     scene.delivered(1);
     let before = files(&scene);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     push(&scene, &bad_behind_the_alias(), SECOND);
     scene.stalled("RolledBack", &["check smoke failed", "/statusCode is 500"]);
     let moved = "PutObject index.html".to_owned();
@@ -300,8 +300,12 @@ fn rollback_restores_removed_files() {
 fn unmanaged_file_with_the_same_name_is_refused() {
     let scene = Scene::new("site-taken");
     let taken = format!("{}index.html", prefix(&scene));
-    scene.world.lab.put_file("dev", &taken, "mine").unwrap();
-    let mark = scene.world.lab.aws.mark();
+    scene
+        .environment
+        .lab
+        .put_file("dev", &taken, "mine")
+        .unwrap();
+    let mark = scene.environment.lab.aws.mark();
     push(&scene, &package("v1"), FIRST);
     scene.apply(&both(&scene));
     scene.stalled("DeliveryFailed", &[&taken, "can't be written"]);
@@ -318,7 +322,7 @@ fn unmanaged_file_with_the_same_name_is_refused() {
 fn deleted_deployment_removes_only_its_own_files() {
     let scene = Scene::new("site-removed");
     let own = format!("{}own.txt", prefix(&scene));
-    scene.world.lab.put_file("dev", &own, "mine").unwrap();
+    scene.environment.lab.put_file("dev", &own, "mine").unwrap();
     push(&scene, &package("v1"), FIRST);
     let mut wanted = both(&scene);
     wanted["spec"]["deletionPolicy"] = json!("Delete");
@@ -390,7 +394,7 @@ fn failed_put_is_retried() {
     scene.delivered(1);
     let about = format!("{}assets/app.js", prefix(&scene));
     let put = |about: &str| Pattern::operation("s3", "PutObject").about(about);
-    let faults = scene.world.lab.aws.faults();
+    let faults = scene.environment.lab.aws.faults();
     let lost = faults.add(Rule::once(put(&about), Action::LoseReply));
     let page = format!("{}index.html", prefix(&scene));
     let busy = Action::respond(503, "SlowDown", "Slow down");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice::api::v1alpha1::condition;
 use sluice_lab::gitlab::{FaultAction, FaultRule};
 
-use super::scene::{NAME, Scene, condition_in, conditions, says};
+use super::scene::{NAME, Scene, assert_contains, condition_in, conditions};
 
 /// Breaks a running Deployment by an edit, asserts the reason, reverts the edit, and waits for the next
 /// delivery.
@@ -60,7 +60,7 @@ fn missing_connection_is_named() {
 #[test]
 fn unprotected_ref_is_refused_where_protection_is_required() {
     let scene = Scene::new("unprotected");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     lab.gitlab.push(scene.team.project, "feature", "Begin");
     lab.deliverable_pipeline(
         scene.team.project,
@@ -85,13 +85,13 @@ fn gitlab_outage_keeps_the_deployment_ready() {
     let scene = Scene::running("gitlab-away");
     let project = format!("/projects/{}/", scene.team.project.0);
     let fault = FaultRule::on(&project, FaultAction::BadGateway);
-    let fault = scene.world.lab.gitlab.faults().add(fault);
+    let fault = scene.environment.lab.gitlab.faults().add(fault);
     let message = scene.wait(NAME, "the status reports the outage", |deployment| {
         let ready = condition_in(conditions(deployment), "Ready")?;
         (ready.status == "True" && ready.message.contains("GitLab is unavailable"))
             .then(|| ready.message.clone())
     });
-    says(&message, &["r1 serves", "502"]);
+    assert_contains(&message, &["r1 serves", "502"]);
     scene.still_serves("dev", "v1");
     fault.remove();
     scene.push("v2");
@@ -101,7 +101,7 @@ fn gitlab_outage_keeps_the_deployment_ready() {
 #[test]
 fn delivered_release_stays_ready_without_its_source() {
     let scene = Scene::new("source-gone");
-    let (gitlab, project) = (&scene.world.lab.gitlab, scene.team.project);
+    let (gitlab, project) = (&scene.environment.lab.gitlab, scene.team.project);
     let pipeline = scene.push("v1");
     scene.apply(&scene.deployment(&["dev"]));
     scene.delivered(1);
@@ -109,15 +109,15 @@ fn delivered_release_stays_ready_without_its_source() {
     gitlab.clean_artifacts(gitlab.job(pipeline, "package"));
     scene.poll_gitlab("after the artifacts expired");
     let message = scene.condition(condition::SOURCE_READY, "True", "Resolved");
-    says(&message, &["artifacts of job package expired"]);
+    assert_contains(&message, &["artifacts of job package expired"]);
     scene.delivered(1);
 
     gitlab.delete_pipeline(pipeline);
     gitlab.delete_ref(project, "main");
     let message = scene.condition(condition::SOURCE_READY, "False", "RefNotFound");
-    says(&message, &["spec.source.ref", "no branch or tag main"]);
+    assert_contains(&message, &["spec.source.ref", "no branch or tag main"]);
     let ready = scene.condition(condition::READY, "True", "Delivered");
-    says(&ready, &["nothing newer can be released (RefNotFound)"]);
+    assert_contains(&ready, &["nothing newer can be released (RefNotFound)"]);
 
     let path = format!("/projects/{}/", project.0);
     let gone = FaultAction::Respond {
@@ -127,7 +127,7 @@ fn delivered_release_stays_ready_without_its_source() {
     };
     let gone = gitlab.faults().add(FaultRule::on(&path, gone));
     let message = scene.condition(condition::SOURCE_READY, "False", "ProjectNotFound");
-    says(&message, &["spec.source.project"]);
+    assert_contains(&message, &["spec.source.project"]);
     scene.delivered(1);
     gone.remove();
 
@@ -152,5 +152,5 @@ fn misspelt_job_is_reported_with_similar_names() {
     scene.push("v1");
     scene.apply(&wanted);
     let message = scene.condition(condition::SOURCE_READY, "True", "WaitingForPipeline");
-    says(&message, &["has no job Package, but package"]);
+    assert_contains(&message, &["has no job Package, but package"]);
 }

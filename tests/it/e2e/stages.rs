@@ -7,9 +7,9 @@ use sluice_lab::{
 };
 
 use super::{
+    aws_state::{routed, wait_routed},
     rollout::canary,
     scene::{NAME, Scene, smoke},
-    watching::{routed, wait_routed},
 };
 
 /// A Deployment of one stage with a target in dev and one in prod.
@@ -28,7 +28,7 @@ fn in_prod(scene: &Scene<'_>, operation: Option<&str>) -> Pattern {
         service: Some("lambda".to_owned()),
         operation: operation.map(str::to_owned),
         resource_contains: Some(scene.function()),
-        account: Some(scene.world.lab.account_id("prod").unwrap().to_owned()),
+        account: Some(scene.environment.lab.account_id("prod").unwrap().to_owned()),
         ..Pattern::default()
     }
 }
@@ -48,7 +48,7 @@ fn failure_of_one_target_restores_the_whole_stage() {
     scene.apply(&both(&scene));
     scene.delivered(1);
 
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let publish = in_prod(&scene, Some("PublishVersion"));
     let fault = lab.aws.faults().add(Rule::always(publish, refusal()));
     scene.push("v2");
@@ -95,8 +95,8 @@ fn failure_of_a_later_stage_leaves_the_earlier_one_live() {
 #[test]
 fn unreachable_target_does_not_block_the_restore_of_others() {
     let scene = Scene::new("unreachable");
-    let lab = &scene.world.lab;
-    let alarm = super::watching::alarm(&scene, "dev");
+    let lab = &scene.environment.lab;
+    let alarm = super::aws_state::alarm(&scene, "dev");
     lab.alarm("prod", &alarm.name).unwrap();
     scene.push("v1");
     let mut wanted = both(&scene);
@@ -137,7 +137,7 @@ fn rollback_target_policy_keeps_the_other_targets_live() {
     scene.delivered(1);
     let publish = in_prod(&scene, Some("PublishVersion"));
     let fault = scene
-        .world
+        .environment
         .lab
         .aws
         .faults()
@@ -156,7 +156,7 @@ fn rollback_target_policy_keeps_the_other_targets_live() {
 }
 
 #[test]
-fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
+fn max_concurrent_targets_limits_the_stage() {
     let scene = Scene::new("in-turn");
     scene.push("v1");
     let mut wanted = both(&scene);
@@ -165,14 +165,14 @@ fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
     stage["rollout"] = canary(&[(10, "24h")]);
     scene.apply(&wanted);
     scene.delivered(1);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.push("v2");
     wait_routed(&scene, "dev", "1, 10 % to 2");
     scene.annotate("sluice.dev/promote", "on to the other one");
     scene.delivered(2);
     let calls = scene.lambda_calls(mark).writes();
     let at = |account: &str| {
-        let id = scene.world.lab.account_id(account).unwrap();
+        let id = scene.environment.lab.account_id(account).unwrap();
         let calls = calls.only(|call| call.account.as_deref() == Some(id));
         calls.iter().map(|call| call.at).collect::<Vec<_>>()
     };

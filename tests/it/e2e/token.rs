@@ -8,7 +8,7 @@ use sluice_lab::lab::wait_for;
 
 use super::{
     LIMIT, run,
-    scene::{Scene, condition_in, says},
+    scene::{Scene, assert_contains, condition_in},
 };
 
 /// The expected reports of a broken token.
@@ -64,7 +64,7 @@ fn expired_token_is_reported_as_expired() {
     };
     breaks_and_recovers(
         "token-expired",
-        |scene| scene.world.lab.gitlab.expire_token(&scene.team.token),
+        |scene| scene.environment.lab.gitlab.expire_token(&scene.team.token),
         &expected,
     );
 }
@@ -126,7 +126,7 @@ fn unlabelled_token_secret_is_not_sent_and_names_the_label() {
 #[test]
 fn token_that_expires_soon_is_reported_in_advance() {
     let scene = Scene::running("token-ends");
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let user = gitlab.create_user("ends-soon");
     let today = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -140,7 +140,7 @@ fn token_that_expires_soon_is_reported_in_advance() {
 }
 
 fn new_token(scene: &Scene<'_>, scopes: &[&str]) -> String {
-    let gitlab = &scene.world.lab.gitlab;
+    let gitlab = &scene.environment.lab.gitlab;
     let user = gitlab.create_user(&format!("{}-{}", scene.team.namespace, scopes.join("-")));
     gitlab.create_token(user, scopes, None)
 }
@@ -178,5 +178,5 @@ fn connection(scene: &Scene<'_>, status: &str, reason: &str, parts: &[&str]) {
             .map(|ready| ready.message)
             .ok_or_else(|| format!("{conditions:?}"))
     });
-    says(&message.unwrap_or_else(|e| panic!("{e}")), parts);
+    assert_contains(&message.unwrap_or_else(|e| panic!("{e}")), parts);
 }

@@ -91,7 +91,7 @@ fn event_line(event: &Event) -> String {
 
 fn normalised(scene: &Scene<'_>, text: &str) -> String {
     let mut text = text.to_owned();
-    let host = scene.world.lab.gitlab.url();
+    let host = scene.environment.lab.gitlab.url();
     let host = host.trim_start_matches("http://");
     text = text.replace(host, "GITLAB");
     for release in scene.releases() {
@@ -156,7 +156,7 @@ fn failed_check_in_dev_rolls_back() {
 #[test]
 fn unmanaged_function_blocks_a_delivery() {
     let scene = Scene::new("story-not-ours");
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let lambda = lab.lambda("dev", "eu-west-1").unwrap();
     let create = lambda
         .create_function()
@@ -181,7 +181,7 @@ fn unmanaged_function_blocks_a_delivery() {
 fn expired_token_stops_new_releases() {
     let scene = Scene::running("story-token");
     scene.event("Deployment", "Normal", "Delivered", &["r1"]);
-    scene.world.lab.gitlab.expire_token(&scene.team.token);
+    scene.environment.lab.gitlab.expire_token(&scene.team.token);
     scene.stalled("InvalidCredentials", &["expired"]);
     scene.event("Deployment", "Warning", "InvalidCredentials", &["expired"]);
     insta::assert_snapshot!(transcript(&scene));

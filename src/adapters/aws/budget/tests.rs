@@ -108,15 +108,15 @@ async fn cancelled_calls_are_not_sent_and_leave_the_queue() {
     let other = waits(&bucket, &checkout);
     let stays = waits(&bucket, &turn(Priority::Preparation, "cart"));
     wait_until_queued(&bucket, 3).await;
-    let (place, _) = checkout.place().expect("it waits");
-    assert_eq!(place.budget, "calls in account 1, eu-west-1");
+    let (queue_position, _) = checkout.queue_position().expect("it waits");
+    assert_eq!(queue_position.budget, "calls in account 1, eu-west-1");
     checkout.call_off();
     for call in [one, other] {
         let result = ended(call).await;
         assert_eq!(kind(result), Some(CallErrorKind::CalledOff));
     }
     assert_eq!(bucket.schedule().queue.len(), 1);
-    assert_eq!(checkout.place(), None);
+    assert_eq!(checkout.queue_position(), None);
     stays.abort();
     wait_until_queued(&bucket, 0).await;
     second_passes(&bucket, 1);

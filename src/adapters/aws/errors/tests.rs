@@ -188,7 +188,7 @@ fn transient_codes_never_fail_a_rollout() {
 }
 
 #[test]
-fn throttling_says_when_to_come_back() {
+fn throttling_error_carries_retry_after() {
     for code in [
         "TooManyRequestsException",
         "ThrottlingException",

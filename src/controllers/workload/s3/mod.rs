@@ -1,7 +1,7 @@
 //! The shell of files in buckets.
 
 mod content;
-mod place;
+mod location;
 mod records;
 mod unpack;
 mod waves;
@@ -9,7 +9,9 @@ mod waves;
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
 
-pub use self::{content::Source, place::S3LocationShell, records::discard_snapshot, waves::Waves};
+pub use self::{
+    content::Source, location::S3LocationShell, records::discard_snapshot, waves::Waves,
+};
 use super::{Shell, hub::hub};
 use crate::{
     controllers::{access::Access, context::Context},
@@ -19,7 +21,7 @@ use crate::{
             protocol::ActionResult,
             s3::{
                 Action, Found, Observed, Read, Reply, S3, S3LocationSnapshot, SiteTask,
-                site::{Place, SITES_PREFIX},
+                site::{S3Location, SITES_PREFIX},
             },
         },
     },
@@ -33,23 +35,23 @@ impl Shell for S3 {
         Read { task, read }: &Read,
         observed: &Observed,
     ) -> Result<Found, CallError> {
-        let place = task.place.to_string();
-        let mut observed = observed.0.get(&place).cloned().unwrap_or_default();
+        let location = task.location.to_string();
+        let mut observed = observed.0.get(&location).cloned().unwrap_or_default();
         let sources = Sources::of(context, access, task).await?;
         let shell = sources.shell(context, access, task);
         shell.read(read.clone(), &mut observed).boxed().await?;
         let observed = Box::new(observed);
-        Ok(Found { place, observed })
+        Ok(Found { location, observed })
     }
 
     async fn carry_out(
         context: &Context,
         access: &Access,
-        place: &str,
+        location: &str,
         Action { task, act }: &Action,
         observed: &Observed,
     ) -> Result<ActionResult<Reply>, CallError> {
-        let mut observed = observed.0.get(place).cloned().unwrap_or_default();
+        let mut observed = observed.0.get(location).cloned().unwrap_or_default();
         let sources = Sources::of(context, access, task).await?;
         let shell = sources.shell(context, access, task);
         let failed = shell.carry_out(act, &mut observed).boxed().await;
@@ -67,7 +69,7 @@ impl Shell for S3 {
         access: &Access,
         snapshot: &S3LocationSnapshot,
     ) -> Result<(), CallError> {
-        let records = records_of(access, &snapshot.place);
+        let records = records_of(access, &snapshot.location);
         let store = &*access.store;
         let discarding = discard_snapshot(&context.waves, store, &records, &snapshot.snapshot);
         match discarding.boxed().await {
@@ -79,8 +81,8 @@ impl Shell for S3 {
 }
 
 /// The key prefix of everything that is kept for an S3 location.
-fn records_of(access: &Access, place: &Place) -> String {
-    format!("{SITES_PREFIX}/{}/{}", access.folder, place.id())
+fn records_of(access: &Access, location: &S3Location) -> String {
+    format!("{SITES_PREFIX}/{}/{}", access.folder, location.id())
 }
 
 struct Sources {
@@ -90,7 +92,7 @@ struct Sources {
 
 impl Sources {
     async fn of(context: &Context, access: &Access, task: &SiteTask) -> Result<Self, CallError> {
-        let bucket = &task.place.bucket;
+        let bucket = &task.location.bucket;
         let accounts = context.stores.accounts.state();
         if let Some(keeper) = accounts.iter().find(|one| is_artifact_bucket(one, bucket)) {
             let why = format!(
@@ -100,7 +102,7 @@ impl Sources {
             let kind = CallErrorKind::Denied;
             return Err(CallError::new(
                 "s3:PutObject",
-                task.place.to_string(),
+                task.location.to_string(),
                 kind,
                 why,
             ));
@@ -119,7 +121,7 @@ impl Sources {
             }),
         };
         Ok(Self {
-            records: records_of(access, &task.place),
+            records: records_of(access, &task.location),
             source,
         })
     }
@@ -134,7 +136,7 @@ impl Sources {
             waves: &context.waves,
             sites: &*access.sites,
             store: &*access.store,
-            place: &task.place,
+            location: &task.location,
             owner: &access.owner,
             records: &self.records,
             copies: &task.copies,

@@ -75,7 +75,7 @@ pub async fn discard_snapshot(
     let snapshot = snapshot(store, reference).await?;
     let below = format!("{records}/{}", snapshot.copies);
     let copies = snapshot.kept.iter().map(|(path, kept)| {
-        let key = copy_key(&below, &snapshot.place, path, &kept.etag, kept.modified);
+        let key = copy_key(&below, &snapshot.location, path, &kept.etag, kept.modified);
         (key, kept.version_id.clone())
     });
     let delete =

@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// An unmanaged function with a version and an alias.
-fn unmanaged(world: &mut FakeAws) {
+fn unmanaged(aws: &mut FakeAws) {
     let made = Function {
         arn: "arn:aws:lambda:eu-west-1:222222222222:function:checkout-api".into(),
         version: "$LATEST".into(),
@@ -41,7 +41,7 @@ fn unmanaged(world: &mut FakeAws) {
         next_version: 8,
         settles_in: 0,
     };
-    world.functions.insert("checkout-api".into(), deployed);
+    aws.functions.insert("checkout-api".into(), deployed);
 }
 
 fn adopting() -> DesiredFunction {
@@ -51,17 +51,17 @@ fn adopting() -> DesiredFunction {
     }
 }
 
-fn message(world: &FakeAws) -> String {
-    let run = world.status.run.clone().expect("a run");
+fn message(aws: &FakeAws) -> String {
+    let run = aws.status.run.clone().expect("a run");
     run.message.unwrap_or_default()
 }
 
 #[test]
 fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
-    assert_eq!(world.deliver(1, &[adopting()]), Step::Succeeded);
-    let deployed = &world.functions["checkout-api"];
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
+    assert_eq!(aws.deliver(1, &[adopting()]), Step::Succeeded);
+    let deployed = &aws.functions["checkout-api"];
     let tags = &deployed.latest.tags;
     assert_eq!(owner().refusal(tags), None);
     assert_eq!(tags.get("team").map(String::as_str), Some("shop"));
@@ -70,9 +70,9 @@ fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
         deployed.alias.as_ref().map(|alias| alias.version.clone()),
         Some("8".into())
     );
-    let item = &world.status.inventory[0];
+    let item = &aws.status.inventory[0];
     assert!(!item.created, "Sluice did not create it");
-    let writes: Vec<_> = world
+    let writes: Vec<_> = aws
         .log
         .lines()
         .filter(|line| line.starts_with("TagResource") || line.starts_with("Update"))
@@ -85,13 +85,13 @@ fn unmanaged_function_is_adopted_when_spec_and_account_allow_it() {
 
 #[test]
 fn adopted_function_is_restored_with_its_tags_code_and_alias() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
-    let before = visible(&world);
-    world.bad.push(code("v1"));
-    assert_eq!(world.deliver(1, &[adopting()]), Step::RolledBack);
-    assert_eq!(visible(&world), before);
-    assert!(world.status.inventory.is_empty(), "it is unmanaged again");
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
+    let before = visible(&aws);
+    aws.bad.push(code("v1"));
+    assert_eq!(aws.deliver(1, &[adopting()]), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    assert!(aws.status.inventory.is_empty(), "it is unmanaged again");
 }
 
 #[test]
@@ -103,58 +103,58 @@ fn adoption_without_permission_fails_and_names_the_missing_setting() {
         (Adoption::NotAsked, ["set adopt", "mayAdopt"]),
         (ungranted, ["sets adopt", "mayAdopt"]),
     ] {
-        let mut world = FakeAws::new();
-        unmanaged(&mut world);
-        let before = visible(&world);
+        let mut aws = FakeAws::new();
+        unmanaged(&mut aws);
+        let before = visible(&aws);
         let wanted = DesiredFunction {
             adoption,
             ..want("api", "v1", 128)
         };
-        assert_eq!(world.deliver(1, &[wanted]), Step::Failed);
-        assert_eq!(visible(&world), before);
-        let message = message(&world);
+        assert_eq!(aws.deliver(1, &[wanted]), Step::Failed);
+        assert_eq!(visible(&aws), before);
+        let message = message(&aws);
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
 }
 
 #[test]
 fn function_owned_by_another_deployment_is_not_adopted() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
     let other = Owner {
         name: "payment".into(),
         ..owner()
     };
-    let deployed = world.functions.get_mut("checkout-api").expect("there");
+    let deployed = aws.functions.get_mut("checkout-api").expect("there");
     deployed.latest.tags = other.tags();
-    let before = visible(&world);
-    assert_eq!(world.deliver(1, &[adopting()]), Step::Failed);
-    assert_eq!(visible(&world), before);
-    assert!(message(&world).contains("is owned by Deployment shop/payment"));
+    let before = visible(&aws);
+    assert_eq!(aws.deliver(1, &[adopting()]), Step::Failed);
+    assert_eq!(visible(&aws), before);
+    assert!(message(&aws).contains("is owned by Deployment shop/payment"));
 }
 
 #[test]
 fn alias_at_latest_blocks_adoption() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
-    let deployed = world.functions.get_mut("checkout-api").expect("there");
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
+    let deployed = aws.functions.get_mut("checkout-api").expect("there");
     deployed.alias.as_mut().expect("an alias").version = "$LATEST".into();
     let run = run(1, 1, Goal::Deliver);
     let order = Task::Deliver(desired(1, vec![adopting()]));
-    assert_eq!(world.finish(&order, &run), Step::Failed);
-    assert!(message(&world).contains("points at $LATEST"));
+    assert_eq!(aws.finish(&order, &run), Step::Failed);
+    assert!(message(&aws).contains("points at $LATEST"));
 }
 
 #[test]
 fn unqualified_callers_block_adoption_unless_accepted() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
     let callers = vec!["the function URL https://x.on.aws/".to_owned()];
-    world.unqualified.insert("checkout-api".into(), callers);
-    let before = visible(&world);
-    assert_eq!(world.deliver(1, &[adopting()]), Step::Failed);
-    assert_eq!(visible(&world), before);
-    let why = message(&world);
+    aws.unqualified.insert("checkout-api".into(), callers);
+    let before = visible(&aws);
+    assert_eq!(aws.deliver(1, &[adopting()]), Step::Failed);
+    assert_eq!(visible(&aws), before);
+    let why = message(&aws);
     assert!(
         why.contains("https://x.on.aws/") && why.contains("allowUnqualified"),
         "{why}"
@@ -164,20 +164,20 @@ fn unqualified_callers_block_adoption_unless_accepted() {
         adoption: Adoption::Granted { unqualified: true },
         ..adopting()
     };
-    assert_eq!(world.deliver(2, &[accepted]), Step::Succeeded);
+    assert_eq!(aws.deliver(2, &[accepted]), Step::Succeeded);
     // Sluice owns the function now, so that unqualified callers no longer matter.
-    assert_eq!(world.deliver(3, &[want("api", "v2", 128)]), Step::Succeeded);
+    assert_eq!(aws.deliver(3, &[want("api", "v2", 128)]), Step::Succeeded);
 }
 
 #[test]
 fn plan_lists_an_adoption() {
-    let mut world = FakeAws::new();
-    unmanaged(&mut world);
-    world.deliver(1, &[want("worker", "w1", 128)]);
+    let mut aws = FakeAws::new();
+    unmanaged(&mut aws);
+    aws.deliver(1, &[want("worker", "w1", 128)]);
     let order = Task::Plan(desired(2, vec![adopting()]));
     let run = run(2, 1, Goal::Deliver);
-    world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
-    let plan = world.status.plan.clone().expect("a plan");
+    aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    let plan = aws.status.plan.clone().expect("a plan");
     assert_eq!(plan.changes[0].action, "Adopt");
     assert!(
         plan.summary

@@ -12,47 +12,47 @@ use crate::{
 
 #[test]
 fn first_delivery_transcript() {
-    let mut world = FakeAws::new();
-    assert_eq!(world.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
-    insta::assert_snapshot!(world.log);
+    let mut aws = FakeAws::new();
+    assert_eq!(aws.deliver(1, &[want("api", "v1", 128)]), Step::Succeeded);
+    insta::assert_snapshot!(aws.log);
 }
 
 #[test]
 fn code_and_settings_change_transcript() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.log.clear();
-    assert_eq!(world.deliver(2, &[want("api", "v2", 256)]), Step::Succeeded);
-    insta::assert_snapshot!(world.log);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.log.clear();
+    assert_eq!(aws.deliver(2, &[want("api", "v2", 256)]), Step::Succeeded);
+    insta::assert_snapshot!(aws.log);
 }
 
 #[test]
 fn failed_check_transcript() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
-    let before = visible(&world);
-    world.log.clear();
-    world.bad.push(code("v2"));
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&aws);
+    aws.log.clear();
+    aws.bad.push(code("v2"));
     assert_eq!(
-        world.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]),
+        aws.deliver(2, &[want("api", "v2", 128), want("worker", "w2", 128)]),
         Step::RolledBack
     );
-    assert_eq!(visible(&world), before);
+    assert_eq!(visible(&aws), before);
     assert_eq!(
-        world.status.live.as_ref().map(|live| live.release.revision),
+        aws.status.live.as_ref().map(|live| live.release.revision),
         Some(1)
     );
-    insta::assert_snapshot!(world.log);
+    insta::assert_snapshot!(aws.log);
 }
 
 #[test]
 fn version_whose_check_fails_before_traffic_stays_recorded() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.bad.push(code("v2"));
-    let step = world.deliver(2, &[want("api", "v2", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.bad.push(code("v2"));
+    let step = aws.deliver(2, &[want("api", "v2", 128)]);
     assert_eq!(step, Step::RolledBack);
-    let versions = world.status.versions.iter();
+    let versions = aws.status.versions.iter();
     let kept: Vec<_> = versions
         .map(|one| (one.revision, one.version.as_str()))
         .collect();
@@ -61,77 +61,74 @@ fn version_whose_check_fails_before_traffic_stays_recorded() {
 
 #[test]
 fn failed_first_delivery_leaves_nothing() {
-    let mut world = FakeAws::new();
-    world.bad.push(code("v1"));
-    assert_eq!(
-        world.deliver(1, &[want("api", "v1", 128)]),
-        Step::RolledBack
-    );
-    assert!(world.functions.is_empty());
-    assert!(world.status.inventory.is_empty());
-    assert_eq!(world.status.live, None);
+    let mut aws = FakeAws::new();
+    aws.bad.push(code("v1"));
+    assert_eq!(aws.deliver(1, &[want("api", "v1", 128)]), Step::RolledBack);
+    assert!(aws.functions.is_empty());
+    assert!(aws.status.inventory.is_empty());
+    assert_eq!(aws.status.live, None);
 }
 
 #[test]
 fn refused_function_leaves_the_other_unchanged() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
-    world.refused.push("checkout-worker".into());
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
+    aws.refused.push("checkout-worker".into());
     assert_eq!(
-        world.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]),
+        aws.deliver(2, &[want("api", "v2", 128), want("worker", "w1", 128)]),
         Step::RolledBack
     );
-    assert_eq!(visible(&world), before);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
 fn unchanged_release_writes_nothing() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.log.clear();
-    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
-    assert_eq!(world.log, "Invoke checkout-api\nstatus: Succeeded\n");
-    assert_eq!(live(&world), Some(2));
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.log.clear();
+    assert_eq!(aws.deliver(2, &[want("api", "v1", 128)]), Step::Succeeded);
+    assert_eq!(aws.log, "Invoke checkout-api\nstatus: Succeeded\n");
+    assert_eq!(live(&aws), Some(2));
     let mut unchecked = want("api", "v1", 128);
     unchecked.checks.clear();
-    world.log.clear();
-    assert_eq!(world.deliver(3, &[unchecked]), Step::Succeeded);
-    assert_eq!(world.log, "status: Succeeded\n");
+    aws.log.clear();
+    assert_eq!(aws.deliver(3, &[unchecked]), Step::Succeeded);
+    assert_eq!(aws.log, "status: Succeeded\n");
 }
 
 #[test]
 fn unchanged_release_must_pass_its_checks() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
-    world.bad.push(code("v1"));
-    world.log.clear();
-    assert_eq!(world.deliver(2, &[want("api", "v1", 128)]), Step::Failed);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
+    aws.bad.push(code("v1"));
+    aws.log.clear();
+    assert_eq!(aws.deliver(2, &[want("api", "v1", 128)]), Step::Failed);
     assert_eq!(
-        world.log,
+        aws.log,
         "Invoke checkout-api\nstatus: Failed (check smoke failed)\n"
     );
-    assert_eq!(visible(&world), before);
-    assert_eq!(live(&world), Some(1));
+    assert_eq!(visible(&aws), before);
+    assert_eq!(live(&aws), Some(1));
 }
 
-fn live(world: &FakeAws) -> Option<i64> {
-    let live = world.status.live.as_ref()?;
+fn live(aws: &FakeAws) -> Option<i64> {
+    let live = aws.status.live.as_ref()?;
     Some(live.release.revision)
 }
 
 #[test]
 fn unmanaged_function_is_not_touched() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.tags.clear();
-    let before = visible(&world);
-    world.status = TargetStatus::default();
-    assert_eq!(world.deliver(2, &[want("api", "v2", 128)]), Step::Failed);
-    assert_eq!(visible(&world), before);
-    let message = world
+    let before = visible(&aws);
+    aws.status = TargetStatus::default();
+    assert_eq!(aws.deliver(2, &[want("api", "v2", 128)]), Step::Failed);
+    assert_eq!(visible(&aws), before);
+    let message = aws
         .status
         .run
         .as_ref()
@@ -145,16 +142,16 @@ fn unmanaged_function_is_not_touched() {
 
 #[test]
 fn alias_modified_externally_during_prepare_fails_the_run() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.deliver(2, &[want("api", "v2", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.deliver(2, &[want("api", "v2", 128)]);
     let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
-    world.known = Known::default();
-    while run_step(&world.status) != Some(Step::Prepare) {
-        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    aws.known = Known::default();
+    while run_step(&aws.status) != Some(Step::Prepare) {
+        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
     }
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     let moved = Alias {
         version: "1".into(),
         weights: BTreeMap::new(),
@@ -162,8 +159,8 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
         revision_id: "by-hand".into(),
     };
     deployed.alias = Some(moved);
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    let message = world
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    let message = aws
         .status
         .run
         .as_ref()
@@ -173,7 +170,7 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
         message.contains("was moved externally to version 1"),
         "{message}"
     );
-    let alias = world.functions["checkout-api"]
+    let alias = aws.functions["checkout-api"]
         .alias
         .clone()
         .expect("an alias");
@@ -182,23 +179,23 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
 
 #[test]
 fn succeeded_target_is_restored_with_its_stage() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
-    world.deliver(2, &[want("api", "v2", 256)]);
-    assert_eq!(world.restore(2), Step::RolledBack);
-    assert_eq!(visible(&world), before);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
+    aws.deliver(2, &[want("api", "v2", 256)]);
+    assert_eq!(aws.restore(2), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
     assert_eq!(
-        world.status.live.as_ref().map(|live| live.release.revision),
+        aws.status.live.as_ref().map(|live| live.release.revision),
         Some(1)
     );
 }
 
 #[test]
 fn unknown_journal_version_stalls_the_run() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let journal = world.status.run.as_mut().expect("a run");
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let journal = aws.status.run.as_mut().expect("a run");
     journal.journal_version = JOURNAL_VERSION + 1;
     journal.step = "Prepare".into();
     let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
@@ -206,10 +203,10 @@ fn unknown_journal_version_stalls_the_run() {
     let decision = decide(
         &order,
         &run,
-        &world.status,
+        &aws.status,
         &owner(),
         &Observation::default(),
-        world.now,
+        aws.now,
     );
     assert!(matches!(
         decision,
@@ -222,20 +219,20 @@ fn unknown_journal_version_stalls_the_run() {
 
 #[test]
 fn removal_deletes_only_created_functions() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.status.inventory[0].created = false;
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.status.inventory[0].created = false;
     for (created, left) in [(false, 1), (true, 0)] {
-        world.status.inventory[0].created = created;
+        aws.status.inventory[0].created = created;
         loop {
             let decide = |status: &TargetStatus, observed: &Observation, now| {
                 decide_removal(DeletionPolicy::Delete, status, &owner(), observed, now)
             };
-            if let Some(Outcome::Done { .. }) = world.removal_pass(&decide) {
+            if let Some(Outcome::Done { .. }) = aws.removal_pass(&decide) {
                 break;
             }
         }
-        assert_eq!(world.functions.len(), left);
+        assert_eq!(aws.functions.len(), left);
     }
 }
 

@@ -12,15 +12,15 @@ use crate::{
 };
 
 /// Checks the live Release for drift, and returns the number of reads.
-fn check(world: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> usize {
+fn check(aws: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> usize {
     let wanted = desired(revision, functions.to_vec());
-    check_release(world, &wanted)
+    check_release(aws, &wanted)
 }
 
-fn check_release(world: &mut FakeAws, wanted: &Desired) -> usize {
+fn check_release(aws: &mut FakeAws, wanted: &Desired) -> usize {
     let revision = wanted.release.revision;
     // Drift checks remember nothing of runs.
-    world.known = Known::default();
+    aws.known = Known::default();
     let reads = std::cell::Cell::new(0);
     let run = run(revision, 1, Goal::Deliver);
     let decide = |status: &TargetStatus, observed: &Observation, now| {
@@ -35,12 +35,12 @@ fn check_release(world: &mut FakeAws, wanted: &Desired) -> usize {
         }
         decision
     };
-    world.pass(&decide).expect("an outcome");
+    aws.pass(&decide).expect("an outcome");
     reads.get()
 }
 
-fn drifted(world: &FakeAws) -> (String, String, String) {
-    let found = find(&world.status.conditions, DRIFTED).expect("a condition");
+fn drifted(aws: &FakeAws) -> (String, String, String) {
+    let found = find(&aws.status.conditions, DRIFTED).expect("a condition");
     (
         found.status.clone(),
         found.reason.clone(),
@@ -48,8 +48,8 @@ fn drifted(world: &FakeAws) -> (String, String, String) {
     )
 }
 
-fn listed(world: &FakeAws) -> Vec<String> {
-    let drift = world.status.drift.clone().unwrap_or_default();
+fn listed(aws: &FakeAws) -> Vec<String> {
+    let drift = aws.status.drift.clone().unwrap_or_default();
     let one = |it: &Difference| {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
         format!(
@@ -63,38 +63,38 @@ fn listed(world: &FakeAws) -> Vec<String> {
     drift.differences.iter().map(one).collect()
 }
 
-fn deployed(world: &mut FakeAws) -> &mut Deployed {
-    world.functions.get_mut("checkout-api").expect("delivered")
+fn deployed(aws: &mut FakeAws) -> &mut Deployed {
+    aws.functions.get_mut("checkout-api").expect("delivered")
 }
 
 #[test]
 fn in_sync_is_recorded_once_and_costs_two_reads() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
-    world.deliver(1, &wanted);
-    assert_eq!(check(&mut world, 1, &wanted), 2);
-    let (status, reason, message) = drifted(&world);
+    aws.deliver(1, &wanted);
+    assert_eq!(check(&mut aws, 1, &wanted), 2);
+    let (status, reason, message) = drifted(&aws);
     assert_eq!((status.as_str(), reason.as_str()), ("False", "InSync"));
     assert_eq!(message, "AWS matches what r1 left");
-    let records = world.records;
-    check(&mut world, 1, &wanted);
-    assert_eq!(world.records, records, "the result is unchanged");
+    let records = aws.records;
+    check(&mut aws, 1, &wanted);
+    assert_eq!(aws.records, records, "the result is unchanged");
 }
 
 #[test]
 fn drift_lists_every_change_and_no_secret() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let mut one = want("api", "v1", 128);
     one.configuration.environment = [("TOKEN", "hunter2")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
     let wanted = [one];
-    world.deliver(1, &wanted);
+    aws.deliver(1, &wanted);
     let two = want("api", "v2", 128);
-    world.deliver(2, &[two]);
-    world.deliver(3, &wanted);
+    aws.deliver(2, &[two]);
+    aws.deliver(3, &wanted);
     let at = "2026-11-26T14:22:05.123Z".parse().expect("a time");
-    let function = deployed(&mut world);
+    let function = deployed(&mut aws);
     function.latest.code_sha256 = code("theirs");
     function.latest.configuration.memory_size = 512;
     function.latest.configuration.environment = [("TOKEN".to_owned(), "hunter3".to_owned())].into();
@@ -106,9 +106,9 @@ fn drift_lists_every_change_and_no_secret() {
     let alias = function.alias.as_mut().expect("an alias");
     alias.version = "1".into();
     alias.weights = BTreeMap::from([("2".into(), 0.1)]);
-    check(&mut world, 3, &wanted);
+    check(&mut aws, 3, &wanted);
     assert_eq!(
-        listed(&world),
+        listed(&aws),
         [
             format!(
                 "checkout-api code: {} → {}",
@@ -122,7 +122,7 @@ fn drift_lists_every_change_and_no_secret() {
             "checkout-api:live weights: - → 10 % to 2".to_owned(),
         ]
     );
-    let (status, reason, message) = drifted(&world);
+    let (status, reason, message) = drifted(&aws);
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Drifted"));
     assert!(
         message.contains("(changed at 2026-11-26T14:22:05Z)") && message.contains("3 more"),
@@ -132,36 +132,36 @@ fn drift_lists_every_change_and_no_secret() {
         message.contains("can't be corrected") && message.contains("shop/x"),
         "another Deployment owns it now: {message}"
     );
-    let all = serde_json::to_string(&world.status).expect("JSON");
+    let all = serde_json::to_string(&aws.status).expect("JSON");
     assert!(!all.contains("hunter"), "{all}");
 }
 
 #[test]
 fn drift_lists_deleted_resources() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
-    world.deliver(1, &wanted);
-    deployed(&mut world).alias = None;
-    check(&mut world, 1, &wanted);
-    assert_eq!(listed(&world), ["checkout-api:live -: there → gone"]);
-    assert_eq!(drifted(&world).2, "checkout-api:live is gone");
-    world.functions.clear();
-    check(&mut world, 1, &wanted);
-    assert_eq!(listed(&world), ["checkout-api -: there → gone"]);
+    aws.deliver(1, &wanted);
+    deployed(&mut aws).alias = None;
+    check(&mut aws, 1, &wanted);
+    assert_eq!(listed(&aws), ["checkout-api:live -: there → gone"]);
+    assert_eq!(drifted(&aws).2, "checkout-api:live is gone");
+    aws.functions.clear();
+    check(&mut aws, 1, &wanted);
+    assert_eq!(listed(&aws), ["checkout-api -: there → gone"]);
 }
 
 #[test]
 fn correction_removes_drift() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
-    world.deliver(1, &wanted);
-    let before = visible(&world);
-    deployed(&mut world).latest.configuration.timeout = 9;
-    check(&mut world, 1, &wanted);
-    let since = world.status.drift.clone().and_then(|drift| drift.since);
-    world.tick(std::time::Duration::from_mins(1));
-    check(&mut world, 1, &wanted);
-    let drift = world.status.drift.clone().expect("drift");
+    aws.deliver(1, &wanted);
+    let before = visible(&aws);
+    deployed(&mut aws).latest.configuration.timeout = 9;
+    check(&mut aws, 1, &wanted);
+    let since = aws.status.drift.clone().and_then(|drift| drift.since);
+    aws.tick(std::time::Duration::from_mins(1));
+    check(&mut aws, 1, &wanted);
+    let drift = aws.status.drift.clone().expect("drift");
     assert_eq!(
         drift.since, since,
         "the time at which the same differences were first observed"
@@ -174,29 +174,29 @@ fn correction_removes_drift() {
         immediate: true,
         ..run(1, 2, Goal::Deliver)
     };
-    world.known = Known::default();
-    assert_eq!(world.finish(&order, &again), Step::Succeeded);
-    assert_eq!(visible(&world), before);
-    assert_eq!(drifted(&world).0, "False");
-    assert!(listed(&world).is_empty());
-    assert_eq!(world.functions["checkout-api"].versions.len(), 1);
+    aws.known = Known::default();
+    assert_eq!(aws.finish(&order, &again), Step::Succeeded);
+    assert_eq!(visible(&aws), before);
+    assert_eq!(drifted(&aws).0, "False");
+    assert!(listed(&aws).is_empty());
+    assert_eq!(aws.functions["checkout-api"].versions.len(), 1);
 }
 
 #[test]
 fn externally_modified_files_are_listed_and_corrected() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let files = [("app.js", "a"), ("gone.svg", "g"), ("index.html", "i")];
     let mut wanted = desired(1, vec![want("api", "v1", 128)]);
-    wanted.components.push(site(&mut world, "archive", &files));
-    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
-    assert_eq!(check_release(&mut world, &wanted), 4, "two for the files");
-    assert_eq!(drifted(&world).0, "False");
+    wanted.components.push(site(&mut aws, "archive", &files));
+    assert_eq!(aws.deliver_as(wanted.clone()), Step::Succeeded);
+    assert_eq!(check_release(&mut aws, &wanted), 4, "two for the files");
+    assert_eq!(drifted(&aws).0, "False");
 
-    world.bucket.foreign("docs/app.js", "theirs");
-    world.bucket.foreign("docs/other.txt", "theirs");
-    world.bucket.objects.remove("docs/gone.svg");
-    check_release(&mut world, &wanted);
-    let listed = listed(&world);
+    aws.bucket.foreign("docs/app.js", "theirs");
+    aws.bucket.foreign("docs/other.txt", "theirs");
+    aws.bucket.objects.remove("docs/gone.svg");
+    check_release(&mut aws, &wanted);
+    let listed = listed(&aws);
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(
         listed[0].ends_with("docs/app.js content: the delivered content → other content"),
@@ -211,24 +211,24 @@ fn externally_modified_files_are_listed_and_corrected() {
         correction: 1,
         ..run(1, 2, Goal::Deliver)
     };
-    world.known = Known::default();
+    aws.known = Known::default();
     let order = Task::Deliver(wanted.clone());
-    assert_eq!(world.finish(&order, &again), Step::Succeeded);
+    assert_eq!(aws.finish(&order, &again), Step::Succeeded);
     let mut served = files.to_vec();
     served.push(("other.txt", "theirs"));
     served.sort_unstable();
-    assert_eq!(world.bucket.served(), served);
-    check_release(&mut world, &wanted);
-    assert_eq!(drifted(&world).0, "False");
+    assert_eq!(aws.bucket.served(), served);
+    check_release(&mut aws, &wanted);
+    assert_eq!(drifted(&aws).0, "False");
 }
 
 #[test]
 fn inconclusive_drift_check_is_not_in_sync() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
-    world.deliver(1, &wanted);
-    deployed(&mut world).latest.configuration.timeout = 9;
-    check(&mut world, 1, &wanted);
+    aws.deliver(1, &wanted);
+    deployed(&mut aws).latest.configuration.timeout = 9;
+    check(&mut aws, 1, &wanted);
     let mut observed = Observation::default();
     let denied = CallError::new(
         "lambda:GetFunction",
@@ -240,11 +240,11 @@ fn inconclusive_drift_check_is_not_in_sync() {
     let check = DriftCheck {
         asked: Some("now"),
         generation: Some(1),
-        now: world.now,
+        now: aws.now,
     };
     let (wanted, run) = (desired(1, wanted.to_vec()), run(1, 1, Goal::Deliver));
     let Decision::Record(status) =
-        decide_drift(&wanted, &run, &world.status, &owner(), &observed, check)
+        decide_drift(&wanted, &run, &aws.status, &owner(), &observed, check)
     else {
         panic!("nothing is recorded");
     };
@@ -260,21 +260,14 @@ fn inconclusive_drift_check_is_not_in_sync() {
 
 #[test]
 fn drift_check_after_a_restore_uses_the_recorded_version() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let wanted = [want("api", "v1", 128)];
-    world.deliver(1, &wanted);
-    world.bad.push(code("v2"));
-    assert_eq!(
-        world.deliver(2, &[want("api", "v2", 128)]),
-        Step::RolledBack
-    );
-    check(&mut world, 1, &wanted);
-    assert_eq!(drifted(&world).0, "False");
-    deployed(&mut world)
-        .alias
-        .as_mut()
-        .expect("an alias")
-        .version = "2".into();
-    check(&mut world, 1, &wanted);
-    assert_eq!(listed(&world), ["checkout-api:live version: 1 → 2"]);
+    aws.deliver(1, &wanted);
+    aws.bad.push(code("v2"));
+    assert_eq!(aws.deliver(2, &[want("api", "v2", 128)]), Step::RolledBack);
+    check(&mut aws, 1, &wanted);
+    assert_eq!(drifted(&aws).0, "False");
+    deployed(&mut aws).alias.as_mut().expect("an alias").version = "2".into();
+    check(&mut aws, 1, &wanted);
+    assert_eq!(listed(&aws), ["checkout-api:live version: 1 → 2"]);
 }

@@ -69,7 +69,7 @@ pub struct FakeAws {
     pub functions: BTreeMap<String, Deployed>,
     /// Texts by name, for the workload kind that only tests have.
     pub notes: BTreeMap<String, String>,
-    pub bucket: bucket::World,
+    pub bucket: bucket::FakeBucket,
     /// The contents of archives, by digest.
     pub contents: BTreeMap<Sha256, SiteContent>,
     pub packages: Vec<Sha256>,
@@ -201,9 +201,9 @@ pub fn desired(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
 }
 
 /// A site in the fake bucket, with the files of an archive of this name.
-pub fn site(world: &mut FakeAws, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
+pub fn site(aws: &mut FakeAws, archive: &str, files: &[(&str, &str)]) -> DesiredComponent {
     let sha256 = code(archive);
-    world.contents.insert(sha256, bucket::content(files));
+    aws.contents.insert(sha256, bucket::content(files));
     let archive = SiteArchive {
         location: want("site", archive, 128).package,
         sha256,
@@ -217,7 +217,7 @@ pub fn site(world: &mut FakeAws, archive: &str, files: &[(&str, &str)]) -> Desir
         level: 0,
         workload: Workload::S3(Box::new(DesiredSite {
             component: "site".into(),
-            place: bucket::want().place,
+            location: bucket::want().location,
             archive,
         })),
     }
@@ -246,7 +246,7 @@ impl FakeAws {
         Self {
             functions: BTreeMap::new(),
             notes: BTreeMap::new(),
-            bucket: bucket::World::default(),
+            bucket: bucket::FakeBucket::default(),
             contents: BTreeMap::new(),
             packages: Vec::new(),
             snapshots: Vec::new(),
@@ -540,13 +540,13 @@ impl FakeAws {
                 let content = task.archive.as_ref();
                 let content = content.map(|archive| self.contents[&archive.sha256].clone());
                 let content = content.unwrap_or_else(|| bucket::content(&[]));
-                let place = task.place.to_string();
-                let known = observed.components.s3.0.get(&place);
+                let location = task.location.to_string();
+                let known = observed.components.s3.0.get(&location);
                 let mut site = known.cloned().unwrap_or_default();
                 self.bucket.read(&content, read.clone(), &mut site);
                 let site = Box::new(site);
                 observed.found(Found::Component(kinds::Found::S3(s3::Found {
-                    place,
+                    location,
                     observed: site,
                 })));
             }
@@ -1045,7 +1045,7 @@ pub type Visible = (
 );
 
 /// What aliases and unqualified callers serve, without revisions and old versions.
-pub fn visible(world: &FakeAws) -> BTreeMap<String, Visible> {
+pub fn visible(aws: &FakeAws) -> BTreeMap<String, Visible> {
     let view = |deployed: &Deployed| {
         let alias = deployed.alias.as_ref().map(|alias| AliasSnapshot {
             version: alias.version.clone(),
@@ -1060,8 +1060,7 @@ pub fn visible(world: &FakeAws) -> BTreeMap<String, Visible> {
             alias,
         )
     };
-    world
-        .functions
+    aws.functions
         .iter()
         .map(|(name, deployed)| (name.clone(), view(deployed)))
         .collect()

@@ -57,22 +57,22 @@ proptest! {
         memory in prop_oneof![Just(128), Just(256)],
         faults in prop::collection::vec(fault(), 0..40),
     ) {
-        let mut world = FakeAws::new();
+        let mut aws = FakeAws::new();
         if delivered_before {
-            world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+            aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
         }
-        let before = visible(&world);
+        let before = visible(&aws);
         if bad {
-            world.bad.push(code("w2"));
+            aws.bad.push(code("w2"));
         }
-        world.faults = faults;
+        aws.faults = faults;
         let wanted = [want("api", "v2", memory), want("worker", "w2", memory)];
-        let step = world.deliver(2, &wanted);
+        let step = aws.deliver(2, &wanted);
         match step {
             Step::Succeeded => {
                 prop_assert!(!bad);
                 for want in &wanted {
-                    let deployed = &world.functions[&want.function_name];
+                    let deployed = &aws.functions[&want.function_name];
                     let alias = deployed.alias.as_ref().expect("an alias");
                     let version: u32 = alias.version.parse().expect("a number");
                     prop_assert_eq!(deployed.versions[&version].code_sha256, want.code_sha256);
@@ -83,15 +83,15 @@ proptest! {
                 }
             }
             Step::RolledBack => {
-                prop_assert!(bad, "only a bad Release is restored:\n{}", world.log);
-                prop_assert_eq!(visible(&world), before);
+                prop_assert!(bad, "only a bad Release is restored:\n{}", aws.log);
+                prop_assert_eq!(visible(&aws), before);
             }
-            other => prop_assert!(false, "ended in {:?}:\n{}", other, world.log),
+            other => prop_assert!(false, "ended in {:?}:\n{}", other, aws.log),
         }
-        for deployed in world.functions.values() {
+        for deployed in aws.functions.values() {
             let same = |digest: Sha256| deployed.versions.values().filter(|version| version.code_sha256 == digest).count();
             for version in deployed.versions.values() {
-                prop_assert_eq!(same(version.code_sha256), 1, "published twice:\n{}", world.log);
+                prop_assert_eq!(same(version.code_sha256), 1, "published twice:\n{}", aws.log);
             }
         }
     }
@@ -99,9 +99,9 @@ proptest! {
 
 #[test]
 fn stale_not_found_is_confirmed_before_it_counts() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     for stale in [
@@ -113,35 +113,35 @@ fn stale_not_found_is_confirmed_before_it_counts() {
             alias: "live".into(),
         }),
     ] {
-        let mut world = world.clone();
-        world.bad.push(code("v2"));
-        world.stale_reads.push(stale.clone());
-        assert_eq!(world.finish(&order, &run), Step::RolledBack, "{stale:?}");
-        assert!(world.stale_reads.is_empty(), "the reply was given");
-        assert_eq!(visible(&world), before, "{stale:?}");
+        let mut aws = aws.clone();
+        aws.bad.push(code("v2"));
+        aws.stale_reads.push(stale.clone());
+        assert_eq!(aws.finish(&order, &run), Step::RolledBack, "{stale:?}");
+        assert!(aws.stale_reads.is_empty(), "the reply was given");
+        assert_eq!(visible(&aws), before, "{stale:?}");
     }
 }
 
 /// Delivers a bad v2 while AWS reports twice in a row that the resource does not exist.
-fn deliver_with_two_stale_reads(stale: &Read, world: &FakeAws, want: DesiredFunction) -> FakeAws {
-    let mut world = world.clone();
-    world.bad.push(code("v2"));
-    world.stale_reads = vec![stale.clone(), stale.clone()];
+fn deliver_with_two_stale_reads(stale: &Read, aws: &FakeAws, want: DesiredFunction) -> FakeAws {
+    let mut aws = aws.clone();
+    aws.bad.push(code("v2"));
+    aws.stale_reads = vec![stale.clone(), stale.clone()];
     let order = Task::Deliver(desired(2, vec![want]));
-    let step = world.finish(&order, &run(2, 1, Goal::Deliver));
-    assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", world.log);
-    assert!(world.stale_reads.is_empty(), "both given\n{}", world.log);
-    world
+    let step = aws.finish(&order, &run(2, 1, Goal::Deliver));
+    assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", aws.log);
+    assert!(aws.stale_reads.is_empty(), "both given\n{}", aws.log);
+    aws
 }
 
 #[test]
 fn stale_not_found_never_deletes_the_live_function() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     // Another Deployment of that name finds the resources of the former one, which no status records.
-    world.status = TargetStatus::default();
-    let owned = world.clone();
-    let deployed = world.functions.get_mut("checkout-api").expect("there");
+    aws.status = TargetStatus::default();
+    let owned = aws.clone();
+    let deployed = aws.functions.get_mut("checkout-api").expect("there");
     deployed.latest.tags.clear();
     let adopted = DesiredFunction {
         adoption: Adoption::Granted { unqualified: true },
@@ -154,90 +154,80 @@ fn stale_not_found_never_deletes_the_live_function() {
         name: "checkout-api".into(),
         alias: "live".into(),
     });
-    for (stale, world, want) in [
+    for (stale, aws, want) in [
         (&function, &owned, want("api", "v2", 128)),
-        (&function, &world, adopted.clone()),
+        (&function, &aws, adopted.clone()),
         (&alias, &owned, want("api", "v2", 128)),
-        (&alias, &world, adopted),
+        (&alias, &aws, adopted),
     ] {
-        let after = deliver_with_two_stale_reads(stale, world, want);
-        assert_eq!(visible(&after), visible(world), "{stale:?}\n{}", after.log);
+        let after = deliver_with_two_stale_reads(stale, aws, want);
+        assert_eq!(visible(&after), visible(aws), "{stale:?}\n{}", after.log);
     }
 }
 
 #[test]
 fn deadlines_pause_while_no_process_observes() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    while run_step(&world.status) != Some(Step::Prepare) {
-        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    while run_step(&aws.status) != Some(Step::Prepare) {
+        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
     }
-    let fails_after = |world: &mut FakeAws, hours| {
-        world.now += SignedDuration::from_hours(hours);
-        world.faults = vec![Fault::Throttled];
-        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
-        assert_eq!(
-            run_step(&world.status),
-            Some(Step::Prepare),
-            "{}",
-            world.log
-        );
+    let fails_after = |aws: &mut FakeAws, hours| {
+        aws.now += SignedDuration::from_hours(hours);
+        aws.faults = vec![Fault::Throttled];
+        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        assert_eq!(run_step(&aws.status), Some(Step::Prepare), "{}", aws.log);
     };
     for hours in [48, -24, 48] {
         // The clock steps; then no process runs for a day, and another one takes over.
-        fails_after(&mut world, hours);
-        world.known = Known::default();
-        fails_after(&mut world, 24);
+        fails_after(&mut aws, hours);
+        aws.known = Known::default();
+        fails_after(&mut aws, 24);
     }
-    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
 }
 
 /// Time in which AWS is at work counts towards no deadline: neither a call that fails afterwards nor a check
 /// that runs then is late.
 #[test]
 fn deadline_of_a_check_before_traffic_starts_with_the_check() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    world.inconclusive.push(code("v2"));
-    let pass = |world: &mut FakeAws| {
-        let outcome = world
+    aws.inconclusive.push(code("v2"));
+    let pass = |aws: &mut FakeAws| {
+        let outcome = aws
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         outcome.map(|outcome| outcome.reason())
     };
-    while pass(&mut world) != Some(Reason::WaitingForAws) {}
-    let began = world.now;
-    while world.now < began + SignedDuration::from_hours(1) {
-        let deployed = world.functions.get_mut("checkout-api").expect("there");
+    while pass(&mut aws) != Some(Reason::WaitingForAws) {}
+    let began = aws.now;
+    while aws.now < began + SignedDuration::from_hours(1) {
+        let deployed = aws.functions.get_mut("checkout-api").expect("there");
         deployed.settles_in = 2;
-        assert_eq!(
-            pass(&mut world),
-            Some(Reason::WaitingForAws),
-            "{}",
-            world.log
-        );
+        assert_eq!(pass(&mut aws), Some(Reason::WaitingForAws), "{}", aws.log);
     }
-    world.faults = vec![Fault::Throttled];
-    let waits = (0..100).find(|_| pass(&mut world) == Some(Reason::WaitingForChecks));
-    assert!(waits.is_some(), "{}", world.log);
-    let asked = world.now;
+    aws.faults = vec![Fault::Throttled];
+    let waits = (0..100).find(|_| pass(&mut aws) == Some(Reason::WaitingForChecks));
+    assert!(waits.is_some(), "{}", aws.log);
+    let asked = aws.now;
     for _ in 0..1_000 {
-        if run_step(&world.status) == Some(Step::Prepare) {
-            pass(&mut world);
+        if run_step(&aws.status) == Some(Step::Prepare) {
+            pass(&mut aws);
         }
     }
-    let waited = world.now.duration_since(asked);
+    let waited = aws.now.duration_since(asked);
     assert!(
         waited > SignedDuration::from_mins(9) && waited < SignedDuration::from_mins(11),
         "{waited}"
     );
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    assert_eq!(visible(&world), before);
-    let message = world.status.run.and_then(|run| run.message);
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    let message = aws.status.run.and_then(|run| run.message);
     let message = message.unwrap_or_default();
     assert!(message.contains("still inconclusive"), "{message}");
 }

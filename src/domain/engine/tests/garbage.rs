@@ -8,86 +8,82 @@ use super::{super::*, fake_aws::*};
 use crate::api::v1alpha1::TargetStatus;
 
 /// Collects the garbage while these Releases exist.
-fn collect(world: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
+fn collect(aws: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
     let kept: BTreeSet<String> = revisions.iter().map(|it| reference(*it).uid).collect();
-    world.known = Known::default();
-    world.pass(&|status: &TargetStatus, observed: &Observation, _| {
+    aws.known = Known::default();
+    aws.pass(&|status: &TargetStatus, observed: &Observation, _| {
         decide_garbage_collection(status, &kept, &owner(), observed)
     })
 }
 
-fn versions(world: &FakeAws) -> Vec<u32> {
-    let deployed = &world.functions["checkout-api"];
+fn versions(aws: &FakeAws) -> Vec<u32> {
+    let deployed = &aws.functions["checkout-api"];
     deployed.versions.keys().copied().collect()
 }
 
-fn recorded(world: &FakeAws) -> Vec<String> {
-    let versions = world.status.versions.iter();
+fn recorded(aws: &FakeAws) -> Vec<String> {
+    let versions = aws.status.versions.iter();
     versions.map(|one| one.version.clone()).collect()
 }
 
 /// A fake AWS with this many Releases, delivered one after the other.
 fn delivered(releases: i64) -> FakeAws {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     for revision in 1..=releases {
         let wanted = [want("api", &format!("v{revision}"), 128)];
-        assert_eq!(world.deliver(revision, &wanted), Step::Succeeded);
+        assert_eq!(aws.deliver(revision, &wanted), Step::Succeeded);
     }
-    world
+    aws
 }
 
 #[test]
 fn versions_of_deleted_releases_are_collected_with_their_records() {
-    let mut world = delivered(5);
-    assert_eq!(versions(&world), [1, 2, 3, 4, 5]);
-    collect(&mut world, &[3, 4, 5]);
-    assert_eq!(versions(&world), [3, 4, 5]);
-    assert_eq!(recorded(&world), ["3", "4", "5"]);
-    let records = world.records;
-    collect(&mut world, &[3, 4, 5]);
-    assert_eq!(world.records, records, "nothing is left to do");
+    let mut aws = delivered(5);
+    assert_eq!(versions(&aws), [1, 2, 3, 4, 5]);
+    collect(&mut aws, &[3, 4, 5]);
+    assert_eq!(versions(&aws), [3, 4, 5]);
+    assert_eq!(recorded(&aws), ["3", "4", "5"]);
+    let records = aws.records;
+    collect(&mut aws, &[3, 4, 5]);
+    assert_eq!(aws.records, records, "nothing is left to do");
 }
 
 #[test]
 fn version_in_the_last_snapshot_is_kept() {
-    let mut world = delivered(3);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = delivered(3);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.alias.as_mut().expect("an alias").version = "1".into();
     let wanted = [want("api", "v4", 128)];
-    assert_eq!(world.deliver(4, &wanted), Step::Succeeded);
-    collect(&mut world, &[4]);
+    assert_eq!(aws.deliver(4, &wanted), Step::Succeeded);
+    collect(&mut aws, &[4]);
     assert_eq!(
-        versions(&world),
+        versions(&aws),
         [1, 3, 4],
         "1 is in the snapshot, 3 was live before"
     );
-    world.restore(4);
-    let alias = world.functions["checkout-api"].alias.clone();
+    aws.restore(4);
+    let alias = aws.functions["checkout-api"].alias.clone();
     assert_eq!(alias.map(|alias| alias.version), Some("1".into()));
 }
 
 #[test]
 fn version_behind_an_alias_is_kept() {
-    let mut world = delivered(5);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = delivered(5);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.other = Some("1".into());
-    let ended = collect(&mut world, &[5]);
+    let ended = collect(&mut aws, &[5]);
     assert!(
         matches!(ended, Some(Outcome::Transient { .. })),
         "{ended:?}"
     );
-    assert_eq!(
-        versions(&world),
-        [1, 4, 5],
-        "an unmanaged alias points at 1"
-    );
-    assert_eq!(recorded(&world), ["1", "4", "5"]);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    assert_eq!(versions(&aws), [1, 4, 5], "an unmanaged alias points at 1");
+    assert_eq!(recorded(&aws), ["1", "4", "5"]);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.other = None;
     deployed.alias.as_mut().expect("an alias").version = "1".into();
-    collect(&mut world, &[5]);
+    collect(&mut aws, &[5]);
     assert_eq!(
-        versions(&world),
+        versions(&aws),
         [1, 4, 5],
         "the alias was moved to 1 externally"
     );
@@ -95,19 +91,19 @@ fn version_behind_an_alias_is_kept() {
 
 #[test]
 fn replaced_version_is_only_removed_from_the_record() {
-    let mut world = delivered(3);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = delivered(3);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.versions.get_mut(&1).expect("there").code_sha256 = code("theirs");
-    collect(&mut world, &[3]);
-    assert_eq!(versions(&world), [1, 2, 3]);
-    assert_eq!(recorded(&world), ["2", "3"]);
+    collect(&mut aws, &[3]);
+    assert_eq!(versions(&aws), [1, 2, 3]);
+    assert_eq!(recorded(&aws), ["2", "3"]);
 
-    let mut world = delivered(3);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = delivered(3);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.tags.clear();
-    collect(&mut world, &[3]);
+    collect(&mut aws, &[3]);
     assert_eq!(
-        versions(&world),
+        versions(&aws),
         [1, 2, 3],
         "the function is no longer owned by Sluice"
     );
@@ -115,15 +111,15 @@ fn replaced_version_is_only_removed_from_the_record() {
 
 #[test]
 fn expired_snapshots_are_deleted_once_there_are_many() {
-    let mut world = delivered(12);
+    let mut aws = delivered(12);
     let kept: BTreeSet<String> = (1..=12).map(|it| reference(it).uid).collect();
-    assert_eq!(world.status.expired_snapshots.len(), 11);
-    assert_eq!(garbage(&world.status, &kept).len(), 11);
-    collect(&mut world, &(1..=12).collect::<Vec<_>>());
-    assert_eq!(world.discarded.len(), 11);
-    assert!(world.status.expired_snapshots.is_empty());
-    assert!(garbage(&world.status, &kept).is_empty());
-    assert_eq!(world.restore(12), Step::RolledBack, "the last one exists");
+    assert_eq!(aws.status.expired_snapshots.len(), 11);
+    assert_eq!(garbage(&aws.status, &kept).len(), 11);
+    collect(&mut aws, &(1..=12).collect::<Vec<_>>());
+    assert_eq!(aws.discarded.len(), 11);
+    assert!(aws.status.expired_snapshots.is_empty());
+    assert!(garbage(&aws.status, &kept).is_empty());
+    assert_eq!(aws.restore(12), Step::RolledBack, "the last one exists");
 }
 
 /// An event of a Target.
@@ -151,15 +147,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn garbage_collection_keeps_what_a_release_or_the_last_snapshot_needs(events in events()) {
-        let mut world = FakeAws::new();
+        let mut aws = FakeAws::new();
         // The existing Releases with their code; a rollback goes only to good ones.
         let mut releases: Vec<(i64, String, bool)> = Vec::new();
         let mut newest = 0;
         let mut attempt = 1;
         for event in events {
-            let named = |world: &FakeAws| -> BTreeSet<i64> {
-                let run = world.status.run.as_ref();
-                let live = world.status.live.as_ref().map(|live| live.release.revision);
+            let named = |aws: &FakeAws| -> BTreeSet<i64> {
+                let run = aws.status.run.as_ref();
+                let live = aws.status.live.as_ref().map(|live| live.release.revision);
                 let before = run.and_then(|run| run.snapshot.as_ref()?.release.as_ref());
                 let run = run.map(|run| run.release.revision);
                 [live, run, before.map(|it| it.revision)].into_iter().flatten().collect()
@@ -169,9 +165,9 @@ proptest! {
                     newest += 1;
                     let name = if good { format!("v{name}") } else { format!("bad{newest}") };
                     if !good {
-                        world.bad.push(code(&name));
+                        aws.bad.push(code(&name));
                     }
-                    world.deliver(newest, &[want("api", &name, 128)]);
+                    aws.deliver(newest, &[want("api", &name, 128)]);
                     releases.push((newest, name, good));
                 }
                 Event::RollBack(which) => {
@@ -179,16 +175,16 @@ proptest! {
                     if let Some((revision, name, _)) = good.get(which % good.len().max(1)) {
                         attempt += 1;
                         let order = Task::Deliver(desired(*revision, vec![want("api", name, 128)]));
-                        world.known = Known::default();
-                        let before = world.functions.get("checkout-api").map(|it| it.next_version);
-                        let step = world.finish(&order, &run(*revision, attempt, Goal::Deliver));
+                        aws.known = Known::default();
+                        let before = aws.functions.get("checkout-api").map(|it| it.next_version);
+                        let step = aws.finish(&order, &run(*revision, attempt, Goal::Deliver));
                         prop_assert_eq!(step, Step::Succeeded);
-                        let after = world.functions.get("checkout-api").map(|it| it.next_version);
+                        let after = aws.functions.get("checkout-api").map(|it| it.next_version);
                         prop_assert_eq!(after, before, "the rollback published a version");
                     }
                 }
                 Event::Forget(which) => {
-                    let named = named(&world);
+                    let named = named(&aws);
                     if let Some(at) = (which < releases.len()).then_some(which)
                         && !named.contains(&releases[at].0)
                     {
@@ -196,7 +192,7 @@ proptest! {
                     }
                 }
                 Event::MoveAlias(which) => {
-                    if let Some(deployed) = world.functions.get_mut("checkout-api") {
+                    if let Some(deployed) = aws.functions.get_mut("checkout-api") {
                         let numbers: Vec<u32> = deployed.versions.keys().copied().collect();
                         if let (Some(alias), Some(number)) = (&mut deployed.alias, numbers.get(which)) {
                             alias.version = number.to_string();
@@ -206,15 +202,15 @@ proptest! {
                 Event::Collect { crashes } => {
                     let kept: Vec<i64> = releases.iter().map(|it| it.0).collect();
                     if crashes {
-                        world.faults = vec![Fault::None, Fault::CrashAfter];
-                        collect(&mut world, &kept);
-                        world.faults.clear();
+                        aws.faults = vec![Fault::None, Fault::CrashAfter];
+                        collect(&mut aws, &kept);
+                        aws.faults.clear();
                     }
-                    collect(&mut world, &kept);
+                    collect(&mut aws, &kept);
                     let known: BTreeSet<String> = kept.iter().map(|it| reference(*it).uid).collect();
-                    for one in world.status.versions.iter().filter(|it| known.contains(&it.release_uid)) {
+                    for one in aws.status.versions.iter().filter(|it| known.contains(&it.release_uid)) {
                         let number: u32 = one.version.parse().expect("a number");
-                        if let Some(deployed) = world.functions.get(&one.function_name) {
+                        if let Some(deployed) = aws.functions.get(&one.function_name) {
                             prop_assert!(deployed.versions.contains_key(&number), "{} is gone", number);
                         }
                     }
@@ -222,11 +218,11 @@ proptest! {
             }
         }
         // The state before the last run can still be restored.
-        if let Some(run) = world.status.run.clone() && Step::of(&run) == Some(Step::Succeeded) {
+        if let Some(run) = aws.status.run.clone() && Step::of(&run) == Some(Step::Succeeded) {
             let order = Task::Restore("another target of the stage failed".into());
             let restore = Run { goal: Goal::Restore, ..super::fake_aws::run(run.release.revision, run.attempt, Goal::Restore) };
-            world.known = Known::default();
-            prop_assert_eq!(world.finish(&order, &restore), Step::RolledBack);
+            aws.known = Known::default();
+            prop_assert_eq!(aws.finish(&order, &restore), Step::RolledBack);
         }
     }
 }

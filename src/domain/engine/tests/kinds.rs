@@ -10,21 +10,21 @@ fn release(revision: i64, code: &str, text: &str, note_level: usize) -> Desired 
     wanted
 }
 
-fn motto(world: &FakeAws) -> Option<&str> {
-    world.notes.get("checkout-motto").map(String::as_str)
+fn motto(aws: &FakeAws) -> Option<&str> {
+    aws.notes.get("checkout-motto").map(String::as_str)
 }
 
 #[test]
 fn new_kind_is_delivered_with_the_others() {
     for level in [0, 1] {
-        let mut world = FakeAws::new();
-        let step = world.deliver_as(release(1, "v1", "one", level));
-        assert_eq!(step, Step::Succeeded, "{}", world.log);
-        assert_eq!(motto(&world), Some("one"));
-        let step = world.deliver_as(release(2, "v1", "two", level));
-        assert_eq!(step, Step::Succeeded, "{}", world.log);
-        assert_eq!(motto(&world), Some("two"));
-        let kinds: Vec<&str> = world
+        let mut aws = FakeAws::new();
+        let step = aws.deliver_as(release(1, "v1", "one", level));
+        assert_eq!(step, Step::Succeeded, "{}", aws.log);
+        assert_eq!(motto(&aws), Some("one"));
+        let step = aws.deliver_as(release(2, "v1", "two", level));
+        assert_eq!(step, Step::Succeeded, "{}", aws.log);
+        assert_eq!(motto(&aws), Some("two"));
+        let kinds: Vec<&str> = aws
             .status
             .inventory
             .iter()
@@ -38,15 +38,15 @@ fn new_kind_is_delivered_with_the_others() {
 fn new_kind_is_restored_with_the_others() {
     for level in [0, 1] {
         for before in [None, Some("one")] {
-            let mut world = FakeAws::new();
+            let mut aws = FakeAws::new();
             if let Some(text) = before {
-                world.deliver_as(release(1, "v1", text, level));
+                aws.deliver_as(release(1, "v1", text, level));
             }
-            world.bad.push(code("v2"));
-            world.bad_once_served = true;
-            let step = world.deliver_as(release(2, "v2", "two", level));
-            assert_eq!(step, Step::RolledBack, "{}", world.log);
-            assert_eq!(motto(&world), before, "{}", world.log);
+            aws.bad.push(code("v2"));
+            aws.bad_once_served = true;
+            let step = aws.deliver_as(release(2, "v2", "two", level));
+            assert_eq!(step, Step::RolledBack, "{}", aws.log);
+            assert_eq!(motto(&aws), before, "{}", aws.log);
         }
     }
 }
@@ -60,38 +60,38 @@ fn new_kind_survives_faults_and_crashes() {
         Fault::CrashAfter,
     ] {
         for nth in 0..8 {
-            let mut world = FakeAws::new();
-            world.deliver_as(release(1, "v1", "one", 1));
-            world.faults = vec![Fault::None; nth];
-            world.faults.push(fault);
-            let step = world.deliver_as(release(2, "v2", "two", 1));
-            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", world.log);
-            assert_eq!(motto(&world), Some("two"));
+            let mut aws = FakeAws::new();
+            aws.deliver_as(release(1, "v1", "one", 1));
+            aws.faults = vec![Fault::None; nth];
+            aws.faults.push(fault);
+            let step = aws.deliver_as(release(2, "v2", "two", 1));
+            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", aws.log);
+            assert_eq!(motto(&aws), Some("two"));
         }
     }
 }
 
 #[test]
 fn unchanged_release_of_a_new_kind_writes_nothing() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "one", 0));
-    world.log.clear();
-    let step = world.deliver_as(release(2, "v1", "one", 0));
-    assert_eq!(step, Step::Succeeded, "{}", world.log);
-    assert!(!world.log.contains("Write"), "{}", world.log);
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "one", 0));
+    aws.log.clear();
+    let step = aws.deliver_as(release(2, "v1", "one", 0));
+    assert_eq!(step, Step::Succeeded, "{}", aws.log);
+    assert!(!aws.log.contains("Write"), "{}", aws.log);
 }
 
 #[test]
 fn removed_component_of_a_new_kind_is_pruned() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "one", 0));
-    world.deliver_as(desired(2, vec![want("api", "v1", 128)]));
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "one", 0));
+    aws.deliver_as(desired(2, vec![want("api", "v1", 128)]));
     assert_eq!(
-        motto(&world),
+        motto(&aws),
         Some("one"),
         "it is deleted only once the stage has succeeded"
     );
     let prune = Task::Prune(DeletionPolicy::Delete);
-    world.finish(&prune, &run(2, 1, Goal::Prune));
-    assert_eq!(motto(&world), None, "{}", world.log);
+    aws.finish(&prune, &run(2, 1, Goal::Prune));
+    assert_eq!(motto(&aws), None, "{}", aws.log);
 }

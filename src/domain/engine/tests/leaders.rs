@@ -35,7 +35,7 @@ struct Call {
 
 #[derive(Clone, Debug)]
 struct State {
-    world: FakeAws,
+    aws: FakeAws,
     version: u64,
     leaders: Vec<Leader>,
     calls: Vec<Call>,
@@ -77,7 +77,7 @@ impl State {
             snapshots,
             revisions,
             ..
-        } = &self.world;
+        } = &self.aws;
         let _ = write!(text, "{functions:?}{status:?}{snapshots:?}{revisions}");
         let _ = write!(text, "{:?}{:?}", self.leaders, self.calls);
         let _ = write!(text, "{:?}{:?}", self.last_writer, self.overtaken);
@@ -88,7 +88,7 @@ impl State {
         self.leaders.push(Leader {
             is_alive: true,
             is_fenced: false,
-            read: (self.world.status.clone(), self.version),
+            read: (self.aws.status.clone(), self.version),
             observed: Observation::default(),
             is_done: false,
         });
@@ -96,8 +96,8 @@ impl State {
 
     /// Begins another pass, with a fresh read of the Target.
     fn begin_again(&mut self, leader: usize) {
-        let read = (self.world.status.clone(), self.version);
-        let now = self.world.now;
+        let read = (self.aws.status.clone(), self.version);
+        let now = self.aws.now;
         let leader = &mut self.leaders[leader];
         let known = std::mem::take(&mut leader.observed).into_known();
         leader.observed = Observation::of(known, now);
@@ -116,20 +116,20 @@ impl State {
                 &status,
                 &owner(),
                 &leader.observed,
-                self.world.now,
+                self.aws.now,
             )
         };
         match decision {
             Decision::Observe(reads) => {
                 for read in reads {
                     let observed = &mut self.leaders[index].observed;
-                    self.world.read(&read, observed);
+                    self.aws.read(&read, observed);
                 }
             }
             Decision::Record(_) if version != self.version => self.begin_again(index),
             Decision::Record(next) => {
                 self.version += 1;
-                self.world.status = (*next).clone();
+                self.aws.status = (*next).clone();
                 let leader = &mut self.leaders[index];
                 leader.read = (*next, self.version);
                 leader.observed.recorded(&status, &leader.read.0);
@@ -150,20 +150,20 @@ impl State {
     fn arrive(&mut self, index: usize) {
         let Call { leader, effect } = self.calls.remove(index);
         let resource = resource_of(&effect);
-        let before = self.world.functions.clone();
+        let before = self.aws.functions.clone();
         let sender = &self.leaders[leader];
         let restoring = run_step(&sender.read.0) == Some(Step::Restore);
-        let reply = self.world.perform(&effect, &sender.observed);
+        let reply = self.aws.perform(&effect, &sender.observed);
         // AWS settles at once: other tests cover the waiting.
-        self.world.settle();
-        let changed = !same(&before, &self.world.functions);
+        self.aws.settle();
+        let changed = !same(&before, &self.aws.functions);
         if changed {
             let last = self.last_writer.insert(resource.clone(), leader);
             if last > Some(leader) {
                 self.overtaken.insert(resource);
             }
         }
-        let now = self.world.now;
+        let now = self.aws.now;
         let sender = &mut self.leaders[leader];
         if sender.is_alive {
             match reply {
@@ -220,15 +220,15 @@ impl Model for Leaders {
     type Action = Event;
 
     fn init_states(&self) -> Vec<State> {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
         if self.0 != Bad::Never {
-            world.bad.push(code("v2"));
+            aws.bad.push(code("v2"));
         }
-        world.bad_once_served = self.0 == Bad::AfterTraffic;
-        world.known = Known::default();
+        aws.bad_once_served = self.0 == Bad::AfterTraffic;
+        aws.known = Known::default();
         let mut state = State {
-            world,
+            aws,
             version: 0,
             leaders: Vec::new(),
             calls: Vec::new(),
@@ -275,7 +275,7 @@ impl Model for Leaders {
             Property::always(
                 "I1: a Release's code is published once",
                 |_: &Self, state: &State| {
-                    let versions = state.world.functions["checkout-api"].versions.values();
+                    let versions = state.aws.functions["checkout-api"].versions.values();
                     versions
                         .filter(|version| version.code_sha256 == code("v2"))
                         .count()
@@ -292,7 +292,7 @@ impl Model for Leaders {
                     if !state.leaders.iter().any(done) || !state.calls.is_empty() {
                         return true;
                     }
-                    let deployed = &state.world.functions["checkout-api"];
+                    let deployed = &state.aws.functions["checkout-api"];
                     let serving = deployed.alias.as_ref().map(|alias| alias.version.as_str());
                     let (version, latest) = match model.0 {
                         Bad::Never => ("2", "v2"),

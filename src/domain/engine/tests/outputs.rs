@@ -20,8 +20,8 @@ fn release(revision: i64, api: &str, web: &str) -> Desired {
     wanted
 }
 
-fn environment(world: &FakeAws) -> Option<&str> {
-    let web = &world.functions["checkout-web"];
+fn environment(aws: &FakeAws) -> Option<&str> {
+    let web = &aws.functions["checkout-web"];
     let alias = web.alias.as_ref().expect("an alias");
     let number: u32 = alias.version.parse().expect("a number");
     let serving = &web.versions[&number].configuration;
@@ -29,47 +29,47 @@ fn environment(world: &FakeAws) -> Option<&str> {
     serving.environment.get("API").map(String::as_str)
 }
 
-fn plan_of(world: &mut FakeAws, wanted: Desired) -> PlanStatus {
+fn plan_of(aws: &mut FakeAws, wanted: Desired) -> PlanStatus {
     let order = Task::Plan(wanted);
     let run = run(9, 1, Goal::Deliver);
-    world.known = Known::default();
+    aws.known = Known::default();
     for _ in 0..10 {
-        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
     }
-    world.status.plan.clone().expect("a plan")
+    aws.status.plan.clone().expect("a plan")
 }
 
 #[test]
 fn output_is_filled_in_when_the_level_of_its_user_starts() {
-    let mut world = FakeAws::new();
-    assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
-    assert_eq!(environment(&world), Some("v1"));
-    assert_eq!(world.deliver_as(release(2, "v2", "w1")), Step::Succeeded);
-    assert_eq!(environment(&world), Some("v2"), "{}", world.log);
+    let mut aws = FakeAws::new();
+    assert_eq!(aws.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
+    assert_eq!(environment(&aws), Some("v1"));
+    assert_eq!(aws.deliver_as(release(2, "v2", "w1")), Step::Succeeded);
+    assert_eq!(environment(&aws), Some("v2"), "{}", aws.log);
     // A rollback: the same versions serve again.
-    assert_eq!(world.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
-    assert_eq!(environment(&world), Some("v1"), "{}", world.log);
-    assert_eq!(world.functions["checkout-web"].versions.len(), 2);
+    assert_eq!(aws.deliver_as(release(1, "v1", "w1")), Step::Succeeded);
+    assert_eq!(environment(&aws), Some("v1"), "{}", aws.log);
+    assert_eq!(aws.functions["checkout-web"].versions.len(), 2);
 }
 
 #[test]
 fn unchanged_output_changes_nothing() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "w1"));
-    world.log.clear();
-    assert_eq!(world.deliver_as(release(2, "v1", "w1")), Step::Succeeded);
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "w1"));
+    aws.log.clear();
+    assert_eq!(aws.deliver_as(release(2, "v1", "w1")), Step::Succeeded);
     for write in ["Update", "Publish", "Create"] {
-        assert!(!world.log.contains(write), "{}", world.log);
+        assert!(!aws.log.contains(write), "{}", aws.log);
     }
-    let plan = plan_of(&mut world, release(3, "v1", "w1"));
+    let plan = plan_of(&mut aws, release(3, "v1", "w1"));
     assert!(plan.changes.is_empty(), "{:?}", plan.changes);
 }
 
 #[test]
 fn plan_names_fields_with_outputs_that_are_not_known_yet() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "w1"));
-    let plan = plan_of(&mut world, release(2, "v2", "w1"));
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "w1"));
+    let plan = plan_of(&mut aws, release(2, "v2", "w1"));
     let fields: Vec<_> = plan
         .changes
         .iter()
@@ -77,23 +77,23 @@ fn plan_names_fields_with_outputs_that_are_not_known_yet() {
         .collect();
     assert_eq!(fields, [("api", "code"), ("web", "environment.API")]);
     // The approved plan is carried out, whatever number the version gets.
-    world.known = Known::default();
+    aws.known = Known::default();
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(plan.digest);
     let order = Task::Deliver(release(2, "v2", "w1"));
-    assert_eq!(world.finish(&order, &run), Step::Succeeded, "{}", world.log);
-    assert_eq!(environment(&world), Some("v2"));
+    assert_eq!(aws.finish(&order, &run), Step::Succeeded, "{}", aws.log);
+    assert_eq!(environment(&aws), Some("v2"));
 }
 
 #[test]
 fn user_of_an_output_is_restored_with_its_former_value() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "w1"));
-    let before = visible(&world);
-    world.bad.push(code("w2"));
-    let step = world.deliver_as(release(2, "v2", "w2"));
-    assert_eq!(step, Step::RolledBack, "{}", world.log);
-    assert_eq!(visible(&world), before);
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "w1"));
+    let before = visible(&aws);
+    aws.bad.push(code("w2"));
+    let step = aws.deliver_as(release(2, "v2", "w2"));
+    assert_eq!(step, Step::RolledBack, "{}", aws.log);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
@@ -106,42 +106,42 @@ fn output_survives_faults_and_crashes() {
     ];
     for fault in faults {
         for nth in 0..14 {
-            let mut world = FakeAws::new();
-            world.deliver_as(release(1, "v1", "w1"));
-            world.faults = vec![Fault::None; nth];
-            world.faults.push(fault);
-            let step = world.deliver_as(release(2, "v2", "w1"));
-            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", world.log);
-            assert_eq!(environment(&world), Some("v2"), "{fault:?} {nth}");
+            let mut aws = FakeAws::new();
+            aws.deliver_as(release(1, "v1", "w1"));
+            aws.faults = vec![Fault::None; nth];
+            aws.faults.push(fault);
+            let step = aws.deliver_as(release(2, "v2", "w1"));
+            assert_eq!(step, Step::Succeeded, "{fault:?} {nth}\n{}", aws.log);
+            assert_eq!(environment(&aws), Some("v2"), "{fault:?} {nth}");
         }
     }
 }
 
 #[test]
 fn function_with_an_output_is_in_sync_after_its_run() {
-    let mut world = FakeAws::new();
-    world.deliver_as(release(1, "v1", "w1"));
-    let drifted = |world: &mut FakeAws| {
+    let mut aws = FakeAws::new();
+    aws.deliver_as(release(1, "v1", "w1"));
+    let drifted = |aws: &mut FakeAws| {
         let live = run(1, 1, Goal::Deliver);
         let check = DriftCheck {
             asked: Some("now"),
             generation: None,
-            now: world.now,
+            now: aws.now,
         };
-        world.known = Known::default();
+        aws.known = Known::default();
         let wanted = release(1, "v1", "w1");
         for _ in 0..5 {
-            world.pass(&|status, observed, _| {
+            aws.pass(&|status, observed, _| {
                 decide_drift(&wanted, &live, status, &owner(), observed, check)
             });
         }
-        let conditions = &world.status.conditions;
+        let conditions = &aws.status.conditions;
         let drifted = conditions.iter().find(|one| one.type_ == "Drifted");
         drifted.map(|one| one.status.clone())
     };
-    assert_eq!(drifted(&mut world).as_deref(), Some("False"));
-    let web = world.functions.get_mut("checkout-web").expect("there");
+    assert_eq!(drifted(&mut aws).as_deref(), Some("False"));
+    let web = aws.functions.get_mut("checkout-web").expect("there");
     let settings = &mut web.latest.configuration.environment;
     settings.insert("API".into(), "v9".into());
-    assert_eq!(drifted(&mut world).as_deref(), Some("True"));
+    assert_eq!(drifted(&mut aws).as_deref(), Some("True"));
 }

@@ -13,8 +13,8 @@ fn tagged(code: &str, tags: &[(&str, &str)]) -> DesiredFunction {
 }
 
 /// The tags without those that name the owner.
-fn tags(world: &FakeAws) -> BTreeMap<String, String> {
-    let mut tags = world.functions["checkout-api"].latest.tags.clone();
+fn tags(aws: &FakeAws) -> BTreeMap<String, String> {
+    let mut tags = aws.functions["checkout-api"].latest.tags.clone();
     tags.retain(|key, _| !key.starts_with("sluice.dev/"));
     tags
 }
@@ -28,47 +28,47 @@ fn pairs(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// v1 serves with a tag of the spec and an external one.
 fn served() -> FakeAws {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[tagged("v1", &[("team", "x")])]);
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[tagged("v1", &[("team", "x")])]);
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.tags.insert("cost".into(), "42".into());
-    world
+    aws
 }
 
 #[test]
 fn removed_tag_leaves_the_function_and_external_tags_stay() {
     for code in ["v1", "v2"] {
-        let mut world = served();
+        let mut aws = served();
         let order = Task::Plan(desired(2, vec![tagged(code, &[])]));
         let planned = run(2, 1, Goal::Deliver);
-        world.pass(&|status, observed, now| {
+        aws.pass(&|status, observed, now| {
             decide(&order, &planned, status, &owner(), observed, now)
         });
-        let plan = world.status.plan.clone().expect("a plan");
+        let plan = aws.status.plan.clone().expect("a plan");
         let removed = plan.changes.iter().any(|change| {
             change.field.as_deref() == Some("tags.team")
                 && change.from.as_deref() == Some("x")
                 && change.to.is_none()
         });
         assert!(removed, "{:?}", plan.changes);
-        assert_eq!(world.deliver(2, &[tagged(code, &[])]), Step::Succeeded);
-        assert_eq!(tags(&world), pairs(&[("cost", "42")]), "{}", world.log);
+        assert_eq!(aws.deliver(2, &[tagged(code, &[])]), Step::Succeeded);
+        assert_eq!(tags(&aws), pairs(&[("cost", "42")]), "{}", aws.log);
         // The tag is external when it is set again.
-        let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+        let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
         deployed.latest.tags.insert("team".into(), "y".into());
-        assert_eq!(world.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
-        assert_eq!(tags(&world), pairs(&[("cost", "42"), ("team", "y")]));
+        assert_eq!(aws.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
+        assert_eq!(tags(&aws), pairs(&[("cost", "42"), ("team", "y")]));
     }
 }
 
 #[test]
 fn restored_tag_is_still_owned_by_sluice() {
-    let mut world = served();
-    let before = visible(&world);
-    world.bad.push(code("v2"));
-    let step = world.deliver(2, &[tagged("v2", &[("owner", "z")])]);
+    let mut aws = served();
+    let before = visible(&aws);
+    aws.bad.push(code("v2"));
+    let step = aws.deliver(2, &[tagged("v2", &[("owner", "z")])]);
     assert_eq!(step, Step::RolledBack);
-    assert_eq!(visible(&world), before);
-    assert_eq!(world.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
-    assert_eq!(tags(&world), pairs(&[("cost", "42")]));
+    assert_eq!(visible(&aws), before);
+    assert_eq!(aws.deliver(3, &[tagged("v3", &[])]), Step::Succeeded);
+    assert_eq!(tags(&aws), pairs(&[("cost", "42")]));
 }

@@ -37,19 +37,19 @@ fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
 }
 
 /// Runs passes until the run is evaluated at this weight.
-fn until(world: &mut FakeAws, order: &Task, run: &Run, weight: i32) {
-    let is_reached = |world: &FakeAws| {
-        let journal = world.status.run.as_ref();
+fn until(aws: &mut FakeAws, order: &Task, run: &Run, weight: i32) {
+    let is_reached = |aws: &FakeAws| {
+        let journal = aws.status.run.as_ref();
         let traffic = journal.and_then(|journal| journal.traffic.as_ref());
         traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
     };
-    while !is_reached(world) {
-        world.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now));
+    while !is_reached(aws) {
+        aws.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now));
     }
 }
 
-fn weights(world: &FakeAws, function: &str) -> String {
-    let alias = world.functions[function].alias.as_ref().expect("an alias");
+fn weights(aws: &FakeAws, function: &str) -> String {
+    let alias = aws.functions[function].alias.as_ref().expect("an alias");
     let shares = alias.weights.iter();
     let shares: Vec<String> = shares.map(|(to, share)| format!("{to}:{share}")).collect();
     format!("{} {}", alias.version, shares.join(" "))
@@ -57,160 +57,160 @@ fn weights(world: &FakeAws, function: &str) -> String {
 
 #[test]
 fn canary_transcript() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.log.clear();
-    let step = world.deliver_as(in_steps(2, vec![want("api", "v2", 128)]));
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.log.clear();
+    let step = aws.deliver_as(in_steps(2, vec![want("api", "v2", 128)]));
     assert_eq!(step, Step::Succeeded);
-    insta::assert_snapshot!(world.log);
+    insta::assert_snapshot!(aws.log);
 }
 
 #[test]
 fn first_delivery_gets_all_traffic_at_once() {
-    let mut world = FakeAws::new();
-    let step = world.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
+    let mut aws = FakeAws::new();
+    let step = aws.deliver_as(in_steps(1, vec![want("api", "v1", 128)]));
     assert_eq!(step, Step::Succeeded);
-    assert!(!world.log.contains(" %"), "{}", world.log);
+    assert!(!aws.log.contains(" %"), "{}", aws.log);
 }
 
 #[test]
 fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(in_steps(
         2,
         vec![want("api", "v2", 128), want("worker", "w2", 128)],
     ));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 50);
-    assert_eq!(weights(&world, "checkout-api"), "1 2:0.5");
-    world.bad.push(code("w2"));
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    assert_eq!(visible(&world), before);
+    until(&mut aws, &order, &run, 50);
+    assert_eq!(weights(&aws, "checkout-api"), "1 2:0.5");
+    aws.bad.push(code("w2"));
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
 fn restart_and_clock_jump_do_not_shorten_a_bake() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
-    world.tick(Duration::from_hours(24));
-    world.known = Known::default();
-    world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
-    let journal = world.status.run.as_ref().expect("a run");
+    until(&mut aws, &order, &run, 10);
+    aws.tick(Duration::from_hours(24));
+    aws.known = Known::default();
+    aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    let journal = aws.status.run.as_ref().expect("a run");
     let traffic = journal.traffic.as_ref().expect("traffic");
     assert_eq!((traffic.weight, traffic.baked_seconds), (10, 4));
 }
 
 #[test]
 fn externally_modified_weight_fails_the_run() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
-    let revision = world.revision();
-    let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+    until(&mut aws, &order, &run, 10);
+    let revision = aws.revision();
+    let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     let alias = deployed.alias.as_mut().expect("an alias");
     alias.weights.insert("2".into(), 0.9);
     alias.revision_id = revision;
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    let journal = world.status.run.as_ref().expect("a run");
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    let journal = aws.status.run.as_ref().expect("a run");
     let message = journal.message.clone().unwrap_or_default();
     assert!(
         message.contains("was moved externally to version 1 (90 % to 2)"),
         "{message}"
     );
-    assert_eq!(weights(&world, "checkout-api"), "1 ");
+    assert_eq!(weights(&aws, "checkout-api"), "1 ");
 }
 
 #[test]
 fn paused_run_stays_at_its_step_until_resumed() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
+    until(&mut aws, &order, &run, 10);
     run.paused = true;
     for _ in 0..100 {
-        let outcome = world
+        let outcome = aws
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         assert!(outcome.is_some());
     }
-    assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    assert_eq!(weights(&aws, "checkout-api"), "1 2:0.1");
     run.paused = false;
-    assert_eq!(world.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
 }
 
 #[test]
 fn paused_run_is_evaluated_after_its_bake() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(with_alarm(2, "v2"));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
+    until(&mut aws, &order, &run, 10);
     run.paused = true;
     let mut paused = false;
     while !paused {
-        let outcome = world
+        let outcome = aws
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         paused = outcome.is_some_and(|outcome| outcome.reason() == Reason::Paused);
     }
-    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    assert_eq!(visible(&world), before);
+    aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
 fn promote_skips_the_remaining_steps() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
+    until(&mut aws, &order, &run, 10);
     run.immediate = true;
-    world.log.clear();
-    assert_eq!(world.finish(&order, &run), Step::Succeeded);
-    assert!(!world.log.contains("50 %"), "{}", world.log);
+    aws.log.clear();
+    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert!(!aws.log.contains("50 %"), "{}", aws.log);
 }
 
 #[test]
 fn failed_run_with_hold_waits_for_a_decision() {
     for resumes in [true, false] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
-        let before = visible(&world);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
+        let before = visible(&aws);
         let order = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..in_steps(2, vec![want("api", "v2", 128)])
         });
         let first = run(2, 1, Goal::Deliver);
-        until(&mut world, &order, &first, 50);
-        world.bad.push(code("v2"));
-        while run_step(&world.status) != Some(Step::Held) {
-            world.pass(&|status, observed, now| {
+        until(&mut aws, &order, &first, 50);
+        aws.bad.push(code("v2"));
+        while run_step(&aws.status) != Some(Step::Held) {
+            aws.pass(&|status, observed, now| {
                 decide(&order, &first, status, &owner(), observed, now)
             });
         }
-        let outcome = world
+        let outcome = aws
             .pass(&|status, observed, now| decide(&order, &first, status, &owner(), observed, now));
         let held = outcome.expect("an outcome");
         assert_eq!(held.reason(), Reason::Held);
         assert!(held.message().contains("50 %"), "{}", held.message());
-        world.known = Known::default();
+        aws.known = Known::default();
         if resumes {
-            world.bad.clear();
-            let step = world.finish(&order, &run(2, 2, Goal::Deliver));
+            aws.bad.clear();
+            let step = aws.finish(&order, &run(2, 2, Goal::Deliver));
             assert_eq!(step, Step::Succeeded);
         } else {
             let restore = Task::Restore("it was aborted".into());
-            let step = world.finish(&restore, &run(2, 1, Goal::Restore));
+            let step = aws.finish(&restore, &run(2, 1, Goal::Restore));
             assert_eq!(step, Step::RolledBack);
-            assert_eq!(visible(&world), before);
+            assert_eq!(visible(&aws), before);
         }
     }
 }
@@ -218,39 +218,39 @@ fn failed_run_with_hold_waits_for_a_decision() {
 #[test]
 fn promoting_a_held_run_skips_its_alarms() {
     for promoted in [true, false] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
         let order = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..with_alarm(2, "v2")
         });
         let first = run(2, 1, Goal::Deliver);
-        until(&mut world, &order, &first, 10);
-        let began = world.status.run.as_ref().expect("a run").started_at.clone();
-        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        until(&mut aws, &order, &first, 10);
+        let began = aws.status.run.as_ref().expect("a run").started_at.clone();
+        aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
         let mut second = run(2, 2, Goal::Deliver);
         second.immediate = promoted;
         for run in [&first, &second] {
-            world.known = Known::default();
+            aws.known = Known::default();
             loop {
-                world.pass(&|status, observed, now| {
+                aws.pass(&|status, observed, now| {
                     decide(&order, run, status, &owner(), observed, now)
                 });
-                let step = run_step(&world.status);
+                let step = run_step(&aws.status);
                 if matches!(step, Some(Step::Held | Step::Succeeded)) {
                     break;
                 }
             }
             if run.attempt == 1 {
-                world.tick(Duration::from_hours(1));
-                world.pass(&|status, observed, now| {
+                aws.tick(Duration::from_hours(1));
+                aws.pass(&|status, observed, now| {
                     decide(&order, &second, status, &owner(), observed, now)
                 });
-                let journal = world.status.run.as_ref().expect("a run");
+                let journal = aws.status.run.as_ref().expect("a run");
                 assert!(journal.started_at.0 > began.0, "the checks start again");
             }
         }
-        let step = run_step(&world.status);
+        let step = run_step(&aws.status);
         let wanted = if promoted {
             Step::Succeeded
         } else {
@@ -262,162 +262,153 @@ fn promoting_a_held_run_skips_its_alarms() {
 
 #[test]
 fn retry_of_a_held_run_restarts_its_bake() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let order = Task::Deliver(Desired {
         on_failure: OnFailure::Hold,
         ..with_alarm(2, "v2")
     });
     let first = run(2, 1, Goal::Deliver);
-    let pass = |world: &mut FakeAws, run: &Run| {
-        world.pass(&|status, observed, now| decide(&order, run, status, &owner(), observed, now));
+    let pass = |aws: &mut FakeAws, run: &Run| {
+        aws.pass(&|status, observed, now| decide(&order, run, status, &owner(), observed, now));
     };
-    let traffic = |world: &FakeAws| {
-        let journal = world.status.run.as_ref().expect("a run");
+    let traffic = |aws: &FakeAws| {
+        let journal = aws.status.run.as_ref().expect("a run");
         let traffic = journal.traffic.clone().expect("traffic");
         (traffic.weight, traffic.baked_seconds)
     };
-    until(&mut world, &order, &first, 10);
-    while traffic(&world).1 < 18 {
-        pass(&mut world, &first);
+    until(&mut aws, &order, &first, 10);
+    while traffic(&aws).1 < 18 {
+        pass(&mut aws, &first);
     }
     let red = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    world.watched = red.clone();
-    while run_step(&world.status) != Some(Step::Held) {
-        pass(&mut world, &first);
+    aws.watched = red.clone();
+    while run_step(&aws.status) != Some(Step::Held) {
+        pass(&mut aws, &first);
     }
 
     // The alarm is green again: nothing observed before counts.
-    world.watched = Verdict::Passed;
-    world.known = Known::default();
-    world.log.clear();
+    aws.watched = Verdict::Passed;
+    aws.known = Known::default();
+    aws.log.clear();
     let second = run(2, 2, Goal::Deliver);
-    pass(&mut world, &second);
-    let began = world.now;
-    assert_eq!(traffic(&world), (10, 0), "{}", world.log);
-    while traffic(&world).0 == 10 {
-        pass(&mut world, &second);
+    pass(&mut aws, &second);
+    let began = aws.now;
+    assert_eq!(traffic(&aws), (10, 0), "{}", aws.log);
+    while traffic(&aws).0 == 10 {
+        pass(&mut aws, &second);
     }
-    let watched = world.now.duration_since(began);
+    let watched = aws.now.duration_since(began);
     assert!(watched >= jiff::SignedDuration::from_secs(18), "{watched}");
-    assert!(!world.log.contains("does not match"), "{}", world.log);
+    assert!(!aws.log.contains("does not match"), "{}", aws.log);
 
     // An alarm that goes red after the retry counts.
-    world.watched = red;
-    while run_step(&world.status) != Some(Step::Held) {
-        pass(&mut world, &second);
+    aws.watched = red;
+    while run_step(&aws.status) != Some(Step::Held) {
+        pass(&mut aws, &second);
     }
 }
 
 #[test]
 fn correction_ignores_red_alarms() {
     for (correction, step) in [(0, Step::Failed), (1, Step::Succeeded)] {
-        let mut world = FakeAws::new();
-        world.deliver_as(with_alarm(1, "v1"));
-        world.deliver_as(with_alarm(2, "v2"));
-        let before = visible(&world);
-        let deployed = world.functions.get_mut("checkout-api").expect("delivered");
+        let mut aws = FakeAws::new();
+        aws.deliver_as(with_alarm(1, "v1"));
+        aws.deliver_as(with_alarm(2, "v2"));
+        let before = visible(&aws);
+        let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
         deployed.latest.configuration.timeout = 9;
         deployed.alias.as_mut().expect("an alias").version = "1".into();
-        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-        world.known = Known::default();
+        aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        aws.known = Known::default();
         let mut run = run(2, 2, Goal::Deliver);
         run.immediate = true;
         run.correction = correction;
         let order = Task::Deliver(with_alarm(2, "v2"));
-        assert_eq!(world.finish(&order, &run), step, "{}", world.log);
-        assert_eq!(visible(&world) == before, correction == 1);
+        assert_eq!(aws.finish(&order, &run), step, "{}", aws.log);
+        assert_eq!(visible(&aws) == before, correction == 1);
     }
 }
 
 #[test]
 fn level_is_prepared_after_the_level_below_serves() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let mut wanted = desired(1, vec![want("infra", "i1", 128), want("api", "v1", 128)]);
     wanted.components[1].level = 1;
-    assert_eq!(world.deliver_as(wanted.clone()), Step::Succeeded);
+    assert_eq!(aws.deliver_as(wanted.clone()), Step::Succeeded);
     let at = |line: &str| {
-        world
-            .log
+        aws.log
             .find(line)
-            .unwrap_or_else(|| panic!("{line}:\n{}", world.log))
+            .unwrap_or_else(|| panic!("{line}:\n{}", aws.log))
     };
     assert!(at("CreateAlias checkout-infra") < at("CreateFunction checkout-api"));
-    let before = visible(&world);
-    world.bad.push(code("v2"));
+    let before = visible(&aws);
+    aws.bad.push(code("v2"));
     let mut next = desired(2, vec![want("infra", "i2", 128), want("api", "v2", 128)]);
     next.components[1].level = 1;
-    world.log.clear();
-    assert_eq!(world.deliver_as(next), Step::RolledBack);
-    assert_eq!(visible(&world), before);
-    insta::assert_snapshot!(world.log);
+    aws.log.clear();
+    assert_eq!(aws.deliver_as(next), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    insta::assert_snapshot!(aws.log);
 }
 
 #[test]
 fn rollback_publishes_no_version() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.deliver(2, &[want("api", "v2", 128)]);
-    world.log.clear();
-    world.known = Known::default();
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.deliver(2, &[want("api", "v2", 128)]);
+    aws.log.clear();
+    aws.known = Known::default();
     let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     assert_eq!(
-        world.finish(&order, &run(1, 2, Goal::Deliver)),
+        aws.finish(&order, &run(1, 2, Goal::Deliver)),
         Step::Succeeded
     );
     assert!(
-        !world.log.contains("PublishVersion checkout-api"),
+        !aws.log.contains("PublishVersion checkout-api"),
         "{}",
-        world.log
+        aws.log
     );
-    assert_eq!(weights(&world, "checkout-api"), "1 ");
-    let deployed = &world.functions["checkout-api"];
+    assert_eq!(weights(&aws, "checkout-api"), "1 ");
+    let deployed = &aws.functions["checkout-api"];
     assert_eq!(deployed.latest.code_sha256, code("v1"));
 }
 
 #[test]
 fn versions_with_different_roles_do_not_share_traffic() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
     let mut other = want("api", "v2", 128);
     other.configuration.role = "arn:aws:iam::222222222222:role/other".into();
-    let before = visible(&world);
-    assert_eq!(world.deliver_as(in_steps(2, vec![other])), Step::Failed);
-    assert_eq!(visible(&world), before);
-    let message = world
-        .status
-        .run
-        .as_ref()
-        .and_then(|run| run.message.clone());
+    let before = visible(&aws);
+    assert_eq!(aws.deliver_as(in_steps(2, vec![other])), Step::Failed);
+    assert_eq!(visible(&aws), before);
+    let message = aws.status.run.as_ref().and_then(|run| run.message.clone());
     assert!(message.is_some_and(|message| message.contains("rollout.allAtOnce")));
 }
 
 #[test]
 fn unsupported_traffic_split_fails_before_any_change() {
     type Change = fn(&mut FakeAws);
-    let queue: Change = |world| {
-        let latest = &mut world
-            .functions
-            .get_mut("checkout-api")
-            .expect("there")
-            .latest;
+    let queue: Change = |aws| {
+        let latest = &mut aws.functions.get_mut("checkout-api").expect("there").latest;
         latest.dead_letter_queue = Some("arn:aws:sqs:eu-west-1:222222222222:dead".into());
     };
-    let provisioned: Change = |world| {
-        world.provisioned.insert("checkout-api".into(), 5);
+    let provisioned: Change = |aws| {
+        aws.provisioned.insert("checkout-api".into(), 5);
     };
     for (part, change) in [
         ("dead-letter queue of version 1 is none", queue),
         ("provisioned concurrency (5)", provisioned),
     ] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
-        change(&mut world);
-        let before = visible(&world);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
+        change(&mut aws);
+        let before = visible(&aws);
         let gradually = in_steps(2, vec![want("api", "v2", 128)]);
-        assert_eq!(world.deliver_as(gradually), Step::Failed, "{part}");
-        assert_eq!(visible(&world), before);
-        let run = world.status.run.clone().expect("a run");
+        assert_eq!(aws.deliver_as(gradually), Step::Failed, "{part}");
+        assert_eq!(visible(&aws), before);
+        let run = aws.status.run.clone().expect("a run");
         let message = run.message.unwrap_or_default();
         assert!(
             message.contains(part) && message.contains("rollout.allAtOnce"),
@@ -426,45 +417,39 @@ fn unsupported_traffic_split_fails_before_any_change() {
 
         // The live code already has all traffic.
         let again = in_steps(3, vec![want("api", "v1", 128)]);
-        assert_eq!(world.deliver_as(again), Step::Succeeded, "{part}");
+        assert_eq!(aws.deliver_as(again), Step::Succeeded, "{part}");
         let at_once = desired(4, vec![want("api", "v2", 128)]);
-        assert_eq!(world.deliver_as(at_once), Step::Succeeded, "{part}");
+        assert_eq!(aws.deliver_as(at_once), Step::Succeeded, "{part}");
     }
 }
 
 /// Lambda gives the alias a weight for the old version until the new one has its concurrency.
 #[test]
 fn run_waits_for_provisioned_concurrency_of_its_alias() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.provisioned.insert("checkout-api".into(), 5);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.provisioned.insert("checkout-api".into(), 5);
+    let before = visible(&aws);
 
     // In both directions: the check of v2 fails only once it serves.
-    world.bad.push(code("v2"));
-    world.bad_once_served = true;
-    assert_eq!(
-        world.deliver(2, &[want("api", "v2", 128)]),
-        Step::RolledBack
-    );
-    assert_eq!(visible(&world), before);
-    let moves = world
+    aws.bad.push(code("v2"));
+    aws.bad_once_served = true;
+    assert_eq!(aws.deliver(2, &[want("api", "v2", 128)]), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    let moves = aws
         .log
         .lines()
         .filter(|line| line.starts_with("UpdateAlias"));
-    assert_eq!(moves.count(), 2, "forward and restored:\n{}", world.log);
-    assert_eq!(world.deliver(3, &[want("api", "v3", 128)]), Step::Succeeded);
-    assert_eq!(weights(&world, "checkout-api"), "3 ");
+    assert_eq!(moves.count(), 2, "forward and restored:\n{}", aws.log);
+    assert_eq!(aws.deliver(3, &[want("api", "v3", 128)]), Step::Succeeded);
+    assert_eq!(weights(&aws, "checkout-api"), "3 ");
 
     // A version that never gets its concurrency does not keep part of the traffic.
-    let before = visible(&world);
-    world.out_of_concurrency.push("4".into());
-    assert_eq!(
-        world.deliver(4, &[want("api", "v4", 128)]),
-        Step::RolledBack
-    );
-    assert_eq!(visible(&world), before);
-    let message = world.status.run.and_then(|run| run.message);
+    let before = visible(&aws);
+    aws.out_of_concurrency.push("4".into());
+    assert_eq!(aws.deliver(4, &[want("api", "v4", 128)]), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    let message = aws.status.run.and_then(|run| run.message);
     let message = message.unwrap_or_default();
     let has = |part| message.contains(part);
     assert!(
@@ -476,20 +461,20 @@ fn run_waits_for_provisioned_concurrency_of_its_alias() {
 #[test]
 fn removed_component_is_pruned_after_the_stage_succeeds() {
     for (policy, left) in [(DeletionPolicy::Delete, 1), (DeletionPolicy::Retain, 2)] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
-        world.deliver(2, &[want("api", "v2", 128)]);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+        aws.deliver(2, &[want("api", "v2", 128)]);
         assert_eq!(
-            world.functions.len(),
+            aws.functions.len(),
             2,
             "the component stays until the whole stage has succeeded"
         );
         let prune = run(2, 1, Goal::Prune);
-        assert!(!settled(&prune, &world.status));
-        world.known = Known::default();
-        assert_eq!(world.finish(&Task::Prune(policy), &prune), Step::Succeeded);
-        assert_eq!(world.functions.len(), left);
-        assert_eq!(world.status.inventory.len(), 1);
+        assert!(!settled(&prune, &aws.status));
+        aws.known = Known::default();
+        assert_eq!(aws.finish(&Task::Prune(policy), &prune), Step::Succeeded);
+        assert_eq!(aws.functions.len(), left);
+        assert_eq!(aws.status.inventory.len(), 1);
     }
 }
 
@@ -526,97 +511,97 @@ fn with_page(revision: i64, code: &str) -> Desired {
 
 #[test]
 fn unchanged_release_skips_checks_that_take_time() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    world.watched = Verdict::Failed("check failed".into());
-    assert_eq!(world.deliver_as(with_alarm(2, "v1")), Step::Succeeded);
-    assert_eq!(world.deliver_as(with_page(3, "v1")), Step::Failed);
-    world.watched = Verdict::Passed;
-    assert_eq!(world.deliver_as(with_page(4, "v1")), Step::Succeeded);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    aws.watched = Verdict::Failed("check failed".into());
+    assert_eq!(aws.deliver_as(with_alarm(2, "v1")), Step::Succeeded);
+    assert_eq!(aws.deliver_as(with_page(3, "v1")), Step::Failed);
+    aws.watched = Verdict::Passed;
+    assert_eq!(aws.deliver_as(with_page(4, "v1")), Step::Succeeded);
 }
 
 #[test]
 fn alarm_during_the_rollout_restores_the_run() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 50);
-    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    assert_eq!(visible(&world), before);
+    until(&mut aws, &order, &run, 50);
+    aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
 fn alarm_before_the_run_fails_it() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
-    world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    assert_eq!(world.deliver_as(with_alarm(2, "v2")), Step::Failed);
-    assert_eq!(visible(&world), before);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
+    aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+    assert_eq!(aws.deliver_as(with_alarm(2, "v2")), Step::Failed);
+    assert_eq!(visible(&aws), before);
     // A rollback skips alarms, which may be its reason; a promotion does not.
     let order = Task::Deliver(with_alarm(3, "v3"));
     for (attempt, rollback, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
         let mut run = run(3, attempt, Goal::Deliver);
         run.immediate = true;
         run.rollback = rollback;
-        world.known = Known::default();
-        assert_eq!(world.finish(&order, &run), step);
+        aws.known = Known::default();
+        assert_eq!(aws.finish(&order, &run), step);
     }
 }
 
 #[test]
 fn promote_before_the_run_begins_does_not_skip_alarms() {
     for (rollback, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
         let order = Task::Deliver(with_alarm(2, "v2"));
         let mut run = run(2, 1, Goal::Deliver);
         run.immediate = true;
         run.rollback = rollback;
-        while run_step(&world.status) != Some(Step::Prepare) {
-            world.pass(&|status, observed, now| {
+        while run_step(&aws.status) != Some(Step::Prepare) {
+            aws.pass(&|status, observed, now| {
                 decide(&order, &run, status, &owner(), observed, now)
             });
         }
-        world.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-        assert_eq!(world.finish(&order, &run), step);
+        aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
+        assert_eq!(aws.finish(&order, &run), step);
     }
 }
 
 #[test]
 fn inconclusive_check_may_wait_during_a_bake_but_not_pass_it() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
     let order = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut world, &order, &run, 10);
-    world.watched = Verdict::Inconclusive("check errors: no data".into());
-    let baked = |world: &FakeAws| {
-        let journal = world.status.run.as_ref().expect("a run");
+    until(&mut aws, &order, &run, 10);
+    aws.watched = Verdict::Inconclusive("check errors: no data".into());
+    let baked = |aws: &FakeAws| {
+        let journal = aws.status.run.as_ref().expect("a run");
         journal
             .traffic
             .as_ref()
             .map_or(0, |traffic| traffic.baked_seconds)
     };
-    while baked(&world) < 20 {
-        world.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
-        assert_eq!(weights(&world, "checkout-api"), "1 2:0.1");
+    while baked(&aws) < 20 {
+        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        assert_eq!(weights(&aws, "checkout-api"), "1 2:0.1");
     }
     let mut has_waited = false;
-    while run_step(&world.status) == Some(Step::Promote) {
-        let outcome = world
+    while run_step(&aws.status) == Some(Step::Promote) {
+        let outcome = aws
             .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
         has_waited |= outcome.is_some_and(|outcome| outcome.reason() == Reason::WaitingForChecks);
-        assert_ne!(weights(&world, "checkout-api"), "1 2:0.5");
+        assert_ne!(weights(&aws, "checkout-api"), "1 2:0.5");
     }
     assert!(has_waited, "the run waits until the deadline");
-    assert_eq!(world.finish(&order, &run), Step::RolledBack);
-    assert_eq!(visible(&world), before);
-    let journal = world.status.run.as_ref().expect("a run");
+    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(visible(&aws), before);
+    let journal = aws.status.run.as_ref().expect("a run");
     let message = journal.message.clone().unwrap_or_default();
     assert!(message.contains("still inconclusive"), "{message}");
 }

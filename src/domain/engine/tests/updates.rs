@@ -3,136 +3,123 @@
 use super::{super::*, fake_aws::*};
 use crate::domain::workload::lambda::{FunctionState, LastUpdate};
 
-fn count(world: &FakeAws, what: &str) -> usize {
-    let lines = world.log.lines();
+fn count(aws: &FakeAws, what: &str) -> usize {
+    let lines = aws.log.lines();
     lines.filter(|line| line.starts_with(what)).count()
 }
 
-fn message(world: &FakeAws) -> String {
-    let run = world.status.run.clone().expect("a run");
+fn message(aws: &FakeAws) -> String {
+    let run = aws.status.run.clone().expect("a run");
     run.message.unwrap_or_default()
 }
 
 #[test]
 fn failed_update_is_sent_once_and_again_by_a_retry() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128)]);
-    let before = visible(&world);
-    world.broken.insert("checkout-api".into(), false);
-    world.log.clear();
-    let step = world.deliver(2, &[want("api", "v2", 128)]);
-    assert_eq!(step, Step::RolledBack, "{}", world.log);
-    assert_eq!(count(&world, "UpdateFunctionCode"), 1, "{}", world.log);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128)]);
+    let before = visible(&aws);
+    aws.broken.insert("checkout-api".into(), false);
+    aws.log.clear();
+    let step = aws.deliver(2, &[want("api", "v2", 128)]);
+    assert_eq!(step, Step::RolledBack, "{}", aws.log);
+    assert_eq!(count(&aws, "UpdateFunctionCode"), 1, "{}", aws.log);
     assert!(
-        message(&world).contains("no addresses are left"),
+        message(&aws).contains("no addresses are left"),
         "{}",
-        message(&world)
+        message(&aws)
     );
-    assert_eq!(visible(&world), before);
+    assert_eq!(visible(&aws), before);
 
-    world.broken.clear();
-    world.known = Known::default();
+    aws.broken.clear();
+    aws.known = Known::default();
     let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
-    let step = world.finish(&order, &run(2, 2, Goal::Deliver));
-    assert_eq!(step, Step::Succeeded, "{}", world.log);
-    assert_eq!(count(&world, "UpdateFunctionCode"), 2, "{}", world.log);
+    let step = aws.finish(&order, &run(2, 2, Goal::Deliver));
+    assert_eq!(step, Step::Succeeded, "{}", aws.log);
+    assert_eq!(count(&aws, "UpdateFunctionCode"), 2, "{}", aws.log);
 }
 
 #[test]
 fn update_that_failed_before_the_run_is_sent_again() {
     for is_fixed in [true, false] {
-        let mut world = FakeAws::new();
-        world.deliver(1, &[want("api", "v1", 128)]);
-        world.deliver(2, &[want("api", "v2", 128)]);
-        let deployed = world.functions.get_mut("checkout-api").expect("there");
+        let mut aws = FakeAws::new();
+        aws.deliver(1, &[want("api", "v1", 128)]);
+        aws.deliver(2, &[want("api", "v2", 128)]);
+        let deployed = aws.functions.get_mut("checkout-api").expect("there");
         deployed.latest.last_update = LastUpdate::Failed("no key".into());
         if !is_fixed {
-            world.broken.insert("checkout-api".into(), true);
+            aws.broken.insert("checkout-api".into(), true);
         }
-        world.log.clear();
-        let step = world.deliver(3, &[want("api", "v2", 128)]);
+        aws.log.clear();
+        let step = aws.deliver(3, &[want("api", "v2", 128)]);
         let wanted = if is_fixed {
             Step::Succeeded
         } else {
             Step::RolledBack
         };
-        assert_eq!(step, wanted, "{}", world.log);
-        assert_eq!(
-            count(&world, "UpdateFunctionConfiguration"),
-            1,
-            "{}",
-            world.log
-        );
+        assert_eq!(step, wanted, "{}", aws.log);
+        assert_eq!(count(&aws, "UpdateFunctionConfiguration"), 1, "{}", aws.log);
     }
 }
 
 #[test]
 fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
-    let mut world = FakeAws::new();
-    world.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
-    let before = visible(&world);
+    let mut aws = FakeAws::new();
+    aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
+    let before = visible(&aws);
     let both = [want("api", "v2", 128), want("worker", "w2", 128)];
-    assert_eq!(world.deliver(2, &both), Step::Succeeded);
-    world.broken.insert("checkout-api".into(), false);
-    world.log.clear();
-    assert_eq!(world.restore(2), Step::RollbackFailed, "{}", world.log);
+    assert_eq!(aws.deliver(2, &both), Step::Succeeded);
+    aws.broken.insert("checkout-api".into(), false);
+    aws.log.clear();
+    assert_eq!(aws.restore(2), Step::RollbackFailed, "{}", aws.log);
     assert_eq!(
-        count(&world, "UpdateFunctionCode checkout-api"),
+        count(&aws, "UpdateFunctionCode checkout-api"),
         1,
         "{}",
-        world.log
+        aws.log
     );
     assert!(
-        message(&world).contains("no addresses are left"),
+        message(&aws).contains("no addresses are left"),
         "{}",
-        message(&world)
+        message(&aws)
     );
     // The other function is restored.
-    assert_eq!(
-        visible(&world)["checkout-worker"],
-        before["checkout-worker"]
-    );
-    world.broken.clear();
-    world.known = Known::default();
+    assert_eq!(visible(&aws)["checkout-worker"], before["checkout-worker"]);
+    aws.broken.clear();
+    aws.known = Known::default();
     let order = Task::Restore("the restore was requested".into());
-    let step = world.finish(&order, &run(2, 2, Goal::Restore));
-    assert_eq!(step, Step::RolledBack, "{}", world.log);
-    assert_eq!(visible(&world), before);
+    let step = aws.finish(&order, &run(2, 2, Goal::Restore));
+    assert_eq!(step, Step::RolledBack, "{}", aws.log);
+    assert_eq!(visible(&aws), before);
 }
 
 #[test]
 fn inactive_version_is_woken_before_it_gets_traffic() {
-    let mut world = FakeAws::new();
+    let mut aws = FakeAws::new();
     let mut unchecked = want("api", "v1", 128);
     unchecked.checks.clear();
-    world.deliver(1, &[unchecked.clone()]);
-    world.deliver(2, &[want("api", "v2", 128)]);
-    let deployed = world.functions.get_mut("checkout-api").expect("there");
+    aws.deliver(1, &[unchecked.clone()]);
+    aws.deliver(2, &[want("api", "v2", 128)]);
+    let deployed = aws.functions.get_mut("checkout-api").expect("there");
     let first = deployed.versions.get_mut(&1).expect("a version");
     first.state = FunctionState::Inactive;
 
     for sleeps in [true, false] {
-        let mut world = world.clone();
+        let mut aws = aws.clone();
         if sleeps {
-            world.inactive_functions.push("checkout-api".into());
+            aws.inactive_functions.push("checkout-api".into());
         }
-        world.log.clear();
-        world.known = Known::default();
+        aws.log.clear();
+        aws.known = Known::default();
         let order = Task::Deliver(desired(1, vec![unchecked.clone()]));
-        let step = world.finish(&order, &run(1, 2, Goal::Deliver));
-        let woken = count(&world, "Invoke checkout-api");
-        let moved = count(&world, "UpdateAlias checkout-api");
+        let step = aws.finish(&order, &run(1, 2, Goal::Deliver));
+        let woken = count(&aws, "Invoke checkout-api");
+        let moved = count(&aws, "UpdateAlias checkout-api");
         if sleeps {
-            assert_eq!((step, moved), (Step::RolledBack, 0), "{}", world.log);
+            assert_eq!((step, moved), (Step::RolledBack, 0), "{}", aws.log);
             assert!((2..30).contains(&woken), "{woken}");
-            assert!(message(&world).contains("Inactive"), "{}", message(&world));
+            assert!(message(&aws).contains("Inactive"), "{}", message(&aws));
         } else {
-            assert_eq!(
-                (step, woken, moved),
-                (Step::Succeeded, 1, 1),
-                "{}",
-                world.log
-            );
+            assert_eq!((step, woken, moved), (Step::Succeeded, 1, 1), "{}", aws.log);
         }
     }
 }

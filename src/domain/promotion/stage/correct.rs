@@ -54,7 +54,10 @@ impl StageView<'_> {
         let Some(current) = &self.current else {
             return;
         };
-        let targets = current.places.iter().filter_map(|place| self.target(place));
+        let targets = current
+            .stage_targets
+            .iter()
+            .filter_map(|stage_target| self.target(stage_target));
         let drifted = targets.clone().filter_map(|target| target.drift.as_ref());
         let Some(since) = drifted.filter_map(|drift| drift.correctable_since).max() else {
             return;

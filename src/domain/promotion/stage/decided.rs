@@ -17,7 +17,9 @@ pub(super) fn order(overview: &Overview, stage: &str, targets: &[&TargetView]) -
     let mut reported = overview.reported.iter();
     let reported = reported.find(|reported| reported.name == stage);
     let decided = reported.and_then(|reported| run(reported.decided.as_ref()?));
-    let given = targets.iter().filter_map(|target| target.order.clone());
+    let given = targets
+        .iter()
+        .filter_map(|target| target.assigned_run.clone());
     given.chain(decided).reduce(|one, other| {
         if one.sequence == other.sequence && same(&one, &other) {
             merge(one, other)

@@ -55,12 +55,13 @@ impl StageView<'_> {
         };
         let plans = self.plans_of(reference, &stage.targets);
         if plans.len() < stage.targets.len() {
-            let missing = |place: &&StageTarget| !plans.iter().any(|(at, _)| at == *place);
+            let missing =
+                |stage_target: &&StageTarget| !plans.iter().any(|(at, _)| at == *stage_target);
             self.wanted_plans = stage.targets.iter().filter(missing).cloned().collect();
             let stalled = self
                 .wanted_plans
                 .iter()
-                .find_map(|place| self.target(place)?.stalled.clone());
+                .find_map(|stage_target| self.target(stage_target)?.stalled.clone());
             let (reason, message) = match stalled {
                 Some((_, why)) => (
                     Reason::TargetStalled,
@@ -86,7 +87,9 @@ impl StageView<'_> {
                     && passage.attempt == attempt
                     && passage.digest == digest
             });
-        let deletes = |place: &StageTarget| self.target(place).is_some_and(|it| it.plan_deletes);
+        let deletes = |stage_target: &StageTarget| {
+            self.target(stage_target).is_some_and(|it| it.plan_deletes)
+        };
         let evaluated = match passed {
             Some(passage) => Answer::Open(passage.by.clone()).into(),
             None => gates.ask(&Ask {
@@ -137,13 +140,13 @@ impl StageView<'_> {
     pub(super) fn plans_of(
         &self,
         release: &ReleaseRef,
-        places: &[StageTarget],
+        stage_targets: &[StageTarget],
     ) -> Vec<(StageTarget, String)> {
-        let plan_of = |place: &StageTarget| {
-            let (of, digest) = self.target(place)?.plan.as_ref()?;
-            (of.uid == release.uid).then(|| (place.clone(), digest.clone()))
+        let plan_of = |stage_target: &StageTarget| {
+            let (of, digest) = self.target(stage_target)?.plan.as_ref()?;
+            (of.uid == release.uid).then(|| (stage_target.clone(), digest.clone()))
         };
-        places.iter().filter_map(plan_of).collect()
+        stage_targets.iter().filter_map(plan_of).collect()
     }
 
     /// Fills in the approved digests of Targets without a run from their plans, if all plans together have
@@ -155,9 +158,9 @@ impl StageView<'_> {
         let Some(approved) = &current.stage_digest else {
             return;
         };
-        let mut plans = self.plans_of(&current.release, &current.places);
-        for (place, digest) in &mut plans {
-            if let Some(ordered) = current.plan_digest(place) {
+        let mut plans = self.plans_of(&current.release, &current.stage_targets);
+        for (stage_target, digest) in &mut plans {
+            if let Some(ordered) = current.plan_digest(stage_target) {
                 *digest = ordered;
             }
         }
@@ -189,16 +192,21 @@ impl StageView<'_> {
 
     /// Whether the plan of a target that has not begun differs from the approved one, or is unknown.
     pub(super) fn is_approval_void(&self, current: &Current) -> bool {
-        let unknown = |place: &&StageTarget| current.plan_digest(place).is_none();
+        let unknown = |stage_target: &&StageTarget| current.plan_digest(stage_target).is_none();
         if self.state == State::Progressing
             && current.stage_digest.is_some()
-            && current.places.iter().any(|place| unknown(&place))
+            && current
+                .stage_targets
+                .iter()
+                .any(|stage_target| unknown(&stage_target))
         {
             return true;
         }
-        let changed = |(place, approved): &(StageTarget, String)| {
-            let plan = self.target(place).and_then(|target| target.plan.as_ref());
-            self.step(current, place).is_none()
+        let changed = |(stage_target, approved): &(StageTarget, String)| {
+            let plan = self
+                .target(stage_target)
+                .and_then(|target| target.plan.as_ref());
+            self.step(current, stage_target).is_none()
                 && plan
                     .is_some_and(|(of, digest)| of.uid == current.release.uid && digest != approved)
         };

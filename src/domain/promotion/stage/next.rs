@@ -52,9 +52,9 @@ impl StageView<'_> {
         }
         let begun = self.current.as_ref().is_some_and(|current| {
             current
-                .places
+                .stage_targets
                 .iter()
-                .any(|place| self.step(current, place).is_some())
+                .any(|stage_target| self.step(current, stage_target).is_some())
         });
         // After a failed restore, nothing new starts before a retry.
         let blocked = matches!(

@@ -19,14 +19,22 @@ use crate::{
 impl StageView<'_> {
     /// What the first Target that has not succeeded does or waits for; `None` if no Target reports anything.
     pub(super) fn progress(&self, overview: &Overview, current: &Current) -> Option<String> {
-        let is_done = |place: &&StageTarget| self.step(current, place) == Some(Step::Succeeded);
-        let done = current.places.iter().filter(is_done).count();
-        let mut busy = current.places.iter().filter(|place| !is_done(place));
-        let (place, message) =
-            busy.find_map(|place| Some((place, self.target_progress(overview, current, place)?)))?;
-        let all = current.places.len();
+        let is_done =
+            |stage_target: &&StageTarget| self.step(current, stage_target) == Some(Step::Succeeded);
+        let done = current.stage_targets.iter().filter(is_done).count();
+        let mut busy = current
+            .stage_targets
+            .iter()
+            .filter(|stage_target| !is_done(stage_target));
+        let (stage_target, message) = busy.find_map(|stage_target| {
+            Some((
+                stage_target,
+                self.target_progress(overview, current, stage_target)?,
+            ))
+        })?;
+        let all = current.stage_targets.len();
         Some(if all > 1 {
-            let StageTarget { account, region } = place;
+            let StageTarget { account, region } = stage_target;
             format!("{account}/{region}: {message} ({done} of {all} targets have succeeded)")
         } else {
             message
@@ -37,13 +45,13 @@ impl StageView<'_> {
         &self,
         overview: &Overview,
         current: &Current,
-        place: &StageTarget,
+        stage_target: &StageTarget,
     ) -> Option<String> {
-        let target = self.target(place)?;
+        let target = self.target(stage_target)?;
         if let Some((_, message)) = &target.stalled {
             return Some(message.clone());
         }
-        let traffic = self.moving_traffic(current, place);
+        let traffic = self.moving_traffic(current, stage_target);
         let bake = traffic.and_then(|traffic| {
             let stage = template(overview, self.name, &current.release)?;
             let steps = Traffic::of(stage.rollout.as_ref()).ok()?;
@@ -65,9 +73,13 @@ impl StageView<'_> {
         }
     }
 
-    fn moving_traffic(&self, current: &Current, place: &StageTarget) -> Option<&TrafficStatus> {
-        (self.step(current, place) == Some(Step::Promote))
-            .then(|| self.target(place)?.run.as_ref()?.traffic.as_ref())
+    fn moving_traffic(
+        &self,
+        current: &Current,
+        stage_target: &StageTarget,
+    ) -> Option<&TrafficStatus> {
+        (self.step(current, stage_target) == Some(Step::Promote))
+            .then(|| self.target(stage_target)?.run.as_ref()?.traffic.as_ref())
             .flatten()
     }
 
@@ -77,29 +89,33 @@ impl StageView<'_> {
         if !matches!(self.state, State::Progressing | State::Held) {
             return None;
         }
-        let weight = |place: &StageTarget| {
-            let run = self.target(place)?.run.as_ref()?;
-            let begun = self.step(current, place)?;
+        let weight = |stage_target: &StageTarget| {
+            let run = self.target(stage_target)?.run.as_ref()?;
+            let begun = self.step(current, stage_target)?;
             let traffic = run.traffic.as_ref().filter(|it| it.is_gradual());
             traffic
                 .filter(|_| begun != Step::Succeeded)
                 .map(|it| it.weight)
         };
-        current.places.iter().filter_map(weight).min()
+        current.stage_targets.iter().filter_map(weight).min()
     }
 
     /// What the Release in front of the gate would change, by target.
     pub(super) fn plans(&self, overview: &Overview, at: &AtGate) -> Vec<String> {
         let stage = template(overview, self.name, &at.release);
-        let places = stage.iter().flat_map(|stage| &stage.targets);
-        let plan = |place: &StageTarget| {
-            let target = self.target(place)?;
+        let stage_targets = stage.iter().flat_map(|stage| &stage.targets);
+        let plan = |stage_target: &StageTarget| {
+            let target = self.target(stage_target)?;
             let (of, _) = target.plan.as_ref()?;
             let summary = target.plan_summary.as_ref()?;
-            (of.uid == at.release.uid)
-                .then(|| format!("{}/{}: {summary}", place.account, place.region))
+            (of.uid == at.release.uid).then(|| {
+                format!(
+                    "{}/{}: {summary}",
+                    stage_target.account, stage_target.region
+                )
+            })
         };
-        places.filter_map(plan).collect()
+        stage_targets.filter_map(plan).collect()
     }
 
     /// Why the current run can't go on, if it has not changed anything visible to users yet: then a newer
@@ -109,10 +125,10 @@ impl StageView<'_> {
         let is_invisible = |run: &RunStatus| Step::of(run) == Some(Step::Prepare) && run.level == 0;
         let runs = || {
             let begun = current
-                .places
+                .stage_targets
                 .iter()
-                .filter(|place| self.step(current, place).is_some());
-            begun.filter_map(|place| self.target(place))
+                .filter(|stage_target| self.step(current, stage_target).is_some());
+            begun.filter_map(|stage_target| self.target(stage_target))
         };
         if !runs().all(|target| target.run.as_ref().is_some_and(is_invisible)) {
             return None;

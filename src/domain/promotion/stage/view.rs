@@ -71,7 +71,7 @@ pub struct Current {
     pub(super) stage_digest: Option<String>,
     /// What happens to resources that the Release no longer has, as set when the stage got the Release.
     pub(super) deletion_policy: Option<DeletionPolicy>,
-    pub(super) places: Vec<StageTarget>,
+    pub(super) stage_targets: Vec<StageTarget>,
     pub(super) on_target_failure: OnTargetFailure,
     pub(super) max_concurrent: usize,
 }
@@ -97,7 +97,7 @@ impl Current {
             plans: Vec::new(),
             stage_digest: None,
             deletion_policy: None,
-            places: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
+            stage_targets: template.map_or_else(Vec::new, |stage| stage.targets.clone()),
             on_target_failure: template
                 .map(|stage| stage.on_target_failure)
                 .unwrap_or_default(),
@@ -108,8 +108,8 @@ impl Current {
     }
 
     /// The approved plan digest of a target.
-    pub(super) fn plan_digest(&self, place: &StageTarget) -> Option<String> {
-        let plan = self.plans.iter().find(|(at, _)| at == place);
+    pub(super) fn plan_digest(&self, stage_target: &StageTarget) -> Option<String> {
+        let plan = self.plans.iter().find(|(at, _)| at == stage_target);
         plan.map(|(_, digest)| digest.clone())
     }
 }

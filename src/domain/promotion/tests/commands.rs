@@ -44,13 +44,13 @@ fn rollback_returns_to_the_last_good_release_where_needed() {
     sim.report("dev", "dev", Step::Succeeded, None);
     roll_back(&mut sim, "incident-4711");
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 2");
+    assert_eq!(sim.runs()["dev/dev"], "r2 Deliver 2");
     assert_eq!(
-        sim.orders()["prod/prod-a"],
+        sim.runs()["prod/prod-a"],
         "r2 Deliver 1",
         "prod never had the bad Release"
     );
-    let order = sim.target("dev", &place("dev")).order.clone();
+    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
     assert!(order.is_some_and(|order| order.immediate));
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
@@ -64,7 +64,7 @@ fn rollback_returns_to_the_last_good_release_where_needed() {
     );
     sim.plan();
     assert_eq!(
-        sim.orders()["dev/dev"],
+        sim.runs()["dev/dev"],
         "r2 Deliver 2",
         "r3 is not delivered again"
     );
@@ -78,7 +78,7 @@ fn rollback_returns_to_the_named_release() {
     roll_back(&mut sim, "incident-4711 to r1");
     sim.plan();
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
-        assert_eq!(sim.orders()[at], "r1 Deliver 2", "{at}");
+        assert_eq!(sim.runs()[at], "r1 Deliver 2", "{at}");
     }
     let gone =
         RollbackStatus::of(&sim.overview, "checkout", "x to r7").expect_err("no such Release");
@@ -186,7 +186,7 @@ fn rollback_of_a_run_in_progress_restores_it() {
     sim.report("dev", "dev", Step::Promote, None);
     roll_back(&mut sim, "incident-4711");
     let plan = sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Restore 1");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Restore 1");
     assert_eq!(plan.outcome.reason(), Reason::RollingBack);
     assert!(plan.outcome.message().contains("sluice.dev/rollback"));
 }
@@ -198,12 +198,12 @@ fn only_the_pinned_release_is_delivered() {
     sim.release(3);
     deliver_everywhere(&mut sim);
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
-        assert_eq!(sim.orders()[at], "r1 Deliver 2", "{at}");
+        assert_eq!(sim.runs()[at], "r1 Deliver 2", "{at}");
     }
     assert_eq!(sim.plan().outcome.reason(), Reason::Pinned);
     sim.overview.pin = None;
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 1");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Deliver 1");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn newest_release_comes_back_after_the_pin_is_removed() {
     assert_eq!(sim.plan().live, "dev=r1 prod=r1");
     sim.overview.pin = None;
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r2 Deliver 2");
+    assert_eq!(sim.runs()["dev/dev"], "r2 Deliver 2");
     deliver_everywhere(&mut sim);
     assert_eq!(sim.plan().live, "dev=r2 prod=r2");
     // After a rollback, newer Releases do not come back.
@@ -224,7 +224,7 @@ fn newest_release_comes_back_after_the_pin_is_removed() {
     deliver_everywhere(&mut sim);
     sim.overview.commands.rollback = None;
     assert_eq!(sim.plan().live, "dev=r1 prod=r1");
-    assert_eq!(sim.orders()["dev/dev"], "r1 Deliver 3");
+    assert_eq!(sim.runs()["dev/dev"], "r1 Deliver 3");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn impossible_pin_is_reported() {
         let outcome = sim.plan().outcome;
         assert_eq!(outcome.reason(), reason);
         assert!(outcome.message().contains(part), "{}", outcome.message());
-        assert_eq!(sim.orders()["dev/dev"], "r4 Deliver 1");
+        assert_eq!(sim.runs()["dev/dev"], "r4 Deliver 1");
     }
 }
 
@@ -254,7 +254,7 @@ fn abort_restores_only_runs_in_progress() {
     sim.overview.commands.abort = true;
     sim.plan();
     assert_eq!(
-        sim.orders()["dev/dev"],
+        sim.runs()["dev/dev"],
         "r2 Deliver 1",
         "no run was in progress"
     );
@@ -264,8 +264,8 @@ fn abort_restores_only_runs_in_progress() {
     sim.overview.commands.abort = true;
     sim.plan();
     let order = sim
-        .target("dev", &place("dev"))
-        .order
+        .target("dev", &stage_target("dev"))
+        .assigned_run
         .clone()
         .expect("an order");
     assert_eq!(order.goal, Goal::Restore);
@@ -290,7 +290,7 @@ fn pause_and_resume_reach_the_run_in_progress() {
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
     let paused = |sim: &mut Simulation| {
-        let order = sim.target("dev", &place("dev")).order.clone();
+        let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
         order.is_some_and(|order| order.paused)
     };
     sim.overview.paused = true;
@@ -302,7 +302,7 @@ fn pause_and_resume_reach_the_run_in_progress() {
     assert!(!paused(&mut sim));
     sim.overview.commands.promote = true;
     sim.plan();
-    let order = sim.target("dev", &place("dev")).order.clone();
+    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
     assert!(order.is_some_and(|order| order.immediate));
 }
 
@@ -318,12 +318,18 @@ fn other_targets_pause_while_one_is_held() {
     let plan = sim.plan();
     assert_eq!(plan.outcome.reason(), Reason::Held);
     assert!(plan.outcome.message().contains("alarm checkout-errors"));
-    let order = sim.target("prod", &place("prod-b")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-b"))
+        .assigned_run
+        .clone();
     assert!(order.is_some_and(|order| order.paused));
     sim.overview.commands.promote = true;
     sim.plan();
     for account in ["prod-a", "prod-b"] {
-        let order = sim.target("prod", &place(account)).order.clone();
+        let order = sim
+            .target("prod", &stage_target(account))
+            .assigned_run
+            .clone();
         let order = order.expect("an order");
         assert_eq!(
             (order.attempt, order.immediate, order.paused),
@@ -344,12 +350,12 @@ fn rollback_target_policy_restores_only_the_failed_target() {
     sim.plan();
     sim.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
     assert_eq!(sim.plan().outcome.reason(), Reason::Progressing);
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
     sim.report("prod", "prod-a", Step::Succeeded, None);
     let plan = sim.plan();
     assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
-        sim.orders()["prod/prod-a"],
+        sim.runs()["prod/prod-a"],
         "r1 Deliver 1",
         "it keeps the Release"
     );
@@ -357,23 +363,23 @@ fn rollback_target_policy_restores_only_the_failed_target() {
 }
 
 #[test]
-fn targets_are_worked_on_in_turn_where_the_stage_says_so() {
+fn max_concurrent_targets_limits_the_stage() {
     let mut sim = Simulation::new();
     sim.release(1);
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
-    assert_eq!(sim.orders().len(), 2);
+    assert_eq!(sim.runs().len(), 2);
     sim.report("prod", "prod-a", Step::Promote, None);
     sim.plan();
-    assert_eq!(sim.orders().len(), 2);
+    assert_eq!(sim.runs().len(), 2);
     sim.report("prod", "prod-a", Step::Succeeded, None);
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-b"], "r1 Deliver 1");
     sim.report("prod", "prod-b", Step::RolledBack, Some("alarm"));
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Restore 1");
 }
 
 #[test]
@@ -383,25 +389,25 @@ fn targets_prune_after_their_stage_succeeded() {
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
-    sim.target("prod", &place("prod-a")).needs_prune = true;
+    sim.target("prod", &stage_target("prod-a")).needs_prune = true;
     sim.report("prod", "prod-a", Step::Succeeded, None);
     sim.plan();
     assert_eq!(
-        sim.orders()["prod/prod-a"],
+        sim.runs()["prod/prod-a"],
         "r1 Deliver 1",
         "r1 does not serve everywhere yet"
     );
     sim.report("prod", "prod-b", Step::Succeeded, None);
     let plan = sim.plan();
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Prune 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Prune 1");
     assert_eq!(
         plan.outcome.reason(),
         Reason::Delivered,
         "pruning does not change the outcome"
     );
-    sim.target("prod", &place("prod-a")).needs_prune = false;
+    sim.target("prod", &stage_target("prod-a")).needs_prune = false;
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-b"], "r1 Deliver 1");
 }
 
 #[test]
@@ -418,6 +424,6 @@ fn target_without_a_release_is_removed() {
     sim.report("prod", "prod-a", Step::Succeeded, None);
     assert_eq!(
         sim.plan().removed_targets,
-        [("prod".to_owned(), place("prod-b"))]
+        [("prod".to_owned(), stage_target("prod-b"))]
     );
 }

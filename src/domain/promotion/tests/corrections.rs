@@ -14,7 +14,7 @@ fn at(seconds: i64) -> Timestamp {
 /// The Target has reported correctable drift since then.
 fn drift(sim: &mut Simulation, account: &str, since: i64) {
     let stage = if account == "dev" { "dev" } else { "prod" };
-    sim.target(stage, &place(account)).drift = Some(DriftView {
+    sim.target(stage, &stage_target(account)).drift = Some(DriftView {
         status: "True".into(),
         reason: Reason::Drifted,
         message: "version of checkout-api:live is 1, not 2".into(),
@@ -38,15 +38,15 @@ fn serving() -> Simulation {
 }
 
 fn order(sim: &mut Simulation, stage: &str, account: &str) -> Run {
-    let target = sim.target(stage, &place(account));
-    target.order.clone().expect("an order")
+    let target = sim.target(stage, &stage_target(account));
+    target.assigned_run.clone().expect("an order")
 }
 
 /// Plans at that time, and assigns the runs.
 fn plan_at(sim: &mut Simulation, seconds: i64) -> Plan {
     let next = super::super::plan(&sim.overview, &NoGates, at(seconds));
-    for (stage, place, run) in &next.runs {
-        sim.target(stage, place).order = Some(run.clone());
+    for (stage, stage_target, run) in &next.runs {
+        sim.target(stage, stage_target).assigned_run = Some(run.clone());
     }
     next
 }
@@ -55,7 +55,7 @@ fn plan_at(sim: &mut Simulation, seconds: i64) -> Plan {
 fn corrected(sim: &mut Simulation, seconds: i64) {
     for account in ["prod-a", "prod-b"] {
         sim.report("prod", account, Step::Succeeded, None);
-        let target = sim.target("prod", &place(account));
+        let target = sim.target("prod", &stage_target(account));
         target.drift = None;
         let run = target.run.as_mut().expect("a run");
         run.finished_at = Some(Time(at(seconds)));
@@ -112,7 +112,7 @@ fn no_correction_while_paused_suspended_or_uncorrectable() {
         |sim: &mut Simulation| sim.overview.paused = true,
         |sim: &mut Simulation| sim.overview.suspended = true,
         |sim: &mut Simulation| {
-            let drift = &mut sim.target("prod", &place("prod-a")).drift;
+            let drift = &mut sim.target("prod", &stage_target("prod-a")).drift;
             drift.as_mut().expect("drift").correctable_since = None;
         },
     ] {

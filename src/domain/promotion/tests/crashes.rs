@@ -25,8 +25,8 @@ fn crash_before_runs(sim: &mut Simulation) -> Plan {
 
 /// Assigns only these runs.
 fn assign(sim: &mut Simulation, runs: &[(String, StageTarget, Run)]) {
-    for (stage, place, run) in runs {
-        sim.target(stage, place).order = Some(run.clone());
+    for (stage, stage_target, run) in runs {
+        sim.target(stage, stage_target).assigned_run = Some(run.clone());
     }
 }
 
@@ -59,10 +59,10 @@ fn a_retry_survives_a_crash_and_is_carried_out_once() {
     sim.overview.commands.retry = true;
     crash_before_runs(&mut sim);
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 2");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Deliver 2");
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 2", "no third attempt");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Deliver 2", "no third attempt");
 }
 
 #[test]
@@ -72,7 +72,10 @@ fn promote_of_a_held_stage_survives_a_crash_and_runs_once() {
     crash_before_runs(&mut sim);
     sim.plan();
     for account in ["prod-a", "prod-b"] {
-        let order = sim.target("prod", &place(account)).order.clone();
+        let order = sim
+            .target("prod", &stage_target(account))
+            .assigned_run
+            .clone();
         let order = order.expect("an order");
         assert_eq!((order.attempt, order.immediate), (2, true), "{account}");
     }
@@ -83,7 +86,7 @@ fn promote_of_a_held_stage_survives_a_crash_and_runs_once() {
         Reason::Held,
         "it is not promoted again"
     );
-    assert_eq!(sim.orders()["prod/prod-a"], "r3 Deliver 2");
+    assert_eq!(sim.runs()["prod/prod-a"], "r3 Deliver 2");
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn promote_of_a_run_in_progress_survives_a_crash() {
     sim.overview.commands.promote = true;
     crash_before_runs(&mut sim);
     sim.plan();
-    let order = sim.target("dev", &place("dev")).order.clone();
+    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
     assert!(order.is_some_and(|order| order.immediate && order.attempt == 1));
     let plan = sim.plan();
     assert!(plan.stages.iter().all(|stage| stage.decided.is_none()));
@@ -104,9 +107,9 @@ fn an_abort_survives_a_crash() {
     sim.overview.commands.abort = true;
     crash_before_runs(&mut sim);
     let plan = sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Restore 1");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Restore 1");
     assert_eq!(plan.outcome.reason(), Reason::RollingBack);
-    let reason = sim.target("dev", &place("dev")).order.clone();
+    let reason = sim.target("dev", &stage_target("dev")).assigned_run.clone();
     let reason = reason.and_then(|order| order.reason);
     assert_eq!(
         reason.as_deref(),
@@ -120,7 +123,7 @@ fn a_retry_of_a_failed_rollback_survives_a_crash() {
     sim.overview.commands.retry = true;
     crash_before_runs(&mut sim);
     sim.plan();
-    assert_eq!(sim.orders()["dev/dev"], "r3 Restore 2");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Restore 2");
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn run_whose_write_failed_is_assigned_later() {
     let [(_, at, run)] = &plan.runs[..] else {
         panic!("{:?}", plan.runs);
     };
-    assert_eq!(*at, place("prod-b"));
+    assert_eq!(*at, stage_target("prod-b"));
     assert_eq!((run.attempt, run.immediate), (2, true));
 }
 
@@ -161,7 +164,7 @@ fn stale_decision_never_turns_a_restore_into_a_delivery() {
 }
 
 #[test]
-fn a_retry_that_succeeds_never_says_what_the_attempt_before_came_to() {
+fn successful_retry_does_not_report_the_former_failure() {
     let mut sim = Simulation::new();
     sim.overview.stages = vec!["dev".into()];
     sim.release(1);
@@ -217,8 +220,8 @@ fn promote_keeps_approved_plans_through_a_crash() {
     sim.overview.commands.promote = true;
     let plan = crash_before_runs(&mut sim);
     let approved = stage_digest(&[
-        (place("prod-a"), "aa".to_owned()),
-        (place("prod-b"), "bb".to_owned()),
+        (stage_target("prod-a"), "aa".to_owned()),
+        (stage_target("prod-b"), "bb".to_owned()),
     ]);
     let digests = plan.runs.iter().map(|(.., run)| {
         let stage = run.stage_digest.as_deref().unwrap_or_default();

@@ -19,10 +19,10 @@ struct Refuses(&'static str);
 impl Gatekeeper for Refuses {
     fn asks(&self, entry: &Entry<'_>) -> Asks {
         let stages = entry.release.stages.iter();
-        let mut places = stages
+        let mut stage_targets = stages
             .filter(|stage| stage.name == entry.stage)
             .flat_map(|stage| &stage.targets);
-        if !places.any(|place| place.account == self.0) {
+        if !stage_targets.any(|stage_target| stage_target.account == self.0) {
             return Asks::Nothing;
         }
         Asks::Refused(Refusal {
@@ -48,7 +48,7 @@ fn delivered_to_dev() -> Simulation {
 fn refused_release_stalls_without_a_plan() {
     let mut sim = delivered_to_dev();
     let plan = sim.plan_with(&Refuses("prod-b"));
-    assert_eq!(sim.orders().len(), 1, "prod has no run");
+    assert_eq!(sim.runs().len(), 1, "prod has no run");
     assert_eq!(plan.plan_requests, []);
     assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
     assert!(
@@ -59,7 +59,7 @@ fn refused_release_stalls_without_a_plan() {
     assert_eq!(plan.outcome.message(), "prod: Account prod-b takes nothing");
     // It continues by itself once the Account accepts it.
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
     let mut sim = delivered_to_dev();
     sim.overview.pin = Some("r1".into());
     sim.plan_with(&refuses);
-    assert_eq!(sim.orders().len(), 1, "pin");
+    assert_eq!(sim.runs().len(), 1, "pin");
     // A retry.
     let mut sim = delivered_to_dev();
     sim.plan();
@@ -79,7 +79,7 @@ fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
     sim.plan();
     sim.overview.commands.retry = true;
     let plan = sim.plan_with(&refuses);
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1", "retry");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1", "retry");
     assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
     // A rollback.
     let mut sim = delivered_to_dev();
@@ -99,12 +99,8 @@ fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
         RollbackStatus::of(&sim.overview, "checkout", "incident").expect("a bad Release");
     sim.overview.commands.rollback = Some(rollback);
     sim.plan_with(&refuses);
-    assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1", "rollback");
-    assert_eq!(
-        sim.orders()["dev/dev"],
-        "r1 Deliver 2",
-        "dev is rolled back"
-    );
+    assert_eq!(sim.runs()["prod/prod-a"], "r2 Deliver 1", "rollback");
+    assert_eq!(sim.runs()["dev/dev"], "r1 Deliver 2", "dev is rolled back");
 }
 
 #[test]
@@ -116,19 +112,19 @@ fn correction_needs_an_account_that_accepts_the_release() {
     }
     sim.plan();
     sim.overview.correct = true;
-    sim.target("prod", &place("prod-b")).drift = Some(DriftView {
+    sim.target("prod", &stage_target("prod-b")).drift = Some(DriftView {
         status: "True".into(),
         reason: Reason::Drifted,
         message: "version of checkout-api:live is 1, not 2".into(),
         correctable_since: Some(NOW),
     });
     let plan = sim.plan_with(&Refuses("prod-a"));
-    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-b"], "r1 Deliver 1");
     let drift = plan.drift.expect("a report");
     let refused = "prod: not corrected: Account prod-a takes nothing";
     assert!(drift.message.contains(refused), "{}", drift.message);
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-b"], "r1 Deliver 2");
+    assert_eq!(sim.runs()["prod/prod-b"], "r1 Deliver 2");
 }
 
 #[test]
@@ -137,14 +133,17 @@ fn run_that_has_not_begun_passes_a_new_gate() {
     sim.release(2);
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
     sim.plan();
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan), Some((1, "Planning".into())));
     planned(&mut sim, 1, ["aa", "bb"]);
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
     sim.plan_with(&open("one"));
-    let order = sim.target("prod", &place("prod-a")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-a"))
+        .assigned_run
+        .clone();
     let order = order.expect("an order");
     assert_eq!(
         (order.plan_digest.as_deref(), order.sequence),
@@ -158,7 +157,7 @@ fn one_at_a_time() -> Simulation {
     sim.overview.releases[0].stages[1].max_concurrent_targets = Some(1);
     planned(&mut sim, 1, ["aa", "bb"]);
     sim.plan_with(&open("one"));
-    assert!(!sim.orders().contains_key("prod/prod-b"));
+    assert!(!sim.runs().contains_key("prod/prod-b"));
     sim.report("prod", "prod-a", Step::Succeeded, None);
     sim
 }
@@ -167,7 +166,10 @@ fn one_at_a_time() -> Simulation {
 fn later_target_gets_its_approved_plan() {
     let mut sim = one_at_a_time();
     sim.plan_with(&closed());
-    let order = sim.target("prod", &place("prod-b")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-b"))
+        .assigned_run
+        .clone();
     assert_eq!(order.expect("an order").plan_digest.as_deref(), Some("bb"));
 }
 
@@ -177,11 +179,11 @@ fn changed_plan_of_a_later_target_restores_the_stage() {
     planned(&mut sim, 1, ["aa", "cc"]);
     let plan = sim.plan_with(&closed());
     assert_eq!(
-        sim.orders()["prod/prod-b"],
+        sim.runs()["prod/prod-b"],
         "r1 Restore 1",
         "its run never began"
     );
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Restore 1");
     assert_eq!(plan.outcome.reason(), Reason::RollingBack);
 }
 
@@ -192,14 +194,17 @@ fn runs_keep_the_deletion_policy_of_their_start() {
     sim.plan();
     sim.overview.deletion_policy = DeletionPolicy::Delete;
     for account in ["prod-a", "prod-b"] {
-        let target = sim.target("prod", &place(account));
+        let target = sim.target("prod", &stage_target(account));
         target.needs_prune = true;
-        let order = target.order.clone().expect("an order");
+        let order = target.assigned_run.clone().expect("an order");
         assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
         sim.report("prod", account, Step::Succeeded, None);
     }
     sim.plan();
-    let order = sim.target("prod", &place("prod-a")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-a"))
+        .assigned_run
+        .clone();
     let order = order.expect("an order");
     assert_eq!(order.goal, Goal::Prune);
     assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
@@ -235,7 +240,7 @@ fn plan_reports_when_the_gate_may_open_by_time() {
     let mut sim = delivered_to_dev();
     sim.plan_with(&Window(opens));
     planned(&mut sim, 1, ["aa", "bb"]);
-    sim.target("prod", &place("prod-b")).plan_deletes = true;
+    sim.target("prod", &stage_target("prod-b")).plan_deletes = true;
     let plan = sim.plan_with(&Window(opens));
     assert_eq!(plan.gate_opens_at, Some(opens));
     assert!(matches!(plan.outcome, Outcome::Paused { .. }));
@@ -247,11 +252,7 @@ fn changed_plan_of_a_later_target_waits_while_suspended() {
     planned(&mut sim, 1, ["aa", "cc"]);
     sim.overview.suspended = true;
     sim.plan_with(&closed());
-    assert!(
-        !sim.orders().contains_key("prod/prod-b"),
-        "{:?}",
-        sim.orders()
-    );
+    assert!(!sim.runs().contains_key("prod/prod-b"), "{:?}", sim.runs());
 }
 
 /// A gatekeeper that refuses the Release at prod and waits for an approval at dev.
@@ -277,7 +278,7 @@ fn refusal_is_reported_before_a_waiting_approval() {
     sim.release(2);
     sim.plan_with(&RefusesAndWaits);
     let two = sim.overview.releases[1].reference.clone();
-    sim.target("dev", &place("dev")).plan = Some((two, "dd".into()));
+    sim.target("dev", &stage_target("dev")).plan = Some((two, "dd".into()));
     let plan = sim.plan_with(&RefusesAndWaits);
     let waiting = plan.stages[0].waiting.as_ref().expect("dev waits");
     assert_eq!(waiting.reason, "WaitingForApproval");

@@ -74,7 +74,7 @@ pub(super) fn planned(sim: &mut Simulation, revision: i64, digests: [&str; 2]) {
             uid: format!("uid-{revision}"),
             revision,
         };
-        sim.target("prod", &place(account)).plan = Some((reference, digest.into()));
+        sim.target("prod", &stage_target(account)).plan = Some((reference, digest.into()));
     }
 }
 
@@ -112,12 +112,15 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
         matches!(plan.outcome, Outcome::Paused { .. }),
         "no run is in progress, and nothing failed"
     );
-    assert_eq!(sim.orders().len(), 1, "prod has no run");
+    assert_eq!(sim.runs().len(), 1, "prod has no run");
     let plan = super::super::plan(&sim.overview, &open("one"), NOW);
     assert!(plan.passes_gate, "what opened the gate is recorded first");
     assert_eq!(waiting(&plan), None);
     sim.plan_with(&open("one"));
-    let order = sim.target("prod", &place("prod-b")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-b"))
+        .assigned_run
+        .clone();
     assert_eq!(
         order.and_then(|order| order.plan_digest).as_deref(),
         Some("bb")
@@ -128,7 +131,8 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
 fn failed_planning_stalls_with_the_message_of_the_target() {
     let (mut sim, _) = before_the_gate(&closed());
     let denied = "lambda:GetFunction on checkout-api: denied";
-    sim.target("prod", &place("prod-a")).stalled = Some(("AccessDenied".into(), denied.into()));
+    sim.target("prod", &stage_target("prod-a")).stalled =
+        Some(("AccessDenied".into(), denied.into()));
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan), Some((1, "TargetStalled".into())));
     assert!(
@@ -180,7 +184,7 @@ fn a_bad_newer_release_leaves_the_older_one_to_be_approved() {
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan).map(|(revision, _)| revision), Some(1));
     sim.plan_with(&open("one"));
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
 }
 
 #[test]
@@ -193,8 +197,8 @@ fn changed_plan_has_to_pass_again() {
     assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
     sim.plan_with(&open("two"));
     let order = sim
-        .target("prod", &place("prod-b"))
-        .order
+        .target("prod", &stage_target("prod-b"))
+        .assigned_run
         .clone()
         .expect("an order");
     assert_eq!(
@@ -205,7 +209,7 @@ fn changed_plan_has_to_pass_again() {
     sim.report("prod", "prod-a", Step::Promote, None);
     planned(&mut sim, 1, ["aa", "dd"]);
     sim.plan_with(&closed());
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Restore 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Restore 1");
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn a_rejected_release_ends_without_a_change() {
         "bea rejected r1 before prod".into(),
     )));
     assert_eq!(plan.outcome.reason(), Reason::Rejected);
-    assert_eq!(sim.orders().len(), 1, "prod has no run");
+    assert_eq!(sim.runs().len(), 1, "prod has no run");
     let outcomes = &sim.overview.releases[0].outcomes;
     assert!(
         outcomes
@@ -226,7 +230,7 @@ fn a_rejected_release_ends_without_a_change() {
     let plan = sim.plan_with(&open("one"));
     assert_eq!(waiting(&plan), None);
     assert_eq!(
-        sim.orders().len(),
+        sim.runs().len(),
         1,
         "an approval after the rejection has no effect"
     );
@@ -244,9 +248,9 @@ fn another_attempt_needs_another_approval() {
     sim.overview.commands.retry = true;
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan).map(|(revision, _)| revision), Some(1));
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1");
     sim.plan_with(&open("two"));
-    assert_eq!(sim.orders()["prod/prod-a"], "r1 Deliver 2");
+    assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 2");
 }
 
 /// r1 and then r2 were delivered everywhere, without gates.
@@ -281,7 +285,7 @@ fn rollbacks() -> [(&'static str, Simulation); 2] {
 }
 
 #[test]
-fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
+fn rollback_to_a_served_release_passes_the_gate_of_the_stage() {
     for (way, mut sim) in rollbacks() {
         succeed_everywhere(&mut sim, &closed());
         let plan = sim.plan_with(&closed());
@@ -299,8 +303,8 @@ fn rollback_waits_for_account_approvals_and_continues() {
         let plan = sim.plan_with(&required);
         let waits = Some((1, "WaitingForApproval".into()));
         assert_eq!(waiting(&plan), waits, "{way}");
-        assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1", "{way}");
-        assert_eq!(sim.orders()["dev/dev"], "r1 Deliver 2", "{way}");
+        assert_eq!(sim.runs()["prod/prod-a"], "r2 Deliver 1", "{way}");
+        assert_eq!(sim.runs()["dev/dev"], "r1 Deliver 2", "{way}");
         // A newer Release does not come in between.
         sim.release(3);
         sim.report("dev", "dev", Step::Succeeded, None);
@@ -311,7 +315,10 @@ fn rollback_waits_for_account_approvals_and_continues() {
         };
         let plan = sim.plan_with(&opened);
         assert!(!plan.is_rolling_back, "{way}");
-        let order = sim.target("prod", &place("prod-b")).order.clone();
+        let order = sim
+            .target("prod", &stage_target("prod-b"))
+            .assigned_run
+            .clone();
         let order = order.expect("an order");
         assert_eq!(order.release.revision, 1, "{way}");
         assert_eq!(order.plan_digest.as_deref(), Some("bb"), "{way}");
@@ -349,7 +356,7 @@ fn rejected_rollback_ends_the_command() {
     assert_eq!(sim.overview.commands.rollback, None);
     let plan = sim.plan_with(&Account(not_yet()));
     assert_eq!(waiting(&plan), None, "no approval is requested again");
-    assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r2 Deliver 1");
 }
 
 #[test]
@@ -361,7 +368,7 @@ fn abort_ends_a_waiting_rollback() {
     let plan = sim.plan_with(&Account(not_yet()));
     assert_eq!(waiting(&plan), None);
     assert_eq!(sim.overview.commands.rollback, None);
-    assert_eq!(sim.orders()["prod/prod-a"], "r2 Deliver 1");
+    assert_eq!(sim.runs()["prod/prod-a"], "r2 Deliver 1");
 }
 
 #[test]
@@ -380,8 +387,8 @@ fn older_release_that_never_served_passes_the_whole_gate() {
         RollbackStatus::of(&sim.overview, "checkout", "incident to r3").expect("it served in dev");
     sim.overview.commands.rollback = Some(to);
     sim.plan_with(&closed());
-    assert_eq!(sim.orders()["dev/dev"], "r3 Deliver 2");
-    assert_eq!(sim.orders()["prod/prod-a"], "r4 Deliver 1");
+    assert_eq!(sim.runs()["dev/dev"], "r3 Deliver 2");
+    assert_eq!(sim.runs()["prod/prod-a"], "r4 Deliver 1");
 
     sim.overview.commands = Commands::default();
     sim.overview.pin = Some("r3".into());
@@ -400,7 +407,10 @@ fn retried_rollback_stays_a_rollback() {
     sim.plan_with(&closed());
     sim.overview.commands.retry = true;
     sim.plan_with(&closed());
-    let order = sim.target("prod", &place("prod-a")).order.clone();
+    let order = sim
+        .target("prod", &stage_target("prod-a"))
+        .assigned_run
+        .clone();
     let order = order.expect("an order");
     assert_eq!((order.release.revision, order.attempt), (1, 3));
     assert!(order.immediate);
@@ -412,7 +422,7 @@ fn waiting_release_is_reported_with_its_plans() {
     planned(&mut sim, 1, ["aa", "bb"]);
     for account in ["prod-a", "prod-b"] {
         let summary = format!("api: will change code in {account}");
-        sim.target("prod", &place(account)).plan_summary = Some(summary);
+        sim.target("prod", &stage_target(account)).plan_summary = Some(summary);
     }
     // The plan of another Release is not part of the report.
     let mut other = sim.overview.releases[0].reference.clone();
@@ -426,7 +436,7 @@ fn waiting_release_is_reported_with_its_plans() {
             "prod-b/eu-west-1: api: will change code in prod-b"
         ]
     );
-    sim.target("prod", &place("prod-a")).plan = Some((other, "aa".into()));
+    sim.target("prod", &stage_target("prod-a")).plan = Some((other, "aa".into()));
     let plan = super::super::plan(&sim.overview, &closed(), NOW);
     assert_eq!(
         reported(&plan),
@@ -480,7 +490,7 @@ fn approval_is_judged_by_the_stage_that_it_names() {
     // Meanwhile r2 waits at dev, an earlier stage than the one that the Approval names.
     sim.release(2);
     let two = sim.overview.releases[1].reference.clone();
-    sim.target("dev", &place("dev")).plan = Some((two, "dd".into()));
+    sim.target("dev", &stage_target("dev")).plan = Some((two, "dd".into()));
     let plan = sim.plan_with(&Considers(Unread::AdmissionPolicy));
     let waiting = plan.stages.iter().filter(|stage| stage.waiting.is_some());
     assert_eq!(waiting.count(), 2);

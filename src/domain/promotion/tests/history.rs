@@ -109,6 +109,6 @@ fn planned_release_of_a_target_is_kept() {
     }
     assert_eq!(needed(&sim), [2, 3]);
     let one = sim.overview.releases[0].reference.clone();
-    sim.target("prod", &place("prod-b")).plan = Some((one, "bb".into()));
+    sim.target("prod", &stage_target("prod-b")).plan = Some((one, "bb".into()));
     assert_eq!(needed(&sim), [1, 2, 3]);
 }

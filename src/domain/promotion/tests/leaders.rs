@@ -173,11 +173,12 @@ impl Leader {
             self.todo.push_back(Write::Status(plan.stages.clone()));
         }
         let orders = plan.runs.into_iter();
-        self.todo
-            .extend(orders.map(|(stage, place, run)| Write::Order(stage, place, run)));
+        self.todo.extend(
+            orders.map(|(stage, stage_target, run)| Write::Order(stage, stage_target, run)),
+        );
         let plans = plan.plan_requests.into_iter();
         self.todo
-            .extend(plans.map(|(stage, place, of)| Write::PlanOf(stage, place, of)));
+            .extend(plans.map(|(stage, stage_target, of)| Write::PlanOf(stage, stage_target, of)));
         let used = used(&plan.stages);
         let newly_used = (self.read.approvals.iter())
             .filter(|one| used.contains(&one.uid().unwrap_or_default()) && !says_used(one));
@@ -267,7 +268,7 @@ impl State {
         };
         let own = (&passage.release, passage.attempt) == (&run.release, run.attempt);
         let digest = run.plan_digest.clone().unwrap_or_default();
-        let approved = stage_digest(&[(place("prod"), digest)]);
+        let approved = stage_digest(&[(stage_target("prod"), digest)]);
         if !own || passage.digest != approved {
             let violation = format!("{run:?} began with {passage:?}");
             self.violations.push(violation);
@@ -317,7 +318,7 @@ impl State {
     /// The run of the Target, if it has not ended.
     fn active_run(&self) -> Option<&Run> {
         let target = self.record.sim.overview.targets.first()?;
-        let order = target.order.as_ref()?;
+        let order = target.assigned_run.as_ref()?;
         let ended = target
             .run
             .as_ref()
@@ -340,13 +341,13 @@ fn apply(record: &mut Record, write: &Write, would_change: &str) {
             overview.commands.retry = false;
             record.versions.deployment += 1;
         }
-        Write::Order(stage, place, run) => {
-            record.sim.target(stage, place).order = Some(run.clone());
+        Write::Order(stage, stage_target, run) => {
+            record.sim.target(stage, stage_target).assigned_run = Some(run.clone());
             record.versions.target += 1;
         }
-        Write::PlanOf(stage, place, of) => {
+        Write::PlanOf(stage, stage_target, of) => {
             let plan = Some((of.clone(), would_change.to_owned()));
-            record.sim.target(stage, place).plan = plan;
+            record.sim.target(stage, stage_target).plan = plan;
             record.versions.target += 1;
         }
         Write::Answer(name) => {
@@ -395,7 +396,7 @@ impl Model for Leaders {
         sim.overview.stages = vec!["prod".into()];
         sim.release(1);
         sim.overview.releases[0].stages = vec![stage("prod", &["prod"])];
-        sim.target("prod", &place("prod"));
+        sim.target("prod", &stage_target("prod"));
         let record = Record {
             sim,
             approvals: Vec::new(),
@@ -451,7 +452,7 @@ impl Model for Leaders {
             }
             Event::Change => {
                 state.would_change = "bb";
-                let target = state.record.sim.target("prod", &place("prod"));
+                let target = state.record.sim.target("prod", &stage_target("prod"));
                 if let Some((_, digest)) = &mut target.plan {
                     "bb".clone_into(digest);
                 }

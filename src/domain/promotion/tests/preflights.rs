@@ -24,7 +24,7 @@ fn problem_of_a_later_stage_blocks_the_first_stage() {
     sim.release(1);
     wrong(&mut sim, 1, &["prod"]);
     let plan = sim.plan();
-    assert!(sim.orders().is_empty(), "{:?}", sim.orders());
+    assert!(sim.runs().is_empty(), "{:?}", sim.runs());
     assert!(plan.outcomes.is_empty(), "r1 has no outcome");
     let why = "r1: prod: spec.components[api].lambda.functionName: it is too long";
     assert_eq!(outcome(&plan), (Reason::PreflightFailed, why));
@@ -32,7 +32,7 @@ fn problem_of_a_later_stage_blocks_the_first_stage() {
 
     sim.overview.preflights = Preflights::default();
     sim.plan();
-    assert_eq!(sim.orders(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn problem_of_an_earlier_stage_does_not_block_later_stages() {
     sim.report("dev", "dev", Step::Succeeded, None);
     wrong(&mut sim, 1, &["dev"]);
     sim.plan();
-    assert_eq!(sim.orders().len(), 3);
+    assert_eq!(sim.runs().len(), 3);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn new_problem_blocks_the_remaining_stages() {
     assert_eq!(plan.outcome.reason(), Reason::Progressing, "dev continues");
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
-    assert_eq!(sim.orders().len(), 1);
+    assert_eq!(sim.runs().len(), 1);
     assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
 }
 
@@ -113,7 +113,7 @@ fn release_that_has_served_can_be_pinned_despite_problems() {
     assert_eq!(sim.plan().outcome.reason(), Reason::Delivered);
     sim.overview.pin = Some("r1".into());
     sim.plan();
-    let order = sim.target("dev", &place("dev")).order.clone();
+    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
     assert_eq!(order.map(|order| order.release.revision), Some(1));
 }
 
@@ -126,5 +126,5 @@ fn preflight_of_a_pinned_release_is_reported() {
     sim.overview.pin = Some("r1".into());
     let plan = sim.plan();
     assert_eq!(plan.outcome.reason(), Reason::PreflightFailed);
-    assert!(sim.orders().is_empty());
+    assert!(sim.runs().is_empty());
 }

@@ -21,7 +21,8 @@ fn removed_stage_keeps_targets_until_its_removal_is_live() {
     sim.overview.commands.retry = true;
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
-    let removed = [place("prod-a"), place("prod-b")].map(|place| ("prod".to_owned(), place));
+    let removed = [stage_target("prod-a"), stage_target("prod-b")]
+        .map(|stage_target| ("prod".to_owned(), stage_target));
     let plan = sim.plan();
     assert_eq!(plan.removed_targets, removed);
     assert_eq!(plan.outcome.reason(), Reason::Delivered);
@@ -30,7 +31,7 @@ fn removed_stage_keeps_targets_until_its_removal_is_live() {
 #[test]
 fn drift_of_a_removed_stage_is_not_reported() {
     let mut sim = two_releases_delivered();
-    sim.target("prod", &place("prod-a")).drift = Some(DriftView {
+    sim.target("prod", &stage_target("prod-a")).drift = Some(DriftView {
         status: "True".into(),
         reason: Reason::Drifted,
         message: "function checkout: code".into(),
@@ -68,7 +69,7 @@ fn renamed_stage_continues_with_its_live_release() {
     sim.plan();
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
-    assert_eq!(sim.orders()["live/prod-a"], "r3 Deliver 1");
+    assert_eq!(sim.runs()["live/prod-a"], "r3 Deliver 1");
     sim.report("live", "prod-a", Step::Succeeded, None);
     sim.report("live", "prod-b", Step::Succeeded, None);
     assert_eq!(sim.plan().live, "dev=r3 live=r3");

@@ -122,7 +122,7 @@ impl Kind for Lambda {
 
     fn refused(
         want: &DesiredFunction,
-        place: &PreflightContext<'_>,
+        context: &PreflightContext<'_>,
     ) -> Option<(&'static str, String)> {
         let Adoption::NotGranted { account } = &want.adoption else {
             return None;
@@ -130,10 +130,10 @@ impl Kind for Lambda {
         let StageTarget {
             account: at,
             region,
-        } = place.target;
+        } = context.target;
         let name = &want.function_name;
         let known = (at.clone(), region.clone(), name.clone());
-        (!place.owned.contains(&known)).then(|| {
+        (!context.owned.contains(&known)).then(|| {
             let why = format!(
                 "adopt is set, and Account {account} has no grant with mayAdopt for function {name}; ask the \
                  platform team to set it"

@@ -1,6 +1,6 @@
 //! The desired state of an S3 component: files in a bucket.
 
-use super::site::{Place, SiteArchive};
+use super::site::{S3Location, SiteArchive};
 use crate::{
     api::v1alpha1::S3 as Spec,
     domain::{archive, grants::Resource, invalid::Invalid, workload::scope::Scope},
@@ -12,7 +12,7 @@ pub struct DesiredSite {
     /// The component's name.
     pub component: String,
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// The archive with the files.
     pub archive: SiteArchive,
 }
@@ -21,7 +21,8 @@ pub struct DesiredSite {
 pub fn desire(s3: &Spec, scope: &Scope<'_>) -> Result<DesiredSite, Invalid> {
     let bucket = scope.expand("bucket", &s3.bucket)?;
     let prefix = scope.expand("prefix", &s3.prefix)?;
-    let place = Place::new(&bucket, &prefix).map_err(|(field, why)| scope.invalid(field, why))?;
+    let location =
+        S3Location::new(&bucket, &prefix).map_err(|(field, why)| scope.invalid(field, why))?;
     scope.granted("bucket", Resource::Bucket(&bucket))?;
     let artifact = scope.artifact(&s3.artifact)?;
     let tree = s3.path.trim_end_matches('/');
@@ -31,7 +32,7 @@ pub fn desire(s3: &Spec, scope: &Scope<'_>) -> Result<DesiredSite, Invalid> {
     }
     Ok(DesiredSite {
         component: scope.component.name.clone(),
-        place,
+        location,
         archive: SiteArchive {
             location: artifact.pinned.location.clone(),
             sha256: artifact.sha256,

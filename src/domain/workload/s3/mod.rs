@@ -19,7 +19,7 @@ use crate::{
     domain::{archive, grants::Resource, invalid::Problems, ownership::Owner},
 };
 
-use self::site::{Phase, Place};
+use self::site::{Phase, S3Location};
 pub use self::{
     desired::DesiredSite,
     observed::{Action, Found, Observed, Read, Reply, S3LocationSnapshot, SiteTask},
@@ -63,11 +63,11 @@ impl Kind for S3 {
     }
 
     fn resource(want: &DesiredSite) -> String {
-        want.place.to_string()
+        want.location.to_string()
     }
 
     fn outputs(want: &DesiredSite, _: &TargetSpec) -> Vec<(&'static str, Option<String>)> {
-        let Place { bucket, prefix } = &want.place;
+        let S3Location { bucket, prefix } = &want.location;
         vec![
             ("bucket", Some(bucket.clone())),
             ("prefix", Some(prefix.clone())),
@@ -75,14 +75,17 @@ impl Kind for S3 {
     }
 
     fn clash(one: &DesiredSite, other: &DesiredSite) -> Option<(&'static str, String)> {
-        let (one, other) = (&one.place, &other.place);
+        let (one, other) = (&one.location, &other.location);
         one.overlaps(other)
             .then(|| ("prefix", format!("{one} overlaps {other}, which is that")))
     }
 
-    fn refused(want: &DesiredSite, place: &PreflightContext<'_>) -> Option<(&'static str, String)> {
-        let bucket = &want.place.bucket;
-        let keeper = place.artifact_buckets.get(bucket)?;
+    fn refused(
+        want: &DesiredSite,
+        location: &PreflightContext<'_>,
+    ) -> Option<(&'static str, String)> {
+        let bucket = &want.location.bucket;
+        let keeper = location.artifact_buckets.get(bucket)?;
         let why = format!(
             "Account {keeper} keeps artifacts in {bucket}: it can't hold other files; choose another bucket"
         );
@@ -90,7 +93,7 @@ impl Kind for S3 {
     }
 
     fn overlap(one: &str, other: &str) -> bool {
-        match (Place::parse(one), Place::parse(other)) {
+        match (S3Location::parse(one), S3Location::parse(other)) {
             (Some(one), Some(other)) => one.overlaps(&other),
             _ => one == other,
         }
@@ -133,7 +136,12 @@ impl Kind for S3 {
     }
 
     fn intents(want: &DesiredSite, _: &ReleaseRef, view: ViewOf<'_, Self>) -> Vec<Intent> {
-        steps::intents(&want.component, &want.place, Phase::Prepare, view.observed)
+        steps::intents(
+            &want.component,
+            &want.location,
+            Phase::Prepare,
+            view.observed,
+        )
     }
 
     fn prepare(want: &DesiredSite, _: &ReleaseRef, view: ViewOf<'_, Self>) -> NextOf<Self> {
@@ -149,7 +157,12 @@ impl Kind for S3 {
         if weight < 100 {
             return Vec::new();
         }
-        steps::intents(&want.component, &want.place, Phase::Promote, view.observed)
+        steps::intents(
+            &want.component,
+            &want.location,
+            Phase::Promote,
+            view.observed,
+        )
     }
 
     fn promote(
@@ -166,7 +179,7 @@ impl Kind for S3 {
     }
 
     fn restores(then: &S3LocationSnapshot) -> String {
-        then.place.to_string()
+        then.location.to_string()
     }
 
     fn was_unmanaged(then: &S3LocationSnapshot, _: &Owner) -> bool {
@@ -230,15 +243,15 @@ impl Kind for S3 {
     }
 
     fn read_resource(read: &Read) -> String {
-        read.task.place.to_string()
+        read.task.location.to_string()
     }
 
     fn read_grant(read: &Read) -> Resource<'_> {
-        Resource::Bucket(&read.task.place.bucket)
+        Resource::Bucket(&read.task.location.bucket)
     }
 
     fn action_grant<'a>(action: &'a Action, _: &'a str) -> Option<Resource<'a>> {
-        Some(Resource::Bucket(&action.task.place.bucket))
+        Some(Resource::Bucket(&action.task.location.bucket))
     }
 
     fn operation(action: &Action) -> &'static str {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::site::{self, Act, ObservedSite, Place, SiteArchive, SiteManifest};
+use super::site::{self, Act, ObservedSite, S3Location, SiteArchive, SiteManifest};
 use crate::{
     api::v1alpha1::{StoredRef, TargetStatus},
     domain::{
@@ -39,7 +39,7 @@ pub struct Read {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The location's name.
-    pub place: String,
+    pub location: String,
     /// The observations there.
     pub observed: Box<ObservedSite>,
 }
@@ -71,7 +71,7 @@ pub struct Observed(pub BTreeMap<String, ObservedSite>);
 #[serde(rename_all = "camelCase")]
 pub struct S3LocationSnapshot {
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// The stored list of the run's changes and of the backup copies.
     pub snapshot: StoredRef,
     /// The former manifest, if the Deployment owned objects there.
@@ -97,7 +97,7 @@ impl kind::Observed for Observed {
     }
 
     fn found(&mut self, found: Found, _: Timestamp) -> IsAwsWorking {
-        self.0.insert(found.place, *found.observed);
+        self.0.insert(found.location, *found.observed);
         false
     }
 
@@ -124,7 +124,7 @@ impl kind::Observed for Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteTask {
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// The archive with new files; `None` to delete or restore.
     pub archive: Option<SiteArchive>,
     /// The key prefix of this run's backup copies, below the location's records.
@@ -133,9 +133,9 @@ pub struct SiteTask {
 
 impl SiteTask {
     /// A task that needs no archive.
-    pub fn of(place: &Place) -> Self {
+    pub fn of(location: &S3Location) -> Self {
         Self {
-            place: place.clone(),
+            location: location.clone(),
             archive: None,
             copies: String::new(),
         }
@@ -159,8 +159,8 @@ impl SiteTask {
 }
 
 /// The manifest at a location, as referenced by the inventory.
-pub fn ours<'a>(place: &Place, status: &'a TargetStatus) -> Option<&'a StoredRef> {
-    let name = place.to_string();
+pub fn ours<'a>(location: &S3Location, status: &'a TargetStatus) -> Option<&'a StoredRef> {
+    let name = location.to_string();
     let item = status.inventory.iter().find(|item| item.name == name)?;
     item.objects.as_ref().map(|objects| &objects.manifest)
 }
@@ -174,7 +174,7 @@ pub fn manifest_of<'a>(
 }
 
 /// The observations at a location.
-pub fn observed_at<'a>(place: &Place, observed: &'a Observed) -> &'a ObservedSite {
+pub fn observed_at<'a>(location: &S3Location, observed: &'a Observed) -> &'a ObservedSite {
     static NOTHING: LazyLock<ObservedSite> = LazyLock::new(ObservedSite::default);
-    observed.0.get(&place.to_string()).unwrap_or(&NOTHING)
+    observed.0.get(&location.to_string()).unwrap_or(&NOTHING)
 }

@@ -11,7 +11,7 @@ use super::{
         INVENTORY, Next, Observed, Read, S3LocationSnapshot, SiteTask, View, manifest_of,
         observed_at, ours,
     },
-    site::{self, Diff, ObservedSite, Phase, Place, SiteContent, SiteIntent, SiteWant},
+    site::{self, Diff, ObservedSite, Phase, S3Location, SiteContent, SiteIntent, SiteWant},
 };
 use crate::{
     api::v1alpha1::{
@@ -44,17 +44,17 @@ impl<'a> Wanted<'a> {
         Self {
             want: SiteWant {
                 component: site.component.clone(),
-                place: site.place.clone(),
+                location: site.location.clone(),
                 owner: view.owner.clone(),
                 copies: copies.clone(),
             },
             task: SiteTask {
-                place: site.place.clone(),
+                location: site.location.clone(),
                 archive: Some(site.archive.clone()),
                 copies,
             },
-            ours: ours(&site.place, view.status),
-            observed: observed_at(&site.place, view.observed),
+            ours: ours(&site.location, view.status),
+            observed: observed_at(&site.location, view.observed),
             before: view.before,
         }
     }
@@ -132,7 +132,7 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
         change(
             &site.component,
             action,
-            &site.place.shown(path),
+            &site.location.shown(path),
             None,
             (from, to),
         )
@@ -162,7 +162,7 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
             words => format!("{}: files {}", site.component, words.join(", ")),
         },
         changes,
-        wanted: Sha256::of_json(&(&site.place, content.map(SiteContent::digest))),
+        wanted: Sha256::of_json(&(&site.location, content.map(SiteContent::digest))),
         live: Sha256::of_json(&existing),
     }
 }
@@ -170,8 +170,8 @@ pub fn plan(site: &DesiredSite, view: View<'_>) -> Part {
 /// The next read of a drift check: the manifest, then the listing.
 pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     let (ours, observed) = (
-        ours(&site.place, view.status)?,
-        observed_at(&site.place, view.observed),
+        ours(&site.location, view.status)?,
+        observed_at(&site.location, view.observed),
     );
     let read = match manifest_of(ours, observed) {
         None => site::Read::Manifest(ours.clone()),
@@ -179,15 +179,15 @@ pub fn drift_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
         Some(_) => return None,
     };
     Some(Read {
-        task: Box::new(SiteTask::of(&site.place)),
+        task: Box::new(SiteTask::of(&site.location)),
         read,
     })
 }
 
 /// The differences from what the last run left. They omit ETags, which tell users nothing.
 pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
-    let observed = observed_at(&site.place, view.observed);
-    let manifest = ours(&site.place, view.status).and_then(|ours| manifest_of(ours, observed));
+    let observed = observed_at(&site.location, view.observed);
+    let manifest = ours(&site.location, view.status).and_then(|ours| manifest_of(ours, observed));
     let Some(manifest) = manifest else {
         return Vec::new();
     };
@@ -195,7 +195,7 @@ pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
     let to_difference = |drift| {
         object(
             &site.component,
-            &site.place,
+            &site.location,
             observed,
             drift,
             "the delivered content",
@@ -207,7 +207,7 @@ pub fn drift(site: &DesiredSite, view: View<'_>) -> Vec<Difference> {
 /// The difference of an object; `content` describes its expected content.
 fn object(
     component: &str,
-    place: &Place,
+    location: &S3Location,
     observed: &ObservedSite,
     drift: site::Drift<'_>,
     content: &str,
@@ -224,7 +224,7 @@ fn object(
     let modified = modified.and_then(|seconds| Timestamp::from_second(seconds).ok());
     Difference {
         changed_at: modified.map(Time),
-        ..difference(component, &place.shown(path), field, values)
+        ..difference(component, &location.shown(path), field, values)
     }
 }
 
@@ -241,7 +241,7 @@ pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<S3LocationSnapshot
     let wanted = Wanted::of(site, view);
     let (reference, _) = wanted.observed.snapshot.as_ref()?;
     Some(S3LocationSnapshot {
-        place: site.place.clone(),
+        location: site.location.clone(),
         snapshot: reference.clone(),
         manifest: wanted.ours.cloned(),
     })
@@ -251,7 +251,7 @@ pub fn snapshot(site: &DesiredSite, view: View<'_>) -> Option<S3LocationSnapshot
 pub fn status(site: &DesiredSite) -> ComponentStatus {
     ComponentStatus {
         name: site.component.clone(),
-        resource: site.place.to_string(),
+        resource: site.location.to_string(),
         code_sha256: Some(site.archive.sha256.to_string()),
         ..ComponentStatus::default()
     }
@@ -262,15 +262,20 @@ pub fn inventory_item(site: &DesiredSite) -> InventoryItem {
     InventoryItem {
         component: site.component.clone(),
         kind: INVENTORY.to_owned(),
-        name: site.place.to_string(),
+        name: site.location.to_string(),
         created: true,
         ..InventoryItem::default()
     }
 }
 
 /// The intents of a phase: each change, with a value that identifies its effect.
-pub fn intents(component: &str, place: &Place, phase: Phase, observed: &Observed) -> Vec<Intent> {
-    let Some((reference, snapshot)) = &observed_at(place, observed).snapshot else {
+pub fn intents(
+    component: &str,
+    location: &S3Location,
+    phase: Phase,
+    observed: &Observed,
+) -> Vec<Intent> {
+    let Some((reference, snapshot)) = &observed_at(location, observed).snapshot else {
         return Vec::new();
     };
     let intent = |intent: SiteIntent| Intent {
@@ -321,17 +326,17 @@ pub fn objects(site: &DesiredSite, view: View<'_>) -> Option<OwnedObjects> {
 
 /// The next action to restore the snapshot.
 pub fn restore(then: &S3LocationSnapshot, owner: &Owner, observed: &Observed) -> Next {
-    let next = site::restore(owner, &then.snapshot, observed_at(&then.place, observed));
-    SiteTask::of(&then.place).next(next)
+    let next = site::restore(owner, &then.snapshot, observed_at(&then.location, observed));
+    SiteTask::of(&then.location).next(next)
 }
 
 /// The restored state, for the status.
 pub fn restored(component: &str, then: &S3LocationSnapshot, observed: &Observed) -> Restored {
-    let snapshot = observed_at(&then.place, observed).snapshot.as_ref();
+    let snapshot = observed_at(&then.location, observed).snapshot.as_ref();
     let (kept, created) = snapshot.map_or((0, 0), |(_, it)| (it.kept.len(), it.created.len()));
     Restored {
         component: component.to_owned(),
-        resource: then.place.to_string(),
+        resource: then.location.to_string(),
         state: format!("{kept} files as before, {created} new ones absent"),
     }
 }
@@ -343,12 +348,12 @@ pub fn not_restored(
     owner: &Owner,
     observed: &Observed,
 ) -> Vec<Difference> {
-    let observed = observed_at(&then.place, observed);
+    let observed = observed_at(&then.location, observed);
     let remaining = site::not_restored(owner, &then.snapshot, observed);
     let to_difference = |drift| {
         object(
             component,
-            &then.place,
+            &then.location,
             observed,
             drift,
             "its former content",
@@ -363,39 +368,39 @@ pub fn objects_restored(
     owner: &Owner,
     observed: &Observed,
 ) -> Option<OwnedObjects> {
-    let observed = observed_at(&then.place, observed);
+    let observed = observed_at(&then.location, observed);
     owned(site::restore(owner, &then.snapshot, observed), observed)
 }
 
 /// The next action to delete the objects that the Release no longer has.
 pub fn prune(item: &InventoryItem, observed: &Observed) -> Next {
-    at_location(item, |place, ours| {
-        site::prune(ours, observed_at(place, observed))
+    at_location(item, |location, ours| {
+        site::prune(ours, observed_at(location, observed))
     })
 }
 
 /// The objects that the Deployment owns once they are pruned.
 pub fn objects_pruned(item: &InventoryItem, observed: &Observed) -> Option<OwnedObjects> {
-    let observed = observed_at(&Place::parse(&item.name)?, observed);
+    let observed = observed_at(&S3Location::parse(&item.name)?, observed);
     let ours = &item.objects.as_ref()?.manifest;
     owned(site::prune(ours, observed), observed)
 }
 
 /// The next action to delete all objects that the Deployment owns.
 pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Next {
-    at_location(item, |place, ours| {
-        site::remove(owner, ours, observed_at(place, observed))
+    at_location(item, |location, ours| {
+        site::remove(owner, ours, observed_at(location, observed))
     })
 }
 
-fn at_location(item: &InventoryItem, next: impl Fn(&Place, &StoredRef) -> site::Next) -> Next {
+fn at_location(item: &InventoryItem, next: impl Fn(&S3Location, &StoredRef) -> site::Next) -> Next {
     let Some(objects) = &item.objects else {
         return Next::Ready;
     };
-    match Place::parse(&item.name) {
-        Some(place) => {
-            let next = next(&place, &objects.manifest);
-            SiteTask::of(&place).next(next)
+    match S3Location::parse(&item.name) {
+        Some(location) => {
+            let next = next(&location, &objects.manifest);
+            SiteTask::of(&location).next(next)
         }
         None => Next::Fail(format!("{} is not an S3 location", item.name)),
     }

@@ -8,8 +8,8 @@ use sluice::{
     domain::{
         digest::Sha256,
         workload::s3::site::{
-            Next, ObservedSite, Place, SiteWant, StoredRef, begin, confirm, look, prepare, promote,
-            prune, remove, restore, unchanged,
+            Next, ObservedSite, S3Location, SiteWant, StoredRef, begin, confirm, look, prepare,
+            promote, prune, remove, restore, unchanged,
         },
     },
     ports::{CallError, CallErrorKind, s3::Sites, store::Store},
@@ -55,16 +55,16 @@ impl Rollout {
     async fn new(fixture: &Fixture, name: &str) -> Self {
         let hub = fixture.account("hub");
         let hub = sluice::ports::cloud::Cloud::store(&fixture.cloud, &hub, super::REGION).await;
-        let place = Place::new(fixture.site(), name).expect("an S3 location");
+        let location = S3Location::new(fixture.site(), name).expect("an S3 location");
         Self {
             waves: Waves::default(),
             sites: fixture.sites().await,
             store: fixture.store().await,
             hub: hub.expect("the hub's bucket"),
-            records: format!("sites/shop/site/{name}/{}", place.id()),
+            records: format!("sites/shop/site/{name}/{}", location.id()),
             want: SiteWant {
                 component: "site".into(),
-                place,
+                location,
                 owner: owner(),
                 copies: String::new(),
             },
@@ -113,7 +113,7 @@ impl Rollout {
                 waves: &self.waves,
                 sites: &*self.sites,
                 store: &*self.store,
-                place: &self.want.place,
+                location: &self.want.location,
                 owner: &self.want.owner,
                 records: &self.records,
                 copies: &self.want.copies,

@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use sluice_lab::kube::User;
 
-use super::{APPROVAL, approval, create, get, ground, kubectl};
+use super::{APPROVAL, approval, approval_namespace, create, get, kubectl};
 use crate::cluster::{accepted, as_controller, cluster, refused};
 
 /// The minimum number of attempts.
@@ -25,7 +25,7 @@ struct Attempts {
 
 impl Attempts {
     fn at(namespace: &'static str) -> Self {
-        ground(namespace);
+        approval_namespace(namespace);
         Self { namespace, made: 0 }
     }
 
@@ -311,7 +311,7 @@ fn record_writes() -> usize {
 /// Attempts without permission, and attempts to gain it.
 fn rights() -> usize {
     let mut attempts = Attempts::at("attempts-rights");
-    ground("attempts-rights-own");
+    approval_namespace("attempts-rights-own");
     accepted(&create(User::Approver, attempts.namespace, &[], &[]));
     let tenants = [username("tenant"), groups(&["sluice:tenants"])];
     attempts.create(User::Tenant, &[], &tenants, FORBIDDEN);

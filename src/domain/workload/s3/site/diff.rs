@@ -2,10 +2,10 @@
 
 use super::{
     content::{ContentFile, SiteContent},
+    location::S3Location,
     manifest::SiteManifest,
     object::{ObjectHead, refusal, sha256_of},
     observed::ObservedSite,
-    place::Place,
     served::{Served, essence},
 };
 use crate::domain::ownership::Owner;
@@ -80,7 +80,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Why the files can't be delivered there; `None` if no object conflicts.
-    pub fn refusal(&self, place: &Place) -> Option<String> {
+    pub fn refusal(&self, location: &S3Location) -> Option<String> {
         let (path, why) = self.foreign.first()?;
         let others = match self.foreign.len() - 1 {
             0 => String::new(),
@@ -89,7 +89,7 @@ impl<'a> Diff<'a> {
         };
         Some(format!(
             "object {} can't be written{others}: {why}",
-            place.shown(path)
+            location.shown(path)
         ))
     }
 }

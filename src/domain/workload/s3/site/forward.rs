@@ -44,7 +44,7 @@ fn snapshot(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSi
     let diff = difference(want, manifest, observed)?;
     let content = observed.need_content()?;
     let mut list = SiteSnapshot::new(
-        want.place.clone(),
+        want.location.clone(),
         content.digest(),
         want.copies.clone(),
         manifest.cloned(),
@@ -157,12 +157,12 @@ fn difference<'a>(
         Some(reference) => Some(observed.need_manifest(reference)?),
         None => None,
     };
-    if let Some(why) = too_long(&want.place, content.files.keys()) {
+    if let Some(why) = too_long(&want.location, content.files.keys()) {
         return Err(Next::Fail(why));
     }
     observed.need_listing()?;
     let diff = Diff::between(content, recorded, &want.owner, observed).unwrap_or_default();
-    if let Some(why) = diff.refusal(&want.place) {
+    if let Some(why) = diff.refusal(&want.location) {
         return Err(Next::Fail(why));
     }
     looked_at(diff.unclear.iter().copied())?;
@@ -197,10 +197,10 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Next> {
         let content = observed.need_content()?;
         let snapshot = observed.need_snapshot(snapshot)?;
-        if snapshot.content != content.digest() || snapshot.place != want.place {
+        if snapshot.content != content.digest() || snapshot.location != want.location {
             return Err(Next::Fail(format!(
                 "the snapshot of {} was made for other files than the Release's",
-                snapshot.place
+                snapshot.location
             )));
         }
         if let Some(manifest) = &snapshot.manifest {
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
             Some(reference) => Some(self.observed.need_manifest(reference)?),
             None => None,
         };
-        let mut manifest = SiteManifest::new(self.want.place.clone());
+        let mut manifest = SiteManifest::new(self.want.location.clone());
         let mut unclear = Vec::new();
         for (path, file) in &self.content.files {
             let was = former.and_then(|former| former.files.get(path));
@@ -333,6 +333,6 @@ impl<'a> Run<'a> {
 fn fail_changed(want: &SiteWant, path: &str, what: &str) -> Next {
     Next::Fail(format!(
         "object {} {what} externally during the rollout",
-        want.place.shown(path)
+        want.location.shown(path)
     ))
 }

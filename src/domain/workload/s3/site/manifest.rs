@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{place::Place, served::Served};
+use super::{location::S3Location, served::Served};
 use crate::domain::digest::Sha256;
 
 /// The format that this program writes and reads.
@@ -16,7 +16,7 @@ const VERSION: i64 = 1;
 pub struct SiteManifest {
     version: i64,
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// The live files, by path below the prefix.
     pub files: BTreeMap<String, SiteFile>,
     /// Objects that are still owned and to be pruned: the ETag of each, by path.
@@ -41,10 +41,10 @@ pub struct SiteFile {
 
 impl SiteManifest {
     /// An empty manifest.
-    pub fn new(place: Place) -> Self {
+    pub fn new(location: S3Location) -> Self {
         Self {
             version: VERSION,
-            place,
+            location,
             files: BTreeMap::new(),
             retired: BTreeMap::new(),
         }

@@ -23,11 +23,11 @@ mod back;
 mod content;
 mod diff;
 mod forward;
+mod location;
 mod manifest;
 mod needs;
 mod object;
 mod observed;
-mod place;
 mod select;
 mod served;
 mod snapshot;
@@ -44,10 +44,10 @@ pub use self::{
     content::{ContentFile, SiteArchive, SiteContent},
     diff::{Diff, Drift, drift},
     forward::{begin, confirm, look, prepare, promote, unchanged},
+    location::S3Location,
     manifest::{SiteFile, SiteManifest},
     object::{Listed, ObjectHead, metadata},
     observed::{Listing, ObservedSite, Outcome, Reply},
-    place::Place,
     select::{MAX_FILE_SIZE, MAX_FILES, MAX_TOTAL_SIZE, Run, SiteProblem, batches, runs, select},
     served::{Served, is_entry_document},
     snapshot::{KeptObject, SITES_PREFIX, SiteSnapshot, copy_key},

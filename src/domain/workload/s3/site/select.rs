@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     content::ContentFile,
-    place::{MAX_KEY_SIZE, Place, unfit},
+    location::{MAX_KEY_SIZE, S3Location, unfit},
     unicode::{escaped, is_same_text},
 };
 use crate::domain::{
@@ -212,14 +212,14 @@ fn near(entries: &[ZipEntry], tree: &str) -> String {
 
 /// Why a key would be too long at this location; names the first such file.
 pub(super) fn too_long<'a>(
-    place: &Place,
+    location: &S3Location,
     paths: impl IntoIterator<Item = &'a String>,
 ) -> Option<String> {
-    let longest = MAX_KEY_SIZE - place.prefix.len();
+    let longest = MAX_KEY_SIZE - location.prefix.len();
     let path = paths.into_iter().find(|path| path.len() > longest)?;
     Some(format!(
         "{} is longer than the {MAX_KEY_SIZE} bytes that a key may have",
-        place.shown(&shorten(path, 100))
+        location.shown(&shorten(path, 100))
     ))
 }
 
@@ -447,9 +447,9 @@ mod tests {
                 tree: String::new()
             })
         );
-        let place = Place::new("shop-site", "docs").expect("valid location");
-        assert_eq!(too_long(&place, [&"x".repeat(1019)]), None);
-        assert!(too_long(&place, [&"x".repeat(1020)]).is_some());
+        let location = S3Location::new("shop-site", "docs").expect("valid location");
+        assert_eq!(too_long(&location, [&"x".repeat(1019)]), None);
+        assert!(too_long(&location, [&"x".repeat(1020)]).is_some());
     }
 
     proptest! {

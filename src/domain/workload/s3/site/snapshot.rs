@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoredRef, object::Listed, place::Place, served::is_entry_document};
+use super::{StoredRef, location::S3Location, object::Listed, served::is_entry_document};
 use crate::domain::digest::Sha256;
 
 /// The key prefix of all records of sites in the artifact bucket: backup copies, snapshots, manifests.
@@ -22,7 +22,7 @@ const VERSION: i64 = 1;
 pub struct SiteSnapshot {
     version: i64,
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// Digest of the files that the run delivers ([`super::SiteContent::digest`]).
     pub content: Sha256,
     /// The key prefix of the backup copies, below the location's records in the Target's artifact bucket.
@@ -58,10 +58,15 @@ pub struct KeptObject {
 
 impl SiteSnapshot {
     /// An empty snapshot.
-    pub fn new(place: Place, content: Sha256, copies: String, manifest: Option<StoredRef>) -> Self {
+    pub fn new(
+        location: S3Location,
+        content: Sha256,
+        copies: String,
+        manifest: Option<StoredRef>,
+    ) -> Self {
         Self {
             version: VERSION,
-            place,
+            location,
             content,
             copies,
             manifest,
@@ -120,7 +125,13 @@ impl KeptObject {
 
 /// The key of an object's copy below `copies`. It is a function of the object's state, so that an existing
 /// copy is found again.
-pub fn copy_key(copies: &str, place: &Place, path: &str, etag: &str, modified: i64) -> String {
-    let name = Sha256::of_json(&(place, path, etag, modified));
+pub fn copy_key(
+    copies: &str,
+    location: &S3Location,
+    path: &str,
+    etag: &str,
+    modified: i64,
+) -> String {
+    let name = Sha256::of_json(&(location, path, etag, modified));
     format!("{copies}/{name}")
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     StoredRef,
+    location::S3Location,
     manifest::SiteManifest,
-    place::Place,
     snapshot::{KeptObject, SiteSnapshot},
 };
 use crate::domain::ownership::Owner;
@@ -20,7 +20,7 @@ pub struct SiteWant {
     /// The component's name.
     pub component: String,
     /// The S3 location.
-    pub place: Place,
+    pub location: S3Location,
     /// The Deployment that owns the objects.
     pub owner: Owner,
     /// The key prefix of this run's backup copies ([`SiteSnapshot::copies`]).
@@ -166,7 +166,7 @@ pub fn intents(snapshot: &SiteSnapshot, digest: &str, phase: Phase) -> Vec<SiteI
     let intent = |operation, count: usize, what: &str, result: &str| {
         (count > 0).then(|| SiteIntent {
             operation,
-            resource: format!("{} ({count} {what})", snapshot.place),
+            resource: format!("{} ({count} {what})", snapshot.location),
             result: result.to_owned(),
         })
     };

@@ -5,25 +5,25 @@ mod random;
 mod served;
 
 use super::*;
-use bucket::{End, World, content, want};
+use bucket::{End, FakeBucket, content, want};
 
 /// A complete rollout of `files`, without external changes.
-fn deliver(world: &mut World, files: &[(&str, &str)]) {
+fn deliver(bucket: &mut FakeBucket, files: &[(&str, &str)]) {
     let content = content(files);
     let mut observed = ObservedSite::default();
-    let end = world.deliver(&content, &mut observed);
+    let end = bucket.deliver(&content, &mut observed);
     assert_eq!(end, End::Ready);
 }
 
 #[test]
 fn first_delivery_uploads_pages_last() {
-    let mut world = World::default();
+    let mut bucket = FakeBucket::default();
     deliver(
-        &mut world,
+        &mut bucket,
         &[("a.css", "a"), ("index.html", "i"), ("z/app.js", "z")],
     );
     assert_eq!(
-        world.log,
+        bucket.log,
         [
             "store snapshot",
             "put a.css",
@@ -33,19 +33,19 @@ fn first_delivery_uploads_pages_last() {
         ]
     );
     assert_eq!(
-        world.served(),
+        bucket.served(),
         [("a.css", "a"), ("index.html", "i"), ("z/app.js", "z")]
     );
-    let manifest = world.manifest();
+    let manifest = bucket.manifest();
     assert_eq!(manifest.files["z/app.js"].served, Served::of("app.js", &[]));
     assert!(manifest.retired.is_empty());
 }
 
 #[test]
 fn only_differing_objects_are_written_new_then_changed_then_pages() {
-    let mut world = World::default();
+    let mut bucket = FakeBucket::default();
     deliver(
-        &mut world,
+        &mut bucket,
         &[
             ("a.css", "1"),
             ("gone.js", "g"),
@@ -54,9 +54,9 @@ fn only_differing_objects_are_written_new_then_changed_then_pages() {
             ("same.html", "s"),
         ],
     );
-    world.log.clear();
+    bucket.log.clear();
     deliver(
-        &mut world,
+        &mut bucket,
         &[
             ("a.css", "2"),
             ("index.html", "2"),
@@ -67,7 +67,7 @@ fn only_differing_objects_are_written_new_then_changed_then_pages() {
         ],
     );
     assert_eq!(
-        world.log,
+        bucket.log,
         [
             "keep a.css",
             "keep index.html",
@@ -82,8 +82,8 @@ fn only_differing_objects_are_written_new_then_changed_then_pages() {
             "store manifest"
         ]
     );
-    assert!(world.manifest().retired.is_empty());
-    world.log.clear();
+    assert!(bucket.manifest().retired.is_empty());
+    bucket.log.clear();
     let content = content(&[
         ("a.css", "2"),
         ("index.html", "2"),
@@ -92,18 +92,18 @@ fn only_differing_objects_are_written_new_then_changed_then_pages() {
         ("same.js", "s"),
         ("same.html", "s"),
     ]);
-    assert!(world.is_unchanged(&content));
-    assert!(world.log.is_empty());
+    assert!(bucket.is_unchanged(&content));
+    assert!(bucket.log.is_empty());
 }
 
 #[test]
 fn unmanaged_object_fails_the_run_by_name_and_is_never_changed() {
-    let mut world = World::default();
-    world.foreign("docs/index.html", "theirs");
-    world.foreign("docs/other.html", "theirs");
-    world.foreign("docs-old/a", "theirs");
+    let mut bucket = FakeBucket::default();
+    bucket.foreign("docs/index.html", "theirs");
+    bucket.foreign("docs/other.html", "theirs");
+    bucket.foreign("docs-old/a", "theirs");
     let content = content(&[("index.html", "i"), ("a", "a")]);
-    let end = world.deliver(&content, &mut ObservedSite::default());
+    let end = bucket.deliver(&content, &mut ObservedSite::default());
     let End::Failed(why) = end else {
         panic!("the delivery did not fail: {end:?}");
     };
@@ -111,35 +111,35 @@ fn unmanaged_object_fails_the_run_by_name_and_is_never_changed() {
         why.starts_with("object s3://shop-site/docs/index.html can't be written: it exists"),
         "{why}"
     );
-    assert!(world.log.is_empty());
+    assert!(bucket.log.is_empty());
 }
 
 #[test]
 fn objects_of_a_recreated_target_are_recognised() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a", "1"), ("index.html", "i")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a", "1"), ("index.html", "i")]);
     // The Target was created again: its inventory is empty.
-    world.recorded = None;
-    world.log.clear();
-    deliver(&mut world, &[("a", "2"), ("index.html", "i")]);
+    bucket.recorded = None;
+    bucket.log.clear();
+    deliver(&mut bucket, &[("a", "2"), ("index.html", "i")]);
     let expected = ["keep a", "store snapshot", "put a", "store manifest"];
-    assert_eq!(world.log, expected);
+    assert_eq!(bucket.log, expected);
 }
 
 #[test]
 fn restore_recovers_changed_and_deleted_objects_and_deletes_new_ones() {
-    let mut world = World::default();
+    let mut bucket = FakeBucket::default();
     let former = [("a.css", "1"), ("gone.js", "g"), ("index.html", "1")];
-    deliver(&mut world, &former);
-    let before = world.objects.clone();
+    deliver(&mut bucket, &former);
+    let before = bucket.objects.clone();
     let content = content(&[("a.css", "2"), ("index.html", "2"), ("new.js", "n")]);
     let mut observed = ObservedSite::default();
-    assert_eq!(world.deliver(&content, &mut observed), End::Ready);
-    assert!(!world.objects.contains_key("docs/gone.js"));
-    world.log.clear();
-    assert_eq!(world.restore(&mut observed), End::Ready);
+    assert_eq!(bucket.deliver(&content, &mut observed), End::Ready);
+    assert!(!bucket.objects.contains_key("docs/gone.js"));
+    bucket.log.clear();
+    assert_eq!(bucket.restore(&mut observed), End::Ready);
     assert_eq!(
-        world.log,
+        bucket.log,
         [
             "copy back gone.js",
             "copy back index.html",
@@ -147,31 +147,31 @@ fn restore_recovers_changed_and_deleted_objects_and_deletes_new_ones() {
             "delete new.js"
         ]
     );
-    world.assert_same(&before);
+    bucket.assert_same(&before);
     // The restored manifest is valid for the next delivery.
-    world.log.clear();
-    deliver(&mut world, &former);
-    assert!(world.log.is_empty(), "{:?}", world.log);
+    bucket.log.clear();
+    deliver(&mut bucket, &former);
+    assert!(bucket.log.is_empty(), "{:?}", bucket.log);
 }
 
 #[test]
 fn restored_manifest_has_the_etags_of_the_copies() {
-    let mut world = World::new(true);
-    deliver(&mut world, &[("a", "1"), ("b", "1")]);
-    let before = world.objects.clone();
+    let mut bucket = FakeBucket::new(true);
+    deliver(&mut bucket, &[("a", "1"), ("b", "1")]);
+    let before = bucket.objects.clone();
     let mut observed = ObservedSite::default();
     assert_eq!(
-        world.deliver(&content(&[("a", "2")]), &mut observed),
+        bucket.deliver(&content(&[("a", "2")]), &mut observed),
         End::Ready
     );
-    world.log.clear();
-    assert_eq!(world.restore(&mut observed), End::Ready);
+    bucket.log.clear();
+    assert_eq!(bucket.restore(&mut observed), End::Ready);
     let expected = ["copy back b", "copy back a", "store manifest"];
-    assert_eq!(world.log, expected);
-    world.assert_same(&before);
-    let manifest = world.manifest();
+    assert_eq!(bucket.log, expected);
+    bucket.assert_same(&before);
+    let manifest = bucket.manifest();
     for path in ["a", "b"] {
-        let object = &world.objects[&want().place.key(path)];
+        let object = &bucket.objects[&want().location.key(path)];
         assert_eq!(manifest.files[path].etag, object.etag);
     }
 }
@@ -179,105 +179,105 @@ fn restored_manifest_has_the_etags_of_the_copies() {
 #[test]
 fn file_with_only_another_content_type_is_restored() {
     // Neither the bytes nor the time differ.
-    let mut world = World {
+    let mut bucket = FakeBucket {
         is_within_one_second: true,
-        ..World::new(false)
+        ..FakeBucket::new(false)
     };
-    deliver(&mut world, &[("a.css", "1")]);
+    deliver(&mut bucket, &[("a.css", "1")]);
     // As if an earlier version of Sluice had set another content type.
-    let key = want().place.key("a.css");
-    let mut manifest = (*world.manifest()).clone();
+    let key = want().location.key("a.css");
+    let mut manifest = (*bucket.manifest()).clone();
     manifest
         .files
         .get_mut("a.css")
         .expect("file in the manifest")
         .served
         .content_type = "text/plain".into();
-    world
+    bucket
         .objects
         .get_mut(&key)
         .expect("object in the bucket")
         .served
         .content_type = "text/plain".into();
-    world.record(&manifest);
-    let before = world.objects.clone();
+    bucket.record(&manifest);
+    let before = bucket.objects.clone();
     let mut observed = ObservedSite::default();
     assert_eq!(
-        world.deliver(&content(&[("a.css", "1")]), &mut observed),
+        bucket.deliver(&content(&[("a.css", "1")]), &mut observed),
         End::Ready
     );
-    assert_eq!(world.objects[&key].served, Served::of("a.css", &[]));
-    assert_eq!(world.restore(&mut observed), End::Ready);
-    world.assert_same(&before);
+    assert_eq!(bucket.objects[&key].served, Served::of("a.css", &[]));
+    assert_eq!(bucket.restore(&mut observed), End::Ready);
+    bucket.assert_same(&before);
 }
 
 #[test]
 fn external_change_during_the_rollout_fails_it_by_name() {
-    type Change = fn(&mut World);
+    type Change = fn(&mut FakeBucket);
     let cases: [(Change, &str); 4] = [
         (
-            |world| world.foreign("docs/new.js", "theirs"),
+            |bucket| bucket.foreign("docs/new.js", "theirs"),
             "docs/new.js was created",
         ),
         (
-            |world| world.foreign("docs/a.css", "theirs"),
+            |bucket| bucket.foreign("docs/a.css", "theirs"),
             "docs/a.css was changed",
         ),
         (
-            |world| {
-                world.objects.remove("docs/a.css");
+            |bucket| {
+                bucket.objects.remove("docs/a.css");
             },
             "docs/a.css was deleted",
         ),
         (
-            |world| world.foreign("docs/new.html", "theirs"),
+            |bucket| bucket.foreign("docs/new.html", "theirs"),
             "docs/new.html was created",
         ),
     ];
     for (change, expected) in cases {
-        let mut world = World::default();
-        deliver(&mut world, &[("a.css", "1")]);
+        let mut bucket = FakeBucket::default();
+        deliver(&mut bucket, &[("a.css", "1")]);
         let content = content(&[("a.css", "2"), ("new.html", "n"), ("new.js", "n")]);
         let mut observed = ObservedSite::default();
-        assert_eq!(world.begin(&content, &mut observed), End::Ready);
-        change(&mut world);
+        assert_eq!(bucket.begin(&content, &mut observed), End::Ready);
+        change(&mut bucket);
         observed.forget_objects();
-        let end = world.go_on(&content, &mut observed);
+        let end = bucket.go_on(&content, &mut observed);
         let End::Failed(why) = end else {
             panic!("{expected}: {end:?}");
         };
         assert!(why.contains(expected), "{why}");
         // Restore must not delete an object that was created externally.
-        let theirs = world.objects.get("docs/new.js").cloned();
-        assert_eq!(world.restore(&mut observed), End::Ready);
-        let after = world.objects.get("docs/new.js");
+        let theirs = bucket.objects.get("docs/new.js").cloned();
+        assert_eq!(bucket.restore(&mut observed), End::Ready);
+        let after = bucket.objects.get("docs/new.js");
         if expected.contains("new.js") {
             assert_eq!(after, theirs.as_ref());
         } else {
             assert_eq!(after, None);
         }
-        assert_eq!(world.objects["docs/a.css"].bytes, "1");
+        assert_eq!(bucket.objects["docs/a.css"].bytes, "1");
     }
 }
 
 #[test]
 fn confirm_fails_if_an_uploaded_object_was_deleted() {
-    let mut world = World::default();
-    deliver(&mut world, &[("b", "1")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("b", "1")]);
     let content = content(&[("a", "1"), ("b", "1"), ("index.html", "i")]);
     let mut observed = ObservedSite::default();
-    assert_eq!(world.deliver(&content, &mut observed), End::Ready);
-    let manifest = world.recorded.clone().expect("a manifest");
-    let snapshot = world.journal.clone().expect("a snapshot");
+    assert_eq!(bucket.deliver(&content, &mut observed), End::Ready);
+    let manifest = bucket.recorded.clone().expect("a manifest");
+    let snapshot = bucket.journal.clone().expect("a snapshot");
     let want = want();
     let step = |observed: &ObservedSite| confirm(&want, &snapshot, &manifest, observed);
     // A file that the run did not change is drift.
-    world.objects.remove("docs/b");
+    bucket.objects.remove("docs/b");
     observed.forget_objects();
-    assert_eq!(world.drive(&content, &mut observed, step), End::Ready);
-    world.objects.remove("docs/a");
+    assert_eq!(bucket.drive(&content, &mut observed, step), End::Ready);
+    bucket.objects.remove("docs/a");
     observed.forget_objects();
-    let end = world.drive(&content, &mut observed, step);
+    let end = bucket.drive(&content, &mut observed, step);
     assert_eq!(
         end,
         End::Failed(
@@ -288,53 +288,53 @@ fn confirm_fails_if_an_uploaded_object_was_deleted() {
 
 #[test]
 fn manifest_follows_the_etag_of_a_rewritten_equal_object() {
-    let mut world = World::new(true);
-    deliver(&mut world, &[("a", "1"), ("b", "1")]);
-    let key = want().place.key("b");
+    let mut bucket = FakeBucket::new(true);
+    deliver(&mut bucket, &[("a", "1"), ("b", "1")]);
+    let key = want().location.key("b");
     let etag = "\"again\"".to_owned();
-    world
+    bucket
         .objects
         .get_mut(&key)
         .expect("object in the bucket")
         .etag
         .clone_from(&etag);
-    world.log.clear();
-    deliver(&mut world, &[("a", "2"), ("b", "1")]);
+    bucket.log.clear();
+    deliver(&mut bucket, &[("a", "2"), ("b", "1")]);
     let expected = ["keep a", "store snapshot", "put a", "store manifest"];
-    assert_eq!(world.log, expected);
-    assert_eq!(world.manifest().files["b"].etag, etag);
+    assert_eq!(bucket.log, expected);
+    assert_eq!(bucket.manifest().files["b"].etag, etag);
 }
 
 #[test]
 fn prune_keeps_externally_modified_objects() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
     let content = content(&[("index.html", "i")]);
     let mut observed = ObservedSite::default();
-    assert_eq!(world.begin(&content, &mut observed), End::Ready);
-    assert_eq!(world.go_on(&content, &mut observed), End::Ready);
-    assert!(world.manifest().retired.contains_key("a"));
-    world.foreign("docs/a", "theirs");
+    assert_eq!(bucket.begin(&content, &mut observed), End::Ready);
+    assert_eq!(bucket.go_on(&content, &mut observed), End::Ready);
+    assert!(bucket.manifest().retired.contains_key("a"));
+    bucket.foreign("docs/a", "theirs");
     observed.forget_objects();
-    assert_eq!(world.prune(&content, &mut observed), End::Ready);
-    assert_eq!(world.objects["docs/a"].bytes, "theirs");
-    assert!(!world.objects.contains_key("docs/b"));
-    assert!(world.manifest().retired.is_empty());
+    assert_eq!(bucket.prune(&content, &mut observed), End::Ready);
+    assert_eq!(bucket.objects["docs/a"].bytes, "theirs");
+    assert!(!bucket.objects.contains_key("docs/b"));
+    assert!(bucket.manifest().retired.is_empty());
 }
 
 #[test]
 fn unpruned_objects_stay_owned_in_the_next_delivery() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let mut observed = ObservedSite::default();
     let one = content(&[("c", "1")]);
-    assert_eq!(world.begin(&one, &mut observed), End::Ready);
-    assert_eq!(world.go_on(&one, &mut observed), End::Ready);
-    world.log.clear();
+    assert_eq!(bucket.begin(&one, &mut observed), End::Ready);
+    assert_eq!(bucket.go_on(&one, &mut observed), End::Ready);
+    bucket.log.clear();
     // `a` is desired again, `b` still is not.
-    deliver(&mut world, &[("a", "1"), ("c", "1")]);
+    deliver(&mut bucket, &[("a", "1"), ("c", "1")]);
     assert_eq!(
-        world.log,
+        bucket.log,
         [
             "keep b",
             "store snapshot",
@@ -343,21 +343,21 @@ fn unpruned_objects_stay_owned_in_the_next_delivery() {
             "store manifest"
         ]
     );
-    assert_eq!(world.served(), [("a", "1"), ("c", "1")]);
+    assert_eq!(bucket.served(), [("a", "1"), ("c", "1")]);
 }
 
 #[test]
 fn site_drift_follows_from_a_listing() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a", "1"), ("b", "1"), ("c", "1")]);
-    let manifest = world.manifest();
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let manifest = bucket.manifest();
     let mut observed = ObservedSite::default();
     assert_eq!(drift(&manifest, &observed), None);
-    observed.note_listing(world.listing(&|_| true));
+    observed.note_listing(bucket.listing(&|_| true));
     assert_eq!(drift(&manifest, &observed), Some(vec![]));
-    world.objects.remove("docs/a");
-    world.foreign("docs/b", "theirs");
-    observed.note_listing(world.listing(&|_| true));
+    bucket.objects.remove("docs/a");
+    bucket.foreign("docs/b", "theirs");
+    observed.note_listing(bucket.listing(&|_| true));
     assert_eq!(
         drift(&manifest, &observed),
         Some(vec![Drift::Missing("a"), Drift::Changed("b")])
@@ -366,28 +366,28 @@ fn site_drift_follows_from_a_listing() {
 
 #[test]
 fn deletion_removes_all_owned_objects_pages_first() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
-    world.foreign("docs/b", "theirs");
-    world.foreign("docs/c", "theirs");
-    world.log.clear();
-    let reference = world.recorded.clone().expect("a manifest");
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a", "1"), ("b", "1"), ("index.html", "i")]);
+    bucket.foreign("docs/b", "theirs");
+    bucket.foreign("docs/c", "theirs");
+    bucket.log.clear();
+    let reference = bucket.recorded.clone().expect("a manifest");
     let owner = want().owner;
     let mut observed = ObservedSite::default();
     let step = |observed: &ObservedSite| remove(&owner, &reference, observed);
-    let end = world.drive(&content(&[]), &mut observed, step);
+    let end = bucket.drive(&content(&[]), &mut observed, step);
     assert_eq!(end, End::Ready);
-    assert_eq!(world.log, ["delete index.html", "delete a"]);
-    assert_eq!(world.served(), [("b", "theirs"), ("c", "theirs")]);
+    assert_eq!(bucket.log, ["delete index.html", "delete a"]);
+    assert_eq!(bucket.served(), [("b", "theirs"), ("c", "theirs")]);
 }
 
 #[test]
 fn site_intents_have_one_line_per_kind_of_change() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a.css", "1"), ("gone.js", "g")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a.css", "1"), ("gone.js", "g")]);
     let content = content(&[("a.css", "2"), ("index.html", "2"), ("new.js", "n")]);
     let mut observed = ObservedSite::default();
-    assert_eq!(world.begin(&content, &mut observed), End::Ready);
+    assert_eq!(bucket.begin(&content, &mut observed), End::Ready);
     let (reference, snapshot) = observed.snapshot.expect("a snapshot");
     let lines = |phase| -> Vec<String> {
         intents(&snapshot, &reference.sha256, phase)

@@ -100,9 +100,9 @@ async fn filters_narrow_the_pipelines() {
     let tagged = lab
         .gitlab
         .run_pipeline_as(lab.project, "v1", "schedule", None, vec![builds()]);
-    lab.gitlab.change(|world, _| {
+    lab.gitlab.change(|state, _| {
         let changed = "2190-01-01T00:00:00Z".parse().ok();
-        world
+        state
             .pipeline_mut(tagged)
             .map(|pipeline| pipeline.updated_at = changed)
     });

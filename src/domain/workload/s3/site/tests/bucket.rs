@@ -31,7 +31,7 @@ pub enum End {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct FakeBucket {
     pub objects: BTreeMap<String, Object>,
     pub copies: BTreeMap<String, Object>,
     pub texts: BTreeMap<String, Vec<u8>>,
@@ -53,7 +53,7 @@ pub struct World {
 pub fn want() -> SiteWant {
     SiteWant {
         component: "site".into(),
-        place: Place::new("shop-site", "docs").expect("valid location"),
+        location: S3Location::new("shop-site", "docs").expect("valid location"),
         owner: Owner {
             cluster: "c1".into(),
             namespace: "shop".into(),
@@ -93,7 +93,7 @@ pub fn content_with(files: &[(&str, &str)], types: &[ContentType]) -> SiteConten
     SiteContent::new(Sha256::of(b"archive"), "public", files, types)
 }
 
-impl World {
+impl FakeBucket {
     pub fn new(random_etags: bool) -> Self {
         Self {
             random_etags,
@@ -143,9 +143,9 @@ impl World {
     }
 
     pub fn listing(&self, concerns: &dyn Fn(&str) -> bool) -> BTreeMap<String, Listed> {
-        let place = want().place;
+        let location = want().location;
         let listed = |(key, object): (&String, &Object)| {
-            let path = place.path(key).filter(|path| concerns(path))?;
+            let path = location.path(key).filter(|path| concerns(path))?;
             let listed = Listed {
                 etag: object.etag.clone(),
                 size: object.bytes.len() as u64,
@@ -286,9 +286,9 @@ impl World {
                 observed.note_listing(listing);
             }
             Read::Heads(paths) => {
-                let place = want().place;
+                let location = want().location;
                 let head = |path: String| {
-                    let object = self.objects.get(&place.key(&path));
+                    let object = self.objects.get(&location.key(&path));
                     let head = object.map(|object| ObjectHead {
                         etag: object.etag.clone(),
                         size: object.bytes.len() as u64,
@@ -304,7 +304,7 @@ impl World {
 
     /// `None` if the process crashed on the way.
     pub fn act(&mut self, act: &Act, observed: &ObservedSite) -> Option<Reply> {
-        let place = want().place;
+        let location = want().location;
         let mut outcomes = BTreeMap::new();
         match act {
             Act::StoreSnapshot(snapshot) => {
@@ -318,14 +318,14 @@ impl World {
             Act::Keep(objects) => {
                 for keep in objects {
                     self.change(format!("keep {}", keep.path))?;
-                    let object = self.objects.get(&place.key(&keep.path));
+                    let object = self.objects.get(&location.key(&keep.path));
                     let object = object.filter(|object| object.etag == keep.etag);
                     let Some(object) = object.cloned() else {
                         continue;
                     };
                     let name = copy_key(
                         &want().copies,
-                        &place,
+                        &location,
                         &keep.path,
                         &keep.etag,
                         keep.modified,
@@ -345,7 +345,7 @@ impl World {
                 for put in files {
                     self.change(format!("put {}", put.path))?;
                     let file = &content.files[&put.path];
-                    let key = place.key(&put.path);
+                    let key = location.key(&put.path);
                     if !self.holds(&key, &put.condition) {
                         continue;
                     }
@@ -358,14 +358,14 @@ impl World {
             Act::CopyBack(objects) => {
                 for back in objects {
                     self.change(format!("copy back {}", back.path))?;
-                    let key = place.key(&back.path);
+                    let key = location.key(&back.path);
                     if !self.holds(&key, &back.condition) {
                         continue;
                     }
                     let copy = &back.copy;
                     let name = copy_key(
                         &want().copies,
-                        &place,
+                        &location,
                         &back.path,
                         &copy.etag,
                         copy.modified,
@@ -378,7 +378,7 @@ impl World {
             Act::Delete(objects) => {
                 for deletion in objects {
                     self.change(format!("delete {}", deletion.path))?;
-                    let key = place.key(&deletion.path);
+                    let key = location.key(&deletion.path);
                     if self.holds(&key, &Condition::Is(deletion.etag.clone())) {
                         self.objects.remove(&key);
                         outcomes.insert(deletion.path.clone(), Outcome::Deleted);

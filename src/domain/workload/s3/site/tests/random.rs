@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     super::*,
-    bucket::{End, Object, World, content, want},
+    bucket::{End, FakeBucket, Object, content, want},
 };
 
 const PATHS: [&str; 8] = [
@@ -39,10 +39,13 @@ fn crashes() -> impl Strategy<Value = Vec<usize>> {
 }
 
 /// Repeats the work after each crash as a new process, which knows only stored state.
-fn retry(world: &mut World, mut work: impl FnMut(&mut World, &mut ObservedSite) -> End) -> End {
+fn retry(
+    bucket: &mut FakeBucket,
+    mut work: impl FnMut(&mut FakeBucket, &mut ObservedSite) -> End,
+) -> End {
     let mut observed = ObservedSite::default();
     loop {
-        match work(world, &mut observed) {
+        match work(bucket, &mut observed) {
             End::Crashed => observed = ObservedSite::default(),
             end => return end,
         }
@@ -50,22 +53,22 @@ fn retry(world: &mut World, mut work: impl FnMut(&mut World, &mut ObservedSite) 
 }
 
 /// A complete run, whatever crashes.
-fn deliver(world: &mut World, files: &Files) -> End {
+fn deliver(bucket: &mut FakeBucket, files: &Files) -> End {
     let content = of(files);
-    world.journal = None;
-    let begun = retry(world, |world, observed| world.begin(&content, observed));
-    if begun != End::Ready || world.journal.is_none() {
+    bucket.journal = None;
+    let begun = retry(bucket, |bucket, observed| bucket.begin(&content, observed));
+    if begun != End::Ready || bucket.journal.is_none() {
         return begun;
     }
-    let continued = retry(world, |world, observed| world.go_on(&content, observed));
+    let continued = retry(bucket, |bucket, observed| bucket.go_on(&content, observed));
     if continued != End::Ready {
         return continued;
     }
-    retry(world, |world, observed| world.prune(&content, observed))
+    retry(bucket, |bucket, observed| bucket.prune(&content, observed))
 }
 
-fn served(world: &World) -> Vec<(String, String)> {
-    let served = world.served();
+fn served(bucket: &FakeBucket) -> Vec<(String, String)> {
+    let served = bucket.served();
     served
         .into_iter()
         .map(|(path, bytes)| (path.to_owned(), bytes.to_owned()))
@@ -107,28 +110,28 @@ proptest! {
         crash_points in crashes(),
         random_etags in any::<bool>(),
     ) {
-        let mut world = World::new(random_etags);
+        let mut bucket = FakeBucket::new(random_etags);
         for path in &foreign {
-            world.foreign(&format!("docs/{path}"), "theirs");
+            bucket.foreign(&format!("docs/{path}"), "theirs");
         }
-        let theirs: Vec<Object> = world.objects.values().cloned().collect();
+        let theirs: Vec<Object> = bucket.objects.values().cloned().collect();
         for files in &sites {
-            world.crashes.clone_from(&crash_points);
-            world.log.clear();
-            prop_assert_eq!(deliver(&mut world, files), End::Ready);
-            prop_assert_eq!(served(&world), expected(files, &foreign));
-            prop_assert!(pages_last(&world.log), "{:?}", world.log);
-            prop_assert!(world.is_unchanged(&of(files)));
-            let manifest = world.manifest();
+            bucket.crashes.clone_from(&crash_points);
+            bucket.log.clear();
+            prop_assert_eq!(deliver(&mut bucket, files), End::Ready);
+            prop_assert_eq!(served(&bucket), expected(files, &foreign));
+            prop_assert!(pages_last(&bucket.log), "{:?}", bucket.log);
+            prop_assert!(bucket.is_unchanged(&of(files)));
+            let manifest = bucket.manifest();
             prop_assert!(manifest.retired.is_empty());
             for (path, file) in &manifest.files {
-                prop_assert_eq!(&file.etag, &world.objects[&want().place.key(path)].etag);
+                prop_assert_eq!(&file.etag, &bucket.objects[&want().location.key(path)].etag);
             }
         }
-        let after: Vec<Object> = world
+        let after: Vec<Object> = bucket
             .objects
             .iter()
-            .filter(|(key, _)| want().place.path(key).is_some_and(|path| foreign.contains(path)))
+            .filter(|(key, _)| want().location.path(key).is_some_and(|path| foreign.contains(path)))
             .map(|(_, object)| object.clone())
             .collect();
         prop_assert_eq!(after, theirs);
@@ -137,12 +140,12 @@ proptest! {
     /// Without a crash, an object is written only if it differs, and once.
     #[test]
     fn equal_objects_are_never_written_again(one in files(), two in files(), random_etags in any::<bool>()) {
-        let mut world = World::new(random_etags);
-        prop_assert_eq!(deliver(&mut world, &one), End::Ready);
-        world.log.clear();
-        prop_assert_eq!(deliver(&mut world, &two), End::Ready);
+        let mut bucket = FakeBucket::new(random_etags);
+        prop_assert_eq!(deliver(&mut bucket, &one), End::Ready);
+        bucket.log.clear();
+        prop_assert_eq!(deliver(&mut bucket, &two), End::Ready);
         let written = |what: &str| -> BTreeSet<String> {
-            let lines = world.log.iter().filter_map(|line| line.strip_prefix(what));
+            let lines = bucket.log.iter().filter_map(|line| line.strip_prefix(what));
             lines.map(str::to_owned).collect()
         };
         let differing: BTreeSet<String> = two
@@ -157,7 +160,7 @@ proptest! {
             .map(|path| (*path).to_owned())
             .collect();
         prop_assert_eq!(written("delete "), gone);
-        let mut once = world.log.clone();
+        let mut once = bucket.log.clone();
         once.retain(|line| line.starts_with("put ") || line.starts_with("delete "));
         let all = once.len();
         once.sort();
@@ -176,32 +179,32 @@ proptest! {
         crash_points in crashes(),
         random_etags in any::<bool>(),
     ) {
-        let mut world = World::new(random_etags);
-        prop_assert_eq!(deliver(&mut world, &one), End::Ready);
+        let mut bucket = FakeBucket::new(random_etags);
+        prop_assert_eq!(deliver(&mut bucket, &one), End::Ready);
         // Externally modified objects are restored as the run found them, too.
         for path in drifted.iter().filter(|path| one.contains_key(*path)) {
-            world.foreign(&format!("docs/{path}"), "theirs");
+            bucket.foreign(&format!("docs/{path}"), "theirs");
         }
-        let before = world.objects.clone();
-        let manifest = world.manifest();
-        world.crashes = vec![restored_after];
-        world.journal = None;
+        let before = bucket.objects.clone();
+        let manifest = bucket.manifest();
+        bucket.crashes = vec![restored_after];
+        bucket.journal = None;
         let content = of(&two);
         let mut observed = ObservedSite::default();
-        let _ = world.deliver(&content, &mut observed);
-        world.crashes = crash_points;
-        if world.journal.is_some() {
-            let end = retry(&mut world, World::restore);
+        let _ = bucket.deliver(&content, &mut observed);
+        bucket.crashes = crash_points;
+        if bucket.journal.is_some() {
+            let end = retry(&mut bucket, FakeBucket::restore);
             prop_assert_eq!(end, End::Ready);
         }
-        world.assert_same(&before);
-        world.crashes.clear();
-        if world.journal.is_some() {
-            let after = world.manifest();
+        bucket.assert_same(&before);
+        bucket.crashes.clear();
+        if bucket.journal.is_some() {
+            let after = bucket.manifest();
             prop_assert_eq!(after.files.keys().collect::<Vec<_>>(), manifest.files.keys().collect::<Vec<_>>());
             for (path, file) in &after.files {
-                let object = &world.objects[&want().place.key(path)];
-                let was = &before[&want().place.key(path)];
+                let object = &bucket.objects[&want().location.key(path)];
+                let was = &before[&want().location.key(path)];
                 let drifted = was.etag != manifest.files[path].etag;
                 prop_assert_eq!(object.etag != file.etag, drifted, "{}", path);
             }
@@ -215,20 +218,20 @@ proptest! {
         two in files(),
         random_etags in any::<bool>(),
     ) {
-        let mut world = World::new(random_etags);
+        let mut bucket = FakeBucket::new(random_etags);
         let conflicting: Vec<&str> = two.keys().filter(|path| !one.contains_key(*path)).copied().collect();
         prop_assume!(!conflicting.is_empty());
-        prop_assert_eq!(deliver(&mut world, &one), End::Ready);
+        prop_assert_eq!(deliver(&mut bucket, &one), End::Ready);
         for path in &conflicting {
-            world.foreign(&format!("docs/{path}"), "theirs");
+            bucket.foreign(&format!("docs/{path}"), "theirs");
         }
-        let before = world.objects.clone();
-        world.log.clear();
-        let End::Failed(why) = deliver(&mut world, &two) else {
+        let before = bucket.objects.clone();
+        bucket.log.clear();
+        let End::Failed(why) = deliver(&mut bucket, &two) else {
             return Err(TestCaseError::fail("the run did not fail"));
         };
         prop_assert!(conflicting.iter().any(|path| why.contains(path)), "{}", why);
-        prop_assert!(world.log.is_empty());
-        prop_assert_eq!(&world.objects, &before);
+        prop_assert!(bucket.log.is_empty());
+        prop_assert_eq!(&bucket.objects, &before);
     }
 }

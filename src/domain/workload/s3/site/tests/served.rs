@@ -2,7 +2,7 @@
 
 use super::{
     super::{ObservedSite, Served},
-    bucket::{End, World, content, content_with, want},
+    bucket::{End, FakeBucket, content, content_with, want},
     deliver,
 };
 use crate::api::v1alpha1::ContentType;
@@ -15,14 +15,14 @@ fn puts(log: &[String]) -> Vec<&str> {
 
 #[test]
 fn html_of_every_extension_is_uploaded_last() {
-    let mut world = World::default();
+    let mut bucket = FakeBucket::default();
     let names = ["about.htm", "app.js", "index.html", "legal.xhtml"];
-    deliver(&mut world, &names.map(|name| (name, "1")));
-    assert_eq!(puts(&world.log)[0], "app.js");
-    world.log.clear();
-    deliver(&mut world, &names.map(|name| (name, "2")));
-    assert_eq!(puts(&world.log)[0], "app.js");
-    assert_eq!(puts(&world.log).len(), 4);
+    deliver(&mut bucket, &names.map(|name| (name, "1")));
+    assert_eq!(puts(&bucket.log)[0], "app.js");
+    bucket.log.clear();
+    deliver(&mut bucket, &names.map(|name| (name, "2")));
+    assert_eq!(puts(&bucket.log)[0], "app.js");
+    assert_eq!(puts(&bucket.log).len(), 4);
 }
 
 fn html(pattern: &str) -> [ContentType; 1] {
@@ -34,18 +34,18 @@ fn html(pattern: &str) -> [ContentType; 1] {
 
 #[test]
 fn page_is_recognised_by_its_content_type() {
-    let mut world = World::default();
+    let mut bucket = FakeBucket::default();
     let release = |version| content_with(&[("about", version), ("z.js", version)], &html("about"));
     let mut observed = ObservedSite::default();
-    assert_eq!(world.deliver(&release("1"), &mut observed), End::Ready);
-    assert_eq!(puts(&world.log), ["z.js", "about"]);
-    world.log.clear();
+    assert_eq!(bucket.deliver(&release("1"), &mut observed), End::Ready);
+    assert_eq!(puts(&bucket.log), ["z.js", "about"]);
+    bucket.log.clear();
     let mut observed = ObservedSite::default();
-    assert_eq!(world.deliver(&release("2"), &mut observed), End::Ready);
-    assert_eq!(puts(&world.log), ["z.js", "about"]);
-    world.log.clear();
-    assert_eq!(world.restore(&mut observed), End::Ready);
-    let back: Vec<&String> = (world.log.iter())
+    assert_eq!(bucket.deliver(&release("2"), &mut observed), End::Ready);
+    assert_eq!(puts(&bucket.log), ["z.js", "about"]);
+    bucket.log.clear();
+    assert_eq!(bucket.restore(&mut observed), End::Ready);
+    let back: Vec<&String> = (bucket.log.iter())
         .filter(|it| it.starts_with("copy"))
         .collect();
     assert_eq!(back, ["copy back about", "copy back z.js"]);
@@ -53,42 +53,42 @@ fn page_is_recognised_by_its_content_type() {
 
 #[test]
 fn file_is_uploaded_again_if_the_spec_changes_its_content_type() {
-    let mut world = World::default();
-    deliver(&mut world, &[("about", "1"), ("logo.svgz", "s")]);
-    let key = |path| want().place.key(path);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("about", "1"), ("logo.svgz", "s")]);
+    let key = |path| want().location.key(path);
     assert_eq!(
-        world.objects[&key("about")].served,
+        bucket.objects[&key("about")].served,
         Served::of("about", &[])
     );
-    let encoding = |world: &World| {
-        let served = &world.objects[&key("logo.svgz")].served;
+    let encoding = |bucket: &FakeBucket| {
+        let served = &bucket.objects[&key("logo.svgz")].served;
         served.content_encoding.clone()
     };
-    assert_eq!(encoding(&world).as_deref(), Some("gzip"));
+    assert_eq!(encoding(&bucket).as_deref(), Some("gzip"));
     let plain = content(&[("about", "1"), ("logo.svgz", "s")]);
     let wanted = content_with(&[("about", "1"), ("logo.svgz", "s")], &html("about"));
     assert_ne!(plain.digest(), wanted.digest(), "another plan to approve");
-    world.log.clear();
+    bucket.log.clear();
     let mut observed = ObservedSite::default();
-    assert_eq!(world.deliver(&wanted, &mut observed), End::Ready);
-    assert_eq!(puts(&world.log), ["about"]);
-    assert!(world.objects[&key("about")].served.is_document());
+    assert_eq!(bucket.deliver(&wanted, &mut observed), End::Ready);
+    assert_eq!(puts(&bucket.log), ["about"]);
+    assert!(bucket.objects[&key("about")].served.is_document());
 }
 
 #[test]
 fn upload_by_an_earlier_sluice_version_belongs_to_the_run() {
-    let mut world = World::default();
-    deliver(&mut world, &[("a.css", "1")]);
+    let mut bucket = FakeBucket::default();
+    deliver(&mut bucket, &[("a.css", "1")]);
     // The process crashes after the upload, and the next version of Sluice sets another content type.
     let next = content(&[("a.css", "2")]);
     let mut observed = ObservedSite::default();
-    assert_eq!(world.begin(&next, &mut observed), End::Ready);
-    world.crashes = vec![1];
-    assert_eq!(world.go_on(&next, &mut observed), End::Crashed);
-    let object = world.objects.get_mut(&want().place.key("a.css"));
+    assert_eq!(bucket.begin(&next, &mut observed), End::Ready);
+    bucket.crashes = vec![1];
+    assert_eq!(bucket.go_on(&next, &mut observed), End::Crashed);
+    let object = bucket.objects.get_mut(&want().location.key("a.css"));
     let object = object.expect("object in the bucket");
     assert_eq!(object.bytes, "2");
     object.served.content_type = "text/css".into();
     let mut observed = ObservedSite::default();
-    assert_eq!(world.go_on(&next, &mut observed), End::Ready);
+    assert_eq!(bucket.go_on(&next, &mut observed), End::Ready);
 }

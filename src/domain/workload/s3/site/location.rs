@@ -13,14 +13,14 @@ pub(super) const MAX_KEY_SIZE: usize = limits::KEY;
 /// An S3 location: a bucket and a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+pub struct S3Location {
     /// The bucket's name.
     pub bucket: String,
     /// Empty, or ending in `/`.
     pub prefix: String,
 }
 
-impl Place {
+impl S3Location {
     /// `docs` and `docs/` are the same prefix. The error names the invalid field, `bucket` or `prefix`, and
     /// the reason.
     pub fn new(bucket: &str, prefix: &str) -> Result<Self, (&'static str, String)> {
@@ -90,7 +90,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for S3Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.prefix)
     }
@@ -113,14 +113,17 @@ pub(super) fn unfit(path: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn place(bucket: &str, prefix: &str) -> Place {
-        Place::new(bucket, prefix).expect("valid location")
+    fn location(bucket: &str, prefix: &str) -> S3Location {
+        S3Location::new(bucket, prefix).expect("valid location")
     }
 
     #[test]
     fn prefix_is_a_folder() {
-        assert_eq!(place("shop-site", "docs"), place("shop-site", "docs/"));
-        let docs = place("shop-site", "docs");
+        assert_eq!(
+            location("shop-site", "docs"),
+            location("shop-site", "docs/")
+        );
+        let docs = location("shop-site", "docs");
         assert_eq!(docs.key("a/b.html"), "docs/a/b.html");
         assert_eq!(docs.path("docs/a/b.html"), Some("a/b.html"));
         assert_eq!(docs.path("docs-old/a"), None);
@@ -129,13 +132,13 @@ mod tests {
         assert_eq!(docs.shown("\u{e9}"), "s3://shop-site/docs/\u{e9}");
         let decomposed = docs.shown("e\u{301}");
         assert!(decomposed.ends_with("(e\\u{301})"), "{decomposed}");
-        let whole = place("shop-site", "");
+        let whole = location("shop-site", "");
         assert_eq!(whole.key("a"), "a");
         assert_eq!(whole.to_string(), "s3://shop-site/");
-        assert_eq!(Place::parse("s3://shop-site/docs/"), Some(docs));
-        assert_eq!(Place::parse("s3://shop-site/"), Some(whole.clone()));
-        assert_eq!(Place::parse("shop-site/docs/"), None);
-        assert_eq!(place("shop-site", "/"), whole);
+        assert_eq!(S3Location::parse("s3://shop-site/docs/"), Some(docs));
+        assert_eq!(S3Location::parse("s3://shop-site/"), Some(whole.clone()));
+        assert_eq!(S3Location::parse("shop-site/docs/"), None);
+        assert_eq!(location("shop-site", "/"), whole);
     }
 
     #[test]
@@ -149,27 +152,27 @@ mod tests {
             "s/p",
             "arn:aws:s3:::x",
         ] {
-            let refused = Place::new(bucket, "docs").map_err(|(field, _)| field);
+            let refused = S3Location::new(bucket, "docs").map_err(|(field, _)| field);
             assert_eq!(refused, Err("bucket"), "{bucket}");
         }
         for prefix in ["/a", "a//b", "a/../b", "./a", "a\\b", "a\nb", "//"] {
-            let refused = Place::new("shop-site", prefix).map_err(|(field, _)| field);
+            let refused = S3Location::new("shop-site", prefix).map_err(|(field, _)| field);
             assert_eq!(refused, Err("prefix"), "{prefix}");
         }
-        let long = Place::new("shop-site", &"p".repeat(512));
+        let long = S3Location::new("shop-site", &"p".repeat(512));
         assert_eq!(long.map_err(|(field, _)| field), Err("prefix"));
     }
 
     #[test]
     fn s3_locations_overlap_if_they_can_share_a_key() {
-        let docs = place("shop-site", "docs");
+        let docs = location("shop-site", "docs");
         assert!(docs.overlaps(&docs));
-        assert!(docs.overlaps(&place("shop-site", "")));
-        assert!(place("shop-site", "").overlaps(&docs));
-        assert!(docs.overlaps(&place("shop-site", "docs/api")));
-        assert!(!docs.overlaps(&place("shop-site", "docs-old")));
-        assert!(!docs.overlaps(&place("pay-site", "docs")));
-        assert_ne!(docs.id(), place("pay-site", "docs").id());
+        assert!(docs.overlaps(&location("shop-site", "")));
+        assert!(location("shop-site", "").overlaps(&docs));
+        assert!(docs.overlaps(&location("shop-site", "docs/api")));
+        assert!(!docs.overlaps(&location("shop-site", "docs-old")));
+        assert!(!docs.overlaps(&location("pay-site", "docs")));
+        assert_ne!(docs.id(), location("pay-site", "docs").id());
         assert_eq!(docs.id().len(), 16);
     }
 }

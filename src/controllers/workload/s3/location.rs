@@ -27,8 +27,8 @@ use crate::{
     domain::{
         ownership::Owner,
         workload::s3::site::{
-            Act, CopyBack, Deletion, Keep, KeptObject, ObservedSite, Outcome, Place, Put, Read,
-            Reply, SiteContent, batches, copy_key, metadata,
+            Act, CopyBack, Deletion, Keep, KeptObject, ObservedSite, Outcome, Put, Read, Reply,
+            S3Location, SiteContent, batches, copy_key, metadata,
         },
     },
     ports::{
@@ -53,11 +53,11 @@ pub struct S3LocationShell<'a> {
     /// The Target's artifact bucket.
     pub store: &'a dyn Store,
     /// The S3 location of the files.
-    pub place: &'a Place,
+    pub location: &'a S3Location,
     /// The owner of the files.
     pub owner: &'a Owner,
     /// The key prefix of this location's records: `sites/<namespace>/<target>/<id>`, where `<id>` is
-    /// [`Place::id`].
+    /// [`S3Location::id`].
     pub records: &'a str,
     /// The key prefix of this run's copies, below `records`.
     pub copies: &'a str,
@@ -84,8 +84,8 @@ impl S3LocationShell<'_> {
             Read::Listing => self.list(observed).await?,
             Read::Heads(paths) => {
                 let read = |path: String| async move {
-                    let key = self.place.key(&path);
-                    let head = self.sites.head(&self.place.bucket, &key).await?;
+                    let key = self.location.key(&path);
+                    let head = self.sites.head(&self.location.bucket, &key).await?;
                     Ok((path, head))
                 };
                 let (heads, failed) = self.waves.all(paths, read).await;
@@ -101,7 +101,7 @@ impl S3LocationShell<'_> {
     /// Carries out an action and notes the result. Returns the errors; after any, the objects are read
     /// again.
     pub async fn carry_out(&self, act: &Act, observed: &mut ObservedSite) -> Vec<CallError> {
-        tracing::debug!(operation = act.operation(), place = %self.place, "carrying out");
+        tracing::debug!(operation = act.operation(), location = %self.location, "carrying out");
         let (reply, failed) = match act {
             Act::StoreSnapshot(snapshot) => self.stored("snapshots", snapshot.text()).await,
             Act::StoreManifest(manifest) => self.stored("manifests", manifest.text()).await,
@@ -130,14 +130,14 @@ impl S3LocationShell<'_> {
     }
 
     async fn list(&self, observed: &mut ObservedSite) -> Result<(), CallError> {
-        let Place { bucket, prefix } = self.place;
+        let S3Location { bucket, prefix } = self.location;
         let mut objects = BTreeMap::new();
         let mut next = None;
         loop {
             let page = self.sites.list(bucket, prefix, next.as_deref()).await?;
             for (key, listed) in page.objects {
                 // A bucket may hold far more than this site.
-                if let Some(path) = self.place.path(&key)
+                if let Some(path) = self.location.path(&key)
                     && observed.concerns(path)
                 {
                     objects.insert(path.to_owned(), listed);
@@ -167,9 +167,15 @@ impl S3LocationShell<'_> {
                 modified,
                 size,
             } = object;
-            let to = copy_key(&self.below(self.copies), self.place, &path, &etag, modified);
-            let key = self.place.key(&path);
-            let bucket = &self.place.bucket;
+            let to = copy_key(
+                &self.below(self.copies),
+                self.location,
+                &path,
+                &etag,
+                modified,
+            );
+            let key = self.location.key(&path);
+            let bucket = &self.location.bucket;
             let copy = self.sites.keep(bucket, &key, &etag, size, &to).await?;
             let kept = KeptObject {
                 etag,
@@ -202,8 +208,8 @@ impl S3LocationShell<'_> {
                 served: wanted.served.clone(),
                 metadata: metadata(self.owner, wanted.sha256),
             };
-            let key = self.place.key(&path);
-            let bucket = &self.place.bucket;
+            let key = self.location.key(&path);
+            let bucket = &self.location.bucket;
             let etag = self.sites.put(bucket, &key, object, &condition).await?;
             Ok((path, Outcome::Written(etag)))
         };
@@ -253,7 +259,7 @@ impl S3LocationShell<'_> {
             } = object;
             let from = copy_key(
                 &self.below(copies),
-                self.place,
+                self.location,
                 &path,
                 &copy.etag,
                 copy.modified,
@@ -263,8 +269,8 @@ impl S3LocationShell<'_> {
                 version_id: &copy.version_id,
                 size: copy.size,
             };
-            let key = self.place.key(&path);
-            let bucket = &self.place.bucket;
+            let key = self.location.key(&path);
+            let bucket = &self.location.bucket;
             let etag = self
                 .sites
                 .restore(&stored, bucket, &key, &condition)
@@ -276,7 +282,7 @@ impl S3LocationShell<'_> {
 
     /// Deletes the objects of a wave with one call.
     async fn delete(&self, objects: &[Deletion]) -> (Option<Reply>, Vec<CallError>) {
-        let Place { bucket, prefix } = self.place;
+        let S3Location { bucket, prefix } = self.location;
         match self.sites.delete(bucket, prefix, objects).await {
             Ok(ends) => {
                 let ends = objects.iter().zip(ends);
@@ -301,7 +307,7 @@ impl S3LocationShell<'_> {
     fn error(&self, operation: &str, why: &str) -> CallError {
         CallError::new(
             operation,
-            self.place.to_string(),
+            self.location.to_string(),
             CallErrorKind::Invalid,
             why,
         )

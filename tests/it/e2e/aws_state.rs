@@ -6,7 +6,7 @@ use super::{LIMIT, run, scene::Scene};
 
 /// Where the alias of a function sends its traffic: `1`, or `1, 10 % to 2`.
 pub fn routed(scene: &Scene<'_>, account: &str, function: &str) -> String {
-    let lambda = scene.world.lab.lambda(account, HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda(account, HUB_REGION).unwrap();
     let call = lambda.get_alias().function_name(function).name("live");
     let alias = run(call.send()).unwrap_or_else(|e| panic!("alias of {function}: {e:?}"));
     let weights = alias
@@ -36,7 +36,7 @@ pub fn wait_routed(scene: &Scene<'_>, account: &str, wanted: &str) {
 
 /// The published versions of a function.
 pub fn versions(scene: &Scene<'_>, account: &str, function: &str) -> Vec<String> {
-    let lambda = scene.world.lab.lambda(account, HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda(account, HUB_REGION).unwrap();
     let call = lambda.list_versions_by_function().function_name(function);
     let listed = run(call.send()).unwrap().versions.unwrap_or_default();
     let names = listed.into_iter().filter_map(|it| it.version);
@@ -45,7 +45,7 @@ pub fn versions(scene: &Scene<'_>, account: &str, function: &str) -> Vec<String>
 
 /// Whether the function does not exist.
 pub fn is_gone(scene: &Scene<'_>, account: &str, function: &str) -> bool {
-    let lambda = scene.world.lab.lambda(account, HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda(account, HUB_REGION).unwrap();
     let found = run(lambda.get_function().function_name(function).send());
     found.is_err_and(|error| {
         let error = error.into_service_error();
@@ -56,7 +56,7 @@ pub fn is_gone(scene: &Scene<'_>, account: &str, function: &str) -> bool {
 /// Creates an alarm with the team's name in an account, in the state `OK`.
 pub fn alarm(scene: &Scene<'_>, account: &str) -> Alarm {
     let name = format!("{}-errors", scene.team.namespace);
-    scene.world.lab.alarm(account, &name).unwrap()
+    scene.environment.lab.alarm(account, &name).unwrap()
 }
 
 /// Waits until the alarm's last change is so old that clock skew cannot make it a later one.

@@ -5,9 +5,10 @@ use sluice::api::v1alpha1::{Release, Target};
 use sluice_lab::lab::{HUB_REGION, wait_for};
 
 use super::{
-    LIMIT, run,
+    LIMIT,
+    aws_state::versions,
+    run,
     scene::{NAME, Scene},
-    watching::versions,
 };
 
 /// Waits until the team's function has exactly these versions.
@@ -37,7 +38,7 @@ fn running(namespace: &str) -> Scene<'static> {
 
 /// Dev's artifact bucket.
 fn artifacts(scene: &Scene<'_>) -> (aws_sdk_s3::Client, String) {
-    let lab = &scene.world.lab;
+    let lab = &scene.environment.lab;
     let client = lab.s3("dev").unwrap();
     let account = lab.get_json("account", None, "dev").unwrap();
     let bucket = account["spec"]["regions"][0]["artifactBucket"].as_str();
@@ -90,7 +91,7 @@ fn versions_are_collected_with_their_releases() {
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert_eq!(kept_in(&scene, "snapshots").len(), 1, "of the last run");
 
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4713");
     scene.wait(NAME, "r3 serves again", |it| {
         (it.status.as_ref()?.live.as_deref() == Some("dev=r3")).then_some(())
@@ -104,7 +105,7 @@ fn versions_are_collected_with_their_releases() {
 #[test]
 fn version_with_an_unmanaged_alias_is_not_collected() {
     let scene = running("in-use");
-    let lambda = scene.world.lab.lambda("dev", HUB_REGION).unwrap();
+    let lambda = scene.environment.lab.lambda("dev", HUB_REGION).unwrap();
     let alias = lambda
         .create_alias()
         .function_name(scene.function())
@@ -137,7 +138,7 @@ fn retain_policy_deletes_no_versions_with_the_deployment() {
     let scene = running("retained-all");
     scene.push("v2");
     scene.delivered(2);
-    let mark = scene.world.lab.aws.mark();
+    let mark = scene.environment.lab.aws.mark();
     let api = scene.api::<sluice::api::v1alpha1::Deployment>();
     run(api.delete(NAME, &kube::api::DeleteParams::background())).unwrap();
     super::scene::gone(&api, NAME);

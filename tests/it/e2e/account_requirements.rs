@@ -17,7 +17,7 @@ use super::{
 
 /// Creates another Account for prod's AWS account with these requirements. Returns its name.
 pub fn strict(scene: &Scene<'_>, requires: &Value) -> String {
-    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let accounts: Api<Account> = Api::all(scene.environment.client.clone());
     let mut account = run(accounts.get("prod")).unwrap();
     let name = format!("prod-of-{}", scene.team.namespace);
     let mut strict = Account::new(&name, account.spec.clone());
@@ -28,7 +28,7 @@ pub fn strict(scene: &Scene<'_>, requires: &Value) -> String {
 
 /// Replaces the requirements of the Account, and retries until the write succeeds.
 pub fn require(scene: &Scene<'_>, account: &str, requires: &Value) {
-    let accounts: Api<Account> = Api::all(scene.world.client.clone());
+    let accounts: Api<Account> = Api::all(scene.environment.client.clone());
     let found = wait_for("the Account is changed", LIMIT, || {
         let mut found = run(accounts.get(account)).map_err(|e| e.to_string())?;
         found.spec.requires = serde_json::from_value(requires.clone()).unwrap();
@@ -108,7 +108,7 @@ fn rollback_needs_the_accounts_approvals_but_no_window() {
 }
 
 #[test]
-fn the_way_back_to_what_has_served_passes_the_gate_of_the_stage() {
+fn rollback_to_a_served_release_passes_the_gate_of_the_stage() {
     let scene = Scene::new("back-past");
     for version in 1..=3 {
         scene.push(&format!("v{version}"));

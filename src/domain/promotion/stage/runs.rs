@@ -8,7 +8,7 @@ use crate::{
 
 impl StageView<'_> {
     /// The runs that Targets do not have yet.
-    pub fn orders(&self, paused: bool) -> Vec<(StageTarget, Run)> {
+    pub fn runs_to_assign(&self, paused: bool) -> Vec<(StageTarget, Run)> {
         let Some(current) = &self.current else {
             return Vec::new();
         };
@@ -23,15 +23,18 @@ impl StageView<'_> {
         } else {
             Goal::Deliver
         };
-        let ordered = |place: &StageTarget| {
-            let order = self.target(place).and_then(|target| target.order.as_ref());
+        let ordered = |stage_target: &StageTarget| {
+            let order = self
+                .target(stage_target)
+                .and_then(|target| target.assigned_run.as_ref());
             order.is_some_and(|order| order.sequence == current.sequence)
         };
-        let ended = |place: &StageTarget| self.step(current, place).is_some_and(Step::is_end);
+        let ended =
+            |stage_target: &StageTarget| self.step(current, stage_target).is_some_and(Step::is_end);
         let busy = current
-            .places
+            .stage_targets
             .iter()
-            .filter(|place| ordered(place) && !ended(place))
+            .filter(|stage_target| ordered(stage_target) && !ended(stage_target))
             .count();
         // A Release that has to pass the gate again is assigned to no further Target until then.
         let waits_at_gate = self
@@ -44,14 +47,16 @@ impl StageView<'_> {
             usize::MAX
         };
         let mut orders = Vec::new();
-        for place in &current.places {
-            let step = self.step(current, place);
+        for stage_target in &current.stage_targets {
+            let step = self.step(current, stage_target);
             let run = Run {
                 release: current.release.clone(),
                 attempt: current.attempt,
                 goal,
                 sequence: current.sequence,
-                plan_digest: current.plan_digest(place).filter(|_| goal == Goal::Deliver),
+                plan_digest: current
+                    .plan_digest(stage_target)
+                    .filter(|_| goal == Goal::Deliver),
                 stage_digest: current.stage_digest.clone(),
                 deletion_policy: current.deletion_policy,
                 reason: current.reason.clone().filter(|_| goal == Goal::Restore),
@@ -62,7 +67,9 @@ impl StageView<'_> {
                 rollback: current.rollback,
                 correction: current.correction,
             };
-            let has = self.target(place).and_then(|target| target.order.as_ref());
+            let has = self
+                .target(stage_target)
+                .and_then(|target| target.assigned_run.as_ref());
             if has == Some(&run) {
                 continue;
             }
@@ -72,12 +79,12 @@ impl StageView<'_> {
                     step,
                     Some(Step::Failed | Step::RolledBack | Step::RollbackFailed | Step::Restore)
                 ),
-                _ => ended(place),
+                _ => ended(stage_target),
             };
             if done {
                 continue;
             }
-            if goal == Goal::Deliver && !ordered(place) {
+            if goal == Goal::Deliver && !ordered(stage_target) {
                 // If a plan was approved, no Target begins without its part of it.
                 let approved = current.stage_digest.is_none() || run.plan_digest.is_some();
                 if room == 0 || self.state == State::Held || waits_at_gate || !approved {
@@ -85,15 +92,17 @@ impl StageView<'_> {
                 }
                 room -= 1;
             }
-            orders.push((place.clone(), run));
+            orders.push((stage_target.clone(), run));
         }
         orders
     }
 
     /// The prune runs, now that the Release serves everywhere in the stage.
     fn prunings(&self, current: &Current) -> Vec<(StageTarget, Run)> {
-        let pruning = |place: &StageTarget| {
-            let target = self.target(place).filter(|target| target.needs_prune)?;
+        let pruning = |stage_target: &StageTarget| {
+            let target = self
+                .target(stage_target)
+                .filter(|target| target.needs_prune)?;
             let (release, attempt) = (current.release.clone(), current.attempt);
             let run = Run {
                 stage_digest: current.stage_digest.clone(),
@@ -103,9 +112,9 @@ impl StageView<'_> {
                 correction: current.correction,
                 ..Run::new(release, attempt, Goal::Prune, current.sequence)
             };
-            (target.order.as_ref() != Some(&run)).then(|| (place.clone(), run))
+            (target.assigned_run.as_ref() != Some(&run)).then(|| (stage_target.clone(), run))
         };
-        current.places.iter().filter_map(pruning).collect()
+        current.stage_targets.iter().filter_map(pruning).collect()
     }
 
     /// The Targets that the Release no longer names, once it serves everywhere in the stage.
@@ -119,8 +128,8 @@ impl StageView<'_> {
         };
         self.targets
             .iter()
-            .map(|target| target.place.clone())
-            .filter(|place| !current.places.contains(place))
+            .map(|target| target.stage_target.clone())
+            .filter(|stage_target| !current.stage_targets.contains(stage_target))
             .collect()
     }
 }
