@@ -58,7 +58,7 @@ pub struct Run {
     /// How many artifacts are fetched at a time for one namespace. Defaults to half of --max-transfers.
     #[arg(long, env = "SLUICE_MAX_TRANSFERS_PER_NAMESPACE", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_transfers_per_namespace: Option<u16>,
-    /// The pace_limits accepted download, in bytes per second. Sluice gives up slower ones.
+    /// The slowest download that is accepted, in bytes per second. Sluice gives up slower ones.
     #[arg(long, env = "SLUICE_MIN_DOWNLOAD_RATE", default_value_t = transfer::DEFAULT_RATE, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub min_download_rate: u64,
     /// Non-public networks that GitLabConnections and redirects of downloads may lead to, such as 10.0.0.0/8.

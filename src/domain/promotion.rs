@@ -42,7 +42,7 @@ pub use self::{
     decisive::decisive,
     drift::DriftReport,
     gate::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread, stage_digest},
-    overview::{DriftView, Overview, Preflights, ReleaseView, TargetView},
+    overview::{DriftView, Overview, Preflights, ReleaseView, SpecRelease, TargetView},
     plan::{Availability, Plan},
     rename::{Renamed, renamed},
     stage::FOLLOWED,
@@ -213,7 +213,7 @@ fn undelivered(overview: &Overview, views: &[StageView<'_>]) -> Option<String> {
         return Some(format!("{name} does not serve in {}", missing.join(", ")));
     }
     let no_release = "The current spec has no Release yet";
-    (!overview.is_spec_released).then(|| no_release.to_owned())
+    (overview.spec_release == SpecRelease::Missing).then(|| no_release.to_owned())
 }
 
 /// The revisions that a stage waits for, gets next, or would roll back to. They are kept regardless of the

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    controllers,
     final_state::FinalState,
     fixture::{Fixture, Slot},
     interceptor::Call,
@@ -98,7 +99,11 @@ pub async fn run_all(choice: Choice) -> usize {
     let limits = (&slots, 2 * count);
     run_plans(fixture, limits, &baselines, plans, can_retry, &mut report).await;
     report.print(&baselines, begun.elapsed());
-    report.violations
+    let panics = controllers::panics();
+    if panics > 0 {
+        println!("chaos: {panics} controllers panicked; each counts as a violation");
+    }
+    report.violations + panics
 }
 
 fn slot_count(choice: &Choice) -> usize {

@@ -6,7 +6,11 @@ use crate::{
     scenario::{
         Ending::{Deleted, Restored, Served},
         Scenario,
-        Step::{self, *},
+        Step::{
+            self, Allow, Annotate, Apply, ApprovalRequested, Approve, Corrected, CreateAlarm,
+            Delete, Delivered, Deny, DenyIn, IgnoreDrift, InventoryIs, Live, MoveAlias, ProdIsGone,
+            Push, PushBad, Reconcile, Routed, Stalled, StalledOrApprovalRequested, TriggerAlarm,
+        },
     },
     team::{SITE, Team},
 };

@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         engine, outcome,
-        promotion::{Overview, Preflights, ReleaseView, TargetView},
+        promotion::{Overview, Preflights, ReleaseView, SpecRelease, TargetView},
         reason::Reason,
     },
 };
@@ -89,7 +89,11 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         deletion_policy: deployment.spec.deletion_policy,
         commands: commands::pending(deployment, retry),
         preflights: Preflights::default(),
-        is_spec_released: release::matches_spec(deployment, &family.releases),
+        spec_release: if release::matches_spec(deployment, &family.releases) {
+            SpecRelease::Exists
+        } else {
+            SpecRelease::Missing
+        },
         reported: status.stages,
     }
 }

@@ -130,7 +130,7 @@ impl Source {
         }
     }
 
-    /// Sets the SourceReady condition, or keeps it if nothing is known.
+    /// Sets the `SourceReady` condition, or keeps it if nothing is known.
     pub fn write_condition(&self, status: &mut DeploymentStatus, generation: Option<i64>) {
         let (is_ready, reason, message) = match self {
             Self::Idle => return,

@@ -121,11 +121,11 @@ impl TargetController {
         let Some(requires) = &account.spec.requires else {
             return Ok(None);
         };
-        let required = Requirements::of_deletion(name, requires).map_err(|invalid| {
+        let requirements = Requirements::of_deletion(name, requires).map_err(|invalid| {
             let message = format!("spec.requires.deletion of {invalid}");
             with_abandon_hint(Outcome::stalled(Reason::InvalidGate, message))
         })?;
-        Ok((!required.is_empty()).then_some(required))
+        Ok((!requirements.is_empty()).then_some(requirements))
     }
 
     /// The Approvals of this deletion.

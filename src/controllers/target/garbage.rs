@@ -40,7 +40,7 @@ impl TargetController {
             }
             Ok(outcome) => tracing::debug!(reason = outcome.reason().as_str(), "collected"),
             Err(error) => {
-                tracing::warn!(%error, "the Releases that the Target's garbage depends on can't be listed")
+                tracing::warn!(%error, "the Releases that the Target's garbage depends on can't be listed");
             }
         }
     }

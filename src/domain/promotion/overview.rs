@@ -40,8 +40,18 @@ pub struct Overview {
     pub commands: Commands,
     /// The preflight problems of Releases.
     pub preflights: Preflights,
-    /// Whether the newest Release matches the spec, or a Release is pinned.
-    pub is_spec_released: bool,
+    /// Whether the present spec has its Release.
+    pub spec_release: SpecRelease,
+}
+
+/// Whether the present spec has its Release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpecRelease {
+    /// The newest Release matches the spec, or a Release is pinned.
+    #[default]
+    Exists,
+    /// The spec was edited since the newest Release.
+    Missing,
 }
 
 /// A Release.

@@ -64,7 +64,7 @@ impl Simulation {
             deletion_policy: DeletionPolicy::Delete,
             commands: Commands::default(),
             preflights: Preflights::default(),
-            is_spec_released: true,
+            spec_release: SpecRelease::Exists,
         };
         Self { overview }
     }

@@ -6,7 +6,7 @@
 //!   injects faults.
 //! - [`gitlab`]: a simulated GitLab that real clients accept.
 //!
-//! [`lab`] starts all of them at once. [`endpoint`] hooks into the requests of one caller to AWS and GitLab, so
+//! [`lab`] starts all of them at once. [`hook`] hooks into the requests of one caller to AWS and GitLab, so
 //! that a test can watch, hold and fail each of them. [`toolchain`] installs the programs that these modules
 //! need.
 #![allow(

@@ -76,7 +76,7 @@ impl DeploymentController {
                 reading
             }
         };
-        gates.freezes = reading.freezes.clone();
+        gates.freezes.clone_from(&reading.freezes);
         for (stage, opening, needs) in openings {
             let job_readings = opening.judge_jobs(&needs, &reading);
             if let Some(gate) = gates.stages.get_mut(&stage) {
@@ -221,7 +221,7 @@ async fn ask_for_users(
                 reading.bots.insert(id, user.bot.unwrap_or_default());
             }
             Err(error) => {
-                tracing::warn!(%error, "failed to read the user who started a manual job")
+                tracing::warn!(%error, "failed to read the user who started a manual job");
             }
         }
     }

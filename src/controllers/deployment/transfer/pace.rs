@@ -34,7 +34,7 @@ impl PaceLimits {
 
 /// The pace of one download.
 pub struct Pace {
-    pace_limits: PaceLimits,
+    limits: PaceLimits,
     deadline: Instant,
     allowed: Duration,
     /// The present window.
@@ -44,10 +44,10 @@ pub struct Pace {
 
 impl Pace {
     /// The pace of a download of at most `size` bytes that begins now.
-    pub fn new(pace_limits: PaceLimits, size: u64, now: Instant) -> Self {
-        let allowed = pace_limits.grace + Duration::from_secs(size / pace_limits.rate);
+    pub fn new(limits: PaceLimits, size: u64, now: Instant) -> Self {
+        let allowed = limits.grace + Duration::from_secs(size / limits.rate);
         Self {
-            pace_limits,
+            limits,
             deadline: now + allowed,
             allowed,
             waited: Duration::ZERO,
@@ -57,13 +57,13 @@ impl Pace {
 
     /// How long to wait for the next bytes before calling [`Self::waited`].
     pub fn patience(&self, now: Instant) -> Duration {
-        let left = self.pace_limits.window.saturating_sub(self.waited);
+        let left = self.limits.window.saturating_sub(self.waited);
         left.min(self.deadline.saturating_duration_since(now))
     }
 
     /// Counts the bytes that came after a wait, or none. Fails if the download is too slow.
     pub fn waited(&mut self, wait: Duration, bytes: usize, now: Instant) -> Result<(), String> {
-        let PaceLimits { rate, window, .. } = self.pace_limits;
+        let PaceLimits { rate, window, .. } = self.limits;
         self.waited += wait;
         self.bytes += bytes as u64;
         if now >= self.deadline {
