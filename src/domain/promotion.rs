@@ -46,6 +46,7 @@ pub use self::{
     plan::{Availability, Plan},
     rename::{Renamed, renamed},
     stage::FOLLOWED,
+    state::failure_reason,
 };
 use self::{stage::StageView, state::State};
 use super::outcome::Outcome;
@@ -257,7 +258,7 @@ pub fn needed(overview: &Overview) -> BTreeSet<i64> {
             target
                 .assigned_run
                 .iter()
-                .map(|order| order.release.revision),
+                .map(|assigned| assigned.release.revision),
         );
         needed.extend(target.live.iter().map(|live| live.revision));
         needed.extend(target.plan.iter().map(|(release, _)| release.revision));

@@ -24,7 +24,7 @@ use crate::{
     controllers::events::EventType,
     domain::{
         outcome::{self, Outcome, Stamp},
-        promotion::Plan,
+        promotion::{Plan, failure_reason},
         reason::Reason,
         release::{self, ExistingRelease},
     },
@@ -229,12 +229,6 @@ impl DeploymentController {
         self.context.stores.releases.note(written);
         Ok(())
     }
-}
-
-/// The reason for a Release that ended in this state in a stage.
-fn failure_reason(state: &str) -> Reason {
-    // A state that is not a reason means that nothing was changed.
-    Reason::parse(state).unwrap_or(Reason::DeliveryFailed)
 }
 
 fn with_outcome(release: &Release, outcome: &StageOutcome) -> ReleaseStatus {

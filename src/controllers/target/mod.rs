@@ -109,11 +109,11 @@ impl TargetController {
             Ok(access) => access,
             Err(outcome) => return self.wait_or_fail(target, open, outcome).await,
         };
-        let (run, order) = match work {
+        let (run, task) = match work {
             Work::Run(run) => {
                 let run = engine::effective(run, status);
-                let order = validate::order(&self.context, target, &run, &access);
-                (run, order)
+                let task = validate::task(&self.context, target, &run, &access);
+                (run, task)
             }
             Work::Plan(release) => {
                 let desired = validate::desired_state(&self.context, target, release, &access);
@@ -127,8 +127,8 @@ impl TargetController {
                 (planning(release), desired.map(Task::Plan))
             }
         };
-        let order = match order {
-            Ok(order) => order,
+        let task = match task {
+            Ok(task) => task,
             Err(outcome) => {
                 // A Release that waits at the gate can be approved only once it is planned.
                 if open.is_some()
@@ -146,10 +146,10 @@ impl TargetController {
         }
         let owner = access.owner.clone();
         let decide = |status: &TargetStatus, observed: &Observation, now| {
-            engine::decide(&order, &run, status, &owner, observed, now)
+            engine::decide(&task, &run, status, &owner, observed, now)
         };
-        let verify = !matches!(order, Task::Deliver(_));
-        let urgency = |status: &TargetStatus| engine::urgency(&order, &run, status);
+        let verify = !matches!(task, Task::Deliver(_));
+        let urgency = |status: &TargetStatus| engine::urgency(&task, &run, status);
         let pace = Pace::in_foreground(&urgency);
         let outcome = self
             .drive(target, &access, &mut known, verify, pace, decide)

@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// The engine's order for the run, or why it can't be carried out.
-pub fn order(
+/// The engine's task for the run, or why it can't be carried out.
+pub fn task(
     context: &Context,
     target: &Target,
     run: &Run,

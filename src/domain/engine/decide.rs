@@ -19,16 +19,16 @@ use crate::{
     domain::{outcome::Outcome, ownership::Owner, reason::Reason},
 };
 
-/// Decides what to do next for `order`, which is what `run` asks of the Target.
+/// Decides what to do next for `task`, which is what `run` asks of the Target.
 pub fn decide(
-    order: &Task,
+    task: &Task,
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
     observed: &Observation,
     now: Timestamp,
 ) -> Decision {
-    let decision = step(order, run, status, owner, observed, now);
+    let decision = step(task, run, status, owner, observed, now);
     let Decision::Record(next) = &decision else {
         return decision;
     };
@@ -42,14 +42,14 @@ pub fn decide(
 }
 
 fn step(
-    order: &Task,
+    task: &Task,
     run: &Run,
     status: &TargetStatus,
     owner: &Owner,
     observed: &Observation,
     now: Timestamp,
 ) -> Decision {
-    let scene = Inputs {
+    let inputs = Inputs {
         run,
         status,
         owner,
@@ -69,35 +69,35 @@ fn step(
             ),
         ));
     }
-    match (order, scene.journal()) {
-        (Task::Plan(desired), _) => scene.make_plan(desired),
+    match (task, inputs.journal()) {
+        (Task::Plan(desired), _) => inputs.make_plan(desired),
         (Task::Deliver(desired), Some(journal)) => {
             let desired = &*desired.resolve(&journal.components);
             match Step::of(journal) {
-                Some(Step::Prepare) => scene.prepare(desired, journal),
-                Some(Step::Promote) => scene.promote(desired, journal),
-                Some(Step::Restore) => scene.restore(journal),
-                Some(Step::Held) if run.attempt > journal.attempt => scene.resume_held(journal),
+                Some(Step::Prepare) => inputs.prepare(desired, journal),
+                Some(Step::Promote) => inputs.promote(desired, journal),
+                Some(Step::Restore) => inputs.restore(journal),
+                Some(Step::Held) if run.attempt > journal.attempt => inputs.resume_held(journal),
                 Some(Step::Held) => Decision::Wait(outcome(status)),
                 Some(_) => Decision::Rest(outcome(status)),
                 None => unknown_step(journal),
             }
         }
-        (Task::Deliver(desired), None) => scene.begin(desired),
+        (Task::Deliver(desired), None) => inputs.begin(desired),
         (Task::Prune(policy), _) => decide_prune(*policy, status, owner, observed),
         (Task::Restore(why), Some(journal)) => match Step::of(journal) {
             Some(Step::Prepare | Step::Promote | Step::Held | Step::Succeeded) => {
-                scene.begin_restore(journal, why)
+                inputs.begin_restore(journal, why)
             }
-            Some(Step::RollbackFailed) if scene.run.attempt > journal.attempt => {
-                scene.begin_restore(journal, why)
+            Some(Step::RollbackFailed) if inputs.run.attempt > journal.attempt => {
+                inputs.begin_restore(journal, why)
             }
-            Some(Step::Restore) => scene.restore(journal),
-            Some(_) if scene.run.attempt > journal.attempt => scene.record_attempt(journal),
+            Some(Step::Restore) => inputs.restore(journal),
+            Some(_) if inputs.run.attempt > journal.attempt => inputs.record_attempt(journal),
             Some(_) => Decision::Rest(outcome(status)),
             None => unknown_step(journal),
         },
-        (Task::Restore(why), None) => scene.fail_before_changes(why),
+        (Task::Restore(why), None) => inputs.fail_before_changes(why),
     }
 }
 
@@ -149,7 +149,7 @@ pub fn fail_blocked(
     now: Timestamp,
 ) -> Option<Box<TargetStatus>> {
     let observed = Observation::default();
-    let scene = Inputs {
+    let inputs = Inputs {
         run,
         status,
         owner,
@@ -162,7 +162,7 @@ pub fn fail_blocked(
         return None;
     }
     let why = blocked_message(deadline, why);
-    match scene.fail_before_changes(&why) {
+    match inputs.fail_before_changes(&why) {
         Decision::Record(status) => Some(status),
         _ => None,
     }

@@ -53,14 +53,14 @@ pub fn decide_drift(
     observed: &Observation,
     check: DriftCheck<'_>,
 ) -> Decision {
-    let scene = Inputs {
+    let inputs = Inputs {
         run,
         status,
         owner,
         observed,
         now: check.now,
     };
-    let context = scene.context(0);
+    let context = inputs.context(0);
     if let Some((component, error)) = observed.errors.first() {
         let outcome = Outcome::from(error.clone());
         let message = format!("component {component}: {}", outcome.message());

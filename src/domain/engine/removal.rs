@@ -38,8 +38,8 @@ pub fn decide_removal(
         && !Step::of(journal).is_some_and(Step::is_end)
     {
         let run = Run::new(journal.release.clone(), journal.attempt, Goal::Restore, 1);
-        let order = Task::Restore("the Target was deleted".to_owned());
-        return decide(&order, &run, status, owner, observed, now);
+        let task = Task::Restore("the Target was deleted".to_owned());
+        return decide(&task, &run, status, owner, observed, now);
     }
     let remedy = format!(
         "Fix it, or set the annotation {}=true to leave it in AWS",

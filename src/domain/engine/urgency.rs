@@ -7,8 +7,8 @@ use crate::{
 };
 
 /// How urgent the next calls of this run are.
-pub fn urgency(order: &Task, run: &Run, status: &TargetStatus) -> Priority {
-    match order {
+pub fn urgency(task: &Task, run: &Run, status: &TargetStatus) -> Priority {
+    match task {
         Task::Restore(_) => Priority::Restore,
         Task::Deliver(_) if run.rollback => Priority::Restore,
         Task::Deliver(_) => {

@@ -5,7 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    gate::REJECTED, overview::Overview, plan::Plan, preflight, stage::StageView, state::State,
+    overview::Overview,
+    plan::Plan,
+    preflight,
+    stage::StageView,
+    state::{State, failure_reason},
 };
 use crate::{
     api::v1alpha1::{StageStatus, annotation},
@@ -200,13 +204,10 @@ fn settled(overview: &Overview, views: &[StageView<'_>], plan: &Plan) -> Outcome
             .cloned()
     };
     match views.iter().find_map(ended) {
-        // Rejected, or rolled back by command after it had served.
+        // Rejected, rolled back by command after it had served, or superseded by a pin since.
         Some(ended) => {
             let why = ended.message.as_deref().unwrap_or("see the Release");
-            let reason = match ended.outcome.as_str() {
-                REJECTED => Reason::Rejected,
-                _ => Reason::RolledBack,
-            };
+            let reason = failure_reason(&ended.outcome);
             let message = format!(
                 "{}: r{revision}: {why}; {}",
                 ended.stage, plan.availability.message

@@ -34,28 +34,28 @@ impl<'a> StageView<'a> {
             .iter()
             .filter(|target| target.stage == name)
             .collect();
-        let current = decided::order(overview, name, &targets).map(|order| {
-            let template = template(overview, name, &order.release);
+        let current = decided::assigned(overview, name, &targets).map(|assigned| {
+            let template = template(overview, name, &assigned.release);
             let mut current = Current::new(
-                order.release.clone(),
-                order.attempt,
-                order.sequence,
+                assigned.release.clone(),
+                assigned.attempt,
+                assigned.sequence,
                 template,
             );
-            current.immediate = order.immediate;
-            current.rollback = order.rollback;
-            current.restores = order.goal == Goal::Restore;
-            current.correction = order.correction;
-            current.reason.clone_from(&order.reason);
-            current.stage_digest.clone_from(&order.stage_digest);
-            current.deletion_policy = order.deletion_policy;
+            current.immediate = assigned.immediate;
+            current.rollback = assigned.rollback;
+            current.restores = assigned.goal == Goal::Restore;
+            current.correction = assigned.correction;
+            current.reason.clone_from(&assigned.reason);
+            current.stage_digest.clone_from(&assigned.stage_digest);
+            current.deletion_policy = assigned.deletion_policy;
             let approved = |target: &&&TargetView| {
-                let order = target.assigned_run.as_ref()?;
-                Some((target.stage_target.clone(), order.plan_digest.clone()?))
+                let assigned = target.assigned_run.as_ref()?;
+                Some((target.stage_target.clone(), assigned.plan_digest.clone()?))
             };
             let ordered = targets.iter().filter(|target| {
                 let own = target.assigned_run.as_ref().map(|own| own.sequence);
-                own == Some(order.sequence)
+                own == Some(assigned.sequence)
             });
             current.plans = ordered.filter_map(|target| approved(&target)).collect();
             if template.is_none() {
@@ -63,7 +63,7 @@ impl<'a> StageView<'a> {
                     target
                         .assigned_run
                         .as_ref()
-                        .is_some_and(|one| one.release == order.release)
+                        .is_some_and(|one| one.release == assigned.release)
                 };
                 let stage_targets = targets.iter().filter(same);
                 current.stage_targets = stage_targets
@@ -121,13 +121,13 @@ impl<'a> StageView<'a> {
         let has = |step: Step| steps.contains(&Some(step));
         let restoring = current.restores
             || current.stage_targets.iter().any(|stage_target| {
-                let order = self
+                let assigned = self
                     .target(stage_target)
                     .and_then(|target| target.assigned_run.as_ref());
-                order.is_some_and(|order| {
-                    order.goal == Goal::Restore
-                        && order.attempt == current.attempt
-                        && order.sequence == current.sequence
+                assigned.is_some_and(|assigned| {
+                    assigned.goal == Goal::Restore
+                        && assigned.attempt == current.attempt
+                        && assigned.sequence == current.sequence
                 })
             });
         let failed = has(Step::Failed) || has(Step::RolledBack) || has(Step::RollbackFailed);

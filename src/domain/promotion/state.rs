@@ -1,4 +1,6 @@
-//! The states that a stage can be in.
+//! The states that a stage can be in, and the reason for a Release that ended in one.
+
+use crate::domain::reason::Reason;
 
 /// The state of a stage, as its status names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,4 +36,10 @@ impl State {
     pub(super) fn has_failed(self) -> bool {
         matches!(self, Self::Failed | Self::RolledBack | Self::RollbackFailed)
     }
+}
+
+/// The reason for a Release whose outcome in a stage is this state, other than `Succeeded`.
+pub fn failure_reason(outcome: &str) -> Reason {
+    // A state that is not a reason means that nothing was changed.
+    Reason::parse(outcome).unwrap_or(Reason::DeliveryFailed)
 }

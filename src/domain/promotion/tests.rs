@@ -145,10 +145,10 @@ impl Simulation {
     /// The Target reports this step of its run.
     fn report(&mut self, stage: &str, account: &str, step: Step, message: Option<&str>) {
         let target = self.target(stage, &stage_target(account));
-        let order = target.assigned_run.clone().expect("an order");
+        let assigned = target.assigned_run.clone().expect("an order");
         target.run = Some(RunStatus {
-            release: order.release.clone(),
-            attempt: order.attempt,
+            release: assigned.release.clone(),
+            attempt: assigned.attempt,
             journal_version: JOURNAL_VERSION,
             step: step.as_str().into(),
             held_at: None,
@@ -166,23 +166,23 @@ impl Simulation {
             differences: Vec::new(),
         });
         if step == Step::Succeeded {
-            target.live = Some(order.release);
+            target.live = Some(assigned.release);
         }
     }
 
     fn runs(&self) -> BTreeMap<String, String> {
-        let order = |target: &TargetView| {
-            let order = target.assigned_run.as_ref()?;
+        let assigned = |target: &TargetView| {
+            let assigned = target.assigned_run.as_ref()?;
             let text = format!(
                 "r{} {:?} {}",
-                order.release.revision, order.goal, order.attempt
+                assigned.release.revision, assigned.goal, assigned.attempt
             );
             Some((
                 format!("{}/{}", target.stage, target.stage_target.account),
                 text,
             ))
         };
-        self.overview.targets.iter().filter_map(order).collect()
+        self.overview.targets.iter().filter_map(assigned).collect()
     }
 }
 

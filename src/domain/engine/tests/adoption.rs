@@ -140,8 +140,8 @@ fn alias_at_latest_blocks_adoption() {
     let deployed = aws.functions.get_mut("checkout-api").expect("there");
     deployed.alias.as_mut().expect("an alias").version = "$LATEST".into();
     let run = run(1, 1, Goal::Deliver);
-    let order = Task::Deliver(desired(1, vec![adopting()]));
-    assert_eq!(aws.finish(&order, &run), Step::Failed);
+    let task = Task::Deliver(desired(1, vec![adopting()]));
+    assert_eq!(aws.finish(&task, &run), Step::Failed);
     assert!(message(&aws).contains("points at $LATEST"));
 }
 
@@ -174,9 +174,9 @@ fn plan_lists_an_adoption() {
     let mut aws = FakeAws::new();
     unmanaged(&mut aws);
     aws.deliver(1, &[want("worker", "w1", 128)]);
-    let order = Task::Plan(desired(2, vec![adopting()]));
+    let task = Task::Plan(desired(2, vec![adopting()]));
     let run = run(2, 1, Goal::Deliver);
-    aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     let plan = aws.status.plan.clone().expect("a plan");
     assert_eq!(plan.changes[0].action, "Adopt");
     assert!(

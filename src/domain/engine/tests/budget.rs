@@ -110,7 +110,7 @@ fn alias_is_not_read_during_a_bake() {
 fn stale_observation_is_read_again() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &many(1, "v1"));
-    let order = Task::Deliver(desired(2, many(1, "v2")));
+    let task = Task::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
     let lost = function_read(lambda::Read::Function {
         name: "checkout-c0".into(),
@@ -118,7 +118,7 @@ fn stale_observation_is_read_again() {
     aws.lost_reads = vec![lost];
     aws.alias_read_count = 0;
     let pass = |aws: &mut FakeAws| {
-        aws.pass(&|status, observed, now| decide(&order, &forward, status, &owner(), observed, now))
+        aws.pass(&|status, observed, now| decide(&task, &forward, status, &owner(), observed, now))
     };
     pass(&mut aws);
     assert_eq!(aws.alias_read_count, 1);
@@ -132,28 +132,28 @@ fn restore_is_most_urgent() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let wanted = desired(2, vec![want("api", "v2", 128)]);
-    let (order, forward) = (Task::Deliver(wanted.clone()), run(2, 1, Goal::Deliver));
-    let at = |order: &Task, run: &Run, step: Option<Step>| {
+    let (task, forward) = (Task::Deliver(wanted.clone()), run(2, 1, Goal::Deliver));
+    let at = |task: &Task, run: &Run, step: Option<Step>| {
         let mut status = aws.status.clone();
         if let (Some(step), Some(journal)) = (step, &mut status.run) {
             step.as_str().clone_into(&mut journal.step);
             journal.release = run.release.clone();
         }
-        urgency(order, run, &status)
+        urgency(task, run, &status)
     };
-    assert_eq!(at(&order, &forward, None), Priority::Planning);
+    assert_eq!(at(&task, &forward, None), Priority::Planning);
     for (step, expected) in [
         (Step::Prepare, Priority::Preparation),
         (Step::Promote, Priority::Traffic),
         (Step::Restore, Priority::Restore),
     ] {
-        assert_eq!(at(&order, &forward, Some(step)), expected);
+        assert_eq!(at(&task, &forward, Some(step)), expected);
     }
     let rollback = Run {
         rollback: true,
         ..forward.clone()
     };
-    assert_eq!(at(&order, &rollback, None), Priority::Restore);
+    assert_eq!(at(&task, &rollback, None), Priority::Restore);
     let undo = Task::Restore("the stage failed".into());
     assert_eq!(at(&undo, &forward, Some(Step::Promote)), Priority::Restore);
     assert_eq!(at(&Task::Plan(wanted), &forward, None), Priority::Planning);
@@ -181,27 +181,20 @@ fn alias_modified_during_the_last_bake_fails_the_run() {
     aws.deliver(1, &[want("api", "v1", 128)]);
     let mut wanted = desired(2, vec![want("api", "v2", 128)]);
     wanted.traffic = Traffic::all_at_once(Duration::from_mins(4));
-    let (order, forward) = (Task::Deliver(wanted), run(2, 1, Goal::Deliver));
+    let (task, forward) = (Task::Deliver(wanted), run(2, 1, Goal::Deliver));
     let is_baking = |aws: &FakeAws| {
         let traffic = aws.status.run.as_ref().and_then(|run| run.traffic.as_ref());
         traffic.is_some_and(|traffic| traffic.baked_seconds > 60)
     };
     while !is_baking(&aws) {
-        aws.pass(&|status, observed, now| {
-            decide(&order, &forward, status, &owner(), observed, now)
-        });
+        aws.pass(&|status, observed, now| decide(&task, &forward, status, &owner(), observed, now));
     }
     let revision = aws.revision();
     let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     let alias = deployed.alias.as_mut().expect("an alias");
     alias.weights.insert("1".into(), 0.5);
     alias.revision_id = revision;
-    assert_eq!(
-        aws.finish(&order, &forward),
-        Step::RolledBack,
-        "{}",
-        aws.log
-    );
+    assert_eq!(aws.finish(&task, &forward), Step::RolledBack, "{}", aws.log);
     let message = aws.status.run.and_then(|run| run.message);
     let message = message.unwrap_or_default();
     assert!(message.contains("was moved externally"), "{message}");
@@ -211,9 +204,9 @@ fn alias_modified_during_the_last_bake_fails_the_run() {
 fn new_leader_observes_twice() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &many(1, "v1"));
-    let order = Task::Deliver(desired(2, many(1, "v2")));
+    let task = Task::Deliver(desired(2, many(1, "v2")));
     let forward = run(2, 1, Goal::Deliver);
-    assert_eq!(aws.finish(&order, &forward), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &forward), Step::Succeeded);
     aws.alias_read_count = 0;
     // Another process continues where the alias was about to be moved.
     let journal = aws.status.run.as_mut().expect("a run");
@@ -241,7 +234,7 @@ fn new_leader_observes_twice() {
     aws.known = holding(aws.now + SignedDuration::from_secs(2));
     let pass = |aws: &mut FakeAws| {
         let outcome = aws.pass(&|status, observed, now| {
-            decide(&order, &forward, status, &owner(), observed, now)
+            decide(&task, &forward, status, &owner(), observed, now)
         });
         outcome.map(|outcome| outcome.reason())
     };

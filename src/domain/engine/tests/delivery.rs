@@ -145,11 +145,11 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     aws.deliver(2, &[want("api", "v2", 128)]);
-    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let task = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     aws.known = Known::default();
     while run_step(&aws.status) != Some(Step::Prepare) {
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     }
     let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     let moved = Alias {
@@ -159,7 +159,7 @@ fn alias_modified_externally_during_prepare_fails_the_run() {
         revision_id: "by-hand".into(),
     };
     deployed.alias = Some(moved);
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     let message = aws
         .status
         .run
@@ -198,10 +198,10 @@ fn unknown_journal_version_stalls_the_run() {
     let journal = aws.status.run.as_mut().expect("a run");
     journal.journal_version = JOURNAL_VERSION + 1;
     journal.step = "Prepare".into();
-    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let task = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     let run = run(1, 1, Goal::Deliver);
     let decision = decide(
-        &order,
+        &task,
         &run,
         &aws.status,
         &owner(),

@@ -168,14 +168,14 @@ fn correction_removes_drift() {
     );
     assert_eq!(drift.obstacle, None);
 
-    let order = Task::Deliver(desired(1, wanted.to_vec()));
+    let task = Task::Deliver(desired(1, wanted.to_vec()));
     let again = Run {
         correction: 1,
         immediate: true,
         ..run(1, 2, Goal::Deliver)
     };
     aws.known = Known::default();
-    assert_eq!(aws.finish(&order, &again), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &again), Step::Succeeded);
     assert_eq!(visible(&aws), before);
     assert_eq!(drifted(&aws).0, "False");
     assert!(listed(&aws).is_empty());
@@ -212,8 +212,8 @@ fn externally_modified_files_are_listed_and_corrected() {
         ..run(1, 2, Goal::Deliver)
     };
     aws.known = Known::default();
-    let order = Task::Deliver(wanted.clone());
-    assert_eq!(aws.finish(&order, &again), Step::Succeeded);
+    let task = Task::Deliver(wanted.clone());
+    assert_eq!(aws.finish(&task, &again), Step::Succeeded);
     let mut served = files.to_vec();
     served.push(("other.txt", "theirs"));
     served.sort_unstable();

@@ -310,10 +310,10 @@ impl FakeAws {
         )
     }
 
-    pub fn finish(&mut self, order: &Task, run: &Run) -> Step {
+    pub fn finish(&mut self, task: &Task, run: &Run) -> Step {
         for _ in 0..1_000 {
             let ask = |status: &TargetStatus, observed: &Observation, now| {
-                decide(order, run, status, &owner(), observed, now)
+                decide(task, run, status, &owner(), observed, now)
             };
             self.pass(&ask);
             if settled(run, &self.status) {

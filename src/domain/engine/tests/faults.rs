@@ -102,7 +102,7 @@ fn stale_not_found_is_confirmed_before_it_counts() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     for stale in [
         function_read(lambda::Read::Function {
@@ -116,7 +116,7 @@ fn stale_not_found_is_confirmed_before_it_counts() {
         let mut aws = aws.clone();
         aws.bad.push(code("v2"));
         aws.stale_reads.push(stale.clone());
-        assert_eq!(aws.finish(&order, &run), Step::RolledBack, "{stale:?}");
+        assert_eq!(aws.finish(&task, &run), Step::RolledBack, "{stale:?}");
         assert!(aws.stale_reads.is_empty(), "the reply was given");
         assert_eq!(visible(&aws), before, "{stale:?}");
     }
@@ -127,8 +127,8 @@ fn deliver_with_two_stale_reads(stale: &Read, aws: &FakeAws, want: DesiredFuncti
     let mut aws = aws.clone();
     aws.bad.push(code("v2"));
     aws.stale_reads = vec![stale.clone(), stale.clone()];
-    let order = Task::Deliver(desired(2, vec![want]));
-    let step = aws.finish(&order, &run(2, 1, Goal::Deliver));
+    let task = Task::Deliver(desired(2, vec![want]));
+    let step = aws.finish(&task, &run(2, 1, Goal::Deliver));
     assert_eq!(step, Step::RolledBack, "{stale:?}\n{}", aws.log);
     assert!(aws.stale_reads.is_empty(), "both given\n{}", aws.log);
     aws
@@ -169,15 +169,15 @@ fn stale_not_found_never_deletes_the_live_function() {
 fn deadlines_pause_while_no_process_observes() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     while run_step(&aws.status) != Some(Step::Prepare) {
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     }
     let fails_after = |aws: &mut FakeAws, hours| {
         aws.now += SignedDuration::from_hours(hours);
         aws.faults = vec![Fault::Throttled];
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         assert_eq!(run_step(&aws.status), Some(Step::Prepare), "{}", aws.log);
     };
     for hours in [48, -24, 48] {
@@ -186,7 +186,7 @@ fn deadlines_pause_while_no_process_observes() {
         aws.known = Known::default();
         fails_after(&mut aws, 24);
     }
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 /// Time in which AWS is at work counts towards no deadline: neither a call that fails afterwards nor a check
@@ -196,12 +196,12 @@ fn deadline_of_a_check_before_traffic_starts_with_the_check() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
     aws.inconclusive.push(code("v2"));
     let pass = |aws: &mut FakeAws| {
-        let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        let outcome =
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         outcome.map(|outcome| outcome.reason())
     };
     while pass(&mut aws) != Some(Reason::WaitingForAws) {}
@@ -225,7 +225,7 @@ fn deadline_of_a_check_before_traffic_starts_with_the_check() {
         waited > SignedDuration::from_mins(9) && waited < SignedDuration::from_mins(11),
         "{waited}"
     );
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     assert_eq!(visible(&aws), before);
     let message = aws.status.run.and_then(|run| run.message);
     let message = message.unwrap_or_default();

@@ -174,10 +174,10 @@ proptest! {
                     let good: Vec<_> = releases.iter().filter(|it| it.2).cloned().collect();
                     if let Some((revision, name, _)) = good.get(which % good.len().max(1)) {
                         attempt += 1;
-                        let order = Task::Deliver(desired(*revision, vec![want("api", name, 128)]));
+                        let task = Task::Deliver(desired(*revision, vec![want("api", name, 128)]));
                         aws.known = Known::default();
                         let before = aws.functions.get("checkout-api").map(|it| it.next_version);
-                        let step = aws.finish(&order, &run(*revision, attempt, Goal::Deliver));
+                        let step = aws.finish(&task, &run(*revision, attempt, Goal::Deliver));
                         prop_assert_eq!(step, Step::Succeeded);
                         let after = aws.functions.get("checkout-api").map(|it| it.next_version);
                         prop_assert_eq!(after, before, "the rollback published a version");
@@ -219,10 +219,10 @@ proptest! {
         }
         // The state before the last run can still be restored.
         if let Some(run) = aws.status.run.clone() && Step::of(&run) == Some(Step::Succeeded) {
-            let order = Task::Restore("another target of the stage failed".into());
+            let task = Task::Restore("another target of the stage failed".into());
             let restore = Run { goal: Goal::Restore, ..super::fake_aws::run(run.release.revision, run.attempt, Goal::Restore) };
             aws.known = Known::default();
-            prop_assert_eq!(aws.finish(&order, &restore), Step::RolledBack);
+            prop_assert_eq!(aws.finish(&task, &restore), Step::RolledBack);
         }
     }
 }

@@ -104,20 +104,13 @@ impl State {
         leader.read = read;
     }
 
-    fn step(&mut self, index: usize, order: &Task, run: &Run) {
+    fn step(&mut self, index: usize, task: &Task, run: &Run) {
         let leader = &self.leaders[index];
         let (status, version) = leader.read.clone();
         let decision = if settled(run, &status) {
             Decision::Rest(outcome(&status))
         } else {
-            decide(
-                order,
-                run,
-                &status,
-                &owner(),
-                &leader.observed,
-                self.aws.now,
-            )
+            decide(task, run, &status, &owner(), &leader.observed, self.aws.now)
         };
         match decision {
             Decision::Observe(reads) => {
@@ -209,7 +202,7 @@ impl Hash for State {
 }
 
 impl Leaders {
-    fn order() -> (Task, Run) {
+    fn task() -> (Task, Run) {
         let wanted = desired(2, vec![want("api", "v2", 128)]);
         (Task::Deliver(wanted), run(2, 1, Goal::Deliver))
     }
@@ -257,9 +250,9 @@ impl Model for Leaders {
 
     fn next_state(&self, last: &State, event: Event) -> Option<State> {
         let mut state = last.clone();
-        let (order, run) = Self::order();
+        let (task, run) = Self::task();
         match event {
-            Event::Step(leader) => state.step(leader, &order, &run),
+            Event::Step(leader) => state.step(leader, &task, &run),
             Event::Arrive(call) => state.arrive(call),
             Event::Crash => state.leaders[0].is_alive = false,
             Event::TakeOver => {

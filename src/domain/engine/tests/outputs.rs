@@ -30,11 +30,11 @@ fn environment(aws: &FakeAws) -> Option<&str> {
 }
 
 fn plan_of(aws: &mut FakeAws, wanted: Desired) -> PlanStatus {
-    let order = Task::Plan(wanted);
+    let task = Task::Plan(wanted);
     let run = run(9, 1, Goal::Deliver);
     aws.known = Known::default();
     for _ in 0..10 {
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     }
     aws.status.plan.clone().expect("a plan")
 }
@@ -80,8 +80,8 @@ fn plan_names_fields_with_outputs_that_are_not_known_yet() {
     aws.known = Known::default();
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(plan.digest);
-    let order = Task::Deliver(release(2, "v2", "w1"));
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded, "{}", aws.log);
+    let task = Task::Deliver(release(2, "v2", "w1"));
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded, "{}", aws.log);
     assert_eq!(environment(&aws), Some("v2"));
 }
 

@@ -7,12 +7,12 @@ use crate::{
 };
 
 fn plan(aws: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
-    let order = Task::Plan(desired(revision, functions.to_vec()));
+    let task = Task::Plan(desired(revision, functions.to_vec()));
     let run = run(revision, 1, Goal::Deliver);
     let mut passes = 0;
     let outcome = loop {
-        let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        let outcome =
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         passes += 1;
         // An absence is read twice.
         match outcome {
@@ -124,7 +124,7 @@ fn failed_planning_never_touches_the_journal() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = aws.status.run.clone();
-    let order = Task::Plan(desired(2, vec![want("api", "v2", 128)]));
+    let task = Task::Plan(desired(2, vec![want("api", "v2", 128)]));
     let planned = run(2, 1, Goal::Deliver);
     for kind in [
         CallErrorKind::Denied,
@@ -133,7 +133,7 @@ fn failed_planning_never_touches_the_journal() {
         aws.read_error = Some(kind);
         for _ in 0..4 {
             let ask = |status: &TargetStatus, observed: &Observation, now| {
-                decide(&order, &planned, status, &owner(), observed, now)
+                decide(&task, &planned, status, &owner(), observed, now)
             };
             let outcome = aws.pass(&ask).expect("it waits");
             let status = &mut aws.status;
@@ -148,8 +148,8 @@ fn failed_planning_never_touches_the_journal() {
     let approved = plan(&mut aws, 2, &wanted).digest;
     let mut run = planned.clone();
     run.plan_digest = Some(approved);
-    let order = Task::Deliver(desired(2, wanted.to_vec()));
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    let task = Task::Deliver(desired(2, wanted.to_vec()));
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 #[test]
@@ -161,12 +161,12 @@ fn run_waits_when_its_plan_differs_from_the_approved_one() {
     let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     deployed.latest.configuration.timeout = 9;
     let before = visible(&aws);
-    let order = Task::Deliver(desired(2, wanted.to_vec()));
+    let task = Task::Deliver(desired(2, wanted.to_vec()));
     let mut run = run(2, 1, Goal::Deliver);
     run.plan_digest = Some(approved);
     aws.known = Known::default();
     let outcome =
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     assert_eq!(
         outcome.map(|outcome| outcome.reason()),
         Some(Reason::PlanChanged)
@@ -175,7 +175,7 @@ fn run_waits_when_its_plan_differs_from_the_approved_one() {
     let now = aws.status.plan.clone().expect("a plan").digest;
     assert_ne!(Some(&now), run.plan_digest.as_ref());
     run.plan_digest = Some(now);
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 #[test]
@@ -186,11 +186,11 @@ fn long_plan_is_stored_in_full_outside_the_status() {
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
     let mut wanted = desired(2, vec![want("api", "v2", 128)]);
     wanted.components.push(site(&mut aws, "archive", &files));
-    let order = Task::Plan(wanted.clone());
+    let task = Task::Plan(wanted.clone());
     let run = run(2, 1, Goal::Deliver);
     let ask = |aws: &mut FakeAws| {
         aws.known = Known::default();
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         aws.status.plan.clone().expect("a plan")
     };
     let long = ask(&mut aws);

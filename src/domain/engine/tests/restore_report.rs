@@ -75,8 +75,8 @@ fn restore_reports_restored_resources_and_remaining_differences() {
     aws.faults.clear();
     aws.known = Known::default();
     let again = run(2, 2, Goal::Restore);
-    let order = Task::Restore("the restore was requested".into());
-    assert_eq!(aws.finish(&order, &again), Step::RolledBack);
+    let task = Task::Restore("the restore was requested".into());
+    assert_eq!(aws.finish(&task, &again), Step::RolledBack);
     assert_eq!(visible(&aws), before);
     assert!(ended(&aws).differences.is_empty());
     let configuration = configuration_digest("x86_64", &configuration(128)).short();

@@ -26,8 +26,8 @@ fn deliver(aws: &mut FakeAws, revision: i64, code: &str, files: &[(&str, &str)])
 fn prune(aws: &mut FakeAws, revision: i64) {
     let run = run(revision, 1, Goal::Prune);
     aws.known = Known::default();
-    let order = Task::Prune(DeletionPolicy::Retain);
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    let task = Task::Prune(DeletionPolicy::Retain);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 /// The served objects, without what S3 changes with each write.
@@ -53,7 +53,7 @@ fn files_change_with_the_function_and_are_pruned_at_the_end() {
     aws.bucket.log.clear();
     assert_eq!(deliver(&mut aws, 2, "v2", SECOND), Step::Succeeded);
     insta::assert_snapshot!(aws.log);
-    let order = [
+    let task = [
         "keep app.js",
         "keep index.html",
         "keep gone.svg",
@@ -63,7 +63,7 @@ fn files_change_with_the_function_and_are_pruned_at_the_end() {
         "put index.html",
         "store manifest",
     ];
-    assert_eq!(aws.bucket.log, order);
+    assert_eq!(aws.bucket.log, task);
     assert!(texts(&aws).contains(&("gone.svg", "g")), "not pruned");
     assert!(aws.status.inventory.iter().any(InventoryItem::needs_prune));
     prune(&mut aws, 2);

@@ -39,11 +39,9 @@ fn served() -> FakeAws {
 fn removed_tag_leaves_the_function_and_external_tags_stay() {
     for code in ["v1", "v2"] {
         let mut aws = served();
-        let order = Task::Plan(desired(2, vec![tagged(code, &[])]));
+        let task = Task::Plan(desired(2, vec![tagged(code, &[])]));
         let planned = run(2, 1, Goal::Deliver);
-        aws.pass(&|status, observed, now| {
-            decide(&order, &planned, status, &owner(), observed, now)
-        });
+        aws.pass(&|status, observed, now| decide(&task, &planned, status, &owner(), observed, now));
         let plan = aws.status.plan.clone().expect("a plan");
         let removed = plan.changes.iter().any(|change| {
             change.field.as_deref() == Some("tags.team")

@@ -37,14 +37,14 @@ fn in_steps(revision: i64, functions: Vec<DesiredFunction>) -> Desired {
 }
 
 /// Runs passes until the run is evaluated at this weight.
-fn until(aws: &mut FakeAws, order: &Task, run: &Run, weight: i32) {
+fn until(aws: &mut FakeAws, task: &Task, run: &Run, weight: i32) {
     let is_reached = |aws: &FakeAws| {
         let journal = aws.status.run.as_ref();
         let traffic = journal.and_then(|journal| journal.traffic.as_ref());
         traffic.is_some_and(|traffic| traffic.weight >= weight && traffic.evaluations > 0)
     };
     while !is_reached(aws) {
-        aws.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(task, run, status, &owner(), observed, now));
     }
 }
 
@@ -78,15 +78,15 @@ fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128), want("worker", "w1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(in_steps(
+    let task = Task::Deliver(in_steps(
         2,
         vec![want("api", "v2", 128), want("worker", "w2", 128)],
     ));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 50);
+    until(&mut aws, &task, &run, 50);
     assert_eq!(weights(&aws, "checkout-api"), "1 2:0.5");
     aws.bad.push(code("w2"));
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     assert_eq!(visible(&aws), before);
 }
 
@@ -94,12 +94,12 @@ fn check_that_fails_at_half_of_the_traffic_restores_the_run() {
 fn restart_and_clock_jump_do_not_shorten_a_bake() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     aws.tick(Duration::from_hours(24));
     aws.known = Known::default();
-    aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+    aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
     let journal = aws.status.run.as_ref().expect("a run");
     let traffic = journal.traffic.as_ref().expect("traffic");
     assert_eq!((traffic.weight, traffic.baked_seconds), (10, 4));
@@ -109,15 +109,15 @@ fn restart_and_clock_jump_do_not_shorten_a_bake() {
 fn externally_modified_weight_fails_the_run() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     let revision = aws.revision();
     let deployed = aws.functions.get_mut("checkout-api").expect("delivered");
     let alias = deployed.alias.as_mut().expect("an alias");
     alias.weights.insert("2".into(), 0.9);
     alias.revision_id = revision;
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     let journal = aws.status.run.as_ref().expect("a run");
     let message = journal.message.clone().unwrap_or_default();
     assert!(
@@ -131,18 +131,18 @@ fn externally_modified_weight_fails_the_run() {
 fn paused_run_stays_at_its_step_until_resumed() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     run.paused = true;
     for _ in 0..100 {
-        let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        let outcome =
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         assert!(outcome.is_some());
     }
     assert_eq!(weights(&aws, "checkout-api"), "1 2:0.1");
     run.paused = false;
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 #[test]
@@ -150,18 +150,18 @@ fn paused_run_is_evaluated_after_its_bake() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(with_alarm(2, "v2"));
+    let task = Task::Deliver(with_alarm(2, "v2"));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     run.paused = true;
     let mut paused = false;
     while !paused {
-        let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        let outcome =
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         paused = outcome.is_some_and(|outcome| outcome.reason() == Reason::Paused);
     }
     aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     assert_eq!(visible(&aws), before);
 }
 
@@ -169,12 +169,12 @@ fn paused_run_is_evaluated_after_its_bake() {
 fn promote_skips_the_remaining_steps() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(in_steps(2, vec![want("api", "v2", 128)]));
     let mut run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     run.immediate = true;
     aws.log.clear();
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
     assert!(!aws.log.contains("50 %"), "{}", aws.log);
 }
 
@@ -184,27 +184,27 @@ fn failed_run_with_hold_waits_for_a_decision() {
         let mut aws = FakeAws::new();
         aws.deliver(1, &[want("api", "v1", 128)]);
         let before = visible(&aws);
-        let order = Task::Deliver(Desired {
+        let task = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..in_steps(2, vec![want("api", "v2", 128)])
         });
         let first = run(2, 1, Goal::Deliver);
-        until(&mut aws, &order, &first, 50);
+        until(&mut aws, &task, &first, 50);
         aws.bad.push(code("v2"));
         while run_step(&aws.status) != Some(Step::Held) {
             aws.pass(&|status, observed, now| {
-                decide(&order, &first, status, &owner(), observed, now)
+                decide(&task, &first, status, &owner(), observed, now)
             });
         }
         let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &first, status, &owner(), observed, now));
+            .pass(&|status, observed, now| decide(&task, &first, status, &owner(), observed, now));
         let held = outcome.expect("an outcome");
         assert_eq!(held.reason(), Reason::Held);
         assert!(held.message().contains("50 %"), "{}", held.message());
         aws.known = Known::default();
         if resumes {
             aws.bad.clear();
-            let step = aws.finish(&order, &run(2, 2, Goal::Deliver));
+            let step = aws.finish(&task, &run(2, 2, Goal::Deliver));
             assert_eq!(step, Step::Succeeded);
         } else {
             let restore = Task::Restore("it was aborted".into());
@@ -220,12 +220,12 @@ fn promoting_a_held_run_skips_its_alarms() {
     for promoted in [true, false] {
         let mut aws = FakeAws::new();
         aws.deliver(1, &[want("api", "v1", 128)]);
-        let order = Task::Deliver(Desired {
+        let task = Task::Deliver(Desired {
             on_failure: OnFailure::Hold,
             ..with_alarm(2, "v2")
         });
         let first = run(2, 1, Goal::Deliver);
-        until(&mut aws, &order, &first, 10);
+        until(&mut aws, &task, &first, 10);
         let began = aws.status.run.as_ref().expect("a run").started_at.clone();
         aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
         let mut second = run(2, 2, Goal::Deliver);
@@ -234,7 +234,7 @@ fn promoting_a_held_run_skips_its_alarms() {
             aws.known = Known::default();
             loop {
                 aws.pass(&|status, observed, now| {
-                    decide(&order, run, status, &owner(), observed, now)
+                    decide(&task, run, status, &owner(), observed, now)
                 });
                 let step = run_step(&aws.status);
                 if matches!(step, Some(Step::Held | Step::Succeeded)) {
@@ -244,7 +244,7 @@ fn promoting_a_held_run_skips_its_alarms() {
             if run.attempt == 1 {
                 aws.tick(Duration::from_hours(1));
                 aws.pass(&|status, observed, now| {
-                    decide(&order, &second, status, &owner(), observed, now)
+                    decide(&task, &second, status, &owner(), observed, now)
                 });
                 let journal = aws.status.run.as_ref().expect("a run");
                 assert!(journal.started_at.0 > began.0, "the checks start again");
@@ -264,20 +264,20 @@ fn promoting_a_held_run_skips_its_alarms() {
 fn retry_of_a_held_run_restarts_its_bake() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
-    let order = Task::Deliver(Desired {
+    let task = Task::Deliver(Desired {
         on_failure: OnFailure::Hold,
         ..with_alarm(2, "v2")
     });
     let first = run(2, 1, Goal::Deliver);
     let pass = |aws: &mut FakeAws, run: &Run| {
-        aws.pass(&|status, observed, now| decide(&order, run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, run, status, &owner(), observed, now));
     };
     let traffic = |aws: &FakeAws| {
         let journal = aws.status.run.as_ref().expect("a run");
         let traffic = journal.traffic.clone().expect("traffic");
         (traffic.weight, traffic.baked_seconds)
     };
-    until(&mut aws, &order, &first, 10);
+    until(&mut aws, &task, &first, 10);
     while traffic(&aws).1 < 18 {
         pass(&mut aws, &first);
     }
@@ -324,8 +324,8 @@ fn correction_ignores_red_alarms() {
         let mut run = run(2, 2, Goal::Deliver);
         run.immediate = true;
         run.correction = correction;
-        let order = Task::Deliver(with_alarm(2, "v2"));
-        assert_eq!(aws.finish(&order, &run), step, "{}", aws.log);
+        let task = Task::Deliver(with_alarm(2, "v2"));
+        assert_eq!(aws.finish(&task, &run), step, "{}", aws.log);
         assert_eq!(visible(&aws) == before, correction == 1);
     }
 }
@@ -359,9 +359,9 @@ fn rollback_publishes_no_version() {
     aws.deliver(2, &[want("api", "v2", 128)]);
     aws.log.clear();
     aws.known = Known::default();
-    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let task = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     assert_eq!(
-        aws.finish(&order, &run(1, 2, Goal::Deliver)),
+        aws.finish(&task, &run(1, 2, Goal::Deliver)),
         Step::Succeeded
     );
     assert!(
@@ -525,11 +525,11 @@ fn alarm_during_the_rollout_restores_the_run() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(with_alarm(2, "v2"));
+    let task = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 50);
+    until(&mut aws, &task, &run, 50);
     aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     assert_eq!(visible(&aws), before);
 }
 
@@ -542,13 +542,13 @@ fn alarm_before_the_run_fails_it() {
     assert_eq!(aws.deliver_as(with_alarm(2, "v2")), Step::Failed);
     assert_eq!(visible(&aws), before);
     // A rollback skips alarms, which may be its reason; a promotion does not.
-    let order = Task::Deliver(with_alarm(3, "v3"));
+    let task = Task::Deliver(with_alarm(3, "v3"));
     for (attempt, rollback, step) in [(1, false, Step::Failed), (2, true, Step::Succeeded)] {
         let mut run = run(3, attempt, Goal::Deliver);
         run.immediate = true;
         run.rollback = rollback;
         aws.known = Known::default();
-        assert_eq!(aws.finish(&order, &run), step);
+        assert_eq!(aws.finish(&task, &run), step);
     }
 }
 
@@ -557,17 +557,15 @@ fn promote_before_the_run_begins_does_not_skip_alarms() {
     for (rollback, step) in [(false, Step::RolledBack), (true, Step::Succeeded)] {
         let mut aws = FakeAws::new();
         aws.deliver(1, &[want("api", "v1", 128)]);
-        let order = Task::Deliver(with_alarm(2, "v2"));
+        let task = Task::Deliver(with_alarm(2, "v2"));
         let mut run = run(2, 1, Goal::Deliver);
         run.immediate = true;
         run.rollback = rollback;
         while run_step(&aws.status) != Some(Step::Prepare) {
-            aws.pass(&|status, observed, now| {
-                decide(&order, &run, status, &owner(), observed, now)
-            });
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         }
         aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
-        assert_eq!(aws.finish(&order, &run), step);
+        assert_eq!(aws.finish(&task, &run), step);
     }
 }
 
@@ -576,9 +574,9 @@ fn inconclusive_check_may_wait_during_a_bake_but_not_pass_it() {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
-    let order = Task::Deliver(with_alarm(2, "v2"));
+    let task = Task::Deliver(with_alarm(2, "v2"));
     let run = run(2, 1, Goal::Deliver);
-    until(&mut aws, &order, &run, 10);
+    until(&mut aws, &task, &run, 10);
     aws.watched = Verdict::Inconclusive("check errors: no data".into());
     let baked = |aws: &FakeAws| {
         let journal = aws.status.run.as_ref().expect("a run");
@@ -588,18 +586,18 @@ fn inconclusive_check_may_wait_during_a_bake_but_not_pass_it() {
             .map_or(0, |traffic| traffic.baked_seconds)
     };
     while baked(&aws) < 20 {
-        aws.pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         assert_eq!(weights(&aws, "checkout-api"), "1 2:0.1");
     }
     let mut has_waited = false;
     while run_step(&aws.status) == Some(Step::Promote) {
-        let outcome = aws
-            .pass(&|status, observed, now| decide(&order, &run, status, &owner(), observed, now));
+        let outcome =
+            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
         has_waited |= outcome.is_some_and(|outcome| outcome.reason() == Reason::WaitingForChecks);
         assert_ne!(weights(&aws, "checkout-api"), "1 2:0.5");
     }
     assert!(has_waited, "the run waits until the deadline");
-    assert_eq!(aws.finish(&order, &run), Step::RolledBack);
+    assert_eq!(aws.finish(&task, &run), Step::RolledBack);
     assert_eq!(visible(&aws), before);
     let journal = aws.status.run.as_ref().expect("a run");
     let message = journal.message.clone().unwrap_or_default();

@@ -32,8 +32,8 @@ fn failed_update_is_sent_once_and_again_by_a_retry() {
 
     aws.broken.clear();
     aws.known = Known::default();
-    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
-    let step = aws.finish(&order, &run(2, 2, Goal::Deliver));
+    let task = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let step = aws.finish(&task, &run(2, 2, Goal::Deliver));
     assert_eq!(step, Step::Succeeded, "{}", aws.log);
     assert_eq!(count(&aws, "UpdateFunctionCode"), 2, "{}", aws.log);
 }
@@ -86,8 +86,8 @@ fn update_that_fails_during_a_restore_is_sent_again_by_a_retry() {
     assert_eq!(visible(&aws)["checkout-worker"], before["checkout-worker"]);
     aws.broken.clear();
     aws.known = Known::default();
-    let order = Task::Restore("the restore was requested".into());
-    let step = aws.finish(&order, &run(2, 2, Goal::Restore));
+    let task = Task::Restore("the restore was requested".into());
+    let step = aws.finish(&task, &run(2, 2, Goal::Restore));
     assert_eq!(step, Step::RolledBack, "{}", aws.log);
     assert_eq!(visible(&aws), before);
 }
@@ -110,8 +110,8 @@ fn inactive_version_is_woken_before_it_gets_traffic() {
         }
         aws.log.clear();
         aws.known = Known::default();
-        let order = Task::Deliver(desired(1, vec![unchecked.clone()]));
-        let step = aws.finish(&order, &run(1, 2, Goal::Deliver));
+        let task = Task::Deliver(desired(1, vec![unchecked.clone()]));
+        let step = aws.finish(&task, &run(1, 2, Goal::Deliver));
         let woken = count(&aws, "Invoke checkout-api");
         let moved = count(&aws, "UpdateAlias checkout-api");
         if sleeps {

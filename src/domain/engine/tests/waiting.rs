@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use super::{super::*, fake_aws::*};
 use crate::domain::{failure::CallErrorKind, outcome::Outcome, reason::Reason, traffic::Traffic};
 
-fn pass(aws: &mut FakeAws, order: &Task, run: &Run) -> Option<Outcome> {
-    aws.pass(&|status, observed, now| decide(order, run, status, &owner(), observed, now))
+fn pass(aws: &mut FakeAws, task: &Task, run: &Run) -> Option<Outcome> {
+    aws.pass(&|status, observed, now| decide(task, run, status, &owner(), observed, now))
 }
 
 fn message(aws: &FakeAws) -> String {
@@ -32,27 +32,27 @@ fn after_an_old_rollback() -> FakeAws {
 #[test]
 fn throttled_read_after_an_old_rollback_does_not_fail_the_next_release() {
     let mut aws = after_an_old_rollback();
-    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let task = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     aws.read_error = Some(CallErrorKind::Throttled { retry_after: None });
-    let outcome = pass(&mut aws, &order, &run);
+    let outcome = pass(&mut aws, &task, &run);
     assert!(
         matches!(outcome, Some(Outcome::Transient { .. })),
         "{outcome:?}"
     );
     aws.read_error = None;
-    assert_eq!(aws.finish(&order, &run), Step::Succeeded);
+    assert_eq!(aws.finish(&task, &run), Step::Succeeded);
 }
 
 #[test]
 fn run_that_cannot_begin_fails_at_its_own_deadline() {
     let mut aws = after_an_old_rollback();
-    let order = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
+    let task = Task::Deliver(desired(3, vec![want("api", "v3", 128)]));
     let run = run(3, 1, Goal::Deliver);
     let four = Duration::from_mins(4);
     aws.read_error = Some(CallErrorKind::Denied);
     for _ in 0..3 {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         assert!(!settled(&run, &aws.status), "{}", aws.log);
         aws.tick(four);
     }
@@ -62,7 +62,7 @@ fn run_that_cannot_begin_fails_at_its_own_deadline() {
     aws.read_error = Some(CallErrorKind::Denied);
     let began = aws.now;
     while !settled(&run, &aws.status) {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         aws.tick(four);
     }
     let waited = aws.now.duration_since(began);
@@ -158,14 +158,14 @@ fn deleted_component_does_not_block_the_restore_of_others() {
 #[test]
 fn long_wait_is_measured_across_passes() {
     let mut aws = FakeAws::new();
-    let order = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
+    let task = Task::Deliver(desired(1, vec![want("api", "v1", 128)]));
     let run = run(1, 1, Goal::Deliver);
-    while pass(&mut aws, &order, &run).map(|it| it.reason()) != Some(Reason::WaitingForAws) {}
+    while pass(&mut aws, &task, &run).map(|it| it.reason()) != Some(Reason::WaitingForAws) {}
     let mut lasted = Vec::new();
     for _ in 0..20 {
         let deployed = aws.functions.get_mut("checkout-api").expect("there");
         deployed.settles_in = 2;
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         let observed = Observation::of(aws.known.clone(), aws.now);
         lasted.push(
             observed
@@ -179,7 +179,7 @@ fn long_wait_is_measured_across_passes() {
 }
 
 /// Traffic is at 10 %, and the invocation of the check at that step gets no reply.
-fn slow_at_ten(order: &Task, run: &Run) -> FakeAws {
+fn slow_at_ten(task: &Task, run: &Run) -> FakeAws {
     let mut aws = FakeAws::new();
     aws.deliver(1, &[want("api", "v1", 128)]);
     let weight = |aws: &FakeAws| {
@@ -187,7 +187,7 @@ fn slow_at_ten(order: &Task, run: &Run) -> FakeAws {
         traffic.map(|traffic| traffic.weight)
     };
     while weight(&aws) != Some(10) {
-        pass(&mut aws, order, run);
+        pass(&mut aws, task, run);
     }
     aws.slow.push(code("v2"));
     aws
@@ -215,12 +215,12 @@ fn abort_takes_effect_during_an_invocation() {
     aws.deliver(1, &[want("api", "v1", 128)]);
     let before = visible(&aws);
     aws.slow.push(code("v2"));
-    let order = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
+    let task = Task::Deliver(desired(2, vec![want("api", "v2", 128)]));
     let forward = run(2, 1, Goal::Deliver);
     let began = aws.now;
     // The invocation may take as long as its check allows, which counts towards no deadline.
     while aws.now < began + SignedDuration::from_mins(20) {
-        let outcome = pass(&mut aws, &order, &forward).expect("it waits");
+        let outcome = pass(&mut aws, &task, &forward).expect("it waits");
         let reason = outcome.reason();
         assert!(
             [Reason::WaitingForAws, Reason::WaitingForChecks].contains(&reason),
@@ -237,17 +237,17 @@ fn abort_takes_effect_during_an_invocation() {
 
 #[test]
 fn alarm_takes_effect_during_an_invocation() {
-    let order = Task::Deliver(in_steps());
+    let task = Task::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
-    let mut aws = slow_at_ten(&order, &run);
+    let mut aws = slow_at_ten(&task, &run);
     for _ in 0..10 {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
     }
     assert_eq!(run_step(&aws.status), Some(Step::Promote), "{}", aws.log);
     aws.watched = Verdict::Failed("check errors failed: alarm checkout-errors".into());
     let red = aws.now;
     while run_step(&aws.status) == Some(Step::Promote) {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         assert!(aws.now < red + SignedDuration::from_secs(60), "{}", aws.log);
     }
     assert!(
@@ -259,23 +259,23 @@ fn alarm_takes_effect_during_an_invocation() {
 
 #[test]
 fn clock_step_back_delays_no_evaluation_and_no_deadline() {
-    let order = Task::Deliver(in_steps());
+    let task = Task::Deliver(in_steps());
     let run = run(2, 1, Goal::Deliver);
-    let mut aws = slow_at_ten(&order, &run);
+    let mut aws = slow_at_ten(&task, &run);
     aws.slow.clear();
     let evaluations = |aws: &FakeAws| {
         let traffic = aws.status.run.as_ref().and_then(|it| it.traffic.clone());
         traffic.map_or(0, |traffic| traffic.evaluations)
     };
     while evaluations(&aws) == 0 {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
     }
     // The next leader runs on a node whose clock is behind.
     aws.now -= SignedDuration::from_mins(20);
     aws.known = Known::default();
     let (before, since) = (evaluations(&aws), aws.now);
     while evaluations(&aws) == before {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         assert!(
             aws.now < since + SignedDuration::from_secs(10),
             "{}",
@@ -287,7 +287,7 @@ fn clock_step_back_delays_no_evaluation_and_no_deadline() {
     aws.read_error = Some(CallErrorKind::Throttled { retry_after: None });
     let since = aws.now;
     while run_step(&aws.status) == Some(Step::Promote) {
-        pass(&mut aws, &order, &run);
+        pass(&mut aws, &task, &run);
         assert!(
             aws.now < since + SignedDuration::from_mins(11),
             "{}",

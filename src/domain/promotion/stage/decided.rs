@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The run that holds for the stage: the highest that a Target has, or that a command decided.
-pub(super) fn order(overview: &Overview, stage: &str, targets: &[&TargetView]) -> Option<Run> {
+pub(super) fn assigned(overview: &Overview, stage: &str, targets: &[&TargetView]) -> Option<Run> {
     let mut reported = overview.reported.iter();
     let reported = reported.find(|reported| reported.name == stage);
     let decided = reported.and_then(|reported| run(reported.decided.as_ref()?));

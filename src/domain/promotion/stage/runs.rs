@@ -24,10 +24,10 @@ impl StageView<'_> {
             Goal::Deliver
         };
         let ordered = |stage_target: &StageTarget| {
-            let order = self
+            let assigned = self
                 .target(stage_target)
                 .and_then(|target| target.assigned_run.as_ref());
-            order.is_some_and(|order| order.sequence == current.sequence)
+            assigned.is_some_and(|assigned| assigned.sequence == current.sequence)
         };
         let ended =
             |stage_target: &StageTarget| self.step(current, stage_target).is_some_and(Step::is_end);

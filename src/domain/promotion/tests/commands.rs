@@ -50,8 +50,8 @@ fn rollback_returns_to_the_last_good_release_where_needed() {
         "r2 Deliver 1",
         "prod never had the bad Release"
     );
-    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-    assert!(order.is_some_and(|order| order.immediate));
+    let assigned = sim.target("dev", &stage_target("dev")).assigned_run.clone();
+    assert!(assigned.is_some_and(|assigned| assigned.immediate));
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
     assert_eq!(plan.live, "dev=r2 prod=r2");
@@ -207,6 +207,26 @@ fn only_the_pinned_release_is_delivered() {
 }
 
 #[test]
+fn release_that_failed_before_a_pin_keeps_its_reason_after_it() {
+    let failures = [
+        (Step::Failed, Reason::DeliveryFailed),
+        (Step::RolledBack, Reason::RolledBack),
+    ];
+    for (step, reason) in failures {
+        let mut sim = two_releases_delivered();
+        sim.release(3);
+        sim.plan();
+        sim.report("dev", "dev", step, Some("the role is missing"));
+        assert_eq!(sim.plan().outcome.reason(), reason);
+        sim.overview.pin = Some("r1".into());
+        deliver_everywhere(&mut sim);
+        sim.overview.pin = None;
+        let plan = sim.plan();
+        assert_eq!(plan.outcome.reason(), reason, "{}", plan.outcome.message());
+    }
+}
+
+#[test]
 fn newest_release_comes_back_after_the_pin_is_removed() {
     let mut sim = two_releases_delivered();
     sim.overview.pin = Some("r1".into());
@@ -263,14 +283,14 @@ fn abort_restores_only_runs_in_progress() {
     sim.report("dev", "dev", Step::Promote, None);
     sim.overview.commands.abort = true;
     sim.plan();
-    let order = sim
+    let assigned = sim
         .target("dev", &stage_target("dev"))
         .assigned_run
         .clone()
         .expect("an order");
-    assert_eq!(order.goal, Goal::Restore);
+    assert_eq!(assigned.goal, Goal::Restore);
     assert_eq!(
-        order.reason.as_deref(),
+        assigned.reason.as_deref(),
         Some("it was aborted by sluice.dev/abort")
     );
 
@@ -290,8 +310,8 @@ fn pause_and_resume_reach_the_run_in_progress() {
     sim.plan();
     sim.report("dev", "dev", Step::Promote, None);
     let paused = |sim: &mut Simulation| {
-        let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-        order.is_some_and(|order| order.paused)
+        let assigned = sim.target("dev", &stage_target("dev")).assigned_run.clone();
+        assigned.is_some_and(|assigned| assigned.paused)
     };
     sim.overview.paused = true;
     let plan = sim.plan();
@@ -302,8 +322,8 @@ fn pause_and_resume_reach_the_run_in_progress() {
     assert!(!paused(&mut sim));
     sim.overview.commands.promote = true;
     sim.plan();
-    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-    assert!(order.is_some_and(|order| order.immediate));
+    let assigned = sim.target("dev", &stage_target("dev")).assigned_run.clone();
+    assert!(assigned.is_some_and(|assigned| assigned.immediate));
 }
 
 #[test]
@@ -318,21 +338,21 @@ fn other_targets_pause_while_one_is_held() {
     let plan = sim.plan();
     assert_eq!(plan.outcome.reason(), Reason::Held);
     assert!(plan.outcome.message().contains("alarm checkout-errors"));
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-b"))
         .assigned_run
         .clone();
-    assert!(order.is_some_and(|order| order.paused));
+    assert!(assigned.is_some_and(|assigned| assigned.paused));
     sim.overview.commands.promote = true;
     sim.plan();
     for account in ["prod-a", "prod-b"] {
-        let order = sim
+        let assigned = sim
             .target("prod", &stage_target(account))
             .assigned_run
             .clone();
-        let order = order.expect("an order");
+        let assigned = assigned.expect("an order");
         assert_eq!(
-            (order.attempt, order.immediate, order.paused),
+            (assigned.attempt, assigned.immediate, assigned.paused),
             (2, true, false)
         );
     }

@@ -37,7 +37,7 @@ fn serving() -> Simulation {
     sim
 }
 
-fn order(sim: &mut Simulation, stage: &str, account: &str) -> Run {
+fn assigned(sim: &mut Simulation, stage: &str, account: &str) -> Run {
     let target = sim.target(stage, &stage_target(account));
     target.assigned_run.clone().expect("an order")
 }
@@ -66,10 +66,10 @@ fn corrected(sim: &mut Simulation, seconds: i64) {
 fn drift_is_corrected_at_once() {
     let mut sim = serving();
     drift(&mut sim, "prod-b", 600);
-    let before = order(&mut sim, "prod", "prod-b");
-    let dev = order(&mut sim, "dev", "dev");
+    let before = assigned(&mut sim, "prod", "prod-b");
+    let dev = assigned(&mut sim, "dev", "dev");
     plan_at(&mut sim, 601);
-    let now = order(&mut sim, "prod", "prod-b");
+    let now = assigned(&mut sim, "prod", "prod-b");
     let expected = Run {
         attempt: before.attempt + 1,
         sequence: before.sequence + 1,
@@ -79,7 +79,7 @@ fn drift_is_corrected_at_once() {
         ..before
     };
     assert_eq!(now, expected);
-    assert_eq!(order(&mut sim, "dev", "dev"), dev, "dev has no drift");
+    assert_eq!(assigned(&mut sim, "dev", "dev"), dev, "dev has no drift");
     assert!(plan_at(&mut sim, 602).runs.is_empty(), "assigned once");
     corrected(&mut sim, 603);
     let next = sim.plan();
@@ -141,8 +141,8 @@ fn newer_release_comes_before_a_correction() {
     drift(&mut sim, "dev", 600);
     sim.release(2);
     plan_at(&mut sim, 601);
-    let order = order(&mut sim, "dev", "dev");
-    assert_eq!((order.release.revision, order.correction), (2, 0));
+    let assigned = assigned(&mut sim, "dev", "dev");
+    assert_eq!((assigned.release.revision, assigned.correction), (2, 0));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn recurring_drift_is_corrected_at_growing_intervals() {
     for (made, wait) in [(1, 300), (2, 600), (3, 1200)] {
         drift(&mut sim, "prod-a", now);
         plan_at(&mut sim, now);
-        assert_eq!(order(&mut sim, "prod", "prod-a").correction, made);
+        assert_eq!(assigned(&mut sim, "prod", "prod-a").correction, made);
         corrected(&mut sim, now);
         plan_at(&mut sim, now);
         drift(&mut sim, "prod-a", now + 10);
@@ -168,7 +168,7 @@ fn recurring_drift_is_corrected_at_growing_intervals() {
     let day = now + 86_400;
     drift(&mut sim, "prod-a", day);
     plan_at(&mut sim, day);
-    assert_eq!(order(&mut sim, "prod", "prod-a").correction, 1);
+    assert_eq!(assigned(&mut sim, "prod", "prod-a").correction, 1);
 }
 
 #[test]
@@ -212,9 +212,12 @@ fn a_rollback_does_not_wait_for_a_correction() {
     drift(&mut sim, "prod-a", 600);
     plan_at(&mut sim, 600);
     sim.report("prod", "prod-a", Step::Prepare, None);
-    let from = order(&mut sim, "prod", "prod-a").release;
+    let from = assigned(&mut sim, "prod", "prod-a").release;
     sim.overview.commands.rollback = Some(RollbackStatus { from, to: None });
     plan_at(&mut sim, 601);
-    let order = order(&mut sim, "prod", "prod-a");
-    assert_eq!((order.release.revision, order.goal), (1, Goal::Deliver));
+    let assigned = assigned(&mut sim, "prod", "prod-a");
+    assert_eq!(
+        (assigned.release.revision, assigned.goal),
+        (1, Goal::Deliver)
+    );
 }

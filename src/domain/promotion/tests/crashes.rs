@@ -72,12 +72,16 @@ fn promote_of_a_held_stage_survives_a_crash_and_runs_once() {
     crash_before_runs(&mut sim);
     sim.plan();
     for account in ["prod-a", "prod-b"] {
-        let order = sim
+        let assigned = sim
             .target("prod", &stage_target(account))
             .assigned_run
             .clone();
-        let order = order.expect("an order");
-        assert_eq!((order.attempt, order.immediate), (2, true), "{account}");
+        let assigned = assigned.expect("an order");
+        assert_eq!(
+            (assigned.attempt, assigned.immediate),
+            (2, true),
+            "{account}"
+        );
     }
     sim.report("prod", "prod-a", Step::Held, Some("alarm"));
     sim.report("prod", "prod-b", Step::Held, Some("alarm"));
@@ -95,8 +99,8 @@ fn promote_of_a_run_in_progress_survives_a_crash() {
     sim.overview.commands.promote = true;
     crash_before_runs(&mut sim);
     sim.plan();
-    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-    assert!(order.is_some_and(|order| order.immediate && order.attempt == 1));
+    let assigned = sim.target("dev", &stage_target("dev")).assigned_run.clone();
+    assert!(assigned.is_some_and(|assigned| assigned.immediate && assigned.attempt == 1));
     let plan = sim.plan();
     assert!(plan.stages.iter().all(|stage| stage.decided.is_none()));
 }
@@ -110,7 +114,7 @@ fn an_abort_survives_a_crash() {
     assert_eq!(sim.runs()["dev/dev"], "r3 Restore 1");
     assert_eq!(plan.outcome.reason(), Reason::RollingBack);
     let reason = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-    let reason = reason.and_then(|order| order.reason);
+    let reason = reason.and_then(|assigned| assigned.reason);
     assert_eq!(
         reason.as_deref(),
         Some("it was aborted by sluice.dev/abort")

@@ -140,13 +140,13 @@ fn run_that_has_not_begun_passes_a_new_gate() {
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
     sim.plan_with(&open("one"));
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-a"))
         .assigned_run
         .clone();
-    let order = order.expect("an order");
+    let assigned = assigned.expect("an order");
     assert_eq!(
-        (order.plan_digest.as_deref(), order.sequence),
+        (assigned.plan_digest.as_deref(), assigned.sequence),
         (Some("aa"), 2)
     );
 }
@@ -166,11 +166,14 @@ fn one_at_a_time() -> Simulation {
 fn later_target_gets_its_approved_plan() {
     let mut sim = one_at_a_time();
     sim.plan_with(&closed());
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-b"))
         .assigned_run
         .clone();
-    assert_eq!(order.expect("an order").plan_digest.as_deref(), Some("bb"));
+    assert_eq!(
+        assigned.expect("an order").plan_digest.as_deref(),
+        Some("bb")
+    );
 }
 
 #[test]
@@ -196,18 +199,18 @@ fn runs_keep_the_deletion_policy_of_their_start() {
     for account in ["prod-a", "prod-b"] {
         let target = sim.target("prod", &stage_target(account));
         target.needs_prune = true;
-        let order = target.assigned_run.clone().expect("an order");
-        assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
+        let assigned = target.assigned_run.clone().expect("an order");
+        assert_eq!(assigned.deletion_policy, Some(DeletionPolicy::Retain));
         sim.report("prod", account, Step::Succeeded, None);
     }
     sim.plan();
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-a"))
         .assigned_run
         .clone();
-    let order = order.expect("an order");
-    assert_eq!(order.goal, Goal::Prune);
-    assert_eq!(order.deletion_policy, Some(DeletionPolicy::Retain));
+    let assigned = assigned.expect("an order");
+    assert_eq!(assigned.goal, Goal::Prune);
+    assert_eq!(assigned.deletion_policy, Some(DeletionPolicy::Retain));
 }
 
 /// A gatekeeper with a window at prod that opens at this time.

@@ -117,12 +117,14 @@ fn a_release_waits_with_its_plan_until_the_gate_opens() {
     assert!(plan.passes_gate, "what opened the gate is recorded first");
     assert_eq!(waiting(&plan), None);
     sim.plan_with(&open("one"));
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-b"))
         .assigned_run
         .clone();
     assert_eq!(
-        order.and_then(|order| order.plan_digest).as_deref(),
+        assigned
+            .and_then(|assigned| assigned.plan_digest)
+            .as_deref(),
         Some("bb")
     );
 }
@@ -196,13 +198,13 @@ fn changed_plan_has_to_pass_again() {
     let plan = sim.plan_with(&closed());
     assert_eq!(waiting(&plan), Some((1, "WaitingForApproval".into())));
     sim.plan_with(&open("two"));
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-b"))
         .assigned_run
         .clone()
         .expect("an order");
     assert_eq!(
-        (order.plan_digest.as_deref(), order.sequence),
+        (assigned.plan_digest.as_deref(), assigned.sequence),
         (Some("cc"), 2)
     );
     // If another target has begun by then, the stage is restored.
@@ -315,14 +317,14 @@ fn rollback_waits_for_account_approvals_and_continues() {
         };
         let plan = sim.plan_with(&opened);
         assert!(!plan.is_rolling_back, "{way}");
-        let order = sim
+        let assigned = sim
             .target("prod", &stage_target("prod-b"))
             .assigned_run
             .clone();
-        let order = order.expect("an order");
-        assert_eq!(order.release.revision, 1, "{way}");
-        assert_eq!(order.plan_digest.as_deref(), Some("bb"), "{way}");
-        assert!(order.immediate, "{way}");
+        let assigned = assigned.expect("an order");
+        assert_eq!(assigned.release.revision, 1, "{way}");
+        assert_eq!(assigned.plan_digest.as_deref(), Some("bb"), "{way}");
+        assert!(assigned.immediate, "{way}");
     }
 }
 
@@ -407,13 +409,13 @@ fn retried_rollback_stays_a_rollback() {
     sim.plan_with(&closed());
     sim.overview.commands.retry = true;
     sim.plan_with(&closed());
-    let order = sim
+    let assigned = sim
         .target("prod", &stage_target("prod-a"))
         .assigned_run
         .clone();
-    let order = order.expect("an order");
-    assert_eq!((order.release.revision, order.attempt), (1, 3));
-    assert!(order.immediate);
+    let assigned = assigned.expect("an order");
+    assert_eq!((assigned.release.revision, assigned.attempt), (1, 3));
+    assert!(assigned.immediate);
 }
 
 #[test]

@@ -318,12 +318,11 @@ impl State {
     /// The run of the Target, if it has not ended.
     fn active_run(&self) -> Option<&Run> {
         let target = self.record.sim.overview.targets.first()?;
-        let order = target.assigned_run.as_ref()?;
-        let ended = target
-            .run
-            .as_ref()
-            .is_some_and(|run| (&run.release, run.attempt) == (&order.release, order.attempt));
-        (!ended).then_some(order)
+        let assigned = target.assigned_run.as_ref()?;
+        let ended = target.run.as_ref().is_some_and(|run| {
+            (&run.release, run.attempt) == (&assigned.release, assigned.attempt)
+        });
+        (!ended).then_some(assigned)
     }
 }
 

@@ -113,8 +113,8 @@ fn release_that_has_served_can_be_pinned_despite_problems() {
     assert_eq!(sim.plan().outcome.reason(), Reason::Delivered);
     sim.overview.pin = Some("r1".into());
     sim.plan();
-    let order = sim.target("dev", &stage_target("dev")).assigned_run.clone();
-    assert_eq!(order.map(|order| order.release.revision), Some(1));
+    let assigned = sim.target("dev", &stage_target("dev")).assigned_run.clone();
+    assert_eq!(assigned.map(|assigned| assigned.release.revision), Some(1));
 }
 
 #[test]

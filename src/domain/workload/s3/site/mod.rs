@@ -19,10 +19,9 @@
 //! ETags come from S3's answers to writes and listings and are never computed: with SSE-KMS they are no
 //! digests of the content. The metadata of each uploaded object names its owner and its SHA-256.
 
-mod back;
 mod content;
+mod deliver;
 mod diff;
-mod forward;
 mod location;
 mod manifest;
 mod needs;
@@ -32,6 +31,7 @@ mod select;
 mod served;
 mod snapshot;
 mod steps;
+mod undo;
 mod unicode;
 
 #[cfg(test)]
@@ -40,10 +40,9 @@ pub(crate) mod tests;
 pub use crate::api::v1alpha1::StoredRef;
 
 pub use self::{
-    back::{not_restored, prune, remove, restore},
     content::{ContentFile, SiteArchive, SiteContent},
+    deliver::{begin, confirm, look, prepare, promote, unchanged},
     diff::{Diff, Drift, drift},
-    forward::{begin, confirm, look, prepare, promote, unchanged},
     location::S3Location,
     manifest::{SiteFile, SiteManifest},
     object::{Listed, ObjectHead, metadata},
@@ -55,4 +54,5 @@ pub use self::{
         Act, Condition, CopyBack, Deletion, Keep, Next, Phase, Put, Read, SiteIntent, SiteWant,
         WAVE, intents,
     },
+    undo::{not_restored, prune, remove, restore},
 };
