@@ -24,7 +24,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
 use tokio::sync::mpsc;
@@ -96,22 +96,6 @@ impl Events {
         let (queues, inbox): (Vec<_>, Vec<_>) = (0..WRITERS).map(|_| mpsc::channel(QUEUE)).unzip();
         let queues = queues.into();
         (Self { queues, metrics }, Inbox(inbox))
-    }
-
-    /// Publishes a Normal Event. Returns at once.
-    pub fn normal<K>(&self, object: &K, reason: Reason, message: &str)
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        self.publish(object.object_ref(&()), EventType::Normal, reason, message);
-    }
-
-    /// Publishes a Warning Event. Returns at once.
-    pub fn warning<K>(&self, object: &K, reason: Reason, message: &str)
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        self.publish(object.object_ref(&()), EventType::Warning, reason, message);
     }
 
     /// Publishes an Event about an object that is known by reference. Returns at once.

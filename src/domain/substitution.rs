@@ -78,11 +78,6 @@ enum Piece {
 }
 
 impl Template {
-    /// The text; `None` if an output is not yet substituted.
-    pub fn text(&self) -> Option<String> {
-        self.resolve(&Outputs::default())
-    }
-
     /// The text with these outputs; `None` if one is unknown.
     pub fn resolve(&self, outputs: &Outputs) -> Option<String> {
         let piece = |piece: &Piece| match piece {
@@ -316,8 +311,8 @@ mod tests {
             template.to_string(),
             "dev-$(components.api.outputs.version)"
         );
-        assert_eq!(template.text(), None, "the output is unknown");
         let mut outputs = Outputs::default();
+        assert_eq!(template.resolve(&outputs), None, "the output is unknown");
         outputs.add("web", [("version", "3".to_owned())]);
         assert_eq!(template.resolve(&outputs), None);
         outputs.add("api", [("version", "7".to_owned())]);

@@ -8,9 +8,6 @@ use super::{
     gitlab_connection::GitLabConnection, release::Release, target::Target,
 };
 
-/// The API group of every resource.
-pub const GROUP: &str = "sluice.dev";
-
 /// The definitions of all resources, in the order in which they are documented.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![

@@ -13,7 +13,6 @@ use crate::{api::v1alpha1, domain::duration::duration};
 pub struct Window {
     schedule: Schedule,
     duration: SignedDuration,
-    text: String,
 }
 
 /// The state of a window.
@@ -41,11 +40,7 @@ impl Window {
             .filter(|duration| !duration.is_zero())
             .and_then(|duration| SignedDuration::try_from(duration).ok())
             .ok_or_else(|| ("duration", "must be a duration such as 8h".to_owned()))?;
-        Ok(Self {
-            schedule,
-            duration,
-            text: format!("{} {} for {}", spec.schedule, spec.time_zone, spec.duration),
-        })
+        Ok(Self { schedule, duration })
     }
 
     /// Whether the window is open. The duration is elapsed time: a clock change within the window does not
@@ -59,11 +54,6 @@ impl Window {
                 opens: self.schedule.next(now, Skipped::HappensAfter),
             },
         }
-    }
-
-    /// The spec in one line.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 }
 

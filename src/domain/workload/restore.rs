@@ -12,11 +12,6 @@ use crate::{
 };
 
 impl ComponentSnapshot {
-    /// Its resource, named as in the inventory.
-    pub fn resource(&self) -> String {
-        on_kind!(WorkloadSnapshot, &self.workload, |it: K| K::restores(it))
-    }
-
     /// Whether this item of the inventory is its resource.
     pub fn is(&self, item: &InventoryItem) -> bool {
         on_kind!(WorkloadSnapshot, &self.workload, |it: K| {

@@ -275,7 +275,7 @@ pub fn intents(
     phase: Phase,
     observed: &Observed,
 ) -> Vec<Intent> {
-    let Some((reference, snapshot)) = &observed_at(location, observed).snapshot else {
+    let Some((_, snapshot)) = &observed_at(location, observed).snapshot else {
         return Vec::new();
     };
     let intent = |intent: SiteIntent| Intent {
@@ -284,7 +284,7 @@ pub fn intents(
         resource: intent.resource,
         result: Some(intent.result),
     };
-    let intents = site::intents(snapshot, &reference.sha256, phase);
+    let intents = site::intents(snapshot, phase);
     intents.into_iter().map(intent).collect()
 }
 

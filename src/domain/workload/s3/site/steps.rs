@@ -141,10 +141,6 @@ pub enum Phase {
     Prepare,
     /// Changes that users see.
     Promote,
-    /// Deletions in the end.
-    Prune,
-    /// Changes that restore the snapshot.
-    Restore,
 }
 
 impl Act {
@@ -161,13 +157,13 @@ impl Act {
 }
 
 /// The intents of a phase, from the run's snapshot: at most two lines, whatever the number of objects.
-pub fn intents(snapshot: &SiteSnapshot, digest: &str, phase: Phase) -> Vec<SiteIntent> {
+pub fn intents(snapshot: &SiteSnapshot, phase: Phase) -> Vec<SiteIntent> {
     let content = snapshot.content.to_string();
-    let intent = |operation, count: usize, what: &str, result: &str| {
+    let intent = |operation, count: usize, what: &str| {
         (count > 0).then(|| SiteIntent {
             operation,
             resource: format!("{} ({count} {what})", snapshot.location),
-            result: result.to_owned(),
+            result: content.clone(),
         })
     };
     let (created, kept) = (&snapshot.created, &snapshot.kept);
@@ -177,23 +173,15 @@ pub fn intents(snapshot: &SiteSnapshot, digest: &str, phase: Phase) -> Vec<SiteI
         .filter(|path| !snapshot.is_document(path))
         .count();
     let lines = match phase {
-        Phase::Prepare => [intent("PutObject", new, "new files", &content), None],
+        Phase::Prepare => [intent("PutObject", new, "new files"), None],
         Phase::Promote => {
             let changed = kept.len() - removed;
             let documents = created.len() - new;
             [
-                intent("PutObject", changed, "changed files", &content),
-                intent("PutObject", documents, "new entry documents", &content),
+                intent("PutObject", changed, "changed files"),
+                intent("PutObject", documents, "new entry documents"),
             ]
         }
-        Phase::Prune => [
-            intent("DeleteObjects", removed, "removed files", digest),
-            None,
-        ],
-        Phase::Restore => [
-            intent("CopyObject", kept.len(), "former files", digest),
-            intent("DeleteObjects", created.len(), "new files", digest),
-        ],
     };
     lines.into_iter().flatten().collect()
 }
