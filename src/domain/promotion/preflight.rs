@@ -39,13 +39,9 @@ fn position(release: &ReleaseView, stage: &str) -> Option<usize> {
 
 /// The outcome when its preflight keeps the next Release from a stage: what users have to correct.
 pub(super) fn stalled(overview: &Overview, views: &[StageView<'_>]) -> Option<Outcome> {
-    let newest = || {
-        let releases = overview.releases.iter();
-        releases.max_by_key(|release| release.reference.revision)
-    };
     let next = match &overview.pin {
         Some(pin) => (overview.releases.iter()).find(|release| release.reference.name == *pin),
-        None => newest(),
+        None => overview.newest(),
     }?;
     let failed = |outcome: &str| outcome != State::Succeeded.as_str();
     if next.outcomes.iter().any(|one| failed(&one.outcome)) {

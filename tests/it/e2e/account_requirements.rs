@@ -12,7 +12,7 @@ use super::{
         windows,
     },
     run,
-    scene::{NAME, Scene},
+    scene::Scene,
 };
 
 /// Creates another Account for prod's AWS account with these requirements. Returns its name.
@@ -51,15 +51,6 @@ pub fn to(scene: &Scene<'_>, account: &str, gate: Option<&Value>) -> Value {
     wanted
 }
 
-/// Waits until `status.live` is `live`.
-#[track_caller]
-fn live(scene: &Scene<'_>, live: &str) {
-    scene.wait(NAME, &format!("{live} serve"), |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.live.as_deref() == Some(live)).then_some(())
-    });
-}
-
 #[test]
 fn rollback_needs_the_accounts_approvals_but_no_window() {
     let scene = Scene::new("required");
@@ -90,10 +81,10 @@ fn rollback_needs_the_accounts_approvals_but_no_window() {
     let parts = ["0 of 1 approvals", asker.as_str()];
     let waits = waiting(&scene, 2, "WaitingForApproval", &parts);
     assert!(!waits.message.contains("window"), "{}", waits.message);
-    live(&scene, "dev=r2 prod=r3");
+    scene.wait_until_live("dev=r2 prod=r3");
     scene.serves("prod", "v3");
     let name = create(&scene, &approval(&waits, "Approve"));
-    live(&scene, "dev=r2 prod=r2");
+    scene.wait_until_live("dev=r2 prod=r2");
     scene.serves("prod", "v2");
     counted(&scene, &name, "True", "Used");
 
@@ -103,7 +94,7 @@ fn rollback_needs_the_accounts_approvals_but_no_window() {
     assert!(!waits.message.contains("window"), "{}", waits.message);
     let name = create(&scene, &approval(&waits, "Reject"));
     counted(&scene, &name, "True", "Used");
-    live(&scene, "dev=r1 prod=r2");
+    scene.wait_until_live("dev=r1 prod=r2");
     scene.serves("prod", "v2");
 }
 
@@ -120,15 +111,15 @@ fn rollback_to_a_served_release_passes_the_gate_of_the_stage() {
     waiting(&scene, 4, "OutsideWindow", &[]);
     // Only dev has r4; prod never had it.
     scene.annotate(annotation::ROLLBACK, "the first incident");
-    live(&scene, "dev=r3 prod=r3");
+    scene.wait_until_live("dev=r3 prod=r3");
     scene.annotate(annotation::ROLLBACK, "the second incident");
-    live(&scene, "dev=r2 prod=r2");
+    scene.wait_until_live("dev=r2 prod=r2");
     scene.serves("prod", "v2");
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
-    live(&scene, "dev=r1 prod=r1");
+    scene.wait_until_live("dev=r1 prod=r1");
     scene.serves("prod", "v1");
     // r4 served in dev alone, so the rollback to it affects dev alone: it never passed the gate.
     scene.annotate(annotation::ROLLBACK, "the third incident to checkout-4");
-    live(&scene, "dev=r4 prod=r1");
+    scene.wait_until_live("dev=r4 prod=r1");
     scene.serves("prod", "v1");
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{DeploymentStatus, RunStatus, Target, condition};
+use sluice::api::v1alpha1::{DeploymentStatus, Target, condition};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     kube::User,
@@ -45,10 +45,6 @@ fn create_conflicting_release(scene: &Scene<'_>, name: &str) {
     assert!(created.status.success(), "{error}");
 }
 
-fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
-    scene.target("dev").status.unwrap().run.unwrap()
-}
-
 /// Waits until `is` holds for the status.
 #[track_caller]
 fn status(
@@ -88,12 +84,12 @@ fn command_is_carried_out_once_whatever_else_fails() {
         status.last_handled_promote.as_deref() == Some("go")
     });
     scene.wait(NAME, "r2 is held again", |_| {
-        let run = run_in_dev(&scene);
+        let run = scene.run_in_dev();
         (run.attempt == 2 && run.step == "Held").then_some(())
     });
     scene.stalled("Held", &["r2"]);
     scene.poll_gitlab("after it was held again");
-    let run = run_in_dev(&scene);
+    let run = scene.run_in_dev();
     assert_eq!(
         (run.attempt, run.step.as_str()),
         (2, "Held"),
@@ -115,7 +111,7 @@ fn command_is_carried_out_once_whatever_else_fails() {
 #[track_caller]
 fn held_again(scene: &Scene<'_>) {
     scene.wait(NAME, "r2 is held again", |_| {
-        let run = run_in_dev(scene);
+        let run = scene.run_in_dev();
         (run.attempt == 2 && run.step == "Held").then_some(())
     });
     let assigned = scene.target("dev").spec.run;

@@ -72,9 +72,8 @@ fn tag(scene: &Scene<'_>, name: &str, version: &str) {
     gitlab.run_pipeline(project, &format!("refs/tags/{name}"), jobs);
 }
 
-fn from_tag(scene: &Scene<'_>, mut wanted: Value) -> Value {
+fn from_tag(mut wanted: Value) -> Value {
     wanted["spec"]["source"]["ref"] = json!("v1.0");
-    let _ = scene;
     wanted
 }
 
@@ -86,13 +85,13 @@ fn unprotected_tag_cannot_enter_an_added_stage() {
     gitlab.push(scene.team.project, "main", "Begin");
     let account = strict(&scene, &json!({"protectedRef": true}));
     tag(&scene, "v1.0", "v1");
-    scene.apply(&from_tag(&scene, scene.deployment(&["dev"])));
+    scene.apply(&from_tag(scene.deployment(&["dev"])));
     scene.delivered(1);
     let source = scene.releases()[0].spec.source.clone();
     assert_eq!(source.ref_type, Some(RefType::Tag));
     assert_eq!(source.ref_protected, Some(false));
 
-    scene.apply(&from_tag(&scene, to(&scene, &account, None)));
+    scene.apply(&from_tag(to(&scene, &account, None)));
     let parts = ["prod: ", "v1.0", &format!("Account {account}")];
     scene.stalled("RefNotProtected", &parts);
     nothing_is_assigned(&scene, &account);

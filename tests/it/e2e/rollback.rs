@@ -21,29 +21,12 @@ fn three_delivered(namespace: &str) -> Scene<'static> {
     scene
 }
 
-/// Waits until `status.live` is `live`.
-fn live(scene: &Scene<'_>, live: &str) {
-    scene.wait(NAME, &format!("{live} serve"), |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.live.as_deref() == Some(live)).then_some(())
-    });
-}
-
-/// Requests a poll of GitLab, and waits until it is done.
-fn poll(scene: &Scene<'_>, token: &str) {
-    scene.annotate("sluice.dev/reconcile", token);
-    scene.wait(NAME, "GitLab was polled", |deployment| {
-        let status = deployment.status.as_ref()?;
-        (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
-    });
-}
-
 #[test]
 fn rollback_serves_the_last_good_release_and_stays() {
     let scene = three_delivered("taken-back");
     let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "incident-4711");
-    live(&scene, "dev=r2 prod=r2");
+    scene.wait_until_live("dev=r2 prod=r2");
     scene.stalled(
         "RolledBack",
         &["r3", "rolled back to r2", "sluice.dev/rollback"],
@@ -59,9 +42,9 @@ fn rollback_serves_the_last_good_release_and_stays() {
     assert_eq!(calls.named("lambda", "PublishVersion").count(), 0);
 
     let mark = scene.environment.lab.aws.mark();
-    poll(&scene, "after the rollback");
+    scene.poll_gitlab("after the rollback");
     assert!(scene.lambda_calls(mark).writes().is_empty());
-    live(&scene, "dev=r2 prod=r2");
+    scene.wait_until_live("dev=r2 prod=r2");
     scene.push("v4");
     scene.delivered(4);
     for account in BOTH {
@@ -87,11 +70,11 @@ fn rollback_serves_the_named_release() {
         let status = deployment.status.as_ref()?;
         (status.last_handled_rollback.as_deref() == Some(unclear)).then_some(())
     });
-    live(&scene, "dev=r3 prod=r3");
+    scene.wait_until_live("dev=r3 prod=r3");
 
     let mark = scene.environment.lab.aws.mark();
     scene.annotate("sluice.dev/rollback", "checkout-1");
-    live(&scene, "dev=r1 prod=r1");
+    scene.wait_until_live("dev=r1 prod=r1");
     scene.stalled("RolledBack", &["rolled back to r1", "dev=r1 prod=r1"]);
     for account in BOTH {
         scene.still_serves(account, "v1");
@@ -106,7 +89,7 @@ fn pinned_release_serves_until_unpinned() {
     scene.merge(&json!({"spec": {"pin": "checkout-1"}}));
     let message = scene.condition(condition::READY, "True", "Pinned");
     assert_contains(&message, &["checkout-1", "spec.pin"]);
-    live(&scene, "dev=r1 prod=r1");
+    scene.wait_until_live("dev=r1 prod=r1");
     for account in BOTH {
         scene.still_serves(account, "v1");
     }
@@ -115,8 +98,8 @@ fn pinned_release_serves_until_unpinned() {
     scene.wait(NAME, "the new pipeline is a Release", |_| {
         (scene.releases().len() == 4).then_some(())
     });
-    poll(&scene, "while it is pinned");
-    live(&scene, "dev=r1 prod=r1");
+    scene.poll_gitlab("while it is pinned");
+    scene.wait_until_live("dev=r1 prod=r1");
     scene.serves("prod", "v1");
 
     scene.merge(&json!({"spec": {"pin": Value::Null}}));

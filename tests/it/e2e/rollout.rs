@@ -1,7 +1,7 @@
 //! Traffic moves in steps: analysed, paused, promoted early and restored.
 
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{Deployment, RunStatus, condition};
+use sluice::api::v1alpha1::{Deployment, condition};
 use sluice_lab::{
     aws::{Action, Pattern, Rule},
     lab::{Alarm, package},
@@ -44,10 +44,6 @@ fn watched(namespace: &str, on_failure: &str) -> (Scene<'static>, Alarm) {
     scene.apply(&wanted);
     scene.delivered(1);
     (scene, alarm)
-}
-
-fn run_in_dev(scene: &Scene<'_>) -> RunStatus {
-    scene.target("dev").status.unwrap().run.unwrap()
 }
 
 fn is_live(deployment: &Deployment, live: &str) -> bool {
@@ -171,7 +167,7 @@ fn held_release_keeps_its_weight_until_aborted() {
         &[&alarm.name, "sluice.dev/promote", "sluice.dev/abort"],
     );
     scene.condition(condition::AVAILABLE, "True", "Serving");
-    assert_eq!(run_in_dev(&scene).step, "Held");
+    assert_eq!(scene.run_in_dev().step, "Held");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
 
     scene.annotate("sluice.dev/abort", "enough");
@@ -243,7 +239,7 @@ fn paused_rollout_takes_no_step_until_resumed() {
         let ready = condition_in(&status.conditions, condition::READY)?;
         (ready.reason == "Paused").then_some(())
     });
-    let traffic = run_in_dev(&scene).traffic.unwrap();
+    let traffic = scene.run_in_dev().traffic.unwrap();
     assert!(traffic.baked_seconds >= 15, "{traffic:?}");
     assert_eq!(routed(&scene, "dev", &scene.function()), "1, 10 % to 2");
 
@@ -301,7 +297,7 @@ fn failed_restore_is_reported_and_completed_by_a_retry() {
     let traffic = format!("traffic of {function}:live is version 1 (10 % to 2), not version 1");
     let code = format!("code of {function} is");
     scene.stalled("RollbackFailed", &["lambda:UpdateAlias", &traffic, &code]);
-    let found = run_in_dev(&scene).differences;
+    let found = scene.run_in_dev().differences;
     let fields: Vec<_> = found.iter().filter_map(|it| it.field.as_deref()).collect();
     assert_eq!(fields, ["traffic", "code"]);
 
@@ -309,7 +305,7 @@ fn failed_restore_is_reported_and_completed_by_a_retry() {
     scene.annotate("sluice.dev/retry", "allowed now");
     scene.stalled("RolledBack", &["it was aborted by sluice.dev/abort"]);
     scene.still_serves("dev", "v1");
-    let run = run_in_dev(&scene);
+    let run = scene.run_in_dev();
     assert!(run.differences.is_empty());
     let restored = &run.restored[0];
     let alias = (format!("{function}:live"), "version 1".to_owned());

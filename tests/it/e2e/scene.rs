@@ -11,7 +11,9 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sluice::api::v1alpha1::{Deployment, GitLabConnection, Release, Target, annotation, condition};
+use sluice::api::v1alpha1::{
+    Deployment, GitLabConnection, Release, RunStatus, Target, annotation, condition,
+};
 use sluice_lab::{
     aws::Calls,
     gitlab::PipelineId,
@@ -152,6 +154,20 @@ impl<'a> Scene<'a> {
             let status = deployment.status.as_ref()?;
             (status.last_handled_reconcile.as_deref() == Some(token)).then_some(())
         });
+    }
+
+    /// Waits until the status says that this is live, such as `dev=r2 prod=r1`.
+    #[track_caller]
+    pub fn wait_until_live(&self, live: &str) {
+        self.wait(NAME, &format!("{live} is live"), |deployment| {
+            let status = deployment.status.as_ref()?;
+            (status.live.as_deref() == Some(live)).then_some(())
+        });
+    }
+
+    /// The run of the Target in dev.
+    pub fn run_in_dev(&self) -> RunStatus {
+        self.target("dev").status.unwrap().run.unwrap()
     }
 
     /// `kubectl patch --type=merge` of the Deployment.
