@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, DeletionPolicy, Drift, Gate, GateStatus, Override, PassageStatus, ReleaseRef, Rollout,
-    component::Component,
+    Check, DeletionPolicy, Drift, Gate, GateStatus, PassageStatus, ReleaseRef, Rollout,
+    component::{Component, Override, artifacts_exist, overrides_match, stages_differ},
 };
 
 /// What a team delivers, and where.
@@ -33,18 +33,15 @@ use super::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = "1")
 )]
 #[x_kube(
-    validation = Rule::new("self.components.all(c, self.artifacts.exists(a, a.name == (has(c.lambda) ? c.lambda.artifact : c.s3.artifact)))")
-        .message(Message::Expression("self.components.map(c, !self.artifacts.exists(a, a.name == (has(c.lambda) ? c.lambda.artifact : c.s3.artifact)), has(c.lambda) ? 'the artifact of each of components[] must be the name of one of artifacts[]; there is no ' + c.lambda.artifact + ' (component ' + c.name + ')' : 'the artifact of each of components[] must be the name of one of artifacts[]; there is no ' + c.s3.artifact + ' (component ' + c.name + ')')[0]".into())),
+    validation = artifacts_exist(),
     validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.invoke) || self.components.exists(c, c.name == k.invoke.component && has(c.lambda))))")
         .message(Message::Expression("self.stages.map(s, has(s.checks) && s.checks.exists(k, has(k.invoke) && !self.components.exists(c, c.name == k.invoke.component && has(c.lambda))), 'stages[].checks[].invoke.component must be the name of a function among components[]; see stage ' + s.name)[0]".into())),
     validation = Rule::new("self.stages.all(s, !has(s.checks) || s.checks.all(k, !has(k.metric) || !has(k.metric.component) || self.components.exists(c, c.name == k.metric.component && has(c.lambda))))")
         .message(Message::Expression("self.stages.map(s, has(s.checks) && s.checks.exists(k, has(k.metric) && has(k.metric.component) && !self.components.exists(c, c.name == k.metric.component && has(c.lambda))), 'stages[].checks[].metric.component must be the name of a function among components[]; see stage ' + s.name)[0]".into())),
-    validation = Rule::new("self.stages.all(s, !has(s.overrides) || s.overrides.all(o, self.components.exists(c, c.name == o.component && has(c.lambda))))")
-        .message(Message::Expression("self.stages.map(s, has(s.overrides) && s.overrides.exists(k, !self.components.exists(c, c.name == k.component && has(c.lambda))), 'stages[].overrides[].component must be the name of a function among components[]; see stage ' + s.name)[0]".into())),
+    validation = overrides_match(),
     validation = Rule::new("self.components.all(c, !has(c.dependsOn) || c.dependsOn.all(d, self.components.exists(o, o.name == d)))")
         .message(Message::Expression("self.components.map(c, has(c.dependsOn) && c.dependsOn.exists(d, !self.components.exists(o, o.name == d)), 'components[].dependsOn must be names of components[]; see component ' + c.name)[0]".into())),
-    validation = Rule::new("!self.components.exists(c, has(c.lambda) ? !c.lambda.functionName.contains('$(') : !c.s3.bucket.contains('$(') && (!has(c.s3.prefix) || !c.s3.prefix.contains('$('))) || self.stages.all(s, s.targets.all(t, self.stages.all(o, o.name == s.name || !(t in o.targets))))")
-        .message("two stages with the same account and region would change the same function or files: make functionName, bucket or prefix differ, such as by $(stage.name)")
+    validation = stages_differ()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpec {

@@ -58,7 +58,7 @@ pub struct TargetDrift {
     /// The Deployment's `sluice.dev/reconcile`: each new value requests one drift check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
-    pub look: Option<String>,
+    pub request: Option<String>,
 }
 
 /// The differences between AWS and what the last run left.

@@ -27,7 +27,7 @@ pub fn target_drift(deployment: &Deployment) -> TargetDrift {
     TargetDrift {
         interval: drift.interval.clone(),
         policy: drift.policy,
-        look: asked.filter(|_| checks).map(|value| shorten(value, 255)),
+        request: asked.filter(|_| checks).map(|value| shorten(value, 255)),
     }
 }
 

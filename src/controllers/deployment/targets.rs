@@ -155,7 +155,7 @@ impl DeploymentController {
         };
         for target in family.targets.iter().filter(|target| !follows(target)) {
             let mut patch = json!({"spec": {"deletionPolicy": policy, "drift": drift}});
-            patch["spec"]["drift"]["look"] = json!(drift.look);
+            patch["spec"]["drift"]["request"] = json!(drift.request);
             self.patch_target(deployment, target, patch).await?;
         }
         Ok(())

@@ -27,7 +27,7 @@ pub fn policy(target: &Target) -> DriftPolicy {
 pub fn asked(target: &Target) -> Option<&str> {
     let drift = target.spec.drift.as_ref()?;
     (drift.policy != DriftPolicy::Ignore)
-        .then_some(drift.look.as_deref())
+        .then_some(drift.request.as_deref())
         .flatten()
 }
 
@@ -144,7 +144,7 @@ mod tests {
             "spec": {
                 "deployment": "d", "stage": "s", "account": "a", "accountId": "1", "region": "r",
                 "deletionPolicy": "Retain",
-                "drift": {"interval": "1h", "policy": policy, "look": "once"},
+                "drift": {"interval": "1h", "policy": policy, "request": "once"},
             },
             "status": {
                 "drift": {"handledCheck": "once"},
@@ -187,10 +187,10 @@ mod tests {
     fn requested_drift_check_is_due_unless_drift_is_ignored() {
         let drift_checks = DriftChecks::default();
         let mut asked = target(1, "Report", Duration::from_mins(10));
-        asked.spec.drift.as_mut().unwrap().look = Some("again".into());
+        asked.spec.drift.as_mut().unwrap().request = Some("again".into());
         assert!(drift_checks.is_due(&asked));
         let mut ignoring = target(2, "Ignore", Duration::from_mins(10));
-        ignoring.spec.drift.as_mut().unwrap().look = Some("again".into());
+        ignoring.spec.drift.as_mut().unwrap().request = Some("again".into());
         assert_eq!(drift_checks.next(&ignoring), None);
         assert!(drift_checks.is_due(&ignoring), "the status still has drift");
         ignoring.status.as_mut().unwrap().drift = None;

@@ -23,7 +23,7 @@ use crate::{
 impl Inputs<'_> {
     /// Observes everything that a run needs before it begins; `None` once that is done. The caller handles
     /// failed reads.
-    pub fn look(&self, desired: &Desired) -> Option<Decision> {
+    pub fn observe(&self, desired: &Desired) -> Option<Decision> {
         let gradual = desired.traffic.is_gradual() && !self.run.immediate;
         let reads: Vec<Read> = desired
             .components
@@ -56,7 +56,7 @@ impl Inputs<'_> {
         if let Some(decision) = self.errors_before_begin(desired.progress_deadline) {
             return decision;
         }
-        if let Some(decision) = self.look(desired) {
+        if let Some(decision) = self.observe(desired) {
             return decision;
         }
         let desired = &*self.resolve_known_outputs(desired);

@@ -44,7 +44,7 @@ pub struct Clocks {
 impl Clocks {
     /// Begins a pass. A longer pause between passes counts towards no deadline, because nothing could
     /// progress in it: neither downtime of this process nor a clock step ends a run.
-    pub(super) fn look(&mut self, now: Timestamp) {
+    pub(super) fn begin_pass(&mut self, now: Timestamp) {
         let gap = self.last_observed_at.map(|then| now.duration_since(then));
         let gap = gap.filter(|gap| gap.is_negative() || *gap > LONGEST_PAUSE);
         let held = self.hold_until;
@@ -68,7 +68,7 @@ impl Clocks {
 
     /// Notes at `now` that the run can't begin.
     pub fn block(&mut self, now: Timestamp) {
-        self.look(now);
+        self.begin_pass(now);
         self.blocked_since.get_or_insert(now);
     }
 

@@ -199,7 +199,7 @@ impl Observation {
     /// Begins a pass at `now`, with the reads of earlier passes that are still fresh. The pass evaluates
     /// inconclusive checks again.
     pub fn of(mut known: Known, now: Timestamp) -> Self {
-        known.clocks.look(now);
+        known.clocks.begin_pass(now);
         let again = known.clocks.is_watch_due(now, &known.checks);
         known.checks.running.clear();
         known.checks.verdicts.retain(|key, verdict| {

@@ -29,7 +29,7 @@ impl Inputs<'_> {
         if let Some((_, error)) = self.observed.errors.first() {
             return Decision::Wait(wait_for(error));
         }
-        if let Some(decision) = self.look(desired) {
+        if let Some(decision) = self.observe(desired) {
             return decision;
         }
         let desired = &*self.resolve_known_outputs(desired);

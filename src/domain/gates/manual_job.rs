@@ -111,7 +111,7 @@ pub enum Job {
 /// and the state of the job.
 ///
 /// `before` is the status from the last call. `bot` returns whether a user is a bot, if that was read.
-pub fn look(
+pub fn observe(
     before: Option<&ManualJobStatus>,
     opening: &Opening<'_>,
     rule: &GitLabApproval,

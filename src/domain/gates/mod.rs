@@ -1,7 +1,7 @@
 //! Whether a stage may start: approvals, windows and freeze periods.
 //!
 //! Expected flow: [`entry::needs`] combines the Deployment's own gate with the requirements of the
-//! Accounts, for one Release that is about to enter one stage; [`manual_job::look`] follows each manual
+//! Accounts, for one Release that is about to enter one stage; [`manual_job::observe`] follows each manual
 //! job from poll to poll; [`evaluate`] decides whether the gate is open, what it waits for, and whether
 //! each Approval counts.
 //!

@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     /// The bytes, content type and metadata of an object, as another client reads them.
-    async fn look(&self, key: &str) -> Option<(Bytes, String, BTreeMap<String, String>)> {
+    async fn read_object(&self, key: &str) -> Option<(Bytes, String, BTreeMap<String, String>)> {
         let get = self.s3().get_object().bucket(self.site()).key(key);
         let answer = get.send().await.ok()?;
         let content_type = answer.content_type.unwrap_or_default();
@@ -127,7 +127,7 @@ async fn objects_of_any_size_are_put_listed_and_read() {
         assert_eq!(head.size, size as u64);
         assert_eq!(head.served, object("").served);
         assert_eq!(head.metadata, metadata(&owner(), Sha256::of(&bytes)));
-        let (found, ..) = fixture.look(&key).await.expect("an object");
+        let (found, ..) = fixture.read_object(&key).await.expect("an object");
         assert!(found == bytes, "{size}");
         let page = sites.list(bucket, &key, None).await.expect("a page");
         assert_eq!(page.objects.len(), 1);
@@ -188,7 +188,7 @@ async fn write_with_a_failed_condition_changes_nothing() {
     let two = object("two");
     let changed = sites.put(bucket, key, two, &Condition::Is(etag)).await;
     changed.expect("put");
-    let (bytes, ..) = fixture.look(key).await.expect("an object");
+    let (bytes, ..) = fixture.read_object(key).await.expect("an object");
     assert_eq!(bytes, "two");
 }
 
@@ -330,7 +330,7 @@ async fn copy_and_restore_preserve_bytes_and_metadata() {
     assert_eq!(head.content_disposition(), Some("inline"));
     let made_by = head.metadata().and_then(|all| all.get("made-by").cloned());
     assert_eq!(made_by.as_deref(), Some("hand"));
-    let (bytes, ..) = fixture.look(key).await.expect("an object");
+    let (bytes, ..) = fixture.read_object(key).await.expect("an object");
     assert_eq!(bytes, "former");
 
     // A restore works where no object exists, too; the error names a lost copy.

@@ -3,7 +3,7 @@
 use sluice::{
     api::v1alpha1::{GitLabApproval, ManualJobStatus},
     domain::{
-        gates::manual_job::{Job, Opening, look},
+        gates::manual_job::{Job, Opening, observe},
         pipeline,
     },
     ports::CallErrorKind,
@@ -85,7 +85,7 @@ impl Observer {
             allow_bots: false,
         };
         let now = now(self.second);
-        let (seen, state) = look(self.seen.as_ref(), &opening, &rule, jobs, |_| None, now);
+        let (seen, state) = observe(self.seen.as_ref(), &opening, &rule, jobs, |_| None, now);
         self.seen = Some(seen);
         state
     }

@@ -139,7 +139,7 @@ impl Opening {
                 .find(|observed| observed.job == rule.manual_job);
             let bot = |user| reading.bots.get(&user).copied();
             let now = Timestamp::now();
-            let (observed, job) = manual_job::look(before, &opening, rule, jobs, bot, now);
+            let (observed, job) = manual_job::observe(before, &opening, rule, jobs, bot, now);
             job_readings.jobs.insert(rule.manual_job.clone(), job);
             job_readings.observed.push(observed);
         }

@@ -77,7 +77,7 @@ impl Polls {
 
     fn poll(&mut self, jobs: &[pipeline::Job]) -> Job {
         self.second += 1;
-        let (observed, state) = look(
+        let (observed, state) = observe(
             self.observed.as_ref(),
             &self.opening,
             &self.rule,
@@ -328,7 +328,7 @@ fn bots_are_barred_unless_they_are_allowed() {
 fn bot_state_of_a_user_is_read_once() {
     let mut without_bot_field = job(10, "success", BEA);
     without_bot_field.user.as_mut().unwrap().bot = None;
-    let (observed, _) = look(
+    let (observed, _) = observe(
         None,
         &OPENING,
         &rule(),
@@ -337,12 +337,12 @@ fn bot_state_of_a_user_is_read_once() {
         now(1),
     );
     let jobs = [without_bot_field];
-    let (observed, state) = look(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(2));
+    let (observed, state) = observe(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(2));
     assert_eq!(state, Job::NeedUser(BEA));
     let answer = |id| (id == BEA).then_some(false);
-    let (observed, state) = look(Some(&observed), &OPENING, &rule(), &jobs, answer, now(3));
+    let (observed, state) = observe(Some(&observed), &OPENING, &rule(), &jobs, answer, now(3));
     assert_eq!(state, approved(10, "bea", 2));
-    let (_, state) = look(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(4));
+    let (_, state) = observe(Some(&observed), &OPENING, &rule(), &jobs, |_| None, now(4));
     assert_eq!(state, approved(10, "bea", 2));
     // A deleted user.
     let mut unknown = job(10, "success", BEA);

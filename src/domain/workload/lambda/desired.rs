@@ -131,7 +131,7 @@ const LONGEST_CHECK: Duration = Duration::from_mins(15);
 
 /// The desired state; `None` if it is invalid, with the reasons in `found`.
 pub fn desire(lambda: &Spec, scope: &Scope<'_>, found: &mut Problems) -> Option<DesiredFunction> {
-    let over = scope.overrides().map(|over| &over.lambda);
+    let over = scope.overrides().and_then(|over| over.lambda.as_ref());
     let function_name = found.keep(function_name(lambda, scope));
     let role = found.keep(role(lambda, over, scope));
     if let (Some(name), Some(role)) = (&function_name, &role)

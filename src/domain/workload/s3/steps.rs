@@ -77,7 +77,7 @@ impl<'a> Wanted<'a> {
 /// The next read that is needed before a run begins.
 pub fn first_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
     let wanted = Wanted::of(site, view);
-    let next = site::look(&wanted.want, wanted.ours, wanted.observed);
+    let next = site::observe(&wanted.want, wanted.ours, wanted.observed);
     if let Next::Read(read) = wanted.next(next) {
         return Some(read);
     }
@@ -96,7 +96,7 @@ pub fn first_read(site: &DesiredSite, view: View<'_>) -> Option<Read> {
 /// Why the files can't be delivered to this location, judged by the observations.
 pub fn obstacle(site: &DesiredSite, view: View<'_>) -> Option<String> {
     let wanted = Wanted::of(site, view);
-    match site::look(&wanted.want, wanted.ours, wanted.observed) {
+    match site::observe(&wanted.want, wanted.ours, wanted.observed) {
         site::Next::Fail(why) => Some(why),
         _ => None,
     }

@@ -8,7 +8,7 @@ use sluice::{
     domain::{
         digest::Sha256,
         workload::s3::site::{
-            Next, ObservedSite, S3Location, SiteWant, StoredRef, begin, confirm, look, prepare,
+            Next, ObservedSite, S3Location, SiteWant, StoredRef, begin, confirm, observe, prepare,
             promote, prune, remove, restore, unchanged,
         },
     },
@@ -138,7 +138,7 @@ impl Rollout {
 
     async fn begin(&mut self) -> Result<Result<(), String>, Vec<CallError>> {
         let manifest = self.manifest.clone();
-        let observed = self.step(|it| look(&it.want, manifest.as_ref(), &it.observed));
+        let observed = self.step(|it| observe(&it.want, manifest.as_ref(), &it.observed));
         if let Err(why) = observed.await? {
             return Ok(Err(why));
         }
@@ -208,7 +208,7 @@ impl Fixture {
         for object in list.contents() {
             let key = object.key().expect("a key");
             let path = key.strip_prefix(&prefix).expect("below the prefix");
-            let found = self.look(key).await.expect("an object");
+            let found = self.read_object(key).await.expect("an object");
             all.insert(path.to_owned(), found);
         }
         all

@@ -17,11 +17,11 @@ use super::{
 
 /// The next read until the differences are known; fails if the files can't be delivered there.
 /// `manifest` is the one in the Target's status.
-pub fn look(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSite) -> Next {
+pub fn observe(want: &SiteWant, manifest: Option<&StoredRef>, observed: &ObservedSite) -> Next {
     answer(difference(want, manifest, observed).map(|_| Next::Ready(manifest.cloned())))
 }
 
-/// Whether no object has to be written or deleted; `None` until [`look`] is Ready.
+/// Whether no object has to be written or deleted; `None` until [`observe`] is Ready.
 pub fn unchanged(
     want: &SiteWant,
     manifest: Option<&StoredRef>,

@@ -41,7 +41,7 @@ pub use crate::api::v1alpha1::StoredRef;
 
 pub use self::{
     content::{ContentFile, SiteArchive, SiteContent},
-    deliver::{begin, confirm, look, prepare, promote, unchanged},
+    deliver::{begin, confirm, observe, prepare, promote, unchanged},
     diff::{Diff, Drift, drift},
     location::S3Location,
     manifest::{SiteFile, SiteManifest},

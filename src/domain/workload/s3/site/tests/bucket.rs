@@ -174,7 +174,7 @@ impl FakeBucket {
     pub fn is_unchanged(&mut self, content: &SiteContent) -> bool {
         let (want, recorded) = (want(), self.recorded.clone());
         let mut observed = ObservedSite::default();
-        let step = |observed: &ObservedSite| look(&want, recorded.as_ref(), observed);
+        let step = |observed: &ObservedSite| observe(&want, recorded.as_ref(), observed);
         assert_eq!(self.drive(content, &mut observed, step), End::Ready);
         unchanged(&want, recorded.as_ref(), &observed).expect("bucket was observed")
     }
@@ -183,7 +183,7 @@ impl FakeBucket {
     pub fn begin(&mut self, content: &SiteContent, observed: &mut ObservedSite) -> End {
         let (want, recorded) = (want(), self.recorded.clone());
         let end = self.drive(content, observed, |observed| {
-            look(&want, recorded.as_ref(), observed)
+            observe(&want, recorded.as_ref(), observed)
         });
         if end != End::Ready || unchanged(&want, recorded.as_ref(), observed) == Some(true) {
             return end;
