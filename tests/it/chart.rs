@@ -20,7 +20,7 @@ use sluice_lab::{
 
 use crate::cluster::{
     NAMESPACE, accepted, chart, cluster, create, eventually, install, namespace, oldest, refused,
-    stderr,
+    stderr, upgrade,
 };
 
 /// Every template, and every value that changes one.
@@ -163,16 +163,10 @@ fn oldest_kubernetes_accepts_the_chart_and_uninstall_keeps_the_crds() {
 #[test]
 fn missing_secret_namespace_does_not_fail_an_upgrade() {
     namespace("secrets-there");
-    let upgrade = [
-        "upgrade",
-        "sluice",
-        &chart(),
-        "--namespace",
-        NAMESPACE,
+    let rendered = upgrade(&[
         "--set=secretNamespaces={secrets-there,secrets-not-yet}",
         "--dry-run=server",
-    ];
-    let rendered = cluster().helm_text(&upgrade).unwrap();
+    ]);
     assert!(rendered.contains("namespace: secrets-there"), "{rendered}");
     assert!(
         !rendered.contains("namespace: secrets-not-yet"),

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Output,
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 use sluice_lab::{
@@ -47,6 +47,18 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
 /// The newest Kubernetes, with the chart installed and in force.
 pub fn cluster() -> &'static ControlPlane {
     &SHARED.control_plane
+}
+
+/// `helm upgrade` of the shared installation, and what helm prints. Helm refuses an upgrade while another one is
+/// in progress, even as a dry run, so tests take turns.
+pub fn upgrade(arguments: &[&str]) -> String {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let chart = chart();
+    let upgrade = ["upgrade", "sluice", &chart, "--namespace", NAMESPACE];
+    cluster()
+        .helm_text(&[&upgrade[..], arguments].concat())
+        .unwrap()
 }
 
 /// A control plane that behaves as the oldest supported Kubernetes and holds nothing. Ends when

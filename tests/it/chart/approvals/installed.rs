@@ -129,16 +129,7 @@ fn changed_is_not_in_force(name: &str) {
 fn upgrade_without_changes_keeps_waiting_approvals() {
     let both = || [APPROVALS, RECORDS].map(|name| force(cluster(), name));
     let before = both();
-    // An upgrade by helm.
-    let chart = crate::cluster::chart();
-    let arguments = [
-        "upgrade",
-        "sluice",
-        &chart,
-        "--namespace",
-        crate::cluster::NAMESPACE,
-    ];
-    cluster().helm_text(&arguments).unwrap();
+    crate::cluster::upgrade(&[]);
     assert_eq!(before, both());
 }
 
