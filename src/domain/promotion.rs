@@ -120,14 +120,14 @@ pub fn plan(overview: &Overview, gates: &dyn Gatekeeper, now: Timestamp) -> Plan
                 .into_iter()
                 .map(|stage_target| (name.clone(), stage_target)),
         );
-        let orders = stage.runs_to_assign(overview.paused);
+        let runs = stage.runs_to_assign(overview.paused);
         let mut report = stage.report(overview, now);
         // Once every Target has its run, the Targets record the decision.
-        report.decided = report.decided.filter(|_| !orders.is_empty());
+        report.decided = report.decided.filter(|_| !runs.is_empty());
         plan.stages.push(report);
-        let orders = orders.into_iter();
+        let runs = runs.into_iter();
         plan.runs
-            .extend(orders.map(|(stage_target, run)| (name.clone(), stage_target, run)));
+            .extend(runs.map(|(stage_target, run)| (name.clone(), stage_target, run)));
         views.push(stage);
     }
     plan.removed_targets

@@ -35,6 +35,10 @@ pub enum Ending {
 pub enum Step {
     /// Applies the Deployment.
     Apply(fn(&Team<'_>) -> Value),
+    /// Delivers v1 of these components with this Deployment.
+    FirstDelivery(&'static [&'static str], fn(&Team<'_>) -> Value),
+    /// The same, past the gate of stage dev, which requires an approval.
+    ApprovedDelivery(&'static [&'static str], fn(&Team<'_>) -> Value),
     /// Runs a pipeline that builds these components in this version.
     Push(&'static str, &'static [&'static str]),
     /// The same, but some components return status 500: version, all components, bad components.
@@ -101,6 +105,17 @@ impl Step {
         let interceptor = &team.slot.interceptor;
         match *self {
             Self::Apply(manifest) => team.apply(&manifest(team)).await?,
+            Self::FirstDelivery(components, manifest) => {
+                team.push("v1", components, &[]);
+                team.apply(&manifest(team)).await?;
+                team.wait_until_delivered(1).await?;
+            }
+            Self::ApprovedDelivery(components, manifest) => {
+                team.push("v1", components, &[]);
+                team.apply(&manifest(team)).await?;
+                approve(team, "dev", 1).await?;
+                team.wait_until_delivered(1).await?;
+            }
             Self::Push(version, components) => team.push(version, components, &[]),
             Self::PushBad(version, components, bad) => team.push(version, components, bad),
             Self::Delivered(revision) => team.wait_until_delivered(revision).await?,
@@ -111,10 +126,7 @@ impl Step {
             Self::ApprovalRequested(stage, revision) => {
                 drop(team.wait_for_approval_request(stage, revision).await?);
             }
-            Self::Approve(stage, revision) => {
-                let waiting = team.wait_for_approval_request(stage, revision).await?;
-                team.approve(stage, &waiting).await?;
-            }
+            Self::Approve(stage, revision) => approve(team, stage, revision).await?,
             Self::Live(live) => team.wait_until_live(live).await?,
             Self::Annotate(name, value) => team.annotate(name, value).await?,
             Self::Reconcile(token) => team.reconcile(token).await?,
@@ -142,6 +154,11 @@ impl Step {
         }
         Ok(())
     }
+}
+
+async fn approve(team: &Team<'_>, stage: &str, revision: i64) -> Result<(), Problem> {
+    let waiting = team.wait_for_approval_request(stage, revision).await?;
+    team.approve(stage, &waiting).await
 }
 
 async fn move_alias(team: &Team<'_>) -> Result<(), Problem> {

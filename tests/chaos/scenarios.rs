@@ -7,9 +7,10 @@ use crate::{
         Ending::{Deleted, Restored, Served},
         Scenario,
         Step::{
-            self, Allow, Annotate, Apply, ApprovalRequested, Approve, Corrected, CreateAlarm,
-            Delete, Delivered, Deny, DenyIn, IgnoreDrift, InventoryIs, Live, MoveAlias, ProdIsGone,
-            Push, PushBad, Reconcile, Routed, Stalled, StalledOrApprovalRequested, TriggerAlarm,
+            Allow, Annotate, Apply, ApprovalRequested, Approve, ApprovedDelivery, Corrected,
+            CreateAlarm, Delete, Delivered, Deny, DenyIn, FirstDelivery, IgnoreDrift, InventoryIs,
+            Live, MoveAlias, ProdIsGone, Push, PushBad, Reconcile, Routed, Stalled,
+            StalledOrApprovalRequested, TriggerAlarm,
         },
     },
     team::{SITE, Team},
@@ -21,14 +22,6 @@ const THREE: &[&str] = &["api", "worker", "front"];
 const SITE_ONLY: &[&str] = &[SITE];
 const SITE_AND_API: &[&str] = &[SITE, "api"];
 
-/// v1 is live in a stage whose gate requires an approval.
-const GATED: &[Step] = &[
-    Push("v1", API),
-    Apply(gated),
-    Approve("dev", 1),
-    Delivered(1),
-];
-
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -39,27 +32,27 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "update",
-        prepare: &[Push("v1", API), Apply(checked), Delivered(1)],
+        prepare: &[FirstDelivery(API, checked)],
         act: &[Push("v2", API), Delivered(2)],
         ending: Served,
     },
     // Three functions in two levels change.
     Scenario {
         name: "levels",
-        prepare: &[Push("v1", THREE), Apply(two_levels), Delivered(1)],
+        prepare: &[FirstDelivery(THREE, two_levels)],
         act: &[Push("v2", THREE), Delivered(2)],
         ending: Served,
     },
     Scenario {
         name: "canary",
-        prepare: &[Push("v1", API), Apply(canary), Delivered(1)],
+        prepare: &[FirstDelivery(API, canary)],
         act: &[Push("v2", API), Delivered(2)],
         ending: Served,
     },
     // The check fails before any traffic has moved.
     Scenario {
         name: "failed-at-0",
-        prepare: &[Push("v1", API), Apply(canary), Delivered(1)],
+        prepare: &[FirstDelivery(API, canary)],
         act: &[PushBad("v2", API, API), Stalled("RolledBack")],
         ending: Restored,
     },
@@ -68,9 +61,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "failed-at-10",
         prepare: &[
             CreateAlarm("dev"),
-            Push("v1", API),
-            Apply(|team| canary_with_alarm(team, ["10m", "1s"])),
-            Delivered(1),
+            FirstDelivery(API, |team| canary_with_alarm(team, ["10m", "1s"])),
         ],
         act: &[
             Push("v2", API),
@@ -84,9 +75,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "failed-at-50",
         prepare: &[
             CreateAlarm("dev"),
-            Push("v1", API),
-            Apply(|team| canary_with_alarm(team, ["1s", "10m"])),
-            Delivered(1),
+            FirstDelivery(API, |team| canary_with_alarm(team, ["1s", "10m"])),
         ],
         act: &[
             Push("v2", API),
@@ -100,9 +89,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "failed-prepare",
         prepare: &[
-            Push("v1", THREE),
-            Apply(three_levels),
-            Delivered(1),
+            FirstDelivery(THREE, three_levels),
             Deny("PublishVersion", "worker"),
         ],
         act: &[Push("v2", THREE), Stalled("RolledBack")],
@@ -112,9 +99,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "two-targets",
         prepare: &[
-            Push("v1", API),
-            Apply(two_targets),
-            Delivered(1),
+            FirstDelivery(API, two_targets),
             DenyIn("PublishVersion", "prod"),
         ],
         act: &[Push("v2", API), Stalled("RolledBack")],
@@ -122,13 +107,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "rollback",
-        prepare: &[
-            Push("v1", API),
-            Apply(plain),
-            Delivered(1),
-            Push("v2", API),
-            Delivered(2),
-        ],
+        prepare: &[FirstDelivery(API, plain), Push("v2", API), Delivered(2)],
         act: &[
             Annotate("sluice.dev/rollback", "v2 has a defect"),
             Stalled("RolledBack"),
@@ -138,7 +117,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "approval",
-        prepare: GATED,
+        prepare: &[ApprovedDelivery(API, gated)],
         act: &[Push("v2", API), Approve("dev", 2), Delivered(2)],
         ending: Served,
     },
@@ -146,10 +125,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "supersede",
         prepare: &[
-            Push("v1", API),
-            Apply(gated),
-            Approve("dev", 1),
-            Delivered(1),
+            ApprovedDelivery(API, gated),
             Push("v2", API),
             ApprovalRequested("dev", 2),
         ],
@@ -158,22 +134,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "delete",
-        prepare: &[
-            Push("v1", TWO),
-            Apply(|team| deleting(team, TWO, &["dev"])),
-            Delivered(1),
-        ],
+        prepare: &[FirstDelivery(TWO, |team| deleting(team, TWO, &["dev"]))],
         act: &[Delete],
         ending: Deleted,
     },
     // A component is removed from the spec.
     Scenario {
         name: "dropped",
-        prepare: &[
-            Push("v1", TWO),
-            Apply(|team| deleting(team, TWO, &["dev"])),
-            Delivered(1),
-        ],
+        prepare: &[FirstDelivery(TWO, |team| deleting(team, TWO, &["dev"]))],
         act: &[
             Apply(|team| deleting(team, API, &["dev"])),
             Delivered(2),
@@ -184,25 +152,23 @@ pub const SCENARIOS: &[Scenario] = &[
     // Files are changed, added and removed.
     Scenario {
         name: "site",
-        prepare: &[
-            Push("v1", SITE_ONLY),
-            Apply(|team| team.deployment(SITE_ONLY, &["dev"])),
-            Delivered(1),
-        ],
+        prepare: &[FirstDelivery(SITE_ONLY, |team| {
+            team.deployment(SITE_ONLY, &["dev"])
+        })],
         act: &[Push("v2", SITE_ONLY), Delivered(2)],
         ending: Served,
     },
     // A function and files change together.
     Scenario {
         name: "together",
-        prepare: &[Push("v1", SITE_AND_API), Apply(site_and_api), Delivered(1)],
+        prepare: &[FirstDelivery(SITE_AND_API, site_and_api)],
         act: &[Push("v2", SITE_AND_API), Delivered(2)],
         ending: Served,
     },
     // Uploaded files are restored together with a function whose check fails.
     Scenario {
         name: "together-back",
-        prepare: &[Push("v1", SITE_AND_API), Apply(site_and_api), Delivered(1)],
+        prepare: &[FirstDelivery(SITE_AND_API, site_and_api)],
         act: &[PushBad("v2", SITE_AND_API, API), Stalled("RolledBack")],
         ending: Restored,
     },
@@ -211,9 +177,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "corrected",
         prepare: &[
             CreateAlarm("dev"),
-            Push("v1", API),
-            Apply(correcting),
-            Delivered(1),
+            FirstDelivery(API, correcting),
             Push("v2", API),
             Delivered(2),
             MoveAlias,
@@ -232,13 +196,7 @@ pub const SCENARIOS: &[Scenario] = &[
     // The plan for a gate cannot be computed for a while.
     Scenario {
         name: "planned-late",
-        prepare: &[
-            Push("v1", API),
-            Apply(gated),
-            Approve("dev", 1),
-            Delivered(1),
-            Deny("GetFunction", "api"),
-        ],
+        prepare: &[ApprovedDelivery(API, gated), Deny("GetFunction", "api")],
         act: &[
             Push("v2", API),
             StalledOrApprovalRequested("TargetStalled", "dev"),
@@ -252,12 +210,7 @@ pub const SCENARIOS: &[Scenario] = &[
     // A retry continues a held run.
     Scenario {
         name: "retried-held",
-        prepare: &[
-            Push("v1", API),
-            Apply(holding),
-            Delivered(1),
-            Deny("PublishVersion", "api"),
-        ],
+        prepare: &[FirstDelivery(API, holding), Deny("PublishVersion", "api")],
         act: &[
             Push("v2", API),
             Stalled("Held"),
@@ -269,11 +222,9 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "stage-removed",
-        prepare: &[
-            Push("v1", API),
-            Apply(|team| deleting(team, API, &["dev", "prod"])),
-            Delivered(1),
-        ],
+        prepare: &[FirstDelivery(API, |team| {
+            deleting(team, API, &["dev", "prod"])
+        })],
         act: &[
             Apply(|team| deleting(team, API, &["dev"])),
             Delivered(2),

@@ -160,10 +160,10 @@ pub(super) fn artifacts_exist() -> Rule {
 pub(super) fn overrides_match() -> Rule {
     let of_kind: Vec<String> = overridable()
         .iter()
-        .map(|field| format!("(has(o.{field}) && has(c.{field}))"))
+        .map(|field| format!("has(o.{field}) && has(c.{field})"))
         .collect();
     let matches = format!(
-        "self.components.exists(c, c.name == o.component && {})",
+        "self.components.exists(c, c.name == o.component && ({}))",
         of_kind.join(" || ")
     );
     let message = format!(
@@ -176,12 +176,12 @@ pub(super) fn overrides_match() -> Rule {
 
 /// Deployment: no two stages name the same resource in the same account and region.
 pub(super) fn stages_differ() -> Rule {
-    let same = by_kind(|kind| {
-        let same = kind.names.iter().map(|name| {
+    let is_fixed = by_kind(|kind| {
+        let fixed = kind.names.iter().map(|name| {
             let path = format!("c.{}.{name}", kind.field);
             format!("(!has({path}) || !{path}.contains('$('))")
         });
-        same.collect::<Vec<_>>().join(" && ")
+        fixed.collect::<Vec<_>>().join(" && ")
     });
     let names: Vec<&str> = KINDS.iter().flat_map(|kind| kind.names).copied().collect();
     let (last, others) = names.split_last().expect("there are names");
@@ -191,7 +191,7 @@ pub(super) fn stages_differ() -> Rule {
         others.join(", ")
     );
     let rule = format!(
-        "!self.components.exists(c, {same}) || self.stages.all(s, s.targets.all(t, self.stages.all(o, \
+        "!self.components.exists(c, {is_fixed}) || self.stages.all(s, s.targets.all(t, self.stages.all(o, \
          o.name == s.name || !(t in o.targets))))"
     );
     Rule::new(rule).message(message.as_str())

@@ -50,6 +50,9 @@ impl DeploymentController {
         let mut gates = self.unread_gates(deployment, family);
         loop {
             let plan = promotion::plan(overview, &gates, Timestamp::now());
+            if plan.unread.is_empty() {
+                return (plan, gates.approvals);
+            }
             for unread in &plan.unread {
                 match unread {
                     Unread::AdmissionPolicy => self.read_policy(&mut gates).await,
@@ -58,9 +61,6 @@ impl DeploymentController {
                             .await;
                     }
                 }
-            }
-            if plan.unread.is_empty() {
-                return (plan, gates.approvals);
             }
         }
     }
@@ -85,7 +85,7 @@ impl DeploymentController {
             let account = access::account(&self.context, name).ok()?;
             Some((name.clone(), account))
         });
-        let status = deployment.status.clone().unwrap_or_default();
+        let reported = deployment.status.iter().flat_map(|status| &status.stages);
         Gates {
             namespace: deployment.namespace().unwrap_or_default(),
             stages: stages.collect(),
@@ -97,7 +97,7 @@ impl DeploymentController {
             .is_some(),
             accounts: accounts.collect(),
             approvals: self.approvals_of(family),
-            used: used(&status.stages),
+            used: used(reported),
             policy: None,
             is_gitlab_read: false,
             freezes: Err("GitLab was not asked yet".to_owned()),
@@ -208,9 +208,9 @@ impl DeploymentController {
 }
 
 /// The UIDs of the Approvals with which stages have started.
-fn used(stages: &[StageStatus]) -> BTreeSet<String> {
+fn used<'a>(stages: impl IntoIterator<Item = &'a StageStatus>) -> BTreeSet<String> {
     stages
-        .iter()
+        .into_iter()
         .filter_map(|stage| stage.passage.as_ref())
         .flat_map(|passage| &passage.by.approvals)
         .map(|approval| approval.uid.clone())

@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         engine, outcome,
-        promotion::{Overview, Preflights, ReleaseView, SpecRelease, TargetView},
+        promotion::{Overview, Preflights, ReleaseView, TargetView},
         reason::Reason,
     },
 };
@@ -89,11 +89,7 @@ pub fn overview(deployment: &Deployment, family: &Family, retry: bool) -> Overvi
         deletion_policy: deployment.spec.deletion_policy,
         commands: commands::pending(deployment, retry),
         preflights: Preflights::default(),
-        spec_release: if release::matches_spec(deployment, &family.releases) {
-            SpecRelease::Exists
-        } else {
-            SpecRelease::Missing
-        },
+        spec_release: release::spec_release(deployment, &family.releases),
         reported: status.stages,
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     controllers::events::EventType,
     domain::{
         outcome::{self, Outcome, Stamp},
-        promotion::{Plan, failure_reason},
+        promotion::{Plan, SpecRelease, failure_reason},
         reason::Reason,
         release::{self, ExistingRelease},
     },
@@ -71,12 +71,16 @@ fn is_reserved(deployment: &Deployment, spec: &ReleaseSpec) -> bool {
     })
 }
 
-/// Whether the newest Release is what the spec asks for. A pin asks for another one, so this is always true
-/// with it.
-pub fn matches_spec(deployment: &Deployment, releases: &[Arc<Release>]) -> bool {
+/// Whether the newest Release is what the spec asks for. A pin asks for another one, so this always holds with it.
+pub fn spec_release(deployment: &Deployment, releases: &[Arc<Release>]) -> SpecRelease {
     let newest = releases.iter().max_by_key(|release| release.spec.revision);
-    deployment.spec.pin.is_some()
-        || newest.is_none_or(|newest| newest.spec.template == release::template(&deployment.spec))
+    let matches = deployment.spec.pin.is_some()
+        || newest.is_none_or(|newest| newest.spec.template == release::template(&deployment.spec));
+    if matches {
+        SpecRelease::Exists
+    } else {
+        SpecRelease::Missing
+    }
 }
 
 /// A reference to a Release.

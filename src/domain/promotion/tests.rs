@@ -21,6 +21,7 @@ mod history;
 mod leaders;
 mod preflights;
 mod progress;
+mod rename;
 mod stages;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -116,6 +117,20 @@ impl Simulation {
         panic!("the plan never settles");
     }
 
+    /// Every run succeeds, in dev and then in prod.
+    fn deliver_everywhere(&mut self) {
+        self.deliver_everywhere_past(&NoGates);
+    }
+
+    fn deliver_everywhere_past(&mut self, gates: &dyn Gatekeeper) {
+        self.plan_with(gates);
+        self.report("dev", "dev", Step::Succeeded, None);
+        self.plan_with(gates);
+        self.report("prod", "prod-a", Step::Succeeded, None);
+        self.report("prod", "prod-b", Step::Succeeded, None);
+        self.plan_with(gates);
+    }
+
     fn target(&mut self, stage: &str, stage_target: &StageTarget) -> &mut TargetView {
         let targets = &mut self.overview.targets;
         let at = targets
@@ -145,7 +160,7 @@ impl Simulation {
     /// The Target reports this step of its run.
     fn report(&mut self, stage: &str, account: &str, step: Step, message: Option<&str>) {
         let target = self.target(stage, &stage_target(account));
-        let assigned = target.assigned_run.clone().expect("an order");
+        let assigned = target.assigned_run.clone().expect("a run");
         target.run = Some(RunStatus {
             release: assigned.release.clone(),
             attempt: assigned.attempt,
@@ -186,11 +201,30 @@ impl Simulation {
     }
 }
 
-fn orders(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn runs(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
     expected
         .iter()
         .map(|(at, what)| ((*at).to_owned(), (*what).to_owned()))
         .collect()
+}
+
+/// r1 serves in dev.
+fn delivered_to_dev() -> Simulation {
+    let mut sim = Simulation::new();
+    sim.release(1);
+    sim.plan();
+    sim.report("dev", "dev", Step::Succeeded, None);
+    sim
+}
+
+/// r1 and r2 were delivered everywhere, r2 last.
+fn two_releases_delivered() -> Simulation {
+    let mut sim = Simulation::new();
+    for revision in 1..=2 {
+        sim.release(revision);
+        sim.deliver_everywhere();
+    }
+    sim
 }
 
 #[test]
@@ -199,7 +233,7 @@ fn a_release_goes_from_stage_to_stage() {
     assert_eq!(sim.plan().outcome.reason(), Reason::Idle);
     sim.release(1);
     let plan = sim.plan();
-    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), runs(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(
         (plan.outcome.reason(), plan.availability.is_available),
         (Reason::Progressing, false)
@@ -224,7 +258,7 @@ fn a_failure_in_dev_never_reaches_prod() {
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("check smoke failed"));
     let plan = sim.plan();
-    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), runs(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), Reason::RolledBack);
     assert_eq!(
         plan.outcome.message(),
@@ -234,7 +268,7 @@ fn a_failure_in_dev_never_reaches_prod() {
     sim.plan();
     assert_eq!(
         sim.runs(),
-        orders(&[("dev/dev", "r2 Deliver 1")]),
+        runs(&[("dev/dev", "r2 Deliver 1")]),
         "a newer Release is delivered"
     );
 }
@@ -304,7 +338,7 @@ fn stage_in_progress_gets_no_other_release() {
     sim.release(2);
     sim.release(3);
     sim.plan();
-    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), runs(&[("dev/dev", "r1 Deliver 1")]));
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan();
     assert_eq!(
@@ -388,7 +422,7 @@ fn suspended_deployment_finishes_runs_and_starts_none() {
     sim.release(2);
     sim.report("dev", "dev", Step::Succeeded, None);
     let plan = sim.plan();
-    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), runs(&[("dev/dev", "r1 Deliver 1")]));
     assert_eq!(plan.outcome.reason(), Reason::Suspended);
     sim.overview.suspended = false;
     sim.plan();

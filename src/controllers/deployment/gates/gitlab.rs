@@ -36,10 +36,6 @@ impl DeploymentController {
         gates: &mut Gates,
     ) {
         gates.is_gitlab_read = true;
-        let reported = deployment.status.iter().flat_map(|it| &it.stages);
-        let reported: Vec<_> = reported
-            .filter_map(|stage| Some((&stage.name, stage.waiting.as_ref()?)))
-            .collect();
         let openings: Vec<(String, Opening, Requirements)> = stages
             .iter()
             .filter_map(|stage| {
@@ -53,8 +49,10 @@ impl DeploymentController {
                     way: Way::Forward,
                 });
                 let needs = needs.ok().filter(Requirements::need_gitlab)?;
-                let before = reported.iter().find(|(name, _)| **name == stage.name);
-                let opening = Opening::of(release, status, before.map(|(_, status)| *status))?;
+                let mut reported = deployment.status.iter().flat_map(|it| &it.stages);
+                let before = reported.find(|it| it.name == stage.name);
+                let before = before.and_then(|it| it.waiting.as_ref());
+                let opening = Opening::of(release, status, before)?;
                 Some((stage.name.clone(), opening, needs))
             })
             .collect();

@@ -149,7 +149,6 @@ impl Gates {
             Verdict::Rejected { approval_uid, .. } => {
                 for one in judged.iter_mut().filter(|one| one.approval == approval_uid) {
                     one.judgement = Judgement::Used;
-                    one.names_stage = true;
                 }
                 Answer::Rejected(message)
             }

@@ -63,6 +63,16 @@ pub struct Deployed {
     pub settles_in: u32,
 }
 
+impl Deployed {
+    /// An update begins, which Lambda finishes in its own time.
+    fn begin_update(&mut self, revision_id: String) -> lambda::Reply {
+        self.latest.revision_id = revision_id;
+        self.latest.last_update = LastUpdate::InProgress;
+        self.settles_in = 2;
+        lambda::Reply::Updated(Box::new(without_tags(&self.latest)))
+    }
+}
+
 /// AWS, the API server and the controller's memory.
 #[derive(Clone, Debug)]
 pub struct FakeAws {
@@ -822,44 +832,41 @@ impl FakeAws {
         };
         let busy = deployed.settles_in > 0;
         let current = deployed.latest.revision_id.clone();
+        let refusal = |revision_id: &str| {
+            if busy {
+                Some((CallErrorKind::Busy, "an update is in progress"))
+            } else if revision_id == current {
+                None
+            } else {
+                Some((CallErrorKind::Stale, "the revision does not match"))
+            }
+        };
         match action {
             Action::UpdateCode {
                 revision_id,
                 code,
                 architecture,
             } => {
-                if busy {
-                    return fail(CallErrorKind::Busy, "an update is in progress");
-                }
-                if *revision_id != current {
-                    return fail(CallErrorKind::Stale, "the revision does not match");
+                if let Some((kind, why)) = refusal(revision_id) {
+                    return fail(kind, why);
                 }
                 if shows {
                     deployed.latest.code_sha256 = Sha256::from_hex(&code.key).expect("a digest");
                     deployed.latest.architecture.clone_from(architecture);
                 }
-                deployed.latest.revision_id = revision;
-                deployed.latest.last_update = LastUpdate::InProgress;
-                deployed.settles_in = 2;
-                Ok(Reply::Updated(Box::new(without_tags(&deployed.latest))))
+                Ok(deployed.begin_update(revision))
             }
             Action::UpdateConfiguration {
                 configuration,
                 revision_id,
             } => {
-                if busy {
-                    return fail(CallErrorKind::Busy, "an update is in progress");
-                }
-                if *revision_id != current {
-                    return fail(CallErrorKind::Stale, "the revision does not match");
+                if let Some((kind, why)) = refusal(revision_id) {
+                    return fail(kind, why);
                 }
                 if shows {
                     deployed.latest.configuration = (**configuration).clone();
                 }
-                deployed.latest.revision_id = revision;
-                deployed.latest.last_update = LastUpdate::InProgress;
-                deployed.settles_in = 2;
-                Ok(Reply::Updated(Box::new(without_tags(&deployed.latest))))
+                Ok(deployed.begin_update(revision))
             }
             Action::SetTags { wanted, .. } => {
                 deployed.latest.tags.clone_from(wanted);
@@ -870,10 +877,10 @@ impl FakeAws {
                 revision_id,
                 description,
             } => {
-                if busy {
-                    return fail(CallErrorKind::Busy, "an update is in progress");
+                if let Some((kind, why)) = refusal(revision_id) {
+                    return fail(kind, why);
                 }
-                if *revision_id != current || *code_sha256 != deployed.latest.code_sha256 {
+                if *code_sha256 != deployed.latest.code_sha256 {
                     return fail(CallErrorKind::Stale, "the revision does not match");
                 }
                 let last = deployed

@@ -46,7 +46,7 @@ impl StageView<'_> {
         } else {
             usize::MAX
         };
-        let mut orders = Vec::new();
+        let mut runs = Vec::new();
         for stage_target in &current.stage_targets {
             let step = self.step(current, stage_target);
             let run = Run {
@@ -92,9 +92,9 @@ impl StageView<'_> {
                 }
                 room -= 1;
             }
-            orders.push((stage_target.clone(), run));
+            runs.push((stage_target.clone(), run));
         }
-        orders
+        runs
     }
 
     /// The prune runs, now that the Release serves everywhere in the stage.

@@ -2,25 +2,6 @@
 
 use super::*;
 
-/// Two Releases that serve everywhere, r2 last.
-pub(super) fn two_releases_delivered() -> Simulation {
-    let mut sim = Simulation::new();
-    for revision in 1..=2 {
-        sim.release(revision);
-        deliver_everywhere(&mut sim);
-    }
-    sim
-}
-
-pub(super) fn deliver_everywhere(sim: &mut Simulation) {
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
-    sim.plan();
-    sim.report("prod", "prod-a", Step::Succeeded, None);
-    sim.report("prod", "prod-b", Step::Succeeded, None);
-    sim.plan();
-}
-
 fn roll_back(sim: &mut Simulation, value: &str) {
     let rollback = RollbackStatus::of(&sim.overview, "checkout", value).expect("a bad Release");
     sim.overview.commands.rollback = Some(rollback);
@@ -74,7 +55,7 @@ fn rollback_returns_to_the_last_good_release_where_needed() {
 fn rollback_returns_to_the_named_release() {
     let mut sim = two_releases_delivered();
     sim.release(3);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     roll_back(&mut sim, "incident-4711 to r1");
     sim.plan();
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
@@ -85,7 +66,7 @@ fn rollback_returns_to_the_named_release() {
     assert!(gone.contains("there is no Release r7"), "{gone}");
     let mut first = Simulation::new();
     first.release(1);
-    deliver_everywhere(&mut first);
+    first.deliver_everywhere();
     let alone =
         RollbackStatus::of(&first.overview, "checkout", "x").expect_err("no earlier Release");
     assert!(alone.contains("no stage rolls back from r1"), "{alone}");
@@ -98,7 +79,7 @@ fn rollback_returns_to_the_named_release() {
 fn rollback_value_is_a_token_or_names_a_release() {
     let mut sim = two_releases_delivered();
     sim.release(3);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     let back =
         |value: &str| RollbackStatus::of(&sim.overview, "checkout", value).map(|back| back.to);
     for value in ["incident-4711", "1718000000", "to", "r3x", "checkout-x"] {
@@ -172,7 +153,7 @@ fn rollback_refuses_a_release_that_never_served() {
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
     sim.release(4);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     let never =
         RollbackStatus::of(&sim.overview, "checkout", "x to r3").expect_err("r3 never succeeded");
     assert!(never.contains("r3 has never served"), "{never}");
@@ -196,7 +177,7 @@ fn only_the_pinned_release_is_delivered() {
     let mut sim = two_releases_delivered();
     sim.overview.pin = Some("r1".into());
     sim.release(3);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     for at in ["dev/dev", "prod/prod-a", "prod/prod-b"] {
         assert_eq!(sim.runs()[at], "r1 Deliver 2", "{at}");
     }
@@ -219,7 +200,7 @@ fn release_that_failed_before_a_pin_keeps_its_reason_after_it() {
         sim.report("dev", "dev", step, Some("the role is missing"));
         assert_eq!(sim.plan().outcome.reason(), reason);
         sim.overview.pin = Some("r1".into());
-        deliver_everywhere(&mut sim);
+        sim.deliver_everywhere();
         sim.overview.pin = None;
         let plan = sim.plan();
         assert_eq!(plan.outcome.reason(), reason, "{}", plan.outcome.message());
@@ -230,18 +211,18 @@ fn release_that_failed_before_a_pin_keeps_its_reason_after_it() {
 fn newest_release_comes_back_after_the_pin_is_removed() {
     let mut sim = two_releases_delivered();
     sim.overview.pin = Some("r1".into());
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     assert_eq!(sim.plan().live, "dev=r1 prod=r1");
     sim.overview.pin = None;
     sim.plan();
     assert_eq!(sim.runs()["dev/dev"], "r2 Deliver 2");
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     assert_eq!(sim.plan().live, "dev=r2 prod=r2");
     // After a rollback, newer Releases do not come back.
     sim.release(3);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     roll_back(&mut sim, "incident-4711 to r1");
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     sim.overview.commands.rollback = None;
     assert_eq!(sim.plan().live, "dev=r1 prod=r1");
     assert_eq!(sim.runs()["dev/dev"], "r1 Deliver 3");
@@ -254,7 +235,7 @@ fn impossible_pin_is_reported() {
     sim.plan();
     sim.report("dev", "dev", Step::RolledBack, Some("alarm"));
     sim.release(4);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     for (pin, reason, part) in [
         ("r7", Reason::NotFound, "there is no Release r7:"),
         ("R4", Reason::NotFound, "there is no Release R4, but r4:"),
@@ -328,10 +309,7 @@ fn pause_and_resume_reach_the_run_in_progress() {
 
 #[test]
 fn other_targets_pause_while_one_is_held() {
-    let mut sim = Simulation::new();
-    sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
+    let mut sim = delivered_to_dev();
     sim.plan();
     sim.report("prod", "prod-a", Step::Held, Some("alarm checkout-errors"));
     sim.report("prod", "prod-b", Step::Promote, None);
@@ -404,10 +382,7 @@ fn max_concurrent_targets_limits_the_stage() {
 
 #[test]
 fn targets_prune_after_their_stage_succeeded() {
-    let mut sim = Simulation::new();
-    sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
+    let mut sim = delivered_to_dev();
     sim.plan();
     sim.target("prod", &stage_target("prod-a")).needs_prune = true;
     sim.report("prod", "prod-a", Step::Succeeded, None);

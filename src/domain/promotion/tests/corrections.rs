@@ -27,13 +27,7 @@ fn serving() -> Simulation {
     let mut sim = Simulation::new();
     sim.overview.correct = true;
     sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
-    sim.plan();
-    for account in ["prod-a", "prod-b"] {
-        sim.report("prod", account, Step::Succeeded, None);
-    }
-    sim.plan();
+    sim.deliver_everywhere();
     sim
 }
 
@@ -202,13 +196,7 @@ fn failed_correction_is_reported_and_not_repeated() {
 fn a_rollback_does_not_wait_for_a_correction() {
     let mut sim = serving();
     sim.release(2);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
-    sim.plan();
-    for account in ["prod-a", "prod-b"] {
-        sim.report("prod", account, Step::Succeeded, None);
-    }
-    sim.plan();
+    sim.deliver_everywhere();
     drift(&mut sim, "prod-a", 600);
     plan_at(&mut sim, 600);
     sim.report("prod", "prod-a", Step::Prepare, None);

@@ -1,7 +1,6 @@
 //! Each command is carried out once, wherever the controller crashes or a write fails.
 
 use super::{
-    commands::two_releases_delivered,
     gates::{before_the_gate, closed, open, planned},
     *,
 };
@@ -193,10 +192,7 @@ fn successful_retry_does_not_report_the_former_failure() {
 
 #[test]
 fn first_failure_is_of_the_current_attempt() {
-    let mut sim = Simulation::new();
-    sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
+    let mut sim = delivered_to_dev();
     sim.plan();
     sim.report("prod", "prod-a", Step::RolledBack, Some("alarm one"));
     sim.report("prod", "prod-b", Step::RolledBack, Some(FOLLOWED));

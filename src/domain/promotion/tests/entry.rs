@@ -36,14 +36,6 @@ impl Gatekeeper for Refuses {
     }
 }
 
-fn delivered_to_dev() -> Simulation {
-    let mut sim = Simulation::new();
-    sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
-    sim
-}
-
 #[test]
 fn refused_release_stalls_without_a_plan() {
     let mut sim = delivered_to_dev();
@@ -82,19 +74,7 @@ fn pin_retry_and_rollback_ask_for_the_targets_of_the_release() {
     assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 1", "retry");
     assert_eq!(waiting(&plan), Some((1, "SourceNotAllowed".into())));
     // A rollback.
-    let mut sim = delivered_to_dev();
-    for revision in 1..=2 {
-        if revision == 2 {
-            sim.release(2);
-            sim.plan();
-            sim.report("dev", "dev", Step::Succeeded, None);
-        }
-        sim.plan();
-        for account in ["prod-a", "prod-b"] {
-            sim.report("prod", account, Step::Succeeded, None);
-        }
-        sim.plan();
-    }
+    let mut sim = two_releases_delivered();
     let rollback =
         RollbackStatus::of(&sim.overview, "checkout", "incident").expect("a bad Release");
     sim.overview.commands.rollback = Some(rollback);

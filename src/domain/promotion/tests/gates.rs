@@ -255,33 +255,13 @@ fn another_attempt_needs_another_approval() {
     assert_eq!(sim.runs()["prod/prod-a"], "r1 Deliver 2");
 }
 
-/// r1 and then r2 were delivered everywhere, without gates.
-fn two_delivered_without_gates() -> Simulation {
-    let mut sim = Simulation::new();
-    for revision in 1..=2 {
-        sim.release(revision);
-        succeed_everywhere(&mut sim, &NoGates);
-    }
-    sim
-}
-
-/// Every assigned run succeeds.
-fn succeed_everywhere(sim: &mut Simulation, gates: &dyn Gatekeeper) {
-    sim.plan_with(gates);
-    sim.report("dev", "dev", Step::Succeeded, None);
-    sim.plan_with(gates);
-    sim.report("prod", "prod-a", Step::Succeeded, None);
-    sim.report("prod", "prod-b", Step::Succeeded, None);
-    sim.plan_with(gates);
-}
-
 /// Both kinds of rollback to r1: by command and by pin.
 fn rollbacks() -> [(&'static str, Simulation); 2] {
-    let mut by_command = two_delivered_without_gates();
+    let mut by_command = two_releases_delivered();
     let rollback =
         RollbackStatus::of(&by_command.overview, "checkout", "incident").expect("a bad Release");
     by_command.overview.commands.rollback = Some(rollback);
-    let mut by_pin = two_delivered_without_gates();
+    let mut by_pin = two_releases_delivered();
     by_pin.overview.pin = Some("r1".into());
     [("rollback", by_command), ("pin", by_pin)]
 }
@@ -289,7 +269,7 @@ fn rollbacks() -> [(&'static str, Simulation); 2] {
 #[test]
 fn rollback_to_a_served_release_passes_the_gate_of_the_stage() {
     for (way, mut sim) in rollbacks() {
-        succeed_everywhere(&mut sim, &closed());
+        sim.deliver_everywhere_past(&closed());
         let plan = sim.plan_with(&closed());
         assert_eq!(plan.live, "dev=r1 prod=r1", "{way}");
     }
@@ -375,14 +355,14 @@ fn abort_ends_a_waiting_rollback() {
 
 #[test]
 fn older_release_that_never_served_passes_the_whole_gate() {
-    let mut sim = two_delivered_without_gates();
+    let mut sim = two_releases_delivered();
     // r3 never entered prod, r4 did.
     sim.release(3);
     sim.plan_with(&closed());
     sim.report("dev", "dev", Step::Succeeded, None);
     sim.plan_with(&closed());
     sim.release(4);
-    succeed_everywhere(&mut sim, &NoGates);
+    sim.deliver_everywhere();
     assert_eq!(sim.plan().live, "dev=r4 prod=r4");
 
     let to =

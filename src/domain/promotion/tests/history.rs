@@ -1,6 +1,6 @@
 //! Which Releases are kept.
 
-use super::{commands::deliver_everywhere, preflights::wrong as refuse, *};
+use super::{preflights::wrong as refuse, *};
 use crate::domain::reason::Reason;
 
 fn needed(sim: &Simulation) -> Vec<i64> {
@@ -49,9 +49,9 @@ fn release_at_a_gate_is_kept() {
 fn release_to_roll_back_to_is_kept() {
     let mut sim = Simulation::new();
     sim.release(1);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     sim.release(2);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     for revision in 3..=9 {
         sim.release(revision);
         sim.plan();
@@ -59,7 +59,7 @@ fn release_to_roll_back_to_is_kept() {
         sim.plan();
     }
     sim.release(10);
-    deliver_everywhere(&mut sim);
+    sim.deliver_everywhere();
     // dev and prod would roll back to r2, which no run and no snapshot names any longer.
     assert_eq!(needed(&sim), [2, 10]);
 }
@@ -105,7 +105,7 @@ fn planned_release_of_a_target_is_kept() {
     let mut sim = Simulation::new();
     for revision in 1..=3 {
         sim.release(revision);
-        deliver_everywhere(&mut sim);
+        sim.deliver_everywhere();
     }
     assert_eq!(needed(&sim), [2, 3]);
     let one = sim.overview.releases[0].reference.clone();

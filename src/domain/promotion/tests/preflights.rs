@@ -32,15 +32,12 @@ fn problem_of_a_later_stage_blocks_the_first_stage() {
 
     sim.overview.preflights = Preflights::default();
     sim.plan();
-    assert_eq!(sim.runs(), orders(&[("dev/dev", "r1 Deliver 1")]));
+    assert_eq!(sim.runs(), runs(&[("dev/dev", "r1 Deliver 1")]));
 }
 
 #[test]
 fn problem_of_an_earlier_stage_does_not_block_later_stages() {
-    let mut sim = Simulation::new();
-    sim.release(1);
-    sim.plan();
-    sim.report("dev", "dev", Step::Succeeded, None);
+    let mut sim = delivered_to_dev();
     wrong(&mut sim, 1, &["dev"]);
     sim.plan();
     assert_eq!(sim.runs().len(), 3);
@@ -98,16 +95,7 @@ fn failed_preflight_is_reported_over_an_earlier_failure() {
 
 #[test]
 fn release_that_has_served_can_be_pinned_despite_problems() {
-    let mut sim = Simulation::new();
-    for revision in [1, 2] {
-        sim.release(revision);
-        sim.plan();
-        sim.report("dev", "dev", Step::Succeeded, None);
-        sim.plan();
-        sim.report("prod", "prod-a", Step::Succeeded, None);
-        sim.report("prod", "prod-b", Step::Succeeded, None);
-        sim.plan();
-    }
+    let mut sim = two_releases_delivered();
     wrong(&mut sim, 1, &["dev", "prod"]);
     wrong(&mut sim, 2, &["dev", "prod"]);
     assert_eq!(sim.plan().outcome.reason(), Reason::Delivered);

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::v1alpha1::{Canary, CanaryStep, Rollout, TrafficStatus};
 
 fn third_in_progress(step: Step) -> Simulation {
-    let mut sim = super::commands::two_releases_delivered();
+    let mut sim = two_releases_delivered();
     sim.release(3);
     let stage = &mut sim.overview.releases[2].stages[0];
     stage.rollout = Some(Rollout {

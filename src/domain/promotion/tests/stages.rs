@@ -1,6 +1,6 @@
 //! Removed and renamed stages, and the reports of live Releases.
 
-use super::{commands::two_releases_delivered, *};
+use super::*;
 use crate::domain::reason::Reason;
 
 /// Removes prod from the Deployment, and releases that revision without it.
