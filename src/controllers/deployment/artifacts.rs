@@ -9,6 +9,7 @@ use std::{
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{
+    artifact_retry::ArtifactRetry,
     gitlab_failure::failed_call,
     resolve::{Answer, connection},
     transfer::{
@@ -68,8 +69,6 @@ pub struct FetchInputs<'a> {
 /// The fetch progress of the newest pipeline of one Deployment.
 #[derive(Clone, Default)]
 pub struct Fetching {
-    /// Whether to retry failed transfers, because a command asked for it.
-    pub try_again: bool,
     fetched: Option<Arc<Fetched>>,
     /// The pipeline whose artifacts are being fetched, and since when.
     under_way: Option<(i64, Instant)>,
@@ -90,16 +89,12 @@ impl Fetching {
         }
     }
 
-    /// The state for a changed source. Only a requested retry stays.
-    pub fn for_changed_source(&self) -> Self {
-        Self {
-            try_again: self.try_again,
-            ..Self::default()
-        }
-    }
-
     /// Returns the artifacts once all of them are fetched. An unchanged source is not fetched again.
-    pub async fn fetched(&mut self, needs: &FetchInputs<'_>) -> Result<Arc<Fetched>, Outcome> {
+    pub async fn fetched(
+        &mut self,
+        needs: &FetchInputs<'_>,
+        retry: &mut ArtifactRetry,
+    ) -> Result<Arc<Fetched>, Outcome> {
         self.failed = false;
         let (deployment, answer) = (needs.deployment, needs.answer);
         let jobs = deployment
@@ -115,11 +110,11 @@ impl Fetching {
             && fetched.jobs == ids
             && fetched.source == source
         {
-            self.try_again = false;
+            retry.take_due();
             return Ok(Arc::clone(fetched));
         }
         let wanted: Vec<_> = deployment.spec.artifacts.iter().zip(jobs).collect();
-        let artifacts = self.artifacts(needs, &wanted).await?;
+        let artifacts = self.artifacts(needs, retry, &wanted).await?;
         self.under_way = None;
         let fetched = Arc::new(Fetched {
             pipeline_id: answer.pipeline.id,
@@ -134,6 +129,7 @@ impl Fetching {
     async fn artifacts(
         &mut self,
         needs: &FetchInputs<'_>,
+        retry: &mut ArtifactRetry,
         wanted: &[(&Artifact, &Job)],
     ) -> Result<Vec<PinnedArtifact>, Outcome> {
         let scope = TransferScope::find(needs)?;
@@ -143,11 +139,11 @@ impl Fetching {
         let keys = keys.collect::<Result<Vec<_>, Outcome>>()?;
         let released = wanted.iter().zip(&keys);
         let released = released.map(|((artifact, _), key)| scope.released(artifact, key));
+        let retries = retry.take_due();
         if let Some(all) = released.collect() {
-            self.try_again = false;
             return Ok(all);
         }
-        if std::mem::take(&mut self.try_again) {
+        if retries {
             for key in &keys {
                 needs.transfers.forget_failure(key);
             }

@@ -163,7 +163,8 @@ impl DeploymentController {
     pub(super) fn retries_release(&self, deployment: &Deployment) -> bool {
         let status = deployment.status.as_ref();
         let handled = status.and_then(|status| status.last_handled_retry.as_ref());
-        is_new(deployment, annotation::RETRY, handled) && !self.sources.has_taken_retry(deployment)
+        is_new(deployment, annotation::RETRY, handled)
+            && !self.sources.retry_was_for_artifacts(deployment)
     }
 
     /// Records used gate openings and handled commands before any Target is assigned a run that follows from
@@ -189,7 +190,7 @@ impl DeploymentController {
         mut status: DeploymentStatus,
         outcome: &Outcome,
     ) -> Result<Deployment, Failure> {
-        let retried = self.sources.has_taken_retry(&deployment);
+        let retried = self.sources.retry_was_for_artifacts(&deployment);
         let events = answers(&deployment, plan, retried);
         if !events.is_empty() {
             let messages: Vec<&str> = events

@@ -14,6 +14,7 @@
 //! - A failure on one Target, Release or Approval does not block the runs of the others.
 
 mod announce;
+mod artifact_retry;
 mod artifacts;
 mod commands;
 mod controller;

@@ -22,6 +22,7 @@ use self::{
     rest::{MAX_REST, shared_question},
 };
 use super::{
+    artifact_retry::ArtifactRetry,
     artifacts::FetchInputs,
     controller::DeploymentController,
     family::Family,
@@ -230,7 +231,7 @@ impl Sources {
                     releases,
                     answer: &answer,
                 };
-                match state.fetching.fetched(&needs).await {
+                match state.fetching.fetched(&needs, &mut state.retry).await {
                     Ok(fetched) => Source::Fetched {
                         source: Box::new(fetched.source.clone()),
                         artifacts: fetched.artifacts.clone(),
@@ -268,11 +269,11 @@ impl Sources {
 
     /// Whether the retry on the Deployment was for artifacts that could not be fetched, and so not for a
     /// Release.
-    pub fn has_taken_retry(&self, deployment: &Deployment) -> bool {
+    pub fn retry_was_for_artifacts(&self, deployment: &Deployment) -> bool {
         let known = self.known();
-        let retry = deployment.annotations().get(annotation::RETRY);
+        let token = deployment.annotations().get(annotation::RETRY);
         let state = known.states.get(&key(deployment));
-        state.is_some_and(|state| state.retry.as_ref() == retry && state.retry_is_for_fetching)
+        state.is_some_and(|state| state.retry.was_for_artifacts(token))
     }
 
     /// The ending of the reconcile, followed by the next poll at the latest.
@@ -329,16 +330,13 @@ impl Sources {
             return State {
                 question: Some(question),
                 command,
-                retry,
+                retry: ArtifactRetry::answered(retry),
                 next_poll: unchanged.then_some(later),
                 ..State::default()
             };
         };
-        if state.retry != retry {
-            state.retry_is_for_fetching = retry.is_some() && state.fetching.has_failed();
-            state.fetching.try_again = retry.is_some();
+        if state.retry.observe(retry, state.fetching.has_failed()) {
             state.next_poll = None;
-            state.retry = retry;
         }
         if state.question == Some(question) && state.command == command {
             return state;
@@ -347,8 +345,6 @@ impl Sources {
             question: Some(question),
             command,
             retry: state.retry,
-            retry_is_for_fetching: state.retry_is_for_fetching,
-            fetching: state.fetching.for_changed_source(),
             project: state.project.filter(|_| state.question == Some(question)),
             ..State::default()
         }

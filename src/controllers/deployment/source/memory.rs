@@ -13,6 +13,7 @@ use super::rounds::Rounds;
 use crate::{
     api::v1alpha1::Deployment,
     controllers::deployment::{
+        artifact_retry::ArtifactRetry,
         artifacts::Fetching,
         resolve::{Answer, Unresolved},
     },
@@ -57,10 +58,7 @@ pub(super) struct State {
     pub(super) question: Option<Sha256>,
     /// The value of the reconcile annotation that was answered.
     pub(super) command: Option<String>,
-    /// The value of the retry annotation that was answered.
-    pub(super) retry: Option<String>,
-    /// Whether that retry was for artifacts that could not be fetched.
-    pub(super) retry_is_for_fetching: bool,
+    pub(super) retry: ArtifactRetry,
     pub(super) next_poll: Option<Instant>,
     pub(super) project: Option<Project>,
     pub(super) answer: Option<Result<Arc<Answer>, Unresolved>>,

@@ -35,21 +35,20 @@ fn new_retry_polls_at_once_and_retries_failures_exactly_once() {
     let sources = asked(&deployment(&[]));
     let retried = deployment(&[(annotation::RETRY, "1")]);
     let mut state = sources.state(&retried, &[]);
-    assert!(state.fetching.try_again);
+    assert!(state.retry.take_due());
     assert_eq!(state.next_poll, None);
 
     // The state once the transfers know of the retry.
-    state.fetching.try_again = false;
     state.next_poll = Some(Instant::now() + Duration::from_hours(1));
     sources.keep(&retried, state);
-    let state = sources.state(&retried, &[]);
-    assert!(!state.fetching.try_again);
+    let mut state = sources.state(&retried, &[]);
+    assert!(!state.retry.take_due());
     assert!(state.next_poll.is_some());
     assert!(
         sources
             .state(&deployment(&[(annotation::RETRY, "2")]), &[])
-            .fetching
-            .try_again
+            .retry
+            .take_due()
     );
 }
 
@@ -58,19 +57,19 @@ fn retry_survives_a_simultaneous_reconcile_command() {
     let sources = asked(&deployment(&[]));
     let both = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
     let state = sources.state(&both, &[]);
-    assert!(state.fetching.try_again);
+    assert!(state.retry.clone().take_due());
     sources.keep(&both, state);
     let again = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "2")]);
-    assert!(sources.state(&again, &[]).fetching.try_again);
+    assert!(sources.state(&again, &[]).retry.take_due());
 }
 
 #[test]
 fn reconcile_or_removed_retry_does_not_retry_failed_transfers() {
     let sources = asked(&deployment(&[(annotation::RETRY, "1")]));
-    assert!(!sources.state(&deployment(&[]), &[]).fetching.try_again);
+    assert!(!sources.state(&deployment(&[]), &[]).retry.take_due());
     let reconcile = deployment(&[(annotation::RETRY, "1"), (annotation::RECONCILE, "1")]);
-    let state = sources.state(&reconcile, &[]);
-    assert!(!state.fetching.try_again);
+    let mut state = sources.state(&reconcile, &[]);
+    assert!(!state.retry.take_due());
     assert_eq!(state.next_poll, None);
 }
 
@@ -80,22 +79,25 @@ fn retry_applies_to_the_release_unless_a_transfer_failed() {
     let sources = asked(&plain);
     let retried = deployment(&[(annotation::RETRY, "1")]);
     sources.keep(&retried, sources.state(&retried, &[]));
-    assert!(!sources.has_taken_retry(&retried));
+    assert!(!sources.retry_was_for_artifacts(&retried));
 
     let mut state = sources.state(&retried, &[]);
     state.fetching = Fetching::failed();
     sources.keep(&retried, state);
-    assert!(!sources.has_taken_retry(&retried), "an older retry");
+    assert!(!sources.retry_was_for_artifacts(&retried), "an older retry");
     let again = deployment(&[(annotation::RETRY, "2")]);
     sources.keep(&again, sources.state(&again, &[]));
-    assert!(sources.has_taken_retry(&again));
+    assert!(sources.retry_was_for_artifacts(&again));
 
     // The retry stays with the artifacts while the annotation is there.
     let mut state = sources.state(&again, &[]);
     state.fetching = Fetching::default();
     sources.keep(&again, state);
-    assert!(sources.has_taken_retry(&again));
-    assert!(!sources.has_taken_retry(&retried), "a different retry");
+    assert!(sources.retry_was_for_artifacts(&again));
+    assert!(
+        !sources.retry_was_for_artifacts(&retried),
+        "a different retry"
+    );
 }
 
 fn blocked(outcome: Outcome, is_new: bool) -> Source {
