@@ -41,7 +41,9 @@ pub use self::{
     command::{Command, Commands},
     decisive::decisive,
     drift::DriftReport,
-    gate::{Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, Unread, stage_digest},
+    gate::{
+        Answer, Ask, Asks, Entry, Evaluated, Gatekeeper, Judged, REJECTED, Unread, stage_digest,
+    },
     overview::{DriftView, Overview, Preflights, ReleaseView, SpecRelease, TargetView},
     plan::{Availability, Plan},
     rename::{Renamed, renamed},

@@ -21,6 +21,7 @@ mod gitlab_connection;
 mod lambda;
 #[cfg(test)]
 mod note;
+mod proposal;
 mod release;
 mod rollout;
 mod s3;
@@ -40,6 +41,7 @@ pub use gitlab_connection::*;
 pub use lambda::*;
 #[cfg(test)]
 pub use note::*;
+pub use proposal::*;
 pub use release::*;
 pub use rollout::*;
 pub use s3::*;

@@ -13,4 +13,7 @@ pub struct Note {
     pub artifact: String,
     /// The text.
     pub text: String,
+    /// Whether a plan writes a draft of the text first, which the run publishes.
+    #[serde(default)]
+    pub is_drafted: bool,
 }

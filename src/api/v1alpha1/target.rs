@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, DeletionStatus, Difference, DriftStatus, ReleaseRef, TargetDrift};
+use super::{
+    DeletionPolicy, DeletionStatus, Difference, DriftStatus, Proposal, ReleaseRef, TargetDrift,
+};
 
 /// One account and region inside a stage: what is live there, and its current run. Written by the
 /// controller.
@@ -185,6 +187,14 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub versions: Vec<PublishedVersion>,
+    /// What Sluice created in AWS to compute plans, recorded before it is created. Sluice deletes it once its
+    /// Release is delivered, rejected or superseded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub proposals: Vec<Proposal>,
+    /// The highest number that a proposal has had.
+    #[serde(default, skip_serializing_if = "super::zero::is_zero")]
+    pub last_proposal: i64,
     /// Snapshots of earlier runs that are no longer needed. Sluice deletes them from the artifact bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
@@ -199,6 +209,15 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
+}
+
+impl TargetStatus {
+    /// The proposal on record that counts for this component and Release: the last one.
+    pub fn proposal(&self, component: &str, release: &ReleaseRef) -> Option<&Proposal> {
+        let proposals = self.proposals.iter();
+        let of = proposals.filter(|it| it.component == component && it.release.uid == release.uid);
+        of.max_by_key(|it| it.serial)
+    }
 }
 
 /// The live Release.

@@ -13,8 +13,9 @@ use crate::{
     api::v1alpha1::{Deployment, Release, Target, TargetStatus, label},
     controllers::{access::Access, events::EventType},
     domain::{
-        engine::{self, Observation},
+        engine::{self, Needed, Observation},
         outcome::Outcome,
+        promotion::REJECTED,
         reason::Reason,
     },
 };
@@ -51,8 +52,11 @@ impl TargetController {
         let namespace = target.namespace();
         let releases = &self.context.stores.releases;
         let members = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
-        let cached = members.iter().filter_map(|release| release.uid()).collect();
-        let garbage = engine::garbage(status, &cached);
+        let needed = Needed {
+            existing: members.iter().filter_map(|release| release.uid()).collect(),
+            open: self.open_releases(target, status),
+        };
+        let garbage = engine::garbage(status, &needed);
         self.collections
             .are_due(target, &garbage)
             .then_some(garbage)
@@ -72,12 +76,30 @@ impl TargetController {
         };
         let mut known = engine::Known::default();
         let owner = access.owner.clone();
+        let needed = Needed {
+            existing: kept,
+            open: self.open_releases(target, status),
+        };
         let decide = |status: &TargetStatus, observed: &Observation, _| {
-            engine::decide_garbage_collection(status, &kept, &owner, observed)
+            engine::decide_garbage_collection(status, &needed, &owner, observed)
         };
         let pace = Pace::in_background();
         let outcome = self.drive(target, &access, &mut known, false, pace, decide);
         Ok(outcome.await)
+    }
+
+    /// The uids of the Releases that the Target is to plan or deliver, without the rejected ones.
+    fn open_releases(&self, target: &Target, status: &TargetStatus) -> BTreeSet<String> {
+        let releases = &self.context.stores.releases;
+        let members = releases.belonging_to(target.namespace().as_deref(), &target.spec.deployment);
+        let is_rejected = |uid: &String| {
+            let of_uid = members.iter().filter(|it| it.uid().as_ref() == Some(uid));
+            let mut outcomes = of_uid.flat_map(|it| it.status.iter().flat_map(|it| &it.stages));
+            outcomes.any(|it| it.stage == target.spec.stage && it.outcome == REJECTED)
+        };
+        let mut open = engine::open_releases(&target.spec, status);
+        open.retain(|uid| !is_rejected(uid));
+        open
     }
 
     /// The uids of the existing Releases; `None` if their Deployment is deleted or being deleted.

@@ -32,9 +32,11 @@ impl TargetController {
         }
         let status = target.status.clone().unwrap_or_default();
         let unfinished = status.run.as_ref().is_some_and(|run| !engine::ended(run));
-        let untouched = status.inventory.is_empty() && !unfinished;
-        let kept = target.spec.deletion_policy == DeletionPolicy::Retain && !unfinished;
-        if untouched || kept || target.annotations().contains_key(annotation::ABANDON) {
+        let retains = target.spec.deletion_policy == DeletionPolicy::Retain;
+        let deletes = !retains && !status.inventory.is_empty();
+        // What was created only for plans goes in any case.
+        let has_work = unfinished || deletes || !status.proposals.is_empty();
+        if !has_work || target.annotations().contains_key(annotation::ABANDON) {
             return self.release(target).await.into();
         }
         // A run that has begun is restored, even while an approval is missing.

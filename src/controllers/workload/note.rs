@@ -36,13 +36,18 @@ impl Shell for Note {
         action: &Action,
         _: &Observed,
     ) -> Result<ActionResult<Reply>, CallError> {
-        let text = match action {
-            Action::Write(text) => Some(text.clone()),
-            Action::Erase => None,
-        };
-        let bytes = Bytes::from(text.clone().unwrap_or_default());
-        access.store.put(title, bytes, &BTreeMap::new()).await?;
-        Ok(ActionResult::Kind(Reply(text)))
+        let mut texts = BTreeMap::new();
+        if let Action::Publish(draft) = action
+            && let Some(text) = access.store.get(draft, None, LIMIT).await?
+        {
+            texts.insert(draft.clone(), String::from_utf8_lossy(&text).into_owned());
+        }
+        let texts = action.effect(title, &texts);
+        for (name, text) in &texts {
+            let bytes = Bytes::from(text.clone().unwrap_or_default());
+            access.store.put(name, bytes, &BTreeMap::new()).await?;
+        }
+        Ok(ActionResult::Kind(Reply(texts)))
     }
 
     async fn keep(_: &Context, _: &Access, _: &NoteSnapshot) -> Result<(), CallError> {

@@ -5,10 +5,12 @@ use std::{borrow::Cow, time::Duration};
 use super::{
     decision::Decision,
     garbage::{replace_plan, replace_run},
-    inputs::{Inputs, Next, component, next},
+    inputs::{Inputs, component, next},
     observation::{Action, Effect, Read},
     poll::{CONFIRM_AFTER, wait_for},
+    propose::Unplanned,
     step::Step,
+    wave::Wave,
 };
 use crate::{
     api::v1alpha1::{ComponentStatus, PlanStatus, SnapshotRef},
@@ -63,6 +65,11 @@ impl Inputs<'_> {
         if let Some(why) = self.obstacle(desired) {
             return self.fail_before_changes(&why);
         }
+        match self.propose(desired) {
+            Ok(()) => {}
+            Err(Unplanned::First(decision)) => return decision,
+            Err(Unplanned::Impossible(why)) => return self.fail_before_changes(&why),
+        }
         let plan = match self.plan(desired) {
             Ok(plan) => plan,
             Err(first) => return first,
@@ -115,23 +122,15 @@ impl Inputs<'_> {
 
     /// Copies what the run would overwrite or delete; `None` once that is done.
     fn keep(&self, desired: &Desired) -> Option<Decision> {
-        let (mut reads, mut acts) = (Vec::new(), Vec::new());
-        for want in &desired.components {
-            match next(want.keep(self.context(want.level))) {
-                Next::Read(read) => reads.push(read),
-                Next::Act(effect) => acts.push(effect),
-                Next::Fail(why) => return Some(self.fail_before_changes(&why)),
-                Next::Wait(_)
-                | Next::Running(_)
-                | Next::Stuck(_)
-                | Next::Inconclusive(_)
-                | Next::Ready => {}
-            }
+        let keep = |want: &DesiredComponent| next(want.keep(self.context(want.level)));
+        let wave: Wave = desired.components.iter().map(keep).collect();
+        if let Some(why) = wave.failures.first() {
+            return Some(self.fail_before_changes(why));
         }
-        if !reads.is_empty() {
-            return Some(Decision::Observe(reads));
+        if !wave.reads.is_empty() {
+            return Some(Decision::Observe(wave.reads));
         }
-        (!acts.is_empty()).then_some(Decision::Execute(acts))
+        (!wave.effects.is_empty()).then_some(Decision::Execute(wave.effects))
     }
 
     /// The plan is no longer the approved one: records the new plan, and waits for its approval.

@@ -10,7 +10,7 @@ use super::{
     inputs::Inputs,
     observation::{Known, Observation},
     prune::decide_prune,
-    step::{JOURNAL_VERSION, Step, ended, outcome, refused_transition},
+    step::{JOURNAL_VERSION, Step, ended, is_same_run, outcome, refused_transition},
 };
 use crate::{
     api::v1alpha1::{
@@ -130,11 +130,6 @@ fn resumes(run: &Run, journal: &RunStatus) -> bool {
     journal.release.uid == run.release.uid
         && run.attempt > journal.attempt
         && Step::of(journal) == Some(Step::Held)
-}
-
-/// Whether the journal belongs to this run.
-pub fn is_same_run(run: &Run, journal: &RunStatus) -> bool {
-    journal.release.uid == run.release.uid && journal.attempt == run.attempt
 }
 
 /// Ends a run that could not begin for longer than `deadline`: returns the status to record.

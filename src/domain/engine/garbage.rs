@@ -1,9 +1,10 @@
-//! Garbage collection: versions of deleted Releases, and snapshots and long plans of earlier runs.
+//! Garbage collection: versions of deleted Releases, proposals that no plan needs, and snapshots and long plans
+//! of earlier runs.
 //!
 //! # Guarantees
 //! - Sluice deletes a version only if no kept Release, run, snapshot or live alias refers to it, and only if
 //!   it still is the version that was published: of a function with the same owner, with the same code.
-//! - Sluice deletes the record of a version after the version, so that it finds again what a crash left.
+//! - Sluice deletes the record of a version or proposal after the thing itself, so that it finds again what a crash left.
 //! - The snapshot of the last run stays, and so does that of a run that could not be restored.
 //!
 //! # Assumptions
@@ -15,7 +16,9 @@ use super::{
     decision::Decision,
     inputs::{Next, next},
     observation::{Action, Effect, Observation, Read},
+    propose::needless,
     step::{Step, outcome},
+    wave::Wave,
 };
 use crate::{
     api::v1alpha1::{PlanStatus, PublishedVersion, RunStatus, StoredSnapshot, TargetStatus},
@@ -31,16 +34,27 @@ const MANY: usize = 10;
 /// How many expired snapshots the status lists at most.
 const MOST_EXPIRED: usize = 50;
 
-/// The garbage, according to the status: versions as `function:version`, and keys of expired snapshots once
-/// they are many. `kept` holds the UIDs of the Releases that exist.
-pub fn garbage(status: &TargetStatus, kept: &BTreeSet<String>) -> BTreeSet<String> {
-    let versions = unneeded(status, kept);
+/// The UIDs of the Releases whose traces in AWS are needed.
+#[derive(Clone, Debug, Default)]
+pub struct Needed {
+    /// Those that exist: their versions may be rolled back to.
+    pub existing: BTreeSet<String>,
+    /// Those that the Target is to plan or deliver: their proposals are needed.
+    pub open: BTreeSet<String>,
+}
+
+/// The garbage, according to the status: versions as `function:version`, names of proposals, and keys of
+/// expired snapshots once they are many.
+pub fn garbage(status: &TargetStatus, needed: &Needed) -> BTreeSet<String> {
+    let versions = unneeded(status, &needed.existing);
+    let proposals = needless(status, &needed.open).into_iter();
     let versions = versions
         .iter()
         .map(|one| format!("{}:{}", one.function_name, one.version));
     let many = status.expired_snapshots.len() >= MANY;
     let snapshots = status.expired_snapshots.iter().filter(|_| many);
     versions
+        .chain(proposals.map(|it| it.name.clone()))
         .chain(snapshots.map(|it| format!("{}?{}", it.key, it.version_id)))
         .collect()
 }
@@ -48,11 +62,11 @@ pub fn garbage(status: &TargetStatus, kept: &BTreeSet<String>) -> BTreeSet<Strin
 /// Decides the next step of a garbage collection; [`Decision::Rest`] once it is done, as far as possible.
 pub fn decide_garbage_collection(
     status: &TargetStatus,
-    kept: &BTreeSet<String>,
+    needed: &Needed,
     owner: &Owner,
     observed: &Observation,
 ) -> Decision {
-    let versions = unneeded(status, kept);
+    let versions = unneeded(status, &needed.existing);
     let last = status.run.as_ref().and_then(|run| run.snapshot.as_ref());
     let failed = !observed.errors.is_empty();
     if !versions.is_empty() && last.is_some() && observed.known.snapshot.is_none() && !failed {
@@ -63,32 +77,28 @@ pub fn decide_garbage_collection(
         .snapshot
         .as_ref()
         .map(|(_, snapshot)| snapshot);
-    let (mut reads, mut acts, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let observations = &observed.components;
+    // Whatever it waits for, or can't delete, the next collection tries again.
+    let mut nexts = Vec::new();
+    let mut is_gone = |next: Next| {
+        let is_gone = next == Next::Ready;
+        nexts.push(next);
+        is_gone
+    };
     // Only the snapshot says what a rollback needs.
     let is_snapshot_known = last.is_none() || snapshot.is_some();
-    for version in versions.iter().filter(|_| is_snapshot_known) {
-        let retired = inventory::retire(
-            version,
-            &status.inventory,
-            snapshot,
-            owner,
-            &observed.components,
-        );
-        match retired.map(next) {
-            Some(Next::Read(read)) if reads.contains(&read) => {}
-            Some(Next::Read(read)) => reads.push(read),
-            Some(Next::Act(effect)) => acts.push(effect),
-            Some(Next::Ready) => gone.push(*version),
-            Some(
-                Next::Wait(_)
-                | Next::Running(_)
-                | Next::Stuck(_)
-                | Next::Inconclusive(_)
-                | Next::Fail(_),
-            )
-            | None => {}
-        }
-    }
+    let retire = |version| {
+        inventory::retire(version, &status.inventory, snapshot, owner, observations).map(next)
+    };
+    let mut gone = versions;
+    gone.retain(|&version| is_snapshot_known && retire(version).is_some_and(&mut is_gone));
+    let mut withdrawn = needless(status, &needed.open);
+    withdrawn.retain(|it| is_gone(next(inventory::withdraw(it, owner, observations))));
+    let Wave {
+        reads,
+        effects: mut acts,
+        ..
+    } = nexts.into_iter().collect();
     let discarded = |it: &StoredSnapshot| {
         observed
             .known
@@ -106,6 +116,7 @@ pub fn decide_garbage_collection(
     }
     let mut next = status.clone();
     next.versions.retain(|one| !gone.contains(&one));
+    next.proposals.retain(|one| !withdrawn.contains(&one));
     next.expired_snapshots.retain(|it| !discarded(it));
     if next != *status {
         return Decision::Record(Box::new(next));

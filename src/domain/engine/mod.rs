@@ -32,6 +32,7 @@ mod observation;
 mod plan;
 mod poll;
 mod prepare;
+mod propose;
 mod prune;
 mod record;
 mod removal;
@@ -39,21 +40,23 @@ mod restore;
 mod rollout;
 mod step;
 mod urgency;
+mod wave;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     clocks::Clocks,
-    decide::{decide, effective, fail_blocked, is_held, is_same_run, planned, settled},
+    decide::{decide, effective, fail_blocked, is_held, planned, settled},
     decision::{Decision, Task},
     drift::{DriftCheck, decide_drift, inconclusive_drift, stop_drift_checks},
-    garbage::{decide_garbage_collection, garbage},
+    garbage::{Needed, decide_garbage_collection, garbage},
     observation::{
         Action, Effect, Found, Known, Observation, Read, Reply, refused_effect, refused_read,
     },
+    propose::open_releases,
     removal::{decide_removal, deleted_on_removal},
     restore::DEFAULT_DEADLINE,
-    step::{JOURNAL_VERSION, Step, ended, outcome, summary},
+    step::{JOURNAL_VERSION, Step, ended, is_same_run, outcome, summary},
     urgency::{urgency, urgency_of_removal},
 };

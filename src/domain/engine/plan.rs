@@ -7,7 +7,7 @@
 
 use super::{
     begin::run_effect, decision::Decision, garbage::replace_plan, inputs::Inputs,
-    observation::Action, poll::wait_for, prune::is_deleted, step::outcome,
+    observation::Action, poll::wait_for, propose::Unplanned, prune::is_deleted, step::outcome,
 };
 use crate::{
     api::v1alpha1::{PlanStatus, PlannedChange, StoredRef},
@@ -24,7 +24,8 @@ use crate::{
 const LISTED: usize = 100;
 
 impl Inputs<'_> {
-    /// Records the plan, and nothing else. Whatever fails, the journal stays that of the live Release.
+    /// Records the plan, and the proposals that it needs. Whatever fails, the journal stays that of the live
+    /// Release.
     pub fn make_plan(&self, desired: &Desired) -> Decision {
         if let Some((_, error)) = self.observed.errors.first() {
             return Decision::Wait(wait_for(error));
@@ -35,6 +36,13 @@ impl Inputs<'_> {
         let desired = &*self.resolve_known_outputs(desired);
         if let Some(why) = self.obstacle(desired) {
             return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
+        }
+        match self.propose(desired) {
+            Ok(()) => {}
+            Err(Unplanned::First(decision)) => return decision,
+            Err(Unplanned::Impossible(why)) => {
+                return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
+            }
         }
         let plan = match self.plan(desired) {
             Ok(plan) => plan,

@@ -8,6 +8,7 @@ use super::{
     inputs::{Inputs, Next},
     observation::{Effect, Read},
     step::Step,
+    wave::{Wave, awaited},
 };
 use crate::{
     api::v1alpha1::{RunStatus, annotation},
@@ -51,35 +52,26 @@ impl Inputs<'_> {
             }
             return Poll::Decided(Decision::Wait(self.wait_on(error)));
         }
-        let (mut reads, mut acts) = (Vec::new(), Vec::new());
-        let (mut waits, mut running, mut inconclusive) = (Vec::new(), Vec::new(), Vec::new());
-        for next in next {
-            match next {
-                Next::Read(read) if reads.contains(&read) => {}
-                Next::Read(read) => reads.push(read),
-                Next::Act(effect) if acts.iter().any(|act| effect.is_shared(act)) => {}
-                Next::Act(effect) => acts.push(effect),
-                Next::Wait(wait) => waits.push(wait),
-                Next::Stuck(what) => waits.push(Wait::brief(what)),
-                Next::Running(what) => running.push(what),
-                Next::Inconclusive(why) => inconclusive.push(why),
-                Next::Ready => {}
-                Next::Fail(why) => return Poll::Failed(why),
-            }
+        let wave: Wave = next.collect();
+        if let Some(why) = wave.failures.into_iter().next() {
+            return Poll::Failed(why);
         }
-        if !reads.is_empty() {
-            return Poll::Decided(Decision::Observe(reads));
+        if !wave.reads.is_empty() {
+            return Poll::Decided(Decision::Observe(wave.reads));
         }
-        if !acts.is_empty() {
-            return Poll::Decided(self.act(acts));
+        if !wave.effects.is_empty() {
+            return Poll::Decided(self.act(wave.effects));
         }
+        let waits: Vec<Wait> = (wave.waits.into_iter())
+            .chain(wave.stuck.into_iter().map(Wait::brief))
+            .collect();
         if !waits.is_empty() {
             return self.wait_for_aws(&waits, deadline, journal);
         }
-        if !running.is_empty() {
-            return Poll::Decided(Decision::Wait(wait_for_invocations(&running)));
+        if !wave.running.is_empty() {
+            return Poll::Decided(Decision::Wait(wait_for_invocations(&wave.running)));
         }
-        match inconclusive.as_slice() {
+        match wave.inconclusive.as_slice() {
             [] => Poll::Ready,
             whys => self.inconclusive(&whys.join(" and "), deadline, journal),
         }
@@ -109,8 +101,7 @@ impl Inputs<'_> {
 
     /// Waits for AWS, until the deadline.
     pub fn wait_for_aws(&self, waits: &[Wait], deadline: Duration, journal: &RunStatus) -> Poll {
-        let what: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
-        let what = what.join(" and ");
+        let what = awaited(waits);
         if self.stuck(journal) > deadline {
             let seconds = deadline.as_secs();
             return Poll::Failed(format!("no progress for {seconds}s: waiting for {what}"));

@@ -27,10 +27,19 @@ impl Inputs<'_> {
             let why = format!("$({output}) is not known, although its component serves");
             return self.failed(desired, journal, &why);
         }
-        let context = self.context(level);
-        let nexts = desired.level(level);
-        let nexts = nexts.map(|want| next(want.prepare(&desired.release, context)));
-        match self.poll(nexts, desired.progress_deadline, journal) {
+        let deadline = desired.progress_deadline;
+        // Outputs of earlier levels are known now, which may change what AWS has to compute.
+        let mut poll = match self.proposals(desired, level..=level) {
+            Ok(nexts) => self.poll(nexts.into_iter(), deadline, journal),
+            Err(record) => return record,
+        };
+        if matches!(poll, Poll::Ready) {
+            let context = self.context(level);
+            let nexts = desired.level(level);
+            let nexts = nexts.map(|want| next(want.prepare(&desired.release, context)));
+            poll = self.poll(nexts, deadline, journal);
+        }
+        match poll {
             Poll::Decided(decision) => decision,
             Poll::Failed(why) => self.failed(desired, journal, &why),
             Poll::Ready if self.run.paused => paused(journal),

@@ -6,15 +6,11 @@ use super::{
     observation::Observation,
     poll::wait_for,
     step::outcome,
+    wave::{Wave, wait_without_deadline},
 };
 use crate::{
     api::v1alpha1::{DeletionPolicy, InventoryItem, TargetStatus},
-    domain::{
-        outcome::Outcome,
-        ownership::Owner,
-        reason::Reason,
-        workload::{inventory, protocol::Wait},
-    },
+    domain::{outcome::Outcome, ownership::Owner, reason::Reason, workload::inventory},
 };
 
 /// Whether Sluice deletes the item from AWS once it is no longer wanted.
@@ -71,35 +67,16 @@ pub(super) fn delete_items(
         }
         return Some(Decision::Wait(outcome));
     }
-    let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-    for next in nexts {
-        match next {
-            Next::Read(read) => reads.push(read),
-            Next::Act(effect) => acts.push(effect),
-            Next::Wait(wait) => waits.push(wait),
-            Next::Running(what) | Next::Stuck(what) | Next::Inconclusive(what) => {
-                waits.push(Wait::brief(what));
-            }
-            Next::Ready => {}
-            Next::Fail(why) => {
-                return Some(Decision::Wait(Outcome::stalled(
-                    Reason::DeletionBlocked,
-                    why,
-                )));
-            }
-        }
+    let wave: Wave = nexts.collect();
+    if let Some(why) = wave.failures.first() {
+        let outcome = Outcome::stalled(Reason::DeletionBlocked, why);
+        return Some(Decision::Wait(outcome));
     }
-    if !reads.is_empty() {
-        return Some(Decision::Observe(reads));
+    if !wave.reads.is_empty() {
+        return Some(Decision::Observe(wave.reads));
     }
-    if !acts.is_empty() {
-        return Some(Decision::Execute(acts));
+    if !wave.effects.is_empty() {
+        return Some(Decision::Execute(wave.effects));
     }
-    let after = waits.iter().map(|wait| wait.most).min()?;
-    let what: Vec<&str> = waits.iter().map(|wait| wait.what.as_str()).collect();
-    Some(Decision::Wait(Outcome::Waiting {
-        reason: Reason::WaitingForAws,
-        message: format!("Waiting for {}", what.join(" and ")),
-        after,
-    }))
+    wait_without_deadline(&wave.all_waits()).map(Decision::Wait)
 }

@@ -45,9 +45,14 @@ pub fn decide_removal(
         "Fix it, or set the annotation {}=true to leave it in AWS",
         annotation::ABANDON
     );
-    let nexts = deleted_on_removal(policy, status)
+    let proposals = status.proposals.iter();
+    let withdrawals =
+        proposals.map(|it| next(inventory::withdraw(it, owner, &observed.components)));
+    let deletions = deleted_on_removal(policy, status)
         .map(|item| next(inventory::delete(item, owner, &observed.components)));
-    delete_items(nexts, &remedy, observed).unwrap_or_else(|| {
-        Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))
-    })
+    delete_items(withdrawals, &remedy, observed)
+        .or_else(|| delete_items(deletions, &remedy, observed))
+        .unwrap_or_else(|| {
+            Decision::Rest(Outcome::done(Reason::Removed, "Nothing is left to remove"))
+        })
 }

@@ -6,9 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     decision::Decision,
-    inputs::{Inputs, Next, next},
+    inputs::{Inputs, next},
     poll::{Poll, may_pass, wait_for},
     step::Step,
+    wave::Wave,
 };
 use crate::{
     api::v1alpha1::{ComponentStatus, Intent, RunStatus},
@@ -18,7 +19,6 @@ use crate::{
         reason::Reason,
         workload::{
             change::told,
-            protocol::Wait,
             snapshot::{ComponentSnapshot, Snapshot},
         },
     },
@@ -68,26 +68,20 @@ impl Inputs<'_> {
         for level in (0..=levels.max().unwrap_or_default()).rev() {
             let of_level = snapshot.components.iter().rev();
             let of_level = of_level.filter(|then| then.level == level);
-            let (mut reads, mut acts, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-            for then in of_level.filter(|then| self.may_continue(then, snapshot)) {
-                match next(then.restore(journal, context)) {
-                    Next::Read(read) if reads.contains(&read) => {}
-                    Next::Read(read) => reads.push(read),
-                    Next::Act(effect) => acts.push(effect),
-                    Next::Wait(wait) => waits.push(wait),
-                    Next::Running(what) | Next::Inconclusive(what) => {
-                        waits.push(Wait::brief(what));
-                    }
-                    Next::Stuck(why) => problems.push(Problem::may_pass(why)),
-                    Next::Fail(why) => problems.push(Problem { why, wait: None }),
-                    Next::Ready => {}
-                }
+            let mut wave: Wave = of_level
+                .filter(|then| self.may_continue(then, snapshot))
+                .map(|then| next(then.restore(journal, context)))
+                .collect();
+            let stuck = std::mem::take(&mut wave.stuck).into_iter();
+            problems.extend(stuck.map(Problem::may_pass));
+            let failures = wave.failures.iter().cloned();
+            problems.extend(failures.map(|why| Problem { why, wait: None }));
+            if !wave.reads.is_empty() {
+                return Decision::Observe(wave.reads);
             }
-            if !reads.is_empty() {
-                return Decision::Observe(reads);
-            }
-            if !acts.is_empty() {
-                return self.act(acts);
+            let waits = wave.all_waits();
+            if !wave.effects.is_empty() {
+                return self.act(wave.effects);
             }
             if !waits.is_empty() {
                 match self.wait_for_aws(&waits, deadline, journal) {

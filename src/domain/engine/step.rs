@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::v1alpha1::{RunStatus, TargetStatus, annotation},
+    api::v1alpha1::{Run, RunStatus, TargetStatus, annotation},
     domain::{
         outcome::{Outcome, shorten},
         reason::Reason,
@@ -122,6 +122,11 @@ pub(super) fn refused_transition(before: &TargetStatus, after: &TargetStatus) ->
 /// The step that a Target's run is at.
 pub fn step_of(status: &TargetStatus) -> Option<Step> {
     status.run.as_ref().and_then(Step::of)
+}
+
+/// Whether the journal belongs to this run.
+pub fn is_same_run(run: &Run, journal: &RunStatus) -> bool {
+    journal.release.uid == run.release.uid && journal.attempt == run.attempt
 }
 
 /// Whether the run is over.

@@ -11,6 +11,7 @@ mod kinds;
 mod leaders;
 mod outputs;
 mod plan;
+mod proposals;
 mod restore_report;
 mod sites;
 mod tags;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{
-        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, PublishedVersion,
-        ReleaseRef, TargetSpec,
+        ComponentStatus, Difference, Intent, InventoryItem, OwnedObjects, Proposal,
+        PublishedVersion, ReleaseRef, TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},
@@ -117,6 +117,26 @@ impl DesiredComponent {
     ) -> Option<ComponentStatus> {
         on_kind!(Workload, &self.workload, |it: K| {
             K::unchanged(it, last, context.view::<K>(&self.name))
+        })
+    }
+
+    /// The proposal that its plan needs, if AWS has to compute its changes: the one on record with what is
+    /// known of it now, or a new one with this number.
+    pub fn proposal(
+        &self,
+        release: &ReleaseRef,
+        serial: i64,
+        context: Context<'_>,
+    ) -> Option<Proposal> {
+        on_kind!(Workload, &self.workload, |it: K| {
+            K::proposal(it, release, serial, context.view::<K>(&self.name))
+        })
+    }
+
+    /// The next read or action to have AWS compute the changes of this proposal.
+    pub fn propose(&self, proposal: &Proposal, context: Context<'_>) -> ComponentNext {
+        on_kind!(Workload, &self.workload, |it: K| {
+            self.next::<K>(K::propose(it, proposal, context.view::<K>(&self.name)))
         })
     }
 

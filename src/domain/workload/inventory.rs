@@ -1,4 +1,5 @@
-//! Pruning and deleting the items of a Target's inventory, whatever their kinds.
+//! Pruning and deleting what a Target's status lists, whatever the kinds: the items of its inventory, and
+//! proposals.
 
 use super::{
     context::{ComponentNext, next_of},
@@ -8,7 +9,7 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
-    api::v1alpha1::{InventoryItem, OwnedObjects, PublishedVersion},
+    api::v1alpha1::{InventoryItem, OwnedObjects, Proposal, PublishedVersion},
     domain::ownership::Owner,
 };
 
@@ -29,7 +30,17 @@ pub fn prune(item: &InventoryItem, observed: &Observed) -> ComponentNext {
         let next = K::prune(item, K::observed(observed));
         return next_of::<K>(&item.component, item.name.clone(), next);
     });
-    unknown_kind(item)
+    created_by_another_version(&item.kind, &item.name)
+}
+
+/// The next read or action to delete a proposal: [`Next::Ready`] once it is gone, or if this Deployment does
+/// not own it.
+pub fn withdraw(proposal: &Proposal, owner: &Owner, observed: &Observed) -> ComponentNext {
+    each_kind!(|K| if proposal.kind == K::INVENTORY {
+        let next = K::withdraw(proposal, owner, K::observed(observed));
+        return next_of::<K>(&proposal.component, proposal.resource.clone(), next);
+    });
+    created_by_another_version(&proposal.kind, &proposal.name)
 }
 
 /// The objects of the item that this Deployment owns once it is pruned.
@@ -47,11 +58,10 @@ pub fn delete(item: &InventoryItem, owner: &Owner, observed: &Observed) -> Compo
         let next = K::delete(item, owner, K::observed(observed));
         return next_of::<K>(&item.component, item.name.clone(), next);
     });
-    unknown_kind(item)
+    created_by_another_version(&item.kind, &item.name)
 }
 
-fn unknown_kind(item: &InventoryItem) -> ComponentNext {
-    let InventoryItem { kind, name, .. } = item;
+fn created_by_another_version(kind: &str, name: &str) -> ComponentNext {
     Next::Fail(format!(
         "{kind} {name} was created by another version of Sluice; run that version to delete it"
     ))

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | spec | What is the desired state? Is it valid? | [`Kind::desire`], [`Kind::clash`], [`Kind::refused`] |
 //! | before a run | What must be read, what exists, what would change? | [`Kind::first_reads`], [`Kind::unchanged`], [`Kind::plan`], [`Kind::keep`], [`Kind::snapshot`] |
+//! | plan | What must AWS compute for it? | [`Kind::proposal`], [`Kind::propose`], [`Kind::withdraw`] |
 //! | Prepare | What is the next action that users do not see? | [`Kind::prepare`] |
 //! | Promote | What is the next action that users see, at a weight? | [`Kind::promote`], [`Kind::checks`] |
 //! | Restore | What is the next action to restore the snapshot? | [`Kind::restore`] |
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        OwnedObjects, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
+        OwnedObjects, Proposal, PublishedVersion, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{
         check::{Moment, ServedVersions},
@@ -142,6 +143,33 @@ pub trait Kind: Sized + 'static {
         last: Option<&ComponentStatus>,
         view: ViewOf<'_, Self>,
     ) -> Option<ComponentStatus>;
+
+    /// The proposal that the plan of the component needs, if AWS has to compute its changes: the one on record
+    /// with what is known of it now, or a new one with this number; `None` if it needs none, or can't have one
+    /// now.
+    ///
+    /// The engine records it before [`Kind::propose`] creates anything. Of several proposals for a Release the
+    /// last one counts.
+    fn proposal(
+        _: &Self::Desired,
+        _: &ReleaseRef,
+        _serial: i64,
+        _: ViewOf<'_, Self>,
+    ) -> Option<Proposal> {
+        None
+    }
+
+    /// The next read or action to have AWS compute the changes of this proposal. It must not change anything
+    /// that serves.
+    fn propose(_: &Self::Desired, _: &Proposal, _: ViewOf<'_, Self>) -> NextOf<Self> {
+        Next::Ready
+    }
+
+    /// The next read or action to delete a proposal: [`Next::Ready`] once it is gone, or if it is not the
+    /// owner's.
+    fn withdraw(_: &Proposal, _: &Owner, _: &Self::Observed) -> NextOf<Self> {
+        Next::Ready
+    }
 
     /// The component's part of the Release's plan. `is_idle` is whether the run would change nothing at all.
     fn plan(

@@ -242,6 +242,7 @@ pub fn noted(text: &str, level: usize) -> DesiredComponent {
             component: "motto".into(),
             title: "checkout-motto".into(),
             text: text.into(),
+            is_drafted: false,
         })),
     }
 }
@@ -363,7 +364,11 @@ impl FakeAws {
                     self.check_snapshot(&status);
                     let before = std::mem::replace(&mut self.status, *status);
                     self.records += 1;
-                    let run = self.status.run.as_ref().expect("a recorded run");
+                    let Some(run) = self.status.run.as_ref() else {
+                        self.say("status");
+                        observed.recorded(&before, &self.status);
+                        continue;
+                    };
                     let mut line = format!("status: {}", run.step);
                     if run.level > 0 {
                         let _ = write!(line, " level {}", run.level);
@@ -721,12 +726,15 @@ impl FakeAws {
                 })))
             }
             Action::Component(kinds::Action::Note(action)) => {
-                match action {
-                    note::Action::Write(text) => self.notes.insert(name.clone(), text.clone()),
-                    note::Action::Erase => self.notes.remove(&name),
-                };
-                let now = self.notes.get(&name).cloned();
-                Ok(Reply::Component(kinds::Reply::Note(note::Reply(now))))
+                self.check_proposal(action);
+                let texts = action.effect(&name, &self.notes);
+                for (name, text) in &texts {
+                    match text {
+                        Some(text) => self.notes.insert(name.clone(), text.clone()),
+                        None => self.notes.remove(name),
+                    };
+                }
+                Ok(Reply::Component(kinds::Reply::Note(note::Reply(texts))))
             }
             Action::Component(kinds::Action::Lambda(lambda::Action::Check {
                 version,
@@ -736,6 +744,19 @@ impl FakeAws {
             Action::Component(kinds::Action::Lambda(action)) => self
                 .change(effect, action)
                 .map(|reply| Reply::Component(kinds::Reply::Lambda(reply))),
+        }
+    }
+
+    /// Asserts that a draft is on record before it is created, and with its changes before they are made.
+    fn check_proposal(&self, action: &note::Action) {
+        let on_record = |name: &String| self.status.proposals.iter().find(|it| it.name == *name);
+        match action {
+            note::Action::Draft(name, _) => assert!(on_record(name).is_some(), "{name}"),
+            note::Action::Publish(name) => {
+                let planned = on_record(name).and_then(|it| it.planned.as_ref());
+                assert!(planned.is_some(), "{name}");
+            }
+            note::Action::Write(_) | note::Action::Erase | note::Action::Discard(_) => {}
         }
     }
 
@@ -991,7 +1012,12 @@ fn needs_no_intent(action: &Action) -> bool {
         Action::Component(kinds::Action::S3(action)) => {
             matches!(action.act, site::Act::Keep(_) | site::Act::StoreSnapshot(_))
         }
-        Action::Component(kinds::Action::Note(_)) => false,
+        Action::Component(kinds::Action::Note(action)) => {
+            matches!(
+                action,
+                note::Action::Draft(..) | note::Action::Discard(_) | note::Action::Erase
+            )
+        }
     }
 }
 

@@ -9,10 +9,13 @@ use crate::api::v1alpha1::TargetStatus;
 
 /// Collects the garbage while these Releases exist.
 fn collect(aws: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
-    let kept: BTreeSet<String> = revisions.iter().map(|it| reference(*it).uid).collect();
+    let needed = Needed {
+        existing: revisions.iter().map(|it| reference(*it).uid).collect(),
+        ..Needed::default()
+    };
     aws.known = Known::default();
     aws.pass(&|status: &TargetStatus, observed: &Observation, _| {
-        decide_garbage_collection(status, &kept, &owner(), observed)
+        decide_garbage_collection(status, &needed, &owner(), observed)
     })
 }
 
@@ -112,13 +115,16 @@ fn replaced_version_is_only_removed_from_the_record() {
 #[test]
 fn expired_snapshots_are_deleted_once_there_are_many() {
     let mut aws = delivered(12);
-    let kept: BTreeSet<String> = (1..=12).map(|it| reference(it).uid).collect();
+    let needed = Needed {
+        existing: (1..=12).map(|it| reference(it).uid).collect(),
+        ..Needed::default()
+    };
     assert_eq!(aws.status.expired_snapshots.len(), 11);
-    assert_eq!(garbage(&aws.status, &kept).len(), 11);
+    assert_eq!(garbage(&aws.status, &needed).len(), 11);
     collect(&mut aws, &(1..=12).collect::<Vec<_>>());
     assert_eq!(aws.discarded.len(), 11);
     assert!(aws.status.expired_snapshots.is_empty());
-    assert!(garbage(&aws.status, &kept).is_empty());
+    assert!(garbage(&aws.status, &needed).is_empty());
     assert_eq!(aws.restore(12), Step::RolledBack, "the last one exists");
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         ArchiveSummary, Component, ComponentStatus, Difference, Intent, InventoryItem,
-        Note as Spec, ReleaseRef, Restored, RunStatus, TargetSpec,
+        Note as Spec, Proposal, ReleaseRef, Restored, RunStatus, TargetSpec,
     },
     domain::{grants::Resource, invalid::Problems, ownership::Owner},
 };
@@ -27,7 +27,7 @@ pub struct Note;
 
 impl Kind for Note {
     const FIELD: &'static str = "note";
-    const INVENTORY: &'static str = "Note";
+    const INVENTORY: &'static str = steps::INVENTORY;
 
     type Spec = Spec;
     type Desired = DesiredNote;
@@ -60,6 +60,7 @@ impl Kind for Note {
             component: scope.component.name.clone(),
             title: spec.title.clone(),
             text,
+            is_drafted: spec.is_drafted,
         })
     }
 
@@ -97,6 +98,23 @@ impl Kind for Note {
     ) -> Option<ComponentStatus> {
         (view.observed.text(&want.title) == Some(Some(&want.text)))
             .then(|| Self::status(want, view))
+    }
+
+    fn proposal(
+        want: &DesiredNote,
+        release: &ReleaseRef,
+        serial: i64,
+        view: ViewOf<'_, Self>,
+    ) -> Option<Proposal> {
+        steps::proposal(want, release, serial, view.status, view.observed)
+    }
+
+    fn propose(want: &DesiredNote, draft: &Proposal, view: ViewOf<'_, Self>) -> NextOf<Self> {
+        steps::draft(&draft.name, &want.text, view.observed)
+    }
+
+    fn withdraw(draft: &Proposal, _: &Owner, observed: &Observed) -> NextOf<Self> {
+        steps::discard(&draft.name, observed)
     }
 
     fn plan(want: &DesiredNote, _: &ReleaseRef, _is_idle: bool, view: ViewOf<'_, Self>) -> Part {
@@ -163,6 +181,10 @@ impl Kind for Note {
     ) -> NextOf<Self> {
         if shift.weight < 100 {
             return NextOf::<Self>::Ready;
+        }
+        if want.is_drafted {
+            let draft = view.status.proposal(&want.component, &view.run.release);
+            return steps::publish(want, draft, view.observed);
         }
         steps::hold(&want.title, Some(&want.text), view.observed)
     }
@@ -233,6 +255,9 @@ impl Kind for Note {
         match action {
             Action::Write(_) => "Write",
             Action::Erase => "Erase",
+            Action::Draft(..) => "Draft",
+            Action::Publish(_) => "Publish",
+            Action::Discard(_) => "Discard",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Observations of notes.
+//! Observations of notes and their drafts.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,62 @@ use crate::domain::workload::{
     protocol::{IsAwsWorking, ReplyOutcome},
 };
 
-/// A note, by its name.
+/// The read of a note or draft, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read(pub String);
 
-/// A note's name and text.
+/// The text of a note or draft; `None` if it does not exist.
 pub struct Found(pub String, pub Option<String>);
 
-/// A change of a note.
+/// A change of a note or draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Writes this text.
     Write(String),
     /// Deletes the note.
     Erase,
+    /// Writes a draft: its name and text.
+    Draft(String, String),
+    /// Gives the note the text of the draft with this name, which ends the draft.
+    Publish(String),
+    /// Deletes the draft with this name.
+    Discard(String),
 }
 
-/// The note's text after an action.
+/// The texts after an action, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply(pub Option<String>);
+pub struct Reply(pub BTreeMap<String, Option<String>>);
 
 /// Texts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed(BTreeMap<String, Option<String>>);
 
+impl Action {
+    /// The texts that it leaves, given the present ones.
+    pub fn effect(
+        &self,
+        title: &str,
+        texts: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Option<String>> {
+        let title = title.to_owned();
+        let effect = match self {
+            Self::Write(text) => vec![(title, Some(text.clone()))],
+            Self::Erase => vec![(title, None)],
+            Self::Draft(draft, text) => vec![(draft.clone(), Some(text.clone()))],
+            Self::Publish(draft) => match texts.get(draft) {
+                Some(text) => vec![(title, Some(text.clone())), (draft.clone(), None)],
+                None => vec![(draft.clone(), None)],
+            },
+            Self::Discard(draft) => vec![(draft.clone(), None)],
+        };
+        effect.into_iter().collect()
+    }
+}
+
 impl Observed {
-    /// The text of a note; the outer `None` if it was not read, the inner one if it does not exist.
-    pub fn text(&self, title: &str) -> Option<Option<&String>> {
-        self.0.get(title).map(Option::as_ref)
+    /// The text of a note or draft; the outer `None` if it was not read, the inner one if it does not exist.
+    pub fn text(&self, name: &str) -> Option<Option<&String>> {
+        self.0.get(name).map(Option::as_ref)
     }
 }
 
@@ -59,26 +87,28 @@ impl kind::Observed for Observed {
         self.0.clear();
     }
 
-    fn found(&mut self, Found(title, text): Found, _: Timestamp) -> IsAwsWorking {
-        self.0.insert(title, text);
+    fn found(&mut self, Found(name, text): Found, _: Timestamp) -> IsAwsWorking {
+        self.0.insert(name, text);
         false
     }
 
     fn replied(
         &mut self,
-        (_, title): (&str, &str),
-        Reply(text): Reply,
+        _: (&str, &str),
+        Reply(texts): Reply,
         verify: bool,
         _: Timestamp,
     ) -> ReplyOutcome {
-        self.0.remove(title);
-        if !verify {
-            self.0.insert(title.to_owned(), text);
+        for (name, text) in texts {
+            self.0.remove(&name);
+            if !verify {
+                self.0.insert(name, text);
+            }
         }
         ReplyOutcome::default()
     }
 
-    fn forget(&mut self, title: &str) {
-        self.0.remove(title);
+    fn forget(&mut self, _: &str) {
+        self.0.clear();
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::{Action, Observed, Read};
 use crate::{
-    api::v1alpha1::Difference,
+    api::v1alpha1::{Difference, Proposal, ReleaseRef, TargetStatus},
     domain::{
         digest::Sha256,
         workload::{
@@ -13,6 +13,9 @@ use crate::{
         },
     },
 };
+
+/// Its name in the inventory of a Target.
+pub const INVENTORY: &str = "Note";
 
 type Next = protocol::Next<Read, Action>;
 
@@ -25,6 +28,8 @@ pub struct DesiredNote {
     pub title: String,
     /// Its text.
     pub text: String,
+    /// Whether a plan writes a draft of the text first.
+    pub is_drafted: bool,
 }
 
 /// The state of a note before a run.
@@ -52,6 +57,79 @@ pub fn hold(title: &str, text: Option<&String>, observed: &Observed) -> Next {
         (_, Some(text)) => Next::Act(Action::Write(text.clone())),
         (_, None) => Next::Act(Action::Erase),
     }
+}
+
+/// The next read or action until a draft with this name and text exists.
+pub fn draft(name: &str, text: &str, observed: &Observed) -> Next {
+    match observed.text(name) {
+        None => Next::Read(Read(name.to_owned())),
+        Some(None) => Next::Act(Action::Draft(name.to_owned(), text.to_owned())),
+        Some(Some(now)) if now == text => Next::Ready,
+        Some(Some(_)) => Next::Fail(format!("draft {name} was changed externally")),
+    }
+}
+
+/// The next read or action until the note has the text of this draft.
+pub fn publish(want: &DesiredNote, draft: Option<&Proposal>, observed: &Observed) -> Next {
+    let Some(draft) = draft.filter(|it| it.planned.is_some()) else {
+        return Next::Fail(format!("note {} has no draft", want.title));
+    };
+    match (observed.text(&want.title), observed.text(&draft.name)) {
+        (None, _) => Next::Read(Read(want.title.clone())),
+        (Some(Some(now)), _) if *now == want.text => Next::Ready,
+        (_, None) => Next::Read(Read(draft.name.clone())),
+        (_, Some(Some(text))) if Some(digest(text)) == draft.planned => {
+            Next::Act(Action::Publish(draft.name.clone()))
+        }
+        (_, Some(_)) => Next::Fail(format!("draft {} was changed externally", draft.name)),
+    }
+}
+
+/// The next read or action until the draft is gone.
+pub fn discard(name: &str, observed: &Observed) -> Next {
+    match observed.text(name) {
+        None => Next::Read(Read(name.to_owned())),
+        Some(None) => Next::Ready,
+        Some(Some(_)) => Next::Act(Action::Discard(name.to_owned())),
+    }
+}
+
+/// The draft that the plan of a note needs: the last one on record with what was observed of it, or a new
+/// one with this number.
+pub fn proposal(
+    want: &DesiredNote,
+    release: &ReleaseRef,
+    serial: i64,
+    status: &TargetStatus,
+    observed: &Observed,
+) -> Option<Proposal> {
+    if !want.is_drafted || observed.text(&want.title) == Some(Some(&want.text)) {
+        return None;
+    }
+    let inputs = digest(&want.text);
+    let on_record = status.proposal(&want.component, release);
+    let on_record = on_record.filter(|it| it.inputs == inputs);
+    match on_record.map(|it| (it, observed.text(&it.name))) {
+        Some((it, Some(Some(text)))) => Some(Proposal {
+            planned: Some(digest(text)),
+            ..it.clone()
+        }),
+        Some((it, seen)) if seen.is_none() || it.planned.is_none() => Some(it.clone()),
+        _ => Some(Proposal {
+            component: want.component.clone(),
+            kind: INVENTORY.to_owned(),
+            resource: want.title.clone(),
+            name: format!("{}-draft-{serial}", want.title),
+            serial,
+            release: release.clone(),
+            inputs,
+            planned: None,
+        }),
+    }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::of(text.as_bytes()).to_string()
 }
 
 /// The plan for a note.

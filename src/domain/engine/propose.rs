@@ -1,0 +1,111 @@
+//! Proposals: what AWS has to compute before a component can be planned, such as a change set.
+//!
+//! # Guarantees
+//! - A proposal is in the Target's status before anything of it is created, so that whatever a crash leaves
+//!   is known by name. Its number is never used again.
+//! - It changes nothing that serves.
+//! - It is deleted once no plan and no run needs it: when its Release is delivered, rejected or superseded, or
+//!   the Target is removed.
+
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+use super::{
+    decision::Decision,
+    inputs::{Inputs, Next, next},
+    step::{ended, is_same_run},
+    wave::{Wave, wait_without_deadline},
+};
+use crate::{
+    api::v1alpha1::{Proposal, ReleaseRef, TargetSpec, TargetStatus},
+    domain::desired::Desired,
+};
+
+/// Why AWS has not computed the changes.
+pub(super) enum Unplanned {
+    /// This comes first.
+    First(Decision),
+    /// They can't be computed, for this reason.
+    Impossible(String),
+}
+
+impl Inputs<'_> {
+    /// Has AWS compute what the components would change. The caller handles failed calls.
+    pub fn propose(&self, desired: &Desired) -> Result<(), Unplanned> {
+        let nexts = self.proposals(desired, 0..=desired.last_level());
+        let wave: Wave = nexts.map_err(Unplanned::First)?.into_iter().collect();
+        if let Some(why) = wave.failures.first() {
+            return Err(Unplanned::Impossible(why.clone()));
+        }
+        let waits = wave.all_waits();
+        let first = if !wave.reads.is_empty() {
+            Decision::Observe(wave.reads)
+        } else if !wave.effects.is_empty() {
+            self.act(wave.effects)
+        } else if let Some(outcome) = wait_without_deadline(&waits) {
+            Decision::Wait(outcome)
+        } else {
+            return Ok(());
+        };
+        Err(Unplanned::First(first))
+    }
+
+    /// The next steps of the proposals that the components of these levels need; or the decision to record
+    /// the proposals, which comes first.
+    pub fn proposals(
+        &self,
+        desired: &Desired,
+        levels: RangeInclusive<usize>,
+    ) -> Result<Vec<Next>, Decision> {
+        let mut status = self.status.clone();
+        let mut nexts = Vec::new();
+        let components = desired.components.iter();
+        for want in components.filter(|want| levels.contains(&want.level)) {
+            let context = self.context(want.level);
+            let serial = status.last_proposal + 1;
+            if let Some(proposal) = want.proposal(&desired.release, serial, context) {
+                nexts.push(next(want.propose(&proposal, context)));
+                record(&mut status, proposal);
+            }
+        }
+        if status == *self.status {
+            Ok(nexts)
+        } else {
+            Err(Decision::Record(Box::new(status)))
+        }
+    }
+}
+
+fn record(status: &mut TargetStatus, proposal: Proposal) {
+    status.last_proposal = status.last_proposal.max(proposal.serial);
+    let mut on_record = status.proposals.iter_mut();
+    match on_record.find(|it| it.serial == proposal.serial) {
+        Some(it) => *it = proposal,
+        None => status.proposals.push(proposal),
+    }
+}
+
+/// The uids of the Releases that the Target is to plan or deliver.
+pub fn open_releases(spec: &TargetSpec, status: &TargetStatus) -> BTreeSet<String> {
+    let run = status.run.as_ref();
+    let unfinished = run.filter(|run| !ended(run)).map(|run| &run.release);
+    let is_over = |release: &&ReleaseRef| {
+        run.is_some_and(|it| {
+            let is_assigned = spec.run.as_ref().is_none_or(|run| is_same_run(run, it));
+            it.release.uid == release.uid && ended(it) && is_assigned
+        })
+    };
+    let assigned = spec.run.as_ref().map(|run| &run.release);
+    let wanted = spec.plan.iter().chain(assigned);
+    let wanted = wanted.filter(|release| !is_over(release));
+    wanted.chain(unfinished).map(|it| it.uid.clone()).collect()
+}
+
+/// The proposals on record that no plan and no run needs. `open` holds the uids of the Releases that the
+/// Target is to plan or deliver.
+pub(super) fn needless<'a>(status: &'a TargetStatus, open: &BTreeSet<String>) -> Vec<&'a Proposal> {
+    let counts = |it: &Proposal| {
+        open.contains(&it.release.uid) && status.proposal(&it.component, &it.release) == Some(it)
+    };
+    let proposals = status.proposals.iter();
+    proposals.filter(|it| !counts(it)).collect()
+}
