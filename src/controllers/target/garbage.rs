@@ -49,12 +49,10 @@ impl TargetController {
     /// The garbage to remove now, as far as the cache knows.
     pub(super) fn garbage(&self, target: &Target) -> Option<BTreeSet<String>> {
         let status = target.status.as_ref()?;
-        let namespace = target.namespace();
-        let releases = &self.context.stores.releases;
-        let members = releases.belonging_to(namespace.as_deref(), &target.spec.deployment);
+        let members = self.releases_of(target);
         let needed = Needed {
             existing: members.iter().filter_map(|release| release.uid()).collect(),
-            open: self.open_releases(target, status),
+            open: open_releases(target, status, &members),
         };
         let garbage = engine::garbage(status, &needed);
         self.collections
@@ -78,7 +76,7 @@ impl TargetController {
         let owner = access.owner.clone();
         let needed = Needed {
             existing: kept,
-            open: self.open_releases(target, status),
+            open: open_releases(target, status, &self.releases_of(target)),
         };
         let decide = |status: &TargetStatus, observed: &Observation, _| {
             engine::decide_garbage_collection(status, &needed, &owner, observed)
@@ -88,18 +86,10 @@ impl TargetController {
         Ok(outcome.await)
     }
 
-    /// The uids of the Releases that the Target is to plan or deliver, without the rejected ones.
-    fn open_releases(&self, target: &Target, status: &TargetStatus) -> BTreeSet<String> {
+    /// The Releases of the Target's Deployment, as far as the cache knows.
+    fn releases_of(&self, target: &Target) -> Vec<Arc<Release>> {
         let releases = &self.context.stores.releases;
-        let members = releases.belonging_to(target.namespace().as_deref(), &target.spec.deployment);
-        let is_rejected = |uid: &String| {
-            let of_uid = members.iter().filter(|it| it.uid().as_ref() == Some(uid));
-            let mut outcomes = of_uid.flat_map(|it| it.status.iter().flat_map(|it| &it.stages));
-            outcomes.any(|it| it.stage == target.spec.stage && it.outcome == REJECTED)
-        };
-        let mut open = engine::open_releases(&target.spec, status);
-        open.retain(|uid| !is_rejected(uid));
-        open
+        releases.belonging_to(target.namespace().as_deref(), &target.spec.deployment)
     }
 
     /// The uids of the existing Releases; `None` if their Deployment is deleted or being deleted.
@@ -121,4 +111,20 @@ impl TargetController {
         let uids = listed.iter().filter_map(ResourceExt::uid).collect();
         Ok(exists.then_some(uids))
     }
+}
+
+/// The uids of the Releases that the Target is to plan or deliver, without the rejected ones.
+fn open_releases(
+    target: &Target,
+    status: &TargetStatus,
+    releases: &[Arc<Release>],
+) -> BTreeSet<String> {
+    let is_rejected = |uid: &String| {
+        let of_uid = releases.iter().filter(|it| it.uid().as_ref() == Some(uid));
+        let mut outcomes = of_uid.flat_map(|it| it.status.iter().flat_map(|it| &it.stages));
+        outcomes.any(|it| it.stage == target.spec.stage && it.outcome == REJECTED)
+    };
+    let mut open = engine::open_releases(&target.spec, status);
+    open.retain(|uid| !is_rejected(uid));
+    open
 }

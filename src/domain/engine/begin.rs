@@ -62,17 +62,10 @@ impl Inputs<'_> {
             return decision;
         }
         let desired = &*self.resolve_known_outputs(desired);
-        if let Some(why) = self.obstacle(desired) {
-            return self.fail_before_changes(&why);
-        }
-        match self.propose(desired) {
-            Ok(()) => {}
-            Err(Unplanned::First(decision)) => return decision,
-            Err(Unplanned::Impossible(why)) => return self.fail_before_changes(&why),
-        }
         let plan = match self.plan(desired) {
             Ok(plan) => plan,
-            Err(first) => return first,
+            Err(Unplanned::First(decision)) => return decision,
+            Err(Unplanned::Impossible(why)) => return self.fail_before_changes(&why),
         };
         if let Some(approved) = &self.run.plan_digest
             && *approved != plan.digest
@@ -123,14 +116,11 @@ impl Inputs<'_> {
     /// Copies what the run would overwrite or delete; `None` once that is done.
     fn keep(&self, desired: &Desired) -> Option<Decision> {
         let keep = |want: &DesiredComponent| next(want.keep(self.context(want.level)));
-        let wave: Wave = desired.components.iter().map(keep).collect();
+        let mut wave: Wave = desired.components.iter().map(keep).collect();
         if let Some(why) = wave.failures.first() {
             return Some(self.fail_before_changes(why));
         }
-        if !wave.reads.is_empty() {
-            return Some(Decision::Observe(wave.reads));
-        }
-        (!wave.effects.is_empty()).then_some(Decision::Execute(wave.effects))
+        wave.calls(Decision::Execute)
     }
 
     /// The plan is no longer the approved one: records the new plan, and waits for its approval.

@@ -4,7 +4,8 @@
 //! # Guarantees
 //! - Sluice deletes a version only if no kept Release, run, snapshot or live alias refers to it, and only if
 //!   it still is the version that was published: of a function with the same owner, with the same code.
-//! - Sluice deletes the record of a version or proposal after the thing itself, so that it finds again what a crash left.
+//! - Sluice deletes the record of a version or proposal after the thing itself, so that it finds again what a
+//!   crash left.
 //! - The snapshot of the last run stays, and so does that of a run that could not be restored.
 //!
 //! # Assumptions
@@ -16,7 +17,7 @@ use super::{
     decision::Decision,
     inputs::{Next, next},
     observation::{Action, Effect, Observation, Read},
-    propose::needless,
+    propose::unneeded_proposals,
     step::{Step, outcome},
     wave::Wave,
 };
@@ -46,8 +47,8 @@ pub struct Needed {
 /// The garbage, according to the status: versions as `function:version`, names of proposals, and keys of
 /// expired snapshots once they are many.
 pub fn garbage(status: &TargetStatus, needed: &Needed) -> BTreeSet<String> {
-    let versions = unneeded(status, &needed.existing);
-    let proposals = needless(status, &needed.open).into_iter();
+    let versions = unneeded_versions(status, &needed.existing);
+    let proposals = unneeded_proposals(status, &needed.open).into_iter();
     let versions = versions
         .iter()
         .map(|one| format!("{}:{}", one.function_name, one.version));
@@ -66,7 +67,7 @@ pub fn decide_garbage_collection(
     owner: &Owner,
     observed: &Observation,
 ) -> Decision {
-    let versions = unneeded(status, &needed.existing);
+    let versions = unneeded_versions(status, &needed.existing);
     let last = status.run.as_ref().and_then(|run| run.snapshot.as_ref());
     let failed = !observed.errors.is_empty();
     if !versions.is_empty() && last.is_some() && observed.known.snapshot.is_none() && !failed {
@@ -92,13 +93,9 @@ pub fn decide_garbage_collection(
     };
     let mut gone = versions;
     gone.retain(|&version| is_snapshot_known && retire(version).is_some_and(&mut is_gone));
-    let mut withdrawn = needless(status, &needed.open);
+    let mut withdrawn = unneeded_proposals(status, &needed.open);
     withdrawn.retain(|it| is_gone(next(inventory::withdraw(it, owner, observations))));
-    let Wave {
-        reads,
-        effects: mut acts,
-        ..
-    } = nexts.into_iter().collect();
+    let mut wave: Wave = nexts.into_iter().collect();
     let discarded = |it: &StoredSnapshot| {
         observed
             .known
@@ -106,13 +103,10 @@ pub fn decide_garbage_collection(
             .contains(&(it.key.clone(), it.version_id.clone()))
     };
     let left = status.expired_snapshots.iter().filter(|it| !discarded(it));
-    acts.extend(left.map(|it| discard(it.clone())));
-    if !failed && !reads.is_empty() {
-        return Decision::Observe(reads);
-    }
-    if !failed && !acts.is_empty() {
-        acts.truncate(WAVE);
-        return Decision::Execute(acts);
+    wave.effects.extend(left.map(|it| discard(it.clone())));
+    wave.effects.truncate(WAVE);
+    if !failed && let Some(calls) = wave.calls(Decision::Execute) {
+        return calls;
     }
     let mut next = status.clone();
     next.versions.retain(|one| !gone.contains(&one));
@@ -156,7 +150,10 @@ fn expire(status: &mut TargetStatus, key: String, version_id: String) {
 }
 
 /// The recorded versions that no Release needs.
-fn unneeded<'a>(status: &'a TargetStatus, kept: &BTreeSet<String>) -> Vec<&'a PublishedVersion> {
+fn unneeded_versions<'a>(
+    status: &'a TargetStatus,
+    kept: &BTreeSet<String>,
+) -> Vec<&'a PublishedVersion> {
     let run = status.run.as_ref();
     let live = status.live.as_ref().map(|live| &live.release);
     let before = run.and_then(|run| run.snapshot.as_ref()?.release.as_ref());

@@ -34,19 +34,12 @@ impl Inputs<'_> {
             return decision;
         }
         let desired = &*self.resolve_known_outputs(desired);
-        if let Some(why) = self.obstacle(desired) {
-            return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
-        }
-        match self.propose(desired) {
-            Ok(()) => {}
+        let plan = match self.plan(desired) {
+            Ok(plan) => plan,
             Err(Unplanned::First(decision)) => return decision,
             Err(Unplanned::Impossible(why)) => {
                 return Decision::Wait(Outcome::stalled(Reason::PreflightFailed, why));
             }
-        }
-        let plan = match self.plan(desired) {
-            Ok(plan) => plan,
-            Err(first) => return first,
         };
         if self.status.plan.as_ref() == Some(&plan) {
             return Decision::Rest(outcome(self.status));
@@ -56,8 +49,12 @@ impl Inputs<'_> {
         Decision::Record(Box::new(status))
     }
 
-    /// The plan, from the observation; or the decision that comes first if it is too long for the status.
-    pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Decision> {
+    /// The plan, from the observation; or what comes first, or why there is none.
+    pub fn plan(&self, desired: &Desired) -> Result<PlanStatus, Unplanned> {
+        if let Some(why) = self.obstacle(desired) {
+            return Err(Unplanned::Impossible(why));
+        }
+        self.propose(desired)?;
         let is_idle = self.unchanged_components(desired).is_some();
         let mut changes = Vec::new();
         let mut phrases = Vec::new();
@@ -103,7 +100,8 @@ impl Inputs<'_> {
             stored = self.stored_plan(&digest);
             if let (None, Some(first)) = (&stored, desired.components.first()) {
                 let action = Action::StorePlan { digest, changes };
-                return Err(Decision::Execute(vec![run_effect(first, action)]));
+                let first = Decision::Execute(vec![run_effect(first, action)]);
+                return Err(Unplanned::First(first));
             }
         }
         changes.truncate(LISTED);

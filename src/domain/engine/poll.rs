@@ -52,15 +52,12 @@ impl Inputs<'_> {
             }
             return Poll::Decided(Decision::Wait(self.wait_on(error)));
         }
-        let wave: Wave = next.collect();
-        if let Some(why) = wave.failures.into_iter().next() {
-            return Poll::Failed(why);
+        let mut wave: Wave = next.collect();
+        if !wave.failures.is_empty() {
+            return Poll::Failed(wave.failures.swap_remove(0));
         }
-        if !wave.reads.is_empty() {
-            return Poll::Decided(Decision::Observe(wave.reads));
-        }
-        if !wave.effects.is_empty() {
-            return Poll::Decided(self.act(wave.effects));
+        if let Some(calls) = wave.calls(|effects| self.act(effects)) {
+            return Poll::Decided(calls);
         }
         let waits: Vec<Wait> = (wave.waits.into_iter())
             .chain(wave.stuck.into_iter().map(Wait::brief))

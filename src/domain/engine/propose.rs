@@ -20,11 +20,11 @@ use crate::{
     domain::desired::Desired,
 };
 
-/// Why AWS has not computed the changes.
+/// Why there is no plan.
 pub(super) enum Unplanned {
     /// This comes first.
     First(Decision),
-    /// They can't be computed, for this reason.
+    /// There can't be one, for this reason.
     Impossible(String),
 }
 
@@ -32,21 +32,14 @@ impl Inputs<'_> {
     /// Has AWS compute what the components would change. The caller handles failed calls.
     pub fn propose(&self, desired: &Desired) -> Result<(), Unplanned> {
         let nexts = self.proposals(desired, 0..=desired.last_level());
-        let wave: Wave = nexts.map_err(Unplanned::First)?.into_iter().collect();
+        let mut wave: Wave = nexts.map_err(Unplanned::First)?.into_iter().collect();
         if let Some(why) = wave.failures.first() {
             return Err(Unplanned::Impossible(why.clone()));
         }
-        let waits = wave.all_waits();
-        let first = if !wave.reads.is_empty() {
-            Decision::Observe(wave.reads)
-        } else if !wave.effects.is_empty() {
-            self.act(wave.effects)
-        } else if let Some(outcome) = wait_without_deadline(&waits) {
-            Decision::Wait(outcome)
-        } else {
-            return Ok(());
-        };
-        Err(Unplanned::First(first))
+        let first = wave
+            .calls(|effects| self.act(effects))
+            .or_else(|| wait_without_deadline(&wave.all_waits()).map(Decision::Wait));
+        first.map_or(Ok(()), |first| Err(Unplanned::First(first)))
     }
 
     /// The next steps of the proposals that the components of these levels need; or the decision to record
@@ -56,31 +49,29 @@ impl Inputs<'_> {
         desired: &Desired,
         levels: RangeInclusive<usize>,
     ) -> Result<Vec<Next>, Decision> {
-        let mut status = self.status.clone();
-        let mut nexts = Vec::new();
+        let mut last = self.status.last_proposal;
+        let (mut nexts, mut unrecorded) = (Vec::new(), Vec::new());
         let components = desired.components.iter();
         for want in components.filter(|want| levels.contains(&want.level)) {
             let context = self.context(want.level);
-            let serial = status.last_proposal + 1;
-            if let Some(proposal) = want.proposal(&desired.release, serial, context) {
-                nexts.push(next(want.propose(&proposal, context)));
-                record(&mut status, proposal);
+            let Some(proposal) = want.proposal(&desired.release, last + 1, context) else {
+                continue;
+            };
+            nexts.push(next(want.propose(&proposal, context)));
+            last = last.max(proposal.serial);
+            if !self.status.proposals.contains(&proposal) {
+                unrecorded.push(proposal);
             }
         }
-        if status == *self.status {
-            Ok(nexts)
-        } else {
-            Err(Decision::Record(Box::new(status)))
+        if unrecorded.is_empty() {
+            return Ok(nexts);
         }
-    }
-}
-
-fn record(status: &mut TargetStatus, proposal: Proposal) {
-    status.last_proposal = status.last_proposal.max(proposal.serial);
-    let mut on_record = status.proposals.iter_mut();
-    match on_record.find(|it| it.serial == proposal.serial) {
-        Some(it) => *it = proposal,
-        None => status.proposals.push(proposal),
+        let mut status = self.status.clone();
+        status.last_proposal = last;
+        let is_newer = |it: &Proposal| unrecorded.iter().any(|newer| newer.serial == it.serial);
+        status.proposals.retain(|it| !is_newer(it));
+        status.proposals.extend(unrecorded);
+        Err(Decision::Record(Box::new(status)))
     }
 }
 
@@ -102,7 +93,10 @@ pub fn open_releases(spec: &TargetSpec, status: &TargetStatus) -> BTreeSet<Strin
 
 /// The proposals on record that no plan and no run needs. `open` holds the uids of the Releases that the
 /// Target is to plan or deliver.
-pub(super) fn needless<'a>(status: &'a TargetStatus, open: &BTreeSet<String>) -> Vec<&'a Proposal> {
+pub(super) fn unneeded_proposals<'a>(
+    status: &'a TargetStatus,
+    open: &BTreeSet<String>,
+) -> Vec<&'a Proposal> {
     let counts = |it: &Proposal| {
         open.contains(&it.release.uid) && status.proposal(&it.component, &it.release) == Some(it)
     };

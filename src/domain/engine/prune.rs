@@ -67,16 +67,11 @@ pub(super) fn delete_items(
         }
         return Some(Decision::Wait(outcome));
     }
-    let wave: Wave = nexts.collect();
+    let mut wave: Wave = nexts.collect();
     if let Some(why) = wave.failures.first() {
         let outcome = Outcome::stalled(Reason::DeletionBlocked, why);
         return Some(Decision::Wait(outcome));
     }
-    if !wave.reads.is_empty() {
-        return Some(Decision::Observe(wave.reads));
-    }
-    if !wave.effects.is_empty() {
-        return Some(Decision::Execute(wave.effects));
-    }
-    wait_without_deadline(&wave.all_waits()).map(Decision::Wait)
+    wave.calls(Decision::Execute)
+        .or_else(|| wait_without_deadline(&wave.all_waits()).map(Decision::Wait))
 }

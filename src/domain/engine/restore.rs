@@ -74,15 +74,12 @@ impl Inputs<'_> {
                 .collect();
             let stuck = std::mem::take(&mut wave.stuck).into_iter();
             problems.extend(stuck.map(Problem::may_pass));
-            let failures = wave.failures.iter().cloned();
+            let failures = std::mem::take(&mut wave.failures).into_iter();
             problems.extend(failures.map(|why| Problem { why, wait: None }));
-            if !wave.reads.is_empty() {
-                return Decision::Observe(wave.reads);
+            if let Some(calls) = wave.calls(|effects| self.act(effects)) {
+                return calls;
             }
             let waits = wave.all_waits();
-            if !wave.effects.is_empty() {
-                return self.act(wave.effects);
-            }
             if !waits.is_empty() {
                 match self.wait_for_aws(&waits, deadline, journal) {
                     Poll::Decided(decision) => return decision,

@@ -1,6 +1,7 @@
 //! The next steps of several components, sorted: their reads, or else their effects, form one wave.
 
 use super::{
+    decision::Decision,
     inputs::Next,
     observation::{Effect, Read},
 };
@@ -44,6 +45,16 @@ impl FromIterator<Next> for Wave {
 }
 
 impl Wave {
+    /// The next calls: the reads, or if there are none the effects, as `carry_out` decides.
+    pub fn calls(&mut self, carry_out: impl FnOnce(Vec<Effect>) -> Decision) -> Option<Decision> {
+        let reads = std::mem::take(&mut self.reads);
+        if !reads.is_empty() {
+            return Some(Decision::Observe(reads));
+        }
+        let effects = std::mem::take(&mut self.effects);
+        (!effects.is_empty()).then(|| carry_out(effects))
+    }
+
     /// Everything that it waits for: whatever the cause, the next pass asks again.
     pub fn all_waits(&self) -> Vec<Wait> {
         let brief = self

@@ -51,6 +51,16 @@ pub enum Fault {
     CrashAfter,
 }
 
+impl Fault {
+    /// Every fault that there is.
+    pub const ALL: [Self; 4] = [
+        Self::Throttled,
+        Self::LostReply,
+        Self::CrashBefore,
+        Self::CrashAfter,
+    ];
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployed {
     pub latest: Function,
@@ -337,6 +347,31 @@ impl FakeAws {
             }
         }
         panic!("the run does not end:\n{}", self.log);
+    }
+
+    /// Plans, as the shell does, until the plan is recorded or can't be made.
+    pub fn plan(&mut self, desired: &Desired) -> Outcome {
+        let task = Task::Plan(desired.clone());
+        let run = run(desired.release.revision, 1, Goal::Deliver);
+        self.known = Known::default();
+        for _ in 0..50 {
+            let ask = |status: &TargetStatus, observed: &Observation, now| {
+                decide(&task, &run, status, &owner(), observed, now)
+            };
+            match self.pass(&ask) {
+                Some(Outcome::Waiting { .. } | Outcome::Transient { .. }) | None => {}
+                Some(outcome) => return outcome,
+            }
+        }
+        panic!("the plan is not made:\n{}", self.log);
+    }
+
+    /// Collects the garbage, as the shell does.
+    pub fn collect(&mut self, needed: &Needed) -> Option<Outcome> {
+        self.known = Known::default();
+        self.pass(&|status: &TargetStatus, observed: &Observation, _| {
+            decide_garbage_collection(status, needed, &owner(), observed)
+        })
     }
 
     /// Runs one reconcile.

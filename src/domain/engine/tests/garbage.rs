@@ -13,10 +13,7 @@ fn collect(aws: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
         existing: revisions.iter().map(|it| reference(*it).uid).collect(),
         ..Needed::default()
     };
-    aws.known = Known::default();
-    aws.pass(&|status: &TargetStatus, observed: &Observation, _| {
-        decide_garbage_collection(status, &needed, &owner(), observed)
-    })
+    aws.collect(&needed)
 }
 
 fn versions(aws: &FakeAws) -> Vec<u32> {

@@ -53,12 +53,7 @@ fn new_kind_is_restored_with_the_others() {
 
 #[test]
 fn new_kind_survives_faults_and_crashes() {
-    for fault in [
-        Fault::Throttled,
-        Fault::LostReply,
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-    ] {
+    for fault in Fault::ALL {
         for nth in 0..8 {
             let mut aws = FakeAws::new();
             aws.deliver_as(release(1, "v1", "one", 1));

@@ -98,13 +98,7 @@ fn user_of_an_output_is_restored_with_its_former_value() {
 
 #[test]
 fn output_survives_faults_and_crashes() {
-    let faults = [
-        Fault::Throttled,
-        Fault::LostReply,
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-    ];
-    for fault in faults {
+    for fault in Fault::ALL {
         for nth in 0..14 {
             let mut aws = FakeAws::new();
             aws.deliver_as(release(1, "v1", "w1"));

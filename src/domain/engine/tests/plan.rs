@@ -7,20 +7,8 @@ use crate::{
 };
 
 fn plan(aws: &mut FakeAws, revision: i64, functions: &[DesiredFunction]) -> PlanStatus {
-    let task = Task::Plan(desired(revision, functions.to_vec()));
-    let run = run(revision, 1, Goal::Deliver);
-    let mut passes = 0;
-    let outcome = loop {
-        let outcome =
-            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
-        passes += 1;
-        // An absence is read twice.
-        match outcome {
-            Some(Outcome::Waiting { after, .. }) if passes < 3 => aws.tick(after),
-            outcome => break outcome,
-        }
-    };
-    assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
+    let outcome = aws.plan(&desired(revision, functions.to_vec()));
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     aws.status.plan.clone().expect("a plan")
 }
 

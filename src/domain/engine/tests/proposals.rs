@@ -17,28 +17,10 @@ fn release(revision: i64, text: &str) -> Desired {
     wanted
 }
 
-/// Plans as the shell does, until the plan is recorded or can't be made.
-fn plan(aws: &mut FakeAws, wanted: &Desired) -> Option<Outcome> {
-    let task = Task::Plan(wanted.clone());
-    let run = run(wanted.release.revision, 1, Goal::Deliver);
-    aws.known = Known::default();
-    for _ in 0..50 {
-        let outcome =
-            aws.pass(&|status, observed, now| decide(&task, &run, status, &owner(), observed, now));
-        if !matches!(
-            outcome,
-            Some(Outcome::Waiting { .. } | Outcome::Transient { .. }) | None
-        ) {
-            return outcome;
-        }
-    }
-    panic!("the plan is not made:\n{}", aws.log);
-}
-
 fn planned(aws: &mut FakeAws, wanted: &Desired) -> PlanStatus {
-    let outcome = plan(aws, wanted);
+    let outcome = aws.plan(wanted);
     assert!(
-        matches!(outcome, Some(Outcome::Done { .. })),
+        matches!(outcome, Outcome::Done { .. }),
         "{outcome:?}\n{}",
         aws.log
     );
@@ -61,10 +43,7 @@ fn collect(aws: &mut FakeAws, open: &[i64]) {
         open: open.iter().map(|it| reference(*it).uid).collect(),
         ..Needed::default()
     };
-    aws.known = Known::default();
-    aws.pass(&|status: &TargetStatus, observed: &Observation, _| {
-        decide_garbage_collection(status, &needed, &owner(), observed)
-    });
+    aws.collect(&needed);
 }
 
 fn motto(aws: &FakeAws) -> Option<&str> {
@@ -177,12 +156,7 @@ fn externally_changed_or_deleted_proposal_is_not_used() {
 
 #[test]
 fn proposals_survive_faults_and_crashes() {
-    for fault in [
-        Fault::Throttled,
-        Fault::LostReply,
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-    ] {
+    for fault in Fault::ALL {
         for nth in 0..8 {
             let mut aws = FakeAws::new();
             assert_eq!(aws.deliver_as(release(1, "one")), Step::Succeeded);
