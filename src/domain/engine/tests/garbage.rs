@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{super::*, fake_aws::*};
-use crate::api::v1alpha1::TargetStatus;
 
 /// Collects the garbage while these Releases exist.
 fn collect(aws: &mut FakeAws, revisions: &[i64]) -> Option<Outcome> {
