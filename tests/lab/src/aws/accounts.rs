@@ -38,6 +38,9 @@ pub struct AccountInfo {
     pub role_arn: String,
     /// A role that functions of this account can run as.
     pub execution_role_arn: String,
+    /// The service role for stacks: it may manage resources whose names begin with `lab-`, as the names of the
+    /// stacks that `role_arn` may deliver do.
+    pub stack_role_arn: String,
     /// The external id that assuming `role_arn` requires.
     pub external_id: String,
     /// The role for a token of the controller's `ServiceAccount`; only dev has one.

@@ -15,6 +15,7 @@ ASK = json.load(sys.stdin)
 HUB = ASK["accounts"][0]["id"]
 DEPLOYER = "sluice-deployer"
 EXECUTION = "lambda-exec"
+STACKS = "cfn-exec"
 USER = "sluice"
 
 
@@ -129,6 +130,71 @@ def make_bucket(account, region):
     return name
 
 
+def stack_arns(account):
+    return f"arn:aws:cloudformation:*:{account}:stack/lab-*/*"
+
+
+def passed(account, role, service):
+    resource = arn(account, f"role/{role}")
+    condition = {"StringEquals": {"iam:PassedToService": service}}
+    return {**allow(["iam:PassRole"], resource), "Condition": condition}
+
+
+def stack_rights(account):
+    """What it takes to deliver stacks whose names begin with `lab-`, with the service role."""
+    return [
+        allow(
+            [
+                "cloudformation:CancelUpdateStack",
+                "cloudformation:ContinueUpdateRollback",
+                "cloudformation:CreateChangeSet",
+                "cloudformation:DeleteChangeSet",
+                "cloudformation:DeleteStack",
+                "cloudformation:DescribeChangeSet",
+                "cloudformation:DescribeEvents",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStackResources",
+                "cloudformation:DescribeStacks",
+                "cloudformation:ExecuteChangeSet",
+                "cloudformation:GetStackPolicy",
+                "cloudformation:GetTemplate",
+                "cloudformation:ListChangeSets",
+                "cloudformation:ListStackResources",
+                "cloudformation:RollbackStack",
+            ],
+            stack_arns(account),
+        ),
+        # Macros that AWS hosts: a template that uses one needs the permission on it.
+        allow(["cloudformation:CreateChangeSet"], "arn:aws:cloudformation:*:aws:transform/*"),
+        allow(["cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"], "*"),
+        passed(account, STACKS, "cloudformation.amazonaws.com"),
+    ]
+
+
+def stack_role_policy(account):
+    """What stacks may manage: resources whose names begin with `lab-`, as the stacks' own names do."""
+
+    def arns(service, *names):
+        return [f"arn:aws:{service}:*:{account}:{name}" for name in names]
+
+    return policy(
+        allow(["lambda:*"], arns("lambda", "function:lab-*")),
+        allow(["s3:*"], ["arn:aws:s3:::lab-*"]),
+        allow(["ssm:*"], arns("ssm", "parameter/lab-*")),
+        allow(["sqs:*"], arns("sqs", "lab-*")),
+        allow(["sns:*"], arns("sns", "lab-*")),
+        allow(["dynamodb:*"], arns("dynamodb", "table/lab-*")),
+        allow(["logs:*"], arns("logs", "log-group:lab-*", "log-group:/lab-*", "log-group:/aws/lambda/lab-*")),
+        allow(["iam:*"], [arn(account, "role/lab-*")]),
+        allow(["cloudformation:*"], [stack_arns(account)]),
+        passed(account, EXECUTION, "lambda.amazonaws.com"),
+        allow(
+            ["s3:GetObject", "s3:GetObjectVersion"],
+            [f"arn:aws:s3:::{bucket_name(account, region)}/*" for region in ASK["regions"]],
+        ),
+    )
+
+
 def deployer_policy(account):
     return policy(
         allow(["lambda:*"], "*"),
@@ -139,6 +205,7 @@ def deployer_policy(account):
         ),
         *bucket_rights(account),
         *site_rights(account),
+        *stack_rights(account),
     )
 
 
@@ -204,11 +271,23 @@ def make_account(name, account):
             "Action": "sts:AssumeRole",
         },
     )
+    stacks = make_role(
+        iam,
+        account,
+        STACKS,
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudformation.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+        stack_role_policy(account),
+    )
     return {
         "name": name,
         "id": account,
         "roleArn": deployer,
         "executionRoleArn": execution,
+        "stackRoleArn": stacks,
         "externalId": ASK["externalId"],
         "webIdentityRoleArn": make_web_identity_role(iam, account) if name == "dev" else None,
         "buckets": {region: make_bucket(account, region) for region in ASK["regions"]},

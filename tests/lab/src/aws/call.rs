@@ -6,7 +6,10 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::operation::{self, Operation};
+use super::{
+    operation::{self, Operation},
+    stacks,
+};
 
 /// One request that reached the proxy.
 #[derive(Clone, Debug, Serialize)]
@@ -24,9 +27,9 @@ pub struct Call {
     pub service: String,
     /// The operation's API name, such as `GetFunction`; method and path of an unknown operation.
     pub operation: String,
-    /// Function name, `bucket/key`, role ARN, or the names of alarms or of a metric.
+    /// Function name, `bucket/key`, role ARN, stack name, or the names of alarms or of a metric.
     pub resource: String,
-    /// Version or alias of a function, version id of an object, or name of a role session.
+    /// Version or alias of a function, version id of an object, name of a role session or of a change set.
     pub qualifier: Option<String>,
     /// The HTTP status of the response; `None` while the call is in flight or if it got no response.
     pub status: Option<u16>,
@@ -59,6 +62,7 @@ impl Call {
             "Describe",
             "DownloadCode",
             "Assume",
+            "Validate",
         ]
         .iter()
         .any(|read| self.operation.starts_with(read))
@@ -105,6 +109,7 @@ impl Asked {
             "s3" => operation::s3(parts),
             "lambda" => operation::lambda(parts, body),
             "monitoring" => operation::monitoring(parts, body),
+            "cloudformation" => stacks::operation(parts, body),
             _ => operation::other(parts, body),
         }
     }

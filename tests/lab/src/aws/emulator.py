@@ -9,6 +9,7 @@ object for a range of one version. And an invocation fails in it if a session be
 import json
 import time
 
+import emulator_cloudformation  # noqa: F401
 from ministack.app import main
 from ministack.core import iam_actions
 from ministack.services import s3, sts

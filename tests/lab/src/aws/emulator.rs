@@ -4,7 +4,7 @@
 //! except for an account's root user, whose access key is the account id.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -21,6 +21,38 @@ const PROGRAM: &str = concat!(
     include_str!("emulator_lambda.py"),
     include_str!("emulator.py")
 );
+/// The modules of a package that the program imports, by file name.
+macro_rules! modules {
+    ($package:literal: $($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!($package, "/", $name)))),+]
+    };
+}
+const PACKAGE: &str = "emulator_cloudformation";
+const MODULES: [(&str, &str); 23] = modules!("emulator_cloudformation":
+    "__init__.py",
+    "change_sets.py",
+    "changes.py",
+    "control.py",
+    "deletion.py",
+    "drift.py",
+    "exports.py",
+    "identity.py",
+    "monitoring.py",
+    "nested.py",
+    "nested_sets.py",
+    "operation.py",
+    "operations.py",
+    "parameters.py",
+    "records.py",
+    "replacement.py",
+    "resources.py",
+    "rights.py",
+    "rollback.py",
+    "stack_policy.py",
+    "template.py",
+    "views.py",
+    "wire.py",
+);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running emulator. Dropping it ends the process.
@@ -36,9 +68,10 @@ impl Emulator {
         let port = free_port()?;
         let scratch = dir.join("tmp");
         std::fs::create_dir_all(&scratch)?;
+        let program = write_program(dir)?;
         let mut command = Command::new(python);
         command
-            .args(["-c", PROGRAM])
+            .arg(program)
             .current_dir(dir)
             .env("AUTH", "true")
             .env("BIND_HOST", "127.0.0.1")
@@ -67,6 +100,19 @@ impl Emulator {
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
     }
+}
+
+/// Writes the program and its modules, which are too long for an argument; returns the program's path.
+fn write_program(dir: &Path) -> Result<PathBuf, LabError> {
+    let folder = std::path::absolute(dir)?.join("emulator");
+    let package = folder.join(PACKAGE);
+    std::fs::create_dir_all(&package)?;
+    for (name, text) in MODULES {
+        std::fs::write(package.join(name), text)?;
+    }
+    let program = folder.join("main.py");
+    std::fs::write(&program, PROGRAM)?;
+    Ok(program)
 }
 
 async fn wait_until_healthy(process: &mut Process, endpoint: &str) -> Result<(), LabError> {

@@ -24,7 +24,7 @@ evaluate = iam_evaluator.evaluate
 
 # The action and resource that the session policy denied.
 limited = contextvars.ContextVar("lab_limited", default=None)
-NAMED = {"lambda", "monitoring", "cloudwatch", "s3"}
+NAMED = {"lambda", "monitoring", "cloudwatch", "s3", "cloudformation"}
 FRAME = re.compile(r'  File "')
 CODE = re.compile(r'"[^"]*/ministack-lambda-[^"/]*/code/')
 RAISED = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")

@@ -36,6 +36,7 @@ mod proxy;
 mod reply;
 mod rules;
 mod sigv4;
+mod stacks;
 mod strict_lambda;
 mod to_lambda;
 mod web_identity;
@@ -55,6 +56,7 @@ pub use self::{
     call::Call,
     calls::Calls,
     rules::{Action, Fault, Faults, Pattern, Rule},
+    stacks::{During, StackHold, StackPace},
     strict_lambda::Settle,
 };
 use crate::{error::LabError, hook::RequestHook, runtime};

@@ -34,6 +34,7 @@ use super::{
     operation::Operation,
     reply::{Reply, strip_hop_by_hop},
     rules::{Action, Faults, InjectedFault},
+    stacks,
     strict_lambda::FunctionTracker,
     web_identity::{self, IssuerKey},
 };
@@ -47,7 +48,7 @@ use crate::{
 const WHOLE_BODY_LIMIT: usize = 100 * 1024 * 1024;
 
 /// The account for requests that any account may make.
-const ANY_ACCOUNT: &str = "111111111111";
+pub(super) const ANY_ACCOUNT: &str = "111111111111";
 
 /// The state that the proxy's handlers share.
 pub(super) struct Proxy {
@@ -187,7 +188,7 @@ async fn handle(
     let (parts, body) = request.into_parts();
     if parts.uri.path().starts_with(admin::PREFIX) {
         return match to_bytes(body, WHOLE_BODY_LIMIT).await {
-            Ok(body) => admin::answer(&proxy, &parts, &body),
+            Ok(body) => admin::answer(&proxy, &parts, &body).await,
             Err(error) => Reply::failure("lab", &error.to_string()).into_response(),
         };
     }
@@ -223,7 +224,7 @@ async fn handle(
             }
             None
         }
-        Some(fault) => Some(InjectedFault::lasting(action(fault, &request_info.service))),
+        Some(fault) => Some(InjectedFault::of_hook(fault, &request_info.service)),
         None => proxy.faults.strike(&call),
     };
     if strike.is_some() {
@@ -245,7 +246,7 @@ async fn handle(
     }
     let refusal = strike
         .as_ref()
-        .and_then(|strike| refusal(&strike.action, &call.service));
+        .and_then(|strike| strike.action.refusal(&call.service));
     if let Some(refusal) = refusal {
         // A caller that is still sending would see a broken pipe instead of the response.
         payload.drain().await;
@@ -285,19 +286,6 @@ async fn handle(
     answer
 }
 
-/// The error response of a fault, if it has one.
-fn refusal(action: &Action, service: &str) -> Option<Reply> {
-    match action {
-        Action::Respond {
-            status,
-            code,
-            message,
-        } => Some(Reply::error(service, *status, code, message)),
-        Action::Throttle => Some(Reply::throttled(service)),
-        _ => None,
-    }
-}
-
 fn request_info(call: &Call, caller: Option<&Key>) -> RequestInfo {
     let qualifier = call.qualifier.as_ref().filter(|_| call.service == "lambda");
     RequestInfo {
@@ -312,33 +300,6 @@ fn request_info(call: &Call, caller: Option<&Key>) -> RequestInfo {
             .filter(|key| key.token.is_some())
             .map(|key| key.id.clone()),
         is_write: call.is_write(),
-    }
-}
-
-/// The action for an injected fault, with AWS's own codes and messages.
-fn action(fault: Fault, service: &str) -> Action {
-    match fault {
-        Fault::Throttled => Action::Throttle,
-        Fault::Unavailable => {
-            Action::respond(503, "ServiceUnavailable", "The service is unavailable.")
-        }
-        Fault::Expired => {
-            let (status, code) = match service {
-                "s3" => (400, "ExpiredToken"),
-                "sts" => (403, "ExpiredToken"),
-                _ => (403, "ExpiredTokenException"),
-            };
-            let words = "The security token included in the request is expired";
-            Action::respond(status, code, words)
-        }
-        Fault::Refused => Action::respond(
-            400,
-            "CodeStorageExceededException",
-            "Code storage limit exceeded.",
-        ),
-        Fault::Unsent => Action::DropRequest,
-        Fault::ReplyLost => Action::LoseReply,
-        Fault::Silent | Fault::Stale => Action::Hang,
     }
 }
 
@@ -490,7 +451,10 @@ impl Proxy {
                             .await?
                     }
                     _ => {
-                        let refusal = web_identity::refuse(self, operation, &body).await?;
+                        let refusal = match stacks::refuse(&asked.service, operation) {
+                            None => web_identity::refuse(self, operation, &body).await?,
+                            refusal => refusal,
+                        };
                         match refusal {
                             Some(refusal) => refusal,
                             None => {

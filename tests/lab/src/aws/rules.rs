@@ -11,7 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::call::Call;
+use super::{call::Call, reply::Reply};
+use crate::hook;
 
 /// The calls that a rule matches; an omitted field matches everything.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -21,7 +22,7 @@ pub struct Pattern {
     pub service: Option<String>,
     /// API name, such as `UpdateFunctionCode`.
     pub operation: Option<String>,
-    /// A part of the function's name, of `bucket/key` or of the role's ARN.
+    /// A part of the function's name, of `bucket/key`, of the role's ARN or of the stack's name.
     pub resource_contains: Option<String>,
     /// Account id of the caller.
     pub account: Option<String>,
@@ -104,6 +105,51 @@ impl Action {
         }
     }
 
+    /// The error response, if the action is one.
+    pub(super) fn refusal(&self, service: &str) -> Option<Reply> {
+        match self {
+            Self::Respond {
+                status,
+                code,
+                message,
+            } => Some(Reply::error(service, *status, code, message)),
+            Self::Throttle => Some(Reply::throttled(service)),
+            _ => None,
+        }
+    }
+
+    /// The action for a hook's fault, with AWS's own codes and messages.
+    fn of_hook(fault: hook::Fault, service: &str) -> Self {
+        match fault {
+            hook::Fault::Throttled => Self::Throttle,
+            hook::Fault::Unavailable => {
+                Self::respond(503, "ServiceUnavailable", "The service is unavailable.")
+            }
+            hook::Fault::Expired => {
+                let (status, code) = match service {
+                    "s3" => (400, "ExpiredToken"),
+                    "sts" | "iam" | "cloudformation" => (403, "ExpiredToken"),
+                    _ => (403, "ExpiredTokenException"),
+                };
+                let words = "The security token included in the request is expired";
+                Self::respond(status, code, words)
+            }
+            hook::Fault::Refused if service == "cloudformation" => Self::respond(
+                400,
+                "LimitExceededException",
+                "The limit for stacks has been exceeded.",
+            ),
+            hook::Fault::Refused => Self::respond(
+                400,
+                "CodeStorageExceededException",
+                "Code storage limit exceeded.",
+            ),
+            hook::Fault::Unsent => Self::DropRequest,
+            hook::Fault::ReplyLost => Self::LoseReply,
+            hook::Fault::Silent | hook::Fault::Stale => Self::Hang,
+        }
+    }
+
     /// A delay before the call is forwarded.
     pub fn delay(duration: Duration) -> Self {
         Self::Delay {
@@ -170,8 +216,9 @@ pub(super) struct InjectedFault {
 }
 
 impl InjectedFault {
-    /// A fault without a rule.
-    pub(super) fn lasting(action: Action) -> Self {
+    /// A hook's fault, which has no rule.
+    pub(super) fn of_hook(fault: hook::Fault, service: &str) -> Self {
+        let action = Action::of_hook(fault, service);
         Self { action, rule: None }
     }
 

@@ -12,6 +12,7 @@ mod lambda;
 mod mappings;
 mod objects;
 mod publish;
+mod stacks;
 mod transfer;
 
 use std::{
